@@ -1,0 +1,56 @@
+"""Learns a spike sorter from one labelled recording and runs it on noisier ones of the same neurons."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from spikesorter.errors import InputError, ModelError, SettingsError, SpikeSorterError
+from spikesorter.spikes import Spikes
+
+if TYPE_CHECKING:
+    from spikesorter.config import Settings, load_settings
+    from spikesorter.evaluate import Score, score, study_score
+    from spikesorter.io.mat import read_mat, write_mat
+    from spikesorter.sorter import Sorter
+
+__all__ = [
+    "InputError",
+    "ModelError",
+    "Score",
+    "Settings",
+    "SettingsError",
+    "Sorter",
+    "SpikeSorterError",
+    "Spikes",
+    "load_settings",
+    "read_mat",
+    "score",
+    "study_score",
+    "write_mat",
+]
+
+__version__ = "0.1.0"
+
+# Loaded when first used: importing the package must not cost the seconds that JAX and Keras take.
+_ROOMS = {
+    "Score": "evaluate",
+    "Settings": "config",
+    "Sorter": "sorter",
+    "load_settings": "config",
+    "read_mat": "io.mat",
+    "score": "evaluate",
+    "study_score": "evaluate",
+    "write_mat": "io.mat",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""Decoders: from the features of a trace to spikes."""

@@ -1,0 +1,243 @@
+"""MATLAB files: v5 to v7.2 by SciPy, v7.3 by h5py, both opened read-only.
+
+A recording file holds `d` (the trace), `fs` (Hz; optional), and, if it is labelled, `Index` (sample of
+each spike's start, 0-based) and `Class` (its neuron, 1-based).
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+import scipy.io
+
+from spikesorter.errors import InputError
+from spikesorter.io.atomic import atomic_file
+from spikesorter.spikes import Spikes
+
+if TYPE_CHECKING:
+    from spikeinterface import BaseRecording
+
+__all__ = ["mat_bytes", "read_mat", "read_mat_spikes", "write_mat", "write_submission"]
+
+RECORDING_VARIABLES = ("d", "fs", "Index", "Class", "Probability")
+HEADER = b"MATLAB 5.0 MAT-file, written by spikesorter"
+HEADER_TEXT_BYTES = 116
+NUMERIC_KINDS = "iuf"
+MOST_CHANNELS = 4096
+
+
+def read_mat(path: str | Path, *, fs_hz: float | None = None) -> tuple[BaseRecording, Spikes | None]:
+    """Read a recording and, if it has them, its labels.
+
+    Parameters
+    ----------
+    path : str or Path
+    fs_hz : float, optional
+        Sampling rate if the file does not say; 25,000 if not given either.
+
+    Returns
+    -------
+    recording : spikeinterface.BaseRecording
+        One segment, in memory, in the file's own data type.
+    spikes : Spikes or None
+        None if the file has neither `Index` nor `Class`.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or its contents make no sense.
+    """
+    path = Path(path)
+    variables = _read_variables(path, RECORDING_VARIABLES)
+    trace = _trace(path, variables)
+    sampling_rate = _sampling_rate(path, variables.get("fs"), fs_hz)
+    spikes = _spikes(path, variables, n_samples=len(trace))
+
+    from spikeinterface.core import NumpyRecording
+
+    return NumpyRecording([trace], sampling_rate), spikes
+
+
+def read_mat_spikes(path: str | Path) -> Spikes:
+    """Read the spikes of a file of predictions or truth, or of a labelled recording.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or has no `Index` and `Class` that make sense.
+    """
+    path = Path(path)
+    spikes = _spikes(path, _read_variables(path, ("Index", "Class", "Probability")), n_samples=None)
+    if spikes is None:
+        raise InputError(f"{path}: has no variables Index and Class")
+    return spikes
+
+
+def write_mat(path: str | Path, spikes: Spikes, *, probability: bool = True) -> None:
+    """Write spikes as `Index` (int64), `Class` (uint8 or wider) and `Probability` (float32) columns.
+
+    The same spikes give the same bytes: no time is written into the header.
+
+    Parameters
+    ----------
+    path : str or Path
+        Replaced if it exists; appears whole or not at all.
+    spikes : Spikes
+    probability : bool
+        Whether to write `Probability`.
+    """
+    with atomic_file(Path(path)) as temporary:
+        temporary.write_bytes(mat_bytes(spikes, probability=probability))
+
+
+def mat_bytes(spikes: Spikes, *, probability: bool = True) -> bytes:
+    """Return the bytes that `write_mat` writes."""
+    class_type = np.uint8 if len(spikes) == 0 or spikes.label.max() < 256 else np.int64
+    variables: dict[str, npt.NDArray[Any]] = {
+        "Index": spikes.sample[:, None],
+        "Class": spikes.label.astype(class_type)[:, None],
+    }
+    if probability:
+        variables["Probability"] = spikes.probability[:, None]
+    buffer = io.BytesIO()
+    scipy.io.savemat(buffer, variables, do_compression=True)
+    return HEADER.ljust(HEADER_TEXT_BYTES) + buffer.getvalue()[HEADER_TEXT_BYTES:]
+
+
+def write_submission(path: str | Path, sortings: dict[str, Spikes]) -> None:
+    """Write the study's submission: a ZIP of one .mat file of `Index` and `Class` for each target.
+
+    Parameters
+    ----------
+    path : str or Path
+    sortings : dict of str to Spikes
+        By the target's name, such as ``"D2"``.
+    """
+    with atomic_file(Path(path)) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, spikes in sortings.items():
+            entry = zipfile.ZipInfo(f"{name}.mat", date_time=(1980, 1, 1, 0, 0, 0))
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, mat_bytes(spikes, probability=False), zipfile.ZIP_DEFLATED)
+
+
+def _read_variables(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, not a .mat file")
+    try:
+        with path.open("rb") as file:
+            start = file.read(128)
+        if h5py.is_hdf5(path):
+            return _read_hdf5(path, names)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if not start.startswith(b"MATLAB"):
+        raise InputError(f"{path}: not a .mat file (MATLAB v5 to v7.3)")
+    if start.startswith(b"MATLAB 7.3"):
+        raise InputError(f"{path}: truncated or damaged: says that it is a v7.3 .mat file, but is none")
+    try:
+        contents = scipy.io.loadmat(path, variable_names=names)
+    except OSError as error:
+        raise InputError(f"{path}: truncated or damaged: {error.strerror or error}") from None
+    except Exception as error:  # SciPy's reader raises whatever the bytes lead it to
+        raise InputError(f"{path}: truncated or damaged: {error}") from None
+    return {name: np.asarray(contents[name]) for name in names if name in contents}
+
+
+def _read_hdf5(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
+    variables = {}
+    try:
+        with h5py.File(path, "r") as file:
+            for name in names:
+                link = file.get(name, getlink=True)
+                if link is None:
+                    continue
+                if not isinstance(link, h5py.HardLink):
+                    raise InputError(f"{path}: {name} is a link to elsewhere, which is not followed")
+                if not isinstance(file[name], h5py.Dataset):
+                    raise InputError(f"{path}: {name} is not an array of numbers")
+                empty = "MATLAB_empty" in file[name].attrs
+                variables[name] = np.zeros((0, 0)) if empty else np.asarray(file[name][()])
+    except (OSError, RuntimeError, KeyError) as error:
+        raise InputError(f"{path}: truncated or damaged: {error}") from None
+    return variables
+
+
+def _trace(path: Path, variables: dict[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Check `d` and return it as (samples, channels): the longer side is taken to be time."""
+    if "d" not in variables:
+        raise InputError(f"{path}: has no variable d (the trace)")
+    d = variables["d"]
+    if d.dtype.kind not in NUMERIC_KINDS:
+        raise InputError(f"{path}: d must hold real numbers, not {d.dtype}")
+    if d.ndim > 2:
+        raise InputError(f"{path}: d must be a row, a column or a table of channels, but has shape {d.shape}")
+    trace = np.atleast_2d(d)
+    trace = trace.T if trace.shape[0] < trace.shape[1] else trace
+    if trace.size == 0:
+        raise InputError(f"{path}: d is empty")
+    if trace.shape[1] > MOST_CHANNELS:
+        raise InputError(f"{path}: d has shape {d.shape}: more than {MOST_CHANNELS} channels make no sense")
+    if trace.dtype.kind == "f" and not np.isfinite(trace).all():
+        bad = int(np.count_nonzero(~np.isfinite(trace)))
+        raise InputError(f"{path}: d has {bad} samples that are NaN or infinite; cut them out or fill them in")
+    if np.any(trace.max(axis=0) == trace.min(axis=0)):
+        raise InputError(f"{path}: d is constant: nothing was recorded")
+    return np.ascontiguousarray(trace)
+
+
+def _sampling_rate(path: Path, stored: npt.NDArray[Any] | None, fs_hz: float | None) -> float:
+    if stored is None:
+        return 25_000.0 if fs_hz is None else fs_hz
+    if stored.size != 1 or stored.dtype.kind not in NUMERIC_KINDS:
+        raise InputError(f"{path}: fs must be one number (Hz), but has shape {stored.shape}")
+    value = float(stored.ravel()[0])
+    if not 100 <= value <= 1e7:
+        raise InputError(f"{path}: fs is {value:g} Hz; expected 100 Hz to 10 MHz")
+    return value
+
+
+def _spikes(path: Path, variables: dict[str, npt.NDArray[Any]], *, n_samples: int | None) -> Spikes | None:
+    if "Index" not in variables and "Class" not in variables:
+        return None
+    for name in ("Index", "Class"):
+        if name not in variables:
+            raise InputError(f"{path}: has {'Class' if name == 'Index' else 'Index'} but no {name}")
+    index = _whole_numbers(path, "Index", variables["Index"])
+    label = _whole_numbers(path, "Class", variables["Class"])
+    if len(index) != len(label):
+        raise InputError(f"{path}: Index has {len(index)} entries, but Class has {len(label)}")
+    if len(index) and index.min() < 0:
+        raise InputError(f"{path}: Index must be 0 or more, found {index.min()}")
+    if n_samples is not None and len(index) and index.max() >= n_samples:
+        raise InputError(f"{path}: Index goes up to {index.max()}, but d has only {n_samples} samples")
+    if len(label) and label.min() < 1:
+        raise InputError(f"{path}: Class must be 1 or more, found {label.min()}")
+    probability = variables.get("Probability")
+    if probability is not None and (
+        probability.size != len(index)
+        or probability.dtype.kind not in NUMERIC_KINDS
+        or not np.all((probability >= 0) & (probability <= 1))
+    ):
+        raise InputError(f"{path}: Probability must hold {len(index)} numbers from 0 to 1")
+    return Spikes.from_arrays(index, label, None if probability is None else probability.ravel())
+
+
+def _whole_numbers(path: Path, name: str, values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    if values.dtype.kind not in NUMERIC_KINDS:
+        raise InputError(f"{path}: {name} must hold whole numbers, not {values.dtype}")
+    if values.ndim > 2 or (values.ndim == 2 and values.size and min(values.shape) != 1):
+        raise InputError(f"{path}: {name} must be a row or a column, but has shape {values.shape}")
+    flat = values.ravel()
+    if flat.dtype.kind == "f" and not (np.isfinite(flat).all() and np.all(flat == np.round(flat))):
+        raise InputError(f"{path}: {name} must hold whole numbers; some are fractional, NaN or infinite")
+    if len(flat) and np.abs(flat.astype(float)).max() >= 2.0**53:
+        raise InputError(f"{path}: {name} holds numbers beyond any recording's length")
+    return flat.astype(np.int64)

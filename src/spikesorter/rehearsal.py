@@ -1,0 +1,105 @@
+"""Rehearsals: labelled recordings made by the program, as noisy as a target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from spikesorter.profile import Profile
+from spikesorter.repertoire import Repertoire, draw_spikes
+from spikesorter.signal.noise import synthesise_noise
+from spikesorter.signal.templates import plant
+from spikesorter.spikes import Spikes
+
+__all__ = ["Labelled", "Rehearsal", "graft_rehearsal", "plant_rehearsal"]
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Rehearsal:
+    """A recording with a known answer.
+
+    Parameters
+    ----------
+    trace : ndarray of float32, shape (samples, channels)
+        Conditioned (see `conditioning_kernel`).
+    clean : ndarray of float32, shape (samples, channels)
+        The same without the noise that was added.
+    spikes : Spikes
+        The truth.
+    """
+
+    trace: FloatArray
+    clean: FloatArray
+    spikes: Spikes
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """The labelled recording itself, conditioned, with its own profile."""
+
+    trace: FloatArray
+    spikes: Spikes
+    profile: Profile
+
+
+def plant_rehearsal(
+    repertoire: Repertoire,
+    profile: Profile,
+    *,
+    kernel: npt.NDArray[np.float64],
+    n_samples: int,
+    gain_jitter: float,
+    jitter_samples: int,
+    rng: np.random.Generator,
+) -> Rehearsal:
+    """Plant spikes like the labelled ones in noise like a target's, at its gain and firing rates.
+
+    Parameters
+    ----------
+    repertoire : Repertoire
+    profile : Profile
+        Of the target.
+    kernel : ndarray, shape (taps,)
+        The conditioning filter.
+    n_samples : int
+    gain_jitter : float
+        Relative SD of the gain from stretch to stretch: the estimate may be a little off, and electrodes move.
+    jitter_samples : int
+        Length of such a stretch.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    Rehearsal
+    """
+    spikes, sizes = draw_spikes(repertoire, profile.activity.rates, n_samples, rng)
+    stretches = 1 + gain_jitter * rng.standard_normal(n_samples // jitter_samples + 1)
+    gains = profile.activity.gain * stretches[spikes.sample // jitter_samples]
+    templates = repertoire.templates.filtered(kernel)
+    clean = plant(n_samples, spikes, (sizes * gains).astype(np.float32), templates)
+    return Rehearsal(clean + synthesise_noise(profile.noise, n_samples, rng), clean, spikes)
+
+
+def graft_rehearsal(labelled: Labelled, profile: Profile, *, rng: np.random.Generator) -> Rehearsal:
+    """Lay on the labelled trace, at the target's gain, the noise that it lacks to be like the target.
+
+    Parameters
+    ----------
+    labelled : Labelled
+    profile : Profile
+        Of the target.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    Rehearsal
+        As long as the labelled recording.
+    """
+    gain = profile.activity.gain
+    missing = profile.noise.minus(labelled.profile.noise.scaled(gain**2))
+    clean = (gain * labelled.trace).astype(np.float32)
+    return Rehearsal(clean + synthesise_noise(missing, len(clean), rng), clean, labelled.spikes)

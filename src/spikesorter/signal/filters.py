@@ -1,0 +1,149 @@
+"""Drift removal, band-pass and scale: zero-phase FIR filters with a stated margin.
+
+Recursive zero-phase filters (`sosfiltfilt`) depend on the whole recording, so that a file, a stream and
+a parallel run would differ; finite ones do not.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import uniform_filter1d
+from scipy.signal import firwin, get_window, oaconvolve
+from scipy.stats import median_abs_deviation
+
+from spikesorter.errors import SettingsError
+from spikesorter.signal.spans import Margin
+
+__all__ = ["band_pass_kernel", "drift_kernel", "fir_filter", "fir_margin", "local_unit_variance", "noise_scale"]
+
+Trace = npt.NDArray[np.float32]
+Kernel = npt.NDArray[np.float64]
+
+
+def drift_kernel(*, window_ms: float, fs_hz: float) -> Kernel:
+    """Return the kernel that subtracts a Hann-weighted moving average.
+
+    Parameters
+    ----------
+    window_ms : float
+        Length of the moving average, in milliseconds; 0 removes nothing.
+    fs_hz : float
+        Sampling rate.
+
+    Returns
+    -------
+    ndarray of float64, shape (taps,)
+        Odd number of taps, symmetric; sums to zero.
+
+    Examples
+    --------
+    >>> kernel = drift_kernel(window_ms=20, fs_hz=25_000)
+    >>> len(kernel), bool(abs(kernel.sum()) < 1e-12)
+    (501, True)
+    """
+    half = round(window_ms * fs_hz / 2000)
+    if half == 0:
+        return np.ones(1)
+    average = get_window("hann", 2 * half + 3, fftbins=False)[1:-1]
+    kernel: Kernel = -average / average.sum()
+    kernel[half] += 1.0
+    return kernel
+
+
+def band_pass_kernel(*, low_hz: float, high_hz: float, taps: int, fs_hz: float) -> Kernel:
+    """Return a linear-phase band-pass (Hamming window design).
+
+    Parameters
+    ----------
+    low_hz, high_hz : float
+        Edges of the band. 0 for `low_hz` keeps everything below; 0 for `high_hz`, or anything from half
+        the sampling rate up, keeps everything above.
+    taps : int
+        Odd length of the filter: the more, the steeper its edges.
+    fs_hz : float
+        Sampling rate.
+
+    Returns
+    -------
+    ndarray of float64, shape (taps,)
+
+    Raises
+    ------
+    SettingsError
+        If the band is empty or `taps` is even.
+    """
+    if taps % 2 == 0:
+        raise SettingsError(f"band-pass: taps must be odd, not {taps}")
+    has_low, has_high = low_hz > 0, 0 < high_hz < fs_hz / 2
+    if low_hz >= fs_hz / 2 or (has_low and has_high and low_hz >= high_hz):
+        raise SettingsError(f"band-pass: nothing lies between {low_hz} and {high_hz} Hz at {fs_hz} Hz sampling")
+    if not has_low and not has_high:
+        return np.ones(1)
+    if has_low and has_high:
+        kernel = firwin(taps, [low_hz, high_hz], pass_zero=False, fs=fs_hz)
+    elif has_low:
+        kernel = firwin(taps, low_hz, pass_zero=False, fs=fs_hz)
+    else:
+        kernel = firwin(taps, high_hz, fs=fs_hz)
+    return np.asarray(kernel, np.float64)
+
+
+def fir_margin(kernel: Kernel) -> Margin:
+    """Return the margin of `fir_filter` with this kernel."""
+    return Margin(len(kernel) // 2, len(kernel) // 2)
+
+
+def fir_filter(trace: Trace, kernel: Kernel) -> Trace:
+    """Convolve each channel with an odd, centred kernel; the output has the input's length.
+
+    Parameters
+    ----------
+    trace : ndarray of float32, shape (samples, channels)
+    kernel : ndarray, shape (taps,), taps odd
+        Its middle tap meets the sample itself, so that a symmetric kernel delays nothing.
+
+    Returns
+    -------
+    ndarray of float32, shape (samples, channels)
+    """
+    half = len(kernel) // 2
+    if half == 0:
+        return (trace * np.float32(kernel[0])).astype(np.float32)
+    full = oaconvolve(trace, kernel.astype(np.float32)[:, None], mode="full", axes=0)
+    return np.ascontiguousarray(full[half : half + len(trace)], np.float32)
+
+
+def noise_scale(trace: Trace) -> npt.NDArray[np.float32]:
+    """Return each channel's noise level: the median absolute deviation, scaled to a Gaussian's SD.
+
+    Parameters
+    ----------
+    trace : ndarray, shape (samples, channels)
+
+    Returns
+    -------
+    ndarray of float32, shape (channels,)
+    """
+    return np.asarray(median_abs_deviation(trace, axis=0, scale="normal"), np.float32)
+
+
+def local_unit_variance(trace: Trace, *, window_samples: int) -> Trace:
+    """Scale the trace, column by column, to zero mean and unit variance in a window around each sample.
+
+    What the published pipeline does to each of its windows, as one local operator; its margin is half the
+    window.
+
+    Parameters
+    ----------
+    trace : ndarray of float32, shape (samples, columns)
+    window_samples : int
+
+    Returns
+    -------
+    ndarray of float32, shape (samples, columns)
+    """
+    mean = uniform_filter1d(trace.astype(np.float64), window_samples, axis=0, mode="constant")
+    square = uniform_filter1d(trace.astype(np.float64) ** 2, window_samples, axis=0, mode="constant")
+    sd = np.sqrt(np.maximum(square - mean**2, 1e-12))
+    return ((trace - mean) / sd).astype(np.float32)

@@ -1,0 +1,113 @@
+"""Matched filters: a recording correlated with spike shapes, in the measure of its own noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import fft
+from scipy.signal import oaconvolve
+
+from spikesorter.signal.noise import NoiseSpectrum
+from spikesorter.signal.spans import Margin
+from spikesorter.signal.templates import Templates
+
+__all__ = ["MatchedFilters", "make_matched_filters"]
+
+Trace = npt.NDArray[np.float32]
+POWER_FLOOR = 0.02  # of the noise's mean power: what a filter took away is not to be amplified back
+TAPER = 0.2  # share of the whitening reach over which a kernel fades out
+
+
+@dataclass(frozen=True, eq=False)
+class MatchedFilters:
+    """A bank of matched filters, one for each class.
+
+    Parameters
+    ----------
+    kernels : ndarray of float32, shape (classes, taps, channels)
+        To be correlated with the trace; scaled so that noise alone gives an output of variance 1.
+    before : int
+        Taps that lie before the spike's start: the output peaks at the start.
+    detectability : ndarray of float64, shape (classes,)
+        Output at a spike's start, in SD of the noise: d' = sqrt(s^T C^-1 s) (less what truncation costs).
+    """
+
+    kernels: Trace
+    before: int
+    detectability: npt.NDArray[np.float64]
+
+    @property
+    def margin(self) -> Margin:
+        """Margin of `apply`."""
+        return Margin(self.before, self.kernels.shape[1] - self.before - 1)
+
+    def apply(self, trace: Trace) -> Trace:
+        """Correlate a trace with every filter.
+
+        Parameters
+        ----------
+        trace : ndarray of float32, shape (samples, channels)
+
+        Returns
+        -------
+        ndarray of float32, shape (samples, classes)
+        """
+        after = self.margin.after
+        output = np.zeros((len(trace), len(self.kernels)), np.float32)
+        for channel in range(trace.shape[1]):
+            bank = self.kernels[:, ::-1, channel].T
+            output += oaconvolve(trace[:, [channel]], bank, axes=0)[after : after + len(trace)]
+        return output
+
+
+def make_matched_filters(
+    templates: Templates, noise: NoiseSpectrum, *, reach: int, whiten: bool = True
+) -> MatchedFilters:
+    """Make the filters that tell each shape best from noise of a given spectrum: C^-1 s.
+
+    Parameters
+    ----------
+    templates : Templates
+        As they look in the trace that the filters will be applied to.
+    noise : NoiseSpectrum
+        Of that trace; channels are taken to be independent.
+    reach : int
+        How many samples a filter may reach beyond its template on either side, for the whitening.
+    whiten : bool
+        If false, the filters are the shapes themselves, best in white noise only (published).
+
+    Returns
+    -------
+    MatchedFilters
+    """
+    n_classes, length, channels = templates.waveforms.shape
+    taps = length + 2 * reach
+    n_fft = fft.next_fast_len(2 * taps, real=True)
+    shapes = np.zeros((n_classes, taps, channels))
+    shapes[:, reach : reach + length] = templates.waveforms
+
+    kernels = shapes
+    if whiten:
+        whitened = fft.rfft(shapes, n_fft, axis=1) / noise.floored(POWER_FLOOR).at(n_fft)
+        kernels = fft.irfft(whitened, n_fft, axis=1)[:, :taps] * _taper(taps, reach)
+    spectra = fft.rfft(kernels, n_fft, axis=1)
+    weights = np.full(n_fft // 2 + 1, 2.0)
+    weights[0] = weights[-1] = 1.0
+    variance = np.einsum("kfc,fc,f->k", np.abs(spectra) ** 2, noise.at(n_fft), weights) / n_fft
+    sd = np.sqrt(np.maximum(variance, 1e-30))
+    return MatchedFilters(
+        kernels=(kernels / sd[:, None, None]).astype(np.float32),
+        before=templates.before + reach,
+        detectability=np.einsum("ktc,ktc->k", kernels, shapes) / sd,
+    )
+
+
+def _taper(taps: int, reach: int) -> npt.NDArray[np.float64]:
+    ramp = int(TAPER * reach)
+    taper = np.ones((taps, 1))
+    if ramp:
+        rise = 0.5 - 0.5 * np.cos(np.pi * (np.arange(ramp) + 0.5) / ramp)
+        taper[:ramp, 0], taper[-ramp:, 0] = rise, rise[::-1]
+    return taper

@@ -1,0 +1,69 @@
+"""From a curve of evidence to events: local rules with a stated reach, no chains."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import maximum_filter1d
+
+from spikesorter.spikes import Spikes, pairs_within
+
+__all__ = ["enforce_refractory", "pick_peaks"]
+
+
+def pick_peaks(
+    curve: npt.NDArray[np.float32], *, threshold: float, distance_samples: int
+) -> npt.NDArray[np.int64]:
+    """Return the samples at which a curve is at least `threshold` and highest in its neighbourhood.
+
+    Parameters
+    ----------
+    curve : ndarray of float32, shape (samples,)
+    threshold : float
+    distance_samples : int
+        A peak is the highest point within this many samples either side; of equal ones, the first. This
+        is also the margin of the rule.
+
+    Returns
+    -------
+    ndarray of int64, shape (peaks,)
+
+    Examples
+    --------
+    >>> pick_peaks(np.float32([0, 1, 3, 2, 0, 0, 4, 4, 0]), threshold=1, distance_samples=2)
+    array([2, 6])
+    """
+    highest = maximum_filter1d(curve, 2 * distance_samples + 1, mode="constant", cval=-np.inf)
+    peaks = np.flatnonzero((curve >= threshold) & (curve == highest))
+    i, j = pairs_within(peaks, peaks, distance_samples)
+    repeated = i[(j < i) & (curve[peaks[j]] == curve[peaks[i]])]
+    return np.delete(peaks, repeated).astype(np.int64)
+
+
+def enforce_refractory(spikes: Spikes, *, refractory_samples: int, within_class: bool) -> Spikes:
+    """Drop each spike that has a more probable one less than a refractory period away.
+
+    A spike is compared with all others, also with those that are dropped themselves, so that the rule
+    reaches no further than one refractory period.
+
+    Parameters
+    ----------
+    spikes : Spikes
+    refractory_samples : int
+        Least distance of two spikes; 0 drops none.
+    within_class : bool
+        Whether only spikes of the same class are compared.
+
+    Returns
+    -------
+    Spikes
+    """
+    if refractory_samples == 0:
+        return spikes
+    i, j = pairs_within(spikes.sample, spikes.sample, refractory_samples - 1)
+    stronger = spikes.probability[j] > spikes.probability[i]
+    earlier_of_equals = (spikes.probability[j] == spikes.probability[i]) & (j < i)
+    compared = (spikes.label[i] == spikes.label[j]) | (not within_class)
+    keep = np.ones(len(spikes), bool)
+    keep[i[(stronger | earlier_of_equals) & compared]] = False
+    return spikes.select(keep)

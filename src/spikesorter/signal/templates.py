@@ -1,0 +1,243 @@
+"""Spike shapes and sizes from a labelled recording, solved for jointly.
+
+Averaging windows around spikes smears each shape with its overlapping neighbours; here all shapes are
+the least-squares solution of one linear model: trace = sum over spikes of their class's shape + noise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from scipy.linalg import solve
+from scipy.signal import oaconvolve
+from scipy.sparse.linalg import spsolve
+
+from spikesorter.signal.filters import fir_filter
+from spikesorter.spikes import Spikes, pairs_within
+
+__all__ = ["Templates", "average_waveform", "estimate_templates", "plant", "spike_sizes"]
+
+Trace = npt.NDArray[np.float32]
+Float64Array = npt.NDArray[np.float64]
+RIDGE = 1e-3  # of a class's spike count: tames what the filtered trace says nothing about, such as an offset
+MAX_SIZE_SPREAD = 0.5  # prior SD of a spike's relative size
+
+
+@dataclass(frozen=True, eq=False)
+class Templates:
+    """The shape of each class's spikes.
+
+    Parameters
+    ----------
+    labels : tuple of int
+        The classes, in order.
+    waveforms : ndarray of float32, shape (classes, samples, channels)
+        In the unit of the labelled recording's trace, before any filter.
+    before : int
+        Samples of a waveform that lie before the spike's start.
+    """
+
+    labels: tuple[int, ...]
+    waveforms: Trace
+    before: int
+
+    def scaled(self, factor: float) -> Templates:
+        """Return the shapes multiplied by a factor."""
+        return Templates(self.labels, self.waveforms * np.float32(factor), self.before)
+
+    def filtered(self, kernel: Float64Array) -> Templates:
+        """Return the shapes as they look after `fir_filter` with this kernel, longer by its reach."""
+        half = len(kernel) // 2
+        padded = np.pad(self.waveforms, ((0, 0), (half, half), (0, 0)))
+        waveforms = np.stack([fir_filter(waveform, kernel) for waveform in padded])
+        return Templates(self.labels, waveforms, self.before + half)
+
+
+def average_waveform(trace: Trace, spikes: Spikes, *, before: int, after: int) -> Trace:
+    """Average the windows around all spikes: the published pipeline's one template.
+
+    Parameters
+    ----------
+    trace : ndarray of float32, shape (samples, channels)
+    spikes : Spikes
+    before, after : int
+        Samples of the window before a spike's start and from it on.
+
+    Returns
+    -------
+    ndarray of float32, shape (before + after, channels)
+    """
+    starts = _inside(spikes, len(trace), before, after).sample
+    windows = trace[starts[:, None] + np.arange(-before, after)]
+    return np.asarray(windows.mean(axis=0), np.float32)
+
+
+def estimate_templates(
+    trace: Trace, spikes: Spikes, *, before: int, after: int, kernel: Float64Array
+) -> Templates:
+    """Solve for the shapes of all classes jointly by least squares.
+
+    The error is measured after a symmetric filter, so that drift which it removes does not matter, while
+    the shapes themselves are those of the unfiltered trace.
+
+    Parameters
+    ----------
+    trace : ndarray of float32, shape (samples, channels)
+        Unfiltered labelled recording.
+    spikes : Spikes
+        Its spikes.
+    before, after : int
+        Samples of a shape before a spike's start and from it on.
+    kernel : ndarray, shape (taps,)
+        Symmetric filter, such as `drift_kernel`.
+
+    Returns
+    -------
+    Templates
+        Of shape (classes, before + after, channels).
+    """
+    labels = spikes.labels
+    inside = _inside(spikes, len(trace), before, after)
+    trains = [inside.of(label).sample for label in labels]
+    squared_kernel = np.convolve(kernel, kernel)  # symmetric, so this is its autocorrelation
+    length, offsets = before + after, np.arange(-before, after)
+
+    filtered = fir_filter(trace, squared_kernel)
+    right = np.concatenate([filtered[train[:, None] + offsets].sum(axis=0) for train in trains]).astype(float)
+    lag = np.arange(length)[:, None] - np.arange(length) + length - 1
+    left = np.block([[_lag_sums(a, b, squared_kernel, length)[lag] for b in trains] for a in trains])
+    counts = np.repeat([max(len(train), 1) for train in trains], length)
+    left[np.diag_indices_from(left)] += RIDGE * counts * squared_kernel.max()
+
+    waveforms = solve(left, right, assume_a="pos").reshape(len(labels), length, trace.shape[1])
+    return Templates(labels, waveforms.astype(np.float32), before)
+
+
+def spike_sizes(
+    trace: Trace, spikes: Spikes, templates: Templates, *, kernel: Float64Array
+) -> npt.NDArray[np.float32]:
+    """Estimate the size of every spike relative to its class's shape, all of them jointly.
+
+    What the noise alone adds to the spread of a class's sizes is shrunk away: a class whose spikes are
+    all alike gets sizes near 1.
+
+    Parameters
+    ----------
+    trace, spikes, kernel
+        As for `estimate_templates`.
+    templates : Templates
+        From `estimate_templates`.
+
+    Returns
+    -------
+    ndarray of float32, shape (spikes,)
+    """
+    squared_kernel = np.convolve(kernel, kernel)
+    class_of = np.searchsorted(templates.labels, spikes.label)
+    overlap = _template_overlaps(templates, squared_kernel)
+    energy = overlap[np.arange(len(overlap)), np.arange(len(overlap)), overlap.shape[2] // 2]
+
+    gram = _spike_gram(spikes.sample, class_of, overlap)
+    projection = _project(fir_filter(trace, squared_kernel), templates)
+    seen = projection[spikes.sample, class_of].astype(float)
+    residual = trace - plant(len(trace), spikes, np.ones(len(spikes), np.float32), templates)
+    noise = _project(fir_filter(residual, squared_kernel), templates)
+    noise_variance = (1.4826 * np.median(np.abs(noise), axis=0) / energy) ** 2
+
+    ridge = energy[class_of] * noise_variance[class_of] / MAX_SIZE_SPREAD**2 + 1e-6 * energy[class_of]
+    system = gram + sparse.diags(ridge)
+    sizes = spsolve(system.tocsc(), seen + ridge)
+    return _shrink(np.asarray(sizes), class_of, noise_variance)
+
+
+def plant(n_samples: int, spikes: Spikes, sizes: npt.NDArray[np.float32], templates: Templates) -> Trace:
+    """Return a noiseless trace of these spikes, overlapping ones added.
+
+    Parameters
+    ----------
+    n_samples : int
+        Length of the trace; what reaches beyond its ends is cut off.
+    spikes : Spikes
+    sizes : ndarray of float32, shape (spikes,)
+        Factor of each spike.
+    templates : Templates
+
+    Returns
+    -------
+    ndarray of float32, shape (n_samples, channels)
+    """
+    length, channels = templates.waveforms.shape[1:]
+    trace = np.zeros((n_samples, channels), np.float32)
+    for k, label in enumerate(templates.labels):
+        of_class = spikes.label == label
+        impulses = np.zeros((n_samples, 1), np.float32)
+        np.add.at(impulses[:, 0], spikes.sample[of_class], sizes[of_class])
+        full = oaconvolve(np.pad(impulses, ((0, length), (0, 0))), templates.waveforms[k], axes=0)
+        trace += full[templates.before : templates.before + n_samples]
+    return trace
+
+
+def _inside(spikes: Spikes, n_samples: int, before: int, after: int) -> Spikes:
+    return spikes.within(before, n_samples - after + 1)
+
+
+def _lag_sums(
+    a: npt.NDArray[np.int64], b: npt.NDArray[np.int64], squared_kernel: Float64Array, length: int
+) -> Float64Array:
+    """Sum over all pairs of squared_kernel((a + i) - (b + l)), for each i - l from 1 - length to length - 1."""
+    half = len(squared_kernel) // 2
+    reach = half + length
+    i, j = pairs_within(a, b, reach)
+    lags = b[j] - a[i]
+    histogram = np.bincount(lags + reach, minlength=2 * reach + 1).astype(float)
+    sums = np.convolve(histogram, squared_kernel)
+    centre = reach + half
+    return sums[centre - length + 1 : centre + length]
+
+
+def _template_overlaps(templates: Templates, squared_kernel: Float64Array) -> Float64Array:
+    """Inner products of all pairs of filtered shapes at all lags, shape (classes, classes, lags)."""
+    smooth = templates.filtered(squared_kernel).waveforms.astype(float)
+    raw = templates.waveforms.astype(float)
+    return np.array(
+        [
+            [sum(np.correlate(b[:, c], a[:, c], "full") for c in range(a.shape[1])) for b in smooth]
+            for a in raw
+        ]
+    )
+
+
+def _spike_gram(
+    samples: npt.NDArray[np.int64], class_of: npt.NDArray[np.intp], overlap: Float64Array
+) -> sparse.coo_matrix:
+    reach = overlap.shape[2] // 2
+    i, j = pairs_within(samples, samples, reach)
+    values = overlap[class_of[i], class_of[j], reach + samples[i] - samples[j]]
+    return sparse.coo_matrix((values, (i, j)), shape=(len(samples), len(samples)))
+
+
+def _project(trace: Trace, templates: Templates) -> Trace:
+    """Correlate the trace with each shape, at every start, shape (samples, classes)."""
+    length = templates.waveforms.shape[1]
+    after = length - templates.before
+    columns = []
+    for waveform in templates.waveforms:
+        full = oaconvolve(trace, waveform[::-1], axes=0).sum(axis=1)
+        columns.append(full[after - 1 : after - 1 + len(trace)])
+    return np.stack(columns, axis=1)
+
+
+def _shrink(
+    sizes: Float64Array, class_of: npt.NDArray[np.intp], noise_variance: Float64Array
+) -> npt.NDArray[np.float32]:
+    shrunk = np.ones_like(sizes)
+    for k in np.unique(class_of):
+        of_class = class_of == k
+        centre = np.median(sizes[of_class])
+        spread = (1.4826 * np.median(np.abs(sizes[of_class] - centre))) ** 2
+        keep = np.sqrt(max(0.0, 1 - noise_variance[k] / spread)) if spread > 0 else 0.0
+        shrunk[of_class] = 1 + keep * (sizes[of_class] - 1)
+    return np.clip(shrunk, 0.1, 4.0).astype(np.float32)

@@ -1,0 +1,188 @@
+"""The one value for spikes: truth, detections and results alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from spikesorter.errors import InputError
+
+__all__ = ["Spikes", "pairs_within"]
+
+Int64Array = npt.NDArray[np.int64]
+Float32Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Spikes:
+    """Spikes of one recording, in order of time.
+
+    Parameters
+    ----------
+    sample : ndarray of int64, shape (spikes,)
+        The sample at which each spike *starts* (0-based), in non-decreasing order. A spike's start is
+        where its waveform leaves the baseline, some 5 to 15 samples before its peak at 25 kHz; it is what
+        the labels of the labelled recording mark.
+    label : ndarray of int64, shape (spikes,)
+        The neuron (class) of each spike, 1 or larger.
+    probability : ndarray of float32, shape (spikes,)
+        How sure the sorter is that this spike is there and is of that class, 0 to 1. Ones for truth.
+
+    Raises
+    ------
+    InputError
+        If the arrays differ in length, are not one-dimensional, are out of order or out of range.
+
+    See Also
+    --------
+    Spikes.from_arrays : sorts and converts what it is given.
+
+    Examples
+    --------
+    >>> spikes = Spikes.from_arrays([300, 120], [2, 1])
+    >>> spikes.sample
+    array([120, 300])
+    >>> len(spikes), spikes.labels
+    (2, (1, 2))
+    """
+
+    sample: Int64Array
+    label: Int64Array
+    probability: Float32Array
+
+    def __post_init__(self) -> None:
+        for name, dtype in (("sample", np.int64), ("label", np.int64), ("probability", np.float32)):
+            values = np.array(getattr(self, name), dtype=dtype)
+            if values.ndim != 1:
+                raise InputError(f"spikes: {name} must have one dimension, not {values.ndim}")
+            values.flags.writeable = False
+            object.__setattr__(self, name, values)
+        lengths = (len(self.sample), len(self.label), len(self.probability))
+        if len(set(lengths)) != 1:
+            raise InputError(
+                "spikes: sample, label and probability must have one length, not {}, {} and {}".format(*lengths)
+            )
+        if len(self.sample) == 0:
+            return
+        if np.any(np.diff(self.sample) < 0):
+            raise InputError("spikes: samples must be in order; Spikes.from_arrays sorts them")
+        if self.sample[0] < 0:
+            raise InputError(f"spikes: samples must be 0 or more, found {self.sample[0]}")
+        if self.label.min() < 1:
+            raise InputError(f"spikes: labels must be 1 or more, found {self.label.min()}")
+        if not np.all((self.probability >= 0) & (self.probability <= 1)):
+            raise InputError("spikes: probabilities must lie between 0 and 1")
+
+    @classmethod
+    def from_arrays(
+        cls, sample: npt.ArrayLike, label: npt.ArrayLike, probability: npt.ArrayLike | None = None
+    ) -> Spikes:
+        """Make spikes from arrays in any order; equal samples are put in order of label.
+
+        Parameters
+        ----------
+        sample, label : array_like of whole numbers, shape (spikes,)
+            See `Spikes`.
+        probability : array_like of float, shape (spikes,), optional
+            Ones if not given.
+
+        Returns
+        -------
+        Spikes
+        """
+        samples = np.asarray(sample, dtype=np.int64)
+        labels = np.asarray(label, dtype=np.int64)
+        probabilities = (
+            np.ones(samples.shape, np.float32) if probability is None else np.asarray(probability, np.float32)
+        )
+        if not (samples.shape == labels.shape == probabilities.shape) or samples.ndim != 1:
+            return cls(samples, labels, probabilities)  # says what is wrong
+        order = np.lexsort((labels, samples))
+        return cls(samples[order], labels[order], probabilities[order])
+
+    @classmethod
+    def empty(cls) -> Spikes:
+        """No spikes: a result like any other."""
+        return cls.from_arrays([], [])
+
+    @classmethod
+    def concatenate(cls, parts: list[Spikes]) -> Spikes:
+        """Join spikes of several spans of one recording into one value."""
+        if not parts:
+            return cls.empty()
+        return cls.from_arrays(
+            np.concatenate([p.sample for p in parts]),
+            np.concatenate([p.label for p in parts]),
+            np.concatenate([p.probability for p in parts]),
+        )
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """The classes that occur, in order."""
+        return tuple(int(k) for k in np.unique(self.label))
+
+    def select(self, mask: npt.NDArray[np.bool_]) -> Spikes:
+        """Return the spikes for which `mask` (bool, shape (spikes,)) is true."""
+        return Spikes(self.sample[mask], self.label[mask], self.probability[mask])
+
+    def of(self, label: int) -> Spikes:
+        """Return the spikes of one class."""
+        return self.select(self.label == label)
+
+    def within(self, start: int, stop: int) -> Spikes:
+        """Return the spikes that start in samples `start` to `stop` (not included)."""
+        return self.select((self.sample >= start) & (self.sample < stop))
+
+    def shifted(self, samples: int) -> Spikes:
+        """Return the spikes moved by a number of samples."""
+        return Spikes(self.sample + samples, self.label, self.probability)
+
+    def counts(self) -> dict[int, int]:
+        """Return the number of spikes of each class that occurs."""
+        labels, counts = np.unique(self.label, return_counts=True)
+        return {int(k): int(n) for k, n in zip(labels, counts, strict=True)}
+
+    def __len__(self) -> int:
+        return len(self.sample)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Spikes):
+            return NotImplemented
+        return (
+            np.array_equal(self.sample, other.sample)
+            and np.array_equal(self.label, other.label)
+            and np.array_equal(self.probability, other.probability)
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # arrays cannot be hashed
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{k}: {n}" for k, n in self.counts().items())
+        return f"Spikes({len(self)} spikes; {{{counts}}})"
+
+
+def pairs_within(a: Int64Array, b: Int64Array, reach: int) -> tuple[Int64Array, Int64Array]:
+    """Find all pairs of samples from two sorted arrays that are at most `reach` apart.
+
+    Parameters
+    ----------
+    a, b : ndarray of int64, sorted
+    reach : int
+
+    Returns
+    -------
+    i, j : ndarray of int64, shape (pairs,)
+        Such that ``abs(a[i] - b[j]) <= reach``; in order of i, then j.
+
+    Examples
+    --------
+    >>> pairs_within(np.array([10, 50]), np.array([8, 12, 90]), 5)
+    (array([0, 0]), array([0, 1]))
+    """
+    first, last = np.searchsorted(b, a - reach, "left"), np.searchsorted(b, a + reach, "right")
+    counts = last - first
+    i = np.repeat(np.arange(len(a)), counts)
+    before = np.repeat(np.cumsum(counts) - counts, counts)
+    return i, np.arange(len(i)) - before + np.repeat(first, counts)
