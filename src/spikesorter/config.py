@@ -79,9 +79,7 @@ class RehearsalSettings(_Section):
         description="plant: learnt spikes at new times in noise like the target's; "
         "graft: the labelled trace itself, with noise added (published)",
     )
-    training_seconds: float = Field(
-        300.0, gt=1, le=36000, description="length of the rehearsal to train on"
-    )
+    training_seconds: float = Field(300.0, gt=1, le=36000, description="length of the rehearsal to train on")
     tuning_seconds: float = Field(60.0, gt=1, le=36000, description="length of the rehearsal to tune on")
     gain_jitter: float = Field(
         0.03, ge=0, le=0.5, description="SD of the gain from second to second of a rehearsal, relative"
@@ -105,7 +103,9 @@ class DetectorSettings(_Section):
     base_steps: int = Field(2500, ge=1, description="training steps of the base network")
     batch_windows: int = Field(64, ge=1, description="windows in a training step")
     learning_rate: float = Field(2e-3, gt=0, le=1, description="at the start; falls to 0 (Adam)")
-    threshold: float | None = Field(None, ge=0, le=1, description="least probability of a spike; unset: tuned")
+    threshold: float | None = Field(
+        None, ge=0, le=1, description="least probability of a spike; unset: tuned"
+    )
     refractory_samples: int | None = Field(
         None, ge=0, le=10000, description="least distance of two spikes (see refractory_scope); unset: tuned"
     )
@@ -141,7 +141,8 @@ class TuningSettings(_Section):
         "rehearsal", description="what to tune on; labelled: the clean labelled recording (published)"
     )
     objective: Literal["f1", "score"] = Field(
-        "f1", description="what to maximise: F1 of detection, or the score of a recording"
+        "score",
+        description="what to maximise: f1 of detection, or the score, which weighs in each class's F1",
     )
     thresholds: tuple[float, ...] = Field(
         (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9),
@@ -214,6 +215,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "classifier": {"unit_variance": True},
         "tuning": {
             "on": "labelled",
+            "objective": "f1",
             "thresholds": [0.7, 0.75, 0.8, 0.85, 0.9, 0.95],
             "refractory_samples": [25, 30, 35, 40, 45, 50, 55, 60],
         },
@@ -247,7 +249,9 @@ def load_settings(
         If a key or preset is unknown or a value makes no sense.
     """
     if preset not in PRESETS:
-        raise SettingsError(f"unknown preset {preset!r}{_nearest(preset, PRESETS)}; known: {', '.join(PRESETS)}")
+        raise SettingsError(
+            f"unknown preset {preset!r}{_nearest(preset, PRESETS)}; known: {', '.join(PRESETS)}"
+        )
     values = Settings().model_dump()
     _merge(values, PRESETS[preset])
     settings = _validated(values, f"preset {preset}")
@@ -299,7 +303,9 @@ def _parse_assignment(assignment: str) -> dict[str, Any]:
     key, equals, text = assignment.partition("=")
     key, text = key.strip(), text.strip()
     if not equals or not key or not text:
-        raise SettingsError(f"--set {assignment!r}: expected section.key=value, such as detector.threshold=0.8")
+        raise SettingsError(
+            f"--set {assignment!r}: expected section.key=value, such as detector.threshold=0.8"
+        )
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

@@ -9,7 +9,10 @@ Every message says what was wrong, where, what was expected and, if there is som
 The command line prints it as one line and exits with code 2.
 """
 
-__all__ = ["InputError", "ModelError", "SettingsError", "SpikeSorterError"]
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["InputError", "ModelError", "SettingsError", "SpikeSorterError", "naming"]
 
 
 class SpikeSorterError(Exception):
@@ -26,3 +29,24 @@ class SettingsError(SpikeSorterError):
 
 class ModelError(SpikeSorterError):
     """A saved model that is missing, damaged, or made for another kind of recording."""
+
+
+@contextmanager
+def naming(source: object) -> Iterator[None]:
+    """Put the name of a file before the message of any error raised inside, unless it is there already.
+
+    Examples
+    --------
+    >>> try:
+    ...     with naming("D5.mat"):
+    ...         raise InputError("the trace is constant")
+    ... except InputError as error:
+    ...     print(error)
+    D5.mat: the trace is constant
+    """
+    try:
+        yield
+    except SpikeSorterError as error:
+        if str(error).startswith(str(source)):
+            raise
+        raise type(error)(f"{source}: {error}") from error

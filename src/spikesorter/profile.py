@@ -45,9 +45,7 @@ class Profile:
 def conditioning_kernel(settings: ConditioningSettings, fs_hz: float) -> npt.NDArray[np.float64]:
     """Return the one filter that removes drift and passes the band."""
     drift = drift_kernel(window_ms=settings.drift_window_ms, fs_hz=fs_hz)
-    band = band_pass_kernel(
-        low_hz=settings.low_hz, high_hz=settings.high_hz, taps=settings.taps, fs_hz=fs_hz
-    )
+    band = band_pass_kernel(low_hz=settings.low_hz, high_hz=settings.high_hz, taps=settings.taps, fs_hz=fs_hz)
     return np.convolve(drift, band)
 
 

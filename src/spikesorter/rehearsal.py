@@ -67,7 +67,7 @@ def plant_rehearsal(
         The conditioning filter.
     n_samples : int
     gain_jitter : float
-        Relative SD of the gain from stretch to stretch: the estimate may be a little off, and electrodes move.
+        Relative SD of the gain from stretch to stretch: estimates are a little off, and electrodes move.
     jitter_samples : int
         Length of such a stretch.
     rng : numpy.random.Generator

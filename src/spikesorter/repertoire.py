@@ -137,9 +137,7 @@ def _intervals(samples: npt.NDArray[np.int64], n_samples: int) -> FloatArray:
     return np.concatenate([[mean], np.diff(samples)]).astype(np.float32)
 
 
-def _stretched(
-    intervals: npt.NDArray[np.float64], rate: float, n_samples: int
-) -> npt.NDArray[np.float64]:
+def _stretched(intervals: npt.NDArray[np.float64], rate: float, n_samples: int) -> npt.NDArray[np.float64]:
     wanted = 1 / rate if rate > 0 else 10.0 * n_samples
     if len(intervals) < FEW_SPIKES:  # too few to say more than a rate
         quantiles = (np.arange(len(intervals)) + 0.5) / len(intervals)

@@ -114,7 +114,9 @@ class Sorter:
         repertoire = learn_repertoire(centred, truth, settings.templates, kernel=kernel)
         profile = profile_recording(raw, repertoire, settings, fs_hz=fs_hz)
         # Labels beat any estimate: the labelled recording's gain is 1 and its rates are counted.
-        profile = replace(profile, activity=replace(profile.activity, gain=1.0, rates=tuple(repertoire.rates)))
+        profile = replace(
+            profile, activity=replace(profile.activity, gain=1.0, rates=tuple(repertoire.rates))
+        )
         conditioned = fir_filter(centred, kernel)
         before, after = settings.classifier.before_samples, settings.classifier.after_samples
         average = average_waveform(conditioned, truth, before=before, after=after)

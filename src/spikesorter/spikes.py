@@ -62,7 +62,9 @@ class Spikes:
         lengths = (len(self.sample), len(self.label), len(self.probability))
         if len(set(lengths)) != 1:
             raise InputError(
-                "spikes: sample, label and probability must have one length, not {}, {} and {}".format(*lengths)
+                "spikes: sample, label and probability must have one length, not {}, {} and {}".format(
+                    *lengths
+                )
             )
         if len(self.sample) == 0:
             return

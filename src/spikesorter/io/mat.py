@@ -23,7 +23,14 @@ from spikesorter.spikes import Spikes
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
 
-__all__ = ["mat_bytes", "read_mat", "read_mat_spikes", "write_mat", "write_submission"]
+__all__ = [
+    "read_mat",
+    "read_mat_fs",
+    "read_mat_spikes",
+    "write_mat",
+    "write_mat_recording",
+    "write_submission",
+]
 
 RECORDING_VARIABLES = ("d", "fs", "Index", "Class", "Probability")
 HEADER = b"MATLAB 5.0 MAT-file, written by spikesorter"
@@ -79,8 +86,21 @@ def read_mat_spikes(path: str | Path) -> Spikes:
     return spikes
 
 
+def read_mat_fs(path: str | Path) -> float | None:
+    """Return the sampling rate that a file states, None if it states none.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or its rate makes no sense.
+    """
+    path = Path(path)
+    stored = _read_variables(path, ("fs",)).get("fs")
+    return None if stored is None else _sampling_rate(path, stored, None)
+
+
 def write_mat(path: str | Path, spikes: Spikes, *, probability: bool = True) -> None:
-    """Write spikes as `Index` (int64), `Class` (uint8 or wider) and `Probability` (float32) columns.
+    """Write spikes as columns `Index` (int64), `Class` (uint8 or wider) and `Probability` (float32).
 
     The same spikes give the same bytes: no time is written into the header.
 
@@ -91,23 +111,39 @@ def write_mat(path: str | Path, spikes: Spikes, *, probability: bool = True) -> 
     spikes : Spikes
     probability : bool
         Whether to write `Probability`.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
     """
     with atomic_file(Path(path)) as temporary:
-        temporary.write_bytes(mat_bytes(spikes, probability=probability))
+        temporary.write_bytes(_mat_bytes(_columns(spikes, probability=probability)))
 
 
-def mat_bytes(spikes: Spikes, *, probability: bool = True) -> bytes:
-    """Return the bytes that `write_mat` writes."""
-    class_type = np.uint8 if len(spikes) == 0 or spikes.label.max() < 256 else np.int64
-    variables: dict[str, npt.NDArray[Any]] = {
-        "Index": spikes.sample[:, None],
-        "Class": spikes.label.astype(class_type)[:, None],
-    }
-    if probability:
-        variables["Probability"] = spikes.probability[:, None]
-    buffer = io.BytesIO()
-    scipy.io.savemat(buffer, variables, do_compression=True)
-    return HEADER.ljust(HEADER_TEXT_BYTES) + buffer.getvalue()[HEADER_TEXT_BYTES:]
+def write_mat_recording(
+    path: str | Path, trace: npt.NDArray[Any], *, fs_hz: float, labels: Spikes | None = None
+) -> None:
+    """Write a recording as `d` and `fs`, with `Index` and `Class` if it is labelled.
+
+    Parameters
+    ----------
+    path : str or Path
+        Replaced if it exists; appears whole or not at all.
+    trace : ndarray, shape (samples, channels)
+    fs_hz : float
+    labels : Spikes, optional
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
+    variables: dict[str, Any] = {"d": trace, "fs": fs_hz}
+    if labels is not None:
+        variables |= _columns(labels, probability=False)
+    with atomic_file(Path(path)) as temporary:
+        temporary.write_bytes(_mat_bytes(variables))
 
 
 def write_submission(path: str | Path, sortings: dict[str, Spikes]) -> None:
@@ -119,11 +155,32 @@ def write_submission(path: str | Path, sortings: dict[str, Spikes]) -> None:
     sortings : dict of str to Spikes
         By the target's name, such as ``"D2"``.
     """
-    with atomic_file(Path(path)) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+    with (
+        atomic_file(Path(path)) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
         for name, spikes in sortings.items():
             entry = zipfile.ZipInfo(f"{name}.mat", date_time=(1980, 1, 1, 0, 0, 0))
             entry.external_attr = 0o644 << 16
-            archive.writestr(entry, mat_bytes(spikes, probability=False), zipfile.ZIP_DEFLATED)
+            contents = _mat_bytes(_columns(spikes, probability=False))
+            archive.writestr(entry, contents, zipfile.ZIP_DEFLATED)
+
+
+def _columns(spikes: Spikes, *, probability: bool) -> dict[str, npt.NDArray[Any]]:
+    class_type = np.uint8 if len(spikes) == 0 or spikes.label.max() < 256 else np.int64
+    columns: dict[str, npt.NDArray[Any]] = {
+        "Index": spikes.sample[:, None],
+        "Class": spikes.label.astype(class_type)[:, None],
+    }
+    if probability:
+        columns["Probability"] = spikes.probability[:, None]
+    return columns
+
+
+def _mat_bytes(variables: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    scipy.io.savemat(buffer, variables, do_compression=True)
+    return HEADER.ljust(HEADER_TEXT_BYTES) + buffer.getvalue()[HEADER_TEXT_BYTES:]
 
 
 def _read_variables(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
@@ -187,7 +244,9 @@ def _trace(path: Path, variables: dict[str, npt.NDArray[Any]]) -> npt.NDArray[An
         raise InputError(f"{path}: d has shape {d.shape}: more than {MOST_CHANNELS} channels make no sense")
     if trace.dtype.kind == "f" and not np.isfinite(trace).all():
         bad = int(np.count_nonzero(~np.isfinite(trace)))
-        raise InputError(f"{path}: d has {bad} samples that are NaN or infinite; cut them out or fill them in")
+        raise InputError(
+            f"{path}: d has {bad} samples that are NaN or infinite; cut them out or fill them in"
+        )
     if np.any(trace.max(axis=0) == trace.min(axis=0)):
         raise InputError(f"{path}: d is constant: nothing was recorded")
     return np.ascontiguousarray(trace)

@@ -15,7 +15,14 @@ from scipy.stats import median_abs_deviation
 from spikesorter.errors import SettingsError
 from spikesorter.signal.spans import Margin
 
-__all__ = ["band_pass_kernel", "drift_kernel", "fir_filter", "fir_margin", "local_unit_variance", "noise_scale"]
+__all__ = [
+    "band_pass_kernel",
+    "drift_kernel",
+    "fir_filter",
+    "fir_margin",
+    "local_unit_variance",
+    "noise_scale",
+]
 
 Trace = npt.NDArray[np.float32]
 Kernel = npt.NDArray[np.float64]
@@ -77,7 +84,9 @@ def band_pass_kernel(*, low_hz: float, high_hz: float, taps: int, fs_hz: float) 
         raise SettingsError(f"band-pass: taps must be odd, not {taps}")
     has_low, has_high = low_hz > 0, 0 < high_hz < fs_hz / 2
     if low_hz >= fs_hz / 2 or (has_low and has_high and low_hz >= high_hz):
-        raise SettingsError(f"band-pass: nothing lies between {low_hz} and {high_hz} Hz at {fs_hz} Hz sampling")
+        raise SettingsError(
+            f"band-pass: nothing lies between {low_hz} and {high_hz} Hz at {fs_hz} Hz sampling"
+        )
     if not has_low and not has_high:
         return np.ones(1)
     if has_low and has_high:

@@ -46,7 +46,8 @@ class NoiseSpectrum:
 
     def floored(self, fraction: float) -> NoiseSpectrum:
         """Return the spectrum, lifted to at least `fraction` of its mean power (white noise added where
-        there is next to none, as outside a band-pass), so that dividing by it is safe."""
+        there is next to none, as outside a band-pass), so that dividing by it is safe.
+        """
         return NoiseSpectrum(np.maximum(self.power, fraction * self.variance))
 
     def at(self, n_fft: int) -> Float64Array:

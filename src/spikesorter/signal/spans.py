@@ -60,7 +60,9 @@ def read_span(trace: npt.NDArray[np.generic], start: int, stop: int) -> Trace:
     return np.pad(inside, (missing, (0, 0))) if any(missing) else inside
 
 
-def map_spans(function: Callable[[Trace], Trace], trace: Trace, *, margin: Margin, span_samples: int) -> Trace:
+def map_spans(
+    function: Callable[[Trace], Trace], trace: Trace, *, margin: Margin, span_samples: int
+) -> Trace:
     """Run a local operator over a trace span by span.
 
     Parameters

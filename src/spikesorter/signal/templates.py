@@ -187,7 +187,7 @@ def _inside(spikes: Spikes, n_samples: int, before: int, after: int) -> Spikes:
 def _lag_sums(
     a: npt.NDArray[np.int64], b: npt.NDArray[np.int64], squared_kernel: Float64Array, length: int
 ) -> Float64Array:
-    """Sum over all pairs of squared_kernel((a + i) - (b + l)), for each i - l from 1 - length to length - 1."""
+    """Sums over all pairs of squared_kernel((a + i) - (b + l)), one for each |i - l| < length."""
     half = len(squared_kernel) // 2
     reach = half + length
     i, j = pairs_within(a, b, reach)

@@ -74,7 +74,9 @@ def denoise(trace: Trace, *, noise_sd: Trace, strength: float, wavelet: str) -> 
     approximation, *details = _transform(trace, wavelet, len(noise_sd))
     thresholds = strength * np.sqrt(2 * np.log(1000)) * noise_sd
     shrunk = [np.sign(d) * np.maximum(np.abs(d) - t, 0) for d, t in zip(details, thresholds, strict=True)]
-    return np.asarray(pywt.iswt([approximation, *shrunk], wavelet, norm=True, axis=0)[: len(trace)], np.float32)
+    return np.asarray(
+        pywt.iswt([approximation, *shrunk], wavelet, norm=True, axis=0)[: len(trace)], np.float32
+    )
 
 
 def _transform(trace: Trace, wavelet: str, level: int) -> list[Trace]:

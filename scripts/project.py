@@ -1,0 +1,113 @@
+"""Set-up, demo and tests on any system: `python scripts/project.py setup|demo|test|quick`.
+
+`make` and `make.cmd` both call this. It needs nothing but Python 3.11 to 3.13; all else goes into `.venv`,
+installed once and again only when pyproject.toml changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
+STAMP = VENV / "installed.txt"
+DEMO = ROOT / "demo"
+
+
+def main() -> int:
+    """Run the task named on the command line."""
+    tasks = {"setup": setup, "demo": demo, "test": test, "quick": quick}
+    if len(sys.argv) != 2 or sys.argv[1] not in tasks:
+        sys.stderr.write(f"usage: python scripts/project.py {'|'.join(tasks)}\n")
+        return 2
+    try:
+        tasks[sys.argv[1]]()
+    except subprocess.CalledProcessError as error:
+        return error.returncode or 1
+    return 0
+
+
+def setup() -> None:
+    """Install the package and its tools into .venv, unless that is done."""
+    if not (3, 11) <= sys.version_info[:2] <= (3, 13):
+        sys.exit(f"Python 3.11, 3.12 or 3.13 is needed; this is {sys.version.split()[0]}")
+    wanted = hashlib.sha256((ROOT / "pyproject.toml").read_bytes() + sys.version.encode()).hexdigest()
+    if STAMP.is_file() and STAMP.read_text() == wanted and (BIN / executable("spikesorter")).exists():
+        return
+    print("Installing into .venv (about 1 GB on disk, once) ...", flush=True)
+    shutil.rmtree(VENV, ignore_errors=True)
+    run(sys.executable, "-m", "venv", str(VENV))
+    run(
+        python(),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--editable",
+        f"{ROOT}[dev]",
+    )
+    STAMP.write_text(wanted)
+
+
+def demo() -> None:
+    """Simulate a small study, run everything on it, and draw a picture."""
+    setup()
+    shutil.rmtree(DEMO, ignore_errors=True)
+    study, out = DEMO / "study", DEMO / "out"
+    spikesorter("simulate", study)
+    small = ("--set", "rehearsal.training_seconds=100", "--set", "detector.steps=600")
+    small += ("--set", "detector.base_steps=1200", "--set", "classifier.steps=600")
+    spikesorter("run", study, "--out", out, *small)
+    name = "D3"
+    spikesorter(
+        *("plot", study / f"{name}.mat", "--out", DEMO / f"{name}.png", "--start", 1, "--seconds", 0.25),
+        *("--found", out / "predictions" / f"{name}.mat", "--truth", study / "truth" / f"{name}.mat"),
+    )
+
+
+def test() -> None:
+    """Run everything that CI runs."""
+    quick()
+    run(python(), "-m", "pytest", "-q", "-m", "slow")
+
+
+def quick() -> None:
+    """Run style, types and the quick tests."""
+    setup()
+    run(python(), "-m", "ruff", "format", "--check", ".")
+    run(python(), "-m", "ruff", "check", ".")
+    run(python(), "-m", "mypy")
+    run(python(), "-m", "pytest", "-q", "-m", "not slow")
+
+
+def spikesorter(*arguments: object) -> None:
+    """Show a command and run it."""
+    words = [str(argument) for argument in arguments]
+    print("$ spikesorter", " ".join(words), flush=True)
+    run(str(BIN / executable("spikesorter")), *words)
+
+
+def run(*command: str) -> None:
+    """Run a command in the project's folder; its failure is ours."""
+    subprocess.run(command, check=True, cwd=ROOT)
+
+
+def python() -> str:
+    """Return the path of the project's own Python."""
+    return str(BIN / executable("python"))
+
+
+def executable(name: str) -> str:
+    """Return a program's file name on this system."""
+    return f"{name}.exe" if os.name == "nt" else name
+
+
+if __name__ == "__main__":
+    sys.exit(main())

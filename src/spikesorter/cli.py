@@ -1,0 +1,392 @@
+"""The command line: parse, call, print."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spikesorter.errors import SettingsError, SpikeSorterError
+
+if TYPE_CHECKING:
+    from spikesorter.config import Settings
+    from spikesorter.evaluate import Score
+    from spikesorter.progress import Progress
+    from spikesorter.study import TargetResult
+
+__all__ = ["app", "main"]
+
+USER_ERROR = 2
+INTERRUPTED = 130
+BAR_AFTER_SECONDS = 1.0
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    help="Learn a spike sorter from one labelled recording and run it on noisier ones of the same neurons.",
+)
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="TOML file of settings; see `spikesorter config`."),
+]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="A single setting, such as detector.threshold=0.8. Repeatable."
+    ),
+]
+Preset = Annotated[
+    str,
+    typer.Option("--preset", metavar="NAME", help="default, or published: the published pipeline's choices."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and warnings only.")]
+Rate = Annotated[
+    float | None, typer.Option("--fs", metavar="HZ", help="Sampling rate, where a file does not say.")
+]
+
+
+def main() -> None:
+    """Run the command line; errors that a user can mend become one line and exit code 2."""
+    try:
+        app()
+    except SpikeSorterError as error:
+        sys.stderr.write(f"spikesorter: error: {' '.join(str(error).split())}\n")
+        sys.exit(USER_ERROR)
+    except KeyboardInterrupt:
+        sys.stderr.write("spikesorter: interrupted; what was written before is whole\n")
+        sys.exit(INTERRUPTED)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from spikesorter import __version__
+
+        typer.echo(f"spikesorter {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    study: Annotated[Path, typer.Argument(help="Folder with D1.mat (labelled), D2.mat, D3.mat, ...")],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where to write the results.")],
+    config: Config = None,
+    assignments: Assignments = None,
+    preset: Preset = "default",
+    quiet: Quiet = False,
+) -> None:
+    """Do everything for a study: train on D1, adapt to each target, sort it, score it if truth/ is there.
+
+    Writes FOLDER/model/, predictions/, submission.zip, run.json and, with truth, scores.json.
+    """
+    from spikesorter.config import load_settings
+
+    settings = load_settings(config, preset=preset, assignments=assignments or ())
+    with _working(quiet) as (progress, say):
+        from spikesorter.study import run_study
+
+        results = run_study(
+            study, out, settings, preset=preset, progress=progress, on_result=lambda r: say(_one_line(r))
+        )
+    if not quiet:
+        _print_study(results)
+        typer.echo(f"Results: {out}")
+
+
+@app.command()
+def train(
+    labelled: Annotated[Path, typer.Argument(metavar="D1.mat", help="Labelled recording.")],
+    model: Annotated[Path, typer.Option("--model", metavar="FOLDER", help="Where to save the model.")],
+    targets: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--targets", metavar="FILE", help="Recording to adapt to. Repeatable; several may follow."
+        ),
+    ] = None,
+    more_targets: Annotated[
+        list[Path] | None, typer.Argument(metavar="[MORE_TARGETS]...", hidden=True)
+    ] = None,
+    config: Config = None,
+    assignments: Assignments = None,
+    preset: Preset = "default",
+    quiet: Quiet = False,
+) -> None:
+    """Learn from a labelled recording, adapt to targets, and save the model."""
+    from spikesorter.config import load_settings
+
+    settings = load_settings(config, preset=preset, assignments=assignments or ())
+    with _working(quiet) as (progress, _):
+        from spikesorter.study import train_model
+
+        train_model(labelled, [*(targets or []), *(more_targets or [])], model, settings, progress=progress)
+    if not quiet:
+        typer.echo(f"Model: {model}")
+
+
+@app.command()
+def sort(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings to sort.")],
+    model: Annotated[
+        Path, typer.Option("--model", metavar="FOLDER", help="From `train`, or OUT/model of `run`.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where to write one .mat file each.")],
+    assignments: Assignments = None,
+    quiet: Quiet = False,
+) -> None:
+    """Sort recordings with a saved model (inference only).
+
+    Each recording is sorted by the model's adaptation to the noise most like its own. Of the settings,
+    only detector.threshold and detector.refractory_samples can still be changed.
+    """
+    from spikesorter.config import Settings
+
+    point = _working_point(Settings().replace(assignments or ()))
+    with _working(quiet) as (progress, say):
+        from spikesorter.study import load_sorters, sort_files
+
+        sorters = {name: s.with_working_point(**point) for name, s in load_sorters(model).items()}
+        sort_files(
+            files,
+            sorters,
+            out,
+            progress=progress,
+            on_result=lambda path, spikes, name: say(f"{path}: {len(spikes)} spikes (as adapted to {name})"),
+        )
+    if not quiet:
+        typer.echo(f"Results: {out}")
+
+
+@app.command()
+def evaluate(
+    predictions: Annotated[Path, typer.Argument(help="A .mat file of Index and Class, or a folder of them.")],
+    truth: Annotated[Path, typer.Argument(help="Likewise, with the true spikes.")],
+    fs: Rate = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON rather than a table.")] = False,
+) -> None:
+    """Score predictions against the truth, as the study does and strictly."""
+    from spikesorter.evaluate import study_score
+    from spikesorter.study import score_files
+
+    scores = score_files(predictions, truth, fs_hz=fs)
+    whole = study_score({name: s.score for name, s in scores.items()})
+    if as_json:
+        contents = {"recordings": {name: s.summary() for name, s in scores.items()}, "study": whole}
+        typer.echo(json.dumps(contents, indent=2))
+    else:
+        _print_scores({name: (s, []) for name, s in scores.items()}, [], whole)
+        for name, s in scores.items():
+            _print_confusion(name, s)
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Argument(help="Folder to write D1.mat, D2.mat, ... and truth/ to.")],
+    neurons: Annotated[int, typer.Option(min=1, max=50, help="Number of neurons.")] = 4,
+    seconds: Annotated[float, typer.Option(min=1.0, max=36000.0, help="Length of each recording.")] = 30.0,
+    noise: Annotated[
+        list[float] | None,
+        typer.Option(help="Noise SD of a target; the smallest spike's peak is 2.5. Repeatable. [0.5, 1, 2]"),
+    ] = None,
+    rate: Annotated[
+        float, typer.Option(min=0.1, max=2000.0, help="Spikes per second of all neurons.")
+    ] = 50.0,
+    fs: Annotated[float, typer.Option(min=1000.0, max=1e6, help="Sampling rate, Hz.")] = 25_000.0,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same study.")] = 0,
+) -> None:
+    """Simulate a study to try things on: a labelled recording and noisier targets, with their truth."""
+    from spikesorter.io.mat import write_mat, write_mat_recording
+    from spikesorter.simulate import NOISE_LEVELS, simulate_study
+
+    recordings = simulate_study(
+        neurons=neurons,
+        seconds=seconds,
+        noise_levels=tuple(noise or NOISE_LEVELS),
+        spikes_per_s=rate,
+        fs_hz=fs,
+        seed=seed,
+    )
+    for number, recording in enumerate(recordings, start=1):
+        labels = recording.spikes if number == 1 else None
+        write_mat_recording(out / f"D{number}.mat", recording.trace, fs_hz=fs, labels=labels)
+        write_mat(out / "truth" / f"D{number}.mat", recording.spikes, probability=False)
+    typer.echo(f"Study: {out} (D1.mat labelled, {len(recordings) - 1} targets, truth/)")
+
+
+@app.command("config")
+def show_config(preset: Preset = "default", config: Config = None, assignments: Assignments = None) -> None:
+    """Print all settings with their meaning, as a TOML file to edit and give to --config."""
+    from spikesorter.config import describe_settings, load_settings
+
+    typer.echo(
+        describe_settings(load_settings(config, preset=preset, assignments=assignments or ())), nl=False
+    )
+
+
+@app.command()
+def plot(
+    recording: Annotated[Path, typer.Argument(help="The recording.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Picture to write (.png, .svg, .pdf).")],
+    found: Annotated[Path | None, typer.Option(help="Predictions for it.")] = None,
+    truth: Annotated[Path | None, typer.Option(help="Its true spikes.")] = None,
+    start: Annotated[float, typer.Option(min=0.0, help="Second at which the picture starts.")] = 0.0,
+    seconds: Annotated[float, typer.Option(min=0.001, max=60.0, help="How much of it to show.")] = 0.2,
+    fs: Rate = None,
+) -> None:
+    """Draw a stretch of a recording with the spikes found in it and the true ones."""
+    from spikesorter.io.mat import read_mat, read_mat_spikes
+    from spikesorter.report.figures import save_trace_figure
+
+    trace, labels = read_mat(recording, fs_hz=fs)
+    save_trace_figure(
+        out,
+        trace,
+        found=read_mat_spikes(found) if found else None,
+        truth=read_mat_spikes(truth) if truth else labels,
+        start_s=start,
+        seconds=seconds,
+        title=recording.name,
+    )
+    typer.echo(f"Picture: {out}")
+
+
+def _working_point(settings: Settings) -> dict[str, Any]:
+    from spikesorter.config import Settings
+
+    point = {
+        "threshold": settings.detector.threshold,
+        "refractory_samples": settings.detector.refractory_samples,
+    }
+    plain = settings.detector.model_copy(update=dict.fromkeys(point))
+    if settings.model_copy(update={"detector": plain}) != Settings():
+        raise SettingsError(
+            "only detector.threshold and detector.refractory_samples can be set when sorting; "
+            "all else was fixed when the model was trained"
+        )
+    return point
+
+
+@contextmanager
+def _working(quiet: bool) -> Iterator[tuple[Progress, Any]]:
+    """Show progress and warnings on standard error while work is done; give (progress, say a line)."""
+    import warnings
+
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    console = Console(stderr=True, highlight=False)
+    handler = _ConsoleHandler(console)
+    logger = logging.getLogger("spikesorter")
+    logger.addHandler(handler)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left:"),
+        TimeRemainingColumn(),
+    )
+    bars = Bars(*columns, console=console, transient=True, disable=quiet)
+    task = bars.add_task("starting", total=1.0)
+    shown = ""
+
+    def progress(step: str, done: float) -> None:
+        nonlocal shown
+        if step != shown:
+            shown = step
+            bars.reset(task, description=step)
+        bars.update(task, completed=done)
+
+    def say(line: str) -> None:
+        if not quiet:
+            console.print(line, markup=False, soft_wrap=True)
+
+    try:
+        with bars, warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield progress, say
+    finally:
+        logger.removeHandler(handler)
+
+
+class _ConsoleHandler(logging.Handler):
+    """Shows the library's warnings beside the progress bar."""
+
+    def __init__(self, console: Any) -> None:
+        super().__init__(logging.WARNING)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = f"spikesorter: {record.levelname.lower()}: {record.getMessage()}"
+        self._console.print(line, markup=False, soft_wrap=True)
+
+
+def _one_line(result: TargetResult) -> str:
+    """One line a target: what is known of it without labels, then how it went."""
+    sorter, activity = result.sorter, result.sorter.profile.activity
+    noise = ", ".join(f"{float(value):.3g}" for value in sorter.profile.scale)
+    line = (
+        f"{result.name}: noise {noise}, gain {activity.gain:.2f}, {sum(activity.rates) * sorter.fs_hz:.1f} "
+        f"spikes/s; found {len(result.spikes)} spikes"
+    )
+    return line + (f"; score {result.score.score:.3f}" if result.score else "")
+
+
+def _print_study(results: list[TargetResult]) -> None:
+    from spikesorter.evaluate import study_score
+
+    scores = {result.name: result.score.score for result in results if result.score}
+    if scores:
+        whole = study_score(scores) if len(scores) == len(results) else None
+        rows = {r.name: (r.score, [str(len(r.spikes))]) for r in results if r.score}
+        _print_scores(rows, ["spikes"], whole)
+
+
+def _print_scores(rows: dict[str, tuple[Score, list[str]]], extra: list[str], whole: float | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    names = ("score", "f_det", "f_cls", "precision", "recall", "strict")
+    table = Table()
+    table.add_column("recording")
+    for name in (*extra, *names):
+        table.add_column(name, justify="right")
+    for recording, (result, cells) in rows.items():
+        summary = result.summary()
+        table.add_row(recording, *cells, *(f"{summary[name]:.3f}" for name in names))
+    if whole is not None:
+        table.add_section()
+        table.add_row("study", *("" for _ in extra), f"{whole:.3f}", *("" for _ in names[1:]))
+    Console().print(table)
+
+
+def _print_confusion(recording: str, result: Score) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{recording}: true spikes (rows) and what was found (columns)")
+    table.add_column("")
+    for label in (*result.classes, "missed"):
+        table.add_column(str(label), justify="right")
+    for label, row in zip((*result.classes, "false"), result.confusion.tolist(), strict=True):
+        table.add_row(str(label), *(str(count) for count in row))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""Pictures of a recording and its spikes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spikesorter.errors import InputError
+from spikesorter.io.atomic import atomic_file
+from spikesorter.spikes import Spikes
+
+if TYPE_CHECKING:
+    from spikeinterface import BaseRecording
+
+__all__ = ["save_trace_figure"]
+
+# Okabe and Ito's colours, told apart by the colour-blind; yellow left out, too light on white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+MARKERS = ("v", "s", "o", "D", "^", "P", "X")
+
+
+def save_trace_figure(
+    path: Path,
+    recording: BaseRecording,
+    *,
+    found: Spikes | None,
+    truth: Spikes | None,
+    start_s: float,
+    seconds: float,
+    title: str,
+) -> None:
+    """Draw a stretch of a recording, the found spikes above it and the true ones on top.
+
+    Parameters
+    ----------
+    path : Path
+        Picture to write; its ending says the format.
+    recording : spikeinterface.BaseRecording
+        Its first channel is drawn.
+    found, truth : Spikes or None
+        Left out if None.
+    start_s, seconds : float
+        The stretch.
+    title : str
+
+    Raises
+    ------
+    InputError
+        If Matplotlib is not installed, the stretch lies beyond the end, or the picture cannot be written.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise InputError("pictures need Matplotlib: pip install 'neural-spike-sorter[plot]'") from None
+    fs_hz, n_samples = recording.get_sampling_frequency(), recording.get_num_frames()
+    first, last = int(start_s * fs_hz), min(int((start_s + seconds) * fs_hz), n_samples)
+    if first >= last:
+        raise InputError(
+            f"{title}: nothing to draw from second {start_s:g} on; it lasts {n_samples / fs_hz:g} s"
+        )
+    if path.suffix.lower() not in {".png", ".svg", ".pdf"}:
+        raise InputError(f"{path}: pictures are .png, .svg or .pdf")
+
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    axes = figure.subplots()
+    trace = np.asarray(recording.get_traces(start_frame=first, end_frame=last), float)[:, 0]
+    axes.plot(np.arange(first, last) / fs_hz, trace, color="0.35", linewidth=0.7)
+    low, high = trace.min(), trace.max()
+    rows = [(name, spikes) for name, spikes in (("found", found), ("true", truth)) if spikes is not None]
+    labels = sorted({label for _, spikes in rows for label in spikes.labels})
+    heights = [high + (0.1 + 0.1 * row) * (high - low) for row in range(len(rows))]
+    for height, (name, spikes) in zip(heights, rows, strict=True):
+        _draw_spikes(axes, spikes.within(first, last), labels, height, fs_hz)
+        axes.annotate(
+            name, (1.005, height), xycoords=("axes fraction", "data"), va="center", annotation_clip=False
+        )
+    if labels:
+        _draw_legend(axes, labels)
+    axes.set(title=title, xlabel="time (s)", ylabel="d", xlim=(first / fs_hz, last / fs_hz))
+    axes.spines[["top", "right"]].set_visible(False)
+    with atomic_file(path) as temporary:
+        figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=150)
+
+
+def _style(labels: list[int], label: int) -> dict[str, Any]:
+    place = labels.index(label)
+    return {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
+
+
+def _draw_spikes(axes: Any, spikes: Spikes, labels: list[int], height: float, fs_hz: float) -> None:
+    for label in spikes.labels:
+        times = spikes.of(label).sample / fs_hz
+        axes.plot(times, np.full(len(times), height), linestyle="none", markersize=6, **_style(labels, label))
+
+
+def _draw_legend(axes: Any, labels: list[int]) -> None:
+    for label in labels:
+        axes.plot([], [], linestyle="none", label=f"class {label}", **_style(labels, label))
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=len(labels), frameon=False)

@@ -1,0 +1,108 @@
+"""Studies without an electrode: neurons of known shape, recorded ever more noisily."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from spikesorter.signal.noise import NoiseSpectrum, synthesise_noise
+from spikesorter.signal.templates import Templates, plant
+from spikesorter.spikes import Spikes
+
+__all__ = ["SimulatedRecording", "simulate_study"]
+
+FloatArray = npt.NDArray[np.float32]
+LABELLED_NOISE = 0.3
+NOISE_LEVELS = (0.5, 1.0, 2.0)
+LENGTH_MS = 6.4
+EDGE_MS = 2.0  # no spike starts nearer to the ends: its neighbours could not be seen
+DRIFT_CORNER_HZ = 5.0
+N_FFT = 8192
+
+
+@dataclass(frozen=True, eq=False)
+class SimulatedRecording:
+    """A simulated trace of shape (samples, 1) and the spikes that are in it."""
+
+    trace: FloatArray
+    spikes: Spikes
+
+
+def simulate_study(
+    *,
+    neurons: int = 4,
+    seconds: float = 30.0,
+    noise_levels: tuple[float, ...] = NOISE_LEVELS,
+    spikes_per_s: float = 50.0,
+    fs_hz: float = 25_000.0,
+    seed: int = 0,
+) -> list[SimulatedRecording]:
+    """Simulate a labelled recording and its targets: white noise, slow drift, overlapping spikes.
+
+    Parameters
+    ----------
+    neurons : int
+        Number of classes. Their peaks run from 8 down to 2.5 units.
+    seconds : float
+        Length of each recording.
+    noise_levels : tuple of float
+        SD of each target's white noise, in the same unit; the labelled recording has 0.3.
+    spikes_per_s : float
+        Of all neurons together, at Poisson times.
+    fs_hz : float
+    seed : int
+
+    Returns
+    -------
+    list of SimulatedRecording
+        The labelled recording first, then the targets.
+
+    Examples
+    --------
+    >>> labelled, target = simulate_study(seconds=2, noise_levels=(1.0,))
+    >>> labelled.trace.shape, labelled.spikes.labels
+    ((50000, 1), (1, 2, 3, 4))
+    """
+    rng = np.random.default_rng(seed)
+    templates = _shapes(neurons, fs_hz, rng)
+    return [
+        _record(templates, seconds, level, spikes_per_s, fs_hz, rng)
+        for level in (LABELLED_NOISE, *noise_levels)
+    ]
+
+
+def _shapes(neurons: int, fs_hz: float, rng: np.random.Generator) -> Templates:
+    """Draw shapes: a fast rise and decay (an alpha function), less a slower after-potential."""
+    time_ms = np.arange(round(LENGTH_MS * fs_hz / 1000)) * 1000 / fs_hz
+    waveforms = []
+    for peak in np.linspace(8.0, 2.5, neurons):
+        rise_ms = rng.uniform(0.15, 0.5)
+        spike = _alpha(time_ms, rise_ms) - rng.uniform(0.0, 0.5) * _alpha(time_ms, 4 * rise_ms)
+        waveforms.append(peak * spike / spike.max())
+    return Templates(tuple(range(1, neurons + 1)), np.float32(waveforms)[:, :, None], before=0)
+
+
+def _alpha(time_ms: npt.NDArray[np.float64], peak_ms: float) -> npt.NDArray[np.float64]:
+    return np.asarray(time_ms / peak_ms * np.exp(1 - time_ms / peak_ms))
+
+
+def _record(
+    templates: Templates,
+    seconds: float,
+    level: float,
+    spikes_per_s: float,
+    fs_hz: float,
+    rng: np.random.Generator,
+) -> SimulatedRecording:
+    n_samples, edge = int(seconds * fs_hz), int(EDGE_MS * fs_hz / 1000)
+    count = rng.poisson(spikes_per_s * seconds)
+    spikes = Spikes.from_arrays(
+        rng.integers(edge, n_samples - edge, count), rng.choice(templates.labels, count)
+    )
+    frequency_hz = np.fft.rfftfreq(N_FFT, 1 / fs_hz)
+    drift = 1 / (DRIFT_CORNER_HZ**2 + frequency_hz**2)
+    noise = NoiseSpectrum((level**2 * (1 + drift / drift.mean()))[:, None])
+    clean = plant(n_samples, spikes, np.ones(count, np.float32), templates)
+    return SimulatedRecording(clean + synthesise_noise(noise, n_samples, rng), spikes)
