@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 STAMP = VENV / "installed.txt"
-DEMO = ROOT / "demo"
+DEMO = Path("demo")  # in the project's folder, where all commands run
 
 
 def main() -> int:
@@ -48,7 +48,7 @@ def setup() -> None:
         "-m",
         "pip",
         "install",
-        "--quiet",
+        "-qq",
         "--disable-pip-version-check",
         "--editable",
         f"{ROOT}[dev]",
@@ -59,12 +59,17 @@ def setup() -> None:
 def demo() -> None:
     """Simulate a small study, run everything on it, and draw a picture."""
     setup()
-    shutil.rmtree(DEMO, ignore_errors=True)
+    shutil.rmtree(ROOT / DEMO, ignore_errors=True)
     study, out = DEMO / "study", DEMO / "out"
     spikesorter("simulate", study)
-    small = ("--set", "rehearsal.training_seconds=100", "--set", "detector.steps=600")
-    small += ("--set", "detector.base_steps=1200", "--set", "classifier.steps=600")
-    spikesorter("run", study, "--out", out, *small)
+    small = {
+        "rehearsal.training_seconds": 100,
+        "detector.steps": 600,
+        "detector.base_steps": 1200,
+        "classifier.steps": 600,
+    }
+    quicker = [word for key, value in small.items() for word in ("--set", f"{key}={value}")]
+    spikesorter("run", study, "--out", out, *quicker)
     name = "D3"
     spikesorter(
         *("plot", study / f"{name}.mat", "--out", DEMO / f"{name}.png", "--start", 1, "--seconds", 0.25),

@@ -6,15 +6,24 @@ import difflib
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tomlkit
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from spikesorter.errors import InputError, SettingsError
 
 __all__ = ["PRESETS", "Settings", "describe_settings", "load_settings"]
+
+
+def _odd(value: int) -> int:
+    if value % 2 == 0:
+        raise ValueError("must be odd")
+    return value
+
+
+Odd = Annotated[int, AfterValidator(_odd)]
 
 
 class _Section(BaseModel):
@@ -29,7 +38,7 @@ class ConditioningSettings(_Section):
     )
     low_hz: float = Field(0.0, ge=0, description="lower edge of the band-pass; 0: none")
     high_hz: float = Field(6000.0, ge=0, description="upper edge of the band-pass; 0: none")
-    taps: int = Field(101, ge=3, le=5001, description="length of the band-pass filter, odd")
+    taps: Odd = Field(101, ge=3, le=5001, description="length of the band-pass filter, odd")
 
 
 class DenoiseSettings(_Section):
@@ -90,9 +99,9 @@ class DetectorSettings(_Section):
     """The network that says where spikes start, and how its curve becomes spikes."""
 
     window_samples: int = Field(120, ge=16, le=65536, description="length of a training window")
-    label_samples: int = Field(3, ge=1, le=101, description="samples labelled as spike around its start, odd")
+    label_samples: Odd = Field(3, ge=1, le=101, description="samples labelled as spike around its start, odd")
     filters: int = Field(32, ge=1, le=1024, description="convolution filters in each layer")
-    kernel_samples: int = Field(7, ge=1, le=255, description="length of each convolution, odd")
+    kernel_samples: Odd = Field(7, ge=1, le=255, description="length of each convolution, odd")
     dilations: tuple[int, ...] = Field(
         (1, 2, 4, 8), min_length=1, max_length=12, description="dilation of each layer"
     )
@@ -120,7 +129,7 @@ class ClassifierSettings(_Section):
     before_samples: int = Field(20, ge=0, le=2000, description="waveform samples before the spike's start")
     after_samples: int = Field(44, ge=1, le=4000, description="waveform samples from the spike's start on")
     filters: int = Field(32, ge=1, le=1024, description="convolution filters in each layer")
-    kernel_samples: int = Field(7, ge=1, le=255, description="length of each convolution, odd")
+    kernel_samples: Odd = Field(7, ge=1, le=255, description="length of each convolution, odd")
     layers: int = Field(3, ge=1, le=12, description="convolution layers")
     unit_variance: bool = Field(
         False, description="scale each waveform to unit variance, which loses its amplitude (published)"

@@ -49,14 +49,12 @@ def conditioning_kernel(settings: ConditioningSettings, fs_hz: float) -> npt.NDA
     return np.convolve(drift, band)
 
 
-def profile_recording(
-    trace: npt.NDArray[np.generic], repertoire: Repertoire, settings: Settings, *, fs_hz: float
-) -> Profile:
+def profile_recording(trace: Trace, repertoire: Repertoire, settings: Settings, *, fs_hz: float) -> Profile:
     """Estimate a recording's noise, gain and firing rates, without labels.
 
     Parameters
     ----------
-    trace : ndarray, shape (samples, channels)
+    trace : ndarray of float32, shape (samples, channels)
         Raw.
     repertoire : Repertoire
         What the labelled recording taught.
@@ -74,7 +72,7 @@ def profile_recording(
     """
     offset = np.median(trace, axis=0).astype(np.float32)
     kernel = conditioning_kernel(settings.conditioning, fs_hz)
-    conditioned = fir_filter(trace.astype(np.float32) - offset, kernel)
+    conditioned = fir_filter(trace - offset, kernel)
     templates = repertoire.templates.filtered(kernel)
     evidence = conditioned
     for _ in range(NOISE_ROUNDS):

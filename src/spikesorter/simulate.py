@@ -81,7 +81,7 @@ def _shapes(neurons: int, fs_hz: float, rng: np.random.Generator) -> Templates:
         rise_ms = rng.uniform(0.15, 0.5)
         spike = _alpha(time_ms, rise_ms) - rng.uniform(0.0, 0.5) * _alpha(time_ms, 4 * rise_ms)
         waveforms.append(peak * spike / spike.max())
-    return Templates(tuple(range(1, neurons + 1)), np.float32(waveforms)[:, :, None], before=0)
+    return Templates(tuple(range(1, neurons + 1)), np.array(waveforms, np.float32)[:, :, None], before=0)
 
 
 def _alpha(time_ms: npt.NDArray[np.float64], peak_ms: float) -> npt.NDArray[np.float64]:

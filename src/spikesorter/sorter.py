@@ -21,7 +21,7 @@ from spikesorter.rehearsal import Labelled, Rehearsal, graft_rehearsal, plant_re
 from spikesorter.repertoire import Repertoire, learn_repertoire
 from spikesorter.signal.filters import fir_filter
 from spikesorter.signal.matched import make_matched_filters
-from spikesorter.signal.spans import Margin, iterate_spans
+from spikesorter.signal.spans import Margin, iterate_spans, read_span
 from spikesorter.signal.templates import average_waveform
 from spikesorter.spikes import Spikes
 from spikesorter.tuning import tune
@@ -110,7 +110,7 @@ class Sorter:
         _check_labels(truth, len(raw))
         kernel = conditioning_kernel(settings.conditioning, fs_hz)
         progress("learning spike shapes", 0.0)
-        centred = raw - np.median(raw, axis=0)
+        centred = raw - np.median(raw, axis=0).astype(np.float32)
         repertoire = learn_repertoire(centred, truth, settings.templates, kernel=kernel)
         profile = profile_recording(raw, repertoire, settings, fs_hz=fs_hz)
         # Labels beat any estimate: the labelled recording's gain is 1 and its rates are counted.
@@ -245,12 +245,12 @@ class Sorter:
         self, *, threshold: float | None = None, refractory_samples: int | None = None
     ) -> Sorter:
         """Return a sorter with another threshold or refractory period than the tuned ones."""
-        changes: dict[str, float | int] = {}
+        point = self.point
         if threshold is not None:
-            changes["threshold"] = threshold
+            point = replace(point, threshold=threshold)
         if refractory_samples is not None:
-            changes["refractory_samples"] = refractory_samples
-        return replace(self, point=replace(self.point, **changes))
+            point = replace(point, refractory_samples=refractory_samples)
+        return replace(self, point=point)
 
     def save(self, folder: Path) -> None:
         """Write the sorter to a folder: JSON and plain arrays, no code; all or nothing."""
@@ -269,10 +269,10 @@ class Sorter:
 
     def _features(self, target: BaseRecording, start: int, stop: int) -> FloatArray:
         """Features of samples `start` to `stop`; beyond its ends a recording stays at its median."""
-        n_samples = target.get_num_frames()
-        inner = _read(target, max(start, 0), min(stop, n_samples)) - self.front_end.offset
-        padded = np.pad(inner, ((max(-start, 0), max(stop - n_samples, 0)), (0, 0)))
-        return self.front_end.features(self.front_end.condition(padded))
+        raw = read_span(
+            lambda a, b: _read(target, a, b) - self.front_end.offset, target.get_num_frames(), start, stop
+        )
+        return self.front_end.features(self.front_end.condition(raw))
 
     def _check_fits(self, target: BaseRecording) -> None:
         fs_hz, channels = float(target.get_sampling_frequency()), target.get_num_channels()

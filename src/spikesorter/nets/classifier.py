@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 import numpy.typing as npt
+from scipy.special import softmax
 
 from spikesorter.nets.training import Weights, run_network
 
@@ -149,6 +150,5 @@ def class_probabilities(
         waveforms = cut_waveforms(features, samples[first : first + RUN_BATCH], architecture)
         filled = np.pad(waveforms, ((0, RUN_BATCH - len(waveforms)), (0, 0), (0, 0)))
         logits = run_network(architecture, weights, filled)[: len(waveforms)]
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        probabilities.append((odds / odds.sum(axis=1, keepdims=True)).astype(np.float32))
+        probabilities.append(softmax(logits, axis=1))
     return np.concatenate(probabilities)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 
 from spikesorter.nets.training import Weights, run_network
 from spikesorter.signal.spans import Margin
@@ -141,4 +142,4 @@ def detection_curve(architecture: DetectorArchitecture, weights: Weights, featur
         for start in range(0, n_tiles * TILE_SAMPLES, TILE_SAMPLES)
     ]
     inner = np.concatenate([tile[0, before : before + TILE_SAMPLES, 0] for tile in logits])[: len(features)]
-    return np.asarray(1 / (1 + np.exp(-inner)), np.float32)
+    return np.asarray(expit(inner), np.float32)

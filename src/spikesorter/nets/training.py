@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -20,7 +20,7 @@ Weights = tuple[FloatArray, ...]
 Batch = tuple[FloatArray, npt.NDArray[Any]]
 
 
-class Architecture(Protocol):
+class Architecture(Hashable, Protocol):
     """A frozen, hashable description of a network."""
 
     def build(self, seed: int) -> keras.Model:
@@ -96,11 +96,10 @@ def run_network(architecture: Architecture, weights: Weights, inputs: FloatArray
 def _compiled_forward(architecture: Architecture) -> tuple[keras.Model, Any]:
     model = architecture.build(0)
 
-    @jax.jit
     def forward(trainable: Any, fixed: Any, inputs: Any) -> Any:
         return model.stateless_call(trainable, fixed, inputs, training=False)[0]
 
-    return model, forward
+    return model, jax.jit(forward)
 
 
 @lru_cache(maxsize=16)
@@ -114,13 +113,12 @@ def _compiled_update(architecture: Architecture, steps: int, learning_rate: floa
         outputs, fixed = model.stateless_call(trainable, fixed, inputs, training=True)
         return architecture.loss(outputs, labels), fixed
 
-    @jax.jit
     def update(trainable: Any, fixed: Any, state: Any, inputs: Any, labels: Any) -> Any:
         (_, fixed), gradients = jax.value_and_grad(loss, has_aux=True)(trainable, fixed, inputs, labels)
         trainable, state = optimizer.stateless_apply(state, gradients, trainable)
         return trainable, fixed, state
 
-    return model, optimizer, update
+    return model, optimizer, jax.jit(update)
 
 
 def _split(model: keras.Model, weights: Weights) -> tuple[list[FloatArray], list[FloatArray]]:

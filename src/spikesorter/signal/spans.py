@@ -1,4 +1,4 @@
-"""Margins of local operators, and running them span by span with the same result as at once.
+"""Margins of local operators, and the spans that they are run over.
 
 A local operator's output at a sample depends only on the input from `before` samples before it to
 `after` samples after it. Beyond the ends of a recording the input counts as zero.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Margin", "iterate_spans", "map_spans", "read_span"]
+__all__ = ["Margin", "iterate_spans", "read_span"]
 
 Trace = npt.NDArray[np.float32]
 
@@ -42,52 +42,29 @@ def iterate_spans(n_samples: int, span_samples: int) -> Iterator[tuple[int, int]
         yield start, min(start + span_samples, n_samples)
 
 
-def read_span(trace: npt.NDArray[np.generic], start: int, stop: int) -> Trace:
-    """Return samples `start` to `stop` of a trace as float32, zero where they lie beyond its ends.
+def read_span(read: Callable[[int, int], Trace], n_samples: int, start: int, stop: int) -> Trace:
+    """Return samples `start` to `stop` of a recording, zeros where they lie beyond its ends.
 
     Parameters
     ----------
-    trace : ndarray, shape (samples, channels)
+    read : callable
+        Returns samples from one place to another inside the recording, shape (samples, channels).
+    n_samples : int
+        Length of the recording.
     start, stop : int
         May be negative or beyond the end.
 
     Returns
     -------
     ndarray of float32, shape (stop - start, channels)
-    """
-    inside = trace[max(start, 0) : max(min(stop, len(trace)), 0)].astype(np.float32)
-    missing = (max(-start, 0), max(stop - max(len(trace), start), 0))
-    return np.pad(inside, (missing, (0, 0))) if any(missing) else inside
-
-
-def map_spans(
-    function: Callable[[Trace], Trace], trace: Trace, *, margin: Margin, span_samples: int
-) -> Trace:
-    """Run a local operator over a trace span by span.
-
-    Parameters
-    ----------
-    function : callable
-        Takes a trace of shape (samples, channels) and returns one of the same number of samples.
-    trace : ndarray, shape (samples, channels)
-    margin : Margin
-        The operator's margin.
-    span_samples : int
-        Length of a span without its margins.
-
-    Returns
-    -------
-    ndarray, shape (samples, channels of the output)
 
     Examples
     --------
-    >>> trace = np.arange(6, dtype=np.float32)[:, None]
-    >>> previous = lambda x: np.concatenate([np.zeros((1, 1), np.float32), x[:-1]])
-    >>> map_spans(previous, trace, margin=Margin(before=1), span_samples=2)[:, 0]
-    array([0., 0., 1., 2., 3., 4.], dtype=float32)
+    >>> trace = np.ones((10, 1), np.float32)
+    >>> read_span(lambda a, b: trace[a:b], 10, -2, 3)[:, 0]
+    array([0., 0., 1., 1., 1.], dtype=float32)
     """
-    outputs = []
-    for start, stop in iterate_spans(len(trace), span_samples):
-        output = function(read_span(trace, start - margin.before, stop + margin.after))
-        outputs.append(output[margin.before : margin.before + stop - start])
-    return np.concatenate(outputs)
+    first, last = (min(max(edge, 0), n_samples) for edge in (start, stop))
+    before = min(max(-start, 0), stop - start)
+    after = stop - start - before - (last - first)
+    return np.pad(read(first, last), ((before, after), (0, 0)))

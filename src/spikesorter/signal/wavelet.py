@@ -35,7 +35,7 @@ def level_noise(trace: Trace, *, wavelet: str, level: int) -> Trace:
     Returns
     -------
     ndarray of float32, shape (level, channels)
-        Coarsest level first.
+        Coarsest level first. The transform is scaled so that the levels share the variance.
     """
     _, *details = _transform(trace, wavelet, level)
     return np.stack([median_abs_deviation(d, axis=0, scale="normal") for d in details]).astype(np.float32)

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spikesorter.config import Settings, load_settings
+from spikesorter.io.mat import write_mat, write_mat_recording
+from spikesorter.signal.spans import Margin, iterate_spans, read_span
+from spikesorter.signal.templates import Templates
+from spikesorter.simulate import simulate_study
+from spikesorter.spikes import Spikes
+
+FS_HZ = 25_000.0
+QUICK = (
+    "rehearsal.training_seconds=20",
+    "rehearsal.tuning_seconds=10",
+    "detector.filters=12",
+    "detector.base_steps=250",
+    "detector.steps=80",
+    "classifier.filters=12",
+    "classifier.base_steps=150",
+    "classifier.steps=60",
+)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def quick_settings() -> Settings:
+    """Small networks and short rehearsals: seconds rather than minutes, and worse."""
+    return load_settings(assignments=QUICK)
+
+
+@pytest.fixture(scope="session")
+def shapes() -> Templates:
+    """Two known shapes of 40 samples, starting at sample 10 of the window."""
+    t = np.arange(40) - 10
+    rise = np.where(t > 0, t / 5 * np.exp(1 - t / 5), 0.0)
+    slow = np.where(t > 0, t / 9 * np.exp(1 - t / 9) - 0.3 * (t / 20), 0.0)
+    return Templates((1, 2), np.stack([6 * rise, 4 * slow]).astype(np.float32)[:, :, None], before=10)
+
+
+@pytest.fixture(scope="session")
+def study_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of one labelled recording and two targets, 12 s each, three neurons."""
+    folder = tmp_path_factory.mktemp("study")
+    recordings = simulate_study(neurons=3, seconds=12, noise_levels=(0.5, 1.0), seed=3)
+    for number, recording in enumerate(recordings, start=1):
+        labels = recording.spikes if number == 1 else None
+        write_mat_recording(folder / f"D{number}.mat", recording.trace, fs_hz=FS_HZ, labels=labels)
+        write_mat(folder / "truth" / f"D{number}.mat", recording.spikes, probability=False)
+    return folder
+
+
+def run_in_spans(
+    operator: Callable[[np.ndarray], np.ndarray], trace: np.ndarray, *, margin: Margin, span_samples: int
+) -> np.ndarray:
+    """Run a local operator span by span, as a sorter runs it over a long recording."""
+    outputs = []
+    for start, stop in iterate_spans(len(trace), span_samples):
+        first, last = start - margin.before, stop + margin.after
+        output = operator(read_span(lambda a, b: trace[a:b], len(trace), first, last))
+        outputs.append(output[margin.before : margin.before + stop - start])
+    return np.concatenate(outputs)
+
+
+def poisson_spikes(
+    rng: np.random.Generator, *, n_samples: int, count: int, labels: tuple[int, ...] = (1, 2)
+) -> Spikes:
+    """Spikes at independent times, away from the ends."""
+    return Spikes.from_arrays(rng.integers(100, n_samples - 200, count), rng.choice(labels, count))

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from spikesorter.signal.matched import make_matched_filters
+from spikesorter.signal.noise import NoiseSpectrum, synthesise_noise
+from spikesorter.signal.templates import Templates, plant
+from spikesorter.spikes import Spikes
+from tests.conftest import run_in_spans
+
+WHITE = NoiseSpectrum(np.full((257, 1), 4.0))
+DRIFTING = NoiseSpectrum((0.5 + 200 / (1 + (np.arange(257) / 2.0) ** 2))[:, None])
+
+
+def test_in_white_noise_the_output_at_a_spike_is_its_detectability(shapes: Templates) -> None:
+    filters = make_matched_filters(shapes, WHITE, reach=50)
+    expected = np.sqrt((shapes.waveforms**2).sum(axis=(1, 2)) / 4)
+    np.testing.assert_allclose(filters.detectability, expected, rtol=1e-3)
+    trace = plant(2000, Spikes.from_arrays([700], [1]), np.ones(1, np.float32), shapes)
+    output = filters.apply(trace)
+    assert output[:, 0].argmax() == 700
+    assert output[700, 0] == pytest.approx(expected[0], rel=1e-3)
+
+
+@pytest.mark.parametrize("noise", [WHITE, DRIFTING], ids=["white", "drifting"])
+def test_noise_alone_gives_unit_variance(
+    noise: NoiseSpectrum, shapes: Templates, rng: np.random.Generator
+) -> None:
+    filters = make_matched_filters(shapes, noise, reach=100)
+    output = filters.apply(synthesise_noise(noise, 300_000, rng))[500:-500]
+    np.testing.assert_allclose(output.std(axis=0), 1, rtol=0.03)
+
+
+def test_whitening_sees_more_in_coloured_noise(shapes: Templates) -> None:
+    whitened = make_matched_filters(shapes, DRIFTING, reach=100).detectability
+    plain = make_matched_filters(shapes, DRIFTING, reach=100, whiten=False).detectability
+    assert np.all(whitened > 1.5 * plain)
+
+
+def test_detectability_is_what_linear_algebra_says(shapes: Templates) -> None:
+    noise = NoiseSpectrum((1 + 3 * np.exp(-np.fft.rfftfreq(512) / 0.1))[:, None])
+    covariance = np.fft.irfft(noise.power[:, 0], 512)
+    length = 240
+    lags = np.abs(np.arange(length)[:, None] - np.arange(length))
+    padded = np.zeros((2, length))
+    padded[:, 100:140] = shapes.waveforms[:, :, 0]
+    expected = np.sqrt(np.einsum("kt,kt->k", padded, np.linalg.solve(covariance[lags], padded.T).T))
+    np.testing.assert_allclose(
+        make_matched_filters(shapes, noise, reach=100).detectability, expected, rtol=0.01
+    )
+
+
+def test_it_is_a_local_operator(shapes: Templates, rng: np.random.Generator) -> None:
+    filters = make_matched_filters(shapes, DRIFTING, reach=60)
+    trace = rng.standard_normal((3000, 1)).astype(np.float32)
+    spans = run_in_spans(filters.apply, trace, margin=filters.margin, span_samples=700)
+    np.testing.assert_allclose(spans, filters.apply(trace), atol=1e-4)
+
+
+def test_channels_add_their_evidence(shapes: Templates) -> None:
+    one = make_matched_filters(shapes, WHITE, reach=50)
+    both = Templates(shapes.labels, np.repeat(shapes.waveforms, 2, axis=2), shapes.before)
+    two = make_matched_filters(both, NoiseSpectrum(np.full((257, 2), 4.0)), reach=50)
+    np.testing.assert_allclose(two.detectability, np.sqrt(2) * one.detectability, rtol=1e-3)

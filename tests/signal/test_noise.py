@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from spikesorter.errors import InputError
+from spikesorter.signal.noise import (
+    NoiseSpectrum,
+    estimate_noise_spectrum,
+    quiet_samples,
+    synthesise_noise,
+)
+from spikesorter.signal.templates import Templates, plant
+from tests.conftest import poisson_spikes
+
+N_FFT = 512
+
+
+def coloured(n_fft: int = N_FFT) -> NoiseSpectrum:
+    """Four times as much power at the low end as at the high one."""
+    return NoiseSpectrum((1 + 3 * np.exp(-np.fft.rfftfreq(n_fft) / 0.1))[:, None])
+
+
+def test_synthesis_and_estimation_agree(rng: np.random.Generator) -> None:
+    wanted = coloured()
+    noise = synthesise_noise(wanted, 400_000, rng)
+    found = estimate_noise_spectrum(noise, np.ones(len(noise), bool), n_fft=N_FFT)
+    np.testing.assert_allclose(found.power, wanted.power, rtol=0.15)
+    np.testing.assert_allclose(noise.var(axis=0), wanted.variance, rtol=0.02)
+
+
+def test_spikes_do_not_enter_the_noise(shapes: Templates, rng: np.random.Generator) -> None:
+    n_samples = 300_000
+    wanted = coloured()
+    spikes = poisson_spikes(rng, n_samples=n_samples, count=2000)
+    trace = synthesise_noise(wanted, n_samples, rng) + 5 * plant(
+        n_samples, spikes, np.ones(2000, np.float32), shapes
+    )
+    assert trace.var() > 1.5 * wanted.variance[0]
+    quiet = quiet_samples(trace, threshold=4.5, before=40, after=60)
+    found = estimate_noise_spectrum(trace, quiet, n_fft=N_FFT)
+    np.testing.assert_allclose(found.power, wanted.power, rtol=0.25)
+
+
+def test_quiet_samples_keep_their_distance() -> None:
+    evidence = np.tile([[1.0], [-1.0]], (500, 1))
+    evidence[600] = 50
+    quiet = quiet_samples(evidence, threshold=5, before=10, after=20)
+    assert np.flatnonzero(~quiet).tolist() == list(range(590, 621))
+
+
+def test_some_of_a_busy_recording_is_always_called_quiet(rng: np.random.Generator) -> None:
+    quiet = quiet_samples(rng.standard_normal((10_000, 1)), threshold=0.1, before=5, after=5)
+    assert quiet.mean() >= 0.1
+
+
+def test_too_little_quiet_is_an_error() -> None:
+    with pytest.raises(InputError, match="only 100 samples lie away from spikes"):
+        estimate_noise_spectrum(np.zeros((5000, 1), np.float32), np.arange(5000) < 100, n_fft=N_FFT)
+
+
+def test_spectra_in_arithmetic() -> None:
+    low, high = NoiseSpectrum(np.full((9, 1), 2.0)), NoiseSpectrum(np.full((9, 1), 8.0))
+    assert high.minus(low).power.max() == 6
+    assert low.minus(high).power.max() == 0
+    assert low.scaled(4).distance(high) == 0
+    assert low.distance(high) == pytest.approx(np.log(2))
+    assert high.variance == pytest.approx(8)
+    assert high.at(64).shape == (33, 1)
+    spiked = NoiseSpectrum(np.array([[0.0], [1.0], [1.0]]))
+    assert spiked.floored(0.5).power.min() == pytest.approx(0.5 * spiked.variance[0])
+
+
+def test_the_same_seed_gives_the_same_noise() -> None:
+    first, second = (synthesise_noise(coloured(), 1000, np.random.default_rng(5)) for _ in range(2))
+    assert np.array_equal(first, second)

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from spikesorter.signal.filters import drift_kernel, fir_filter
+from spikesorter.signal.templates import (
+    Templates,
+    average_waveform,
+    estimate_templates,
+    plant,
+    spike_sizes,
+)
+from spikesorter.spikes import Spikes
+from tests.conftest import poisson_spikes
+
+KERNEL = drift_kernel(window_ms=20, fs_hz=25_000)
+
+
+def test_planting_puts_each_shape_where_its_spike_starts(shapes: Templates) -> None:
+    trace = plant(200, Spikes.from_arrays([50, 120], [1, 2]), np.float32([1, 2]), shapes)
+    np.testing.assert_allclose(trace[40:80], shapes.waveforms[0], atol=1e-5)
+    np.testing.assert_allclose(trace[110:150], 2 * shapes.waveforms[1], atol=1e-5)
+
+
+def test_overlaps_add_and_the_ends_cut(shapes: Templates) -> None:
+    both = Spikes.from_arrays([55, 60, 60], [1, 2, 2])
+    trace = plant(80, both, np.ones(3, np.float32), shapes)
+    expected = np.zeros((200, 1))
+    expected[45:85] += shapes.waveforms[0]
+    expected[50:90] += 2 * shapes.waveforms[1]
+    np.testing.assert_allclose(trace, expected[:80], atol=1e-5)
+
+
+def test_shapes_are_found_although_most_spikes_overlap(shapes: Templates, rng: np.random.Generator) -> None:
+    spikes = poisson_spikes(rng, n_samples=60_000, count=2500)
+    trace = plant(60_000, spikes, np.ones(2500, np.float32), shapes)
+    noisy = (trace + 0.3 * rng.standard_normal(trace.shape)).astype(np.float32)
+    found = estimate_templates(noisy, spikes, before=10, after=30, kernel=KERNEL)
+    assert found.labels == (1, 2)
+    np.testing.assert_allclose(found.waveforms, shapes.waveforms, atol=0.12)
+    smeared = average_waveform(trace, spikes.of(1), before=10, after=30)
+    assert np.abs(smeared - shapes.waveforms[0]).max() > 0.3  # averaging alone would not do
+
+
+def test_drift_does_not_matter(shapes: Templates, rng: np.random.Generator) -> None:
+    spikes = poisson_spikes(rng, n_samples=60_000, count=600)
+    trace = plant(60_000, spikes, np.ones(600, np.float32), shapes)
+    drift = 20 * np.sin(2 * np.pi * np.arange(60_000) / 25_000)[:, None]
+    found = estimate_templates((trace + drift).astype(np.float32), spikes, before=10, after=30, kernel=KERNEL)
+    np.testing.assert_allclose(found.waveforms, shapes.waveforms, atol=0.25)
+
+
+def test_sizes_of_overlapping_spikes_are_told_apart(shapes: Templates, rng: np.random.Generator) -> None:
+    spikes = poisson_spikes(rng, n_samples=60_000, count=900)
+    sizes = rng.uniform(0.6, 1.4, 900).astype(np.float32)
+    trace = plant(60_000, spikes, sizes, shapes)
+    noisy = (trace + 0.1 * rng.standard_normal(trace.shape)).astype(np.float32)
+    found = spike_sizes(noisy, spikes, shapes, kernel=KERNEL)
+    assert np.corrcoef(found, sizes)[0, 1] > 0.97
+
+
+def test_spikes_of_one_size_get_size_one_whatever_the_noise(
+    shapes: Templates, rng: np.random.Generator
+) -> None:
+    spikes = poisson_spikes(rng, n_samples=60_000, count=300)
+    trace = plant(60_000, spikes, np.ones(300, np.float32), shapes)
+    noisy = (trace + rng.standard_normal(trace.shape)).astype(np.float32)
+    found = spike_sizes(noisy, spikes, shapes, kernel=KERNEL)
+    for label in (1, 2):
+        assert found[spikes.label == label].std() < 0.04
+
+
+def test_filtered_templates_are_what_the_filter_makes_of_a_spike(shapes: Templates) -> None:
+    filtered = shapes.filtered(KERNEL)
+    alone = Spikes.from_arrays([1000], [2])
+    seen = fir_filter(plant(2000, alone, np.ones(1, np.float32), shapes), KERNEL)
+    again = plant(2000, alone, np.ones(1, np.float32), filtered)
+    np.testing.assert_allclose(again, seen, atol=1e-4)
+    assert shapes.scaled(2).waveforms.max() == pytest.approx(2 * shapes.waveforms.max())
+
+
+def test_channels_are_solved_for_together(shapes: Templates, rng: np.random.Generator) -> None:
+    two = Templates(shapes.labels, np.concatenate([shapes.waveforms, -shapes.waveforms], axis=2), before=10)
+    spikes = poisson_spikes(rng, n_samples=40_000, count=500)
+    trace = plant(40_000, spikes, np.ones(500, np.float32), two)
+    found = estimate_templates(trace, spikes, before=10, after=30, kernel=KERNEL)
+    np.testing.assert_allclose(found.waveforms, two.waveforms, atol=0.1)
+    np.testing.assert_allclose(spike_sizes(trace, spikes, two, kernel=KERNEL), 1, atol=0.02)

@@ -1,0 +1,97 @@
+"""The house rules: who may import whom, what is exported, what is documented."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import spikesorter
+
+SOURCE = Path(spikesorter.__file__).parent
+FLOORS = {
+    "errors": 0,
+    "progress": 0,
+    "spikes": 1,
+    "config": 1,
+    "signal": 2,
+    "io": 2,
+    "nets": 3,
+    "repertoire": 3,
+    "evaluate": 3,
+    "simulate": 3,
+    "report": 3,
+    "decoders": 4,
+    "profile": 4,
+    "tuning": 5,
+    "rehearsal": 5,
+    "frontend": 5,
+    "sorter": 6,
+    "study": 7,
+    "cli": 8,
+}
+MODULES = sorted(
+    ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(".__init__")
+    for path in SOURCE.rglob("*.py")
+)
+ROOMS = [name for name in MODULES if name != "spikesorter"]
+HEAVY = {"jax", "keras", "scipy", "spikeinterface", "matplotlib", "pydantic"}
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[1]
+
+
+def imports_of(module: str) -> Iterator[str]:
+    path = Path(importlib.import_module(module).__file__ or "")
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def test_every_room_has_its_floor() -> None:
+    assert {room_of(module) for module in ROOMS} == set(FLOORS)
+
+
+@pytest.mark.parametrize("module", ROOMS)
+def test_rooms_import_from_floors_below_only(module: str) -> None:
+    own = room_of(module)
+    inside = [name for name in imports_of(module) if name.startswith("spikesorter.")]
+    wrong = [name for name in inside if room_of(name) != own and FLOORS[room_of(name)] >= FLOORS[own]]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("module", ROOMS)
+def test_figures_are_drawn_in_the_report_alone(module: str) -> None:
+    drawn = any(name.split(".")[0] in {"matplotlib", "plotly"} for name in imports_of(module))
+    assert not drawn or room_of(module) == "report"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_all_lists_what_is_there_and_documented(module: str) -> None:
+    loaded = importlib.import_module(module)
+    for name in getattr(loaded, "__all__", []):
+        value = getattr(loaded, name)
+        if inspect.isclass(value) or inspect.isfunction(value):
+            assert inspect.getdoc(value), f"{module}.{name} has no docstring"
+
+
+def test_public_names_are_sorted_and_listed_by_dir() -> None:
+    assert sorted(spikesorter.__all__) == spikesorter.__all__
+    assert dir(spikesorter) == spikesorter.__all__
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = spikesorter.nonsense
+
+
+def test_importing_the_package_or_the_command_line_is_light() -> None:
+    code = "import sys, spikesorter, spikesorter.cli; print(*{name.split('.')[0] for name in sys.modules})"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert not HEAVY & set(loaded.split())
