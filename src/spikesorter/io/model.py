@@ -72,7 +72,7 @@ def read_model(kind: type[Value], folder: Path) -> Value:
                 f"{folder}: written in model format {version}, this version reads format {FORMAT_VERSION}; "
                 "train it anew"
             )
-        with np.load(folder / ARRAYS, allow_pickle=False) as stored:
+        with (folder / ARRAYS).open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         return typing.cast(Value, _unpack(kind, description["model"], arrays))
     except ModelError:

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from spikesorter.errors import InputError
+from spikesorter.io.mat import read_mat, read_mat_spikes
+from spikesorter.report.figures import save_trace_figure
+
+
+@pytest.mark.parametrize("ending", [".png", ".svg"])
+def test_a_picture_is_written(ending: str, study_folder: Path, tmp_path: Path) -> None:
+    recording, _ = read_mat(study_folder / "D2.mat")
+    truth = read_mat_spikes(study_folder / "truth" / "D2.mat")
+    path = tmp_path / f"trace{ending}"
+    save_trace_figure(path, recording, found=truth, truth=truth, start_s=1, seconds=0.1, title="D2")
+    assert path.stat().st_size > 5000
+
+
+@pytest.mark.parametrize(
+    ("name", "start_s", "message"), [("x.png", 99.0, "nothing to draw"), ("x.xyz", 0.0, "pictures are")]
+)
+def test_impossible_pictures_are_refused(
+    name: str, start_s: float, message: str, study_folder: Path, tmp_path: Path
+) -> None:
+    recording, _ = read_mat(study_folder / "D2.mat")
+    with pytest.raises(InputError, match=message):
+        save_trace_figure(
+            tmp_path / name, recording, found=None, truth=None, start_s=start_s, seconds=0.1, title="D2"
+        )
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,168 @@
+"""The command line as a user meets it: quick checks here, whole runs in test_main_job.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.io
+
+from spikesorter.io.mat import write_mat
+from spikesorter.spikes import Spikes
+
+PROGRAM = Path(sys.executable).parent / ("spikesorter.exe" if os.name == "nt" else "spikesorter")
+COMMANDS = ("run", "train", "sort", "evaluate", "simulate", "config", "plot")
+
+
+def spikesorter(*words: object, rc: int = 0) -> subprocess.CompletedProcess[str]:
+    result = subprocess.run(
+        [str(PROGRAM), *map(str, words)], capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"}
+    )
+    assert result.returncode == rc, result.stderr
+    return result
+
+
+def save(path: Path, **variables: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scipy.io.savemat(path, variables)
+    return path
+
+
+@pytest.fixture
+def noise() -> np.ndarray:
+    return np.random.default_rng(0).standard_normal(30_000)
+
+
+@pytest.fixture
+def labels() -> dict[str, Any]:
+    rng = np.random.default_rng(1)
+    return {"Index": rng.integers(100, 29_000, 60), "Class": rng.integers(1, 3, 60)}
+
+
+def test_help_names_every_command() -> None:
+    text = spikesorter("--help").stdout
+    for command in COMMANDS:
+        assert command in text
+        assert "--help" in spikesorter(command, "--help").stdout
+    assert spikesorter("--version").stdout.startswith("spikesorter 0.")
+
+
+def test_config_prints_settings_that_can_be_read_back(tmp_path: Path) -> None:
+    text = spikesorter("config", "--preset", "published", "--set", "seed=5").stdout
+    (tmp_path / "my.toml").write_text(text)
+    assert spikesorter("config", "--config", tmp_path / "my.toml").stdout == text
+    assert "did you mean" in spikesorter("config", "--set", "sed=5", rc=2).stderr
+
+
+def study(folder: Path, noise: np.ndarray, labels: dict[str, Any], **changes: Any) -> Path:
+    """A study of D1 and D2; a change replaces a variable of D1, `d2` those of D2."""
+    target = changes.pop("d2", {"d": noise})
+    d1 = {"d": noise, **labels, **changes}
+    save(folder / "D1.mat", **{name: value for name, value in d1.items() if value is not None})
+    save(folder / "D2.mat", **target)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("changes", "file", "cause"),
+    [
+        ({"Index": None, "Class": None}, "D1.mat", "has no labels"),
+        ({"d": None}, "D1.mat", "has no variable d"),
+        ({"d": np.ones(30_000)}, "D1.mat", "constant"),
+        ({"Index": np.full(60, 30_000)}, "D1.mat", "has only 30000 samples"),
+        ({"Index": np.full(60, -4)}, "D1.mat", "found -4"),
+        ({"Index": np.full(60, 4.5)}, "D1.mat", "fractional"),
+        ({"Class": np.ones(59)}, "D1.mat", "60 entries, but Class has 59"),
+        ({"d2": {"x": 1}}, "D2.mat", "has no variable d"),
+        ({"d2": {"d": np.full(30_000, np.nan)}}, "D2.mat", "NaN"),
+        ({"d2": {"d": np.sin(np.arange(90.0))}}, "D2.mat", "only 90 samples long"),
+        ({"d2": {"d": np.sin(np.arange(9e4)), "fs": 30_000}}, "D2.mat", "sampled at 30000 Hz"),
+    ],
+)
+def test_bad_input_gets_one_clear_line_and_nothing_is_written(
+    changes: dict[str, Any],
+    file: str,
+    cause: str,
+    noise: np.ndarray,
+    labels: dict[str, Any],
+    tmp_path: Path,
+) -> None:
+    folder = study(tmp_path / "study", noise, labels, **changes)
+    result = spikesorter("run", folder, "--out", tmp_path / "out", rc=2)
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith(f"spikesorter: error: {folder / file}")
+    assert cause in lines[0]
+    assert result.stdout == ""
+    assert not (tmp_path / "out").exists()
+
+
+def test_studies_that_are_none_are_refused(tmp_path: Path, noise: np.ndarray) -> None:
+    out = tmp_path / "out"
+    assert "no such folder" in spikesorter("run", tmp_path / "nowhere", "--out", out, rc=2).stderr
+    assert "D1.mat: no such file" in spikesorter("run", tmp_path, "--out", out, rc=2).stderr
+    save(tmp_path / "D1.mat", d=noise, Index=[5], Class=[1])
+    assert "holds no target" in spikesorter("run", tmp_path, "--out", out, rc=2).stderr
+    assert not out.exists()
+
+
+def test_sorting_without_a_model_or_with_settings_that_are_fixed_is_refused(tmp_path: Path) -> None:
+    words = ("sort", tmp_path / "a.mat", "--model", tmp_path / "no", "--out", tmp_path / "out")
+    assert "no such model folder" in spikesorter(*words, rc=2).stderr
+    assert "fixed when the model was trained" in spikesorter(*words, "--set", "seed=1", rc=2).stderr
+    (tmp_path / "no").mkdir()
+    assert "holds no model" in spikesorter(*words, rc=2).stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_evaluate_scores_files_and_folders(tmp_path: Path) -> None:
+    true = Spikes.from_arrays([100, 900, 2000], [1, 2, 1])
+    for name in ("D2", "D10"):
+        write_mat(tmp_path / "found" / f"{name}.mat", true.shifted(20))
+        write_mat(tmp_path / "truth" / f"{name}.mat", true)
+    report = json.loads(spikesorter("evaluate", tmp_path / "found", tmp_path / "truth", "--json").stdout)
+    assert list(report["recordings"]) == ["D2", "D10"]
+    assert report["study"] == 1.0
+    assert report["recordings"]["D2"]["strict"] == 0.0
+    files = (tmp_path / "found" / "D2.mat", tmp_path / "truth" / "D2.mat")
+    table = spikesorter("evaluate", *files).stdout
+    assert "1.000" in table
+    assert "missed" in table
+    assert "two files or two folders" in spikesorter("evaluate", files[0], tmp_path, rc=2).stderr
+    (tmp_path / "truth" / "D10.mat").unlink()
+    result = spikesorter("evaluate", tmp_path / "found", tmp_path / "truth", rc=2)
+    assert "D10.mat: no such file" in result.stderr
+
+
+def test_evaluate_reads_the_rate_from_the_truth_or_the_command_line(tmp_path: Path) -> None:
+    write_mat(tmp_path / "found.mat", Spikes.from_arrays([112], [1]))
+    save(tmp_path / "truth.mat", Index=[100], Class=[1])
+    words = ("evaluate", tmp_path / "found.mat", tmp_path / "truth.mat", "--json")
+    strict = [
+        json.loads(spikesorter(*words, *extra).stdout)["recordings"]["found"]["strict"]
+        for extra in ((), ("--fs", "30000"))
+    ]
+    assert strict == [0.0, 1.0]
+
+
+def test_simulate_writes_a_study(tmp_path: Path) -> None:
+    spikesorter(
+        "simulate", tmp_path, "--seconds", 2, "--noise", 0.5, "--noise", 2, "--neurons", 3, "--seed", 4
+    )
+    assert {path.name for path in tmp_path.glob("*.mat")} == {"D1.mat", "D2.mat", "D3.mat"}
+    assert {path.name for path in (tmp_path / "truth").glob("*.mat")} == {"D1.mat", "D2.mat", "D3.mat"}
+    assert "Index" in scipy.io.loadmat(tmp_path / "D1.mat")
+    assert "Index" not in scipy.io.loadmat(tmp_path / "D2.mat")
+
+
+def test_plot_draws_what_was_found(study_folder: Path, tmp_path: Path) -> None:
+    truth = study_folder / "truth" / "D2.mat"
+    picture = tmp_path / "d2.png"
+    spikesorter("plot", study_folder / "D2.mat", "--out", picture, "--found", truth, "--truth", truth)
+    assert picture.read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+
+from spikesorter.config import TemplateSettings
+from spikesorter.errors import InputError
+from spikesorter.repertoire import Repertoire, draw_spikes, learn_repertoire
+from spikesorter.signal.filters import drift_kernel
+from spikesorter.signal.templates import Templates, plant
+from spikesorter.spikes import Spikes
+from tests.conftest import poisson_spikes
+
+KERNEL = drift_kernel(window_ms=20, fs_hz=25_000)
+SETTINGS = TemplateSettings(before_samples=10, after_samples=30)
+
+
+def refractory_repertoire(shapes: Templates, rng: np.random.Generator) -> Repertoire:
+    """Class 1 never fires within 100 samples and is small after short intervals; class 2 is Poisson."""
+    intervals = (100 + rng.exponential(900, 2000)).astype(np.float32)
+    sizes = np.where(intervals < 300, 0.5, 1.0).astype(np.float32)
+    poisson = rng.exponential(500, 2000).astype(np.float32)
+    return Repertoire(
+        shapes, (sizes, np.ones(2000, np.float32)), (intervals, poisson), np.array([1e-3, 2e-3])
+    )
+
+
+def test_what_was_planted_is_learnt(shapes: Templates, rng: np.random.Generator) -> None:
+    spikes = poisson_spikes(rng, n_samples=60_000, count=600)
+    trace = plant(60_000, spikes, np.ones(600, np.float32), shapes)
+    repertoire = learn_repertoire(trace, spikes, SETTINGS, kernel=KERNEL)
+    assert repertoire.labels == (1, 2)
+    np.testing.assert_allclose(repertoire.templates.waveforms, shapes.waveforms, atol=0.1)
+    assert repertoire.rates.sum() == pytest.approx(600 / 60_000)
+    assert [len(s) for s in repertoire.sizes] == [len(i) for i in repertoire.intervals]
+
+
+def test_few_spikes_are_warned_of_and_used(
+    shapes: Templates, rng: np.random.Generator, caplog: pytest.LogCaptureFixture
+) -> None:
+    spikes = Spikes.concatenate(
+        [
+            poisson_spikes(rng, n_samples=60_000, count=200, labels=(1,)),
+            Spikes.from_arrays([7000, 9000], [2, 2]),
+        ]
+    )
+    trace = plant(60_000, spikes, np.ones(202, np.float32), shapes)
+    with caplog.at_level(logging.WARNING):
+        repertoire = learn_repertoire(trace, spikes, SETTINGS, kernel=KERNEL)
+    assert "class 2 has only 2 labelled spikes" in caplog.text
+    drawn, _ = draw_spikes(repertoire, (1e-3, 1e-3), 500_000, rng)
+    assert drawn.counts()[2] == pytest.approx(500, rel=0.2)
+
+
+def test_spikes_at_the_very_ends_alone_teach_nothing() -> None:
+    with pytest.raises(InputError, match="no spike lies wholly inside"):
+        learn_repertoire(
+            np.zeros((1000, 1), np.float32), Spikes.from_arrays([3], [1]), SETTINGS, kernel=KERNEL
+        )
+
+
+@pytest.mark.parametrize("rates", [(1e-3, 2e-3), (3e-3, 0.5e-3)])
+def test_drawn_spikes_have_the_rates_wanted(
+    rates: tuple[float, float], shapes: Templates, rng: np.random.Generator
+) -> None:
+    spikes, sizes = draw_spikes(refractory_repertoire(shapes, rng), rates, 1_000_000, rng)
+    counts = spikes.counts()
+    assert counts[1] == pytest.approx(rates[0] * 1e6, rel=0.1)
+    assert counts[2] == pytest.approx(rates[1] * 1e6, rel=0.1)
+    assert len(sizes) == len(spikes)
+
+
+def test_drawn_spikes_keep_refractory_period_and_bursts(shapes: Templates, rng: np.random.Generator) -> None:
+    repertoire = refractory_repertoire(shapes, rng)
+    spikes, sizes = draw_spikes(repertoire, (1e-3, 2e-3), 1_000_000, rng)
+    first = spikes.label == 1
+    intervals = np.diff(spikes.sample[first])
+    assert intervals.min() >= 99
+    assert sizes[first][1:][intervals < 250].max() == 0.5
+    assert np.diff(spikes.sample[~first]).min() <= 5
+
+
+def test_a_silent_class_does_not_fire(shapes: Templates, rng: np.random.Generator) -> None:
+    spikes, _ = draw_spikes(refractory_repertoire(shapes, rng), (0.0, 1e-3), 200_000, rng)
+    assert spikes.counts().get(1, 0) <= 1

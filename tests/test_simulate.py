@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import numpy as np
+
+from spikesorter.simulate import simulate_study
+
+
+def test_a_study_has_the_neurons_rates_and_noise_asked_for() -> None:
+    labelled, quiet, noisy = simulate_study(
+        neurons=5, seconds=20, noise_levels=(0.5, 3.0), spikes_per_s=60, fs_hz=20_000, seed=2
+    )
+    assert labelled.trace.shape == (400_000, 1)
+    assert labelled.spikes.labels == (1, 2, 3, 4, 5)
+    assert abs(len(quiet.spikes) - 1200) < 150
+    steps = [np.diff(r.trace[:, 0]).std() / np.sqrt(2) for r in (labelled, quiet, noisy)]
+    np.testing.assert_allclose(steps, [0.3, 0.5, 3.0], rtol=0.15)
+
+
+def test_the_same_seed_gives_the_same_study_and_another_seed_another() -> None:
+    first, second, other = (simulate_study(seconds=1, seed=seed)[1] for seed in (0, 0, 1))
+    assert np.array_equal(first.trace, second.trace)
+    assert first.spikes == second.spikes
+    assert not np.array_equal(first.trace, other.trace)
