@@ -16,6 +16,7 @@ from spikesorter.spikes import Spikes
 __all__ = ["Labelled", "Rehearsal", "graft_rehearsal", "plant_rehearsal"]
 
 FloatArray = npt.NDArray[np.float32]
+LEAST_ACTIVITY = 0.1  # of the labelled rate: a neuron that seems silent must still be known if it fires
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +77,9 @@ def plant_rehearsal(
     -------
     Rehearsal
     """
-    spikes, sizes = draw_spikes(repertoire, profile.activity.rates, n_samples, rng)
+    least = LEAST_ACTIVITY * repertoire.rates
+    rates = tuple(np.maximum(profile.activity.rates, least).tolist())
+    spikes, sizes = draw_spikes(repertoire, rates, n_samples, rng)
     stretches = 1 + gain_jitter * rng.standard_normal(n_samples // jitter_samples + 1)
     gains = profile.activity.gain * stretches[spikes.sample // jitter_samples]
     templates = repertoire.templates.filtered(kernel)
