@@ -4,7 +4,7 @@
 
 Without --study, the study is made by the maker that everybody measures with (--maker, by default the
 one in ../shared/studies). Every figure in the README's table comes from here. Peak memory is that of the
-largest process, so this file itself stays small.
+process, read when it ends (Linux).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import filecmp
 import json
-import resource
+import os
 import subprocess
 import sys
 import tempfile
@@ -41,10 +41,7 @@ def main() -> None:
 
 def report(preset: str, study: Path, out: Path) -> None:
     """Run one preset and print its rows."""
-    start = time.perf_counter()
-    run(preset, study, out)
-    seconds = time.perf_counter() - start
-    peak_gb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / KILOBYTES_PER_GB
+    seconds, peak_gb = run(preset, study, out)
     scores = json.loads((out / "scores.json").read_text())
     for figure in FIGURES:
         cells = [f"{scores['recordings'][name][figure]:.3f}" for name in targets(study)]
@@ -66,10 +63,15 @@ def compare(study: Path, first: Path, second: Path, preset: str) -> None:
         sys.exit(1)
 
 
-def run(preset: str, study: Path, out: Path) -> None:
-    """Run the command line as a user would."""
-    command = [str(Path(sys.executable).parent / "spikesorter"), "run", str(study), "--out", str(out)]
-    subprocess.run([*command, "--preset", preset, "--quiet"], check=True)
+def run(preset: str, study: Path, out: Path) -> tuple[float, float]:
+    """Run the command line as a user would; return seconds and peak memory in GB."""
+    program = Path(sys.executable).parent / "spikesorter"
+    start = time.perf_counter()
+    process = subprocess.Popen([program, "run", study, "--out", out, "--preset", preset, "--quiet"])
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"spikesorter run failed with {os.waitstatus_to_exitcode(status)}")
+    return time.perf_counter() - start, used.ru_maxrss / KILOBYTES_PER_GB
 
 
 def targets(study: Path) -> list[str]:

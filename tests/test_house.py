@@ -32,9 +32,10 @@ FLOORS = {
     "tuning": 5,
     "rehearsal": 5,
     "frontend": 5,
-    "sorter": 6,
-    "study": 7,
-    "cli": 8,
+    "profiling": 6,
+    "sorter": 7,
+    "study": 8,
+    "cli": 9,
 }
 MODULES = sorted(
     ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(".__init__")

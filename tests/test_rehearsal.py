@@ -6,16 +6,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import skew
 
 from spikesorter.config import Settings, load_settings
 from spikesorter.frontend import FrontEnd, choose_denoise_strength, make_front_end
-from spikesorter.profile import Profile, conditioning_kernel, profile_recording
+from spikesorter.profile import Profile, conditioning_kernel
+from spikesorter.profiling import profile_recording
 from spikesorter.rehearsal import Labelled, graft_rehearsal, plant_rehearsal
 from spikesorter.repertoire import Repertoire, learn_repertoire
 from spikesorter.signal.filters import fir_filter
-from spikesorter.signal.gain import Activity
+from spikesorter.signal.gain import SILENT, Activity
 from spikesorter.signal.noise import estimate_noise_spectrum, quiet_samples
+from spikesorter.signal.templates import plant
 from spikesorter.simulate import SimulatedRecording, simulate_study
+from spikesorter.spikes import Spikes
 from tests.conftest import FS_HZ, run_in_spans
 
 SETTINGS = Settings()
@@ -158,3 +162,57 @@ def test_the_best_denoising_strength_grows_with_the_noise(
     assert strengths[0] < strengths[1]
     off = choose_denoise_strength(front_end, SETTINGS, trace=clean, clean=clean)
     assert off.strength == 0
+
+
+def with_background(
+    trace: np.ndarray, repertoire: Repertoire, rng: np.random.Generator, *, rate_per_s: float, size: float
+) -> np.ndarray:
+    n_samples = len(trace)
+    count = int(rate_per_s * n_samples / FS_HZ)
+    distant = Spikes.from_arrays(rng.integers(0, n_samples, count), rng.choice([1, 2, 3], count))
+    sizes = size * rng.uniform(0.2, 1, count).astype(np.float32)
+    return trace + plant(n_samples, distant, sizes.astype(np.float32), repertoire.templates)
+
+
+def test_distant_spikes_are_noticed_and_not_taken_for_the_known_neurons(
+    study: list[SimulatedRecording], repertoire: Repertoire, rng: np.random.Generator
+) -> None:
+    busy = with_background(study[1].trace, repertoire, rng, rate_per_s=600, size=0.25)
+    found = profile_recording(busy, repertoire, SETTINGS, fs_hz=FS_HZ)
+    assert found.activity.gain == pytest.approx(1, rel=0.05)
+    assert sum(found.activity.rates) * FS_HZ == pytest.approx(50, rel=0.25)
+    power = found.background.rate * FS_HZ * found.background.size**2
+    assert power == pytest.approx(600 * 0.25**2, rel=0.6)
+
+
+def test_where_there_is_no_background_none_is_found(
+    study: list[SimulatedRecording], repertoire: Repertoire
+) -> None:
+    assert profile_recording(study[1].trace, repertoire, SETTINGS, fs_hz=FS_HZ).background == SILENT
+
+
+def test_a_rehearsal_with_background_is_as_skewed_as_its_target(
+    study: list[SimulatedRecording], repertoire: Repertoire, rng: np.random.Generator
+) -> None:
+    n_samples = len(study[1].trace)
+    noise = rng.standard_normal((n_samples, 1), dtype=np.float32)
+    noise = with_background(noise, repertoire, rng, rate_per_s=600, size=0.3)
+    known = plant(n_samples, study[1].spikes, np.ones(len(study[1].spikes), np.float32), repertoire.templates)
+    found = profile_recording(noise + known, repertoire, SETTINGS, fs_hz=FS_HZ)
+    noise = fir_filter(noise, KERNEL)
+    rehearsals = {
+        name: plant_rehearsal(
+            repertoire,
+            profile,
+            kernel=KERNEL,
+            n_samples=500_000,
+            gain_jitter=0.0,
+            jitter_samples=500_000,
+            rng=rng,
+        )
+        for name, profile in (("with", found), ("without", replace(found, background=SILENT)))
+    }
+    rehearsed = {name: rehearsal.trace - rehearsal.clean for name, rehearsal in rehearsals.items()}
+    assert skew(rehearsed["with"])[0] == pytest.approx(skew(noise)[0], rel=0.5)
+    assert abs(skew(rehearsed["without"])[0]) < 0.05
+    assert rehearsed["with"].std() == pytest.approx(noise.std(), rel=0.1)

@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from spikesorter.profile import Profile
 from spikesorter.repertoire import Repertoire, draw_spikes
-from spikesorter.signal.noise import synthesise_noise
-from spikesorter.signal.templates import plant
+from spikesorter.signal.gain import BACKGROUND_SIZES, Background
+from spikesorter.signal.noise import NoiseSpectrum, synthesise_noise
+from spikesorter.signal.templates import Templates, plant
 from spikesorter.spikes import Spikes
 
 __all__ = ["Labelled", "Rehearsal", "graft_rehearsal", "plant_rehearsal"]
@@ -84,7 +85,25 @@ def plant_rehearsal(
     gains = profile.activity.gain * stretches[spikes.sample // jitter_samples]
     templates = repertoire.templates.filtered(kernel)
     clean = plant(n_samples, spikes, (sizes * gains).astype(np.float32), templates)
-    return Rehearsal(clean + synthesise_noise(profile.noise, n_samples, rng), clean, spikes)
+    background, spectrum = _background(profile.background, templates, profile.noise, n_samples, rng)
+    gaussian = synthesise_noise(profile.noise.minus(spectrum), n_samples, rng)
+    return Rehearsal(clean + background + gaussian, clean, spikes)
+
+
+def _background(
+    background: Background,
+    templates: Templates,
+    noise: NoiseSpectrum,
+    n_samples: int,
+    rng: np.random.Generator,
+) -> tuple[FloatArray, NoiseSpectrum]:
+    """Draw a trace of distant spikes; return it with its spectrum (by Campbell's theorem)."""
+    count = rng.poisson(background.rate * n_samples)
+    spikes = Spikes.from_arrays(rng.integers(0, n_samples, count), rng.choice(templates.labels, count))
+    sizes = (background.size * rng.choice(BACKGROUND_SIZES, count)).astype(np.float32)
+    energy = np.mean(np.abs(np.fft.rfft(templates.waveforms, noise.n_fft, axis=1)) ** 2, axis=0)
+    mean_square = background.size**2 * np.mean(BACKGROUND_SIZES**2)
+    return plant(n_samples, spikes, sizes, templates), NoiseSpectrum(background.rate * mean_square * energy)
 
 
 def graft_rehearsal(labelled: Labelled, profile: Profile, *, rng: np.random.Generator) -> Rehearsal:

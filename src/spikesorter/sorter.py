@@ -15,7 +15,8 @@ from spikesorter.decoders.cnn import CnnDecoder, WorkingPoint, new_cnn, train_cn
 from spikesorter.errors import InputError, ModelError
 from spikesorter.frontend import FrontEnd, choose_denoise_strength, make_front_end
 from spikesorter.io.model import read_model, write_model
-from spikesorter.profile import Profile, conditioning_kernel, profile_recording
+from spikesorter.profile import Profile, conditioning_kernel
+from spikesorter.profiling import profile_recording
 from spikesorter.progress import Progress, silent
 from spikesorter.rehearsal import Labelled, Rehearsal, graft_rehearsal, plant_rehearsal
 from spikesorter.repertoire import Repertoire, learn_repertoire

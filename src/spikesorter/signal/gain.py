@@ -18,7 +18,16 @@ from scipy.signal import find_peaks
 from spikesorter.signal.matched import MatchedFilters
 from spikesorter.signal.templates import Templates
 
-__all__ = ["Activity", "estimate_activity"]
+__all__ = [
+    "BACKGROUND_SIZES",
+    "SILENT",
+    "Activity",
+    "Background",
+    "Cumulants",
+    "estimate_activity",
+    "estimate_background",
+    "measure_cumulants",
+]
 
 Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
@@ -28,6 +37,10 @@ LOG_GAIN_SD = 0.35  # prior: most targets have a gain within a factor of 1.4
 GAINS = np.exp(np.linspace(np.log(0.4), np.log(2.5), 93))
 RATE_SPREAD = 0.5  # relative, of a class about the recording's overall activity
 ACTIVITY_SPREAD = 1.0  # relative
+BACKGROUND_SIZES = np.linspace(0.2, 1.0, 81)
+LEAST_BACKGROUND_SIZE, MOST_BACKGROUND_SIZE = 0.05, 0.6  # relative to the sorted neurons
+LEAST_SKEW = 0.05  # of the noise; less cannot be told from small errors of the shapes, and does no harm
+LEAST_SIGNIFICANCE = 4.0
 CLEAR_DETECTABILITY = 5.0  # a spike of this d' is found nearly always, so that its size is not biased
 CLEAR_DISTANCE_SAMPLES = 20
 CLEAR_SPIKES = 50
@@ -50,6 +63,42 @@ class Activity:
     rates: tuple[float, ...]
 
 
+@dataclass(frozen=True)
+class Background:
+    """Spikes of distant neurons: too small and too many to be sorted, but not Gaussian noise either.
+
+    Their shapes are taken to be those of the labelled neurons, each shape equally often.
+
+    Parameters
+    ----------
+    rate : float
+        Spikes per sample of all of them together.
+    size : float
+        Largest relative size; sizes are spread evenly from `BACKGROUND_SIZES[0]` to 1 times that. Negative
+        where the polarity is turned.
+    """
+
+    rate: float
+    size: float
+
+    def cumulants(self, response: Float64Array) -> Float64Array:
+        """Return what it adds to the cumulants; `response` holds those of unit spikes at unit rate."""
+        scale = [np.mean(BACKGROUND_SIZES**n) * self.size**n for n in ORDERS]
+        return np.asarray(self.rate * np.repeat(scale, len(response) // len(ORDERS)) * response.mean(axis=1))
+
+
+SILENT = Background(0.0, 0.0)
+"""No background at all."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cumulants:
+    """Third and fourth cumulants of each filter's output, one after the other, with their standard errors."""
+
+    value: Float64Array
+    error: Float64Array
+
+
 def estimate_activity(
     evidence: Trace,
     filters: MatchedFilters,
@@ -57,6 +106,7 @@ def estimate_activity(
     sizes: list[npt.NDArray[np.float32]],
     *,
     prior_rates: npt.NDArray[np.float64],
+    background: Background = SILENT,
 ) -> Activity:
     """Estimate gain and firing rates.
 
@@ -72,14 +122,17 @@ def estimate_activity(
     prior_rates : ndarray, shape (classes,)
         Spikes per sample expected without further knowledge; what the recording does not say is filled
         in from here.
+    background : Background
+        Whose cumulants are not the sorted neurons'.
 
     Returns
     -------
     Activity
     """
-    mean, error = _cumulants(evidence)
+    seen = measure_cumulants(evidence)
+    error = np.sqrt(seen.error**2 + (MODEL_ERROR * seen.value) ** 2)
+    mean = seen.value - background.cumulants(_responses(filters, templates, _unit_sizes(templates)))
     response = _responses(filters, templates, sizes)
-    error = np.sqrt(error**2 + (MODEL_ERROR * mean) ** 2)
     candidates = [
         _fit_rates(polarity * gain, mean, error, response, prior_rates)
         for polarity in (1, -1)
@@ -89,6 +142,55 @@ def estimate_activity(
     gain = _gain_of_clear_spikes(evidence, filters, gain, rates)
     _, gain, rates = _fit_rates(gain, mean, error, response, prior_rates)
     return Activity(gain, rates)
+
+
+def estimate_background(
+    quiet: Cumulants,
+    rehearsed: Cumulants,
+    filters: MatchedFilters,
+    templates: Templates,
+    *,
+    gain: float,
+    background: Background = SILENT,
+) -> Background:
+    """Estimate the background from what the quiet stretches hold beyond what a rehearsal's hold.
+
+    Quiet stretches are not free of spikes: the smallest of the known neurons are overlooked there too. In
+    a rehearsal they are overlooked alike, so that the difference is the background's.
+
+    Parameters
+    ----------
+    quiet, rehearsed : Cumulants
+        Of the filters' outputs on the quiet stretches of the target and of its rehearsal.
+    filters : MatchedFilters
+    templates : Templates
+        The shapes that the filters were made from.
+    gain : float
+        Of the target.
+    background : Background
+        What the rehearsal was made with.
+
+    Returns
+    -------
+    Background
+        The one given, if the rehearsal was like the target.
+    """
+    response = _responses(filters, templates, _unit_sizes(templates))
+    excess = quiet.value - rehearsed.value
+    significance = excess / np.maximum(np.hypot(quiet.error, rehearsed.error), 1e-12)
+    third = slice(0, len(templates.labels))
+    skewed = np.sign(gain) * excess[third].mean() > LEAST_SKEW
+    if not skewed or np.abs(significance[third].mean()) < LEAST_SIGNIFICANCE:
+        return background
+    wanted = excess + background.cumulants(response)
+    parts, of_unit = (np.split(x, len(ORDERS)) for x in (wanted, response.mean(axis=1)))
+    third_moment, fourth_moment = (
+        float(part @ unit / (unit @ unit) / np.mean(BACKGROUND_SIZES**n))  # rate * size^n
+        for part, unit, n in zip(parts, of_unit, ORDERS, strict=True)
+    )
+    size = abs(fourth_moment / third_moment / gain)
+    size = gain * min(max(size, LEAST_BACKGROUND_SIZE), MOST_BACKGROUND_SIZE)
+    return Background(third_moment / size**3, size)
 
 
 def _fit_rates(
@@ -135,15 +237,29 @@ def _gain_of_clear_spikes(
     return gain
 
 
-def _cumulants(evidence: Trace) -> tuple[Float64Array, Float64Array]:
-    """Mean and standard error of the third and fourth cumulants of each column, from blocks."""
+def measure_cumulants(evidence: Trace) -> Cumulants:
+    """Measure the third and fourth cumulants of each column; their errors come from the spread of blocks.
+
+    Parameters
+    ----------
+    evidence : ndarray of float32, shape (samples, filters)
+
+    Returns
+    -------
+    Cumulants
+        Of shape (2 * filters,).
+    """
     blocks = np.array_split(evidence.astype(np.float64), BLOCKS)
     values = []
     for block in blocks:
         centred = block - evidence.mean(axis=0)
         m2, m3, m4 = ((centred**n).mean(axis=0) for n in (2, 3, 4))
         values.append(np.concatenate([m3, m4 - 3 * m2**2]))
-    return np.mean(values, axis=0), np.std(values, axis=0, ddof=1) / np.sqrt(BLOCKS)
+    return Cumulants(np.mean(values, axis=0), np.std(values, axis=0, ddof=1) / np.sqrt(BLOCKS))
+
+
+def _unit_sizes(templates: Templates) -> list[npt.NDArray[np.float32]]:
+    return [np.ones(1, np.float32)] * len(templates.labels)
 
 
 def _responses(
