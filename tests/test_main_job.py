@@ -210,6 +210,8 @@ def test_what_does_not_fit_is_refused(fitted: Sorter, rng: np.random.Generator) 
         fitted.adapt(NumpyRecording([noise[:, :1]], 20_000))
     with pytest.raises(InputError, match="only 100 samples long"):
         fitted.adapt(NumpyRecording([noise[:100, :1]], FS_HZ))
+    with pytest.raises(InputError, match="has 2 segments"):
+        fitted.sort(NumpyRecording([noise[:, :1]] * 2, FS_HZ))
     with pytest.raises(InputError, match="there are none"):
         Sorter.fit(NumpyRecording([noise[:, :1]], FS_HZ), Spikes.empty())
 

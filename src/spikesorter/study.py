@@ -19,6 +19,7 @@ from spikesorter.evaluate import Score, score, study_score
 from spikesorter.io.atomic import atomic_file
 from spikesorter.io.mat import read_mat, read_mat_fs, read_mat_spikes, write_mat, write_submission
 from spikesorter.progress import Progress, silent
+from spikesorter.recordings import shortest_samples
 from spikesorter.sorter import Sorter, nearest_sorter
 from spikesorter.spikes import Spikes
 
@@ -133,9 +134,9 @@ def run_study(
     model = out / "model"
     with _timed(seconds, "total"):
         with _timed(seconds, "check"):
-            check_targets(files.labelled, list(files.targets.values()), settings)
+            _check_targets(files.labelled, list(files.targets.values()), settings)
         with _timed(seconds, "fit"):
-            fitted = fit_file(files.labelled, settings, progress)
+            fitted = _fit_file(files.labelled, settings, progress)
             fitted.save(model)
         for name, path in files.targets.items():
             target, _ = read_mat(path, fs_hz=fitted.fs_hz)
@@ -175,9 +176,9 @@ def train_model(
     InputError
         If a file cannot be used or two targets have one name.
     """
-    names = unique_names(targets)
-    check_targets(labelled, targets, settings)
-    fitted = fit_file(labelled, settings, progress)
+    names = _unique_names(targets)
+    _check_targets(labelled, targets, settings)
+    fitted = _fit_file(labelled, settings, progress)
     fitted.save(model)
     for name, path in names.items():
         target, _ = read_mat(path, fs_hz=fitted.fs_hz)
@@ -230,12 +231,12 @@ def sort_files(
     """
     fs_hz = next(iter(sorters.values())).fs_hz
     chosen = {}
-    for name, path in unique_names(paths).items():
+    for name, path in _unique_names(paths).items():
         recording, _ = read_mat(path, fs_hz=fs_hz)
         with naming(path):
             chosen[name] = nearest_sorter(sorters, recording)
         progress("checking files", len(chosen) / len(paths))
-    for name, path in unique_names(paths).items():
+    for name, path in _unique_names(paths).items():
         recording, _ = read_mat(path, fs_hz=fs_hz)
         with naming(path):
             spikes = sorters[chosen[name]].sort(recording, progress=_prefixed(name, progress))
@@ -285,7 +286,7 @@ def _by_number(path: Path) -> tuple[list[int], str]:
     return [int(digits) for digits in re.findall(r"\d+", path.stem)], path.stem
 
 
-def fit_file(labelled: Path, settings: Settings, progress: Progress) -> Sorter:
+def _fit_file(labelled: Path, settings: Settings, progress: Progress) -> Sorter:
     """Read a labelled recording and fit a sorter to it."""
     recording, truth = read_mat(labelled, fs_hz=settings.fs_hz)
     if truth is None:
@@ -294,13 +295,13 @@ def fit_file(labelled: Path, settings: Settings, progress: Progress) -> Sorter:
         return Sorter.fit(recording, truth, settings=settings, progress=progress)
 
 
-def check_targets(labelled: Path, targets: list[Path], settings: Settings) -> None:
+def _check_targets(labelled: Path, targets: list[Path], settings: Settings) -> None:
     """Read all recordings and refuse those that cannot be worked with, before hours are spent."""
     recording, truth = read_mat(labelled, fs_hz=settings.fs_hz)
     if truth is None or len(truth) == 0:
         raise InputError(f"{labelled}: has no labels (variables Index and Class)")
     fs_hz, channels = recording.get_sampling_frequency(), recording.get_num_channels()
-    shortest = max(settings.detector.window_samples, settings.noise.n_fft)
+    shortest = shortest_samples(settings)
     for path in (labelled, *targets):
         target, _ = read_mat(path, fs_hz=fs_hz)
         if target.get_num_frames() < shortest:
@@ -318,7 +319,7 @@ def check_targets(labelled: Path, targets: list[Path], settings: Settings) -> No
             )
 
 
-def unique_names(paths: list[Path]) -> dict[str, Path]:
+def _unique_names(paths: list[Path]) -> dict[str, Path]:
     """Return files by their names without ending; results are named so, so two must not share one."""
     names: dict[str, Path] = {}
     for path in paths:

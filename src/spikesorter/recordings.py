@@ -1,0 +1,72 @@
+"""Reading recordings: in stretches, and after a check that they can be worked with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from spikesorter.config import Settings
+from spikesorter.errors import InputError
+
+if TYPE_CHECKING:
+    from spikeinterface import BaseRecording
+
+__all__ = ["check_trace", "read_representative", "read_samples", "shortest_samples"]
+
+FloatArray = npt.NDArray[np.float32]
+PROFILE_SAMPLES = 1 << 23  # about 5 minutes at 25 kHz say enough about noise and gain
+PROFILE_STRETCHES = 32
+
+
+def read_samples(recording: BaseRecording, start: int, stop: int) -> FloatArray:
+    """Return samples `start` to `stop` of a recording, shape (samples, channels), float32."""
+    return np.asarray(recording.get_traces(start_frame=start, end_frame=stop), np.float32)
+
+
+def read_representative(recording: BaseRecording) -> FloatArray:
+    """Return a recording, or stretches from all over it if it is long: memory stays bounded.
+
+    Parameters
+    ----------
+    recording : spikeinterface.BaseRecording
+
+    Returns
+    -------
+    ndarray of float32, shape (samples, channels)
+        At most some eight million samples.
+    """
+    n_samples = recording.get_num_frames()
+    if n_samples <= PROFILE_SAMPLES:
+        return read_samples(recording, 0, n_samples)
+    length = PROFILE_SAMPLES // PROFILE_STRETCHES
+    starts = np.linspace(0, n_samples - length, PROFILE_STRETCHES).astype(int)
+    return np.concatenate([read_samples(recording, int(s), int(s) + length) for s in starts])
+
+
+def shortest_samples(settings: Settings) -> int:
+    """Return the least length of a recording that can be worked with, in samples."""
+    return max(settings.detector.window_samples, settings.noise.n_fft)
+
+
+def check_trace(trace: FloatArray, settings: Settings) -> None:
+    """Refuse a trace that is too short, constant, or holds what is no number.
+
+    Parameters
+    ----------
+    trace : ndarray of float32, shape (samples, channels)
+    settings : Settings
+
+    Raises
+    ------
+    InputError
+    """
+    shortest = shortest_samples(settings)
+    if len(trace) < shortest:
+        raise InputError(f"only {len(trace)} samples long; at least {shortest} are needed")
+    if not np.isfinite(trace).all():
+        bad = int(np.count_nonzero(~np.isfinite(trace)))
+        raise InputError(f"{bad} samples are NaN or infinite; cut them out or fill them in first")
+    if np.any(trace.max(axis=0) == trace.min(axis=0)):
+        raise InputError("the trace is constant: nothing was recorded")
