@@ -97,6 +97,15 @@ def test_sort_with_the_saved_model_gives_the_same_bytes(
         assert (tmp_path / name).read_bytes() == (run / "predictions" / name).read_bytes()
 
 
+def test_a_recording_like_the_labelled_one_is_sorted_as_such(
+    run: Path, study_folder: Path, tmp_path: Path
+) -> None:
+    words = ("sort", study_folder / "D1.mat", "--model", run / "model", "--out", tmp_path)
+    assert "as adapted to (labelled)" in spikesorter(*words).stderr
+    found = read_mat_spikes(tmp_path / "D1.mat")
+    assert score(found, read_mat_spikes(study_folder / "D1.mat")).score > 0.95
+
+
 def test_train_makes_the_model_that_run_makes(run: Path, study_folder: Path, tmp_path: Path) -> None:
     targets = ("--targets", study_folder / "D2.mat", study_folder / "D3.mat")
     spikesorter("train", study_folder / "D1.mat", *targets, "--model", tmp_path / "model", *SETS)

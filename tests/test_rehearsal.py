@@ -53,6 +53,17 @@ def test_a_profile_finds_offset_gain_polarity_and_activity(profile: Profile) -> 
     assert sum(profile.activity.rates) * FS_HZ == pytest.approx(50, rel=0.15)
 
 
+def test_profiles_are_near_where_noise_and_gain_are_alike(profile: Profile) -> None:
+    def changed(gain: float, noise: float) -> Profile:
+        activity = Activity(profile.activity.gain * gain, profile.activity.rates)
+        return replace(profile, activity=activity, noise=profile.noise.scaled(noise**2))
+
+    assert profile.distance(profile) == 0
+    assert profile.distance(changed(1, 2)) == pytest.approx(np.log(2))
+    assert profile.distance(changed(2, 1)) == pytest.approx(np.log(2))
+    assert profile.distance(changed(-1, 1)) == np.inf
+
+
 def test_a_rehearsal_has_the_targets_noise_and_size(
     study: list[SimulatedRecording], repertoire: Repertoire, profile: Profile, rng: np.random.Generator
 ) -> None:

@@ -151,7 +151,7 @@ def sort(
 ) -> None:
     """Sort recordings with a saved model (inference only).
 
-    Each recording is sorted by the model's adaptation to the noise most like its own. Of the settings,
+    Each recording is sorted by the model's adaptation to noise and gain most like its own. Of the settings,
     only detector.threshold and detector.refractory_samples can still be changed.
     """
     from spikesorter.config import Settings

@@ -41,6 +41,13 @@ class Profile:
     activity: Activity
     background: Background = SILENT
 
+    def distance(self, other: Profile) -> float:
+        """Return how unlike two recordings' noise and gain are, in nepers of amplitude; 0 for the same."""
+        gain, other_gain = self.activity.gain, other.activity.gain
+        if gain * other_gain <= 0:
+            return float("inf")  # of turned polarity
+        return self.noise.distance(other.noise) + abs(float(np.log(gain / other_gain)))
+
 
 def conditioning_kernel(settings: ConditioningSettings, fs_hz: float) -> npt.NDArray[np.float64]:
     """Return the one filter that removes drift and passes the band."""

@@ -299,7 +299,7 @@ class Sorter:
 
 
 def nearest_sorter(sorters: dict[str, Sorter], target: BaseRecording) -> str:
-    """Return the name of the sorter whose target was most like this one: in its noise's spectrum.
+    """Return the name of the sorter whose target was most like this one: in noise and gain.
 
     Parameters
     ----------
@@ -323,7 +323,7 @@ def nearest_sorter(sorters: dict[str, Sorter], target: BaseRecording) -> str:
     raw = read_representative(target)
     check_trace(raw, one.settings)
     profile = profile_recording(raw, one.repertoire, one.settings, fs_hz=one.fs_hz)
-    distances = {name: sorter.profile.noise.distance(profile.noise) for name, sorter in sorters.items()}
+    distances = {name: sorter.profile.distance(profile) for name, sorter in sorters.items()}
     return min(distances, key=lambda name: (distances[name], name))
 
 

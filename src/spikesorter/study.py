@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 TARGETS = "targets"
+LABELLED = "(labelled)"
 DEFAULT_FS_HZ = 25_000.0
 PACKAGES = ("neural-spike-sorter", "numpy", "scipy", "PyWavelets", "keras", "jax", "spikeinterface")
 
@@ -187,7 +188,7 @@ def train_model(
 
 
 def load_sorters(model: Path) -> dict[str, Sorter]:
-    """Load the sorters of a model folder by target name; the fitted one itself if it was adapted to none.
+    """Load the sorters of a model folder by target name; the fitted one itself is "(labelled)".
 
     Raises
     ------
@@ -198,9 +199,8 @@ def load_sorters(model: Path) -> dict[str, Sorter]:
         raise ModelError(f"{model}: no such model folder; make one with `spikesorter train` or `run`")
     folder = model / TARGETS
     adapted = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    if not adapted:
-        return {"(labelled)": Sorter.load(model)}
-    return {path.name: Sorter.load(path) for path in adapted if not path.name.startswith(".")}
+    named = {path.name: Sorter.load(path) for path in adapted if not path.name.startswith(".")}
+    return {LABELLED: Sorter.load(model), **named}
 
 
 def sort_files(
@@ -211,7 +211,7 @@ def sort_files(
     progress: Progress = silent,
     on_result: Callable[[Path, Spikes, str], None] = lambda path, spikes, name: None,
 ) -> None:
-    """Sort recordings with what was learnt before, each by the sorter adapted to the noise most like its own.
+    """Sort recordings, each by the sorter that was adapted to noise and gain most like its own.
 
     Parameters
     ----------
