@@ -33,7 +33,7 @@ def study() -> list[SimulatedRecording]:
 
 @pytest.fixture(scope="module")
 def repertoire(study: list[SimulatedRecording]) -> Repertoire:
-    return learn_repertoire(study[0].trace, study[0].spikes, SETTINGS.templates, kernel=KERNEL)
+    return learn_repertoire(study[0].trace, study[0].spikes, SETTINGS.templates, kernel=KERNEL, fs_hz=FS_HZ)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from spikesorter.spikes import Spikes
 from tests.conftest import poisson_spikes
 
 KERNEL = drift_kernel(window_ms=20, fs_hz=25_000)
-SETTINGS = TemplateSettings(before_samples=10, after_samples=30)
+SETTINGS = TemplateSettings(before_ms=0.4, after_ms=1.2)
 
 
 def refractory_repertoire(shapes: Templates, rng: np.random.Generator) -> Repertoire:
@@ -30,7 +30,7 @@ def refractory_repertoire(shapes: Templates, rng: np.random.Generator) -> Repert
 def test_what_was_planted_is_learnt(shapes: Templates, rng: np.random.Generator) -> None:
     spikes = poisson_spikes(rng, n_samples=60_000, count=600)
     trace = plant(60_000, spikes, np.ones(600, np.float32), shapes)
-    repertoire = learn_repertoire(trace, spikes, SETTINGS, kernel=KERNEL)
+    repertoire = learn_repertoire(trace, spikes, SETTINGS, kernel=KERNEL, fs_hz=25_000)
     assert repertoire.labels == (1, 2)
     np.testing.assert_allclose(repertoire.templates.waveforms, shapes.waveforms, atol=0.1)
     assert repertoire.rates.sum() == pytest.approx(600 / 60_000)
@@ -48,7 +48,7 @@ def test_few_spikes_are_warned_of_and_used(
     )
     trace = plant(60_000, spikes, np.ones(202, np.float32), shapes)
     with caplog.at_level(logging.WARNING):
-        repertoire = learn_repertoire(trace, spikes, SETTINGS, kernel=KERNEL)
+        repertoire = learn_repertoire(trace, spikes, SETTINGS, kernel=KERNEL, fs_hz=25_000)
     assert "class 2 has only 2 labelled spikes" in caplog.text
     drawn, _ = draw_spikes(repertoire, (1e-3, 1e-3), 500_000, rng)
     assert drawn.counts()[2] == pytest.approx(500, rel=0.2)

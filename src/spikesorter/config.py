@@ -59,8 +59,8 @@ class MatchedFilterSettings(_Section):
         "per_class",
         description="one filter a class, whitened by the target's noise; one unwhitened average; or none",
     )
-    whitening_reach_samples: int = Field(
-        150, ge=0, le=5000, description="reach of the whitening beyond the template, each side"
+    whitening_reach_ms: float = Field(
+        6.0, ge=0, le=200, description="reach of the whitening beyond the template, each side"
     )
 
 
@@ -76,8 +76,8 @@ class NoiseSettings(_Section):
 class TemplateSettings(_Section):
     """Spike shapes learnt from the labelled recording."""
 
-    before_samples: int = Field(20, ge=0, le=2000, description="samples of a shape before the spike's start")
-    after_samples: int = Field(140, ge=8, le=4000, description="samples of a shape from the spike's start on")
+    before_ms: float = Field(0.8, ge=0, le=80, description="part of a shape before the spike's start")
+    after_ms: float = Field(5.6, gt=0.1, le=160, description="part of a shape from the spike's start on")
 
 
 class RehearsalSettings(_Section):

@@ -12,7 +12,7 @@ from spikesorter.profile import Profile, conditioning_kernel
 from spikesorter.repertoire import Repertoire
 from spikesorter.signal.filters import fir_filter, fir_margin, local_unit_variance
 from spikesorter.signal.matched import MatchedFilters, make_matched_filters
-from spikesorter.signal.spans import Margin
+from spikesorter.signal.spans import Margin, to_samples
 from spikesorter.signal.templates import Templates
 from spikesorter.signal.wavelet import denoise, denoise_margin, level_noise
 
@@ -114,7 +114,7 @@ def make_front_end(
     """
     kernel = conditioning_kernel(settings.conditioning, fs_hz)
     gain = np.float32(profile.activity.gain)
-    reach = settings.matched_filter.whitening_reach_samples
+    reach = to_samples(settings.matched_filter.whitening_reach_ms, fs_hz)
     filters = None
     if settings.matched_filter.kind == "per_class":
         templates = repertoire.templates.filtered(kernel).scaled(float(gain))

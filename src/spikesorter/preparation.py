@@ -15,6 +15,7 @@ from spikesorter.progress import Progress
 from spikesorter.rehearsal import Labelled, Rehearsal, graft_rehearsal, plant_rehearsal
 from spikesorter.repertoire import Repertoire
 from spikesorter.signal.matched import make_matched_filters
+from spikesorter.signal.spans import to_samples
 from spikesorter.spikes import Spikes
 from spikesorter.tuning import tune
 
@@ -157,7 +158,7 @@ class Preparation:
         filters = make_matched_filters(
             self.repertoire.templates.filtered(kernel),
             self.profile.noise,
-            reach=self.settings.matched_filter.whitening_reach_samples,
+            reach=to_samples(self.settings.matched_filter.whitening_reach_ms, self.fs_hz),
         )
         own = float(np.median(filters.detectability))
         factors = sorted({max(1.0, own / wanted) for wanted in BASE_DETECTABILITIES})

@@ -15,10 +15,12 @@ from spikesorter.signal.filters import fir_filter, noise_scale
 from spikesorter.signal.gain import estimate_activity, estimate_background, measure_cumulants
 from spikesorter.signal.matched import MatchedFilters, make_matched_filters
 from spikesorter.signal.noise import NoiseSpectrum, estimate_noise_spectrum, quiet_samples
+from spikesorter.signal.spans import to_samples
 
 __all__ = ["profile_recording"]
 
 Trace = npt.NDArray[np.float32]
+QUIET_BEFORE_MS, QUIET_AFTER_MS = 1.6, 1.2  # kept free around a shape, whose place is roughly known
 NOISE_ROUNDS = 2  # the second finds what the first one's noise hid; a third changes nothing measurable
 BACKGROUND_ROUNDS = 2
 BACKGROUND_SAMPLES = 1 << 20
@@ -49,13 +51,13 @@ def profile_recording(trace: Trace, repertoire: Repertoire, settings: Settings, 
     offset = np.median(trace, axis=0).astype(np.float32)
     kernel = conditioning_kernel(settings.conditioning, fs_hz)
     conditioned = fir_filter(trace - offset, kernel)
-    noise, filters = _noise_and_filters(conditioned, repertoire, settings, kernel)
+    noise, filters = _noise_and_filters(conditioned, repertoire, settings, fs_hz)
     templates, sizes = repertoire.templates.filtered(kernel), list(repertoire.sizes)
     evidence = filters.apply(conditioned)
     activity = estimate_activity(evidence, filters, templates, sizes, prior_rates=repertoire.rates)
     profile = Profile(offset, noise_scale(conditioned), noise, activity)
 
-    quiet = measure_cumulants(evidence[_quiet(evidence, settings)])
+    quiet = measure_cumulants(evidence[_quiet(evidence, settings, fs_hz)])
     for number in range(BACKGROUND_ROUNDS):
         rehearsal = plant_rehearsal(
             repertoire,
@@ -69,7 +71,7 @@ def profile_recording(trace: Trace, repertoire: Repertoire, settings: Settings, 
         rehearsed = filters.apply(rehearsal.trace)
         background = estimate_background(
             quiet,
-            measure_cumulants(rehearsed[_quiet(rehearsed, settings)]),
+            measure_cumulants(rehearsed[_quiet(rehearsed, settings, fs_hz)]),
             filters,
             templates,
             gain=profile.activity.gain,
@@ -85,24 +87,24 @@ def profile_recording(trace: Trace, repertoire: Repertoire, settings: Settings, 
 
 
 def _noise_and_filters(
-    conditioned: Trace, repertoire: Repertoire, settings: Settings, kernel: npt.NDArray[np.float64]
+    conditioned: Trace, repertoire: Repertoire, settings: Settings, fs_hz: float
 ) -> tuple[NoiseSpectrum, MatchedFilters]:
-    templates = repertoire.templates.filtered(kernel)
+    templates = repertoire.templates.filtered(conditioning_kernel(settings.conditioning, fs_hz))
     evidence = conditioned
     for _ in range(NOISE_ROUNDS):
-        quiet = _quiet(evidence, settings)
+        quiet = _quiet(evidence, settings, fs_hz)
         noise = estimate_noise_spectrum(conditioned, quiet, n_fft=settings.noise.n_fft)
         filters = make_matched_filters(
-            templates, noise, reach=settings.matched_filter.whitening_reach_samples
+            templates, noise, reach=to_samples(settings.matched_filter.whitening_reach_ms, fs_hz)
         )
         evidence = filters.apply(conditioned)
     return noise, filters
 
 
-def _quiet(evidence: Trace, settings: Settings) -> npt.NDArray[np.bool_]:
+def _quiet(evidence: Trace, settings: Settings, fs_hz: float) -> npt.NDArray[np.bool_]:
     return quiet_samples(
         evidence,
         threshold=settings.noise.quiet_threshold,
-        before=settings.templates.before_samples + 40,
-        after=settings.templates.after_samples + 30,
+        before=to_samples(settings.templates.before_ms + QUIET_BEFORE_MS, fs_hz),
+        after=to_samples(settings.templates.after_ms + QUIET_AFTER_MS, fs_hz),
     )

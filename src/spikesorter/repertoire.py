@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from spikesorter.config import TemplateSettings
 from spikesorter.errors import InputError
+from spikesorter.signal.spans import to_samples
 from spikesorter.signal.templates import Templates, estimate_templates, spike_sizes
 from spikesorter.spikes import Spikes
 
@@ -50,7 +51,12 @@ class Repertoire:
 
 
 def learn_repertoire(
-    trace: FloatArray, spikes: Spikes, settings: TemplateSettings, *, kernel: npt.NDArray[np.float64]
+    trace: FloatArray,
+    spikes: Spikes,
+    settings: TemplateSettings,
+    *,
+    kernel: npt.NDArray[np.float64],
+    fs_hz: float,
 ) -> Repertoire:
     """Learn shapes, sizes and intervals from a labelled recording.
 
@@ -63,6 +69,7 @@ def learn_repertoire(
     settings : TemplateSettings
     kernel : ndarray, shape (taps,)
         Filter under which errors are measured: removes drift.
+    fs_hz : float
 
     Returns
     -------
@@ -73,7 +80,7 @@ def learn_repertoire(
     InputError
         If no labelled spike lies wholly inside the recording.
     """
-    before, after = settings.before_samples, settings.after_samples
+    before, after = to_samples(settings.before_ms, fs_hz), to_samples(settings.after_ms, fs_hz)
     inside = spikes.within(before, len(trace) - after + 1)
     if len(inside) == 0:
         raise InputError("labels: no spike lies wholly inside the recording")

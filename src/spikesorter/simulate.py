@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spikesorter.signal.noise import NoiseSpectrum, synthesise_noise
+from spikesorter.signal.spans import to_samples
 from spikesorter.signal.templates import Templates, plant
 from spikesorter.spikes import Spikes
 
@@ -75,7 +76,7 @@ def simulate_study(
 
 def _shapes(neurons: int, fs_hz: float, rng: np.random.Generator) -> Templates:
     """Draw shapes: a fast rise and decay (an alpha function), less a slower after-potential."""
-    time_ms = np.arange(round(LENGTH_MS * fs_hz / 1000)) * 1000 / fs_hz
+    time_ms = np.arange(to_samples(LENGTH_MS, fs_hz)) * 1000 / fs_hz
     waveforms = []
     for peak in np.linspace(8.0, 2.5, neurons):
         rise_ms = rng.uniform(0.15, 0.5)
@@ -96,7 +97,7 @@ def _record(
     fs_hz: float,
     rng: np.random.Generator,
 ) -> SimulatedRecording:
-    n_samples, edge = int(seconds * fs_hz), int(EDGE_MS * fs_hz / 1000)
+    n_samples, edge = int(seconds * fs_hz), to_samples(EDGE_MS, fs_hz)
     count = rng.poisson(spikes_per_s * seconds)
     spikes = Spikes.from_arrays(
         rng.integers(edge, n_samples - edge, count), rng.choice(templates.labels, count)

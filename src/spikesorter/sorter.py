@@ -108,7 +108,7 @@ class Sorter:
         kernel = conditioning_kernel(settings.conditioning, fs_hz)
         progress("learning spike shapes", 0.0)
         centred = raw - np.median(raw, axis=0).astype(np.float32)
-        repertoire = learn_repertoire(centred, truth, settings.templates, kernel=kernel)
+        repertoire = learn_repertoire(centred, truth, settings.templates, kernel=kernel, fs_hz=fs_hz)
         profile = profile_recording(raw, repertoire, settings, fs_hz=fs_hz)
         # Labels beat any estimate: the labelled recording's gain is 1 and its rates are counted.
         profile = replace(

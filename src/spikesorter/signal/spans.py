@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Margin", "iterate_spans", "read_span"]
+__all__ = ["Margin", "iterate_spans", "read_span", "to_samples"]
 
 Trace = npt.NDArray[np.float32]
 
@@ -34,6 +34,17 @@ class Margin:
 
     def __add__(self, other: Margin) -> Margin:
         return Margin(self.before + other.before, self.after + other.after)
+
+
+def to_samples(milliseconds: float, fs_hz: float) -> int:
+    """Return a length of time as a whole number of samples.
+
+    Examples
+    --------
+    >>> to_samples(0.8, 25_000)
+    20
+    """
+    return round(milliseconds * fs_hz / 1000)
 
 
 def iterate_spans(n_samples: int, span_samples: int) -> Iterator[tuple[int, int]]:
