@@ -2,30 +2,54 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import scipy.io
 
+from spikesorter.cli import main
 from spikesorter.io.mat import write_mat
 from spikesorter.spikes import Spikes
 
+ENVIRONMENT = {**os.environ, "COLUMNS": "200"}
 PROGRAM = Path(sys.executable).parent / ("spikesorter.exe" if os.name == "nt" else "spikesorter")
 COMMANDS = ("run", "train", "sort", "evaluate", "simulate", "config", "plot")
 
 
-def spikesorter(*words: object, rc: int = 0) -> subprocess.CompletedProcess[str]:
-    result = subprocess.run(
-        [str(PROGRAM), *map(str, words)], capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"}
-    )
+class Outcome(NamedTuple):
+    stdout: str
+    stderr: str
+
+
+def in_new_process(*words: object, rc: int = 0) -> Outcome:
+    """Run the installed program, as a user does."""
+    result = subprocess.run([str(PROGRAM), *map(str, words)], capture_output=True, text=True, env=ENVIRONMENT)
     assert result.returncode == rc, result.stderr
-    return result
+    return Outcome(result.stdout, result.stderr)
+
+
+def spikesorter(*words: object, rc: int = 0) -> Outcome:
+    """Run the command line here: the same code, without seconds of imports each time."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        patch.setattr(sys, "argv", ["spikesorter", *map(str, words)])
+        patch.setenv("COLUMNS", ENVIRONMENT["COLUMNS"])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    assert (ended.value.code or 0) == rc, err.getvalue()
+    return Outcome(out.getvalue(), err.getvalue())
 
 
 def save(path: Path, **variables: Any) -> Path:
@@ -46,7 +70,7 @@ def labels() -> dict[str, Any]:
 
 
 def test_help_names_every_command() -> None:
-    text = spikesorter("--help").stdout
+    text = in_new_process("--help").stdout
     for command in COMMANDS:
         assert command in text
         assert "--help" in spikesorter(command, "--help").stdout
@@ -95,12 +119,18 @@ def test_bad_input_gets_one_clear_line_and_nothing_is_written(
 ) -> None:
     folder = study(tmp_path / "study", noise, labels, **changes)
     result = spikesorter("run", folder, "--out", tmp_path / "out", rc=2)
-    lines = result.stderr.strip().splitlines()
+    lines = result.stderr.splitlines()
     assert len(lines) == 1
     assert lines[0].startswith(f"spikesorter: error: {folder / file}")
     assert cause in lines[0]
     assert result.stdout == ""
     assert not (tmp_path / "out").exists()
+
+
+def test_the_program_ends_with_the_same_code_and_line(tmp_path: Path) -> None:
+    result = in_new_process("run", tmp_path / "nowhere", "--out", tmp_path / "out", rc=2)
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith("spikesorter: error: ")
 
 
 def test_studies_that_are_none_are_refused(tmp_path: Path, noise: np.ndarray) -> None:

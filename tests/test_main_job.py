@@ -18,7 +18,7 @@ from spikesorter.io.mat import read_mat, read_mat_spikes
 from spikesorter.sorter import Sorter, nearest_sorter
 from spikesorter.spikes import Spikes
 from tests.conftest import FS_HZ, QUICK
-from tests.test_cli import spikesorter
+from tests.test_cli import in_new_process as spikesorter
 
 pytestmark = pytest.mark.slow
 SETS = [word for assignment in QUICK for word in ("--set", assignment)]

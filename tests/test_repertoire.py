@@ -57,7 +57,11 @@ def test_few_spikes_are_warned_of_and_used(
 def test_spikes_at_the_very_ends_alone_teach_nothing() -> None:
     with pytest.raises(InputError, match="no spike lies wholly inside"):
         learn_repertoire(
-            np.zeros((1000, 1), np.float32), Spikes.from_arrays([3], [1]), SETTINGS, kernel=KERNEL
+            np.zeros((1000, 1), np.float32),
+            Spikes.from_arrays([3], [1]),
+            SETTINGS,
+            kernel=KERNEL,
+            fs_hz=25_000,
         )
 
 

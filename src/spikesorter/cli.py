@@ -24,7 +24,6 @@ __all__ = ["app", "main"]
 
 USER_ERROR = 2
 INTERRUPTED = 130
-BAR_AFTER_SECONDS = 1.0
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -301,7 +300,7 @@ def _working(quiet: bool) -> Iterator[tuple[Progress, Any]]:
         TextColumn("left:"),
         TimeRemainingColumn(),
     )
-    bars = Bars(*columns, console=console, transient=True, disable=quiet)
+    bars = Bars(*columns, console=console, transient=True, disable=quiet or not console.is_terminal)
     task = bars.add_task("starting", total=1.0)
     shown = ""
 
