@@ -29,9 +29,11 @@ class Outcome(NamedTuple):
     stderr: str
 
 
-def in_new_process(*words: object, rc: int = 0) -> Outcome:
+def in_new_process(*words: object, rc: int = 0, **environment: str) -> Outcome:
     """Run the installed program, as a user does."""
-    result = subprocess.run([str(PROGRAM), *map(str, words)], capture_output=True, text=True, env=ENVIRONMENT)
+    result = subprocess.run(
+        [str(PROGRAM), *map(str, words)], capture_output=True, text=True, env=ENVIRONMENT | environment
+    )
     assert result.returncode == rc, result.stderr
     return Outcome(result.stdout, result.stderr)
 
@@ -131,6 +133,12 @@ def test_the_program_ends_with_the_same_code_and_line(tmp_path: Path) -> None:
     result = in_new_process("run", tmp_path / "nowhere", "--out", tmp_path / "out", rc=2)
     assert result.stderr.count("\n") == 1
     assert result.stderr.startswith("spikesorter: error: ")
+
+
+def test_another_keras_backend_is_refused(tmp_path: Path) -> None:
+    words = ("run", tmp_path, "--out", tmp_path / "out")
+    result = in_new_process(*words, rc=2, KERAS_BACKEND="torch")
+    assert "KERAS_BACKEND is 'torch'; unset it" in result.stderr
 
 
 def test_studies_that_are_none_are_refused(tmp_path: Path, noise: np.ndarray) -> None:

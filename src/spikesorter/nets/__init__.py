@@ -6,4 +6,9 @@ return new ones, and nothing here keeps state between calls but compiled code.
 
 import os
 
-os.environ.setdefault("KERAS_BACKEND", "jax")
+from spikesorter.errors import SettingsError
+
+if os.environ.setdefault("KERAS_BACKEND", "jax") != "jax":
+    raise SettingsError(
+        f"the networks run on JAX, but KERAS_BACKEND is {os.environ['KERAS_BACKEND']!r}; unset it or set it to jax"
+    )
