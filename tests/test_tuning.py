@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spikesorter.config import DetectorSettings, TuningSettings
-from spikesorter.decoders.cnn import Candidates, WorkingPoint
+from spikesorter.decoders.cnn import WorkingPoint
 from spikesorter.spikes import Spikes
 from spikesorter.tuning import tune
 
@@ -20,12 +20,12 @@ class ReadyMade:
     def curve(self, features: Any) -> Any:
         return features
 
-    def candidates(self, features: Any, curve: Any, *, threshold: float) -> Candidates:
-        heights = np.float32([0.7, 0.7, 0.7, 0.65, 0.3, 0.3, 0.3])
-        spikes = Spikes.from_arrays(
-            [1000, 2000, 3000, 3100, 5000, 6000, 7000], [1, 1, 2, 2, 1, 1, 1], heights
+    def candidates(self, features: Any, curve: Any, *, threshold: float) -> Spikes:
+        return Spikes.from_arrays(
+            [1000, 2000, 3000, 3100, 5000, 6000, 7000],
+            [1, 1, 2, 2, 1, 1, 1],
+            [0.7, 0.7, 0.7, 0.65, 0.3, 0.3, 0.3],
         )
-        return Candidates(spikes, heights)
 
 
 def tuned(tuning: TuningSettings = TUNING, **detector: Any) -> tuple[WorkingPoint, float]:

@@ -112,6 +112,11 @@ class DetectorSettings(_Section):
     base_steps: int = Field(2500, ge=1, description="training steps of the base network")
     batch_windows: int = Field(64, ge=1, description="windows in a training step")
     learning_rate: float = Field(2e-3, gt=0, le=1, description="at the start; falls to 0 (Adam)")
+    probability: Literal["spike_and_class", "spike"] = Field(
+        "spike_and_class",
+        description="what a spike's probability, which the threshold is on, means: "
+        "that it is there and of its class, or that it is there (published)",
+    )
     threshold: float | None = Field(
         None, ge=0, le=1, description="least probability of a spike; unset: tuned"
     )
@@ -220,7 +225,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "denoise": {"strength": "auto"},
         "matched_filter": {"kind": "average"},
         "rehearsal": {"method": "graft"},
-        "detector": {"unit_variance": True, "refractory_scope": "all"},
+        "detector": {"unit_variance": True, "refractory_scope": "all", "probability": "spike"},
         "classifier": {"unit_variance": True},
         "tuning": {
             "on": "labelled",

@@ -54,7 +54,7 @@ def tune(
     best, best_value = None, -1.0
     for threshold, refractory in product(sorted(thresholds), sorted(refractories)):
         point = WorkingPoint(threshold, refractory, detector.refractory_scope == "class")
-        result = score(candidates.settle(point), truth, fs_hz=fs_hz)
+        result = score(point.settle(candidates), truth, fs_hz=fs_hz)
         value = result.f_det if tuning.objective == "f1" else result.score
         if best is None or value > best_value:
             best, best_value = point, value

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from spikesorter.config import ClassifierSettings, DetectorSettings
-from spikesorter.decoders.cnn import Candidates, WorkingPoint, new_cnn, train_cnn
+from spikesorter.decoders.cnn import WorkingPoint, new_cnn, train_cnn
 from spikesorter.evaluate import score
 from spikesorter.signal.templates import Templates, plant
 from spikesorter.spikes import Spikes
@@ -11,12 +11,24 @@ from tests.conftest import poisson_spikes
 
 
 def test_settling_applies_threshold_and_refractory_period() -> None:
-    spikes = Spikes.from_arrays([100, 110, 112], [1, 1, 2], [0.5, 0.6, 0.3])
-    candidates = Candidates(spikes, np.float32([0.7, 0.8, 0.4]))
-    assert len(candidates.settle(WorkingPoint(0.3, 0, True))) == 3
-    assert candidates.settle(WorkingPoint(0.3, 20, True)).sample.tolist() == [110, 112]
-    assert candidates.settle(WorkingPoint(0.3, 20, False)).sample.tolist() == [110]
-    assert candidates.settle(WorkingPoint(0.75, 0, True)).sample.tolist() == [110]
+    candidates = Spikes.from_arrays([100, 110, 112], [1, 1, 2], [0.7, 0.8, 0.4])
+    assert len(WorkingPoint(0.3, 0, True).settle(candidates)) == 3
+    assert WorkingPoint(0.3, 20, True).settle(candidates).sample.tolist() == [110, 112]
+    assert WorkingPoint(0.3, 20, False).settle(candidates).sample.tolist() == [110]
+    assert WorkingPoint(0.75, 0, True).settle(candidates).sample.tolist() == [110]
+
+
+def test_a_probability_counts_the_class_unless_told_otherwise(rng: np.random.Generator) -> None:
+    features = rng.standard_normal((3000, 1)).astype(np.float32)
+    both, spike = (
+        new_cnn(1, (1, 2), DetectorSettings(probability=meaning), ClassifierSettings(), seed=0)
+        for meaning in ("spike_and_class", "spike")
+    )
+    curve = both.curve(features)
+    named, plain = (decoder.candidates(features, curve, threshold=0.1) for decoder in (both, spike))
+    assert len(named) == len(plain) > 10
+    np.testing.assert_array_equal(plain.probability, curve[plain.sample])
+    assert np.all(named.probability < plain.probability)
 
 
 def test_a_trained_decoder_finds_and_names_planted_spikes(

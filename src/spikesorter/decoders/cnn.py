@@ -25,7 +25,7 @@ from spikesorter.signal.peaks import enforce_refractory, pick_peaks
 from spikesorter.signal.spans import Margin
 from spikesorter.spikes import Spikes
 
-__all__ = ["Candidates", "CnnDecoder", "WorkingPoint", "new_cnn", "train_cnn"]
+__all__ = ["CnnDecoder", "WorkingPoint", "new_cnn", "train_cnn"]
 
 FloatArray = npt.NDArray[np.float32]
 PEAK_DISTANCE_SAMPLES = 2  # the detector's labels are that wide: nearer peaks are one spike
@@ -38,7 +38,7 @@ class WorkingPoint:
     Parameters
     ----------
     threshold : float
-        Least detection probability of a spike.
+        Least probability of a spike.
     refractory_samples : int
         Least distance of two spikes.
     within_class : bool
@@ -49,28 +49,12 @@ class WorkingPoint:
     refractory_samples: int
     within_class: bool
 
-
-@dataclass(frozen=True, eq=False)
-class Candidates:
-    """Peaks of the detection curve, named, before threshold and refractory period.
-
-    Parameters
-    ----------
-    spikes : Spikes
-        With the probability that a spike is there and is of that class.
-    detection : ndarray of float32, shape (spikes,)
-        Height of the curve.
-    """
-
-    spikes: Spikes
-    detection: FloatArray
-
-    def settle(self, point: WorkingPoint) -> Spikes:
-        """Return the spikes that hold at a working point."""
+    def settle(self, candidates: Spikes) -> Spikes:
+        """Return those candidates that hold."""
         return enforce_refractory(
-            self.spikes.select(self.detection >= point.threshold),
-            refractory_samples=point.refractory_samples,
-            within_class=point.within_class,
+            candidates.select(candidates.probability >= self.threshold),
+            refractory_samples=self.refractory_samples,
+            within_class=self.within_class,
         )
 
 
@@ -84,6 +68,8 @@ class CnnDecoder:
         The classes, in the order of the classifier's outputs.
     detector, classifier : architectures
     detector_weights, classifier_weights : tuple of ndarray
+    class_counts : bool
+        Whether a spike's probability is that it is there *and* of its class, or only that it is there.
     """
 
     labels: tuple[int, ...]
@@ -91,6 +77,7 @@ class CnnDecoder:
     detector_weights: Weights
     classifier: ClassifierArchitecture
     classifier_weights: Weights
+    class_counts: bool
 
     def margin(self, point: WorkingPoint) -> Margin:
         """Margin of `decode` in samples of the features."""
@@ -104,19 +91,19 @@ class CnnDecoder:
         """Return the probability of a spike's start at each sample, shape (samples,)."""
         return detection_curve(self.detector, self.detector_weights, features)
 
-    def candidates(self, features: FloatArray, curve: FloatArray, *, threshold: float) -> Candidates:
-        """Pick the peaks of the curve from `threshold` up and name them."""
+    def candidates(self, features: FloatArray, curve: FloatArray, *, threshold: float) -> Spikes:
+        """Pick the peaks of the curve from `threshold` up and name them, with their probabilities."""
         samples = pick_peaks(curve, threshold=threshold, distance_samples=PEAK_DISTANCE_SAMPLES)
         classes = class_probabilities(self.classifier, self.classifier_weights, features, samples)
         winner = classes.argmax(axis=1)
-        detection = curve[samples]
-        probability = detection * classes[np.arange(len(samples)), winner]
-        spikes = Spikes(samples, np.array(self.labels)[winner], np.minimum(probability, 1))
-        return Candidates(spikes, detection)
+        probability = curve[samples]
+        if self.class_counts:
+            probability = probability * classes[np.arange(len(samples)), winner]
+        return Spikes.from_arrays(samples, np.array(self.labels)[winner], np.minimum(probability, 1))
 
     def decode(self, features: FloatArray, point: WorkingPoint) -> Spikes:
         """Return the spikes of a trace's features."""
-        return self.candidates(features, self.curve(features), threshold=point.threshold).settle(point)
+        return point.settle(self.candidates(features, self.curve(features), threshold=point.threshold))
 
 
 def new_cnn(
@@ -147,6 +134,7 @@ def new_cnn(
         detector_weights=initial_weights(detector_architecture, seed=seed),
         classifier=classifier_architecture,
         classifier_weights=initial_weights(classifier_architecture, seed=seed),
+        class_counts=detector.probability == "spike_and_class",
     )
 
 

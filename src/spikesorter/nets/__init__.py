@@ -10,5 +10,5 @@ from spikesorter.errors import SettingsError
 
 if os.environ.setdefault("KERAS_BACKEND", "jax") != "jax":
     raise SettingsError(
-        f"the networks run on JAX, but KERAS_BACKEND is {os.environ['KERAS_BACKEND']!r}; unset it or set it to jax"
+        f"the networks run on JAX, but KERAS_BACKEND is {os.environ['KERAS_BACKEND']!r}; unset it"
     )
