@@ -108,7 +108,8 @@ def _unpack(kind: Any, packed: Any, arrays: Arrays) -> Any:
             return None
         (kind,) = [argument for argument in arguments if argument is not type(None)]
         return _unpack(kind, packed, arrays)
-    if origin is np.ndarray:
+    # What NDArray[...] is differs between versions of Python and NumPy; that it is no class does not.
+    if not isinstance(kind, type) and isinstance(packed, dict) and packed.keys() == {"array"}:
         return arrays[packed["array"]]
     if origin is tuple:
         return tuple(_unpack(arguments[0], item, arrays) for item in packed)
