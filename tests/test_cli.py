@@ -173,6 +173,11 @@ def test_evaluate_scores_files_and_folders(tmp_path: Path) -> None:
     assert "1.000" in table
     assert "missed" in table
     assert "two files or two folders" in spikesorter("evaluate", files[0], tmp_path, rc=2).stderr
+    (tmp_path / "found" / "D10.mat").rename(tmp_path / "D10.mat")
+    result = spikesorter("evaluate", tmp_path / "found", tmp_path / "truth", "--json")
+    assert "no predictions for D10" in result.stderr
+    assert "study" not in json.loads(result.stdout)
+    (tmp_path / "D10.mat").rename(tmp_path / "found" / "D10.mat")
     (tmp_path / "truth" / "D10.mat").unlink()
     result = spikesorter("evaluate", tmp_path / "found", tmp_path / "truth", rc=2)
     assert "D10.mat: no such file" in result.stderr
@@ -204,3 +209,36 @@ def test_plot_draws_what_was_found(study_folder: Path, tmp_path: Path) -> None:
     picture = tmp_path / "d2.png"
     spikesorter("plot", study_folder / "D2.mat", "--out", picture, "--found", truth, "--truth", truth)
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_recordings_are_not_overwritten(tmp_path: Path, noise: np.ndarray, labels: dict[str, Any]) -> None:
+    folder = study(tmp_path / "study", noise, labels)
+    before = {path: path.read_bytes() for path in folder.rglob("*.mat")}
+    assert "not written by spikesorter" in spikesorter("simulate", folder, rc=2).stderr
+    words = ("train", folder / "D1.mat", "--model")
+    assert "exists and is no model" in spikesorter(*words, folder, rc=2).stderr
+    assert "exists and is no model" in spikesorter(*words, folder / "D1.mat", rc=2).stderr
+    assert "a file stands where a folder" in spikesorter(*words, folder / "D1.mat" / "x", rc=2).stderr
+    assert "a file stands" in spikesorter("run", folder, "--out", folder / "D2.mat", rc=2).stderr
+    assert before == {path: path.read_bytes() for path in folder.rglob("*.mat")}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("evaluate", "a.mat", "b.mat", "--fs", "0"),
+        ("evaluate", "a.mat", "b.mat", "--fs", "-5"),
+        ("simulate", "out", "--noise", "nan"),
+        ("simulate", "out", "--noise", "-1"),
+        ("plot", "a.mat", "--out", "a.png", "--start", "inf"),
+        ("plot", "a.mat", "--out", "a.png", "--fs", "nan"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, noise: np.ndarray
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "a.mat", d=noise, Index=[1], Class=[1])
+    save(tmp_path / "b.mat", Index=[1], Class=[1])
+    spikesorter(*words, rc=2)
+    assert {path.name for path in tmp_path.iterdir()} <= {"a.mat", "b.mat"}

@@ -49,6 +49,11 @@ def test_file_then_single_values_win(tmp_path: Path) -> None:
         ("detector.steps=many", "detector.steps = 'many'"),
         ("denoise.wavelet=haar", "denoise.wavelet = 'haar'"),
         ("detector.kernel_samples=4", "must be odd"),
+        ("detector.dilations=[0]", "detector.dilations.0 = 0"),
+        ("tuning.thresholds=[2.0]", "tuning.thresholds.0 = 2.0"),
+        ("tuning.refractory_samples=[-5]", "tuning.refractory_samples.0 = -5"),
+        ("seed=5000000000", "seed = 5000000000"),
+        ("denoise.strength=-1.0", "denoise.strength"),
         ("detector=3", "detector = 3"),
     ],
 )

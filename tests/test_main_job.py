@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -195,6 +196,69 @@ def test_the_curve_peaks_at_the_spikes_found(adapted: Sorter, study_folder: Path
     curve = adapted.evidence(target, start=50_000, stop=100_000)
     assert curve.shape == (50_000,)
     assert np.all(curve[spikes.sample - 50_000] >= adapted.point.threshold - 1e-4)
+
+
+def test_a_recording_that_starts_or_ends_in_a_spike_is_sorted(adapted: Sorter, study_folder: Path) -> None:
+    target, _ = read_mat(study_folder / "D3.mat")
+    trace, truth = target.get_traces(), read_mat_spikes(study_folder / "truth" / "D3.mat")
+    for start in truth.sample[10:20]:
+        for cut in (start + 2, start + 5):
+            adapted.sort(NumpyRecording([trace[cut : cut + 20_000]], FS_HZ))
+            adapted.sort(NumpyRecording([trace[cut - 20_000 : cut]], FS_HZ)) if cut > 20_000 else None
+    everything = adapted.with_working_point(threshold=0.0, refractory_samples=0).sort(
+        NumpyRecording([trace[:20_000]], FS_HZ)
+    )
+    assert 0 <= everything.sample.min() < everything.sample.max() < 20_000
+
+
+def test_a_large_offset_and_drift_cost_nothing(adapted: Sorter, study_folder: Path) -> None:
+    target, _ = read_mat(study_folder / "D3.mat")
+    plain = adapted.sort(target)
+    trace = target.get_traces().astype(float)
+    far = NumpyRecording([trace + 1e8 + np.linspace(-30, 30, len(trace))[:, None]], FS_HZ)
+    truth = read_mat_spikes(study_folder / "truth" / "D3.mat")
+    again = replace(adapted, front_end=replace(adapted.front_end, offset=np.array([1e8])))
+    assert score(again.sort(far), truth).score > score(plain, truth).score - 0.01
+
+
+def test_labels_given_twice_are_used_once(
+    study_folder: Path, quick_settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    recording, truth = read_mat(study_folder / "D1.mat")
+    assert truth is not None
+    few = quick_settings.replace(["detector.base_steps=2", "classifier.base_steps=2"])
+    twice = Sorter.fit(recording, Spikes.concatenate([truth, truth]), settings=few)
+    assert f"{len(truth)} labels are given twice" in caplog.text
+    once = Sorter.fit(recording, truth, settings=few)
+    np.testing.assert_array_equal(twice.repertoire.rates, once.repertoire.rates)
+
+
+def test_another_unit_is_warned_of(
+    fitted: Sorter, study_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    target, _ = read_mat(study_folder / "D2.mat")
+    few = replace(fitted, settings=fitted.settings.replace(["detector.steps=2", "classifier.steps=2"]))
+    few.adapt(NumpyRecording([7 * target.get_traces()], FS_HZ))
+    assert "in another unit" in caplog.text
+
+
+def test_stretches_that_are_not_there_are_refused(adapted: Sorter, study_folder: Path) -> None:
+    target, _ = read_mat(study_folder / "D3.mat")
+    for start, stop in ((-50, 100), (0, 10**6), (100, 100)):
+        with pytest.raises(InputError, match="the recording has 300000"):
+            adapted.evidence(target, start=start, stop=stop)
+    trace = target.get_traces().astype(np.float32)
+    trace[5000] = np.nan
+    with pytest.raises(InputError, match="NaN"):
+        adapted.sort(NumpyRecording([trace], FS_HZ))
+
+
+def test_a_trace_without_noise_is_refused(study_folder: Path) -> None:
+    recording, truth = read_mat(study_folder / "D1.mat")
+    assert truth is not None
+    trace = recording.get_traces() * (np.abs(recording.get_traces()) > 5)
+    with pytest.raises(InputError, match="no noise to measure"):
+        Sorter.fit(NumpyRecording([trace], FS_HZ), truth)
 
 
 def test_a_recording_without_spikes_gives_next_to_none(fitted: Sorter, rng: np.random.Generator) -> None:

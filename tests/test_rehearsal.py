@@ -82,7 +82,7 @@ def test_a_rehearsal_has_the_targets_noise_and_size(
     assert len(rehearsal.spikes) == pytest.approx(len(study[1].spikes), rel=0.15)
     quiet = quiet_samples(rehearsal.trace, threshold=4.5, before=60, after=170)
     noise = estimate_noise_spectrum(rehearsal.trace, quiet, n_fft=2048)
-    assert noise.distance(profile.noise) < 0.15
+    assert noise.distance(profile.noise) < 0.2
 
 
 def test_gain_jitter_spreads_the_sizes(

@@ -89,3 +89,14 @@ def test_drawn_spikes_keep_refractory_period_and_bursts(shapes: Templates, rng: 
 def test_a_silent_class_does_not_fire(shapes: Templates, rng: np.random.Generator) -> None:
     spikes, _ = draw_spikes(refractory_repertoire(shapes, rng), (0.0, 1e-3), 200_000, rng)
     assert spikes.counts().get(1, 0) <= 1
+
+
+def test_a_neuron_that_fires_like_a_clock_can_be_slowed_down(
+    shapes: Templates, rng: np.random.Generator
+) -> None:
+    clock = np.full(100, 2500, np.float32)
+    ones = np.ones(100, np.float32)
+    repertoire = Repertoire(shapes, (ones, ones), (clock, clock), np.array([4e-4, 4e-4]))
+    spikes, _ = draw_spikes(repertoire, (4e-5, 8e-4), 1_000_000, rng)
+    assert spikes.counts()[1] == pytest.approx(40, abs=2)
+    assert spikes.counts()[2] == pytest.approx(800, abs=10)

@@ -48,7 +48,8 @@ Preset = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and warnings only.")]
 Rate = Annotated[
-    float | None, typer.Option("--fs", metavar="HZ", help="Sampling rate, where a file does not say.")
+    float | None,
+    typer.Option("--fs", metavar="HZ", min=100.0, max=1e7, help="Sampling rate, where a file does not say."),
 ]
 
 
@@ -110,7 +111,7 @@ def run(
 
 @app.command()
 def train(
-    labelled: Annotated[Path, typer.Argument(metavar="D1.mat", help="Labelled recording.")],
+    labelled: Annotated[Path, typer.Argument(metavar="D1.mat", help="Labelled recording; must come first.")],
     model: Annotated[Path, typer.Option("--model", metavar="FOLDER", help="Where to save the model.")],
     targets: Annotated[
         list[Path] | None,
@@ -180,13 +181,16 @@ def evaluate(
 ) -> None:
     """Score predictions against the truth, as the study does and strictly."""
     from spikesorter.evaluate import study_score
-    from spikesorter.study import score_files
+    from spikesorter.study import score_files, unpredicted
 
     scores = score_files(predictions, truth, fs_hz=fs)
-    whole = study_score({name: s.score for name, s in scores.items()})
+    missing = unpredicted(predictions, truth)
+    whole = None if missing else study_score({name: s.score for name, s in scores.items()})
+    if missing:
+        typer.echo(f"spikesorter: warning: no predictions for {', '.join(missing)}: no study score", err=True)
     if as_json:
-        contents = {"recordings": {name: s.summary() for name, s in scores.items()}, "study": whole}
-        typer.echo(json.dumps(contents, indent=2))
+        contents: dict[str, Any] = {"recordings": {name: s.summary() for name, s in scores.items()}}
+        typer.echo(json.dumps(contents | ({} if missing else {"study": whole}), indent=2))
     else:
         _print_scores({name: (s, []) for name, s in scores.items()}, [], whole)
         for name, s in scores.items():
@@ -209,13 +213,26 @@ def simulate(
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same study.")] = 0,
 ) -> None:
     """Simulate a study to try things on: a labelled recording and noisier targets, with their truth."""
-    from spikesorter.io.mat import write_mat, write_mat_recording
+    from spikesorter.io.atomic import check_writable
+    from spikesorter.io.mat import (
+        check_replaceable,
+        check_replaceable_recording,
+        write_mat,
+        write_mat_recording,
+    )
     from spikesorter.simulate import NOISE_LEVELS, simulate_study
 
+    levels = tuple(noise or NOISE_LEVELS)
+    if not all(0 < level < 1e6 for level in levels):
+        raise SettingsError(f"--noise must be larger than 0 and finite, not {min(levels):g}")
+    check_writable(out)
+    for number in range(1, len(levels) + 2):
+        check_replaceable_recording(out / f"D{number}.mat")
+        check_replaceable(out / "truth" / f"D{number}.mat")
     recordings = simulate_study(
         neurons=neurons,
         seconds=seconds,
-        noise_levels=tuple(noise or NOISE_LEVELS),
+        noise_levels=levels,
         spikes_per_s=rate,
         fs_hz=fs,
         seed=seed,
@@ -223,7 +240,7 @@ def simulate(
     for number, recording in enumerate(recordings, start=1):
         labels = recording.spikes if number == 1 else None
         write_mat_recording(out / f"D{number}.mat", recording.trace, fs_hz=fs, labels=labels)
-        write_mat(out / "truth" / f"D{number}.mat", recording.spikes, probability=False)
+        write_mat(out / "truth" / f"D{number}.mat", recording.spikes, probability=False, fs_hz=fs)
     typer.echo(f"Study: {out} (D1.mat labelled, {len(recordings) - 1} targets, truth/)")
 
 
@@ -243,7 +260,7 @@ def plot(
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Picture to write (.png, .svg, .pdf).")],
     found: Annotated[Path | None, typer.Option(help="Predictions for it.")] = None,
     truth: Annotated[Path | None, typer.Option(help="Its true spikes.")] = None,
-    start: Annotated[float, typer.Option(min=0.0, help="Second at which the picture starts.")] = 0.0,
+    start: Annotated[float, typer.Option(min=0.0, max=1e9, help="Second at which the picture starts.")] = 0.0,
     seconds: Annotated[float, typer.Option(min=0.001, max=60.0, help="How much of it to show.")] = 0.2,
     fs: Rate = None,
 ) -> None:

@@ -24,6 +24,10 @@ def _odd(value: int) -> int:
 
 
 Odd = Annotated[int, AfterValidator(_odd)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Samples = Annotated[int, Field(ge=0, le=10_000)]
+Dilation = Annotated[int, Field(ge=1, le=4096)]
+Strength = Annotated[float, Field(ge=0, le=10)]
 
 
 class _Section(BaseModel):
@@ -44,7 +48,7 @@ class ConditioningSettings(_Section):
 class DenoiseSettings(_Section):
     """Wavelet denoising of the trace that the networks see (the matched filters see it as it was)."""
 
-    strength: Literal["auto"] | float = Field(
+    strength: Literal["auto"] | Strength = Field(
         0.0,
         description="factor on the universal threshold; 0: off; auto: the best for each target, by rehearsal",
     )
@@ -102,7 +106,7 @@ class DetectorSettings(_Section):
     label_samples: Odd = Field(3, ge=1, le=101, description="samples labelled as spike around its start, odd")
     filters: int = Field(32, ge=1, le=1024, description="convolution filters in each layer")
     kernel_samples: Odd = Field(7, ge=1, le=255, description="length of each convolution, odd")
-    dilations: tuple[int, ...] = Field(
+    dilations: tuple[Dilation, ...] = Field(
         (1, 2, 4, 8), min_length=1, max_length=12, description="dilation of each layer"
     )
     unit_variance: bool = Field(
@@ -158,12 +162,12 @@ class TuningSettings(_Section):
         "score",
         description="what to maximise: f1 of detection, or the score, which weighs in each class's F1",
     )
-    thresholds: tuple[float, ...] = Field(
+    thresholds: tuple[Share, ...] = Field(
         (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9),
         min_length=1,
         description="probabilities to try",
     )
-    refractory_samples: tuple[int, ...] = Field(
+    refractory_samples: tuple[Samples, ...] = Field(
         (0, 5, 10, 20, 40, 60), min_length=1, description="refractory periods to try"
     )
 
@@ -184,8 +188,8 @@ class Settings(_Section):
     0.8
     """
 
-    seed: int = Field(0, ge=0, description="same seed, same input, same settings: same result")
-    fs_hz: float = Field(25_000.0, gt=0, description="sampling rate where a file does not say")
+    seed: int = Field(0, ge=0, lt=2**31, description="same seed, same input, same settings: same result")
+    fs_hz: float = Field(25_000.0, ge=100, le=1e7, description="sampling rate where a file does not say")
     conditioning: ConditioningSettings = Field(default_factory=ConditioningSettings)
     denoise: DenoiseSettings = Field(default_factory=DenoiseSettings)
     matched_filter: MatchedFilterSettings = Field(default_factory=MatchedFilterSettings)

@@ -30,8 +30,10 @@ class FrontEnd:
     ----------
     kernel : ndarray of float64, shape (taps,)
         Conditioning filter: drift removal and band-pass.
-    offset, scale : ndarray of float32, shape (channels,)
-        Subtracted from the raw trace; divides the conditioned one (negative where polarity is turned).
+    offset : ndarray of float64, shape (channels,)
+        To be subtracted from the raw trace before it is conditioned.
+    scale : ndarray of float32, shape (channels,)
+        Divides the conditioned trace (negative where polarity is turned).
     wavelet : str
     level_sd : ndarray of float32, shape (levels, channels)
         Noise SD of the scaled trace at each wavelet level.
@@ -46,7 +48,7 @@ class FrontEnd:
     """
 
     kernel: npt.NDArray[np.float64]
-    offset: Trace
+    offset: npt.NDArray[np.float64]
     scale: Trace
     wavelet: str
     level_sd: Trace
@@ -72,9 +74,9 @@ class FrontEnd:
         margin += Margin(max(b.before for b in branches), max(b.after for b in branches))
         return margin + Margin(self.window_samples // 2, self.window_samples // 2)
 
-    def condition(self, raw: Trace) -> Trace:
-        """Remove drift and pass the band, shape (samples, channels)."""
-        return fir_filter(raw, self.kernel)
+    def condition(self, trace: Trace) -> Trace:
+        """Remove drift and pass the band, shape (samples, channels); `trace` is raw, less the offset."""
+        return fir_filter(trace, self.kernel)
 
     def features(self, conditioned: Trace) -> Trace:
         """Return the denoised trace and the matched filters' outputs, shape (samples, columns)."""

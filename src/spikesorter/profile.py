@@ -23,7 +23,7 @@ class Profile:
 
     Parameters
     ----------
-    offset : ndarray of float32, shape (channels,)
+    offset : ndarray of float64, shape (channels,)
         Median of the raw trace.
     scale : ndarray of float32, shape (channels,)
         Noise level of the conditioned trace (median absolute deviation, as a Gaussian's SD).
@@ -35,7 +35,7 @@ class Profile:
         Spikes of distant neurons.
     """
 
-    offset: Trace
+    offset: npt.NDArray[np.float64]
     scale: Trace
     noise: NoiseSpectrum
     activity: Activity

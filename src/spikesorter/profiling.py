@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from spikesorter.config import Settings
+from spikesorter.errors import InputError
 from spikesorter.profile import Profile, conditioning_kernel
+from spikesorter.recordings import centred
 from spikesorter.rehearsal import plant_rehearsal
 from spikesorter.repertoire import Repertoire
 from spikesorter.signal.filters import fir_filter, noise_scale
@@ -27,13 +30,15 @@ BACKGROUND_SAMPLES = 1 << 20
 PROFILING = 2  # a stream of random numbers of its own
 
 
-def profile_recording(trace: Trace, repertoire: Repertoire, settings: Settings, *, fs_hz: float) -> Profile:
+def profile_recording(
+    trace: npt.NDArray[Any], repertoire: Repertoire, settings: Settings, *, fs_hz: float
+) -> Profile:
     """Estimate a recording's noise, gain, firing rates and background, without labels.
 
     Parameters
     ----------
-    trace : ndarray of float32, shape (samples, channels)
-        Raw.
+    trace : ndarray, shape (samples, channels)
+        Raw, in the recording's own data type.
     repertoire : Repertoire
         What the labelled recording taught.
     settings : Settings
@@ -46,16 +51,16 @@ def profile_recording(trace: Trace, repertoire: Repertoire, settings: Settings, 
     Raises
     ------
     InputError
-        If too little of the recording is free of spikes.
+        If too little of the recording is free of spikes, or it holds no noise at all.
     """
-    offset = np.median(trace, axis=0).astype(np.float32)
+    offset = np.median(trace, axis=0).astype(np.float64)
     kernel = conditioning_kernel(settings.conditioning, fs_hz)
-    conditioned = fir_filter(trace - offset, kernel)
+    conditioned = fir_filter(centred(trace, offset), kernel)
     noise, filters = _noise_and_filters(conditioned, repertoire, settings, fs_hz)
     templates, sizes = repertoire.templates.filtered(kernel), list(repertoire.sizes)
     evidence = filters.apply(conditioned)
     activity = estimate_activity(evidence, filters, templates, sizes, prior_rates=repertoire.rates)
-    profile = Profile(offset, noise_scale(conditioned), noise, activity)
+    profile = Profile(offset, _scale(conditioned), noise, activity)
 
     quiet = measure_cumulants(evidence[_quiet(evidence, settings, fs_hz)])
     for number in range(BACKGROUND_ROUNDS):
@@ -99,6 +104,16 @@ def _noise_and_filters(
         )
         evidence = filters.apply(conditioned)
     return noise, filters
+
+
+def _scale(conditioned: Trace) -> Trace:
+    scale = noise_scale(conditioned)
+    if not np.all(scale > 0):
+        raise InputError(
+            "more than half of the samples are exactly equal: there is no noise to measure; "
+            "if the trace is simulated or gated, add a little noise to it"
+        )
+    return scale
 
 
 def _quiet(evidence: Trace, settings: Settings, fs_hz: float) -> npt.NDArray[np.bool_]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,19 +13,45 @@ from spikesorter.errors import InputError
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
 
-__all__ = ["check_trace", "read_representative", "read_samples", "shortest_samples"]
+__all__ = [
+    "centred",
+    "check_rate",
+    "check_trace",
+    "read_representative",
+    "read_samples",
+    "shortest_samples",
+]
 
 FloatArray = npt.NDArray[np.float32]
+NativeArray = npt.NDArray[Any]
+LOWEST_HZ, HIGHEST_HZ = 100.0, 1e7
 PROFILE_SAMPLES = 1 << 23  # about 5 minutes at 25 kHz say enough about noise and gain
 PROFILE_STRETCHES = 32
 
 
-def read_samples(recording: BaseRecording, start: int, stop: int) -> FloatArray:
-    """Return samples `start` to `stop` of a recording, shape (samples, channels), float32."""
-    return np.asarray(recording.get_traces(start_frame=start, end_frame=stop), np.float32)
+def read_samples(recording: BaseRecording, start: int, stop: int) -> NativeArray:
+    """Return samples `start` to `stop` of a recording, shape (samples, channels), in its own data type."""
+    return np.asarray(recording.get_traces(start_frame=start, end_frame=stop))
 
 
-def read_representative(recording: BaseRecording) -> FloatArray:
+def centred(trace: NativeArray, offset: npt.ArrayLike) -> FloatArray:
+    """Subtract an offset, then convert to float32: in this order, so that a large one costs no precision."""
+    return np.asarray(trace - np.asarray(offset, np.float64), np.float32)
+
+
+def check_rate(fs_hz: float) -> float:
+    """Return a sampling rate if it makes sense.
+
+    Raises
+    ------
+    InputError
+    """
+    if not LOWEST_HZ <= fs_hz <= HIGHEST_HZ:
+        raise InputError(f"sampled at {fs_hz:g} Hz; expected 100 Hz to 10 MHz")
+    return fs_hz
+
+
+def read_representative(recording: BaseRecording) -> NativeArray:
     """Return a recording, or stretches from all over it if it is long: memory stays bounded.
 
     Parameters
@@ -34,8 +60,8 @@ def read_representative(recording: BaseRecording) -> FloatArray:
 
     Returns
     -------
-    ndarray of float32, shape (samples, channels)
-        At most some eight million samples.
+    ndarray, shape (samples, channels)
+        In the recording's own data type, at most some eight million samples.
     """
     n_samples = recording.get_num_frames()
     if n_samples <= PROFILE_SAMPLES:
@@ -50,12 +76,12 @@ def shortest_samples(settings: Settings) -> int:
     return max(settings.detector.window_samples, settings.noise.n_fft)
 
 
-def check_trace(trace: FloatArray, settings: Settings) -> None:
+def check_trace(trace: NativeArray, settings: Settings) -> None:
     """Refuse a trace that is too short, constant, or holds what is no number.
 
     Parameters
     ----------
-    trace : ndarray of float32, shape (samples, channels)
+    trace : ndarray, shape (samples, channels)
     settings : Settings
 
     Raises

@@ -17,6 +17,7 @@ from spikesorter.spikes import Spikes
 __all__ = ["Labelled", "Rehearsal", "graft_rehearsal", "plant_rehearsal"]
 
 FloatArray = npt.NDArray[np.float32]
+LEAST_SPIKES = 20  # of each neuron in a rehearsal, however rarely it fires
 LEAST_ACTIVITY = 0.1  # of the labelled rate: a neuron that seems silent must still be known if it fires
 
 
@@ -78,7 +79,7 @@ def plant_rehearsal(
     -------
     Rehearsal
     """
-    least = LEAST_ACTIVITY * repertoire.rates
+    least = np.maximum(LEAST_ACTIVITY * repertoire.rates, LEAST_SPIKES / n_samples)
     rates = tuple(np.maximum(profile.activity.rates, least).tolist())
     spikes, sizes = draw_spikes(repertoire, rates, n_samples, rng)
     stretches = 1 + gain_jitter * rng.standard_normal(n_samples // jitter_samples + 1)

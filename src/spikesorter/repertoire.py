@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 FEW_SPIKES = 20
 """A class with fewer labelled spikes than this is learnt badly: worth a warning."""
 
+LEAST_EXCESS = 0.05
 FloatArray = npt.NDArray[np.float32]
 
 
@@ -151,4 +152,6 @@ def _stretched(intervals: npt.NDArray[np.float64], rate: float, n_samples: int) 
         return np.asarray(-wanted * np.log1p(-quantiles))
     shortest = min(float(intervals.min()), 0.5 * wanted)
     excess = np.maximum(intervals - shortest, 0)
+    if excess.mean() < LEAST_EXCESS * (wanted - shortest):  # as regular as a clock: slow the clock
+        return np.asarray(intervals * wanted / intervals.mean())
     return np.asarray(shortest + excess * (wanted - shortest) / excess.mean())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,14 +13,14 @@ import numpy.typing as npt
 
 from spikesorter.config import Settings
 from spikesorter.decoders.cnn import CnnDecoder, WorkingPoint
-from spikesorter.errors import InputError, ModelError
+from spikesorter.errors import InputError, ModelError, SettingsError
 from spikesorter.frontend import FrontEnd
 from spikesorter.io.model import read_model, write_model
 from spikesorter.preparation import Preparation
 from spikesorter.profile import Profile, conditioning_kernel
 from spikesorter.profiling import profile_recording
 from spikesorter.progress import Progress, silent
-from spikesorter.recordings import check_trace, read_representative, read_samples
+from spikesorter.recordings import centred, check_rate, check_trace, read_representative, read_samples
 from spikesorter.rehearsal import Labelled
 from spikesorter.repertoire import Repertoire, learn_repertoire
 from spikesorter.signal.filters import fir_filter
@@ -36,6 +37,7 @@ logger = logging.getLogger(__name__)
 FloatArray = npt.NDArray[np.float32]
 
 SPAN_SAMPLES = 1 << 18
+USUAL_GAINS = (0.4, 2.5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,20 +103,22 @@ class Sorter:
         """
         settings = settings or Settings()
         _check_segments(recording)
-        fs_hz = float(recording.get_sampling_frequency())
+        fs_hz = check_rate(float(recording.get_sampling_frequency()))
         raw = read_samples(recording, 0, recording.get_num_frames())
         check_trace(raw, settings)
         _check_labels(truth, len(raw))
+        truth = _without_duplicates(truth)
         kernel = conditioning_kernel(settings.conditioning, fs_hz)
         progress("learning spike shapes", 0.0)
-        centred = raw - np.median(raw, axis=0).astype(np.float32)
-        repertoire = learn_repertoire(centred, truth, settings.templates, kernel=kernel, fs_hz=fs_hz)
+        trace = centred(raw, np.median(raw, axis=0))
+        repertoire = learn_repertoire(trace, truth, settings.templates, kernel=kernel, fs_hz=fs_hz)
         profile = profile_recording(raw, repertoire, settings, fs_hz=fs_hz)
         # Labels beat any estimate: the labelled recording's gain is 1 and its rates are counted.
         profile = replace(
             profile, activity=replace(profile.activity, gain=1.0, rates=tuple(repertoire.rates))
         )
-        conditioned = fir_filter(centred, kernel)
+        conditioned = fir_filter(trace, kernel)
+        truth = truth.select(np.isin(truth.label, repertoire.labels))
         before, after = settings.classifier.before_samples, settings.classifier.after_samples
         average = average_waveform(conditioned, truth, before=before, after=after)
         kept = settings.rehearsal.method == "graft" or settings.tuning.on == "labelled"
@@ -148,6 +152,7 @@ class Sorter:
         raw = read_representative(target)
         check_trace(raw, self.settings)
         profile = profile_recording(raw, self.repertoire, self.settings, fs_hz=self.fs_hz)
+        _warn_of_odd_gain(profile.activity.gain)
         progress("estimating noise, gain and rates", 1.0)
         preparation = Preparation(
             self.settings, self.fs_hz, self.repertoire, self.average, self.labelled, profile
@@ -213,7 +218,7 @@ class Sorter:
         Raises
         ------
         InputError
-            If the recording does not fit the sorter.
+            If the recording does not fit the sorter or holds NaN or infinite samples.
         """
         self._check_fits(target)
         n_samples, margin = target.get_num_frames(), self.margin
@@ -221,8 +226,9 @@ class Sorter:
         progress("sorting", 0.0)
         for start, stop in iterate_spans(n_samples, SPAN_SAMPLES):
             features = self._features(target, start - margin.before, stop + margin.after)
-            found = self.decoder.decode(features, self.point).shifted(start - margin.before)
-            parts.append(found.within(start, stop))
+            found = self.decoder.decode(features, self.point)
+            inside = found.within(margin.before, margin.before + stop - start)
+            parts.append(inside.shifted(start - margin.before))
             progress("sorting", stop / n_samples)
         return Spikes.concatenate(parts)
 
@@ -238,9 +244,17 @@ class Sorter:
         Returns
         -------
         ndarray of float32, shape (stop - start,)
+
+        Raises
+        ------
+        InputError
+            If the recording does not fit the sorter, or the samples lie beyond its ends.
         """
         self._check_fits(target)
-        last = target.get_num_frames() if stop is None else stop
+        n_samples = target.get_num_frames()
+        last = n_samples if stop is None else stop
+        if not 0 <= start < last <= n_samples:
+            raise InputError(f"no samples from {start} to {last}: the recording has {n_samples}")
         margin = self.margin
         curve = self.decoder.curve(self._features(target, start - margin.before, last + margin.after))
         return curve[margin.before : margin.before + last - start]
@@ -248,7 +262,17 @@ class Sorter:
     def with_working_point(
         self, *, threshold: float | None = None, refractory_samples: int | None = None
     ) -> Sorter:
-        """Return a sorter with another threshold or refractory period than the tuned ones."""
+        """Return a sorter with another threshold or refractory period than the tuned ones.
+
+        Raises
+        ------
+        SettingsError
+            If the threshold is no probability or the period is negative.
+        """
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise SettingsError(f"threshold must lie between 0 and 1, not at {threshold:g}")
+        if refractory_samples is not None and refractory_samples < 0:
+            raise SettingsError(f"refractory_samples must be 0 or more, not {refractory_samples}")
         point = self.point
         if threshold is not None:
             point = replace(point, threshold=threshold)
@@ -272,14 +296,11 @@ class Sorter:
         return read_model(cls, folder)
 
     def _features(self, target: BaseRecording, start: int, stop: int) -> FloatArray:
-        """Features of samples `start` to `stop`; beyond its ends a recording stays at its median."""
-        raw = read_span(
-            lambda a, b: read_samples(target, a, b) - self.front_end.offset,
-            target.get_num_frames(),
-            start,
-            stop,
-        )
-        return self.front_end.features(self.front_end.condition(raw))
+        """Features of samples `start` to `stop`; beyond its ends a recording stays at its last value."""
+        raw = read_span(partial(read_samples, target), target.get_num_frames(), start, stop)
+        if not np.isfinite(raw).all():
+            raise InputError(f"samples from {max(start, 0)} to {stop} hold NaN or infinite values")
+        return self.front_end.features(self.front_end.condition(centred(raw, self.front_end.offset)))
 
     def _check_fits(self, target: BaseRecording) -> None:
         _check_segments(target)
@@ -330,6 +351,23 @@ def nearest_sorter(sorters: dict[str, Sorter], target: BaseRecording) -> str:
 def _check_segments(recording: BaseRecording) -> None:
     if recording.get_num_segments() != 1:
         raise InputError(f"has {recording.get_num_segments()} segments; select one with select_segments")
+
+
+def _warn_of_odd_gain(gain: float) -> None:
+    if not USUAL_GAINS[0] <= abs(gain) <= USUAL_GAINS[1]:
+        logger.warning(
+            "the spikes seem to be %.3g times as large as in the labelled recording: is this one in another "
+            "unit, or of another electrode? The result is not to be trusted",
+            gain,
+        )
+
+
+def _without_duplicates(truth: Spikes) -> Spikes:
+    """Drop labels given twice: the same sample and class."""
+    again = (np.diff(truth.sample, prepend=-1) == 0) & (np.diff(truth.label, prepend=-1) == 0)
+    if again.any():
+        logger.warning("%d labels are given twice (same sample and class): used once", again.sum())
+    return truth.select(~again)
 
 
 def _check_labels(truth: Spikes, n_samples: int) -> None:

@@ -16,8 +16,16 @@ from typing import Any
 from spikesorter.config import Settings
 from spikesorter.errors import InputError, ModelError, naming
 from spikesorter.evaluate import Score, score, study_score
-from spikesorter.io.atomic import atomic_file
-from spikesorter.io.mat import read_mat, read_mat_fs, read_mat_spikes, write_mat, write_submission
+from spikesorter.io.atomic import atomic_file, check_writable
+from spikesorter.io.mat import (
+    check_replaceable,
+    read_mat,
+    read_mat_fs,
+    read_mat_spikes,
+    write_mat,
+    write_submission,
+)
+from spikesorter.io.model import check_model_place
 from spikesorter.progress import Progress, silent
 from spikesorter.recordings import shortest_samples
 from spikesorter.sorter import Sorter, nearest_sorter
@@ -32,11 +40,11 @@ __all__ = [
     "score_files",
     "sort_files",
     "train_model",
+    "unpredicted",
 ]
 
 TARGETS = "targets"
 LABELLED = "(labelled)"
-DEFAULT_FS_HZ = 25_000.0
 PACKAGES = ("neural-spike-sorter", "numpy", "scipy", "PyWavelets", "keras", "jax", "spikeinterface")
 
 
@@ -84,7 +92,9 @@ def find_study(folder: Path) -> StudyFiles:
     if not labelled.is_file():
         raise InputError(f"{labelled}: no such file; a study needs its labelled recording under this name")
     numbered = {
-        int(match[1]): path for path in folder.iterdir() if (match := re.fullmatch(r"D(\d+)\.mat", path.name))
+        int(match[1]): path
+        for path in folder.iterdir()
+        if (match := re.fullmatch(r"D([1-9]\d*)\.mat", path.name))
     }
     targets = {f"D{number}": numbered[number] for number in sorted(numbered) if number > 1}
     if not targets:
@@ -136,6 +146,9 @@ def run_study(
     with _timed(seconds, "total"):
         with _timed(seconds, "check"):
             _check_targets(files.labelled, list(files.targets.values()), settings)
+            _check_places(model, [out / "predictions" / f"{name}.mat" for name in files.targets])
+            for stale in ("scores.json", "run.json", "submission.zip"):
+                (out / stale).unlink(missing_ok=True)  # an earlier run's must not be taken for this one's
         with _timed(seconds, "fit"):
             fitted = _fit_file(files.labelled, settings, progress)
             fitted.save(model)
@@ -179,6 +192,7 @@ def train_model(
     """
     names = _unique_names(targets)
     _check_targets(labelled, targets, settings)
+    _check_places(model, [])
     fitted = _fit_file(labelled, settings, progress)
     fitted.save(model)
     for name, path in names.items():
@@ -231,12 +245,15 @@ def sort_files(
     """
     fs_hz = next(iter(sorters.values())).fs_hz
     chosen = {}
-    for name, path in _unique_names(paths).items():
+    names = _unique_names(paths)
+    for name, path in names.items():
         recording, _ = read_mat(path, fs_hz=fs_hz)
+        check_replaceable(out / f"{name}.mat")
         with naming(path):
             chosen[name] = nearest_sorter(sorters, recording)
         progress("checking files", len(chosen) / len(paths))
-    for name, path in _unique_names(paths).items():
+    check_writable(out)
+    for name, path in names.items():
         recording, _ = read_mat(path, fs_hz=fs_hz)
         with naming(path):
             spikes = sorters[chosen[name]].sort(recording, progress=_prefixed(name, progress))
@@ -276,14 +293,31 @@ def score_files(predictions: Path, truth: Path, *, fs_hz: float | None = None) -
     scores = {}
     for name, path in found.items():
         answer = truth / path.name if truth.is_dir() else truth
-        rate = read_mat_fs(answer) or fs_hz or DEFAULT_FS_HZ
+        rate = read_mat_fs(answer, default_hz=fs_hz)
         scores[name] = score(read_mat_spikes(path), read_mat_spikes(answer), fs_hz=rate)
     return scores
+
+
+def unpredicted(predictions: Path, truth: Path) -> list[str]:
+    """Return the names of the targets in a folder of truth that a folder of predictions lacks."""
+    if not truth.is_dir():
+        return []
+    wanted = (path for path in truth.glob("*.mat") if path.stem != "D1")
+    return [path.stem for path in sorted(wanted, key=_by_number) if not (predictions / path.name).is_file()]
 
 
 def _by_number(path: Path) -> tuple[list[int], str]:
     """D10 after D9."""
     return [int(digits) for digits in re.findall(r"\d+", path.stem)], path.stem
+
+
+def _check_places(model: Path, predictions: list[Path]) -> None:
+    """Make sure that results can be written, and over nothing but older results, before hours are spent."""
+    check_model_place(model)
+    for path in predictions:
+        check_replaceable(path)
+    for folder in {model.parent, *(path.parent for path in predictions)}:
+        check_writable(folder)
 
 
 def _fit_file(labelled: Path, settings: Settings, progress: Progress) -> Sorter:
@@ -357,7 +391,6 @@ def _run_facts(
 def _write_scores(path: Path, results: list[TargetResult]) -> None:
     scores = {result.name: result.score for result in results if result.score is not None}
     if not scores:
-        path.unlink(missing_ok=True)  # an earlier run's must not be taken for this one's
         return
     whole = (
         {"study": study_score({name: s.score for name, s in scores.items()})}

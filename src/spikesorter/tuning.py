@@ -42,7 +42,7 @@ def tune(
     Returns
     -------
     point : WorkingPoint
-        Of equally good ones, the first in the grid's order.
+        Of equally good ones, the highest threshold, then the shortest refractory period.
     value : float
         Its objective.
     """
@@ -52,7 +52,7 @@ def tune(
     )
     candidates = decoder.candidates(features, decoder.curve(features), threshold=min(thresholds))
     best, best_value = None, -1.0
-    for threshold, refractory in product(sorted(thresholds), sorted(refractories)):
+    for threshold, refractory in product(sorted(thresholds, reverse=True), sorted(refractories)):
         point = WorkingPoint(threshold, refractory, detector.refractory_scope == "class")
         result = score(point.settle(candidates), truth, fs_hz=fs_hz)
         value = result.f_det if tuning.objective == "f1" else result.score

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from spikesorter.errors import InputError
-from spikesorter.io.atomic import atomic_file, atomic_folder
+from spikesorter.io.atomic import atomic_file, atomic_folder, check_writable
 
 
 def test_files_and_folders_appear_whole(tmp_path: Path) -> None:
@@ -47,3 +47,12 @@ def test_an_impossible_place_is_named(tmp_path: Path) -> None:
         pass
     with pytest.raises(InputError, match="below: cannot be written"), atomic_folder(place):
         pass
+
+
+def test_a_folder_that_can_be_written_to_is_made(tmp_path: Path) -> None:
+    check_writable(tmp_path / "a" / "b")
+    assert not list((tmp_path / "a" / "b").iterdir())
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(InputError, match="a file stands where a folder is needed"):
+            check_writable(place)

@@ -11,6 +11,8 @@ import scipy.io
 
 from spikesorter.errors import InputError
 from spikesorter.io.mat import (
+    check_replaceable,
+    check_replaceable_recording,
     read_mat,
     read_mat_fs,
     read_mat_spikes,
@@ -67,7 +69,8 @@ def test_the_file_states_the_rate_else_the_caller_else_the_study(path: Path) -> 
     save(path, d=TRACE)
     assert read_mat(path)[0].get_sampling_frequency() == 25_000
     assert read_mat(path, fs_hz=30_000.0)[0].get_sampling_frequency() == 30_000
-    assert read_mat_fs(path) is None
+    assert read_mat_fs(path) == 25_000
+    assert read_mat_fs(path, default_hz=30_000.0) == 30_000
     save(path, d=TRACE, fs=12_500)
     assert read_mat(path, fs_hz=30_000.0)[0].get_sampling_frequency() == 12_500
     assert read_mat_fs(path) == 12_500
@@ -92,7 +95,7 @@ def test_unlabelled_files_have_no_labels(path: Path) -> None:
         ({"d": TRACE + 1j}, "must hold real numbers"),
         ({"d": np.zeros((5, 5, 5))}, "shape"),
         ({"d": TRACE, "fs": -3.0}, "fs is -3 Hz"),
-        ({"d": TRACE, "fs": [1.0, 2.0]}, "fs must be one number"),
+        ({"d": TRACE, "fs": [1.0, 2.0]}, "fs must be one real number"),
         ({"d": TRACE, "Index": [1]}, "has Index but no Class"),
         ({"d": TRACE, "Class": [1]}, "has Class but no Index"),
         ({"d": TRACE, "Index": [500], "Class": [1]}, "goes up to 500, but d has only 500 samples"),
@@ -195,3 +198,27 @@ def test_a_recording_comes_back(path: Path) -> None:
     recording, found = read_mat(path)
     np.testing.assert_array_equal(recording.get_traces()[:, 0], TRACE)
     assert (recording.get_sampling_frequency(), found) == (10_000, labels)
+
+
+def test_only_files_written_here_are_overwritten(path: Path) -> None:
+    check_replaceable(path)
+    write_mat(path, Spikes.empty())
+    check_replaceable(path)
+    with pytest.raises(InputError, match="not written by spikesorter"):
+        check_replaceable_recording(path)
+    write_mat_recording(path, TRACE[:, None], fs_hz=10_000.0)
+    check_replaceable_recording(path)
+    with pytest.raises(InputError, match="not written by spikesorter"):
+        check_replaceable(path)
+    save(path, d=TRACE)
+    with pytest.raises(InputError, match="not written by spikesorter"):
+        check_replaceable_recording(path)
+
+
+@pytest.mark.parametrize("kind", ["char", "cell", "struct"])
+def test_v73_variables_that_are_no_numbers_are_refused(kind: str, path: Path) -> None:
+    save_v73(path, d=TRACE, Index=[5], Class=[97])
+    with h5py.File(path, "r+") as file:
+        file["Class"].attrs["MATLAB_class"] = np.bytes_(kind)
+    with pytest.raises(InputError, match=f"Class must hold numbers, not {kind}"):
+        read_mat(path)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from spikesorter.config import DetectorSettings
-from spikesorter.errors import ModelError
+from spikesorter.errors import InputError, ModelError
 from spikesorter.io.model import read_model, write_model
 
 
@@ -83,3 +83,15 @@ def test_pickles_are_refused(folder: Path) -> None:
     np.savez(folder / "arrays.npz", **{"inner/weights/0": np.array([{"code": 1}], dtype=object)})
     with pytest.raises(ModelError, match="damaged"):
         read_model(Outer, folder)
+
+
+def test_nothing_but_an_older_model_is_replaced(folder: Path, tmp_path: Path) -> None:
+    model = read_model(Outer, folder)
+    write_model(model, folder)
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "D1.mat").write_text("data")
+    for place in (precious, precious / "D1.mat"):
+        with pytest.raises(InputError, match="exists and is no model"):
+            write_model(model, place)
+    assert (precious / "D1.mat").read_text() == "data"

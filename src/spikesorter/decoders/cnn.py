@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spikesorter.config import ClassifierSettings, DetectorSettings
+from spikesorter.errors import ModelError
 from spikesorter.nets.classifier import (
     ClassifierArchitecture,
     class_probabilities,
@@ -78,6 +79,14 @@ class CnnDecoder:
     classifier: ClassifierArchitecture
     classifier_weights: Weights
     class_counts: bool
+
+    def __post_init__(self) -> None:
+        classes, columns = self.classifier.classes, self.classifier.inputs - 1
+        if len(self.labels) != classes or self.detector.inputs != columns:
+            raise ModelError(
+                f"the networks do not fit together: {len(self.labels)} labels for {classes} classes, "
+                f"{self.detector.inputs} features for {columns}"
+            )
 
     def margin(self, point: WorkingPoint) -> Margin:
         """Margin of `decode` in samples of the features."""

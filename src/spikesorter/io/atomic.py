@@ -11,7 +11,25 @@ from pathlib import Path
 
 from spikesorter.errors import InputError
 
-__all__ = ["atomic_file", "atomic_folder"]
+__all__ = ["atomic_file", "atomic_folder", "check_writable"]
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder, unless it is there, and make sure that files can be written to it.
+
+    Raises
+    ------
+    InputError
+        If not.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except (FileExistsError, NotADirectoryError):
+        raise InputError(f"{folder}: a file stands where a folder is needed") from None
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written to: {error.strerror}") from None
 
 
 @contextmanager
@@ -57,15 +75,26 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from None
     try:
         yield temporary
-        old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
-        if path.exists():
-            os.replace(path, old / path.name)
-        os.replace(temporary, path)
-        shutil.rmtree(old, ignore_errors=True)
+        _exchange(temporary, path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _exchange(new: Path, path: Path) -> None:
+    """Put a folder in the place of another; if that fails, the old one is put back."""
+    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
+    try:
+        if path.exists():
+            os.replace(path, aside / path.name)
+        os.replace(new, path)
+    except OSError:
+        if (aside / path.name).exists():
+            os.replace(aside / path.name, path)
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _umask() -> int:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from spikeinterface import BaseRecording
 
 __all__ = [
+    "check_replaceable",
+    "check_replaceable_recording",
     "read_mat",
     "read_mat_fs",
     "read_mat_spikes",
@@ -33,7 +35,8 @@ __all__ = [
 ]
 
 RECORDING_VARIABLES = ("d", "fs", "Index", "Class", "Probability")
-HEADER = b"MATLAB 5.0 MAT-file, written by spikesorter"
+HEADER = b"MATLAB 5.0 MAT-file, written by spikesorter: "
+SPIKES, RECORDING = b"spikes", b"recording"
 HEADER_TEXT_BYTES = 116
 NUMERIC_KINDS = "iuf"
 MOST_CHANNELS = 4096
@@ -86,20 +89,21 @@ def read_mat_spikes(path: str | Path) -> Spikes:
     return spikes
 
 
-def read_mat_fs(path: str | Path) -> float | None:
-    """Return the sampling rate that a file states, None if it states none.
+def read_mat_fs(path: str | Path, *, default_hz: float | None = None) -> float:
+    """Return the sampling rate that a file states; the default, else 25,000, if it states none.
 
     Raises
     ------
     InputError
-        If the file cannot be read or its rate makes no sense.
+        If the file cannot be read or the rate makes no sense.
     """
     path = Path(path)
-    stored = _read_variables(path, ("fs",)).get("fs")
-    return None if stored is None else _sampling_rate(path, stored, None)
+    return _sampling_rate(path, _read_variables(path, ("fs",)).get("fs"), default_hz)
 
 
-def write_mat(path: str | Path, spikes: Spikes, *, probability: bool = True) -> None:
+def write_mat(
+    path: str | Path, spikes: Spikes, *, probability: bool = True, fs_hz: float | None = None
+) -> None:
     """Write spikes as columns `Index` (int64), `Class` (uint8 or wider) and `Probability` (float32).
 
     The same spikes give the same bytes: no time is written into the header.
@@ -111,6 +115,8 @@ def write_mat(path: str | Path, spikes: Spikes, *, probability: bool = True) -> 
     spikes : Spikes
     probability : bool
         Whether to write `Probability`.
+    fs_hz : float, optional
+        Sampling rate, written as `fs` if given.
 
     Raises
     ------
@@ -118,7 +124,37 @@ def write_mat(path: str | Path, spikes: Spikes, *, probability: bool = True) -> 
         If the file cannot be written.
     """
     with atomic_file(Path(path)) as temporary:
-        temporary.write_bytes(_mat_bytes(_columns(spikes, probability=probability)))
+        temporary.write_bytes(_mat_bytes(SPIKES, _columns(spikes, probability=probability) | _rate(fs_hz)))
+
+
+def check_replaceable(path: Path) -> None:
+    """Refuse to overwrite a file that was not written here as spikes, such as somebody's recording.
+
+    Raises
+    ------
+    InputError
+    """
+    _refuse_foreign(path, HEADER + SPIKES)
+
+
+def check_replaceable_recording(path: Path) -> None:
+    """Refuse to overwrite a file that was not written here as a recording.
+
+    Raises
+    ------
+    InputError
+    """
+    _refuse_foreign(path, HEADER + RECORDING)
+
+
+def _refuse_foreign(path: Path, header: bytes) -> None:
+    if not path.exists():
+        return
+    if path.is_file():
+        with path.open("rb") as file:
+            if file.read(len(header)) == header:
+                return
+    raise InputError(f"{path}: exists and was not written by spikesorter; choose another folder")
 
 
 def write_mat_recording(
@@ -143,7 +179,7 @@ def write_mat_recording(
     if labels is not None:
         variables |= _columns(labels, probability=False)
     with atomic_file(Path(path)) as temporary:
-        temporary.write_bytes(_mat_bytes(variables))
+        temporary.write_bytes(_mat_bytes(RECORDING, variables))
 
 
 def write_submission(path: str | Path, sortings: dict[str, Spikes]) -> None:
@@ -162,7 +198,7 @@ def write_submission(path: str | Path, sortings: dict[str, Spikes]) -> None:
         for name, spikes in sortings.items():
             entry = zipfile.ZipInfo(f"{name}.mat", date_time=(1980, 1, 1, 0, 0, 0))
             entry.external_attr = 0o644 << 16
-            contents = _mat_bytes(_columns(spikes, probability=False))
+            contents = _mat_bytes(SPIKES, _columns(spikes, probability=False))
             archive.writestr(entry, contents, zipfile.ZIP_DEFLATED)
 
 
@@ -177,10 +213,14 @@ def _columns(spikes: Spikes, *, probability: bool) -> dict[str, npt.NDArray[Any]
     return columns
 
 
-def _mat_bytes(variables: dict[str, Any]) -> bytes:
+def _rate(fs_hz: float | None) -> dict[str, Any]:
+    return {} if fs_hz is None else {"fs": fs_hz}
+
+
+def _mat_bytes(kind: bytes, variables: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()
     scipy.io.savemat(buffer, variables, do_compression=True)
-    return HEADER.ljust(HEADER_TEXT_BYTES) + buffer.getvalue()[HEADER_TEXT_BYTES:]
+    return (HEADER + kind).ljust(HEADER_TEXT_BYTES) + buffer.getvalue()[HEADER_TEXT_BYTES:]
 
 
 def _read_variables(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
@@ -220,10 +260,15 @@ def _read_hdf5(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]
                     raise InputError(f"{path}: {name} is a link to elsewhere, which is not followed")
                 if not isinstance(file[name], h5py.Dataset):
                     raise InputError(f"{path}: {name} is not an array of numbers")
+                kind = file[name].attrs.get("MATLAB_class", b"double")
+                if kind in (b"char", b"cell", b"struct", b"logical"):
+                    raise InputError(f"{path}: {name} must hold numbers, not {kind.decode()}")
                 empty = "MATLAB_empty" in file[name].attrs
                 variables[name] = np.zeros((0, 0)) if empty else np.asarray(file[name][()])
     except (OSError, RuntimeError, KeyError) as error:
         raise InputError(f"{path}: truncated or damaged: {error}") from None
+    except MemoryError:
+        raise InputError(f"{path}: declares more data than fits into memory") from None
     return variables
 
 
@@ -253,11 +298,13 @@ def _trace(path: Path, variables: dict[str, npt.NDArray[Any]]) -> npt.NDArray[An
 
 
 def _sampling_rate(path: Path, stored: npt.NDArray[Any] | None, fs_hz: float | None) -> float:
-    if stored is None:
-        return 25_000.0 if fs_hz is None else fs_hz
-    if stored.size != 1 or stored.dtype.kind not in NUMERIC_KINDS:
-        raise InputError(f"{path}: fs must be one number (Hz), but has shape {stored.shape}")
-    value = float(stored.ravel()[0])
+    value = 25_000.0 if fs_hz is None else fs_hz
+    if stored is not None:
+        if stored.size != 1 or stored.dtype.kind not in NUMERIC_KINDS:
+            raise InputError(
+                f"{path}: fs must be one real number (Hz), not {stored.dtype} of shape {stored.shape}"
+            )
+        value = float(stored.ravel()[0])
     if not 100 <= value <= 1e7:
         raise InputError(f"{path}: fs is {value:g} Hz; expected 100 Hz to 10 MHz")
     return value

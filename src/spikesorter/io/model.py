@@ -18,15 +18,33 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ValidationError
 
-from spikesorter.errors import ModelError, SpikeSorterError
+from spikesorter.errors import InputError, ModelError, SpikeSorterError
 from spikesorter.io.atomic import atomic_folder
 
-__all__ = ["FORMAT_VERSION", "read_model", "write_model"]
+__all__ = ["FORMAT_VERSION", "check_model_place", "read_model", "write_model"]
 
 FORMAT_VERSION = 1
 DESCRIPTION, ARRAYS = "model.json", "arrays.npz"
 Value = TypeVar("Value")
 Arrays = dict[str, npt.NDArray[Any]]
+
+
+class _OtherFormatError(ModelError):
+    """A model of another format version; not damaged."""
+
+
+def check_model_place(folder: Path) -> None:
+    """Refuse to write a model where something else stands.
+
+    Raises
+    ------
+    InputError
+        If there is a file, or a folder that holds anything but a model.
+    """
+    if folder.is_dir() and ((folder / DESCRIPTION).is_file() or not any(folder.iterdir())):
+        return
+    if folder.exists() or folder.is_symlink():
+        raise InputError(f"{folder}: exists and is no model; choose another place for the model")
 
 
 def write_model(value: Any, folder: Path) -> None:
@@ -37,8 +55,14 @@ def write_model(value: Any, folder: Path) -> None:
     value : dataclass instance
         Of scalars, strings, tuples, arrays, settings and further such dataclasses.
     folder : Path
-        Replaced if it exists.
+        An older model there is replaced.
+
+    Raises
+    ------
+    InputError
+        If something else stands there, or it cannot be written.
     """
+    check_model_place(folder)
     arrays: Arrays = {}
     description = {"format_version": FORMAT_VERSION, "model": _pack(value, "", arrays)}
     with atomic_folder(folder) as temporary:
@@ -68,14 +92,14 @@ def read_model(kind: type[Value], folder: Path) -> Value:
         description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
         version = description["format_version"]
         if version != FORMAT_VERSION:
-            raise ModelError(
+            raise _OtherFormatError(
                 f"{folder}: written in model format {version}, this version reads format {FORMAT_VERSION}; "
                 "train it anew"
             )
         with (folder / ARRAYS).open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         return typing.cast(Value, _unpack(kind, description["model"], arrays))
-    except ModelError:
+    except _OtherFormatError:
         raise
     except FileNotFoundError as error:
         raise ModelError(f"{folder}: holds no model ({Path(error.filename).name} is missing)") from None

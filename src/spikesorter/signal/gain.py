@@ -33,8 +33,8 @@ Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 ORDERS = (3, 4)
 BLOCKS = 24
-LOG_GAIN_SD = 0.35  # prior: most targets have a gain within a factor of 1.4
-GAINS = np.exp(np.linspace(np.log(0.4), np.log(2.5), 93))
+LOG_GAIN_SD, MOST_SURPRISE = 0.35, 9.0  # prior: most gains are within a factor of 1.4, but any may be
+GAINS = np.exp(np.linspace(np.log(0.05), np.log(20), 121))
 RATE_SPREAD = 0.5  # relative, of a class about the recording's overall activity
 ACTIVITY_SPREAD = 1.0  # relative
 BACKGROUND_SIZES = np.linspace(0.2, 1.0, 81)
@@ -44,6 +44,7 @@ LEAST_SIGNIFICANCE = 4.0
 CLEAR_DETECTABILITY = 5.0  # a spike of this d' is found nearly always, so that its size is not biased
 CLEAR_DISTANCE_SAMPLES = 20
 CLEAR_SPIKES = 50
+GAIN_ROUNDS, GAIN_TOLERANCE = 20, 0.003
 MODEL_ERROR = 0.03  # relative: shapes, independence of spikes
 
 
@@ -134,7 +135,7 @@ def estimate_activity(
     mean = seen.value - background.cumulants(_responses(filters, templates, _unit_sizes(templates)))
     response = _responses(filters, templates, sizes)
     candidates = [
-        _fit_rates(polarity * gain, mean, error, response, prior_rates)
+        _fit_rates(polarity * float(gain), mean, error, response, prior_rates)
         for polarity in (1, -1)
         for gain in GAINS
     ]
@@ -211,7 +212,8 @@ def _fit_rates(
     usual = np.eye(n_classes + 1)[-1] / ACTIVITY_SPREAD
     right = np.concatenate([mean / error, np.zeros(n_classes), [1 / ACTIVITY_SPREAD]])
     solution, misfit = nnls(np.vstack([fit, tied, usual]), right)
-    return misfit**2 + (np.log(abs(gain)) / LOG_GAIN_SD) ** 2, gain, tuple(solution[:-1].tolist())
+    surprise = min((np.log(abs(gain)) / LOG_GAIN_SD) ** 2, MOST_SURPRISE)
+    return misfit**2 + surprise, gain, tuple(solution[:-1].tolist())
 
 
 def _gain_of_clear_spikes(
@@ -222,7 +224,7 @@ def _gain_of_clear_spikes(
     Spikes are found and named by the linear discriminants of Franke et al. (2015), doi
     10.1007/s10827-015-0547-7; the median of their sizes is robust against the overlapping ones.
     """
-    for _ in range(2):
+    for _ in range(GAIN_ROUNDS):
         expected = gain * filters.detectability
         log_rates = np.log(np.maximum(rates, 1e-9))
         discriminant = (evidence * expected - 0.5 * expected**2 + log_rates).astype(np.float32)
@@ -233,7 +235,9 @@ def _gain_of_clear_spikes(
         if clear.sum() < CLEAR_SPIKES:
             return gain
         sizes = evidence[peaks, winner][clear] / filters.detectability[winner[clear]]
-        gain = float(np.median(sizes))
+        before, gain = gain, float(np.median(sizes))
+        if abs(gain / before - 1) < GAIN_TOLERANCE:
+            break
     return gain
 
 

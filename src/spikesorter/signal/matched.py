@@ -84,7 +84,7 @@ def make_matched_filters(
     """
     n_classes, length, channels = templates.waveforms.shape
     taps = length + 2 * reach
-    n_fft = fft.next_fast_len(2 * taps, real=True)
+    n_fft = 2 * fft.next_fast_len(taps, real=True)
     shapes = np.zeros((n_classes, taps, channels))
     shapes[:, reach : reach + length] = templates.waveforms
 

@@ -1,20 +1,21 @@
 """Margins of local operators, and the spans that they are run over.
 
 A local operator's output at a sample depends only on the input from `before` samples before it to
-`after` samples after it. Beyond the ends of a recording the input counts as zero.
+`after` samples after it. Beyond its ends a recording stays at its first or last value.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 __all__ = ["Margin", "iterate_spans", "read_span", "to_samples"]
 
-Trace = npt.NDArray[np.float32]
+Trace = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def iterate_spans(n_samples: int, span_samples: int) -> Iterator[tuple[int, int]
 
 
 def read_span(read: Callable[[int, int], Trace], n_samples: int, start: int, stop: int) -> Trace:
-    """Return samples `start` to `stop` of a recording, zeros where they lie beyond its ends.
+    """Return samples `start` to `stop` of a recording, its first or last value repeated beyond its ends.
 
     Parameters
     ----------
@@ -67,15 +68,17 @@ def read_span(read: Callable[[int, int], Trace], n_samples: int, start: int, sto
 
     Returns
     -------
-    ndarray of float32, shape (stop - start, channels)
+    ndarray, shape (stop - start, channels)
+        Zeros if the span lies wholly outside.
 
     Examples
     --------
-    >>> trace = np.ones((10, 1), np.float32)
+    >>> trace = np.arange(5, 15)[:, None]
     >>> read_span(lambda a, b: trace[a:b], 10, -2, 3)[:, 0]
-    array([0., 0., 1., 1., 1.], dtype=float32)
+    array([5, 5, 5, 6, 7])
     """
     first, last = (min(max(edge, 0), n_samples) for edge in (start, stop))
     before = min(max(-start, 0), stop - start)
     after = stop - start - before - (last - first)
-    return np.pad(read(first, last), ((before, after), (0, 0)))
+    inside = read(first, last)
+    return np.pad(inside, ((before, after), (0, 0)), mode="edge" if len(inside) else "constant")
