@@ -24,6 +24,7 @@ __all__ = ["profile_recording"]
 
 Trace = npt.NDArray[np.float32]
 QUIET_BEFORE_MS, QUIET_AFTER_MS = 1.6, 1.2  # kept free around a shape, whose place is roughly known
+ROUNDING = 1e-5  # 100 dB below the spikes there is nothing but the rounding of float32
 NOISE_ROUNDS = 2  # the second finds what the first one's noise hid; a third changes nothing measurable
 BACKGROUND_ROUNDS = 2
 BACKGROUND_SAMPLES = 1 << 20
@@ -108,7 +109,7 @@ def _noise_and_filters(
 
 def _scale(conditioned: Trace) -> Trace:
     scale = noise_scale(conditioned)
-    if not np.all(scale > 0):
+    if not np.all(scale > ROUNDING * conditioned.std(axis=0)):
         raise InputError(
             "more than half of the samples are exactly equal: there is no noise to measure; "
             "if the trace is simulated or gated, add a little noise to it"
