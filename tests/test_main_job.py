@@ -16,6 +16,7 @@ from spikesorter.config import Settings, load_settings
 from spikesorter.errors import InputError, ModelError
 from spikesorter.evaluate import score
 from spikesorter.io.mat import read_mat, read_mat_spikes
+from spikesorter.signal.templates import Templates, plant
 from spikesorter.sorter import Sorter, nearest_sorter
 from spikesorter.spikes import Spikes
 from tests.conftest import FS_HZ, QUICK
@@ -253,12 +254,11 @@ def test_stretches_that_are_not_there_are_refused(adapted: Sorter, study_folder:
         adapted.sort(NumpyRecording([trace], FS_HZ))
 
 
-def test_a_trace_without_noise_is_refused(study_folder: Path) -> None:
-    recording, truth = read_mat(study_folder / "D1.mat")
-    assert truth is not None
-    trace = recording.get_traces() * (np.abs(recording.get_traces()) > 5)
+def test_a_trace_without_noise_is_refused(shapes: Templates) -> None:
+    spikes = Spikes.from_arrays([5000, 90_000, 200_000], [1, 2, 1])
+    trace = plant(250_000, spikes, np.ones(3, np.float32), shapes)
     with pytest.raises(InputError, match="no noise to measure"):
-        Sorter.fit(NumpyRecording([trace], FS_HZ), truth)
+        Sorter.fit(NumpyRecording([trace], FS_HZ), spikes)
 
 
 def test_a_recording_without_spikes_gives_next_to_none(fitted: Sorter, rng: np.random.Generator) -> None:
