@@ -12,6 +12,7 @@ from spikesorter.decoders.cnn import CnnDecoder, WorkingPoint, new_cnn, train_cn
 from spikesorter.frontend import FrontEnd, choose_denoise_strength, make_front_end
 from spikesorter.profile import Profile, conditioning_kernel
 from spikesorter.progress import Progress
+from spikesorter.recordings import shortest_samples
 from spikesorter.rehearsal import Labelled, Rehearsal, graft_rehearsal, plant_rehearsal
 from spikesorter.repertoire import Repertoire
 from spikesorter.signal.matched import make_matched_filters
@@ -129,14 +130,14 @@ class Preparation:
         return result
 
     def rehearse(self, seconds: float, rng: np.random.Generator) -> Rehearsal:
-        """Make a rehearsal of this profile, at least a few training windows long."""
+        """Make a rehearsal of this profile, long enough for a training window at the least."""
         if self.settings.rehearsal.method == "graft" and self.labelled is not None:
             return graft_rehearsal(self.labelled, self.profile, rng=rng)
         return plant_rehearsal(
             self.repertoire,
             self.profile,
             kernel=conditioning_kernel(self.settings.conditioning, self.fs_hz),
-            n_samples=max(int(seconds * self.fs_hz), self._least_samples),
+            n_samples=max(int(seconds * self.fs_hz), shortest_samples(self.settings)),
             gain_jitter=self.settings.rehearsal.gain_jitter,
             jitter_samples=int(SECONDS_OF_EACH_GAIN * self.fs_hz),
             rng=rng,
@@ -151,12 +152,6 @@ class Preparation:
             front_end, self.settings, trace=rehearsal.trace, clean=rehearsal.clean
         )
         return front_end.standardised(rehearsal.trace)
-
-    @property
-    def _least_samples(self) -> int:
-        detector = self.settings.detector
-        reach = sum(detector.kernel_samples * dilation for dilation in detector.dilations)
-        return 4 * (detector.window_samples + 2 * reach)
 
     def _noisier_profiles(self) -> list[Profile]:
         """The profile with its noise scaled so that a middling class has each of a range of d'."""

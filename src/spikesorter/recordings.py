@@ -73,7 +73,9 @@ def read_representative(recording: BaseRecording) -> NativeArray:
 
 def shortest_samples(settings: Settings) -> int:
     """Return the least length of a recording that can be worked with, in samples."""
-    return max(settings.detector.window_samples, settings.noise.n_fft)
+    detector = settings.detector
+    reach = sum(detector.kernel_samples // 2 * dilation for dilation in detector.dilations)
+    return max(detector.window_samples + 2 * reach + 1, settings.noise.n_fft)
 
 
 def check_trace(trace: NativeArray, settings: Settings) -> None:
