@@ -36,8 +36,9 @@ FLOORS = {
     "profiling": 6,
     "preparation": 6,
     "sorter": 7,
-    "study": 8,
-    "cli": 9,
+    "jobs": 8,
+    "study": 9,
+    "cli": 10,
 }
 MODULES = sorted(
     ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(".__init__")

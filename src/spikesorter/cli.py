@@ -132,7 +132,7 @@ def train(
 
     settings = load_settings(config, preset=preset, assignments=assignments or ())
     with _working(quiet) as (progress, _):
-        from spikesorter.study import train_model
+        from spikesorter.jobs import train_model
 
         train_model(labelled, [*(targets or []), *(more_targets or [])], model, settings, progress=progress)
     if not quiet:
@@ -158,7 +158,7 @@ def sort(
 
     point = _working_point(Settings().replace(assignments or ()))
     with _working(quiet) as (progress, say):
-        from spikesorter.study import load_sorters, sort_files
+        from spikesorter.jobs import load_sorters, sort_files
 
         sorters = {name: s.with_working_point(**point) for name, s in load_sorters(model).items()}
         sort_files(
@@ -181,7 +181,7 @@ def evaluate(
 ) -> None:
     """Score predictions against the truth, as the study does and strictly."""
     from spikesorter.evaluate import study_score
-    from spikesorter.study import score_files, unpredicted
+    from spikesorter.jobs import score_files, unpredicted
 
     scores = score_files(predictions, truth, fs_hz=fs)
     missing = unpredicted(predictions, truth)

@@ -158,8 +158,6 @@ class Spikes:
             and np.array_equal(self.probability, other.probability)
         )
 
-    __hash__ = None  # type: ignore[assignment]  # arrays cannot be hashed
-
     def __repr__(self) -> str:
         counts = ", ".join(f"{k}: {n}" for k, n in self.counts().items())
         return f"Spikes({len(self)} spikes; {{{counts}}})"
