@@ -38,7 +38,8 @@ FLOORS = {
     "sorter": 7,
     "jobs": 8,
     "study": 9,
-    "cli": 10,
+    "console": 10,
+    "cli": 11,
 }
 MODULES = sorted(
     ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(".__init__")

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spikesorter.console import print_confusion, print_scores, print_study, target_line, working
 from spikesorter.errors import SettingsError, SpikeSorterError
 
 if TYPE_CHECKING:
     from spikesorter.config import Settings
-    from spikesorter.evaluate import Score
-    from spikesorter.progress import Progress
-    from spikesorter.study import TargetResult
 
 __all__ = ["app", "main"]
 
@@ -98,14 +93,14 @@ def run(
     from spikesorter.config import load_settings
 
     settings = load_settings(config, preset=preset, assignments=assignments or ())
-    with _working(quiet) as (progress, say):
+    with working(quiet) as (progress, say):
         from spikesorter.study import run_study
 
         results = run_study(
-            study, out, settings, preset=preset, progress=progress, on_result=lambda r: say(_one_line(r))
+            study, out, settings, preset=preset, progress=progress, on_result=lambda r: say(target_line(r))
         )
     if not quiet:
-        _print_study(results)
+        print_study(results)
         typer.echo(f"Results: {out}")
 
 
@@ -131,7 +126,7 @@ def train(
     from spikesorter.config import load_settings
 
     settings = load_settings(config, preset=preset, assignments=assignments or ())
-    with _working(quiet) as (progress, _):
+    with working(quiet) as (progress, _):
         from spikesorter.jobs import train_model
 
         train_model(labelled, [*(targets or []), *(more_targets or [])], model, settings, progress=progress)
@@ -157,7 +152,7 @@ def sort(
     from spikesorter.config import Settings
 
     point = _working_point(Settings().replace(assignments or ()))
-    with _working(quiet) as (progress, say):
+    with working(quiet) as (progress, say):
         from spikesorter.jobs import load_sorters, sort_files
 
         sorters = {name: s.with_working_point(**point) for name, s in load_sorters(model).items()}
@@ -192,9 +187,9 @@ def evaluate(
         contents: dict[str, Any] = {"recordings": {name: s.summary() for name, s in scores.items()}}
         typer.echo(json.dumps(contents | ({} if missing else {"study": whole}), indent=2))
     else:
-        _print_scores({name: (s, []) for name, s in scores.items()}, [], whole)
+        print_scores({name: (s, []) for name, s in scores.items()}, [], whole)
         for name, s in scores.items():
-            _print_confusion(name, s)
+            print_confusion(name, s)
 
 
 @app.command()
@@ -295,113 +290,6 @@ def _working_point(settings: Settings) -> dict[str, Any]:
             "all else was fixed when the model was trained"
         )
     return point
-
-
-@contextmanager
-def _working(quiet: bool) -> Iterator[tuple[Progress, Any]]:
-    """Show progress and warnings on standard error while work is done; give (progress, say a line)."""
-    import warnings
-
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
-
-    console = Console(stderr=True, highlight=False)
-    handler = _ConsoleHandler(console)
-    logger = logging.getLogger("spikesorter")
-    logger.addHandler(handler)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left:"),
-        TimeRemainingColumn(),
-    )
-    bars = Bars(*columns, console=console, transient=True, disable=quiet or not console.is_terminal)
-    task = bars.add_task("starting", total=1.0)
-    shown = ""
-
-    def progress(step: str, done: float) -> None:
-        nonlocal shown
-        if step != shown:
-            shown = step
-            bars.reset(task, description=step)
-        bars.update(task, completed=done)
-
-    def say(line: str) -> None:
-        if not quiet:
-            console.print(line, markup=False, soft_wrap=True)
-
-    try:
-        with bars, warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            yield progress, say
-    finally:
-        logger.removeHandler(handler)
-
-
-class _ConsoleHandler(logging.Handler):
-    """Shows the library's warnings beside the progress bar."""
-
-    def __init__(self, console: Any) -> None:
-        super().__init__(logging.WARNING)
-        self._console = console
-
-    def emit(self, record: logging.LogRecord) -> None:
-        line = f"spikesorter: {record.levelname.lower()}: {record.getMessage()}"
-        self._console.print(line, markup=False, soft_wrap=True)
-
-
-def _one_line(result: TargetResult) -> str:
-    """One line a target: what is known of it without labels, then how it went."""
-    sorter, activity = result.sorter, result.sorter.profile.activity
-    noise = ", ".join(f"{float(value):.3g}" for value in sorter.profile.scale)
-    line = (
-        f"{result.name}: noise {noise}, gain {activity.gain:.2f}, {sum(activity.rates) * sorter.fs_hz:.1f} "
-        f"spikes/s; found {len(result.spikes)} spikes"
-    )
-    return line + (f"; score {result.score.score:.3f}" if result.score else "")
-
-
-def _print_study(results: list[TargetResult]) -> None:
-    from spikesorter.evaluate import study_score
-
-    scores = {result.name: result.score.score for result in results if result.score}
-    if scores:
-        whole = study_score(scores) if len(scores) == len(results) else None
-        rows = {r.name: (r.score, [str(len(r.spikes))]) for r in results if r.score}
-        _print_scores(rows, ["spikes"], whole)
-
-
-def _print_scores(rows: dict[str, tuple[Score, list[str]]], extra: list[str], whole: float | None) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    names = ("score", "f_det", "f_cls", "precision", "recall", "strict")
-    table = Table()
-    table.add_column("recording")
-    for name in (*extra, *names):
-        table.add_column(name, justify="right")
-    for recording, (result, cells) in rows.items():
-        summary = result.summary()
-        table.add_row(recording, *cells, *(f"{summary[name]:.3f}" for name in names))
-    if whole is not None:
-        table.add_section()
-        table.add_row("study", *("" for _ in extra), f"{whole:.3f}", *("" for _ in names[1:]))
-    Console().print(table)
-
-
-def _print_confusion(recording: str, result: Score) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=f"{recording}: true spikes (rows) and what was found (columns)")
-    table.add_column("")
-    for label in (*result.classes, "missed"):
-        table.add_column(str(label), justify="right")
-    for label, row in zip((*result.classes, "false"), result.confusion.tolist(), strict=True):
-        table.add_row(str(label), *(str(count) for count in row))
-    Console().print(table)
 
 
 if __name__ == "__main__":
