@@ -41,6 +41,14 @@ Preset = Annotated[
     str,
     typer.Option("--preset", metavar="NAME", help="default, or published: the published pipeline's choices."),
 ]
+Objective = Annotated[
+    str | None,
+    typer.Option(
+        "--objective",
+        metavar="NAME",
+        help="What to tune for: study (default), strict, f1, or a precision to keep, such as precision=0.99.",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and warnings only.")]
 Rate = Annotated[
     float | None,
@@ -84,15 +92,17 @@ def run(
     config: Config = None,
     assignments: Assignments = None,
     preset: Preset = "default",
+    objective: Objective = None,
     quiet: Quiet = False,
 ) -> None:
     """Do everything for a study: train on D1, adapt to each target, sort it, score it if truth/ is there.
 
-    Writes FOLDER/model/, predictions/, submission.zip, run.json and, with truth, scores.json.
+    Writes FOLDER/model/, forecast.json (how good to expect the results to be), predictions/,
+    submission.zip, run.json and, with truth, scores.json.
     """
     from spikesorter.config import load_settings
 
-    settings = load_settings(config, preset=preset, assignments=assignments or ())
+    settings = load_settings(config, preset=preset, assignments=_all(assignments, objective))
     with working(quiet) as (progress, say):
         from spikesorter.study import run_study
 
@@ -120,12 +130,13 @@ def train(
     config: Config = None,
     assignments: Assignments = None,
     preset: Preset = "default",
+    objective: Objective = None,
     quiet: Quiet = False,
 ) -> None:
     """Learn from a labelled recording, adapt to targets, and save the model."""
     from spikesorter.config import load_settings
 
-    settings = load_settings(config, preset=preset, assignments=assignments or ())
+    settings = load_settings(config, preset=preset, assignments=_all(assignments, objective))
     with working(quiet) as (progress, _):
         from spikesorter.jobs import train_model
 
@@ -274,6 +285,10 @@ def plot(
         title=recording.name,
     )
     typer.echo(f"Picture: {out}")
+
+
+def _all(assignments: list[str] | None, objective: str | None) -> list[str]:
+    return [*(assignments or []), *([f"tuning.objective='{objective}'"] if objective else [])]
 
 
 def _working_point(settings: Settings) -> dict[str, Any]:

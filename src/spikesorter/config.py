@@ -23,6 +23,20 @@ def _odd(value: int) -> int:
     return value
 
 
+def _objective(value: str) -> str:
+    name, equals, number = value.partition("=")
+    if name == "precision" and equals:
+        try:
+            if 0 < float(number) < 1:
+                return value
+        except ValueError:
+            pass
+        raise ValueError("precision must be a number between 0 and 1, such as precision=0.99")
+    if value not in ("study", "strict", "f1"):
+        raise ValueError("must be study, strict, f1 or, for instance, precision=0.99")
+    return value
+
+
 Odd = Annotated[int, AfterValidator(_odd)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Samples = Annotated[int, Field(ge=0, le=10_000)]
@@ -93,9 +107,27 @@ class RehearsalSettings(_Section):
         "graft: the labelled trace itself, with noise added (published)",
     )
     training_seconds: float = Field(300.0, gt=1, le=36000, description="length of the rehearsal to train on")
-    tuning_seconds: float = Field(60.0, gt=1, le=36000, description="length of the rehearsal to tune on")
+    tuning_seconds: float = Field(120.0, gt=1, le=36000, description="length of the rehearsal to tune on")
+    forecast_seconds: float = Field(
+        120.0, gt=1, le=36000, description="length of the rehearsal that says how good the result will be"
+    )
     gain_jitter: float = Field(
         0.03, ge=0, le=0.5, description="SD of the gain from second to second of a rehearsal, relative"
+    )
+
+
+class PursuitSettings(_Section):
+    """The decoder that explains the trace by known shapes in known noise."""
+
+    sweeps: int = Field(
+        24, ge=1, le=10_000, description="draws of each window that its probabilities average"
+    )
+    annealing_steps: int = Field(12, ge=0, le=1000, description="steps from an uncertain start to the end")
+    annealing_detectability: float = Field(
+        6.0, gt=0, le=100, description="d' of a middling class at which annealing starts"
+    )
+    least_spread: float = Field(
+        0.01, ge=0, le=1, description="SD of a class's relative size, at least: gains are a little off"
     )
 
 
@@ -103,6 +135,11 @@ class DetectorSettings(_Section):
     """The network that says where spikes start, and how its curve becomes spikes."""
 
     window_samples: int = Field(120, ge=16, le=65536, description="length of a training window")
+    curves: Literal["per_class", "spike"] = Field(
+        "per_class",
+        description="per_class: one network gives a curve for each class; spike: a detector gives one curve, "
+        "a classifier names what is found (published)",
+    )
     label_samples: Odd = Field(3, ge=1, le=101, description="samples labelled as spike around its start, odd")
     filters: int = Field(32, ge=1, le=1024, description="convolution filters in each layer")
     kernel_samples: Odd = Field(7, ge=1, le=255, description="length of each convolution, odd")
@@ -112,17 +149,17 @@ class DetectorSettings(_Section):
     unit_variance: bool = Field(
         False, description="scale each stretch of window_samples to unit variance (published)"
     )
-    steps: int = Field(1500, ge=1, description="training steps for a target, on top of the base network")
-    base_steps: int = Field(2500, ge=1, description="training steps of the base network")
+    steps: int = Field(1000, ge=1, description="training steps for a target, on top of the base network")
+    base_steps: int = Field(2000, ge=1, description="training steps of the base network")
     batch_windows: int = Field(64, ge=1, description="windows in a training step")
     learning_rate: float = Field(2e-3, gt=0, le=1, description="at the start; falls to 0 (Adam)")
     probability: Literal["spike_and_class", "spike"] = Field(
         "spike_and_class",
-        description="what a spike's probability, which the threshold is on, means: "
-        "that it is there and of its class, or that it is there (published)",
+        description="with curves = spike, what the threshold is on: the probability that a spike is there "
+        "and of its class, or that it is there (published)",
     )
     threshold: float | None = Field(
-        None, ge=0, le=1, description="least probability of a spike; unset: tuned"
+        None, ge=0, le=1, description="least probability that a spike is there and of its class; unset: tuned"
     )
     refractory_samples: int | None = Field(
         None, ge=0, le=10000, description="least distance of two spikes (see refractory_scope); unset: tuned"
@@ -158,12 +195,36 @@ class TuningSettings(_Section):
     on: Literal["rehearsal", "labelled"] = Field(
         "rehearsal", description="what to tune on; labelled: the clean labelled recording (published)"
     )
-    objective: Literal["f1", "score"] = Field(
-        "score",
-        description="what to maximise: f1 of detection, or the score, which weighs in each class's F1",
+    objective: Annotated[str, AfterValidator(_objective)] = Field(
+        "study",
+        description="what to maximise: study (the study's score), strict (each class's F1 within 0.4 ms), "
+        "f1 (of detection), or precision=0.99 (the most spikes at that precision)",
     )
+    per_class: bool = Field(True, description="whether each class has a threshold of its own")
     thresholds: tuple[Share, ...] = Field(
-        (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9),
+        (
+            0.02,
+            0.04,
+            0.07,
+            0.1,
+            0.15,
+            0.2,
+            0.25,
+            0.3,
+            0.35,
+            0.4,
+            0.45,
+            0.5,
+            0.55,
+            0.6,
+            0.65,
+            0.7,
+            0.75,
+            0.8,
+            0.85,
+            0.9,
+            0.95,
+        ),
         min_length=1,
         description="probabilities to try",
     )
@@ -189,6 +250,14 @@ class Settings(_Section):
     """
 
     seed: int = Field(0, ge=0, lt=2**31, description="same seed, same input, same settings: same result")
+    decoder: Literal["auto", "pursuit", "cnn", "both", "botm"] = Field(
+        "auto",
+        description="pursuit: known shapes in known noise; cnn: networks; both: the two together; "
+        "botm: linear discriminants; auto: whichever rehearses best",
+    )
+    enough: float = Field(
+        0.97, ge=0, le=1, description="with decoder = auto: a rehearsed pursuit this good needs no networks"
+    )
     fs_hz: float = Field(25_000.0, ge=100, le=1e7, description="sampling rate where a file does not say")
     conditioning: ConditioningSettings = Field(default_factory=ConditioningSettings)
     denoise: DenoiseSettings = Field(default_factory=DenoiseSettings)
@@ -196,6 +265,7 @@ class Settings(_Section):
     noise: NoiseSettings = Field(default_factory=NoiseSettings)
     templates: TemplateSettings = Field(default_factory=TemplateSettings)
     rehearsal: RehearsalSettings = Field(default_factory=RehearsalSettings)
+    pursuit: PursuitSettings = Field(default_factory=PursuitSettings)
     detector: DetectorSettings = Field(default_factory=DetectorSettings)
     classifier: ClassifierSettings = Field(default_factory=ClassifierSettings)
     tuning: TuningSettings = Field(default_factory=TuningSettings)
@@ -225,15 +295,24 @@ class Settings(_Section):
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "published": {
+        "decoder": "cnn",
         "conditioning": {"drift_window_ms": 20.0, "high_hz": 3000.0},
         "denoise": {"strength": "auto"},
         "matched_filter": {"kind": "average"},
         "rehearsal": {"method": "graft"},
-        "detector": {"unit_variance": True, "refractory_scope": "all", "probability": "spike"},
+        "detector": {
+            "unit_variance": True,
+            "curves": "spike",
+            "refractory_scope": "all",
+            "probability": "spike",
+            "steps": 1500,
+            "base_steps": 2500,
+        },
         "classifier": {"unit_variance": True},
         "tuning": {
             "on": "labelled",
             "objective": "f1",
+            "per_class": False,
             "thresholds": [0.7, 0.75, 0.8, 0.85, 0.9, 0.95],
             "refractory_samples": [25, 30, 35, 40, 45, 50, 55, 60],
         },

@@ -73,10 +73,12 @@ class _ConsoleHandler(logging.Handler):
 def target_line(result: TargetResult) -> str:
     """One line a target: what is known of it without labels, then how it went."""
     sorter, activity = result.sorter, result.sorter.profile.activity
+    forecast = sorter.forecast
     noise = ", ".join(f"{float(value):.3g}" for value in sorter.profile.scale)
     line = (
         f"{result.name}: noise {noise}, gain {activity.gain:.2f}, {sum(activity.rates) * sorter.fs_hz:.1f} "
-        f"spikes/s; found {len(result.spikes)} spikes"
+        f"spikes/s; {sorter.prepared.name} found {len(result.spikes)} spikes; "
+        f"expected score {forecast.score:.3f} ({forecast.low:.3f} to {forecast.high:.3f})"
     )
     return line + (f"; score {result.score.score:.3f}" if result.score else "")
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from spikesorter.spikes import Spikes, pairs_within
 
-__all__ = ["Score", "match_spikes", "score", "study_score"]
+__all__ = ["Score", "match_spikes", "score", "study_score", "study_weights"]
 
 LOOSE_MS = 2.0
 STRICT_MS = 0.4
@@ -83,14 +84,21 @@ def match_spikes(
     """
     i, j = pairs_within(true, found, int(tolerance_samples))
     order = np.lexsort((j, i, np.abs(true[i] - found[j])))
-    partner = np.full(len(true), -1, np.int64)
-    taken = np.zeros(len(found), bool)
-    for a, b in zip(i[order].tolist(), j[order].tolist(), strict=True):
-        if partner[a] < 0 and not taken[b]:
-            partner[a] = b
-            taken[b] = True
+    partner = _first_come(i[order], j[order], len(true), len(found))
     paired = np.flatnonzero(partner >= 0)
     return paired, partner[paired]
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _first_come(i: IndexArray, j: IndexArray, n_true: int, n_found: int) -> IndexArray:
+    """Give each true spike the first partner in the list that is still free; -1 where there is none."""
+    partner = np.full(n_true, -1, np.int64)
+    taken = np.zeros(n_found, np.bool_)
+    for k in range(len(i)):
+        if partner[i[k]] < 0 and not taken[j[k]]:
+            partner[i[k]] = j[k]
+            taken[j[k]] = True
+    return partner
 
 
 def score(found: Spikes, true: Spikes, *, fs_hz: float = 25_000.0) -> Score:
@@ -153,8 +161,13 @@ def study_score(scores: Mapping[str, float]) -> float:
     >>> round(study_score({"D2": 1.0, "D3": 1.0, "D4": 0.5, "D5": 0.0, "D6": 0.0}), 3)
     0.35
     """
-    weights = np.arange(2, len(scores) + 2, dtype=float)
-    return float(np.dot(weights, list(scores.values())) / weights.sum()) if scores else 0.0
+    return float(np.dot(study_weights(len(scores)), list(scores.values()))) if scores else 0.0
+
+
+def study_weights(targets: int) -> npt.NDArray[np.float64]:
+    """Return what each target counts in its study: proportional to 2, 3, 4, ..., in all 1."""
+    weights = np.arange(2, targets + 2, dtype=float)
+    return weights / weights.sum() if targets else weights
 
 
 def _samples(milliseconds: float, fs_hz: float) -> float:

@@ -30,8 +30,6 @@ class FrontEnd:
     ----------
     kernel : ndarray of float64, shape (taps,)
         Conditioning filter: drift removal and band-pass.
-    offset : ndarray of float64, shape (channels,)
-        To be subtracted from the raw trace before it is conditioned.
     scale : ndarray of float32, shape (channels,)
         Divides the conditioned trace (negative where polarity is turned).
     wavelet : str
@@ -48,7 +46,6 @@ class FrontEnd:
     """
 
     kernel: npt.NDArray[np.float64]
-    offset: npt.NDArray[np.float64]
     scale: Trace
     wavelet: str
     level_sd: Trace
@@ -64,7 +61,7 @@ class FrontEnd:
 
     @property
     def margin(self) -> Margin:
-        """Margin of `condition` and `features` together."""
+        """Margin of `features`."""
         margin = fir_margin(self.kernel)
         branches = [Margin()]
         if self.strength:
@@ -74,12 +71,12 @@ class FrontEnd:
         margin += Margin(max(b.before for b in branches), max(b.after for b in branches))
         return margin + Margin(self.window_samples // 2, self.window_samples // 2)
 
-    def condition(self, trace: Trace) -> Trace:
-        """Remove drift and pass the band, shape (samples, channels); `trace` is raw, less the offset."""
-        return fir_filter(trace, self.kernel)
+    def features(self, trace: Trace) -> Trace:
+        """Return the denoised trace and the matched filters' outputs, shape (samples, columns).
 
-    def features(self, conditioned: Trace) -> Trace:
-        """Return the denoised trace and the matched filters' outputs, shape (samples, columns)."""
+        `trace` is less its offset, otherwise unfiltered: drift removal and band-pass come first here.
+        """
+        conditioned = fir_filter(trace, self.kernel)
         trace = conditioned / self.scale
         if self.strength:
             trace = denoise(trace, noise_sd=self.level_sd, strength=self.strength, wavelet=self.wavelet)
@@ -90,10 +87,10 @@ class FrontEnd:
         features /= self.feature_sd
         return features
 
-    def standardised(self, conditioned: Trace) -> FrontEnd:
+    def standardised(self, trace: Trace) -> FrontEnd:
         """Return a front end whose features have an SD of 1 on a trace like this one."""
         plain = replace(self, feature_sd=np.ones(self.columns, np.float32))
-        return replace(self, feature_sd=np.maximum(plain.features(conditioned).std(axis=0), 1e-6))
+        return replace(self, feature_sd=np.maximum(plain.features(trace).std(axis=0), 1e-6))
 
 
 def make_front_end(
@@ -126,7 +123,6 @@ def make_front_end(
         filters = make_matched_filters(template, profile.noise, reach=0, whiten=False)
     front_end = FrontEnd(
         kernel=kernel,
-        offset=profile.offset,
         scale=np.float32(np.sign(gain)) * profile.scale,
         wavelet=settings.denoise.wavelet,
         level_sd=np.zeros((settings.denoise.level, len(profile.scale)), np.float32),
@@ -148,7 +144,7 @@ def choose_denoise_strength(
     front_end : FrontEnd
     settings : Settings
     trace, clean : ndarray of float32, shape (samples, channels)
-        A conditioned rehearsal with and without its noise; the best strength brings the one closest to
+        A rehearsal with and without its noise; the best strength brings the one closest to
         the other (least squares).
 
     Returns
@@ -158,7 +154,7 @@ def choose_denoise_strength(
     strength, wavelet = settings.denoise.strength, front_end.wavelet
     if strength == 0:
         return front_end
-    noisy, wanted = trace / front_end.scale, clean / front_end.scale
+    noisy, wanted = (fir_filter(part, front_end.kernel) / front_end.scale for part in (trace, clean))
     level_sd = level_noise(noisy, wavelet=wavelet, level=settings.denoise.level)
     if strength == "auto":
         errors = [

@@ -1,32 +1,70 @@
-"""Preparing for a recording: rehearse it, train the networks, tune the working point."""
+"""Preparing for a recording: rehearse it, train, tune and choose a decoder, forecast the score."""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from spikesorter.calibration import UNCALIBRATED, Calibration, fit_calibration
 from spikesorter.config import Settings
-from spikesorter.decoders.cnn import CnnDecoder, WorkingPoint, new_cnn, train_cnn
+from spikesorter.decoders.both import BothDecoder, join_decoders
+from spikesorter.decoders.botm import BotmDecoder
+from spikesorter.decoders.cnn import CnnDecoder, Networks, new_networks, train_networks
+from spikesorter.decoders.pursuit import PursuitDecoder
+from spikesorter.events import Candidates, WorkingPoint
+from spikesorter.forecast import Forecast, forecast_score
 from spikesorter.frontend import FrontEnd, choose_denoise_strength, make_front_end
 from spikesorter.profile import Profile, conditioning_kernel
 from spikesorter.progress import Progress
 from spikesorter.recordings import shortest_samples
 from spikesorter.rehearsal import Labelled, Rehearsal, graft_rehearsal, plant_rehearsal
 from spikesorter.repertoire import Repertoire
+from spikesorter.signal.bank import Bank, make_bank
 from spikesorter.signal.matched import make_matched_filters
-from spikesorter.signal.spans import to_samples
+from spikesorter.signal.spans import Margin, to_samples
 from spikesorter.spikes import Spikes
 from spikesorter.tuning import tune
 
-__all__ = ["Preparation"]
+__all__ = ["AnyDecoder", "Preparation", "Prepared"]
 
+logger = logging.getLogger(__name__)
 FloatArray = npt.NDArray[np.float32]
+AnyDecoder = PursuitDecoder | CnnDecoder | BothDecoder | BotmDecoder
 
 BASE_DETECTABILITIES = (np.inf, 16.0, 8.0, 4.0)  # noise levels that the base networks are trained at
 SECONDS_OF_EACH_GAIN = 1.0
 FIT, ADAPT = 0, 1  # separate streams of random numbers
+TRAINING, TUNING, FORECAST = 0, 1, 2
+LEAST_RATE = 0.02  # of the labelled one: a neuron that seems silent may still fire
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A decoder, ready for a recording.
+
+    Parameters
+    ----------
+    decoder : PursuitDecoder, CnnDecoder, BothDecoder or BotmDecoder
+    calibration : Calibration
+    point : WorkingPoint
+    name : str
+        Of the decoder.
+    value : float
+        Of the objective, on the rehearsal that it was tuned on.
+    """
+
+    decoder: AnyDecoder
+    calibration: Calibration
+    point: WorkingPoint
+    name: str
+    value: float
+
+    def settle(self, candidates: Candidates) -> Spikes:
+        """Return the candidates that hold, with probabilities that mean what they say."""
+        return self.point.settle(self.calibration.apply(candidates))
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +92,10 @@ class Preparation:
     labelled: Labelled | None
     profile: Profile
 
-    def train_base(self, progress: Progress) -> CnnDecoder:
-        """Train networks from nothing over a range of noise levels."""
+    def train_base(self, progress: Progress) -> Networks | None:
+        """Train networks from nothing over a range of noise levels, if the settings may need any."""
+        if self.settings.decoder in ("pursuit", "botm"):
+            return None
         rng = np.random.default_rng([self.settings.seed, FIT])
         levels = [replace(self, profile=profile) for profile in self._noisier_profiles()]
         seconds = self.settings.rehearsal.training_seconds / len(levels)
@@ -67,15 +107,15 @@ class Preparation:
             parts.append(rehearsal.spikes.shifted(offset))
             offset += len(rehearsal.trace)
             progress("rehearsing", number / len(levels))
-        decoder = new_cnn(
+        untrained = new_networks(
             features[0].shape[1],
             self.repertoire.labels,
             self.settings.detector,
             self.settings.classifier,
             seed=self.settings.seed,
         )
-        return train_cnn(
-            decoder,
+        return train_networks(
+            untrained,
             np.concatenate(features),
             Spikes.concatenate(parts),
             self.settings.detector,
@@ -86,57 +126,72 @@ class Preparation:
             on_progress=lambda done: progress("training the base networks", done),
         )
 
-    def train_target(
-        self, base: CnnDecoder, decoder: CnnDecoder | None, progress: Progress
-    ) -> tuple[FrontEnd, CnnDecoder]:
-        """Return the front end for this profile, and networks trained for it on top of the base."""
-        rng = np.random.default_rng([self.settings.seed, ADAPT, 0])
-        progress("rehearsing", 0.0)
-        rehearsal = self.rehearse(self.settings.rehearsal.training_seconds, rng)
-        front_end = self.front_end(rehearsal)
-        progress("rehearsing", 1.0)
-        if decoder is not None:
-            return front_end, decoder
-        trained = train_cnn(
-            base,
-            front_end.features(rehearsal.trace),
-            rehearsal.spikes,
-            self.settings.detector,
-            self.settings.classifier,
-            detector_steps=self.settings.detector.steps,
-            classifier_steps=self.settings.classifier.steps,
-            rng=rng,
-            on_progress=lambda done: progress("training", done),
-        )
-        return front_end, trained
+    def prepare(self, base: Networks | None, progress: Progress, *, train: bool = True) -> Prepared:
+        """Make the decoders that the settings allow, tune each on a rehearsal, and return the best.
 
-    def tune(
-        self, front_end: FrontEnd, decoder: CnnDecoder, progress: Progress
-    ) -> tuple[WorkingPoint, float]:
-        """Find the working point on a fresh rehearsal, or on the labelled recording if so set."""
-        progress("tuning", 0.0)
-        if self.settings.tuning.on == "labelled" and self.labelled is not None:
-            own = replace(self, profile=self.labelled.profile)
-            trace, truth = self.labelled.trace, self.labelled.spikes
-            features = own.front_end(Rehearsal(trace, trace, truth)).features(trace)
-        else:
-            rng = np.random.default_rng([self.settings.seed, ADAPT, 1])
-            rehearsal = self.rehearse(self.settings.rehearsal.tuning_seconds, rng)
-            features, truth = front_end.features(rehearsal.trace), rehearsal.spikes
-        result = tune(
-            decoder, features, truth, self.settings.tuning, self.settings.detector, fs_hz=self.fs_hz
+        Parameters
+        ----------
+        base : Networks or None
+            From `train_base`.
+        progress : callable
+        train : bool
+            Whether to train the networks for this profile, or take the base networks as they are.
+
+        Returns
+        -------
+        Prepared
+        """
+        wanted = self.settings.decoder
+        progress("rehearsing", 0.0)
+        rehearsal = self._tuning_rehearsal()
+        progress("rehearsing", 1.0)
+        tried: list[Prepared] = []
+        if wanted in ("auto", "botm"):
+            tried.append(self._tuned("botm", self._botm(), rehearsal))
+        if wanted in ("auto", "pursuit", "both"):
+            progress("rehearsing the pursuit", 0.0)
+            tried.append(self._tuned("pursuit", self._pursuit(), rehearsal))
+            progress("rehearsing the pursuit", 1.0)
+        good_enough = wanted == "auto" and tried[-1].value >= self.settings.enough
+        if base is not None and not good_enough:
+            cnn = self._trained(base, progress) if train else self._untrained(base)
+            tried.append(self._tuned("cnn", cnn, rehearsal))
+            if wanted in ("auto", "both") and base.classifier is None:
+                pursuit = next(one.decoder for one in tried if isinstance(one.decoder, PursuitDecoder))
+                joined = self._joined(pursuit, cnn, rehearsal)
+                tried.append(self._tuned("both", joined, rehearsal))
+        values = {one.name: round(one.value, 4) for one in tried}
+        allowed = tried if wanted == "auto" else [one for one in tried if one.name == wanted]
+        best = max(allowed, key=lambda one: one.value)
+        logger.info("%s on the rehearsal: %s; chosen: %s", self.settings.tuning.objective, values, best.name)
+        return best
+
+    def forecast(self, prepared: Prepared, target_samples: int, progress: Progress) -> Forecast:
+        """Forecast the score of a recording of this profile, on a rehearsal of its own."""
+        progress("forecasting", 0.0)
+        rng = np.random.default_rng([self.settings.seed, ADAPT, FORECAST])
+        rehearsal = self.rehearse(self.settings.rehearsal.forecast_seconds, rng)
+        found = prepared.settle(prepared.decoder.candidates(_padded(rehearsal, prepared.decoder.margin)))
+        result = forecast_score(
+            found,
+            rehearsal.spikes,
+            self.repertoire.labels,
+            n_samples=len(rehearsal.trace),
+            target_samples=target_samples,
+            fs_hz=self.fs_hz,
         )
-        progress("tuning", 1.0)
+        progress("forecasting", 1.0)
         return result
 
     def rehearse(self, seconds: float, rng: np.random.Generator) -> Rehearsal:
         """Make a rehearsal of this profile, long enough for a training window at the least."""
+        kernel = conditioning_kernel(self.settings.conditioning, self.fs_hz)
         if self.settings.rehearsal.method == "graft" and self.labelled is not None:
-            return graft_rehearsal(self.labelled, self.profile, rng=rng)
+            return graft_rehearsal(self.labelled, self.profile, kernel=kernel, rng=rng)
         return plant_rehearsal(
             self.repertoire,
             self.profile,
-            kernel=conditioning_kernel(self.settings.conditioning, self.fs_hz),
+            kernel=kernel,
             n_samples=max(int(seconds * self.fs_hz), shortest_samples(self.settings)),
             gain_jitter=self.settings.rehearsal.gain_jitter,
             jitter_samples=int(SECONDS_OF_EACH_GAIN * self.fs_hz),
@@ -152,6 +207,94 @@ class Preparation:
             front_end, self.settings, trace=rehearsal.trace, clean=rehearsal.clean
         )
         return front_end.standardised(rehearsal.trace)
+
+    def _tuning_rehearsal(self) -> Rehearsal:
+        """Make a fresh rehearsal, or take the labelled recording if so set."""
+        if self.settings.tuning.on == "labelled" and self.labelled is not None:
+            return Rehearsal(self.labelled.trace, self.labelled.trace, self.labelled.spikes)
+        rng = np.random.default_rng([self.settings.seed, ADAPT, TUNING])
+        return self.rehearse(self.settings.rehearsal.tuning_seconds, rng)
+
+    def _tuned(self, name: str, decoder: AnyDecoder, rehearsal: Rehearsal) -> Prepared:
+        """Calibrate and tune a decoder: every reading of its evidence coarsely, the best one finely."""
+        tuning = self.settings.tuning
+        coarse = tuning.model_copy(update={"per_class": False})
+        detector = self.settings.detector
+        if name != "cnn":  # these know when spikes exclude each other
+            detector = detector.model_copy(update={"refractory_samples": detector.refractory_samples or 0})
+        best: Prepared | None = None
+        chosen = Candidates.concatenate([])
+        for reading, found in decoder.readings(_padded(rehearsal, decoder.margin)):
+            calibration = self._calibration(found, rehearsal.spikes)
+            calibrated = calibration.apply(found)
+            point, value = tune(
+                calibrated, rehearsal.spikes, decoder.labels, coarse, detector, fs_hz=self.fs_hz
+            )
+            if best is None or value > best.value:
+                best, chosen = Prepared(reading, calibration, point, name, value), calibrated
+        assert best is not None  # every decoder has a reading
+        point, value = tune(chosen, rehearsal.spikes, decoder.labels, tuning, detector, fs_hz=self.fs_hz)
+        return replace(best, point=point, value=value)
+
+    def _calibration(self, found: Candidates, truth: Spikes) -> Calibration:
+        if self.settings.tuning.on == "labelled":
+            return UNCALIBRATED
+        return fit_calibration(found, truth, self.repertoire.labels, fs_hz=self.fs_hz)
+
+    def _bank(self) -> Bank:
+        return make_bank(
+            self.repertoire.templates.scaled(self.profile.activity.gain),
+            self.profile.noise,
+            kernel=conditioning_kernel(self.settings.conditioning, self.fs_hz),
+            reach=to_samples(self.settings.matched_filter.whitening_reach_ms, self.fs_hz),
+        )
+
+    def _log_odds(self) -> npt.NDArray[np.float64]:
+        return np.log(np.maximum(self.profile.activity.rates, LEAST_RATE * self.repertoire.rates))
+
+    def _botm(self) -> BotmDecoder:
+        return BotmDecoder(self.repertoire.labels, self._bank(), self._log_odds())
+
+    def _pursuit(self) -> PursuitDecoder:
+        settings = self.settings.pursuit
+        spreads = np.array([np.std(sizes) for sizes in self.repertoire.sizes])
+        return PursuitDecoder(
+            labels=self.repertoire.labels,
+            bank=self._bank(),
+            log_odds=self._log_odds(),
+            spreads=np.hypot(spreads, settings.least_spread),
+            sweeps=settings.sweeps,
+            annealing_steps=settings.annealing_steps,
+            annealing_detectability=settings.annealing_detectability,
+            seed=self.settings.seed,
+        )
+
+    def _untrained(self, base: Networks) -> CnnDecoder:
+        rng = np.random.default_rng([self.settings.seed, ADAPT, TRAINING])
+        return CnnDecoder(self.front_end(self.rehearse(self.settings.rehearsal.training_seconds, rng)), base)
+
+    def _trained(self, base: Networks, progress: Progress) -> CnnDecoder:
+        """Train the base networks further, on a rehearsal of this profile."""
+        rng = np.random.default_rng([self.settings.seed, ADAPT, TRAINING])
+        rehearsal = self.rehearse(self.settings.rehearsal.training_seconds, rng)
+        front_end = self.front_end(rehearsal)
+        networks = train_networks(
+            base,
+            front_end.features(rehearsal.trace),
+            rehearsal.spikes,
+            self.settings.detector,
+            self.settings.classifier,
+            detector_steps=self.settings.detector.steps,
+            classifier_steps=self.settings.classifier.steps,
+            rng=rng,
+            on_progress=lambda done: progress("training", done),
+        )
+        return CnnDecoder(front_end, networks)
+
+    def _joined(self, pursuit: PursuitDecoder, cnn: CnnDecoder, rehearsal: Rehearsal) -> BothDecoder:
+        margin = BothDecoder(pursuit, cnn, ()).margin
+        trace = _padded(rehearsal, margin)
+        return join_decoders(pursuit, cnn, trace, rehearsal.spikes, fs_hz=self.fs_hz)
 
     def _noisier_profiles(self) -> list[Profile]:
         """The profile with its noise scaled so that a middling class has each of a range of d'."""
@@ -169,3 +312,7 @@ class Preparation:
             )
             for f in factors
         ]
+
+
+def _padded(rehearsal: Rehearsal, margin: Margin) -> FloatArray:
+    return np.pad(rehearsal.trace, ((margin.before, margin.after), (0, 0)), mode="edge")

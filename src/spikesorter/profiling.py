@@ -74,7 +74,7 @@ def profile_recording(
             jitter_samples=BACKGROUND_SAMPLES,
             rng=np.random.default_rng([settings.seed, PROFILING, number]),
         )
-        rehearsed = filters.apply(rehearsal.trace)
+        rehearsed = filters.apply(fir_filter(rehearsal.trace, kernel))
         background = estimate_background(
             quiet,
             measure_cumulants(rehearsed[_quiet(rehearsed, settings, fs_hz)]),

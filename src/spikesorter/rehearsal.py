@@ -28,7 +28,7 @@ class Rehearsal:
     Parameters
     ----------
     trace : ndarray of float32, shape (samples, channels)
-        Conditioned (see `conditioning_kernel`).
+        Like a target's, less its offset: not yet conditioned.
     clean : ndarray of float32, shape (samples, channels)
         The same without the noise that was added.
     spikes : Spikes
@@ -42,7 +42,7 @@ class Rehearsal:
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """The labelled recording itself, conditioned, with its own profile."""
+    """The labelled recording itself, less its offset, with its own profile."""
 
     trace: FloatArray
     spikes: Spikes
@@ -67,7 +67,7 @@ def plant_rehearsal(
     profile : Profile
         Of the target.
     kernel : ndarray, shape (taps,)
-        The conditioning filter.
+        The conditioning filter, under which the noise was measured.
     n_samples : int
     gain_jitter : float
         Relative SD of the gain from stretch to stretch: estimates are a little off, and electrodes move.
@@ -84,10 +84,10 @@ def plant_rehearsal(
     spikes, sizes = draw_spikes(repertoire, rates, n_samples, rng)
     stretches = 1 + gain_jitter * rng.standard_normal(n_samples // jitter_samples + 1)
     gains = profile.activity.gain * stretches[spikes.sample // jitter_samples]
-    templates = repertoire.templates.filtered(kernel)
+    templates, noise = repertoire.templates, profile.noise.unfiltered(kernel)
     clean = plant(n_samples, spikes, (sizes * gains).astype(np.float32), templates)
-    background, spectrum = _background(profile.background, templates, profile.noise, n_samples, rng)
-    gaussian = synthesise_noise(profile.noise.minus(spectrum), n_samples, rng)
+    background, spectrum = _background(profile.background, templates, noise, n_samples, rng)
+    gaussian = synthesise_noise(noise.minus(spectrum), n_samples, rng)
     return Rehearsal(clean + background + gaussian, clean, spikes)
 
 
@@ -107,7 +107,9 @@ def _background(
     return plant(n_samples, spikes, sizes, templates), NoiseSpectrum(background.rate * mean_square * energy)
 
 
-def graft_rehearsal(labelled: Labelled, profile: Profile, *, rng: np.random.Generator) -> Rehearsal:
+def graft_rehearsal(
+    labelled: Labelled, profile: Profile, *, kernel: npt.NDArray[np.float64], rng: np.random.Generator
+) -> Rehearsal:
     """Lay on the labelled trace, at the target's gain, the noise that it lacks to be like the target.
 
     Parameters
@@ -115,6 +117,8 @@ def graft_rehearsal(labelled: Labelled, profile: Profile, *, rng: np.random.Gene
     labelled : Labelled
     profile : Profile
         Of the target.
+    kernel : ndarray, shape (taps,)
+        The conditioning filter, under which the noise was measured.
     rng : numpy.random.Generator
 
     Returns
@@ -123,6 +127,6 @@ def graft_rehearsal(labelled: Labelled, profile: Profile, *, rng: np.random.Gene
         As long as the labelled recording.
     """
     gain = profile.activity.gain
-    missing = profile.noise.minus(labelled.profile.noise.scaled(gain**2))
+    missing = profile.noise.minus(labelled.profile.noise.scaled(gain**2)).unfiltered(kernel)
     clean = (gain * labelled.trace).astype(np.float32)
     return Rehearsal(clean + synthesise_noise(missing, len(clean), rng), clean, labelled.spikes)

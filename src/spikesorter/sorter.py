@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from spikesorter.config import Settings
-from spikesorter.decoders.cnn import CnnDecoder, WorkingPoint
+from spikesorter.decoders.cnn import Networks
 from spikesorter.errors import InputError, ModelError, SettingsError
-from spikesorter.frontend import FrontEnd
+from spikesorter.events import Candidates, WorkingPoint
+from spikesorter.forecast import Forecast
 from spikesorter.io.model import read_model, write_model
-from spikesorter.preparation import Preparation
+from spikesorter.preparation import Preparation, Prepared
 from spikesorter.profile import Profile, conditioning_kernel
 from spikesorter.profiling import profile_recording
 from spikesorter.progress import Progress, silent
@@ -62,12 +63,10 @@ class Sorter:
     repertoire: Repertoire
     average: FloatArray
     labelled: Labelled | None
-    base: CnnDecoder
+    base: Networks | None
     profile: Profile
-    front_end: FrontEnd
-    decoder: CnnDecoder
-    point: WorkingPoint
-    rehearsed: float
+    prepared: Prepared
+    forecast: Forecast
 
     @classmethod
     def fit(
@@ -122,11 +121,11 @@ class Sorter:
         before, after = settings.classifier.before_samples, settings.classifier.after_samples
         average = average_waveform(conditioned, truth, before=before, after=after)
         kept = settings.rehearsal.method == "graft" or settings.tuning.on == "labelled"
-        labelled = Labelled(conditioned, truth, profile) if kept else None
+        labelled = Labelled(trace, truth, profile) if kept else None
         progress("learning spike shapes", 1.0)
         preparation = Preparation(settings, fs_hz, repertoire, average, labelled, profile)
         base = preparation.train_base(progress)
-        return cls._on(preparation, base, base, recording.get_num_channels(), progress)
+        return cls._on(preparation, base, recording, progress, train=False)
 
     def adapt(self, target: BaseRecording, *, progress: Progress = silent) -> Sorter:
         """Rehearse a target, train on the rehearsal and tune the thresholds there; no labels needed.
@@ -157,50 +156,54 @@ class Sorter:
         preparation = Preparation(
             self.settings, self.fs_hz, self.repertoire, self.average, self.labelled, profile
         )
-        return self._on(preparation, self.base, None, self.channels, progress)
+        return self._on(preparation, self.base, target, progress)
 
     @classmethod
     def _on(
         cls,
         preparation: Preparation,
-        base: CnnDecoder,
-        decoder: CnnDecoder | None,
-        channels: int,
+        base: Networks | None,
+        recording: BaseRecording,
         progress: Progress,
+        *,
+        train: bool = True,
     ) -> Sorter:
-        """Train (unless a trained decoder is given) and tune on the preparation's rehearsals."""
-        front_end, decoder = preparation.train_target(base, decoder, progress)
-        point, rehearsed = preparation.tune(front_end, decoder, progress)
+        """Prepare for a recording: train (if so wanted), tune, choose and forecast on rehearsals."""
+        prepared = preparation.prepare(base, progress, train=train)
+        forecast = preparation.forecast(prepared, recording.get_num_frames(), progress)
         logger.info(
-            "noise %s, gain %.3g, %.1f spikes/s; threshold %.2f, refractory period %d samples; "
-            "%s on the rehearsal %.3f",
+            "noise %s, gain %.3g, %.1f spikes/s; thresholds %s, refractory period %d samples; "
+            "expected score %.3f",
             np.array2string(preparation.profile.scale, precision=3),
             preparation.profile.activity.gain,
             sum(preparation.profile.activity.rates) * preparation.fs_hz,
-            point.threshold,
-            point.refractory_samples,
-            preparation.settings.tuning.objective,
-            rehearsed,
+            prepared.point.thresholds,
+            prepared.point.refractory_samples,
+            forecast.score,
         )
         return cls(
             settings=preparation.settings,
             fs_hz=preparation.fs_hz,
-            channels=channels,
+            channels=recording.get_num_channels(),
             repertoire=preparation.repertoire,
             average=preparation.average,
             labelled=preparation.labelled,
             base=base,
             profile=preparation.profile,
-            front_end=front_end,
-            decoder=decoder,
-            point=point,
-            rehearsed=rehearsed,
+            prepared=prepared,
+            forecast=forecast,
         )
+
+    @property
+    def point(self) -> WorkingPoint:
+        """How candidates become spikes."""
+        return self.prepared.point
 
     @property
     def margin(self) -> Margin:
         """How far from a spike the samples lie that decide about it."""
-        return self.front_end.margin + self.decoder.margin(self.point)
+        reach = self.point.refractory_samples
+        return self.prepared.decoder.margin + Margin(reach, reach)
 
     def sort(self, target: BaseRecording, *, progress: Progress = silent) -> Spikes:
         """Find and name the spikes of a recording.
@@ -221,19 +224,16 @@ class Sorter:
             If the recording does not fit the sorter or holds NaN or infinite samples.
         """
         self._check_fits(target)
-        n_samples, margin = target.get_num_frames(), self.margin
+        n_samples, decoder = target.get_num_frames(), self.prepared.decoder
         parts = []
         progress("sorting", 0.0)
         for start, stop in iterate_spans(n_samples, SPAN_SAMPLES):
-            features = self._features(target, start - margin.before, stop + margin.after)
-            found = self.decoder.decode(features, self.point)
-            inside = found.within(margin.before, margin.before + stop - start)
-            parts.append(inside.shifted(start - margin.before))
+            parts.append(decoder.candidates(self._stretch(target, start, stop)).shifted(start))
             progress("sorting", stop / n_samples)
-        return Spikes.concatenate(parts)
+        return self.prepared.settle(Candidates.concatenate(parts))
 
     def evidence(self, target: BaseRecording, *, start: int = 0, stop: int | None = None) -> FloatArray:
-        """Return the detection curve: the probability of a spike's start at each sample.
+        """Return the decoder's curves: the evidence of a spike's start at each sample.
 
         Parameters
         ----------
@@ -243,7 +243,9 @@ class Sorter:
 
         Returns
         -------
-        ndarray of float32, shape (stop - start,)
+        ndarray of float32, shape (stop - start, curves)
+            One curve for each class, in order of `repertoire.labels` (networks with a detector: one for
+            all): expected number of spikes (pursuit) or probability of one.
 
         Raises
         ------
@@ -255,9 +257,9 @@ class Sorter:
         last = n_samples if stop is None else stop
         if not 0 <= start < last <= n_samples:
             raise InputError(f"no samples from {start} to {last}: the recording has {n_samples}")
-        margin = self.margin
-        curve = self.decoder.curve(self._features(target, start - margin.before, last + margin.after))
-        return curve[margin.before : margin.before + last - start]
+        decoder = self.prepared.decoder
+        first = start - start % decoder.grid_samples
+        return decoder.evidence(self._stretch(target, first, last))[start - first :]
 
     def with_working_point(
         self, *, threshold: float | None = None, refractory_samples: int | None = None
@@ -275,10 +277,10 @@ class Sorter:
             raise SettingsError(f"refractory_samples must be 0 or more, not {refractory_samples}")
         point = self.point
         if threshold is not None:
-            point = replace(point, threshold=threshold)
+            point = replace(point, thresholds=(threshold,) * len(point.labels))
         if refractory_samples is not None:
             point = replace(point, refractory_samples=refractory_samples)
-        return replace(self, point=point)
+        return replace(self, prepared=replace(self.prepared, point=point))
 
     def save(self, folder: Path) -> None:
         """Write the sorter to a folder: JSON and plain arrays, no code; all or nothing."""
@@ -295,12 +297,14 @@ class Sorter:
         """
         return read_model(cls, folder)
 
-    def _features(self, target: BaseRecording, start: int, stop: int) -> FloatArray:
-        """Features of samples `start` to `stop`; beyond its ends a recording stays at its last value."""
-        raw = read_span(partial(read_samples, target), target.get_num_frames(), start, stop)
+    def _stretch(self, target: BaseRecording, start: int, stop: int) -> FloatArray:
+        """Samples with the decoder's margin; beyond its ends a recording stays at its last value."""
+        margin = self.prepared.decoder.margin
+        first, last = start - margin.before, stop + margin.after
+        raw = read_span(partial(read_samples, target), target.get_num_frames(), first, last)
         if not np.isfinite(raw).all():
-            raise InputError(f"samples from {max(start, 0)} to {stop} hold NaN or infinite values")
-        return self.front_end.features(self.front_end.condition(centred(raw, self.front_end.offset)))
+            raise InputError(f"samples from {max(first, 0)} to {last} hold NaN or infinite values")
+        return centred(raw, self.profile.offset)
 
     def _check_fits(self, target: BaseRecording) -> None:
         _check_segments(target)
@@ -315,7 +319,7 @@ class Sorter:
     def __repr__(self) -> str:
         return (
             f"Sorter({len(self.repertoire.labels)} classes, {self.fs_hz:g} Hz, {self.channels} channel(s), "
-            f"threshold {self.point.threshold:g}, refractory period {self.point.refractory_samples} samples)"
+            f"decoder {self.prepared.name})"
         )
 
 

@@ -9,10 +9,14 @@ import numpy.typing as npt
 
 from spikesorter.errors import InputError
 
-__all__ = ["Spikes", "pairs_within"]
+__all__ = ["UNKNOWN", "Spikes", "pairs_within"]
 
 Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
+FIELDS = {"sample": np.int64, "label": np.int64, "probability": np.float32, "class_probability": np.float32}
+
+UNKNOWN = 0
+"""Label of a spike that fits no known neuron."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,9 +30,11 @@ class Spikes:
         where its waveform leaves the baseline, some 5 to 15 samples before its peak at 25 kHz; it is what
         the labels of the labelled recording mark.
     label : ndarray of int64, shape (spikes,)
-        The neuron (class) of each spike, 1 or larger.
+        The neuron (class) of each spike, 1 or larger; 0 for a spike that fits no known neuron.
     probability : ndarray of float32, shape (spikes,)
-        How sure the sorter is that this spike is there and is of that class, 0 to 1. Ones for truth.
+        How sure the sorter is that a spike is there, whatever its class, 0 to 1. Ones for truth.
+    class_probability : ndarray of float32, shape (spikes,)
+        How sure the sorter is of the class, given that a spike is there, 0 to 1. Ones for truth.
 
     Raises
     ------
@@ -51,20 +57,20 @@ class Spikes:
     sample: Int64Array
     label: Int64Array
     probability: Float32Array
+    class_probability: Float32Array
 
     def __post_init__(self) -> None:
-        for name, dtype in (("sample", np.int64), ("label", np.int64), ("probability", np.float32)):
+        for name, dtype in FIELDS.items():
             values = np.array(getattr(self, name), dtype=dtype)
             if values.ndim != 1:
                 raise InputError(f"spikes: {name} must have one dimension, not {values.ndim}")
             values.flags.writeable = False
             object.__setattr__(self, name, values)
-        lengths = (len(self.sample), len(self.label), len(self.probability))
+        lengths = [len(getattr(self, name)) for name in FIELDS]
         if len(set(lengths)) != 1:
             raise InputError(
-                "spikes: sample, label and probability must have one length, not {}, {} and {}".format(
-                    *lengths
-                )
+                "spikes: sample, label, probability and class_probability must have one length, "
+                "not {}, {}, {} and {}".format(*lengths)
             )
         if len(self.sample) == 0:
             return
@@ -72,14 +78,19 @@ class Spikes:
             raise InputError("spikes: samples must be in order; Spikes.from_arrays sorts them")
         if self.sample[0] < 0:
             raise InputError(f"spikes: samples must be 0 or more, found {self.sample[0]}")
-        if self.label.min() < 1:
-            raise InputError(f"spikes: labels must be 1 or more, found {self.label.min()}")
-        if not np.all((self.probability >= 0) & (self.probability <= 1)):
-            raise InputError("spikes: probabilities must lie between 0 and 1")
+        if self.label.min() < UNKNOWN:
+            raise InputError(f"spikes: labels must be 0 or more, found {self.label.min()}")
+        for probability in (self.probability, self.class_probability):
+            if not np.all((probability >= 0) & (probability <= 1)):
+                raise InputError("spikes: probabilities must lie between 0 and 1")
 
     @classmethod
     def from_arrays(
-        cls, sample: npt.ArrayLike, label: npt.ArrayLike, probability: npt.ArrayLike | None = None
+        cls,
+        sample: npt.ArrayLike,
+        label: npt.ArrayLike,
+        probability: npt.ArrayLike | None = None,
+        class_probability: npt.ArrayLike | None = None,
     ) -> Spikes:
         """Make spikes from arrays in any order; equal samples are put in order of label.
 
@@ -87,7 +98,7 @@ class Spikes:
         ----------
         sample, label : array_like of whole numbers, shape (spikes,)
             See `Spikes`.
-        probability : array_like of float, shape (spikes,), optional
+        probability, class_probability : array_like of float, shape (spikes,), optional
             Ones if not given.
 
         Returns
@@ -96,13 +107,14 @@ class Spikes:
         """
         samples = np.asarray(sample, dtype=np.int64)
         labels = np.asarray(label, dtype=np.int64)
-        probabilities = (
-            np.ones(samples.shape, np.float32) if probability is None else np.asarray(probability, np.float32)
+        there, named = (
+            np.ones(samples.shape, np.float32) if values is None else np.asarray(values, np.float32)
+            for values in (probability, class_probability)
         )
-        if not (samples.shape == labels.shape == probabilities.shape) or samples.ndim != 1:
-            return cls(samples, labels, probabilities)  # says what is wrong
+        if len({samples.shape, labels.shape, there.shape, named.shape}) > 1 or samples.ndim != 1:
+            return cls(samples, labels, there, named)  # says what is wrong
         order = np.lexsort((labels, samples))
-        return cls(samples[order], labels[order], probabilities[order])
+        return cls(samples[order], labels[order], there[order], named[order])
 
     @classmethod
     def empty(cls) -> Spikes:
@@ -114,11 +126,12 @@ class Spikes:
         """Join spikes of several spans of one recording into one value."""
         if not parts:
             return cls.empty()
-        return cls.from_arrays(
-            np.concatenate([p.sample for p in parts]),
-            np.concatenate([p.label for p in parts]),
-            np.concatenate([p.probability for p in parts]),
-        )
+        return cls.from_arrays(*(np.concatenate([getattr(p, name) for p in parts]) for name in FIELDS))
+
+    @property
+    def joint(self) -> Float32Array:
+        """Probability that a spike is there and is of its class."""
+        return self.probability * self.class_probability
 
     @property
     def labels(self) -> tuple[int, ...]:
@@ -127,7 +140,7 @@ class Spikes:
 
     def select(self, mask: npt.NDArray[np.bool_]) -> Spikes:
         """Return the spikes for which `mask` (bool, shape (spikes,)) is true."""
-        return Spikes(self.sample[mask], self.label[mask], self.probability[mask])
+        return Spikes(*(getattr(self, name)[mask] for name in FIELDS))
 
     def of(self, label: int) -> Spikes:
         """Return the spikes of one class."""
@@ -139,7 +152,7 @@ class Spikes:
 
     def shifted(self, samples: int) -> Spikes:
         """Return the spikes moved by a number of samples."""
-        return Spikes(self.sample + samples, self.label, self.probability)
+        return Spikes(self.sample + samples, self.label, self.probability, self.class_probability)
 
     def counts(self) -> dict[int, int]:
         """Return the number of spikes of each class that occurs."""
@@ -152,11 +165,7 @@ class Spikes:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Spikes):
             return NotImplemented
-        return (
-            np.array_equal(self.sample, other.sample)
-            and np.array_equal(self.label, other.label)
-            and np.array_equal(self.probability, other.probability)
-        )
+        return all(np.array_equal(getattr(self, name), getattr(other, name)) for name in FIELDS)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{k}: {n}" for k, n in self.counts().items())

@@ -16,6 +16,7 @@ from typing import Any
 from spikesorter.config import Settings
 from spikesorter.errors import InputError, naming
 from spikesorter.evaluate import Score, score, study_score
+from spikesorter.forecast import Forecast, forecast_study
 from spikesorter.io.atomic import atomic_file
 from spikesorter.io.mat import read_mat, read_mat_spikes, write_mat, write_submission
 from spikesorter.jobs import TARGETS, check_places, check_targets, fit_file, prefixed
@@ -25,7 +26,7 @@ from spikesorter.spikes import Spikes
 
 __all__ = ["StudyFiles", "TargetResult", "find_study", "run_study"]
 
-PACKAGES = ("neural-spike-sorter", "numpy", "scipy", "PyWavelets", "keras", "jax", "spikeinterface")
+PACKAGES = ("neural-spike-sorter", "numpy", "scipy", "PyWavelets", "numba", "keras", "jax", "spikeinterface")
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,8 @@ def run_study(
     folder : Path
         See `find_study`.
     out : Path
-        Gets `model/`, `predictions/`, `submission.zip`, `run.json` and, with truth, `scores.json`.
+        Gets `model/`, `forecast.json`, `predictions/`, `submission.zip`, `run.json` and, with truth,
+        `scores.json`.
     settings : Settings
     preset : str
         Name of the preset that the settings grew from; only recorded.
@@ -122,12 +124,13 @@ def run_study(
     truth = {name: read_mat_spikes(path) for name, path in files.truth.items()}
     seconds: dict[str, float] = {}
     results: list[TargetResult] = []
+    forecasts: dict[str, Forecast] = {}
     model = out / "model"
     with _timed(seconds, "total"):
         with _timed(seconds, "check"):
             check_targets(files.labelled, list(files.targets.values()), settings)
             check_places(model, [out / "predictions" / f"{name}.mat" for name in files.targets])
-            for stale in ("scores.json", "run.json", "submission.zip"):
+            for stale in ("scores.json", "forecast.json", "run.json", "submission.zip"):
                 (out / stale).unlink(missing_ok=True)  # an earlier run's must not be taken for this one's
         with _timed(seconds, "fit"):
             fitted = fit_file(files.labelled, settings, progress)
@@ -138,6 +141,8 @@ def run_study(
                 with _timed(seconds, f"adapt {name}"):
                     sorter = fitted.adapt(target, progress=prefixed(name, progress))
                     sorter.save(model / TARGETS / name)
+                forecasts[name] = sorter.forecast
+                _write_json(out / "forecast.json", forecast_study(forecasts))
                 with _timed(seconds, f"sort {name}"):
                     spikes = sorter.sort(target, progress=prefixed(name, progress))
             write_mat(out / "predictions" / f"{name}.mat", spikes)
@@ -166,9 +171,9 @@ def _run_facts(
                 "noise": [float(value) for value in result.sorter.profile.scale],
                 "gain": result.sorter.profile.activity.gain,
                 "spikes_per_s": sum(result.sorter.profile.activity.rates) * result.sorter.fs_hz,
-                "threshold": result.sorter.point.threshold,
+                "decoder": result.sorter.prepared.name,
+                "thresholds": list(result.sorter.point.thresholds),
                 "refractory_samples": result.sorter.point.refractory_samples,
-                "rehearsed": result.sorter.rehearsed,
             }
             for result in results
         },

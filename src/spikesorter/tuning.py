@@ -1,24 +1,24 @@
-"""Grid search of threshold and refractory period on a recording with a known answer."""
+"""Finding the working point that does best on a recording with a known answer."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from itertools import product
 
-import numpy as np
-import numpy.typing as npt
-
 from spikesorter.config import DetectorSettings, TuningSettings
-from spikesorter.decoders.cnn import CnnDecoder, WorkingPoint
 from spikesorter.evaluate import score
+from spikesorter.events import Candidates, WorkingPoint
 from spikesorter.spikes import Spikes
 
-__all__ = ["tune"]
+__all__ = ["objective", "tune"]
+
+ROUNDS = 2
 
 
 def tune(
-    decoder: CnnDecoder,
-    features: npt.NDArray[np.float32],
+    candidates: Candidates,
     truth: Spikes,
+    labels: tuple[int, ...],
     tuning: TuningSettings,
     detector: DetectorSettings,
     *,
@@ -26,13 +26,16 @@ def tune(
 ) -> tuple[WorkingPoint, float]:
     """Find the working point that does best on a rehearsal.
 
+    First one threshold for all classes together with the refractory period, by grid search; then, if so set,
+    a threshold for each class, class by class.
+
     Parameters
     ----------
-    decoder : CnnDecoder
-    features : ndarray of float32, shape (samples, columns)
-        Of the rehearsal.
+    candidates : Candidates
+        Of the rehearsal, calibrated.
     truth : Spikes
         Its spikes.
+    labels : tuple of int
     tuning : TuningSettings
         Grid and objective.
     detector : DetectorSettings
@@ -46,17 +49,55 @@ def tune(
     value : float
         Its objective.
     """
-    thresholds = tuning.thresholds if detector.threshold is None else (detector.threshold,)
-    refractories = (
+    search = _Search(candidates, truth, tuning.objective, fs_hz)
+    thresholds = sorted(tuning.thresholds if detector.threshold is None else (detector.threshold,))[::-1]
+    refractories = sorted(
         tuning.refractory_samples if detector.refractory_samples is None else (detector.refractory_samples,)
     )
-    candidates = decoder.candidates(features, decoder.curve(features), threshold=min(thresholds))
-    best, best_value = None, -1.0
-    for threshold, refractory in product(sorted(thresholds, reverse=True), sorted(refractories)):
-        point = WorkingPoint(threshold, refractory, detector.refractory_scope == "class")
-        result = score(point.settle(candidates), truth, fs_hz=fs_hz)
-        value = result.f_det if tuning.objective == "f1" else result.score
-        if best is None or value > best_value:
-            best, best_value = point, value
-    assert best is not None  # the settings refuse empty grids
-    return best, best_value
+    within_class = detector.refractory_scope == "class"
+    best = search.best(
+        [
+            WorkingPoint(labels, (threshold,) * len(labels), refractory, within_class)
+            for threshold, refractory in product(thresholds, refractories)
+        ]
+    )
+    if tuning.per_class and len(thresholds) > 1:
+        for _ in range(ROUNDS):
+            before = best[0]
+            for k in range(len(labels)):
+                best = search.best([best[0], *(_with(best[0], k, value) for value in thresholds)])
+            if best[0] == before:
+                break
+    return best
+
+
+def objective(found: Spikes, truth: Spikes, name: str, *, fs_hz: float) -> float:
+    """Return what is to be maximised: `study`, `strict`, `f1`, or recall at a precision (`precision=0.99`).
+
+    Where the precision asked for is not reached, the lacking precision is returned, as a negative number.
+    """
+    result = score(found, truth, fs_hz=fs_hz)
+    if name.startswith("precision="):
+        lacking = result.precision - float(name.removeprefix("precision="))
+        return result.recall if lacking >= 0 else lacking
+    return {"study": result.score, "strict": result.strict, "f1": result.f_det}[name]
+
+
+@dataclass(frozen=True, eq=False)
+class _Search:
+    candidates: Candidates
+    truth: Spikes
+    objective: str
+    fs_hz: float
+
+    def best(self, points: list[WorkingPoint]) -> tuple[WorkingPoint, float]:
+        values = [
+            objective(point.settle(self.candidates), self.truth, self.objective, fs_hz=self.fs_hz)
+            for point in points
+        ]
+        chosen = max(range(len(points)), key=values.__getitem__)  # of equal ones, the first
+        return points[chosen], values[chosen]
+
+
+def _with(point: WorkingPoint, k: int, threshold: float) -> WorkingPoint:
+    return replace(point, thresholds=(*point.thresholds[:k], threshold, *point.thresholds[k + 1 :]))

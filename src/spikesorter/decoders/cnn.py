@@ -1,4 +1,4 @@
-"""The network decoder: a detector says where, a classifier says who, local rules settle the rest."""
+"""The network decoder: a curve for each class, or a detector that says where and a classifier who."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import maximum_filter1d
 
 from spikesorter.config import ClassifierSettings, DetectorSettings
+from spikesorter.decoders.base import LEAST_PROBABILITY
 from spikesorter.errors import ModelError
+from spikesorter.events import Candidates
+from spikesorter.frontend import FrontEnd
 from spikesorter.nets.classifier import (
     ClassifierArchitecture,
     class_probabilities,
@@ -22,112 +26,158 @@ from spikesorter.nets.detector import (
     widened_labels,
 )
 from spikesorter.nets.training import Weights, initial_weights, train
-from spikesorter.signal.peaks import enforce_refractory, pick_peaks
+from spikesorter.signal.peaks import pick_peaks
 from spikesorter.signal.spans import Margin
 from spikesorter.spikes import Spikes
 
-__all__ = ["CnnDecoder", "WorkingPoint", "new_cnn", "train_cnn"]
+__all__ = ["CnnDecoder", "Networks", "new_networks", "train_networks"]
 
 FloatArray = npt.NDArray[np.float32]
 PEAK_DISTANCE_SAMPLES = 2  # the detector's labels are that wide: nearer peaks are one spike
 
 
-@dataclass(frozen=True)
-class WorkingPoint:
-    """How a curve becomes spikes.
-
-    Parameters
-    ----------
-    threshold : float
-        Least probability of a spike.
-    refractory_samples : int
-        Least distance of two spikes.
-    within_class : bool
-        Whether the refractory period holds within a class only.
-    """
-
-    threshold: float
-    refractory_samples: int
-    within_class: bool
-
-    def settle(self, candidates: Spikes) -> Spikes:
-        """Return those candidates that hold."""
-        return enforce_refractory(
-            candidates.select(candidates.probability >= self.threshold),
-            refractory_samples=self.refractory_samples,
-            within_class=self.within_class,
-        )
-
-
 @dataclass(frozen=True, eq=False)
-class CnnDecoder:
-    """Detector and classifier with their weights.
+class Networks:
+    """Networks with their weights.
 
     Parameters
     ----------
     labels : tuple of int
-        The classes, in the order of the classifier's outputs.
-    detector, classifier : architectures
-    detector_weights, classifier_weights : tuple of ndarray
+        The classes, in the order of the networks' outputs.
+    detector : DetectorArchitecture
+        With one curve for each class, or one for all.
+    detector_weights : tuple of ndarray
+    classifier : ClassifierArchitecture or None
+        None where the detector has a curve for each class.
+    classifier_weights : tuple of ndarray
     class_counts : bool
-        Whether a spike's probability is that it is there *and* of its class, or only that it is there.
+        Whether the classifier's doubt lowers a spike's evidence (published: no).
     """
 
     labels: tuple[int, ...]
     detector: DetectorArchitecture
     detector_weights: Weights
-    classifier: ClassifierArchitecture
+    classifier: ClassifierArchitecture | None
     classifier_weights: Weights
     class_counts: bool
 
     def __post_init__(self) -> None:
-        classes, columns = self.classifier.classes, self.classifier.inputs - 1
-        if len(self.labels) != classes or self.detector.inputs != columns:
+        expected = 1 if self.classifier else len(self.labels)
+        columns = self.classifier.inputs - 1 if self.classifier else self.detector.inputs
+        classes = self.classifier.classes if self.classifier else len(self.labels)
+        fits = self.detector.outputs == expected and classes == len(self.labels)
+        if not fits or self.detector.inputs != columns:
             raise ModelError(
                 f"the networks do not fit together: {len(self.labels)} labels for {classes} classes, "
-                f"{self.detector.inputs} features for {columns}"
+                f"{self.detector.outputs} curves, {self.detector.inputs} features for {columns}"
             )
 
-    def margin(self, point: WorkingPoint) -> Margin:
-        """Margin of `decode` in samples of the features."""
-        reach = PEAK_DISTANCE_SAMPLES + point.refractory_samples
-        waveform = Margin(self.classifier.before, self.classifier.after)
-        before = max(self.detector.margin.before, waveform.before)
-        after = max(self.detector.margin.after, waveform.after)
-        return Margin(before, after) + Margin(reach, reach)
+    @property
+    def margin(self) -> Margin:
+        """How far candidates depend on the features around them."""
+        before, after = self.detector.margin.before, self.detector.margin.after
+        if self.classifier:
+            before, after = max(before, self.classifier.before), max(after, self.classifier.after)
+        return Margin(before + PEAK_DISTANCE_SAMPLES, after + PEAK_DISTANCE_SAMPLES)
 
-    def curve(self, features: FloatArray) -> FloatArray:
-        """Return the probability of a spike's start at each sample, shape (samples,)."""
+    def curves(self, features: FloatArray) -> FloatArray:
+        """Return the probability of a spike's start at each sample, shape (samples, curves)."""
         return detection_curve(self.detector, self.detector_weights, features)
 
-    def candidates(self, features: FloatArray, curve: FloatArray, *, threshold: float) -> Spikes:
-        """Pick the peaks of the curve from `threshold` up and name them, with their probabilities."""
-        samples = pick_peaks(curve, threshold=threshold, distance_samples=PEAK_DISTANCE_SAMPLES)
-        classes = class_probabilities(self.classifier, self.classifier_weights, features, samples)
+    def candidates(self, features: FloatArray) -> Candidates:
+        """Return the peaks of the curves, with their classes."""
+        curves = self.curves(features)
+        if self.classifier:
+            return self._classified(features, curves[:, 0], self.classifier)
+        silent = np.prod(1 - maximum_filter1d(curves, 3, axis=0, mode="nearest"), axis=1)
+        parts = []
+        for k, label in enumerate(self.labels):
+            own = np.ascontiguousarray(curves[:, k])
+            samples = _peaks(own)
+            spike = np.maximum(1 - silent[samples], own[samples])
+            parts.append(
+                Candidates(samples, np.full(len(samples), label, np.int64), spike, own[samples] / spike)
+            )
+        return Candidates.concatenate(parts)
+
+    def _classified(
+        self, features: FloatArray, curve: FloatArray, classifier: ClassifierArchitecture
+    ) -> Candidates:
+        samples = _peaks(curve)
+        classes = class_probabilities(classifier, self.classifier_weights, features, samples)
         winner = classes.argmax(axis=1)
-        probability = curve[samples]
-        if self.class_counts:
-            probability = probability * classes[np.arange(len(samples)), winner]
-        return Spikes.from_arrays(samples, np.array(self.labels)[winner], np.minimum(probability, 1))
-
-    def decode(self, features: FloatArray, point: WorkingPoint) -> Spikes:
-        """Return the spikes of a trace's features."""
-        return point.settle(self.candidates(features, self.curve(features), threshold=point.threshold))
+        named = classes[np.arange(len(samples)), winner] if self.class_counts else np.ones(len(samples))
+        return Candidates.from_arrays(
+            samples, np.array(self.labels)[winner], np.minimum(curve[samples], 1), np.minimum(named, 1)
+        )
 
 
-def new_cnn(
+@dataclass(frozen=True, eq=False)
+class CnnDecoder:
+    """Networks behind a front end.
+
+    Parameters
+    ----------
+    front_end : FrontEnd
+    networks : Networks
+    """
+
+    front_end: FrontEnd
+    networks: Networks
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """The classes, in order."""
+        return self.networks.labels
+
+    @property
+    def grid_samples(self) -> int:
+        """Spans may start anywhere."""
+        return 1
+
+    @property
+    def margin(self) -> Margin:
+        """Margin of `candidates`."""
+        return self.front_end.margin + self.networks.margin
+
+    def evidence(self, trace: FloatArray) -> FloatArray:
+        """Return the probability of a spike's start at each sample, shape (samples, curves)."""
+        curves = self.networks.curves(self.front_end.features(trace))
+        return curves[self.margin.before : len(trace) - self.margin.after]
+
+    def candidates(self, trace: FloatArray) -> Candidates:
+        """Return the places where spikes may be; `trace` comes with its margin."""
+        found = self.networks.candidates(self.front_end.features(trace))
+        inside = (found.sample >= self.margin.before) & (found.sample < len(trace) - self.margin.after)
+        return found.select(inside).shifted(-self.margin.before)
+
+    def readings(self, trace: FloatArray) -> list[tuple[CnnDecoder, Candidates]]:
+        """Return this decoder with its candidates: there is one way to read them."""
+        return [(self, self.candidates(trace))]
+
+
+def _peaks(curve: FloatArray) -> npt.NDArray[np.int64]:
+    return pick_peaks(curve, threshold=LEAST_PROBABILITY, distance_samples=PEAK_DISTANCE_SAMPLES)
+
+
+def new_networks(
     columns: int,
     labels: tuple[int, ...],
     detector: DetectorSettings,
     classifier: ClassifierSettings,
     *,
     seed: int,
-) -> CnnDecoder:
-    """Return an untrained decoder for features of so many columns."""
+) -> Networks:
+    """Return untrained networks for features of so many columns."""
+    per_class = detector.curves == "per_class"
     detector_architecture = DetectorArchitecture(
-        columns, detector.filters, detector.kernel_samples, detector.dilations
+        columns,
+        detector.filters,
+        detector.kernel_samples,
+        detector.dilations,
+        outputs=len(labels) if per_class else 1,
     )
-    classifier_architecture = ClassifierArchitecture(
+    classifier_architecture = None if per_class else ClassifierArchitecture(
         inputs=columns + 1,
         before=classifier.before_samples,
         after=classifier.after_samples,
@@ -136,19 +186,21 @@ def new_cnn(
         kernel_samples=classifier.kernel_samples,
         layers=classifier.layers,
         unit_variance=classifier.unit_variance,
-    )
-    return CnnDecoder(
+    )  # fmt: skip
+    return Networks(
         labels=labels,
         detector=detector_architecture,
         detector_weights=initial_weights(detector_architecture, seed=seed),
         classifier=classifier_architecture,
-        classifier_weights=initial_weights(classifier_architecture, seed=seed),
+        classifier_weights=initial_weights(classifier_architecture, seed=seed)
+        if classifier_architecture
+        else (),
         class_counts=detector.probability == "spike_and_class",
     )
 
 
-def train_cnn(
-    decoder: CnnDecoder,
+def train_networks(
+    networks: Networks,
     features: FloatArray,
     spikes: Spikes,
     detector: DetectorSettings,
@@ -158,12 +210,12 @@ def train_cnn(
     classifier_steps: int,
     rng: np.random.Generator,
     on_progress: Callable[[float], None],
-) -> CnnDecoder:
-    """Return the decoder trained further on a rehearsal.
+) -> Networks:
+    """Return the networks trained further on a rehearsal.
 
     Parameters
     ----------
-    decoder : CnnDecoder
+    networks : Networks
         Where to start; not changed.
     features : ndarray of float32, shape (samples, columns)
         Of the rehearsal.
@@ -178,17 +230,19 @@ def train_cnn(
 
     Returns
     -------
-    CnnDecoder
+    Networks
     """
-    total = detector_steps + classifier_steps
+    total = detector_steps + (classifier_steps if networks.classifier else 0)
+    trains = [spikes] if networks.classifier else [spikes.of(label) for label in networks.labels]
+    wanted = [widened_labels(train, len(features), label_samples=detector.label_samples) for train in trains]
     detector_weights = train(
-        decoder.detector,
-        decoder.detector_weights,
+        networks.detector,
+        networks.detector_weights,
         detector_batches(
             features,
-            widened_labels(spikes, len(features), label_samples=detector.label_samples),
+            np.stack(wanted, axis=1),
             window_samples=detector.window_samples,
-            margin=decoder.detector.margin,
+            margin=networks.detector.margin,
             batch_windows=detector.batch_windows,
             rng=rng,
         ),
@@ -196,14 +250,17 @@ def train_cnn(
         learning_rate=detector.learning_rate,
         on_step=lambda step: on_progress(step / total),
     )
+    networks = replace(networks, detector_weights=detector_weights)
+    if networks.classifier is None:
+        return networks
     classifier_weights = train(
-        decoder.classifier,
-        decoder.classifier_weights,
+        networks.classifier,
+        networks.classifier_weights,
         classifier_batches(
             features,
             spikes.sample,
-            np.searchsorted(decoder.labels, spikes.label),
-            decoder.classifier,
+            np.searchsorted(networks.labels, spikes.label),
+            networks.classifier,
             jitter_samples=classifier.jitter_samples,
             batch_waveforms=classifier.batch_waveforms,
             rng=rng,
@@ -212,4 +269,4 @@ def train_cnn(
         learning_rate=classifier.learning_rate,
         on_step=lambda step: on_progress((detector_steps + step) / total),
     )
-    return replace(decoder, detector_weights=detector_weights, classifier_weights=classifier_weights)
+    return replace(networks, classifier_weights=classifier_weights)

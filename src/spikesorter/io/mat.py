@@ -18,7 +18,7 @@ import scipy.io
 
 from spikesorter.errors import InputError
 from spikesorter.io.atomic import atomic_file
-from spikesorter.spikes import Spikes
+from spikesorter.spikes import UNKNOWN, Spikes
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
@@ -34,7 +34,8 @@ __all__ = [
     "write_submission",
 ]
 
-RECORDING_VARIABLES = ("d", "fs", "Index", "Class", "Probability")
+RECORDING_VARIABLES = ("d", "fs", "Index", "Class")
+PROBABILITIES = {"Probability": "probability", "ClassProbability": "class_probability"}
 HEADER = b"MATLAB 5.0 MAT-file, written by spikesorter: "
 SPIKES, RECORDING = b"spikes", b"recording"
 HEADER_TEXT_BYTES = 116
@@ -83,7 +84,7 @@ def read_mat_spikes(path: str | Path) -> Spikes:
         If the file cannot be read or has no `Index` and `Class` that make sense.
     """
     path = Path(path)
-    spikes = _spikes(path, _read_variables(path, ("Index", "Class", "Probability")), n_samples=None)
+    spikes = _spikes(path, _read_variables(path, ("Index", "Class", *PROBABILITIES)), n_samples=None)
     if spikes is None:
         raise InputError(f"{path}: has no variables Index and Class")
     return spikes
@@ -102,9 +103,15 @@ def read_mat_fs(path: str | Path, *, default_hz: float | None = None) -> float:
 
 
 def write_mat(
-    path: str | Path, spikes: Spikes, *, probability: bool = True, fs_hz: float | None = None
+    path: str | Path,
+    spikes: Spikes,
+    *,
+    probability: bool = True,
+    unknown: bool = False,
+    fs_hz: float | None = None,
 ) -> None:
-    """Write spikes as columns `Index` (int64), `Class` (uint8 or wider) and `Probability` (float32).
+    """Write spikes as columns `Index` (int64), `Class` (uint8 or wider), `Probability` and
+    `ClassProbability` (float32).
 
     The same spikes give the same bytes: no time is written into the header.
 
@@ -114,7 +121,9 @@ def write_mat(
         Replaced if it exists; appears whole or not at all.
     spikes : Spikes
     probability : bool
-        Whether to write `Probability`.
+        Whether to write the probabilities.
+    unknown : bool
+        Whether to write spikes of no known neuron too, as class 0.
     fs_hz : float, optional
         Sampling rate, written as `fs` if given.
 
@@ -123,8 +132,9 @@ def write_mat(
     InputError
         If the file cannot be written.
     """
+    written = spikes if unknown else spikes.select(spikes.label != UNKNOWN)
     with atomic_file(Path(path)) as temporary:
-        temporary.write_bytes(_mat_bytes(SPIKES, _columns(spikes, probability=probability) | _rate(fs_hz)))
+        temporary.write_bytes(_mat_bytes(SPIKES, _columns(written, probability=probability) | _rate(fs_hz)))
 
 
 def check_replaceable(path: Path) -> None:
@@ -198,7 +208,8 @@ def write_submission(path: str | Path, sortings: dict[str, Spikes]) -> None:
         for name, spikes in sortings.items():
             entry = zipfile.ZipInfo(f"{name}.mat", date_time=(1980, 1, 1, 0, 0, 0))
             entry.external_attr = 0o644 << 16
-            contents = _mat_bytes(SPIKES, _columns(spikes, probability=False))
+            known = spikes.select(spikes.label != UNKNOWN)
+            contents = _mat_bytes(SPIKES, _columns(known, probability=False))
             archive.writestr(entry, contents, zipfile.ZIP_DEFLATED)
 
 
@@ -209,7 +220,7 @@ def _columns(spikes: Spikes, *, probability: bool) -> dict[str, npt.NDArray[Any]
         "Class": spikes.label.astype(class_type)[:, None],
     }
     if probability:
-        columns["Probability"] = spikes.probability[:, None]
+        columns |= {name: getattr(spikes, field)[:, None] for name, field in PROBABILITIES.items()}
     return columns
 
 
@@ -324,16 +335,22 @@ def _spikes(path: Path, variables: dict[str, npt.NDArray[Any]], *, n_samples: in
         raise InputError(f"{path}: Index must be 0 or more, found {index.min()}")
     if n_samples is not None and len(index) and index.max() >= n_samples:
         raise InputError(f"{path}: Index goes up to {index.max()}, but d has only {n_samples} samples")
-    if len(label) and label.min() < 1:
-        raise InputError(f"{path}: Class must be 1 or more, found {label.min()}")
-    probability = variables.get("Probability")
-    if probability is not None and (
-        probability.size != len(index)
-        or probability.dtype.kind not in NUMERIC_KINDS
-        or not np.all((probability >= 0) & (probability <= 1))
-    ):
-        raise InputError(f"{path}: Probability must hold {len(index)} numbers from 0 to 1")
-    return Spikes.from_arrays(index, label, None if probability is None else probability.ravel())
+    least = UNKNOWN if n_samples is None else 1  # what to learn from must be known
+    if len(label) and label.min() < least:
+        raise InputError(f"{path}: Class must be {least} or more, found {label.min()}")
+    probabilities = {
+        field: _probabilities(path, name, variables[name], len(index))
+        for name, field in PROBABILITIES.items()
+        if name in variables
+    }
+    return Spikes.from_arrays(index, label, **probabilities)
+
+
+def _probabilities(path: Path, name: str, values: npt.NDArray[Any], n: int) -> npt.NDArray[Any]:
+    numbers = values.size == n and values.dtype.kind in NUMERIC_KINDS
+    if not numbers or not np.all((values >= 0) & (values <= 1)):
+        raise InputError(f"{path}: {name} must hold {n} numbers from 0 to 1")
+    return values.ravel()
 
 
 def _whole_numbers(path: Path, name: str, values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:

@@ -23,7 +23,7 @@ from spikesorter.io.atomic import atomic_folder
 
 __all__ = ["FORMAT_VERSION", "check_model_place", "read_model", "write_model"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 DESCRIPTION, ARRAYS = "model.json", "arrays.npz"
 Value = TypeVar("Value")
 Arrays = dict[str, npt.NDArray[Any]]
@@ -116,7 +116,7 @@ def _pack(value: Any, name: str, arrays: Arrays) -> Any:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     if dataclasses.is_dataclass(value):
-        return {
+        return {"is": type(value).__name__} | {
             field.name: _pack(getattr(value, field.name), f"{name}/{field.name}".lstrip("/"), arrays)
             for field in dataclasses.fields(value)
         }
@@ -130,7 +130,10 @@ def _unpack(kind: Any, packed: Any, arrays: Arrays) -> Any:
     if origin in (typing.Union, types.UnionType):
         if packed is None:
             return None
-        (kind,) = [argument for argument in arguments if argument is not type(None)]
+        kinds = [argument for argument in arguments if argument is not type(None)]
+        if len(kinds) > 1:
+            kinds = [one for one in kinds if one.__name__ == packed["is"]]
+        (kind,) = kinds
         return _unpack(kind, packed, arrays)
     # What NDArray[...] is differs between versions of Python and NumPy; that it is no class does not.
     if not isinstance(kind, type) and isinstance(packed, dict) and packed.keys() == {"array"}:

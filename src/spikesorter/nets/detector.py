@@ -19,6 +19,7 @@ from spikesorter.spikes import Spikes
 __all__ = ["DetectorArchitecture", "detection_curve", "detector_batches", "widened_labels"]
 
 FloatArray = npt.NDArray[np.float32]
+RARE = -4.0  # log odds of a spike's start that an untrained network begins with
 TILE_SAMPLES = 16_384  # fits the cache; measured best between 4,096 and 65,536 on two cores
 
 
@@ -34,12 +35,15 @@ class DetectorArchitecture:
         Of every layer.
     dilations : tuple of int
         One for each layer.
+    outputs : int
+        Curves: one for each class, or one for all.
     """
 
     inputs: int
     filters: int
     kernel_samples: int
     dilations: tuple[int, ...]
+    outputs: int = 1
 
     @property
     def margin(self) -> Margin:
@@ -48,7 +52,7 @@ class DetectorArchitecture:
         return Margin(reach, reach)
 
     def build(self, seed: int) -> keras.Model:
-        """Return the Keras model: (windows, samples, inputs) -> logits (windows, samples, 1)."""
+        """Return the Keras model: (windows, samples, inputs) -> logits (windows, samples, outputs)."""
         initialisers = (keras.initializers.HeNormal(seed=seed + i) for i in range(len(self.dilations) + 1))
         x = inputs = keras.Input((None, self.inputs))
         for dilation in self.dilations:
@@ -60,13 +64,18 @@ class DetectorArchitecture:
                 activation="relu",
                 kernel_initializer=next(initialisers),
             )(x)
-        x = keras.layers.Conv1D(1, 1, kernel_initializer=next(initialisers))(x)
+        x = keras.layers.Conv1D(
+            self.outputs,
+            1,
+            kernel_initializer=next(initialisers),
+            bias_initializer=keras.initializers.Constant(RARE),
+        )(x)
         return keras.Model(inputs, x)
 
     def loss(self, outputs: Any, labels: Any) -> Any:
         """Binary cross-entropy at the samples in the window's middle, which see no padding."""
         edge = (outputs.shape[1] - labels.shape[1]) // 2
-        logits = outputs[:, edge : edge + labels.shape[1], 0]
+        logits = outputs[:, edge : edge + labels.shape[1]]
         return jnp.mean(jnp.logaddexp(0.0, logits) - labels * logits)
 
 
@@ -96,7 +105,7 @@ def detector_batches(
     Parameters
     ----------
     features : ndarray, shape (samples, columns)
-    labels : ndarray, shape (samples,)
+    labels : ndarray, shape (samples, curves)
     window_samples : int
         Labelled samples in a window.
     margin : Margin
@@ -107,7 +116,7 @@ def detector_batches(
     Yields
     ------
     inputs : ndarray, shape (batch_windows, margin + window_samples + margin, columns)
-    labels : ndarray, shape (batch_windows, window_samples)
+    labels : ndarray, shape (batch_windows, window_samples, curves)
     """
     window = np.arange(window_samples)
     surrounded = np.arange(-margin.before, window_samples + margin.after)
@@ -132,7 +141,7 @@ def detection_curve(architecture: DetectorArchitecture, weights: Weights, featur
 
     Returns
     -------
-    ndarray of float32, shape (samples,)
+    ndarray of float32, shape (samples, curves)
     """
     before, after = architecture.margin.before, architecture.margin.after
     n_tiles = max(-(-len(features) // TILE_SAMPLES), 1)
@@ -141,5 +150,5 @@ def detection_curve(architecture: DetectorArchitecture, weights: Weights, featur
         run_network(architecture, weights, padded[None, start : start + before + TILE_SAMPLES + after])
         for start in range(0, n_tiles * TILE_SAMPLES, TILE_SAMPLES)
     ]
-    inner = np.concatenate([tile[0, before : before + TILE_SAMPLES, 0] for tile in logits])[: len(features)]
+    inner = np.concatenate([tile[0, before : before + TILE_SAMPLES] for tile in logits])[: len(features)]
     return np.asarray(expit(inner), np.float32)

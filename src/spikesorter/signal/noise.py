@@ -18,6 +18,7 @@ __all__ = ["NoiseSpectrum", "estimate_noise_spectrum", "quiet_samples", "synthes
 
 Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
+LEAST_RESPONSE = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +63,14 @@ class NoiseSpectrum:
     def minus(self, other: NoiseSpectrum) -> NoiseSpectrum:
         """Return what is missing from `other` to have this power: never negative."""
         return NoiseSpectrum(np.maximum(self.power - other.power, 0))
+
+    def unfiltered(self, kernel: Float64Array) -> NoiseSpectrum:
+        """Return the spectrum that gives this one after a symmetric filter; none where little passes it."""
+        response = np.abs(np.fft.rfft(kernel, max(self.n_fft, len(kernel))))
+        known = np.fft.rfftfreq(max(self.n_fft, len(kernel)))
+        gain = np.interp(np.fft.rfftfreq(self.n_fft), known, response)[:, None]
+        passed = gain > LEAST_RESPONSE
+        return NoiseSpectrum(np.where(passed, self.power / np.where(passed, gain, 1.0) ** 2, 0.0))
 
     def distance(self, other: NoiseSpectrum) -> float:
         """Return the mean absolute difference of the two spectra in nepers of amplitude; 0 for the same."""

@@ -61,8 +61,8 @@ def enforce_refractory(spikes: Spikes, *, refractory_samples: int, within_class:
     if refractory_samples == 0:
         return spikes
     i, j = pairs_within(spikes.sample, spikes.sample, refractory_samples - 1)
-    stronger = spikes.probability[j] > spikes.probability[i]
-    earlier_of_equals = (spikes.probability[j] == spikes.probability[i]) & (j < i)
+    stronger = spikes.joint[j] > spikes.joint[i]
+    earlier_of_equals = (spikes.joint[j] == spikes.joint[i]) & (j < i)
     compared = (spikes.label[i] == spikes.label[j]) | (not within_class)
     keep = np.ones(len(spikes), bool)
     keep[i[(stronger | earlier_of_equals) & compared]] = False

@@ -1,0 +1,125 @@
+"""Pursuit and network together: what the network sees weighs in where the pursuit's model falls short.
+
+The pursuit knows shapes, Gaussian noise and rates exactly, and nothing else; the network has seen rehearsals
+with all that the program knows of the target, such as spikes of distant neurons, and knows nothing exactly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import maximum_filter1d
+from scipy.special import expit, logit
+
+from spikesorter.calibration import LEAST, MOST, fit_log_odds, verdicts
+from spikesorter.decoders.cnn import CnnDecoder
+from spikesorter.decoders.pursuit import PursuitDecoder
+from spikesorter.events import Candidates
+from spikesorter.signal.spans import Margin
+from spikesorter.spikes import Spikes
+
+__all__ = ["BothDecoder", "join_decoders"]
+
+FloatArray = npt.NDArray[np.float32]
+NEAR_SAMPLES = 2  # a network's peak may be that far off
+
+
+@dataclass(frozen=True, eq=False)
+class BothDecoder:
+    """The pursuit's candidates, their probability taken from both decoders.
+
+    Parameters
+    ----------
+    pursuit : PursuitDecoder
+    cnn : CnnDecoder
+        With a curve for each class.
+    weights : tuple of tuple of float
+        For each class: constant, weight of the pursuit's log odds, weight of the network's.
+    """
+
+    pursuit: PursuitDecoder
+    cnn: CnnDecoder
+    weights: tuple[tuple[float, ...], ...]
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """The classes, in order."""
+        return self.pursuit.labels
+
+    @property
+    def grid_samples(self) -> int:
+        """Where the pursuit's blocks begin."""
+        return self.pursuit.grid_samples
+
+    @property
+    def margin(self) -> Margin:
+        """The wider margin of the two."""
+        one, other = self.pursuit.margin, self.cnn.margin
+        return Margin(max(one.before, other.before), max(one.after, other.after))
+
+    def evidence(self, trace: FloatArray) -> FloatArray:
+        """Return the pursuit's curves."""
+        return self.pursuit.evidence(_cut(trace, self.margin, self.pursuit.margin))
+
+    def candidates(self, trace: FloatArray) -> Candidates:
+        """Return the places where spikes may be; `trace` comes with its margin."""
+        found = self.pursuit.candidates(_cut(trace, self.margin, self.pursuit.margin))
+        return self._weighed(found, self._network_evidence(trace))
+
+    def readings(self, trace: FloatArray) -> list[tuple[BothDecoder, Candidates]]:
+        """Return this decoder with its candidates: how to read them was settled for the pursuit."""
+        return [(self, self.candidates(trace))]
+
+    def _network_evidence(self, trace: FloatArray) -> FloatArray:
+        curves = self.cnn.evidence(_cut(trace, self.margin, self.cnn.margin))
+        return np.asarray(maximum_filter1d(curves, 2 * NEAR_SAMPLES + 1, axis=0, mode="nearest"))
+
+    def _weighed(self, found: Candidates, network: FloatArray) -> Candidates:
+        terms = _terms(found, network, self.labels)
+        of = np.searchsorted(self.labels, found.label)
+        joint = expit((terms * np.asarray(self.weights)[of]).sum(axis=1))
+        change = logit(joint.clip(LEAST, MOST)) - logit(found.joint.astype(float).clip(LEAST, MOST))
+        spike = expit(logit(found.spike.astype(float).clip(LEAST, MOST)) + change)
+        spike = np.maximum(spike, joint).astype(np.float32)
+        return replace(found, spike=spike, named=(joint / spike).astype(np.float32).clip(0, 1))
+
+
+def join_decoders(
+    pursuit: PursuitDecoder, cnn: CnnDecoder, trace: FloatArray, truth: Spikes, *, fs_hz: float
+) -> BothDecoder:
+    """Join two decoders, the weight of each fitted on a rehearsal.
+
+    Parameters
+    ----------
+    pursuit : PursuitDecoder
+    cnn : CnnDecoder
+    trace : ndarray of float32, shape (samples, channels)
+        Of the rehearsal, with the margin of both.
+    truth : Spikes
+        Its spikes, counted from the end of the margin.
+    fs_hz : float
+
+    Returns
+    -------
+    BothDecoder
+    """
+    plain = BothDecoder(pursuit, cnn, ())
+    found = pursuit.candidates(_cut(trace, plain.margin, pursuit.margin))
+    terms = _terms(found, plain._network_evidence(trace), pursuit.labels)
+    _, right = verdicts(found.sample, found.label, truth, fs_hz=fs_hz)
+    usual = np.array([0.0, 1.0, 0.0])
+    fits = (fit_log_odds(terms[own], right[own], usual) for own in
+            (found.label == label for label in pursuit.labels))  # fmt: skip
+    return replace(plain, weights=tuple(fits))
+
+
+def _terms(found: Candidates, network: FloatArray, labels: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    seen = network[found.sample, np.searchsorted(labels, found.label)]
+    own, others = (logit(p.astype(float).clip(LEAST, MOST)) for p in (found.joint, seen))
+    return np.stack([np.ones_like(own), own, others], axis=1)
+
+
+def _cut(trace: FloatArray, given: Margin, wanted: Margin) -> FloatArray:
+    return trace[given.before - wanted.before : len(trace) - given.after + wanted.after]

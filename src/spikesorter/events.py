@@ -1,0 +1,144 @@
+"""From curves to events: candidates with their evidence, and the rules by which they become spikes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import uniform_filter1d
+
+from spikesorter.signal.peaks import enforce_refractory, pick_peaks
+from spikesorter.spikes import Spikes
+
+__all__ = ["Candidates", "WorkingPoint", "pick_candidates"]
+
+FloatArray = npt.NDArray[np.float32]
+Int64Array = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Places where a decoder sees evidence of a spike, in order of time.
+
+    Parameters
+    ----------
+    sample, label : ndarray of int64, shape (candidates,)
+    spike : ndarray of float32, shape (candidates,)
+        Probability that a spike is there, of whatever class.
+    named : ndarray of float32, shape (candidates,)
+        Probability that it is of this class, if one is there.
+    """
+
+    sample: Int64Array
+    label: Int64Array
+    spike: FloatArray
+    named: FloatArray
+
+    @property
+    def joint(self) -> FloatArray:
+        """Probability that a spike of this class is there."""
+        return self.spike * self.named
+
+    def select(self, mask: BoolArray) -> Candidates:
+        """Return those for which `mask` is true."""
+        return Candidates(self.sample[mask], self.label[mask], self.spike[mask], self.named[mask])
+
+    def shifted(self, samples: int) -> Candidates:
+        """Return the candidates moved by a number of samples."""
+        return Candidates(self.sample + samples, self.label, self.spike, self.named)
+
+    def __len__(self) -> int:
+        return len(self.sample)
+
+    @classmethod
+    def from_arrays(
+        cls, sample: npt.ArrayLike, label: npt.ArrayLike, spike: npt.ArrayLike, named: npt.ArrayLike
+    ) -> Candidates:
+        """Make candidates from arrays in any order."""
+        samples, labels = np.asarray(sample, np.int64), np.asarray(label, np.int64)
+        order = np.lexsort((labels, samples))
+        evidence = (np.asarray(values, np.float32)[order] for values in (spike, named))
+        return cls(samples[order], labels[order], *evidence)
+
+    @classmethod
+    def concatenate(cls, parts: list[Candidates]) -> Candidates:
+        """Join candidates of several stretches."""
+        if not parts:
+            return cls.from_arrays([], [], [], [])
+        names = ("sample", "label", "spike", "named")
+        return cls.from_arrays(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+def pick_candidates(
+    curves: FloatArray, labels: tuple[int, ...], *, smoothing_samples: int, least: float
+) -> Candidates:
+    """Pick the peaks of each class's curve of expected spikes a sample.
+
+    The spikes expected within `smoothing_samples` either side are summed first: where noise blurs a spike's
+    place, its probability is spread over several samples. That far two spikes of a class must be apart.
+
+    Parameters
+    ----------
+    curves : ndarray of float32, shape (samples, classes)
+        Expected number of spikes that start at each sample.
+    labels : tuple of int
+        The classes.
+    smoothing_samples : int
+    least : float
+        Least probability of a candidate.
+
+    Returns
+    -------
+    Candidates
+    """
+    width = 2 * smoothing_samples + 1
+    sums = curves
+    if smoothing_samples:
+        sums = np.maximum(width * uniform_filter1d(curves, width, axis=0, mode="constant"), 0)
+    any_class = sums.sum(axis=1)
+    parts = []
+    for k, label in enumerate(labels):
+        own = np.ascontiguousarray(sums[:, k])
+        peaks = pick_peaks(own, threshold=least, distance_samples=smoothing_samples + 1)
+        parts.append(
+            Candidates(
+                peaks,
+                np.full(len(peaks), label, np.int64),
+                np.minimum(any_class[peaks], 1).astype(np.float32),
+                (own[peaks] / np.maximum(any_class[peaks], own[peaks])).astype(np.float32),
+            )
+        )
+    return Candidates.concatenate(parts)
+
+
+@dataclass(frozen=True)
+class WorkingPoint:
+    """How candidates become spikes.
+
+    Parameters
+    ----------
+    labels : tuple of int
+    thresholds : tuple of float
+        For each label, the least probability that a spike of this class is there.
+    refractory_samples : int
+        Least distance of two spikes.
+    within_class : bool
+        Whether the refractory period holds within a class only.
+    """
+
+    labels: tuple[int, ...]
+    thresholds: tuple[float, ...]
+    refractory_samples: int
+    within_class: bool
+
+    def settle(self, candidates: Candidates) -> Spikes:
+        """Return the candidates that hold, as spikes."""
+        least = np.asarray(self.thresholds, np.float32)[np.searchsorted(self.labels, candidates.label)]
+        held = candidates.select(candidates.joint >= least)
+        return enforce_refractory(
+            Spikes(held.sample, held.label, held.spike, held.named),
+            refractory_samples=self.refractory_samples,
+            within_class=self.within_class,
+        )
