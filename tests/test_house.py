@@ -38,6 +38,7 @@ FLOORS = {
     "profiling": 6,
     "decoders": 6,
     "preparation": 7,
+    "refining": 7,
     "sorter": 8,
     "jobs": 9,
     "study": 10,

@@ -13,6 +13,7 @@ from spikesorter.config import Settings
 from spikesorter.decoders.both import BothDecoder, join_decoders
 from spikesorter.decoders.botm import BotmDecoder
 from spikesorter.decoders.cnn import CnnDecoder, Networks, new_networks, train_networks
+from spikesorter.decoders.making import make_botm, make_pursuit
 from spikesorter.decoders.pursuit import PursuitDecoder
 from spikesorter.events import Candidates, WorkingPoint
 from spikesorter.forecast import Forecast, forecast_score
@@ -22,7 +23,6 @@ from spikesorter.progress import Progress
 from spikesorter.recordings import shortest_samples
 from spikesorter.rehearsal import Labelled, Rehearsal, graft_rehearsal, plant_rehearsal
 from spikesorter.repertoire import Repertoire
-from spikesorter.signal.bank import Bank, make_bank
 from spikesorter.signal.matched import make_matched_filters
 from spikesorter.signal.spans import Margin, to_samples
 from spikesorter.spikes import Spikes
@@ -38,7 +38,6 @@ BASE_DETECTABILITIES = (np.inf, 16.0, 8.0, 4.0)  # noise levels that the base ne
 SECONDS_OF_EACH_GAIN = 1.0
 FIT, ADAPT = 0, 1  # separate streams of random numbers
 TRAINING, TUNING, FORECAST = 0, 1, 2
-LEAST_RATE = 0.02  # of the labelled one: a neuron that seems silent may still fire
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,33 +240,11 @@ class Preparation:
             return UNCALIBRATED
         return fit_calibration(found, truth, self.repertoire.labels, fs_hz=self.fs_hz)
 
-    def _bank(self) -> Bank:
-        return make_bank(
-            self.repertoire.templates.scaled(self.profile.activity.gain),
-            self.profile.noise,
-            kernel=conditioning_kernel(self.settings.conditioning, self.fs_hz),
-            reach=to_samples(self.settings.matched_filter.whitening_reach_ms, self.fs_hz),
-        )
-
-    def _log_odds(self) -> npt.NDArray[np.float64]:
-        return np.log(np.maximum(self.profile.activity.rates, LEAST_RATE * self.repertoire.rates))
-
     def _botm(self) -> BotmDecoder:
-        return BotmDecoder(self.repertoire.labels, self._bank(), self._log_odds())
+        return make_botm(self.repertoire, self.profile, self.settings, fs_hz=self.fs_hz)
 
     def _pursuit(self) -> PursuitDecoder:
-        settings = self.settings.pursuit
-        spreads = np.array([np.std(sizes) for sizes in self.repertoire.sizes])
-        return PursuitDecoder(
-            labels=self.repertoire.labels,
-            bank=self._bank(),
-            log_odds=self._log_odds(),
-            spreads=np.hypot(spreads, settings.least_spread),
-            sweeps=settings.sweeps,
-            annealing_steps=settings.annealing_steps,
-            annealing_detectability=settings.annealing_detectability,
-            seed=self.settings.seed,
-        )
+        return make_pursuit(self.repertoire, self.profile, self.settings, fs_hz=self.fs_hz)
 
     def _untrained(self, base: Networks) -> CnnDecoder:
         rng = np.random.default_rng([self.settings.seed, ADAPT, TRAINING])

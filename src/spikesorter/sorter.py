@@ -22,6 +22,7 @@ from spikesorter.profile import Profile, conditioning_kernel
 from spikesorter.profiling import profile_recording
 from spikesorter.progress import Progress, silent
 from spikesorter.recordings import centred, check_rate, check_trace, read_representative, read_samples
+from spikesorter.refining import refine_profile
 from spikesorter.rehearsal import Labelled
 from spikesorter.repertoire import Repertoire, learn_repertoire
 from spikesorter.signal.filters import fir_filter
@@ -151,6 +152,7 @@ class Sorter:
         raw = read_representative(target)
         check_trace(raw, self.settings)
         profile = profile_recording(raw, self.repertoire, self.settings, fs_hz=self.fs_hz)
+        profile = refine_profile(raw, profile, self.repertoire, self.settings, fs_hz=self.fs_hz)
         _warn_of_odd_gain(profile.activity.gain)
         progress("estimating noise, gain and rates", 1.0)
         preparation = Preparation(

@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from spikesorter.decoders.base import LEAST_PROBABILITY
-from spikesorter.decoders.gibbs import Priors, new_stretch, pairs, priors_at, resolve, singles
+from spikesorter.decoders.gibbs import Priors, Stretch, new_stretch, pairs, priors_at, resolve, singles
 from spikesorter.events import Candidates, pick_candidates
 from spikesorter.signal.bank import Bank
 from spikesorter.signal.spans import Margin
+from spikesorter.spikes import Spikes
 
 __all__ = ["PursuitDecoder"]
 
@@ -108,20 +109,8 @@ class PursuitDecoder:
             parts.append(picked.select(inside).shifted(number * BLOCK_SAMPLES - CONTEXT_SAMPLES))
         return Candidates.concatenate(parts)
 
-    def _curves(self, trace: Trace) -> Iterator[Trace]:
-        """Yield, block by block, the expected number of spikes of each class that start at each sample.
-
-        Blocks are decoded on their own, each with its margin, so that the result depends on nothing else.
-
-        Parameters
-        ----------
-        trace : ndarray of float32, shape (margin.before + samples + margin.after, channels)
-            Less its offset, otherwise unfiltered. `samples` is cut into blocks of `BLOCK_SAMPLES`.
-
-        Yields
-        ------
-        ndarray of float32, shape (CONTEXT_SAMPLES + block + CONTEXT_SAMPLES, classes)
-        """
+    def _explained(self, trace: Trace) -> Iterator[Stretch]:
+        """Explain a trace block by block, each on its own with its context, so that nothing else matters."""
         n_samples = len(trace) - self.margin.before - self.margin.after
         around = self.margin.before + self.margin.after
         stretches = (
@@ -129,9 +118,38 @@ class PursuitDecoder:
             for start in range(0, n_samples, BLOCK_SAMPLES)
         )
         with ThreadPoolExecutor(os.cpu_count()) as threads:  # compiled code lets the others run
-            yield from threads.map(self._curve, stretches)
+            yield from threads.map(self._explain, stretches)
 
-    def _curve(self, trace: Trace) -> Trace:
+    def draw(self, trace: Trace) -> tuple[Spikes, Trace]:
+        """Draw one explanation of a trace from the posterior: its spikes, and their relative sizes.
+
+        Unlike the most probable explanation, or the mean, a draw leaves noise behind that is neither too
+        small nor too large.
+
+        Parameters
+        ----------
+        trace : ndarray of float32, shape (margin.before + samples + margin.after, channels)
+
+        Returns
+        -------
+        spikes : Spikes
+        sizes : ndarray of float32, shape (spikes,)
+        """
+        parts, sizes = [], []
+        for number, stretch in enumerate(self._explained(trace)):
+            inner = stretch.size[CONTEXT_SAMPLES : len(stretch.size) - CONTEXT_SAMPLES]
+            samples, classes = np.nonzero(inner)
+            labels = np.array(self.labels)[classes]
+            parts.append(Spikes.from_arrays(samples + number * BLOCK_SAMPLES, labels))
+            sizes.append(inner[samples, classes])
+        return Spikes.concatenate(parts), np.concatenate(sizes)
+
+    def _curves(self, trace: Trace) -> Iterator[Trace]:
+        """Yield each block's expected number of spikes a sample, its context included."""
+        for stretch in self._explained(trace):
+            yield stretch.counts / np.float32(self.sweeps)
+
+    def _explain(self, trace: Trace) -> Stretch:
         stretch = new_stretch(self.bank.apply(trace), self.bank.overlaps, seed=self.seed)
         schedule = np.random.default_rng(self.seed)
 
@@ -154,7 +172,7 @@ class PursuitDecoder:
                 pairs(stretch, priors, PAIR_WINDOW, offset(PAIR_WINDOW))
             else:
                 singles(stretch, priors, WINDOWS[kind], offset(WINDOWS[kind]))
-        return stretch.counts / np.float32(self.sweeps)
+        return stretch
 
     def _annealing(self) -> list[Priors]:
         own = float(np.median(np.sqrt(self.bank.energies)))

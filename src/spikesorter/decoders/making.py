@@ -1,0 +1,54 @@
+"""Making the decoders that need no training, from what is known of the neurons and of a recording."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from spikesorter.config import Settings
+from spikesorter.decoders.botm import BotmDecoder
+from spikesorter.decoders.pursuit import PursuitDecoder
+from spikesorter.profile import Profile, conditioning_kernel
+from spikesorter.repertoire import Repertoire
+from spikesorter.signal.bank import Bank, make_bank
+from spikesorter.signal.spans import to_samples
+
+__all__ = ["make_botm", "make_pursuit"]
+
+LEAST_RATE = 0.02  # of the labelled one: a neuron that seems silent may still fire
+
+
+def make_pursuit(
+    repertoire: Repertoire, profile: Profile, settings: Settings, *, fs_hz: float
+) -> PursuitDecoder:
+    """Return the pursuit for recordings of a profile."""
+    spreads = np.array([np.std(sizes) for sizes in repertoire.sizes])
+    return PursuitDecoder(
+        labels=repertoire.labels,
+        bank=_bank(repertoire, profile, settings, fs_hz),
+        log_odds=_log_odds(repertoire, profile),
+        spreads=np.hypot(spreads, settings.pursuit.least_spread),
+        sweeps=settings.pursuit.sweeps,
+        annealing_steps=settings.pursuit.annealing_steps,
+        annealing_detectability=settings.pursuit.annealing_detectability,
+        seed=settings.seed,
+    )
+
+
+def make_botm(repertoire: Repertoire, profile: Profile, settings: Settings, *, fs_hz: float) -> BotmDecoder:
+    """Return the linear discriminants for recordings of a profile."""
+    bank = _bank(repertoire, profile, settings, fs_hz)
+    return BotmDecoder(repertoire.labels, bank, _log_odds(repertoire, profile))
+
+
+def _bank(repertoire: Repertoire, profile: Profile, settings: Settings, fs_hz: float) -> Bank:
+    return make_bank(
+        repertoire.templates.scaled(profile.activity.gain),
+        profile.noise,
+        kernel=conditioning_kernel(settings.conditioning, fs_hz),
+        reach=to_samples(settings.matched_filter.whitening_reach_ms, fs_hz),
+    )
+
+
+def _log_odds(repertoire: Repertoire, profile: Profile) -> npt.NDArray[np.float64]:
+    return np.asarray(np.log(np.maximum(profile.activity.rates, LEAST_RATE * repertoire.rates)))
