@@ -76,12 +76,13 @@ def test_a_rehearsal_has_the_targets_noise_and_size(
         jitter_samples=25_000,
         rng=rng,
     )
-    target = fir_filter(-0.7 * study[1].trace, KERNEL)
-    assert rehearsal.trace.std() == pytest.approx(target.std(), rel=0.05)
-    assert rehearsal.clean.min() == pytest.approx(fir_filter(-0.7 * study[0].trace, KERNEL).min(), rel=0.25)
+    target, trace = (fir_filter(raw, KERNEL) for raw in (-0.7 * study[1].trace, rehearsal.trace))
+    clean = fir_filter(rehearsal.clean, KERNEL)
+    assert trace.std() == pytest.approx(target.std(), rel=0.05)
+    assert clean.min() == pytest.approx(fir_filter(-0.7 * study[0].trace, KERNEL).min(), rel=0.25)
     assert len(rehearsal.spikes) == pytest.approx(len(study[1].spikes), rel=0.15)
-    quiet = quiet_samples(rehearsal.trace, threshold=4.5, before=60, after=170)
-    noise = estimate_noise_spectrum(rehearsal.trace, quiet, n_fft=2048)
+    quiet = quiet_samples(trace, threshold=4.5, before=60, after=170)
+    noise = estimate_noise_spectrum(trace, quiet, n_fft=2048)
     assert noise.distance(profile.noise) < 0.2
 
 
@@ -103,11 +104,12 @@ def test_grafting_brings_the_labelled_trace_to_the_targets_noise(
 ) -> None:
     own = profile_recording(study[0].trace, repertoire, SETTINGS, fs_hz=FS_HZ)
     target = profile_recording(study[1].trace, repertoire, SETTINGS, fs_hz=FS_HZ)
-    labelled = Labelled(fir_filter(study[0].trace, KERNEL), study[0].spikes, own)
-    rehearsal = graft_rehearsal(labelled, target, rng=rng)
+    labelled = Labelled(study[0].trace, study[0].spikes, own)
+    rehearsal = graft_rehearsal(labelled, target, kernel=KERNEL, rng=rng)
     assert rehearsal.spikes is study[0].spikes
-    quiet = quiet_samples(rehearsal.trace, threshold=4.5, before=60, after=170)
-    noise = estimate_noise_spectrum(rehearsal.trace, quiet, n_fft=2048)
+    trace = fir_filter(rehearsal.trace, KERNEL)
+    quiet = quiet_samples(trace, threshold=4.5, before=60, after=170)
+    noise = estimate_noise_spectrum(trace, quiet, n_fft=2048)
     assert noise.distance(target.noise) < 0.15
     assert noise.distance(own.noise) > 0.5
 
@@ -126,11 +128,8 @@ def test_the_front_end_is_a_local_operator(
     trace = study[1].trace[:60_000]
     front_end = choose_denoise_strength(front_end, settings, trace=trace, clean=trace)
 
-    def features(raw: np.ndarray) -> np.ndarray:
-        return front_end.features(front_end.condition(raw))
-
     whole, spans = (
-        run_in_spans(features, trace, margin=front_end.margin, span_samples=samples)
+        run_in_spans(front_end.features, trace, margin=front_end.margin, span_samples=samples)
         for samples in (len(trace), span_samples)
     )
     # Local unit variance divides by next to nothing where the signal beyond the ends is zero.
@@ -142,7 +141,7 @@ def test_features_have_unit_sd_and_point_up_whatever_the_polarity(
     study: list[SimulatedRecording], repertoire: Repertoire, profile: Profile
 ) -> None:
     front_end = front_end_for(SETTINGS, repertoire, profile)
-    turned = front_end.condition(-0.7 * study[1].trace)
+    turned = (-0.7 * study[1].trace).astype(np.float32)
     front_end = front_end.standardised(turned)
     features = front_end.features(turned)
     assert features.shape == (len(turned), 1 + 3)

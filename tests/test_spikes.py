@@ -21,9 +21,9 @@ def test_from_arrays_sorts_spikes_with_their_labels_and_probabilities() -> None:
 @pytest.mark.parametrize(
     ("sample", "label", "probability", "message"),
     [
-        ([1, 2], [1], None, "one length, not 2, 1 and 2"),
+        ([1, 2], [1], None, "one length, not 2, 1, 2 and 2"),
         ([-1], [1], None, "0 or more, found -1"),
-        ([1], [0], None, "1 or more, found 0"),
+        ([1], [-1], None, "0 or more, found -1"),
         ([1], [1], [1.5], "between 0 and 1"),
         ([1], [1], [float("nan")], "between 0 and 1"),
         ([[1]], [[1]], None, "one dimension, not 2"),
@@ -36,7 +36,7 @@ def test_wrong_arrays_are_refused(sample: list, label: list, probability: list |
 
 def test_unsorted_samples_are_refused_by_the_plain_constructor() -> None:
     with pytest.raises(InputError, match="from_arrays sorts them"):
-        Spikes(np.array([3, 1]), np.array([1, 1]), np.ones(2, np.float32))
+        Spikes(np.array([3, 1]), np.array([1, 1]), np.ones(2, np.float32), np.ones(2, np.float32))
 
 
 def test_spikes_cannot_be_changed_and_do_not_share_the_arrays_they_came_from() -> None:

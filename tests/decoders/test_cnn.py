@@ -1,48 +1,31 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from spikesorter.config import ClassifierSettings, DetectorSettings
-from spikesorter.decoders.cnn import WorkingPoint, new_cnn, train_cnn
+from spikesorter.decoders.cnn import Networks, new_networks, train_networks
+from spikesorter.errors import ModelError
 from spikesorter.evaluate import score
+from spikesorter.events import WorkingPoint
 from spikesorter.signal.templates import Templates, plant
-from spikesorter.spikes import Spikes
 from tests.conftest import poisson_spikes
 
-
-def test_settling_applies_threshold_and_refractory_period() -> None:
-    candidates = Spikes.from_arrays([100, 110, 112], [1, 1, 2], [0.7, 0.8, 0.4])
-    assert len(WorkingPoint(0.3, 0, True).settle(candidates)) == 3
-    assert WorkingPoint(0.3, 20, True).settle(candidates).sample.tolist() == [110, 112]
-    assert WorkingPoint(0.3, 20, False).settle(candidates).sample.tolist() == [110]
-    assert WorkingPoint(0.75, 0, True).settle(candidates).sample.tolist() == [110]
+HALF = WorkingPoint((1, 2), (0.3, 0.3), 0, True)
 
 
-def test_a_probability_counts_the_class_unless_told_otherwise(rng: np.random.Generator) -> None:
-    features = rng.standard_normal((3000, 1)).astype(np.float32)
-    both, spike = (
-        new_cnn(1, (1, 2), DetectorSettings(probability=meaning), ClassifierSettings(), seed=0)
-        for meaning in ("spike_and_class", "spike")
-    )
-    curve = both.curve(features)
-    named, plain = (decoder.candidates(features, curve, threshold=0.1) for decoder in (both, spike))
-    assert len(named) == len(plain) > 10
-    np.testing.assert_array_equal(plain.probability, curve[plain.sample])
-    assert np.all(named.probability < plain.probability)
-
-
-def test_a_trained_decoder_finds_and_names_planted_spikes(
-    shapes: Templates, rng: np.random.Generator
+@pytest.mark.parametrize("curves", ["per_class", "spike"])
+def test_trained_networks_find_and_name_planted_spikes(
+    curves: str, shapes: Templates, rng: np.random.Generator
 ) -> None:
-    detector = DetectorSettings(filters=12, learning_rate=5e-3)
+    detector = DetectorSettings(filters=12, learning_rate=5e-3, curves=curves)  # type: ignore[arg-type]
     classifier = ClassifierSettings(filters=12, learning_rate=5e-3)
     spikes = poisson_spikes(rng, n_samples=80_000, count=500)
     trace = plant(80_000, spikes, np.ones(500, np.float32), shapes)
     features = (trace + 0.5 * rng.standard_normal(trace.shape)).astype(np.float32)
-    untrained = new_cnn(1, (1, 2), detector, classifier, seed=0)
     done: list[float] = []
-    decoder = train_cnn(
-        untrained,
+    networks = train_networks(
+        new_networks(1, (1, 2), detector, classifier, seed=0),
         features,
         spikes,
         detector,
@@ -52,12 +35,34 @@ def test_a_trained_decoder_finds_and_names_planted_spikes(
         rng=rng,
         on_progress=done.append,
     )
-    assert (len(done), done[-1]) == (400, 1.0)
-    found = decoder.decode(features, WorkingPoint(0.3, 0, True))
+    assert (len(done), done[-1]) == (250 if curves == "per_class" else 400, 1.0)
+    found = HALF.settle(networks.candidates(features))
     assert score(found, spikes).score > 0.9
     assert score(found, spikes).strict > 0.85
 
 
-def test_nothing_above_the_threshold_is_a_result() -> None:
-    decoder = new_cnn(1, (1, 2), DetectorSettings(), ClassifierSettings(), seed=0)
-    assert decoder.decode(np.zeros((3000, 1), np.float32), WorkingPoint(1.0, 10, True)) == Spikes.empty()
+def test_a_classifiers_doubt_counts_unless_told_otherwise(rng: np.random.Generator) -> None:
+    features = rng.standard_normal((3000, 1)).astype(np.float32)
+    both, spike = (
+        new_networks(
+            1, (1, 2), DetectorSettings(curves="spike", probability=meaning), ClassifierSettings(), seed=0
+        ).candidates(features)
+        for meaning in ("spike_and_class", "spike")
+    )
+    np.testing.assert_array_equal(both.spike, spike.spike)
+    assert np.all(spike.named == 1)
+    assert np.all(both.named < 1)
+
+
+def test_evidence_of_several_classes_adds_up(rng: np.random.Generator) -> None:
+    networks = new_networks(1, (1, 2), DetectorSettings(), ClassifierSettings(), seed=0)
+    features = rng.standard_normal((3000, 1)).astype(np.float32)
+    curves, found = networks.curves(features), networks.candidates(features)
+    np.testing.assert_allclose(found.joint, curves[found.sample, found.label - 1], rtol=1e-5)
+    assert np.all(found.spike >= found.joint)
+
+
+def test_networks_that_do_not_fit_together_are_refused() -> None:
+    good = new_networks(1, (1, 2), DetectorSettings(), ClassifierSettings(), seed=0)
+    with pytest.raises(ModelError, match="do not fit together"):
+        Networks((1, 2, 3), good.detector, good.detector_weights, None, (), True)

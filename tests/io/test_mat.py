@@ -128,6 +128,14 @@ def test_truncated_files_are_refused(saver: Any, share: float, path: Path) -> No
         read_mat(path)
 
 
+def test_spikes_of_no_known_neuron_are_written_on_request(path: Path) -> None:
+    spikes = Spikes.from_arrays([5, 9], [0, 2])
+    write_mat(path, spikes)
+    assert read_mat_spikes(path) == spikes.of(2)
+    write_mat(path, spikes, unknown=True)
+    assert read_mat_spikes(path) == spikes
+
+
 def test_files_that_are_none_are_refused(path: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         read_mat(path)
@@ -155,7 +163,7 @@ def test_v73_files_are_not_written_to_and_links_not_followed(path: Path, tmp_pat
 
 
 def test_written_spikes_come_back(path: Path) -> None:
-    spikes = Spikes.from_arrays([10, 5, 5], [300, 1, 2], [0.25, 0.5, 1.0])
+    spikes = Spikes.from_arrays([10, 5, 5], [300, 1, 2], [0.25, 0.5, 1.0], [1.0, 0.5, 0.75])
     write_mat(path, spikes)
     assert read_mat_spikes(path) == spikes
     contents = scipy.io.loadmat(path)

@@ -51,7 +51,7 @@ def test_training_windows_hold_the_labels_of_their_middle(planted: tuple[np.ndar
     windows, labels = next(
         detector_batches(
             features,
-            features[:, 0],
+            features,
             window_samples=120,
             margin=DETECTOR.margin,
             batch_windows=50,
@@ -60,7 +60,7 @@ def test_training_windows_hold_the_labels_of_their_middle(planted: tuple[np.ndar
     )
     before = DETECTOR.margin.before
     assert windows.shape == (50, 120 + 2 * before, 1)
-    np.testing.assert_array_equal(windows[:, before : before + 120, 0], labels)
+    np.testing.assert_array_equal(windows[:, before : before + 120], labels)
 
 
 def test_the_output_has_the_inputs_length_and_depends_on_the_margin_alone(rng: np.random.Generator) -> None:
@@ -97,7 +97,7 @@ def test_the_detector_learns_to_find_planted_spikes(planted: tuple[np.ndarray, S
     features, spikes = planted
     batches = detector_batches(
         features,
-        widened_labels(spikes, len(features), label_samples=3),
+        widened_labels(spikes, len(features), label_samples=3)[:, None],
         window_samples=120,
         margin=DETECTOR.margin,
         batch_windows=32,
@@ -105,7 +105,8 @@ def test_the_detector_learns_to_find_planted_spikes(planted: tuple[np.ndarray, S
     )
     weights = initial_weights(DETECTOR, seed=0)
     trained = train(DETECTOR, weights, batches, steps=200, learning_rate=5e-3)
-    peaks = pick_peaks(detection_curve(DETECTOR, trained, features), threshold=0.3, distance_samples=2)
+    curve = detection_curve(DETECTOR, trained, features)[:, 0]
+    peaks = pick_peaks(curve, threshold=0.3, distance_samples=2)
     near = np.abs(spikes.sample[:, None] - peaks).min(axis=1) <= 3
     assert near.mean() > 0.9
     assert len(peaks) < 1.1 * len(spikes)

@@ -11,17 +11,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit, logsumexp, softmax
 
 from spikesorter.decoders.base import LEAST_PROBABILITY
-from spikesorter.events import Candidates, pick_candidates
+from spikesorter.events import Candidates
 from spikesorter.signal.bank import Bank
+from spikesorter.signal.peaks import pick_peaks
 from spikesorter.signal.spans import Margin
-from spikesorter.spikes import pairs_within
 
 __all__ = ["BotmDecoder"]
 
 Trace = npt.NDArray[np.float32]
-ROUNDS = 3  # of subtraction
+ROUNDS = 4  # of subtraction
+DISTANCE_SAMPLES = 15  # of two spikes in one round; nearer ones wait for the next
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +50,8 @@ class BotmDecoder:
     @property
     def margin(self) -> Margin:
         """Margin of `candidates`."""
-        reach = ROUNDS * (self.bank.overlaps.shape[1] // 2)
-        return self.bank.margin + Margin(2 * reach, 2 * reach)
+        reach = ROUNDS * (self.bank.overlaps.shape[1] // 2 + DISTANCE_SAMPLES)
+        return self.bank.margin + Margin(reach, reach)
 
     def evidence(self, trace: Trace) -> Trace:
         """Return the probability of a spike of each class at each sample, were it the only one.
@@ -62,9 +64,11 @@ class BotmDecoder:
         -------
         ndarray of float32, shape (samples, classes)
         """
-        inner = slice(self.margin.before - self.bank.margin.before, None)
-        outputs = self.bank.apply(trace)[inner]
-        return self._probabilities(outputs)[: len(trace) - self.margin.before - self.margin.after]
+        outputs = self.bank.apply(trace)
+        first = self.margin.before - self.bank.margin.before
+        logs = self._discriminants(outputs)[first : first + len(trace) - self._around]
+        spike, named = _probabilities(logs)
+        return np.asarray(spike[:, None] * named, np.float32)
 
     def readings(self, trace: Trace) -> list[tuple[BotmDecoder, Candidates]]:
         """Return this decoder with its candidates: there is one way to read them."""
@@ -75,33 +79,35 @@ class BotmDecoder:
         rest = self.bank.apply(trace)
         reach = self.bank.overlaps.shape[1] // 2
         found = []
-        for _ in range(ROUNDS):
-            curves = self._probabilities(rest)
-            picked = pick_candidates(curves, self.labels, smoothing_samples=0, least=LEAST_PROBABILITY)
-            picked = _strongest(picked, reach // 4)
-            found.append(picked)
-            sure = picked.select(picked.joint > 0.5)
-            for sample, k in zip(sure.sample, np.searchsorted(self.labels, sure.label), strict=True):
+        for number in range(ROUNDS):
+            logs = self._discriminants(rest)
+            best = logs.max(axis=1)
+            least = 0.0 if number < ROUNDS - 1 else float(np.log(LEAST_PROBABILITY))
+            samples = pick_peaks(best, threshold=least, distance_samples=DISTANCE_SAMPLES)
+            classes = logs[samples].argmax(axis=1)
+            spike, named = _probabilities(logs[samples])
+            found.append(
+                Candidates.from_arrays(
+                    samples, np.array(self.labels)[classes], spike, named[np.arange(len(samples)), classes]
+                )
+            )
+            for sample, k in zip(samples, classes, strict=True):
                 first, last = max(sample - reach, 0), min(sample + reach + 1, len(rest))
                 rest[first:last] -= self.bank.overlaps[k, first - sample + reach : last - sample + reach]
-        before = self.margin.before - self.bank.margin.before
-        n_samples = len(trace) - self.margin.before - self.margin.after
+        start = self.margin.before - self.bank.margin.before
         events = Candidates.concatenate(found)
-        inside = (events.sample >= before) & (events.sample < before + n_samples)
-        return events.select(inside).shifted(-before)
+        inside = (events.sample >= start) & (events.sample < start + len(trace) - self._around)
+        return events.select(inside).shifted(-start)
 
-    def _probabilities(self, outputs: Trace) -> Trace:
-        logs = outputs - 0.5 * self.bank.energies + self.log_odds
-        best = np.maximum(logs.max(axis=1, keepdims=True), 0)
-        odds = np.exp(logs - best)
-        return np.asarray(odds / (odds.sum(axis=1, keepdims=True) + np.exp(-best)), np.float32)
+    @property
+    def _around(self) -> int:
+        return self.margin.before + self.margin.after
+
+    def _discriminants(self, outputs: Trace) -> Trace:
+        """Log posterior odds of each class against no spike, shape (samples, classes)."""
+        return np.asarray(outputs - 0.5 * self.bank.energies + self.log_odds, np.float32)
 
 
-def _strongest(candidates: Candidates, reach: int) -> Candidates:
-    """Keep those that no more probable one of any class has within reach: subtraction will show the rest."""
-    i, j = pairs_within(candidates.sample, candidates.sample, reach)
-    joint = candidates.joint
-    beaten = (joint[j] > joint[i]) | ((joint[j] == joint[i]) & (j < i))
-    keep = np.ones(len(candidates), bool)
-    keep[i[beaten]] = False
-    return candidates.select(keep)
+def _probabilities(logs: Trace) -> tuple[Trace, Trace]:
+    """Probability that there is a spike, and, if so, of each class."""
+    return np.asarray(expit(logsumexp(logs, axis=1))), np.asarray(softmax(logs, axis=1))

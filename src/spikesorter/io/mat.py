@@ -34,8 +34,8 @@ __all__ = [
     "write_submission",
 ]
 
-RECORDING_VARIABLES = ("d", "fs", "Index", "Class")
 PROBABILITIES = {"Probability": "probability", "ClassProbability": "class_probability"}
+RECORDING_VARIABLES = ("d", "fs", "Index", "Class", *PROBABILITIES)
 HEADER = b"MATLAB 5.0 MAT-file, written by spikesorter: "
 SPIKES, RECORDING = b"spikes", b"recording"
 HEADER_TEXT_BYTES = 116

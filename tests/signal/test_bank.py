@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from spikesorter.signal.bank import Bank, make_bank
+from spikesorter.signal.filters import drift_kernel, fir_filter
+from spikesorter.signal.noise import NoiseSpectrum, estimate_noise_spectrum, synthesise_noise
+from spikesorter.signal.templates import Templates
+
+KERNEL = drift_kernel(window_ms=40, fs_hz=25_000)
+
+
+def coloured(n_fft: int = 2048) -> NoiseSpectrum:
+    f = np.fft.rfftfreq(n_fft)
+    return NoiseSpectrum((0.3 + 2 / (1 + (f / 0.01) ** 2))[:, None])
+
+
+@pytest.fixture
+def noise(rng: np.random.Generator) -> np.ndarray:
+    return synthesise_noise(coloured(), 400_000, rng)
+
+
+@pytest.fixture
+def bank(shapes: Templates, noise: np.ndarray) -> Bank:
+    filtered = fir_filter(noise, KERNEL)
+    spectrum = estimate_noise_spectrum(filtered, np.ones(len(noise), bool), n_fft=2048)
+    return make_bank(shapes, spectrum, kernel=KERNEL, reach=150)
+
+
+def test_a_spike_adds_its_overlaps_to_the_outputs(bank: Bank, shapes: Templates) -> None:
+    trace = np.zeros((4000, 1), np.float32)
+    start = 2000
+    trace[start - shapes.before : start - shapes.before + 40] = shapes.waveforms[1]
+    outputs = bank.apply(trace)
+    reach = bank.overlaps.shape[1] // 2
+    at = start - bank.margin.before
+    assert len(outputs) == 4000 - bank.margin.before - bank.margin.after
+    np.testing.assert_allclose(
+        outputs[at - reach : at + reach + 1], bank.overlaps[1], atol=1e-4 * bank.energies[1]
+    )
+
+
+def test_noise_has_the_variance_that_the_energies_say(bank: Bank, noise: np.ndarray) -> None:
+    np.testing.assert_allclose(bank.apply(noise).var(axis=0), bank.energies, rtol=0.08)
+
+
+def test_detectability_is_that_of_the_true_covariance(bank: Bank, shapes: Templates) -> None:
+    """d'^2 = s^T C^-1 s, C from the true spectrum; drift removal may cost a little."""
+    n = 4096
+    power = coloured(n).power[:, 0]
+    spectra = np.abs(np.fft.rfft(shapes.waveforms[:, :, 0], n, axis=1)) ** 2
+    weights = np.full(n // 2 + 1, 2.0)
+    weights[[0, -1]] = 1
+    expected = (spectra / power * weights).sum(axis=1) / n
+    np.testing.assert_allclose(bank.energies, expected, rtol=0.1)
+
+
+def test_an_offset_passes_only_where_the_kernel_lets_it(shapes: Templates) -> None:
+    spectrum = NoiseSpectrum(np.ones((1025, 1)))
+    constant = np.full((4000, 1), 100, np.float32)
+    without = make_bank(shapes, spectrum, kernel=KERNEL, reach=150)
+    assert np.abs(without.apply(constant)).max() < 0.05
+    assert np.abs(make_bank(shapes, spectrum, kernel=np.ones(1), reach=150).apply(constant)).max() > 100
+
+
+def test_channels_add_up(shapes: Templates) -> None:
+    spectrum = NoiseSpectrum(np.ones((1025, 1)))
+    doubled = Templates(shapes.labels, np.repeat(shapes.waveforms, 2, axis=2), shapes.before)
+    one = make_bank(shapes, spectrum, kernel=np.ones(1), reach=20)
+    two = make_bank(doubled, NoiseSpectrum(np.ones((1025, 2))), kernel=np.ones(1), reach=20)
+    np.testing.assert_allclose(two.energies, 2 * one.energies, rtol=1e-4)
