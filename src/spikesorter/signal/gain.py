@@ -26,6 +26,7 @@ __all__ = [
     "Cumulants",
     "estimate_activity",
     "estimate_background",
+    "estimate_rates",
     "measure_cumulants",
 ]
 
@@ -145,6 +146,26 @@ def estimate_activity(
     return Activity(gain, rates)
 
 
+def estimate_rates(
+    seen: Cumulants,
+    filters: MatchedFilters,
+    templates: Templates,
+    sizes: list[npt.NDArray[np.float32]],
+    *,
+    gain: float,
+    prior_rates: npt.NDArray[np.float64],
+    background: Background,
+) -> Activity:
+    """Estimate firing rates where the gain is known; parameters as for `estimate_activity`.
+
+    `seen` are the cumulants of the filters' outputs on the whole recording.
+    """
+    error = np.sqrt(seen.error**2 + (MODEL_ERROR * seen.value) ** 2)
+    mean = seen.value - background.cumulants(_responses(filters, templates, _unit_sizes(templates)))
+    response = _responses(filters, templates, sizes)
+    return Activity(gain, _fit_rates(gain, mean, error, response, prior_rates)[2])
+
+
 def estimate_background(
     quiet: Cumulants,
     rehearsed: Cumulants,
@@ -153,6 +174,7 @@ def estimate_background(
     *,
     gain: float,
     background: Background = SILENT,
+    size: float | None = None,
 ) -> Background:
     """Estimate the background from what the quiet stretches hold beyond what a rehearsal's hold.
 
@@ -170,6 +192,8 @@ def estimate_background(
         Of the target.
     background : Background
         What the rehearsal was made with.
+    size : float, optional
+        Largest relative size of its spikes, positive, where that is known; only the rate is estimated then.
 
     Returns
     -------
@@ -189,8 +213,11 @@ def estimate_background(
         float(part @ unit / (unit @ unit) / np.mean(BACKGROUND_SIZES**n))  # rate * size^n
         for part, unit, n in zip(parts, of_unit, ORDERS, strict=True)
     )
-    size = abs(fourth_moment / third_moment / gain)
-    size = gain * min(max(size, LEAST_BACKGROUND_SIZE), MOST_BACKGROUND_SIZE)
+    if size is None:
+        size = abs(gain) * min(
+            max(abs(fourth_moment / third_moment / gain), LEAST_BACKGROUND_SIZE), MOST_BACKGROUND_SIZE
+        )
+    size = float(np.copysign(size, gain))
     return Background(third_moment / size**3, size)
 
 
