@@ -149,8 +149,8 @@ class DetectorSettings(_Section):
     unit_variance: bool = Field(
         False, description="scale each stretch of window_samples to unit variance (published)"
     )
-    steps: int = Field(1000, ge=1, description="training steps for a target, on top of the base network")
-    base_steps: int = Field(2000, ge=1, description="training steps of the base network")
+    steps: int = Field(800, ge=1, description="training steps for a target, on top of the base network")
+    base_steps: int = Field(1500, ge=1, description="training steps of the base network")
     batch_windows: int = Field(64, ge=1, description="windows in a training step")
     learning_rate: float = Field(2e-3, gt=0, le=1, description="at the start; falls to 0 (Adam)")
     probability: Literal["spike_and_class", "spike"] = Field(
@@ -256,7 +256,7 @@ class Settings(_Section):
         "botm: linear discriminants; auto: whichever rehearses best",
     )
     enough: float = Field(
-        0.97, ge=0, le=1, description="with decoder = auto: a rehearsed pursuit this good needs no networks"
+        0.9, ge=0, le=1, description="with decoder = auto: a rehearsed pursuit this good needs no networks"
     )
     fs_hz: float = Field(25_000.0, ge=100, le=1e7, description="sampling rate where a file does not say")
     conditioning: ConditioningSettings = Field(default_factory=ConditioningSettings)

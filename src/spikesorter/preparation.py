@@ -36,6 +36,7 @@ AnyDecoder = PursuitDecoder | CnnDecoder | BothDecoder | BotmDecoder
 
 BASE_DETECTABILITIES = (np.inf, 16.0, 8.0, 4.0)  # noise levels that the base networks are trained at
 SECONDS_OF_EACH_GAIN = 1.0
+HARDLY = 0.005  # of the objective: less may be chance
 FIT, ADAPT = 0, 1  # separate streams of random numbers
 TRAINING, TUNING, FORECAST = 0, 1, 2
 
@@ -160,8 +161,7 @@ class Preparation:
                 joined = self._joined(pursuit, cnn, rehearsal)
                 tried.append(self._tuned("both", joined, rehearsal))
         values = {one.name: round(one.value, 4) for one in tried}
-        allowed = tried if wanted == "auto" else [one for one in tried if one.name == wanted]
-        best = max(allowed, key=lambda one: one.value)
+        best = _chosen([one for one in tried if wanted in ("auto", one.name)])
         logger.info("%s on the rehearsal: %s; chosen: %s", self.settings.tuning.objective, values, best.name)
         return best
 
@@ -289,6 +289,13 @@ class Preparation:
             )
             for f in factors
         ]
+
+
+def _chosen(tried: list[Prepared]) -> Prepared:
+    """Return the best; the pursuit, which knows what it does, where that is hardly worse."""
+    best = max(tried, key=lambda one: one.value)
+    pursuit = [one for one in tried if one.name == "pursuit"]
+    return pursuit[0] if pursuit and best.value - pursuit[0].value < HARDLY else best
 
 
 def _padded(rehearsal: Rehearsal, margin: Margin) -> FloatArray:

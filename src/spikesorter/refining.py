@@ -1,8 +1,11 @@
-"""Measuring a recording's noise anew, once its spikes can be explained away.
+"""Measuring a recording's noise and firing rates anew, once its spikes can be explained.
 
 Stretches that seem quiet hold spikes that were overlooked, and the shadows that drift removal casts beside
 large ones; noise measured there is too strong. What is left when a likely set of spikes is taken out has
 neither.
+
+How many spikes of a class a decoder expects is biased by whatever its model lacks; on a rehearsal it is
+biased alike. So the rates are right when the decoder expects as many in the rehearsal as in the target.
 """
 
 from __future__ import annotations
@@ -14,19 +17,26 @@ import numpy.typing as npt
 
 from spikesorter.config import Settings
 from spikesorter.decoders.making import make_pursuit
+from spikesorter.decoders.pursuit import Draw, PursuitDecoder
 from spikesorter.profile import Profile, conditioning_kernel
 from spikesorter.recordings import centred
+from spikesorter.rehearsal import plant_rehearsal
 from spikesorter.repertoire import Repertoire
 from spikesorter.signal.filters import fir_filter
-from spikesorter.signal.gain import SILENT
-from spikesorter.signal.noise import estimate_noise_spectrum
+from spikesorter.signal.gain import SILENT, Activity
+from spikesorter.signal.noise import NoiseSpectrum, estimate_noise_spectrum
 from spikesorter.signal.templates import plant
 
 __all__ = ["refine_profile"]
 
-ROUNDS = 2
+Trace = npt.NDArray[np.float32]
+
+ROUNDS = 3
 SWEEPS = 4
 MOST_SAMPLES = 1_500_000
+LARGEST_STEP = 3.0  # factor on a rate in one round
+UNSURE = 10.0  # spikes; fewer say little about a rate
+REFINING = 3  # a stream of random numbers of its own
 
 
 def refine_profile(
@@ -37,9 +47,9 @@ def refine_profile(
     *,
     fs_hz: float,
 ) -> Profile:
-    """Return the profile with its noise measured on what the known neurons leave unexplained.
+    """Return the profile with noise and rates measured on what the known neurons explain, and what not.
 
-    Where there is background, the known neurons would be made to explain it: the profile stays as it is.
+    Where there is background, the known neurons would be made to explain it: the noise stays as it is.
 
     Parameters
     ----------
@@ -55,18 +65,50 @@ def refine_profile(
     -------
     Profile
     """
-    if profile.background != SILENT:
-        return profile
-    kernel = conditioning_kernel(settings.conditioning, fs_hz)
     known = centred(trace[:MOST_SAMPLES], profile.offset)
-    templates = repertoire.templates.scaled(profile.activity.gain)
+    kernel = conditioning_kernel(settings.conditioning, fs_hz)
     quick = settings.model_copy(update={"pursuit": settings.pursuit.model_copy(update={"sweeps": SWEEPS})})
-    for _ in range(ROUNDS):
+    for number in range(ROUNDS):
         pursuit = make_pursuit(repertoire, profile, quick, fs_hz=fs_hz)
-        margin = pursuit.margin
-        spikes, sizes = pursuit.draw(np.pad(known, ((margin.before, margin.after), (0, 0)), mode="edge"))
-        left = fir_filter(known - plant(len(known), spikes, sizes, templates), kernel)
-        everything = np.ones(len(left), bool)
-        noise = estimate_noise_spectrum(left, everything, n_fft=settings.noise.n_fft)
-        profile = replace(profile, noise=noise)
+        draw = _draw(pursuit, known)
+        if profile.background == SILENT:
+            noise = _noise_left(known, draw, repertoire, profile, settings, kernel)
+            profile = replace(profile, noise=noise)
+        rehearsal = plant_rehearsal(
+            repertoire,
+            profile,
+            kernel=kernel,
+            n_samples=len(known),
+            gain_jitter=0.0,
+            jitter_samples=len(known),
+            rng=np.random.default_rng([settings.seed, REFINING, number]),
+        )
+        profile = replace(
+            profile, activity=_rates_alike(profile.activity, draw, _draw(pursuit, rehearsal.trace))
+        )
     return profile
+
+
+def _draw(pursuit: PursuitDecoder, trace: Trace) -> Draw:
+    margin = pursuit.margin
+    return pursuit.draw(np.pad(trace, ((margin.before, margin.after), (0, 0)), mode="edge"))
+
+
+def _noise_left(
+    known: Trace,
+    draw: Draw,
+    repertoire: Repertoire,
+    profile: Profile,
+    settings: Settings,
+    kernel: npt.NDArray[np.float64],
+) -> NoiseSpectrum:
+    templates = repertoire.templates.scaled(profile.activity.gain)
+    left = fir_filter(known - plant(len(known), draw.spikes, draw.sizes, templates), kernel)
+    return estimate_noise_spectrum(left, np.ones(len(left), bool), n_fft=settings.noise.n_fft)
+
+
+def _rates_alike(activity: Activity, target: Draw, rehearsal: Draw) -> Activity:
+    """Scale the rates by how many more spikes the target seems to hold than its rehearsal."""
+    factors = (target.expected + UNSURE) / (rehearsal.expected + UNSURE)
+    factors = np.clip(factors, 1 / LARGEST_STEP, LARGEST_STEP)
+    return replace(activity, rates=tuple((np.asarray(activity.rates) * factors).tolist()))

@@ -101,8 +101,9 @@ def test_readings_share_the_evidence(shapes: Templates, spikes: Spikes) -> None:
 def test_a_draw_leaves_noise_behind(shapes: Templates, spikes: Spikes) -> None:
     decoder = make_decoder(shapes, 1.0, rate=0.008)
     trace = noisy(shapes, spikes, 1.0)
-    drawn, sizes = decoder.draw(padded(trace, decoder))
-    left = trace - plant(N_SAMPLES, drawn, sizes, shapes)
+    draw = decoder.draw(padded(trace, decoder))
+    assert draw.expected.sum() == pytest.approx(len(draw.spikes), rel=0.05)
+    left = trace - plant(N_SAMPLES, draw.spikes, draw.sizes, shapes)
     assert left.std() == pytest.approx(1.0, abs=0.02)
 
 

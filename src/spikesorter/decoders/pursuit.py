@@ -17,7 +17,7 @@ from spikesorter.signal.bank import Bank
 from spikesorter.signal.spans import Margin
 from spikesorter.spikes import Spikes
 
-__all__ = ["PursuitDecoder"]
+__all__ = ["Draw", "PursuitDecoder"]
 
 Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
@@ -29,6 +29,27 @@ PAIR_WINDOW = 14
 RESOLVED_WINDOW, RESOLVED_LEAD, RESOLVED_GAP, RESOLVED_STARTS = 48, 8, 40, 8
 RESOLVED_TWICE = 2
 SETTLING_SWEEPS = 4  # drawn, but not counted
+
+
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """One explanation of a trace, drawn from the posterior.
+
+    Unlike the most probable explanation, or the mean, it leaves noise behind that is neither too small nor
+    too large.
+
+    Parameters
+    ----------
+    spikes : Spikes
+    sizes : ndarray of float32, shape (spikes,)
+        Relative size of each.
+    expected : ndarray of float64, shape (classes,)
+        Expected number of spikes of each class, over all draws.
+    """
+
+    spikes: Spikes
+    sizes: Trace
+    expected: Float64Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,11 +141,8 @@ class PursuitDecoder:
         with ThreadPoolExecutor(os.cpu_count()) as threads:  # compiled code lets the others run
             yield from threads.map(self._explain, stretches)
 
-    def draw(self, trace: Trace) -> tuple[Spikes, Trace]:
-        """Draw one explanation of a trace from the posterior: its spikes, and their relative sizes.
-
-        Unlike the most probable explanation, or the mean, a draw leaves noise behind that is neither too
-        small nor too large.
+    def draw(self, trace: Trace) -> Draw:
+        """Draw one explanation of a trace from the posterior.
 
         Parameters
         ----------
@@ -132,17 +150,18 @@ class PursuitDecoder:
 
         Returns
         -------
-        spikes : Spikes
-        sizes : ndarray of float32, shape (spikes,)
+        Draw
         """
-        parts, sizes = [], []
+        parts, sizes, expected = [], [], np.zeros(len(self.labels))
         for number, stretch in enumerate(self._explained(trace)):
             inner = stretch.size[CONTEXT_SAMPLES : len(stretch.size) - CONTEXT_SAMPLES]
             samples, classes = np.nonzero(inner)
             labels = np.array(self.labels)[classes]
             parts.append(Spikes.from_arrays(samples + number * BLOCK_SAMPLES, labels))
             sizes.append(inner[samples, classes])
-        return Spikes.concatenate(parts), np.concatenate(sizes)
+            counts = stretch.counts[CONTEXT_SAMPLES : len(stretch.size) - CONTEXT_SAMPLES]
+            expected += counts.sum(axis=0, dtype=np.float64) / self.sweeps
+        return Draw(Spikes.concatenate(parts), np.concatenate(sizes), expected)
 
     def _curves(self, trace: Trace) -> Iterator[Trace]:
         """Yield each block's expected number of spikes a sample, its context included."""
