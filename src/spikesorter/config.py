@@ -112,7 +112,10 @@ class RehearsalSettings(_Section):
         120.0, gt=1, le=36000, description="length of the rehearsal that says how good the result will be"
     )
     gain_jitter: float = Field(
-        0.03, ge=0, le=0.5, description="SD of the gain from second to second of a rehearsal, relative"
+        0.01,
+        ge=0,
+        le=0.5,
+        description="SD of the gain from second to second of a rehearsal, beside what the target shows",
     )
 
 

@@ -1,4 +1,4 @@
-"""Measuring a recording's noise and firing rates anew, once its spikes can be explained.
+"""Measuring a recording's noise, firing rates and gain anew, once its spikes can be explained.
 
 Stretches that seem quiet hold spikes that were overlooked, and the shadows that drift removal casts beside
 large ones; noise measured there is too strong. What is left when a likely set of spikes is taken out has
@@ -36,6 +36,11 @@ SWEEPS = 4
 MOST_SAMPLES = 1_500_000
 LARGEST_STEP = 3.0  # factor on a rate in one round
 UNSURE = 10.0  # spikes; fewer say little about a rate
+OPEN_SPREAD = 0.1  # of sizes, while it is not known how much they wander
+CLEAR_DETECTABILITY, CLEAR_SPIKES = 10.0, 50
+ASSUMED_WANDER = 0.03  # where no spike is clear enough to measure it
+MOST_WANDER = 0.3
+MAD_ERROR = 2.3  # relative standard error of a variance taken from the MAD, times the root of the count
 REFINING = 3  # a stream of random numbers of its own
 
 
@@ -47,7 +52,7 @@ def refine_profile(
     *,
     fs_hz: float,
 ) -> Profile:
-    """Return the profile with noise and rates measured on what the known neurons explain, and what not.
+    """Return the profile with noise, rates and gain measured on what the known neurons explain.
 
     Where there is background, the known neurons would be made to explain it: the noise stays as it is.
 
@@ -67,7 +72,13 @@ def refine_profile(
     """
     known = centred(trace[:MOST_SAMPLES], profile.offset)
     kernel = conditioning_kernel(settings.conditioning, fs_hz)
-    quick = settings.model_copy(update={"pursuit": settings.pursuit.model_copy(update={"sweeps": SWEEPS})})
+    quick = settings.model_copy(
+        update={
+            "pursuit": settings.pursuit.model_copy(
+                update={"sweeps": SWEEPS, "least_spread": max(settings.pursuit.least_spread, OPEN_SPREAD)}
+            )
+        }
+    )
     for number in range(ROUNDS):
         pursuit = make_pursuit(repertoire, profile, quick, fs_hz=fs_hz)
         draw = _draw(pursuit, known)
@@ -83,10 +94,39 @@ def refine_profile(
             jitter_samples=len(known),
             rng=np.random.default_rng([settings.seed, REFINING, number]),
         )
-        profile = replace(
-            profile, activity=_rates_alike(profile.activity, draw, _draw(pursuit, rehearsal.trace))
-        )
+        activity = _rates_alike(profile.activity, draw, _draw(pursuit, rehearsal.trace))
+        profile = replace(profile, activity=_sized_alike(activity, draw, pursuit, repertoire))
     return profile
+
+
+def _sized_alike(activity: Activity, draw: Draw, pursuit: PursuitDecoder, repertoire: Repertoire) -> Activity:
+    """Correct the gain by the sizes of clear spikes, and say how much more they spread than labelled ones.
+
+    A drawn size is drawn towards 1 by its prior and has the posterior's noise; both are known and undone.
+    """
+    energies, precisions = pursuit.bank.energies, 1 / pursuit.spreads**2
+    centres, excesses, errors = [], [], []
+    for k, label in enumerate(pursuit.labels):
+        sizes = draw.sizes[draw.spikes.label == label].astype(np.float64)
+        if np.sqrt(energies[k]) < CLEAR_DETECTABILITY or len(sizes) < CLEAR_SPIKES:
+            continue
+        total = energies[k] + precisions[k]
+        seen = (sizes * total - precisions[k]) / energies[k]
+        noise = 1 / energies[k] + total / energies[k] ** 2
+        centre = float(np.median(seen))
+        spread = float(1.4826 * np.median(np.abs(seen - centre)))
+        centres.append(centre / float(np.median(repertoire.sizes[k])))
+        excesses.append(spread**2 - noise - float(np.var(repertoire.sizes[k])))
+        errors.append(MAD_ERROR * spread**2 / np.sqrt(len(sizes)))
+    if not errors:
+        return replace(activity, wander=ASSUMED_WANDER)
+    weights = 1 / np.square(errors)
+    excess = float(np.average(excesses, weights=weights) - 1 / np.sqrt(weights.sum()))
+    return replace(
+        activity,
+        gain=activity.gain * float(np.average(centres, weights=weights)),
+        wander=min(float(np.sqrt(max(excess, 0.0))), MOST_WANDER),
+    )
 
 
 def _draw(pursuit: PursuitDecoder, trace: Trace) -> Draw:

@@ -70,7 +70,7 @@ def plant_rehearsal(
         The conditioning filter, under which the noise was measured.
     n_samples : int
     gain_jitter : float
-        Relative SD of the gain from stretch to stretch: estimates are a little off, and electrodes move.
+        Relative SD of the gain from stretch to stretch, beside the profile's own: estimates are a little off.
     jitter_samples : int
         Length of such a stretch.
     rng : numpy.random.Generator
@@ -82,7 +82,8 @@ def plant_rehearsal(
     least = np.maximum(LEAST_ACTIVITY * repertoire.rates, LEAST_SPIKES / n_samples)
     rates = tuple(np.maximum(profile.activity.rates, least).tolist())
     spikes, sizes = draw_spikes(repertoire, rates, n_samples, rng)
-    stretches = 1 + gain_jitter * rng.standard_normal(n_samples // jitter_samples + 1)
+    jitter = np.hypot(gain_jitter, profile.activity.wander)
+    stretches = 1 + jitter * rng.standard_normal(n_samples // jitter_samples + 1)
     gains = profile.activity.gain * stretches[spikes.sample // jitter_samples]
     templates, noise = repertoire.templates, profile.noise.unfiltered(kernel)
     clean = plant(n_samples, spikes, (sizes * gains).astype(np.float32), templates)

@@ -27,7 +27,7 @@ def make_pursuit(
         labels=repertoire.labels,
         bank=_bank(repertoire, profile, settings, fs_hz),
         log_odds=_log_odds(repertoire, profile),
-        spreads=np.hypot(spreads, settings.pursuit.least_spread),
+        spreads=np.hypot(spreads, np.hypot(settings.pursuit.least_spread, profile.activity.wander)),
         sweeps=settings.pursuit.sweeps,
         annealing_steps=settings.pursuit.annealing_steps,
         annealing_detectability=settings.pursuit.annealing_detectability,

@@ -59,10 +59,13 @@ class Activity:
         Factor on all shapes; negative where the polarity is turned.
     rates : tuple of float
         Spikes per sample of each class.
+    wander : float
+        Relative SD of the gain over the recording, beyond the spread of sizes in the labelled one.
     """
 
     gain: float
     rates: tuple[float, ...]
+    wander: float = 0.0
 
 
 @dataclass(frozen=True)
