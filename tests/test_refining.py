@@ -22,9 +22,7 @@ def profiles() -> dict[str, Profile]:
     """A target's profile before and after, and with rates and noise that are far off at first."""
     labelled, target = simulate_study(neurons=3, seconds=20, noise_levels=(0.7,), seed=1)
     kernel = conditioning_kernel(SETTINGS.conditioning, FS_HZ)
-    known = learn_repertoire(
-        labelled.trace, labelled.spikes, SETTINGS.templates, kernel=kernel, fs_hz=FS_HZ
-    )
+    known = learn_repertoire(labelled.trace, labelled.spikes, SETTINGS.templates, kernel=kernel, fs_hz=FS_HZ)
     first = profile_recording(target.trace, known, SETTINGS, fs_hz=FS_HZ)
     off = replace(
         first,

@@ -1,0 +1,373 @@
+"""How accurate the sorter is: every figure of the README's table, part by part.
+
+    python benchmarks/accuracy.py PART ... --out FOLDER [--seeds 0 1 2 ...]
+
+Parts: `bath` and `cortex` (studies of the maker that everybody measures with), `reference` (the same bath
+studies decoded by `reference.py`, which is given the truth), `others` (other sorters and template matchers,
+needs the extra `compare`), `pairs` (spikes 3 to 20 samples apart), `gain` (gains and slow change), `noise`
+(colours of noise, against linear discriminants), `unknown` (a neuron that D1 does not hold). Each part writes
+FOLDER/PART....json; `table` prints what is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from spikeinterface.core import NumpyRecording
+
+from bath import MAKER
+from spikesorter import Sorter, Spikes, load_settings, read_mat, score, study_score
+from spikesorter.calibration import expected_calibration_error, verdicts
+from spikesorter.evaluate import match_spikes
+from spikesorter.io.mat import read_mat_spikes
+from spikesorter.signal.bank import make_bank
+from spikesorter.signal.noise import NoiseSpectrum, synthesise_noise
+from spikesorter.signal.templates import Templates, estimate_templates, plant
+from spikesorter.simulate import simulate_study
+
+FloatArray = npt.NDArray[np.float32]
+FS_HZ = 25_000.0
+CLOSE, FAR = 3, 20  # samples between two spikes of a pair
+DETECTABILITIES = (3.0, 5.0, 8.0, 12.0)
+COLOURS = ("white", "1/f", "AR(1) 0.8")
+HUM_HZ, HUM = 50.0, 0.5  # of the noise's SD
+SECONDS = 40.0
+WITHIN = 0.03
+
+
+def main() -> None:
+    """Run the parts asked for."""
+    arguments = parse()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    for part in arguments.parts:
+        PARTS[part](arguments)
+
+
+def measure_bath(arguments: argparse.Namespace) -> None:
+    """Sort bath studies of several seeds."""
+    for seed in arguments.seeds:
+        with made_study(arguments, "bath", seed) as study:
+            write(arguments, f"bath_{seed}", sort_study(study, arguments.set))
+
+
+def measure_cortex(arguments: argparse.Namespace) -> None:
+    """Sort cortex studies of several seeds."""
+    for seed in arguments.seeds:
+        with made_study(arguments, "cortex", seed) as study:
+            write(arguments, f"cortex_{seed}", sort_study(study, arguments.set))
+
+
+def measure_reference(arguments: argparse.Namespace) -> None:
+    """Decode bath studies with the truth given."""
+    for seed in arguments.seeds:
+        with made_study(arguments, "bath", seed) as study:
+            run("reference.py", study, "--maker", arguments.maker, "--out",
+                arguments.out / f"reference_{seed}.json")  # fmt: skip
+
+
+def measure_others(arguments: argparse.Namespace) -> None:
+    """Run the rivals on the studies of seed 0."""
+    for family in ("cortex", "bath"):
+        with made_study(arguments, family, 0) as study:
+            run("others.py", study, "--out", arguments.out / f"others_{family}.json")
+
+
+def measure_pairs(arguments: argparse.Namespace) -> None:
+    """Count the pairs of near spikes in bath D2 of which both were found and rightly named."""
+    with made_study(arguments, "bath", 0) as study:
+        sorter = fit(study, arguments.set)
+        target, truth = read_target(study, "D2")
+        found = sorter.adapt(target).sort(target)
+    distance = np.diff(truth.sample)
+    first = np.flatnonzero((distance >= CLOSE) & (distance <= FAR))
+    right = rightly_named(found, truth)
+    both = right[first] & right[first + 1]
+    same = truth.label[first] == truth.label[first + 1]
+    write(
+        arguments,
+        "pairs",
+        {"pairs": len(first), "both": both.mean(), "same class": both[same].mean(),
+         "other class": both[~same].mean()},
+    )  # fmt: skip
+
+
+def measure_gain(arguments: argparse.Namespace) -> None:
+    """Sort bath D4 as it is, at other gains, of turned polarity, and with amplitudes that wander by 15 %."""
+    with made_study(arguments, "bath", 0) as study:
+        sorter = fit(study, arguments.set)
+        raw, truth = read_target(study, "D4")
+        labelled, labels = read_mat(study / "D1.mat")
+        assert labels is not None
+        trace = raw.get_traces()
+        templates = estimate_templates(
+            labelled.get_traces().astype(np.float32), labels, before=20, after=140, kernel=np.ones(1)
+        )
+        noise_kept = {
+            "as it is": trace,
+            "half the gain": trace - 0.5 * planted(trace, truth, templates, 1.0),
+            "twice the gain": trace + planted(trace, truth, templates, 1.0),
+            "turned": -trace,
+            "wandering by 15 %": trace
+            + planted(trace, truth, templates, 0.15 * np.sin(3 * np.pi * truth.sample / len(trace))),
+        }
+        results = {}
+        for name, changed in noise_kept.items():
+            target = NumpyRecording([np.asarray(changed, np.float32)], FS_HZ)
+            results[name] = outcome(sorter.adapt(target), target, truth)
+        scaled = NumpyRecording([np.asarray(0.5 * trace, np.float32)], FS_HZ)
+        results["all of it halved"] = outcome(sorter.adapt(scaled), scaled, truth)
+    write(arguments, "gain", results)
+
+
+def measure_noise(arguments: argparse.Namespace) -> None:
+    """Sort spikes in noise of several colours, with hum, at several d': pursuit and linear discriminants."""
+    labelled, _ = simulate_study(neurons=4, seconds=60, noise_levels=(1.0,), seed=100)
+    templates = estimate_templates(labelled.trace, labelled.spikes, before=20, after=140, kernel=np.ones(1))
+    recording = NumpyRecording([labelled.trace], FS_HZ)
+    sorters = {
+        decoder: Sorter.fit(
+            recording, labelled.spikes, settings=load_settings(assignments=[f"decoder={decoder}"])
+        )
+        for decoder in ("pursuit", "botm")
+    }
+    results: dict[str, Any] = {}
+    for number, colour in enumerate(COLOURS):
+        for wanted in DETECTABILITIES:
+            target, truth = noisy_target(templates, colour, wanted, seed=200 + number)
+            results[f"{colour}, d' {wanted:g}"] = {
+                decoder: outcome(sorter.adapt(target), target, truth) for decoder, sorter in sorters.items()
+            }
+    write(arguments, "noise", results)
+
+
+def measure_unknown(arguments: argparse.Namespace) -> None:
+    """Add a neuron of distinct shape to bath targets; count how many of its spikes are marked as unknown."""
+    with made_study(arguments, "bath", 0) as study:
+        sorter = fit(study, [*arguments.set, "unknown.mark=true"])
+        results = {}
+        for name in ("D2", "D3", "D4"):
+            raw, truth = read_target(study, name)
+            trace = raw.get_traces()
+            rng = np.random.default_rng(7)
+            stranger = Spikes.from_arrays(np.sort(rng.integers(500, len(trace) - 500, 500)), np.full(500, 9))
+            added = plant(len(trace), stranger, np.ones(500, np.float32), distinct_shape())
+            target = NumpyRecording([np.asarray(trace + added, np.float32)], FS_HZ)
+            found = sorter.adapt(target).sort(target)
+            results[name] = unknown_figures(found, truth, stranger)
+    write(arguments, "unknown", results)
+
+
+def print_table(arguments: argparse.Namespace) -> None:
+    """Print every figure that the parts have left."""
+    results = {path.stem: json.loads(path.read_text()) for path in sorted(arguments.out.glob("*.json"))}
+    for name, part in results.items():
+        if name.startswith(("bath_", "cortex_", "reference_")):
+            figures = part["recordings"].values()
+            cells = " ".join(f"{figure['score']:.3f}" for figure in figures)
+            strict = np.mean([figure["strict"] for figure in figures])
+            print(f"| {name} | {cells} | study {part['study']:.3f} | strict {strict:.3f} |")
+        elif not name.startswith("others"):
+            print(f"| {name} | {json.dumps(part)} |")
+    summarise_seeds(results)
+    summarise_trust(results)
+
+
+def summarise_seeds(results: dict[str, Any]) -> None:
+    """Mean of the seeds that both the sorter and the reference have, with the interval of the difference."""
+    seeds = [s for s in range(1, 100) if {f"bath_{s}", f"reference_{s}"} <= set(results)]
+    if len(seeds) > 1:
+        ours, theirs = (
+            np.array([results[f"{who}_{s}"]["study"] for s in seeds]) for who in ("bath", "reference")
+        )
+        error = 1.96 * np.std(ours - theirs, ddof=1) / np.sqrt(len(seeds))
+        print(f"| bath seeds {seeds[0]}-{seeds[-1]} | mean {ours.mean():.3f}, given the truth "
+              f"{theirs.mean():.3f}, difference {np.mean(ours - theirs):+.3f} +- {error:.3f} |")  # fmt: skip
+
+
+def summarise_trust(results: dict[str, Any]) -> None:
+    """How far forecasts and probabilities can be trusted, over all recordings sorted."""
+    outcomes = list(all_outcomes(results))
+    if outcomes:
+        off = np.array([abs(one["score"] - one["forecast"]["score"]) for one in outcomes])
+        inside = [one["forecast"]["low"] <= one["score"] <= one["forecast"]["high"] for one in outcomes]
+        print(f"| forecast | {len(off)} recordings: within {WITHIN}: {np.mean(off <= WITHIN):.0%}, "
+              f"inside the interval: {np.mean(inside):.0%}, mean distance {off.mean():.3f} |")  # fmt: skip
+        for which in ("spike", "class"):
+            errors = [one[f"ece_{which}"] for one in outcomes]
+            print(f"| calibration error of P({which}) | mean {np.mean(errors):.3f}, "
+                  f"median {np.median(errors):.3f}, worst {np.max(errors):.3f} |")  # fmt: skip
+
+
+def all_outcomes(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield everything that `outcome` made, however deep."""
+    if isinstance(value, dict):
+        if "ece_spike" in value:
+            yield value
+        else:
+            for part in value.values():
+                yield from all_outcomes(part)
+
+
+def sort_study(study: Path, assignments: list[str]) -> dict[str, Any]:
+    """Fit, adapt, sort and score a whole study."""
+    began = time.perf_counter()
+    sorter = fit(study, assignments)
+    recordings = {}
+    for path in sorted((study / "truth").glob("*.mat")):
+        if path.stem != "D1":
+            target, truth = read_target(study, path.stem)
+            recordings[path.stem] = outcome(sorter.adapt(target), target, truth)
+    return {
+        "recordings": recordings,
+        "study": study_score({name: one["score"] for name, one in recordings.items()}),
+        "seconds": time.perf_counter() - began,
+    }
+
+
+def outcome(sorter: Sorter, target: Any, truth: Spikes) -> dict[str, Any]:
+    """Sort and score one recording; compare with what was forecast and with the stated probabilities."""
+    found = sorter.sort(target)
+    there, right = verdicts(found.sample, found.label, truth, fs_hz=sorter.fs_hz)
+    return {
+        **score(found, truth, fs_hz=sorter.fs_hz).summary(),
+        "decoder": sorter.prepared.name,
+        "forecast": sorter.forecast.summary(),
+        "ece_spike": expected_calibration_error(found.probability, there),
+        "ece_class": expected_calibration_error(found.class_probability[there], right[there]),
+    }
+
+
+def fit(study: Path, assignments: list[str]) -> Sorter:
+    """Fit to a study's D1."""
+    recording, labels = read_mat(study / "D1.mat")
+    assert labels is not None
+    return Sorter.fit(recording, labels, settings=load_settings(assignments=assignments))
+
+
+def read_target(study: Path, name: str) -> tuple[Any, Spikes]:
+    """Read a target and its truth."""
+    return read_mat(study / f"{name}.mat")[0], read_mat_spikes(study / "truth" / f"{name}.mat")
+
+
+def rightly_named(found: Spikes, truth: Spikes) -> npt.NDArray[np.bool_]:
+    """Say of each true spike whether one of its class was found at most 0.4 ms from it."""
+    right = np.zeros(len(truth), bool)
+    for label in truth.labels:
+        own = np.flatnonzero(truth.label == label)
+        paired, _ = match_spikes(truth.sample[own], found.of(label).sample, tolerance_samples=10)
+        right[own[paired]] = True
+    return right
+
+
+def planted(trace: FloatArray, spikes: Spikes, templates: Templates, sizes: Any) -> FloatArray:
+    """The spikes' share of a trace, each of a given size."""
+    return plant(len(trace), spikes, np.broadcast_to(np.float32(sizes), len(spikes)).copy(), templates)
+
+
+def noisy_target(
+    templates: Templates, colour: str, wanted: float, *, seed: int
+) -> tuple[NumpyRecording, Spikes]:
+    """Make a target whose middling neuron has the detectability wanted."""
+    rng = np.random.default_rng([seed, int(10 * wanted)])
+    n_samples = int(SECONDS * FS_HZ)
+    spectrum = coloured(colour)
+    own = np.sqrt(np.median(make_bank(templates, spectrum, kernel=np.ones(1), reach=150).energies))
+    noise = synthesise_noise(spectrum, n_samples, rng) * np.float32(own / wanted)
+    hum = HUM * noise.std() * np.sin(2 * np.pi * HUM_HZ * np.arange(n_samples) / FS_HZ)
+    count = int(12 * SECONDS * len(templates.labels))
+    samples = np.sort(rng.integers(100, n_samples - 200, count))
+    spikes = Spikes.from_arrays(samples, rng.choice(templates.labels, count))
+    trace = planted(noise, spikes, templates, 1.0) + noise + hum[:, None].astype(np.float32)
+    return NumpyRecording([trace], FS_HZ), spikes
+
+
+def coloured(colour: str) -> NoiseSpectrum:
+    """Spectrum of noise of variance 1."""
+    f = np.fft.rfftfreq(4096)
+    power = {
+        "white": np.ones_like(f),
+        "1/f": 1 / np.maximum(f, 20 / FS_HZ),
+        "AR(1) 0.8": 1 / np.abs(1 - 0.8 * np.exp(-2j * np.pi * f)) ** 2,
+    }[colour]
+    spectrum = NoiseSpectrum(power[:, None])
+    return spectrum.scaled(1 / float(spectrum.variance[0]))
+
+
+def distinct_shape() -> Templates:
+    """A neuron unlike those of `bath`: negative first, then positive, quick."""
+    t = np.arange(60.0)
+    shape = -7 * np.exp(-0.5 * ((t - 8) / 2.5) ** 2) + 4 * np.exp(-0.5 * ((t - 17) / 5) ** 2)
+    return Templates((9,), shape[None, :, None].astype(np.float32), 0)
+
+
+def unknown_figures(found: Spikes, truth: Spikes, stranger: Spikes) -> dict[str, float]:
+    """Share of the stranger's spikes marked, and of the known ones wrongly marked."""
+    marked = found.of(0).sample
+    hit, _ = match_spikes(stranger.sample, marked, tolerance_samples=25)
+    alone = np.abs(truth.sample[:, None] - stranger.sample[None]).min(axis=1) > 100
+    wrong, _ = match_spikes(truth.sample[alone], marked, tolerance_samples=10)
+    return {
+        "marked": len(hit) / len(stranger),
+        "known wrongly marked": len(wrong) / alone.sum(),
+        "score of the known": score(found.select(found.label > 0), truth).score,
+    }
+
+
+@contextmanager
+def made_study(arguments: argparse.Namespace, family: str, seed: int) -> Iterator[Path]:
+    """Make a study of the maker, and remove it afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = ["--family", family, "--seed", str(seed)]
+        subprocess.run([sys.executable, str(arguments.maker), folder, *options], check=True)
+        yield Path(folder)
+
+
+def run(script: str, *words: object) -> None:
+    """Run another benchmark."""
+    subprocess.run([sys.executable, Path(__file__).parent / script, *map(str, words)], check=True)
+
+
+def write(arguments: argparse.Namespace, name: str, results: dict[str, Any]) -> None:
+    """Keep a part's results."""
+    rounded = json.loads(json.dumps(results, default=float), parse_float=lambda x: round(float(x), 4))
+    (arguments.out / f"{name}.json").write_text(json.dumps(rounded, indent=1) + "\n")
+    print(f"{name}: done", flush=True)
+
+
+PARTS = {
+    "bath": measure_bath,
+    "cortex": measure_cortex,
+    "reference": measure_reference,
+    "others": measure_others,
+    "pairs": measure_pairs,
+    "gain": measure_gain,
+    "noise": measure_noise,
+    "unknown": measure_unknown,
+    "table": print_table,
+}
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("parts", nargs="+", choices=PARTS)
+    parser.add_argument("--out", type=Path, default=Path("accuracy"), help="folder for the results")
+    parser.add_argument("--maker", type=Path, default=MAKER)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings, as in --set")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
