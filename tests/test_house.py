@@ -37,13 +37,14 @@ FLOORS = {
     "frontend": 5,
     "profiling": 6,
     "decoders": 6,
-    "preparation": 7,
+    "preparation": 8,
     "refining": 7,
-    "sorter": 8,
-    "jobs": 9,
-    "study": 10,
-    "console": 11,
-    "cli": 12,
+    "unknown": 7,
+    "sorter": 9,
+    "jobs": 10,
+    "study": 11,
+    "console": 12,
+    "cli": 13,
 }
 MODULES = sorted(
     ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(".__init__")

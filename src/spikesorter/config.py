@@ -134,6 +134,18 @@ class PursuitSettings(_Section):
     )
 
 
+class UnknownSettings(_Section):
+    """Spikes of neurons that the labelled recording does not hold."""
+
+    mark: bool = Field(
+        False, description="mark spikes that fit no known neuron, as class 0, rather than force them into one"
+    )
+    before_ms: float = Field(
+        0.2, ge=0, le=50, description="start, before a spike, of the window in which little must be left"
+    )
+    window_ms: float = Field(1.6, ge=0.1, le=100, description="length of that window")
+
+
 class DetectorSettings(_Section):
     """The network that says where spikes start, and how its curve becomes spikes."""
 
@@ -269,6 +281,7 @@ class Settings(_Section):
     templates: TemplateSettings = Field(default_factory=TemplateSettings)
     rehearsal: RehearsalSettings = Field(default_factory=RehearsalSettings)
     pursuit: PursuitSettings = Field(default_factory=PursuitSettings)
+    unknown: UnknownSettings = Field(default_factory=UnknownSettings)
     detector: DetectorSettings = Field(default_factory=DetectorSettings)
     classifier: ClassifierSettings = Field(default_factory=ClassifierSettings)
     tuning: TuningSettings = Field(default_factory=TuningSettings)

@@ -122,7 +122,7 @@ def sort_files(
         recording, _ = read_mat(path, fs_hz=fs_hz)
         with naming(path):
             spikes = sorters[chosen[name]].sort(recording, progress=prefixed(name, progress))
-        write_mat(out / f"{name}.mat", spikes)
+        write_mat(out / f"{name}.mat", spikes, unknown=True)  # there are some only if marking was asked for
         on_result(path, spikes, chosen[name])
 
 

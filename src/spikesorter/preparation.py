@@ -27,6 +27,7 @@ from spikesorter.signal.matched import make_matched_filters
 from spikesorter.signal.spans import Margin, to_samples
 from spikesorter.spikes import Spikes
 from spikesorter.tuning import tune
+from spikesorter.unknown import UnknownRule, fit_unknown_rule
 
 __all__ = ["AnyDecoder", "Preparation", "Prepared"]
 
@@ -165,8 +166,13 @@ class Preparation:
         logger.info("%s on the rehearsal: %s; chosen: %s", self.settings.tuning.objective, values, best.name)
         return best
 
-    def forecast(self, prepared: Prepared, target_samples: int, progress: Progress) -> Forecast:
-        """Forecast the score of a recording of this profile, on a rehearsal of its own."""
+    def forecast(
+        self, prepared: Prepared, target_samples: int, progress: Progress
+    ) -> tuple[Forecast, UnknownRule | None]:
+        """Forecast the score of a recording of this profile, on a rehearsal of its own.
+
+        What the decoder leaves there also says when a spike is a stranger's, if strangers are to be marked.
+        """
         progress("forecasting", 0.0)
         rng = np.random.default_rng([self.settings.seed, ADAPT, FORECAST])
         rehearsal = self.rehearse(self.settings.rehearsal.forecast_seconds, rng)
@@ -179,8 +185,20 @@ class Preparation:
             target_samples=target_samples,
             fs_hz=self.fs_hz,
         )
+        rule = self._unknown_rule(rehearsal, found) if self.settings.unknown.mark else None
         progress("forecasting", 1.0)
-        return result
+        return result, rule
+
+    def _unknown_rule(self, rehearsal: Rehearsal, found: Spikes) -> UnknownRule:
+        rule = UnknownRule(
+            pursuit=self._pursuit(),
+            templates=self.repertoire.templates.scaled(self.profile.activity.gain),
+            lead_samples=to_samples(self.settings.unknown.before_ms, self.fs_hz),
+            window_samples=max(to_samples(self.settings.unknown.window_ms, self.fs_hz), 1),
+            beside=np.inf,
+            alone=np.inf,
+        )
+        return fit_unknown_rule(rule, _padded(rehearsal, rule.margin), found, fs_hz=self.fs_hz)
 
     def rehearse(self, seconds: float, rng: np.random.Generator) -> Rehearsal:
         """Make a rehearsal of this profile, long enough for a training window at the least."""

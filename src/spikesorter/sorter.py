@@ -29,6 +29,7 @@ from spikesorter.signal.filters import fir_filter
 from spikesorter.signal.spans import Margin, iterate_spans, read_span
 from spikesorter.signal.templates import average_waveform
 from spikesorter.spikes import Spikes
+from spikesorter.unknown import Strangers, UnknownRule
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
@@ -68,6 +69,7 @@ class Sorter:
     profile: Profile
     prepared: Prepared
     forecast: Forecast
+    unknown: UnknownRule | None
 
     @classmethod
     def fit(
@@ -172,7 +174,7 @@ class Sorter:
     ) -> Sorter:
         """Prepare for a recording: train (if so wanted), tune, choose and forecast on rehearsals."""
         prepared = preparation.prepare(base, progress, train=train)
-        forecast = preparation.forecast(prepared, recording.get_num_frames(), progress)
+        forecast, unknown = preparation.forecast(prepared, recording.get_num_frames(), progress)
         logger.info(
             "noise %s, gain %.3g, %.1f spikes/s; thresholds %s, refractory period %d samples; "
             "expected score %.3f",
@@ -194,6 +196,7 @@ class Sorter:
             profile=preparation.profile,
             prepared=prepared,
             forecast=forecast,
+            unknown=unknown,
         )
 
     @property
@@ -230,9 +233,11 @@ class Sorter:
         parts = []
         progress("sorting", 0.0)
         for start, stop in iterate_spans(n_samples, SPAN_SAMPLES):
-            parts.append(decoder.candidates(self._stretch(target, start, stop)).shifted(start))
+            trace = self._stretch(target, start, stop, decoder.margin)
+            parts.append(decoder.candidates(trace).shifted(start))
             progress("sorting", stop / n_samples)
-        return self.prepared.settle(Candidates.concatenate(parts))
+        spikes = self.prepared.settle(Candidates.concatenate(parts))
+        return spikes if self.unknown is None else self._with_strangers(target, spikes, self.unknown)
 
     def evidence(self, target: BaseRecording, *, start: int = 0, stop: int | None = None) -> FloatArray:
         """Return the decoder's curves: the evidence of a spike's start at each sample.
@@ -261,7 +266,7 @@ class Sorter:
             raise InputError(f"no samples from {start} to {last}: the recording has {n_samples}")
         decoder = self.prepared.decoder
         first = start - start % decoder.grid_samples
-        return decoder.evidence(self._stretch(target, first, last))[start - first :]
+        return decoder.evidence(self._stretch(target, first, last, decoder.margin))[start - first :]
 
     def with_working_point(
         self, *, threshold: float | None = None, refractory_samples: int | None = None
@@ -299,9 +304,18 @@ class Sorter:
         """
         return read_model(cls, folder)
 
-    def _stretch(self, target: BaseRecording, start: int, stop: int) -> FloatArray:
-        """Samples with the decoder's margin; beyond its ends a recording stays at its last value."""
-        margin = self.prepared.decoder.margin
+    def _with_strangers(self, target: BaseRecording, spikes: Spikes, rule: UnknownRule) -> Spikes:
+        """Mark the spikes that fit no known neuron, in a second pass: all known ones must be known first."""
+        parts = []
+        for start, stop in iterate_spans(target.get_num_frames(), SPAN_SAMPLES):
+            trace = self._stretch(target, start, stop, rule.margin)
+            seen = rule.examine(trace, spikes.within(start, stop).shifted(-start))
+            parts.append(replace(seen, alone=seen.alone + start))
+        left, alone = (np.concatenate([getattr(p, name) for p in parts]) for name in ("left", "alone"))
+        return rule.mark(spikes, Strangers(left, alone))
+
+    def _stretch(self, target: BaseRecording, start: int, stop: int, margin: Margin) -> FloatArray:
+        """Samples with a margin; beyond its ends a recording stays at its last value."""
         first, last = start - margin.before, stop + margin.after
         raw = read_span(partial(read_samples, target), target.get_num_frames(), first, last)
         if not np.isfinite(raw).all():

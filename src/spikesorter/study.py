@@ -22,7 +22,7 @@ from spikesorter.io.mat import read_mat, read_mat_spikes, write_mat, write_submi
 from spikesorter.jobs import TARGETS, check_places, check_targets, fit_file, prefixed
 from spikesorter.progress import Progress, silent
 from spikesorter.sorter import Sorter
-from spikesorter.spikes import Spikes
+from spikesorter.spikes import UNKNOWN, Spikes
 
 __all__ = ["StudyFiles", "TargetResult", "find_study", "run_study"]
 
@@ -145,8 +145,9 @@ def run_study(
                 _write_json(out / "forecast.json", forecast_study(forecasts))
                 with _timed(seconds, f"sort {name}"):
                     spikes = sorter.sort(target, progress=prefixed(name, progress))
-            write_mat(out / "predictions" / f"{name}.mat", spikes)
-            known = score(spikes, truth[name], fs_hz=sorter.fs_hz) if name in truth else None
+            write_mat(out / "predictions" / f"{name}.mat", spikes, unknown=settings.unknown.mark)
+            named = spikes.select(spikes.label != UNKNOWN)
+            known = score(named, truth[name], fs_hz=sorter.fs_hz) if name in truth else None
             results.append(TargetResult(name, spikes, sorter, known))
             on_result(results[-1])
         write_submission(out / "submission.zip", {result.name: result.spikes for result in results})

@@ -41,11 +41,14 @@ class Bank:
     overlaps : ndarray of float32, shape (classes, lags, classes)
         ``overlaps[k, reach + lag, j]`` is what a spike of class k adds to the output of class j, `lag`
         samples later; lags from -reach to reach.
+    whitener : ndarray of float64, shape (taps, channels)
+        The symmetric filter that makes the noise white.
     """
 
     kernels: Trace
     before: int
     overlaps: Trace
+    whitener: Float64Array
 
     @property
     def margin(self) -> Margin:
@@ -107,6 +110,7 @@ def make_bank(templates: Templates, noise: NoiseSpectrum, *, kernel: Float64Arra
         before=templates.before + 2 * reach,
         overlaps=np.stack([[_correlation(s, k) for k in white] for s in white]).transpose(0, 2, 1)
         .astype(np.float32, order="C"),
+        whitener=whitener,
     )  # fmt: skip
 
 
