@@ -56,6 +56,9 @@ class ConditioningSettings(_Section):
     )
     low_hz: float = Field(0.0, ge=0, description="lower edge of the band-pass; 0: none")
     high_hz: float = Field(6000.0, ge=0, description="upper edge of the band-pass; 0: none")
+    remove_hum: bool = Field(
+        True, description="take out harmonics of 50 or 60 Hz that stand out of the spectrum"
+    )
     taps: Odd = Field(101, ge=3, le=5001, description="length of the band-pass filter, odd")
 
 
@@ -312,7 +315,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "published": {
         "decoder": "cnn",
-        "conditioning": {"drift_window_ms": 20.0, "high_hz": 3000.0},
+        "conditioning": {"drift_window_ms": 20.0, "high_hz": 3000.0, "remove_hum": False},
         "denoise": {"strength": "auto"},
         "matched_filter": {"kind": "average"},
         "rehearsal": {"method": "graft"},

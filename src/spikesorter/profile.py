@@ -8,11 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from spikesorter.config import ConditioningSettings
-from spikesorter.signal.filters import band_pass_kernel, drift_kernel
+from spikesorter.signal.filters import band_pass_kernel, drift_kernel, fir_filter
 from spikesorter.signal.gain import SILENT, Activity, Background
+from spikesorter.signal.hum import hum_kernel
 from spikesorter.signal.noise import NoiseSpectrum
 
-__all__ = ["Profile", "conditioning_kernel"]
+__all__ = ["Profile", "conditioning_kernel", "without_hum"]
 
 Trace = npt.NDArray[np.float32]
 
@@ -33,6 +34,8 @@ class Profile:
         Gain against the labelled recording, and firing rates.
     background : Background
         Spikes of distant neurons.
+    hum_hz : tuple of float
+        Harmonics of the mains that are to be taken out before anything else.
     """
 
     offset: npt.NDArray[np.float64]
@@ -40,6 +43,7 @@ class Profile:
     noise: NoiseSpectrum
     activity: Activity
     background: Background = SILENT
+    hum_hz: tuple[float, ...] = ()
 
     def distance(self, other: Profile) -> float:
         """Return how unlike two recordings' noise and gain are, in nepers of amplitude; 0 for the same."""
@@ -47,6 +51,11 @@ class Profile:
         if gain * other_gain <= 0:
             return float("inf")  # of turned polarity
         return self.noise.distance(other.noise) + abs(float(np.log(gain / other_gain)))
+
+
+def without_hum(trace: Trace, hum_hz: tuple[float, ...], *, fs_hz: float) -> Trace:
+    """Return a trace without those lines of hum."""
+    return fir_filter(trace, hum_kernel(hum_hz, fs_hz=fs_hz)) if hum_hz else trace
 
 
 def conditioning_kernel(settings: ConditioningSettings, fs_hz: float) -> npt.NDArray[np.float64]:

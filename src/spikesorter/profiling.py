@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from spikesorter.config import Settings
 from spikesorter.errors import InputError
-from spikesorter.profile import Profile, conditioning_kernel
+from spikesorter.profile import Profile, conditioning_kernel, without_hum
 from spikesorter.recordings import centred
 from spikesorter.rehearsal import plant_rehearsal
 from spikesorter.repertoire import Repertoire
@@ -23,6 +23,7 @@ from spikesorter.signal.gain import (
     estimate_rates,
     measure_cumulants,
 )
+from spikesorter.signal.hum import find_hum
 from spikesorter.signal.matched import MatchedFilters, make_matched_filters
 from spikesorter.signal.noise import NoiseSpectrum, estimate_noise_spectrum, quiet_samples
 from spikesorter.signal.spans import to_samples
@@ -67,12 +68,14 @@ def profile_recording(
     """
     offset = np.median(trace, axis=0).astype(np.float64)
     kernel = conditioning_kernel(settings.conditioning, fs_hz)
-    conditioned = fir_filter(centred(trace, offset), kernel)
+    centred_trace = centred(trace, offset)
+    hum_hz = find_hum(centred_trace, fs_hz=fs_hz) if settings.conditioning.remove_hum else ()
+    conditioned = fir_filter(without_hum(centred_trace, hum_hz, fs_hz=fs_hz), kernel)
     noise, filters = _noise_and_filters(conditioned, repertoire, settings, fs_hz)
     templates, sizes = repertoire.templates.filtered(kernel), list(repertoire.sizes)
     evidence = filters.apply(conditioned)
     activity = estimate_activity(evidence, filters, templates, sizes, prior_rates=repertoire.rates)
-    profile = Profile(offset, _scale(conditioned), noise, activity)
+    profile = Profile(offset, _scale(conditioned), noise, activity, hum_hz=hum_hz)
 
     whole, quiet = (measure_cumulants(e) for e in (evidence, evidence[_quiet(evidence, settings, fs_hz)]))
     likeness = _Likeness(evidence, whole, quiet, filters, templates, repertoire, settings, fs_hz)

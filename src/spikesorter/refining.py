@@ -18,7 +18,7 @@ import numpy.typing as npt
 from spikesorter.config import Settings
 from spikesorter.decoders.making import make_pursuit
 from spikesorter.decoders.pursuit import Draw, PursuitDecoder
-from spikesorter.profile import Profile, conditioning_kernel
+from spikesorter.profile import Profile, conditioning_kernel, without_hum
 from spikesorter.recordings import centred
 from spikesorter.rehearsal import plant_rehearsal
 from spikesorter.repertoire import Repertoire
@@ -70,7 +70,7 @@ def refine_profile(
     -------
     Profile
     """
-    known = centred(trace[:MOST_SAMPLES], profile.offset)
+    known = without_hum(centred(trace[:MOST_SAMPLES], profile.offset), profile.hum_hz, fs_hz=fs_hz)
     kernel = conditioning_kernel(settings.conditioning, fs_hz)
     quick = settings.model_copy(
         update={

@@ -18,14 +18,15 @@ from spikesorter.events import Candidates, WorkingPoint
 from spikesorter.forecast import Forecast
 from spikesorter.io.model import read_model, write_model
 from spikesorter.preparation import Preparation, Prepared
-from spikesorter.profile import Profile, conditioning_kernel
+from spikesorter.profile import Profile, conditioning_kernel, without_hum
 from spikesorter.profiling import profile_recording
 from spikesorter.progress import Progress, silent
 from spikesorter.recordings import centred, check_rate, check_trace, read_representative, read_samples
 from spikesorter.refining import refine_profile
 from spikesorter.rehearsal import Labelled
 from spikesorter.repertoire import Repertoire, learn_repertoire
-from spikesorter.signal.filters import fir_filter
+from spikesorter.signal.filters import fir_filter, fir_margin
+from spikesorter.signal.hum import find_hum, hum_kernel
 from spikesorter.signal.spans import Margin, iterate_spans, read_span
 from spikesorter.signal.templates import average_waveform
 from spikesorter.spikes import Spikes
@@ -113,6 +114,8 @@ class Sorter:
         kernel = conditioning_kernel(settings.conditioning, fs_hz)
         progress("learning spike shapes", 0.0)
         trace = centred(raw, np.median(raw, axis=0))
+        if settings.conditioning.remove_hum:
+            trace = without_hum(trace, find_hum(trace, fs_hz=fs_hz), fs_hz=fs_hz)
         repertoire = learn_repertoire(trace, truth, settings.templates, kernel=kernel, fs_hz=fs_hz)
         profile = profile_recording(raw, repertoire, settings, fs_hz=fs_hz)
         # Labels beat any estimate: the labelled recording's gain is 1 and its rates are counted.
@@ -316,11 +319,14 @@ class Sorter:
 
     def _stretch(self, target: BaseRecording, start: int, stop: int, margin: Margin) -> FloatArray:
         """Samples with a margin; beyond its ends a recording stays at its last value."""
-        first, last = start - margin.before, stop + margin.after
+        hum = fir_margin(hum_kernel(self.profile.hum_hz, fs_hz=self.fs_hz))
+        first, last = start - margin.before - hum.before, stop + margin.after + hum.after
         raw = read_span(partial(read_samples, target), target.get_num_frames(), first, last)
         if not np.isfinite(raw).all():
             raise InputError(f"samples from {max(first, 0)} to {last} hold NaN or infinite values")
-        return centred(raw, self.profile.offset)
+        trace = centred(raw, self.profile.offset)
+        cleaned = without_hum(trace, self.profile.hum_hz, fs_hz=self.fs_hz)
+        return cleaned[hum.before : len(cleaned) - hum.after]
 
     def _check_fits(self, target: BaseRecording) -> None:
         _check_segments(target)
