@@ -45,6 +45,19 @@ def test_two_neighbours_of_one_class_stay_two_without_smoothing() -> None:
     assert pick_candidates(curves, (1,), smoothing_samples=0, least=0.1).sample.tolist() == [40, 42]
 
 
+def test_one_spike_can_be_kept_to_one_name() -> None:
+    curves = np.zeros((100, 2), np.float32)
+    curves[40], curves[42, 1] = (0.5, 0.0), 0.4  # one spike of uncertain class
+    curves[70] = (0.9, 0.8)  # two spikes
+
+    def picked(one_name: bool) -> list[tuple[int, int]]:
+        found = pick_candidates(curves, (1, 2), smoothing_samples=0, least=0.1, one_name=one_name)
+        return list(zip(found.sample.tolist(), found.label.tolist(), strict=True))
+
+    assert picked(False) == [(40, 1), (42, 2), (70, 1), (70, 2)]
+    assert picked(True) == [(40, 1), (70, 1), (70, 2)]
+
+
 def test_nothing_is_a_result() -> None:
     nothing = pick_candidates(np.zeros((50, 2), np.float32), (1, 2), smoothing_samples=3, least=0.01)
     assert len(nothing) == 0

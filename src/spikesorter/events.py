@@ -9,13 +9,15 @@ import numpy.typing as npt
 from scipy.ndimage import uniform_filter1d
 
 from spikesorter.signal.peaks import enforce_refractory, pick_peaks
-from spikesorter.spikes import Spikes
+from spikesorter.spikes import Spikes, pairs_within
 
 __all__ = ["Candidates", "WorkingPoint", "pick_candidates"]
 
 FloatArray = npt.NDArray[np.float32]
 Int64Array = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
+LESS_THAN_TWO = 1.4  # spikes expected near a place
+RIVAL_SAMPLES = 3  # beyond the smoothing, two names of one spike are at most that far apart
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +74,12 @@ class Candidates:
 
 
 def pick_candidates(
-    curves: FloatArray, labels: tuple[int, ...], *, smoothing_samples: int, least: float
+    curves: FloatArray,
+    labels: tuple[int, ...],
+    *,
+    smoothing_samples: int,
+    least: float,
+    one_name: bool = False,
 ) -> Candidates:
     """Pick the peaks of each class's curve of expected spikes a sample.
 
@@ -88,6 +95,8 @@ def pick_candidates(
     smoothing_samples : int
     least : float
         Least probability of a candidate.
+    one_name : bool
+        Where less than two spikes are expected, keep only the likeliest of several names.
 
     Returns
     -------
@@ -110,7 +119,20 @@ def pick_candidates(
                 (own[peaks] / np.maximum(any_class[peaks], own[peaks])).astype(np.float32),
             )
         )
-    return Candidates.concatenate(parts)
+    found = Candidates.concatenate(parts)
+    if not one_name:
+        return found
+    lone = any_class[found.sample] < LESS_THAN_TWO
+    return found.select(~(lone & _outdone(found, smoothing_samples + RIVAL_SAMPLES)))
+
+
+def _outdone(found: Candidates, reach: int) -> BoolArray:
+    """Say which candidates have a likelier one of another class near."""
+    i, j = pairs_within(found.sample, found.sample, reach)
+    joint = found.joint
+    outdone = np.zeros(len(found), bool)
+    outdone[i[(found.label[i] != found.label[j]) & (joint[j] > joint[i])]] = True
+    return outdone
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,8 @@ class PursuitDecoder:
     seed : int
     smoothing_samples : int
         Where noise blurs a spike's place: how far to either side its probability is gathered.
+    one_name : bool
+        Whether only the likeliest of several names for one spike is kept.
     """
 
     labels: tuple[int, ...]
@@ -83,6 +85,7 @@ class PursuitDecoder:
     annealing_detectability: float
     seed: int
     smoothing_samples: int = 0
+    one_name: bool = False
 
     @property
     def grid_samples(self) -> int:
@@ -113,9 +116,13 @@ class PursuitDecoder:
         return self._pick(list(self._curves(trace)))
 
     def readings(self, trace: Trace) -> list[tuple[PursuitDecoder, Candidates]]:
-        """Return this decoder with more and with less smoothing, and what each finds."""
+        """Return variants: more or less smoothing, one name a spike or several; and what each finds."""
         curves = list(self._curves(trace))
-        variants = [replace(self, smoothing_samples=samples) for samples in SMOOTHINGS]
+        variants = [
+            replace(self, smoothing_samples=samples, one_name=one_name)
+            for samples in SMOOTHINGS
+            for one_name in (False, True)
+        ]
         return [(variant, variant._pick(curves)) for variant in variants]
 
     def _pick(self, curves: list[Trace]) -> Candidates:
@@ -123,7 +130,11 @@ class PursuitDecoder:
         parts = []
         for number, curve in enumerate(curves):
             picked = pick_candidates(
-                curve, self.labels, smoothing_samples=self.smoothing_samples, least=LEAST_PROBABILITY
+                curve,
+                self.labels,
+                smoothing_samples=self.smoothing_samples,
+                least=LEAST_PROBABILITY,
+                one_name=self.one_name,
             )
             samples = picked.sample - CONTEXT_SAMPLES
             inside = (samples >= 0) & (samples < len(curve) - 2 * CONTEXT_SAMPLES)
