@@ -95,6 +95,26 @@ def test_every_decoder_sorts_and_comes_back_from_disk(
     assert Sorter.load(tmp_path / "model").sort(target) == spikes
 
 
+def test_strangers_are_marked_if_asked_for_and_written_as_class_0(
+    fitted: Sorter, study_folder: Path, tmp_path: Path
+) -> None:
+    target, _ = read_mat(study_folder / "D2.mat")
+    trace = target.get_traces()
+    t = np.arange(60.0)
+    shape = -7 * np.exp(-0.5 * ((t - 8) / 2.5) ** 2) + 4 * np.exp(-0.5 * ((t - 17) / 5) ** 2)
+    strangers = Spikes.from_arrays(np.arange(1000, len(trace) - 1000, 4001), np.full(75, 9))
+    added = plant(len(trace), strangers, np.ones(75, np.float32),
+                  Templates((9,), shape[None, :, None].astype(np.float32), 0))  # fmt: skip
+    strange = NumpyRecording([(trace + added).astype(np.float32)], FS_HZ)
+    assert 0 not in fitted.adapt(strange).sort(strange).labels
+    marking = replace(fitted, settings=fitted.settings.replace(["unknown.mark=true"])).adapt(strange)
+    spikes = marking.sort(strange)
+    near = np.abs(strangers.sample[:, None] - spikes.of(0).sample).min(axis=1) < 25
+    assert near.mean() > 0.8
+    marking.save(tmp_path / "model")
+    assert Sorter.load(tmp_path / "model").sort(strange) == spikes
+
+
 def test_a_gain_that_wanders_costs_little(fitted: Sorter, study_folder: Path) -> None:
     target, _ = read_mat(study_folder / "D2.mat")
     truth = read_mat_spikes(study_folder / "truth" / "D2.mat")
