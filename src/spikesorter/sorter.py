@@ -67,6 +67,7 @@ class Sorter:
     average: FloatArray
     labelled: Labelled | None
     base: Networks | None
+    measured: Profile  # at first sight: what other recordings are compared with
     profile: Profile
     prepared: Prepared
     forecast: Forecast
@@ -131,7 +132,7 @@ class Sorter:
         progress("learning spike shapes", 1.0)
         preparation = Preparation(settings, fs_hz, repertoire, average, labelled, profile)
         base = preparation.train_base(progress)
-        return cls._on(preparation, base, recording, progress, train=False)
+        return cls._on(preparation, base, recording, progress, measured=profile, train=False)
 
     def adapt(self, target: BaseRecording, *, progress: Progress = silent) -> Sorter:
         """Rehearse a target, train on the rehearsal and tune the thresholds there; no labels needed.
@@ -157,13 +158,14 @@ class Sorter:
         raw = read_representative(target)
         check_trace(raw, self.settings)
         profile = profile_recording(raw, self.repertoire, self.settings, fs_hz=self.fs_hz)
+        measured = profile
         profile = refine_profile(raw, profile, self.repertoire, self.settings, fs_hz=self.fs_hz)
         _warn_of_odd_gain(profile.activity.gain)
         progress("estimating noise, gain and rates", 1.0)
         preparation = Preparation(
             self.settings, self.fs_hz, self.repertoire, self.average, self.labelled, profile
         )
-        return self._on(preparation, self.base, target, progress)
+        return self._on(preparation, self.base, target, progress, measured=measured)
 
     @classmethod
     def _on(
@@ -173,6 +175,7 @@ class Sorter:
         recording: BaseRecording,
         progress: Progress,
         *,
+        measured: Profile,
         train: bool = True,
     ) -> Sorter:
         """Prepare for a recording: train (if so wanted), tune, choose and forecast on rehearsals."""
@@ -196,6 +199,7 @@ class Sorter:
             average=preparation.average,
             labelled=preparation.labelled,
             base=base,
+            measured=measured,
             profile=preparation.profile,
             prepared=prepared,
             forecast=forecast,
@@ -268,8 +272,10 @@ class Sorter:
         if not 0 <= start < last <= n_samples:
             raise InputError(f"no samples from {start} to {last}: the recording has {n_samples}")
         decoder = self.prepared.decoder
-        first = start - start % decoder.grid_samples
-        return decoder.evidence(self._stretch(target, first, last, decoder.margin))[start - first :]
+        grid = decoder.grid_samples
+        first, end = start - start % grid, min(-(-last // grid) * grid, n_samples)  # where sorting cuts too
+        curves = decoder.evidence(self._stretch(target, first, end, decoder.margin))
+        return curves[start - first : last - first]
 
     def with_working_point(
         self, *, threshold: float | None = None, refractory_samples: int | None = None
@@ -370,7 +376,7 @@ def nearest_sorter(sorters: dict[str, Sorter], target: BaseRecording) -> str:
     raw = read_representative(target)
     check_trace(raw, one.settings)
     profile = profile_recording(raw, one.repertoire, one.settings, fs_hz=one.fs_hz)
-    distances = {name: sorter.profile.distance(profile) for name, sorter in sorters.items()}
+    distances = {name: sorter.measured.distance(profile) for name, sorter in sorters.items()}
     return min(distances, key=lambda name: (distances[name], name))
 
 
