@@ -139,7 +139,7 @@ def measure_noise(arguments: argparse.Namespace) -> None:
         decoder: Sorter.fit(
             recording, labelled.spikes, settings=load_settings(assignments=[f"decoder={decoder}"])
         )
-        for decoder in ("pursuit", "botm")
+        for decoder in ("pursuit", "botm")  # auto would take the better one, or do better by networks
     }
     results: dict[str, Any] = {}
     for number, colour in enumerate(COLOURS):
