@@ -3,7 +3,8 @@
     python benchmarks/bath.py [--study FOLDER] [--family bath|cortex] [--seed N] [--twice] [--out FOLDER]
 
 Without --study, the study is made by the maker that everybody measures with (--maker, by default the
-one in ../shared/studies). Every figure in the README's table comes from here. Peak memory is that of the
+one in ../shared/studies). Accuracy in all its parts is measured by
+accuracy.py. Peak memory is that of the
 process, read when it ends (Linux).
 """
 
