@@ -5,11 +5,13 @@ import logging
 import numpy as np
 import pytest
 
-from spikesorter.config import TemplateSettings
+from spikesorter.config import ConditioningSettings, TemplateSettings
 from spikesorter.errors import InputError
+from spikesorter.profile import conditioning_kernel
 from spikesorter.repertoire import Repertoire, draw_spikes, learn_repertoire
 from spikesorter.signal.filters import drift_kernel
 from spikesorter.signal.templates import Templates, plant
+from spikesorter.simulate import simulate_study
 from spikesorter.spikes import Spikes
 from tests.conftest import poisson_spikes
 
@@ -100,3 +102,26 @@ def test_a_neuron_that_fires_like_a_clock_can_be_slowed_down(
     spikes, _ = draw_spikes(repertoire, (4e-5, 8e-4), 1_000_000, rng)
     assert spikes.counts()[1] == pytest.approx(40, abs=2)
     assert spikes.counts()[2] == pytest.approx(800, abs=10)
+
+
+def test_shapes_that_outlast_their_window_are_warned_of(
+    shapes: Templates, rng: np.random.Generator, caplog: pytest.LogCaptureFixture
+) -> None:
+    spikes = poisson_spikes(rng, n_samples=60_000, count=600)
+    trace = plant(60_000, spikes, np.ones(600, np.float32), shapes)
+    with caplog.at_level(logging.WARNING):
+        long = TemplateSettings(before_ms=0.4, after_ms=2.4)
+        learn_repertoire(trace, spikes, long, kernel=KERNEL, fs_hz=25_000)
+        assert not caplog.text
+        short = TemplateSettings(before_ms=0.4, after_ms=0.5)
+        learn_repertoire(trace, spikes, short, kernel=KERNEL, fs_hz=25_000)
+    assert "of its peak at the end of its window of 0.5 ms" in caplog.text
+
+
+def test_long_after_potentials_are_learnt_without_wild_ends() -> None:
+    labelled, *_ = simulate_study()
+    kernel = conditioning_kernel(ConditioningSettings(), 25_000)
+    trace = labelled.trace - np.median(labelled.trace, axis=0)
+    shapes = learn_repertoire(trace, labelled.spikes, TemplateSettings(), kernel=kernel, fs_hz=25_000)
+    for waveform in shapes.templates.waveforms:
+        assert np.abs(waveform[-20:]).max() < 0.3 * waveform.max()

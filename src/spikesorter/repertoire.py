@@ -18,6 +18,7 @@ __all__ = ["FEW_SPIKES", "Repertoire", "draw_spikes", "learn_repertoire"]
 
 logger = logging.getLogger(__name__)
 FEW_SPIKES = 20
+END_MS, MUCH_LEFT = 0.4, 0.1  # of a window, and of a peak: a shape that has not died away by then
 """A class with fewer labelled spikes than this is learnt badly: worth a warning."""
 
 LEAST_EXCESS = 0.05
@@ -92,6 +93,7 @@ def learn_repertoire(
                 label, count, FEW_SPIKES,
             )  # fmt: skip
     templates = estimate_templates(trace, inside, before=before, after=after, kernel=kernel)
+    _warn_of_cut_shapes(templates, settings, fs_hz)
     sizes = spike_sizes(trace, inside, templates, kernel=kernel)
     of_class = [inside.label == label for label in templates.labels]
     return Repertoire(
@@ -137,6 +139,19 @@ def draw_spikes(
     sample, label_of, size = np.concatenate(samples), np.concatenate(labels), np.concatenate(sizes)
     order = np.lexsort((label_of, sample))
     return Spikes.from_arrays(sample[order], label_of[order]), size[order].astype(np.float32)
+
+
+def _warn_of_cut_shapes(templates: Templates, settings: TemplateSettings, fs_hz: float) -> None:
+    """Warn of shapes that go on after their window: what is cut off is taken for noise, or for spikes."""
+    end = max(to_samples(END_MS, fs_hz), 1)
+    for label, waveform in zip(templates.labels, templates.waveforms, strict=True):
+        left = np.abs(waveform[-end:].mean(axis=0)).max() / np.abs(waveform).max()
+        if left > MUCH_LEFT:
+            logger.warning(
+                "class %d still has %.0f %% of its peak at the end of its window of %g ms; longer shapes "
+                "(templates.after_ms) would find its spikes better",
+                label, 100 * left, settings.after_ms,
+            )  # fmt: skip
 
 
 def _intervals(samples: npt.NDArray[np.int64], n_samples: int) -> FloatArray:

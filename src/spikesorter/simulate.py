@@ -17,7 +17,8 @@ __all__ = ["SimulatedRecording", "simulate_study"]
 FloatArray = npt.NDArray[np.float32]
 LABELLED_NOISE = 0.3
 NOISE_LEVELS = (0.5, 1.0, 2.0)
-LENGTH_MS = 6.4
+LENGTH_MS = 5.6
+FADE_MS = 2.0  # at its end, over which a shape dies away
 EDGE_MS = 2.0  # no spike starts nearer to the ends: its neighbours could not be seen
 DRIFT_CORNER_HZ = 5.0
 N_FFT = 8192
@@ -75,13 +76,14 @@ def simulate_study(
 
 
 def _shapes(neurons: int, fs_hz: float, rng: np.random.Generator) -> Templates:
-    """Draw shapes: a fast rise and decay (an alpha function), less a slower after-potential."""
+    """Draw shapes: a fast rise and decay (an alpha function), less a slower after-potential that dies away."""
     time_ms = np.arange(to_samples(LENGTH_MS, fs_hz)) * 1000 / fs_hz
+    fade = 0.5 + 0.5 * np.cos(np.pi * np.clip((time_ms - LENGTH_MS) / FADE_MS + 1, 0, 1))
     waveforms = []
     for peak in np.linspace(8.0, 2.5, neurons):
         rise_ms = rng.uniform(0.15, 0.5)
         spike = _alpha(time_ms, rise_ms) - rng.uniform(0.0, 0.5) * _alpha(time_ms, 4 * rise_ms)
-        waveforms.append(peak * spike / spike.max())
+        waveforms.append(peak * fade * spike / (fade * spike).max())
     return Templates(tuple(range(1, neurons + 1)), np.array(waveforms, np.float32)[:, :, None], before=0)
 
 

@@ -22,7 +22,7 @@ __all__ = ["Templates", "average_waveform", "estimate_templates", "plant", "spik
 
 Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
-RIDGE = 1e-3  # of a class's spike count: tames what the filtered trace says nothing about, such as an offset
+RIDGE = 1e-2  # of a class's spike count: tames what the filtered trace says nothing about, such as an offset
 MAX_SIZE_SPREAD = 0.5  # prior SD of a spike's relative size
 
 
