@@ -37,14 +37,15 @@ FLOORS = {
     "frontend": 5,
     "profiling": 6,
     "decoders": 6,
-    "preparation": 8,
-    "refining": 7,
-    "unknown": 7,
-    "sorter": 9,
-    "jobs": 10,
-    "study": 11,
-    "console": 12,
-    "cli": 13,
+    "preparation": 9,
+    "refining": 8,
+    "decoding": 7,
+    "unknown": 8,
+    "sorter": 10,
+    "jobs": 11,
+    "study": 12,
+    "console": 13,
+    "cli": 14,
 }
 MODULES = sorted(
     ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(".__init__")

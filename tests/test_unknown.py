@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from spikesorter.decoding import padded
 from spikesorter.signal.templates import Templates, plant
 from spikesorter.spikes import Spikes
-from spikesorter.unknown import Strangers, UnknownRule, fit_unknown_rule
+from spikesorter.unknown import Strangers, UnknownRule, find_strangers, fit_unknown_rule
 from tests.conftest import FS_HZ, poisson_spikes
 from tests.decoders.test_pursuit import N_SAMPLES, make_decoder, noisy
 
@@ -19,22 +20,19 @@ def rule(shapes: Templates, rng: np.random.Generator) -> UnknownRule:
     """Fitted to a rehearsal without strangers."""
     spikes = poisson_spikes(rng, n_samples=N_SAMPLES, count=200)
     plain = UnknownRule(make_decoder(shapes, 0.7), shapes, 5, 40, np.inf, np.inf)
-    trace = padded(noisy(shapes, spikes, 0.7, seed=1), plain)
+    trace = noisy(shapes, spikes, 0.7, seed=1)
     return fit_unknown_rule(plain, trace, spikes, fs_hz=FS_HZ)
-
-
-def padded(trace: np.ndarray, rule: UnknownRule) -> np.ndarray:
-    return np.pad(trace, ((rule.margin.before, rule.margin.after), (0, 0)), mode="edge")
 
 
 def test_strangers_are_marked_and_known_ones_are_not(
     rule: UnknownRule, shapes: Templates, rng: np.random.Generator
 ) -> None:
     known = poisson_spikes(rng, n_samples=N_SAMPLES, count=200)
-    strangers = Spikes.from_arrays(np.arange(400, N_SAMPLES - 400, 611), np.full(39, 9))
+    starts = np.arange(400, N_SAMPLES - 400, 611)
+    strangers = Spikes.from_arrays(starts, np.full(len(starts), 9))
     trace = noisy(shapes, known, 0.7, seed=2)
     trace += plant(N_SAMPLES, strangers, np.ones(len(strangers), np.float32), STRANGER)
-    found = rule.mark(known, rule.examine(padded(trace, rule), known))
+    found = rule.mark(known, find_strangers(rule, padded(trace), N_SAMPLES, known, jobs=2))
     marked = found.of(0).sample
     distance = np.abs(strangers.sample[:, None] - marked).min(axis=1)
     assert np.mean(distance < 25) > 0.9
@@ -46,7 +44,8 @@ def test_without_strangers_next_to_nothing_is_marked(
     rule: UnknownRule, shapes: Templates, rng: np.random.Generator
 ) -> None:
     known = poisson_spikes(rng, n_samples=N_SAMPLES, count=200)
-    seen = rule.examine(padded(noisy(shapes, known, 0.7, seed=3), rule), known)
+    trace = noisy(shapes, known, 0.7, seed=3)
+    seen = find_strangers(rule, padded(trace), N_SAMPLES, known, jobs=2)
     assert len(rule.mark(known, seen).of(0)) <= 12  # fitted to one second
 
 

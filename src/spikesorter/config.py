@@ -128,7 +128,9 @@ class PursuitSettings(_Section):
     sweeps: int = Field(
         24, ge=1, le=10_000, description="draws of each window that its probabilities average"
     )
-    annealing_steps: int = Field(12, ge=0, le=1000, description="steps from an uncertain start to the end")
+    annealing_factor: float = Field(
+        2.0, gt=1.01, le=100, description="by which certainty rises in each step from an uncertain start"
+    )
     annealing_detectability: float = Field(
         6.0, gt=0, le=100, description="d' of a middling class at which annealing starts"
     )

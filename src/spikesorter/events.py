@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import uniform_filter1d
 
 from spikesorter.signal.peaks import enforce_refractory, pick_peaks
 from spikesorter.spikes import Spikes, pairs_within
 
-__all__ = ["Candidates", "WorkingPoint", "pick_candidates"]
+__all__ = ["Candidates", "WorkingPoint", "pick_candidates", "reach_of_picking"]
 
 FloatArray = npt.NDArray[np.float32]
 Int64Array = npt.NDArray[np.int64]
@@ -50,6 +49,10 @@ class Candidates:
     def shifted(self, samples: int) -> Candidates:
         """Return the candidates moved by a number of samples."""
         return Candidates(self.sample + samples, self.label, self.spike, self.named)
+
+    def inside(self, start: int, stop: int) -> Candidates:
+        """Return those from one sample up to another, counted from the first of them."""
+        return self.select((self.sample >= start) & (self.sample < stop)).shifted(-start)
 
     def __len__(self) -> int:
         return len(self.sample)
@@ -102,28 +105,40 @@ def pick_candidates(
     -------
     Candidates
     """
-    width = 2 * smoothing_samples + 1
-    sums = curves
-    if smoothing_samples:
-        sums = np.maximum(width * uniform_filter1d(curves, width, axis=0, mode="constant"), 0)
-    any_class = sums.sum(axis=1)
+    sums = _summed(curves, smoothing_samples)
     parts = []
     for k, label in enumerate(labels):
         own = np.ascontiguousarray(sums[:, k])
         peaks = pick_peaks(own, threshold=least, distance_samples=smoothing_samples + 1)
+        any_class = sums[peaks].sum(axis=1)
         parts.append(
             Candidates(
                 peaks,
                 np.full(len(peaks), label, np.int64),
-                np.minimum(any_class[peaks], 1).astype(np.float32),
-                (own[peaks] / np.maximum(any_class[peaks], own[peaks])).astype(np.float32),
+                np.minimum(any_class, 1).astype(np.float32),
+                (own[peaks] / np.maximum(any_class, own[peaks])).astype(np.float32),
             )
         )
     found = Candidates.concatenate(parts)
     if not one_name:
         return found
-    lone = any_class[found.sample] < LESS_THAN_TWO
+    lone = sums[found.sample].sum(axis=1) < LESS_THAN_TWO
     return found.select(~(lone & _outdone(found, smoothing_samples + RIVAL_SAMPLES)))
+
+
+def reach_of_picking(smoothing_samples: int) -> int:
+    """Return how far from a place the curves lie that decide in `pick_candidates` about it."""
+    rivals = smoothing_samples + RIVAL_SAMPLES
+    return rivals + 2 * smoothing_samples + 1  # a rival is a peak of sums itself
+
+
+def _summed(curves: FloatArray, reach: int) -> FloatArray:
+    """Sum over `reach` samples to either side, always in the same order: a running sum would drift."""
+    padded = np.pad(curves, ((reach, reach), (0, 0)))
+    sums = padded[: len(curves)].copy()
+    for shift in range(1, 2 * reach + 1):
+        sums += padded[shift : shift + len(curves)]
+    return sums
 
 
 def _outdone(found: Candidates, reach: int) -> BoolArray:
@@ -157,10 +172,16 @@ class WorkingPoint:
 
     def settle(self, candidates: Candidates) -> Spikes:
         """Return the candidates that hold, as spikes."""
+        return self.part(self.hold(candidates))
+
+    def hold(self, candidates: Candidates) -> Spikes:
+        """Return the candidates above their thresholds, as spikes."""
         least = np.asarray(self.thresholds, np.float32)[np.searchsorted(self.labels, candidates.label)]
         held = candidates.select(candidates.joint >= least)
+        return Spikes(held.sample, held.label, held.spike, held.named)
+
+    def part(self, spikes: Spikes) -> Spikes:
+        """Return the spikes that keep the refractory period from likelier ones."""
         return enforce_refractory(
-            Spikes(held.sample, held.label, held.spike, held.named),
-            refractory_samples=self.refractory_samples,
-            within_class=self.within_class,
+            spikes, refractory_samples=self.refractory_samples, within_class=self.within_class
         )

@@ -15,6 +15,7 @@ from spikesorter.decoders.botm import BotmDecoder
 from spikesorter.decoders.cnn import CnnDecoder, Networks, new_networks, train_networks
 from spikesorter.decoders.making import make_botm, make_pursuit
 from spikesorter.decoders.pursuit import PursuitDecoder
+from spikesorter.decoding import find_evidence, in_threads
 from spikesorter.events import Candidates, WorkingPoint
 from spikesorter.forecast import Forecast, forecast_score
 from spikesorter.frontend import FrontEnd, choose_denoise_strength, make_front_end
@@ -24,7 +25,7 @@ from spikesorter.recordings import shortest_samples
 from spikesorter.rehearsal import Labelled, Rehearsal, graft_rehearsal, plant_rehearsal
 from spikesorter.repertoire import Repertoire
 from spikesorter.signal.matched import make_matched_filters
-from spikesorter.signal.spans import Margin, to_samples
+from spikesorter.signal.spans import to_samples
 from spikesorter.spikes import Spikes
 from spikesorter.tuning import tune
 from spikesorter.unknown import UnknownRule, fit_unknown_rule
@@ -67,6 +68,10 @@ class Prepared:
         """Return the candidates that hold, with probabilities that mean what they say."""
         return self.point.settle(self.calibration.apply(candidates))
 
+    def hold(self, candidates: Candidates) -> Spikes:
+        """Return the candidates above their thresholds; the refractory period has yet to be kept."""
+        return self.point.hold(self.calibration.apply(candidates))
+
 
 @dataclass(frozen=True, eq=False)
 class Preparation:
@@ -84,6 +89,8 @@ class Preparation:
         The labelled recording itself, where the settings work on it.
     profile : Profile
         Of the recording to prepare for.
+    jobs : int
+        Threads; they change no result.
     """
 
     settings: Settings
@@ -92,6 +99,7 @@ class Preparation:
     average: FloatArray
     labelled: Labelled | None
     profile: Profile
+    jobs: int = 1
 
     def train_base(self, progress: Progress) -> Networks | None:
         """Train networks from nothing over a range of noise levels, if the settings may need any."""
@@ -148,19 +156,24 @@ class Preparation:
         progress("rehearsing", 1.0)
         tried: list[Prepared] = []
         if wanted in ("auto", "botm"):
-            tried.append(self._tuned("botm", self._botm(), rehearsal))
+            botm = self._botm()
+            tried.append(self._tuned("botm", botm, self._seen(botm, rehearsal), rehearsal))
         if wanted in ("auto", "pursuit", "both"):
             progress("rehearsing the pursuit", 0.0)
-            tried.append(self._tuned("pursuit", self._pursuit(), rehearsal))
+            pursuit = self._pursuit()
+            explained = self._seen(pursuit, rehearsal)
+            tried.append(self._tuned("pursuit", pursuit, explained, rehearsal))
             progress("rehearsing the pursuit", 1.0)
         good_enough = wanted == "auto" and tried[-1].value >= self.settings.enough
         if base is not None and not good_enough:
             cnn = self._trained(base, progress) if train else self._untrained(base)
-            tried.append(self._tuned("cnn", cnn, rehearsal))
+            seen = self._seen(cnn, rehearsal)
+            tried.append(self._tuned("cnn", cnn, seen, rehearsal))
             if wanted in ("auto", "both") and base.classifier is None:
-                pursuit = next(one.decoder for one in tried if isinstance(one.decoder, PursuitDecoder))
-                joined = self._joined(pursuit, cnn, rehearsal)
-                tried.append(self._tuned("both", joined, rehearsal))
+                reading = next(one.decoder for one in tried if isinstance(one.decoder, PursuitDecoder))
+                side_by_side = np.concatenate([explained, seen], axis=1)
+                joined = join_decoders(reading, cnn, side_by_side, rehearsal.spikes, fs_hz=self.fs_hz)
+                tried.append(self._tuned("both", joined, side_by_side, rehearsal))
         values = {one.name: round(one.value, 4) for one in tried}
         best = _chosen([one for one in tried if wanted in ("auto", one.name)])
         logger.info("%s on the rehearsal: %s; chosen: %s", self.settings.tuning.objective, values, best.name)
@@ -176,7 +189,8 @@ class Preparation:
         progress("forecasting", 0.0)
         rng = np.random.default_rng([self.settings.seed, ADAPT, FORECAST])
         rehearsal = self.rehearse(self.settings.rehearsal.forecast_seconds, rng)
-        found = prepared.settle(prepared.decoder.candidates(_padded(rehearsal, prepared.decoder.margin)))
+        evidence = find_evidence(prepared.decoder, rehearsal.trace, jobs=self.jobs)
+        found = prepared.settle(_picked(prepared.decoder, evidence))
         result = forecast_score(
             found,
             rehearsal.spikes,
@@ -198,7 +212,7 @@ class Preparation:
             beside=np.inf,
             alone=np.inf,
         )
-        return fit_unknown_rule(rule, _padded(rehearsal, rule.margin), found, fs_hz=self.fs_hz)
+        return fit_unknown_rule(rule, rehearsal.trace, found, fs_hz=self.fs_hz)
 
     def rehearse(self, seconds: float, rng: np.random.Generator) -> Rehearsal:
         """Make a rehearsal of this profile, long enough for a training window at the least."""
@@ -232,24 +246,29 @@ class Preparation:
         rng = np.random.default_rng([self.settings.seed, ADAPT, TUNING])
         return self.rehearse(self.settings.rehearsal.tuning_seconds, rng)
 
-    def _tuned(self, name: str, decoder: AnyDecoder, rehearsal: Rehearsal) -> Prepared:
+    def _seen(self, decoder: AnyDecoder, rehearsal: Rehearsal) -> FloatArray:
+        return find_evidence(decoder, rehearsal.trace, jobs=self.jobs)
+
+    def _tuned(self, name: str, decoder: AnyDecoder, evidence: FloatArray, rehearsal: Rehearsal) -> Prepared:
         """Calibrate and tune a decoder: every reading of its evidence coarsely, the best one finely."""
         tuning = self.settings.tuning
         coarse = tuning.model_copy(update={"per_class": False})
         detector = self.settings.detector
         if name != "cnn":  # these know when spikes exclude each other
             detector = detector.model_copy(update={"refractory_samples": detector.refractory_samples or 0})
-        best: Prepared | None = None
-        chosen = Candidates.concatenate([])
-        for reading, found in decoder.readings(_padded(rehearsal, decoder.margin)):
+
+        def tried(reading: AnyDecoder) -> tuple[Prepared, Candidates]:
+            found = _picked(reading, evidence)
             calibration = self._calibration(found, rehearsal.spikes)
             calibrated = calibration.apply(found)
             point, value = tune(
                 calibrated, rehearsal.spikes, decoder.labels, coarse, detector, fs_hz=self.fs_hz
             )
-            if best is None or value > best.value:
-                best, chosen = Prepared(reading, calibration, point, name, value), calibrated
-        assert best is not None  # every decoder has a reading
+            return Prepared(reading, calibration, point, name, value), calibrated
+
+        readings: list[AnyDecoder] = list(decoder.readings())
+        outcomes = in_threads(tried, readings, jobs=self.jobs)
+        best, chosen = max(outcomes, key=lambda outcome: outcome[0].value)
         point, value = tune(chosen, rehearsal.spikes, decoder.labels, tuning, detector, fs_hz=self.fs_hz)
         return replace(best, point=point, value=value)
 
@@ -286,11 +305,6 @@ class Preparation:
         )
         return CnnDecoder(front_end, networks)
 
-    def _joined(self, pursuit: PursuitDecoder, cnn: CnnDecoder, rehearsal: Rehearsal) -> BothDecoder:
-        margin = BothDecoder(pursuit, cnn, ()).margin
-        trace = _padded(rehearsal, margin)
-        return join_decoders(pursuit, cnn, trace, rehearsal.spikes, fs_hz=self.fs_hz)
-
     def _noisier_profiles(self) -> list[Profile]:
         """The profile with its noise scaled so that a middling class has each of a range of d'."""
         kernel = conditioning_kernel(self.settings.conditioning, self.fs_hz)
@@ -316,5 +330,7 @@ def _chosen(tried: list[Prepared]) -> Prepared:
     return pursuit[0] if pursuit and best.value - pursuit[0].value < HARDLY else best
 
 
-def _padded(rehearsal: Rehearsal, margin: Margin) -> FloatArray:
-    return np.pad(rehearsal.trace, ((margin.before, margin.after), (0, 0)), mode="edge")
+def _picked(decoder: AnyDecoder, evidence: FloatArray) -> Candidates:
+    """Pick the candidates of a whole rehearsal."""
+    reach = decoder.pick_reach
+    return decoder.pick(np.pad(evidence, ((reach, reach), (0, 0))))

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from spikesorter.config import Settings
 from spikesorter.decoders.making import make_pursuit
 from spikesorter.decoders.pursuit import Draw, PursuitDecoder
+from spikesorter.decoding import draw_explanation
 from spikesorter.profile import Profile, conditioning_kernel, without_hum
 from spikesorter.recordings import centred
 from spikesorter.rehearsal import plant_rehearsal
@@ -51,6 +52,7 @@ def refine_profile(
     settings: Settings,
     *,
     fs_hz: float,
+    jobs: int = 1,
 ) -> Profile:
     """Return the profile with noise, rates and gain measured on what the known neurons explain.
 
@@ -65,6 +67,8 @@ def refine_profile(
     repertoire : Repertoire
     settings : Settings
     fs_hz : float
+    jobs : int
+        Threads; they change no result.
 
     Returns
     -------
@@ -81,7 +85,7 @@ def refine_profile(
     )
     for number in range(ROUNDS):
         pursuit = make_pursuit(repertoire, profile, quick, fs_hz=fs_hz)
-        draw = _draw(pursuit, known)
+        draw = draw_explanation(pursuit, known, jobs=jobs)
         if profile.background == SILENT:
             noise = _noise_left(known, draw, repertoire, profile, settings, kernel)
             profile = replace(profile, noise=noise)
@@ -94,7 +98,7 @@ def refine_profile(
             jitter_samples=len(known),
             rng=np.random.default_rng([settings.seed, REFINING, number]),
         )
-        activity = _rates_alike(profile.activity, draw, _draw(pursuit, rehearsal.trace))
+        activity = _rates_alike(profile.activity, draw, draw_explanation(pursuit, rehearsal.trace, jobs=jobs))
         profile = replace(profile, activity=_sized_alike(activity, draw, pursuit, repertoire))
     return profile
 
@@ -127,11 +131,6 @@ def _sized_alike(activity: Activity, draw: Draw, pursuit: PursuitDecoder, repert
         gain=activity.gain * float(np.average(centres, weights=weights)),
         wander=min(float(np.sqrt(max(excess, 0.0))), MOST_WANDER),
     )
-
-
-def _draw(pursuit: PursuitDecoder, trace: Trace) -> Draw:
-    margin = pursuit.margin
-    return pursuit.draw(np.pad(trace, ((margin.before, margin.after), (0, 0)), mode="edge"))
 
 
 def _noise_left(

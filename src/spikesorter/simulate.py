@@ -76,7 +76,7 @@ def simulate_study(
 
 
 def _shapes(neurons: int, fs_hz: float, rng: np.random.Generator) -> Templates:
-    """Draw shapes: a fast rise and decay (an alpha function), less a slower after-potential that dies away."""
+    """Draw shapes: a fast rise and decay (an alpha function), less a slower after-potential."""
     time_ms = np.arange(to_samples(LENGTH_MS, fs_hz)) * 1000 / fs_hz
     fade = 0.5 + 0.5 * np.cos(np.pi * np.clip((time_ms - LENGTH_MS) / FADE_MS + 1, 0, 1))
     waveforms = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,8 +14,9 @@ import numpy.typing as npt
 
 from spikesorter.config import Settings
 from spikesorter.decoders.cnn import Networks
+from spikesorter.decoding import Stretch, find_candidates, in_threads, read_evidence
 from spikesorter.errors import InputError, ModelError, SettingsError
-from spikesorter.events import Candidates, WorkingPoint
+from spikesorter.events import WorkingPoint
 from spikesorter.forecast import Forecast
 from spikesorter.io.model import read_model, write_model
 from spikesorter.preparation import Preparation, Prepared
@@ -25,12 +27,12 @@ from spikesorter.recordings import centred, check_rate, check_trace, read_repres
 from spikesorter.refining import refine_profile
 from spikesorter.rehearsal import Labelled
 from spikesorter.repertoire import Repertoire, learn_repertoire
-from spikesorter.signal.filters import fir_filter, fir_margin
+from spikesorter.signal.filters import fir_filter, fir_filter_on_grid, fir_margin
 from spikesorter.signal.hum import find_hum, hum_kernel
 from spikesorter.signal.spans import Margin, iterate_spans, read_span
 from spikesorter.signal.templates import average_waveform
 from spikesorter.spikes import Spikes
-from spikesorter.unknown import Strangers, UnknownRule
+from spikesorter.unknown import UnknownRule, find_strangers
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
@@ -40,7 +42,7 @@ __all__ = ["Sorter", "nearest_sorter"]
 logger = logging.getLogger(__name__)
 FloatArray = npt.NDArray[np.float32]
 
-SPAN_SAMPLES = 1 << 18
+SPAN_SECONDS = 10.0
 USUAL_GAINS = (0.4, 2.5)
 
 
@@ -80,6 +82,7 @@ class Sorter:
         truth: Spikes,
         *,
         settings: Settings | None = None,
+        jobs: int | None = None,
         progress: Progress = silent,
     ) -> Sorter:
         """Learn the neurons of a labelled recording and train the base networks.
@@ -92,6 +95,8 @@ class Sorter:
             Its labels.
         settings : Settings, optional
             Defaults if not given.
+        jobs : int, optional
+            Threads; all cores that this process may use, if not given. They change no result.
         progress : callable, optional
             Called with the step's name and the share of it that is done.
 
@@ -130,17 +135,20 @@ class Sorter:
         kept = settings.rehearsal.method == "graft" or settings.tuning.on == "labelled"
         labelled = Labelled(trace, truth, profile) if kept else None
         progress("learning spike shapes", 1.0)
-        preparation = Preparation(settings, fs_hz, repertoire, average, labelled, profile)
+        threads = jobs or usable_cores()
+        preparation = Preparation(settings, fs_hz, repertoire, average, labelled, profile, threads)
         base = preparation.train_base(progress)
         return cls._on(preparation, base, recording, progress, measured=profile, train=False)
 
-    def adapt(self, target: BaseRecording, *, progress: Progress = silent) -> Sorter:
+    def adapt(self, target: BaseRecording, *, jobs: int | None = None, progress: Progress = silent) -> Sorter:
         """Rehearse a target, train on the rehearsal and tune the thresholds there; no labels needed.
 
         Parameters
         ----------
         target : spikeinterface.BaseRecording
             Of the same electrode, at the same sampling rate.
+        jobs : int, optional
+            Threads; all cores that this process may use, if not given. They change no result.
         progress : callable, optional
 
         Returns
@@ -159,11 +167,12 @@ class Sorter:
         check_trace(raw, self.settings)
         profile = profile_recording(raw, self.repertoire, self.settings, fs_hz=self.fs_hz)
         measured = profile
-        profile = refine_profile(raw, profile, self.repertoire, self.settings, fs_hz=self.fs_hz)
+        jobs = jobs or usable_cores()
+        profile = refine_profile(raw, profile, self.repertoire, self.settings, fs_hz=self.fs_hz, jobs=jobs)
         _warn_of_odd_gain(profile.activity.gain)
         progress("estimating noise, gain and rates", 1.0)
         preparation = Preparation(
-            self.settings, self.fs_hz, self.repertoire, self.average, self.labelled, profile
+            self.settings, self.fs_hz, self.repertoire, self.average, self.labelled, profile, jobs
         )
         return self._on(preparation, self.base, target, progress, measured=measured)
 
@@ -213,17 +222,32 @@ class Sorter:
 
     @property
     def margin(self) -> Margin:
-        """How far from a spike the samples lie that decide about it."""
-        reach = self.point.refractory_samples
-        return self.prepared.decoder.margin + Margin(reach, reach)
+        """How far from a spike the samples lie that decide about it, at most."""
+        decoder = self.prepared.decoder
+        block = decoder.grid_samples - 1 + decoder.spill_samples
+        reach = self.point.refractory_samples + decoder.pick_reach + block
+        hum = fir_margin(hum_kernel(self.profile.hum_hz, fs_hz=self.fs_hz))
+        return decoder.margin + Margin(reach, reach) + hum
 
-    def sort(self, target: BaseRecording, *, progress: Progress = silent) -> Spikes:
+    def sort(
+        self,
+        target: BaseRecording,
+        *,
+        jobs: int | None = None,
+        span_seconds: float = SPAN_SECONDS,
+        progress: Progress = silent,
+    ) -> Spikes:
         """Find and name the spikes of a recording.
 
         Parameters
         ----------
         target : spikeinterface.BaseRecording
             One that the sorter was adapted to, or one like it.
+        jobs : int, optional
+            Threads; all cores that this process may use, if not given. They change no result.
+        span_seconds : float
+            Length of the spans in which the recording is read, each by one thread: to the nearest number of
+            the decoder's blocks. It changes no result.
         progress : callable, optional
 
         Returns
@@ -236,15 +260,24 @@ class Sorter:
             If the recording does not fit the sorter or holds NaN or infinite samples.
         """
         self._check_fits(target)
-        n_samples, decoder = target.get_num_frames(), self.prepared.decoder
+        n_samples, stretch = target.get_num_frames(), self._stretches(target)
+        spans = list(iterate_spans(n_samples, self._span_samples(span_seconds)))
+        jobs = jobs or usable_cores()
+
+        def held(span: tuple[int, int]) -> Spikes:
+            candidates = find_candidates(self.prepared.decoder, stretch, n_samples, *span)
+            return self.prepared.hold(candidates)
+
         parts = []
         progress("sorting", 0.0)
-        for start, stop in iterate_spans(n_samples, SPAN_SAMPLES):
-            trace = self._stretch(target, start, stop, decoder.margin)
-            parts.append(decoder.candidates(trace).shifted(start))
+        for (_, stop), part in zip(spans, in_threads(held, spans, jobs=jobs), strict=True):
+            parts.append(part)
             progress("sorting", stop / n_samples)
-        spikes = self.prepared.settle(Candidates.concatenate(parts))
-        return spikes if self.unknown is None else self._with_strangers(target, spikes, self.unknown)
+        spikes = self.point.part(Spikes.concatenate(parts))
+        if self.unknown is None:
+            return spikes
+        strangers = find_strangers(self.unknown, stretch, n_samples, spikes, jobs=jobs)
+        return self.unknown.mark(spikes, strangers)
 
     def evidence(self, target: BaseRecording, *, start: int = 0, stop: int | None = None) -> FloatArray:
         """Return the decoder's curves: the evidence of a spike's start at each sample.
@@ -272,10 +305,7 @@ class Sorter:
         if not 0 <= start < last <= n_samples:
             raise InputError(f"no samples from {start} to {last}: the recording has {n_samples}")
         decoder = self.prepared.decoder
-        grid = decoder.grid_samples
-        first, end = start - start % grid, min(-(-last // grid) * grid, n_samples)  # where sorting cuts too
-        curves = decoder.evidence(self._stretch(target, first, end, decoder.margin))
-        return curves[start - first : last - first]
+        return decoder.curves(read_evidence(decoder, self._stretches(target), n_samples, start, last))
 
     def with_working_point(
         self, *, threshold: float | None = None, refractory_samples: int | None = None
@@ -313,26 +343,25 @@ class Sorter:
         """
         return read_model(cls, folder)
 
-    def _with_strangers(self, target: BaseRecording, spikes: Spikes, rule: UnknownRule) -> Spikes:
-        """Mark the spikes that fit no known neuron, in a second pass: all known ones must be known first."""
-        parts = []
-        for start, stop in iterate_spans(target.get_num_frames(), SPAN_SAMPLES):
-            trace = self._stretch(target, start, stop, rule.margin)
-            seen = rule.examine(trace, spikes.within(start, stop).shifted(-start))
-            parts.append(replace(seen, alone=seen.alone + start))
-        left, alone = (np.concatenate([getattr(p, name) for p in parts]) for name in ("left", "alone"))
-        return rule.mark(spikes, Strangers(left, alone))
+    def _span_samples(self, seconds: float) -> int:
+        if not seconds > 0:
+            raise SettingsError(f"span_seconds must be more than 0, not {seconds:g}")
+        blocks = min(seconds * self.fs_hz, 1 << 40) / self.prepared.decoder.grid_samples
+        return max(round(blocks), 1) * self.prepared.decoder.grid_samples
 
-    def _stretch(self, target: BaseRecording, start: int, stop: int, margin: Margin) -> FloatArray:
-        """Samples with a margin; beyond its ends a recording stays at its last value."""
-        hum = fir_margin(hum_kernel(self.profile.hum_hz, fs_hz=self.fs_hz))
-        first, last = start - margin.before - hum.before, stop + margin.after + hum.after
-        raw = read_span(partial(read_samples, target), target.get_num_frames(), first, last)
-        if not np.isfinite(raw).all():
-            raise InputError(f"samples from {max(first, 0)} to {last} hold NaN or infinite values")
-        trace = centred(raw, self.profile.offset)
-        cleaned = without_hum(trace, self.profile.hum_hz, fs_hz=self.fs_hz)
-        return cleaned[hum.before : len(cleaned) - hum.after]
+    def _stretches(self, target: BaseRecording) -> Stretch:
+        """Return a way to read the trace, beyond the ends as it was there: less its offset and its hum."""
+
+        def read(start: int, stop: int) -> FloatArray:
+            raw = read_span(partial(read_samples, target), target.get_num_frames(), start, stop)
+            if not np.isfinite(raw).all():
+                raise InputError(f"samples from {max(start, 0)} to {stop} hold NaN or infinite values")
+            return centred(raw, self.profile.offset)
+
+        if not self.profile.hum_hz:
+            return read
+        kernel = hum_kernel(self.profile.hum_hz, fs_hz=self.fs_hz)
+        return partial(fir_filter_on_grid, read, kernel)
 
     def _check_fits(self, target: BaseRecording) -> None:
         _check_segments(target)
@@ -378,6 +407,11 @@ def nearest_sorter(sorters: dict[str, Sorter], target: BaseRecording) -> str:
     profile = profile_recording(raw, one.repertoire, one.settings, fs_hz=one.fs_hz)
     distances = {name: sorter.measured.distance(profile) for name, sorter in sorters.items()}
     return min(distances, key=lambda name: (distances[name], name))
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _check_segments(recording: BaseRecording) -> None:

@@ -7,7 +7,7 @@ from spikesorter.config import ClassifierSettings, DetectorSettings
 from spikesorter.decoders.cnn import Networks, new_networks, train_networks
 from spikesorter.errors import ModelError
 from spikesorter.evaluate import score
-from spikesorter.events import WorkingPoint
+from spikesorter.events import Candidates, WorkingPoint
 from spikesorter.signal.templates import Templates, plant
 from tests.conftest import poisson_spikes
 
@@ -36,18 +36,24 @@ def test_trained_networks_find_and_name_planted_spikes(
         on_progress=done.append,
     )
     assert (len(done), done[-1]) == (250 if curves == "per_class" else 400, 1.0)
-    found = HALF.settle(networks.candidates(features))
+    found = HALF.settle(picked(networks, features))
     assert score(found, spikes).score > 0.9
     assert score(found, spikes).strict > 0.85
+
+
+def picked(networks: Networks, features: np.ndarray) -> Candidates:
+    margin = networks.detector.margin
+    return networks.pick(networks.curves(np.pad(features, ((margin.before, margin.after), (0, 0)))), features)
 
 
 def test_a_classifiers_doubt_counts_unless_told_otherwise(rng: np.random.Generator) -> None:
     features = rng.standard_normal((3000, 1)).astype(np.float32)
     both, spike = (
-        new_networks(
-            1, (1, 2), DetectorSettings(curves="spike", probability=meaning), ClassifierSettings(), seed=0
-        ).candidates(features)
-        for meaning in ("spike_and_class", "spike")
+        picked(new_networks(1, (1, 2), settings, ClassifierSettings(), seed=0), features)
+        for settings in (
+            DetectorSettings(curves="spike", probability="spike_and_class"),
+            DetectorSettings(curves="spike", probability="spike"),
+        )
     )
     np.testing.assert_array_equal(both.spike, spike.spike)
     assert np.all(spike.named == 1)
@@ -57,7 +63,9 @@ def test_a_classifiers_doubt_counts_unless_told_otherwise(rng: np.random.Generat
 def test_evidence_of_several_classes_adds_up(rng: np.random.Generator) -> None:
     networks = new_networks(1, (1, 2), DetectorSettings(), ClassifierSettings(), seed=0)
     features = rng.standard_normal((3000, 1)).astype(np.float32)
-    curves, found = networks.curves(features), networks.candidates(features)
+    margin = networks.detector.margin
+    curves = networks.curves(np.pad(features, ((margin.before, margin.after), (0, 0))))
+    found = networks.pick(curves, features)
     np.testing.assert_allclose(found.joint, curves[found.sample, found.label - 1], rtol=1e-5)
     assert np.all(found.spike >= found.joint)
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from spikesorter.errors import SettingsError
-from spikesorter.nets import detector as detector_room
 from spikesorter.nets.classifier import (
     ClassifierArchitecture,
     class_probabilities,
@@ -74,12 +73,14 @@ def test_the_output_has_the_inputs_length_and_depends_on_the_margin_alone(rng: n
     assert (touched[0], touched[-1]) == (100 - DETECTOR.margin.after, 100 + DETECTOR.margin.before)
 
 
-def test_tiles_give_what_one_run_gives(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
-    weights = initial_weights(DETECTOR, seed=0)
-    features = rng.standard_normal((1234, 1)).astype(np.float32)
+def test_tiles_give_what_one_run_gives(rng: np.random.Generator) -> None:
+    weights, margin = initial_weights(DETECTOR, seed=0), DETECTOR.margin
+    features = rng.standard_normal((900, 1)).astype(np.float32)
     whole = detection_curve(DETECTOR, weights, features)
-    monkeypatch.setattr(detector_room, "TILE_SAMPLES", 300)
-    np.testing.assert_allclose(detection_curve(DETECTOR, weights, features), whole, atol=1e-6)
+    assert len(whole) == 900 - margin.before - margin.after
+    tiles = [detection_curve(DETECTOR, weights, features[i : i + 300]) for i in (0, 100, 600)]
+    for first, tile in zip((0, 100, 600), tiles, strict=True):
+        np.testing.assert_allclose(tile, whole[first : first + len(tile)], atol=1e-6)
 
 
 def test_a_delay_moves_the_curve_by_as_much(planted: tuple[np.ndarray, Spikes]) -> None:
@@ -87,10 +88,7 @@ def test_a_delay_moves_the_curve_by_as_much(planted: tuple[np.ndarray, Spikes]) 
     features = planted[0][:3000]
     delayed = np.concatenate([np.zeros((7, 1), np.float32), features])
     plain = detection_curve(DETECTOR, weights, features)
-    inner = slice(DETECTOR.margin.before, -DETECTOR.margin.after)
-    np.testing.assert_allclose(
-        detection_curve(DETECTOR, weights, delayed)[7:][inner], plain[inner], atol=1e-6
-    )
+    np.testing.assert_allclose(detection_curve(DETECTOR, weights, delayed)[7:], plain, atol=1e-6)
 
 
 def test_the_detector_learns_to_find_planted_spikes(planted: tuple[np.ndarray, Spikes]) -> None:
@@ -105,7 +103,8 @@ def test_the_detector_learns_to_find_planted_spikes(planted: tuple[np.ndarray, S
     )
     weights = initial_weights(DETECTOR, seed=0)
     trained = train(DETECTOR, weights, batches, steps=200, learning_rate=5e-3)
-    curve = detection_curve(DETECTOR, trained, features)[:, 0]
+    margin = (DETECTOR.margin.before, DETECTOR.margin.after)
+    curve = detection_curve(DETECTOR, trained, np.pad(features, (margin, (0, 0))))[:, 0]
     peaks = pick_peaks(curve, threshold=0.3, distance_samples=2)
     near = np.abs(spikes.sample[:, None] - peaks).min(axis=1) <= 3
     assert near.mean() > 0.9

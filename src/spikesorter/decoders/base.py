@@ -1,4 +1,4 @@
-"""What every decoder can do: a stretch of trace in, candidates out."""
+"""What every decoder can do: a stretch of trace in, evidence out; and from evidence, candidates."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from spikesorter.signal.spans import Margin
 
 __all__ = ["LEAST_PROBABILITY", "Decoder"]
 
+Trace = npt.NDArray[np.float32]
 LEAST_PROBABILITY = 0.01
 """Candidates below this are not worth carrying on."""
 
@@ -20,9 +21,8 @@ LEAST_PROBABILITY = 0.01
 class Decoder(Protocol):
     """A decoder made for one noise, gain and activity; frozen.
 
-    Traces are less their offset, otherwise unfiltered, float32 of shape (margin.before + samples +
-    margin.after, channels). What is returned concerns the `samples` in the middle and counts from the first
-    of them.
+    Evidence is computed in blocks that lie on a fixed grid, each from the same samples in whatever span it is
+    asked for: so any spans, in any order, and a stream give the same bytes.
     """
 
     @property
@@ -31,23 +31,58 @@ class Decoder(Protocol):
         ...
 
     @property
-    def margin(self) -> Margin:
-        """How far from a sample the trace decides about it."""
+    def grid_samples(self) -> int:
+        """Length of a block; blocks begin at multiples of it."""
         ...
 
     @property
-    def grid_samples(self) -> int:
-        """Where spans that give the same result begin: at multiples of this."""
+    def margin(self) -> Margin:
+        """How far around a block the trace decides about its evidence."""
         ...
 
-    def evidence(self, trace: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return a curve for each class, shape (samples, classes)."""
+    @property
+    def spill_samples(self) -> int:
+        """By how much a block's evidence may spill over its ends: what several say of a sample adds up."""
         ...
 
-    def candidates(self, trace: npt.NDArray[np.float32]) -> Candidates:
-        """Return the places where spikes may be."""
+    @property
+    def pick_reach(self) -> int:
+        """How far from a candidate the evidence lies that decides about it."""
         ...
 
-    def readings(self, trace: npt.NDArray[np.float32]) -> Sequence[tuple[Self, Candidates]]:
-        """Return variants of this decoder that read the same evidence differently, with their candidates."""
+    def evidence(self, trace: Trace) -> Trace:
+        """Return the evidence of whole blocks.
+
+        Parameters
+        ----------
+        trace : ndarray of float32, shape (margin.before + blocks * grid_samples + margin.after, channels)
+            Less its offset, otherwise unfiltered.
+
+        Returns
+        -------
+        ndarray of float32, shape (spill_samples + blocks * grid_samples + spill_samples, columns)
+        """
+        ...
+
+    def curves(self, evidence: Trace) -> Trace:
+        """Return what people want to see of the evidence: curves that rise where spikes start."""
+        ...
+
+    def pick(self, evidence: Trace) -> Candidates:
+        """Return the places where spikes may be.
+
+        Parameters
+        ----------
+        evidence : ndarray of float32, shape (pick_reach + samples + pick_reach, columns)
+            Zero beyond the recording's ends.
+
+        Returns
+        -------
+        Candidates
+            Counted from the first of the `samples` in the middle, and inside them.
+        """
+        ...
+
+    def readings(self) -> Sequence[Self]:
+        """Return variants of this decoder that read the same evidence differently."""
         ...

@@ -6,6 +6,7 @@ with all that the program knows of the target, such as spikes of distant neurons
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -50,8 +51,8 @@ class BothDecoder:
 
     @property
     def grid_samples(self) -> int:
-        """Where the pursuit's blocks begin."""
-        return self.pursuit.grid_samples
+        """Where blocks of both begin."""
+        return math.lcm(self.pursuit.grid_samples, self.cnn.grid_samples)
 
     @property
     def margin(self) -> Margin:
@@ -59,22 +60,42 @@ class BothDecoder:
         one, other = self.pursuit.margin, self.cnn.margin
         return Margin(max(one.before, other.before), max(one.after, other.after))
 
+    @property
+    def spill_samples(self) -> int:
+        """That of the pursuit."""
+        return self.pursuit.spill_samples
+
+    @property
+    def pick_reach(self) -> int:
+        """That of the pursuit, and what is looked for beside its candidates."""
+        return self.pursuit.pick_reach + NEAR_SAMPLES
+
     def evidence(self, trace: FloatArray) -> FloatArray:
+        """Return the pursuit's evidence and the network's curves beside it."""
+        explained, seen = (
+            one.evidence(_cut(trace, self.margin, one.margin)) for one in (self.pursuit, self.cnn)
+        )
+        spill = self.spill_samples
+        return np.concatenate([explained, np.pad(seen, ((spill, spill), (0, 0)))], axis=1)
+
+    def curves(self, evidence: FloatArray) -> FloatArray:
         """Return the pursuit's curves."""
-        return self.pursuit.evidence(_cut(trace, self.margin, self.pursuit.margin))
+        return evidence[:, : len(self.labels)]
 
-    def candidates(self, trace: FloatArray) -> Candidates:
-        """Return the places where spikes may be; `trace` comes with its margin."""
-        found = self.pursuit.candidates(_cut(trace, self.margin, self.pursuit.margin))
-        return self._weighed(found, self._network_evidence(trace))
+    def pick(self, evidence: FloatArray) -> Candidates:
+        """Return the places where spikes may be."""
+        found = self.pursuit.pick(self.curves(evidence)[NEAR_SAMPLES : len(evidence) - NEAR_SAMPLES])
+        return self._weighed(found, self.network_near(evidence))
 
-    def readings(self, trace: FloatArray) -> list[tuple[BothDecoder, Candidates]]:
-        """Return this decoder with its candidates: how to read them was settled for the pursuit."""
-        return [(self, self.candidates(trace))]
+    def readings(self) -> list[BothDecoder]:
+        """Return this decoder: how to read its evidence was settled for the pursuit."""
+        return [self]
 
-    def _network_evidence(self, trace: FloatArray) -> FloatArray:
-        curves = self.cnn.evidence(_cut(trace, self.margin, self.cnn.margin))
-        return np.asarray(maximum_filter1d(curves, 2 * NEAR_SAMPLES + 1, axis=0, mode="nearest"))
+    def network_near(self, evidence: FloatArray) -> FloatArray:
+        """Return the network's highest curve near each sample that candidates are picked at."""
+        curves = evidence[:, len(self.labels) :]
+        highest = maximum_filter1d(curves, 2 * NEAR_SAMPLES + 1, axis=0, mode="nearest")
+        return np.asarray(highest[self.pick_reach : len(highest) - self.pick_reach])
 
     def _weighed(self, found: Candidates, network: FloatArray) -> Candidates:
         terms = _terms(found, network, self.labels)
@@ -87,7 +108,7 @@ class BothDecoder:
 
 
 def join_decoders(
-    pursuit: PursuitDecoder, cnn: CnnDecoder, trace: FloatArray, truth: Spikes, *, fs_hz: float
+    pursuit: PursuitDecoder, cnn: CnnDecoder, evidence: FloatArray, truth: Spikes, *, fs_hz: float
 ) -> BothDecoder:
     """Join two decoders, the weight of each fitted on a rehearsal.
 
@@ -95,10 +116,10 @@ def join_decoders(
     ----------
     pursuit : PursuitDecoder
     cnn : CnnDecoder
-    trace : ndarray of float32, shape (samples, channels)
-        Of the rehearsal, with the margin of both.
+    evidence : ndarray of float32, shape (samples, columns)
+        Of both, side by side, for the whole rehearsal.
     truth : Spikes
-        Its spikes, counted from the end of the margin.
+        Its spikes.
     fs_hz : float
 
     Returns
@@ -106,8 +127,9 @@ def join_decoders(
     BothDecoder
     """
     plain = BothDecoder(pursuit, cnn, ())
-    found = pursuit.candidates(_cut(trace, plain.margin, pursuit.margin))
-    terms = _terms(found, plain._network_evidence(trace), pursuit.labels)
+    around = np.pad(evidence, ((plain.pick_reach, plain.pick_reach), (0, 0)))
+    found = pursuit.pick(plain.curves(around)[NEAR_SAMPLES : len(around) - NEAR_SAMPLES])
+    terms = _terms(found, plain.network_near(around), pursuit.labels)
     _, right = verdicts(found.sample, found.label, truth, fs_hz=fs_hz)
     usual = np.array([0.0, 1.0, 0.0])
     fits = (fit_log_odds(terms[own], right[own], usual) for own in

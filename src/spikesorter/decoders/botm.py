@@ -44,39 +44,40 @@ class BotmDecoder:
 
     @property
     def grid_samples(self) -> int:
-        """Spans may start anywhere."""
+        """Blocks of one sample: spans may start anywhere."""
         return 1
 
     @property
     def margin(self) -> Margin:
-        """Margin of `candidates`."""
-        reach = ROUNDS * (self.bank.overlaps.shape[1] // 2 + DISTANCE_SAMPLES)
-        return self.bank.margin + Margin(reach, reach)
+        """Margin of the filters."""
+        return self.bank.margin
+
+    @property
+    def spill_samples(self) -> int:
+        """No evidence of a block lies beyond its ends."""
+        return 0
+
+    @property
+    def pick_reach(self) -> int:
+        """How far a spike may depend on others, through all rounds."""
+        return ROUNDS * (int(self.bank.overlaps.shape[1]) // 2 + DISTANCE_SAMPLES)
 
     def evidence(self, trace: Trace) -> Trace:
-        """Return the probability of a spike of each class at each sample, were it the only one.
+        """Return the filters' outputs."""
+        return self.bank.apply(trace)
 
-        Parameters
-        ----------
-        trace : ndarray of float32, shape (margin.before + samples + margin.after, channels)
-
-        Returns
-        -------
-        ndarray of float32, shape (samples, classes)
-        """
-        outputs = self.bank.apply(trace)
-        first = self.margin.before - self.bank.margin.before
-        logs = self._discriminants(outputs)[first : first + len(trace) - self._around]
-        spike, named = _probabilities(logs)
+    def curves(self, evidence: Trace) -> Trace:
+        """Return the probability of a spike of each class at each sample, were it the only one."""
+        spike, named = _probabilities(self._discriminants(evidence))
         return np.asarray(spike[:, None] * named, np.float32)
 
-    def readings(self, trace: Trace) -> list[tuple[BotmDecoder, Candidates]]:
-        """Return this decoder with its candidates: there is one way to read them."""
-        return [(self, self.candidates(trace))]
+    def readings(self) -> list[BotmDecoder]:
+        """Return this decoder: there is one way to read its evidence."""
+        return [self]
 
-    def candidates(self, trace: Trace) -> Candidates:
-        """Return the places where spikes may be; `trace` as for `evidence`."""
-        rest = self.bank.apply(trace)
+    def pick(self, evidence: Trace) -> Candidates:
+        """Return the places where spikes may be."""
+        rest = evidence.copy()
         reach = self.bank.overlaps.shape[1] // 2
         found = []
         for number in range(ROUNDS):
@@ -94,14 +95,7 @@ class BotmDecoder:
             for sample, k in zip(samples, classes, strict=True):
                 first, last = max(sample - reach, 0), min(sample + reach + 1, len(rest))
                 rest[first:last] -= self.bank.overlaps[k, first - sample + reach : last - sample + reach]
-        start = self.margin.before - self.bank.margin.before
-        events = Candidates.concatenate(found)
-        inside = (events.sample >= start) & (events.sample < start + len(trace) - self._around)
-        return events.select(inside).shifted(-start)
-
-    @property
-    def _around(self) -> int:
-        return self.margin.before + self.margin.after
+        return Candidates.concatenate(found).inside(self.pick_reach, len(evidence) - self.pick_reach)
 
     def _discriminants(self, outputs: Trace) -> Trace:
         """Log posterior odds of each class against no spike, shape (samples, classes)."""

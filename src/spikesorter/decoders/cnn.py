@@ -33,6 +33,7 @@ from spikesorter.spikes import Spikes
 __all__ = ["CnnDecoder", "Networks", "new_networks", "train_networks"]
 
 FloatArray = npt.NDArray[np.float32]
+TILE_SAMPLES = 8192  # fits the cache
 PEAK_DISTANCE_SAMPLES = 2  # the detector's labels are that wide: nearer peaks are one spike
 
 
@@ -73,22 +74,19 @@ class Networks:
             )
 
     @property
-    def margin(self) -> Margin:
-        """How far candidates depend on the features around them."""
-        before, after = self.detector.margin.before, self.detector.margin.after
-        if self.classifier:
-            before, after = max(before, self.classifier.before), max(after, self.classifier.after)
-        return Margin(before + PEAK_DISTANCE_SAMPLES, after + PEAK_DISTANCE_SAMPLES)
+    def pick_reach(self) -> int:
+        """How far from a candidate curves and features lie that decide about it."""
+        around = max(self.classifier.before, self.classifier.after) if self.classifier else 1
+        return PEAK_DISTANCE_SAMPLES + around
 
     def curves(self, features: FloatArray) -> FloatArray:
-        """Return the probability of a spike's start at each sample, shape (samples, curves)."""
+        """Return the probability of a spike's start, shape (samples, curves); features with their margin."""
         return detection_curve(self.detector, self.detector_weights, features)
 
-    def candidates(self, features: FloatArray) -> Candidates:
+    def pick(self, curves: FloatArray, features: FloatArray) -> Candidates:
         """Return the peaks of the curves, with their classes."""
-        curves = self.curves(features)
         if self.classifier:
-            return self._classified(features, curves[:, 0], self.classifier)
+            return self._classified(features, np.ascontiguousarray(curves[:, 0]), self.classifier)
         silent = np.prod(1 - maximum_filter1d(curves, 3, axis=0, mode="nearest"), axis=1)
         parts = []
         for k, label in enumerate(self.labels):
@@ -132,28 +130,51 @@ class CnnDecoder:
 
     @property
     def grid_samples(self) -> int:
-        """Spans may start anywhere."""
-        return 1
+        """Length of the tiles that the networks are run on."""
+        return TILE_SAMPLES
 
     @property
     def margin(self) -> Margin:
-        """Margin of `candidates`."""
-        return self.front_end.margin + self.networks.margin
+        """Reach of the front end and of the network behind it."""
+        return self.front_end.margin + self.networks.detector.margin
+
+    @property
+    def spill_samples(self) -> int:
+        """No evidence of a block lies beyond its ends."""
+        return 0
+
+    @property
+    def pick_reach(self) -> int:
+        """How far from a candidate the evidence lies that decides about it."""
+        return self.networks.pick_reach
 
     def evidence(self, trace: FloatArray) -> FloatArray:
+        """Return the networks' curves and, where a classifier needs them, the features beside them."""
+        around = self.margin.before + self.margin.after
+        tiles = range(0, len(trace) - around, TILE_SAMPLES)
+        return np.concatenate([self._tile(trace[start : start + TILE_SAMPLES + around]) for start in tiles])
+
+    def curves(self, evidence: FloatArray) -> FloatArray:
         """Return the probability of a spike's start at each sample, shape (samples, curves)."""
-        curves = self.networks.curves(self.front_end.features(trace))
-        return curves[self.margin.before : len(trace) - self.margin.after]
+        return evidence[:, : self.networks.detector.outputs]
 
-    def candidates(self, trace: FloatArray) -> Candidates:
-        """Return the places where spikes may be; `trace` comes with its margin."""
-        found = self.networks.candidates(self.front_end.features(trace))
-        inside = (found.sample >= self.margin.before) & (found.sample < len(trace) - self.margin.after)
-        return found.select(inside).shifted(-self.margin.before)
+    def pick(self, evidence: FloatArray) -> Candidates:
+        """Return the places where spikes may be."""
+        features = evidence[:, self.networks.detector.outputs :]
+        found = self.networks.pick(self.curves(evidence), features)
+        return found.inside(self.pick_reach, len(evidence) - self.pick_reach)
 
-    def readings(self, trace: FloatArray) -> list[tuple[CnnDecoder, Candidates]]:
-        """Return this decoder with its candidates: there is one way to read them."""
-        return [(self, self.candidates(trace))]
+    def readings(self) -> list[CnnDecoder]:
+        """Return this decoder: there is one way to read its evidence."""
+        return [self]
+
+    def _tile(self, trace: FloatArray) -> FloatArray:
+        margin, reach = self.front_end.margin, self.networks.detector.margin
+        features = self.front_end.features(trace)[margin.before : len(trace) - margin.after]
+        curves = self.networks.curves(features)
+        if self.networks.classifier is None:
+            return curves
+        return np.concatenate([curves, features[reach.before : len(features) - reach.after]], axis=1)
 
 
 def _peaks(curve: FloatArray) -> npt.NDArray[np.int64]:

@@ -6,14 +6,18 @@ posterior by
 
     0.5 (rest + q)^2 / (energy + q) - 0.5 q - 0.5 log((energy + q) / q) + log odds,   q = 1 / spread^2,
 
-the size integrated out. A sweep cuts the stretch into windows; each window with at most one spike (`singles`)
-or two (`pairs`) is emptied and drawn anew from its exact conditional distribution, which is also what is
-counted (Rao and Blackwell: the mean of probabilities has less noise than that of draws). `resolve` looks for
-better explanations where spikes overlap, beyond what draws would find. All of it is deterministic: the random
+the size integrated out. A sweep cuts the stretch into windows; each window with at most one spike, or two, is
+emptied and drawn anew from its exact conditional distribution, which is also what is counted (Rao and
+Blackwell: the mean of probabilities has less noise than that of draws). `resolve` looks for better
+explanations where spikes overlap, beyond what draws would find. All of it is deterministic: the random
 numbers come from a state that the caller seeds.
 
 `heat` below 1 makes everything less certain, as more noise would; a start at low heat that rises to 1
-finds explanations that a cold start would never reach (annealing).
+finds explanations that a cold start would never reach (annealing). A spike with nothing plausible near it
+needs none of that: its distribution is drawn from once.
+
+All compiled code of the decoder is in this one file: Numba keeps what it has compiled as long as the file
+is unchanged, and would not see a change elsewhere.
 """
 
 from __future__ import annotations
@@ -25,22 +29,46 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-__all__ = ["Priors", "Stretch", "new_stretch", "pairs", "place_spikes", "priors_at", "resolve", "singles"]
+__all__ = [
+    "Plan",
+    "Priors",
+    "Stretch",
+    "explain_blocks",
+    "new_stretch",
+    "place_spikes",
+    "priors_at",
+    "resolve",
+    "room_for_pairs",
+    "settle_clear",
+    "stack_priors",
+    "sweep",
+]
 
 Float64Array = npt.NDArray[np.float64]
 Trace = npt.NDArray[np.float32]
 NEGLIGIBLE = -20.0  # log of a probability beside the best one
-QUIET = -8.0  # log odds below which a sample needs no look
+QUIET = -6.5  # log odds below which a sample needs no look
 LIKELY = -2.0  # log odds of one spike below which two need no look
 MOST_PAIRS = 1 << 16
 MOST_SPIKES = 8  # in one window that is solved anew
 LEAST_SPREAD = 1e-3
 NEAR = 2  # samples; pairs that differ by less from one that was tried are not tried
 STEP = 6  # samples by which polishing may move a spike at once
+RESOLVED_WINDOW, RESOLVED_LEAD, RESOLVED_GAP, RESOLVED_STARTS = 48, 8, 40, 8
+RESOLVED_TWICE = 2
+ALONE = 40  # samples; a place with nothing plausible so near is settled by itself
+LONGEST_PLACE, AROUND = 24, 8  # samples; how long such a place may be, and what is looked at beside it
+EDGE, LOST = 2, 1e-3  # share of its probability that may lie so near the ends of what is looked at
+FEWEST_APART = 32  # samples a spike; where more seem clear, none is
+SEAM_AROUND = 20  # samples that are to be quiet to either side of where two blocks meet
+CERTAIN = 1e-3  # doubt below which more sweeps bring nothing
 
 
 class Priors(NamedTuple):
-    """What is known of each class before looking, at one heat; arrays of shape (classes,)."""
+    """What is known of each class before looking, at one heat; arrays of shape (classes,).
+
+    `threshold` and `even` are outputs: where a place needs a look, and where a spike is as likely as none.
+    """
 
     heat: float
     energy: Float64Array
@@ -50,16 +78,45 @@ class Priors(NamedTuple):
     constant: Float64Array
     single: Float64Array
     threshold: Float64Array
+    even: Float64Array
+
+
+class Pairs(NamedTuple):
+    """Room for the pairs of spikes in a window that are worth keeping: their places and log posterior."""
+
+    one: npt.NDArray[np.int32]
+    other: npt.NDArray[np.int32]
+    log: Float64Array
 
 
 class Stretch(NamedTuple):
-    """The state of one stretch: outputs not yet explained, sizes of the spikes placed (0: none), counts."""
+    """The state of one stretch: outputs not yet explained, sizes of the spikes placed (0: none), counts.
+
+    `open` lists where there is anything to draw: (first, last) of each part, shape (parts, 2).
+    `found` is room to work in.
+    """
 
     rest: Trace
     size: Trace
     counts: Trace
     overlaps: Trace
     random: npt.NDArray[np.uint64]
+    open: npt.NDArray[np.int64]
+    found: Pairs
+
+
+class Plan(NamedTuple):
+    """What is done with each stretch.
+
+    `stages` holds the priors of every heat, stacked, the posterior itself last; `sweeps` one row a sweep:
+    stage, window, offset, most spikes in a window. The first `hot` sweeps anneal; after the search for better
+    explanations, `settling` ones are drawn but, unless all is certain by then, not counted.
+    """
+
+    stages: Priors
+    sweeps: npt.NDArray[np.int64]
+    hot: int
+    settling: int
 
 
 def priors_at(heat: float, energies: Float64Array, spreads: Float64Array, log_odds: Float64Array) -> Priors:
@@ -85,18 +142,36 @@ def priors_at(heat: float, energies: Float64Array, spreads: Float64Array, log_od
     variance = 1 / (energy + precision)
     constant = log_odds - 0.5 * precision
     single = constant - 0.5 * np.log((energy + precision) / precision)
-    threshold = (np.sqrt(np.maximum(2 * (QUIET - single) / variance, 0)) - precision) / heat
-    return Priors(float(heat), energy, precision, variance, log_odds, constant, single, threshold)
+    threshold, even = (
+        (np.sqrt(np.maximum(2 * (level - single) / variance, 0)) - precision) / heat for level in (QUIET, 0.0)
+    )
+    return Priors(float(heat), energy, precision, variance, log_odds, constant, single, threshold, even)
 
 
-def new_stretch(outputs: Trace, overlaps: Trace, *, seed: int) -> Stretch:
-    """Return a stretch without spikes; `outputs` are a bank's, shape (samples, classes)."""
-    random = np.array([0x9E3779B97F4A7C15 ^ (seed + 1)], np.uint64)
-    return Stretch(outputs.copy(), np.zeros_like(outputs), np.zeros_like(outputs), overlaps, random)
+def stack_priors(stages: list[Priors]) -> Priors:
+    """Return the priors of several heats as one, each array with the heats as its first axis."""
+    stacked: Any = [np.array(values) for values in zip(*stages, strict=True)]
+    return Priors(*stacked)
 
 
 def _compiled(function: Any) -> Any:
     return njit(cache=True, nogil=True)(function)
+
+
+@_compiled
+def room_for_pairs():
+    """Return room for as many pairs as are ever kept."""
+    return Pairs(np.empty(MOST_PAIRS, np.int32), np.empty(MOST_PAIRS, np.int32), np.empty(MOST_PAIRS))
+
+
+@_compiled
+def new_stretch(outputs, overlaps, seed, room):
+    """Return a stretch without spikes; `outputs` are a bank's, shape (samples, classes)."""
+    random = np.array([0x9E3779B97F4A7C15 ^ (seed + 1)], np.uint64)
+    everything = np.array([[0, len(outputs)]], np.int64)
+    return Stretch(
+        outputs.copy(), np.zeros_like(outputs), np.zeros_like(outputs), overlaps, random, everything, room
+    )
 
 
 @_compiled
@@ -116,7 +191,7 @@ def _normal(random):
 
 
 @_compiled
-def _explain(stretch, t, k, size):
+def _add(stretch, t, k, size):
     """Take a spike's share out of the outputs (or, of negative size, put it back)."""
     n, classes = stretch.rest.shape
     reach = stretch.overlaps.shape[1] // 2
@@ -131,12 +206,12 @@ def _explain(stretch, t, k, size):
 @_compiled
 def _place(stretch, t, k, size):
     stretch.size[t, k] = size if size != 0.0 else 1e-6
-    _explain(stretch, t, k, stretch.size[t, k])
+    _add(stretch, t, k, stretch.size[t, k])
 
 
 @_compiled
 def _remove(stretch, t, k):
-    _explain(stretch, t, k, -stretch.size[t, k])
+    _add(stretch, t, k, -stretch.size[t, k])
     stretch.size[t, k] = 0.0
 
 
@@ -172,19 +247,43 @@ def _gains(stretch, priors, first, last, gains):
 
 
 @_compiled
-def _look(stretch, priors, first, last, places):
-    """List the spikes in a window (as many as fit) and say whether anything might be there at all."""
+def _levels(priors, samples):
+    """Outputs from which on a place needs a look, for a window of samples."""
+    classes = len(priors.threshold)
+    levels = np.empty(samples * classes, np.float32)
+    for i in range(len(levels)):
+        levels[i] = priors.threshold[i % classes]
+    return levels
+
+
+@_compiled
+def _loud(stretch, levels, first, last):
+    """How many places of a window need a look."""
     classes = stretch.rest.shape[1]
-    found, anything = 0, False
+    rest = stretch.rest.reshape(-1)[first * classes : last * classes]
+    loud = 0
+    for i in range(len(rest)):
+        loud += rest[i] > levels[i]
+    return loud
+
+
+@_compiled
+def _placed(stretch, first, last):
+    """How many spikes a window holds."""
+    classes = stretch.rest.shape[1]
+    size = stretch.size.reshape(-1)[first * classes : last * classes]
+    placed = 0
+    for i in range(len(size)):
+        placed += size[i] != 0.0
+    return placed
+
+
+@_compiled
+def _empty_window(stretch, first, last):
     for t in range(first, last):
-        for k in range(classes):
+        for k in range(stretch.size.shape[1]):
             if stretch.size[t, k] != 0.0:
-                if found < len(places):
-                    places[found] = (t - first) * classes + k
-                found += 1
-            elif stretch.rest[t, k] > priors.threshold[k]:
-                anything = True
-    return found, anything or found > 0
+                _remove(stretch, t, k)
 
 
 @_compiled
@@ -206,51 +305,6 @@ def _to_odds(logs, n, best):
 
 
 @_compiled
-def singles(stretch, priors, window, offset):
-    """Draw anew each window that holds at most one spike."""
-    n, classes = stretch.rest.shape
-    odds = np.empty(window * classes)
-    places = np.empty(1, np.int64)
-    for start in range(-offset, n, window):
-        first, last = max(start, 0), min(start + window, n)
-        found, anything = _look(stretch, priors, first, last, places)
-        if not anything:
-            continue
-        if found > 1:
-            _count_all(stretch, first, last)
-            continue
-        if found == 1:
-            _remove(stretch, first + places[0] // classes, places[0] % classes)
-        best = max(0.0, _gains(stretch, priors, first, last, odds))
-        size = (last - first) * classes
-        none = math.exp(-best)
-        total = none + _to_odds(odds, size, best)
-        left = _uniform(stretch.random) * total - none
-        chosen = -1
-        for i in range(size):
-            if odds[i] > 0.0:
-                stretch.counts[first + i // classes, i % classes] += np.float32(odds[i] / total)
-                left -= odds[i]
-                if chosen < 0 and left + odds[i] >= 0.0 and left < 0.0:
-                    chosen = i
-        if chosen >= 0:
-            _place_drawn(stretch, priors, first + chosen // classes, chosen % classes)
-
-
-class _Pairs(NamedTuple):
-    """Room for the pairs of a window that are worth keeping: positions and log posterior."""
-
-    one: npt.NDArray[np.int32]
-    other: npt.NDArray[np.int32]
-    log: Float64Array
-
-
-@_compiled
-def _room_for_pairs():
-    return _Pairs(np.empty(MOST_PAIRS, np.int32), np.empty(MOST_PAIRS, np.int32), np.empty(MOST_PAIRS))
-
-
-@_compiled
 def _drop_negligible(found, n, best):
     kept = 0
     for i in range(n):
@@ -262,28 +316,40 @@ def _drop_negligible(found, n, best):
 
 
 @_compiled
-def _weigh_pairs(stretch, priors, first, last, gains, best, found):
+def _weigh_pairs(stretch, priors, first, last, gains, best):
     """Weigh all pairs of places in a window, sizes integrated out; return how many count, and the best.
 
     The second spike of a pair sees what the first leaves of it: output and energy both shrink by their
     overlap.
     """
+    found, reach = stretch.found, stretch.overlaps.shape[1] // 2
     classes = stretch.rest.shape[1]
-    reach = stretch.overlaps.shape[1] // 2
     size, n = (last - first) * classes, 0
     rest = stretch.rest.reshape(-1)[first * classes : last * classes]
+    linear, whole, constant, logs = np.empty(size), np.empty(size), np.empty(size), np.empty(size)
     for i in range(size):
+        k = i % classes
+        linear[i] = priors.heat * rest[i] + priors.precision[k]
+        whole[i] = priors.energy[k] + priors.precision[k]
+        constant[i] = priors.constant[k]
+    for i in range(size - 1):
         ki, ti = i % classes, i // classes
-        expected = (priors.heat * rest[i] + priors.precision[ki]) * priors.variance[ki]
-        overlaps = stretch.overlaps[ki].reshape(-1)[(reach - ti) * classes :]
+        variance = priors.variance[ki]
+        expected, heat = linear[i] * variance, priors.heat
+        overlaps = stretch.overlaps[ki].reshape(-1)[(reach - ti) * classes : (reach - ti) * classes + size]
+        least, counting = best + NEGLIGIBLE - gains[i], 0
+        for j in range(i + 1, size):  # arithmetic alone, which the machine does for many at once
+            overlap = heat * overlaps[j]
+            x = linear[j] - overlap * expected
+            logs[j] = 0.5 * x * x / (whole[j] - overlap * overlap * variance) + constant[j]
+            counting += logs[j] > least  # what follows only takes away
+        if counting == 0:
+            continue
         for j in range(i + 1, size):
-            k = j % classes
-            overlap = priors.heat * overlaps[j]
-            x = priors.heat * rest[j] - overlap * expected + priors.precision[k]
-            power = priors.energy[k] - overlap * overlap * priors.variance[ki] + priors.precision[k]
-            log = gains[i] + 0.5 * x * x / power + priors.constant[k]
-            if log > best + NEGLIGIBLE:  # what follows only takes away
-                log -= 0.5 * math.log(power / priors.precision[k])
+            if logs[j] > best + NEGLIGIBLE - gains[i]:
+                overlap, k = heat * overlaps[j], j % classes
+                power = whole[j] - overlap * overlap * variance
+                log = gains[i] + logs[j] - 0.5 * math.log(power / priors.precision[k])
                 if log > best + NEGLIGIBLE:
                     best = max(best, log)
                     if n == MOST_PAIRS:
@@ -307,53 +373,66 @@ def _place_drawn_pair(stretch, priors, t, k, u, j):
 
 
 @_compiled
-def pairs(stretch, priors, window, offset):
-    """Draw anew each window that holds at most two spikes."""
-    n, classes = stretch.rest.shape
-    odds = np.empty(window * classes)
-    places = np.empty(2, np.int64)
-    found_pairs = _room_for_pairs()
-    for start in range(-offset, n, window):
-        first, last = max(start, 0), min(start + window, n)
-        found, anything = _look(stretch, priors, first, last, places)
-        if not anything:
-            continue
-        if found > 2:
-            _count_all(stretch, first, last)
-            continue
-        for i in range(found):
-            _remove(stretch, first + places[i] // classes, places[i] % classes)
-        highest = _gains(stretch, priors, first, last, odds)
-        n_pairs, best = 0, max(0.0, highest)
-        if highest > LIKELY:
-            n_pairs, best = _weigh_pairs(stretch, priors, first, last, odds, best, found_pairs)
-        size = (last - first) * classes
-        none = math.exp(-best)
-        total = none + _to_odds(odds, size, best) + _to_odds(found_pairs.log, n_pairs, best)
-        left = _uniform(stretch.random) * total - none
-        one, other = -1, -1
-        for i in range(size):
-            if odds[i] > 0.0:
-                stretch.counts[first + i // classes, i % classes] += np.float32(odds[i] / total)
-                left -= odds[i]
-                if one < 0 and left + odds[i] >= 0.0 and left < 0.0:
-                    one = i
-        for i in range(n_pairs):
-            pair_odds = found_pairs.log[i]
-            if pair_odds > 0.0:
-                a, b = found_pairs.one[i], found_pairs.other[i]
-                stretch.counts[first + a // classes, a % classes] += np.float32(pair_odds / total)
-                stretch.counts[first + b // classes, b % classes] += np.float32(pair_odds / total)
-                left -= pair_odds
-                if one < 0 and left + pair_odds >= 0.0 and left < 0.0:
-                    one, other = a, b
-        if one >= 0 and other < 0:
-            _place_drawn(stretch, priors, first + one // classes, one % classes)
-        elif one >= 0:
-            _place_drawn_pair(
-                stretch, priors,
-                first + one // classes, one % classes, first + other // classes, other % classes,
-            )  # fmt: skip
+def _draw_window(stretch, priors, first, last, most, odds):
+    """Draw an empty window anew, with at most one or two spikes; return how uncertain it was."""
+    found, classes = stretch.found, stretch.rest.shape[1]
+    highest = _gains(stretch, priors, first, last, odds)
+    n_pairs, best = 0, max(0.0, highest)
+    if most == 2 and highest > LIKELY:
+        n_pairs, best = _weigh_pairs(stretch, priors, first, last, odds, best)
+    size = (last - first) * classes
+    none = math.exp(-best)
+    total = none + _to_odds(odds, size, best) + _to_odds(found.log, n_pairs, best)
+    left = _uniform(stretch.random) * total - none
+    one, other = -1, -1
+    surest = none
+    for i in range(size):
+        if odds[i] > 0.0:
+            stretch.counts[first + i // classes, i % classes] += np.float32(odds[i] / total)
+            surest = max(surest, odds[i])
+            left -= odds[i]
+            if one < 0 and left + odds[i] >= 0.0 and left < 0.0:
+                one = i
+    for i in range(n_pairs):
+        pair_odds = found.log[i]
+        if pair_odds > 0.0:
+            a, b = found.one[i], found.other[i]
+            stretch.counts[first + a // classes, a % classes] += np.float32(pair_odds / total)
+            stretch.counts[first + b // classes, b % classes] += np.float32(pair_odds / total)
+            surest = max(surest, pair_odds)
+            left -= pair_odds
+            if one < 0 and left + pair_odds >= 0.0 and left < 0.0:
+                one, other = a, b
+    if one >= 0 and other < 0:
+        _place_drawn(stretch, priors, first + one // classes, one % classes)
+    elif one >= 0:
+        _place_drawn_pair(
+            stretch, priors,
+            first + one // classes, one % classes, first + other // classes, other % classes,
+        )  # fmt: skip
+    return 1.0 - surest / total
+
+
+@_compiled
+def sweep(stretch, priors, window, offset, most):
+    """Draw anew each window that holds at most `most` spikes, 1 or 2; return the greatest uncertainty."""
+    odds = np.empty(window * stretch.rest.shape[1])
+    levels = _levels(priors, window)
+    doubt = 0.0
+    for part in range(len(stretch.open)):
+        begin, end = stretch.open[part]
+        for start in range(begin - offset, end, window):
+            first, last = max(start, begin), min(start + window, end)
+            placed = _placed(stretch, first, last)
+            if placed == 0 and _loud(stretch, levels, first, last) == 0:
+                continue
+            if placed > most:
+                _count_all(stretch, first, last)
+                doubt = 1.0
+                continue
+            _empty_window(stretch, first, last)
+            doubt = max(doubt, _draw_window(stretch, priors, first, last, most, odds))
+    return doubt
 
 
 @_compiled
@@ -397,7 +476,7 @@ def _best_place(stretch, priors, first, last):
     best, at, of = 0.0, -1, -1
     for t in range(first, last):
         for k in range(stretch.rest.shape[1]):
-            if stretch.size[t, k] == 0.0:
+            if stretch.rest[t, k] > priors.even[k] and stretch.size[t, k] == 0.0:
                 gain = _gain(stretch, priors, t, k)
                 if gain > best:
                     best, at, of = gain, t, k
@@ -455,20 +534,20 @@ def _next_start(found, n, classes):
 
 
 @_compiled
-def _resolve_window(stretch, priors, first, last, starts, gains, found, lists, sizes):
-    """Empty a window and solve it anew from its best pairs of spikes on; keep what is more probable."""
+def _resolve_window(stretch, priors, first, last, gains, lists, sizes):
+    """Empty a window and solve it anew from its best pairs of spikes on; say whether that was better."""
     classes = stretch.rest.shape[1]
     old = _take_out(stretch, first, last, lists[0], lists[1], sizes[0])
     if old < 0:
-        return
+        return False
     best_log = _put_in(stretch, priors, lists[0], lists[1], sizes[0], old)
     for i in range(old):
         _remove(stretch, lists[0, i], lists[1, i])
-    best_n = old
+    best_n, better = old, False
     best = max(0.0, _gains(stretch, priors, first, last, gains))
-    n_pairs, _ = _weigh_pairs(stretch, priors, first, last, gains, best, found)
-    for _ in range(starts):
-        one, other = _next_start(found, n_pairs, classes)
+    n_pairs, _ = _weigh_pairs(stretch, priors, first, last, gains, best)
+    for _ in range(RESOLVED_STARTS):
+        one, other = _next_start(stretch.found, n_pairs, classes)
         if one < 0:
             break
         lists[2, 0], lists[3, 0] = first + one // classes, one % classes
@@ -482,31 +561,222 @@ def _resolve_window(stretch, priors, first, last, starts, gains, found, lists, s
         for i in range(n):
             _remove(stretch, lists[2, i], lists[3, i])
         if log > best_log + 1e-3:
-            best_log, best_n = log, n
+            best_log, best_n, better = log, n, True
             lists[0], lists[1], sizes[0] = lists[2], lists[3], sizes[1]
     for i in range(best_n):
         _place(stretch, lists[0, i], lists[1, i], sizes[0, i])
+    return better
 
 
 @_compiled
-def resolve(stretch, priors, window, lead, gap, starts):
-    """Solve anew every place where a spike has another one at most `gap` samples after its start.
-
-    The window begins `lead` samples before the spike and is `window` samples long; the search begins at
-    the `starts` best pairs of spikes in it.
-    """
-    n, classes = stretch.rest.shape
-    gains = np.empty(window * classes)
-    found = _room_for_pairs()
+def resolve(stretch, priors):
+    """Solve anew every place where a spike has another one soon after its start; say whether it helped."""
+    classes = stretch.rest.shape[1]
+    gains = np.empty(RESOLVED_WINDOW * classes)
     lists = np.zeros((4, MOST_SPIKES), np.int64)
     sizes = np.zeros((2, MOST_SPIKES), np.float32)
-    spikes = np.zeros(n, np.int64)
-    for t in range(n):
+    better = False
+    for part in range(len(stretch.open)):
+        begin, end = stretch.open[part]
+        for t in range(begin, end):
+            if _placed(stretch, t, t + 1) and _placed(stretch, t, min(t + RESOLVED_GAP + 1, end)) > 1:
+                first = max(t - RESOLVED_LEAD, begin)
+                last = min(first + RESOLVED_WINDOW, end)
+                better |= _resolve_window(stretch, priors, first, last, gains, lists, sizes)
+    return better
+
+
+@_compiled
+def _take_clear(stretch, priors):
+    """Place the spike that gains most, again and again; say whether they were not too many."""
+    n = len(stretch.rest)
+    for _ in range(n // FEWEST_APART + 1):
+        t, k = _best_place(stretch, priors, 0, n)
+        if t < 0:
+            return True
+        _place(stretch, t, k, _expected_size(stretch, priors, t, k))
+    return False
+
+
+@_compiled
+def _next_place(stretch, priors, start):
+    """Return the next place, (first, last), where spikes are placed or plausible; first = -1: none."""
+    n, classes = stretch.rest.shape
+    first, last = -1, start
+    for t in range(start, n):
+        if first >= 0 and t - last >= ALONE:
+            break
         for k in range(classes):
-            spikes[t] += stretch.size[t, k] != 0.0
-    for t in range(n):
-        if spikes[t] and spikes[t : t + gap + 1].sum() > 1:
-            first = max(t - lead, 0)
-            _resolve_window(
-                stretch, priors, first, min(first + window, n), starts, gains, found, lists, sizes
-            )
+            if stretch.rest[t, k] > priors.threshold[k] or stretch.size[t, k] != 0.0:
+                first = t if first < 0 else first
+                last = t + 1
+                break
+    return first, last
+
+
+@_compiled
+def _settle_place(stretch, priors, first, last, odds):
+    """Draw a short place at once and say whether that settles it; if not, leave it as it was."""
+    n = len(stretch.rest)
+    first, last = max(first - AROUND, 0), min(last + AROUND, n)
+    _empty_window(stretch, first, last)
+    _draw_window(stretch, priors, first, last, 2, odds)
+    counts = stretch.counts[first:last]
+    whole, edges = counts.sum(), counts[:EDGE].sum() + counts[len(counts) - EDGE :].sum()
+    if edges <= LOST * max(whole, LOST):
+        return True
+    counts[:] = 0
+    return False
+
+
+@_compiled
+def settle_clear(stretch, priors):
+    """Settle the places that have nothing plausible near them; return the stretch with the rest open."""
+    n, classes = stretch.rest.shape
+    if not _take_clear(stretch, priors):
+        _empty_window(stretch, 0, n)
+        return stretch
+    parts = np.empty((n // ALONE + 1, 2), np.int64)
+    odds = np.empty((LONGEST_PLACE + 2 * AROUND) * classes)
+    count, start = 0, 0
+    while True:
+        first, last = _next_place(stretch, priors, start)
+        if first < 0:
+            break
+        start = last
+        short = last - first <= LONGEST_PLACE and _placed(stretch, first, last) <= 2
+        if short and _settle_place(stretch, priors, first, last, odds):
+            continue
+        parts[count, 0], parts[count, 1] = max(first - ALONE // 2, 0), min(last + ALONE // 2, n)
+        count += 1
+    for i in range(count):
+        _empty_window(stretch, parts[i, 0], parts[i, 1])
+    return Stretch(
+        stretch.rest, stretch.size, stretch.counts, stretch.overlaps, stretch.random, parts[:count],
+        stretch.found,
+    )  # fmt: skip
+
+
+@_compiled
+def _stage(plan, number):
+    every = plan.stages
+    return Priors(
+        every.heat[number], every.energy[number], every.precision[number], every.variance[number],
+        every.odds[number], every.constant[number], every.single[number], every.threshold[number],
+        every.even[number],
+    )  # fmt: skip
+
+
+@_compiled
+def _only_near(stretch, first, last):
+    """Return the stretch with nothing open but what lies in or near a part of it."""
+    parts, count = stretch.open.copy(), 0
+    for i in range(len(parts)):
+        begin, end = max(parts[i, 0], first - ALONE), min(parts[i, 1], last + ALONE)
+        if begin < end:
+            parts[count, 0], parts[count, 1] = begin, end
+            count += 1
+    return Stretch(
+        stretch.rest, stretch.size, stretch.counts, stretch.overlaps, stretch.random, parts[:count],
+        stretch.found,
+    )  # fmt: skip
+
+
+@_compiled
+def _explain(stretch, plan, first, last):
+    """Sample the explanations of a stretch: one is left placed.
+
+    The expected number of spikes from one sample up to another is left in the counts.
+    """
+    priors = _stage(plan, len(plan.stages.heat) - 1)
+    stretch = settle_clear(stretch, priors)
+    if len(stretch.open) == 0:
+        return
+    settled = stretch.counts.copy()
+    for number in range(plan.hot):
+        stage, window, offset, most = plan.sweeps[number]
+        sweep(stretch, _stage(plan, stage), window, offset, most)
+    for _ in range(RESOLVED_TWICE):
+        if not resolve(stretch, priors):
+            break
+    stretch = _only_near(stretch, first, last)
+    stretch.counts[:] = 0
+    doubt, counted = 0.0, 0
+    for number in range(plan.hot, len(plan.sweeps)):
+        if counted == plan.settling and number == plan.hot + plan.settling:
+            if doubt < CERTAIN:
+                break
+            stretch.counts[:] = 0
+            counted = 0
+        stage, window, offset, most = plan.sweeps[number]
+        doubt = max(doubt, sweep(stretch, priors, window, offset, most))
+        counted += 1
+    for t in range(len(settled)):
+        for k in range(settled.shape[1]):
+            stretch.counts[t, k] = settled[t, k] + stretch.counts[t, k] / np.float32(counted)
+
+
+@_compiled
+def _quietest(outputs, priors, nominal, play):
+    """Return the sample near a seam that lies farthest from anything that looks like a spike.
+
+    It depends on the outputs beside the seam alone, so that both blocks, wherever they are explained, agree.
+    """
+    loudness = np.empty(2 * (play + SEAM_AROUND) + 1)
+    begin = nominal - play - SEAM_AROUND
+    for i in range(len(loudness)):
+        loudness[i] = -np.inf
+        for k in range(outputs.shape[1]):
+            x = priors.heat * outputs[begin + i, k] + priors.precision[k]
+            if x > 0.0:
+                loudness[i] = max(loudness[i], 0.5 * x * x * priors.variance[k] + priors.single[k])
+    best, quietest = np.inf, nominal
+    for shift in range(2 * play + 1):
+        t = play + (shift + 1) // 2 * (1 if shift % 2 else -1)  # from the middle outwards
+        loudest = loudness[t : t + 2 * SEAM_AROUND + 1].max()
+        if loudest < best:
+            best, quietest = loudest, nominal - play + t
+    return quietest
+
+
+@_compiled
+def explain_blocks(outputs, overlaps, plan, block, context, play, seed):
+    """Explain a trace block by block, each on its own with its context, so that nothing else matters.
+
+    Where one block ends and the next begins is moved by up to `play` samples to where it is quiet, so that
+    overlapping spikes are explained together.
+
+    Parameters
+    ----------
+    outputs : ndarray of float32, shape (context + blocks * block + context, classes)
+        Of a bank.
+    overlaps : ndarray of float32
+        The bank's.
+    plan : Plan
+    block, context, play : int
+        Samples.
+    seed : int
+
+    Returns
+    -------
+    expected : ndarray of float32, shape (play + blocks * block + play, classes)
+        Number of spikes that start at each sample; 0 where the blocks before and after these will say.
+    sizes : ndarray of float32, of the same shape
+        Of the spikes of one explanation, drawn from the posterior; 0 where there is none.
+    """
+    blocks, classes = (len(outputs) - 2 * context) // block, outputs.shape[1]
+    expected = np.zeros((blocks * block + 2 * play, classes), np.float32)
+    sizes = np.zeros((blocks * block + 2 * play, classes), np.float32)
+    room = room_for_pairs()
+    priors = _stage(plan, len(plan.stages.heat) - 1)
+    first = _quietest(outputs, priors, context, play)
+    for number in range(blocks):
+        begin = number * block
+        last = _quietest(outputs, priors, begin + context + block, play)
+        stretch = new_stretch(outputs[begin : begin + block + 2 * context], overlaps, seed, room)
+        _explain(stretch, plan, first - begin, last - begin)
+        to = first - context + play
+        expected[to : to + last - first] = stretch.counts[first - begin : last - begin]
+        sizes[to : to + last - first] = stretch.size[first - begin : last - begin]
+        first = last
+    return expected, sizes

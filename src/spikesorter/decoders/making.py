@@ -29,7 +29,7 @@ def make_pursuit(
         log_odds=_log_odds(repertoire, profile),
         spreads=np.hypot(spreads, np.hypot(settings.pursuit.least_spread, profile.activity.wander)),
         sweeps=settings.pursuit.sweeps,
-        annealing_steps=settings.pursuit.annealing_steps,
+        annealing_factor=settings.pursuit.annealing_factor,
         annealing_detectability=settings.pursuit.annealing_detectability,
         seed=settings.seed,
     )

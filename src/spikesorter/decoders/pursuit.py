@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from spikesorter.decoders.base import LEAST_PROBABILITY
-from spikesorter.decoders.gibbs import Priors, Stretch, new_stretch, pairs, priors_at, resolve, singles
-from spikesorter.events import Candidates, pick_candidates
+from spikesorter.decoders.gibbs import Plan, Priors, explain_blocks, priors_at, stack_priors
+from spikesorter.events import Candidates, pick_candidates, reach_of_picking
 from spikesorter.signal.bank import Bank
 from spikesorter.signal.spans import Margin
 from spikesorter.spikes import Spikes
@@ -21,14 +19,15 @@ __all__ = ["Draw", "PursuitDecoder"]
 
 Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
-BLOCK_SAMPLES = 8192  # small enough for the cache, long enough that margins cost little
-CONTEXT_SAMPLES = 1024  # on either side of a block: far beyond it, other explanations change nothing
+BLOCK_SAMPLES = 352  # few, so that a stream need not wait long
+CONTEXT_SAMPLES = 128  # on either side of a block: beyond it, other explanations hardly matter
+PLAY_SAMPLES = 48  # by which a block may begin or end earlier or later, where that is quieter
 SMOOTHINGS = (0, 1, 2, 4, 8)
 WINDOWS = (16, 8, 4)  # samples; overlapping spikes are in one window of some sweep and apart in another
 PAIR_WINDOW = 14
-RESOLVED_WINDOW, RESOLVED_LEAD, RESOLVED_GAP, RESOLVED_STARTS = 48, 8, 40, 8
-RESOLVED_TWICE = 2
 SETTLING_SWEEPS = 4  # drawn, but not counted
+SINGLES, PAIRS = 1, 2
+HOT_PAIRS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +65,8 @@ class PursuitDecoder:
         SD of each class's relative size.
     sweeps : int
         Counted sweeps.
-    annealing_steps : int
+    annealing_factor : float
+        By which the heat rises from step to step.
     annealing_detectability : float
         d' of a middling class at which annealing starts.
     seed : int
@@ -81,7 +81,7 @@ class PursuitDecoder:
     log_odds: Float64Array
     spreads: Float64Array
     sweeps: int
-    annealing_steps: int
+    annealing_factor: float
     annealing_detectability: float
     seed: int
     smoothing_samples: int = 0
@@ -89,7 +89,7 @@ class PursuitDecoder:
 
     @property
     def grid_samples(self) -> int:
-        """Spans must start where blocks do."""
+        """Length of the blocks."""
         return BLOCK_SAMPLES
 
     @property
@@ -97,119 +97,109 @@ class PursuitDecoder:
         """How far from a block's ends the samples lie that decide about it."""
         return self.bank.margin + Margin(CONTEXT_SAMPLES, CONTEXT_SAMPLES)
 
+    @property
+    def spill_samples(self) -> int:
+        """By how much a block's evidence may spill over its ends."""
+        return PLAY_SAMPLES
+
+    @property
+    def pick_reach(self) -> int:
+        """How far from a candidate the evidence lies that decides about it."""
+        return reach_of_picking(self.smoothing_samples)
+
     def evidence(self, trace: Trace) -> Trace:
         """Return the expected number of spikes of each class that start at each sample.
 
         Parameters
         ----------
-        trace : ndarray of float32, shape (margin.before + samples + margin.after, channels)
+        trace : ndarray of float32, shape (margin.before + blocks * grid_samples + margin.after, channels)
 
         Returns
         -------
-        ndarray of float32, shape (samples, classes)
+        ndarray of float32, shape (spill_samples + blocks * grid_samples + spill_samples, classes)
         """
-        inner = [curve[CONTEXT_SAMPLES : len(curve) - CONTEXT_SAMPLES] for curve in self._curves(trace)]
-        return np.concatenate(inner)
+        return self.explain(trace)[:, : len(self.labels)]
 
-    def candidates(self, trace: Trace) -> Candidates:
-        """Return the places where spikes may be; `trace` as for `evidence`."""
-        return self._pick(list(self._curves(trace)))
+    def curves(self, evidence: Trace) -> Trace:
+        """Return the evidence: it is what people want to see."""
+        return evidence
 
-    def readings(self, trace: Trace) -> list[tuple[PursuitDecoder, Candidates]]:
-        """Return variants: more or less smoothing, one name a spike or several; and what each finds."""
-        curves = list(self._curves(trace))
-        variants = [
+    def pick(self, evidence: Trace) -> Candidates:
+        """Return the places where spikes may be.
+
+        Parameters
+        ----------
+        evidence : ndarray of float32, shape (pick_reach + samples + pick_reach, classes)
+        """
+        picked = pick_candidates(
+            evidence,
+            self.labels,
+            smoothing_samples=self.smoothing_samples,
+            least=LEAST_PROBABILITY,
+            one_name=self.one_name,
+        )
+        return picked.inside(self.pick_reach, len(evidence) - self.pick_reach)
+
+    def readings(self) -> list[PursuitDecoder]:
+        """Return variants: more or less smoothing, one name a spike or several."""
+        return [
             replace(self, smoothing_samples=samples, one_name=one_name)
             for samples in SMOOTHINGS
             for one_name in (False, True)
         ]
-        return [(variant, variant._pick(curves)) for variant in variants]
 
-    def _pick(self, curves: list[Trace]) -> Candidates:
-        """Pick each block's candidates, its context at hand."""
-        parts = []
-        for number, curve in enumerate(curves):
-            picked = pick_candidates(
-                curve,
-                self.labels,
-                smoothing_samples=self.smoothing_samples,
-                least=LEAST_PROBABILITY,
-                one_name=self.one_name,
-            )
-            samples = picked.sample - CONTEXT_SAMPLES
-            inside = (samples >= 0) & (samples < len(curve) - 2 * CONTEXT_SAMPLES)
-            parts.append(picked.select(inside).shifted(number * BLOCK_SAMPLES - CONTEXT_SAMPLES))
-        return Candidates.concatenate(parts)
-
-    def _explained(self, trace: Trace) -> Iterator[Stretch]:
-        """Explain a trace block by block, each on its own with its context, so that nothing else matters."""
-        n_samples = len(trace) - self.margin.before - self.margin.after
-        around = self.margin.before + self.margin.after
-        stretches = (
-            trace[start : min(start + BLOCK_SAMPLES, n_samples) + around]
-            for start in range(0, n_samples, BLOCK_SAMPLES)
-        )
-        with ThreadPoolExecutor(os.cpu_count()) as threads:  # compiled code lets the others run
-            yield from threads.map(self._explain, stretches)
-
-    def draw(self, trace: Trace) -> Draw:
-        """Draw one explanation of a trace from the posterior.
+    def explain(self, trace: Trace) -> Trace:
+        """Return the evidence, and beside it the spikes of one explanation drawn from the posterior.
 
         Parameters
         ----------
-        trace : ndarray of float32, shape (margin.before + samples + margin.after, channels)
+        trace : ndarray of float32
+            As for `evidence`.
 
         Returns
         -------
-        Draw
+        ndarray of float32, shape (spill_samples + blocks * grid_samples + spill_samples, 2 * classes)
+            Sizes in the second half of the columns, 0 where there is no spike.
         """
-        parts, sizes, expected = [], [], np.zeros(len(self.labels))
-        for number, stretch in enumerate(self._explained(trace)):
-            inner = stretch.size[CONTEXT_SAMPLES : len(stretch.size) - CONTEXT_SAMPLES]
-            samples, classes = np.nonzero(inner)
-            labels = np.array(self.labels)[classes]
-            parts.append(Spikes.from_arrays(samples + number * BLOCK_SAMPLES, labels))
-            sizes.append(inner[samples, classes])
-            counts = stretch.counts[CONTEXT_SAMPLES : len(stretch.size) - CONTEXT_SAMPLES]
-            expected += counts.sum(axis=0, dtype=np.float64) / self.sweeps
-        return Draw(Spikes.concatenate(parts), np.concatenate(sizes), expected)
+        outputs = self.bank.apply(trace)
+        lengths = BLOCK_SAMPLES, CONTEXT_SAMPLES, PLAY_SAMPLES
+        explained = explain_blocks(outputs, self.bank.overlaps, self._plan, *lengths, self.seed)
+        return np.concatenate(explained, axis=1)
 
-    def _curves(self, trace: Trace) -> Iterator[Trace]:
-        """Yield each block's expected number of spikes a sample, its context included."""
-        for stretch in self._explained(trace):
-            yield stretch.counts / np.float32(self.sweeps)
+    def to_draw(self, explained: Trace) -> Draw:
+        """Put what `explain` returns into words."""
+        evidence, sizes = np.split(explained, 2, axis=1)
+        samples, classes = np.nonzero(sizes)
+        spikes = Spikes.from_arrays(samples, np.array(self.labels)[classes])
+        return Draw(spikes, sizes[samples, classes], evidence.sum(axis=0, dtype=np.float64))
 
-    def _explain(self, trace: Trace) -> Stretch:
-        stretch = new_stretch(self.bank.apply(trace), self.bank.overlaps, seed=self.seed)
+    @cached_property
+    def _plan(self) -> Plan:
+        """Annealing sweeps, then settling and counted ones."""
+        stages = self._annealing()
         schedule = np.random.default_rng(self.seed)
 
-        def offset(window: int) -> int:
-            return int(schedule.integers(window))
+        def row(stage: int, window: int, most: int) -> tuple[int, int, int, int]:
+            return stage, window, int(schedule.integers(window)), most
 
-        for number, priors in enumerate(self._annealing()):
-            for window in WINDOWS[:2]:
-                singles(stretch, priors, window, offset(window))
-            if number % 2:
-                pairs(stretch, priors, PAIR_WINDOW, offset(PAIR_WINDOW))
-        priors = self._priors(1.0)
-        for _ in range(RESOLVED_TWICE):
-            resolve(stretch, priors, RESOLVED_WINDOW, RESOLVED_LEAD, RESOLVED_GAP, RESOLVED_STARTS)
-        for sweep in range(SETTLING_SWEEPS + self.sweeps):
-            if sweep == SETTLING_SWEEPS:
-                stretch.counts[:] = 0
-            kind = sweep % (len(WINDOWS) + 1)
-            if kind == len(WINDOWS):
-                pairs(stretch, priors, PAIR_WINDOW, offset(PAIR_WINDOW))
-            else:
-                singles(stretch, priors, WINDOWS[kind], offset(WINDOWS[kind]))
-        return stretch
+        hot = []
+        for stage in range(len(stages)):
+            hot += [row(stage, window, SINGLES) for window in WINDOWS[:2]]
+            if stage % HOT_PAIRS == HOT_PAIRS - 1:
+                hot.append(row(stage, PAIR_WINDOW, PAIRS))
+        kinds = [(window, SINGLES) for window in WINDOWS] + [(PAIR_WINDOW, PAIRS)]
+        last = len(stages)
+        cold = [row(last, *kinds[i % len(kinds)]) for i in range(SETTLING_SWEEPS + self.sweeps)]
+        stacked = stack_priors([*stages, self._priors(1.0)])
+        return Plan(stacked, np.array(hot + cold, np.int64), len(hot), SETTLING_SWEEPS)
 
     def _annealing(self) -> list[Priors]:
         own = float(np.median(np.sqrt(self.bank.energies)))
         start = (self.annealing_detectability / own) ** 2
         if start >= 1:
             return [self._priors(1.0)] * 2
-        heats = np.geomspace(start, 1, self.annealing_steps, endpoint=False)
+        steps = int(np.ceil(np.log(1 / start) / np.log(self.annealing_factor)))
+        heats = np.geomspace(start, 1, steps, endpoint=False)
         return [self._priors(float(heat)) for heat in heats]
 
     def _priors(self, heat: float) -> Priors:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import softmax
 
-from spikesorter.nets.training import Weights, run_network
+from spikesorter.nets.training import Weights, run_network_on_each
 
 __all__ = ["ClassifierArchitecture", "class_probabilities", "classifier_batches", "cut_waveforms"]
 
@@ -149,6 +149,6 @@ def class_probabilities(
     for first in range(0, len(samples), RUN_BATCH):
         waveforms = cut_waveforms(features, samples[first : first + RUN_BATCH], architecture)
         filled = np.pad(waveforms, ((0, RUN_BATCH - len(waveforms)), (0, 0), (0, 0)))
-        logits = run_network(architecture, weights, filled)[: len(waveforms)]
+        logits = run_network_on_each(architecture, weights, filled)[: len(waveforms)]
         probabilities.append(softmax(logits, axis=1))
     return np.concatenate(probabilities)

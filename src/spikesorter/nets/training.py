@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from spikesorter.errors import SettingsError
 
-__all__ = ["Architecture", "Weights", "initial_weights", "run_network", "train"]
+__all__ = ["Architecture", "Weights", "initial_weights", "run_network", "run_network_on_each", "train"]
 
 FloatArray = npt.NDArray[np.float32]
 Weights = tuple[FloatArray, ...]
@@ -90,6 +90,20 @@ def run_network(architecture: Architecture, weights: Weights, inputs: FloatArray
     """Return a network's outputs (logits) for one batch; compiled once for each shape of input."""
     model, forward = _compiled_forward(architecture)
     return np.asarray(forward(*_split(model, weights), inputs))
+
+
+def run_network_on_each(architecture: Architecture, weights: Weights, inputs: FloatArray) -> FloatArray:
+    """Return a network's outputs for each input by itself: rounded the same in whatever batch it comes."""
+    model, forward = _compiled_forward(architecture)
+    return np.asarray(_on_each(forward)(*_split(model, weights), inputs))
+
+
+@lru_cache(maxsize=16)
+def _on_each(forward: Any) -> Any:
+    def on_each(trainable: Any, fixed: Any, inputs: Any) -> Any:
+        return jax.lax.map(lambda one: forward(trainable, fixed, one[None])[0], inputs)
+
+    return jax.jit(on_each)
 
 
 @lru_cache(maxsize=16)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft
 
+from spikesorter.signal.correlate import correlate
 from spikesorter.signal.noise import NoiseSpectrum
 from spikesorter.signal.spans import Margin
 from spikesorter.signal.templates import Templates
@@ -34,10 +35,10 @@ class Bank:
 
     Parameters
     ----------
-    kernels : ndarray of float32, shape (classes, taps, channels)
-        To be correlated with the trace (less its offset, otherwise unfiltered).
+    shapes : ndarray of float32, shape (classes, samples, channels)
+        Of the spikes, unfiltered: to be correlated with the trace whitened twice.
     before : int
-        Taps that lie before the spike's start.
+        Samples of a shape before the spike's start.
     overlaps : ndarray of float32, shape (classes, lags, classes)
         ``overlaps[k, reach + lag, j]`` is what a spike of class k adds to the output of class j, `lag`
         samples later; lags from -reach to reach.
@@ -45,7 +46,7 @@ class Bank:
         The symmetric filter that makes the noise white.
     """
 
-    kernels: Trace
+    shapes: Trace
     before: int
     overlaps: Trace
     whitener: Float64Array
@@ -53,7 +54,8 @@ class Bank:
     @property
     def margin(self) -> Margin:
         """Margin of `apply`."""
-        return Margin(self.before, self.kernels.shape[1] - self.before - 1)
+        reach = len(self.whitener) - 1  # of the whitener used twice
+        return Margin(reach + self.before, reach + self.shapes.shape[1] - self.before - 1)
 
     @property
     def energies(self) -> Float64Array:
@@ -62,7 +64,9 @@ class Bank:
         return np.asarray(self.overlaps[own, self.overlaps.shape[1] // 2, own], np.float64)
 
     def apply(self, trace: Trace) -> Trace:
-        """Correlate a stretch of trace with every kernel, where the whole kernel fits.
+        """Correlate a stretch of trace, whitened twice, with every shape, where the whole of it fits.
+
+        The output at a sample is the same, to the last bit, in whatever stretch it lies.
 
         Parameters
         ----------
@@ -72,12 +76,17 @@ class Bank:
         -------
         ndarray of float32, shape (samples, classes)
         """
-        taps = self.kernels.shape[1]
-        n_fft = fft.next_fast_len(len(trace), real=True)
-        spectrum = fft.rfft(trace.astype(np.float64), n_fft, axis=0)
-        kernels = fft.rfft(self.kernels.astype(np.float64), n_fft, axis=1).conj()
-        full = fft.irfft(np.einsum("fc,kfc->fk", spectrum, kernels), n_fft, axis=0)
-        return np.ascontiguousarray(full[: len(trace) - taps + 1], np.float32)
+        classes, samples, channels = self.shapes.shape
+        twice = 2 * len(self.whitener) - 1
+        outputs = np.zeros((classes, len(trace) - twice - samples + 2), np.float32)
+        for c in range(channels):
+            whitener = self.whitener[:, c]
+            white = np.zeros(len(trace) - twice + 1, np.float32)
+            signal = np.ascontiguousarray(trace[:, c])
+            correlate(signal, np.convolve(whitener, whitener).astype(np.float32), white)
+            for k in range(classes):
+                correlate(white, np.ascontiguousarray(self.shapes[k, :, c]), outputs[k])
+        return np.ascontiguousarray(outputs.T)
 
 
 def make_bank(templates: Templates, noise: NoiseSpectrum, *, kernel: Float64Array, reach: int) -> Bank:
@@ -104,10 +113,9 @@ def make_bank(templates: Templates, noise: NoiseSpectrum, *, kernel: Float64Arra
     white = np.stack(
         [[np.convolve(shape[:, c], whitener[:, c]) for c in channels] for shape in shapes]
     )  # (classes, channels, samples)
-    kernels = np.stack([[np.convolve(w[c], whitener[:, c]) for c in channels] for w in white])
     return Bank(
-        kernels=np.ascontiguousarray(kernels.transpose(0, 2, 1), np.float32),
-        before=templates.before + 2 * reach,
+        shapes=templates.waveforms,
+        before=templates.before,
         overlaps=np.stack([[_correlation(s, k) for k in white] for s in white]).transpose(0, 2, 1)
         .astype(np.float32, order="C"),
         whitener=whitener,

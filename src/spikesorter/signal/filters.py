@@ -6,8 +6,11 @@ a parallel run would differ; finite ones do not.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
+from scipy.fft import irfft, next_fast_len, rfft
 from scipy.ndimage import uniform_filter1d
 from scipy.signal import firwin, get_window, oaconvolve
 from scipy.stats import median_abs_deviation
@@ -16,9 +19,11 @@ from spikesorter.errors import SettingsError
 from spikesorter.signal.spans import Margin
 
 __all__ = [
+    "GRID_SAMPLES",
     "band_pass_kernel",
     "drift_kernel",
     "fir_filter",
+    "fir_filter_on_grid",
     "fir_margin",
     "local_unit_variance",
     "noise_scale",
@@ -26,6 +31,7 @@ __all__ = [
 
 Trace = npt.NDArray[np.float32]
 Kernel = npt.NDArray[np.float64]
+GRID_SAMPLES = 4096  # of `fir_filter_on_grid`
 
 
 def drift_kernel(*, window_ms: float, fs_hz: float) -> Kernel:
@@ -119,6 +125,36 @@ def fir_filter(trace: Trace, kernel: Kernel) -> Trace:
         return (trace * np.float32(kernel[0])).astype(np.float32)
     full = oaconvolve(trace, kernel.astype(np.float32)[:, None], mode="full", axes=0)
     return np.ascontiguousarray(full[half : half + len(trace)], np.float32)
+
+
+def fir_filter_on_grid(read: Callable[[int, int], Trace], kernel: Kernel, start: int, stop: int) -> Trace:
+    """Convolve part of a recording with a long kernel, the same bytes at a sample whichever part it is.
+
+    The fast Fourier transforms lie on a fixed grid.
+
+    Parameters
+    ----------
+    read : callable
+        Returns samples of the recording from one place to another, both possibly beyond its ends.
+    kernel : ndarray, shape (taps,), taps odd
+        As for `fir_filter`.
+    start, stop : int
+        Part wanted.
+
+    Returns
+    -------
+    ndarray of float32, shape (stop - start, channels)
+    """
+    half = len(kernel) // 2
+    begin = start - start % GRID_SAMPLES
+    length = next_fast_len(GRID_SAMPLES + 2 * half, real=True)
+    spectrum = rfft(kernel, length)[:, None]
+    parts = []
+    for first in range(begin, stop, GRID_SAMPLES):
+        seen = read(first - half, first + GRID_SAMPLES + half).astype(np.float64)
+        full = irfft(rfft(seen, length, axis=0) * spectrum, length, axis=0)
+        parts.append(full[2 * half : 2 * half + GRID_SAMPLES])
+    return np.concatenate(parts)[start - begin : stop - begin].astype(np.float32)
 
 
 def noise_scale(trace: Trace) -> npt.NDArray[np.float32]:

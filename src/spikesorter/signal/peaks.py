@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import maximum_filter1d
 
 from spikesorter.spikes import Spikes, pairs_within
 
@@ -22,7 +21,7 @@ def pick_peaks(
     threshold : float
     distance_samples : int
         A peak is the highest point within this many samples either side; of equal ones, the first. This
-        is also the margin of the rule.
+        is also the margin of the rule. Beyond the ends there is nothing.
 
     Returns
     -------
@@ -33,11 +32,12 @@ def pick_peaks(
     >>> pick_peaks(np.float32([0, 1, 3, 2, 0, 0, 4, 4, 0]), threshold=1, distance_samples=2)
     array([2, 6])
     """
-    highest = maximum_filter1d(curve, 2 * distance_samples + 1, mode="constant", cval=-np.inf)
-    peaks = np.flatnonzero((curve >= threshold) & (curve == highest))
-    i, j = pairs_within(peaks, peaks, distance_samples)
-    repeated = i[(j < i) & (curve[peaks[j]] == curve[peaks[i]])]
-    return np.delete(peaks, repeated).astype(np.int64)
+    peaks = np.flatnonzero(curve >= threshold)
+    for shift in range(1, distance_samples + 1):
+        before, after = peaks - shift, np.minimum(peaks + shift, len(curve) - 1)
+        above = (curve[peaks] > curve[before]) | (before < 0)
+        peaks = peaks[above & (curve[peaks] >= curve[after])]
+    return peaks.astype(np.int64)
 
 
 def enforce_refractory(spikes: Spikes, *, refractory_samples: int, within_class: bool) -> Spikes:
