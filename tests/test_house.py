@@ -41,11 +41,12 @@ FLOORS = {
     "refining": 8,
     "decoding": 7,
     "unknown": 8,
-    "sorter": 10,
-    "jobs": 11,
-    "study": 12,
-    "console": 13,
-    "cli": 14,
+    "stream": 10,
+    "sorter": 11,
+    "jobs": 12,
+    "study": 13,
+    "console": 14,
+    "cli": 15,
 }
 MODULES = sorted(
     ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(".__init__")

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,7 @@ from spikesorter.signal.hum import find_hum, hum_kernel
 from spikesorter.signal.spans import Margin, iterate_spans, read_span
 from spikesorter.signal.templates import average_waveform
 from spikesorter.spikes import Spikes
+from spikesorter.stream import Listener, Stream
 from spikesorter.unknown import UnknownRule, find_strangers
 
 if TYPE_CHECKING:
@@ -279,6 +280,45 @@ class Sorter:
         strangers = find_strangers(self.unknown, stretch, n_samples, spikes, jobs=jobs)
         return self.unknown.mark(spikes, strangers)
 
+    def stream(self, fs_hz: float, *, calibration_seconds: float = 0.0, jobs: int | None = None) -> Stream:
+        """Sort a recording that is still going on.
+
+        Parameters
+        ----------
+        fs_hz : float
+            Its sampling rate.
+        calibration_seconds : float
+            How much of its beginning to adapt to first; 0 if this sorter was adapted to it, or to one like
+            it. That part is sorted too, once it is over.
+        jobs : int, optional
+            Threads for adapting; all cores that this process may use, if not given.
+
+        Returns
+        -------
+        Stream
+
+        Raises
+        ------
+        InputError
+            If the rate is not the sorter's.
+        SettingsError
+            If strangers are to be marked, for which all known spikes must be known first.
+        """
+        self._check_rate(fs_hz)
+        if self.settings.unknown.mark:
+            raise SettingsError("unknown.mark: strangers cannot be marked in a stream; train without it")
+
+        def listen(calibration: npt.NDArray[Any]) -> Listener:
+            if len(calibration) == 0:
+                return Listener(self.prepared, self.profile)
+            from spikeinterface.core import NumpyRecording
+
+            adapted = self.adapt(NumpyRecording([calibration], self.fs_hz), jobs=jobs)
+            return Listener(adapted.prepared, adapted.profile)
+
+        samples = round(calibration_seconds * self.fs_hz)
+        return Stream(fs_hz=self.fs_hz, channels=self.channels, listen=listen, calibration_samples=samples)
+
     def evidence(self, target: BaseRecording, *, start: int = 0, stop: int | None = None) -> FloatArray:
         """Return the decoder's curves: the evidence of a spike's start at each sample.
 
@@ -365,13 +405,16 @@ class Sorter:
 
     def _check_fits(self, target: BaseRecording) -> None:
         _check_segments(target)
-        fs_hz, channels = float(target.get_sampling_frequency()), target.get_num_channels()
+        self._check_rate(float(target.get_sampling_frequency()))
+        channels = target.get_num_channels()
+        if channels != self.channels:
+            raise InputError(f"has {channels} channels, but the sorter was fitted to {self.channels}")
+
+    def _check_rate(self, fs_hz: float) -> None:
         if abs(fs_hz - self.fs_hz) > 1e-6 * self.fs_hz:
             raise InputError(
                 f"sampled at {fs_hz:g} Hz, but the sorter was fitted at {self.fs_hz:g} Hz; resample it first"
             )
-        if channels != self.channels:
-            raise InputError(f"has {channels} channels, but the sorter was fitted to {self.channels}")
 
     def __repr__(self) -> str:
         return (

@@ -9,6 +9,7 @@ shapes alike, so that they fit each other exactly.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -63,6 +64,11 @@ class Bank:
         own = np.arange(len(self.overlaps))
         return np.asarray(self.overlaps[own, self.overlaps.shape[1] // 2, own], np.float64)
 
+    @cached_property
+    def _twice(self) -> Trace:
+        """The whitener used twice, shape (channels, taps)."""
+        return np.stack([np.convolve(w, w) for w in self.whitener.T]).astype(np.float32)
+
     def apply(self, trace: Trace) -> Trace:
         """Correlate a stretch of trace, whitened twice, with every shape, where the whole of it fits.
 
@@ -77,13 +83,12 @@ class Bank:
         ndarray of float32, shape (samples, classes)
         """
         classes, samples, channels = self.shapes.shape
-        twice = 2 * len(self.whitener) - 1
+        twice = self._twice.shape[1]
         outputs = np.zeros((classes, len(trace) - twice - samples + 2), np.float32)
         for c in range(channels):
-            whitener = self.whitener[:, c]
             white = np.zeros(len(trace) - twice + 1, np.float32)
             signal = np.ascontiguousarray(trace[:, c])
-            correlate(signal, np.convolve(whitener, whitener).astype(np.float32), white)
+            correlate(signal, self._twice[c], white)
             for k in range(classes):
                 correlate(white, np.ascontiguousarray(self.shapes[k, :, c]), outputs[k])
         return np.ascontiguousarray(outputs.T)
