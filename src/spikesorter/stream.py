@@ -1,7 +1,7 @@
 """A recording that is still going on: samples in as they come, spikes out once nothing can change them.
 
-The steps are those of a file run, on what has come in so far: each begins as soon as the samples in its margin
-are there, so that the spikes are the same, to the last bit, however the samples are cut into packets.
+The steps are those of a file run, on what has come in so far: each begins as soon as the samples in its
+margin are there, so that the spikes are the same, to the last bit, however the samples are cut into packets.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import pytest
 from spikesorter.config import Settings
 from spikesorter.decoders.base import Decoder
 from spikesorter.decoders.botm import BotmDecoder
-from spikesorter.decoders.pursuit import BLOCK_SAMPLES, Draw, PursuitDecoder
+from spikesorter.decoders.pursuit import USUAL_LENGTHS, Draw, PursuitDecoder
 from spikesorter.decoding import draw_explanation, find_candidates, find_evidence, padded, read_evidence
 from spikesorter.evaluate import score
 from spikesorter.events import Candidates, WorkingPoint
@@ -18,7 +18,7 @@ from spikesorter.signal.templates import Templates, plant
 from spikesorter.spikes import Spikes
 from tests.conftest import poisson_spikes
 
-N_SAMPLES = 70 * BLOCK_SAMPLES + 11
+N_SAMPLES = 70 * USUAL_LENGTHS.block + 11
 POINT = WorkingPoint((1, 2), (0.5, 0.5), 0, True)
 
 

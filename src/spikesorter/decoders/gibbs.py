@@ -30,6 +30,7 @@ import numpy.typing as npt
 from numba import njit
 
 __all__ = [
+    "Lengths",
     "Plan",
     "Priors",
     "Stretch",
@@ -103,6 +104,15 @@ class Stretch(NamedTuple):
     random: npt.NDArray[np.uint64]
     open: npt.NDArray[np.int64]
     found: Pairs
+
+
+class Lengths(NamedTuple):
+    """Samples of a block, of its context before and after, and by which it may begin or end elsewhere."""
+
+    block: int
+    before: int
+    after: int
+    play: int
 
 
 class Plan(NamedTuple):
@@ -722,6 +732,8 @@ def _quietest(outputs, priors, nominal, play):
 
     It depends on the outputs beside the seam alone, so that both blocks, wherever they are explained, agree.
     """
+    if play == 0:
+        return nominal
     loudness = np.empty(2 * (play + SEAM_AROUND) + 1)
     begin = nominal - play - SEAM_AROUND
     for i in range(len(loudness)):
@@ -740,7 +752,7 @@ def _quietest(outputs, priors, nominal, play):
 
 
 @_compiled
-def explain_blocks(outputs, overlaps, plan, block, context, play, seed):
+def explain_blocks(outputs, overlaps, plan, lengths, seed):
     """Explain a trace block by block, each on its own with its context, so that nothing else matters.
 
     Where one block ends and the next begins is moved by up to `play` samples to where it is quiet, so that
@@ -748,13 +760,12 @@ def explain_blocks(outputs, overlaps, plan, block, context, play, seed):
 
     Parameters
     ----------
-    outputs : ndarray of float32, shape (context + blocks * block + context, classes)
+    outputs : ndarray of float32, shape (before + blocks * block + after, classes)
         Of a bank.
     overlaps : ndarray of float32
         The bank's.
     plan : Plan
-    block, context, play : int
-        Samples.
+    lengths : Lengths
     seed : int
 
     Returns
@@ -764,18 +775,19 @@ def explain_blocks(outputs, overlaps, plan, block, context, play, seed):
     sizes : ndarray of float32, of the same shape
         Of the spikes of one explanation, drawn from the posterior; 0 where there is none.
     """
-    blocks, classes = (len(outputs) - 2 * context) // block, outputs.shape[1]
+    block, before, after, play = lengths
+    blocks, classes = (len(outputs) - before - after) // block, outputs.shape[1]
     expected = np.zeros((blocks * block + 2 * play, classes), np.float32)
     sizes = np.zeros((blocks * block + 2 * play, classes), np.float32)
     room = room_for_pairs()
     priors = _stage(plan, len(plan.stages.heat) - 1)
-    first = _quietest(outputs, priors, context, play)
+    first = _quietest(outputs, priors, before, play)
     for number in range(blocks):
         begin = number * block
-        last = _quietest(outputs, priors, begin + context + block, play)
-        stretch = new_stretch(outputs[begin : begin + block + 2 * context], overlaps, seed, room)
+        last = _quietest(outputs, priors, begin + before + block, play)
+        stretch = new_stretch(outputs[begin : begin + before + block + after], overlaps, seed, room)
         _explain(stretch, plan, first - begin, last - begin)
-        to = first - context + play
+        to = first - before + play
         expected[to : to + last - first] = stretch.counts[first - begin : last - begin]
         sizes[to : to + last - first] = stretch.size[first - begin : last - begin]
         first = last

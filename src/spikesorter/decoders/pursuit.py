@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spikesorter.decoders.base import LEAST_PROBABILITY
-from spikesorter.decoders.gibbs import Plan, Priors, explain_blocks, priors_at, stack_priors
+from spikesorter.decoders.gibbs import Lengths, Plan, Priors, explain_blocks, priors_at, stack_priors
 from spikesorter.events import Candidates, pick_candidates, reach_of_picking
 from spikesorter.signal.bank import Bank
 from spikesorter.signal.spans import Margin
@@ -19,9 +19,8 @@ __all__ = ["Draw", "PursuitDecoder"]
 
 Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
-BLOCK_SAMPLES = 352  # few, so that a stream need not wait long
-CONTEXT_SAMPLES = 128  # on either side of a block: beyond it, other explanations hardly matter
-PLAY_SAMPLES = 48  # by which a block may begin or end earlier or later, where that is quieter
+# Short blocks, so that a stream need not wait long; beyond the context, other spikes hardly matter.
+USUAL_LENGTHS = Lengths(block=352, before=128, after=128, play=48)
 SMOOTHINGS = (0, 1, 2, 4, 8)
 WINDOWS = (16, 8, 4)  # samples; overlapping spikes are in one window of some sweep and apart in another
 PAIR_WINDOW = 14
@@ -70,6 +69,8 @@ class PursuitDecoder:
     annealing_detectability : float
         d' of a middling class at which annealing starts.
     seed : int
+    lengths : Lengths
+        Of the blocks.
     smoothing_samples : int
         Where noise blurs a spike's place: how far to either side its probability is gathered.
     one_name : bool
@@ -84,23 +85,24 @@ class PursuitDecoder:
     annealing_factor: float
     annealing_detectability: float
     seed: int
+    lengths: Lengths = USUAL_LENGTHS
     smoothing_samples: int = 0
     one_name: bool = False
 
     @property
     def grid_samples(self) -> int:
         """Length of the blocks."""
-        return BLOCK_SAMPLES
+        return self.lengths.block
 
     @property
     def margin(self) -> Margin:
         """How far from a block's ends the samples lie that decide about it."""
-        return self.bank.margin + Margin(CONTEXT_SAMPLES, CONTEXT_SAMPLES)
+        return self.bank.margin + Margin(self.lengths.before, self.lengths.after)
 
     @property
     def spill_samples(self) -> int:
         """By how much a block's evidence may spill over its ends."""
-        return PLAY_SAMPLES
+        return self.lengths.play
 
     @property
     def pick_reach(self) -> int:
@@ -162,8 +164,7 @@ class PursuitDecoder:
             Sizes in the second half of the columns, 0 where there is no spike.
         """
         outputs = self.bank.apply(trace)
-        lengths = BLOCK_SAMPLES, CONTEXT_SAMPLES, PLAY_SAMPLES
-        explained = explain_blocks(outputs, self.bank.overlaps, self._plan, *lengths, self.seed)
+        explained = explain_blocks(outputs, self.bank.overlaps, self._plan, self.lengths, self.seed)
         return np.concatenate(explained, axis=1)
 
     def to_draw(self, explained: Trace) -> Draw:

@@ -9,7 +9,6 @@ shapes alike, so that they fit each other exactly.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +19,7 @@ from spikesorter.signal.noise import NoiseSpectrum
 from spikesorter.signal.spans import Margin
 from spikesorter.signal.templates import Templates
 
-__all__ = ["Bank", "make_bank"]
+__all__ = ["Bank", "make_bank", "make_causal_bank"]
 
 Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
@@ -32,31 +31,37 @@ N_FFT = 16_384
 
 @dataclass(frozen=True, eq=False)
 class Bank:
-    """Whitened matched filters that keep their scale, and their overlaps.
+    """Whitened matched filters that keep their scale, in two steps, and their overlaps.
 
     Parameters
     ----------
+    filters : ndarray of float32, shape (taps, channels)
+        What each channel is correlated with first.
+    filters_before : int
+        Taps of it that lie before the sample itself.
     shapes : ndarray of float32, shape (classes, samples, channels)
-        Of the spikes, unfiltered: to be correlated with the trace whitened twice.
-    before : int
+        What the filtered trace is correlated with then.
+    shapes_before : int
         Samples of a shape before the spike's start.
     overlaps : ndarray of float32, shape (classes, lags, classes)
         ``overlaps[k, reach + lag, j]`` is what a spike of class k adds to the output of class j, `lag`
         samples later; lags from -reach to reach.
     whitener : ndarray of float64, shape (taps, channels)
-        The symmetric filter that makes the noise white.
+        The filter that makes the noise white.
     """
 
+    filters: Trace
+    filters_before: int
     shapes: Trace
-    before: int
+    shapes_before: int
     overlaps: Trace
     whitener: Float64Array
 
     @property
     def margin(self) -> Margin:
         """Margin of `apply`."""
-        reach = len(self.whitener) - 1  # of the whitener used twice
-        return Margin(reach + self.before, reach + self.shapes.shape[1] - self.before - 1)
+        before = self.filters_before + self.shapes_before
+        return Margin(before, len(self.filters) + self.shapes.shape[1] - before - 2)
 
     @property
     def energies(self) -> Float64Array:
@@ -64,13 +69,8 @@ class Bank:
         own = np.arange(len(self.overlaps))
         return np.asarray(self.overlaps[own, self.overlaps.shape[1] // 2, own], np.float64)
 
-    @cached_property
-    def _twice(self) -> Trace:
-        """The whitener used twice, shape (channels, taps)."""
-        return np.stack([np.convolve(w, w) for w in self.whitener.T]).astype(np.float32)
-
     def apply(self, trace: Trace) -> Trace:
-        """Correlate a stretch of trace, whitened twice, with every shape, where the whole of it fits.
+        """Correlate a stretch of trace, filtered, with every shape, where the whole of it fits.
 
         The output at a sample is the same, to the last bit, in whatever stretch it lies.
 
@@ -83,12 +83,11 @@ class Bank:
         ndarray of float32, shape (samples, classes)
         """
         classes, samples, channels = self.shapes.shape
-        twice = self._twice.shape[1]
-        outputs = np.zeros((classes, len(trace) - twice - samples + 2), np.float32)
+        filtered = len(trace) - len(self.filters) + 1
+        outputs = np.zeros((classes, filtered - samples + 1), np.float32)
         for c in range(channels):
-            white = np.zeros(len(trace) - twice + 1, np.float32)
-            signal = np.ascontiguousarray(trace[:, c])
-            correlate(signal, self._twice[c], white)
+            white = np.zeros(filtered, np.float32)
+            correlate(np.ascontiguousarray(trace[:, c]), np.ascontiguousarray(self.filters[:, c]), white)
             for k in range(classes):
                 correlate(white, np.ascontiguousarray(self.shapes[k, :, c]), outputs[k])
         return np.ascontiguousarray(outputs.T)
@@ -119,25 +118,92 @@ def make_bank(templates: Templates, noise: NoiseSpectrum, *, kernel: Float64Arra
         [[np.convolve(shape[:, c], whitener[:, c]) for c in channels] for shape in shapes]
     )  # (classes, channels, samples)
     return Bank(
+        filters=np.stack([np.convolve(w, w) for w in whitener.T], axis=1).astype(np.float32),
+        filters_before=2 * reach,
         shapes=templates.waveforms,
-        before=templates.before,
+        shapes_before=templates.before,
         overlaps=np.stack([[_correlation(s, k) for k in white] for s in white]).transpose(0, 2, 1)
         .astype(np.float32, order="C"),
         whitener=whitener,
     )  # fmt: skip
 
 
-def _whitener(templates: Templates, noise: NoiseSpectrum, kernel: Float64Array, reach: int) -> Float64Array:
-    """Return a symmetric filter for each channel that makes its noise white, shape (taps, channels).
+def make_causal_bank(
+    templates: Templates, noise: NoiseSpectrum, *, kernel: Float64Array, past: int, future: int
+) -> Bank:
+    """Make a bank whose outputs are there soon after a spike's start.
 
-    It is scaled so that noise leaves the matched filters with the variance that their overlaps say.
+    The whitening filter looks at the past alone (it is of minimum phase, so that it delays least), and of
+    each whitened shape only what comes soon is looked for. What a spike adds to the outputs after that is
+    in the overlaps, which are not symmetric therefore.
+
+    Parameters
+    ----------
+    templates, noise, kernel
+        As for `make_bank`.
+    past : int
+        Length of the whitening filter, in samples.
+    future : int
+        Samples from a spike's start on that are looked at.
+
+    Returns
+    -------
+    Bank
     """
-    response = np.abs(fft.rfft(kernel, N_FFT))[:, None]
-    ideal = fft.irfft(response / np.sqrt(noise.floored(POWER_FLOOR).at(N_FFT)), N_FFT, axis=0)
-    short = np.concatenate([ideal[-reach:], ideal[: reach + 1]]) * _taper(reach)[:, None]
-    if response[0, 0] < LEAST_RESPONSE:  # no offset passes the kernel, so none must pass here
-        short -= short.sum(axis=0) * (_taper(reach) / _taper(reach).sum())[:, None]
+    response = _response(kernel)
+    fading = np.r_[np.ones(past - past // 2), 0.5 + 0.5 * np.cos(np.pi * np.arange(past // 2) / (past // 2))]
+    short = _minimum_phase(_amplitude(response, noise))[:past] * fading[:, None]
+    whitener = _scaled(_without_offset(short, fading, response), templates, noise, response)
+    shapes, channels = templates.waveforms.astype(np.float64), range(templates.waveforms.shape[2])
+    white = np.stack([[np.convolve(shape[:, c], whitener[:, c]) for c in channels] for shape in shapes])
+    seen = white[:, :, : templates.before + future]
+    return Bank(
+        filters=np.ascontiguousarray(whitener[::-1], np.float32),
+        filters_before=past - 1,
+        shapes=np.ascontiguousarray(seen.transpose(0, 2, 1), np.float32),
+        shapes_before=templates.before,
+        overlaps=np.stack([[_centred_correlation(s, k) for k in seen] for s in white]).transpose(0, 2, 1)
+        .astype(np.float32, order="C"),
+        whitener=whitener,
+    )  # fmt: skip
 
+
+def _whitener(templates: Templates, noise: NoiseSpectrum, kernel: Float64Array, reach: int) -> Float64Array:
+    """Return a symmetric filter for each channel that makes its noise white, shape (taps, channels)."""
+    response, taper = _response(kernel), _taper(reach)
+    ideal = fft.irfft(_amplitude(response, noise), N_FFT, axis=0)
+    short = np.concatenate([ideal[-reach:], ideal[: reach + 1]]) * taper[:, None]
+    return _scaled(_without_offset(short, taper, response), templates, noise, response)
+
+
+def _response(kernel: Float64Array) -> Float64Array:
+    return np.asarray(np.abs(fft.rfft(kernel, N_FFT))[:, None])
+
+
+def _amplitude(response: Float64Array, noise: NoiseSpectrum) -> Float64Array:
+    return np.asarray(response / np.sqrt(noise.floored(POWER_FLOOR).at(N_FFT)))
+
+
+def _minimum_phase(amplitude: Float64Array) -> Float64Array:
+    """Return the causal filter of this amplitude that delays least (by its folded cepstrum)."""
+    log = np.log(np.maximum(amplitude, LEAST_RESPONSE * amplitude.max(axis=0)))
+    cepstrum = fft.irfft(log, N_FFT, axis=0)
+    cepstrum[1 : N_FFT // 2] *= 2
+    cepstrum[N_FFT // 2 + 1 :] = 0
+    return np.asarray(fft.irfft(np.exp(fft.rfft(cepstrum, axis=0)), N_FFT, axis=0))
+
+
+def _without_offset(short: Float64Array, taper: Float64Array, response: Float64Array) -> Float64Array:
+    """Let no offset pass where none passes the kernel."""
+    if response[0, 0] >= LEAST_RESPONSE:
+        return short
+    return np.asarray(short - short.sum(axis=0) * (taper / taper.sum())[:, None])
+
+
+def _scaled(
+    short: Float64Array, templates: Templates, noise: NoiseSpectrum, response: Float64Array
+) -> Float64Array:
+    """Scale so that noise leaves the matched filters with the variance that their overlaps say."""
     power = np.abs(fft.rfft(short, N_FFT, axis=0)) ** 2
     unfiltered = noise.at(N_FFT) / np.maximum(response, LEAST_RESPONSE) ** 2
     shapes = np.abs(fft.rfft(templates.waveforms.astype(np.float64), N_FFT, axis=1)) ** 2
@@ -151,6 +217,12 @@ def _correlation(spike: Float64Array, other: Float64Array) -> Float64Array:
     """What a whitened spike adds to another shape's output at each lag; both of shape (channels, samples)."""
     pairs = zip(spike, other, strict=True)
     return np.asarray(sum(np.correlate(a, b, "full") for a, b in pairs))
+
+
+def _centred_correlation(spike: Float64Array, seen: Float64Array) -> Float64Array:
+    """As `_correlation`, for a shape seen in part, with lag 0 in the middle."""
+    reach, short = spike.shape[1] - 1, seen.shape[1] - 1
+    return np.pad(_correlation(spike, seen), (reach - short, 0))
 
 
 def _taper(reach: int) -> Float64Array:
