@@ -134,6 +134,9 @@ class PursuitSettings(_Section):
     annealing_detectability: float = Field(
         6.0, gt=0, le=100, description="d' of a middling class at which annealing starts"
     )
+    early_ms: float = Field(
+        2.8, gt=0.1, le=50, description="part of a spike that decoder = early waits for, from its start on"
+    )
     least_spread: float = Field(
         0.01, ge=0, le=1, description="SD of a class's relative size, at least: gains are a little off"
     )
@@ -270,10 +273,11 @@ class Settings(_Section):
     """
 
     seed: int = Field(0, ge=0, lt=2**31, description="same seed, same input, same settings: same result")
-    decoder: Literal["auto", "pursuit", "cnn", "both", "botm"] = Field(
+    decoder: Literal["auto", "pursuit", "cnn", "both", "botm", "early"] = Field(
         "auto",
         description="pursuit: known shapes in known noise; cnn: networks; both: the two together; "
-        "botm: linear discriminants; auto: whichever rehearses best",
+        "botm: linear discriminants; early: a pursuit that decides within 5 ms, for closed loops; "
+        "auto: whichever rehearses best",
     )
     enough: float = Field(
         0.9, ge=0, le=1, description="with decoder = auto: a rehearsed pursuit this good needs no networks"

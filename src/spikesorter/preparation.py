@@ -13,7 +13,7 @@ from spikesorter.config import Settings
 from spikesorter.decoders.both import BothDecoder, join_decoders
 from spikesorter.decoders.botm import BotmDecoder
 from spikesorter.decoders.cnn import CnnDecoder, Networks, new_networks, train_networks
-from spikesorter.decoders.making import make_botm, make_pursuit
+from spikesorter.decoders.making import make_botm, make_early_pursuit, make_pursuit
 from spikesorter.decoders.pursuit import PursuitDecoder
 from spikesorter.decoding import find_evidence, in_threads
 from spikesorter.events import Candidates, WorkingPoint
@@ -103,7 +103,7 @@ class Preparation:
 
     def train_base(self, progress: Progress) -> Networks | None:
         """Train networks from nothing over a range of noise levels, if the settings may need any."""
-        if self.settings.decoder in ("pursuit", "botm"):
+        if self.settings.decoder in ("pursuit", "botm", "early"):
             return None
         rng = np.random.default_rng([self.settings.seed, FIT])
         levels = [replace(self, profile=profile) for profile in self._noisier_profiles()]
@@ -158,6 +158,9 @@ class Preparation:
         if wanted in ("auto", "botm"):
             botm = self._botm()
             tried.append(self._tuned("botm", botm, self._seen(botm, rehearsal), rehearsal))
+        if wanted == "early":
+            early = self._early()
+            tried.append(self._tuned("early", early, self._seen(early, rehearsal), rehearsal))
         if wanted in ("auto", "pursuit", "both"):
             progress("rehearsing the pursuit", 0.0)
             pursuit = self._pursuit()
@@ -282,6 +285,9 @@ class Preparation:
 
     def _pursuit(self) -> PursuitDecoder:
         return make_pursuit(self.repertoire, self.profile, self.settings, fs_hz=self.fs_hz)
+
+    def _early(self) -> PursuitDecoder:
+        return make_early_pursuit(self.repertoire, self.profile, self.settings, fs_hz=self.fs_hz)
 
     def _untrained(self, base: Networks) -> CnnDecoder:
         rng = np.random.default_rng([self.settings.seed, ADAPT, TRAINING])

@@ -30,7 +30,6 @@ import numpy.typing as npt
 from numba import njit
 
 __all__ = [
-    "Lengths",
     "Plan",
     "Priors",
     "Stretch",
@@ -104,15 +103,6 @@ class Stretch(NamedTuple):
     random: npt.NDArray[np.uint64]
     open: npt.NDArray[np.int64]
     found: Pairs
-
-
-class Lengths(NamedTuple):
-    """Samples of a block, of its context before and after, and by which it may begin or end elsewhere."""
-
-    block: int
-    before: int
-    after: int
-    play: int
 
 
 class Plan(NamedTuple):
@@ -765,7 +755,8 @@ def explain_blocks(outputs, overlaps, plan, lengths, seed):
     overlaps : ndarray of float32
         The bank's.
     plan : Plan
-    lengths : Lengths
+    lengths : tuple of int
+        Samples of a block, of its context before and after it, and of play.
     seed : int
 
     Returns

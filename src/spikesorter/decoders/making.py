@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
 from spikesorter.config import Settings
 from spikesorter.decoders.botm import BotmDecoder
-from spikesorter.decoders.pursuit import PursuitDecoder
+from spikesorter.decoders.pursuit import EARLY_LENGTHS, PursuitDecoder
 from spikesorter.profile import Profile, conditioning_kernel
 from spikesorter.repertoire import Repertoire
-from spikesorter.signal.bank import Bank, make_bank
+from spikesorter.signal.bank import Bank, make_bank, make_causal_bank
 from spikesorter.signal.spans import to_samples
 
-__all__ = ["make_botm", "make_pursuit"]
+__all__ = ["make_botm", "make_early_pursuit", "make_pursuit"]
 
+EARLY_PAST_MS = 24.0  # length of the causal whitening filter
 LEAST_RATE = 0.02  # of the labelled one: a neuron that seems silent may still fire
 
 
@@ -33,6 +36,21 @@ def make_pursuit(
         annealing_detectability=settings.pursuit.annealing_detectability,
         seed=settings.seed,
     )
+
+
+def make_early_pursuit(
+    repertoire: Repertoire, profile: Profile, settings: Settings, *, fs_hz: float
+) -> PursuitDecoder:
+    """Return a pursuit that decides early, on what little of a spike it has seen by then."""
+    bank = make_causal_bank(
+        repertoire.templates.scaled(profile.activity.gain),
+        profile.noise,
+        kernel=conditioning_kernel(settings.conditioning, fs_hz),
+        past=to_samples(EARLY_PAST_MS, fs_hz),
+        future=to_samples(settings.pursuit.early_ms, fs_hz),
+    )
+    usual = make_pursuit(repertoire, profile, settings, fs_hz=fs_hz)
+    return replace(usual, bank=bank, lengths=EARLY_LENGTHS)
 
 
 def make_botm(repertoire: Repertoire, profile: Profile, settings: Settings, *, fs_hz: float) -> BotmDecoder:

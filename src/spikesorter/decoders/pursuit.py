@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from spikesorter.decoders.base import LEAST_PROBABILITY
-from spikesorter.decoders.gibbs import Lengths, Plan, Priors, explain_blocks, priors_at, stack_priors
+from spikesorter.decoders.gibbs import Plan, Priors, explain_blocks, priors_at, stack_priors
 from spikesorter.events import Candidates, pick_candidates, reach_of_picking
 from spikesorter.signal.bank import Bank
 from spikesorter.signal.spans import Margin
 from spikesorter.spikes import Spikes
 
-__all__ = ["Draw", "PursuitDecoder"]
+__all__ = ["EARLY_LENGTHS", "USUAL_LENGTHS", "Draw", "PursuitDecoder"]
 
 Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Samples of a block, of its context before and after, and by which it may begin or end elsewhere."""
+
+    block: int
+    before: int
+    after: int
+    play: int
+
+
 # Short blocks, so that a stream need not wait long; beyond the context, other spikes hardly matter.
 USUAL_LENGTHS = Lengths(block=352, before=128, after=128, play=48)
 SMOOTHINGS = (0, 1, 2, 4, 8)
+EARLY_LENGTHS = Lengths(block=16, before=128, after=24, play=0)
+EARLY_SMOOTHINGS = (0, 1)
 WINDOWS = (16, 8, 4)  # samples; overlapping spikes are in one window of some sweep and apart in another
 PAIR_WINDOW = 14
 SETTLING_SWEEPS = 4  # drawn, but not counted
@@ -146,7 +160,7 @@ class PursuitDecoder:
         """Return variants: more or less smoothing, one name a spike or several."""
         return [
             replace(self, smoothing_samples=samples, one_name=one_name)
-            for samples in SMOOTHINGS
+            for samples in (SMOOTHINGS if self.lengths == USUAL_LENGTHS else EARLY_SMOOTHINGS)
             for one_name in (False, True)
         ]
 
@@ -164,7 +178,8 @@ class PursuitDecoder:
             Sizes in the second half of the columns, 0 where there is no spike.
         """
         outputs = self.bank.apply(trace)
-        explained = explain_blocks(outputs, self.bank.overlaps, self._plan, self.lengths, self.seed)
+        lengths = astuple(self.lengths)
+        explained = explain_blocks(outputs, self.bank.overlaps, self._plan, lengths, self.seed)
         return np.concatenate(explained, axis=1)
 
     def to_draw(self, explained: Trace) -> Draw:
