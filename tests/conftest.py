@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -14,6 +15,8 @@ from spikesorter.simulate import simulate_study
 from spikesorter.spikes import Spikes
 
 FS_HZ = 25_000.0
+hypothesis.settings.register_profile("untimed", deadline=None)  # the first call may compile
+hypothesis.settings.load_profile("untimed")
 QUICK = (
     "rehearsal.training_seconds=20",
     "rehearsal.tuning_seconds=10",

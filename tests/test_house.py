@@ -29,6 +29,7 @@ FLOORS = {
     "simulate": 3,
     "report": 3,
     "events": 3,
+    "resume": 3,
     "profile": 4,
     "calibration": 4,
     "forecast": 4,

@@ -124,12 +124,13 @@ def score(found: Spikes, true: Spikes, *, fs_hz: float = 25_000.0) -> Score:
     (0.8, 0.333)
     """
     i, j = match_spikes(true.sample, found.sample, tolerance_samples=_samples(LOOSE_MS, fs_hz))
-    classes = tuple(sorted({*true.labels, *found.labels}))
+    true_classes = true.labels
+    classes = tuple(sorted({*true_classes, *found.labels}))
     confusion = _confusion(true, found, i, j, classes)
     inner = confusion[:-1, :-1]
     of_class = [_f1(inner[k, k], inner[k].sum(), inner[:, k].sum()) for k in range(len(classes))]
-    f_cls = _mean([f for k, f in zip(classes, of_class, strict=True) if k in true.labels])
-    strict_of = {k: _strict_f1(found.of(k), true.of(k), fs_hz) for k in true.labels}
+    f_cls = _mean([f for k, f in zip(classes, of_class, strict=True) if k in true_classes])
+    strict_of = {k: _strict_f1(found.of(k), true.of(k), fs_hz) for k in true_classes}
     f_det = _f1(len(i), len(true), len(found))
     return Score(
         score=DETECTION_WEIGHT * f_det + (1 - DETECTION_WEIGHT) * f_cls,
@@ -180,8 +181,8 @@ def _confusion(
     n = len(classes)
     rows = np.concatenate([np.searchsorted(classes, true.label), [n]]).astype(np.int64)
     columns = np.concatenate([np.searchsorted(classes, found.label), [n]]).astype(np.int64)
-    missed = np.setdiff1d(np.arange(len(true)), i)
-    false = np.setdiff1d(np.arange(len(found)), j)
+    missed = np.delete(np.arange(len(true)), i)
+    false = np.delete(np.arange(len(found)), j)
     a = np.concatenate([i, missed, np.full(len(false), -1)]).astype(np.int64)
     b = np.concatenate([j, np.full(len(missed), -1), false]).astype(np.int64)
     confusion = np.zeros((n + 1, n + 1), np.int64)

@@ -133,11 +133,17 @@ def reach_of_picking(smoothing_samples: int) -> int:
 
 
 def _summed(curves: FloatArray, reach: int) -> FloatArray:
-    """Sum over `reach` samples to either side, always in the same order: a running sum would drift."""
-    padded = np.pad(curves, ((reach, reach), (0, 0)))
-    sums = padded[: len(curves)].copy()
-    for shift in range(1, 2 * reach + 1):
-        sums += padded[shift : shift + len(curves)]
+    """Sum over `reach` samples to either side, by doubling: a running sum would depend on its start."""
+    if reach == 0:
+        return curves
+    ahead = np.pad(curves, ((reach, reach), (0, 0)))  # sums of `width` samples from each one on
+    sums, done, width = np.zeros_like(curves), 0, 1
+    wanted = 2 * reach + 1
+    while done < wanted:
+        if wanted & width:
+            sums += ahead[done : done + len(curves)]
+            done += width
+        ahead, width = ahead[:-width] + ahead[width:], 2 * width
     return sums
 
 

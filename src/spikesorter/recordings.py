@@ -19,6 +19,7 @@ __all__ = [
     "check_trace",
     "read_representative",
     "read_samples",
+    "read_signature",
     "shortest_samples",
 ]
 
@@ -26,7 +27,8 @@ FloatArray = npt.NDArray[np.float32]
 NativeArray = npt.NDArray[Any]
 LOWEST_HZ, HIGHEST_HZ = 100.0, 1e7
 PROFILE_SAMPLES = 1 << 23  # about 5 minutes at 25 kHz say enough about noise and gain
-PROFILE_STRETCHES = 32
+SIGNATURE_SAMPLES = 1 << 18
+STRETCHES = 32
 
 
 def read_samples(recording: BaseRecording, start: int, stop: int) -> NativeArray:
@@ -63,11 +65,20 @@ def read_representative(recording: BaseRecording) -> NativeArray:
     ndarray, shape (samples, channels)
         In the recording's own data type, at most some eight million samples.
     """
+    return _read_stretches(recording, PROFILE_SAMPLES)
+
+
+def read_signature(recording: BaseRecording) -> NativeArray:
+    """Return short stretches from all over a recording, by which it is known again."""
+    return _read_stretches(recording, SIGNATURE_SAMPLES)
+
+
+def _read_stretches(recording: BaseRecording, most_samples: int) -> NativeArray:
     n_samples = recording.get_num_frames()
-    if n_samples <= PROFILE_SAMPLES:
+    if n_samples <= most_samples:
         return read_samples(recording, 0, n_samples)
-    length = PROFILE_SAMPLES // PROFILE_STRETCHES
-    starts = np.linspace(0, n_samples - length, PROFILE_STRETCHES).astype(int)
+    length = most_samples // STRETCHES
+    starts = np.linspace(0, n_samples - length, STRETCHES).astype(int)
     return np.concatenate([read_samples(recording, int(s), int(s) + length) for s in starts])
 
 

@@ -6,6 +6,7 @@ import logging
 import os
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,15 +19,23 @@ from spikesorter.decoding import Stretch, find_candidates, in_threads, read_evid
 from spikesorter.errors import InputError, ModelError, SettingsError
 from spikesorter.events import WorkingPoint
 from spikesorter.forecast import Forecast
-from spikesorter.io.model import read_model, write_model
+from spikesorter.io.model import model_digest, read_model, write_model
 from spikesorter.preparation import Preparation, Prepared
 from spikesorter.profile import Profile, conditioning_kernel, without_hum
 from spikesorter.profiling import profile_recording
 from spikesorter.progress import Progress, silent
-from spikesorter.recordings import centred, check_rate, check_trace, read_representative, read_samples
+from spikesorter.recordings import (
+    centred,
+    check_rate,
+    check_trace,
+    read_representative,
+    read_samples,
+    read_signature,
+)
 from spikesorter.refining import refine_profile
 from spikesorter.rehearsal import Labelled
 from spikesorter.repertoire import Repertoire, learn_repertoire
+from spikesorter.resume import digest, open_spans
 from spikesorter.signal.filters import fir_filter, fir_filter_on_grid, fir_margin
 from spikesorter.signal.hum import find_hum, hum_kernel
 from spikesorter.signal.spans import Margin, iterate_spans, read_span
@@ -236,6 +245,7 @@ class Sorter:
         *,
         jobs: int | None = None,
         span_seconds: float = SPAN_SECONDS,
+        resume: Path | None = None,
         progress: Progress = silent,
     ) -> Spikes:
         """Find and name the spikes of a recording.
@@ -249,6 +259,9 @@ class Sorter:
         span_seconds : float
             Length of the spans in which the recording is read, each by one thread: to the nearest number of
             the decoder's blocks. It changes no result.
+        resume : Path, optional
+            Folder to keep each finished span in; those that are there from an interrupted run, of the same
+            recording, sorter and span length, are not computed again. Yours to remove.
         progress : callable, optional
 
         Returns
@@ -264,10 +277,16 @@ class Sorter:
         n_samples, stretch = target.get_num_frames(), self._stretches(target)
         spans = list(iterate_spans(n_samples, self._span_samples(span_seconds)))
         jobs = jobs or usable_cores()
+        finished = open_spans(resume, self._facts(target)) if resume else None
 
         def held(span: tuple[int, int]) -> Spikes:
-            candidates = find_candidates(self.prepared.decoder, stretch, n_samples, *span)
-            return self.prepared.hold(candidates)
+            known = finished.read(*span) if finished else None
+            if known is not None:
+                return known
+            spikes = self.prepared.hold(find_candidates(self.prepared.decoder, stretch, n_samples, *span))
+            if finished:
+                finished.write(*span, spikes)
+            return spikes
 
         parts = []
         progress("sorting", 0.0)
@@ -382,6 +401,14 @@ class Sorter:
             If the folder holds no sorter, a damaged one, or one of another format.
         """
         return read_model(cls, folder)
+
+    def _facts(self, target: BaseRecording) -> dict[str, str]:
+        """What decides about the result; a long recording is known by its length and by parts of it."""
+        return {
+            "version": version("neural-spike-sorter"),
+            "sorter": model_digest((self.profile, self.prepared)),
+            "recording": digest(str(target.get_num_frames()).encode(), read_signature(target).tobytes()),
+        }
 
     def _span_samples(self, seconds: float) -> int:
         if not seconds > 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -133,10 +134,10 @@ class Spikes:
         """Probability that a spike is there and is of its class."""
         return self.probability * self.class_probability
 
-    @property
+    @cached_property
     def labels(self) -> tuple[int, ...]:
         """The classes that occur, in order."""
-        return tuple(int(k) for k in np.unique(self.label))
+        return tuple(np.unique(self.label).tolist())
 
     def select(self, mask: npt.NDArray[np.bool_]) -> Spikes:
         """Return the spikes for which `mask` (bool, shape (spikes,)) is true."""

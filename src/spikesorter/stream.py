@@ -181,7 +181,8 @@ class _Recent:
 
     def read(self, start: int, stop: int) -> FloatArray:
         """Return samples; before the beginning and after the end the signal stays as it was there."""
-        return read_span(lambda a, b: self.values[a - self.first : b - self.first], self.end, start, stop)
+        start, stop = start - self.first, stop - self.first
+        return read_span(lambda a, b: self.values[a:b], len(self.values), start, stop)
 
     def forget(self, start: int) -> None:
         """Forget what lies before a sample."""
@@ -203,6 +204,8 @@ class _Running:
         self.trace = _Recent(channels) if hum_hz else self.raw
         grid, spill = self.decoder.grid_samples, self.decoder.spill_samples
         self.next_block = -spill // grid * grid
+        if self.hum is not None:  # what is taken out may reach before the beginning
+            self.trace.first = (self.next_block - self.decoder.margin.before) // GRID_SAMPLES * GRID_SAMPLES
         self.evidence: FloatArray | None = None  # from `picked` less the reach of picking on
         self.picked = 0
         self.held = Spikes.from_arrays([], [])
@@ -227,8 +230,9 @@ class _Running:
     def _clean(self, hum: npt.NDArray[np.float64], *, ended: bool) -> None:
         """Take the hum out of all tiles whose samples are there."""
         half = len(hum) // 2
-        stop = self.raw.end if ended else (self.raw.end - half) // GRID_SAMPLES * GRID_SAMPLES
-        if stop > self.trace.end:
+        beyond = self.decoder.margin.after + self.decoder.grid_samples + self.decoder.spill_samples
+        stop = self.raw.end + beyond if ended else (self.raw.end - half) // GRID_SAMPLES * GRID_SAMPLES
+        if stop > self.trace.end and self.raw.end:
             self.trace.append(fir_filter_on_grid(self.raw.read, hum, self.trace.end, stop))
             self.raw.forget(self.trace.end - half - GRID_SAMPLES)
 
@@ -236,10 +240,10 @@ class _Running:
         """Compute the evidence of all blocks whose samples are there."""
         grid, margin, spill = self.decoder.grid_samples, self.decoder.margin, self.decoder.spill_samples
         if ended:
-            stop = -(-(self.trace.end + spill) // grid) * grid
+            stop = -(-(self.raw.end + spill) // grid) * grid
         else:
             stop = (self.trace.end - margin.after) // grid * grid
-        if stop <= self.next_block or self.trace.end == 0:
+        if stop <= self.next_block:
             return
         rows = self.decoder.evidence(self.trace.read(self.next_block - margin.before, stop + margin.after))
         self._add(rows, self.next_block - spill)
@@ -260,11 +264,11 @@ class _Running:
     def _pick(self, *, ended: bool) -> None:
         """Pick the candidates whose evidence is complete."""
         reach = self.decoder.pick_reach
-        stop = self.trace.end if ended else self.next_block - self.decoder.spill_samples - reach
+        stop = self.raw.end if ended else self.next_block - self.decoder.spill_samples - reach
         if stop <= self.picked or self.evidence is None:
             return
         first = self.picked - reach
-        known = self.evidence[: (self.trace.end if ended else stop + reach) - first]
+        known = self.evidence[: (self.raw.end if ended else stop + reach) - first]
         known = np.pad(known, ((0, stop + reach - first - len(known)), (0, 0)))
         found = self.decoder.pick(known).shifted(self.picked)
         self.held = Spikes.concatenate([self.held, self.listener.prepared.hold(found)])

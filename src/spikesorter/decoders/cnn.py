@@ -11,6 +11,7 @@ from scipy.ndimage import maximum_filter1d
 
 from spikesorter.config import ClassifierSettings, DetectorSettings
 from spikesorter.decoders.base import LEAST_PROBABILITY
+from spikesorter.decoders.pursuit import USUAL_LENGTHS
 from spikesorter.errors import ModelError
 from spikesorter.events import Candidates
 from spikesorter.frontend import FrontEnd
@@ -33,7 +34,7 @@ from spikesorter.spikes import Spikes
 __all__ = ["CnnDecoder", "Networks", "new_networks", "train_networks"]
 
 FloatArray = npt.NDArray[np.float32]
-TILE_SAMPLES = 8192  # fits the cache
+TILE_SAMPLES = 24 * USUAL_LENGTHS.block  # fits the cache, and the pursuit's blocks fit it
 PEAK_DISTANCE_SAMPLES = 2  # the detector's labels are that wide: nearer peaks are one spike
 
 

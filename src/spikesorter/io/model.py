@@ -7,6 +7,7 @@ arrays are put aside by name, settings become their own JSON. Reading goes by th
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import types
 import typing
@@ -21,7 +22,7 @@ from pydantic import BaseModel, ValidationError
 from spikesorter.errors import InputError, ModelError, SpikeSorterError
 from spikesorter.io.atomic import atomic_folder
 
-__all__ = ["FORMAT_VERSION", "check_model_place", "read_model", "write_model"]
+__all__ = ["FORMAT_VERSION", "check_model_place", "model_digest", "read_model", "write_model"]
 
 FORMAT_VERSION = 3
 DESCRIPTION, ARRAYS = "model.json", "arrays.npz"
@@ -68,6 +69,17 @@ def write_model(value: Any, folder: Path) -> None:
     with atomic_folder(folder) as temporary:
         (temporary / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
         np.savez(temporary / ARRAYS, **arrays)  # type: ignore[arg-type]
+
+
+def model_digest(value: Any) -> str:
+    """Return a hexadecimal SHA-256 of all that `write_model` would write of a value."""
+    arrays: Arrays = {}
+    description = json.dumps(_pack(value, "", arrays), sort_keys=True)
+    total = hashlib.sha256(description.encode())
+    for name in sorted(arrays):
+        total.update(f"{name} {arrays[name].dtype.str} {arrays[name].shape}".encode())
+        total.update(np.ascontiguousarray(arrays[name]).tobytes())
+    return total.hexdigest()
 
 
 def read_model(kind: type[Value], folder: Path) -> Value:

@@ -283,11 +283,12 @@ def measure_cumulants(evidence: Trace) -> Cumulants:
     Cumulants
         Of shape (2 * filters,).
     """
-    blocks = np.array_split(evidence.astype(np.float64), BLOCKS)
+    mean = evidence.mean(axis=0, dtype=np.float64)
     values = []
-    for block in blocks:
-        centred = block - evidence.mean(axis=0)
-        m2, m3, m4 = ((centred**n).mean(axis=0) for n in (2, 3, 4))
+    for block in np.array_split(evidence, BLOCKS):
+        centred = block - mean
+        square = centred * centred
+        m2, m3, m4 = (power.mean(axis=0) for power in (square, square * centred, square * square))
         values.append(np.concatenate([m3, m4 - 3 * m2**2]))
     return Cumulants(np.mean(values, axis=0), np.std(values, axis=0, ddof=1) / np.sqrt(BLOCKS))
 

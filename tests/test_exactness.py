@@ -1,0 +1,104 @@
+"""The same bytes for any span, any number of threads, resumed or not, from a file or as a stream."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from spikeinterface.core import NumpyRecording
+
+from spikesorter.config import load_settings
+from spikesorter.io.mat import read_mat
+from spikesorter.sorter import Sorter
+from spikesorter.spikes import Spikes
+from tests.conftest import FS_HZ
+
+SHORT = (
+    "rehearsal.training_seconds=5", "rehearsal.tuning_seconds=5", "rehearsal.forecast_seconds=5",
+    "detector.filters=8", "detector.base_steps=40", "detector.steps=20", "classifier.filters=8",
+    "classifier.base_steps=30", "classifier.steps=20",
+)  # fmt: skip
+KINDS = {
+    "pursuit": ("decoder=pursuit",),
+    "early": ("decoder=early",),
+    "botm": ("decoder=botm",),
+    "cnn": ("decoder=cnn", "denoise.strength=0.3"),
+    "both": ("decoder=both",),
+    "published": ("decoder=cnn", "detector.curves=spike", "detector.unit_variance=true"),
+}
+HUM_HZ = 50.0
+
+
+@pytest.fixture(scope="module", params=list(KINDS))
+def sorter(request: pytest.FixtureRequest, study_folder: Path) -> Sorter:
+    recording, truth = read_mat(study_folder / "D1.mat")
+    assert truth is not None
+    settings = load_settings(assignments=[*SHORT, *KINDS[request.param]])
+    adapted = Sorter.fit(recording, truth, settings=settings).adapt(target(study_folder))
+    # Low thresholds, so that there is much to differ.
+    return adapted.with_working_point(threshold=0.05, refractory_samples=20)
+
+
+def target(study_folder: Path) -> NumpyRecording:
+    """A target in 16 bits, with hum, of an odd length."""
+    trace = read_mat(study_folder / "D3.mat")[0].get_traces()[:200_123, 0]
+    hum = 2 * np.sin(2 * np.pi * HUM_HZ * np.arange(len(trace)) / FS_HZ)
+    return NumpyRecording([np.round(100 * (trace + hum)).astype(np.int16)[:, None]], FS_HZ)
+
+
+@pytest.fixture(scope="module")
+def whole(sorter: Sorter, study_folder: Path) -> Spikes:
+    assert sorter.profile.hum_hz == (HUM_HZ,)
+    spikes = sorter.sort(target(study_folder), jobs=1, span_seconds=1000)
+    assert len(spikes) > 100
+    return spikes
+
+
+def assert_same(found: Spikes, expected: Spikes) -> None:
+    for name in ("sample", "label", "probability", "class_probability"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("span_seconds", "jobs"), [(0.1, 1), (0.37, 2), (1.0, 3)])
+def test_spans_and_threads_change_nothing(
+    span_seconds: float, jobs: int, sorter: Sorter, whole: Spikes, study_folder: Path
+) -> None:
+    assert_same(sorter.sort(target(study_folder), jobs=jobs, span_seconds=span_seconds), whole)
+
+
+@pytest.mark.slow
+def test_a_stream_gives_the_same_bytes(sorter: Sorter, whole: Spikes, study_folder: Path) -> None:
+    samples, rng = target(study_folder).get_traces(), np.random.default_rng(0)
+    stream, parts, at = sorter.stream(FS_HZ), [], 0
+    while at < len(samples):
+        packet = samples[at : at + rng.integers(1, 3000)]
+        parts.append(stream.push(packet))
+        at += len(packet)
+    assert stream.received_samples == len(samples)
+    late = stream.received_samples - stream.decided_samples
+    assert stream.behind_seconds == late / FS_HZ
+    assert late <= sorter.margin.after + 4096  # the hum filter's tiles
+    parts.append(stream.flush())
+    assert stream.decided_samples == len(samples)
+    assert_same(Spikes.concatenate(parts), whole)
+
+
+@pytest.mark.slow
+def test_a_resumed_run_gives_the_same_bytes(
+    sorter: Sorter, whole: Spikes, study_folder: Path, tmp_path: Path
+) -> None:
+    def stop_half_way(step: str, done: float) -> None:
+        if done > 0.5:
+            raise KeyboardInterrupt
+
+    spans = tmp_path / "spans"
+    with pytest.raises(KeyboardInterrupt):
+        sorter.sort(target(study_folder), span_seconds=1, jobs=2, progress=stop_half_way, resume=spans)
+    kept = sorted(spans.glob("*.npz"))
+    assert len(kept) >= 3
+    written = [path.stat().st_mtime_ns for path in kept]
+    again = sorter.sort(target(study_folder), span_seconds=1, jobs=2, resume=spans)
+    assert_same(again, whole)
+    assert [path.stat().st_mtime_ns for path in kept] == written
