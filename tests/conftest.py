@@ -9,6 +9,9 @@ import pytest
 
 from spikesorter.config import Settings, load_settings
 from spikesorter.io.mat import write_mat, write_mat_recording
+from spikesorter.profile import Profile
+from spikesorter.profiling import profile_recording, see_recording
+from spikesorter.repertoire import Repertoire
 from spikesorter.signal.spans import Margin, iterate_spans, read_span
 from spikesorter.signal.templates import Templates
 from spikesorter.simulate import simulate_study
@@ -78,3 +81,8 @@ def poisson_spikes(
 ) -> Spikes:
     """Spikes at independent times, away from the ends."""
     return Spikes.from_arrays(rng.integers(100, n_samples - 200, count), rng.choice(labels, count))
+
+
+def profile_of(trace: np.ndarray, repertoire: Repertoire, settings: Settings, *, fs_hz: float) -> Profile:
+    sight = see_recording(trace, repertoire, settings, fs_hz=fs_hz)
+    return profile_recording(sight, repertoire, settings, fs_hz=fs_hz)

@@ -44,6 +44,7 @@ FLOORS = {
     "unknown": 8,
     "stream": 10,
     "sorter": 11,
+    "listen": 11,
     "jobs": 12,
     "study": 13,
     "console": 14,

@@ -7,12 +7,11 @@ import pytest
 
 from spikesorter.config import Settings
 from spikesorter.profile import Profile, conditioning_kernel
-from spikesorter.profiling import profile_recording
 from spikesorter.refining import refine_profile
 from spikesorter.repertoire import learn_repertoire
 from spikesorter.signal.gain import Background
 from spikesorter.simulate import simulate_study
-from tests.conftest import FS_HZ
+from tests.conftest import FS_HZ, profile_of
 
 SETTINGS = Settings()
 
@@ -23,7 +22,7 @@ def profiles() -> dict[str, Profile]:
     labelled, target = simulate_study(neurons=3, seconds=20, noise_levels=(0.7,), seed=1)
     kernel = conditioning_kernel(SETTINGS.conditioning, FS_HZ)
     known = learn_repertoire(labelled.trace, labelled.spikes, SETTINGS.templates, kernel=kernel, fs_hz=FS_HZ)
-    first = profile_recording(target.trace, known, SETTINGS, fs_hz=FS_HZ)
+    first = profile_of(target.trace, known, SETTINGS, fs_hz=FS_HZ)
     off = replace(
         first,
         noise=first.noise.scaled(1.3),

@@ -11,7 +11,6 @@ from scipy.stats import skew
 from spikesorter.config import Settings, load_settings
 from spikesorter.frontend import FrontEnd, choose_denoise_strength, make_front_end
 from spikesorter.profile import Profile, conditioning_kernel
-from spikesorter.profiling import profile_recording
 from spikesorter.rehearsal import Labelled, graft_rehearsal, plant_rehearsal
 from spikesorter.repertoire import Repertoire, learn_repertoire
 from spikesorter.signal.filters import fir_filter
@@ -20,7 +19,7 @@ from spikesorter.signal.noise import estimate_noise_spectrum, quiet_samples
 from spikesorter.signal.templates import plant
 from spikesorter.simulate import SimulatedRecording, simulate_study
 from spikesorter.spikes import Spikes
-from tests.conftest import FS_HZ, run_in_spans
+from tests.conftest import FS_HZ, profile_of, run_in_spans
 
 SETTINGS = Settings()
 KERNEL = conditioning_kernel(SETTINGS.conditioning, FS_HZ)
@@ -39,7 +38,7 @@ def repertoire(study: list[SimulatedRecording]) -> Repertoire:
 @pytest.fixture(scope="module")
 def profile(study: list[SimulatedRecording], repertoire: Repertoire) -> Profile:
     turned = 100 - 0.7 * study[1].trace
-    return profile_recording(turned, repertoire, SETTINGS, fs_hz=FS_HZ)
+    return profile_of(turned, repertoire, SETTINGS, fs_hz=FS_HZ)
 
 
 def front_end_for(settings: Settings, repertoire: Repertoire, profile: Profile) -> FrontEnd:
@@ -102,8 +101,8 @@ def test_gain_jitter_spreads_the_sizes(
 def test_grafting_brings_the_labelled_trace_to_the_targets_noise(
     study: list[SimulatedRecording], repertoire: Repertoire, rng: np.random.Generator
 ) -> None:
-    own = profile_recording(study[0].trace, repertoire, SETTINGS, fs_hz=FS_HZ)
-    target = profile_recording(study[1].trace, repertoire, SETTINGS, fs_hz=FS_HZ)
+    own = profile_of(study[0].trace, repertoire, SETTINGS, fs_hz=FS_HZ)
+    target = profile_of(study[1].trace, repertoire, SETTINGS, fs_hz=FS_HZ)
     labelled = Labelled(study[0].trace, study[0].spikes, own)
     rehearsal = graft_rehearsal(labelled, target, kernel=KERNEL, rng=rng)
     assert rehearsal.spikes is study[0].spikes
@@ -188,7 +187,7 @@ def test_distant_spikes_are_noticed_and_not_taken_for_the_known_neurons(
     study: list[SimulatedRecording], repertoire: Repertoire, rng: np.random.Generator
 ) -> None:
     busy = with_background(study[1].trace, repertoire, rng, rate_per_s=600, size=0.25)
-    found = profile_recording(busy, repertoire, SETTINGS, fs_hz=FS_HZ)
+    found = profile_of(busy, repertoire, SETTINGS, fs_hz=FS_HZ)
     assert found.activity.gain == pytest.approx(1, rel=0.05)
     assert sum(found.activity.rates) * FS_HZ == pytest.approx(50, rel=0.25)
     power = found.background.rate * FS_HZ * found.background.size**2
@@ -198,7 +197,7 @@ def test_distant_spikes_are_noticed_and_not_taken_for_the_known_neurons(
 def test_where_there_is_no_background_none_is_found(
     study: list[SimulatedRecording], repertoire: Repertoire
 ) -> None:
-    assert profile_recording(study[1].trace, repertoire, SETTINGS, fs_hz=FS_HZ).background == SILENT
+    assert profile_of(study[1].trace, repertoire, SETTINGS, fs_hz=FS_HZ).background == SILENT
 
 
 def test_a_rehearsal_with_background_is_skewed_like_its_target(
@@ -208,7 +207,7 @@ def test_a_rehearsal_with_background_is_skewed_like_its_target(
     noise = rng.standard_normal((n_samples, 1), dtype=np.float32)
     noise = with_background(noise, repertoire, rng, rate_per_s=600, size=0.3)
     known = plant(n_samples, study[1].spikes, np.ones(len(study[1].spikes), np.float32), repertoire.templates)
-    found = profile_recording(noise + known, repertoire, SETTINGS, fs_hz=FS_HZ)
+    found = profile_of(noise + known, repertoire, SETTINGS, fs_hz=FS_HZ)
     noise = fir_filter(noise, KERNEL)
     rehearsals = {
         name: plant_rehearsal(

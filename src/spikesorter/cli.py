@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -54,6 +54,12 @@ Rate = Annotated[
     float | None,
     typer.Option("--fs", metavar="HZ", min=100.0, max=1e7, help="Sampling rate, where a file does not say."),
 ]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs", "-j", metavar="N", min=1, max=1024, help="Threads; all cores if not given. Same result."
+    ),
+]
 
 
 def main() -> None:
@@ -63,6 +69,9 @@ def main() -> None:
     except SpikeSorterError as error:
         sys.stderr.write(f"spikesorter: error: {' '.join(str(error).split())}\n")
         sys.exit(USER_ERROR)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        sys.stderr.close()
+        sys.exit(0)
     except KeyboardInterrupt:
         sys.stderr.write("spikesorter: interrupted; what was written before is whole\n")
         sys.exit(INTERRUPTED)
@@ -93,6 +102,7 @@ def run(
     assignments: Assignments = None,
     preset: Preset = "default",
     objective: Objective = None,
+    jobs: Jobs = None,
     quiet: Quiet = False,
 ) -> None:
     """Do everything for a study: train on D1, adapt to each target, sort it, score it if truth/ is there.
@@ -107,7 +117,13 @@ def run(
         from spikesorter.study import run_study
 
         results = run_study(
-            study, out, settings, preset=preset, progress=progress, on_result=lambda r: say(target_line(r))
+            study,
+            out,
+            settings,
+            preset=preset,
+            jobs=jobs,
+            progress=progress,
+            on_result=lambda r: say(target_line(r)),
         )
     if not quiet:
         print_study(results)
@@ -131,6 +147,7 @@ def train(
     assignments: Assignments = None,
     preset: Preset = "default",
     objective: Objective = None,
+    jobs: Jobs = None,
     quiet: Quiet = False,
 ) -> None:
     """Learn from a labelled recording, adapt to targets, and save the model."""
@@ -140,7 +157,8 @@ def train(
     with working(quiet) as (progress, _):
         from spikesorter.jobs import train_model
 
-        train_model(labelled, [*(targets or []), *(more_targets or [])], model, settings, progress=progress)
+        every = [*(targets or []), *(more_targets or [])]
+        train_model(labelled, every, model, settings, jobs=jobs, progress=progress)
     if not quiet:
         typer.echo(f"Model: {model}")
 
@@ -153,6 +171,15 @@ def sort(
     ],
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where to write one .mat file each.")],
     assignments: Assignments = None,
+    jobs: Jobs = None,
+    span_seconds: Annotated[
+        float,
+        typer.Option(metavar="S", min=0.001, max=1e6, help="Read a recording in spans of S. Same result."),
+    ] = 10.0,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Keep finished spans; go on where such a run stopped."),
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Sort recordings with a saved model (inference only).
@@ -171,11 +198,58 @@ def sort(
             files,
             sorters,
             out,
+            jobs=jobs,
+            span_seconds=span_seconds,
+            resume=resume,
             progress=progress,
             on_result=lambda path, spikes, name: say(f"{path}: {len(spikes)} spikes (as adapted to {name})"),
         )
     if not quiet:
         typer.echo(f"Results: {out}")
+
+
+@app.command("listen")
+def listen_command(
+    model: Annotated[
+        Path, typer.Option("--model", metavar="FOLDER", help="From `train`, or OUT/model of `run`.")
+    ],
+    source: Annotated[
+        str, typer.Argument(help="-: standard input; tcp://HOST:PORT; or lsl:NAME (Lab Streaming Layer).")
+    ] = "-",
+    like: Annotated[
+        str | None,
+        typer.Option("--like", metavar="NAME", help="Sort as adapted to this target."),
+    ] = None,
+    calibrate: Annotated[
+        float,
+        typer.Option(metavar="S", min=0.0, max=1e5, help="Or adapt to the first S seconds."),
+    ] = 0.0,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Report within some milliseconds, a little less accurately.")
+    ] = False,
+    dtype: Annotated[
+        Literal["int16", "float32"], typer.Option(help="Of raw samples (not for lsl).")
+    ] = "int16",
+    quiet: Quiet = False,
+) -> None:
+    """Sort a recording that is still going on; write each spike as a line of JSON as soon as it is sure.
+
+    Each line says `sample`, `time_s`, `class`, `probability`, `class_probability`, and `behind_s`: how much
+    later the stream was when the spike was reported. Nothing is dropped: samples that come during calibration
+    are sorted after it.
+    """
+    from spikesorter.jobs import open_source, open_stream
+    from spikesorter.listen import listen
+
+    with working(quiet) as (_, say):
+        stream = open_stream(model, like=like, calibration_seconds=calibrate, fast=fast, say=say)
+        packets = open_source(source, dtype=dtype, fs_hz=stream.fs_hz, channels=stream.channels)
+        found = 0
+        for spike in listen(packets, stream):
+            sys.stdout.write(json.dumps(spike) + "\n")
+            sys.stdout.flush()
+            found += 1
+        say(f"{found} spikes in {stream.received_samples / stream.fs_hz:.1f} s of signal")
 
 
 @app.command()

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import shutil
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy.typing as npt
 
 from spikesorter.config import Settings
+from spikesorter.decoding import in_threads
 from spikesorter.errors import InputError, ModelError, naming
 from spikesorter.evaluate import Score, score
 from spikesorter.io.atomic import check_writable
 from spikesorter.io.mat import check_replaceable, read_mat, read_mat_fs, read_mat_spikes, write_mat
 from spikesorter.io.model import check_model_place
+from spikesorter.listen import from_lsl, from_pipe, from_tcp
 from spikesorter.progress import Progress, silent
 from spikesorter.recordings import shortest_samples
-from spikesorter.sorter import Sorter, nearest_sorter
+from spikesorter.sorter import SPAN_SECONDS, Sorter, nearest_sorter, usable_cores
 from spikesorter.spikes import Spikes
+from spikesorter.stream import Stream
 
 __all__ = [
     "TARGETS",
@@ -23,6 +32,8 @@ __all__ = [
     "check_targets",
     "fit_file",
     "load_sorters",
+    "open_source",
+    "open_stream",
     "prefixed",
     "score_files",
     "sort_files",
@@ -33,10 +44,17 @@ __all__ = [
 TARGETS = "targets"
 """Folder inside a model that holds the sorter adapted to each target."""
 LABELLED = "(labelled)"
+SPANS = ".spans"  # finished ones, in the folder of results, while a resumable run goes on
 
 
 def train_model(
-    labelled: Path, targets: list[Path], model: Path, settings: Settings, *, progress: Progress = silent
+    labelled: Path,
+    targets: list[Path],
+    model: Path,
+    settings: Settings,
+    *,
+    jobs: int | None = None,
+    progress: Progress = silent,
 ) -> None:
     """Fit to a labelled recording, adapt to targets, and save all of it in one model folder.
 
@@ -48,6 +66,8 @@ def train_model(
     model : Path
         Gets the fitted sorter, and each adapted one under `targets/NAME`.
     settings : Settings
+    jobs : int, optional
+        Threads; all cores that this process may use, if not given. They change no result.
     progress : callable, optional
 
     Raises
@@ -58,12 +78,12 @@ def train_model(
     names = _unique_names(targets)
     check_targets(labelled, targets, settings)
     check_places(model, [])
-    fitted = fit_file(labelled, settings, progress)
+    fitted = fit_file(labelled, settings, progress, jobs=jobs)
     fitted.save(model)
     for name, path in names.items():
         target, _ = read_mat(path, fs_hz=fitted.fs_hz)
         with naming(path):
-            fitted.adapt(target, progress=prefixed(name, progress)).save(model / TARGETS / name)
+            fitted.adapt(target, jobs=jobs, progress=prefixed(name, progress)).save(model / TARGETS / name)
 
 
 def load_sorters(model: Path) -> dict[str, Sorter]:
@@ -87,10 +107,16 @@ def sort_files(
     sorters: dict[str, Sorter],
     out: Path,
     *,
+    jobs: int | None = None,
+    span_seconds: float = SPAN_SECONDS,
+    resume: bool = False,
     progress: Progress = silent,
     on_result: Callable[[Path, Spikes, str], None] = lambda path, spikes, name: None,
 ) -> None:
     """Sort recordings, each by the sorter that was adapted to noise and gain most like its own.
+
+    Several are sorted at once, each by one thread; a single one by all threads, span by span. Neither changes
+    any result.
 
     Parameters
     ----------
@@ -99,6 +125,13 @@ def sort_files(
         From `load_sorters`.
     out : Path
         Gets one `.mat` file for each recording, of the same name.
+    jobs : int, optional
+        Threads; all cores that this process may use, if not given.
+    span_seconds : float
+        Length of the spans that a recording is read in.
+    resume : bool
+        Keep finished spans in the folder `.spans` beside the results until all recordings are done, and go on
+        from those that an interrupted run left there.
     progress : callable, optional
     on_result : callable, optional
         Told the file, its spikes and the name of the sorter used.
@@ -109,21 +142,107 @@ def sort_files(
         If a file cannot be used; all are read and checked before anything is written.
     """
     fs_hz = next(iter(sorters.values())).fs_hz
-    chosen = {}
     names = _unique_names(paths)
-    for name, path in names.items():
-        recording, _ = read_mat(path, fs_hz=fs_hz)
+    jobs = jobs or usable_cores()
+    at_once = min(jobs, len(names))
+
+    def choose(name: str) -> str:
+        recording, _ = read_mat(names[name], fs_hz=fs_hz)
         check_replaceable(out / f"{name}.mat")
-        with naming(path):
-            chosen[name] = nearest_sorter(sorters, recording)
+        with naming(names[name]):
+            return nearest_sorter(sorters, recording)
+
+    chosen = {}
+    for name, choice in zip(names, in_threads(choose, list(names), jobs=at_once), strict=True):
+        chosen[name] = choice
         progress("checking files", len(chosen) / len(paths))
     check_writable(out)
-    for name, path in names.items():
-        recording, _ = read_mat(path, fs_hz=fs_hz)
-        with naming(path):
-            spikes = sorters[chosen[name]].sort(recording, progress=prefixed(name, progress))
+    spans = out / SPANS
+
+    def sort(name: str) -> Spikes:
+        recording, _ = read_mat(names[name], fs_hz=fs_hz)
+        with naming(names[name]):
+            spikes = sorters[chosen[name]].sort(
+                recording,
+                jobs=jobs // at_once,
+                span_seconds=span_seconds,
+                resume=spans / name if resume else None,
+                progress=prefixed(name, progress),
+            )
         write_mat(out / f"{name}.mat", spikes, unknown=True)  # there are some only if marking was asked for
-        on_result(path, spikes, chosen[name])
+        return spikes
+
+    for name, spikes in zip(names, in_threads(sort, list(names), jobs=at_once), strict=True):
+        on_result(names[name], spikes, chosen[name])
+    shutil.rmtree(spans, ignore_errors=True)
+
+
+def open_stream(
+    model: Path,
+    *,
+    like: str | None,
+    calibration_seconds: float,
+    fast: bool,
+    say: Callable[[str], None] = lambda line: None,
+) -> Stream:
+    """Make a stream that sorts by a saved model.
+
+    Parameters
+    ----------
+    model : Path
+    like : str, optional
+        Target of the model to sort as; not needed where there is only one, or with calibration.
+    calibration_seconds : float
+        How much of the stream to adapt to first; 0: none.
+    fast : bool
+        Whether to decide early.
+    say : callable, optional
+        Told what the stream is sorted as.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model or target.
+    InputError
+        If it is not clear which target is meant.
+    """
+    sorters = load_sorters(model)
+    targets = [name for name in sorters if name != LABELLED]
+    if calibration_seconds and like:
+        raise InputError("listen: give a target to sort as, or a time to calibrate, not both")
+    if like is not None and like not in targets:
+        raise ModelError(f"{model}: was not adapted to {like}; it knows: {', '.join(targets) or 'no target'}")
+    if like is None and not calibration_seconds and len(targets) != 1:
+        known = f"--like NAME (one of {', '.join(targets)}) or " if targets else ""
+        raise InputError(f"{model}: give {known}--calibrate SECONDS, so that the stream's noise is known")
+    name = LABELLED if calibration_seconds else like or targets[0]
+    to = f"the first {calibration_seconds:g} s" if calibration_seconds else name
+    say(f"sorting{' early' if fast else ''}, as adapted to {to}")
+    return sorters[name].stream(
+        sorters[name].fs_hz, mode="fast" if fast else "exact", calibration_seconds=calibration_seconds
+    )
+
+
+def open_source(source: str, *, dtype: str, fs_hz: float, channels: int) -> Iterator[npt.NDArray[Any]]:
+    """Return the packets of a source: "-" (standard input), "tcp://HOST:PORT" or "lsl:NAME".
+
+    Raises
+    ------
+    InputError
+        If it is none of these.
+    """
+    if source == "-":
+        return from_pipe(sys.stdin.buffer, dtype=dtype, channels=channels)
+    if source.startswith("lsl:"):
+        return from_lsl(source.removeprefix("lsl:"), fs_hz=fs_hz, channels=channels)
+    place = urlsplit(source)
+    try:
+        host, port = place.hostname, place.port
+    except ValueError:
+        host = port = None
+    if place.scheme != "tcp" or not host or not port:
+        raise InputError(f"{source}: expected -, tcp://HOST:PORT or lsl:NAME")
+    return from_tcp(host, port, dtype=dtype, channels=channels)
 
 
 def score_files(predictions: Path, truth: Path, *, fs_hz: float | None = None) -> dict[str, Score]:
@@ -204,13 +323,13 @@ def check_places(model: Path, predictions: list[Path]) -> None:
         check_writable(folder)
 
 
-def fit_file(labelled: Path, settings: Settings, progress: Progress) -> Sorter:
+def fit_file(labelled: Path, settings: Settings, progress: Progress, *, jobs: int | None = None) -> Sorter:
     """Read a labelled recording and fit a sorter to it."""
     recording, truth = read_mat(labelled, fs_hz=settings.fs_hz)
     if truth is None:
         raise InputError(f"{labelled}: has no labels (variables Index and Class)")
     with naming(labelled):
-        return Sorter.fit(recording, truth, settings=settings, progress=progress)
+        return Sorter.fit(recording, truth, settings=settings, jobs=jobs, progress=progress)
 
 
 def _unique_names(paths: list[Path]) -> dict[str, Path]:

@@ -183,7 +183,7 @@ class Preparation:
         return best
 
     def forecast(
-        self, prepared: Prepared, target_samples: int, progress: Progress
+        self, prepared: Prepared, target_samples: int | None, progress: Progress
     ) -> tuple[Forecast, UnknownRule | None]:
         """Forecast the score of a recording of this profile, on a rehearsal of its own.
 
@@ -199,7 +199,7 @@ class Preparation:
             rehearsal.spikes,
             self.repertoire.labels,
             n_samples=len(rehearsal.trace),
-            target_samples=target_samples,
+            target_samples=target_samples or len(rehearsal.trace),
             fs_hz=self.fs_hz,
         )
         rule = self._unknown_rule(rehearsal, found) if self.settings.unknown.mark else None

@@ -29,7 +29,7 @@ from spikesorter.signal.noise import NoiseSpectrum, estimate_noise_spectrum, qui
 from spikesorter.signal.spans import to_samples
 from spikesorter.signal.templates import Templates
 
-__all__ = ["profile_recording"]
+__all__ = ["Sight", "profile_recording", "see_recording"]
 
 Trace = npt.NDArray[np.float32]
 QUIET_BEFORE_MS, QUIET_AFTER_MS = 1.6, 1.2  # kept free around a shape, whose place is roughly known
@@ -43,10 +43,28 @@ HISTOGRAM_ERROR = 0.02
 PROFILING = 2  # a stream of random numbers of its own
 
 
-def profile_recording(
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """A recording at first sight.
+
+    Parameters
+    ----------
+    profile : Profile
+        As if it held no spikes of distant neurons.
+    evidence : ndarray of float32, shape (samples, classes)
+        Outputs of `filters`.
+    filters : MatchedFilters
+    """
+
+    profile: Profile
+    evidence: Trace
+    filters: MatchedFilters
+
+
+def see_recording(
     trace: npt.NDArray[Any], repertoire: Repertoire, settings: Settings, *, fs_hz: float
-) -> Profile:
-    """Estimate a recording's noise, gain, firing rates and background, without labels.
+) -> Sight:
+    """Estimate a recording's noise, gain and firing rates, without labels: well enough to compare.
 
     Parameters
     ----------
@@ -59,7 +77,7 @@ def profile_recording(
 
     Returns
     -------
-    Profile
+    Sight
 
     Raises
     ------
@@ -75,8 +93,26 @@ def profile_recording(
     templates, sizes = repertoire.templates.filtered(kernel), list(repertoire.sizes)
     evidence = filters.apply(conditioned)
     activity = estimate_activity(evidence, filters, templates, sizes, prior_rates=repertoire.rates)
-    profile = Profile(offset, _scale(conditioned), noise, activity, hum_hz=hum_hz)
+    return Sight(Profile(offset, _scale(conditioned), noise, activity, hum_hz=hum_hz), evidence, filters)
 
+
+def profile_recording(sight: Sight, repertoire: Repertoire, settings: Settings, *, fs_hz: float) -> Profile:
+    """Estimate a recording's background too, and the rest anew beside it.
+
+    Parameters
+    ----------
+    sight : Sight
+        From `see_recording`.
+    repertoire, settings, fs_hz
+        As for it.
+
+    Returns
+    -------
+    Profile
+    """
+    profile, evidence, filters = sight.profile, sight.evidence, sight.filters
+    kernel = conditioning_kernel(settings.conditioning, fs_hz)
+    templates, sizes = repertoire.templates.filtered(kernel), list(repertoire.sizes)
     whole, quiet = (measure_cumulants(e) for e in (evidence, evidence[_quiet(evidence, settings, fs_hz)]))
     likeness = _Likeness(evidence, whole, quiet, filters, templates, repertoire, settings, fs_hz)
     first = likeness.with_background(profile, size=None)

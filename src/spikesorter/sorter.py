@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from spikesorter.forecast import Forecast
 from spikesorter.io.model import model_digest, read_model, write_model
 from spikesorter.preparation import Preparation, Prepared
 from spikesorter.profile import Profile, conditioning_kernel, without_hum
-from spikesorter.profiling import profile_recording
+from spikesorter.profiling import profile_recording, see_recording
 from spikesorter.progress import Progress, silent
 from spikesorter.recordings import (
     centred,
@@ -47,7 +47,7 @@ from spikesorter.unknown import UnknownRule, find_strangers
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
 
-__all__ = ["Sorter", "nearest_sorter"]
+__all__ = ["SPAN_SECONDS", "Sorter", "nearest_sorter", "usable_cores"]
 
 logger = logging.getLogger(__name__)
 FloatArray = npt.NDArray[np.float32]
@@ -133,7 +133,8 @@ class Sorter:
         if settings.conditioning.remove_hum:
             trace = without_hum(trace, find_hum(trace, fs_hz=fs_hz), fs_hz=fs_hz)
         repertoire = learn_repertoire(trace, truth, settings.templates, kernel=kernel, fs_hz=fs_hz)
-        profile = profile_recording(raw, repertoire, settings, fs_hz=fs_hz)
+        sight = see_recording(raw, repertoire, settings, fs_hz=fs_hz)
+        profile = profile_recording(sight, repertoire, settings, fs_hz=fs_hz)
         # Labels beat any estimate: the labelled recording's gain is 1 and its rates are counted.
         profile = replace(
             profile, activity=replace(profile.activity, gain=1.0, rates=tuple(repertoire.rates))
@@ -148,7 +149,7 @@ class Sorter:
         threads = jobs or usable_cores()
         preparation = Preparation(settings, fs_hz, repertoire, average, labelled, profile, threads)
         base = preparation.train_base(progress)
-        return cls._on(preparation, base, recording, progress, measured=profile, train=False)
+        return cls._on(preparation, base, recording, progress, measured=sight.profile, train=False)
 
     def adapt(self, target: BaseRecording, *, jobs: int | None = None, progress: Progress = silent) -> Sorter:
         """Rehearse a target, train on the rehearsal and tune the thresholds there; no labels needed.
@@ -175,8 +176,8 @@ class Sorter:
         progress("estimating noise, gain and rates", 0.0)
         raw = read_representative(target)
         check_trace(raw, self.settings)
-        profile = profile_recording(raw, self.repertoire, self.settings, fs_hz=self.fs_hz)
-        measured = profile
+        sight = see_recording(raw, self.repertoire, self.settings, fs_hz=self.fs_hz)
+        profile = profile_recording(sight, self.repertoire, self.settings, fs_hz=self.fs_hz)
         jobs = jobs or usable_cores()
         profile = refine_profile(raw, profile, self.repertoire, self.settings, fs_hz=self.fs_hz, jobs=jobs)
         _warn_of_odd_gain(profile.activity.gain)
@@ -184,14 +185,14 @@ class Sorter:
         preparation = Preparation(
             self.settings, self.fs_hz, self.repertoire, self.average, self.labelled, profile, jobs
         )
-        return self._on(preparation, self.base, target, progress, measured=measured)
+        return self._on(preparation, self.base, target, progress, measured=sight.profile)
 
     @classmethod
     def _on(
         cls,
         preparation: Preparation,
         base: Networks | None,
-        recording: BaseRecording,
+        recording: BaseRecording | None,
         progress: Progress,
         *,
         measured: Profile,
@@ -199,7 +200,8 @@ class Sorter:
     ) -> Sorter:
         """Prepare for a recording: train (if so wanted), tune, choose and forecast on rehearsals."""
         prepared = preparation.prepare(base, progress, train=train)
-        forecast, unknown = preparation.forecast(prepared, recording.get_num_frames(), progress)
+        target_samples = recording.get_num_frames() if recording else None
+        forecast, unknown = preparation.forecast(prepared, target_samples, progress)
         logger.info(
             "noise %s, gain %.3g, %.1f spikes/s; thresholds %s, refractory period %d samples; "
             "expected score %.3f",
@@ -213,7 +215,7 @@ class Sorter:
         return cls(
             settings=preparation.settings,
             fs_hz=preparation.fs_hz,
-            channels=recording.get_num_channels(),
+            channels=preparation.repertoire.templates.waveforms.shape[2],
             repertoire=preparation.repertoire,
             average=preparation.average,
             labelled=preparation.labelled,
@@ -299,13 +301,48 @@ class Sorter:
         strangers = find_strangers(self.unknown, stretch, n_samples, spikes, jobs=jobs)
         return self.unknown.mark(spikes, strangers)
 
-    def stream(self, fs_hz: float, *, calibration_seconds: float = 0.0, jobs: int | None = None) -> Stream:
+    def hastened(self, *, jobs: int | None = None, progress: Progress = silent) -> Sorter:
+        """Return a sorter for the same recordings that decides within some milliseconds, for closed loops.
+
+        Its decoder, `early`, sees only the past and the first part of a spike; it is rehearsed, tuned and
+        forecast like any other.
+
+        Parameters
+        ----------
+        jobs : int, optional
+            Threads; all cores that this process may use, if not given.
+        progress : callable, optional
+
+        Returns
+        -------
+        Sorter
+        """
+        if self.prepared.name == "early":
+            return self
+        settings = self.settings.model_copy(update={"decoder": "early"})
+        jobs = jobs or usable_cores()
+        preparation = Preparation(
+            settings, self.fs_hz, self.repertoire, self.average, self.labelled, self.profile, jobs
+        )
+        return self._on(preparation, self.base, None, progress, measured=self.measured)
+
+    def stream(
+        self,
+        fs_hz: float,
+        *,
+        mode: Literal["exact", "fast"] = "exact",
+        calibration_seconds: float = 0.0,
+        jobs: int | None = None,
+    ) -> Stream:
         """Sort a recording that is still going on.
 
         Parameters
         ----------
         fs_hz : float
             Its sampling rate.
+        mode : {"exact", "fast"}
+            exact: the spikes that `sort` would find; fast: those that `hastened` would find, which takes
+            some seconds to prepare.
         calibration_seconds : float
             How much of its beginning to adapt to first; 0 if this sorter was adapted to it, or to one like
             it. That part is sorted too, once it is over.
@@ -324,16 +361,19 @@ class Sorter:
             If strangers are to be marked, for which all known spikes must be known first.
         """
         self._check_rate(fs_hz)
+        if mode not in ("exact", "fast"):
+            raise SettingsError(f"mode must be exact or fast, not {mode!r}")
         if self.settings.unknown.mark:
             raise SettingsError("unknown.mark: strangers cannot be marked in a stream; train without it")
 
         def listen(calibration: npt.NDArray[Any]) -> Listener:
-            if len(calibration) == 0:
-                return Listener(self.prepared, self.profile)
-            from spikeinterface.core import NumpyRecording
+            sorter = self
+            if len(calibration):
+                from spikeinterface.core import NumpyRecording
 
-            adapted = self.adapt(NumpyRecording([calibration], self.fs_hz), jobs=jobs)
-            return Listener(adapted.prepared, adapted.profile)
+                sorter = self.adapt(NumpyRecording([calibration], self.fs_hz), jobs=jobs)
+            sorter = sorter.hastened(jobs=jobs) if mode == "fast" else sorter
+            return Listener(sorter.prepared, sorter.profile)
 
         samples = round(calibration_seconds * self.fs_hz)
         return Stream(fs_hz=self.fs_hz, channels=self.channels, listen=listen, calibration_samples=samples)
@@ -472,9 +512,11 @@ def nearest_sorter(sorters: dict[str, Sorter], target: BaseRecording) -> str:
         raise ModelError("there is no sorter to choose from")
     one = next(iter(sorters.values()))
     one._check_fits(target)
+    if len(sorters) == 1:
+        return next(iter(sorters))
     raw = read_representative(target)
     check_trace(raw, one.settings)
-    profile = profile_recording(raw, one.repertoire, one.settings, fs_hz=one.fs_hz)
+    profile = see_recording(raw, one.repertoire, one.settings, fs_hz=one.fs_hz).profile
     distances = {name: sorter.measured.distance(profile) for name, sorter in sorters.items()}
     return min(distances, key=lambda name: (distances[name], name))
 

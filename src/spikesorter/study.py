@@ -90,6 +90,7 @@ def run_study(
     settings: Settings,
     *,
     preset: str = "default",
+    jobs: int | None = None,
     progress: Progress = silent,
     on_result: Callable[[TargetResult], None] = lambda result: None,
 ) -> list[TargetResult]:
@@ -107,6 +108,8 @@ def run_study(
     settings : Settings
     preset : str
         Name of the preset that the settings grew from; only recorded.
+    jobs : int, optional
+        Threads; all cores that this process may use, if not given. They change no result.
     progress : callable, optional
     on_result : callable, optional
         Told each target's result as it comes.
@@ -133,18 +136,18 @@ def run_study(
             for stale in ("scores.json", "forecast.json", "run.json", "submission.zip"):
                 (out / stale).unlink(missing_ok=True)  # an earlier run's must not be taken for this one's
         with _timed(seconds, "fit"):
-            fitted = fit_file(files.labelled, settings, progress)
+            fitted = fit_file(files.labelled, settings, progress, jobs=jobs)
             fitted.save(model)
         for name, path in files.targets.items():
             target, _ = read_mat(path, fs_hz=fitted.fs_hz)
             with naming(path):
                 with _timed(seconds, f"adapt {name}"):
-                    sorter = fitted.adapt(target, progress=prefixed(name, progress))
+                    sorter = fitted.adapt(target, jobs=jobs, progress=prefixed(name, progress))
                     sorter.save(model / TARGETS / name)
                 forecasts[name] = sorter.forecast
                 _write_json(out / "forecast.json", forecast_study(forecasts))
                 with _timed(seconds, f"sort {name}"):
-                    spikes = sorter.sort(target, progress=prefixed(name, progress))
+                    spikes = sorter.sort(target, jobs=jobs, progress=prefixed(name, progress))
             write_mat(out / "predictions" / f"{name}.mat", spikes, unknown=settings.unknown.mark)
             named = spikes.select(spikes.label != UNKNOWN)
             known = score(named, truth[name], fs_hz=sorter.fs_hz) if name in truth else None
