@@ -1,0 +1,394 @@
+"""How fast: sorting beside a floor measured in the same run, adapting, training, streams, threads, start-up.
+
+    python benchmarks/speed.py PART ... --out FOLDER [--maker .../make_study.py] [--targets D2 D4 D6]
+
+Parts: adapt (fit and adapt, all cores; first, the others need its sorters), sort (one core, against five
+blocked-FFT template correlations), cnn (all of that for networks, one target), run (`spikesorter run`,
+defaults), others (SpikeInterface's sorters, one core, warm; needs the extra `compare`), workers (eight
+recordings, one and two threads), stream (10 ms packets, one core; delay; what `fast` loses), start (imports).
+`table` prints what was measured as a table.
+
+Seconds are the least of several runs; compare ratios, which do not depend on the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+ROOT = Path(__file__).resolve().parent.parent
+PROGRAM = Path(sys.executable).parent / "spikesorter"
+MAKER = ROOT.parent / "shared" / "studies" / "make_study.py"
+TEMPLATES, TAPS, BLOCK = 5, 64, 8192  # of the floor
+REPEATS = 5
+PACKET_MS = 10.0
+RIVALS = ("simple", "spykingcircus2", "tridesclous2", "mountainsort5")
+Figures = dict[str, Any]
+
+
+def main() -> None:
+    """Measure the parts asked for; each leaves a JSON file."""
+    arguments = parse()
+    for part in arguments.parts:
+        if part == "table":
+            print_table(arguments.out)
+            continue
+        figures = PARTS[part](arguments)
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        (arguments.out / f"speed_{part}.json").write_text(json.dumps(figures, indent=2) + "\n")
+        print(part, json.dumps(figures), flush=True)
+
+
+def measure_adapt(arguments: argparse.Namespace) -> Figures:
+    """Fit to D1 and adapt to targets with the defaults; the sorters are kept for the other parts."""
+    from spikesorter import Sorter, read_mat, score
+    from spikesorter.io.mat import read_mat_spikes
+
+    warm_up(arguments)
+    study = made_study(arguments)
+    recording, truth = read_labelled(study)
+    seconds, fitted = timed(lambda: Sorter.fit(recording, truth), repeats=1)
+    figures: Figures = {"fit": {"seconds": seconds}}
+    for name in arguments.targets:
+        target, _ = read_mat(study / f"{name}.mat")
+        seconds, sorter = timed(partial(fitted.adapt, target), repeats=1)
+        sorter.save(models(arguments) / name)
+        found = sorter.sort(target)
+        result = score(found, read_mat_spikes(study / "truth" / f"{name}.mat"))
+        figures[name] = {"seconds": seconds, "decoder": sorter.prepared.name, "score": result.score}
+    return figures
+
+
+def measure_sort(arguments: argparse.Namespace) -> Figures:
+    """Sort on one core, beside the floor."""
+    return {name: on_one_core("sort", arguments, name) for name in arguments.targets}
+
+
+def measure_cnn(arguments: argparse.Namespace) -> Figures:
+    """Fit, adapt and sort with networks alone."""
+    from spikesorter import Sorter, load_settings, read_mat
+
+    study, name = made_study(arguments), arguments.targets[0]
+    recording, truth = read_labelled(study)
+    target, _ = read_mat(study / f"{name}.mat")
+    settings = load_settings(assignments=["decoder=cnn"])
+    fit_s, fitted = timed(lambda: Sorter.fit(recording, truth, settings=settings), repeats=1)
+    adapt_s, sorter = timed(lambda: fitted.adapt(target), repeats=1)
+    sorter.save(models(arguments) / f"cnn_{name}")
+    figures = {"target": name, "fit_s": fit_s, "adapt_s": adapt_s}
+    return figures | on_one_core("sort", arguments, f"cnn_{name}")
+
+
+def measure_run(arguments: argparse.Namespace) -> Figures:
+    """The whole command, in a process of its own."""
+    study, out = made_study(arguments), arguments.out / "run"
+    shutil.rmtree(out, ignore_errors=True)
+    command = [str(PROGRAM), "run", str(study), "--out", str(out), "--quiet"]
+    seconds, _ = timed(lambda: subprocess.run(command, check=True), repeats=1)
+    return {"seconds": seconds, "study": json.loads((out / "scores.json").read_text())["study"]}
+
+
+def measure_others(arguments: argparse.Namespace) -> Figures:
+    """SpikeInterface's sorters with their settings as they come, warm, on one core, beside ours."""
+    return {name: on_one_core("others", arguments, name) for name in arguments.targets[:2]}
+
+
+def measure_workers(arguments: argparse.Namespace) -> Figures:
+    """Sort eight recordings with one thread and with two, in turns."""
+    from spikesorter.jobs import sort_files
+    from spikesorter.sorter import Sorter
+
+    study, out = made_study(arguments), arguments.out / "workers"
+    sorters = {name: Sorter.load(models(arguments) / name) for name in arguments.targets}
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    files = []
+    for i in range(8):
+        files.append(out / f"R{i}.mat")
+        files[-1].symlink_to(study / f"{arguments.targets[i % len(arguments.targets)]}.mat")
+    times: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(3):
+        for jobs in times:
+            work = partial(sort_files, files, sorters, out / f"by_{jobs}", jobs=jobs)
+            times[jobs].append(timed(work, repeats=1)[0])
+    one, two = min(times[1]), min(times[2])
+    same = all((out / "by_1" / f.name).read_bytes() == (out / "by_2" / f.name).read_bytes() for f in files)
+    return {"one_s": one, "two_s": two, "times": one / two, "same_bytes": same}
+
+
+def measure_stream(arguments: argparse.Namespace) -> Figures:
+    """Packets of 10 ms on one core, exact and fast."""
+    return {name: on_one_core("stream", arguments, name) for name in arguments.targets}
+
+
+def measure_start(arguments: argparse.Namespace) -> Figures:
+    """Import and --help, beside a Python that does nothing."""
+    commands = {
+        "python": [sys.executable, "-c", "pass"],
+        "import": [sys.executable, "-c", "import spikesorter"],
+        "help": [str(PROGRAM), "--help"],
+    }
+    runs = {name: partial(subprocess.run, c, check=True, stdout=subprocess.DEVNULL)
+            for name, c in commands.items()}  # fmt: skip
+    return {name: timed(run, repeats=REPEATS)[0] for name, run in runs.items()}
+
+
+# What runs on one core, in a process of its own ---------------------------------------------------------
+
+
+def sort_on_one_core(study: Path, model: Path, name: str) -> Figures:
+    """The least time of sorting and of the floor, taken in turns."""
+    from spikesorter import Sorter, read_mat
+
+    sorter = Sorter.load(model / name)
+    target, _ = read_mat(study / f"{name.removeprefix('cnn_')}.mat")
+    trace = target.get_traces()[:, 0].astype(np.float32)
+    templates = np.random.default_rng(0).standard_normal((TEMPLATES, TAPS)).astype(np.float32)
+    sorter.sort(target.frame_slice(0, 100_000), jobs=1)  # compiles
+    sorting, flooring = [], []
+    for _ in range(REPEATS):
+        flooring.append(timed(lambda: correlate_in_blocks(trace, templates), repeats=1)[0])
+        sorting.append(timed(lambda: sorter.sort(target, jobs=1), repeats=1)[0])
+    seconds, floor = min(sorting), min(flooring)
+    duration = len(trace) / sorter.fs_hz
+    return {
+        "seconds": seconds,
+        "floor_s": floor,
+        "floors": seconds / floor,
+        "times_real_time": duration / seconds,
+    }
+
+
+def correlate_in_blocks(trace: npt.NDArray[np.float32], templates: npt.NDArray[np.float32]) -> None:
+    """The floor: correlate with templates by FFT in blocks, overlap-save, and do nothing with the result."""
+    from scipy import fft
+
+    spectra = fft.rfft(templates, BLOCK, axis=1).conj()
+    for start in range(0, len(trace) - BLOCK + 1, BLOCK - TAPS + 1):
+        fft.irfft(fft.rfft(trace[start : start + BLOCK]) * spectra, BLOCK, axis=1)
+
+
+def others_on_one_core(study: Path, model: Path, name: str) -> Figures:
+    """Time each rival and the sorter on the same file; scores with the best names that the truth allows."""
+    import spikeinterface as si
+
+    import others
+    from spikesorter import Sorter, read_mat, score
+    from spikesorter.io.mat import read_mat_spikes
+
+    truth = read_mat_spikes(study / "truth" / f"{name}.mat")
+    target, _ = read_mat(study / f"{name}.mat")
+    sorter = Sorter.load(model / name)
+    figures: Figures = {}
+    sorter.sort(target.frame_slice(0, 100_000), jobs=1)
+    seconds, found = timed(lambda: sorter.sort(target, jobs=1), repeats=3)
+    figures["spikesorter"] = {"seconds": seconds, "score": score(found, truth).score}
+    with tempfile.TemporaryDirectory() as temporary:
+        prepared = others.prepare(study, name, truth, Path(temporary))[0]
+        recording = si.load(prepared / "recording")
+        for rival in RIVALS:
+            kind = others.RIVALS[rival]
+            run = partial(kind.run, recording, None, Path(temporary) / rival, **kind.settings[0])
+            try:
+                run()  # compiles
+                seconds, (samples, units) = timed(run, repeats=2)
+            except Exception as error:  # a rival may raise whatever it likes
+                figures[rival] = {"failed": f"{type(error).__name__}: {error}"[:200]}
+                continue
+            best = others.best_score(samples, units, truth, sorter.fs_hz, named=False)
+            figures[rival] = {"seconds": seconds, "score": best.score}
+    return figures
+
+
+def stream_on_one_core(study: Path, model: Path, name: str) -> Figures:
+    """Time for each packet, delay of lone spikes with packets of 1 ms, and the score."""
+    from spikesorter import Sorter, read_mat, score
+    from spikesorter.io.mat import read_mat_spikes
+
+    target, _ = read_mat(study / f"{name}.mat")
+    truth = read_mat_spikes(study / "truth" / f"{name}.mat")
+    samples, figures = target.get_traces(), {}
+    exact = Sorter.load(model / name)
+    for mode, sorter in (("exact", exact), ("fast", exact.hastened(jobs=1))):
+        fs_hz = sorter.fs_hz
+        push_all(sorter, samples[:50_000], round(PACKET_MS * fs_hz / 1000))  # compiles
+        found, seconds, _ = push_all(sorter, samples, round(PACKET_MS * fs_hz / 1000))
+        _, _, delays = push_all(sorter, samples[: int(20 * fs_hz)], round(fs_hz / 1000))
+        figures[mode] = {
+            "median_ms": 1000 * float(np.median(seconds)),
+            "p99_ms": 1000 * float(np.quantile(seconds, 0.99)),
+            "delay_median_ms": 1000 * float(np.median(delays)) / fs_hz,
+            "delay_most_ms": 1000 * float(np.max(delays)) / fs_hz,
+            "score": score(found, truth).score,
+        }
+    same = Sorter.load(model / name).sort(target)
+    figures["exact"]["same_as_file"] = bool(
+        np.array_equal(same.sample, push_all(exact, samples, 999)[0].sample)
+    )
+    return figures
+
+
+def push_all(sorter: Any, samples: npt.NDArray[Any], packet: int) -> tuple[Any, list[float], list[int]]:
+    """Return the spikes, the seconds of each push, and each lone spike's delay in samples."""
+    from spikesorter import Spikes
+
+    stream, parts, seconds, delays = sorter.stream(sorter.fs_hz), [], [], []
+    for first in range(0, len(samples), packet):
+        began = time.perf_counter()
+        spikes = stream.push(samples[first : first + packet])
+        seconds.append(time.perf_counter() - began)
+        parts.append(spikes)
+        delays += (stream.received_samples - spikes.sample).tolist()
+    parts.append(stream.flush())
+    found = Spikes.concatenate(parts)
+    gaps = np.diff(found.sample, prepend=-(10**9), append=10**12)
+    lone = np.minimum(gaps[:-1], gaps[1:])[: len(delays)] > LONE_MS * sorter.fs_hz / 1000
+    return found, seconds, np.array(delays)[lone].tolist()
+
+
+LONE_MS = 5.0
+ON_ONE_CORE: dict[str, Callable[[Path, Path, str], Figures]] = {
+    "sort": sort_on_one_core,
+    "others": others_on_one_core,
+    "stream": stream_on_one_core,
+}
+PARTS: dict[str, Callable[[argparse.Namespace], Figures]] = {
+    "adapt": measure_adapt,
+    "sort": measure_sort,
+    "cnn": measure_cnn,
+    "run": measure_run,
+    "others": measure_others,
+    "workers": measure_workers,
+    "stream": measure_stream,
+    "start": measure_start,
+}
+
+
+def on_one_core(part: str, arguments: argparse.Namespace, name: str) -> Figures:
+    """Run a part in a process that may use one core and whose libraries use one thread."""
+    study, model = made_study(arguments), models(arguments)
+    command = [sys.executable, __file__, "--child", part, str(study), str(model), name]
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "NUMBA_NUM_THREADS": "1",
+        "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+    }
+    core = max(os.sched_getaffinity(0))
+    output = subprocess.run(
+        command,
+        check=True,
+        env=environment,
+        stdout=subprocess.PIPE,
+        preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+        text=True,
+    ).stdout
+    figures: Figures = json.loads(output.splitlines()[-1])
+    return figures
+
+
+def timed(work: Callable[[], Any], *, repeats: int) -> tuple[float, Any]:
+    """Return the least time of several runs, and the last result."""
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        result = work()
+        times.append(time.perf_counter() - began)
+    return min(times), result
+
+
+def read_labelled(study: Path) -> tuple[Any, Any]:
+    """Return D1 and its labels."""
+    from spikesorter import read_mat
+
+    return read_mat(study / "D1.mat")
+
+
+def warm_up(arguments: argparse.Namespace) -> None:
+    """Import and compile."""
+    from spikesorter import Sorter, load_settings
+
+    study = made_study(arguments)
+    recording, truth = read_labelled(study)
+    short = int(12 * recording.get_sampling_frequency())
+    settings = load_settings(assignments=["decoder=pursuit", "rehearsal.tuning_seconds=5"])
+    part = recording.frame_slice(0, short)
+    Sorter.fit(part, truth.within(0, short), settings=settings).adapt(part)
+
+
+def made_study(arguments: argparse.Namespace) -> Path:
+    """Make the `bath` study of seed 0, once."""
+    study: Path = arguments.out / "study"
+    if not (study / "D1.mat").is_file():
+        study.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run([sys.executable, str(arguments.maker), str(study)], check=True, stdout=sys.stderr)
+    return study
+
+
+def models(arguments: argparse.Namespace) -> Path:
+    """Where the part `adapt` leaves its sorters for the others."""
+    folder: Path = arguments.out / "models"
+    return folder
+
+
+def print_table(out: Path) -> None:
+    """Print all that was measured."""
+    print("| what | figure |\n|---|---|")
+    for part, path in ((part, out / f"speed_{part}.json") for part in PARTS):
+        if path.is_file():
+            for name, value in flat(json.loads(path.read_text())):
+                shown = f"{value:.3f}" if isinstance(value, float) else value
+                print(f"| {part} {name} | {shown} |")
+
+
+def flat(figures: Figures, before: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (path, value) of nested figures."""
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", value
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Send what rivals print to standard error: the last line of standard output is the result."""
+    saved = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 1)
+
+
+def parse() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("parts", nargs="+", choices=[*PARTS, "table"], metavar="PART")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--maker", type=Path, default=MAKER)
+    parser.add_argument("--targets", nargs="+", default=["D2", "D3", "D4", "D5", "D6"])
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--child"]:
+        with quiet():
+            outcome = ON_ONE_CORE[sys.argv[2]](Path(sys.argv[3]), Path(sys.argv[4]), sys.argv[5])
+        sys.stdout.write(json.dumps(outcome) + "\n")
+    else:
+        main()
