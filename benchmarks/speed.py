@@ -288,13 +288,11 @@ def on_one_core(part: str, arguments: argparse.Namespace, name: str) -> Figures:
         "NUMBA_NUM_THREADS": "1",
         "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
     }
-    core = max(os.sched_getaffinity(0))
     output = subprocess.run(
         command,
         check=True,
         env=environment,
         stdout=subprocess.PIPE,
-        preexec_fn=lambda: os.sched_setaffinity(0, {core}),
         text=True,
     ).stdout
     figures: Figures = json.loads(output.splitlines()[-1])
@@ -387,6 +385,7 @@ def parse() -> argparse.Namespace:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--child"]:
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
         with quiet():
             outcome = ON_ONE_CORE[sys.argv[2]](Path(sys.argv[3]), Path(sys.argv[4]), sys.argv[5])
         sys.stdout.write(json.dumps(outcome) + "\n")

@@ -134,9 +134,6 @@ class PursuitSettings(_Section):
     annealing_detectability: float = Field(
         6.0, gt=0, le=100, description="d' of a middling class at which annealing starts"
     )
-    early_ms: float = Field(
-        2.8, gt=0.1, le=50, description="part of a spike that decoder = early waits for, from its start on"
-    )
     least_spread: float = Field(
         0.01, ge=0, le=1, description="SD of a class's relative size, at least: gains are a little off"
     )

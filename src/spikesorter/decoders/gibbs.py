@@ -29,11 +29,14 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from spikesorter.signal.correlate import correlate
+
 __all__ = [
     "Plan",
     "Priors",
     "Stretch",
     "explain_blocks",
+    "explain_early",
     "new_stretch",
     "place_spikes",
     "priors_at",
@@ -65,9 +68,11 @@ CERTAIN = 1e-3  # doubt below which more sweeps bring nothing
 
 
 class Priors(NamedTuple):
-    """What is known of each class before looking, at one heat; arrays of shape (classes,).
+    """What is known of each class before looking, at one heat; arrays of shape (classes,) or (seen, classes).
 
     `threshold` and `even` are outputs: where a place needs a look, and where a spike is as likely as none.
+    Where a stretch ends before all of a spike is seen, what it may say depends on how much of it is: one row
+    for each number of samples seen after its start, the last for all of it.
     """
 
     heat: float
@@ -92,8 +97,9 @@ class Pairs(NamedTuple):
 class Stretch(NamedTuple):
     """The state of one stretch: outputs not yet explained, sizes of the spikes placed (0: none), counts.
 
-    `open` lists where there is anything to draw: (first, last) of each part, shape (parts, 2).
-    `found` is room to work in.
+    `overlaps[seen, k, reach + lag, j]` is what a spike of class k adds to the output of class j `lag` samples
+    later. `open` lists where there is anything to draw: (first, last) of each part, shape (parts, 2). `found`
+    is room to work in.
     """
 
     rest: Trace
@@ -126,7 +132,7 @@ def priors_at(heat: float, energies: Float64Array, spreads: Float64Array, log_od
     ----------
     heat : float
         1 for the posterior itself.
-    energies : ndarray, shape (classes,)
+    energies : ndarray, shape (seen, classes)
         Of a bank.
     spreads : ndarray, shape (classes,)
         SD of each class's relative size.
@@ -191,13 +197,19 @@ def _normal(random):
 
 
 @_compiled
+def _seen(stretch, t):
+    """Return the row that stands for what is seen of a spike: the last one, unless the stretch ends soon."""
+    return min(len(stretch.rest) - 1 - t, len(stretch.overlaps) - 1)
+
+
+@_compiled
 def _add(stretch, t, k, size):
     """Take a spike's share out of the outputs (or, of negative size, put it back)."""
     n, classes = stretch.rest.shape
-    reach = stretch.overlaps.shape[1] // 2
+    reach = stretch.overlaps.shape[2] // 2
     first, last = max(0, t - reach), min(n, t + reach + 1)
     rest = stretch.rest.reshape(-1)[first * classes : last * classes]
-    share = stretch.overlaps[k].reshape(-1)[(first - t + reach) * classes :]
+    share = stretch.overlaps[_seen(stretch, t), k].reshape(-1)[(first - t + reach) * classes :]
     factor = np.float32(size)
     for i in range(len(rest)):
         rest[i] -= factor * share[i]
@@ -217,20 +229,21 @@ def _remove(stretch, t, k):
 
 @_compiled
 def _expected_size(stretch, priors, t, k):
-    return (priors.heat * stretch.rest[t, k] + priors.precision[k]) * priors.variance[k]
+    return (priors.heat * stretch.rest[t, k] + priors.precision[k]) * priors.variance[_seen(stretch, t), k]
 
 
 @_compiled
 def _place_drawn(stretch, priors, t, k):
     size = _expected_size(stretch, priors, t, k)
-    _place(stretch, t, k, size + _normal(stretch.random) * math.sqrt(priors.variance[k]))
+    spread = math.sqrt(priors.variance[_seen(stretch, t), k])
+    _place(stretch, t, k, size + _normal(stretch.random) * spread)
 
 
 @_compiled
 def _gain(stretch, priors, t, k):
     """Log posterior odds of one more spike, its size integrated out."""
-    x = priors.heat * stretch.rest[t, k] + priors.precision[k]
-    return 0.5 * x * x * priors.variance[k] + priors.single[k]
+    x, seen = priors.heat * stretch.rest[t, k] + priors.precision[k], _seen(stretch, t)
+    return 0.5 * x * x * priors.variance[seen, k] + priors.single[seen, k]
 
 
 @_compiled
@@ -247,12 +260,14 @@ def _gains(stretch, priors, first, last, gains):
 
 
 @_compiled
-def _levels(priors, samples):
-    """Outputs from which on a place needs a look, for a window of samples."""
-    classes = len(priors.threshold)
-    levels = np.empty(samples * classes, np.float32)
-    for i in range(len(levels)):
-        levels[i] = priors.threshold[i % classes]
+def _levels(stretch, priors):
+    """Outputs from which on a place needs a look, for every place."""
+    n, classes = stretch.rest.shape
+    levels = np.empty(n * classes, np.float32)
+    for t in range(n):
+        seen = _seen(stretch, t)
+        for k in range(classes):
+            levels[t * classes + k] = priors.threshold[seen, k]
     return levels
 
 
@@ -261,9 +276,10 @@ def _loud(stretch, levels, first, last):
     """How many places of a window need a look."""
     classes = stretch.rest.shape[1]
     rest = stretch.rest.reshape(-1)[first * classes : last * classes]
+    level = levels[first * classes : last * classes]
     loud = 0
     for i in range(len(rest)):
-        loud += rest[i] > levels[i]
+        loud += rest[i] > level[i]
     return loud
 
 
@@ -322,7 +338,7 @@ def _weigh_pairs(stretch, priors, first, last, gains, best):
     The second spike of a pair sees what the first leaves of it: output and energy both shrink by their
     overlap.
     """
-    found, reach = stretch.found, stretch.overlaps.shape[1] // 2
+    found, reach = stretch.found, stretch.overlaps.shape[2] // 2
     classes = stretch.rest.shape[1]
     size, n = (last - first) * classes, 0
     rest = stretch.rest.reshape(-1)[first * classes : last * classes]
@@ -330,13 +346,14 @@ def _weigh_pairs(stretch, priors, first, last, gains, best):
     for i in range(size):
         k = i % classes
         linear[i] = priors.heat * rest[i] + priors.precision[k]
-        whole[i] = priors.energy[k] + priors.precision[k]
+        whole[i] = priors.energy[_seen(stretch, first + i // classes), k] + priors.precision[k]
         constant[i] = priors.constant[k]
     for i in range(size - 1):
         ki, ti = i % classes, i // classes
-        variance = priors.variance[ki]
+        seen = _seen(stretch, first + ti)
+        variance = priors.variance[seen, ki]
         expected, heat = linear[i] * variance, priors.heat
-        overlaps = stretch.overlaps[ki].reshape(-1)[(reach - ti) * classes : (reach - ti) * classes + size]
+        overlaps = stretch.overlaps[seen, ki].reshape(-1)[(reach - ti) * classes :]
         least, counting = best + NEGLIGIBLE - gains[i], 0
         for j in range(i + 1, size):  # arithmetic alone, which the machine does for many at once
             overlap = heat * overlaps[j]
@@ -362,10 +379,11 @@ def _weigh_pairs(stretch, priors, first, last, gains, best):
 
 @_compiled
 def _place_drawn_pair(stretch, priors, t, k, u, j):
-    overlap = priors.heat * stretch.overlaps[k, stretch.overlaps.shape[1] // 2 + u - t, j]
+    seen = _seen(stretch, t)
+    overlap = priors.heat * stretch.overlaps[seen, k, stretch.overlaps.shape[2] // 2 + u - t, j]
     x = priors.heat * stretch.rest[t, k] + priors.precision[k]
     y = priors.heat * stretch.rest[u, j] + priors.precision[j]
-    a, b = 1 / priors.variance[k], 1 / priors.variance[j]
+    a, b = 1 / priors.variance[seen, k], 1 / priors.variance[_seen(stretch, u), j]
     determinant = a * b - overlap * overlap
     size = (x * b - y * overlap) / determinant
     _place(stretch, t, k, size + _normal(stretch.random) * math.sqrt(b / determinant))
@@ -417,7 +435,7 @@ def _draw_window(stretch, priors, first, last, most, odds):
 def sweep(stretch, priors, window, offset, most):
     """Draw anew each window that holds at most `most` spikes, 1 or 2; return the greatest uncertainty."""
     odds = np.empty(window * stretch.rest.shape[1])
-    levels = _levels(priors, window)
+    levels = _levels(stretch, priors)
     doubt = 0.0
     for part in range(len(stretch.open)):
         begin, end = stretch.open[part]
@@ -464,7 +482,8 @@ def _put_in(stretch, priors, samples, classes, sizes, n):
     total = 0.0
     for i in range(n):
         t, k, size = samples[i], classes[i], sizes[i]
-        total += priors.heat * stretch.rest[t, k] * size - 0.5 * size * size * priors.energy[k]
+        energy = priors.energy[_seen(stretch, t), k]
+        total += priors.heat * stretch.rest[t, k] * size - 0.5 * size * size * energy
         total += priors.odds[k] - 0.5 * priors.precision[k] * (size - 1.0) ** 2
         _place(stretch, t, k, size)
     return total
@@ -475,8 +494,9 @@ def _best_place(stretch, priors, first, last):
     """Return the free place where one more spike gains most, or -1 where none gains."""
     best, at, of = 0.0, -1, -1
     for t in range(first, last):
+        seen = _seen(stretch, t)
         for k in range(stretch.rest.shape[1]):
-            if stretch.rest[t, k] > priors.even[k] and stretch.size[t, k] == 0.0:
+            if stretch.rest[t, k] > priors.even[seen, k] and stretch.size[t, k] == 0.0:
                 gain = _gain(stretch, priors, t, k)
                 if gain > best:
                     best, at, of = gain, t, k
@@ -606,8 +626,9 @@ def _next_place(stretch, priors, start):
     for t in range(start, n):
         if first >= 0 and t - last >= ALONE:
             break
+        seen = _seen(stretch, t)
         for k in range(classes):
-            if stretch.rest[t, k] > priors.threshold[k] or stretch.size[t, k] != 0.0:
+            if stretch.rest[t, k] > priors.threshold[seen, k] or stretch.size[t, k] != 0.0:
                 first = t if first < 0 else first
                 last = t + 1
                 break
@@ -731,7 +752,7 @@ def _quietest(outputs, priors, nominal, play):
         for k in range(outputs.shape[1]):
             x = priors.heat * outputs[begin + i, k] + priors.precision[k]
             if x > 0.0:
-                loudness[i] = max(loudness[i], 0.5 * x * x * priors.variance[k] + priors.single[k])
+                loudness[i] = max(loudness[i], 0.5 * x * x * priors.variance[-1, k] + priors.single[-1, k])
     best, quietest = np.inf, nominal
     for shift in range(2 * play + 1):
         t = play + (shift + 1) // 2 * (1 if shift % 2 else -1)  # from the middle outwards
@@ -782,4 +803,53 @@ def explain_blocks(outputs, overlaps, plan, lengths, seed):
         expected[to : to + last - first] = stretch.counts[first - begin : last - begin]
         sizes[to : to + last - first] = stretch.size[first - begin : last - begin]
         first = last
+    return expected, sizes
+
+
+@_compiled
+def explain_early(white, shapes, lead, overlaps, plan, lengths, seed):
+    """Explain a trace block by block, each on nothing but the past and a little context after it.
+
+    Parameters
+    ----------
+    white : ndarray of float32, shape (channels, lead + before + blocks * block + after)
+        The whitened trace.
+    shapes : ndarray of float32, shape (classes, channels, samples)
+        Whitened spikes.
+    lead : int
+        Samples of a shape before the spike's start.
+    overlaps : ndarray of float32, shape (seen, classes, lags, classes)
+        Of what is seen of spikes.
+    plan : Plan
+    lengths : tuple of int
+        Samples of a block, of its context before and after it, and 0.
+    seed : int
+
+    Returns
+    -------
+    expected, sizes : ndarray of float32, shape (blocks * block, classes)
+        As those of `explain_blocks`.
+    """
+    block, before, after, _ = lengths
+    n, classes, taps = before + block + after, len(shapes), shapes.shape[2]
+    blocks = (white.shape[1] - lead - before - after) // block
+    expected = np.zeros((blocks * block, classes), np.float32)
+    sizes = np.zeros((blocks * block, classes), np.float32)
+    room = room_for_pairs()
+    known = np.zeros(n + taps - 1, np.float32)  # nothing is known of what follows
+    column = np.empty(n, np.float32)
+    outputs = np.empty((n, classes), np.float32)
+    for number in range(blocks):
+        begin = number * block
+        outputs[:] = 0.0
+        for c in range(len(white)):
+            known[: n + lead] = white[c, begin : begin + n + lead]
+            for k in range(classes):
+                column[:] = 0.0
+                correlate(known, shapes[k, c], column)
+                outputs[:, k] += column
+        stretch = new_stretch(outputs, overlaps, seed, room)
+        _explain(stretch, plan, before, before + block)
+        expected[begin : begin + block] = stretch.counts[before : before + block]
+        sizes[begin : begin + block] = stretch.size[before : before + block]
     return expected, sizes

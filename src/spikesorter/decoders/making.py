@@ -18,6 +18,7 @@ from spikesorter.signal.spans import to_samples
 __all__ = ["make_botm", "make_early_pursuit", "make_pursuit"]
 
 EARLY_PAST_MS = 24.0  # length of the causal whitening filter
+EARLY_LENGTH_MS = 8.0  # of a spike, whitened so: what comes later is little
 LEAST_RATE = 0.02  # of the labelled one: a neuron that seems silent may still fire
 
 
@@ -47,7 +48,7 @@ def make_early_pursuit(
         profile.noise,
         kernel=conditioning_kernel(settings.conditioning, fs_hz),
         past=to_samples(EARLY_PAST_MS, fs_hz),
-        future=to_samples(settings.pursuit.early_ms, fs_hz),
+        length=to_samples(EARLY_LENGTH_MS, fs_hz),
     )
     usual = make_pursuit(repertoire, profile, settings, fs_hz=fs_hz)
     return replace(usual, bank=bank, lengths=EARLY_LENGTHS)

@@ -9,9 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from spikesorter.decoders.base import LEAST_PROBABILITY
-from spikesorter.decoders.gibbs import Plan, Priors, explain_blocks, priors_at, stack_priors
+from spikesorter.decoders.gibbs import (
+    Plan,
+    Priors,
+    explain_blocks,
+    explain_early,
+    priors_at,
+    stack_priors,
+)
 from spikesorter.events import Candidates, pick_candidates, reach_of_picking
-from spikesorter.signal.bank import Bank
+from spikesorter.signal.bank import Bank, CausalBank
 from spikesorter.signal.spans import Margin
 from spikesorter.spikes import Spikes
 
@@ -34,7 +41,7 @@ class Lengths:
 # Short blocks, so that a stream need not wait long; beyond the context, other spikes hardly matter.
 USUAL_LENGTHS = Lengths(block=352, before=128, after=128, play=48)
 SMOOTHINGS = (0, 1, 2, 4, 8)
-EARLY_LENGTHS = Lengths(block=16, before=128, after=24, play=0)
+EARLY_LENGTHS = Lengths(block=32, before=96, after=74, play=0)
 EARLY_SMOOTHINGS = (0, 1)
 WINDOWS = (16, 8, 4)  # samples; overlapping spikes are in one window of some sweep and apart in another
 PAIR_WINDOW = 14
@@ -71,7 +78,8 @@ class PursuitDecoder:
     Parameters
     ----------
     labels : tuple of int
-    bank : Bank
+    bank : Bank or CausalBank
+        The latter for decisions that cannot wait.
     log_odds : ndarray of float64, shape (classes,)
         Of a spike's start at a sample, from the firing rates.
     spreads : ndarray of float64, shape (classes,)
@@ -92,7 +100,7 @@ class PursuitDecoder:
     """
 
     labels: tuple[int, ...]
-    bank: Bank
+    bank: Bank | CausalBank
     log_odds: Float64Array
     spreads: Float64Array
     sweeps: int
@@ -177,9 +185,15 @@ class PursuitDecoder:
         ndarray of float32, shape (spill_samples + blocks * grid_samples + spill_samples, 2 * classes)
             Sizes in the second half of the columns, 0 where there is no spike.
         """
-        outputs = self.bank.apply(trace)
         lengths = astuple(self.lengths)
-        explained = explain_blocks(outputs, self.bank.overlaps, self._plan, lengths, self.seed)
+        if isinstance(self.bank, CausalBank):
+            white, bank = self.bank.whiten(trace), self.bank
+            explained = explain_early(
+                white, bank.shapes, bank.lead, bank.overlaps, self._plan, lengths, self.seed
+            )
+        else:
+            overlaps = self.bank.overlaps[None]
+            explained = explain_blocks(self.bank.apply(trace), overlaps, self._plan, lengths, self.seed)
         return np.concatenate(explained, axis=1)
 
     def to_draw(self, explained: Trace) -> Draw:
@@ -210,7 +224,7 @@ class PursuitDecoder:
         return Plan(stacked, np.array(hot + cold, np.int64), len(hot), SETTLING_SWEEPS)
 
     def _annealing(self) -> list[Priors]:
-        own = float(np.median(np.sqrt(self.bank.energies)))
+        own = float(np.median(np.sqrt(self._energies[-1])))
         start = (self.annealing_detectability / own) ** 2
         if start >= 1:
             return [self._priors(1.0)] * 2
@@ -219,4 +233,9 @@ class PursuitDecoder:
         return [self._priors(float(heat)) for heat in heats]
 
     def _priors(self, heat: float) -> Priors:
-        return priors_at(heat, self.bank.energies, self.spreads, self.log_odds)
+        return priors_at(heat, self._energies, self.spreads, self.log_odds)
+
+    @property
+    def _energies(self) -> Float64Array:
+        """What a spike adds to its own output, by how much of it is seen, shape (seen, classes)."""
+        return np.atleast_2d(self.bank.energies)

@@ -19,7 +19,7 @@ from spikesorter.signal.noise import NoiseSpectrum
 from spikesorter.signal.spans import Margin
 from spikesorter.signal.templates import Templates
 
-__all__ = ["Bank", "make_bank", "make_causal_bank"]
+__all__ = ["Bank", "CausalBank", "make_bank", "make_causal_bank"]
 
 Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
@@ -128,14 +128,58 @@ def make_bank(templates: Templates, noise: NoiseSpectrum, *, kernel: Float64Arra
     )  # fmt: skip
 
 
-def make_causal_bank(
-    templates: Templates, noise: NoiseSpectrum, *, kernel: Float64Array, past: int, future: int
-) -> Bank:
-    """Make a bank whose outputs are there soon after a spike's start.
+@dataclass(frozen=True, eq=False)
+class CausalBank:
+    """Whitened shapes for a trace whose future is not known yet.
 
-    The whitening filter looks at the past alone (it is of minimum phase, so that it delays least), and of
-    each whitened shape only what comes soon is looked for. What a spike adds to the outputs after that is
-    in the overlaps, which are not symmetric therefore.
+    Parameters
+    ----------
+    filters : ndarray of float32, shape (taps, channels)
+        What each channel is correlated with to whiten it: it looks at the past alone, and is of minimum
+        phase, so that it delays least.
+    shapes : ndarray of float32, shape (classes, channels, samples)
+        The spikes, whitened.
+    lead : int
+        Samples of a shape before the spike's start.
+    overlaps : ndarray of float32, shape (seen, classes, lags, classes)
+        ``overlaps[seen, k, reach + lag, j]`` is what a spike of class k adds to the output of class j, `lag`
+        samples later, if `seen` samples after its start are the last that are known; the last row is for
+        all of it.
+    """
+
+    filters: Trace
+    shapes: Trace
+    lead: int
+    overlaps: Trace
+
+    @property
+    def margin(self) -> Margin:
+        """What an output depends on, beside the samples that are seen of a spike."""
+        return Margin(self.lead + len(self.filters) - 1, 0)
+
+    @property
+    def energies(self) -> Float64Array:
+        """What a spike adds to its own output at its start, shape (seen, classes)."""
+        own = np.arange(self.overlaps.shape[1])
+        return np.asarray(self.overlaps[:, own, self.overlaps.shape[2] // 2, own], np.float64)
+
+    @property
+    def whitener(self) -> Float64Array:
+        """The filter that makes the noise white, shape (taps, channels)."""
+        return self.filters[::-1].astype(np.float64)
+
+    def whiten(self, trace: Trace) -> Trace:
+        """Return a whitened stretch, shape (channels, samples - taps + 1); channels are independent."""
+        white = np.zeros((trace.shape[1], len(trace) - len(self.filters) + 1), np.float32)
+        for c, channel in enumerate(white):
+            correlate(np.ascontiguousarray(trace[:, c]), np.ascontiguousarray(self.filters[:, c]), channel)
+        return white
+
+
+def make_causal_bank(
+    templates: Templates, noise: NoiseSpectrum, *, kernel: Float64Array, past: int, length: int
+) -> CausalBank:
+    """Make a bank for decisions on what little of a spike is known soon after its start.
 
     Parameters
     ----------
@@ -143,12 +187,12 @@ def make_causal_bank(
         As for `make_bank`.
     past : int
         Length of the whitening filter, in samples.
-    future : int
-        Samples from a spike's start on that are looked at.
+    length : int
+        Samples after a spike's start from which on nothing of it is looked for.
 
     Returns
     -------
-    Bank
+    CausalBank
     """
     response = _response(kernel)
     fading = np.r_[np.ones(past - past // 2), 0.5 + 0.5 * np.cos(np.pi * np.arange(past // 2) / (past // 2))]
@@ -156,16 +200,22 @@ def make_causal_bank(
     whitener = _scaled(_without_offset(short, fading, response), templates, noise, response)
     shapes, channels = templates.waveforms.astype(np.float64), range(templates.waveforms.shape[2])
     white = np.stack([[np.convolve(shape[:, c], whitener[:, c]) for c in channels] for shape in shapes])
-    seen = white[:, :, : templates.before + future]
-    return Bank(
+    white = white[:, :, : templates.before + length]
+    return CausalBank(
         filters=np.ascontiguousarray(whitener[::-1], np.float32),
-        filters_before=past - 1,
-        shapes=np.ascontiguousarray(seen.transpose(0, 2, 1), np.float32),
-        shapes_before=templates.before,
-        overlaps=np.stack([[_centred_correlation(s, k) for k in seen] for s in white]).transpose(0, 2, 1)
-        .astype(np.float32, order="C"),
-        whitener=whitener,
-    )  # fmt: skip
+        shapes=np.ascontiguousarray(white, np.float32),
+        lead=templates.before,
+        overlaps=np.stack(
+            [_overlaps_seen(white, templates.before + seen + 1) for seen in range(length)]
+        ).astype(np.float32, order="C"),
+    )
+
+
+def _overlaps_seen(white: Float64Array, seen: int) -> Float64Array:
+    """Overlaps of whitened shapes if nothing is known from so many samples of the first one on."""
+    first = white.copy()
+    first[:, :, seen:] = 0
+    return np.stack([[_correlation(s, k) for k in white] for s in first]).transpose(0, 2, 1)
 
 
 def _whitener(templates: Templates, noise: NoiseSpectrum, kernel: Float64Array, reach: int) -> Float64Array:
@@ -217,12 +267,6 @@ def _correlation(spike: Float64Array, other: Float64Array) -> Float64Array:
     """What a whitened spike adds to another shape's output at each lag; both of shape (channels, samples)."""
     pairs = zip(spike, other, strict=True)
     return np.asarray(sum(np.correlate(a, b, "full") for a, b in pairs))
-
-
-def _centred_correlation(spike: Float64Array, seen: Float64Array) -> Float64Array:
-    """As `_correlation`, for a shape seen in part, with lag 0 in the middle."""
-    reach, short = spike.shape[1] - 1, seen.shape[1] - 1
-    return np.pad(_correlation(spike, seen), (reach - short, 0))
 
 
 def _taper(reach: int) -> Float64Array:
