@@ -63,8 +63,8 @@ def test_sampling_gives_the_exact_posterior(
     outputs = rng.normal(2.0, 2.0, (SAMPLES, CLASSES)).astype(np.float32)
     log_odds = np.array([-1.0, -2.0])
     energies = np.array([overlaps[k, REACH, k] for k in range(CLASSES)], float)
-    priors = priors_at(1.0, energies, np.zeros(CLASSES), log_odds)
-    stretch = new_stretch(outputs, overlaps, 0, room_for_pairs())
+    priors = priors_at(1.0, energies[None], np.zeros(CLASSES), log_odds, samples=SAMPLES)
+    stretch = new_stretch(outputs, overlaps[None], 0, room_for_pairs())
     sweeps = 60_000
     for number in range(sweeps):
         window = 1 + number % 3
@@ -76,7 +76,7 @@ def test_sampling_gives_the_exact_posterior(
 
 def test_what_is_placed_is_taken_out_of_the_outputs(overlaps: np.ndarray) -> None:
     outputs = np.zeros((20, CLASSES), np.float32)
-    stretch = new_stretch(outputs, overlaps, 0, room_for_pairs())
+    stretch = new_stretch(outputs, overlaps[None], 0, room_for_pairs())
     place_spikes(stretch, np.array([10, 19]), np.array([1, 0]), np.array([2.0, 1.0]))
     np.testing.assert_allclose(stretch.rest[10 - REACH : 10 + REACH + 1], -2 * overlaps[1], rtol=1e-6)
     np.testing.assert_allclose(stretch.rest[19 - REACH + 4 - 4 :], -overlaps[0][: REACH + 1], rtol=1e-6)
@@ -93,9 +93,9 @@ def smooth_bank(noise_sd: float) -> np.ndarray:
 
 
 def planted(overlaps: np.ndarray, samples: list[int], classes: list[int]) -> Stretch:
-    stretch = new_stretch(np.zeros((200, 2), np.float32), overlaps, 0, room_for_pairs())
+    stretch = new_stretch(np.zeros((200, 2), np.float32), overlaps[None], 0, room_for_pairs())
     place_spikes(stretch, np.array(samples), np.array(classes), -np.ones(len(samples)))
-    return new_stretch(stretch.rest, overlaps, 0, room_for_pairs())
+    return new_stretch(stretch.rest, overlaps[None], 0, room_for_pairs())
 
 
 @pytest.mark.parametrize("distance", [2, 5, 9])
@@ -103,7 +103,7 @@ def test_a_wrong_explanation_of_an_overlap_is_resolved(distance: int) -> None:
     overlaps = smooth_bank(0.3)
     stretch = planted(overlaps, [80, 80 + distance], [0, 1])
     energies = np.array([overlaps[k, 29, k] for k in range(2)], float)
-    priors = priors_at(1.0, energies, np.zeros(2), np.full(2, -8.0))
+    priors = priors_at(1.0, energies[None], np.zeros(2), np.full(2, -8.0), samples=200)
     place_spikes(stretch, np.array([81, 84]), np.array([1, 1]), np.array([1.0, 0.7]))
     assert resolve(stretch, priors)
     assert list(zip(*np.nonzero(stretch.size), strict=True)) == [(80, 0), (80 + distance, 1)]
@@ -116,8 +116,11 @@ def test_heat_makes_less_certain() -> None:
     certainty = []
     for heat in (0.1, 1.0):
         stretch = planted(overlaps, [100], [1])
+        priors = priors_at(heat, energies[None], np.zeros(2), np.full(2, -7.0), samples=200)
         for _ in range(50):
-            sweep(stretch, priors_at(heat, energies, np.zeros(2), np.full(2, -7.0)), 16, 3, 1)
+            sweep(
+                stretch, priors_at(heat, energies[None], np.zeros(2), np.full(2, -7.0), samples=200), 16, 3, 1
+            )
         certainty.append(stretch.counts.max() / 50)
     assert certainty[0] < 0.5 < 0.9 < certainty[1]
 
@@ -125,11 +128,11 @@ def test_heat_makes_less_certain() -> None:
 def test_a_lone_spike_is_settled_at_once_as_sampling_would() -> None:
     overlaps = smooth_bank(1.0)
     energies = np.array([overlaps[k, 29, k] for k in range(2)], float)
-    priors = priors_at(1.0, energies, np.full(2, 0.01), np.full(2, -5.0))
+    priors = priors_at(1.0, energies[None], np.full(2, 0.01), np.full(2, -5.0), samples=200)
     rng = np.random.default_rng(3)
     outputs = planted(overlaps, [60], [0]).rest + rng.normal(0, 1.0, (200, 2)).astype(np.float32)
-    settled = settle_clear(new_stretch(outputs, overlaps, 0, room_for_pairs()), priors)
-    sampled, sweeps = new_stretch(outputs, overlaps, 0, room_for_pairs()), 20_000
+    settled = settle_clear(new_stretch(outputs, overlaps[None], 0, room_for_pairs()), priors)
+    sampled, sweeps = new_stretch(outputs, overlaps[None], 0, room_for_pairs()), 20_000
     for number in range(sweeps):
         sweep(sampled, priors, 16, number % 16, 1 + number % 2)
     near = slice(50, 70)
@@ -141,7 +144,7 @@ def test_a_lone_spike_is_settled_at_once_as_sampling_would() -> None:
 def test_overlapping_spikes_are_left_open() -> None:
     overlaps = smooth_bank(0.3)
     energies = np.array([overlaps[k, 29, k] for k in range(2)], float)
-    priors = priors_at(1.0, energies, np.full(2, 0.01), np.full(2, -8.0))
+    priors = priors_at(1.0, energies[None], np.full(2, 0.01), np.full(2, -8.0), samples=200)
     stretch = settle_clear(planted(overlaps, [80, 115], [0, 1]), priors)
     assert stretch.open.tolist()
     assert stretch.size.sum() == 0

@@ -8,11 +8,11 @@ import pytest
 from spikesorter.config import Settings
 from spikesorter.decoders.base import Decoder
 from spikesorter.decoders.botm import BotmDecoder
-from spikesorter.decoders.pursuit import USUAL_LENGTHS, Draw, PursuitDecoder
+from spikesorter.decoders.pursuit import EARLY_LENGTHS, USUAL_LENGTHS, Draw, PursuitDecoder
 from spikesorter.decoding import draw_explanation, find_candidates, find_evidence, padded, read_evidence
 from spikesorter.evaluate import score
 from spikesorter.events import Candidates, WorkingPoint
-from spikesorter.signal.bank import make_bank
+from spikesorter.signal.bank import make_bank, make_causal_bank
 from spikesorter.signal.noise import NoiseSpectrum
 from spikesorter.signal.templates import Templates, plant
 from spikesorter.spikes import Spikes
@@ -47,6 +47,12 @@ def candidates(decoder: Decoder, trace: np.ndarray, start: int = 0, stop: int = 
     return find_candidates(decoder, padded(trace), len(trace), start, stop)
 
 
+def make_early(shapes: Templates, noise_sd: float, *, rate: float = 0.004) -> PursuitDecoder:
+    noise = NoiseSpectrum(np.full((257, 1), noise_sd**2))
+    bank = make_causal_bank(shapes, noise, kernel=np.ones(1), past=40, length=60)
+    return replace(make_decoder(shapes, noise_sd, rate=rate), bank=bank, lengths=EARLY_LENGTHS)
+
+
 @pytest.fixture
 def spikes(rng: np.random.Generator) -> Spikes:
     """Dense: about half of them overlap another one."""
@@ -77,10 +83,14 @@ def test_probabilities_mean_what_they_say(shapes: Templates, rng: np.random.Gene
         assert curves[:, k].sum() == pytest.approx(count, abs=2.5 * np.sqrt(count))
 
 
-@pytest.mark.parametrize("kind", ["pursuit", "botm"])
+@pytest.mark.parametrize("kind", ["pursuit", "early", "botm"])
 def test_any_part_gives_the_same_bytes(kind: str, shapes: Templates, spikes: Spikes) -> None:
     pursuit = make_decoder(shapes, 0.8)
-    decoder = pursuit if kind == "pursuit" else BotmDecoder(pursuit.labels, pursuit.bank, pursuit.log_odds)
+    decoder: Decoder = {
+        "pursuit": pursuit,
+        "early": make_early(shapes, 0.8),
+        "botm": BotmDecoder(pursuit.labels, pursuit.bank, pursuit.log_odds),
+    }[kind]
     trace = noisy(shapes, spikes, 0.8)
     whole, found = find_evidence(decoder, trace, jobs=1), candidates(decoder, trace)
     assert len(whole) == N_SAMPLES
@@ -136,3 +146,26 @@ def test_linear_discriminants_find_spikes_too_but_fewer_overlaps(shapes: Templat
         score(POINT.settle(candidates(decoder, trace)), spikes).strict for decoder in (botm, pursuit)
     )
     assert 0.75 < of_botm < of_pursuit
+
+
+def test_early_decisions_need_little_after_a_spike_and_are_nearly_as_good(
+    shapes: Templates, spikes: Spikes
+) -> None:
+    late, early = make_decoder(shapes, 0.8, rate=0.008), make_early(shapes, 0.8, rate=0.008)
+    assert early.margin.after + early.grid_samples + early.pick_reach < 125
+    trace = noisy(shapes, spikes, 0.8)
+    of_early, of_late = (
+        score(POINT.settle(candidates(decoder, trace)), spikes).strict for decoder in (early, late)
+    )
+    assert of_early > max(0.9, of_late - 0.03)
+
+
+def test_early_decisions_know_nothing_of_what_comes_after(shapes: Templates, spikes: Spikes) -> None:
+    early = make_early(shapes, 0.8)
+    trace = noisy(shapes, spikes, 0.8)
+    other = trace.copy()
+    block, until = 20, 20 * early.grid_samples + early.grid_samples + early.margin.after
+    other[until:] += 50
+    start, stop = 0, (block + 1) * early.grid_samples
+    one, two = (read_evidence(early, padded(x), N_SAMPLES, start, stop) for x in (trace, other))
+    np.testing.assert_array_equal(one, two)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spikesorter.signal.bank import Bank, make_bank
+from spikesorter.signal.bank import Bank, CausalBank, make_bank, make_causal_bank
 from spikesorter.signal.filters import drift_kernel, fir_filter
 from spikesorter.signal.noise import NoiseSpectrum, estimate_noise_spectrum, synthesise_noise
 from spikesorter.signal.templates import Templates
@@ -70,3 +70,40 @@ def test_channels_add_up(shapes: Templates) -> None:
     one = make_bank(shapes, spectrum, kernel=np.ones(1), reach=20)
     two = make_bank(doubled, NoiseSpectrum(np.ones((1025, 2))), kernel=np.ones(1), reach=20)
     np.testing.assert_allclose(two.energies, 2 * one.energies, rtol=1e-4)
+
+
+@pytest.fixture
+def causal(shapes: Templates, noise: np.ndarray) -> CausalBank:
+    filtered = fir_filter(noise, KERNEL)
+    spectrum = estimate_noise_spectrum(filtered, np.ones(len(noise), bool), n_fft=2048)
+    return make_causal_bank(shapes, spectrum, kernel=KERNEL, past=600, length=200)
+
+
+def test_causal_whitening_loses_no_detectability(causal: CausalBank, bank: Bank) -> None:
+    np.testing.assert_allclose(causal.energies[-1], bank.energies, rtol=0.06)
+    assert np.all(np.diff(causal.energies, axis=0) >= 0)
+    # Half of what there is to see of a spike is seen well before its end.
+    assert np.all(causal.energies[20] > 0.5 * causal.energies[-1])
+
+
+def test_causally_whitened_noise_is_white(causal: CausalBank, noise: np.ndarray) -> None:
+    white = causal.whiten(noise)[0]
+    assert white.var() == pytest.approx(1, abs=0.08)
+    lags = [np.mean(white[:-lag] * white[lag:]) for lag in range(1, 40)]
+    assert np.abs(lags).max() < 0.1
+
+
+def test_overlaps_of_what_is_seen_are_those_of_a_cut_trace(causal: CausalBank, shapes: Templates) -> None:
+    trace = np.zeros((3000, 1), np.float32)
+    start, seen = 2000, 12
+    trace[start - shapes.before : start - shapes.before + 40] = shapes.waveforms[1]
+    white = causal.whiten(trace)[0]
+    white[start - len(causal.filters) + 1 + seen + 1 :] = 0  # nothing more is known
+    reach = causal.overlaps.shape[2] // 2
+    at = start - len(causal.filters) + 1 - causal.lead
+    for j, shape in enumerate(causal.shapes[:, 0]):
+        padded = np.pad(white, (0, len(shape)))
+        for lag in (-15, 0, 7):
+            output = padded[at + lag : at + lag + len(shape)] @ shape
+            expected = causal.overlaps[seen, 1, reach + lag, j]
+            assert output == pytest.approx(expected, rel=1e-3, abs=1e-3 * causal.energies[-1, 1])

@@ -70,9 +70,10 @@ CERTAIN = 1e-3  # doubt below which more sweeps bring nothing
 class Priors(NamedTuple):
     """What is known of each class before looking, at one heat; arrays of shape (classes,) or (seen, classes).
 
-    `threshold` and `even` are outputs: where a place needs a look, and where a spike is as likely as none.
-    Where a stretch ends before all of a spike is seen, what it may say depends on how much of it is: one row
-    for each number of samples seen after its start, the last for all of it.
+    `levels` and `even` are outputs: from which on each place of a stretch needs a look, shape
+    (samples * classes,), and where a spike is as likely as none. Where a stretch ends before all of a spike
+    is seen, what it may say depends on how much of it is: one row for each number of samples seen after its
+    start, the last for all of it.
     """
 
     heat: float
@@ -82,7 +83,7 @@ class Priors(NamedTuple):
     odds: Float64Array
     constant: Float64Array
     single: Float64Array
-    threshold: Float64Array
+    levels: Trace
     even: Float64Array
 
 
@@ -125,7 +126,9 @@ class Plan(NamedTuple):
     settling: int
 
 
-def priors_at(heat: float, energies: Float64Array, spreads: Float64Array, log_odds: Float64Array) -> Priors:
+def priors_at(
+    heat: float, energies: Float64Array, spreads: Float64Array, log_odds: Float64Array, *, samples: int
+) -> Priors:
     """Put together the constants of the log posterior.
 
     Parameters
@@ -138,6 +141,8 @@ def priors_at(heat: float, energies: Float64Array, spreads: Float64Array, log_od
         SD of each class's relative size.
     log_odds : ndarray, shape (classes,)
         Of a spike's start at a sample, before looking.
+    samples : int
+        Of a stretch.
 
     Returns
     -------
@@ -151,7 +156,9 @@ def priors_at(heat: float, energies: Float64Array, spreads: Float64Array, log_od
     threshold, even = (
         (np.sqrt(np.maximum(2 * (level - single) / variance, 0)) - precision) / heat for level in (QUIET, 0.0)
     )
-    return Priors(float(heat), energy, precision, variance, log_odds, constant, single, threshold, even)
+    seen = np.minimum(np.arange(samples)[::-1], len(energies) - 1)
+    levels = threshold[seen].astype(np.float32).ravel()
+    return Priors(float(heat), energy, precision, variance, log_odds, constant, single, levels, even)
 
 
 def stack_priors(stages: list[Priors]) -> Priors:
@@ -257,18 +264,6 @@ def _gains(stretch, priors, first, last, gains):
             best = max(best, gains[i])
             i += 1
     return best
-
-
-@_compiled
-def _levels(stretch, priors):
-    """Outputs from which on a place needs a look, for every place."""
-    n, classes = stretch.rest.shape
-    levels = np.empty(n * classes, np.float32)
-    for t in range(n):
-        seen = _seen(stretch, t)
-        for k in range(classes):
-            levels[t * classes + k] = priors.threshold[seen, k]
-    return levels
 
 
 @_compiled
@@ -435,14 +430,13 @@ def _draw_window(stretch, priors, first, last, most, odds):
 def sweep(stretch, priors, window, offset, most):
     """Draw anew each window that holds at most `most` spikes, 1 or 2; return the greatest uncertainty."""
     odds = np.empty(window * stretch.rest.shape[1])
-    levels = _levels(stretch, priors)
     doubt = 0.0
     for part in range(len(stretch.open)):
         begin, end = stretch.open[part]
         for start in range(begin - offset, end, window):
             first, last = max(start, begin), min(start + window, end)
             placed = _placed(stretch, first, last)
-            if placed == 0 and _loud(stretch, levels, first, last) == 0:
+            if placed == 0 and _loud(stretch, priors.levels, first, last) == 0:
                 continue
             if placed > most:
                 _count_all(stretch, first, last)
@@ -626,9 +620,8 @@ def _next_place(stretch, priors, start):
     for t in range(start, n):
         if first >= 0 and t - last >= ALONE:
             break
-        seen = _seen(stretch, t)
         for k in range(classes):
-            if stretch.rest[t, k] > priors.threshold[seen, k] or stretch.size[t, k] != 0.0:
+            if stretch.rest[t, k] > priors.levels[t * classes + k] or stretch.size[t, k] != 0.0:
                 first = t if first < 0 else first
                 last = t + 1
                 break
@@ -683,7 +676,7 @@ def _stage(plan, number):
     every = plan.stages
     return Priors(
         every.heat[number], every.energy[number], every.precision[number], every.variance[number],
-        every.odds[number], every.constant[number], every.single[number], every.threshold[number],
+        every.odds[number], every.constant[number], every.single[number], every.levels[number],
         every.even[number],
     )  # fmt: skip
 

@@ -233,7 +233,8 @@ class PursuitDecoder:
         return [self._priors(float(heat)) for heat in heats]
 
     def _priors(self, heat: float) -> Priors:
-        return priors_at(heat, self._energies, self.spreads, self.log_odds)
+        samples = self.lengths.before + self.lengths.block + self.lengths.after
+        return priors_at(heat, self._energies, self.spreads, self.log_odds, samples=samples)
 
     @property
     def _energies(self) -> Float64Array:
