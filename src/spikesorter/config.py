@@ -277,7 +277,7 @@ class Settings(_Section):
         "auto: whichever rehearses best",
     )
     enough: float = Field(
-        0.9, ge=0, le=1, description="with decoder = auto: a rehearsed pursuit this good needs no networks"
+        0.8, ge=0, le=1, description="with decoder = auto: a rehearsed pursuit this good needs no networks"
     )
     fs_hz: float = Field(25_000.0, ge=100, le=1e7, description="sampling rate where a file does not say")
     conditioning: ConditioningSettings = Field(default_factory=ConditioningSettings)

@@ -118,9 +118,7 @@ def test_heat_makes_less_certain() -> None:
         stretch = planted(overlaps, [100], [1])
         priors = priors_at(heat, energies[None], np.zeros(2), np.full(2, -7.0), samples=200)
         for _ in range(50):
-            sweep(
-                stretch, priors_at(heat, energies[None], np.zeros(2), np.full(2, -7.0), samples=200), 16, 3, 1
-            )
+            sweep(stretch, priors, 16, 3, 1)
         certainty.append(stretch.counts.max() / 50)
     assert certainty[0] < 0.5 < 0.9 < certainty[1]
 

@@ -60,19 +60,21 @@ STEP = 6  # samples by which polishing may move a spike at once
 RESOLVED_WINDOW, RESOLVED_LEAD, RESOLVED_GAP, RESOLVED_STARTS = 48, 8, 40, 8
 RESOLVED_TWICE = 2
 ALONE = 40  # samples; a place with nothing plausible so near is settled by itself
-LONGEST_PLACE, AROUND = 24, 8  # samples; how long such a place may be, and what is looked at beside it
+LONGEST_PLACE, AROUND = 40, 8  # samples; how long such a place may be, and what is looked at beside it
 EDGE, LOST = 2, 1e-3  # share of its probability that may lie so near the ends of what is looked at
 FEWEST_APART = 32  # samples a spike; where more seem clear, none is
 SEAM_AROUND = 20  # samples that are to be quiet to either side of where two blocks meet
+ROUNDING = 3e-6  # of 32-bit logs, beside the largest precision or energy
+CHUNK = 16  # samples that are looked over at once
 CERTAIN = 1e-3  # doubt below which more sweeps bring nothing
 
 
 class Priors(NamedTuple):
     """What is known of each class before looking, at one heat; arrays of shape (classes,) or (seen, classes).
 
-    `levels` and `even` are outputs: from which on each place of a stretch needs a look, shape
-    (samples * classes,), and where a spike is as likely as none. Where a stretch ends before all of a spike
-    is seen, what it may say depends on how much of it is: one row for each number of samples seen after its
+    `levels` and `evens` are outputs, for each place of a stretch, of shape (samples * classes,): from which
+    on it needs a look, and where a spike is as likely as none. Where a stretch ends before all of a spike is
+    seen, what it may say depends on how much of it is: one row for each number of samples seen after its
     start, the last for all of it.
     """
 
@@ -84,7 +86,7 @@ class Priors(NamedTuple):
     constant: Float64Array
     single: Float64Array
     levels: Trace
-    even: Float64Array
+    evens: Trace
 
 
 class Pairs(NamedTuple):
@@ -153,12 +155,14 @@ def priors_at(
     variance = 1 / (energy + precision)
     constant = log_odds - 0.5 * precision
     single = constant - 0.5 * np.log((energy + precision) / precision)
-    threshold, even = (
-        (np.sqrt(np.maximum(2 * (level - single) / variance, 0)) - precision) / heat for level in (QUIET, 0.0)
-    )
     seen = np.minimum(np.arange(samples)[::-1], len(energies) - 1)
-    levels = threshold[seen].astype(np.float32).ravel()
-    return Priors(float(heat), energy, precision, variance, log_odds, constant, single, levels, even)
+    levels, evens = (
+        ((np.sqrt(np.maximum(2 * (log - single) / variance, 0)) - precision) / heat)[seen]
+        .astype(np.float32)
+        .ravel()
+        for log in (QUIET, 0.0)
+    )
+    return Priors(float(heat), energy, precision, variance, log_odds, constant, single, levels, evens)
 
 
 def stack_priors(stages: list[Priors]) -> Priors:
@@ -168,7 +172,7 @@ def stack_priors(stages: list[Priors]) -> Priors:
 
 
 def _compiled(function: Any) -> Any:
-    return njit(cache=True, nogil=True)(function)
+    return njit(cache=True, nogil=True, error_model="numpy")(function)
 
 
 @_compiled
@@ -272,9 +276,9 @@ def _loud(stretch, levels, first, last):
     classes = stretch.rest.shape[1]
     rest = stretch.rest.reshape(-1)[first * classes : last * classes]
     level = levels[first * classes : last * classes]
-    loud = 0
+    loud = np.int32(0)
     for i in range(len(rest)):
-        loud += rest[i] > level[i]
+        loud += np.int32(rest[i] > level[i])
     return loud
 
 
@@ -283,9 +287,9 @@ def _placed(stretch, first, last):
     """How many spikes a window holds."""
     classes = stretch.rest.shape[1]
     size = stretch.size.reshape(-1)[first * classes : last * classes]
-    placed = 0
+    placed = np.int32(0)
     for i in range(len(size)):
-        placed += size[i] != 0.0
+        placed += np.int32(size[i] != np.float32(0.0))
     return placed
 
 
@@ -337,31 +341,41 @@ def _weigh_pairs(stretch, priors, first, last, gains, best):
     classes = stretch.rest.shape[1]
     size, n = (last - first) * classes, 0
     rest = stretch.rest.reshape(-1)[first * classes : last * classes]
-    linear, whole, constant, logs = np.empty(size), np.empty(size), np.empty(size), np.empty(size)
+    linear, whole, constant = np.empty(size), np.empty(size), np.empty(size)
     for i in range(size):
         k = i % classes
         linear[i] = priors.heat * rest[i] + priors.precision[k]
         whole[i] = priors.energy[_seen(stretch, first + i // classes), k] + priors.precision[k]
         constant[i] = priors.constant[k]
+    # Most pairs are out of the question, which half the digits suffice to see, for twice as many at once.
+    roughly, slack = np.empty(size, np.float32), ROUNDING * (1.0 + whole.max())
+    rough_linear, rough_whole = linear.astype(np.float32), whole.astype(np.float32)
+    rough_constant, heat = constant.astype(np.float32), np.float32(priors.heat)
+    half = np.float32(0.5)
     for i in range(size - 1):
         ki, ti = i % classes, i // classes
         seen = _seen(stretch, first + ti)
         variance = priors.variance[seen, ki]
-        expected, heat = linear[i] * variance, priors.heat
+        expected = linear[i] * variance
+        rough_expected, rough_variance = np.float32(expected), np.float32(variance)
         overlaps = stretch.overlaps[seen, ki].reshape(-1)[(reach - ti) * classes :]
-        least, counting = best + NEGLIGIBLE - gains[i], 0
+        least, counting = np.float32(best + NEGLIGIBLE - gains[i] - slack), np.int32(0)
         for j in range(i + 1, size):  # arithmetic alone, which the machine does for many at once
             overlap = heat * overlaps[j]
-            x = linear[j] - overlap * expected
-            logs[j] = 0.5 * x * x / (whole[j] - overlap * overlap * variance) + constant[j]
-            counting += logs[j] > least  # what follows only takes away
+            x = rough_linear[j] - overlap * rough_expected
+            power = rough_whole[j] - overlap * overlap * rough_variance
+            roughly[j] = half * x * x / power + rough_constant[j]
+            counting += np.int32(roughly[j] > least)  # what follows only takes away
         if counting == 0:
             continue
         for j in range(i + 1, size):
-            if logs[j] > best + NEGLIGIBLE - gains[i]:
-                overlap, k = heat * overlaps[j], j % classes
+            if roughly[j] > least:
+                overlap, k = priors.heat * overlaps[j], j % classes
+                x = linear[j] - overlap * expected
                 power = whole[j] - overlap * overlap * variance
-                log = gains[i] + logs[j] - 0.5 * math.log(power / priors.precision[k])
+                log = (
+                    gains[i] + 0.5 * x * x / power + constant[j] - 0.5 * math.log(power / priors.precision[k])
+                )
                 if log > best + NEGLIGIBLE:
                     best = max(best, log)
                     if n == MOST_PAIRS:
@@ -487,13 +501,16 @@ def _put_in(stretch, priors, samples, classes, sizes, n):
 def _best_place(stretch, priors, first, last):
     """Return the free place where one more spike gains most, or -1 where none gains."""
     best, at, of = 0.0, -1, -1
-    for t in range(first, last):
-        seen = _seen(stretch, t)
-        for k in range(stretch.rest.shape[1]):
-            if stretch.rest[t, k] > priors.even[seen, k] and stretch.size[t, k] == 0.0:
-                gain = _gain(stretch, priors, t, k)
-                if gain > best:
-                    best, at, of = gain, t, k
+    for begin in range(first, last, CHUNK):
+        end = min(begin + CHUNK, last)
+        if _loud(stretch, priors.evens, begin, end) == 0:
+            continue
+        for t in range(begin, end):
+            for k in range(stretch.rest.shape[1]):
+                if stretch.size[t, k] == 0.0:
+                    gain = _gain(stretch, priors, t, k)
+                    if gain > best:
+                        best, at, of = gain, t, k
     return at, of
 
 
@@ -615,16 +632,20 @@ def _take_clear(stretch, priors):
 @_compiled
 def _next_place(stretch, priors, start):
     """Return the next place, (first, last), where spikes are placed or plausible; first = -1: none."""
-    n, classes = stretch.rest.shape
+    n = len(stretch.rest)
     first, last = -1, start
-    for t in range(start, n):
-        if first >= 0 and t - last >= ALONE:
+    for begin in range(start, n, CHUNK):
+        if first >= 0 and begin - last >= ALONE:
             break
-        for k in range(classes):
-            if stretch.rest[t, k] > priors.levels[t * classes + k] or stretch.size[t, k] != 0.0:
+        end = min(begin + CHUNK, n)
+        if _loud(stretch, priors.levels, begin, end) == 0 and _placed(stretch, begin, end) == 0:
+            continue
+        for t in range(begin, end):
+            if first >= 0 and t - last >= ALONE:
+                return first, last
+            if _loud(stretch, priors.levels, t, t + 1) > 0 or _placed(stretch, t, t + 1) > 0:
                 first = t if first < 0 else first
                 last = t + 1
-                break
     return first, last
 
 
@@ -637,7 +658,7 @@ def _settle_place(stretch, priors, first, last, odds):
     _draw_window(stretch, priors, first, last, 2, odds)
     counts = stretch.counts[first:last]
     whole, edges = counts.sum(), counts[:EDGE].sum() + counts[len(counts) - EDGE :].sum()
-    if edges <= LOST * max(whole, LOST):
+    if edges <= LOST * max(whole, 1.0):
         return True
     counts[:] = 0
     return False
@@ -677,7 +698,7 @@ def _stage(plan, number):
     return Priors(
         every.heat[number], every.energy[number], every.precision[number], every.variance[number],
         every.odds[number], every.constant[number], every.single[number], every.levels[number],
-        every.even[number],
+        every.evens[number],
     )  # fmt: skip
 
 

@@ -39,9 +39,9 @@ class Lengths:
 
 
 # Short blocks, so that a stream need not wait long; beyond the context, other spikes hardly matter.
-USUAL_LENGTHS = Lengths(block=352, before=128, after=128, play=48)
+USUAL_LENGTHS = Lengths(block=336, before=128, after=128, play=48)
 SMOOTHINGS = (0, 1, 2, 4, 8)
-EARLY_LENGTHS = Lengths(block=32, before=96, after=74, play=0)
+EARLY_LENGTHS = Lengths(block=24, before=96, after=68, play=0)
 EARLY_SMOOTHINGS = (0, 1)
 WINDOWS = (16, 8, 4)  # samples; overlapping spikes are in one window of some sweep and apart in another
 PAIR_WINDOW = 14
