@@ -129,7 +129,7 @@ def test_a_lone_spike_is_settled_at_once_as_sampling_would() -> None:
     priors = priors_at(1.0, energies[None], np.full(2, 0.01), np.full(2, -5.0), samples=200)
     rng = np.random.default_rng(3)
     outputs = planted(overlaps, [60], [0]).rest + rng.normal(0, 1.0, (200, 2)).astype(np.float32)
-    settled = settle_clear(new_stretch(outputs, overlaps[None], 0, room_for_pairs()), priors)
+    settled = settle_clear(new_stretch(outputs, overlaps[None], 0, room_for_pairs()), priors, 0, 200)
     sampled, sweeps = new_stretch(outputs, overlaps[None], 0, room_for_pairs()), 20_000
     for number in range(sweeps):
         sweep(sampled, priors, 16, number % 16, 1 + number % 2)
@@ -143,6 +143,11 @@ def test_overlapping_spikes_are_left_open() -> None:
     overlaps = smooth_bank(0.3)
     energies = np.array([overlaps[k, 29, k] for k in range(2)], float)
     priors = priors_at(1.0, energies[None], np.full(2, 0.01), np.full(2, -8.0), samples=200)
-    stretch = settle_clear(planted(overlaps, [80, 115], [0, 1]), priors)
-    assert stretch.open.tolist()
+    starts, classes = [80, 110, 135], [0, 1, 0]
+    stretch = settle_clear(planted(overlaps, starts, classes), priors, 0, 200)
+    assert len(stretch.open) == 1
     assert stretch.size.sum() == 0
+    # Far from what is wanted they stay as they were found first.
+    far = settle_clear(planted(overlaps, starts, classes), priors, 190, 200)
+    assert len(far.open) == 0
+    assert np.abs(far.rest).max() < 0.2 * energies.max()

@@ -665,8 +665,12 @@ def _settle_place(stretch, priors, first, last, odds):
 
 
 @_compiled
-def settle_clear(stretch, priors):
-    """Settle the places that have nothing plausible near them; return the stretch with the rest open."""
+def settle_clear(stretch, priors, first_wanted, last_wanted):
+    """Settle the places that have nothing plausible near them; return the stretch with the rest open.
+
+    Far from the part that is wanted, what was placed at first stays: it need only explain what of it
+    reaches there.
+    """
     n, classes = stretch.rest.shape
     if not _take_clear(stretch, priors):
         _empty_window(stretch, 0, n)
@@ -681,6 +685,8 @@ def settle_clear(stretch, priors):
         start = last
         short = last - first <= LONGEST_PLACE and _placed(stretch, first, last) <= 2
         if short and _settle_place(stretch, priors, first, last, odds):
+            continue
+        if last < first_wanted - ALONE or first > last_wanted + ALONE:
             continue
         parts[count, 0], parts[count, 1] = max(first - ALONE // 2, 0), min(last + ALONE // 2, n)
         count += 1
@@ -724,7 +730,7 @@ def _explain(stretch, plan, first, last):
     The expected number of spikes from one sample up to another is left in the counts.
     """
     priors = _stage(plan, len(plan.stages.heat) - 1)
-    stretch = settle_clear(stretch, priors)
+    stretch = settle_clear(stretch, priors, first, last)
     if len(stretch.open) == 0:
         return
     settled = stretch.counts.copy()
