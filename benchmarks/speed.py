@@ -6,7 +6,7 @@ Parts: adapt (fit and adapt, all cores; first, the others need its sorters), sor
 blocked-FFT template correlations), cnn (all of that for networks, one target), run (`spikesorter run`,
 defaults), others (SpikeInterface's sorters, one core, warm; needs the extra `compare`), workers (eight
 recordings, one and two threads), stream (10 ms packets, one core; delay; what `fast` loses), start (imports).
-`table` prints what was measured as a table.
+gpu (networks there and here; after cnn). `table` prints what was measured as a table.
 
 Seconds are the least of several runs; compare ratios, which do not depend on the machine.
 """
@@ -133,6 +133,30 @@ def measure_workers(arguments: argparse.Namespace) -> Figures:
 def measure_stream(arguments: argparse.Namespace) -> Figures:
     """Packets of 10 ms on one core, exact and fast."""
     return {name: on_one_core("stream", arguments, name) for name in arguments.targets}
+
+
+def measure_gpu(arguments: argparse.Namespace) -> Figures:
+    """Sort by networks on the processor and on a GPU, if there is one; the share of spikes that differ."""
+    import jax
+
+    from spikesorter import Sorter, read_mat
+
+    try:
+        devices = {"cpu": jax.devices("cpu")[0], "gpu": jax.devices("gpu")[0]}
+    except RuntimeError:
+        return {"gpu": "none at hand"}
+    name = arguments.targets[0]
+    sorter = Sorter.load(models(arguments) / f"cnn_{name}")
+    target, _ = read_mat(made_study(arguments) / f"{name}.mat")
+    figures: Figures = {}
+    found: dict[str, set[tuple[int, int]]] = {}
+    for kind, device in devices.items():
+        with jax.default_device(device):
+            sorter.sort(target.frame_slice(0, 100_000))  # compiles
+            figures[f"{kind}_s"], spikes = timed(partial(sorter.sort, target), repeats=3)
+        found[kind] = set(zip(spikes.sample.tolist(), spikes.label.tolist(), strict=True))
+    differing = len(found["cpu"] ^ found["gpu"]) / max(len(found["cpu"] | found["gpu"]), 1)
+    return figures | {"differing": differing}
 
 
 def measure_start(arguments: argparse.Namespace) -> Figures:
@@ -274,6 +298,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], Figures]] = {
     "others": measure_others,
     "workers": measure_workers,
     "stream": measure_stream,
+    "gpu": measure_gpu,
     "start": measure_start,
 }
 
