@@ -63,3 +63,11 @@ def test_nothing_is_a_result() -> None:
     assert len(nothing) == 0
     assert WorkingPoint((1, 2), (0.0, 0.0), 10, True).settle(nothing) == Spikes.empty()
     assert len(Candidates.concatenate([])) == 0
+
+
+def test_sure_spikes_are_told_apart_and_keep_their_place_whatever_the_smoothing() -> None:
+    curves = np.zeros((60, 1), np.float32)
+    curves[[20, 24, 45]] = 1
+    found = pick_candidates(curves, (1,), smoothing_samples=1, least=0.05)
+    assert found.sample.tolist() == [20, 24, 45]
+    np.testing.assert_allclose(found.spike, 1)

@@ -15,6 +15,7 @@ __all__ = ["Candidates", "WorkingPoint", "pick_candidates", "reach_of_picking"]
 FloatArray = npt.NDArray[np.float32]
 Int64Array = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
+POINTED = np.float32(0.01)  # weight of the sample itself in a sum, which else is a plateau at a sure spike
 LESS_THAN_TWO = 1.4  # spikes expected near a place
 RIVAL_SAMPLES = 3  # beyond the smoothing, two names of one spike are at most that far apart
 
@@ -109,7 +110,8 @@ def pick_candidates(
     parts = []
     for k, label in enumerate(labels):
         own = np.ascontiguousarray(sums[:, k])
-        peaks = pick_peaks(own, threshold=least, distance_samples=smoothing_samples + 1)
+        pointed = own if sums is curves else own + POINTED * curves[:, k]
+        peaks = pick_peaks(pointed, threshold=least, distance_samples=smoothing_samples + 1)
         any_class = sums[peaks].sum(axis=1)
         parts.append(
             Candidates(

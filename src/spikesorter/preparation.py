@@ -38,6 +38,7 @@ AnyDecoder = PursuitDecoder | CnnDecoder | BothDecoder | BotmDecoder
 
 BASE_DETECTABILITIES = (np.inf, 16.0, 8.0, 4.0)  # noise levels that the base networks are trained at
 SECONDS_OF_EACH_GAIN = 1.0
+BY_CHANCE = 0.001  # of the objective: of readings so alike the first, which smooths least, is taken
 HARDLY = 0.005  # of the objective: less may be chance
 FIT, ADAPT = 0, 1  # separate streams of random numbers
 TRAINING, TUNING, FORECAST = 0, 1, 2
@@ -270,8 +271,9 @@ class Preparation:
             return Prepared(reading, calibration, point, name, value), calibrated
 
         readings: list[AnyDecoder] = list(decoder.readings())
-        outcomes = in_threads(tried, readings, jobs=self.jobs)
-        best, chosen = max(outcomes, key=lambda outcome: outcome[0].value)
+        outcomes = list(in_threads(tried, readings, jobs=self.jobs))
+        good = max(one.value for one, _ in outcomes) - BY_CHANCE
+        best, chosen = next(outcome for outcome in outcomes if outcome[0].value >= good)
         point, value = tune(chosen, rehearsal.spikes, decoder.labels, tuning, detector, fs_hz=self.fs_hz)
         return replace(best, point=point, value=value)
 

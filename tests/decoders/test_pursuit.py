@@ -69,8 +69,10 @@ def test_two_spikes_of_one_class_a_few_samples_apart_are_two(shapes: Templates) 
     decoder = make_decoder(shapes, 0.3)
     starts = np.arange(500, N_SAMPLES - 500, 500)
     pairs = Spikes.from_arrays(np.concatenate([starts, starts + 3]), np.ones(2 * len(starts), int))
-    found = POINT.settle(candidates(decoder, noisy(shapes, pairs, 0.3)))
+    trace = noisy(shapes, pairs, 0.3)
+    found = POINT.settle(candidates(decoder, trace))
     assert score(found, pairs).strict > 0.97
+    assert find_evidence(decoder, trace, jobs=2).max() <= 1 + 1e-5
 
 
 def test_probabilities_mean_what_they_say(shapes: Templates, rng: np.random.Generator) -> None:
@@ -78,6 +80,7 @@ def test_probabilities_mean_what_they_say(shapes: Templates, rng: np.random.Gene
     decoder = make_decoder(shapes, 3.0, rate=75 / N_SAMPLES)
     curves = find_evidence(decoder, noisy(shapes, spikes, 3.0), jobs=2)
     assert curves.shape == (N_SAMPLES, 2)
+    assert curves.max() <= 1 + 1e-5
     for k, label in enumerate((1, 2)):
         count = np.sum(spikes.label == label)
         assert curves[:, k].sum() == pytest.approx(count, abs=2.5 * np.sqrt(count))

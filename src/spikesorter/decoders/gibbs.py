@@ -675,14 +675,18 @@ def settle_clear(stretch, priors, first_wanted, last_wanted):
     if not _take_clear(stretch, priors):
         _empty_window(stretch, 0, n)
         return stretch
-    parts = np.empty((n // ALONE + 1, 2), np.int64)
-    odds = np.empty((LONGEST_PLACE + 2 * AROUND) * classes)
-    count, start = 0, 0
-    while True:
+    places = np.empty((n // ALONE + 1, 2), np.int64)
+    found, start = 0, 0
+    while True:  # all of them first: drawing one changes what is plausible beside it
         first, last = _next_place(stretch, priors, start)
         if first < 0:
             break
-        start = last
+        places[found, 0], places[found, 1] = first, last
+        found, start = found + 1, last
+    parts, count = places.copy(), 0
+    odds = np.empty((LONGEST_PLACE + 2 * AROUND) * classes)
+    for i in range(found):
+        first, last = places[i]
         short = last - first <= LONGEST_PLACE and _placed(stretch, first, last) <= 2
         if short and _settle_place(stretch, priors, first, last, odds):
             continue
