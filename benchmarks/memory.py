@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -87,7 +86,7 @@ def sort(model: Path, path: Path, fs_hz: float, jobs: int) -> dict[str, float]:
 
     sorter = Sorter.load(model)
     recording = read_binary(path, sampling_frequency=fs_hz, dtype="int16", num_channels=1)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_gb()
     began = time.perf_counter()
     spikes = sorter.sort(recording, jobs=jobs)
     seconds = time.perf_counter() - began
@@ -96,9 +95,15 @@ def sort(model: Path, path: Path, fs_hz: float, jobs: int) -> dict[str, float]:
         "spikes": len(spikes),
         "seconds": round(seconds, 1),
         "times_real_time": round(recording.get_num_frames() / fs_hz / seconds, 1),
-        "before_gb": before / KILOBYTES_PER_GB,
-        "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KILOBYTES_PER_GB,
+        "before_gb": before,
+        "peak_gb": peak_gb(),
     }
+
+
+def peak_gb() -> float:
+    """Return this process's largest resident set so far (`getrusage` would count its parent's, too)."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / KILOBYTES_PER_GB
 
 
 def parse() -> argparse.Namespace:

@@ -21,6 +21,7 @@ USER_ERROR = 2
 INTERRUPTED = 130
 
 app = typer.Typer(
+    rich_markup_mode="markdown",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,

@@ -109,6 +109,8 @@ def _read_blocks(
     end = -(-(max(last, first + 1) + spill) // grid) * grid
     rows = compute(stretch(begin - margin.before, end + margin.after))
     inside = rows[first - begin + spill : last - begin + spill]
+    if first == start and last == stop:
+        return inside
     return np.pad(inside, ((first - start, stop - last), (0, 0)))
 
 

@@ -106,12 +106,16 @@ def pick_candidates(
     -------
     Candidates
     """
+    if curves.max(initial=0.0) < least / (2 * smoothing_samples + 1):
+        return Candidates.concatenate([])
     sums = _summed(curves, smoothing_samples)
     parts = []
     for k, label in enumerate(labels):
         own = np.ascontiguousarray(sums[:, k])
         pointed = own if sums is curves else own + POINTED * curves[:, k]
         peaks = pick_peaks(pointed, threshold=least, distance_samples=smoothing_samples + 1)
+        if len(peaks) == 0:
+            continue
         any_class = sums[peaks].sum(axis=1)
         parts.append(
             Candidates(

@@ -256,7 +256,7 @@ class _Running:
             self.evidence = np.zeros((self.decoder.pick_reach, rows.shape[1]), np.float32)
         first = self.picked - self.decoder.pick_reach
         missing = max(start + len(rows) - first - len(self.evidence), 0)
-        self.evidence = np.pad(self.evidence, ((0, missing), (0, 0)))
+        self.evidence = np.concatenate([self.evidence, np.zeros((missing, rows.shape[1]), np.float32)])
         begin = max(-start, 0)
         at = start + begin - first
         self.evidence[at : at + len(rows) - begin] += rows[begin:]
@@ -269,9 +269,12 @@ class _Running:
             return
         first = self.picked - reach
         known = self.evidence[: (self.raw.end if ended else stop + reach) - first]
-        known = np.pad(known, ((0, stop + reach - first - len(known)), (0, 0)))
-        found = self.decoder.pick(known).shifted(self.picked)
-        self.held = Spikes.concatenate([self.held, self.listener.prepared.hold(found)])
+        if ended:
+            known = np.pad(known, ((0, stop + reach - first - len(known)), (0, 0)))
+        found = self.decoder.pick(known)
+        if len(found):
+            held = self.listener.prepared.hold(found.shifted(self.picked))
+            self.held = Spikes.concatenate([self.held, held])
         self.evidence = self.evidence[stop - self.picked :]
         self.picked = stop
 
@@ -279,6 +282,9 @@ class _Running:
         """Return the spikes whose refractory period is over."""
         point = self.listener.prepared.point
         stop = self.picked if ended else max(self.picked - point.refractory_samples, 0)
+        if len(self.held) == 0:
+            self.decided = stop
+            return self.held
         sure = point.part(self.held).within(self.decided, stop)
         self.held = self.held.within(stop - point.refractory_samples, self.picked)
         self.decided = stop

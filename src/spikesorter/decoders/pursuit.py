@@ -185,7 +185,7 @@ class PursuitDecoder:
         ndarray of float32, shape (spill_samples + blocks * grid_samples + spill_samples, 2 * classes)
             Sizes in the second half of the columns, 0 where there is no spike.
         """
-        lengths = astuple(self.lengths)
+        lengths = self._plain_lengths
         if isinstance(self.bank, CausalBank):
             white, bank = self.bank.whiten(trace), self.bank
             explained = explain_early(
@@ -202,6 +202,10 @@ class PursuitDecoder:
         samples, classes = np.nonzero(sizes)
         spikes = Spikes.from_arrays(samples, np.array(self.labels)[classes])
         return Draw(spikes, sizes[samples, classes], evidence.sum(axis=0, dtype=np.float64))
+
+    @cached_property
+    def _plain_lengths(self) -> tuple[int, ...]:
+        return astuple(self.lengths)
 
     @cached_property
     def _plan(self) -> Plan:
