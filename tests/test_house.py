@@ -109,3 +109,9 @@ def test_importing_the_package_or_the_command_line_is_light() -> None:
     code = "import sys, spikesorter, spikesorter.cli; print(*{name.split('.')[0] for name in sys.modules})"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert not HEAVY & set(loaded.split())
+
+
+def test_what_needs_no_network_does_not_load_their_libraries() -> None:
+    code = "import sys, spikesorter.jobs; print(*{name.split('.')[0] for name in sys.modules})"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert not {"jax", "keras"} & set(loaded.split())

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jax
-import jax.numpy as jnp
-import keras
 import numpy as np
 import numpy.typing as npt
 from scipy.special import softmax
 
 from spikesorter.nets.training import Weights, run_network_on_each
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["ClassifierArchitecture", "class_probabilities", "classifier_batches", "cut_waveforms"]
 
@@ -51,6 +51,8 @@ class ClassifierArchitecture:
 
     def build(self, seed: int) -> keras.Model:
         """Return the Keras model: (spikes, before + after, inputs) -> logits (spikes, classes)."""
+        import keras
+
         initialisers = (keras.initializers.HeNormal(seed=seed + i) for i in range(self.layers + 1))
         x = inputs = keras.Input((self.before + self.after, self.inputs))
         for _ in range(self.layers):
@@ -65,6 +67,9 @@ class ClassifierArchitecture:
 
     def loss(self, outputs: Any, labels: Any) -> Any:
         """Cross-entropy; `labels` counts classes from 0."""
+        import jax
+        import jax.numpy as jnp
+
         log_probability = jax.nn.log_softmax(outputs)
         return -jnp.mean(jnp.take_along_axis(log_probability, labels[:, None], axis=1))
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jax.numpy as jnp
-import keras
 import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
@@ -15,6 +13,9 @@ from scipy.special import expit
 from spikesorter.nets.training import Weights, run_network
 from spikesorter.signal.spans import Margin
 from spikesorter.spikes import Spikes
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["DetectorArchitecture", "detection_curve", "detector_batches", "widened_labels"]
 
@@ -52,6 +53,8 @@ class DetectorArchitecture:
 
     def build(self, seed: int) -> keras.Model:
         """Return the Keras model: (windows, samples, inputs) -> logits (windows, samples, outputs)."""
+        import keras
+
         initialisers = (keras.initializers.HeNormal(seed=seed + i) for i in range(len(self.dilations) + 1))
         x = inputs = keras.Input((None, self.inputs))
         for dilation in self.dilations:
@@ -73,6 +76,8 @@ class DetectorArchitecture:
 
     def loss(self, outputs: Any, labels: Any) -> Any:
         """Binary cross-entropy at the samples in the window's middle, which see no padding."""
+        import jax.numpy as jnp
+
         edge = (outputs.shape[1] - labels.shape[1]) // 2
         logits = outputs[:, edge : edge + labels.shape[1]]
         return jnp.mean(jnp.logaddexp(0.0, logits) - labels * logits)

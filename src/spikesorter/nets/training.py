@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import jax
-import keras
 import numpy as np
 import numpy.typing as npt
 
 from spikesorter.errors import SettingsError
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["Architecture", "Weights", "initial_weights", "run_network", "run_network_on_each", "train"]
 
@@ -100,6 +101,8 @@ def run_network_on_each(architecture: Architecture, weights: Weights, inputs: Fl
 
 @lru_cache(maxsize=16)
 def _on_each(forward: Any) -> Any:
+    import jax
+
     def on_each(trainable: Any, fixed: Any, inputs: Any) -> Any:
         return jax.lax.map(lambda one: forward(trainable, fixed, one[None])[0], inputs)
 
@@ -108,6 +111,8 @@ def _on_each(forward: Any) -> Any:
 
 @lru_cache(maxsize=16)
 def _compiled_forward(architecture: Architecture) -> tuple[keras.Model, Any]:
+    import jax
+
     model = architecture.build(0)
 
     def forward(trainable: Any, fixed: Any, inputs: Any) -> Any:
@@ -118,6 +123,9 @@ def _compiled_forward(architecture: Architecture) -> tuple[keras.Model, Any]:
 
 @lru_cache(maxsize=16)
 def _compiled_update(architecture: Architecture, steps: int, learning_rate: float) -> tuple[Any, Any, Any]:
+    import jax
+    import keras
+
     model = architecture.build(0)
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, decay_steps=steps)
     optimizer = keras.optimizers.Adam(schedule)
