@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from spikesorter.errors import InputError
+from spikesorter.spikes import Spikes
 from spikesorter.stream import Stream
 
-__all__ = ["from_lsl", "from_pipe", "from_tcp", "listen", "spike_lines"]
+__all__ = ["from_lsl", "from_pipe", "from_tcp", "listen"]
 
 Packet = npt.NDArray[Any]
 MOST_BYTES = 1 << 16  # taken at once; what is there already is never waited for
@@ -114,11 +115,11 @@ def listen(packets: Iterator[Packet], stream: Stream) -> Iterator[dict[str, floa
         `sample`, `time_s`, `class`, `probability`, `class_probability`, `behind_s`.
     """
     for packet in packets:
-        yield from spike_lines(stream, stream.push(packet))
-    yield from spike_lines(stream, stream.flush())
+        yield from _lines(stream, stream.push(packet))
+    yield from _lines(stream, stream.flush())
 
 
-def spike_lines(stream: Stream, spikes: Any) -> Iterator[dict[str, float | int]]:
+def _lines(stream: Stream, spikes: Spikes) -> Iterator[dict[str, float | int]]:
     """Yield spikes as plain values, ready to be written as JSON."""
     columns = (spikes.sample, spikes.label, spikes.probability, spikes.class_probability)
     for sample, label, probability, named in zip(*(c.tolist() for c in columns), strict=True):

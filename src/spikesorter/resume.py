@@ -43,10 +43,6 @@ class FinishedSpans:
         with atomic_file(self._path(start, stop)) as temporary, temporary.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
 
-    def forget(self) -> None:
-        """Remove the folder: the run is complete."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
     def _path(self, start: int, stop: int) -> Path:
         return self.folder / f"{start:013d}-{stop:013d}.npz"
 
