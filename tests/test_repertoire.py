@@ -25,7 +25,7 @@ def refractory_repertoire(shapes: Templates, rng: np.random.Generator) -> Repert
     sizes = np.where(intervals < 300, 0.5, 1.0).astype(np.float32)
     poisson = rng.exponential(500, 2000).astype(np.float32)
     return Repertoire(
-        shapes, (sizes, np.ones(2000, np.float32)), (intervals, poisson), np.array([1e-3, 2e-3])
+        shapes, (sizes, np.ones(2000, np.float32)), (intervals, poisson), np.array([1e-3, 2e-3]), ("1", "2")
     )
 
 
@@ -98,7 +98,7 @@ def test_a_neuron_that_fires_like_a_clock_can_be_slowed_down(
 ) -> None:
     clock = np.full(100, 2500, np.float32)
     ones = np.ones(100, np.float32)
-    repertoire = Repertoire(shapes, (ones, ones), (clock, clock), np.array([4e-4, 4e-4]))
+    repertoire = Repertoire(shapes, (ones, ones), (clock, clock), np.array([4e-4, 4e-4]), ("1", "2"))
     spikes, _ = draw_spikes(repertoire, (4e-5, 8e-4), 1_000_000, rng)
     assert spikes.counts()[1] == pytest.approx(40, abs=2)
     assert spikes.counts()[2] == pytest.approx(800, abs=10)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from spikeinterface.core import NumpySorting
 
 from spikesorter.errors import InputError
 from spikesorter.spikes import Spikes, pairs_within
@@ -69,3 +70,54 @@ def test_pairs_within_finds_what_trying_all_pairs_finds(a: list[int], b: list[in
         (p, q) for p in range(len(a)) for q in range(len(b)) if abs(int(first[p]) - int(second[q])) <= reach
     ]
     assert list(zip(i.tolist(), j.tolist(), strict=True)) == expected
+
+
+def test_a_sorting_of_another_tool_goes_in_and_out() -> None:
+    sorting = NumpySorting.from_unit_dict(
+        [{"b": np.array([7, 30]), "a": np.array([9]), "silent": []}], 30_000.0
+    )
+    spikes = Spikes.from_spikeinterface(sorting)
+    assert spikes == Spikes.from_arrays([7, 9, 30], [1, 2, 1])
+    assert spikes.fs_hz == 30_000
+    assert spikes.names == {1: "b", 2: "a", 3: "silent"}
+    back = spikes.select(spikes.label == 1).shifted(2).to_spikeinterface()
+    assert back.unit_ids.tolist() == ["b", "a", "silent"]
+    assert back.get_unit_spike_train("b").tolist() == [9, 32]
+    assert len(back.get_unit_spike_train("silent")) == 0
+
+
+def test_units_keep_numbers_that_can_be_labels() -> None:
+    sorting = NumpySorting.from_unit_dict([{4: np.array([7]), 2: np.array([9])}], 30_000.0)
+    spikes = Spikes.from_spikeinterface(sorting)
+    assert spikes == Spikes.from_arrays([7, 9], [4, 2])
+    assert spikes.to_spikeinterface().unit_ids.tolist() == [2, 4]
+    zero = NumpySorting.from_unit_dict([{0: np.array([7]), 2: np.array([9])}], 30_000.0)
+    assert Spikes.from_spikeinterface(zero).labels == (1, 2)  # 0 is the label of spikes of no known neuron
+    assert Spikes.from_spikeinterface(zero).to_spikeinterface().unit_ids.tolist() == ["0", "2"]
+
+
+def test_each_spikes_probability_is_a_property_of_its_unit() -> None:
+    spikes = Spikes.from_arrays(
+        [5, 9, 20, 30], [1, 2, 1, 0], [0.5, 0.6, 0.9, 0.5], [1, 0.5, 1, 1], names={3: "3"}
+    )
+    sorting = spikes.to_spikeinterface(25_000)
+    assert sorting.unit_ids.tolist() == [1, 2, 3]
+    first, second, third = sorting.get_property("probability")
+    np.testing.assert_array_equal(first, np.float32([0.5, 0.9]))
+    np.testing.assert_array_equal(second, np.float32([0.6]))
+    assert len(third) == 0
+    np.testing.assert_allclose(sorting.get_property("mean_probability"), [0.7, 0.3, np.nan], rtol=1e-6)
+
+
+def test_what_other_tools_need_to_know_is_asked_for() -> None:
+    with pytest.raises(InputError, match="sampling rate is not known; give fs_hz"):
+        Spikes.empty().to_spikeinterface()
+    with pytest.raises(InputError, match="two neurons have one name: x, x"):
+        Spikes.from_arrays([], [], names={1: "x", 2: "x"})
+    two = NumpySorting.from_unit_dict([{1: np.array([7])}, {1: np.array([9])}], 30_000.0)
+    with pytest.raises(InputError, match="2 segments"):
+        Spikes.from_spikeinterface(two)
+
+
+def test_no_spikes_are_a_sorting_too() -> None:
+    assert len(Spikes.empty().to_spikeinterface(25_000).unit_ids) == 0

@@ -39,12 +39,15 @@ class Repertoire:
         Samples from the spike before to each labelled spike; same lengths as `sizes`.
     rates : ndarray of float64, shape (classes,)
         Spikes per sample in the labelled recording.
+    names : tuple of str
+        What the classes are called in the labels.
     """
 
     templates: Templates
     sizes: tuple[FloatArray, ...]
     intervals: tuple[FloatArray, ...]
     rates: npt.NDArray[np.float64]
+    names: tuple[str, ...]
 
     @property
     def labels(self) -> tuple[int, ...]:
@@ -101,6 +104,7 @@ def learn_repertoire(
         sizes=tuple(sizes[mask] for mask in of_class),
         intervals=tuple(_intervals(inside.sample[mask], len(trace)) for mask in of_class),
         rates=np.array([mask.sum() / len(trace) for mask in of_class]),
+        names=tuple(spikes.name_of(label) for label in templates.labels),
     )
 
 

@@ -45,7 +45,7 @@ from spikesorter.stream import Listener, Stream
 from spikesorter.unknown import UnknownRule, find_strangers
 
 if TYPE_CHECKING:
-    from spikeinterface import BaseRecording
+    from spikeinterface import BaseRecording, BaseSorting
 
 __all__ = ["SPAN_SECONDS", "Sorter", "nearest_sorter", "usable_cores"]
 
@@ -89,7 +89,7 @@ class Sorter:
     def fit(
         cls,
         recording: BaseRecording,
-        truth: Spikes,
+        truth: Spikes | BaseSorting,
         *,
         settings: Settings | None = None,
         jobs: int | None = None,
@@ -101,8 +101,9 @@ class Sorter:
         ----------
         recording : spikeinterface.BaseRecording
             One segment.
-        truth : Spikes
-            Its labels.
+        truth : Spikes or spikeinterface.BaseSorting
+            Its labels: the same point of every spike, be it the start or the peak; found spikes are reported
+            at that point.
         settings : Settings, optional
             Defaults if not given.
         jobs : int, optional
@@ -125,6 +126,7 @@ class Sorter:
         fs_hz = check_rate(float(recording.get_sampling_frequency()))
         raw = read_samples(recording, 0, recording.get_num_frames())
         check_trace(raw, settings)
+        truth = truth if isinstance(truth, Spikes) else Spikes.from_spikeinterface(truth)
         _check_labels(truth, len(raw))
         truth = _without_duplicates(truth)
         kernel = conditioning_kernel(settings.conditioning, fs_hz)
@@ -228,6 +230,11 @@ class Sorter:
         )
 
     @property
+    def names(self) -> dict[int, str]:
+        """What the labels called each class."""
+        return dict(zip(self.repertoire.labels, self.repertoire.names, strict=True))
+
+    @property
     def point(self) -> WorkingPoint:
         """How candidates become spikes."""
         return self.prepared.point
@@ -296,10 +303,10 @@ class Sorter:
             parts.append(part)
             progress("sorting", stop / n_samples)
         spikes = self.point.part(Spikes.concatenate(parts))
-        if self.unknown is None:
-            return spikes
-        strangers = find_strangers(self.unknown, stretch, n_samples, spikes, jobs=jobs)
-        return self.unknown.mark(spikes, strangers)
+        if self.unknown is not None:
+            strangers = find_strangers(self.unknown, stretch, n_samples, spikes, jobs=jobs)
+            spikes = self.unknown.mark(spikes, strangers)
+        return spikes.described(fs_hz=self.fs_hz, names=self.names)
 
     def hastened(self, *, jobs: int | None = None, progress: Progress = silent) -> Sorter:
         """Return a sorter for the same recordings that decides within some milliseconds, for closed loops.
@@ -376,7 +383,13 @@ class Sorter:
             return Listener(sorter.prepared, sorter.profile)
 
         samples = round(calibration_seconds * self.fs_hz)
-        return Stream(fs_hz=self.fs_hz, channels=self.channels, listen=listen, calibration_samples=samples)
+        return Stream(
+            fs_hz=self.fs_hz,
+            channels=self.channels,
+            names=self.names,
+            listen=listen,
+            calibration_samples=samples,
+        )
 
     def evidence(self, target: BaseRecording, *, start: int = 0, stop: int | None = None) -> FloatArray:
         """Return the decoder's curves: the evidence of a spike's start at each sample.

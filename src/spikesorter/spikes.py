@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from spikesorter.errors import InputError
 
+if TYPE_CHECKING:
+    from spikeinterface import BaseSorting
+    from spikeinterface.core import NumpySorting
+
 __all__ = ["UNKNOWN", "Spikes", "pairs_within"]
 
 Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
 FIELDS = {"sample": np.int64, "label": np.int64, "probability": np.float32, "class_probability": np.float32}
+
+PROBABILITIES = ("probability", "class_probability")
 
 UNKNOWN = 0
 """Label of a spike that fits no known neuron."""
@@ -36,11 +44,17 @@ class Spikes:
         How sure the sorter is that a spike is there, whatever its class, 0 to 1. Ones for truth.
     class_probability : ndarray of float32, shape (spikes,)
         How sure the sorter is of the class, given that a spike is there, 0 to 1. Ones for truth.
+    fs_hz : float, optional
+        Sampling rate, where it is known: other tools count in seconds.
+    names : mapping of int to str, optional
+        What neurons are called elsewhere; a neuron without a name is called by its label. May name neurons
+        of which there is no spike. Rate and names are ignored when spikes are compared.
 
     Raises
     ------
     InputError
-        If the arrays differ in length, are not one-dimensional, are out of order or out of range.
+        If the arrays differ in length, are not one-dimensional, are out of order or out of range, or two
+        neurons have one name.
 
     See Also
     --------
@@ -59,8 +73,13 @@ class Spikes:
     label: Int64Array
     probability: Float32Array
     class_probability: Float32Array
+    fs_hz: float | None = field(default=None, kw_only=True)
+    names: Mapping[int, str] = field(default_factory=dict, kw_only=True)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "names", dict(sorted(self.names.items())))
+        if len(set(self.names.values())) < len(self.names):
+            raise InputError(f"spikes: two neurons have one name: {', '.join(self.names.values())}")
         for name, dtype in FIELDS.items():
             values = np.array(getattr(self, name), dtype=dtype)
             if values.ndim != 1:
@@ -92,6 +111,9 @@ class Spikes:
         label: npt.ArrayLike,
         probability: npt.ArrayLike | None = None,
         class_probability: npt.ArrayLike | None = None,
+        *,
+        fs_hz: float | None = None,
+        names: Mapping[int, str] | None = None,
     ) -> Spikes:
         """Make spikes from arrays in any order; equal samples are put in order of label.
 
@@ -101,6 +123,8 @@ class Spikes:
             See `Spikes`.
         probability, class_probability : array_like of float, shape (spikes,), optional
             Ones if not given.
+        fs_hz, names : optional
+            See `Spikes`.
 
         Returns
         -------
@@ -115,7 +139,7 @@ class Spikes:
         if len({samples.shape, labels.shape, there.shape, named.shape}) > 1 or samples.ndim != 1:
             return cls(samples, labels, there, named)  # says what is wrong
         order = np.lexsort((labels, samples))
-        return cls(samples[order], labels[order], there[order], named[order])
+        return cls(samples[order], labels[order], there[order], named[order], fs_hz=fs_hz, names=names or {})
 
     @classmethod
     def empty(cls) -> Spikes:
@@ -127,7 +151,106 @@ class Spikes:
         """Join spikes of several spans of one recording into one value."""
         if not parts:
             return cls.empty()
-        return cls.from_arrays(*(np.concatenate([getattr(p, name) for p in parts]) for name in FIELDS))
+        fields = (np.concatenate([getattr(part, name) for part in parts]) for name in FIELDS)
+        return cls.from_arrays(*fields, fs_hz=parts[0].fs_hz, names=parts[0].names)
+
+    @classmethod
+    def from_spikeinterface(cls, sorting: BaseSorting) -> Spikes:
+        """Take over a sorting of any tool.
+
+        Parameters
+        ----------
+        sorting : spikeinterface.BaseSorting
+            One segment.
+
+        Returns
+        -------
+        Spikes
+            Units keep their numbers if all of these are whole and larger than 0; otherwise they are numbered
+            from 1, in order, and keep their ids as names.
+
+        Raises
+        ------
+        InputError
+            If the sorting has several segments.
+
+        Examples
+        --------
+        >>> from spikeinterface.core import NumpySorting
+        >>> sorting = NumpySorting.from_unit_dict([{"b": np.array([7, 30]), "a": np.array([9])}], 25_000.0)
+        >>> Spikes.from_spikeinterface(sorting).names
+        {1: 'b', 2: 'a'}
+        """
+        if sorting.get_num_segments() != 1:
+            raise InputError(f"has {sorting.get_num_segments()} segments; select one with select_segments")
+        names = [str(unit) for unit in sorting.unit_ids]
+        numbered = all(name.isdecimal() and int(name) > UNKNOWN for name in names)
+        labels = np.array([int(name) for name in names] if numbered else range(1, len(names) + 1), np.int64)
+        spikes = sorting.to_spike_vector()
+        return cls.from_arrays(
+            spikes["sample_index"],
+            labels[spikes["unit_index"]],
+            fs_hz=float(sorting.get_sampling_frequency()),
+            names=dict(zip(labels.tolist(), names, strict=True)),
+        )
+
+    def to_spikeinterface(self, fs_hz: float | None = None) -> NumpySorting:
+        """Hand over to SpikeInterface, and so to all that it knows.
+
+        Parameters
+        ----------
+        fs_hz : float, optional
+            Sampling rate, where `fs_hz` does not say it.
+
+        Returns
+        -------
+        spikeinterface.core.NumpySorting
+            One unit for each neuron, also for one without spikes, with the properties `probability` and
+            `class_probability` (of each of its spikes: float32 arrays), and `mean_probability`. Spikes of no
+            known neuron are left out. Unit ids are names, or labels where there are no names.
+
+        Raises
+        ------
+        InputError
+            If the sampling rate is not known.
+
+        Examples
+        --------
+        >>> sorting = Spikes.from_arrays([120, 300], [2, 1], [0.9, 1.0], fs_hz=25_000.0).to_spikeinterface()
+        >>> sorting.get_unit_spike_train(2).tolist(), sorting.get_property("mean_probability").round(2)
+        ([120], array([1. , 0.9]))
+        """
+        from spikeinterface.core import NumpySorting
+
+        rate = fs_hz or self.fs_hz
+        if rate is None:
+            raise InputError("spikes: their sampling rate is not known; give fs_hz")
+        known = self.select(self.label != UNKNOWN)
+        labels = sorted({*known.labels, *(label for label in self.names if label != UNKNOWN)})
+        trains = [known.of(label) for label in labels]
+        ids: list[Any] = [self.name_of(label) for label in labels] if self.named_otherwise else labels
+        units = dict(zip(ids, (train.sample for train in trains), strict=True))
+        sorting = NumpySorting.from_unit_dict([units], rate)
+        for name in PROBABILITIES:
+            each = np.empty(len(trains), object)
+            each[:] = [getattr(train, name) for train in trains]
+            sorting.set_property(name, each)
+        means = [float(train.joint.mean(dtype=np.float64)) if len(train) else np.nan for train in trains]
+        sorting.set_property("mean_probability", np.array(means, np.float64))
+        return sorting
+
+    def described(self, *, fs_hz: float, names: Mapping[int, str]) -> Spikes:
+        """Return the same spikes with their sampling rate and their neurons' names."""
+        return replace(self, fs_hz=fs_hz, names=names)
+
+    def name_of(self, label: int) -> str:
+        """Return what a neuron is called: its label, if it has no name."""
+        return self.names.get(label, str(label))
+
+    @property
+    def named_otherwise(self) -> bool:
+        """Whether any neuron is called by another name than its label."""
+        return any(name != str(label) for label, name in self.names.items())
 
     @property
     def joint(self) -> Float32Array:
@@ -141,7 +264,7 @@ class Spikes:
 
     def select(self, mask: npt.NDArray[np.bool_]) -> Spikes:
         """Return the spikes for which `mask` (bool, shape (spikes,)) is true."""
-        return Spikes(*(getattr(self, name)[mask] for name in FIELDS))
+        return replace(self, **{name: getattr(self, name)[mask] for name in FIELDS})
 
     def of(self, label: int) -> Spikes:
         """Return the spikes of one class."""
@@ -153,7 +276,7 @@ class Spikes:
 
     def shifted(self, samples: int) -> Spikes:
         """Return the spikes moved by a number of samples."""
-        return Spikes(self.sample + samples, self.label, self.probability, self.class_probability)
+        return replace(self, sample=self.sample + samples)
 
     def counts(self) -> dict[int, int]:
         """Return the number of spikes of each class that occurs."""

@@ -6,7 +6,7 @@ margin are there, so that the spikes are the same, to the last bit, however the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,8 @@ class Stream:
     ----------
     fs_hz : float
     channels : int
+    names : mapping of int to str
+        What neurons are called.
     listen : callable
         Returns the listener; is given the samples of the calibration period.
     calibration_samples : int
@@ -68,11 +70,13 @@ class Stream:
         *,
         fs_hz: float,
         channels: int,
+        names: Mapping[int, str],
         listen: Callable[[NativeArray], Listener],
         calibration_samples: int = 0,
     ) -> None:
         self.fs_hz = fs_hz
         self.channels = channels
+        self.names = names
         self._listen = listen
         self._calibration_samples = calibration_samples
         self._waiting: list[NativeArray] = []
@@ -124,11 +128,11 @@ class Stream:
         if self._running is None:
             self._waiting.append(packet)
             if self._received < self._calibration_samples:
-                return Spikes.from_arrays([], [])
+                return self._described(Spikes.empty())
             packet = np.concatenate(self._waiting)
             self._running = self._begin(packet[: self._calibration_samples])
             self._waiting = []
-        return self._running.push(packet)
+        return self._described(self._running.push(packet))
 
     def flush(self) -> Spikes:
         """End the stream and return its last spikes.
@@ -146,7 +150,10 @@ class Stream:
                 f"{self._calibration_samples / self.fs_hz:g} s"
             )
         self._flushed = True
-        return self._running.flush()
+        return self._described(self._running.flush())
+
+    def _described(self, spikes: Spikes) -> Spikes:
+        return spikes.described(fs_hz=self.fs_hz, names=self.names)
 
     def _begin(self, calibration: NativeArray) -> _Running:
         return _Running(self._listen(calibration), self.fs_hz, self.channels)

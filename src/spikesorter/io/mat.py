@@ -338,12 +338,14 @@ def _spikes(path: Path, variables: dict[str, npt.NDArray[Any]], *, n_samples: in
     least = UNKNOWN if n_samples is None else 1  # what to learn from must be known
     if len(label) and label.min() < least:
         raise InputError(f"{path}: Class must be {least} or more, found {label.min()}")
-    probabilities = {
-        field: _probabilities(path, name, variables[name], len(index))
-        for name, field in PROBABILITIES.items()
-        if name in variables
-    }
-    return Spikes.from_arrays(index, label, **probabilities)
+    there, named = (
+        _probabilities(path, name, variables[name], len(index)) if name in variables else None
+        for name in PROBABILITIES
+    )
+    rate = variables.get("fs")
+    return Spikes.from_arrays(
+        index, label, there, named, fs_hz=None if rate is None else _sampling_rate(path, rate, None)
+    )
 
 
 def _probabilities(path: Path, name: str, values: npt.NDArray[Any], n: int) -> npt.NDArray[Any]:

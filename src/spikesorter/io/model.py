@@ -24,7 +24,7 @@ from spikesorter.io.atomic import atomic_folder
 
 __all__ = ["FORMAT_VERSION", "check_model_place", "model_digest", "read_model", "write_model"]
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 DESCRIPTION, ARRAYS = "model.json", "arrays.npz"
 Value = TypeVar("Value")
 Arrays = dict[str, npt.NDArray[Any]]
