@@ -73,9 +73,8 @@ def test_pairs_within_finds_what_trying_all_pairs_finds(a: list[int], b: list[in
 
 
 def test_a_sorting_of_another_tool_goes_in_and_out() -> None:
-    sorting = NumpySorting.from_unit_dict(
-        [{"b": np.array([7, 30]), "a": np.array([9]), "silent": []}], 30_000.0
-    )
+    units = {"b": np.array([7, 30]), "a": np.array([9]), "silent": np.array([], np.int64)}
+    sorting = NumpySorting.from_unit_dict([units], 30_000.0)
     spikes = Spikes.from_spikeinterface(sorting)
     assert spikes == Spikes.from_arrays([7, 9, 30], [1, 2, 1])
     assert spikes.fs_hz == 30_000
