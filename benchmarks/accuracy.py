@@ -300,7 +300,7 @@ def coloured(colour: str) -> NoiseSpectrum:
         "1/f": 1 / np.maximum(f, 20 / FS_HZ),
         "AR(1) 0.8": 1 / np.abs(1 - 0.8 * np.exp(-2j * np.pi * f)) ** 2,
     }[colour]
-    spectrum = NoiseSpectrum(power[:, None])
+    spectrum = NoiseSpectrum.independent(power[:, None])
     return spectrum.scaled(1 / float(spectrum.variance[0]))
 
 

@@ -57,7 +57,7 @@ def test_profiles_are_near_where_noise_and_gain_are_alike(profile: Profile) -> N
         activity = Activity(profile.activity.gain * gain, profile.activity.rates)
         return replace(profile, activity=activity, noise=profile.noise.scaled(noise**2))
 
-    assert profile.distance(profile) == 0
+    assert profile.distance(profile) == pytest.approx(0, abs=1e-12)
     assert profile.distance(changed(1, 2)) == pytest.approx(np.log(2))
     assert profile.distance(changed(2, 1)) == pytest.approx(np.log(2))
     assert profile.distance(changed(-1, 1)) == np.inf

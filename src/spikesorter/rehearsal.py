@@ -103,9 +103,10 @@ def _background(
     count = rng.poisson(background.rate * n_samples)
     spikes = Spikes.from_arrays(rng.integers(0, n_samples, count), rng.choice(templates.labels, count))
     sizes = (background.size * rng.choice(BACKGROUND_SIZES, count)).astype(np.float32)
-    energy = np.mean(np.abs(np.fft.rfft(templates.waveforms, noise.n_fft, axis=1)) ** 2, axis=0)
-    mean_square = background.size**2 * np.mean(BACKGROUND_SIZES**2)
-    return plant(n_samples, spikes, sizes, templates), NoiseSpectrum(background.rate * mean_square * energy)
+    transforms = np.fft.rfft(templates.waveforms, noise.n_fft, axis=1)
+    energy = NoiseSpectrum(np.einsum("kfa,kfb->fab", transforms, transforms.conj()) / len(transforms))
+    mean_square = background.size**2 * float(np.mean(BACKGROUND_SIZES**2))
+    return plant(n_samples, spikes, sizes, templates), energy.scaled(background.rate * mean_square)
 
 
 def graft_rehearsal(

@@ -106,6 +106,6 @@ def _record(
     )
     frequency_hz = np.fft.rfftfreq(N_FFT, 1 / fs_hz)
     drift = 1 / (DRIFT_CORNER_HZ**2 + frequency_hz**2)
-    noise = NoiseSpectrum((level**2 * (1 + drift / drift.mean()))[:, None])
+    noise = NoiseSpectrum.independent((level**2 * (1 + drift / drift.mean()))[:, None])
     clean = plant(n_samples, spikes, np.ones(count, np.float32), templates)
     return SimulatedRecording(clean + synthesise_noise(noise, n_samples, rng), spikes)

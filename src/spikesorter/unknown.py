@@ -14,7 +14,7 @@ from scipy.ndimage import uniform_filter1d
 
 from spikesorter.decoders.pursuit import PursuitDecoder
 from spikesorter.decoding import Stretch, in_threads, padded
-from spikesorter.signal.filters import fir_filter
+from spikesorter.signal.filters import filtered_across
 from spikesorter.signal.peaks import pick_peaks
 from spikesorter.signal.spans import Margin
 from spikesorter.signal.templates import Templates, plant
@@ -103,8 +103,7 @@ class UnknownRule:
         draw = self.pursuit.to_draw(self.pursuit.explain(trace)[spill:-spill])
         known = trace[margin.before : len(trace) - margin.after]
         rest = known - plant(len(known), draw.spikes, draw.sizes, self.templates)
-        whitener = self.pursuit.bank.whitener
-        white = np.column_stack([fir_filter(rest[:, [c]], whitener[:, c]) for c in range(rest.shape[1])])
+        white = filtered_across(rest, self.pursuit.bank.whitener)
         power = (white.astype(np.float64) ** 2).sum(axis=1)
         shift = self.lead_samples - self.window_samples // 2
         mean = uniform_filter1d(power, self.window_samples, mode="constant", origin=shift)

@@ -24,7 +24,7 @@ POINT = WorkingPoint((1, 2), (0.5, 0.5), 0, True)
 
 def make_decoder(shapes: Templates, noise_sd: float, *, rate: float = 0.004) -> PursuitDecoder:
     settings = Settings().pursuit
-    noise = NoiseSpectrum(np.full((257, 1), noise_sd**2))
+    noise = NoiseSpectrum.independent(np.full((257, 1), noise_sd**2))
     return PursuitDecoder(
         labels=shapes.labels,
         bank=make_bank(shapes, noise, kernel=np.ones(1), reach=20),
@@ -48,7 +48,7 @@ def candidates(decoder: Decoder, trace: np.ndarray, start: int = 0, stop: int = 
 
 
 def make_early(shapes: Templates, noise_sd: float, *, rate: float = 0.004) -> PursuitDecoder:
-    noise = NoiseSpectrum(np.full((257, 1), noise_sd**2))
+    noise = NoiseSpectrum.independent(np.full((257, 1), noise_sd**2))
     bank = make_causal_bank(shapes, noise, kernel=np.ones(1), past=40, length=60)
     return replace(make_decoder(shapes, noise_sd, rate=rate), bank=bank, lengths=EARLY_LENGTHS)
 

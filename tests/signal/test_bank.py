@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spikesorter.signal.bank import Bank, CausalBank, make_bank, make_causal_bank
-from spikesorter.signal.filters import drift_kernel, fir_filter
+from spikesorter.signal.filters import drift_kernel, filtered_across, fir_filter
 from spikesorter.signal.noise import NoiseSpectrum, estimate_noise_spectrum, synthesise_noise
 from spikesorter.signal.templates import Templates
 
@@ -13,7 +13,7 @@ KERNEL = drift_kernel(window_ms=40, fs_hz=25_000)
 
 def coloured(n_fft: int = 2048) -> NoiseSpectrum:
     f = np.fft.rfftfreq(n_fft)
-    return NoiseSpectrum((0.3 + 2 / (1 + (f / 0.01) ** 2))[:, None])
+    return NoiseSpectrum.independent((0.3 + 2 / (1 + (f / 0.01) ** 2))[:, None])
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_detectability_is_that_of_the_true_covariance(bank: Bank, shapes: Templa
 
 
 def test_an_offset_passes_only_where_the_kernel_lets_it(shapes: Templates) -> None:
-    spectrum = NoiseSpectrum(np.ones((1025, 1)))
+    spectrum = NoiseSpectrum.independent(np.ones((1025, 1)))
     constant = np.full((4000, 1), 100, np.float32)
     without = make_bank(shapes, spectrum, kernel=KERNEL, reach=150)
     assert np.abs(without.apply(constant)).max() < 0.05
@@ -65,10 +65,10 @@ def test_an_offset_passes_only_where_the_kernel_lets_it(shapes: Templates) -> No
 
 
 def test_channels_add_up(shapes: Templates) -> None:
-    spectrum = NoiseSpectrum(np.ones((1025, 1)))
+    spectrum = NoiseSpectrum.independent(np.ones((1025, 1)))
     doubled = Templates(shapes.labels, np.repeat(shapes.waveforms, 2, axis=2), shapes.before)
     one = make_bank(shapes, spectrum, kernel=np.ones(1), reach=20)
-    two = make_bank(doubled, NoiseSpectrum(np.ones((1025, 2))), kernel=np.ones(1), reach=20)
+    two = make_bank(doubled, NoiseSpectrum.independent(np.ones((1025, 2))), kernel=np.ones(1), reach=20)
     np.testing.assert_allclose(two.energies, 2 * one.energies, rtol=1e-4)
 
 
@@ -107,3 +107,54 @@ def test_overlaps_of_what_is_seen_are_those_of_a_cut_trace(causal: CausalBank, s
             output = padded[at + lag : at + lag + len(shape)] @ shape
             expected = causal.overlaps[seen, 1, reach + lag, j]
             assert output == pytest.approx(expected, rel=1e-3, abs=1e-3 * causal.energies[-1, 1])
+
+
+def shared(n_fft: int = 2048) -> NoiseSpectrum:
+    """Two channels that hear one distant source, slow and strong, and each its own noise."""
+    both = coloured(n_fft).density * np.array([[1.0, 0.7], [0.7, 0.8]])
+    return NoiseSpectrum(both + np.eye(2) * 0.3)
+
+
+@pytest.fixture
+def pair(shapes: Templates) -> Templates:
+    """Shapes on two channels: one is larger on the first, one on the second."""
+    waveforms = np.concatenate([shapes.waveforms, shapes.waveforms * [[[0.2]], [[1.5]]]], axis=2)
+    return Templates(shapes.labels, waveforms.astype(np.float32), shapes.before)
+
+
+def true_energies(templates: Templates, noise: NoiseSpectrum, n_fft: int = 4096) -> np.ndarray:
+    """s^T C^-1 s over all channels and samples."""
+    spectra = np.fft.rfft(templates.waveforms, n_fft, axis=1)
+    weights = np.full(n_fft // 2 + 1, 2.0)
+    weights[[0, -1]] = 1
+    inverse = np.linalg.inv(noise.at(n_fft))
+    return np.einsum("kfa,fab,kfb,f->k", spectra.conj(), inverse, spectra, weights).real / n_fft
+
+
+@pytest.mark.parametrize("make", ["bank", "causal"])
+def test_noise_that_channels_share_is_taken_out(make: str, pair: Templates, rng: np.random.Generator) -> None:
+    noise = synthesise_noise(shared(), 400_000, rng)
+    filtered = fir_filter(noise, KERNEL)
+    spectrum = estimate_noise_spectrum(filtered, np.ones(len(noise), bool), n_fft=2048)
+    alone = make_bank(pair, NoiseSpectrum.independent(spectrum.power), kernel=KERNEL, reach=150)
+    if make == "bank":
+        bank = make_bank(pair, spectrum, kernel=KERNEL, reach=150)
+        energies, white = bank.energies, filtered_across(noise, bank.whitener)
+        np.testing.assert_allclose(bank.apply(noise).var(axis=0), bank.energies, rtol=0.08)
+    else:
+        causal = make_causal_bank(pair, spectrum, kernel=KERNEL, past=600, length=200)
+        energies, white = causal.energies[-1], causal.whiten(noise).T
+    np.testing.assert_allclose(energies, true_energies(pair, shared()), rtol=0.1)
+    blind = alone.energies**2 / alone.apply(noise).var(axis=0)  # d'^2 if nothing is known of what they share
+    assert np.all(energies > 1.05 * blind)
+    np.testing.assert_allclose(np.cov(white[2000:].T), np.eye(2), atol=0.1)
+
+
+def test_a_spike_on_two_channels_adds_its_overlaps(pair: Templates) -> None:
+    bank = make_bank(pair, shared(), kernel=KERNEL, reach=150)
+    trace = np.zeros((4000, 2), np.float32)
+    trace[2000 - pair.before : 2000 - pair.before + 40] = pair.waveforms[1]
+    reach, at = bank.overlaps.shape[1] // 2, 2000 - bank.margin.before
+    np.testing.assert_allclose(
+        bank.apply(trace)[at - reach : at + reach + 1], bank.overlaps[1], atol=1e-4 * bank.energies[1]
+    )

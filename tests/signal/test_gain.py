@@ -15,7 +15,7 @@ N_SAMPLES = 600_000
 def estimate(
     shapes: Templates, rng: np.random.Generator, *, gain: float, noise: float, count: int
 ) -> Activity:
-    spectrum = NoiseSpectrum(np.full((257, 1), noise**2))
+    spectrum = NoiseSpectrum.independent(np.full((257, 1), noise**2))
     spikes = poisson_spikes(rng, n_samples=N_SAMPLES, count=count)
     trace = plant(N_SAMPLES, spikes, np.full(count, gain, np.float32), shapes)
     filters = make_matched_filters(shapes, spectrum, reach=50)

@@ -18,7 +18,7 @@ def hum(line_hz: float, size: float) -> np.ndarray:
 @pytest.fixture
 def pink(rng: np.random.Generator) -> np.ndarray:
     power = 1 / np.maximum(np.fft.rfftfreq(8192), 1e-3)
-    return synthesise_noise(NoiseSpectrum(power[:, None]), len(TIME_S), rng)
+    return synthesise_noise(NoiseSpectrum.independent(power[:, None]), len(TIME_S), rng)
 
 
 @pytest.mark.parametrize("lines", [(50.0,), (60.0, 180.0), ()])

@@ -9,8 +9,8 @@ from spikesorter.signal.templates import Templates, plant
 from spikesorter.spikes import Spikes
 from tests.conftest import run_in_spans
 
-WHITE = NoiseSpectrum(np.full((257, 1), 4.0))
-DRIFTING = NoiseSpectrum((0.5 + 200 / (1 + (np.arange(257) / 2.0) ** 2))[:, None])
+WHITE = NoiseSpectrum.independent(np.full((257, 1), 4.0))
+DRIFTING = NoiseSpectrum.independent((0.5 + 200 / (1 + (np.arange(257) / 2.0) ** 2))[:, None])
 
 
 def test_in_white_noise_the_output_at_a_spike_is_its_detectability(shapes: Templates) -> None:
@@ -39,7 +39,7 @@ def test_whitening_sees_more_in_coloured_noise(shapes: Templates) -> None:
 
 
 def test_detectability_is_what_linear_algebra_says(shapes: Templates) -> None:
-    noise = NoiseSpectrum((1 + 3 * np.exp(-np.fft.rfftfreq(512) / 0.1))[:, None])
+    noise = NoiseSpectrum.independent((1 + 3 * np.exp(-np.fft.rfftfreq(512) / 0.1))[:, None])
     covariance = np.fft.irfft(noise.power[:, 0], 512)
     length = 240
     lags = np.abs(np.arange(length)[:, None] - np.arange(length))
@@ -64,5 +64,15 @@ def test_it_is_a_local_operator(shapes: Templates, rng: np.random.Generator) -> 
 def test_channels_add_their_evidence(shapes: Templates) -> None:
     one = make_matched_filters(shapes, WHITE, reach=50)
     both = Templates(shapes.labels, np.repeat(shapes.waveforms, 2, axis=2), shapes.before)
-    two = make_matched_filters(both, NoiseSpectrum(np.full((257, 2), 4.0)), reach=50)
+    two = make_matched_filters(both, NoiseSpectrum.independent(np.full((257, 2), 4.0)), reach=50)
     np.testing.assert_allclose(two.detectability, np.sqrt(2) * one.detectability, rtol=1e-3)
+
+
+def test_what_channels_share_is_told_from_spikes(shapes: Templates) -> None:
+    """d' over both channels is that of their covariance matrix, larger than that of either channel's own."""
+    silent = np.zeros_like(shapes.waveforms)
+    both = Templates(shapes.labels, np.concatenate([shapes.waveforms, silent], axis=2), shapes.before)
+    correlated = NoiseSpectrum(np.broadcast_to(4 * np.array([[1.0, 0.9], [0.9, 1.0]]), (257, 2, 2)) + 0j)
+    alone = make_matched_filters(shapes, WHITE, reach=50).detectability
+    together = make_matched_filters(both, correlated, reach=50).detectability
+    np.testing.assert_allclose(together, alone / np.sqrt(1 - 0.9**2), rtol=1e-3)

@@ -18,7 +18,7 @@ N_FFT = 512
 
 def coloured(n_fft: int = N_FFT) -> NoiseSpectrum:
     """Four times as much power at the low end as at the high one."""
-    return NoiseSpectrum((1 + 3 * np.exp(-np.fft.rfftfreq(n_fft) / 0.1))[:, None])
+    return NoiseSpectrum.independent((1 + 3 * np.exp(-np.fft.rfftfreq(n_fft) / 0.1))[:, None])
 
 
 def test_synthesis_and_estimation_agree(rng: np.random.Generator) -> None:
@@ -60,15 +60,53 @@ def test_too_little_quiet_is_an_error() -> None:
 
 
 def test_spectra_in_arithmetic() -> None:
-    low, high = NoiseSpectrum(np.full((9, 1), 2.0)), NoiseSpectrum(np.full((9, 1), 8.0))
+    low, high = (
+        NoiseSpectrum.independent(np.full((9, 1), 2.0)),
+        NoiseSpectrum.independent(np.full((9, 1), 8.0)),
+    )
     assert high.minus(low).power.max() == 6
     assert low.minus(high).power.max() == 0
-    assert low.scaled(4).distance(high) == 0
+    assert low.scaled(4).distance(high) == pytest.approx(0, abs=1e-12)
     assert low.distance(high) == pytest.approx(np.log(2))
     assert high.variance == pytest.approx(8)
-    assert high.at(64).shape == (33, 1)
-    spiked = NoiseSpectrum(np.array([[0.0], [1.0], [1.0]]))
+    assert high.at(64).shape == (33, 1, 1)
+    spiked = NoiseSpectrum.independent(np.array([[0.0], [1.0], [1.0]]))
     assert spiked.floored(0.5).power.min() == pytest.approx(0.5 * spiked.variance[0])
+
+
+def shared(n_fft: int = N_FFT) -> NoiseSpectrum:
+    """Two channels; the second hears the first one's slow noise three samples later, and some of its own."""
+    frequency = np.fft.rfftfreq(n_fft)
+    mixing = np.zeros((len(frequency), 2, 2), np.complex128)
+    mixing[:, 0, 0] = 1 + 2 * np.exp(-frequency / 0.05)
+    mixing[:, 1, 0] = np.exp(-frequency / 0.1 - 2j * np.pi * frequency * 3)
+    mixing[:, 1, 1] = 0.5
+    return NoiseSpectrum(mixing @ mixing.conj().transpose(0, 2, 1))
+
+
+def test_what_channels_share_is_synthesised_and_estimated(rng: np.random.Generator) -> None:
+    wanted = shared()
+    noise = synthesise_noise(wanted, 400_000, rng)
+    found = estimate_noise_spectrum(noise, np.ones(len(noise), bool), n_fft=N_FFT)
+    np.testing.assert_allclose(found.density, wanted.density, atol=0.1 * np.abs(wanted.density).max())
+    np.testing.assert_allclose(np.cov(noise.T), wanted.covariance, rtol=0.02)
+    lagged = [np.mean(noise[:-6, 0] * noise[lag : len(noise) - 6 + lag, 1]) for lag in range(7)]
+    assert np.argmax(lagged) == 3  # not -3: who hears whom
+    assert found.distance(wanted) < 0.05
+    assert found.distance(NoiseSpectrum.independent(wanted.power)) > 0.15
+
+
+def test_what_is_missing_of_shared_noise_can_be_added(rng: np.random.Generator) -> None:
+    some = shared().scaled(0.4)
+    missing = shared().minus(some)
+    np.testing.assert_allclose(missing.density, shared().scaled(0.6).density, atol=1e-9)
+    assert np.linalg.eigvalsh(some.minus(shared()).density).max() == pytest.approx(0, abs=1e-9)
+
+
+def test_copied_channels_do_not_break_the_floor(rng: np.random.Generator) -> None:
+    noise = np.repeat(rng.standard_normal((50_000, 1)).astype(np.float32), 2, axis=1)
+    found = estimate_noise_spectrum(noise, np.ones(len(noise), bool), n_fft=N_FFT)
+    assert np.isfinite(np.linalg.inv(found.floored(0.02).density)).all()
 
 
 def test_the_same_seed_gives_the_same_noise() -> None:

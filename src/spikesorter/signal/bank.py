@@ -15,6 +15,7 @@ import numpy.typing as npt
 from scipy import fft
 
 from spikesorter.signal.correlate import correlate
+from spikesorter.signal.hermitian import inverse_root, minimum_phase_factor
 from spikesorter.signal.noise import NoiseSpectrum
 from spikesorter.signal.spans import Margin
 from spikesorter.signal.templates import Templates
@@ -35,8 +36,8 @@ class Bank:
 
     Parameters
     ----------
-    filters : ndarray of float32, shape (taps, channels)
-        What each channel is correlated with first.
+    filters : ndarray of float32, shape (taps, channels, channels)
+        ``filters[:, a, b]`` is what channel b is correlated with first, to add to filtered channel a.
     filters_before : int
         Taps of it that lie before the sample itself.
     shapes : ndarray of float32, shape (classes, samples, channels)
@@ -46,8 +47,9 @@ class Bank:
     overlaps : ndarray of float32, shape (classes, lags, classes)
         ``overlaps[k, reach + lag, j]`` is what a spike of class k adds to the output of class j, `lag`
         samples later; lags from -reach to reach.
-    whitener : ndarray of float64, shape (taps, channels)
-        The filter that makes the noise white.
+    whitener : ndarray of float64, shape (taps, channels, channels)
+        Filters from each channel (last axis) to each whitened one, in which the noise is white and shared
+        by no two.
     """
 
     filters: Trace
@@ -82,12 +84,10 @@ class Bank:
         -------
         ndarray of float32, shape (samples, classes)
         """
-        classes, samples, channels = self.shapes.shape
+        classes, samples, _ = self.shapes.shape
         filtered = len(trace) - len(self.filters) + 1
         outputs = np.zeros((classes, filtered - samples + 1), np.float32)
-        for c in range(channels):
-            white = np.zeros(filtered, np.float32)
-            correlate(np.ascontiguousarray(trace[:, c]), np.ascontiguousarray(self.filters[:, c]), white)
+        for c, white in enumerate(_correlated_across(trace, self.filters)):
             for k in range(classes):
                 correlate(white, np.ascontiguousarray(self.shapes[k, :, c]), outputs[k])
         return np.ascontiguousarray(outputs.T)
@@ -101,7 +101,7 @@ def make_bank(templates: Templates, noise: NoiseSpectrum, *, kernel: Float64Arra
     templates : Templates
         As they look in the unfiltered trace.
     noise : NoiseSpectrum
-        Of the trace after the filter `kernel`; channels are taken to be independent.
+        Of the trace after the filter `kernel`.
     kernel : ndarray, shape (taps,)
         Symmetric; what it takes away, such as drift, the bank takes away too.
     reach : int
@@ -112,13 +112,9 @@ def make_bank(templates: Templates, noise: NoiseSpectrum, *, kernel: Float64Arra
     Bank
     """
     whitener = _whitener(templates, noise, kernel, reach)
-    shapes = templates.waveforms.astype(np.float64)
-    channels = range(shapes.shape[2])
-    white = np.stack(
-        [[np.convolve(shape[:, c], whitener[:, c]) for c in channels] for shape in shapes]
-    )  # (classes, channels, samples)
+    white = _whitened(templates, whitener)
     return Bank(
-        filters=np.stack([np.convolve(w, w) for w in whitener.T], axis=1).astype(np.float32),
+        filters=_squared(whitener).astype(np.float32),
         filters_before=2 * reach,
         shapes=templates.waveforms,
         shapes_before=templates.before,
@@ -134,9 +130,9 @@ class CausalBank:
 
     Parameters
     ----------
-    filters : ndarray of float32, shape (taps, channels)
-        What each channel is correlated with to whiten it: it looks at the past alone, and is of minimum
-        phase, so that it delays least.
+    filters : ndarray of float32, shape (taps, channels, channels)
+        ``filters[:, a, b]`` is what channel b is correlated with to add to whitened channel a: it looks at
+        the past alone, and all of them together are of minimum phase, so that they delay least.
     shapes : ndarray of float32, shape (classes, channels, samples)
         The spikes, whitened.
     lead : int
@@ -165,15 +161,12 @@ class CausalBank:
 
     @property
     def whitener(self) -> Float64Array:
-        """The filter that makes the noise white, shape (taps, channels)."""
+        """The filters that make the noise white, shape (taps, channels, channels)."""
         return self.filters[::-1].astype(np.float64)
 
     def whiten(self, trace: Trace) -> Trace:
-        """Return a whitened stretch, shape (channels, samples - taps + 1); channels are independent."""
-        white = np.zeros((trace.shape[1], len(trace) - len(self.filters) + 1), np.float32)
-        for c, channel in enumerate(white):
-            correlate(np.ascontiguousarray(trace[:, c]), np.ascontiguousarray(self.filters[:, c]), channel)
-        return white
+        """Return a whitened stretch, shape (channels, samples - taps + 1)."""
+        return _correlated_across(trace, self.filters)
 
 
 def make_causal_bank(
@@ -196,11 +189,9 @@ def make_causal_bank(
     """
     response = _response(kernel)
     fading = np.r_[np.ones(past - past // 2), 0.5 + 0.5 * np.cos(np.pi * np.arange(past // 2) / (past // 2))]
-    short = _minimum_phase(_amplitude(response, noise))[:past] * fading[:, None]
+    short = _minimum_phase(response, noise)[:past] * fading[:, None, None]
     whitener = _scaled(_without_offset(short, fading, response), templates, noise, response)
-    shapes, channels = templates.waveforms.astype(np.float64), range(templates.waveforms.shape[2])
-    white = np.stack([[np.convolve(shape[:, c], whitener[:, c]) for c in channels] for shape in shapes])
-    white = white[:, :, : templates.before + length]
+    white = _whitened(templates, whitener)[:, :, : templates.before + length]
     return CausalBank(
         filters=np.ascontiguousarray(whitener[::-1], np.float32),
         shapes=np.ascontiguousarray(white, np.float32),
@@ -219,48 +210,88 @@ def _overlaps_seen(white: Float64Array, seen: int) -> Float64Array:
 
 
 def _whitener(templates: Templates, noise: NoiseSpectrum, kernel: Float64Array, reach: int) -> Float64Array:
-    """Return a symmetric filter for each channel that makes its noise white, shape (taps, channels)."""
+    """Return filters without delay that make the noise white, shape (taps, channels, channels)."""
     response, taper = _response(kernel), _taper(reach)
-    ideal = fft.irfft(_amplitude(response, noise), N_FFT, axis=0)
-    short = np.concatenate([ideal[-reach:], ideal[: reach + 1]]) * taper[:, None]
+    root = inverse_root(noise.floored(POWER_FLOOR).at(N_FFT))
+    ideal = fft.irfft(response[:, None, None] * root, N_FFT, axis=0)
+    short = np.concatenate([ideal[-reach:], ideal[: reach + 1]]) * taper[:, None, None]
     return _scaled(_without_offset(short, taper, response), templates, noise, response)
 
 
 def _response(kernel: Float64Array) -> Float64Array:
-    return np.asarray(np.abs(fft.rfft(kernel, N_FFT))[:, None])
+    return np.asarray(np.abs(fft.rfft(kernel, N_FFT)))
 
 
-def _amplitude(response: Float64Array, noise: NoiseSpectrum) -> Float64Array:
-    return np.asarray(response / np.sqrt(noise.floored(POWER_FLOOR).at(N_FFT)))
+def _minimum_phase(response: Float64Array, noise: NoiseSpectrum) -> Float64Array:
+    """Return the causal whitening filters that delay least, shape (N_FFT, channels, channels).
 
-
-def _minimum_phase(amplitude: Float64Array) -> Float64Array:
-    """Return the causal filter of this amplitude that delays least (by its folded cepstrum)."""
+    Each channel is whitened by itself first, by its folded cepstrum; what channels then still share is taken
+    apart by a factor of their coherence.
+    """
+    density = noise.floored(POWER_FLOOR).at(N_FFT)
+    power = np.einsum("fcc->fc", density).real
+    amplitude = response[:, None] / np.sqrt(power)
     log = np.log(np.maximum(amplitude, LEAST_RESPONSE * amplitude.max(axis=0)))
     cepstrum = fft.irfft(log, N_FFT, axis=0)
     cepstrum[1 : N_FFT // 2] *= 2
     cepstrum[N_FFT // 2 + 1 :] = 0
-    return np.asarray(fft.irfft(np.exp(fft.rfft(cepstrum, axis=0)), N_FFT, axis=0))
+    alone = np.exp(fft.rfft(cepstrum, axis=0))
+    turned = alone / np.abs(alone) / np.sqrt(power)
+    shared = minimum_phase_factor(turned[:, :, None] * density * turned[:, None, :].conj())
+    return np.asarray(fft.irfft(np.linalg.inv(shared) * alone[:, None, :], N_FFT, axis=0))
 
 
 def _without_offset(short: Float64Array, taper: Float64Array, response: Float64Array) -> Float64Array:
     """Let no offset pass where none passes the kernel."""
-    if response[0, 0] >= LEAST_RESPONSE:
+    if response[0] >= LEAST_RESPONSE:
         return short
-    return np.asarray(short - short.sum(axis=0) * (taper / taper.sum())[:, None])
+    return np.asarray(short - short.sum(axis=0) * (taper / taper.sum())[:, None, None])
 
 
 def _scaled(
     short: Float64Array, templates: Templates, noise: NoiseSpectrum, response: Float64Array
 ) -> Float64Array:
     """Scale so that noise leaves the matched filters with the variance that their overlaps say."""
-    power = np.abs(fft.rfft(short, N_FFT, axis=0)) ** 2
-    unfiltered = noise.at(N_FFT) / np.maximum(response, LEAST_RESPONSE) ** 2
-    shapes = np.abs(fft.rfft(templates.waveforms.astype(np.float64), N_FFT, axis=1)) ** 2
-    inside = slice(1, None)  # at no frequency at all there is nothing to measure
-    variance = np.einsum("kfc,fc->k", shapes[:, inside], (power**2 * unfiltered)[inside])
-    expected = np.einsum("kfc,fc->k", shapes[:, inside], power[inside])
+    inside = slice(1, None)  # at frequency 0 there is nothing to measure
+    filters = fft.rfft(short, N_FFT, axis=0)[inside]
+    unfiltered = noise.at(N_FFT)[inside] / np.maximum(response, LEAST_RESPONSE)[inside, None, None] ** 2
+    shapes = fft.rfft(templates.waveforms.astype(np.float64), N_FFT, axis=1)[:, inside]
+    white = np.einsum("fab,kfb->kfa", filters, shapes)
+    matched = np.einsum("fba,kfb->kfa", filters.conj(), white)
+    variance = np.einsum("kfa,fab,kfb->k", matched.conj(), unfiltered, matched, optimize=True).real
+    expected = (np.abs(white) ** 2).sum(axis=(1, 2))
     return np.asarray(short / np.sqrt(np.mean(variance / expected)))
+
+
+def _whitened(templates: Templates, whitener: Float64Array) -> Float64Array:
+    """Return the shapes as they look in the whitened trace, shape (classes, channels, samples)."""
+    shapes, channels = templates.waveforms.astype(np.float64), range(whitener.shape[1])
+    return np.array(
+        [
+            [sum(np.convolve(shape[:, b], whitener[:, a, b]) for b in channels) for a in channels]
+            for shape in shapes
+        ]
+    )
+
+
+def _squared(whitener: Float64Array) -> Float64Array:
+    """Return the filters that whiten, and then undo the delays: those of the matched filter."""
+    channels = range(whitener.shape[1])
+    pairs = [
+        [sum(np.convolve(whitener[:, m, a], whitener[::-1, m, b]) for m in channels) for b in channels]
+        for a in channels
+    ]
+    return np.array(pairs).transpose(2, 0, 1)
+
+
+def _correlated_across(trace: Trace, filters: Trace) -> Trace:
+    """Correlate channels with filters and add, shape (channels, samples - taps + 1)."""
+    outputs = np.zeros((filters.shape[1], len(trace) - len(filters) + 1), np.float32)
+    for b in range(filters.shape[2]):
+        channel = np.ascontiguousarray(trace[:, b])
+        for a, output in enumerate(outputs):
+            correlate(channel, np.ascontiguousarray(filters[:, a, b]), output)
+    return outputs
 
 
 def _correlation(spike: Float64Array, other: Float64Array) -> Float64Array:

@@ -22,6 +22,7 @@ __all__ = [
     "GRID_SAMPLES",
     "band_pass_kernel",
     "drift_kernel",
+    "filtered_across",
     "fir_filter",
     "fir_filter_on_grid",
     "fir_margin",
@@ -105,6 +106,25 @@ def band_pass_kernel(*, low_hz: float, high_hz: float, taps: int, fs_hz: float) 
 def fir_margin(kernel: Kernel) -> Margin:
     """Return the margin of `fir_filter` with this kernel."""
     return Margin(len(kernel) // 2, len(kernel) // 2)
+
+
+def filtered_across(trace: Trace, kernels: Kernel) -> Trace:
+    """Convolve every channel with a kernel for each output channel, and add.
+
+    Parameters
+    ----------
+    trace : ndarray of float32, shape (samples, channels)
+    kernels : ndarray, shape (taps, output channels, channels), taps odd
+
+    Returns
+    -------
+    ndarray of float32, shape (samples, output channels)
+    """
+    outputs = [
+        sum(fir_filter(trace[:, [b]], kernels[:, a, b]) for b in range(trace.shape[1]))
+        for a in range(kernels.shape[1])
+    ]
+    return np.concatenate(outputs, axis=1)
 
 
 def fir_filter(trace: Trace, kernel: Kernel) -> Trace:

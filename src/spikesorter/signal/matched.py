@@ -72,7 +72,7 @@ def make_matched_filters(
     templates : Templates
         As they look in the trace that the filters will be applied to.
     noise : NoiseSpectrum
-        Of that trace; channels are taken to be independent.
+        Of that trace.
     reach : int
         How many samples a filter may reach beyond its template on either side, for the whitening.
     whiten : bool
@@ -90,12 +90,14 @@ def make_matched_filters(
 
     kernels = shapes
     if whiten:
-        whitened = fft.rfft(shapes, n_fft, axis=1) / noise.floored(POWER_FLOOR).at(n_fft)
+        inverse = np.linalg.inv(noise.floored(POWER_FLOOR).at(n_fft))
+        whitened = np.einsum("fab,kfb->kfa", inverse, fft.rfft(shapes, n_fft, axis=1))
         kernels = fft.irfft(whitened, n_fft, axis=1)[:, :taps] * _taper(taps, reach)
     spectra = fft.rfft(kernels, n_fft, axis=1)
     weights = np.full(n_fft // 2 + 1, 2.0)
     weights[0] = weights[-1] = 1.0
-    variance = np.einsum("kfc,fc,f->k", np.abs(spectra) ** 2, noise.at(n_fft), weights) / n_fft
+    passed = np.einsum("fab,kfb->kfa", noise.at(n_fft), spectra)
+    variance = np.einsum("kfa,kfa,f->k", spectra.conj(), passed, weights).real / n_fft
     sd = np.sqrt(np.maximum(variance, 1e-30))
     return MatchedFilters(
         kernels=(kernels / sd[:, None, None]).astype(np.float32),

@@ -1,5 +1,8 @@
 """The spectrum of a recording's noise, robust against its spikes, and noise of a given spectrum.
 
+Channels that lie near each other share much of their noise, at some frequencies more than at others: the
+spectrum is a matrix at each frequency, of one row and one column for one channel.
+
 Spectral noise matching: the noise of a target, laid on the labelled recording, gives a labelled
 recording that is as noisy as the target (`rehearsal`).
 """
@@ -7,74 +10,115 @@ recording that is as noisy as the target (`rehearsal`).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import fft
 
 from spikesorter.errors import InputError
+from spikesorter.signal.hermitian import clipped, factor, inverse_root
 
 __all__ = ["NoiseSpectrum", "estimate_noise_spectrum", "quiet_samples", "synthesise_noise"]
 
 Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 LEAST_RESPONSE = 0.05
+LEAST_POWER = 1e-6  # of the mean: no frequency is without any noise
+LEAST_OWN = 1e-6  # of the loudest mixture of channels: of copies, the difference has no noise
+DISTANCE_FLOOR = 1e-4
+BLOCK_FREQUENCIES = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
 class NoiseSpectrum:
-    """Power of a recording's noise at each frequency.
+    """Power of a recording's noise at each frequency, and how channels share it.
 
     Parameters
     ----------
-    power : ndarray of float64, shape (frequencies, channels)
-        At the frequencies of `numpy.fft.rfftfreq(n_fft)`, positive; white noise of variance v has v
-        everywhere.
+    density : ndarray of complex128, shape (frequencies, channels, channels)
+        Hermitian, at the frequencies of `numpy.fft.rfftfreq(n_fft)`: the mean of ``x * y.conj()`` over the
+        transforms x, y of two channels. White noise of variance v has v everywhere on the diagonal.
     """
 
-    power: Float64Array
+    density: npt.NDArray[np.complex128]
+
+    @classmethod
+    def independent(cls, power: npt.ArrayLike) -> NoiseSpectrum:
+        """Make the spectrum of channels that share no noise.
+
+        Parameters
+        ----------
+        power : array_like of float, shape (frequencies, channels)
+
+        Returns
+        -------
+        NoiseSpectrum
+        """
+        columns = np.asarray(power, np.float64)
+        return cls(np.asarray(columns[:, :, None] * np.eye(columns.shape[1]), np.complex128))
+
+    @property
+    def power(self) -> Float64Array:
+        """Power of each channel, shape (frequencies, channels)."""
+        return np.asarray(np.einsum("fcc->fc", self.density).real)
 
     @property
     def n_fft(self) -> int:
         """Length of the Fourier transform whose frequencies the spectrum has."""
-        return 2 * (len(self.power) - 1)
+        return 2 * (len(self.density) - 1)
+
+    @property
+    def covariance(self) -> Float64Array:
+        """The channels' covariance, shape (channels, channels)."""
+        both_sides = np.concatenate([self.density, self.density[-2:0:-1]])
+        return np.asarray(both_sides.mean(axis=0).real)
 
     @property
     def variance(self) -> Float64Array:
         """The noise's variance, shape (channels,)."""
-        both_sides = np.concatenate([self.power, self.power[-2:0:-1]])
-        return np.asarray(both_sides.mean(axis=0))
+        return np.diagonal(self.covariance)
 
     def floored(self, fraction: float) -> NoiseSpectrum:
-        """Return the spectrum, lifted to at least `fraction` of its mean power (white noise added where
-        there is next to none, as outside a band-pass), so that dividing by it is safe.
+        """Return the spectrum, lifted to at least `fraction` of its mean over the frequencies (noise added
+        where there is next to none, as outside a band-pass), so that dividing by it is safe.
         """
-        return NoiseSpectrum(np.maximum(self.power, fraction * self.variance))
+        values, vectors = np.linalg.eigh(self.covariance)
+        root = np.sqrt(np.maximum(values, max(LEAST_OWN * values[-1], 1e-30)))
+        whiten, colour = vectors / root, vectors * root
+        lifted = clipped(whiten.T @ self.density @ whiten, fraction)
+        return NoiseSpectrum(colour @ lifted @ colour.T)
 
-    def at(self, n_fft: int) -> Float64Array:
-        """Return the power at the frequencies of another transform length, shape (n_fft//2+1, channels)."""
-        wanted, known = np.fft.rfftfreq(n_fft), np.fft.rfftfreq(self.n_fft)
-        return np.stack([np.interp(wanted, known, column) for column in self.power.T], axis=1)
+    def at(self, n_fft: int) -> npt.NDArray[np.complex128]:
+        """Return the density at the frequencies of another transform length."""
+        return self._at(np.fft.rfftfreq(n_fft))
 
     def scaled(self, factor: float) -> NoiseSpectrum:
         """Return the spectrum with its power multiplied by a factor."""
-        return NoiseSpectrum(self.power * factor)
+        return NoiseSpectrum(self.density * factor)
 
     def minus(self, other: NoiseSpectrum) -> NoiseSpectrum:
         """Return what is missing from `other` to have this power: never negative."""
-        return NoiseSpectrum(np.maximum(self.power - other.power, 0))
+        return NoiseSpectrum(clipped(self.density - other.density, 0.0))
 
     def unfiltered(self, kernel: Float64Array) -> NoiseSpectrum:
         """Return the spectrum that gives this one after a symmetric filter; none where little passes it."""
         response = np.abs(np.fft.rfft(kernel, max(self.n_fft, len(kernel))))
         known = np.fft.rfftfreq(max(self.n_fft, len(kernel)))
-        gain = np.interp(np.fft.rfftfreq(self.n_fft), known, response)[:, None]
+        gain = np.interp(np.fft.rfftfreq(self.n_fft), known, response)[:, None, None]
         passed = gain > LEAST_RESPONSE
-        return NoiseSpectrum(np.where(passed, self.power / np.where(passed, gain, 1.0) ** 2, 0.0))
+        return NoiseSpectrum(np.where(passed, self.density / np.where(passed, gain, 1.0) ** 2, 0.0))
 
     def distance(self, other: NoiseSpectrum) -> float:
         """Return the mean absolute difference of the two spectra in nepers of amplitude; 0 for the same."""
-        return float(0.5 * np.mean(np.abs(np.log(self.floored(1e-4).power / other.floored(1e-4).power))))
+        unlike = inverse_root(other.floored(DISTANCE_FLOOR).density)
+        ratios = np.linalg.eigvalsh(unlike @ self.floored(DISTANCE_FLOOR).density @ unlike)
+        return float(0.5 * np.mean(np.abs(np.log(ratios))))
+
+    def _at(self, frequencies: npt.NDArray[Any]) -> npt.NDArray[np.complex128]:
+        known, entries = np.fft.rfftfreq(self.n_fft), self.density.reshape(len(self.density), -1)
+        wanted = np.stack([np.interp(frequencies, known, column) for column in entries.T], axis=1)
+        return wanted.reshape(-1, *self.density.shape[1:])
 
 
 def quiet_samples(
@@ -139,13 +183,12 @@ def estimate_noise_spectrum(trace: Trace, quiet: npt.NDArray[np.bool_], *, n_fft
     lags = n_fft // 2 + 1
     mask = quiet.astype(np.float32)
     masked = trace * mask[:, None]
-    pairs = np.maximum(_autocorrelation(mask[:, None], lags), 1.0)
-    covariance = _autocorrelation(masked, lags) / pairs
+    pairs = np.maximum(_correlations(mask[:, None], lags), 1.0)
     window = 0.5 + 0.5 * np.cos(np.pi * np.arange(lags) / (lags - 1))
-    smooth = covariance * window[:, None]
-    circular = np.concatenate([smooth, smooth[-2:0:-1]])
-    power = fft.rfft(circular, axis=0).real
-    return NoiseSpectrum(np.maximum(power, 1e-6 * covariance[0] + 1e-30))
+    smooth = _correlations(masked, lags) / pairs * window[:, None, None]
+    circular = np.concatenate([smooth, smooth[-2:0:-1].transpose(0, 2, 1)])
+    density = fft.rfft(circular, axis=0)
+    return NoiseSpectrum((density + density.conj().transpose(0, 2, 1)) / 2).floored(LEAST_POWER)
 
 
 def synthesise_noise(spectrum: NoiseSpectrum, n_samples: int, rng: np.random.Generator) -> Trace:
@@ -162,9 +205,13 @@ def synthesise_noise(spectrum: NoiseSpectrum, n_samples: int, rng: np.random.Gen
     ndarray of float32, shape (n_samples, channels)
     """
     length = fft.next_fast_len(n_samples + spectrum.n_fft, real=True)  # its wrapped ends are cut off
-    white = rng.standard_normal((spectrum.power.shape[1], length), dtype=np.float32)
-    amplitude = np.sqrt(spectrum.at(length)).T.astype(np.float32)
-    coloured = fft.irfft(fft.rfft(white, axis=1) * amplitude, n=length, axis=1)
+    white = rng.standard_normal((spectrum.density.shape[1], length), dtype=np.float32)
+    transform, frequencies = fft.rfft(white, axis=1), np.fft.rfftfreq(length)
+    for first in range(0, len(frequencies), BLOCK_FREQUENCIES):
+        block = slice(first, first + BLOCK_FREQUENCIES)
+        mixed = factor(spectrum._at(frequencies[block])).astype(np.complex64)
+        transform[:, block] = np.einsum("fab,bf->af", mixed, transform[:, block])
+    coloured = fft.irfft(transform, n=length, axis=1)
     return np.ascontiguousarray(coloured[:, :n_samples].T, np.float32)
 
 
@@ -177,13 +224,17 @@ def _widened(mask: npt.NDArray[np.bool_], before: int, after: int) -> npt.NDArra
     return np.cumsum(edges[:-1]) > 0
 
 
-def _autocorrelation(trace: Trace, lags: int) -> Float64Array:
-    """Sums of products at lags 0 to lags - 1, shape (lags, channels); in blocks, so that memory is small."""
+def _correlations(trace: Trace, lags: int) -> Float64Array:
+    """Sums over time of ``x(t + lag) * y(t)`` at lags 0 to lags - 1, shape (lags, channels x, channels y).
+
+    In blocks, so that memory is small.
+    """
     block = 1 << 18
-    total = np.zeros((lags, trace.shape[1]))
+    total = np.zeros((lags, trace.shape[1], trace.shape[1]))
     length = fft.next_fast_len(block + lags, real=True)
     for start in range(0, len(trace), block):
         head = fft.rfft(trace[start : start + block].astype(np.float64), n=length, axis=0)
         both = fft.rfft(trace[start : start + block + lags].astype(np.float64), n=length, axis=0)
-        total += fft.irfft(both * head.conj(), n=length, axis=0)[:lags]
+        products = both[:, :, None] * head[:, None, :].conj()
+        total += fft.irfft(products, n=length, axis=0)[:lags]
     return total
