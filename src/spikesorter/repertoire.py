@@ -10,18 +10,20 @@ import numpy.typing as npt
 
 from spikesorter.config import TemplateSettings
 from spikesorter.errors import InputError
+from spikesorter.signal.filters import fir_filter, noise_scale
 from spikesorter.signal.spans import to_samples
-from spikesorter.signal.templates import Templates, estimate_templates, spike_sizes
+from spikesorter.signal.templates import Templates, estimate_templates, plant, spike_sizes
 from spikesorter.spikes import Spikes
 
 __all__ = ["FEW_SPIKES", "Repertoire", "draw_spikes", "learn_repertoire"]
 
 logger = logging.getLogger(__name__)
 FEW_SPIKES = 20
-END_MS, MUCH_LEFT = 0.4, 0.1  # of a window, and of a peak: a shape that has not died away by then
 """A class with fewer labelled spikes than this is learnt badly: worth a warning."""
 
+END_MS, MUCH_LEFT = 0.4, 0.1  # of a window, and of a peak: a shape that has not died away by then
 LEAST_EXCESS = 0.05
+SHRINKING_MS = 0.4
 FloatArray = npt.NDArray[np.float32]
 
 
@@ -96,6 +98,7 @@ def learn_repertoire(
                 label, count, FEW_SPIKES,
             )  # fmt: skip
     templates = estimate_templates(trace, inside, before=before, after=after, kernel=kernel)
+    templates = _without_noise(templates, trace, inside, kernel=kernel, fs_hz=fs_hz)
     _warn_of_cut_shapes(templates, settings, fs_hz)
     sizes = spike_sizes(trace, inside, templates, kernel=kernel)
     of_class = [inside.label == label for label in templates.labels]
@@ -143,6 +146,23 @@ def draw_spikes(
     sample, label_of, size = np.concatenate(samples), np.concatenate(labels), np.concatenate(sizes)
     order = np.lexsort((label_of, sample))
     return Spikes.from_arrays(sample[order], label_of[order]), size[order].astype(np.float32)
+
+
+def _without_noise(
+    templates: Templates,
+    trace: FloatArray,
+    spikes: Spikes,
+    *,
+    kernel: npt.NDArray[np.float64],
+    fs_hz: float,
+) -> Templates:
+    """Shrink away what the noise of the labelled recording adds to the shapes."""
+    left = trace - plant(len(trace), spikes, np.ones(len(spikes), np.float32), templates)
+    variance = noise_scale(fir_filter(left, kernel)).astype(np.float64) ** 2
+    counts = np.array(list(spikes.counts().values()))
+    return templates.shrunk(
+        variance / counts[:, None], window_samples=max(to_samples(SHRINKING_MS, fs_hz), 1)
+    )
 
 
 def _warn_of_cut_shapes(templates: Templates, settings: TemplateSettings, fs_hz: float) -> None:

@@ -87,3 +87,16 @@ def test_channels_are_solved_for_together(shapes: Templates, rng: np.random.Gene
     found = estimate_templates(trace, spikes, before=10, after=30, kernel=KERNEL)
     np.testing.assert_allclose(found.waveforms, two.waveforms, atol=0.1)
     np.testing.assert_allclose(spike_sizes(trace, spikes, two, kernel=KERNEL), 1, atol=0.02)
+
+
+def test_shrinking_keeps_what_is_clear_and_drops_what_may_be_noise(
+    shapes: Templates, rng: np.random.Generator
+) -> None:
+    silent = np.pad(shapes.waveforms, ((0, 0), (0, 60), (0, 0)))
+    noise = 0.05 * rng.standard_normal(silent.shape)
+    noisy = Templates(shapes.labels, (silent + noise).astype(np.float32), shapes.before)
+    shrunk = noisy.shrunk(np.full((2, 1), 0.05**2), window_samples=10)
+    assert (shrunk.waveforms[:, 50:] ** 2).sum() < 0.1 * (noise[:, 50:] ** 2).sum()
+    assert ((shrunk.waveforms - silent) ** 2).sum() < 0.7 * (noise**2).sum()
+    clear = np.abs(shapes.waveforms) > 1
+    np.testing.assert_allclose(shrunk.waveforms[:, :40][clear], noisy.waveforms[:, :40][clear], rtol=0.02)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 from scipy.linalg import solve
+from scipy.ndimage import uniform_filter1d
 from scipy.signal import oaconvolve
 from scipy.sparse.linalg import spsolve
 
@@ -23,6 +24,7 @@ __all__ = ["Templates", "average_waveform", "estimate_templates", "plant", "spik
 Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 RIDGE = 1e-2  # of a class's spike count: tames what the filtered trace says nothing about, such as an offset
+SHRINKAGE = 3.0  # as the mean square of a short stretch of noise is easily two or three times its variance
 MAX_SIZE_SPREAD = 0.5  # prior SD of a spike's relative size
 
 
@@ -47,6 +49,28 @@ class Templates:
     def scaled(self, factor: float) -> Templates:
         """Return the shapes multiplied by a factor."""
         return Templates(self.labels, self.waveforms * np.float32(factor), self.before)
+
+    def shrunk(self, variance: Float64Array, *, window_samples: int) -> Templates:
+        """Return the shapes without what may as well be noise of their estimation.
+
+        Each stretch is scaled by 1 - 3 v / p, p its mean square and v the variance of its error, or to
+        nothing if that is less than 0 (after W. James and C. Stein): what is clear stays as it is, and
+        tails that a few noisy spikes say nothing about vanish.
+
+        Parameters
+        ----------
+        variance : ndarray, shape (classes, channels)
+            Of the error of one sample of a shape.
+        window_samples : int
+            Length of a stretch, around each sample.
+
+        Returns
+        -------
+        Templates
+        """
+        power = uniform_filter1d(self.waveforms.astype(np.float64) ** 2, window_samples, axis=1)
+        kept = np.maximum(1 - SHRINKAGE * variance[:, None] / np.maximum(power, 1e-300), 0)
+        return Templates(self.labels, (self.waveforms * kept).astype(np.float32), self.before)
 
     def filtered(self, kernel: Float64Array) -> Templates:
         """Return the shapes as they look after `fir_filter` with this kernel, longer by its reach."""
