@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from spikesorter.events import Candidates, WorkingPoint, pick_candidates
 from spikesorter.spikes import Spikes
@@ -56,6 +57,14 @@ def test_one_spike_can_be_kept_to_one_name() -> None:
 
     assert picked(False) == [(40, 1), (42, 2), (70, 1), (70, 2)]
     assert picked(True) == [(40, 1), (70, 1), (70, 2)]
+
+
+@pytest.mark.parametrize("apart", range(12))
+def test_two_sure_spikes_of_two_classes_are_two_however_near(apart: int) -> None:
+    curves = np.zeros((100, 2), np.float32)
+    curves[40, 0], curves[40 + apart, 1] = 1.0, 0.98
+    found = pick_candidates(curves, (1, 2), smoothing_samples=8, least=0.1, one_name=True)
+    assert sorted(found.label.tolist()) == [1, 2]
 
 
 def test_nothing_is_a_result() -> None:

@@ -128,8 +128,9 @@ def pick_candidates(
     found = Candidates.concatenate(parts)
     if not one_name:
         return found
-    lone = sums[found.sample].sum(axis=1) < LESS_THAN_TWO
-    return found.select(~(lone & _outdone(found, smoothing_samples + RIVAL_SAMPLES)))
+    reach = smoothing_samples + RIVAL_SAMPLES
+    lone = _summed(curves.sum(axis=1, keepdims=True), reach)[found.sample, 0] < LESS_THAN_TWO
+    return found.select(~(lone & _outdone(found, reach)))
 
 
 def reach_of_picking(smoothing_samples: int) -> int:
