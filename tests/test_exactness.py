@@ -9,7 +9,7 @@ import pytest
 from spikeinterface.core import NumpyRecording
 
 from spikesorter.config import load_settings
-from spikesorter.io.mat import read_mat
+from spikesorter.simulate import SimulatedRecording, simulate_study
 from spikesorter.sorter import Sorter
 from spikesorter.spikes import Spikes
 from tests.conftest import FS_HZ
@@ -25,32 +25,44 @@ KINDS = {
     "botm": ("decoder=botm",),
     "cnn": ("decoder=cnn", "denoise.strength=0.3"),
     "both": ("decoder=both",),
+    "channels": ("decoder=pursuit",),
     "published": ("decoder=cnn", "detector.curves=spike", "detector.unit_variance=true"),
 }
 HUM_HZ = 50.0
 
 
 @pytest.fixture(scope="module", params=list(KINDS))
-def sorter(request: pytest.FixtureRequest, study_folder: Path) -> Sorter:
-    recording, truth = read_mat(study_folder / "D1.mat")
-    assert truth is not None
-    settings = load_settings(assignments=[*SHORT, *KINDS[request.param]])
-    adapted = Sorter.fit(recording, truth, settings=settings).adapt(target(study_folder))
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def study(kind: str) -> list[SimulatedRecording]:
+    channels = 3 if kind == "channels" else 1
+    return simulate_study(neurons=3, seconds=12, noise_levels=(0.5, 1.0), channels=channels, seed=3)
+
+
+@pytest.fixture(scope="module")
+def sorter(kind: str, study: list[SimulatedRecording], target: NumpyRecording) -> Sorter:
+    settings = load_settings(assignments=[*SHORT, *KINDS[kind]])
+    labelled = NumpyRecording([study[0].trace], FS_HZ)
+    adapted = Sorter.fit(labelled, study[0].spikes, settings=settings).adapt(target)
     # Low thresholds, so that there is much to differ.
     return adapted.with_working_point(threshold=0.05, refractory_samples=20)
 
 
-def target(study_folder: Path) -> NumpyRecording:
+@pytest.fixture(scope="module")
+def target(study: list[SimulatedRecording]) -> NumpyRecording:
     """A target in 16 bits, with hum, of an odd length."""
-    trace = read_mat(study_folder / "D3.mat")[0].get_traces()[:200_123, 0]
+    trace = study[2].trace[:200_123]
     hum = 2 * np.sin(2 * np.pi * HUM_HZ * np.arange(len(trace)) / FS_HZ)
-    return NumpyRecording([np.round(100 * (trace + hum)).astype(np.int16)[:, None]], FS_HZ)
+    return NumpyRecording([np.round(100 * (trace + hum[:, None])).astype(np.int16)], FS_HZ)
 
 
 @pytest.fixture(scope="module")
-def whole(sorter: Sorter, study_folder: Path) -> Spikes:
+def whole(sorter: Sorter, target: NumpyRecording) -> Spikes:
     assert sorter.profile.hum_hz == (HUM_HZ,)
-    spikes = sorter.sort(target(study_folder), jobs=1, span_seconds=1000)
+    spikes = sorter.sort(target, jobs=1, span_seconds=1000)
     assert len(spikes) > 100
     return spikes
 
@@ -63,14 +75,14 @@ def assert_same(found: Spikes, expected: Spikes) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("span_seconds", "jobs"), [(0.1, 1), (0.37, 2), (1.0, 3)])
 def test_spans_and_threads_change_nothing(
-    span_seconds: float, jobs: int, sorter: Sorter, whole: Spikes, study_folder: Path
+    span_seconds: float, jobs: int, sorter: Sorter, whole: Spikes, target: NumpyRecording
 ) -> None:
-    assert_same(sorter.sort(target(study_folder), jobs=jobs, span_seconds=span_seconds), whole)
+    assert_same(sorter.sort(target, jobs=jobs, span_seconds=span_seconds), whole)
 
 
 @pytest.mark.slow
-def test_a_stream_gives_the_same_bytes(sorter: Sorter, whole: Spikes, study_folder: Path) -> None:
-    samples, rng = target(study_folder).get_traces(), np.random.default_rng(0)
+def test_a_stream_gives_the_same_bytes(sorter: Sorter, whole: Spikes, target: NumpyRecording) -> None:
+    samples, rng = target.get_traces(), np.random.default_rng(0)
     stream, parts, at = sorter.stream(FS_HZ), [], 0
     while at < len(samples):
         packet = samples[at : at + rng.integers(1, 3000)]
@@ -87,7 +99,7 @@ def test_a_stream_gives_the_same_bytes(sorter: Sorter, whole: Spikes, study_fold
 
 @pytest.mark.slow
 def test_a_resumed_run_gives_the_same_bytes(
-    sorter: Sorter, whole: Spikes, study_folder: Path, tmp_path: Path
+    sorter: Sorter, whole: Spikes, target: NumpyRecording, tmp_path: Path
 ) -> None:
     def stop_half_way(step: str, done: float) -> None:
         if done > 0.5:
@@ -95,10 +107,10 @@ def test_a_resumed_run_gives_the_same_bytes(
 
     spans = tmp_path / "spans"
     with pytest.raises(KeyboardInterrupt):
-        sorter.sort(target(study_folder), span_seconds=1, jobs=2, progress=stop_half_way, resume=spans)
+        sorter.sort(target, span_seconds=1, jobs=2, progress=stop_half_way, resume=spans)
     kept = sorted(spans.glob("*.npz"))
     assert len(kept) >= 3
     written = [path.stat().st_mtime_ns for path in kept]
-    again = sorter.sort(target(study_folder), span_seconds=1, jobs=2, resume=spans)
+    again = sorter.sort(target, span_seconds=1, jobs=2, resume=spans)
     assert_same(again, whole)
     assert [path.stat().st_mtime_ns for path in kept] == written

@@ -21,3 +21,10 @@ def test_the_same_seed_gives_the_same_study_and_another_seed_another() -> None:
     assert np.array_equal(first.trace, second.trace)
     assert first.spikes == second.spikes
     assert not np.array_equal(first.trace, other.trace)
+
+
+def test_channels_hear_a_neuron_more_or_less_and_half_of_the_noise_together() -> None:
+    one, four = (simulate_study(seconds=20, noise_levels=(2.0,), channels=n, seed=4) for n in (1, 4))
+    assert four[0].spikes == one[0].spikes
+    assert four[1].trace.shape == (500_000, 4)
+    np.testing.assert_allclose(np.corrcoef(np.diff(four[1].trace.T))[0, 1:], 0.5, atol=0.05)

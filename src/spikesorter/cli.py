@@ -291,6 +291,7 @@ def simulate(
         float, typer.Option(min=0.1, max=2000.0, help="Spikes per second of all neurons.")
     ] = 50.0,
     fs: Annotated[float, typer.Option(min=1000.0, max=1e6, help="Sampling rate, Hz.")] = 25_000.0,
+    channels: Annotated[int, typer.Option(min=1, max=64, help="Contacts near each other.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same study.")] = 0,
 ) -> None:
     """Simulate a study to try things on: a labelled recording and noisier targets, with their truth."""
@@ -316,6 +317,7 @@ def simulate(
         noise_levels=levels,
         spikes_per_s=rate,
         fs_hz=fs,
+        channels=channels,
         seed=seed,
     )
     for number, recording in enumerate(recordings, start=1):

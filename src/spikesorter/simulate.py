@@ -21,12 +21,14 @@ LENGTH_MS = 5.6
 FADE_MS = 2.0  # at its end, over which a shape dies away
 EDGE_MS = 2.0  # no spike starts nearer to the ends: its neighbours could not be seen
 DRIFT_CORNER_HZ = 5.0
+SHARED = 0.5  # of the noise's power, between two channels
+PLACES = 1  # a stream of random numbers of its own
 N_FFT = 8192
 
 
 @dataclass(frozen=True, eq=False)
 class SimulatedRecording:
-    """A simulated trace of shape (samples, 1) and the spikes that are in it."""
+    """A simulated trace of shape (samples, channels) and the spikes that are in it."""
 
     trace: FloatArray
     spikes: Spikes
@@ -39,6 +41,7 @@ def simulate_study(
     noise_levels: tuple[float, ...] = NOISE_LEVELS,
     spikes_per_s: float = 50.0,
     fs_hz: float = 25_000.0,
+    channels: int = 1,
     seed: int = 0,
 ) -> list[SimulatedRecording]:
     """Simulate a labelled recording and its targets: white noise, slow drift, overlapping spikes.
@@ -54,6 +57,9 @@ def simulate_study(
     spikes_per_s : float
         Of all neurons together, at Poisson times.
     fs_hz : float
+    channels : int
+        Contacts near each other. Each neuron is largest on one of them and smaller on the others, down to
+        nothing; half of the noise's power is heard by all.
     seed : int
 
     Returns
@@ -68,14 +74,20 @@ def simulate_study(
     ((50000, 1), (1, 2, 3, 4))
     """
     rng = np.random.default_rng(seed)
-    templates = _shapes(neurons, fs_hz, rng)
+    templates = _shapes(neurons, fs_hz, _nearness(neurons, channels, seed), rng)
     return [
         _record(templates, seconds, level, spikes_per_s, fs_hz, rng)
         for level in (LABELLED_NOISE, *noise_levels)
     ]
 
 
-def _shapes(neurons: int, fs_hz: float, rng: np.random.Generator) -> Templates:
+def _nearness(neurons: int, channels: int, seed: int) -> FloatArray:
+    """How large each neuron is on each channel, 1 at most, shape (neurons, channels)."""
+    near = np.random.default_rng([seed, PLACES]).random((neurons, channels), dtype=np.float32)
+    return near / near.max(axis=1, keepdims=True)
+
+
+def _shapes(neurons: int, fs_hz: float, nearness: FloatArray, rng: np.random.Generator) -> Templates:
     """Draw shapes: a fast rise and decay (an alpha function), less a slower after-potential."""
     time_ms = np.arange(to_samples(LENGTH_MS, fs_hz)) * 1000 / fs_hz
     fade = 0.5 + 0.5 * np.cos(np.pi * np.clip((time_ms - LENGTH_MS) / FADE_MS + 1, 0, 1))
@@ -84,7 +96,8 @@ def _shapes(neurons: int, fs_hz: float, rng: np.random.Generator) -> Templates:
         rise_ms = rng.uniform(0.15, 0.5)
         spike = _alpha(time_ms, rise_ms) - rng.uniform(0.0, 0.5) * _alpha(time_ms, 4 * rise_ms)
         waveforms.append(peak * fade * spike / (fade * spike).max())
-    return Templates(tuple(range(1, neurons + 1)), np.array(waveforms, np.float32)[:, :, None], before=0)
+    on_channels = np.array(waveforms, np.float32)[:, :, None] * nearness[:, None]
+    return Templates(tuple(range(1, neurons + 1)), on_channels, before=0)
 
 
 def _alpha(time_ms: npt.NDArray[np.float64], peak_ms: float) -> npt.NDArray[np.float64]:
@@ -106,6 +119,9 @@ def _record(
     )
     frequency_hz = np.fft.rfftfreq(N_FFT, 1 / fs_hz)
     drift = 1 / (DRIFT_CORNER_HZ**2 + frequency_hz**2)
-    noise = NoiseSpectrum.independent((level**2 * (1 + drift / drift.mean()))[:, None])
+    channels = templates.waveforms.shape[2]
+    heard_by_two = np.where(np.eye(channels, dtype=bool), 1.0, SHARED)
+    power = level**2 * (1 + drift / drift.mean())
+    noise = NoiseSpectrum((power[:, None, None] * heard_by_two).astype(np.complex128))
     clean = plant(n_samples, spikes, np.ones(count, np.float32), templates)
     return SimulatedRecording(clean + synthesise_noise(noise, n_samples, rng), spikes)
