@@ -18,6 +18,7 @@ SOURCE = Path(spikesorter.__file__).parent
 FLOORS = {
     "errors": 0,
     "progress": 0,
+    "notebook": 0,
     "spikes": 1,
     "config": 1,
     "signal": 2,
@@ -43,6 +44,8 @@ FLOORS = {
     "decoding": 7,
     "unknown": 8,
     "stream": 10,
+    "sorting": 10,
+    "pages": 10,
     "sorter": 11,
     "listen": 11,
     "jobs": 12,

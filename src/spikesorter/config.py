@@ -309,6 +309,41 @@ class Settings(_Section):
             _merge(values, _parse_assignment(assignment))
         return _validated(values, "--set")
 
+    def get_params(self) -> dict[str, Any]:
+        """Return all settings by name, as scikit-learn names parts of parts: `detector__threshold`."""
+        single = {name: value for name, value, _ in _fields(self)}
+        for section_name, section, _ in _fields(self, sections=True):
+            single |= {f"{section_name}__{name}": value for name, value, _ in _fields(section)}
+        return single
+
+    def set_params(self, **params: Any) -> Settings:
+        """Return the settings with some values changed; they themselves stay as they are.
+
+        Parameters
+        ----------
+        **params
+            By name, as `get_params` gives them.
+
+        Returns
+        -------
+        Settings
+
+        Raises
+        ------
+        SettingsError
+            If a name is unknown or a value makes no sense.
+
+        Examples
+        --------
+        >>> Settings().set_params(seed=7, detector__threshold=0.8).get_params()["detector__threshold"]
+        0.8
+        """
+        values: dict[str, Any] = self.model_dump()
+        for name, value in params.items():
+            *section, key = name.split("__")
+            _merge(values, {section[0]: {key: value}} if section else {key: value})
+        return _validated(values, "set_params")
+
     def to_toml(self) -> str:
         """Return the settings as TOML, without those that are unset."""
         return tomlkit.dumps(self.model_dump(mode="json", exclude_none=True))

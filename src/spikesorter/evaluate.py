@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from spikesorter import notebook
 from spikesorter.spikes import Spikes, pairs_within
 
 __all__ = ["Score", "match_spikes", "score", "study_score", "study_weights"]
@@ -56,6 +57,24 @@ class Score:
         """Return the single figures by name, as `scores.json` holds them."""
         names = ("score", "f_det", "f_cls", "precision", "recall", "strict")
         return {name: float(getattr(self, name)) for name in names}
+
+    def __repr__(self) -> str:
+        return (
+            f"Score({self.score:.3f}: detection F1 {self.f_det:.3f} (precision {self.precision:.3f}, recall "
+            f"{self.recall:.3f}), classes {self.f_cls:.3f}; strict {self.strict:.3f})"
+        )
+
+    def _repr_html_(self) -> str:
+        """Show the figures, each class's, and the confusion matrix, in notebooks."""
+        names = [str(label) for label in self.classes]
+        return notebook.page(
+            f"Score {self.score:.3f}",
+            notebook.table(list(self.summary()), [[f"{value:.3f}" for value in self.summary().values()]]),
+            notebook.table(
+                ("class", "strict F1"), [(label, f"{value:.3f}") for label, value in self.strict_of.items()]
+            ),
+            notebook.heat_map(self.confusion, [*names, "false"], [*names, "missed"]),
+        )
 
 
 def match_spikes(

@@ -84,7 +84,7 @@ def simulate_study(
 def _nearness(neurons: int, channels: int, seed: int) -> FloatArray:
     """How large each neuron is on each channel, 1 at most, shape (neurons, channels)."""
     near = np.random.default_rng([seed, PLACES]).random((neurons, channels), dtype=np.float32)
-    return near / near.max(axis=1, keepdims=True)
+    return np.asarray(near / near.max(axis=1, keepdims=True), np.float32)
 
 
 def _shapes(neurons: int, fs_hz: float, nearness: FloatArray, rng: np.random.Generator) -> Templates:

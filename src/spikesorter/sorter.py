@@ -15,11 +15,13 @@ import numpy.typing as npt
 
 from spikesorter.config import Settings
 from spikesorter.decoders.cnn import Networks
-from spikesorter.decoding import Stretch, find_candidates, in_threads, read_evidence
+from spikesorter.decoding import Stretch, read_evidence
 from spikesorter.errors import InputError, ModelError, SettingsError
+from spikesorter.evaluate import score
 from spikesorter.events import WorkingPoint
 from spikesorter.forecast import Forecast
 from spikesorter.io.model import model_digest, read_model, write_model
+from spikesorter.pages import sorter_page
 from spikesorter.preparation import Preparation, Prepared
 from spikesorter.profile import Profile, conditioning_kernel, without_hum
 from spikesorter.profiling import profile_recording, see_recording
@@ -40,6 +42,7 @@ from spikesorter.signal.filters import fir_filter, fir_filter_on_grid, fir_margi
 from spikesorter.signal.hum import find_hum, hum_kernel
 from spikesorter.signal.spans import Margin, iterate_spans, read_span
 from spikesorter.signal.templates import average_waveform
+from spikesorter.sorting import sort_spans
 from spikesorter.spikes import Spikes
 from spikesorter.stream import Listener, Stream
 from spikesorter.unknown import UnknownRule, find_strangers
@@ -284,29 +287,41 @@ class Sorter:
         """
         self._check_fits(target)
         n_samples, stretch = target.get_num_frames(), self._stretches(target)
-        spans = list(iterate_spans(n_samples, self._span_samples(span_seconds)))
-        jobs = jobs or usable_cores()
-        finished = open_spans(resume, self._facts(target)) if resume else None
-
-        def held(span: tuple[int, int]) -> Spikes:
-            known = finished.read(*span) if finished else None
-            if known is not None:
-                return known
-            spikes = self.prepared.hold(find_candidates(self.prepared.decoder, stretch, n_samples, *span))
-            if finished:
-                finished.write(*span, spikes)
-            return spikes
-
-        parts = []
-        progress("sorting", 0.0)
-        for (_, stop), part in zip(spans, in_threads(held, spans, jobs=jobs), strict=True):
-            parts.append(part)
-            progress("sorting", stop / n_samples)
-        spikes = self.point.part(Spikes.concatenate(parts))
+        found = sort_spans(
+            self.prepared,
+            stretch,
+            list(iterate_spans(n_samples, self._span_samples(span_seconds))),
+            jobs=jobs or usable_cores(),
+            finished=open_spans(resume, self._facts(target)) if resume else None,
+            progress=progress,
+        )
+        spikes = self.point.part(found)
         if self.unknown is not None:
-            strangers = find_strangers(self.unknown, stretch, n_samples, spikes, jobs=jobs)
+            strangers = find_strangers(self.unknown, stretch, n_samples, spikes, jobs=jobs or usable_cores())
             spikes = self.unknown.mark(spikes, strangers)
         return spikes.described(fs_hz=self.fs_hz, names=self.names)
+
+    def score(self, target: BaseRecording, truth: Spikes | BaseSorting, *, jobs: int | None = None) -> float:
+        """Sort a recording and return how good that is: what it counts in a study, 0 to 1.
+
+        Parameters
+        ----------
+        target : spikeinterface.BaseRecording
+        truth : Spikes or spikeinterface.BaseSorting
+            Its true spikes; `spikesorter.score` says more than one number.
+        jobs : int, optional
+            Threads; all cores that this process may use, if not given.
+
+        Returns
+        -------
+        float
+        """
+        true = truth if isinstance(truth, Spikes) else Spikes.from_spikeinterface(truth)
+        return score(self.sort(target, jobs=jobs), true, fs_hz=self.fs_hz).score
+
+    def get_params(self) -> dict[str, Any]:
+        """Return all settings by name; `Settings.set_params` takes them."""
+        return self.settings.get_params()
 
     def hastened(self, *, jobs: int | None = None, progress: Progress = silent) -> Sorter:
         """Return a sorter for the same recordings that decides within some milliseconds, for closed loops.
@@ -495,6 +510,12 @@ class Sorter:
             raise InputError(
                 f"sampled at {fs_hz:g} Hz, but the sorter was fitted at {self.fs_hz:g} Hz; resample it first"
             )
+
+    def _repr_html_(self) -> str:
+        """Show the neurons, how clear they are and what to expect, in notebooks."""
+        return sorter_page(
+            repr(self), self.repertoire, self.profile, self.settings, self.forecast, fs_hz=self.fs_hz
+        )
 
     def __repr__(self) -> str:
         return (

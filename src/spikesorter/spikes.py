@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from spikesorter import notebook
 from spikesorter.errors import InputError
 
 if TYPE_CHECKING:
@@ -290,6 +291,28 @@ class Spikes:
         if not isinstance(other, Spikes):
             return NotImplemented
         return all(np.array_equal(getattr(self, name), getattr(other, name)) for name in FIELDS)
+
+    def _repr_html_(self) -> str:
+        """Show a table of the neurons and when they fired, in notebooks."""
+        labels = sorted({*self.labels, *self.names})
+        seconds = float(self.sample[-1] + 1) / self.fs_hz if self.fs_hz and len(self) else None
+        trains = {label: self.of(label) for label in labels}
+        rows = [
+            (
+                self.name_of(label) if label != UNKNOWN else "unknown",
+                len(train),
+                f"{len(train) / seconds:.2f}" if seconds else "",
+                f"{train.joint.mean():.3f}" if len(train) else "",
+            )
+            for label, train in trains.items()
+        ]
+        last = float(self.sample[-1]) if len(self) else 1.0
+        times = [train.sample / max(last, 1.0) for train in trains.values()]
+        return notebook.page(
+            f"{len(self)} spikes" + (f" in {seconds:.1f} s" if seconds else ""),
+            notebook.table(("neuron", "spikes", "per second", "mean probability"), rows),
+            notebook.raster(times, [str(row[0]) for row in rows]),
+        )
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{k}: {n}" for k, n in self.counts().items())
