@@ -172,3 +172,20 @@ def test_early_decisions_know_nothing_of_what_comes_after(shapes: Templates, spi
     start, stop = 0, (block + 1) * early.grid_samples
     one, two = (read_evidence(early, padded(x), N_SAMPLES, start, stop) for x in (trace, other))
     np.testing.assert_array_equal(one, two)
+
+
+def test_sizes_are_drawn_apart_in_every_block(shapes: Templates) -> None:
+    """Were all blocks to draw the same numbers, what is drawn would be off in one direction."""
+    decoder = replace(make_decoder(shapes, 1.0), spreads=np.full(2, 0.2))
+    starts = np.arange(168, N_SAMPLES - 168, USUAL_LENGTHS.block)
+    trace = noisy(shapes, Spikes.from_arrays(starts, np.ones_like(starts)), 1.0)
+    draw = draw_explanation(decoder, trace, jobs=1)
+    found = np.isin(draw.spikes.sample, starts) & (draw.spikes.label == 1)
+    margin = decoder.bank.margin
+    outputs = decoder.bank.apply(np.pad(trace, ((margin.before, margin.after), (0, 0))))[:, 0]
+    total = decoder.bank.energies[0] + 1 / 0.2**2
+    expected = (outputs[draw.spikes.sample[found]] + 1 / 0.2**2) / total
+    deviations = (draw.sizes[found] - expected) * np.sqrt(total)  # standard normal
+    assert found.sum() > 50
+    assert abs(deviations.mean()) < 4 / np.sqrt(found.sum())
+    assert 0.7 < deviations.std() < 1.3

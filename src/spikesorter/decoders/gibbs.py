@@ -65,6 +65,7 @@ EDGE, LOST = 2, 1e-3  # share of its probability that may lie so near the ends o
 FEWEST_APART = 32  # samples a spike; where more seem clear, none is
 SEAM_AROUND = 20  # samples that are to be quiet to either side of where two blocks meet
 ROUNDING = 3e-6  # of 32-bit logs, beside the largest precision or energy
+SCATTERED_STEP = 8  # samples between outputs that decide where random numbers begin
 CHUNK = 16  # samples that are looked over at once
 CERTAIN = 1e-3  # doubt below which more sweeps bring nothing
 
@@ -183,12 +184,34 @@ def room_for_pairs():
 
 @_compiled
 def new_stretch(outputs, overlaps, seed, room):
-    """Return a stretch without spikes; `outputs` are a bank's, shape (samples, classes)."""
-    random = np.array([0x9E3779B97F4A7C15 ^ (seed + 1)], np.uint64)
+    """Return a stretch without spikes; `outputs` are a bank's, shape (samples, classes).
+
+    Its random numbers begin where its outputs say, so that no two stretches draw alike and any one draws
+    the same wherever it is met.
+    """
+    random = _scattered(outputs, seed)
     everything = np.array([[0, len(outputs)]], np.int64)
     return Stretch(
         outputs.copy(), np.zeros_like(outputs), np.zeros_like(outputs), overlaps, random, everything, room
     )
+
+
+@_compiled
+def _scattered(outputs, seed):
+    """Return a state that the seed and some of the outputs decide about (mixed as in splitmix64).
+
+    The outputs are rounded first: another machine's last bits are to change as little as they can.
+    """
+    state = np.uint64(seed + 1)
+    for t in range(0, len(outputs), SCATTERED_STEP):
+        for k in range(outputs.shape[1]):
+            rounded = np.uint64(np.int64(math.floor(outputs[t, k])))
+            state = (state ^ rounded) * np.uint64(0x9E3779B97F4A7C15)
+            state ^= state >> np.uint64(29)
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    state ^= state >> np.uint64(31)
+    return np.array([max(state, np.uint64(1))], np.uint64)
 
 
 @_compiled
