@@ -48,10 +48,11 @@ FLOORS = {
     "pages": 10,
     "sorter": 11,
     "listen": 11,
-    "jobs": 12,
-    "study": 13,
-    "console": 14,
-    "cli": 15,
+    "groups": 12,
+    "jobs": 13,
+    "study": 14,
+    "console": 15,
+    "cli": 16,
 }
 MODULES = sorted(
     ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(".__init__")

@@ -10,6 +10,7 @@ from spikesorter.spikes import Spikes
 if TYPE_CHECKING:
     from spikesorter.config import Settings, load_settings
     from spikesorter.evaluate import Score, score, study_score
+    from spikesorter.groups import adapt_groups, fit_groups, sort_groups
     from spikesorter.io.mat import read_mat, write_mat
     from spikesorter.sorter import Sorter
 
@@ -22,9 +23,12 @@ __all__ = [
     "Sorter",
     "SpikeSorterError",
     "Spikes",
+    "adapt_groups",
+    "fit_groups",
     "load_settings",
     "read_mat",
     "score",
+    "sort_groups",
     "study_score",
     "write_mat",
 ]
@@ -36,9 +40,12 @@ _ROOMS = {
     "Score": "evaluate",
     "Settings": "config",
     "Sorter": "sorter",
+    "adapt_groups": "groups",
+    "fit_groups": "groups",
     "load_settings": "config",
     "read_mat": "io.mat",
     "score": "evaluate",
+    "sort_groups": "groups",
     "study_score": "evaluate",
     "write_mat": "io.mat",
 }

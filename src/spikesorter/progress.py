@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-__all__ = ["Progress", "silent"]
+__all__ = ["Progress", "prefixed", "silent"]
 
 Progress = Callable[[str, float], None]
 """Called with the name of the step under way and the share of it that is done, 0 to 1."""
@@ -10,3 +10,8 @@ Progress = Callable[[str, float], None]
 
 def silent(step: str, done: float) -> None:
     """Ignore progress."""
+
+
+def prefixed(name: str, progress: Progress) -> Progress:
+    """Return a progress callback that puts a name, such as a recording's, before each step."""
+    return lambda step, done: progress(f"{name}: {step}", done)

@@ -56,6 +56,7 @@ logger = logging.getLogger(__name__)
 FloatArray = npt.NDArray[np.float32]
 
 SPAN_SECONDS = 10.0
+MOST_CHANNELS = 32  # filters lead from each to each: more than that are slow, and hear different neurons
 USUAL_GAINS = (0.4, 2.5)
 
 
@@ -126,6 +127,7 @@ class Sorter:
         """
         settings = settings or Settings()
         _check_segments(recording)
+        _check_channels(recording)
         fs_hz = check_rate(float(recording.get_sampling_frequency()))
         raw = read_samples(recording, 0, recording.get_num_frames())
         check_trace(raw, settings)
@@ -563,6 +565,15 @@ def usable_cores() -> int:
 def _check_segments(recording: BaseRecording) -> None:
     if recording.get_num_segments() != 1:
         raise InputError(f"has {recording.get_num_segments()} segments; select one with select_segments")
+
+
+def _check_channels(recording: BaseRecording) -> None:
+    channels = recording.get_num_channels()
+    if channels > MOST_CHANNELS:
+        raise InputError(
+            f"has {channels} channels; a sorter takes up to {MOST_CHANNELS} that hear the same neurons: select "
+            "some, or set the recording's property group and use spikesorter.fit_groups"
+        )
 
 
 def _warn_of_odd_gain(gain: float) -> None:
