@@ -40,12 +40,9 @@ def channel_groups(recording: BaseRecording) -> dict[str, BaseRecording]:
     dict of str to spikeinterface.BaseRecording
         In order of their first channels; a single one, if the recording has no such property.
     """
-    groups = [str(group) for group in recording.get_channel_groups()]
-    channels = recording.get_channel_ids()
+    groups, channels = _channels_groups(recording), recording.get_channel_ids()
     return {
-        name: recording.select_channels(
-            [c for c, group in zip(channels, groups, strict=True) if group == name]
-        )
+        name: recording.select_channels([channels[i] for i, group in enumerate(groups) if group == name])
         for name in dict.fromkeys(groups)
     }
 
@@ -65,7 +62,7 @@ def share_labels(recording: BaseRecording, truth: Spikes) -> dict[str, Spikes]:
     dict of str to Spikes
         For each group of `channel_groups`; empty where a group has no neuron.
     """
-    channels = [str(group) for group in recording.get_channel_groups()]
+    channels = _channels_groups(recording)
     noise = noise_scale(read_signature(recording).astype(np.float32))
     largest = {label: _sizes(recording, truth.of(label)) / noise for label in truth.labels}
     home = {label: channels[int(sizes.argmax())] for label, sizes in largest.items()}
@@ -176,6 +173,12 @@ def sort_groups(
             parts.append(sorter.sort(groups[name], jobs=jobs, progress=prefixed(name, progress)))
     names = dict(pair for part in parts for pair in part.names.items())
     return Spikes.concatenate(parts).described(fs_hz=float(target.get_sampling_frequency()), names=names)
+
+
+def _channels_groups(recording: BaseRecording) -> list[str]:
+    """Name each channel's group; SpikeInterface, too, takes channels without the property to be in one."""
+    groups = recording.get_property("group")
+    return ["0"] * recording.get_num_channels() if groups is None else [str(group) for group in groups]
 
 
 def _groups_of(sorters: Mapping[str, Sorter], target: BaseRecording) -> dict[str, BaseRecording]:

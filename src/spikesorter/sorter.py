@@ -571,8 +571,8 @@ def _check_channels(recording: BaseRecording) -> None:
     channels = recording.get_num_channels()
     if channels > MOST_CHANNELS:
         raise InputError(
-            f"has {channels} channels; a sorter takes up to {MOST_CHANNELS} that hear the same neurons: select "
-            "some, or set the recording's property group and use spikesorter.fit_groups"
+            f"has {channels} channels; a sorter takes up to {MOST_CHANNELS} that hear the same neurons: "
+            "select some, or set the recording's property group and use spikesorter.fit_groups"
         )
 
 
