@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from spikesorter.config import PRESETS, Settings, describe_settings, load_settings
 from spikesorter.errors import InputError, SettingsError
@@ -105,3 +105,15 @@ def test_every_setting_has_a_meaning() -> None:
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Settings().seed = 3
+
+
+def test_settings_go_by_scikit_learns_names() -> None:
+    settings = Settings().set_params(seed=3, detector__threshold=0.8)
+    assert (settings.seed, settings.detector.threshold) == (3, 0.8)
+    assert Settings().seed == 0
+    assert Settings().set_params(**settings.get_params()) == settings
+    assert not any(isinstance(value, BaseModel) for value in settings.get_params().values())
+    with pytest.raises(SettingsError, match="nonsense"):
+        Settings().set_params(detector__nonsense=1)
+    with pytest.raises(SettingsError, match="seed"):
+        Settings().set_params(seed="one")

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+from spikeinterface.core import NumpyRecording
+
+from spikesorter import notebook
+from spikesorter.config import Settings
+from spikesorter.evaluate import score
+from spikesorter.simulate import simulate_study
+from spikesorter.sorter import Sorter
+from spikesorter.spikes import Spikes
+from tests.conftest import FS_HZ
+
+HARMFUL = "<script>alert(1)</script>"
+
+
+def parsed(html: str) -> ET.Element:
+    """The page as a tree: fails where a tag is left open or a name is not escaped."""
+    return ET.fromstring(html)
+
+
+def words(html: str) -> list[str]:
+    return [text.strip() for text in parsed(html).itertext() if text.strip()]
+
+
+def test_spikes_show_each_neuron_and_when_it_fired() -> None:
+    spikes = Spikes.from_arrays(
+        [0, 25_000, 49_999], [1, 2, 1], [1, 0.5, 1], fs_hz=25_000, names={1: HARMFUL, 3: "silent"}
+    )
+    page = words(spikes._repr_html_())
+    assert "3 spikes in 2.0 s" in page
+    assert page[page.index(HARMFUL) :][:4] == [HARMFUL, "2", "1.00", "1.000"]
+    assert page[page.index("silent") :][:3] == ["silent", "0", "0.00"]
+    marks = [path.get("d") for path in parsed(spikes._repr_html_()).iter() if path.tag.endswith("path")]
+    assert [(d or "").count("M") for d in marks] == [2, 1, 0]
+
+
+def test_no_spikes_are_shown_too() -> None:
+    assert "0 spikes" in words(Spikes.empty()._repr_html_())
+
+
+def test_a_score_shows_its_figures_and_who_was_taken_for_whom() -> None:
+    true = Spikes.from_arrays([100, 300, 500], [1, 2, 1])
+    result = score(Spikes.from_arrays([104, 300], [1, 1]), true)
+    assert repr(result) == (
+        "Score(0.473: detection F1 0.800 (precision 1.000, recall 0.667), classes 0.333; strict 0.250)"
+    )
+    page = words(result._repr_html_())
+    assert "Score 0.473" in page
+    assert "2, found as 1: 1" in page
+    assert "1, found as missed: 1" in page
+
+
+def test_a_sorter_shows_its_neurons_and_what_to_expect() -> None:
+    labelled = simulate_study(neurons=2, seconds=6, noise_levels=(1.0,))[0]
+    settings = Settings().set_params(
+        decoder="pursuit", rehearsal__tuning_seconds=5, rehearsal__forecast_seconds=5
+    )
+    truth = labelled.spikes.described(fs_hz=FS_HZ, names={1: "a & b", 2: HARMFUL})
+    recording = NumpyRecording([labelled.trace], FS_HZ)
+    sorter = Sorter.fit(recording, truth, settings=settings)
+    page = words(sorter._repr_html_())
+    assert {"a & b", HARMFUL, "expected F1"} <= set(page)
+    assert sorter.score(recording, truth) == score(sorter.sort(recording), truth, fs_hz=FS_HZ).score > 0.9
+    assert sorter.get_params() == settings.get_params()
+
+
+def test_curves_fill_the_picture() -> None:
+    picture = parsed(notebook.lines(np.array([[0.0, 1.0, -1.0]]), ["one"]))
+    (line,) = [part for part in picture if part.tag.endswith("polyline")]
+    points = np.array([point.split(",") for point in (line.get("points") or "").split()], float)
+    np.testing.assert_allclose(points, [[0, 60], [210, 0], [420, 120]])
+
+
+@pytest.mark.parametrize("k", [0, 6, 7, 20])
+def test_there_is_a_colour_for_any_number_of_neurons(k: int) -> None:
+    assert notebook.colour(k) in notebook.COLOURS
