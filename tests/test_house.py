@@ -26,6 +26,7 @@ FLOORS = {
     "nets": 3,
     "repertoire": 3,
     "evaluate": 3,
+    "referee": 3,
     "recordings": 3,
     "simulate": 3,
     "report": 3,
