@@ -54,6 +54,11 @@ FLOORS = {
     "study": 14,
     "console": 15,
     "cli": 16,
+    "jobs": 12,
+    "integrations": 13,
+    "study": 13,
+    "console": 14,
+    "cli": 15,
 }
 MODULES = sorted(
     ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(".__init__")

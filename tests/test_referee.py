@@ -14,7 +14,9 @@ FS_HZ = 30_000.0
 @pytest.fixture
 def true(rng: np.random.Generator) -> Spikes:
     names = {1: "b", 2: "a", 3: "c"}
-    return Spikes.from_arrays(rng.integers(0, 600_000, 600), rng.choice([1, 2, 3], 600), fs_hz=FS_HZ, names=names)
+    return Spikes.from_arrays(
+        rng.integers(0, 600_000, 600), rng.choice([1, 2, 3], 600), fs_hz=FS_HZ, names=names
+    )
 
 
 @pytest.fixture

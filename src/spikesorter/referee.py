@@ -89,7 +89,7 @@ class Verdict:
         }
 
     def _mean(self, figure: str) -> float:
-        return sum(getattr(unit, figure) for unit in self.units) / max(len(self.units), 1)
+        return float(sum(getattr(unit, figure) for unit in self.units) / max(len(self.units), 1))
 
 
 def referee(
@@ -143,7 +143,9 @@ def referee(
     rate = _common_rate(found, true, fs_hz)
     true_names, found_names = _unit_names(true), _unit_names(found)
     if not true_names or not found_names:
-        return Verdict(tuple(_missed(true, name, label) for name, label in true_names.items()), (*found_names,))
+        return Verdict(
+            tuple(_missed(true, name, label) for name, label in true_names.items()), (*found_names,)
+        )
     comparison = _compare(_sorting(found, found_names, rate), _sorting(true, true_names, rate), tolerance_ms)
     if pairing == "name":
         partners = {name: name if name in found_names else None for name in true_names}

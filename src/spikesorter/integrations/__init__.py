@@ -1,0 +1,1 @@
+"""The sorter inside other programs; each module is imported by those who want it."""

@@ -1,0 +1,104 @@
+"""Probabilities of spikes in SpikeInterface's `SortingAnalyzer`: the extension "spike_probabilities"."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from spikeinterface.core.analyzer_extension_core import BaseSpikeVectorExtension
+from spikeinterface.core.sortinganalyzer import register_result_extension
+
+from spikesorter.errors import InputError
+from spikesorter.spikes import PROBABILITIES, Float32Array, Int64Array, Spikes
+
+if TYPE_CHECKING:
+    from spikeinterface.core import BaseSorting
+
+__all__ = ["ComputeSpikeProbabilities", "compute_spike_probabilities"]
+
+
+class ComputeSpikeProbabilities(BaseSpikeVectorExtension):  # type: ignore[misc]
+    """How sure the sorter was of each spike, and of its unit.
+
+    `analyzer.compute("spike_probabilities")` takes them from the sorting's properties `probability` and
+    `class_probability`, where `Spikes.to_spikeinterface` and the sorter "spikesorter" put them;
+    `analyzer.compute("spike_probabilities", spikes=spikes)` from a `Spikes`, as is needed where the sorting
+    lost them: analyzers of format "zarr" keep no such properties. `get_data()` returns the probability that
+    each spike is there, in the order of the analyzer's spikes;
+    `get_data(return_data_name="class_probability")` that it is of its unit, given that it is there;
+    `get_data(outputs="by_unit")` a dict for each segment. They are saved, loaded, selected, split and softly
+    merged with the analyzer; a hard merge computes all extensions again and cannot do so for this one.
+
+    Parameters
+    ----------
+    spikes : Spikes, optional
+        Holds the spikes of each of the analyzer's units, under its name; may hold others too.
+
+    Raises
+    ------
+    InputError
+        If the probabilities are not known, or are those of other spikes.
+    """
+
+    extension_name = "spike_probabilities"
+    depend_on: tuple[str, ...] = ()
+    need_recording = False
+    need_job_kwargs = False
+    use_nodepipeline = False
+    nodepipeline_variables = PROBABILITIES
+
+    def __init__(self, sorting_analyzer: Any) -> None:
+        super().__init__(sorting_analyzer)
+        self._spikes: Spikes | None = None
+
+    def _set_params(self, spikes: Spikes | None = None) -> dict[str, Any]:
+        self._spikes = spikes  # no parameter to save: what is taken from it is
+        return {}
+
+    def _run(self, verbose: bool = False) -> None:
+        sorting = self.sorting_analyzer.sorting
+        if sorting.get_num_segments() != 1:
+            raise InputError(f"has {sorting.get_num_segments()} segments; probabilities are known of one")
+        places = sorting.get_spike_vector_to_indices()[0]
+        for name in PROBABILITIES:
+            values = np.ones(len(sorting.to_spike_vector()), np.float32)
+            for unit in sorting.unit_ids:
+                if self._spikes is None:
+                    values[places[unit]] = _from_property(sorting, unit, name)
+                else:
+                    values[places[unit]] = _from_spikes(sorting, unit, name, self._spikes)
+            self.data[name] = values
+
+
+def _from_property(sorting: BaseSorting, unit: Any, name: str) -> Float32Array:
+    properties = sorting.get_property(name)
+    if properties is None:
+        raise InputError(
+            f"the sorting has no property {name}: give the sorter's spikes (spikes=...). Analyzers of format "
+            "zarr and merged units lose it; merge softly once the extension is computed"
+        )
+    values = np.asarray(properties[sorting.id_to_index(unit)], np.float32)
+    expected = len(sorting.get_unit_spike_train(unit, segment_index=0))
+    if values.shape != (expected,):
+        raise InputError(
+            f"unit {unit} has {expected} spikes, but the property {name} is of {values.size}: spikes were "
+            "added or removed; give them as spikes=..."
+        )
+    return values
+
+
+def _from_spikes(sorting: BaseSorting, unit: Any, name: str, spikes: Spikes) -> Float32Array:
+    own = spikes.select(_named(spikes, str(unit)))
+    train: Int64Array = sorting.get_unit_spike_train(unit, segment_index=0)
+    if not np.array_equal(own.sample, train):
+        raise InputError(f"unit {unit}: the spikes given are not those of the analyzer's unit")
+    values: Float32Array = getattr(own, name)
+    return values
+
+
+def _named(spikes: Spikes, name: str) -> Any:
+    return np.isin(spikes.label, [label for label in spikes.labels if spikes.name_of(label) == name])
+
+
+register_result_extension(ComputeSpikeProbabilities)
+compute_spike_probabilities = ComputeSpikeProbabilities.function_factory()

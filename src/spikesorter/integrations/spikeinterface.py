@@ -1,0 +1,166 @@
+"""The sorter inside SpikeInterface; to import this module is to register it there.
+
+After ``import spikesorter.integrations.spikeinterface``, SpikeInterface knows the sorter "spikesorter"
+(`spikeinterface.sorters.run_sorter("spikesorter", recording, folder=..., model="MODEL")`) and the analyzer
+extension "spike_probabilities". Its registries have no entry points: each process has to import the module.
+"""
+
+from __future__ import annotations
+
+import json
+import string
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from spikeinterface.sorters import BaseSorter, sorterlist
+
+from spikesorter.errors import InputError, ModelError
+from spikesorter.integrations.probabilities import ComputeSpikeProbabilities, compute_spike_probabilities
+from spikesorter.io.atomic import atomic_file
+from spikesorter.jobs import load_sorters
+from spikesorter.sorter import Sorter, nearest_sorter
+from spikesorter.spikes import FIELDS, Spikes
+
+if TYPE_CHECKING:
+    from spikeinterface.core import BaseRecording, NumpySorting
+
+__all__ = [
+    "ComputeSpikeProbabilities",
+    "SpikesorterSorter",
+    "compute_spike_probabilities",
+    "register_sorter",
+]
+
+SPIKES = "spikes.npz"
+HEADER = "spikes.json"
+
+
+class SpikesorterSorter(BaseSorter):  # type: ignore[misc]
+    """The sorter "spikesorter" of SpikeInterface: sorts by a model that was fitted to labels beforehand.
+
+    `run_sorter` runs it, and returns a sorting whose units have the labels' names, also those without a
+    spike, and the properties `probability`, `class_probability` and `mean_probability` of
+    `Spikes.to_spikeinterface`. See `spikeinterface.sorters.get_sorter_params_description("spikesorter")`.
+    """
+
+    sorter_name = "spikesorter"
+    requires_locations = False
+    gpu_capability = "not-supported"
+    requires_binary_data = False
+    handle_multi_segment = False
+    sorter_description = (
+        "Finds and names the spikes of neurons that are known from one labelled recording of the same "
+        "electrode, in noisier ones; each spike with its probability. One channel or a few."
+    )
+    installation_mesg = "pip install neural-spike-sorter"
+
+    _default_params: ClassVar[dict[str, Any]] = {
+        "model": None,
+        "adapt": True,
+        "threshold": None,
+        "jobs": None,
+    }
+    _params_description: ClassVar[dict[str, str]] = {
+        "model": "Folder of the model, from Sorter.save, `spikesorter train` or `spikesorter run`; required. "
+        "{group} in it stands for the recording's property `group` (or any other that its channels share), "
+        "so that each tetrode gets a model of its own",
+        "adapt": "Rehearse and tune for this recording first, which takes some seconds (default). If False, "
+        "it is sorted as the target that the model was adapted to whose noise and gain are most like its own",
+        "threshold": "Probability from which a spike counts, 0 to 1, for all units; tuned if None",
+        "jobs": "Threads; all cores that this process may use if None. They change no result",
+    }
+
+    @classmethod
+    def is_installed(cls) -> bool:
+        """Say that it is: it is imported."""
+        return True
+
+    @classmethod
+    def get_sorter_version(cls) -> str:
+        """Return the version of `neural-spike-sorter`."""
+        return version("neural-spike-sorter")
+
+    @classmethod
+    def _check_params(cls, recording: BaseRecording, output_folder: Path, params: dict[str, Any]) -> Any:
+        if not params["model"]:
+            raise InputError("spikesorter: give model=FOLDER, fitted to a labelled recording beforehand")
+        model = Path(_filled_in(str(params["model"]), recording)).expanduser().absolute()
+        if not model.is_dir():
+            raise ModelError(
+                f"{model}: no such model folder; make one with Sorter.save or `spikesorter train`"
+            )
+        return {**params, "model": str(model)}
+
+    @classmethod
+    def _setup_recording(cls, recording: Any, sorter_output_folder: Any, params: Any, verbose: bool) -> None:
+        """Do nothing: the recording is read as it is."""
+
+    @classmethod
+    def _run_from_folder(cls, sorter_output_folder: Path, params: dict[str, Any], verbose: bool) -> None:
+        recording = cls.load_recording_from_folder(sorter_output_folder.parent)
+        model, jobs = Path(params["model"]), params["jobs"]
+        if params["adapt"]:
+            sorter = Sorter.load(model).adapt(recording, jobs=jobs)
+        else:
+            sorters = load_sorters(model)
+            sorter = sorters[nearest_sorter(sorters, recording)]
+        spikes = sorter.with_working_point(threshold=params["threshold"]).sort(recording, jobs=jobs)
+        rate = float(recording.get_sampling_frequency())
+        _write_spikes(sorter_output_folder, spikes.described(fs_hz=rate, names=spikes.names))
+
+    @classmethod
+    def _get_result_from_folder(cls, sorter_output_folder: Path) -> NumpySorting:
+        return _read_spikes(Path(sorter_output_folder)).to_spikeinterface()
+
+
+def register_sorter() -> None:
+    """Make SpikeInterface know the sorter in this process; done when the module is imported.
+
+    A second time changes nothing.
+    """
+    name = SpikesorterSorter.sorter_name
+    others = [sorter for sorter in sorterlist.sorter_full_list if sorter.sorter_name != name]
+    sorterlist.sorter_full_list[:] = [*others, SpikesorterSorter]
+    sorterlist.sorter_dict[name] = SpikesorterSorter
+
+
+def _filled_in(model: str, recording: BaseRecording) -> str:
+    """Put the recording's properties in the place of their names in braces."""
+    try:
+        names = {name for _, name, _, _ in string.Formatter().parse(model) if name is not None}
+        return model.format(**{name: _common_property(recording, name) for name in names})
+    except (ValueError, IndexError, AttributeError) as error:
+        raise InputError(f"{model}: cannot be understood: {error}; braces hold a property's name") from None
+
+
+def _common_property(recording: BaseRecording, name: str) -> Any:
+    values = recording.get_property(name)
+    known = [] if values is None else np.unique(values).tolist()
+    if len(known) != 1:
+        found = "has no property" if values is None else f"has {len(known)} values of the property"
+        raise InputError(
+            f"{{{name}}} in the model's path: the recording {found} {name}; it must have one value on all "
+            "channels, as after split_by and in run_sorter_by_property"
+        )
+    return known[0]
+
+
+def _write_spikes(folder: Path, spikes: Spikes) -> None:
+    header = {"fs_hz": spikes.fs_hz, "names": [[label, name] for label, name in spikes.names.items()]}
+    with atomic_file(folder / HEADER) as temporary:
+        temporary.write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
+    with atomic_file(folder / SPIKES) as temporary, temporary.open("wb") as file:
+        np.savez(file, allow_pickle=False, **{name: getattr(spikes, name) for name in FIELDS})
+
+
+def _read_spikes(folder: Path) -> Spikes:
+    header = json.loads((folder / HEADER).read_text(encoding="utf-8"))
+    with np.load(folder / SPIKES, allow_pickle=False) as stored:
+        return Spikes(
+            *(stored[name] for name in FIELDS), fs_hz=header["fs_hz"], names=dict(map(tuple, header["names"]))
+        )
+
+
+register_sorter()
