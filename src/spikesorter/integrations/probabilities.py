@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from spikeinterface.core.analyzer_extension_core import BaseSpikeVectorExtension
@@ -28,6 +28,8 @@ class ComputeSpikeProbabilities(BaseSpikeVectorExtension):  # type: ignore[misc]
     `get_data(return_data_name="class_probability")` that it is of its unit, given that it is there;
     `get_data(outputs="by_unit")` a dict for each segment. They are saved, loaded, selected, split and softly
     merged with the analyzer; a hard merge computes all extensions again and cannot do so for this one.
+    SpikeInterface 0.105 splits no unit whose sorting has properties of several values: once this is computed,
+    `analyzer.sorting.delete_property("probability")` and of "class_probability" are enough.
 
     Parameters
     ----------
@@ -41,7 +43,7 @@ class ComputeSpikeProbabilities(BaseSpikeVectorExtension):  # type: ignore[misc]
     """
 
     extension_name = "spike_probabilities"
-    depend_on: tuple[str, ...] = ()
+    depend_on: ClassVar[list[str]] = []
     need_recording = False
     need_job_kwargs = False
     use_nodepipeline = False
