@@ -183,6 +183,24 @@ def test_evaluate_scores_files_and_folders(tmp_path: Path) -> None:
     assert "D10.mat: no such file" in result.stderr
 
 
+def test_evaluate_also_judges_each_unit_as_spikeinterface_does(tmp_path: Path) -> None:
+    true = Spikes.from_arrays([100, 900, 2000, 3000], [1, 2, 1, 1])
+    write_mat(tmp_path / "truth.mat", true)
+    other = Spikes.from_arrays([105, 900, 2000, 5000], [7, 1, 7, 7])  # other names, one missed, one false
+    write_mat(tmp_path / "found.mat", other)
+    words = ("evaluate", tmp_path / "found.mat", tmp_path / "truth.mat")
+    verdict = json.loads(spikesorter(*words, "--json").stdout)["recordings"]["found"]["referee"]
+    assert [unit["found_as"] for unit in verdict["units"]] == ["7", "1"]
+    assert [unit["accuracy"] for unit in verdict["units"]] == [0.5, 1.0]
+    assert verdict["accuracy"] == 0.75
+    assert "0.667" in spikesorter(*words).stdout
+    by_name = spikesorter(*words, "--pairing", "name").stdout
+    assert "no true unit for 7" in by_name
+    write_mat(tmp_path / "found.mat", Spikes.empty())
+    nothing = json.loads(spikesorter(*words, "--json").stdout)["recordings"]["found"]["referee"]
+    assert [unit["accuracy"] for unit in nothing["units"]] == [0, 0]
+
+
 def test_evaluate_reads_the_rate_from_the_truth_or_the_command_line(tmp_path: Path) -> None:
     write_mat(tmp_path / "found.mat", Spikes.from_arrays([112], [1]))
     save(tmp_path / "truth.mat", Index=[100], Class=[1])

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from spikesorter.console import print_confusion, print_scores, print_study, target_line, working
+from spikesorter.console import (
+    print_confusion,
+    print_scores,
+    print_study,
+    print_verdicts,
+    target_line,
+    working,
+)
 from spikesorter.errors import SettingsError, SpikeSorterError
 
 if TYPE_CHECKING:
@@ -258,24 +265,35 @@ def evaluate(
     predictions: Annotated[Path, typer.Argument(help="A .mat file of Index and Class, or a folder of them.")],
     truth: Annotated[Path, typer.Argument(help="Likewise, with the true spikes.")],
     fs: Rate = None,
+    pairing: Annotated[
+        Literal["hungarian", "name"],
+        typer.Option(help="Pair units with those they agree with most, or with their namesakes."),
+    ] = "hungarian",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON rather than a table.")] = False,
 ) -> None:
-    """Score predictions against the truth, as the study does and strictly."""
+    """Score predictions against the truth, as the study does and strictly.
+
+    A second table gives each true unit's accuracy, precision and recall by SpikeInterface's
+    compare_sorter_to_ground_truth, for which units may have any names.
+    """
     from spikesorter.evaluate import study_score
-    from spikesorter.jobs import score_files, unpredicted
+    from spikesorter.jobs import judge_files, score_files, unpredicted
 
     scores = score_files(predictions, truth, fs_hz=fs)
+    verdicts = judge_files(predictions, truth, fs_hz=fs, pairing=pairing)
     missing = unpredicted(predictions, truth)
     whole = None if missing else study_score({name: s.score for name, s in scores.items()})
     if missing:
         typer.echo(f"spikesorter: warning: no predictions for {', '.join(missing)}: no study score", err=True)
     if as_json:
-        contents: dict[str, Any] = {"recordings": {name: s.summary() for name, s in scores.items()}}
+        rows = {name: s.summary() | {"referee": verdicts[name].summary()} for name, s in scores.items()}
+        contents: dict[str, Any] = {"recordings": rows}
         typer.echo(json.dumps(contents | ({} if missing else {"study": whole}), indent=2))
     else:
         print_scores({name: (s, []) for name, s in scores.items()}, [], whole)
         for name, s in scores.items():
             print_confusion(name, s)
+        print_verdicts(verdicts)
 
 
 @app.command()

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from spikesorter.evaluate import Score
     from spikesorter.progress import Progress
+    from spikesorter.referee import Verdict
     from spikesorter.study import TargetResult
 
-__all__ = ["print_confusion", "print_scores", "print_study", "target_line", "working"]
+__all__ = ["print_confusion", "print_scores", "print_study", "print_verdicts", "target_line", "working"]
 
 
 @contextmanager
@@ -125,3 +126,31 @@ def print_confusion(recording: str, result: Score) -> None:
     for label, row in zip((*result.classes, "false"), result.confusion.tolist(), strict=True):
         table.add_row(str(label), *(str(count) for count in row))
     Console().print(table)
+
+
+def print_verdicts(verdicts: dict[str, Verdict]) -> None:
+    """Print how well each true unit was found, in the eyes of SpikeInterface's comparison."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    figures = ("accuracy", "precision", "recall")
+    table = Table(title="Units, by SpikeInterface's comparison")
+    for column in ("recording", "unit", "found as"):
+        table.add_column(column)
+    for column in ("spikes", "found", *figures):
+        table.add_column(column, justify="right")
+    for recording, verdict in verdicts.items():
+        for unit in verdict.units:
+            cells = (str(unit.true_spikes), str(unit.found_spikes), *_thousandths(unit, figures))
+            table.add_row(recording, escape(unit.unit), escape(unit.found_as or "-"), *cells)
+        table.add_row(recording, "mean", "", "", "", *_thousandths(verdict, figures), end_section=True)
+    console = Console()
+    console.print(table)
+    for recording, verdict in verdicts.items():
+        if verdict.unpaired:
+            console.print(f"{recording}: no true unit for {', '.join(verdict.unpaired)}", markup=False)
+
+
+def _thousandths(value: Any, figures: tuple[str, ...]) -> list[str]:
+    return [f"{getattr(value, figure):.3f}" for figure in figures]

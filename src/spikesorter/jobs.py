@@ -22,6 +22,7 @@ from spikesorter.io.model import check_model_place
 from spikesorter.listen import from_lsl, from_pipe, from_tcp
 from spikesorter.progress import Progress, silent
 from spikesorter.recordings import shortest_samples
+from spikesorter.referee import Pairing, Verdict, referee
 from spikesorter.sorter import SPAN_SECONDS, Sorter, nearest_sorter, usable_cores
 from spikesorter.spikes import Spikes
 from spikesorter.stream import Stream
@@ -31,6 +32,7 @@ __all__ = [
     "check_places",
     "check_targets",
     "fit_file",
+    "judge_files",
     "load_sorters",
     "open_source",
     "open_stream",
@@ -266,6 +268,25 @@ def score_files(predictions: Path, truth: Path, *, fs_hz: float | None = None) -
     InputError
         If a file is missing or cannot be used.
     """
+    pairs = _found_and_true(predictions, truth, fs_hz)
+    return {name: score(found, true, fs_hz=rate) for name, found, true, rate in pairs}
+
+
+def judge_files(
+    predictions: Path, truth: Path, *, fs_hz: float | None = None, pairing: Pairing = "hungarian"
+) -> dict[str, Verdict]:
+    """Judge files as `score_files` does, but each true unit by SpikeInterface's comparison.
+
+    See `score_files` for the files, `spikesorter.referee.referee` for how units are paired.
+    """
+    pairs = _found_and_true(predictions, truth, fs_hz)
+    return {name: referee(found, true, fs_hz=rate, pairing=pairing) for name, found, true, rate in pairs}
+
+
+def _found_and_true(
+    predictions: Path, truth: Path, fs_hz: float | None
+) -> Iterator[tuple[str, Spikes, Spikes, float]]:
+    """Read pairs of files: their name, the spikes found, the true ones, and the sampling rate."""
     if predictions.is_dir() != truth.is_dir():
         raise InputError(f"{predictions} and {truth}: give two files or two folders")
     found = {predictions.stem: predictions}
@@ -274,12 +295,10 @@ def score_files(predictions: Path, truth: Path, *, fs_hz: float | None = None) -
         found = {path.stem: path for path in sorted(paths, key=_by_number)}
     if not found:
         raise InputError(f"{predictions}: holds no .mat files")
-    scores = {}
     for name, path in found.items():
         answer = truth / path.name if truth.is_dir() else truth
         rate = read_mat_fs(answer, default_hz=fs_hz)
-        scores[name] = score(read_mat_spikes(path), read_mat_spikes(answer), fs_hz=rate)
-    return scores
+        yield name, read_mat_spikes(path), read_mat_spikes(answer), rate
 
 
 def unpredicted(predictions: Path, truth: Path) -> list[str]:

@@ -11,7 +11,7 @@ from spikesorter.spikes import UNKNOWN, Spikes
 if TYPE_CHECKING:
     from spikeinterface import BaseSorting
 
-__all__ = ["UnitVerdict", "Verdict", "referee"]
+__all__ = ["Pairing", "UnitVerdict", "Verdict", "referee"]
 
 TOLERANCE_MS = 0.4  # SpikeInterface's own
 LEAST_AGREEMENT = 0.5  # likewise: units that agree less are no match
