@@ -5,7 +5,8 @@
 Parts: `one` (`generate_ground_truth_recording`, one channel), `four` (a tetrode), `correlated` (a tetrode
 whose noise is shared between near contacts), `hybrid` (`generate_hybrid_recording`: units of varying
 amplitude and sub-sample jitter, injected into the activity of many distant ones, on a tetrode), `channels`
-(the tetrodes of `four` sorted jointly, and each channel alone). `table` prints what is in FOLDER; what is there is not run again.
+(the tetrodes of `four` sorted jointly, and each channel alone). `table` prints what is in
+FOLDER; what is there is not run again.
 
 Each recording has five units and white noise, of which the units' peaks are some 15 to 300 units tall. The
 first third, labelled by the ground truth, is what our sorter is fitted to; it is then adapted to the rest,
@@ -93,7 +94,7 @@ def make_case(part: str, noise: float, seed: int, seconds: float) -> Case:
 
     recording, sorting = (make_hybrid if part == "hybrid" else make_plain)(part, noise, seed, seconds)
     traces = NumpyRecording([recording.get_traces()], FS_HZ, channel_ids=recording.channel_ids)
-    traces.set_probe(recording.get_probe(), in_place=True)
+    traces.set_probe(recording.get_probe())
     truth = Spikes.from_spikeinterface(sorting)
     cut, end = recording.get_num_frames() // 3, recording.get_num_frames()
     return Case(
@@ -200,7 +201,7 @@ def banded(recording: Any) -> Any:
     traces = bandpass_filter(recording, freq_min=300.0, freq_max=6000.0, dtype="float32").get_traces()
     scale = [noise_sd(channel) for channel in traces.T]
     scaled = NumpyRecording([(traces / scale).astype(np.float32)], FS_HZ, channel_ids=recording.channel_ids)
-    scaled.set_probe(recording.get_probe(), in_place=True)
+    scaled.set_probe(recording.get_probe())
     scaled.annotate(is_filtered=True)
     return scaled
 
@@ -261,8 +262,15 @@ def measure_generated(part: str, arguments: argparse.Namespace) -> None:
         for decoder in arguments.decoders:
             run = partial(attempt, sort_ours, case, ours(decoder, arguments), arguments.minutes * 60)
             once(arguments, case, f"spikesorter-{decoder}", run)
-        for name in arguments.only:
+        for name in installed() if arguments.only is None else arguments.only:
             once(arguments, case, name, partial(best_of, name, case, arguments))
+
+
+def installed() -> list[str]:
+    """Return the others that can be run here."""
+    from spikeinterface.sorters import installed_sorters
+
+    return [name for name in AS_THEY_COME if name in installed_sorters()]
 
 
 def cases(part: str, arguments: argparse.Namespace) -> list[Facts]:
@@ -382,9 +390,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=SECONDS, help="length of a recording")
     parser.add_argument("--decoders", nargs="+", default=["auto", "pursuit"], help="of our sorter")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="further settings of ours")
-    parser.add_argument(
-        "--only", nargs="*", default=list(AS_THEY_COME), metavar="NAME", help="which of the others"
-    )
+    parser.add_argument("--only", nargs="*", metavar="NAME", help="others to run; [all that are installed]")
     parser.add_argument("--tuned", action="store_true", help="also try the settings of others.py")
     parser.add_argument("--minutes", type=float, default=20.0, help="limit of each run")
     return parser.parse_args()
