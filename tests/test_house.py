@@ -51,14 +51,10 @@ FLOORS = {
     "listen": 11,
     "groups": 12,
     "jobs": 13,
+    "integrations": 14,
     "study": 14,
     "console": 15,
     "cli": 16,
-    "jobs": 12,
-    "integrations": 13,
-    "study": 13,
-    "console": 14,
-    "cli": 15,
 }
 MODULES = sorted(
     ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(".__init__")
