@@ -13,8 +13,8 @@ from spikesorter.sorter import Sorter
 PURSUIT = load_settings(
     assignments=(
         "decoder='pursuit'",
-        "rehearsal.training_seconds=10",
-        "rehearsal.tuning_seconds=10",
+        "rehearsal.training_seconds=5",
+        "rehearsal.tuning_seconds=5",
     )
 )
 
