@@ -139,8 +139,8 @@ def _file_source(path: Path) -> Source:
     if ending not in ENDINGS:
         known = ", ".join(sorted({*ENDINGS, *PART_OF_A_FOLDER}))
         raise InputError(
-            f"{path}: files ending in {ending or 'nothing'} are of no known format; known are {known}; or say "
-            "what it is with format=NAME (--format): raw, or a name of SpikeInterface's extractors"
+            f"{path}: files ending in {ending or 'nothing'} are of no known format; known are {known}; "
+            "or say what it is with format=NAME (--format): raw, or a name of SpikeInterface's extractors"
         )
     name = ENDINGS[ending]
     return Source(path, name, ending[3] if name == "blackrock" and ending != ".nev" else None)
@@ -196,4 +196,4 @@ def missing_package(what: str, error: ImportError) -> str:
     name = error.name or ""
     if name in EXTRAS:
         return f'{what} needs {name}: pip install "neural-spike-sorter[{EXTRAS[name]}]"'
-    return f"{what} needs a package that is not installed: {name and f'pip install {name}' or error}"
+    return f"{what} needs a package that is not installed: {f'pip install {name}' if name else error}"

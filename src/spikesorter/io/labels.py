@@ -40,8 +40,8 @@ def read_labels(path: str | Path, *, fs_hz: float | None = None, stream: str | N
     ----------
     path : str or Path
         `.mat` (`Index`, `Class`); `.csv`, `.tsv` or `.parquet` with columns `sample` or `time_s`, and `unit`;
-        `.nwb` (its units table); a folder of Phy; a folder, `.zarr` or `.npz` of a SpikeInterface sorting, or a
-        folder of its sorters or of a `SortingAnalyzer`.
+        `.nwb` (its units table); a folder of Phy; a folder, `.zarr` or `.npz` of a SpikeInterface sorting, or
+        a folder of its sorters or of a `SortingAnalyzer`.
     fs_hz : float, optional
         Sampling rate of the recording, where the labels do not say.
     stream : str, optional
@@ -78,7 +78,8 @@ def read_labels(path: str | Path, *, fs_hz: float | None = None, stream: str | N
             spikes = Spikes.from_spikeinterface(sorting)
     else:
         raise InputError(
-            f"{path}: labels are files ending in {', '.join(LABEL_ENDINGS)}, or folders of Phy or SpikeInterface"
+            f"{path}: labels are files ending in {', '.join(LABEL_ENDINGS)}, or folders of Phy or "
+            "SpikeInterface"
         )
     return spikes if spikes.fs_hz or not fs_hz else spikes.described(fs_hz=fs_hz, names=spikes.names)
 
@@ -135,9 +136,8 @@ def _phy_rate(path: Path) -> float | None:
     if not params.is_file():
         return None
     for node in ast.parse(params.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            if node.targets[0].id == "sample_rate":
-                return float(ast.literal_eval(node.value))
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "sample_rate":
+            return float(ast.literal_eval(node.value))
     return None
 
 
@@ -167,7 +167,8 @@ def _from_table(path: Path, columns: Mapping[str, Column], fs_hz: float | None) 
     units = _find(columns, UNIT_NAMES)
     if units is None or (samples is None and times is None):
         raise InputError(
-            f"{path}: expected a header with `sample` or `time_s`, and `unit`; found {', '.join(columns) or 'none'}"
+            f"{path}: expected a header with `sample` or `time_s`, and `unit`; found "
+            f"{', '.join(columns) or 'none'}"
         )
     seconds = None if times is None else _numbers(path, "time", times)
     if samples is not None:
@@ -259,7 +260,7 @@ def _load_sorting(path: Path) -> BaseSorting:
 
 
 def _read_nwb(path: Path, fs_hz: float | None, stream: str | None) -> BaseSorting:
-    """Read the units; their times are turned into samples of the recording in the same file, if there is one."""
+    """Read the units; their times become samples of the recording in the same file, if there is one."""
     from spikeinterface.extractors.nwbextractors import NwbRecordingExtractor, NwbSortingExtractor
 
     if path.is_file():

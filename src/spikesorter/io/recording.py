@@ -144,8 +144,8 @@ def _open_npy(path: Path, *, fs_hz: float | None, **_: Any) -> BaseRecording:
     array = np.load(path, mmap_mode="r", allow_pickle=False)
     if array.ndim not in (1, 2) or array.dtype.kind not in NUMERIC_KINDS or array.size == 0:
         raise InputError(
-            f"{path}: must hold an array of numbers of shape (samples,) or (samples, channels), not {array.dtype} "
-            f"of shape {array.shape}"
+            f"{path}: must hold an array of numbers of shape (samples,) or (samples, channels), not "
+            f"{array.dtype} of shape {array.shape}"
         )
     return _binary(path, array, _needed(path, fs_hz))
 
@@ -189,8 +189,8 @@ def _open_raw(path: Path, *, fs_hz: float | None, dtype: str | None, channels: i
     ]
     if missing or fs_hz is None or dtype is None or channels is None:
         raise InputError(
-            f"{path}: raw binary files say nothing of themselves; give {', '.join(missing)}; or, if it is none, "
-            "say what it is with format=NAME (--format)"
+            f"{path}: raw binary files say nothing of themselves; give {', '.join(missing)}; or, if "
+            "it is none, say what it is with format=NAME (--format)"
         )
     try:
         kind = np.dtype(dtype)
