@@ -68,7 +68,7 @@ def make_analyzer(
             "not the one that they were found in"
         )
     rate = float(recording.get_sampling_frequency())
-    named = spikes.described(fs_hz=rate, names=dict.fromkeys(()) if numbered else spikes.names)
+    named = spikes.described(fs_hz=rate, names={} if numbered else spikes.names)
     sorting = named.to_spikeinterface()
     for name in PROBABILITIES:  # an array for each unit: SpikeInterface could only pickle that
         sorting.delete_property(name)
@@ -116,9 +116,7 @@ def write_phy(folder: Path, spikes: Spikes, recording: BaseRecording | None) -> 
     assert recording is not None
     known = spikes.select(spikes.label != UNKNOWN)
     if len(known) == 0:
-        raise InputError(
-            f"{folder.name}: there are no spikes, and Phy cannot open such a folder; write another format"
-        )
+        raise InputError("there are no spikes, and Phy cannot open such a folder; write another format")
     names = {label: spikes.name_of(label) for label in known.labels}
     known = known.described(fs_hz=recording.get_sampling_frequency(), names=names)  # without silent units
     analyzer = make_analyzer(known, recording, numbered=True)

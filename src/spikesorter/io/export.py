@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spikesorter.errors import InputError
+from spikesorter.errors import InputError, naming
 from spikesorter.io.analyzer import MARK, UNDER_CURATION, write_analyzer, write_phy
 from spikesorter.io.atomic import atomic_file, atomic_folder
 from spikesorter.io.formats import reading
@@ -116,7 +116,7 @@ def write_spikes(
         return
     result = _Result(spikes, rate, recording, facts, session_start)
     with (atomic_folder if name in FOLDERS else atomic_file)(path) as temporary:
-        with reading(path, name):
+        with naming(path), reading(path, name, done="written"):
             _WRITERS[name](temporary, result)
         if name in FOLDERS:
             (temporary / MARK).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
@@ -156,7 +156,7 @@ def _write_csv(path: Path, result: _Result) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     columns = _columns(result)
-    probabilities = [[f"{p:.6g}" if p < 1 else "1.0" for p in columns[name].tolist()] for name in COLUMNS[3:]]
+    probabilities = [columns[name].astype(str).tolist() for name in COLUMNS[3:]]  # as short as float32 allows
     writer.writerows(zip(*(columns[name].tolist() for name in COLUMNS[:3]), *probabilities, strict=True))
     path.write_text(text.getvalue(), encoding="utf-8", newline="")
 

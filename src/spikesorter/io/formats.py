@@ -164,14 +164,16 @@ def stem_of(path: Path) -> str:
 
 
 @contextmanager
-def reading(path: Path, what: str) -> Iterator[None]:
-    """Turn whatever another library raises while it reads a file into an error that names the file.
+def reading(path: Path, what: str, *, done: str = "read") -> Iterator[None]:
+    """Turn whatever another library raises while it reads or writes a file into an error that names the file.
 
     Parameters
     ----------
     path : Path
     what : str
         The format, for the message.
+    done : str
+        What cannot be done: "read" or "written".
 
     Raises
     ------
@@ -185,7 +187,7 @@ def reading(path: Path, what: str) -> Iterator[None]:
         raise InputError(f"{path}: {missing_package(what, error)}") from None
     except Exception as error:
         reason = str(error) or type(error).__name__
-        raise InputError(f"{path}: cannot be read as {what}: {reason}") from error
+        raise InputError(f"{path}: cannot be {done} as {what}: {reason}") from error
 
 
 EXTRAS = {"pynwb": "nwb", "pyarrow": "parquet", "pandas": "phy", "sklearn": "phy"}

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from spikesorter.errors import InputError, naming
 from spikesorter.io.formats import reading
 from spikesorter.io.mat import read_mat_spikes
-from spikesorter.spikes import UNKNOWN, Spikes
+from spikesorter.io.nwb import read_nwb_units
+from spikesorter.spikes import PROBABILITIES, UNKNOWN, Spikes
 
 if TYPE_CHECKING:
     from spikeinterface import BaseSorting
@@ -71,11 +72,11 @@ def read_labels(path: str | Path, *, fs_hz: float | None = None, stream: str | N
         spikes = _from_table(path, _csv_columns(path, "\t" if ending == ".tsv" else ","), fs_hz)
     elif ending == ".parquet":
         spikes = _from_table(path, _parquet_columns(path), fs_hz)
-    elif path.is_dir() or ending in (".npz", ".nwb"):
-        what = "the units of an NWB file" if ending == ".nwb" else "a sorting of SpikeInterface"
-        with reading(path, what), naming(path):
-            sorting = _read_nwb(path, fs_hz, stream) if ending == ".nwb" else _load_sorting(path)
-            spikes = Spikes.from_spikeinterface(sorting)
+    elif ".nwb" in path.suffixes[-2:]:
+        spikes = read_nwb_units(path, fs_hz=fs_hz, stream=stream)
+    elif path.is_dir() or ending == ".npz":
+        with naming(path), reading(path, "a sorting of SpikeInterface"):
+            spikes = Spikes.from_spikeinterface(_load_sorting(path))
     else:
         raise InputError(
             f"{path}: labels are files ending in {', '.join(LABEL_ENDINGS)}, or folders of Phy or "
@@ -107,6 +108,11 @@ def _read_phy(path: Path, fs_hz: float | None) -> Spikes:
         groups, names = _phy_column(path, "group"), _phy_column(path, "unit_name")
         ids = names or _phy_column(path, "si_unit_id")
         rate = _phy_rate(path) or fs_hz
+        probabilities = {
+            name: np.load(found, allow_pickle=False).ravel()
+            for name in PROBABILITIES
+            if (found := path / f"spike_{name}.npy").is_file()
+        }
     if len(times) != len(clusters):
         raise InputError(
             f"{path}: spike_times has {len(times)} entries, but spike_clusters has {len(clusters)}"
@@ -114,7 +120,8 @@ def _read_phy(path: Path, fs_hz: float | None) -> Spikes:
     kept = [int(k) for k in np.unique(clusters) if groups.get(int(k)) != LEFT_OUT]
     chosen = np.isin(clusters, kept)
     units = np.array([ids.get(int(k), str(k)) for k in clusters[chosen]], str)
-    return _numbered(path, times[chosen].astype(np.int64), units, {}, rate)
+    kept_probabilities = {name: values[chosen] for name, values in probabilities.items()}
+    return _numbered(path, times[chosen].astype(np.int64), units, kept_probabilities, rate)
 
 
 def _phy_column(path: Path, column: str) -> dict[int, str]:
@@ -182,11 +189,7 @@ def _from_table(path: Path, columns: Mapping[str, Column], fs_hz: float | None) 
         raise InputError(f"{path}: holds times in seconds; give their sampling rate: fs_hz (--fs)")
     else:
         counted = np.round(np.asarray(seconds) * fs_hz)
-    probabilities = {
-        name: _numbers(path, name, columns[name])
-        for name in ("probability", "class_probability")
-        if name in columns
-    }
+    probabilities = {name: _numbers(path, name, columns[name]) for name in PROBABILITIES if name in columns}
     return _numbered(path, counted.astype(np.int64), np.char.strip(units), probabilities, fs_hz)
 
 
@@ -257,30 +260,3 @@ def _load_sorting(path: Path) -> BaseSorting:
     if not isinstance(found, BaseSorting):
         raise InputError(f"{path}: holds a {type(found).__name__} of SpikeInterface, not a sorting")
     return found
-
-
-def _read_nwb(path: Path, fs_hz: float | None, stream: str | None) -> BaseSorting:
-    """Read the units; their times become samples of the recording in the same file, if there is one."""
-    from spikeinterface.extractors.nwbextractors import NwbRecordingExtractor, NwbSortingExtractor
-
-    if path.is_file():
-        with h5py.File(path, "r") as file:
-            if "units" not in file:
-                raise InputError(f"{path}: holds no units")
-    series = NwbRecordingExtractor.fetch_available_electrical_series_paths(path)
-    fitting = [name for name in series if stream is None or stream in (name, name.rpartition("/")[2])]
-    if len(fitting) > 1 or (series and not fitting):
-        raise InputError(
-            f"{path}: the units may be of several recordings; choose one with stream=NAME (--stream NAME): "
-            f"{'; '.join(series)}"
-        )
-    if fitting:
-        return NwbSortingExtractor(path, electrical_series_path=fitting[0])
-    try:
-        return NwbSortingExtractor(path)
-    except ValueError:
-        if fs_hz is None:
-            raise InputError(
-                f"{path}: holds times in seconds; give their sampling rate: fs_hz (--fs)"
-            ) from None
-        return NwbSortingExtractor(path, sampling_frequency=fs_hz)

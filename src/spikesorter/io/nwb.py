@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,21 +14,25 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from spikesorter.errors import InputError
 from spikesorter.io.analyzer import make_analyzer
 from spikesorter.io.formats import reading
-from spikesorter.spikes import UNKNOWN, Spikes
+from spikesorter.spikes import PROBABILITIES, UNKNOWN, Spikes
 
 if TYPE_CHECKING:
-    from spikeinterface import BaseRecording
+    from spikeinterface import BaseRecording, BaseSorting
 
-__all__ = ["is_own_nwb", "session_start_of", "write_nwb"]
+__all__ = ["is_own_nwb", "read_nwb_units", "session_start_of", "write_nwb"]
 
 IDENTIFIER = "spikesorter-"
 NOT_KNOWN = datetime(1970, 1, 1, tzinfo=UTC)
 COLUMNS = {
+    "spike_times": "when each spike starts, in seconds",
     "unit_name": "what the labels that were learnt from call the neuron",
     "mean_probability": "mean probability that a spike of this unit is there and is of it",
     "spike_probability": "probability that each spike is there, whatever its unit",
+    "waveform_mean": "mean waveform about the start of the spikes",
+    "electrodes": "channels of the recording",
     "spike_class_probability": "probability that each spike is of this unit, given that it is there",
 }
 
@@ -68,8 +73,82 @@ def write_nwb(
         was_generated_by=[(provenance["program"], provenance["version"])],
     )
     _add_units(file, known, recording)
-    with NWBHDF5IO(path, "w") as output:
-        output.write(file)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not end in '.nwb'")  # it does once it is whole
+        with NWBHDF5IO(path, "w") as output:
+            output.write(file)
+
+
+def read_nwb_units(path: Path, *, fs_hz: float | None = None, stream: str | None = None) -> Spikes:
+    """Read the units table; times become samples of the recording in the same file, if there is one.
+
+    Parameters
+    ----------
+    path : Path
+    fs_hz : float, optional
+        Sampling rate, where the file does not say.
+    stream : str, optional
+        Path of the ElectricalSeries that the units are of, where there are several.
+
+    Returns
+    -------
+    Spikes
+        With probabilities, if `write_nwb` has written them.
+
+    Raises
+    ------
+    InputError
+        If there are no units, or their times cannot be turned into samples.
+    """
+    with reading(path, "the units of an NWB file"):
+        sorting = _units(path, fs_hz, stream)
+        spikes = Spikes.from_spikeinterface(sorting)
+        return _with_probabilities(path, sorting, spikes)
+
+
+def _units(path: Path, fs_hz: float | None, stream: str | None) -> BaseSorting:
+    from spikeinterface.extractors.nwbextractors import NwbRecordingExtractor, NwbSortingExtractor
+
+    if path.is_file():
+        with h5py.File(path, "r") as file:
+            if "units" not in file:
+                raise InputError(f"{path}: holds no units")
+    series = NwbRecordingExtractor.fetch_available_electrical_series_paths(path)
+    fitting = [name for name in series if stream is None or stream in (name, name.rpartition("/")[2])]
+    if len(fitting) > 1 or (series and not fitting):
+        raise InputError(
+            f"{path}: the units may be of several recordings; choose one with stream=NAME (--stream NAME): "
+            f"{'; '.join(series)}"
+        )
+    if fitting:
+        return NwbSortingExtractor(path, electrical_series_path=fitting[0])
+    try:
+        return NwbSortingExtractor(path)
+    except ValueError:  # the rate is not known
+        if fs_hz is None:
+            raise InputError(
+                f"{path}: holds times in seconds; give their sampling rate: fs_hz (--fs)"
+            ) from None
+        return NwbSortingExtractor(path, sampling_frequency=fs_hz)
+
+
+def _with_probabilities(path: Path, sorting: BaseSorting, spikes: Spikes) -> Spikes:
+    """Put the probabilities, which lie in order of units, in order of time."""
+    if not path.is_file():
+        return spikes
+    with h5py.File(path, "r") as file:
+        columns = {name: f"units/spike_{name}" for name in PROBABILITIES}
+        if not all(column in file for column in columns.values()):
+            return spikes
+        values = {name: file[column][:] for name, column in columns.items()}
+    label_of = {name: label for label, name in spikes.names.items()}
+    trains = [sorting.get_unit_spike_train(unit) for unit in sorting.unit_ids]
+    labels = [np.full(len(t), label_of[str(u)]) for u, t in zip(sorting.unit_ids, trains, strict=True)]
+    if not trains:
+        return spikes
+    return Spikes.from_arrays(
+        np.concatenate(trains), np.concatenate(labels), **values, fs_hz=spikes.fs_hz, names=spikes.names
+    )
 
 
 def is_own_nwb(path: Path) -> bool:
@@ -93,43 +172,64 @@ def session_start_of(path: Path) -> datetime | None:
 
 
 def _add_units(file: Any, spikes: Spikes, recording: BaseRecording | None) -> None:
+    """Add the units table, made of whole columns: row by row, pynwb could not tell the type of empty ones."""
+    from hdmf.common import DynamicTableRegion, ElementIdentifiers, VectorData, VectorIndex
     from pynwb.misc import Units
 
     labels = sorted({*spikes.labels, *(label for label in spikes.names if label != UNKNOWN)})
-    sorting = spikes.to_spikeinterface()
+    trains = [spikes.of(label) for label in labels]
     waveforms, volts = _mean_waveforms(spikes, recording)
     about = "" if volts else "; waveforms are in the recording's own unit, as its gain is not known"
+    columns: list[Any] = []
+
+    def add(name: str, data: npt.NDArray[Any], *, each: list[int] | None = None, **table: Any) -> None:
+        kind = DynamicTableRegion if table else VectorData
+        column = kind(name=name, description=COLUMNS[name], data=data, **table)
+        columns.append(column)
+        if each is not None:
+            columns.append(
+                VectorIndex(name=f"{name}_index", data=np.cumsum(each, dtype=np.uint64), target=column)
+            )
+
+    counts = [len(train) for train in trains]
+    add("spike_times", _times(_joined(trains, "sample"), spikes, recording), each=counts)
+    for name in PROBABILITIES:
+        add(f"spike_{name}", _joined(trains, name), each=counts)
+    means = [float(train.joint.mean(dtype=np.float64)) if len(train) else np.nan for train in trains]
+    add("mean_probability", np.array(means, np.float64))
+    if labels:
+        add("unit_name", np.array([spikes.name_of(label) for label in labels], object))
+    if labels and recording is not None and waveforms is not None:
+        channels = _add_electrodes(file, recording)
+        add("waveform_mean", waveforms)
+        every = np.tile(np.arange(channels), len(labels))
+        add("electrodes", every, each=[channels] * len(labels), table=file.electrodes)
     file.units = Units(
         name="units",
         description=f"units of spikesorter; a spike's time is that of its start{about}",
+        id=ElementIdentifiers(name="id", data=np.array(labels, np.int64)),
+        columns=columns,
+        colnames=[column.name for column in columns if not column.name.endswith("_index")],
         waveform_rate=spikes.fs_hz,
-        resolution=1 / spikes.fs_hz if spikes.fs_hz else None,
+        resolution=1 / _rate(spikes),
     )
-    for name, description in COLUMNS.items():
-        file.add_unit_column(name, description, index=name.startswith("spike_"))
-    electrodes = _add_electrodes(file, recording) if labels else None
-    means = sorting.get_property("mean_probability") if labels else []
-    for place, label in enumerate(labels):
-        train = spikes.of(label)
-        more: dict[str, Any] = {}
-        if waveforms is not None:
-            more = {"waveform_mean": waveforms[place], "electrodes": electrodes}
-        file.add_unit(
-            id=label,
-            spike_times=_times(train, recording),
-            unit_name=spikes.name_of(label),
-            mean_probability=float(means[place]),
-            spike_probability=train.probability,
-            spike_class_probability=train.class_probability,
-            **more,
-        )
 
 
-def _times(spikes: Spikes, recording: BaseRecording | None) -> npt.NDArray[np.float64]:
-    if recording is None:
-        assert spikes.fs_hz is not None
-        return spikes.sample / spikes.fs_hz
-    return np.asarray(recording.sample_index_to_time(spikes.sample), np.float64)
+def _rate(spikes: Spikes) -> float:
+    assert spikes.fs_hz is not None
+    return spikes.fs_hz
+
+
+def _joined(trains: list[Spikes], name: str) -> npt.NDArray[Any]:
+    return np.concatenate([getattr(train, name) for train in [*trains, Spikes.empty()]])
+
+
+def _times(
+    samples: npt.NDArray[np.int64], spikes: Spikes, recording: BaseRecording | None
+) -> npt.NDArray[np.float64]:
+    """Return seconds: on the recording's own clock, if there is one."""
+    times = samples / _rate(spikes) if recording is None else recording.sample_index_to_time(samples)
+    return np.asarray(times, np.float64)
 
 
 def _mean_waveforms(
@@ -143,9 +243,8 @@ def _mean_waveforms(
     return np.asarray(means, np.float64) * (1e-6 if volts else 1.0), volts
 
 
-def _add_electrodes(file: Any, recording: BaseRecording | None) -> list[int] | None:
-    if recording is None:
-        return None
+def _add_electrodes(file: Any, recording: BaseRecording) -> int:
+    """Add the electrodes table; return the number of electrodes."""
     device = file.create_device(name="electrode", description="what the recording was made with: not known")
     group = file.create_electrode_group(
         name="electrodes", description="channels of the recording", location="unknown", device=device
@@ -153,7 +252,7 @@ def _add_electrodes(file: Any, recording: BaseRecording | None) -> list[int] | N
     file.add_electrode_column("channel_name", "id of the channel in the recording")
     for channel in recording.channel_ids:
         file.add_electrode(group=group, location="unknown", channel_name=str(channel))
-    return list(range(recording.get_num_channels()))
+    return int(recording.get_num_channels())
 
 
 def _digest(spikes: Spikes, provenance: Mapping[str, str]) -> str:
