@@ -31,6 +31,7 @@ FLOORS = {
     "report": 3,
     "events": 3,
     "resume": 3,
+    "scoring": 4,
     "profile": 4,
     "calibration": 4,
     "forecast": 4,
@@ -50,7 +51,9 @@ FLOORS = {
     "listen": 11,
     "groups": 12,
     "jobs": 13,
+    "live": 14,
     "study": 14,
+    "options": 15,
     "console": 15,
     "cli": 16,
 }

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ import numpy as np
 from spikesorter.errors import InputError, naming
 from spikesorter.io.analyzer import MARK, UNDER_CURATION, write_analyzer, write_phy
 from spikesorter.io.atomic import atomic_file, atomic_folder
-from spikesorter.io.formats import reading
+from spikesorter.io.formats import missing_package, reading
 from spikesorter.io.labels import UNKNOWN_UNIT
 from spikesorter.io.mat import check_replaceable, write_mat
 from spikesorter.io.nwb import is_own_nwb, write_nwb
@@ -32,6 +33,7 @@ EXPORTS = ("mat", "csv", "parquet", "nwb", "phy", "analyzer")
 """Formats that spikes are written in; a result is called NAME.FORMAT."""
 NEED_RECORDING = ("phy", "analyzer")
 FOLDERS = ("phy", "analyzer")
+PACKAGES = {"parquet": ("pyarrow",), "nwb": ("pynwb",), "phy": ("pandas", "sklearn")}
 COLUMNS = ("sample", "time_s", "unit", "probability", "class_probability")
 CSV_HEADER = ",".join(COLUMNS) + "\n"
 PARQUET_MARK = b"spikesorter"
@@ -123,7 +125,7 @@ def write_spikes(
 
 
 def check_export(name: str, path: Path | None = None) -> None:
-    """Refuse a format that spikes are not written in.
+    """Refuse a format that spikes are not written in, or whose packages are not installed.
 
     Raises
     ------
@@ -132,6 +134,9 @@ def check_export(name: str, path: Path | None = None) -> None:
     if name not in EXPORTS:
         where = f"{path}: " if path else ""
         raise InputError(f"{where}no format {name!r}; spikes are written as {', '.join(EXPORTS)}")
+    for package in PACKAGES.get(name, ()):
+        if find_spec(package) is None:
+            raise InputError(missing_package(name, ModuleNotFoundError(name=package)))
 
 
 def check_export_place(path: Path, name: str) -> None:

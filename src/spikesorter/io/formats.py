@@ -10,7 +10,7 @@ from pathlib import Path
 
 from spikesorter.errors import InputError, SpikeSorterError
 
-__all__ = ["OWN_FORMATS", "Source", "find_source", "has_sorting", "reading", "stem_of"]
+__all__ = ["OWN_FORMATS", "Source", "find_source", "has_sorting", "missing_package", "reading", "stem_of"]
 
 OWN_FORMATS = ("mat", "npy", "raw", "wav", "nwb", "spikeinterface")
 """Formats that are not called by the name of an extractor of SpikeInterface."""
