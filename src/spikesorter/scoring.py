@@ -73,7 +73,12 @@ def _sortings(path: Path) -> dict[str, Path]:
         if not entry.name.startswith(".")
         and (has_sorting(entry) if entry.is_dir() else entry.suffix.lower() in LABEL_ENDINGS)
     ]
-    return {_result_name(entry): entry for entry in sorted(inside, key=_by_number)}
+    named: dict[str, Path] = {}
+    for entry in sorted(inside, key=_by_number):
+        other = named.setdefault(_result_name(entry), entry)
+        if other != entry:
+            raise InputError(f"{entry}: has the same name as {other}; give one of them alone")
+    return named
 
 
 def _result_name(path: Path) -> str:

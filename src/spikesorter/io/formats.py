@@ -187,7 +187,8 @@ def reading(path: Path, what: str, *, done: str = "read") -> Iterator[None]:
         raise InputError(f"{path}: {missing_package(what, error)}") from None
     except Exception as error:
         reason = str(error) or type(error).__name__
-        raise InputError(f"{path}: cannot be {done} as {what}: {reason}") from error
+        hint = "; is it whole, and of this format?" if done == "read" else ""
+        raise InputError(f"{path}: cannot be {done} as {what}: {reason}{hint}") from error
 
 
 EXTRAS = {"pynwb": "nwb", "pyarrow": "parquet", "pandas": "phy", "sklearn": "phy"}

@@ -79,7 +79,7 @@ def read_recording(
     channel : str, int or sequence of these, optional
         Channels to read, by id, by name or, if neither fits, by place (from 0); all if not given.
     group : str or int, optional
-        Read the channels whose property `group` has this value, such as those of one tetrode.
+        Read those of the channels whose property `group` has this value, such as those of one tetrode.
 
     Returns
     -------
@@ -105,7 +105,7 @@ def read_recording(
             recording = _open(path, source, stream, fs_hz=fs_hz, dtype=dtype, channels=channels)
     recording = _one_segment(path, recording, segment)
     chosen = (channel,) if isinstance(channel, (str, int)) else tuple(channel)
-    return _select_channels(path, _select_group(path, recording, group), chosen)
+    return _select_group(path, _select_channels(path, recording, chosen), group)
 
 
 def _source(path: Path, name: str | None) -> Source:
@@ -314,7 +314,7 @@ def _select_channels(path: Path, recording: BaseRecording, wanted: tuple[Channel
     for channel in wanted:
         if str(channel) not in known:
             raise InputError(f"{path}: has no channel {channel}; there are {_listed(list(map(str, ids)))}")
-    return recording.select_channels([known[str(channel)] for channel in dict.fromkeys(wanted)])
+    return recording.select_channels(list(dict.fromkeys(known[str(channel)] for channel in wanted)))
 
 
 def _listed(names: list[str]) -> str:
