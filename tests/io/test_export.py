@@ -24,6 +24,14 @@ NAMES = {1: "basket", 2: "pyramidal", 3: "silent"}
 FILES = ("mat", "csv", "parquet", "nwb")
 
 
+@pytest.fixture(autouse=True)
+def _nothing_to_compile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SpikeInterface compares templates by code that it compiles anew in each process, for ten seconds."""
+    from spikeinterface.postprocessing import template_similarity as room
+
+    monkeypatch.setattr(room, "_compute_similarity_matrix", room._compute_similarity_matrix_numpy)
+
+
 @pytest.fixture
 def recording(tmp_path: Path) -> BinaryRecordingExtractor:
     trace = np.random.default_rng(0).integers(-100, 100, (30_000, 2)).astype(np.int16)
@@ -151,7 +159,7 @@ def test_nwb_is_read_by_pynwb(spikes: Spikes, recording: BinaryRecordingExtracto
 
 
 def test_nwb_times_are_those_of_the_recording(tmp_path: Path) -> None:
-    late = NumpyRecording([np.zeros((1000, 1), np.float32)], FS_HZ, t_starts=[5.0])
+    late = NumpyRecording([np.zeros((30_000, 1), np.float32)], FS_HZ, t_starts=[5.0])
     write_spikes(tmp_path / "a.nwb", Spikes.from_arrays([30], [1]), recording=late)
     sorting = read_nwb_sorting(tmp_path / "a.nwb", t_start=5.0)
     assert sorting.get_unit_spike_train("1").tolist() == [30]
@@ -179,7 +187,7 @@ def test_phy_is_read_by_spikeinterface(
 def test_a_few_spikes_are_enough_for_phy(recording: BinaryRecordingExtractor, tmp_path: Path) -> None:
     few = Spikes.from_arrays([500, 1000, 1500], [1, 2, 1])
     write_spikes(tmp_path / "a.phy", few, recording=recording)
-    assert read_phy(tmp_path / "a.phy").get_total_num_spikes() == 3
+    assert read_phy(tmp_path / "a.phy").count_total_num_spikes() == 3
 
 
 def test_the_analyzer_is_read_by_spikeinterface(
