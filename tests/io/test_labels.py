@@ -98,7 +98,9 @@ def test_tables_of_other_tools(tmp_path: Path) -> None:
 
 def test_samples_beside_seconds_tell_the_rate(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("sample,time_s,unit\n100,0.004096,1\n250,0.01024,1\n")
-    assert read_labels(tmp_path / "a.csv").fs_hz == 24414.0625
+    assert read_labels(tmp_path / "a.csv", fs_hz=FS_HZ).fs_hz == 24414.0625
+    (tmp_path / "a.csv").write_text("sample,time_s,unit\n100,0.0041,1\n250,0.0102,1\n")  # rounded
+    assert read_labels(tmp_path / "a.csv").fs_hz is None
 
 
 def test_names_are_kept_and_numbered(tmp_path: Path) -> None:

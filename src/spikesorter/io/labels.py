@@ -184,7 +184,7 @@ def _from_table(path: Path, columns: Mapping[str, Column], fs_hz: float | None) 
             raise InputError(
                 f"{path}: samples must be whole numbers; are these times? Call the column time_s"
             )
-        fs_hz = fs_hz or _implied_rate(counted, seconds)
+        fs_hz = _stated_rate(counted, seconds) or fs_hz
     elif fs_hz is None:
         raise InputError(f"{path}: holds times in seconds; give their sampling rate: fs_hz (--fs)")
     else:
@@ -207,10 +207,12 @@ def _numbers(path: Path, name: str, column: Column) -> npt.NDArray[np.float64]:
     return values
 
 
-def _implied_rate(samples: npt.NDArray[np.float64], seconds: npt.NDArray[np.float64] | None) -> float | None:
-    if seconds is None or not np.any(later := seconds > 0):
+def _stated_rate(samples: npt.NDArray[np.float64], seconds: npt.NDArray[np.float64] | None) -> float | None:
+    """Return the rate at which each sample is at its second; None if these are too few or rounded."""
+    if seconds is None or np.count_nonzero(later := seconds > 0) < 2:
         return None
-    return float(np.round(np.median(samples[later] / seconds[later]), 6))
+    rate = float(np.round(np.median(samples[later] / seconds[later]), 6))
+    return rate if np.allclose(samples, seconds * rate, rtol=1e-9, atol=1e-6) else None
 
 
 def _numbered(
