@@ -32,6 +32,7 @@ FLOORS = {
     "report": 3,
     "events": 3,
     "resume": 3,
+    "scoring": 4,
     "profile": 4,
     "calibration": 4,
     "forecast": 4,
@@ -52,7 +53,9 @@ FLOORS = {
     "groups": 12,
     "jobs": 13,
     "integrations": 14,
+    "live": 14,
     "study": 14,
+    "options": 15,
     "console": 15,
     "cli": 16,
 }

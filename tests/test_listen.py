@@ -17,8 +17,9 @@ import pytest
 from spikesorter.config import load_settings
 from spikesorter.errors import InputError, SettingsError
 from spikesorter.io.mat import read_mat
-from spikesorter.jobs import open_source, open_stream, train_model
+from spikesorter.jobs import train_model
 from spikesorter.listen import from_lsl, from_pipe, from_tcp, listen
+from spikesorter.live import open_source, open_stream
 from spikesorter.sorter import Sorter
 from spikesorter.spikes import Spikes
 from tests.conftest import FS_HZ

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from spikesorter.config import Settings, load_settings
     from spikesorter.evaluate import Score, score, study_score
     from spikesorter.groups import adapt_groups, fit_groups, sort_groups
+    from spikesorter.io.export import write_spikes
+    from spikesorter.io.labels import read_labels
     from spikesorter.io.mat import read_mat, write_mat
+    from spikesorter.io.recording import read_recording
     from spikesorter.sorter import Sorter
 
 __all__ = [
@@ -26,11 +29,14 @@ __all__ = [
     "adapt_groups",
     "fit_groups",
     "load_settings",
+    "read_labels",
     "read_mat",
+    "read_recording",
     "score",
     "sort_groups",
     "study_score",
     "write_mat",
+    "write_spikes",
 ]
 
 __version__ = "0.1.0"
@@ -43,11 +49,14 @@ _ROOMS = {
     "adapt_groups": "groups",
     "fit_groups": "groups",
     "load_settings": "config",
+    "read_labels": "io.labels",
     "read_mat": "io.mat",
+    "read_recording": "io.recording",
     "score": "evaluate",
     "sort_groups": "groups",
     "study_score": "evaluate",
     "write_mat": "io.mat",
+    "write_spikes": "io.export",
 }
 
 

@@ -18,6 +18,23 @@ from spikesorter.console import (
     working,
 )
 from spikesorter.errors import SettingsError, SpikeSorterError
+from spikesorter.options import (
+    Assignments,
+    Channel,
+    Channels,
+    Config,
+    Dtype,
+    Format,
+    Group,
+    Jobs,
+    Objective,
+    Preset,
+    Quiet,
+    Rate,
+    Segment,
+    StreamName,
+    recording_options,
+)
 
 if TYPE_CHECKING:
     from spikesorter.config import Settings
@@ -34,40 +51,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Learn a spike sorter from one labelled recording and run it on noisier ones of the same neurons.",
 )
-
-Config = Annotated[
-    Path | None,
-    typer.Option("--config", metavar="FILE", help="TOML file of settings; see `spikesorter config`."),
-]
-Assignments = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="A single setting, such as detector.threshold=0.8. Repeatable."
-    ),
-]
-Preset = Annotated[
-    str,
-    typer.Option("--preset", metavar="NAME", help="default, or published: the published pipeline's choices."),
-]
-Objective = Annotated[
-    str | None,
-    typer.Option(
-        "--objective",
-        metavar="NAME",
-        help="What to tune for: study (default), strict, f1, or a precision to keep, such as precision=0.99.",
-    ),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and warnings only.")]
-Rate = Annotated[
-    float | None,
-    typer.Option("--fs", metavar="HZ", min=100.0, max=1e7, help="Sampling rate, where a file does not say."),
-]
-Jobs = Annotated[
-    int | None,
-    typer.Option(
-        "--jobs", "-j", metavar="N", min=1, max=1024, help="Threads; all cores if not given. Same result."
-    ),
-]
 
 
 def main() -> None:
@@ -140,8 +123,19 @@ def run(
 
 @app.command()
 def train(
-    labelled: Annotated[Path, typer.Argument(metavar="D1.mat", help="Labelled recording; must come first.")],
+    labelled: Annotated[
+        Path, typer.Argument(metavar="RECORDING", help="Labelled recording; must come first.")
+    ],
     model: Annotated[Path, typer.Option("--model", metavar="FOLDER", help="Where to save the model.")],
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            "--labels",
+            metavar="PATH",
+            help="Its labels: .mat, .csv, .parquet, .nwb, folder of Phy or SpikeInterface. "
+            "[those in the recording's own file]",
+        ),
+    ] = None,
     targets: Annotated[
         list[Path] | None,
         typer.Option(
@@ -155,18 +149,38 @@ def train(
     assignments: Assignments = None,
     preset: Preset = "default",
     objective: Objective = None,
+    fs: Rate = None,
+    dtype: Dtype = None,
+    channels: Channels = None,
+    form: Format = None,
+    stream: StreamName = None,
+    segment: Segment = None,
+    channel: Channel = None,
+    group: Group = None,
     jobs: Jobs = None,
     quiet: Quiet = False,
 ) -> None:
     """Learn from a labelled recording, adapt to targets, and save the model."""
     from spikesorter.config import load_settings
 
+    options = recording_options(
+        fs=fs,
+        dtype=dtype,
+        channels=channels,
+        form=form,
+        stream=stream,
+        segment=segment,
+        channel=channel,
+        group=group,
+    )
     settings = load_settings(config, preset=preset, assignments=_all(assignments, objective))
     with working(quiet) as (progress, _):
         from spikesorter.jobs import train_model
 
         every = [*(targets or []), *(more_targets or [])]
-        train_model(labelled, every, model, settings, jobs=jobs, progress=progress)
+        train_model(
+            labelled, every, model, settings, labels=labels, options=options, jobs=jobs, progress=progress
+        )
     if not quiet:
         typer.echo(f"Model: {model}")
 
@@ -177,7 +191,19 @@ def sort(
     model: Annotated[
         Path, typer.Option("--model", metavar="FOLDER", help="From `train`, or OUT/model of `run`.")
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where to write one .mat file each.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where to write the results.")],
+    to: Annotated[
+        str,
+        typer.Option(metavar="FORMAT", help="Of the results: mat, csv, parquet, nwb, phy or analyzer."),
+    ] = "mat",
+    fs: Rate = None,
+    dtype: Dtype = None,
+    channels: Channels = None,
+    form: Format = None,
+    stream: StreamName = None,
+    segment: Segment = None,
+    channel: Channel = None,
+    group: Group = None,
     assignments: Assignments = None,
     jobs: Jobs = None,
     span_seconds: Annotated[
@@ -190,13 +216,24 @@ def sort(
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Sort recordings with a saved model (inference only).
+    """Sort recordings of any format with a saved model (inference only).
 
-    Each recording is sorted by the model's adaptation to noise and gain most like its own. Of the settings,
-    only detector.threshold and detector.refractory_samples can still be changed.
+    Each recording's result is named after it, FOLDER/NAME.mat, say. Each is sorted by the model's adaptation
+    to noise and gain most like its own. Of the settings, only detector.threshold and
+    detector.refractory_samples can still be changed.
     """
     from spikesorter.config import Settings
 
+    options = recording_options(
+        fs=fs,
+        dtype=dtype,
+        channels=channels,
+        form=form,
+        stream=stream,
+        segment=segment,
+        channel=channel,
+        group=group,
+    )
     point = _working_point(Settings().replace(assignments or ()))
     with working(quiet) as (progress, say):
         from spikesorter.jobs import load_sorters, sort_files
@@ -206,6 +243,8 @@ def sort(
             files,
             sorters,
             out,
+            to=to,
+            options=options,
             jobs=jobs,
             span_seconds=span_seconds,
             resume=resume,
@@ -246,8 +285,8 @@ def listen_command(
     later the stream was when the spike was reported. Nothing is dropped: samples that come during calibration
     are sorted after it.
     """
-    from spikesorter.jobs import open_source, open_stream
     from spikesorter.listen import listen
+    from spikesorter.live import open_source, open_stream
 
     with working(quiet) as (_, say):
         stream = open_stream(model, like=like, calibration_seconds=calibrate, fast=fast, say=say)
@@ -262,7 +301,9 @@ def listen_command(
 
 @app.command()
 def evaluate(
-    predictions: Annotated[Path, typer.Argument(help="A .mat file of Index and Class, or a folder of them.")],
+    predictions: Annotated[
+        Path, typer.Argument(help="Spikes found: a file or folder of any format, or a folder of them.")
+    ],
     truth: Annotated[Path, typer.Argument(help="Likewise, with the true spikes.")],
     fs: Rate = None,
     pairing: Annotated[
@@ -277,7 +318,7 @@ def evaluate(
     compare_sorter_to_ground_truth, for which units may have any names.
     """
     from spikesorter.evaluate import study_score
-    from spikesorter.jobs import judge_files, score_files, unpredicted
+    from spikesorter.scoring import judge_files, score_files, unpredicted
 
     scores = score_files(predictions, truth, fs_hz=fs)
     verdicts = judge_files(predictions, truth, fs_hz=fs, pairing=pairing)
@@ -364,20 +405,40 @@ def plot(
     start: Annotated[float, typer.Option(min=0.0, max=1e9, help="Second at which the picture starts.")] = 0.0,
     seconds: Annotated[float, typer.Option(min=0.001, max=60.0, help="How much of it to show.")] = 0.2,
     fs: Rate = None,
+    dtype: Dtype = None,
+    channels: Channels = None,
+    form: Format = None,
+    stream: StreamName = None,
+    segment: Segment = None,
+    channel: Channel = None,
+    group: Group = None,
 ) -> None:
     """Draw a stretch of a recording with the spikes found in it and the true ones."""
-    from spikesorter.io.mat import read_mat, read_mat_spikes
+    from spikesorter.io.formats import stem_of
+    from spikesorter.io.labels import own_labels, read_labels
     from spikesorter.report.figures import save_trace_figure
 
-    trace, labels = read_mat(recording, fs_hz=fs)
+    options = recording_options(
+        fs=fs,
+        dtype=dtype,
+        channels=channels,
+        form=form,
+        stream=stream,
+        segment=segment,
+        channel=channel,
+        group=group,
+    )
+    trace = options.read(recording)
+    rate = trace.get_sampling_frequency()
+    own = None if truth else own_labels(recording, fs_hz=rate, stream=stream)
     save_trace_figure(
         out,
         trace,
-        found=read_mat_spikes(found) if found else None,
-        truth=read_mat_spikes(truth) if truth else labels,
+        found=read_labels(found, fs_hz=rate) if found else None,
+        truth=read_labels(truth, fs_hz=rate) if truth else own,
         start_s=start,
         seconds=seconds,
-        title=recording.name,
+        title=stem_of(recording) if recording.is_dir() else recording.name,
     )
     typer.echo(f"Picture: {out}")
 

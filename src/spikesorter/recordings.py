@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,11 +30,13 @@ LOWEST_HZ, HIGHEST_HZ = 100.0, 1e7
 PROFILE_SAMPLES = 1 << 23  # about 5 minutes at 25 kHz say enough about noise and gain
 SIGNATURE_SAMPLES = 1 << 18
 STRETCHES = 32
+READING = threading.Lock()  # readers of many formats move about in one open file
 
 
 def read_samples(recording: BaseRecording, start: int, stop: int) -> NativeArray:
     """Return samples `start` to `stop` of a recording, shape (samples, channels), in its own data type."""
-    return np.asarray(recording.get_traces(start_frame=start, end_frame=stop))
+    with READING:
+        return np.asarray(recording.get_traces(start_frame=start, end_frame=stop))
 
 
 def centred(trace: NativeArray, offset: npt.ArrayLike) -> FloatArray:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from spikeinterface import BaseSorting
     from spikeinterface.core import NumpySorting
 
-__all__ = ["UNKNOWN", "Spikes", "pairs_within"]
+__all__ = ["PROBABILITIES", "UNKNOWN", "Spikes", "pairs_within"]
 
 Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]

@@ -35,7 +35,8 @@ __all__ = [
 ]
 
 PROBABILITIES = {"Probability": "probability", "ClassProbability": "class_probability"}
-RECORDING_VARIABLES = ("d", "fs", "Index", "Class", *PROBABILITIES)
+SPIKE_VARIABLES = ("fs", "Index", "Class", "Names", *PROBABILITIES)
+RECORDING_VARIABLES = ("d", *SPIKE_VARIABLES)
 HEADER = b"MATLAB 5.0 MAT-file, written by spikesorter: "
 SPIKES, RECORDING = b"spikes", b"recording"
 HEADER_TEXT_BYTES = 116
@@ -84,7 +85,7 @@ def read_mat_spikes(path: str | Path) -> Spikes:
         If the file cannot be read or has no `Index` and `Class` that make sense.
     """
     path = Path(path)
-    spikes = _spikes(path, _read_variables(path, ("Index", "Class", *PROBABILITIES)), n_samples=None)
+    spikes = _spikes(path, _read_variables(path, SPIKE_VARIABLES), n_samples=None)
     if spikes is None:
         raise InputError(f"{path}: has no variables Index and Class")
     return spikes
@@ -112,6 +113,8 @@ def write_mat(
 ) -> None:
     """Write spikes as columns `Index` (int64), `Class` (uint8 or wider), `Probability` and
     `ClassProbability` (float32).
+
+    Where neurons are called by other names than their numbers, these are written as a cell array `Names`.
 
     The same spikes give the same bytes: no time is written into the header.
 
@@ -221,6 +224,9 @@ def _columns(spikes: Spikes, *, probability: bool) -> dict[str, npt.NDArray[Any]
     }
     if probability:
         columns |= {name: getattr(spikes, field)[:, None] for name, field in PROBABILITIES.items()}
+    if spikes.named_otherwise:
+        names = [spikes.names.get(label, "") for label in range(1, max(spikes.names) + 1)]
+        columns["Names"] = np.array(names, object)[:, None]  # a cell array: the k-th is the name of class k
     return columns
 
 
@@ -265,7 +271,7 @@ def _read_hdf5(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]
         with h5py.File(path, "r") as file:
             for name in names:
                 link = file.get(name, getlink=True)
-                if link is None:
+                if link is None or name == "Names":  # cells, which v7.3 keeps as links
                     continue
                 if not isinstance(link, h5py.HardLink):
                     raise InputError(f"{path}: {name} is a link to elsewhere, which is not followed")
@@ -343,9 +349,17 @@ def _spikes(path: Path, variables: dict[str, npt.NDArray[Any]], *, n_samples: in
         for name in PROBABILITIES
     )
     rate = variables.get("fs")
+    fs_hz = None if rate is None else _sampling_rate(path, rate, None)
     return Spikes.from_arrays(
-        index, label, there, named, fs_hz=None if rate is None else _sampling_rate(path, rate, None)
+        index, label, there, named, fs_hz=fs_hz, names=_names(path, variables.get("Names"))
     )
+
+
+def _names(path: Path, cells: npt.NDArray[Any] | None) -> dict[int, str]:
+    if cells is None or cells.dtype != object:
+        return {}
+    names = ["".join(np.asarray(cell).ravel().astype(str).tolist()) for cell in cells.ravel()]
+    return {label: name for label, name in enumerate(names, start=1) if name}
 
 
 def _probabilities(path: Path, name: str, values: npt.NDArray[Any], n: int) -> npt.NDArray[Any]:

@@ -1,0 +1,241 @@
+"""Spikes in the field's formats: tables, NWB, Phy and SpikeInterface."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spikesorter.errors import InputError, naming
+from spikesorter.io.analyzer import MARK, UNDER_CURATION, write_analyzer, write_phy
+from spikesorter.io.atomic import atomic_file, atomic_folder
+from spikesorter.io.formats import missing_package, reading
+from spikesorter.io.labels import UNKNOWN_UNIT
+from spikesorter.io.mat import check_replaceable, write_mat
+from spikesorter.io.nwb import is_own_nwb, write_nwb
+from spikesorter.spikes import UNKNOWN, Spikes
+
+if TYPE_CHECKING:
+    from spikeinterface import BaseRecording
+
+__all__ = ["EXPORTS", "check_export", "check_export_place", "write_spikes"]
+
+EXPORTS = ("mat", "csv", "parquet", "nwb", "phy", "analyzer")
+"""Formats that spikes are written in; a result is called NAME.FORMAT."""
+NEED_RECORDING = ("phy", "analyzer")
+FOLDERS = ("phy", "analyzer")
+PACKAGES = {"parquet": ("pyarrow",), "nwb": ("pynwb",), "phy": ("pandas", "sklearn")}
+COLUMNS = ("sample", "time_s", "unit", "probability", "class_probability")
+CSV_HEADER = ",".join(COLUMNS) + "\n"
+PARQUET_MARK = b"spikesorter"
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What is written, and all that a format may want to say beside the spikes."""
+
+    spikes: Spikes
+    fs_hz: float | None
+    recording: BaseRecording | None
+    provenance: dict[str, str]
+    session_start: datetime | None
+
+    @property
+    def rate(self) -> float:
+        if self.fs_hz is None:
+            raise InputError("the spikes' sampling rate is not known; give fs_hz")
+        return self.fs_hz
+
+
+def write_spikes(
+    path: str | Path,
+    spikes: Spikes,
+    *,
+    format: str | None = None,  # noqa: A002 (the word that users look for)
+    fs_hz: float | None = None,
+    recording: BaseRecording | None = None,
+    provenance: Mapping[str, str] | None = None,
+    session_start: datetime | None = None,
+) -> None:
+    """Write spikes in a format of the field: all or nothing, and over nothing but an older result.
+
+    Parameters
+    ----------
+    path : str or Path
+        File or, for ``"phy"`` and ``"analyzer"``, folder.
+    spikes : Spikes
+        Spikes of no known neuron are written as unit ``unknown`` (`.mat`: class 0) or, in formats that know
+        units alone (NWB, Phy, analyzer), left out.
+    format : {"mat", "csv", "parquet", "nwb", "phy", "analyzer"}, optional
+        What the path's ending says, if not given.
+    fs_hz : float, optional
+        Sampling rate, where the spikes do not say.
+    recording : spikeinterface.BaseRecording, optional
+        What the spikes were found in; needed for Phy and the analyzer. NWB then holds mean waveforms, and the
+        recording's own times.
+    provenance : mapping of str to str, optional
+        What to note of how the spikes came about (NWB, Phy, analyzer), beside program and version.
+    session_start : datetime, optional
+        NWB: when the recording began; 1970 if not known.
+
+    Raises
+    ------
+    InputError
+        If something else than an older result lies there, a package is missing, or the format cannot hold the
+        spikes: Phy knows no sorting without spikes.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> spikes = Spikes.from_arrays([120, 300], [2, 1], [0.5, 1.0], fs_hz=25_000.0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_spikes(Path(folder) / "spikes.csv", spikes)
+    ...     print((Path(folder) / "spikes.csv").read_text())
+    sample,time_s,unit,probability,class_probability
+    120,0.0048,2,0.5,1.0
+    300,0.012,1,1.0,1.0
+    <BLANKLINE>
+    """
+    path = Path(path)
+    name = format or path.suffix.removeprefix(".").lower()
+    check_export(name, path)
+    if name in NEED_RECORDING and recording is None:
+        raise InputError(f"{path}: {name} holds waveforms and so needs the recording; give recording=")
+    check_export_place(path, name)
+    facts = {"program": "spikesorter", "version": version("neural-spike-sorter"), **(provenance or {})}
+    rate = fs_hz or spikes.fs_hz or (recording.get_sampling_frequency() if recording else None)
+    if name == "mat":
+        write_mat(path, spikes, unknown=True, fs_hz=fs_hz)
+        return
+    result = _Result(spikes, rate, recording, facts, session_start)
+    with (atomic_folder if name in FOLDERS else atomic_file)(path) as temporary:
+        with naming(path), reading(path, name, done="written"):
+            _WRITERS[name](temporary, result)
+        if name in FOLDERS:
+            (temporary / MARK).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+
+def check_export(name: str, path: Path | None = None) -> None:
+    """Refuse a format that spikes are not written in, or whose packages are not installed.
+
+    Raises
+    ------
+    InputError
+    """
+    if name not in EXPORTS:
+        where = f"{path}: " if path else ""
+        raise InputError(f"{where}no format {name!r}; spikes are written as {', '.join(EXPORTS)}")
+    for package in PACKAGES.get(name, ()):
+        if find_spec(package) is None:
+            raise InputError(missing_package(name, ModuleNotFoundError(name=package)))
+
+
+def check_export_place(path: Path, name: str) -> None:
+    """Refuse to write over anything but an older result of the same format.
+
+    Raises
+    ------
+    InputError
+    """
+    if not path.exists():
+        return
+    if name == "mat":
+        check_replaceable(path)
+    elif name in FOLDERS and (path / UNDER_CURATION).exists():
+        raise InputError(f"{path}: has been worked on in Phy since; move it away or choose another folder")
+    elif not _WRITTEN_HERE[name](path):
+        raise InputError(f"{path}: exists and was not written by spikesorter; choose another folder")
+
+
+def _write_csv(path: Path, result: _Result) -> None:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    columns = _columns(result)
+    probabilities = [columns[name].astype(str).tolist() for name in COLUMNS[3:]]  # as short as float32 allows
+    writer.writerows(zip(*(columns[name].tolist() for name in COLUMNS[:3]), *probabilities, strict=True))
+    path.write_text(text.getvalue(), encoding="utf-8", newline="")
+
+
+def _write_parquet(path: Path, result: _Result) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    columns = _columns(result)
+    types = (pyarrow.int64(), pyarrow.float64(), pyarrow.string(), pyarrow.float32(), pyarrow.float32())
+    arrays = [pyarrow.array(columns[name], type=kind) for name, kind in zip(COLUMNS, types, strict=True)]
+    metadata = {PARQUET_MARK: json.dumps({"fs_hz": result.rate, "version": result.provenance["version"]})}
+    table = pyarrow.table(dict(zip(COLUMNS, arrays, strict=True)), metadata=metadata)
+    pyarrow.parquet.write_table(table, path)
+
+
+def _columns(result: _Result) -> dict[str, Any]:
+    spikes = result.spikes
+    names = {label: spikes.name_of(label) for label in spikes.labels} | {UNKNOWN: UNKNOWN_UNIT}
+    return {
+        "sample": spikes.sample,
+        "time_s": spikes.sample / result.rate,
+        "unit": np.array([names[label] for label in spikes.label.tolist()], object),
+        "probability": spikes.probability,
+        "class_probability": spikes.class_probability,
+    }
+
+
+def _write_nwb(path: Path, result: _Result) -> None:
+    write_nwb(
+        path,
+        result.spikes,
+        fs_hz=result.rate,
+        recording=result.recording,
+        provenance=result.provenance,
+        session_start=result.session_start,
+    )
+
+
+def _write_phy(path: Path, result: _Result) -> None:
+    write_phy(path, result.spikes, result.recording)
+
+
+def _write_analyzer(path: Path, result: _Result) -> None:
+    write_analyzer(path, result.spikes, result.recording)
+
+
+def _is_own_csv(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(CSV_HEADER)) == CSV_HEADER.encode()
+
+
+def _is_own_parquet(path: Path) -> bool:
+    with reading(path, "a Parquet table"):
+        import pyarrow.parquet
+
+        return PARQUET_MARK in (pyarrow.parquet.read_schema(path).metadata or {})
+
+
+def _is_own_folder(path: Path) -> bool:
+    return (path / MARK).is_file()
+
+
+_WRITERS: dict[str, Callable[[Path, _Result], None]] = {
+    "csv": _write_csv,
+    "parquet": _write_parquet,
+    "nwb": _write_nwb,
+    "phy": _write_phy,
+    "analyzer": _write_analyzer,
+}
+_WRITTEN_HERE: dict[str, Callable[[Path], bool]] = {
+    "csv": _is_own_csv,
+    "parquet": _is_own_parquet,
+    "nwb": is_own_nwb,
+    "phy": _is_own_folder,
+    "analyzer": _is_own_folder,
+}

@@ -1,0 +1,202 @@
+"""What a file or folder is: the format that its ending or its contents speak of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from spikesorter.errors import InputError, SpikeSorterError
+
+__all__ = ["OWN_FORMATS", "Source", "find_source", "has_sorting", "missing_package", "reading", "stem_of"]
+
+OWN_FORMATS = ("mat", "npy", "raw", "wav", "nwb", "spikeinterface")
+"""Formats that are not called by the name of an extractor of SpikeInterface."""
+
+ENDINGS = {
+    ".mat": "mat", ".npy": "npy", ".wav": "wav", ".nwb": "nwb", ".zarr": "spikeinterface",
+    ".raw": "raw", ".bin": "raw", ".dat": "raw",
+    ".rhd": "intan", ".rhs": "intan",
+    **{f".ns{number}": "blackrock" for number in range(1, 7)}, ".nev": "blackrock",
+    ".plx": "plexon", ".pl2": "plexon2", ".smr": "spike2", ".smrx": "ced", ".edf": "edf", ".abf": "axon",
+    ".rec": "spikegadgets", ".brw": "biocam", ".nex": "neuroexplorer", ".nix": "nix", ".set": "axona",
+    ".xdat": "neuronexus", ".xml": "neuroscope",
+}  # fmt: skip
+
+FOLDER_CONTENTS = {
+    "si_folder.json": "spikeinterface",
+    "spikeinterface_info.json": "spikeinterface",
+    "**/structure.oebin": "openephysbinary",
+    "*.continuous": "openephyslegacy",
+    "**/*.ap.meta": "spikeglx",
+    "**/*.nidq.meta": "spikeglx",
+    "*.cbin": "compressedbinaryibl",
+    "*.ncs": "neuralynx",
+    "*.tbk": "tdt",
+    "*.mpx": "alphaomega",
+    "raw.mda": "mda",
+}
+"""The first of these that a folder holds says what it is."""
+
+PART_OF_A_FOLDER = {
+    ".oebin": "openephysbinary",
+    ".continuous": "openephyslegacy",
+    ".meta": "spikeglx",
+    ".cbin": "compressedbinaryibl",
+    ".ncs": "neuralynx",
+    ".tbk": "tdt",
+    ".tev": "tdt",
+    ".mpx": "alphaomega",
+    ".lsx": "alphaomega",
+    ".mda": "mda",
+}
+"""Files that are read with their neighbours."""
+
+AMBIGUOUS = {".h5": "biocam, maxwell, mcsh5, mearec or nix", ".hdf5": "maxwell, mcsh5 or mearec"}
+MCS_HEADER = b"MC_DataTool"
+SORTING_FILES = ("spike_times.npy", "si_folder.json", "spikeinterface_info.json", "spikeinterface_log.json")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a recording lies and how it is to be read.
+
+    Parameters
+    ----------
+    path : Path
+        What the reader is given: for a file that is part of a folder, the folder.
+    format : str
+        One of `OWN_FORMATS`, or the name of an extractor of SpikeInterface.
+    stream : str, optional
+        The stream that the file's own name speaks of.
+    """
+
+    path: Path
+    format: str
+    stream: str | None = None
+
+
+def find_source(path: Path) -> Source:
+    """Tell what a recording is from its ending or, for folders, from what is in it.
+
+    Raises
+    ------
+    InputError
+        If there is nothing, or nothing known.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "today.ns5"
+    ...     path.touch()
+    ...     source = find_source(path)
+    >>> source.format, source.stream
+    ('blackrock', '5')
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    return _folder_source(path) if path.is_dir() else _file_source(path)
+
+
+def _folder_source(path: Path) -> Source:
+    if path.suffix in (".zarr", ".nwb"):
+        inner = Path(path.stem).suffix  # session.nwb.zarr
+        return Source(path, "nwb" if ".nwb" in (path.suffix, inner) else "spikeinterface")
+    for pattern, name in FOLDER_CONTENTS.items():
+        if next(path.glob(pattern), None) is not None:
+            return Source(path, name)
+    for header in ("info.rhd", "info.rhs"):
+        if (path / header).is_file():
+            return Source(path / header, "intan")
+    raise InputError(
+        f"{path}: a folder of no known format; give the recording's file instead, or say what it is with "
+        "format=NAME (--format), a name of SpikeInterface's extractors, such as openephysbinary or spikeglx"
+    )
+
+
+def _file_source(path: Path) -> Source:
+    ending = path.suffix.lower()
+    if ending == ".bin" and path.with_suffix(".meta").is_file():
+        stream = re.search(r"(imec\d*\.(?:ap|lf)|nidq|obx\d*)$", path.stem)
+        return Source(path.parent, "spikeglx", stream[1] if stream else None)
+    if ending in PART_OF_A_FOLDER:
+        return Source(path.parent, PART_OF_A_FOLDER[ending])
+    if ending == ".dat" and path.with_suffix(".xml").is_file():
+        return Source(path.with_suffix(".xml"), "neuroscope")
+    if ending == ".raw":
+        with path.open("rb") as file:
+            return Source(path, "mcsraw" if file.read(len(MCS_HEADER)) == MCS_HEADER else "raw")
+    if ending == ".json":
+        return Source(path, "neuronexus" if path.name.endswith(".xdat.json") else "spikeinterface")
+    if ending in AMBIGUOUS:
+        raise InputError(
+            f"{path}: {ending} files are of many kinds; say which with format=NAME (--format): "
+            f"{AMBIGUOUS[ending]}"
+        )
+    if ending not in ENDINGS:
+        known = ", ".join(sorted({*ENDINGS, *PART_OF_A_FOLDER}))
+        raise InputError(
+            f"{path}: files ending in {ending or 'nothing'} are of no known format; known are {known}; "
+            "or say what it is with format=NAME (--format): raw, or a name of SpikeInterface's extractors"
+        )
+    name = ENDINGS[ending]
+    return Source(path, name, ending[3] if name == "blackrock" and ending != ".nev" else None)
+
+
+def has_sorting(path: Path) -> bool:
+    """Return whether a folder is one sorting (of Phy or SpikeInterface), not a folder of several files."""
+    return path.suffix in (".zarr", ".nwb") or any((path / name).is_file() for name in SORTING_FILES)
+
+
+def stem_of(path: Path) -> str:
+    """Return what a recording is called: its file's name without the ending, or its folder's name.
+
+    Examples
+    --------
+    >>> stem_of(Path("data/today.ns5"))
+    'today'
+    """
+    place = path.resolve()
+    return place.name if place.is_dir() and place.suffix not in (".zarr", ".nwb") else place.stem
+
+
+@contextmanager
+def reading(path: Path, what: str, *, done: str = "read") -> Iterator[None]:
+    """Turn whatever another library raises while it reads or writes a file into an error that names the file.
+
+    Parameters
+    ----------
+    path : Path
+    what : str
+        The format, for the message.
+    done : str
+        What cannot be done: "read" or "written".
+
+    Raises
+    ------
+    InputError
+    """
+    try:
+        yield
+    except SpikeSorterError:
+        raise
+    except ImportError as error:
+        raise InputError(f"{path}: {missing_package(what, error)}") from None
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        hint = "; is it whole, and of this format?" if done == "read" else ""
+        raise InputError(f"{path}: cannot be {done} as {what}: {reason}{hint}") from error
+
+
+EXTRAS = {"pynwb": "nwb", "pyarrow": "parquet", "pandas": "phy", "sklearn": "phy"}
+
+
+def missing_package(what: str, error: ImportError) -> str:
+    """Say which package a format needs, and how to get it."""
+    name = error.name or ""
+    if name in EXTRAS:
+        return f'{what} needs {name}: pip install "neural-spike-sorter[{EXTRAS[name]}]"'
+    return f"{what} needs a package that is not installed: {f'pip install {name}' if name else error}"

@@ -1,0 +1,264 @@
+"""Labels of any format: spikes that a person or another tool has found and named."""
+
+from __future__ import annotations
+
+import ast
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from spikesorter.errors import InputError, naming
+from spikesorter.io.formats import reading
+from spikesorter.io.mat import read_mat_spikes
+from spikesorter.io.nwb import read_nwb_units
+from spikesorter.spikes import PROBABILITIES, UNKNOWN, Spikes
+
+if TYPE_CHECKING:
+    from spikeinterface import BaseSorting
+
+__all__ = ["LABEL_ENDINGS", "UNKNOWN_UNIT", "own_labels", "read_labels"]
+
+LABEL_ENDINGS = (".mat", ".csv", ".tsv", ".parquet", ".nwb", ".npz")
+UNKNOWN_UNIT = "unknown"
+"""What tables call a spike that fits no known neuron."""
+SAMPLE_NAMES = ("sample", "sample_index", "index", "frame")
+TIME_NAMES = ("time_s", "time", "times", "spike_time", "seconds", "t")
+UNIT_NAMES = ("unit", "unit_id", "class", "label", "cluster", "cluster_id", "neuron")
+LEFT_OUT = "noise"  # clusters that a person has marked so in Phy
+
+Column = npt.NDArray[Any]
+
+
+def read_labels(path: str | Path, *, fs_hz: float | None = None, stream: str | None = None) -> Spikes:
+    """Read labels, or the spikes that any tool has found.
+
+    Parameters
+    ----------
+    path : str or Path
+        `.mat` (`Index`, `Class`); `.csv`, `.tsv` or `.parquet` with columns `sample` or `time_s`, and `unit`;
+        `.nwb` (its units table); a folder of Phy; a folder, `.zarr` or `.npz` of a SpikeInterface sorting, or
+        a folder of its sorters or of a `SortingAnalyzer`.
+    fs_hz : float, optional
+        Sampling rate of the recording, where the labels do not say.
+    stream : str, optional
+        NWB: path of the ElectricalSeries that the units are of, where there are several.
+
+    Returns
+    -------
+    Spikes
+        With sampling rate, if it is known. Neurons keep their numbers if all of these are whole and larger
+        than 0; otherwise they are numbered from 1 and keep their names. Clusters that were marked as noise in
+        Phy are left out.
+
+    Raises
+    ------
+    InputError
+        If the labels cannot be read or make no sense.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    ending = path.suffix.lower()
+    if (path / "spike_times.npy").is_file():
+        spikes = _read_phy(path, fs_hz)
+    elif ending == ".mat":
+        spikes = read_mat_spikes(path)
+    elif ending in (".csv", ".tsv"):
+        spikes = _from_table(path, _csv_columns(path, "\t" if ending == ".tsv" else ","), fs_hz)
+    elif ending == ".parquet":
+        spikes = _from_table(path, _parquet_columns(path), fs_hz)
+    elif ".nwb" in path.suffixes[-2:]:
+        spikes = read_nwb_units(path, fs_hz=fs_hz, stream=stream)
+    elif path.is_dir() or ending == ".npz":
+        with naming(path), reading(path, "a sorting of SpikeInterface"):
+            spikes = Spikes.from_spikeinterface(_load_sorting(path))
+    else:
+        raise InputError(
+            f"{path}: labels are files ending in {', '.join(LABEL_ENDINGS)}, or folders of Phy or "
+            "SpikeInterface"
+        )
+    return spikes if spikes.fs_hz or not fs_hz else spikes.described(fs_hz=fs_hz, names=spikes.names)
+
+
+def own_labels(path: Path, *, fs_hz: float | None = None, stream: str | None = None) -> Spikes | None:
+    """Return the labels that a recording's own file holds (`.mat` and NWB), None if it holds none."""
+    if path.suffix.lower() == ".nwb" and path.is_file():
+        with reading(path, "NWB"), h5py.File(path, "r") as file:
+            labelled = "units" in file
+        return read_labels(path, fs_hz=fs_hz, stream=stream) if labelled else None
+    if path.suffix.lower() != ".mat":
+        return None
+    from spikesorter.io.mat import read_mat
+
+    return read_mat(path, fs_hz=fs_hz)[1]
+
+
+def _read_phy(path: Path, fs_hz: float | None) -> Spikes:
+    """Read a folder of Phy as it is: SpikeInterface's reader runs its params.py and wants pandas."""
+    with reading(path, "a folder of Phy"):
+        times = np.load(path / "spike_times.npy", allow_pickle=False).ravel()
+        by_hand = path / "spike_clusters.npy"
+        clusters = np.load(by_hand if by_hand.is_file() else path / "spike_templates.npy", allow_pickle=False)
+        clusters = clusters.ravel().astype(np.int64)
+        groups, names = _phy_column(path, "group"), _phy_column(path, "unit_name")
+        ids = names or _phy_column(path, "si_unit_id")
+        rate = _phy_rate(path) or fs_hz
+        probabilities = {
+            name: np.load(found, allow_pickle=False).ravel()
+            for name in PROBABILITIES
+            if (found := path / f"spike_{name}.npy").is_file()
+        }
+    if len(times) != len(clusters):
+        raise InputError(
+            f"{path}: spike_times has {len(times)} entries, but spike_clusters has {len(clusters)}"
+        )
+    kept = [int(k) for k in np.unique(clusters) if groups.get(int(k)) != LEFT_OUT]
+    chosen = np.isin(clusters, kept)
+    units = np.array([ids.get(int(k), str(k)) for k in clusters[chosen]], str)
+    kept_probabilities = {name: values[chosen] for name, values in probabilities.items()}
+    return _numbered(path, times[chosen].astype(np.int64), units, kept_probabilities, rate)
+
+
+def _phy_column(path: Path, column: str) -> dict[int, str]:
+    """Return a property of the clusters; cluster_info.tsv, which Phy writes last, knows best."""
+    tables = sorted(path.glob("*.tsv"), key=lambda table: table.name == "cluster_info.tsv")
+    values: dict[int, str] = {}
+    for table in tables:
+        with table.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file, delimiter="\t"):
+                cluster = row.get("cluster_id") or row.get("id")
+                if cluster and row.get(column):
+                    values[int(float(cluster))] = row[column]
+    return values
+
+
+def _phy_rate(path: Path) -> float | None:
+    """Return the sampling rate that params.py states, without running it."""
+    params = path / "params.py"
+    if not params.is_file():
+        return None
+    for node in ast.parse(params.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "sample_rate":
+            return float(ast.literal_eval(node.value))
+    return None
+
+
+def _csv_columns(path: Path, delimiter: str) -> dict[str, Column]:
+    with reading(path, "a table"), path.open(newline="", encoding="utf-8-sig") as file:
+        rows = csv.reader(file, delimiter=delimiter, strict=True)
+        header = [name.strip().lower() for name in next(rows, [])]
+        cells = [row for row in rows if row]
+    for number, row in enumerate(cells, start=2):
+        if len(row) != len(header):
+            raise InputError(f"{path}: row {number} has {len(row)} cells, but the header {len(header)}")
+    columns = list(zip(*cells, strict=True)) if cells else [()] * len(header)
+    return {name: np.array(column, str) for name, column in zip(header, columns, strict=True)}
+
+
+def _parquet_columns(path: Path) -> dict[str, Column]:
+    with reading(path, "a Parquet table"):
+        import pyarrow.parquet
+
+        table = pyarrow.parquet.read_table(path)
+        columns = {name.lower(): table.column(name).to_pylist() for name in table.column_names}
+        return {name: np.array([str(value) for value in values], str) for name, values in columns.items()}
+
+
+def _from_table(path: Path, columns: Mapping[str, Column], fs_hz: float | None) -> Spikes:
+    samples, times = _find(columns, SAMPLE_NAMES), _find(columns, TIME_NAMES)
+    units = _find(columns, UNIT_NAMES)
+    if units is None or (samples is None and times is None):
+        raise InputError(
+            f"{path}: expected a header with `sample` or `time_s`, and `unit`; found "
+            f"{', '.join(columns) or 'none'}"
+        )
+    seconds = None if times is None else _numbers(path, "time", times)
+    if samples is not None:
+        counted = _numbers(path, "sample", samples)
+        if np.any(counted != np.round(counted)):
+            raise InputError(
+                f"{path}: samples must be whole numbers; are these times? Call the column time_s"
+            )
+        fs_hz = _stated_rate(counted, seconds) or fs_hz
+    elif fs_hz is None:
+        raise InputError(f"{path}: holds times in seconds; give their sampling rate: fs_hz (--fs)")
+    else:
+        counted = np.round(np.asarray(seconds) * fs_hz)
+    probabilities = {name: _numbers(path, name, columns[name]) for name in PROBABILITIES if name in columns}
+    return _numbered(path, counted.astype(np.int64), np.char.strip(units), probabilities, fs_hz)
+
+
+def _find(columns: Mapping[str, Column], names: Sequence[str]) -> Column | None:
+    return next((columns[name] for name in names if name in columns), None)
+
+
+def _numbers(path: Path, name: str, column: Column) -> npt.NDArray[np.float64]:
+    try:
+        values = column.astype(np.float64)
+    except ValueError as error:
+        raise InputError(f"{path}: {name}: {error}") from None
+    if not np.isfinite(values).all():
+        raise InputError(f"{path}: {name} holds NaN, infinite or missing values")
+    return values
+
+
+def _stated_rate(samples: npt.NDArray[np.float64], seconds: npt.NDArray[np.float64] | None) -> float | None:
+    """Return the rate at which each sample is at its second; None if these are too few or rounded."""
+    if seconds is None or np.count_nonzero(later := seconds > 0) < 2:
+        return None
+    rate = float(np.round(np.median(samples[later] / seconds[later]), 6))
+    return rate if np.allclose(samples, seconds * rate, rtol=1e-9, atol=1e-6) else None
+
+
+def _numbered(
+    path: Path,
+    samples: npt.NDArray[np.int64],
+    units: Column,
+    probabilities: Mapping[str, npt.NDArray[np.float64]],
+    fs_hz: float | None,
+) -> Spikes:
+    """Make spikes of units called by numbers or names, as `Spikes.from_spikeinterface` numbers them."""
+    names, which = np.unique(units, return_inverse=True)
+    plain = [_whole(name) for name in names.tolist()]
+    known = [name for name in plain if name != UNKNOWN_UNIT]
+    if all(name.isdecimal() and int(name) > UNKNOWN for name in known):
+        label_of = {name: int(name) for name in known}
+        named: dict[int, str] = {}
+    else:
+        ordered = sorted(
+            set(known), key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)
+        )
+        label_of = {name: number for number, name in enumerate(ordered, start=1)}
+        named = {number: name for name, number in label_of.items()}
+    labels = np.array([label_of.get(name, UNKNOWN) for name in plain], np.int64)
+    with naming(path):
+        return Spikes.from_arrays(
+            samples,
+            labels[which] if len(units) else [],
+            probabilities.get("probability"),
+            probabilities.get("class_probability"),
+            fs_hz=fs_hz,
+            names=named,
+        )
+
+
+def _whole(name: str) -> str:
+    """Write 3.0, as spreadsheets do, as 3."""
+    head, _, tail = name.partition(".")
+    return head if head.isdecimal() and tail and not tail.strip("0") else name
+
+
+def _load_sorting(path: Path) -> BaseSorting:
+    from spikeinterface.core import BaseSorting, NpzSortingExtractor, SortingAnalyzer, load
+
+    found = NpzSortingExtractor(path) if path.suffix == ".npz" else load(path)
+    if isinstance(found, SortingAnalyzer):
+        found = found.sorting
+    if not isinstance(found, BaseSorting):
+        raise InputError(f"{path}: holds a {type(found).__name__} of SpikeInterface, not a sorting")
+    return found

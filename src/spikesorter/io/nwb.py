@@ -1,0 +1,263 @@
+"""Neurodata Without Borders: units with spike times, probabilities, waveforms and provenance."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from spikesorter.errors import InputError
+from spikesorter.io.analyzer import make_analyzer
+from spikesorter.io.formats import reading
+from spikesorter.spikes import PROBABILITIES, UNKNOWN, Spikes
+
+if TYPE_CHECKING:
+    from spikeinterface import BaseRecording, BaseSorting
+
+__all__ = ["is_own_nwb", "read_nwb_units", "session_start_of", "write_nwb"]
+
+IDENTIFIER = "spikesorter-"
+NOT_KNOWN = datetime(1970, 1, 1, tzinfo=UTC)
+COLUMNS = {
+    "spike_times": "when each spike starts, in seconds",
+    "unit_name": "what the labels that were learnt from call the neuron",
+    "mean_probability": "mean probability that a spike of this unit is there and is of it",
+    "spike_probability": "probability that each spike is there, whatever its unit",
+    "waveform_mean": "mean waveform about the start of the spikes",
+    "electrodes": "channels of the recording",
+    "spike_class_probability": "probability that each spike is of this unit, given that it is there",
+}
+
+
+def write_nwb(
+    path: Path,
+    spikes: Spikes,
+    *,
+    fs_hz: float,
+    recording: BaseRecording | None,
+    provenance: Mapping[str, str],
+    session_start: datetime | None,
+) -> None:
+    """Write an NWB file of one units table; spikes of no known neuron are left out.
+
+    Parameters
+    ----------
+    path : Path
+    spikes : Spikes
+    fs_hz : float
+        Written as the units' resolution.
+    recording : spikeinterface.BaseRecording or None
+        Gives times, electrodes and mean waveforms.
+    provenance : mapping of str to str
+        Written as notes, in JSON.
+    session_start : datetime or None
+        1970 if None.
+    """
+    from pynwb import NWBHDF5IO, NWBFile
+
+    described = spikes.described(fs_hz=fs_hz, names=spikes.names)
+    known = described.select(described.label != UNKNOWN)
+    file = NWBFile(
+        session_description="spikes found and named by spikesorter",
+        identifier=IDENTIFIER + _digest(known, provenance),
+        session_start_time=session_start or NOT_KNOWN,
+        notes=json.dumps(dict(provenance)),
+        was_generated_by=[(provenance["program"], provenance["version"])],
+    )
+    _add_units(file, known, recording)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not end in '.nwb'")  # it does once it is whole
+        with NWBHDF5IO(path, "w") as output:
+            output.write(file)
+
+
+def read_nwb_units(path: Path, *, fs_hz: float | None = None, stream: str | None = None) -> Spikes:
+    """Read the units table; times become samples of the recording in the same file, if there is one.
+
+    Parameters
+    ----------
+    path : Path
+    fs_hz : float, optional
+        Sampling rate, where the file does not say.
+    stream : str, optional
+        Path of the ElectricalSeries that the units are of, where there are several.
+
+    Returns
+    -------
+    Spikes
+        With probabilities, if `write_nwb` has written them.
+
+    Raises
+    ------
+    InputError
+        If there are no units, or their times cannot be turned into samples.
+    """
+    with reading(path, "the units of an NWB file"):
+        sorting = _units(path, fs_hz, stream)
+        spikes = Spikes.from_spikeinterface(sorting)
+        return _with_probabilities(path, sorting, spikes)
+
+
+def _units(path: Path, fs_hz: float | None, stream: str | None) -> BaseSorting:
+    from spikeinterface.extractors.nwbextractors import NwbRecordingExtractor, NwbSortingExtractor
+
+    if path.is_file():
+        with h5py.File(path, "r") as file:
+            if "units" not in file:
+                raise InputError(f"{path}: holds no units")
+    series = NwbRecordingExtractor.fetch_available_electrical_series_paths(path)
+    fitting = [name for name in series if stream is None or stream in (name, name.rpartition("/")[2])]
+    if len(fitting) > 1 or (series and not fitting):
+        raise InputError(
+            f"{path}: the units may be of several recordings; choose one with stream=NAME (--stream NAME): "
+            f"{'; '.join(series)}"
+        )
+    if fitting:
+        return NwbSortingExtractor(path, electrical_series_path=fitting[0])
+    try:
+        return NwbSortingExtractor(path)
+    except ValueError:  # the rate is not known
+        if fs_hz is None:
+            raise InputError(
+                f"{path}: holds times in seconds; give their sampling rate: fs_hz (--fs)"
+            ) from None
+        return NwbSortingExtractor(path, sampling_frequency=fs_hz)
+
+
+def _with_probabilities(path: Path, sorting: BaseSorting, spikes: Spikes) -> Spikes:
+    """Put the probabilities, which lie in order of units, in order of time."""
+    if not path.is_file():
+        return spikes
+    with h5py.File(path, "r") as file:
+        columns = {name: f"units/spike_{name}" for name in PROBABILITIES}
+        if not all(column in file for column in columns.values()):
+            return spikes
+        values = {name: file[column][:] for name, column in columns.items()}
+    label_of = {name: label for label, name in spikes.names.items()}
+    trains = [sorting.get_unit_spike_train(unit) for unit in sorting.unit_ids]
+    labels = [np.full(len(t), label_of[str(u)]) for u, t in zip(sorting.unit_ids, trains, strict=True)]
+    if not trains:
+        return spikes
+    return Spikes.from_arrays(
+        np.concatenate(trains), np.concatenate(labels), **values, fs_hz=spikes.fs_hz, names=spikes.names
+    )
+
+
+def is_own_nwb(path: Path) -> bool:
+    """Return whether a file was written by `write_nwb`."""
+    if not h5py.is_hdf5(path):
+        return False
+    with reading(path, "NWB"), h5py.File(path, "r") as file:
+        return "identifier" in file and file["identifier"].asstr()[()].startswith(IDENTIFIER)
+
+
+def session_start_of(path: Path) -> datetime | None:
+    """Return when the session of an NWB file began; None if the file is none or does not say."""
+    if path.suffix.lower() != ".nwb" or not path.is_file():
+        return None
+    with reading(path, "NWB"), h5py.File(path, "r") as file:
+        return (
+            datetime.fromisoformat(file["session_start_time"].asstr()[()])
+            if "session_start_time" in file
+            else None
+        )
+
+
+def _add_units(file: Any, spikes: Spikes, recording: BaseRecording | None) -> None:
+    """Add the units table, made of whole columns: row by row, pynwb could not tell the type of empty ones."""
+    from hdmf.common import DynamicTableRegion, ElementIdentifiers, VectorData, VectorIndex
+    from pynwb.misc import Units
+
+    labels = sorted({*spikes.labels, *(label for label in spikes.names if label != UNKNOWN)})
+    trains = [spikes.of(label) for label in labels]
+    waveforms, volts = _mean_waveforms(spikes, recording)
+    about = "" if volts else "; waveforms are in the recording's own unit, as its gain is not known"
+    columns: list[Any] = []
+
+    def add(name: str, data: npt.NDArray[Any], *, each: list[int] | None = None, **table: Any) -> None:
+        kind = DynamicTableRegion if table else VectorData
+        column = kind(name=name, description=COLUMNS[name], data=data, **table)
+        columns.append(column)
+        if each is not None:
+            columns.append(
+                VectorIndex(name=f"{name}_index", data=np.cumsum(each, dtype=np.uint64), target=column)
+            )
+
+    counts = [len(train) for train in trains]
+    add("spike_times", _times(_joined(trains, "sample"), spikes, recording), each=counts)
+    for name in PROBABILITIES:
+        add(f"spike_{name}", _joined(trains, name), each=counts)
+    means = [float(train.joint.mean(dtype=np.float64)) if len(train) else np.nan for train in trains]
+    add("mean_probability", np.array(means, np.float64))
+    if labels:
+        add("unit_name", np.array([spikes.name_of(label) for label in labels], object))
+    if labels and recording is not None and waveforms is not None:
+        channels = _add_electrodes(file, recording)
+        add("waveform_mean", waveforms)
+        every = np.tile(np.arange(channels), len(labels))
+        add("electrodes", every, each=[channels] * len(labels), table=file.electrodes)
+    file.units = Units(
+        name="units",
+        description=f"units of spikesorter; a spike's time is that of its start{about}",
+        id=ElementIdentifiers(name="id", data=np.array(labels, np.int64)),
+        columns=columns,
+        colnames=[column.name for column in columns if not column.name.endswith("_index")],
+        waveform_rate=spikes.fs_hz,
+        resolution=1 / _rate(spikes),
+    )
+
+
+def _rate(spikes: Spikes) -> float:
+    assert spikes.fs_hz is not None
+    return spikes.fs_hz
+
+
+def _joined(trains: list[Spikes], name: str) -> npt.NDArray[Any]:
+    return np.concatenate([getattr(train, name) for train in [*trains, Spikes.empty()]])
+
+
+def _times(
+    samples: npt.NDArray[np.int64], spikes: Spikes, recording: BaseRecording | None
+) -> npt.NDArray[np.float64]:
+    """Return seconds: on the recording's own clock, if there is one."""
+    times = samples / _rate(spikes) if recording is None else recording.sample_index_to_time(samples)
+    return np.asarray(times, np.float64)
+
+
+def _mean_waveforms(
+    spikes: Spikes, recording: BaseRecording | None
+) -> tuple[npt.NDArray[np.float64] | None, bool]:
+    """Return mean waveforms, shape (units, samples, channels), and whether they are in volts."""
+    if recording is None:
+        return None, True
+    volts = bool(recording.has_scaleable_traces())
+    means = make_analyzer(spikes, recording).get_extension("templates").get_data()
+    return np.asarray(means, np.float64) * (1e-6 if volts else 1.0), volts
+
+
+def _add_electrodes(file: Any, recording: BaseRecording) -> int:
+    """Add the electrodes table; return the number of electrodes."""
+    device = file.create_device(name="electrode", description="what the recording was made with: not known")
+    group = file.create_electrode_group(
+        name="electrodes", description="channels of the recording", location="unknown", device=device
+    )
+    file.add_electrode_column("channel_name", "id of the channel in the recording")
+    for channel in recording.channel_ids:
+        file.add_electrode(group=group, location="unknown", channel_name=str(channel))
+    return int(recording.get_num_channels())
+
+
+def _digest(spikes: Spikes, provenance: Mapping[str, str]) -> str:
+    parts = (spikes.sample, spikes.label, spikes.probability, spikes.class_probability)
+    hashed = hashlib.sha256(json.dumps(dict(provenance), sort_keys=True).encode())
+    for part in parts:
+        hashed.update(part.tobytes())
+    return hashed.hexdigest()[:32]

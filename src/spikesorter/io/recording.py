@@ -1,0 +1,322 @@
+"""Recordings of any format: own readers for plain files, SpikeInterface's for all others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spikesorter.errors import InputError
+from spikesorter.io.formats import OWN_FORMATS, Source, find_source, reading
+from spikesorter.io.mat import MOST_CHANNELS, NUMERIC_KINDS, read_mat
+
+if TYPE_CHECKING:
+    from spikeinterface import BaseRecording
+
+__all__ = ["RecordingOptions", "read_recording"]
+
+Channel = str | int
+NOT_NEURAL = ("SYNC", "ADC", "AUXILIARY", "SUPPLY VOLTAGE", "DIGITAL", "DC AMPLIFIER", "STIM", "TEMPERATURE")
+MOST_LISTED = 24
+
+
+@dataclass(frozen=True)
+class RecordingOptions:
+    """What `read_recording` is to be told beside the path; see there."""
+
+    fs_hz: float | None = None
+    dtype: str | None = None
+    channels: int | None = None
+    format: str | None = None
+    stream: str | None = None
+    segment: int | None = None
+    channel: Sequence[Channel] = ()
+    group: Channel | None = None
+
+    def read(self, path: str | Path, *, fs_hz: float | None = None) -> BaseRecording:
+        """Read a recording; `fs_hz` is its rate where neither the file nor the options say."""
+        return read_recording(path, **asdict(self) | {"fs_hz": self.fs_hz or fs_hz})
+
+
+def read_recording(
+    path: str | Path,
+    *,
+    fs_hz: float | None = None,
+    dtype: str | None = None,
+    channels: int | None = None,
+    format: str | None = None,  # noqa: A002 (the word that users look for)
+    stream: str | None = None,
+    segment: int | None = None,
+    channel: Channel | Sequence[Channel] = (),
+    group: Channel | None = None,
+) -> BaseRecording:
+    """Open a recording of any format that the field uses.
+
+    Nothing is read until it is asked for, except of `.mat` files, which are read whole.
+
+    Parameters
+    ----------
+    path : str or Path
+        `.mat`, `.npy`, `.wav`, `.nwb`, raw binary (`.dat`, `.bin`, `.raw`), a folder or `.zarr` that
+        SpikeInterface saved, or any file or folder that its extractors read: Intan, Blackrock, Open Ephys,
+        SpikeGLX, Neuralynx, Plexon, Spike2, EDF, ...
+    fs_hz : float, optional
+        Sampling rate (Hz) of files that do not say: raw binary, `.npy` and some `.mat`.
+    dtype : str, optional
+        Raw binary: type of a sample, such as ``"int16"``.
+    channels : int, optional
+        Raw binary: number of channels, which lie side by side.
+    format : str, optional
+        What the file is, where its name does not say: ``"raw"``, ``"npy"``, ..., or a name of
+        SpikeInterface's extractors, such as ``"intan"``.
+    stream : str, optional
+        Name or id of the stream to read, where there are several (NWB: path of the ElectricalSeries).
+    segment : int, optional
+        Which segment to read (from 0), where there are several.
+    channel : str, int or sequence of these, optional
+        Channels to read, by id, by name or, if neither fits, by place (from 0); all if not given.
+    group : str or int, optional
+        Read those of the channels whose property `group` has this value, such as those of one tetrode.
+
+    Returns
+    -------
+    spikeinterface.BaseRecording
+        One segment, samples in the file's own type.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or what is to be read of it is not clear; says what there is.
+
+    Examples
+    --------
+    >>> read_recording("session.ns5", channel=[17, 18])          # doctest: +SKIP
+    >>> read_recording("probe.dat", fs_hz=30_000, dtype="int16", channels=4, channel=2)  # doctest: +SKIP
+    """
+    path = Path(path)
+    source = _source(path, format)
+    if source.format == "mat":
+        recording, _ = read_mat(path, fs_hz=fs_hz)
+    else:
+        with reading(path, source.format):
+            recording = _open(path, source, stream, fs_hz=fs_hz, dtype=dtype, channels=channels)
+    recording = _one_segment(path, recording, segment)
+    chosen = (channel,) if isinstance(channel, (str, int)) else tuple(channel)
+    return _select_group(path, _select_channels(path, recording, chosen), group)
+
+
+def _source(path: Path, name: str | None) -> Source:
+    if name is None:
+        return find_source(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    name = {"binary": "raw", "openephys": "openephysbinary"}.get(name.lower(), name.lower())
+    if name not in OWN_FORMATS and name not in _extractors():
+        known = ", ".join((*OWN_FORMATS, *sorted(set(_extractors()) - set(OWN_FORMATS))))
+        raise InputError(f"{path}: there is no format {name}; there are {known}")
+    return Source(path, name)
+
+
+def _extractors() -> dict[str, Callable[..., BaseRecording]]:
+    from spikeinterface.extractors import recording_extractor_full_dict
+
+    return {
+        name: reader
+        for name, reader in recording_extractor_full_dict.items()
+        if name not in ("numpy", "ibl", "binary")
+    }
+
+
+def _open(path: Path, source: Source, stream: str | None, **plain: Any) -> BaseRecording:
+    if source.format in ("npy", "wav", "raw"):
+        return {"npy": _open_npy, "wav": _open_wav, "raw": _open_raw}[source.format](path, **plain)
+    if source.format == "spikeinterface":
+        return _load(path)
+    if source.format == "nwb":
+        return _open_nwb(path, stream)
+    return _open_extractor(path, source, stream)
+
+
+def _open_npy(path: Path, *, fs_hz: float | None, **_: Any) -> BaseRecording:
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if array.ndim not in (1, 2) or array.dtype.kind not in NUMERIC_KINDS or array.size == 0:
+        raise InputError(
+            f"{path}: must hold an array of numbers of shape (samples,) or (samples, channels), not "
+            f"{array.dtype} of shape {array.shape}"
+        )
+    return _binary(path, array, _needed(path, fs_hz))
+
+
+def _open_wav(path: Path, **_: Any) -> BaseRecording:
+    import scipy.io.wavfile
+
+    fs_hz, samples = scipy.io.wavfile.read(path, mmap=True)
+    return _binary(path, samples, float(fs_hz))
+
+
+def _binary(path: Path, array: Any, fs_hz: float) -> BaseRecording:
+    """Read a mapped array through SpikeInterface, which maps the part that is asked for and lets go of it."""
+    trace = np.atleast_2d(array).T if array.ndim == 1 or array.shape[0] < array.shape[1] else array
+    if trace.shape[1] > MOST_CHANNELS:
+        raise InputError(f"{path}: has shape {array.shape}: more than {MOST_CHANNELS} channels make no sense")
+    if trace.flags.c_contiguous:
+        return _binary_file(path, fs_hz, trace.dtype, trace.shape[1], file_offset=array.offset)
+    from spikeinterface.core import NumpyRecording  # its binary reader knows no channels one after the other
+
+    return NumpyRecording([trace], fs_hz)
+
+
+def _binary_file(
+    path: Path, fs_hz: float, dtype: Any, channels: int, *, file_offset: int = 0
+) -> BaseRecording:
+    from spikeinterface.core import BinaryRecordingExtractor
+
+    return BinaryRecordingExtractor([path], fs_hz, dtype, num_channels=channels, file_offset=file_offset)
+
+
+def _open_raw(path: Path, *, fs_hz: float | None, dtype: str | None, channels: int | None) -> BaseRecording:
+    missing = [
+        name
+        for name, value in (
+            ("fs_hz (--fs)", fs_hz),
+            ("dtype (--dtype)", dtype),
+            ("channels (--channels)", channels),
+        )
+        if value is None
+    ]
+    if missing or fs_hz is None or dtype is None or channels is None:
+        raise InputError(
+            f"{path}: raw binary files say nothing of themselves; give {', '.join(missing)}; or, if "
+            "it is none, say what it is with format=NAME (--format)"
+        )
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = np.dtype(object)
+    if kind.kind not in NUMERIC_KINDS:
+        raise InputError(f"{path}: dtype must be a type of real numbers, such as int16, not {dtype}")
+    if not 1 <= channels <= MOST_CHANNELS:
+        raise InputError(f"{path}: channels must lie between 1 and {MOST_CHANNELS}, not at {channels}")
+    size, step = path.stat().st_size, kind.itemsize * channels
+    if size == 0 or size % step:
+        raise InputError(
+            f"{path}: holds {size} bytes, which is no whole number of {channels}-channel samples of {kind} "
+            f"({step} bytes each); is the type or the number of channels another, or the file cut off?"
+        )
+    return _binary_file(path, fs_hz, kind, channels)
+
+
+def _needed(path: Path, fs_hz: float | None) -> float:
+    if fs_hz is None:
+        raise InputError(f"{path}: does not say its sampling rate; give fs_hz (--fs)")
+    return fs_hz
+
+
+def _load(path: Path) -> BaseRecording:
+    from spikeinterface.core import BaseRecording, SortingAnalyzer, load
+
+    found = load(path)
+    if isinstance(found, SortingAnalyzer) and found.has_recording():
+        found = found.recording
+    if not isinstance(found, BaseRecording):
+        raise InputError(f"{path}: holds a {type(found).__name__} of SpikeInterface, not a recording")
+    return found
+
+
+def _open_nwb(path: Path, stream: str | None) -> BaseRecording:
+    from spikeinterface.extractors.nwbextractors import NwbRecordingExtractor
+
+    series = NwbRecordingExtractor.fetch_available_electrical_series_paths(path)
+    if not series:
+        raise InputError(f"{path}: holds no recording (ElectricalSeries)")
+    names = [name.rpartition("/")[2] for name in series]
+    return NwbRecordingExtractor(path, electrical_series_path=_choose_stream(path, names, series, stream))
+
+
+def _open_extractor(path: Path, source: Source, stream: str | None) -> BaseRecording:
+    from spikeinterface.extractors.neoextractors import get_neo_streams, neo_recording_class_dict
+
+    reader = _extractors()[source.format]
+    if source.format not in neo_recording_class_dict:
+        return reader(source.path) if stream is None else reader(source.path, stream_name=stream)
+    names, ids = get_neo_streams(source.format, source.path)
+    if not ids:
+        raise InputError(f"{path}: holds no recording")
+    return reader(source.path, stream_id=_choose_stream(path, names, ids, stream, source.stream))
+
+
+def _choose_stream(
+    path: Path, names: Sequence[str], ids: Sequence[str], wanted: str | None, own: str | None = None
+) -> str:
+    """Return the id of the stream that is wanted, or that alone can be meant."""
+    listed = "; ".join(
+        name if name == key else f"{name} (id {key})" for name, key in zip(names, ids, strict=True)
+    )
+    if wanted is not None:
+        fitting = [key for name, key in zip(names, ids, strict=True) if str(wanted) in (name, str(key))]
+        if not fitting:
+            raise InputError(f"{path}: has no stream {wanted}; there are {listed}")
+        return fitting[0]
+    if own is not None and own in ids:
+        return own
+    neural = [
+        key
+        for name, key in zip(names, ids, strict=True)
+        if not any(word in name.upper() for word in NOT_NEURAL)
+    ]
+    if len(neural or ids) > 1:
+        raise InputError(
+            f"{path}: has several streams; choose one with stream=NAME (--stream NAME): {listed}"
+        )
+    return (neural or list(ids))[0]
+
+
+def _one_segment(path: Path, recording: BaseRecording, segment: int | None) -> BaseRecording:
+    count = recording.get_num_segments()
+    if segment is None and count == 1:
+        return recording
+    rate = recording.get_sampling_frequency()
+    lengths = ", ".join(f"{recording.get_num_samples(k) / rate:.1f} s" for k in range(count))
+    if segment is None:
+        raise InputError(
+            f"{path}: has {count} segments ({lengths}); choose one with segment=0 to {count - 1} (--segment)"
+        )
+    if not 0 <= segment < count:
+        raise InputError(f"{path}: has no segment {segment}; there are 0 to {count - 1} ({lengths})")
+    return recording.select_segments([segment])
+
+
+def _select_group(path: Path, recording: BaseRecording, group: Channel | None) -> BaseRecording:
+    if group is None:
+        return recording
+    values = recording.get_property("group")
+    if values is None:
+        raise InputError(f"{path}: its channels are in no groups; choose by channel=ID (--channel)")
+    groups = [str(value) for value in values]
+    chosen = [key for key, value in zip(recording.channel_ids, groups, strict=True) if value == str(group)]
+    if not chosen:
+        raise InputError(f"{path}: has no group {group}; there are {_listed(sorted(set(groups)))}")
+    return recording.select_channels(chosen)
+
+
+def _select_channels(path: Path, recording: BaseRecording, wanted: tuple[Channel, ...]) -> BaseRecording:
+    if not wanted:
+        return recording
+    ids = list(recording.channel_ids)
+    by_id = {str(key): key for key in ids}
+    names = recording.get_property("channel_name")
+    by_name = {} if names is None else dict(zip(map(str, names), ids, strict=True))
+    by_place = {str(place): key for place, key in enumerate(ids)}
+    known = by_place | by_name | by_id
+    for channel in wanted:
+        if str(channel) not in known:
+            raise InputError(f"{path}: has no channel {channel}; there are {_listed(list(map(str, ids)))}")
+    return recording.select_channels(list(dict.fromkeys(known[str(channel)] for channel in wanted)))
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - MOST_LISTED
+    return ", ".join(names[:MOST_LISTED]) + (f" and {more} more" if more > 0 else "")

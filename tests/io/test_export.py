@@ -1,0 +1,279 @@
+"""What is written here is opened by the tools that it is meant for."""
+
+from __future__ import annotations
+
+import csv
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from spikeinterface.core import BinaryRecordingExtractor, NumpyRecording, load_sorting_analyzer
+from spikeinterface.extractors import read_nwb_sorting, read_phy
+
+from spikesorter import read_labels, write_spikes
+from spikesorter.errors import InputError
+from spikesorter.io.export import EXPORTS, check_export, check_export_place
+from spikesorter.io.mat import read_mat_spikes
+from spikesorter.spikes import Spikes
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # SpikeInterface leaves files open
+FS_HZ = 30_000.0
+NAMES = {1: "basket", 2: "pyramidal", 3: "silent"}
+FILES = ("mat", "csv", "parquet", "nwb")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_to_compile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SpikeInterface compares templates by code that it compiles anew in each process, for ten seconds."""
+    from spikeinterface.postprocessing import template_similarity as room
+
+    monkeypatch.setattr(room, "_compute_similarity_matrix", room._compute_similarity_matrix_numpy)
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> BinaryRecordingExtractor:
+    trace = np.random.default_rng(0).integers(-100, 100, (30_000, 2)).astype(np.int16)
+    trace[::500] += 1000
+    trace.tofile(tmp_path / "recording.raw")
+    return BinaryRecordingExtractor([tmp_path / "recording.raw"], FS_HZ, "int16", num_channels=2)
+
+
+@pytest.fixture
+def spikes(rng: np.random.Generator) -> Spikes:
+    n = 58
+    return Spikes.from_arrays(
+        500 * np.arange(1, n + 1),
+        np.arange(n) % 2 + 1,
+        rng.random(n),
+        rng.random(n),
+        fs_hz=FS_HZ,
+        names=NAMES,
+    )
+
+
+def trains(spikes: Spikes) -> dict[str, list[int]]:
+    return {spikes.name_of(label): spikes.of(label).sample.tolist() for label in spikes.labels}
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_what_is_written_comes_back(
+    name: str, spikes: Spikes, recording: BinaryRecordingExtractor, tmp_path: Path
+) -> None:
+    path = tmp_path / f"result.{name}"
+    write_spikes(path, spikes, recording=recording)
+    found = read_labels(path, fs_hz=FS_HZ)
+    assert trains(found) == trains(spikes)
+    assert found.fs_hz == FS_HZ
+    if name != "analyzer":  # SpikeInterface keeps no property of single spikes
+        assert found == spikes
+    write_spikes(path, spikes.of(1), recording=recording)
+    assert trains(read_labels(path, fs_hz=FS_HZ)) == trains(spikes.of(1))
+    assert not [entry.name for entry in tmp_path.iterdir() if entry.name.startswith(".")]
+
+
+@pytest.mark.parametrize("name", ["mat", "csv", "parquet"])
+def test_the_same_spikes_give_the_same_bytes(name: str, spikes: Spikes, tmp_path: Path) -> None:
+    for copy in ("a", "b"):
+        write_spikes(tmp_path / f"{copy}.{name}", spikes)
+    assert (tmp_path / f"a.{name}").read_bytes() == (tmp_path / f"b.{name}").read_bytes()
+
+
+@pytest.mark.parametrize("name", [*FILES, "analyzer"])
+@pytest.mark.parametrize("names", [{}, {1: "1", 2: "2"}, NAMES])
+def test_no_spikes_are_a_result(
+    name: str, names: dict[int, str], recording: BinaryRecordingExtractor, tmp_path: Path
+) -> None:
+    path = tmp_path / f"result.{name}"
+    none = Spikes.empty().described(fs_hz=FS_HZ, names=names)
+    write_spikes(path, none, recording=recording)
+    assert read_labels(path) == none
+
+
+def test_phy_knows_no_sorting_without_spikes(recording: BinaryRecordingExtractor, tmp_path: Path) -> None:
+    path = tmp_path / "result.phy"
+    with pytest.raises(InputError, match=r"result\.phy: there are no spikes, and Phy cannot open"):
+        write_spikes(path, Spikes.empty(), recording=recording)
+    assert not path.exists()
+
+
+def test_csv_is_read_by_others(spikes: Spikes, tmp_path: Path) -> None:
+    import pandas as pd
+
+    write_spikes(tmp_path / "a.csv", spikes)
+    table = pd.read_csv(tmp_path / "a.csv")
+    assert list(table.columns) == ["sample", "time_s", "unit", "probability", "class_probability"]
+    np.testing.assert_array_equal(table["time_s"], spikes.sample / FS_HZ)
+    np.testing.assert_array_equal(table["probability"].astype(np.float32), spikes.probability)
+    with (tmp_path / "a.csv").open(newline="") as file:
+        assert next(csv.DictReader(file))["unit"] == "basket"
+
+
+def test_parquet_is_read_by_others(spikes: Spikes, tmp_path: Path) -> None:
+    import pandas as pd
+
+    write_spikes(tmp_path / "a.parquet", spikes)
+    table = pd.read_parquet(tmp_path / "a.parquet")
+    assert table["unit"].tolist() == [spikes.name_of(label) for label in spikes.label.tolist()]
+    assert table["probability"].dtype == np.float32
+    np.testing.assert_array_equal(table["sample"], spikes.sample)
+
+
+def test_nwb_is_read_by_spikeinterface(
+    spikes: Spikes, recording: BinaryRecordingExtractor, tmp_path: Path
+) -> None:
+    write_spikes(tmp_path / "a.nwb", spikes, recording=recording)
+    sorting = read_nwb_sorting(tmp_path / "a.nwb")
+    assert sorting.get_sampling_frequency() == pytest.approx(FS_HZ)
+    assert list(sorting.unit_ids) == list(NAMES.values())
+    for label, name in NAMES.items():
+        np.testing.assert_array_equal(sorting.get_unit_spike_train(name), spikes.of(label).sample)
+
+
+def test_nwb_is_read_by_pynwb(spikes: Spikes, recording: BinaryRecordingExtractor, tmp_path: Path) -> None:
+    from pynwb import NWBHDF5IO, validate
+
+    recording.set_channel_gains(0.5)
+    recording.set_channel_offsets(0.0)
+    path, start = tmp_path / "a.nwb", datetime(2026, 1, 5, 12, tzinfo=UTC)
+    facts = {"sorter": "f00d"}
+    write_spikes(path, spikes, recording=recording, provenance=facts, session_start=start)
+    assert validate(path=path) == []
+    with NWBHDF5IO(path, "r") as source:
+        file = source.read()
+        assert file.session_start_time == start
+        assert json.loads(file.notes)["sorter"] == "f00d"
+        assert file.was_generated_by[0][0] == "spikesorter"
+        units = file.units.to_dataframe()
+        waveform_rate = file.units.waveform_rate
+    np.testing.assert_array_equal(units["spike_probability"][1], spikes.of(1).probability)
+    assert units["mean_probability"][2] == pytest.approx(spikes.of(2).joint.mean())
+    assert np.isnan(units["mean_probability"][3])
+    waveform = np.asarray(units["waveform_mean"][1])
+    assert waveform.shape == (105, 2)
+    assert np.argmax(waveform[:, 0]) == 30  # 1 ms before the start, where this recording has its peaks
+    assert waveform[30, 0] == pytest.approx(1000 * 0.5e-6, rel=0.1)  # volts
+    assert waveform_rate == FS_HZ
+    assert list(units["electrodes"][1]["channel_name"]) == ["0", "1"]
+
+
+def test_nwb_times_are_those_of_the_recording(tmp_path: Path) -> None:
+    late = NumpyRecording([np.zeros((30_000, 1), np.float32)], FS_HZ, t_starts=[5.0])
+    write_spikes(tmp_path / "a.nwb", Spikes.from_arrays([30], [1]), recording=late)
+    sorting = read_nwb_sorting(tmp_path / "a.nwb", t_start=5.0)
+    assert sorting.get_unit_spike_train("1").tolist() == [30]
+
+
+def test_phy_is_read_by_spikeinterface(
+    spikes: Spikes, recording: BinaryRecordingExtractor, tmp_path: Path
+) -> None:
+    write_spikes(tmp_path / "a.phy", spikes, recording=recording)
+    sorting = read_phy(tmp_path / "a.phy")
+    assert sorting.get_sampling_frequency() == FS_HZ
+    assert dict(zip(sorting.unit_ids, sorting.get_property("unit_name"), strict=True)) == {
+        1: "basket",
+        2: "pyramidal",
+    }
+    for label in (1, 2):
+        np.testing.assert_array_equal(sorting.get_unit_spike_train(label), spikes.of(label).sample)
+    names = {path.name for path in (tmp_path / "a.phy").iterdir()}
+    assert {"params.py", "templates.npy", "amplitudes.npy", "pc_features.npy", "recording.dat"} <= names
+    stored = np.fromfile(tmp_path / "a.phy" / "recording.dat", np.int16).reshape(-1, 2)
+    np.testing.assert_array_equal(stored, recording.get_traces())
+    assert "dat_path = r'recording.dat'" in (tmp_path / "a.phy" / "params.py").read_text()
+
+
+def test_a_few_spikes_are_enough_for_phy(recording: BinaryRecordingExtractor, tmp_path: Path) -> None:
+    few = Spikes.from_arrays([500, 1000, 1500], [1, 2, 1])
+    write_spikes(tmp_path / "a.phy", few, recording=recording)
+    assert read_phy(tmp_path / "a.phy").count_total_num_spikes() == 3
+
+
+def test_the_analyzer_is_read_by_spikeinterface(
+    spikes: Spikes, recording: BinaryRecordingExtractor, tmp_path: Path
+) -> None:
+    write_spikes(tmp_path / "out" / "a.analyzer", spikes, recording=recording, provenance={"sorter": "f00d"})
+    analyzer = load_sorting_analyzer(tmp_path / "out" / "a.analyzer")
+    assert list(analyzer.unit_ids) == list(NAMES.values())
+    assert analyzer.has_recording()  # it knows where its recording lies
+    assert analyzer.get_extension("templates").get_data().shape == (3, 105, 2)
+    np.testing.assert_array_equal(analyzer.sorting.get_unit_spike_train("basket"), spikes.of(1).sample)
+    facts = json.loads((tmp_path / "out" / "a.analyzer" / "spikesorter.json").read_text())
+    assert facts["sorter"] == "f00d"
+
+
+def test_a_recording_without_a_probe_is_not_changed(
+    spikes: Spikes, recording: BinaryRecordingExtractor, tmp_path: Path
+) -> None:
+    write_spikes(tmp_path / "a.analyzer", spikes, recording=recording)
+    assert not recording.has_probe()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_spikes_of_no_known_neuron(name: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a.{name}"
+    some = Spikes.from_arrays([5, 9], [0, 2], fs_hz=FS_HZ)
+    write_spikes(path, some)
+    assert read_labels(path) == (some.of(2) if name == "nwb" else some)
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_only_results_are_written_over(
+    name: str, spikes: Spikes, recording: BinaryRecordingExtractor, tmp_path: Path
+) -> None:
+    path = tmp_path / f"precious.{name}"
+    if name in FILES:
+        path.write_bytes(b"sample,unit\n1,2\n" if name != "parquet" else b"PAR1")
+    else:
+        path.mkdir()
+        (path / "params.py").write_text("mine")
+    with pytest.raises(InputError, match=r"precious\.\w+: (exists and was not|cannot be read)"):
+        write_spikes(path, spikes, recording=recording)
+    if name in FILES:
+        assert path.read_bytes() in (b"sample,unit\n1,2\n", b"PAR1")
+    else:
+        assert (path / "params.py").read_text() == "mine"
+
+
+def test_work_done_in_phy_is_not_written_over(
+    spikes: Spikes, recording: BinaryRecordingExtractor, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.phy"
+    write_spikes(path, spikes, recording=recording)
+    check_export_place(path, "phy")
+    (path / "cluster_info.tsv").touch()
+    with pytest.raises(InputError, match="has been worked on in Phy since"):
+        check_export_place(path, "phy")
+
+
+def test_formats_that_are_not_written_are_refused(spikes: Spikes, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no format 'xls'; spikes are written as mat, csv, parquet, nwb"):
+        write_spikes(tmp_path / "a.xls", spikes)
+    with pytest.raises(InputError, match="phy holds waveforms and so needs the recording"):
+        write_spikes(tmp_path / "a", spikes, format="phy")
+    with pytest.raises(InputError, match="sampling rate is not known; give fs_hz"):
+        write_spikes(tmp_path / "a.csv", Spikes.empty())
+    assert not list(tmp_path.glob("a*"))
+
+
+def test_spikes_beyond_the_recording_are_refused(recording: BinaryRecordingExtractor, tmp_path: Path) -> None:
+    beyond = Spikes.from_arrays([30_000], [1])
+    for name in ("phy", "analyzer", "nwb"):
+        with pytest.raises(InputError, match="starts at sample 30000, but the recording has 30000"):
+            write_spikes(tmp_path / f"a.{name}", beyond, recording=recording)
+
+
+@pytest.mark.parametrize(("name", "extra"), [("parquet", "parquet"), ("nwb", "nwb"), ("phy", "phy")])
+def test_missing_packages_are_named_before_any_work(
+    name: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spikesorter.io.export.find_spec", lambda package: None)
+    with pytest.raises(InputError, match=rf"neural-spike-sorter\[{extra}\]"):
+        check_export(name)
+    check_export("csv")
+
+
+def test_names_are_kept_in_mat_files(spikes: Spikes, tmp_path: Path) -> None:
+    write_spikes(tmp_path / "a.mat", spikes)
+    assert read_mat_spikes(tmp_path / "a.mat").names == NAMES

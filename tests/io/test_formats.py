@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from spikeinterface.extractors import recording_extractor_full_dict
+
+from spikesorter.errors import InputError
+from spikesorter.io.formats import (
+    ENDINGS,
+    FOLDER_CONTENTS,
+    OWN_FORMATS,
+    PART_OF_A_FOLDER,
+    Source,
+    find_source,
+    missing_package,
+    reading,
+    stem_of,
+)
+
+
+@pytest.mark.parametrize("table", [ENDINGS, FOLDER_CONTENTS, PART_OF_A_FOLDER])
+def test_every_format_is_known_to_spikeinterface(table: dict[str, str]) -> None:
+    assert set(table.values()) - set(OWN_FORMATS) <= set(recording_extractor_full_dict)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected", "stream"),
+    [
+        ("a.rhd", "intan", None),
+        ("a.RHS", "intan", None),
+        ("a.ns5", "blackrock", "5"),
+        ("a.nev", "blackrock", None),
+        ("a.plx", "plexon", None),
+        ("a.edf", "edf", None),
+        ("a.smr", "spike2", None),
+        ("a.dat", "raw", None),
+        ("a.xdat.json", "neuronexus", None),
+    ],
+)
+def test_endings_say_what_a_file_is(name: str, expected: str, stream: str | None, tmp_path: Path) -> None:
+    (tmp_path / name).touch()
+    assert find_source(tmp_path / name) == Source(tmp_path / name, expected, stream)
+
+
+@pytest.mark.parametrize(
+    ("inside", "expected"),
+    [
+        ("si_folder.json", "spikeinterface"),
+        ("Record Node 101/experiment1/recording1/structure.oebin", "openephysbinary"),
+        ("100_CH1.continuous", "openephyslegacy"),
+        ("run_g0_imec0/run_g0_t0.imec0.ap.meta", "spikeglx"),
+        ("CSC1.ncs", "neuralynx"),
+        ("session.tbk", "tdt"),
+    ],
+)
+def test_contents_say_what_a_folder_is(inside: str, expected: str, tmp_path: Path) -> None:
+    (tmp_path / inside).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / inside).touch()
+    assert find_source(tmp_path) == Source(tmp_path, expected)
+
+
+def test_a_file_is_known_by_its_neighbours(tmp_path: Path) -> None:
+    for name in ("g0_t0.imec0.ap.bin", "g0_t0.imec0.ap.meta", "rat.dat", "rat.xml", "plain.bin", "CSC1.ncs"):
+        (tmp_path / name).touch()
+    assert find_source(tmp_path / "g0_t0.imec0.ap.bin") == Source(tmp_path, "spikeglx", "imec0.ap")
+    assert find_source(tmp_path / "rat.dat") == Source(tmp_path / "rat.xml", "neuroscope")
+    assert find_source(tmp_path / "plain.bin").format == "raw"
+    assert find_source(tmp_path / "CSC1.ncs") == Source(tmp_path, "neuralynx")
+
+
+def test_raw_files_of_multichannel_systems_are_told_from_raw_binary(tmp_path: Path) -> None:
+    (tmp_path / "a.raw").write_bytes(b"MC_DataTool binary conversion\r\n")
+    (tmp_path / "b.raw").write_bytes(bytes(64))
+    assert [find_source(tmp_path / name).format for name in ("a.raw", "b.raw")] == ["mcsraw", "raw"]
+
+
+def test_an_intan_folder_is_known_by_its_header(tmp_path: Path) -> None:
+    (tmp_path / "info.rhs").touch()
+    assert find_source(tmp_path) == Source(tmp_path / "info.rhs", "intan")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a.xyz", r"files ending in \.xyz are of no known format; known are .*\.edf.*format=NAME"),
+        ("noending", "files ending in nothing"),
+        ("a.h5", "of many kinds; say which with .*maxwell"),
+    ],
+)
+def test_unknown_files_are_refused_with_what_is_known(name: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(InputError, match=message):
+        find_source(tmp_path / name)
+
+
+def test_unknown_folders_and_nothing_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a folder of no known format; give the recording's file instead"):
+        find_source(tmp_path)
+    with pytest.raises(InputError, match="no such file"):
+        find_source(tmp_path / "a.rhd")
+
+
+def test_names_of_results(tmp_path: Path) -> None:
+    for name in ("session 1.2", "a.zarr"):
+        (tmp_path / name).mkdir()
+    assert stem_of(tmp_path / "session 1.2") == "session 1.2"
+    assert stem_of(tmp_path / "a.zarr") == "a"
+    assert stem_of(tmp_path / "a.imec0.ap.bin") == "a.imec0.ap"
+
+
+def test_a_missing_package_is_named_with_its_extra() -> None:
+    error = ModuleNotFoundError("No module named 'pynwb'", name="pynwb")
+    expected = 'nwb needs pynwb: pip install "neural-spike-sorter[nwb]"'
+    assert missing_package("nwb", error) == expected
+    with pytest.raises(InputError, match=r"a\.nwb: nwb needs pynwb"), reading(Path("a.nwb"), "nwb"):
+        raise error
+
+
+def test_own_errors_pass() -> None:
+    with pytest.raises(InputError, match=r"^mine$"), reading(Path("a"), "b"):
+        raise InputError("mine")
