@@ -37,7 +37,7 @@ def test_strangers_are_marked_and_known_ones_are_not(
     distance = np.abs(strangers.sample[:, None] - marked).min(axis=1)
     assert np.mean(distance < 25) > 0.9
     alone = np.abs(known.sample[:, None] - strangers.sample).min(axis=1) > 80
-    assert np.mean(np.isin(known.sample[alone], found.select(found.label > 0).sample)) > 0.97
+    assert np.mean(np.isin(known.sample[alone], found.select(found.label > 0).sample)) > 0.95
 
 
 def test_without_strangers_next_to_nothing_is_marked(
