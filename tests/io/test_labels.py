@@ -246,7 +246,8 @@ def test_what_is_no_label_file_is_refused(tmp_path: Path) -> None:
         read_labels(tmp_path / "a.txt")
     with pytest.raises(InputError, match="no such file"):
         read_labels(tmp_path / "b.csv")
-    with pytest.raises(InputError, match="cannot be read as a sorting of SpikeInterface"):
+    (tmp_path / "cached.pkl").touch()
+    with pytest.raises(InputError, match="or folders of Phy or SpikeInterface"):
         read_labels(tmp_path)
     for name in ("a.parquet", "a.npz", "a.nwb"):
         (tmp_path / name).write_bytes(b"no")

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spikesorter.errors import InputError, naming
-from spikesorter.io.formats import reading
+from spikesorter.io.formats import has_sorting, reading
 from spikesorter.io.mat import read_mat_spikes
 from spikesorter.io.nwb import read_nwb_units
 from spikesorter.spikes import PROBABILITIES, UNKNOWN, Spikes
@@ -74,7 +74,7 @@ def read_labels(path: str | Path, *, fs_hz: float | None = None, stream: str | N
         spikes = _from_table(path, _parquet_columns(path), fs_hz)
     elif ".nwb" in path.suffixes[-2:]:
         spikes = read_nwb_units(path, fs_hz=fs_hz, stream=stream)
-    elif path.is_dir() or ending == ".npz":
+    elif has_sorting(path) or ending == ".npz":  # of nothing else: SpikeInterface would open old pickles
         with naming(path), reading(path, "a sorting of SpikeInterface"):
             spikes = Spikes.from_spikeinterface(_load_sorting(path))
     else:
