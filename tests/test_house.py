@@ -45,6 +45,7 @@ FLOORS = {
     "refining": 8,
     "decoding": 7,
     "unknown": 8,
+    "unlabelled": 8,
     "stream": 10,
     "sorting": 10,
     "pages": 10,

@@ -145,6 +145,11 @@ class UnknownSettings(_Section):
     mark: bool = Field(
         False, description="mark spikes that fit no known neuron, as class 0, rather than force them into one"
     )
+    learn: bool = Field(
+        True,
+        description="learn neurons that the labels leave out too, where they could be taken for a labelled "
+        "one; results leave them out (not with mark)",
+    )
     before_ms: float = Field(
         0.2, ge=0, le=50, description="start, before a spike, of the window in which little must be left"
     )
@@ -366,6 +371,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "base_steps": 2500,
         },
         "classifier": {"unit_variance": True},
+        "unknown": {"learn": False},
         "tuning": {
             "on": "labelled",
             "objective": "f1",

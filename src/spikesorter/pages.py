@@ -44,13 +44,14 @@ def sorter_page(
     rows = [
         (name, counts[k], f"{rates[k] * fs_hz:.2f}", f"{detectability[k]:.1f}", f"{expected[label]:.3f}")
         for k, (label, name) in enumerate(zip(repertoire.labels, repertoire.names, strict=True))
+        if label in repertoire.known
     ]
-    shapes = repertoire.templates.waveforms
+    shapes = repertoire.templates.waveforms[: len(repertoire.known)]
     clearest = np.abs(shapes).max(axis=1).argmax(axis=1)
     score = f"{forecast.score:.3f} ({forecast.low:.3f} to {forecast.high:.3f})"
     return notebook.page(
         title,
         notebook.table(("expected score", "gain"), [(score, f"{profile.activity.gain:.2f}")]),
         notebook.table(("neuron", "labelled spikes", "per second", "d'", "expected F1"), rows),
-        notebook.lines(shapes[np.arange(len(shapes)), :, clearest], repertoire.names),
+        notebook.lines(shapes[np.arange(len(shapes)), :, clearest], repertoire.names[: len(shapes)]),
     )

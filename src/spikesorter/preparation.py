@@ -67,11 +67,12 @@ class Prepared:
 
     def settle(self, candidates: Candidates) -> Spikes:
         """Return the candidates that hold, with probabilities that mean what they say."""
-        return self.point.settle(self.calibration.apply(candidates))
+        return self.point.part(self.hold(candidates))
 
     def hold(self, candidates: Candidates) -> Spikes:
         """Return the candidates above their thresholds; the refractory period has yet to be kept."""
-        return self.point.hold(self.calibration.apply(candidates))
+        known = candidates.select(np.isin(candidates.label, self.point.labels))
+        return self.point.hold(self.calibration.apply(known))
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,8 +198,8 @@ class Preparation:
         found = prepared.settle(_picked(prepared.decoder, evidence))
         result = forecast_score(
             found,
-            rehearsal.spikes,
-            self.repertoire.labels,
+            self._known(rehearsal.spikes),
+            self.repertoire.known,
             n_samples=len(rehearsal.trace),
             target_samples=target_samples or len(rehearsal.trace),
             fs_hz=self.fs_hz,
@@ -257,30 +258,34 @@ class Preparation:
         """Calibrate and tune a decoder: every reading of its evidence coarsely, the best one finely."""
         tuning = self.settings.tuning
         coarse = tuning.model_copy(update={"per_class": False})
+        labels, truth = self.repertoire.known, self._known(rehearsal.spikes)
         detector = self.settings.detector
         if name != "cnn":  # these know when spikes exclude each other
             detector = detector.model_copy(update={"refractory_samples": detector.refractory_samples or 0})
 
         def tried(reading: AnyDecoder) -> tuple[Prepared, Candidates]:
-            found = _picked(reading, evidence)
-            calibration = self._calibration(found, rehearsal.spikes)
+            picked = _picked(reading, evidence)
+            found = picked.select(np.isin(picked.label, labels))
+            calibration = self._calibration(found, truth)
             calibrated = calibration.apply(found)
-            point, value = tune(
-                calibrated, rehearsal.spikes, decoder.labels, coarse, detector, fs_hz=self.fs_hz
-            )
+            point, value = tune(calibrated, truth, labels, coarse, detector, fs_hz=self.fs_hz)
             return Prepared(reading, calibration, point, name, value), calibrated
 
         readings: list[AnyDecoder] = list(decoder.readings())
         outcomes = list(in_threads(tried, readings, jobs=self.jobs))
         good = max(one.value for one, _ in outcomes) - BY_CHANCE
         best, chosen = next(outcome for outcome in outcomes if outcome[0].value >= good)
-        point, value = tune(chosen, rehearsal.spikes, decoder.labels, tuning, detector, fs_hz=self.fs_hz)
+        point, value = tune(chosen, truth, labels, tuning, detector, fs_hz=self.fs_hz)
         return replace(best, point=point, value=value)
 
     def _calibration(self, found: Candidates, truth: Spikes) -> Calibration:
         if self.settings.tuning.on == "labelled":
             return UNCALIBRATED
-        return fit_calibration(found, truth, self.repertoire.labels, fs_hz=self.fs_hz)
+        return fit_calibration(found, truth, self.repertoire.known, fs_hz=self.fs_hz)
+
+    def _known(self, spikes: Spikes) -> Spikes:
+        """Leave out the spikes of unlabelled neurons, as results do."""
+        return spikes.select(np.isin(spikes.label, self.repertoire.known))
 
     def _botm(self) -> BotmDecoder:
         return make_botm(self.repertoire, self.profile, self.settings, fs_hz=self.fs_hz)

@@ -43,6 +43,8 @@ class Repertoire:
         Spikes per sample in the labelled recording.
     names : tuple of str
         What the classes are called in the labels.
+    strangers : tuple of int
+        Those of the classes that nobody labelled: they explain spikes, and are left out of results.
     """
 
     templates: Templates
@@ -50,11 +52,17 @@ class Repertoire:
     intervals: tuple[FloatArray, ...]
     rates: npt.NDArray[np.float64]
     names: tuple[str, ...]
+    strangers: tuple[int, ...] = ()
 
     @property
     def labels(self) -> tuple[int, ...]:
-        """The classes, in order."""
+        """The classes, in order; strangers come last."""
         return self.templates.labels
+
+    @property
+    def known(self) -> tuple[int, ...]:
+        """The classes that were labelled."""
+        return tuple(label for label in self.labels if label not in self.strangers)
 
 
 def learn_repertoire(
@@ -64,6 +72,7 @@ def learn_repertoire(
     *,
     kernel: npt.NDArray[np.float64],
     fs_hz: float,
+    strangers: tuple[int, ...] = (),
 ) -> Repertoire:
     """Learn shapes, sizes and intervals from a labelled recording.
 
@@ -77,6 +86,8 @@ def learn_repertoire(
     kernel : ndarray, shape (taps,)
         Filter under which errors are measured: removes drift.
     fs_hz : float
+    strangers : tuple of int
+        Labels that nobody gave: there are no warnings about these.
 
     Returns
     -------
@@ -92,14 +103,14 @@ def learn_repertoire(
     if len(inside) == 0:
         raise InputError("labels: no spike lies wholly inside the recording")
     for label, count in inside.counts().items():
-        if count < FEW_SPIKES:
+        if count < FEW_SPIKES and label not in strangers:
             logger.warning(
                 "class %d has only %d labelled spikes (%d or more are wanted): it will be learnt badly",
                 label, count, FEW_SPIKES,
             )  # fmt: skip
     templates = estimate_templates(trace, inside, before=before, after=after, kernel=kernel)
     templates = _without_noise(templates, trace, inside, kernel=kernel, fs_hz=fs_hz)
-    _warn_of_cut_shapes(templates, settings, fs_hz)
+    _warn_of_cut_shapes(templates, settings, fs_hz, strangers)
     sizes = spike_sizes(trace, inside, templates, kernel=kernel)
     of_class = [inside.label == label for label in templates.labels]
     return Repertoire(
@@ -108,6 +119,7 @@ def learn_repertoire(
         intervals=tuple(_intervals(inside.sample[mask], len(trace)) for mask in of_class),
         rates=np.array([mask.sum() / len(trace) for mask in of_class]),
         names=tuple(spikes.name_of(label) for label in templates.labels),
+        strangers=strangers,
     )
 
 
@@ -165,12 +177,14 @@ def _without_noise(
     )
 
 
-def _warn_of_cut_shapes(templates: Templates, settings: TemplateSettings, fs_hz: float) -> None:
+def _warn_of_cut_shapes(
+    templates: Templates, settings: TemplateSettings, fs_hz: float, strangers: tuple[int, ...]
+) -> None:
     """Warn of shapes that go on after their window: what is cut off is taken for noise, or for spikes."""
     end = max(to_samples(END_MS, fs_hz), 1)
     for label, waveform in zip(templates.labels, templates.waveforms, strict=True):
         left = np.abs(waveform[-end:].mean(axis=0)).max() / np.abs(waveform).max()
-        if left > MUCH_LEFT:
+        if left > MUCH_LEFT and label not in strangers:
             logger.warning(
                 "class %d still has %.0f %% of its peak at the end of its window of %g ms; longer shapes "
                 "(templates.after_ms) would find its spikes better",

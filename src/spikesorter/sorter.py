@@ -46,6 +46,7 @@ from spikesorter.sorting import sort_spans
 from spikesorter.spikes import Spikes
 from spikesorter.stream import Listener, Stream
 from spikesorter.unknown import UnknownRule, find_strangers
+from spikesorter.unlabelled import find_unlabelled
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording, BaseSorting
@@ -139,13 +140,19 @@ class Sorter:
         trace = centred(raw, np.median(raw, axis=0))
         if settings.conditioning.remove_hum:
             trace = without_hum(trace, find_hum(trace, fs_hz=fs_hz), fs_hz=fs_hz)
+        threads = jobs or usable_cores()
         repertoire = learn_repertoire(trace, truth, settings.templates, kernel=kernel, fs_hz=fs_hz)
-        sight = see_recording(raw, repertoire, settings, fs_hz=fs_hz)
-        profile = profile_recording(sight, repertoire, settings, fs_hz=fs_hz)
-        # Labels beat any estimate: the labelled recording's gain is 1 and its rates are counted.
-        profile = replace(
-            profile, activity=replace(profile.activity, gain=1.0, rates=tuple(repertoire.rates))
-        )
+        measured, profile = _labelled_profile(raw, repertoire, settings, fs_hz)
+        if settings.unknown.learn and not settings.unknown.mark:
+            strangers = find_unlabelled(
+                trace, truth, repertoire, profile, settings, fs_hz=fs_hz, jobs=threads
+            )
+            if len(strangers):
+                every, labels = Spikes.concatenate([truth, strangers]), strangers.labels
+                repertoire = learn_repertoire(
+                    trace, every, settings.templates, kernel=kernel, fs_hz=fs_hz, strangers=labels
+                )
+                measured, profile = _labelled_profile(raw, repertoire, settings, fs_hz)
         conditioned = fir_filter(trace, kernel)
         truth = truth.select(np.isin(truth.label, repertoire.labels))
         before, after = settings.classifier.before_samples, settings.classifier.after_samples
@@ -153,10 +160,9 @@ class Sorter:
         kept = settings.rehearsal.method == "graft" or settings.tuning.on == "labelled"
         labelled = Labelled(trace, truth, profile) if kept else None
         progress("learning spike shapes", 1.0)
-        threads = jobs or usable_cores()
         preparation = Preparation(settings, fs_hz, repertoire, average, labelled, profile, threads)
         base = preparation.train_base(progress)
-        return cls._on(preparation, base, recording, progress, measured=sight.profile, train=False)
+        return cls._on(preparation, base, recording, progress, measured=measured, train=False)
 
     def adapt(self, target: BaseRecording, *, jobs: int | None = None, progress: Progress = silent) -> Sorter:
         """Rehearse a target, train on the rehearsal and tune the thresholds there; no labels needed.
@@ -237,7 +243,8 @@ class Sorter:
     @property
     def names(self) -> dict[int, str]:
         """What the labels called each class."""
-        return dict(zip(self.repertoire.labels, self.repertoire.names, strict=True))
+        names = zip(self.repertoire.labels, self.repertoire.names, strict=True)
+        return {label: name for label, name in names if label in self.repertoire.known}
 
     @property
     def point(self) -> WorkingPoint:
@@ -420,7 +427,7 @@ class Sorter:
         Returns
         -------
         ndarray of float32, shape (stop - start, curves)
-            One curve for each class, in order of `repertoire.labels` (networks with a detector: one for
+            One curve for each class, in order of `repertoire.known` (networks with a detector: one for
             all): expected number of spikes (pursuit) or probability of one.
 
         Raises
@@ -434,7 +441,8 @@ class Sorter:
         if not 0 <= start < last <= n_samples:
             raise InputError(f"no samples from {start} to {last}: the recording has {n_samples}")
         decoder = self.prepared.decoder
-        return decoder.curves(read_evidence(decoder, self._stretches(target), n_samples, start, last))
+        curves = decoder.curves(read_evidence(decoder, self._stretches(target), n_samples, start, last))
+        return curves[:, : len(self.repertoire.known)]
 
     def with_working_point(
         self, *, threshold: float | None = None, refractory_samples: int | None = None
@@ -521,7 +529,7 @@ class Sorter:
 
     def __repr__(self) -> str:
         return (
-            f"Sorter({len(self.repertoire.labels)} classes, {self.fs_hz:g} Hz, {self.channels} channel(s), "
+            f"Sorter({len(self.repertoire.known)} classes, {self.fs_hz:g} Hz, {self.channels} channel(s), "
             f"decoder {self.prepared.name})"
         )
 
@@ -565,6 +573,19 @@ def usable_cores() -> int:
 def _check_segments(recording: BaseRecording) -> None:
     if recording.get_num_segments() != 1:
         raise InputError(f"has {recording.get_num_segments()} segments; select one with select_segments")
+
+
+def _labelled_profile(
+    raw: npt.NDArray[Any], repertoire: Repertoire, settings: Settings, fs_hz: float
+) -> tuple[Profile, Profile]:
+    """Return the labelled recording's profile at first sight, and as well as it can be known.
+
+    Labels beat any estimate: its gain is 1 and its rates are counted.
+    """
+    sight = see_recording(raw, repertoire, settings, fs_hz=fs_hz)
+    profile = profile_recording(sight, repertoire, settings, fs_hz=fs_hz)
+    counted = replace(profile.activity, gain=1.0, rates=tuple(repertoire.rates))
+    return sight.profile, replace(profile, activity=counted)
 
 
 def _check_channels(recording: BaseRecording) -> None:
