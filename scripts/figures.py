@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/concepts.md and docs/tutorial.md into docs/images: `python scripts/figures.py [NAME ...]`.
+"""Draw the pictures of docs/concepts.md and docs/tutorial.md: `python scripts/figures.py [NAME ...]`.
 
 All is simulated from fixed seeds, so the same version draws the same pictures.
 """
