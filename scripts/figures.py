@@ -26,6 +26,7 @@ from spikesorter.decoders.making import make_pursuit
 from spikesorter.profile import conditioning_kernel
 from spikesorter.rehearsal import Rehearsal, plant_rehearsal
 from spikesorter.report.figures import COLOURS
+from spikesorter.signal.bank import Bank
 from spikesorter.signal.filters import fir_filter
 from spikesorter.signal.noise import NoiseSpectrum, synthesise_noise
 from spikesorter.simulate import SimulatedRecording, simulate_study
@@ -158,11 +159,13 @@ def detectability() -> Figure:
     """What whitening is for, and what d' means."""
     sorter, target = adapted(MIDDLING), study()[1 + MIDDLING]
     bank = make_pursuit(sorter.repertoire, sorter.profile, SETTINGS, fs_hz=FS_HZ).bank
+    assert isinstance(bank, Bank)
     shapes = sorter.repertoire.templates
     outputs = bank.apply(np.pad(target.trace, ((bank.margin.before, bank.margin.after), (0, 0))))
     figure = Figure(figsize=(10, 6.0), layout="constrained")
-    above, below = figure.subfigures(2, 1)
-    white = np.asarray(bank.whitener)[:, 0] if bank.whitener.ndim == 2 else bank.whitener[:, 0, 0]
+    halves: Any = figure.subfigures(2, 1)
+    above, below = halves
+    white = bank.whitener[:, 0, 0]
     example = lonely(target.spikes, 3, 150)
     stretch = slice(example - 150, example + 250)
     time_ms = np.arange(-150, 250) / FS_HZ * 1000

@@ -111,7 +111,7 @@ def test_the_tutorial_runs_and_prints_what_it_says(tmp_path: Path, monkeypatch: 
 def alike(printed: str, shown: str) -> bool:
     """Whether two texts differ in nothing but a little in their figures: processors round differently."""
     numbers = [[float(n) for n in NUMBER.findall(text)] for text in (printed, shown)]
-    words = [NUMBER.sub("#", text).split() for text in (printed, shown)]
+    words = [re.sub(r"[\[\]]", " ", NUMBER.sub("#", text)).split() for text in (printed, shown)]
     return words[0] == words[1] and all(
         abs(a - b) <= 0.03 * abs(b) + (0.02 if abs(b) < 10 else 5) for a, b in zip(*numbers, strict=True)
     )
