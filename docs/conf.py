@@ -59,21 +59,31 @@ def command_line() -> str:
     words = ["typer", "spikesorter.cli", "utils", "docs", "--name", "spikesorter"]
     text = subprocess.run([sys.executable, "-m", *words], check=True, capture_output=True, text=True).stdout
     text = re.sub(r"^#\s.*$", "", text, count=1, flags=re.MULTILINE)  # the page has a title
-    return re.sub(r"<[^>`\n]+>", lambda found: found[0].replace("<", "&lt;").replace(">", "&gt;"), text)
+    return re.sub(r"^\* `(\w+)`: .*$", r"* [`\1`](#spikesorter-\1)", text, flags=re.MULTILINE)
 
 
 def settings() -> str:
     """Describe the settings, section by section, and what presets change."""
     top, *sections = re.split(r"^\n(?=# .*\n\[)", describe_settings(Settings()), flags=re.MULTILINE)
-    pages = [f"## Of the whole\n\n```toml\n{top.strip()}\n```"]
+    pages = [f"## Of the whole\n\n{_table(top, '')}"]
     for section in sections:
         meaning, name, rest = section.split("\n", 2)
-        pages.append(
-            f"## {name.strip('[]')}\n\n{meaning.strip('# ')}\n\n```toml\n{name}\n{rest.strip()}\n```"
-        )
-    changed = "\n".join(f"{key} = {value!r}" for key, value in _flat(PRESETS["published"]))
-    pages.append(f"## Preset `published`\n\nChanges these:\n\n```text\n{changed}\n```")
+        name = name.strip("[]")
+        pages.append(f"## {name}\n\n{meaning.strip('# ')}\n\n{_table(rest, f'{name}.')}")
+    changed = "\n".join(f"| `{key}` | `{value!r}` |" for key, value in _flat(PRESETS["published"]))
+    pages.append(f"## Preset `published`\n\nChanges these:\n\n| setting | value |\n|---|---|\n{changed}")
     return "\n\n".join(pages)
+
+
+def _table(described: str, prefix: str) -> str:
+    """Make a table of lines that say a meaning, then a key and its value, or that it is unset."""
+    lines = described.strip().splitlines()
+    rows = ["| setting | default | meaning |", "|---|---|---|"]
+    for meaning, setting in zip(lines[::2], lines[1::2], strict=True):
+        key, _, value = setting.removeprefix("# ").partition(" =")
+        default = f"`{value.strip()}`" if value else "unset"
+        rows.append(f"| `{prefix}{key}` | {default} | {meaning.removeprefix('# ')} |")
+    return "\n".join(rows)
 
 
 def api() -> str:
