@@ -65,24 +65,24 @@ def command_line() -> str:
 def settings() -> str:
     """Describe the settings, section by section, and what presets change."""
     top, *sections = re.split(r"^\n(?=# .*\n\[)", describe_settings(Settings()), flags=re.MULTILINE)
-    pages = [f"## Of the whole\n\n{_table(top, '')}"]
+    pages = [f"## Of the whole\n\n{_table(top)}"]
     for section in sections:
         meaning, name, rest = section.split("\n", 2)
         name = name.strip("[]")
-        pages.append(f"## {name}\n\n{meaning.strip('# ')}\n\n{_table(rest, f'{name}.')}")
+        pages.append(f"## {name}\n\n{meaning.strip('# ')}\n\n{_table(rest)}")
     changed = "\n".join(f"| `{key}` | `{value!r}` |" for key, value in _flat(PRESETS["published"]))
     pages.append(f"## Preset `published`\n\nChanges these:\n\n| setting | value |\n|---|---|\n{changed}")
     return "\n\n".join(pages)
 
 
-def _table(described: str, prefix: str) -> str:
+def _table(described: str) -> str:
     """Make a table of lines that say a meaning, then a key and its value, or that it is unset."""
     lines = described.strip().splitlines()
     rows = ["| setting | default | meaning |", "|---|---|---|"]
     for meaning, setting in zip(lines[::2], lines[1::2], strict=True):
         key, _, value = setting.removeprefix("# ").partition(" =")
         default = f"`{value.strip()}`" if value else "unset"
-        rows.append(f"| `{prefix}{key}` | {default} | {meaning.removeprefix('# ')} |")
+        rows.append(f"| `{key}` | {default} | {meaning.removeprefix('# ')} |")
     return "\n".join(rows)
 
 
