@@ -1,4 +1,4 @@
-"""Set-up, demo and tests on any system: `python scripts/project.py setup|demo|test|quick`.
+"""Set-up, demo and tests on any system: `python scripts/project.py setup|demo|test|quick|docs`.
 
 `make` and `make.cmd` both call this. It needs nothing but Python 3.11 to 3.13; all else goes into `.venv`,
 installed once and again only when pyproject.toml changes.
@@ -18,11 +18,12 @@ VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 STAMP = VENV / "installed.txt"
 DEMO = Path("demo")  # in the project's folder, where all commands run
+SITE = Path("build") / "site"
 
 
 def main() -> int:
     """Run the task named on the command line."""
-    tasks = {"setup": setup, "demo": demo, "test": test, "quick": quick}
+    tasks = {"setup": setup, "demo": demo, "test": test, "quick": quick, "docs": docs}
     if len(sys.argv) != 2 or sys.argv[1] not in tasks:
         sys.stderr.write(f"usage: python scripts/project.py {'|'.join(tasks)}\n")
         return 2
@@ -51,7 +52,7 @@ def setup() -> None:
         "-qq",
         "--disable-pip-version-check",
         "--editable",
-        f"{ROOT}[dev]",
+        f"{ROOT}[dev,docs]",
     )
     STAMP.write_text(wanted)
 
@@ -84,12 +85,21 @@ def test() -> None:
 
 
 def quick() -> None:
-    """Run style, types and the quick tests."""
+    """Run style, types, the quick tests, and build the documentation."""
     setup()
     run(python(), "-m", "ruff", "format", "--check", ".")
     run(python(), "-m", "ruff", "check", ".")
     run(python(), "-m", "mypy")
     run(python(), "-m", "pytest", "-q", "-m", "not slow")
+    docs()
+
+
+def docs() -> None:
+    """Build the documentation into build/site; a warning is an error."""
+    setup()
+    shutil.rmtree(ROOT / SITE, ignore_errors=True)
+    run(python(), "-m", "sphinx", "-W", "--keep-going", "-q", "-E", "-d", "build/doctrees", "docs", str(SITE))
+    print(f"Documentation: {SITE / 'index.html'}", flush=True)
 
 
 def spikesorter(*arguments: object) -> None:
