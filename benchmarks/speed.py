@@ -110,10 +110,11 @@ def measure_others(arguments: argparse.Namespace) -> Figures:
 def measure_workers(arguments: argparse.Namespace) -> Figures:
     """Sort eight recordings with one thread and with two, in turns."""
     from spikesorter.jobs import sort_files
+    from spikesorter.models import Model
     from spikesorter.sorter import Sorter
 
     study, out = made_study(arguments), arguments.out / "workers"
-    sorters = {name: Sorter.load(models(arguments) / name) for name in arguments.targets}
+    model = Model({"": {name: Sorter.load(models(arguments) / name) for name in arguments.targets}})
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     files = []
@@ -123,7 +124,7 @@ def measure_workers(arguments: argparse.Namespace) -> Figures:
     times: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(3):
         for jobs in times:
-            work = partial(sort_files, files, sorters, out / f"by_{jobs}", jobs=jobs)
+            work = partial(sort_files, files, model, out / f"by_{jobs}", jobs=jobs)
             times[jobs].append(timed(work, repeats=1)[0])
     one, two = min(times[1]), min(times[2])
     same = all((out / "by_1" / f.name).read_bytes() == (out / "by_2" / f.name).read_bytes() for f in files)

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from spikeinterface.core import NumpyRecording
 
 from spikesorter.config import Settings
-from spikesorter.errors import InputError
+from spikesorter.errors import InputError, ModelError
 from spikesorter.evaluate import score
 from spikesorter.groups import adapt_groups, channel_groups, fit_groups, share_labels, sort_groups
+from spikesorter.io.export import write_spikes
+from spikesorter.io.labels import read_labels
+from spikesorter.jobs import sort_files, train_model
+from spikesorter.models import check_group_places, load_model, load_sorters
 from spikesorter.simulate import simulate_study
 from spikesorter.sorter import Sorter
 from spikesorter.spikes import Spikes
@@ -75,3 +81,51 @@ def test_a_whole_probe_is_not_taken_for_a_tetrode() -> None:
     probe = NumpyRecording([np.zeros((5000, 64), np.float32)], FS_HZ)
     with pytest.raises(InputError, match="has 64 channels; a sorter takes up to 32"):
         Sorter.fit(probe, Spikes.from_arrays([100], [1]))
+
+
+@pytest.mark.filterwarnings("ignore:The extractor is not serializable")
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # SpikeInterface leaves its files open
+@pytest.mark.filterwarnings("ignore:.*FileIO.*:pytest.PytestUnraisableExceptionWarning")
+def test_files_are_learnt_and_sorted_by_group(sorters: dict[str, Sorter], tmp_path: Path) -> None:
+    (labelled, truth), (target, _) = two_tetrodes(0), two_tetrodes(1)
+    for name, recording in {"labelled": labelled, "target": target}.items():
+        recording.save(folder=tmp_path / name, verbose=False, progress_bar=False)
+    write_spikes(tmp_path / "labels.csv", truth)
+    train_model(
+        tmp_path / "labelled",
+        [tmp_path / "target"],
+        tmp_path / "model",
+        SETTINGS,
+        labels=tmp_path / "labels.csv",
+        by_group=True,
+    )
+    model = load_model(tmp_path / "model")
+    assert {group: list(one) for group, one in model.groups.items()} == {
+        "left": ["(labelled)", "target"], "right": ["(labelled)", "target"]
+    }  # fmt: skip
+    expected = sort_groups(adapt_groups(sorters, target), target)
+    said = []
+    sort_files(
+        [tmp_path / "target"],
+        model,
+        tmp_path / "out",
+        resume=True,
+        on_result=lambda path, spikes, name: said.append((spikes, name)),
+    )
+    assert said == [(expected, "target")]
+    assert read_labels(tmp_path / "out" / "target.mat", fs_hz=FS_HZ) == expected
+    assert not (tmp_path / "out" / ".spans").exists()
+    with pytest.raises(ModelError, match="a model for each group of channels; give one, such as .*left"):
+        load_sorters(tmp_path / "model")
+
+
+@pytest.mark.parametrize("group", ["../left", ".hidden", "a/b"])
+def test_a_groups_name_must_do_for_a_folder(group: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be the name of a folder"):
+        check_group_places(tmp_path / "model", [group])
+
+
+def test_a_model_of_groups_replaces_nothing_but_its_like(tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_text("{}")
+    with pytest.raises(InputError, match=r"holds model\.json already"):
+        check_group_places(tmp_path, ["left"])

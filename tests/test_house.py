@@ -52,13 +52,14 @@ FLOORS = {
     "sorter": 11,
     "listen": 11,
     "groups": 12,
-    "jobs": 13,
+    "models": 13,
+    "jobs": 14,
     "integrations": 14,
     "live": 14,
-    "study": 14,
+    "study": 15,
     "options": 15,
-    "console": 15,
-    "cli": 16,
+    "console": 16,
+    "cli": 17,
 }
 MODULES = sorted(
     ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(".__init__")

@@ -19,6 +19,7 @@ from spikesorter.console import (
 )
 from spikesorter.errors import SettingsError, SpikeSorterError
 from spikesorter.options import (
+    INPUT,
     Assignments,
     Channel,
     Channels,
@@ -157,6 +158,14 @@ def train(
     segment: Segment = None,
     channel: Channel = None,
     group: Group = None,
+    by_group: Annotated[
+        bool,
+        typer.Option(
+            "--by-group",
+            help="Learn a sorter for each group of channels (tetrode); `sort` joins their results.",
+            rich_help_panel=INPUT,
+        ),
+    ] = False,
     jobs: Jobs = None,
     quiet: Quiet = False,
 ) -> None:
@@ -179,7 +188,15 @@ def train(
 
         every = [*(targets or []), *(more_targets or [])]
         train_model(
-            labelled, every, model, settings, labels=labels, options=options, jobs=jobs, progress=progress
+            labelled,
+            every,
+            model,
+            settings,
+            labels=labels,
+            options=options,
+            by_group=by_group,
+            jobs=jobs,
+            progress=progress,
         )
     if not quiet:
         typer.echo(f"Model: {model}")
@@ -236,12 +253,12 @@ def sort(
     )
     point = _working_point(Settings().replace(assignments or ()))
     with working(quiet) as (progress, say):
-        from spikesorter.jobs import load_sorters, sort_files
+        from spikesorter.jobs import sort_files
+        from spikesorter.models import load_model
 
-        sorters = {name: s.with_working_point(**point) for name, s in load_sorters(model).items()}
         sort_files(
             files,
-            sorters,
+            load_model(model).changed(lambda sorter: sorter.with_working_point(**point)),
             out,
             to=to,
             options=options,

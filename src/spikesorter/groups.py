@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,13 +16,13 @@ from spikesorter.progress import Progress, prefixed, silent
 from spikesorter.recordings import read_samples, read_signature
 from spikesorter.signal.filters import noise_scale
 from spikesorter.signal.spans import read_span, to_samples
-from spikesorter.sorter import Sorter
+from spikesorter.sorter import SPAN_SECONDS, Sorter
 from spikesorter.spikes import Spikes
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording, BaseSorting
 
-__all__ = ["adapt_groups", "channel_groups", "fit_groups", "share_labels", "sort_groups"]
+__all__ = ["adapt_groups", "channel_groups", "fit_groups", "groups_of", "share_labels", "sort_groups"]
 
 logger = logging.getLogger(__name__)
 SPIKES_SEEN = 300  # of a unit, to tell on which channels it is large
@@ -131,7 +132,7 @@ def adapt_groups(
     progress: Progress = silent,
 ) -> dict[str, Sorter]:
     """Adapt each group's sorter to its channels of a target; see `Sorter.adapt`."""
-    groups = _groups_of(sorters, target)
+    groups = groups_of(sorters, target)
     adapted = {}
     for name, sorter in sorters.items():
         with naming(f"group {name}"):
@@ -144,6 +145,8 @@ def sort_groups(
     target: BaseRecording,
     *,
     jobs: int | None = None,
+    span_seconds: float = SPAN_SECONDS,
+    resume: Path | None = None,
     progress: Progress = silent,
 ) -> Spikes:
     """Sort each group of channels by its sorter; see `Sorter.sort`.
@@ -153,8 +156,8 @@ def sort_groups(
     sorters : mapping of str to Sorter
         From `fit_groups` or `adapt_groups`.
     target : spikeinterface.BaseRecording
-    jobs : int, optional
-    progress : callable, optional
+    jobs, span_seconds, resume, progress
+        As for `Sorter.sort`; each group has a folder of its own in `resume`.
 
     Returns
     -------
@@ -166,11 +169,18 @@ def sort_groups(
     InputError
         If the target lacks a group, or cannot be used.
     """
-    groups = _groups_of(sorters, target)
+    groups = groups_of(sorters, target)
     parts = []
     for name, sorter in sorters.items():
         with naming(f"group {name}"):
-            parts.append(sorter.sort(groups[name], jobs=jobs, progress=prefixed(name, progress)))
+            spikes = sorter.sort(
+                groups[name],
+                jobs=jobs,
+                span_seconds=span_seconds,
+                resume=resume / name if resume else None,
+                progress=prefixed(name, progress),
+            )
+            parts.append(spikes)
     names = dict(pair for part in parts for pair in part.names.items())
     return Spikes.concatenate(parts).described(fs_hz=float(target.get_sampling_frequency()), names=names)
 
@@ -181,9 +191,16 @@ def _channels_groups(recording: BaseRecording) -> list[str]:
     return ["0"] * recording.get_num_channels() if groups is None else [str(group) for group in groups]
 
 
-def _groups_of(sorters: Mapping[str, Sorter], target: BaseRecording) -> dict[str, BaseRecording]:
+def groups_of(wanted: Iterable[str], target: BaseRecording) -> dict[str, BaseRecording]:
+    """Return the groups of a target's channels, among them all that are wanted.
+
+    Raises
+    ------
+    InputError
+        If one of them is missing.
+    """
     groups = channel_groups(target)
-    missing = [name for name in sorters if name not in groups]
+    missing = [name for name in wanted if name not in groups]
     if missing:
         raise InputError(
             f"has no group {', '.join(missing)}; its channels are in: {', '.join(groups)} (property group)"

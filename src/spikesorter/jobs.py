@@ -10,36 +10,33 @@ from typing import TYPE_CHECKING
 
 from spikesorter.config import Settings
 from spikesorter.decoding import in_threads
-from spikesorter.errors import InputError, ModelError, naming
+from spikesorter.errors import InputError, naming
+from spikesorter.groups import adapt_groups, channel_groups, fit_groups
 from spikesorter.io.atomic import check_writable
 from spikesorter.io.export import check_export, check_export_place, write_spikes
 from spikesorter.io.formats import stem_of
 from spikesorter.io.labels import own_labels, read_labels
 from spikesorter.io.mat import check_replaceable
-from spikesorter.io.model import check_model_place, model_digest
+from spikesorter.io.model import check_model_place
 from spikesorter.io.nwb import session_start_of
 from spikesorter.io.recording import RecordingOptions
+from spikesorter.models import Model, check_group_places, group_place, target_place
 from spikesorter.progress import Progress, prefixed, silent
 from spikesorter.recordings import shortest_samples
-from spikesorter.sorter import SPAN_SECONDS, Sorter, nearest_sorter, usable_cores
+from spikesorter.sorter import SPAN_SECONDS, Sorter, usable_cores
 from spikesorter.spikes import UNKNOWN, Spikes
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
 
 __all__ = [
-    "TARGETS",
     "check_places",
     "check_targets",
     "fit_file",
-    "load_sorters",
     "sort_files",
     "train_model",
 ]
 
-TARGETS = "targets"
-"""Folder inside a model that holds the sorter adapted to each target."""
-LABELLED = "(labelled)"
 WRITING = threading.Lock()  # SpikeInterface and pynwb were not made for several threads
 SPANS = ".spans"  # finished ones, in the folder of results, while a resumable run goes on
 
@@ -52,6 +49,7 @@ def train_model(
     *,
     labels: Path | None = None,
     options: RecordingOptions | None = None,
+    by_group: bool = False,
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> None:
@@ -69,6 +67,8 @@ def train_model(
         Labels of any format; those of the recording's own file, if not given.
     options : RecordingOptions, optional
         How recordings are read, labelled one and targets alike.
+    by_group : bool
+        Whether each group of channels (property `group`) has a sorter of its own.
     jobs : int, optional
         Threads; all cores that this process may use, if not given. They change no result.
     progress : callable, optional
@@ -80,34 +80,47 @@ def train_model(
     """
     names, options = _unique_names(targets), options or RecordingOptions()
     check_targets(labelled, targets, settings, labels=labels, options=options)
+    if by_group:
+        _train_groups(labelled, names, model, settings, labels, options, jobs, progress)
+        return
     check_places(model, [])
     fitted = fit_file(labelled, settings, progress, jobs=jobs, labels=labels, options=options)
     fitted.save(model)
     for name, path in names.items():
         target = options.read(path, fs_hz=fitted.fs_hz)
         with naming(path):
-            fitted.adapt(target, jobs=jobs, progress=prefixed(name, progress)).save(model / TARGETS / name)
+            adapted = fitted.adapt(target, jobs=jobs, progress=prefixed(name, progress))
+        adapted.save(target_place(model, name))
 
 
-def load_sorters(model: Path) -> dict[str, Sorter]:
-    """Load the sorters of a model folder by target name; the fitted one itself is "(labelled)".
-
-    Raises
-    ------
-    ModelError
-        If the folder holds no model or a damaged one.
-    """
-    if not model.is_dir():
-        raise ModelError(f"{model}: no such model folder; make one with `spikesorter train` or `run`")
-    folder = model / TARGETS
-    adapted = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    named = {path.name: Sorter.load(path) for path in adapted if not path.name.startswith(".")}
-    return {LABELLED: Sorter.load(model), **named}
+def _train_groups(
+    labelled: Path,
+    targets: dict[str, Path],
+    model: Path,
+    settings: Settings,
+    labels: Path | None,
+    options: RecordingOptions,
+    jobs: int | None,
+    progress: Progress,
+) -> None:
+    recording, truth = _read_labelled(labelled, labels, settings, options)
+    check_group_places(model, list(channel_groups(recording)))
+    check_writable(model.parent)
+    with naming(labelled):
+        fitted = fit_groups(recording, truth, settings=settings, jobs=jobs, progress=progress)
+    for group, sorter in fitted.items():
+        sorter.save(group_place(model, group))
+    for name, path in targets.items():
+        target = options.read(path, fs_hz=float(recording.get_sampling_frequency()))
+        with naming(path):
+            adapted = adapt_groups(fitted, target, jobs=jobs, progress=prefixed(name, progress))
+        for group, sorter in adapted.items():
+            sorter.save(target_place(group_place(model, group), name))
 
 
 def sort_files(
     paths: list[Path],
-    sorters: dict[str, Sorter],
+    model: Model,
     out: Path,
     *,
     to: str = "mat",
@@ -126,8 +139,8 @@ def sort_files(
     Parameters
     ----------
     paths : list of Path
-    sorters : dict of str to Sorter
-        From `load_sorters`.
+    model : Model
+        From `load_model`.
     out : Path
         Gets one file or folder for each recording, of the same name, with the format as its ending.
     to : str
@@ -152,16 +165,15 @@ def sort_files(
     """
     check_export(to)
     options = options or RecordingOptions()
-    fs_hz = next(iter(sorters.values())).fs_hz
     names = _unique_names(paths)
     jobs = jobs or usable_cores()
     at_once = min(jobs, len(names))
 
-    def choose(name: str) -> str:
-        recording = options.read(names[name], fs_hz=fs_hz)
+    def choose(name: str) -> dict[str, str]:
+        recording = options.read(names[name], fs_hz=model.fs_hz)
         check_export_place(out / f"{name}.{to}", to)
         with naming(names[name]):
-            return nearest_sorter(sorters, recording)
+            return model.nearest(recording)
 
     chosen = {}
     for name, choice in zip(names, in_threads(choose, list(names), jobs=at_once), strict=True):
@@ -171,10 +183,11 @@ def sort_files(
     spans = out / SPANS
 
     def sort(name: str) -> Spikes:
-        recording, sorter = options.read(names[name], fs_hz=fs_hz), sorters[chosen[name]]
+        recording = options.read(names[name], fs_hz=model.fs_hz)
         with naming(names[name]):
-            spikes = sorter.sort(
+            spikes = model.sort(
                 recording,
+                chosen[name],
                 jobs=jobs // at_once,
                 span_seconds=span_seconds,
                 resume=spans / name if resume else None,
@@ -182,8 +195,8 @@ def sort_files(
             )
         provenance = {
             "recording": str(names[name]),
-            "adapted_to": chosen[name],
-            "sorter": model_digest((sorter.profile, sorter.prepared)),
+            "adapted_to": ", ".join(chosen[name].values()),
+            "sorter": model.digest(chosen[name]),
         }
         with WRITING:
             write_spikes(
@@ -197,8 +210,11 @@ def sort_files(
         return spikes
 
     for name, spikes in zip(names, in_threads(sort, list(names), jobs=at_once), strict=True):
-        on_result(names[name], spikes, chosen[name])
-    shutil.rmtree(spans, ignore_errors=True)
+        on_result(names[name], spikes, ", ".join(dict.fromkeys(chosen[name].values())))
+    for name in names:  # not those of another run into the same folder
+        shutil.rmtree(spans / name, ignore_errors=True)
+    if spans.is_dir() and not any(spans.iterdir()):
+        spans.rmdir()
 
 
 def check_targets(

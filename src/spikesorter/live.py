@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import numpy.typing as npt
 
 from spikesorter.errors import InputError, ModelError
-from spikesorter.jobs import LABELLED, load_sorters
 from spikesorter.listen import from_lsl, from_pipe, from_tcp
+from spikesorter.models import LABELLED, load_sorters
 from spikesorter.stream import Stream
 
 __all__ = ["open_source", "open_stream"]

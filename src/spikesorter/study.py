@@ -19,7 +19,8 @@ from spikesorter.evaluate import Score, score, study_score
 from spikesorter.forecast import Forecast, forecast_study
 from spikesorter.io.atomic import atomic_file
 from spikesorter.io.mat import read_mat, read_mat_spikes, write_mat, write_submission
-from spikesorter.jobs import TARGETS, check_places, check_targets, fit_file
+from spikesorter.jobs import check_places, check_targets, fit_file
+from spikesorter.models import TARGETS
 from spikesorter.progress import Progress, prefixed, silent
 from spikesorter.sorter import Sorter
 from spikesorter.spikes import UNKNOWN, Spikes

@@ -19,7 +19,7 @@ from spikeinterface.sorters import BaseSorter, sorterlist
 from spikesorter.errors import InputError, ModelError
 from spikesorter.integrations.probabilities import ComputeSpikeProbabilities, compute_spike_probabilities
 from spikesorter.io.atomic import atomic_file
-from spikesorter.jobs import load_sorters
+from spikesorter.models import load_sorters
 from spikesorter.sorter import Sorter, nearest_sorter
 from spikesorter.spikes import FIELDS, Spikes
 
