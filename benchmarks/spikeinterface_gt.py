@@ -5,8 +5,9 @@
 Parts: `one` (`generate_ground_truth_recording`, one channel), `four` (a tetrode), `correlated` (a tetrode
 whose noise is shared between near contacts), `hybrid` (`generate_hybrid_recording`: units of varying
 amplitude and sub-sample jitter, injected into the activity of many distant ones, on a tetrode), `channels`
-(the tetrodes of `four` sorted jointly, and each channel alone). `table` prints what is in
-FOLDER; what is there is not run again.
+(the tetrodes of `four` sorted jointly, and each channel alone), `labels` (the tetrodes of `four`, ours
+learning from what each of the others made of the first third instead of from the truth). `table` prints what
+is in FOLDER; what is there is not run again.
 
 Each recording has five units and white noise, of which the units' peaks are some 15 to 300 units tall. The
 first third, labelled by the ground truth, is what our sorter is fitted to; it is then adapted to the rest,
@@ -183,6 +184,15 @@ def sort_ours(case: Case, assignments: list[str]) -> Spikes:
     return fitted.adapt(case.rest, jobs=1).sort(case.rest, jobs=1)
 
 
+def sort_after(
+    case: Case, name: str, settings: Options, band: bool, assignments: list[str], folder: Path
+) -> Spikes:
+    """Let another sorter sort the labelled part, learn from its result, sort the rest."""
+    first = Case(case.labelled, case.labels, case.labelled, case.labels)
+    labels = sort_theirs(first, name, settings, band, folder)
+    return sort_ours(Case(case.labelled, labels, case.rest, case.truth), assignments)
+
+
 def sort_theirs(case: Case, name: str, settings: Options, band: bool, folder: Path) -> Spikes:
     """Run one of SpikeInterface's sorters."""
     from spikeinterface.core import load
@@ -235,7 +245,7 @@ def attempt(run: Callable[..., Spikes], case: Facts, options: Options,
     """Run a sorter in a process of its own; a failure is a result too."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "result"
-        kept = options | ({"folder": Path(folder)} if run is sort_theirs else {})
+        kept = options | ({} if run is sort_ours else {"folder": Path(folder)})
         process = multiprocessing.get_context("spawn").Process(
             target=work, args=(run, case, channel, kept, out)
         )
@@ -306,6 +316,20 @@ def measure_channels(arguments: argparse.Namespace) -> None:
             once(arguments, ("channels", *case[1:]), name, run)
 
 
+def measure_labels(arguments: argparse.Namespace) -> None:
+    """Learn from other sorters' labels."""
+    for case, decoder in product(cases("four", arguments), arguments.decoders):
+        for name in installed() if arguments.only is None else arguments.only:
+            options = {
+                "name": name,
+                "settings": AS_THEY_COME[name],
+                "band": False,
+                **ours(decoder, arguments),
+            }
+            run = partial(attempt, sort_after, case, options, arguments.minutes * 60)
+            once(arguments, ("labels", *case[1:]), f"spikesorter-{decoder} after {name}", run)
+
+
 def once(arguments: argparse.Namespace, case: Facts, sorter: str,
          measure: Callable[[], Result]) -> None:  # fmt: skip
     """Measure, unless it was measured before."""
@@ -374,10 +398,12 @@ def main() -> None:
             measure_generated(part, arguments)
         elif part == "channels":
             measure_channels(arguments)
+        elif part == "labels":
+            measure_labels(arguments)
     print_table(arguments.out)
 
 
-PARTS = (*GENERATED, "channels", "table")
+PARTS = (*GENERATED, "channels", "labels", "table")
 
 
 def parse() -> argparse.Namespace:
