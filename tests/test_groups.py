@@ -83,6 +83,7 @@ def test_a_whole_probe_is_not_taken_for_a_tetrode() -> None:
         Sorter.fit(probe, Spikes.from_arrays([100], [1]))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The extractor is not serializable")
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # SpikeInterface leaves its files open
 @pytest.mark.filterwarnings("ignore:.*FileIO.*:pytest.PytestUnraisableExceptionWarning")

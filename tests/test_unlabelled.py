@@ -47,6 +47,7 @@ def sorter(study: list[SimulatedRecording]) -> Sorter:
     return fit(study[0], of_known(study[0].spikes))
 
 
+@pytest.mark.slow
 def test_a_neuron_that_the_labels_leave_out_is_not_taken_for_a_labelled_one(
     study: list[SimulatedRecording], sorter: Sorter
 ) -> None:

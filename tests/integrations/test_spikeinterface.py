@@ -86,6 +86,7 @@ def test_a_result_folder_can_be_read_again(sorted_once: tuple[Path, BaseSorting]
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_by_default_it_adapts_first(example: Example, tmp_path: Path) -> None:
     sorting = run_sorter(
         "spikesorter", example.recording, folder=tmp_path / "run", model=example.model, jobs=1
@@ -106,6 +107,7 @@ def test_without_a_spike_there_is_a_result(example: Example, tmp_path: Path) -> 
     assert len(read_sorter_folder(tmp_path / "run").to_spike_vector()) == 0
 
 
+@pytest.mark.slow
 def test_one_channel_needs_no_probe(tmp_path: Path) -> None:
     one = make_example(tmp_path, channels=1, seed=3)
     bare = NumpyRecording([one.recording.get_traces()], one.recording.get_sampling_frequency())
