@@ -11,6 +11,7 @@ import pytest
 from spikesorter.config import DetectorSettings
 from spikesorter.errors import InputError, ModelError
 from spikesorter.io.model import read_model, write_model
+from spikesorter.spikes import Spikes
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,3 +96,20 @@ def test_nothing_but_an_older_model_is_replaced(folder: Path, tmp_path: Path) ->
         with pytest.raises(InputError, match="exists and is no model"):
             write_model(model, place)
     assert (precious / "D1.mat").read_text() == "data"
+
+
+def test_spikes_keep_their_names_and_rate_in_a_model(tmp_path: Path) -> None:
+    spikes = Spikes.from_arrays([3, 5], [1, 2], fs_hz=30_000.0, names={1: "a", 2: "b"})
+    write_model(spikes, tmp_path / "model")
+    again = read_model(Spikes, tmp_path / "model")
+    assert again == spikes
+    assert (again.fs_hz, again.names) == (30_000.0, {1: "a", 2: "b"})
+
+
+def test_a_mapping_must_come_back_as_one(tmp_path: Path) -> None:
+    write_model(Spikes.from_arrays([3], [1], names={1: "a"}), tmp_path / "model")
+    description = json.loads((tmp_path / "model" / "model.json").read_text())
+    description["model"]["names"] = {"one": "a"}
+    (tmp_path / "model" / "model.json").write_text(json.dumps(description))
+    with pytest.raises(ModelError, match="damaged"):
+        read_model(Spikes, tmp_path / "model")

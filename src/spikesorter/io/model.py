@@ -12,6 +12,7 @@ import json
 import types
 import typing
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -134,6 +135,8 @@ def _pack(value: Any, name: str, arrays: Arrays) -> Any:
         }
     if isinstance(value, tuple):
         return [_pack(item, f"{name}/{i}", arrays) for i, item in enumerate(value)]
+    if isinstance(value, dict):
+        return {str(key): _pack(item, f"{name}/{key}", arrays) for key, item in value.items()}
     return value
 
 
@@ -150,6 +153,8 @@ def _unpack(kind: Any, packed: Any, arrays: Arrays) -> Any:
     # What NDArray[...] is differs between versions of Python and NumPy; that it is no class does not.
     if not isinstance(kind, type) and isinstance(packed, dict) and packed.keys() == {"array"}:
         return arrays[packed["array"]]
+    if origin is Mapping:
+        return {arguments[0](key): _unpack(arguments[1], item, arrays) for key, item in packed.items()}
     if origin is tuple:
         return tuple(_unpack(arguments[0], item, arrays) for item in packed)
     if isinstance(kind, type) and issubclass(kind, BaseModel):
