@@ -81,7 +81,7 @@ def demo() -> None:
 def test() -> None:
     """Run everything that CI runs."""
     quick()
-    run(python(), "-m", "pytest", "-q", "-m", "slow")
+    run(python(), "-m", "pytest", "-q", "-m", "slow", "--durations=20")
 
 
 def quick() -> None:
@@ -90,7 +90,7 @@ def quick() -> None:
     run(python(), "-m", "ruff", "format", "--check", ".")
     run(python(), "-m", "ruff", "check", ".")
     run(python(), "-m", "mypy")
-    run(python(), "-m", "pytest", "-q", "-m", "not slow")
+    run(python(), "-m", "pytest", "-q", "-m", "not slow", "--durations=20")
     docs()
 
 

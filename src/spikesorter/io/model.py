@@ -116,7 +116,16 @@ def read_model(kind: type[Value], folder: Path) -> Value:
         raise
     except FileNotFoundError as error:
         raise ModelError(f"{folder}: holds no model ({Path(error.filename).name} is missing)") from None
-    except (OSError, EOFError, KeyError, TypeError, ValueError, ValidationError, zipfile.BadZipFile) as error:
+    except (
+        OSError,
+        EOFError,
+        AttributeError,
+        KeyError,
+        TypeError,
+        ValueError,
+        ValidationError,
+        zipfile.BadZipFile,
+    ) as error:
         raise ModelError(f"{folder}: the model is damaged: {error}") from None
     except SpikeSorterError as error:
         raise ModelError(f"{folder}: the model is damaged: {error}") from None
