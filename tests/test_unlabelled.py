@@ -84,3 +84,14 @@ def test_labels_that_miss_some_spikes_make_no_neuron_of_them(study: list[Simulat
 
 def test_where_all_are_labelled_there_is_nobody_else(study: list[SimulatedRecording]) -> None:
     assert fit(study[0], study[0].spikes).repertoire.strangers == ()
+
+
+def test_labels_that_do_not_belong_to_the_recording_are_noticed(
+    study: list[SimulatedRecording], caplog: pytest.LogCaptureFixture
+) -> None:
+    labels = study[0].spikes.within(2_000, 60_000)
+    elsewhere = Spikes.from_arrays((labels.sample * 7.3).astype(int), labels.label)
+    few = elsewhere.select(np.arange(len(elsewhere)) % 2 == 0)
+    sorter = fit(study[0], few)
+    assert sorter.repertoire.strangers == ()
+    assert "as many spikes as were labelled: do the labels belong to it" in caplog.text

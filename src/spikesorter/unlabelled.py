@@ -28,6 +28,7 @@ __all__ = ["find_unlabelled"]
 logger = logging.getLogger(__name__)
 ROUNDS = 3
 AWAY_MS = 1.5  # from any labelled spike: nearer ones may be what is left of that one
+MOST_UNLABELLED = 10.0  # spikes for a labelled one; more of them explain something else than neurons
 LEAST_SHARE = 0.02  # of the labelled spikes of the class that they were taken for
 DISTINCT = 3.0  # d' between two shapes below which they are one neuron's
 MOST_SHIFT_MS = 0.3
@@ -82,6 +83,13 @@ def find_unlabelled(
         pursuit = make_pursuit(repertoire, counted(repertoire), settings, fs_hz=fs_hz)
         drawn = draw_explanation(pursuit, trace, jobs=jobs).spikes
         alone = drawn.select(_away(drawn.sample, truth.sample, to_samples(AWAY_MS, fs_hz)))
+        if len(alone) > MOST_UNLABELLED * len(truth):
+            logger.warning(
+                "the labelled recording seems to hold %.0f times as many spikes as were labelled: do the "
+                "labels belong to it, and count at its sampling rate?",
+                len(drawn) / len(truth),
+            )
+            return Spikes.empty()
         groups = _grouped(alone, truth, known, repertoire.strangers)
         if groups.labels == found.labels:
             break
