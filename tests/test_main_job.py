@@ -280,7 +280,7 @@ def test_labels_given_twice_are_used_once(
 ) -> None:
     recording, truth = read_mat(study_folder / "D1.mat")
     assert truth is not None
-    few = quick_settings.replace(["detector.base_steps=2", "classifier.base_steps=2"])
+    few = quick_settings.replace(["decoder=pursuit", "rehearsal.forecast_seconds=10"])
     twice = Sorter.fit(recording, Spikes.concatenate([truth, truth]), settings=few)
     assert f"{len(truth)} labels are given twice" in caplog.text
     once = Sorter.fit(recording, truth, settings=few)
@@ -380,6 +380,6 @@ def test_a_class_of_few_spikes_is_warned_of(study_folder: Path, tmp_path: Path) 
         {"d": contents["d"], "Index": contents["Index"].ravel()[keep], "Class": label[keep]},
     )
     (tmp_path / "D2.mat").write_bytes((study_folder / "D2.mat").read_bytes())
-    result = spikesorter("run", tmp_path, "--out", tmp_path / "out", *SETS)
+    result = spikesorter("run", tmp_path, "--out", tmp_path / "out", *SETS, "--set", "decoder=pursuit")
     assert "class 3 has only 9 labelled spikes" in " ".join(result.stderr.split())
     assert not (tmp_path / "out" / "scores.json").exists()

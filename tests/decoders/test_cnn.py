@@ -14,6 +14,7 @@ from tests.conftest import poisson_spikes
 HALF = WorkingPoint((1, 2), (0.3, 0.3), 0, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("curves", ["per_class", "spike"])
 def test_trained_networks_find_and_name_planted_spikes(
     curves: str, shapes: Templates, rng: np.random.Generator
