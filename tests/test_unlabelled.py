@@ -69,8 +69,8 @@ def test_it_is_kept_out_of_what_is_seen(
     assert sorter._repr_html_().count("<tr>") == 2 + 4
     recording = NumpyRecording([study[1].trace[:50_000]], FS_HZ)
     assert sorter.evidence(recording).shape == (50_000, 3)
-    sorter.save(tmp_path / "model")
-    assert Sorter.load(tmp_path / "model").sort(recording) == sorter.sort(recording)
+    sorter.save(str(tmp_path / "model"))
+    assert Sorter.load(str(tmp_path / "model")).sort(recording) == sorter.sort(recording)
     stream = sorter.stream(FS_HZ)
     pushed = Spikes.concatenate([stream.push(study[1].trace[:50_000]), stream.flush()])
     assert pushed == sorter.sort(recording)

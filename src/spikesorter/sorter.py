@@ -465,12 +465,12 @@ class Sorter:
             point = replace(point, refractory_samples=refractory_samples)
         return replace(self, prepared=replace(self.prepared, point=point))
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: str | Path) -> None:
         """Write the sorter to a folder: JSON and plain arrays, no code; all or nothing."""
-        write_model(self, folder)
+        write_model(self, Path(folder))
 
     @classmethod
-    def load(cls, folder: Path) -> Sorter:
+    def load(cls, folder: str | Path) -> Sorter:
         """Read a sorter written by `save`.
 
         Raises
@@ -478,7 +478,7 @@ class Sorter:
         ModelError
             If the folder holds no sorter, a damaged one, or one of another format.
         """
-        return read_model(cls, folder)
+        return read_model(cls, Path(folder))
 
     def _facts(self, target: BaseRecording) -> dict[str, str]:
         """What decides about the result; a long recording is known by its length and by parts of it."""
