@@ -345,6 +345,8 @@ class Settings(_Section):
         """
         values: dict[str, Any] = self.model_dump()
         for name, value in params.items():
+            if "." in name:
+                raise SettingsError(f"{name}: Python takes it as {name.replace('.', '__')}")
             *section, key = name.split("__")
             _merge(values, {section[0]: {key: value}} if section else {key: value})
         return _validated(values, "set_params")

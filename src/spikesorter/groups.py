@@ -13,7 +13,7 @@ import numpy.typing as npt
 from spikesorter.config import Settings
 from spikesorter.errors import InputError, naming
 from spikesorter.progress import Progress, prefixed, silent
-from spikesorter.recordings import read_samples, read_signature
+from spikesorter.recordings import as_spikes, check_recording, read_samples, read_signature
 from spikesorter.signal.filters import noise_scale
 from spikesorter.signal.spans import read_span, to_samples
 from spikesorter.sorter import SPAN_SECONDS, Sorter
@@ -108,7 +108,10 @@ def fit_groups(
     >>> sorters = fit_groups(recording, sorting)                  # doctest: +SKIP
     >>> spikes = sort_groups(adapt_groups(sorters, target), target)  # doctest: +SKIP
     """
-    labels = truth if isinstance(truth, Spikes) else Spikes.from_spikeinterface(truth)
+    check_recording(recording)
+    if recording.get_property("group") is None:
+        raise InputError("its channels are in no groups (property group): fit one sorter to all of them")
+    labels = as_spikes(truth, fs_hz=float(recording.get_sampling_frequency()))
     if len(labels) == 0:
         raise InputError("labels: there are none")
     groups, shares = channel_groups(recording), share_labels(recording, labels)
@@ -203,7 +206,8 @@ def groups_of(wanted: Iterable[str], target: BaseRecording) -> dict[str, BaseRec
     missing = [name for name in wanted if name not in groups]
     if missing:
         raise InputError(
-            f"has no group {', '.join(missing)}; its channels are in: {', '.join(groups)} (property group)"
+            f"has no group {', '.join(missing)}; its channels are in: {', '.join(groups)} (property group). "
+            "Groups must be called as in the labelled recording; a model's folder groups/NAME sorts one alone"
         )
     return groups
 

@@ -10,13 +10,16 @@ import numpy.typing as npt
 
 from spikesorter.config import Settings
 from spikesorter.errors import InputError
+from spikesorter.spikes import Spikes
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
 
 __all__ = [
+    "as_spikes",
     "centred",
     "check_rate",
+    "check_recording",
     "check_trace",
     "read_representative",
     "read_samples",
@@ -42,6 +45,49 @@ def read_samples(recording: BaseRecording, start: int, stop: int) -> NativeArray
 def centred(trace: NativeArray, offset: npt.ArrayLike) -> FloatArray:
     """Subtract an offset, then convert to float32: in this order, so that a large one costs no precision."""
     return np.asarray(trace - np.asarray(offset, np.float64), np.float32)
+
+
+def check_recording(recording: object) -> None:
+    """Refuse what is no recording of one segment.
+
+    Raises
+    ------
+    InputError
+    """
+    if not hasattr(recording, "get_traces"):
+        raise InputError(
+            f"expected a SpikeInterface recording, not a {type(recording).__name__}; "
+            "spikesorter.read_recording opens files, "
+            "spikeinterface.core.NumpyRecording([samples], fs_hz) takes arrays"
+        )
+    segments = recording.get_num_segments()  # type: ignore[attr-defined]
+    if segments != 1:
+        raise InputError(f"has {segments} segments; select one with select_segments")
+
+
+def as_spikes(labels: object, *, fs_hz: float) -> Spikes:
+    """Return labels, from whatever tool, as spikes of a recording of this rate.
+
+    Parameters
+    ----------
+    labels : Spikes or spikeinterface.BaseSorting
+    fs_hz : float
+
+    Raises
+    ------
+    InputError
+        If they are neither, or count at another rate.
+    """
+    if hasattr(labels, "to_spike_vector"):
+        labels = Spikes.from_spikeinterface(labels)
+    if not isinstance(labels, Spikes):
+        raise InputError(
+            f"labels: expected Spikes or a SpikeInterface sorting, not a {type(labels).__name__}; "
+            "spikesorter.read_labels opens files"
+        )
+    if labels.fs_hz and abs(labels.fs_hz - fs_hz) > 1e-6 * fs_hz:
+        raise InputError(f"labels count at {labels.fs_hz:g} Hz, but the recording is at {fs_hz:g} Hz")
+    return labels
 
 
 def check_rate(fs_hz: float) -> float:
@@ -110,5 +156,11 @@ def check_trace(trace: NativeArray, settings: Settings) -> None:
     if not np.isfinite(trace).all():
         bad = int(np.count_nonzero(~np.isfinite(trace)))
         raise InputError(f"{bad} samples are NaN or infinite; cut them out or fill them in first")
-    if np.any(trace.max(axis=0) == trace.min(axis=0)):
+    silent = np.flatnonzero(trace.max(axis=0) == trace.min(axis=0))
+    if len(silent) == trace.shape[1]:
         raise InputError("the trace is constant: nothing was recorded")
+    if len(silent):
+        raise InputError(
+            f"nothing was recorded on channel {', '.join(map(str, silent))} (counted from 0): "
+            "it is constant; leave it out, of the labelled recording too"
+        )

@@ -105,13 +105,13 @@ def learn_repertoire(
     for label, count in inside.counts().items():
         if count < FEW_SPIKES and not strangers:
             logger.warning(
-                "class %d has only %d labelled spikes (%d or more are wanted): it will be learnt badly",
-                label, count, FEW_SPIKES,
+                "class %s has only %d labelled spikes (%d or more are wanted): it will be learnt badly",
+                spikes.name_of(label), count, FEW_SPIKES,
             )  # fmt: skip
     templates = estimate_templates(trace, inside, before=before, after=after, kernel=kernel)
     templates = _without_noise(templates, trace, inside, kernel=kernel, fs_hz=fs_hz)
     if not strangers:
-        _warn_of_cut_shapes(templates, settings, fs_hz)
+        _warn_of_cut_shapes(templates, settings, spikes, fs_hz)
     sizes = spike_sizes(trace, inside, templates, kernel=kernel)
     of_class = [inside.label == label for label in templates.labels]
     return Repertoire(
@@ -178,16 +178,18 @@ def _without_noise(
     )
 
 
-def _warn_of_cut_shapes(templates: Templates, settings: TemplateSettings, fs_hz: float) -> None:
+def _warn_of_cut_shapes(
+    templates: Templates, settings: TemplateSettings, spikes: Spikes, fs_hz: float
+) -> None:
     """Warn of shapes that go on after their window: what is cut off is taken for noise, or for spikes."""
     end = max(to_samples(END_MS, fs_hz), 1)
     for label, waveform in zip(templates.labels, templates.waveforms, strict=True):
         left = np.abs(waveform[-end:].mean(axis=0)).max() / np.abs(waveform).max()
         if left > MUCH_LEFT:
             logger.warning(
-                "class %d still has %.0f %% of its peak at the end of its window of %g ms; longer shapes "
+                "class %s still has %.0f %% of its peak at the end of its window of %g ms; longer shapes "
                 "(templates.after_ms) would find its spikes better",
-                label, 100 * left, settings.after_ms,
+                spikes.name_of(label), 100 * left, settings.after_ms,
             )  # fmt: skip
 
 

@@ -27,12 +27,15 @@ from spikesorter.profile import Profile, conditioning_kernel, without_hum
 from spikesorter.profiling import profile_recording, see_recording
 from spikesorter.progress import Progress, silent
 from spikesorter.recordings import (
+    as_spikes,
     centred,
     check_rate,
+    check_recording,
     check_trace,
     read_representative,
     read_samples,
     read_signature,
+    shortest_samples,
 )
 from spikesorter.refining import refine_profile
 from spikesorter.rehearsal import Labelled
@@ -59,6 +62,7 @@ FloatArray = npt.NDArray[np.float32]
 SPAN_SECONDS = 10.0
 MOST_CHANNELS = 32  # filters lead from each to each: more than that are slow, and hear different neurons
 USUAL_GAINS = (0.4, 2.5)
+LIKE_GAINS = (0.5, 2.0)  # of a recording that a sorter was not adapted to
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,12 +131,12 @@ class Sorter:
             If the recording or the labels cannot be used.
         """
         settings = settings or Settings()
-        _check_segments(recording)
+        check_recording(recording)
         _check_channels(recording)
         fs_hz = check_rate(float(recording.get_sampling_frequency()))
         raw = read_samples(recording, 0, recording.get_num_frames())
         check_trace(raw, settings)
-        truth = truth if isinstance(truth, Spikes) else Spikes.from_spikeinterface(truth)
+        truth = as_spikes(truth, fs_hz=fs_hz)
         _check_labels(truth, len(raw))
         truth = _without_duplicates(truth)
         kernel = conditioning_kernel(settings.conditioning, fs_hz)
@@ -325,7 +329,7 @@ class Sorter:
         -------
         float
         """
-        true = truth if isinstance(truth, Spikes) else Spikes.from_spikeinterface(truth)
+        true = as_spikes(truth, fs_hz=self.fs_hz)
         return score(self.sort(target, jobs=jobs), true, fs_hz=self.fs_hz).score
 
     def get_params(self) -> dict[str, Any]:
@@ -509,7 +513,7 @@ class Sorter:
         return partial(fir_filter_on_grid, read, kernel)
 
     def _check_fits(self, target: BaseRecording) -> None:
-        _check_segments(target)
+        check_recording(target)
         self._check_rate(float(target.get_sampling_frequency()))
         channels = target.get_num_channels()
         if channels != self.channels:
@@ -556,23 +560,20 @@ def nearest_sorter(sorters: dict[str, Sorter], target: BaseRecording) -> str:
         raise ModelError("there is no sorter to choose from")
     one = next(iter(sorters.values()))
     one._check_fits(target)
-    if len(sorters) == 1:
-        return next(iter(sorters))
     raw = read_representative(target)
+    if len(sorters) == 1 and len(raw) < shortest_samples(one.settings):
+        return next(iter(sorters))  # too short to be measured, but not to be sorted
     check_trace(raw, one.settings)
     profile = see_recording(raw, one.repertoire, one.settings, fs_hz=one.fs_hz).profile
     distances = {name: sorter.measured.distance(profile) for name, sorter in sorters.items()}
-    return min(distances, key=lambda name: (distances[name], name))
+    nearest = min(distances, key=lambda name: (distances[name], name))
+    _warn_of_other_gain(profile.activity.gain / sorters[nearest].measured.activity.gain, nearest)
+    return nearest
 
 
 def usable_cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _check_segments(recording: BaseRecording) -> None:
-    if recording.get_num_segments() != 1:
-        raise InputError(f"has {recording.get_num_segments()} segments; select one with select_segments")
 
 
 def _labelled_profile(
@@ -601,8 +602,19 @@ def _warn_of_odd_gain(gain: float) -> None:
     if not USUAL_GAINS[0] <= abs(gain) <= USUAL_GAINS[1]:
         logger.warning(
             "the spikes seem to be %.3g times as large as in the labelled recording: is this one in another "
-            "unit, or of another electrode? The result is not to be trusted",
+            "unit? If it is of another electrode, the result is not to be trusted",
             gain,
+        )
+
+
+def _warn_of_other_gain(ratio: float, name: str) -> None:
+    if not LIKE_GAINS[0] <= ratio <= LIKE_GAINS[1]:
+        logger.warning(
+            "the spikes seem to be %.3g times as large as in %s, which the sorter was adapted to: "
+            "is this recording in another unit? Adapt to it (train --targets, Sorter.adapt), or the result "
+            "is not to be trusted",
+            ratio,
+            name,
         )
 
 

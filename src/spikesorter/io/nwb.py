@@ -25,9 +25,11 @@ if TYPE_CHECKING:
 __all__ = ["is_own_nwb", "read_nwb_units", "session_start_of", "write_nwb"]
 
 IDENTIFIER = "spikesorter-"
+SAMPLE = "sample"
 NOT_KNOWN = datetime(1970, 1, 1, tzinfo=UTC)
 COLUMNS = {
     "spike_times": "when each spike starts, in seconds",
+    "spike_sample": "sample of the recording, from 0, at which each spike starts",
     "unit_name": "what the labels that were learnt from call the neuron",
     "mean_probability": "mean probability that a spike of this unit is there and is of it",
     "spike_probability": "probability that each spike is there, whatever its unit",
@@ -103,7 +105,7 @@ def read_nwb_units(path: Path, *, fs_hz: float | None = None, stream: str | None
     with reading(path, "the units of an NWB file"):
         sorting = _units(path, fs_hz, stream)
         spikes = Spikes.from_spikeinterface(sorting)
-        return _with_probabilities(path, sorting, spikes)
+        return _with_columns(path, sorting, spikes)
 
 
 def _units(path: Path, fs_hz: float | None, stream: str | None) -> BaseSorting:
@@ -132,12 +134,15 @@ def _units(path: Path, fs_hz: float | None, stream: str | None) -> BaseSorting:
         return NwbSortingExtractor(path, sampling_frequency=fs_hz)
 
 
-def _with_probabilities(path: Path, sorting: BaseSorting, spikes: Spikes) -> Spikes:
-    """Put the probabilities, which lie in order of units, in order of time."""
+def _with_columns(path: Path, sorting: BaseSorting, spikes: Spikes) -> Spikes:
+    """Put what `write_nwb` says of each spike, which lies in order of units, in order of time.
+
+    Among it is the sample: its time is of the session, which may have begun before the recording.
+    """
     if not path.is_file():
         return spikes
     with h5py.File(path, "r") as file:
-        columns = {name: f"units/spike_{name}" for name in PROBABILITIES}
+        columns = {name: f"units/spike_{name}" for name in (SAMPLE, *PROBABILITIES)}
         if not all(column in file for column in columns.values()):
             return spikes
         values = {name: file[column][:] for name, column in columns.items()}
@@ -146,8 +151,9 @@ def _with_probabilities(path: Path, sorting: BaseSorting, spikes: Spikes) -> Spi
     labels = [np.full(len(t), label_of[str(u)]) for u, t in zip(sorting.unit_ids, trains, strict=True)]
     if not trains:
         return spikes
+    samples = values.pop(SAMPLE)
     return Spikes.from_arrays(
-        np.concatenate(trains), np.concatenate(labels), **values, fs_hz=spikes.fs_hz, names=spikes.names
+        samples, np.concatenate(labels), **values, fs_hz=spikes.fs_hz, names=spikes.names
     )
 
 
@@ -193,7 +199,7 @@ def _add_units(file: Any, spikes: Spikes, recording: BaseRecording | None) -> No
 
     counts = [len(train) for train in trains]
     add("spike_times", _times(_joined(trains, "sample"), spikes, recording), each=counts)
-    for name in PROBABILITIES:
+    for name in (SAMPLE, *PROBABILITIES):
         add(f"spike_{name}", _joined(trains, name), each=counts)
     means = [float(train.joint.mean(dtype=np.float64)) if len(train) else np.nan for train in trains]
     add("mean_probability", np.array(means, np.float64))
