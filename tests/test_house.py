@@ -36,6 +36,7 @@ FLOORS = {
     "profile": 4,
     "calibration": 4,
     "forecast": 4,
+    "outlook": 5,
     "tuning": 5,
     "rehearsal": 5,
     "frontend": 5,

@@ -19,12 +19,15 @@ from spikesorter.decoding import find_evidence, in_threads
 from spikesorter.events import Candidates, WorkingPoint
 from spikesorter.forecast import Forecast, forecast_score
 from spikesorter.frontend import FrontEnd, choose_denoise_strength, make_front_end
+from spikesorter.outlook import Outlook, make_outlook
 from spikesorter.profile import Profile, conditioning_kernel
 from spikesorter.progress import Progress
 from spikesorter.recordings import shortest_samples
 from spikesorter.rehearsal import Labelled, Rehearsal, graft_rehearsal, plant_rehearsal
 from spikesorter.repertoire import Repertoire
+from spikesorter.signal.filters import fir_filter
 from spikesorter.signal.matched import make_matched_filters
+from spikesorter.signal.noise import estimate_noise_spectrum
 from spikesorter.signal.spans import to_samples
 from spikesorter.spikes import Spikes
 from spikesorter.tuning import tune
@@ -65,14 +68,13 @@ class Prepared:
     name: str
     value: float
 
-    def settle(self, candidates: Candidates) -> Spikes:
-        """Return the candidates that hold, with probabilities that mean what they say."""
-        return self.point.part(self.hold(candidates))
-
     def hold(self, candidates: Candidates) -> Spikes:
         """Return the candidates above their thresholds; the refractory period has yet to be kept."""
-        known = candidates.select(np.isin(candidates.label, self.point.labels))
-        return self.point.hold(self.calibration.apply(known))
+        return self.point.hold(self.calibrated(candidates))
+
+    def calibrated(self, candidates: Candidates) -> Candidates:
+        """Return the candidates of known neurons, with probabilities that mean what they say."""
+        return self.calibration.apply(candidates.select(np.isin(candidates.label, self.point.labels)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,8 +188,8 @@ class Preparation:
 
     def forecast(
         self, prepared: Prepared, target_samples: int | None, progress: Progress
-    ) -> tuple[Forecast, UnknownRule | None]:
-        """Forecast the score of a recording of this profile, on a rehearsal of its own.
+    ) -> tuple[Forecast, Outlook, UnknownRule | None]:
+        """Forecast the score of a recording of this profile, and more, on a rehearsal of its own.
 
         What the decoder leaves there also says when a spike is a stranger's, if strangers are to be marked.
         """
@@ -195,18 +197,26 @@ class Preparation:
         rng = np.random.default_rng([self.settings.seed, ADAPT, FORECAST])
         rehearsal = self.rehearse(self.settings.rehearsal.forecast_seconds, rng)
         evidence = find_evidence(prepared.decoder, rehearsal.trace, jobs=self.jobs)
-        found = prepared.settle(_picked(prepared.decoder, evidence))
+        candidates = prepared.calibrated(_picked(prepared.decoder, evidence))
+        found, truth = prepared.point.settle(candidates), self._known(rehearsal.spikes)
         result = forecast_score(
             found,
-            self._known(rehearsal.spikes),
+            truth,
             self.repertoire.known,
             n_samples=len(rehearsal.trace),
             target_samples=target_samples or len(rehearsal.trace),
             fs_hz=self.fs_hz,
         )
+        outlook = make_outlook(candidates, found, truth, noise=self._noise_power(rehearsal), fs_hz=self.fs_hz)
         rule = self._unknown_rule(rehearsal, found) if self.settings.unknown.mark else None
         progress("forecasting", 1.0)
-        return result, rule
+        return result, outlook, rule
+
+    def _noise_power(self, rehearsal: Rehearsal) -> npt.NDArray[np.float64]:
+        kernel = conditioning_kernel(self.settings.conditioning, self.fs_hz)
+        noise = fir_filter(rehearsal.trace - rehearsal.clean, kernel)
+        everywhere = np.ones(len(noise), bool)
+        return estimate_noise_spectrum(noise, everywhere, n_fft=self.settings.noise.n_fft).power
 
     def _unknown_rule(self, rehearsal: Rehearsal, found: Spikes) -> UnknownRule:
         rule = UnknownRule(

@@ -21,6 +21,7 @@ from spikesorter.evaluate import score
 from spikesorter.events import WorkingPoint
 from spikesorter.forecast import Forecast
 from spikesorter.io.model import model_digest, read_model, write_model
+from spikesorter.outlook import Outlook
 from spikesorter.pages import sorter_page
 from spikesorter.preparation import Preparation, Prepared
 from spikesorter.profile import Profile, conditioning_kernel, without_hum
@@ -92,6 +93,8 @@ class Sorter:
     profile: Profile
     prepared: Prepared
     forecast: Forecast
+    outlook: Outlook
+    labelled_noise: npt.NDArray[np.float64]  # power at each frequency and channel, to compare with
     unknown: UnknownRule | None
 
     @classmethod
@@ -202,7 +205,14 @@ class Sorter:
         preparation = Preparation(
             self.settings, self.fs_hz, self.repertoire, self.average, self.labelled, profile, jobs
         )
-        return self._on(preparation, self.base, target, progress, measured=sight.profile)
+        return self._on(
+            preparation,
+            self.base,
+            target,
+            progress,
+            measured=sight.profile,
+            labelled_noise=self.labelled_noise,
+        )
 
     @classmethod
     def _on(
@@ -213,12 +223,13 @@ class Sorter:
         progress: Progress,
         *,
         measured: Profile,
+        labelled_noise: npt.NDArray[np.float64] | None = None,
         train: bool = True,
     ) -> Sorter:
         """Prepare for a recording: train (if so wanted), tune, choose and forecast on rehearsals."""
         prepared = preparation.prepare(base, progress, train=train)
         target_samples = recording.get_num_frames() if recording else None
-        forecast, unknown = preparation.forecast(prepared, target_samples, progress)
+        forecast, outlook, unknown = preparation.forecast(prepared, target_samples, progress)
         logger.info(
             "noise %s, gain %.3g, %.1f spikes/s; thresholds %s, refractory period %d samples; "
             "expected score %.3f",
@@ -241,6 +252,8 @@ class Sorter:
             profile=preparation.profile,
             prepared=prepared,
             forecast=forecast,
+            outlook=outlook,
+            labelled_noise=preparation.profile.noise.power if labelled_noise is None else labelled_noise,
             unknown=unknown,
         )
 
@@ -359,7 +372,14 @@ class Sorter:
         preparation = Preparation(
             settings, self.fs_hz, self.repertoire, self.average, self.labelled, self.profile, jobs
         )
-        return self._on(preparation, self.base, None, progress, measured=self.measured)
+        return self._on(
+            preparation,
+            self.base,
+            None,
+            progress,
+            measured=self.measured,
+            labelled_noise=self.labelled_noise,
+        )
 
     def stream(
         self,

@@ -54,7 +54,7 @@ def test_the_same_model_gives_the_same_bytes(folder: Path, tmp_path: Path) -> No
 def test_other_format_versions_are_refused(folder: Path) -> None:
     description = json.loads((folder / "model.json").read_text())
     (folder / "model.json").write_text(json.dumps(description | {"format_version": 99}))
-    with pytest.raises(ModelError, match="format 99, this version reads format 4"):
+    with pytest.raises(ModelError, match="format 99, this version reads format 5"):
         read_model(Outer, folder)
 
 

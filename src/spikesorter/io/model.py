@@ -25,7 +25,7 @@ from spikesorter.io.atomic import atomic_folder
 
 __all__ = ["FORMAT_VERSION", "check_model_place", "model_digest", "read_model", "write_model"]
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 DESCRIPTION, ARRAYS = "model.json", "arrays.npz"
 Value = TypeVar("Value")
 Arrays = dict[str, npt.NDArray[Any]]
