@@ -102,17 +102,18 @@ class Model:
         progress: Progress = silent,
     ) -> Spikes:
         """Sort a recording by the sorters chosen for it (`nearest`); see `Sorter.sort` for the rest."""
-        sorters = self._chosen(chosen)
+        sorters = self.chosen(chosen)
         sort = sorters[WHOLE].sort if self._for_all_channels else partial(sort_groups, sorters)
         return sort(recording, jobs=jobs, span_seconds=span_seconds, resume=resume, progress=progress)
 
     def digest(self, chosen: Mapping[str, str]) -> str:
         """Return a digest of all that decides about results of the sorters chosen."""
         return model_digest(
-            tuple((sorter.profile, sorter.prepared) for sorter in self._chosen(chosen).values())
+            tuple((sorter.profile, sorter.prepared) for sorter in self.chosen(chosen).values())
         )
 
-    def _chosen(self, chosen: Mapping[str, str]) -> dict[str, Sorter]:
+    def chosen(self, chosen: Mapping[str, str]) -> dict[str, Sorter]:
+        """Return the sorters chosen for a recording (`nearest`), by group."""
         return {group: self.groups[group][name] for group, name in chosen.items()}
 
 

@@ -312,7 +312,7 @@ class Sorter:
             If the recording does not fit the sorter or holds NaN or infinite samples.
         """
         self._check_fits(target)
-        n_samples, stretch = target.get_num_frames(), self._stretches(target)
+        n_samples, stretch = target.get_num_frames(), self.stretches(target)
         found = sort_spans(
             self.prepared,
             stretch,
@@ -439,6 +439,31 @@ class Sorter:
             calibration_samples=samples,
         )
 
+    def stretches(self, target: BaseRecording) -> Stretch:
+        """Return a way to read a recording as decoders are given it: less its offset and its hum.
+
+        Parameters
+        ----------
+        target : spikeinterface.BaseRecording
+
+        Returns
+        -------
+        callable
+            Returns samples from one place to another as float32, shape (samples, channels); beyond the ends
+            the trace stays as it was there.
+        """
+
+        def read(start: int, stop: int) -> FloatArray:
+            raw = read_span(partial(read_samples, target), target.get_num_frames(), start, stop)
+            if not np.isfinite(raw).all():
+                raise InputError(f"samples from {max(start, 0)} to {stop} hold NaN or infinite values")
+            return centred(raw, self.profile.offset)
+
+        if not self.profile.hum_hz:
+            return read
+        kernel = hum_kernel(self.profile.hum_hz, fs_hz=self.fs_hz)
+        return partial(fir_filter_on_grid, read, kernel)
+
     def evidence(self, target: BaseRecording, *, start: int = 0, stop: int | None = None) -> FloatArray:
         """Return the decoder's curves: the evidence of a spike's start at each sample.
 
@@ -465,7 +490,7 @@ class Sorter:
         if not 0 <= start < last <= n_samples:
             raise InputError(f"no samples from {start} to {last}: the recording has {n_samples}")
         decoder = self.prepared.decoder
-        curves = decoder.curves(read_evidence(decoder, self._stretches(target), n_samples, start, last))
+        curves = decoder.curves(read_evidence(decoder, self.stretches(target), n_samples, start, last))
         return curves[:, : len(self.repertoire.known)]
 
     def with_working_point(
@@ -517,20 +542,6 @@ class Sorter:
             raise SettingsError(f"span_seconds must be more than 0, not {seconds:g}")
         blocks = min(seconds * self.fs_hz, 1 << 40) / self.prepared.decoder.grid_samples
         return max(round(blocks), 1) * self.prepared.decoder.grid_samples
-
-    def _stretches(self, target: BaseRecording) -> Stretch:
-        """Return a way to read the trace, beyond the ends as it was there: less its offset and its hum."""
-
-        def read(start: int, stop: int) -> FloatArray:
-            raw = read_span(partial(read_samples, target), target.get_num_frames(), start, stop)
-            if not np.isfinite(raw).all():
-                raise InputError(f"samples from {max(start, 0)} to {stop} hold NaN or infinite values")
-            return centred(raw, self.profile.offset)
-
-        if not self.profile.hum_hz:
-            return read
-        kernel = hum_kernel(self.profile.hum_hz, fs_hz=self.fs_hz)
-        return partial(fir_filter_on_grid, read, kernel)
 
     def _check_fits(self, target: BaseRecording) -> None:
         check_recording(target)

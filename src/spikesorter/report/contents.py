@@ -1,0 +1,362 @@
+"""What the report and the viewer show, as plain values that JSON can hold; no page is drawn here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spikesorter.config import Settings, describe_settings
+from spikesorter.evaluate import Score, score
+from spikesorter.measures import read_conditioned
+from spikesorter.provenance import versions
+from spikesorter.report.packing import CODES, pack, pack_spikes
+from spikesorter.report.panels import panels
+from spikesorter.report.results import Result
+from spikesorter.spikes import UNKNOWN, Spikes
+
+__all__ = ["DETAILED", "recording_contents", "report_contents", "span_contents", "viewer_contents"]
+
+Contents = dict[str, Any]
+
+DETAILED = 12
+"""Recordings that a report shows in full; the rest of many are in its table only."""
+
+EMBEDDED_SAMPLES = 3_000_000  # of all channels and recordings together: some 4 MB in the page
+MOST_SPIKES = 200_000  # of a recording, likewise
+PAGE_SECONDS = 0.25
+DOUBTFUL = 60
+SURE = 0.95  # a spike at least so probable is not doubtful
+GOOD, FAIR = 0.9, 0.7  # scores
+NOTE = (
+    "The other {} recordings, expected to be better than these, are in the table only; `spikesorter view` "
+    "shows each of them."
+)
+
+
+def report_contents(
+    title: str,
+    results: Sequence[Result],
+    *,
+    overall: float | None = None,
+    seconds: Mapping[str, float] | None = None,
+) -> Contents:
+    """Return the contents of a report.
+
+    Parameters
+    ----------
+    title : str
+    results : sequence of Result
+        Of many, the twelve that are expected to be worst are shown in full.
+    overall : float, optional
+        A study's score.
+    seconds : mapping of str to float, optional
+        How long each step took.
+
+    Returns
+    -------
+    dict
+    """
+    order = sorted(range(len(results)), key=lambda k: results[k].sorter.forecast.score)
+    detailed = sorted(order[:DETAILED])
+    scores = [_score(result) for result in results]
+    budget = EMBEDDED_SAMPLES // max(len(detailed), 1)
+    rest = len(results) - len(detailed)
+    return _page(
+        "report",
+        title,
+        summary=_summary(results, scores, detailed),
+        recordings=[recording_contents(results[k], budget_samples=budget) for k in detailed],
+        overall=None
+        if overall is None
+        else {"level": _level(overall), "words": f"Study score {overall:.3f}"},
+        note=NOTE.format(rest) if rest else "",
+        about=_about([result.sorter.settings for result in results], seconds or {}),
+    )  # fmt: skip
+
+
+def viewer_contents(title: str, results: Sequence[Result]) -> Contents:
+    """Return what the viewer shows at once; traces are fetched by span (`span_contents`).
+
+    Parameters
+    ----------
+    title : str
+    results : sequence of Result
+
+    Returns
+    -------
+    dict
+    """
+    every = list(range(len(results)))
+    return _page(
+        "viewer",
+        title,
+        summary=_summary(results, [_score(result) for result in results], every),
+        recordings=[recording_contents(result, budget_samples=None) for result in results],
+        about=_about([result.sorter.settings for result in results], {}),
+    )
+
+
+def recording_contents(result: Result, *, budget_samples: int | None) -> Contents:
+    """Return what is shown of one recording.
+
+    Parameters
+    ----------
+    result : Result
+    budget_samples : int, optional
+        Samples of its trace, all channels together, to embed; none if not given: the viewer fetches them.
+
+    Returns
+    -------
+    dict
+    """
+    sorter, recording, spikes = result.sorter, result.recording, result.spikes
+    n_samples, whole_score = recording.get_num_frames(), _score(result)
+    doubtful = _doubtful(spikes)
+    pages, whole = _pages(result, doubtful, budget_samples)
+    embedded = budget_samples is not None
+    inside = spikes if len(spikes) <= MOST_SPIKES else _within(spikes, pages)
+    true = result.truth
+    if true is not None and len(true) > MOST_SPIKES:
+        true = _within(true, pages)
+    return {
+        "name": result.name,
+        "fs_hz": sorter.fs_hz,
+        "n_samples": n_samples,
+        "verdict": {"level": _level(_value(result, whole_score)), "words": _words(result, whole_score)},
+        "facts": _facts(result),
+        "units": [{"label": label, "name": _name(result, label)} for label in _labels(result)],
+        "unit_table": _unit_table(result, whole_score),
+        "channels": [str(channel) for channel in recording.get_channel_ids()],
+        "curves": _curves(result),
+        "pages": pages,
+        "whole": whole,
+        "found": pack_spikes(inside) if embedded else None,
+        "truth": pack_spikes(true) if embedded and true is not None else None,
+        "doubtful": [
+            [int(spikes.sample[k]), int(spikes.label[k]), round(float(spikes.joint[k]), 3)] for k in doubtful
+        ],
+        "embedded": _embedded(result, pages) if embedded else None,
+        "figures": list(panels(result, whole_score)),
+    }
+
+
+def span_contents(result: Result, start: int, stop: int) -> Contents:
+    """Return what is in a stretch of a recording: conditioned trace, evidence, found and true spikes.
+
+    Parameters
+    ----------
+    result : Result
+    start, stop : int
+        Inside the recording.
+
+    Returns
+    -------
+    dict
+    """
+    found, true = result.spikes.within(start, stop), result.truth
+    return {
+        "start": start,
+        "stop": stop,
+        "trace": pack(read_conditioned(result.sorter, result.recording, start, stop), "f4"),
+        "evidence": pack(result.sorter.evidence(result.recording, start=start, stop=stop), "f4"),
+        "found": pack_spikes(found),
+        "truth": pack_spikes(true.within(start, stop)) if true is not None else None,
+    }
+
+
+def _page(
+    kind: str,
+    title: str,
+    *,
+    summary: Contents,
+    recordings: list[Contents],
+    about: list[Contents],
+    overall: Contents | None = None,
+    note: str = "",
+) -> Contents:
+    return {
+        "kind": kind,
+        "title": title,
+        "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "overall": overall,
+        "summary": summary,
+        "recordings": recordings,
+        "note": note,
+        "about": about,
+    }
+
+
+def _summary(results: Sequence[Result], scores: Sequence[Score | None], detailed: Sequence[int]) -> Contents:
+    measured = any(one is not None for one in scores)
+    head = ["recording", "expected score", "between", *(["score", "strict"] if measured else [])]
+    head += ["spikes", "per second", "noise", "gain", "decoder"]
+    rows = []
+    for k, (result, one) in enumerate(zip(results, scores, strict=True)):
+        forecast, profile = result.sorter.forecast, result.sorter.profile
+        seconds = result.recording.get_num_frames() / result.sorter.fs_hz
+        cells = [result.name, f"{forecast.score:.3f}", f"{forecast.low:.3f} to {forecast.high:.3f}"]
+        if measured:
+            cells += [f"{one.score:.3f}", f"{one.strict:.3f}"] if one else ["", ""]
+        cells += [str(len(result.spikes)), f"{len(result.spikes) / seconds:.1f}"]
+        cells += [_listed(profile.scale), f"{profile.activity.gain:.2f}", result.sorter.prepared.name]
+        rows.append(
+            {
+                "cells": cells,
+                "level": _level(_value(result, one)),
+                "details": detailed.index(k) if k in detailed else None,
+            }
+        )
+    return {"head": head, "rows": rows}
+
+
+def _about(settings: Sequence[Settings], seconds: Mapping[str, float]) -> list[Contents]:
+    parts: list[Contents] = [{"title": "Versions", "rows": [list(pair) for pair in versions().items()]}]
+    if seconds:
+        rows = [[step, f"{value:.1f} s"] for step, value in seconds.items()]
+        parts.append({"title": "Time taken", "rows": rows})
+    for number, one in enumerate({describe_settings(one): one for one in settings}.values(), start=1):
+        parts.append(
+            {"title": f"Settings {number}" if number > 1 else "Settings", "text": describe_settings(one)}
+        )
+    return parts
+
+
+def _score(result: Result) -> Score | None:
+    if result.truth is None:
+        return None
+    named = result.spikes.select(result.spikes.label != UNKNOWN)
+    return score(named, result.truth, fs_hz=result.sorter.fs_hz)
+
+
+def _value(result: Result, measured: Score | None) -> float:
+    return result.sorter.forecast.score if measured is None else measured.score
+
+
+def _level(value: float) -> str:
+    return "good" if value >= GOOD else "fair" if value >= FAIR else "poor"
+
+
+def _words(result: Result, measured: Score | None) -> str:
+    forecast = result.sorter.forecast
+    expected = f"{forecast.score:.3f} (nine times of ten between {forecast.low:.3f} and {forecast.high:.3f})"
+    if measured is None:
+        return f"Expected score {expected}; forecast on a rehearsal, without labels of this recording."
+    return f"Score {measured.score:.3f}, against the truth; {expected} was expected."
+
+
+def _facts(result: Result) -> list[list[str]]:
+    sorter, recording = result.sorter, result.recording
+    activity, seconds = sorter.profile.activity, recording.get_num_frames() / sorter.fs_hz
+    thresholds = ", ".join(f"{value:.2f}" for value in sorter.point.thresholds)
+    return [
+        ["length", f"{seconds:.1f} s at {sorter.fs_hz:g} Hz, {sorter.channels} channel(s)"],
+        ["noise (SD)", _listed(sorter.profile.scale)],
+        ["gain against the labelled recording", f"{activity.gain:.3f}"],
+        ["spikes", f"{len(result.spikes)}, {len(result.spikes) / seconds:.1f} per second"],
+        ["doubtful", f"{int((result.spikes.joint < SURE).sum())} of them less than {SURE:.0%} probable"],
+        ["decoder", sorter.prepared.name],
+        ["thresholds", thresholds],
+        ["refractory period", f"{sorter.point.refractory_samples} samples"],
+        ["seed", str(sorter.settings.seed)],
+        ["result", str(result.place)],
+    ]
+
+
+def _unit_table(result: Result, measured: Score | None) -> Contents:
+    sorter = result.sorter
+    seconds = result.recording.get_num_frames() / sorter.fs_hz
+    expected = dict(zip(sorter.forecast.labels, sorter.forecast.f1, strict=True))
+    counts = result.spikes.counts()
+    head = ["neuron", "spikes", "per second", "mean probability", "expected F1"]
+    rows = []
+    for label in _labels(result):
+        train = result.spikes.of(label)
+        mean = f"{train.joint.mean():.3f}" if len(train) else ""
+        count = counts.get(label, 0)
+        row = [_name(result, label), str(count), f"{count / seconds:.2f}", mean]
+        row += [f"{expected[label]:.3f}" if label in expected else ""]
+        if measured:
+            row += [f"{measured.strict_of[label]:.3f}" if label in measured.strict_of else ""]
+        rows.append(row)
+    return {"head": [*head, "strict F1"] if measured else head, "rows": rows}
+
+
+def _labels(result: Result) -> list[int]:
+    known = list(result.sorter.repertoire.known)
+    others = {*result.spikes.labels, *(result.truth.labels if result.truth else ())}
+    return known + sorted(others - {*known})
+
+
+def _name(result: Result, label: int) -> str:
+    return "unknown" if label == UNKNOWN else result.sorter.names.get(label, str(label))
+
+
+def _curves(result: Result) -> list[str]:
+    columns = result.sorter.evidence(result.recording, start=0, stop=1).shape[1]
+    known = result.sorter.repertoire.known
+    return [_name(result, label) for label in known] if columns == len(known) else ["spike"] * columns
+
+
+def _doubtful(spikes: Spikes) -> list[int]:
+    """Return the positions of the spikes that may as well be there as not, the most doubtful first."""
+    certainty = np.abs(spikes.joint.astype(np.float64) - 0.5)
+    order = np.argsort(certainty, kind="stable")[:DOUBTFUL]
+    return [int(k) for k in order if spikes.joint[k] < SURE]
+
+
+def _pages(result: Result, doubtful: list[int], budget_samples: int | None) -> tuple[list[list[int]], bool]:
+    """Choose stretches to show: all, or those around doubtful spikes and others from all over."""
+    n_samples = result.recording.get_num_frames()
+    length = max(round(PAGE_SECONDS * result.sorter.fs_hz), 1)
+    count = -(-n_samples // length)
+    most = count if budget_samples is None else max(budget_samples // (length * result.sorter.channels), 1)
+    if most >= count:
+        chosen = np.arange(count)
+    else:
+        wanted = dict.fromkeys((result.spikes.sample[doubtful] // length).tolist())
+        evenly = np.linspace(0, count - 1, max(most - len(wanted), 1)).astype(int).tolist()
+        chosen = np.array(sorted({*list(wanted)[: most - 1], *evenly}), int)
+    pages = [[int(k) * length, min((int(k) + 1) * length, n_samples)] for k in chosen]
+    return pages, len(pages) == count
+
+
+def _within(spikes: Spikes, pages: list[list[int]]) -> Spikes:
+    place = np.searchsorted([start for start, _ in pages], spikes.sample, "right") - 1
+    stops = np.array([stop for _, stop in pages])
+    return spikes.select((place >= 0) & (spikes.sample < stops[np.maximum(place, 0)]))
+
+
+def _embedded(result: Result, pages: list[list[int]]) -> Contents:
+    """Code the pages' trace and evidence by single bytes."""
+    runs = list(_runs(pages))
+    trace = np.concatenate([read_conditioned(result.sorter, result.recording, *run) for run in runs])
+    curves = [result.sorter.evidence(result.recording, start=a, stop=b) for a, b in runs]
+    evidence = np.clip(np.concatenate(curves), 0, 1)
+    low = trace.min(axis=0)
+    step = np.maximum(np.ptp(trace, axis=0) / CODES, 1e-12)
+    return {
+        "trace": pack(np.round((trace - low) / step), "u1"),
+        "low": [float(value) for value in low],
+        "step": [float(value) for value in step],
+        "evidence": pack(np.round(evidence * CODES), "u1"),
+        "evidence_step": 1 / CODES,
+    }
+
+
+def _runs(pages: list[list[int]]) -> Iterator[tuple[int, int]]:
+    """Join pages that follow upon each other."""
+    first, last = pages[0]
+    for start, stop in pages[1:]:
+        if start != last:
+            yield first, last
+            first = start
+        last = stop
+    yield first, last
+
+
+def _listed(values: npt.NDArray[Any]) -> str:
+    return ", ".join(f"{float(value):.3g}" for value in values)
