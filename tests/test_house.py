@@ -17,6 +17,7 @@ import spikesorter
 SOURCE = Path(spikesorter.__file__).parent
 FLOORS = {
     "errors": 0,
+    "loopback": 1,
     "progress": 0,
     "notebook": 0,
     "spikes": 1,
@@ -32,6 +33,7 @@ FLOORS = {
     "simulate": 3,
     "events": 3,
     "resume": 3,
+    "corrections": 3,
     "scoring": 4,
     "profile": 4,
     "calibration": 4,
