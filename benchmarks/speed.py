@@ -97,7 +97,7 @@ def measure_run(arguments: argparse.Namespace) -> Figures:
     """The whole command, in a process of its own."""
     study, out = made_study(arguments), arguments.out / "run"
     shutil.rmtree(out, ignore_errors=True)
-    command = [str(PROGRAM), "run", str(study), "--out", str(out), "--quiet"]
+    command = [str(PROGRAM), "run", str(study), "--out", str(out), "--quiet", "--no-report"]
     seconds, _ = timed(lambda: subprocess.run(command, check=True), repeats=1)
     return {"seconds": seconds, "study": json.loads((out / "scores.json").read_text())["study"]}
 
@@ -114,7 +114,8 @@ def measure_workers(arguments: argparse.Namespace) -> Figures:
     from spikesorter.sorter import Sorter
 
     study, out = made_study(arguments), arguments.out / "workers"
-    model = Model({"": {name: Sorter.load(models(arguments) / name) for name in arguments.targets}})
+    folder = models(arguments)
+    model = Model({"": {name: Sorter.load(folder / name) for name in arguments.targets}}, folder)
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     files = []
@@ -124,7 +125,7 @@ def measure_workers(arguments: argparse.Namespace) -> Figures:
     times: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(3):
         for jobs in times:
-            work = partial(sort_files, files, model, out / f"by_{jobs}", jobs=jobs)
+            work = partial(sort_files, files, model, out / f"by_{jobs}", jobs=jobs, report=False)
             times[jobs].append(timed(work, repeats=1)[0])
     one, two = min(times[1]), min(times[2])
     same = all((out / "by_1" / f.name).read_bytes() == (out / "by_2" / f.name).read_bytes() for f in files)

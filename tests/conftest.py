@@ -12,10 +12,12 @@ from spikesorter.io.mat import write_mat, write_mat_recording
 from spikesorter.profile import Profile
 from spikesorter.profiling import profile_recording, see_recording
 from spikesorter.repertoire import Repertoire
+from spikesorter.report.results import Result, open_results
 from spikesorter.signal.spans import Margin, iterate_spans, read_span
 from spikesorter.signal.templates import Templates
 from spikesorter.simulate import simulate_study
 from spikesorter.spikes import Spikes
+from spikesorter.study import run_study
 
 FS_HZ = 25_000.0
 hypothesis.settings.register_profile("untimed", deadline=None)  # the first call may compile
@@ -30,6 +32,7 @@ QUICK = (
     "classifier.base_steps=150",
     "classifier.steps=60",
 )
+PURSUIT = ("decoder=pursuit", "rehearsal.tuning_seconds=10", "rehearsal.forecast_seconds=20")
 
 
 @pytest.fixture
@@ -62,6 +65,19 @@ def study_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_mat_recording(folder / f"D{number}.mat", recording.trace, fs_hz=FS_HZ, labels=labels)
         write_mat(folder / "truth" / f"D{number}.mat", recording.spikes, probability=False)
     return folder
+
+
+@pytest.fixture(scope="session")
+def sorted_study(study_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a run of the study by the pursuit alone leaves; for tests that only look at it."""
+    out = tmp_path_factory.mktemp("sorted") / "out"
+    run_study(study_folder, out, load_settings(assignments=PURSUIT))
+    return out
+
+
+@pytest.fixture(scope="session")
+def results(sorted_study: Path) -> list[Result]:
+    return open_results(sorted_study)
 
 
 def run_in_spans(

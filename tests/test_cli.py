@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ import scipy.io
 from spikesorter.cli import main
 from spikesorter.io.mat import write_mat
 from spikesorter.spikes import Spikes
+from tests.conftest import PURSUIT
 
 ENVIRONMENT = {**os.environ, "COLUMNS": "200"}
 PROGRAM = Path(sys.executable).parent / ("spikesorter.exe" if os.name == "nt" else "spikesorter")
@@ -260,3 +262,46 @@ def test_numbers_that_make_no_sense_are_refused(
     save(tmp_path / "b.mat", Index=[1], Class=[1])
     spikesorter(*words, rc=2)
     assert {path.name for path in tmp_path.iterdir()} <= {"a.mat", "b.mat"}
+
+
+def test_sort_says_what_it_found_in_words_or_in_json(
+    sorted_study: Path, study_folder: Path, tmp_path: Path
+) -> None:
+    words = ("sort", study_folder / "D3.mat", "--model", sorted_study / "model", "--out", tmp_path)
+    told = in_new_process(*words)
+    assert re.search(
+        r"D3\.mat: \d+ spikes \(as adapted to D3\), forecast [01]\.\d{3} ± 0\.\d{3}\n", told.stderr
+    )
+    assert "look at" in told.stdout
+    assert "report.html" in told.stdout
+    assert "\x1b" not in told.stdout + told.stderr
+    exact = in_new_process(*words, "--json", "--no-report")
+    (one,) = json.loads(exact.stdout)["recordings"]
+    assert (one["adapted_to"], one["result"]) == ("D3", str(tmp_path / "D3.mat"))
+    assert f"{one['spikes']} spikes" in told.stderr
+    assert 0 < one["sorters"][""]["forecast"]["score"] <= 1
+    assert exact.stderr == ""
+    assert not (tmp_path / "report.html").exists()
+    quiet = in_new_process(*words, "--quiet", "--no-report")
+    assert (quiet.stdout, quiet.stderr) == ("", "")
+
+
+@pytest.mark.slow
+def test_train_says_a_line_for_each_recording_or_json(study_folder: Path, tmp_path: Path) -> None:
+    sets = [word for assignment in PURSUIT for word in ("--set", assignment)]
+    words = ("train", study_folder / "D1.mat", "--targets", study_folder / "D3.mat")
+    told = in_new_process(*words, "--model", tmp_path / "a", *sets)
+    number = r"[\d.]+"
+    for name in ("D1", "D3"):
+        found = rf"{name}: noise {number}, gain {number}, {number} spikes/s, pursuit"
+        assert re.search(rf"{found}, forecast {number} ± {number}", told.stderr)
+    exact = json.loads(in_new_process(*words, "--model", tmp_path / "b", *sets, "--json").stdout)
+    assert list(exact["recordings"]) == ["D1", "D3"]
+    assert exact["recordings"]["D3"]["decoder"] == "pursuit"
+
+
+def test_shells_can_complete_commands() -> None:
+    script = in_new_process(_SPIKESORTER_COMPLETE="source_bash").stdout
+    assert "complete -o default -F" in script
+    asked = {"_SPIKESORTER_COMPLETE": "complete_bash", "COMP_WORDS": "spikesorter so", "COMP_CWORD": "1"}
+    assert in_new_process(**asked).stdout.split() == ["sort"]

@@ -111,7 +111,7 @@ def test_files_are_learnt_and_sorted_by_group(sorters: dict[str, Sorter], tmp_pa
         model,
         tmp_path / "out",
         resume=True,
-        on_result=lambda path, spikes, name: said.append((spikes, name)),
+        on_result=lambda one: said.append((one.spikes, one.adapted_to)),
     )
     assert said == [(expected, "target")]
     assert read_labels(tmp_path / "out" / "target.mat", fs_hz=FS_HZ) == expected

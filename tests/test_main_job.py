@@ -51,7 +51,7 @@ def test_run_writes_everything(run: Path, study_folder: Path) -> None:
     models = {f"model/{where}{name}" for where in ("", "targets/D2/", "targets/D3/")
               for name in ("model.json", "arrays.npz")}  # fmt: skip
     results = {"predictions/D2.mat", "predictions/D3.mat", "submission.zip", "run.json", "scores.json"}
-    results |= {"forecast.json"}
+    results |= {"forecast.json", "report.html"}
     assert names == models | results
     for name in ("D2", "D3"):
         contents = scipy.io.loadmat(run / "predictions" / f"{name}.mat")

@@ -14,12 +14,18 @@ from spikesorter.console import (
     print_scores,
     print_study,
     print_verdicts,
-    target_line,
+    result_line,
+    sorted_json,
+    sorted_line,
+    sorter_facts,
+    sorter_line,
+    study_json,
     working,
 )
 from spikesorter.errors import SettingsError, SpikeSorterError
 from spikesorter.options import (
     INPUT,
+    AsJson,
     Assignments,
     Channel,
     Channels,
@@ -32,6 +38,7 @@ from spikesorter.options import (
     Preset,
     Quiet,
     Rate,
+    Report,
     Segment,
     StreamName,
     recording_options,
@@ -39,6 +46,7 @@ from spikesorter.options import (
 
 if TYPE_CHECKING:
     from spikesorter.config import Settings
+    from spikesorter.sorter import Sorter
 
 __all__ = ["app", "main"]
 
@@ -95,17 +103,19 @@ def run(
     preset: Preset = "default",
     objective: Objective = None,
     jobs: Jobs = None,
+    report: Report = True,
     quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Do everything for a study: train on D1, adapt to each target, sort it, score it if truth/ is there.
 
     Writes FOLDER/model/, forecast.json (how good to expect the results to be), predictions/,
-    submission.zip, run.json and, with truth, scores.json.
+    submission.zip, run.json, report.html and, with truth, scores.json.
     """
     from spikesorter.config import load_settings
 
     settings = load_settings(config, preset=preset, assignments=_all(assignments, objective))
-    with working(quiet) as (progress, say):
+    with working(quiet or as_json) as (progress, say):
         from spikesorter.study import run_study
 
         results = run_study(
@@ -115,11 +125,15 @@ def run(
             preset=preset,
             jobs=jobs,
             progress=progress,
-            on_result=lambda r: say(target_line(r)),
+            report=report,
+            on_sorter=lambda name, sorter: say(sorter_line(name, sorter)),
+            on_result=lambda result: say(result_line(result)),
         )
-    if not quiet:
+    if as_json:
+        typer.echo(study_json(results, out))
+    elif not quiet:
         print_study(results)
-        typer.echo(f"Results: {out}")
+        typer.echo(f"Results: {out}" + (f"; look at {out / 'report.html'}" if report else ""))
 
 
 @app.command()
@@ -168,8 +182,12 @@ def train(
     ] = False,
     jobs: Jobs = None,
     quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Learn from a labelled recording, adapt to targets, and save the model."""
+    """Learn from a labelled recording, adapt to targets, and save the model.
+
+    Says of each what was found out about it, and how good its result is expected to be.
+    """
     from spikesorter.config import load_settings
 
     options = recording_options(
@@ -183,8 +201,13 @@ def train(
         group=group,
     )
     settings = load_settings(config, preset=preset, assignments=_all(assignments, objective))
-    with working(quiet) as (progress, _):
+    learnt: dict[str, dict[str, Any]] = {}
+    with working(quiet or as_json) as (progress, say):
         from spikesorter.jobs import train_model
+
+        def tell(name: str, sorter: Sorter) -> None:
+            learnt[name] = sorter_facts(sorter)
+            say(sorter_line(name, sorter))
 
         every = [*(targets or []), *(more_targets or [])]
         train_model(
@@ -197,8 +220,11 @@ def train(
             by_group=by_group,
             jobs=jobs,
             progress=progress,
+            on_sorter=tell,
         )
-    if not quiet:
+    if as_json:
+        typer.echo(json.dumps({"model": str(model), "recordings": learnt}, indent=2))
+    elif not quiet:
         typer.echo(f"Model: {model}")
 
 
@@ -231,13 +257,15 @@ def sort(
         bool,
         typer.Option("--resume", help="Keep finished spans; go on where such a run stopped."),
     ] = False,
+    report: Report = True,
     quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Sort recordings of any format with a saved model (inference only).
 
-    Each recording's result is named after it, FOLDER/NAME.mat, say. Each is sorted by the model's adaptation
-    to noise and gain most like its own. Of the settings, only detector.threshold and
-    detector.refractory_samples can still be changed.
+    Each recording's result is named after it, FOLDER/NAME.mat, say; FOLDER/report.html shows them all.
+    Each is sorted by the model's adaptation to noise and gain most like its own. Of the settings, only
+    detector.threshold and detector.refractory_samples can still be changed.
     """
     from spikesorter.config import Settings
 
@@ -252,24 +280,27 @@ def sort(
         group=group,
     )
     point = _working_point(Settings().replace(assignments or ()))
-    with working(quiet) as (progress, say):
+    with working(quiet or as_json) as (progress, say):
         from spikesorter.jobs import sort_files
         from spikesorter.models import load_model
 
-        sort_files(
+        done = sort_files(
             files,
-            load_model(model).changed(lambda sorter: sorter.with_working_point(**point)),
+            load_model(model).with_working_point(**point),
             out,
             to=to,
             options=options,
             jobs=jobs,
             span_seconds=span_seconds,
             resume=resume,
+            report=report,
             progress=progress,
-            on_result=lambda path, spikes, name: say(f"{path}: {len(spikes)} spikes (as adapted to {name})"),
+            on_result=lambda one: say(sorted_line(one)),
         )
-    if not quiet:
-        typer.echo(f"Results: {out}")
+    if as_json:
+        typer.echo(sorted_json(done))
+    elif not quiet:
+        typer.echo(f"Results: {out}" + (f"; look at {out / 'report.html'}" if report else ""))
 
 
 @app.command("listen")
@@ -317,6 +348,35 @@ def listen_command(
 
 
 @app.command()
+def view(
+    out: Annotated[Path, typer.Argument(metavar="FOLDER", help="Results of `run` or `sort`.")],
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 0,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open it in the browser.")] = True,
+) -> None:
+    """Look at results in the browser, however long the recordings, and correct them; ends with Ctrl-C.
+
+    Accept, reject or rename doubtful spikes: FOLDER/corrected/NAME.csv are labels for the next `train`. The
+    page is for this machine and this user alone: its address holds a token that is new each time.
+    """
+    import webbrowser
+
+    from spikesorter.viewer import run_viewer
+
+    with working(quiet=False) as (progress, say):
+
+        def ready(url: str) -> None:
+            progress("serving", 1.0)
+            say(f"Viewer: {url} (Ctrl-C ends it)")
+            if browser:
+                webbrowser.open(url)
+
+        progress("reading the results", 0.0)
+        written = run_viewer(out, port=port, on_ready=ready)
+    for path in written:
+        typer.echo(f"Labels: {path}")
+
+
+@app.command()
 def evaluate(
     predictions: Annotated[
         Path, typer.Argument(help="Spikes found: a file or folder of any format, or a folder of them.")
@@ -327,7 +387,7 @@ def evaluate(
         Literal["hungarian", "name"],
         typer.Option(help="Pair units with those they agree with most, or with their namesakes."),
     ] = "hungarian",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON rather than a table.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Score predictions against the truth, as the study does and strictly.
 
@@ -387,19 +447,22 @@ def simulate(
     for number in range(1, len(levels) + 2):
         check_replaceable_recording(out / f"D{number}.mat")
         check_replaceable(out / "truth" / f"D{number}.mat")
-    recordings = simulate_study(
-        neurons=neurons,
-        seconds=seconds,
-        noise_levels=levels,
-        spikes_per_s=rate,
-        fs_hz=fs,
-        channels=channels,
-        seed=seed,
-    )
-    for number, recording in enumerate(recordings, start=1):
-        labels = recording.spikes if number == 1 else None
-        write_mat_recording(out / f"D{number}.mat", recording.trace, fs_hz=fs, labels=labels)
-        write_mat(out / "truth" / f"D{number}.mat", recording.spikes, probability=False, fs_hz=fs)
+    with working(quiet=False) as (progress, _):
+        recordings = simulate_study(
+            neurons=neurons,
+            seconds=seconds,
+            noise_levels=levels,
+            spikes_per_s=rate,
+            fs_hz=fs,
+            channels=channels,
+            seed=seed,
+            progress=progress,
+        )
+        for number, recording in enumerate(recordings, start=1):
+            progress("writing", (number - 1) / len(recordings))
+            labels = recording.spikes if number == 1 else None
+            write_mat_recording(out / f"D{number}.mat", recording.trace, fs_hz=fs, labels=labels)
+            write_mat(out / "truth" / f"D{number}.mat", recording.spikes, probability=False, fs_hz=fs)
     typer.echo(f"Study: {out} (D1.mat labelled, {len(recordings) - 1} targets, truth/)")
 
 

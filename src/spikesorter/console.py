@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spikesorter.evaluate import Score
+    from spikesorter.jobs import SortedFile
     from spikesorter.progress import Progress
     from spikesorter.referee import Verdict
+    from spikesorter.sorter import Sorter
     from spikesorter.study import TargetResult
 
-__all__ = ["print_confusion", "print_scores", "print_study", "print_verdicts", "target_line", "working"]
+__all__ = [
+    "print_confusion",
+    "print_scores",
+    "print_study",
+    "print_verdicts",
+    "result_line",
+    "sorted_json",
+    "sorted_line",
+    "sorter_facts",
+    "sorter_line",
+    "study_json",
+    "working",
+]
 
 
 @contextmanager
@@ -71,28 +87,82 @@ class _ConsoleHandler(logging.Handler):
         self._console.print(line, markup=False, soft_wrap=True)
 
 
-def target_line(result: TargetResult) -> str:
-    """One line a target: what is known of it without labels, then how it went."""
-    sorter, activity = result.sorter, result.sorter.profile.activity
-    forecast = sorter.forecast
-    noise = ", ".join(f"{float(value):.3g}" for value in sorter.profile.scale)
-    line = (
-        f"{result.name}: noise {noise}, gain {activity.gain:.2f}, {sum(activity.rates) * sorter.fs_hz:.1f} "
-        f"spikes/s; {sorter.prepared.name} found {len(result.spikes)} spikes; "
-        f"expected score {forecast.score:.3f} ({forecast.low:.3f} to {forecast.high:.3f})"
+def sorter_line(name: str, sorter: Sorter) -> str:
+    """One line on what was learnt, or found out about a target, before any of it is sorted."""
+    profile = sorter.profile
+    noise = ", ".join(f"{float(value):.3g}" for value in profile.scale)
+    rate = sum(profile.activity.rates) * sorter.fs_hz
+    return (
+        f"{name}: noise {noise}, gain {profile.activity.gain:.2f}, {rate:.1f} spikes/s, "
+        f"{sorter.prepared.name}, forecast {_forecast(sorter)}"
     )
-    return line + (f"; score {result.score.score:.3f}" if result.score else "")
+
+
+def result_line(result: TargetResult) -> str:
+    """One line on how a target went."""
+    line = f"{result.name}: {len(result.spikes)} spikes"
+    return line + (f", score {result.score.score:.3f}" if result.score else "")
+
+
+def sorted_line(one: SortedFile) -> str:
+    """One line on a recording that was sorted, and how good that is expected to be."""
+    forecasts = ", ".join(_forecast(sorter) for sorter in one.sorters.values())
+    return f"{one.path}: {len(one.spikes)} spikes (as adapted to {one.adapted_to}), forecast {forecasts}"
+
+
+def sorter_facts(sorter: Sorter) -> dict[str, Any]:
+    """Return for programs what `sorter_line` says."""
+    activity = sorter.profile.activity
+    return {
+        "noise": [float(value) for value in sorter.profile.scale],
+        "gain": activity.gain,
+        "spikes_per_s": sum(activity.rates) * sorter.fs_hz,
+        "decoder": sorter.prepared.name,
+        "forecast": sorter.forecast.summary(),
+    }
+
+
+def study_json(results: list[TargetResult], out: Path) -> str:
+    """Return what a run found as JSON."""
+    from spikesorter.study import whole_score
+
+    recordings = {
+        r.name: sorter_facts(r.sorter)
+        | {"spikes": len(r.spikes), "score": r.score.summary() if r.score else None}
+        for r in results
+    }
+    return json.dumps(
+        {"results": str(out), "recordings": recordings, "study": whole_score(results)}, indent=2
+    )
+
+
+def sorted_json(done: list[SortedFile]) -> str:
+    """Return what was sorted as JSON."""
+    recordings = [
+        {
+            "recording": str(one.path),
+            "result": str(one.place),
+            "spikes": len(one.spikes),
+            "adapted_to": one.adapted_to,
+            "sorters": {group: sorter_facts(sorter) for group, sorter in one.sorters.items()},
+        }
+        for one in done
+    ]
+    return json.dumps({"recordings": recordings}, indent=2)
+
+
+def _forecast(sorter: Sorter) -> str:
+    forecast = sorter.forecast
+    return f"{forecast.score:.3f} ± {max(forecast.high - forecast.score, forecast.score - forecast.low):.3f}"
 
 
 def print_study(results: list[TargetResult]) -> None:
     """Print the scores of a run, if the truth was known."""
-    from spikesorter.evaluate import study_score
+    from spikesorter.study import whole_score
 
-    scores = {result.name: result.score.score for result in results if result.score}
-    if scores:
-        whole = study_score(scores) if len(scores) == len(results) else None
-        rows = {r.name: (r.score, [str(len(r.spikes))]) for r in results if r.score}
-        print_scores(rows, ["spikes"], whole)
+    rows = {r.name: (r.score, [str(len(r.spikes))]) for r in results if r.score}
+    if rows:
+        print_scores(rows, ["spikes"], whole_score(results))
 
 
 def print_scores(rows: dict[str, tuple[Score, list[str]]], extra: list[str], whole: float | None) -> None:

@@ -18,12 +18,22 @@ from spikesorter.io.atomic import check_writable
 from spikesorter.io.export import write_spikes
 from spikesorter.spikes import Spikes
 
-__all__ = ["Action", "Correction", "CorrectionLog", "corrected", "doubtful", "judgements", "write_labels"]
+__all__ = [
+    "SURE",
+    "Action",
+    "Correction",
+    "CorrectionLog",
+    "corrected",
+    "doubtful",
+    "judgements",
+    "write_labels",
+]
 
 Action = Literal["accept", "reject", "rename", "undo"]
 """Undo takes back what was said of a spike before."""
 
-SURE = 0.95  # a spike at least so probable is not doubtful
+SURE = 0.95
+"""A spike that is at least so probable is not doubtful."""
 
 
 @dataclass(frozen=True)

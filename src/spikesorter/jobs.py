@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from spikesorter.config import Settings
 from spikesorter.decoding import in_threads
 from spikesorter.errors import InputError, naming
 from spikesorter.groups import adapt_groups, channel_groups, fit_groups
-from spikesorter.io.atomic import check_writable
+from spikesorter.io.atomic import check_writable, write_json
 from spikesorter.io.export import check_export, check_export_place, write_spikes
 from spikesorter.io.formats import stem_of
 from spikesorter.io.labels import own_labels, read_labels
@@ -23,6 +24,9 @@ from spikesorter.io.recording import RecordingOptions
 from spikesorter.models import Model, check_group_places, group_place, target_place
 from spikesorter.progress import Progress, prefixed, silent
 from spikesorter.recordings import shortest_samples
+from spikesorter.report.contents import report_contents
+from spikesorter.report.page import write_page
+from spikesorter.report.results import REPORT, SORT, Result, known_sorts, results_of, sort_facts
 from spikesorter.sorter import SPAN_SECONDS, Sorter, usable_cores
 from spikesorter.spikes import UNKNOWN, Spikes
 
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from spikeinterface import BaseRecording
 
 __all__ = [
+    "SortedFile",
     "check_places",
     "check_targets",
     "fit_file",
@@ -37,8 +42,39 @@ __all__ = [
     "train_model",
 ]
 
+OnSorter = Callable[[str, Sorter], None]
 WRITING = threading.Lock()  # SpikeInterface and pynwb were not made for several threads
 SPANS = ".spans"  # finished ones, in the folder of results, while a resumable run goes on
+
+
+@dataclass(frozen=True, eq=False)
+class SortedFile:
+    """What became of one recording.
+
+    Parameters
+    ----------
+    path : Path
+    recording : spikeinterface.BaseRecording
+    spikes : Spikes
+        What was found.
+    adapted_to : str
+        The target, or targets of groups, that the sorters used were adapted to.
+    sorters : mapping of str to Sorter
+        Those used, by group of channels.
+    place : Path
+        Where the spikes are written.
+    """
+
+    path: Path
+    recording: BaseRecording
+    spikes: Spikes
+    adapted_to: str
+    sorters: Mapping[str, Sorter]
+    place: Path
+
+    def results(self) -> list[Result]:
+        """Return what the report shows: one for each group of channels."""
+        return results_of(stem_of(self.path), self.recording, self.spikes, self.sorters, self.place)
 
 
 def train_model(
@@ -52,6 +88,7 @@ def train_model(
     by_group: bool = False,
     jobs: int | None = None,
     progress: Progress = silent,
+    on_sorter: OnSorter = lambda name, sorter: None,
 ) -> None:
     """Fit to a labelled recording, adapt to targets, and save all of it in one model folder.
 
@@ -72,6 +109,8 @@ def train_model(
     jobs : int, optional
         Threads; all cores that this process may use, if not given. They change no result.
     progress : callable, optional
+    on_sorter : callable, optional
+        Told the name and the sorter of the labelled recording, then of each target.
 
     Raises
     ------
@@ -81,16 +120,18 @@ def train_model(
     names, options = _unique_names(targets), options or RecordingOptions()
     check_targets(labelled, targets, settings, labels=labels, options=options)
     if by_group:
-        _train_groups(labelled, names, model, settings, labels, options, jobs, progress)
+        _train_groups(labelled, names, model, settings, labels, options, jobs, progress, on_sorter)
         return
     check_places(model, [])
     fitted = fit_file(labelled, settings, progress, jobs=jobs, labels=labels, options=options)
     fitted.save(model)
+    on_sorter(stem_of(labelled), fitted)
     for name, path in names.items():
         target = options.read(path, fs_hz=fitted.fs_hz)
         with naming(path):
             adapted = fitted.adapt(target, jobs=jobs, progress=prefixed(name, progress))
         adapted.save(target_place(model, name))
+        on_sorter(name, adapted)
 
 
 def _train_groups(
@@ -102,6 +143,7 @@ def _train_groups(
     options: RecordingOptions,
     jobs: int | None,
     progress: Progress,
+    on_sorter: OnSorter,
 ) -> None:
     recording, truth = _read_labelled(labelled, labels, settings, options)
     check_group_places(model, list(channel_groups(recording)))
@@ -110,12 +152,14 @@ def _train_groups(
         fitted = fit_groups(recording, truth, settings=settings, jobs=jobs, progress=progress)
     for group, sorter in fitted.items():
         sorter.save(group_place(model, group))
+        on_sorter(f"{stem_of(labelled)}, group {group}", sorter)
     for name, path in targets.items():
         target = options.read(path, fs_hz=float(recording.get_sampling_frequency()))
         with naming(path):
             adapted = adapt_groups(fitted, target, jobs=jobs, progress=prefixed(name, progress))
         for group, sorter in adapted.items():
             sorter.save(target_place(group_place(model, group), name))
+            on_sorter(f"{name}, group {group}", sorter)
 
 
 def sort_files(
@@ -128,9 +172,10 @@ def sort_files(
     jobs: int | None = None,
     span_seconds: float = SPAN_SECONDS,
     resume: bool = False,
+    report: bool = True,
     progress: Progress = silent,
-    on_result: Callable[[Path, Spikes, str], None] = lambda path, spikes, name: None,
-) -> None:
+    on_result: Callable[[SortedFile], None] = lambda one: None,
+) -> list[SortedFile]:
     """Sort recordings, each by the sorter that was adapted to noise and gain most like its own.
 
     Several are sorted at once, each by one thread; a single one by all threads, span by span. Neither changes
@@ -142,7 +187,8 @@ def sort_files(
     model : Model
         From `load_model`.
     out : Path
-        Gets one file or folder for each recording, of the same name, with the format as its ending.
+        Gets one file or folder for each recording, of the same name, with the format as its ending;
+        `sort.json`, which says what each was made from; and `report.html`.
     to : str
         Format of the results, see `write_spikes`.
     options : RecordingOptions, optional
@@ -154,9 +200,15 @@ def sort_files(
     resume : bool
         Keep finished spans in the folder `.spans` beside the results until all recordings are done, and go on
         from those that an interrupted run left there.
+    report : bool
+        Whether to write `report.html`.
     progress : callable, optional
     on_result : callable, optional
-        Told the file, its spikes and the name of the sorter used.
+        Told each file's result as it comes.
+
+    Returns
+    -------
+    list of SortedFile
 
     Raises
     ------
@@ -182,7 +234,9 @@ def sort_files(
     check_writable(out)
     spans = out / SPANS
 
-    def sort(name: str) -> Spikes:
+    (out / REPORT).unlink(missing_ok=True)  # an earlier run's must not be taken for this one's
+
+    def sort(name: str) -> SortedFile:
         recording = options.read(names[name], fs_hz=model.fs_hz)
         with naming(names[name]):
             spikes = model.sort(
@@ -193,28 +247,40 @@ def sort_files(
                 resume=spans / name if resume else None,
                 progress=prefixed(name, progress),
             )
+        adapted_to = ", ".join(dict.fromkeys(chosen[name].values()))
         provenance = {
             "recording": str(names[name]),
             "adapted_to": ", ".join(chosen[name].values()),
             "sorter": model.digest(chosen[name]),
         }
+        place = out / f"{name}.{to}"
         with WRITING:
             write_spikes(
-                out / f"{name}.{to}",
+                place,
                 spikes,
                 format=to,
                 recording=recording,
                 provenance=provenance,
                 session_start=session_start_of(names[name]),
             )
-        return spikes
+            facts = sort_facts(Path(place.name), names[name], model, options, chosen[name])
+            write_json(out / SORT, {"recordings": known_sorts(out) | {name: facts}})
+        return SortedFile(names[name], recording, spikes, adapted_to, model.chosen(chosen[name]), place)
 
-    for name, spikes in zip(names, in_threads(sort, list(names), jobs=at_once), strict=True):
-        on_result(names[name], spikes, ", ".join(dict.fromkeys(chosen[name].values())))
+    done = []
+    for one in in_threads(sort, list(names), jobs=at_once):
+        done.append(one)
+        on_result(one)
     for name in names:  # not those of another run into the same folder
         shutil.rmtree(spans / name, ignore_errors=True)
     if spans.is_dir() and not any(spans.iterdir()):
         spans.rmdir()
+    if report:
+        progress("writing the report", 0.0)
+        shown = [result for one in done for result in one.results()]
+        write_page(out / REPORT, report_contents(f"Sorted with {model.folder.resolve().name}", shown))
+        progress("writing the report", 1.0)
+    return done
 
 
 def check_targets(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from scipy.signal import oaconvolve
 
 from spikesorter.profile import conditioning_kernel
 from spikesorter.signal.filters import fir_filter
@@ -108,31 +109,25 @@ def measure_shapes(sorter: Sorter, recording: BaseRecording, spikes: Spikes) -> 
         One for each of the sorter's neurons that has spikes; of many spikes, some from all over are seen.
     """
     kernel = conditioning_kernel(sorter.settings.conditioning, sorter.fs_hz)
-    templates = sorter.repertoire.templates.filtered(kernel).scaled(sorter.profile.activity.gain)
+    reach, read = len(kernel) // 2, sorter.stretches(recording)
+    templates = sorter.repertoire.templates
+    filtered = templates.filtered(kernel).scaled(sorter.profile.activity.gain)
+    begin = filtered.before - templates.before  # a filter's echoes say nothing more
+    inside = slice(begin, begin + templates.waveforms.shape[1])
     shapes = []
-    for label, expected in zip(templates.labels, templates.waveforms, strict=True):
+    for label, expected in zip(templates.labels, filtered.waveforms[:, inside], strict=True):
         train = spikes.of(label).sample
         if label not in sorter.repertoire.known or len(train) == 0:
             continue
         seen = train[:: -(-len(train) // SPIKES_SEEN)]
-        windows = np.stack(
-            [
-                read_conditioned(sorter, recording, start, start + len(expected))
-                for start in (seen - templates.before).tolist()
-            ]
-        )
+        first = (seen - templates.before - reach).tolist()
+        raw = np.stack([read(start, start + len(expected) + 2 * reach) for start in first])
+        windows = oaconvolve(raw, kernel[None, :, None], mode="valid", axes=1)
         size = np.einsum("stc,tc->s", windows, expected) / np.maximum((expected**2).sum(), 1e-30)
-        shapes.append(
-            Shape(
-                label,
-                windows.mean(axis=0),
-                windows.std(axis=0),
-                expected,
-                templates.before,
-                seen,
-                size.astype(np.float32),
-            )
+        mean, spread, sizes = (
+            values.astype(np.float32) for values in (windows.mean(axis=0), windows.std(axis=0), size)
         )
+        shapes.append(Shape(label, mean, spread, expected, templates.before, seen, sizes))
     return shapes
 
 

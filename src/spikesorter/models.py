@@ -5,11 +5,11 @@ MODEL/ holds the fitted sorter, MODEL/targets/NAME those adapted; or MODEL/group
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spikesorter.errors import InputError, ModelError, naming
 from spikesorter.groups import groups_of, sort_groups
@@ -48,9 +48,15 @@ class Model:
     ----------
     groups : mapping of str to mapping of str to Sorter
         One group, named "", if the model is for all channels.
+    folder : Path
+        Where it was loaded from.
+    point : mapping of str to object
+        What was changed of its working points.
     """
 
     groups: Mapping[str, Mapping[str, Sorter]]
+    folder: Path
+    point: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def fs_hz(self) -> float:
@@ -65,14 +71,13 @@ class Model:
     def _for_all_channels(self) -> bool:
         return list(self.groups) == [WHOLE]
 
-    def changed(self, change: Callable[[Sorter], Sorter]) -> Model:
-        """Return a model whose sorters are all changed so."""
-        return Model(
-            {
-                group: {name: change(sorter) for name, sorter in sorters.items()}
-                for group, sorters in self.groups.items()
-            }
-        )
+    def with_working_point(self, **point: Any) -> Model:
+        """Return a model with other thresholds than the tuned ones; see `Sorter.with_working_point`."""
+        changed = {
+            group: {name: sorter.with_working_point(**point) for name, sorter in sorters.items()}
+            for group, sorters in self.groups.items()
+        }
+        return replace(self, groups=changed, point={**self.point, **point})
 
     def nearest(self, recording: BaseRecording) -> dict[str, str]:
         """Return for each group the target in whose noise and gain a recording is most like.
@@ -127,8 +132,8 @@ def load_model(folder: Path) -> Model:
     """
     inside = folder / GROUPS
     if not inside.is_dir():
-        return Model({WHOLE: load_sorters(folder)})
-    return Model({path.name: load_sorters(path) for path in _folders(inside)})
+        return Model({WHOLE: load_sorters(folder)}, folder)
+    return Model({path.name: load_sorters(path) for path in _folders(inside)}, folder)
 
 
 def load_sorters(folder: Path) -> dict[str, Sorter]:

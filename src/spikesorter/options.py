@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from spikesorter.io.recording import RecordingOptions
 
 __all__ = [
+    "AsJson",
     "Assignments",
     "Channel",
     "Channels",
@@ -23,6 +24,7 @@ __all__ = [
     "Preset",
     "Quiet",
     "Rate",
+    "Report",
     "Segment",
     "StreamName",
     "recording_options",
@@ -53,6 +55,12 @@ Objective = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and warnings only.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object, for programs, rather than words and tables.")
+]
+Report = Annotated[
+    bool, typer.Option("--report/--no-report", help="Write report.html, to look at in a browser.")
+]
 Rate = Annotated[
     float | None,
     typer.Option("--fs", metavar="HZ", min=100.0, max=1e7, help="Sampling rate, where a file does not say."),

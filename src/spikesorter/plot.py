@@ -48,6 +48,7 @@ SYMBOLS = ("triangle-down", "square", "circle", "diamond", "triangle-up", "cross
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 GREY = "#808080"
 MOST_CORRELATED = 8  # neurons: more correlograms than 8 by 8 cannot be read
+DECADES = 2.5  # of noise that are drawn
 FEWEST_EVENTS = 5  # of a tenth: fewer say nothing about its probability
 
 
@@ -158,7 +159,7 @@ def waveforms(
         place = {"row": k // columns + 1, "col": k % columns + 1}
         channel = int(np.abs(shape.expected).max(axis=0).argmax())
         mean, spread = shape.mean[:, channel], shape.spread[:, channel]
-        times = (np.arange(len(mean)) - shape.before) * 1000 / sorter.fs_hz
+        times = ((np.arange(len(mean)) - shape.before) * 1000 / sorter.fs_hz).astype(np.float32)
         hue = colour(_place(sorter, shape.label))
         around = np.concatenate([times, times[::-1]])
         band = np.concatenate([mean + spread, (mean - spread)[::-1]])
@@ -200,7 +201,11 @@ def amplitudes(
         marker = {"color": colour(place), "symbol": SYMBOLS[place % len(SYMBOLS)], "size": 4, "opacity": 0.6}
         name = _name(sorter.names, shape.label)
         figure.add_scatter(
-            x=shape.sample / sorter.fs_hz, y=shape.size, mode="markers", marker=marker, name=name
+            x=(shape.sample / sorter.fs_hz).astype(np.float32),
+            y=shape.size,
+            mode="markers",
+            marker=marker,
+            name=name,
         )
     if not figure.data:
         _say(figure, "no spikes")
@@ -406,12 +411,13 @@ def noise(sorter: Sorter) -> Figure:
         ("its rehearsal", sorter.outlook.noise),
     )
     for k, (name, power) in enumerate(curves):
-        density = np.sqrt(np.maximum(power.mean(axis=1), 0) * 2 / sorter.fs_hz)
-        hertz = np.fft.rfftfreq(2 * (len(density) - 1), 1 / sorter.fs_hz)
+        density = np.sqrt(np.maximum(power.mean(axis=1), 0) * 2 / sorter.fs_hz).astype(np.float32)
+        hertz = np.fft.rfftfreq(2 * (len(density) - 1), 1 / sorter.fs_hz).astype(np.float32)
         line = {"color": (GREY, colour(0), colour(1))[k], "dash": ("dash", "solid", "dot")[k], "width": 1.5}
         figure.add_scatter(x=hertz[1:], y=density[1:], mode="lines", line=line, name=name)
     figure.update_xaxes(type="log")
-    figure.update_yaxes(type="log", exponentformat="power")
+    loudest = np.log10(max(float(np.sqrt(power.max() * 2 / sorter.fs_hz)) for _, power in curves) or 1.0)
+    figure.update_yaxes(type="log", exponentformat="power", range=[loudest - DECADES, loudest + 0.2])
     return _plain_layout(figure, x="frequency (Hz)", y="noise (unit / √Hz)")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from spikesorter.progress import Progress, silent
 from spikesorter.signal.noise import NoiseSpectrum, synthesise_noise
 from spikesorter.signal.spans import to_samples
 from spikesorter.signal.templates import Templates, plant
@@ -43,6 +44,7 @@ def simulate_study(
     fs_hz: float = 25_000.0,
     channels: int = 1,
     seed: int = 0,
+    progress: Progress = silent,
 ) -> list[SimulatedRecording]:
     """Simulate a labelled recording and its targets: white noise, slow drift, overlapping spikes.
 
@@ -61,6 +63,7 @@ def simulate_study(
         Contacts near each other. Each neuron is largest on one of them and smaller on the others, down to
         nothing; half of the noise's power is heard by all.
     seed : int
+    progress : callable, optional
 
     Returns
     -------
@@ -75,10 +78,13 @@ def simulate_study(
     """
     rng = np.random.default_rng(seed)
     templates = _shapes(neurons, fs_hz, _nearness(neurons, channels, seed), rng)
-    return [
-        _record(templates, seconds, level, spikes_per_s, fs_hz, rng)
-        for level in (LABELLED_NOISE, *noise_levels)
-    ]
+    levels = (LABELLED_NOISE, *noise_levels)
+    recordings: list[SimulatedRecording] = []
+    for level in levels:
+        progress("simulating", len(recordings) / len(levels))
+        recordings.append(_record(templates, seconds, level, spikes_per_s, fs_hz, rng))
+    progress("simulating", 1.0)
+    return recordings
 
 
 def _nearness(neurons: int, channels: int, seed: int) -> FloatArray:

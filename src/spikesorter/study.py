@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import platform
 import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +14,19 @@ from spikesorter.config import Settings
 from spikesorter.errors import InputError, naming
 from spikesorter.evaluate import Score, score, study_score
 from spikesorter.forecast import Forecast, forecast_study
-from spikesorter.io.atomic import atomic_file
+from spikesorter.io.atomic import write_json
 from spikesorter.io.mat import read_mat, read_mat_spikes, write_mat, write_submission
 from spikesorter.jobs import check_places, check_targets, fit_file
 from spikesorter.models import TARGETS
 from spikesorter.progress import Progress, prefixed, silent
+from spikesorter.provenance import versions
+from spikesorter.report.contents import report_contents
+from spikesorter.report.page import write_page
+from spikesorter.report.results import REPORT, RUN, Result
 from spikesorter.sorter import Sorter
 from spikesorter.spikes import UNKNOWN, Spikes
 
-__all__ = ["StudyFiles", "TargetResult", "find_study", "run_study"]
-
-PACKAGES = ("neural-spike-sorter", "numpy", "scipy", "PyWavelets", "numba", "keras", "jax", "spikeinterface")
+__all__ = ["StudyFiles", "TargetResult", "find_study", "run_study", "whole_score"]
 
 
 @dataclass(frozen=True)
@@ -93,6 +92,8 @@ def run_study(
     preset: str = "default",
     jobs: int | None = None,
     progress: Progress = silent,
+    report: bool = True,
+    on_sorter: Callable[[str, Sorter], None] = lambda name, sorter: None,
     on_result: Callable[[TargetResult], None] = lambda result: None,
 ) -> list[TargetResult]:
     """Train, adapt to every target, sort, score where the truth is known, and write all results.
@@ -104,14 +105,18 @@ def run_study(
     folder : Path
         See `find_study`.
     out : Path
-        Gets `model/`, `forecast.json`, `predictions/`, `submission.zip`, `run.json` and, with truth,
-        `scores.json`.
+        Gets `model/`, `forecast.json`, `predictions/`, `submission.zip`, `run.json`, `report.html` and, with
+        truth, `scores.json`.
     settings : Settings
     preset : str
         Name of the preset that the settings grew from; only recorded.
     jobs : int, optional
         Threads; all cores that this process may use, if not given. They change no result.
     progress : callable, optional
+    report : bool
+        Whether to write `report.html`.
+    on_sorter : callable, optional
+        Told the name and the sorter of the labelled recording, then of each target before it is sorted.
     on_result : callable, optional
         Told each target's result as it comes.
 
@@ -128,35 +133,47 @@ def run_study(
     truth = {name: read_mat_spikes(path) for name, path in files.truth.items()}
     seconds: dict[str, float] = {}
     results: list[TargetResult] = []
+    shown: list[Result] = []
     forecasts: dict[str, Forecast] = {}
     model = out / "model"
     with _timed(seconds, "total"):
         with _timed(seconds, "check"):
             check_targets(files.labelled, list(files.targets.values()), settings)
             check_places(model, [out / "predictions" / f"{name}.mat" for name in files.targets])
-            for stale in ("scores.json", "forecast.json", "run.json", "submission.zip"):
+            for stale in ("scores.json", "forecast.json", RUN, "submission.zip", REPORT):
                 (out / stale).unlink(missing_ok=True)  # an earlier run's must not be taken for this one's
         with _timed(seconds, "fit"):
             fitted = fit_file(files.labelled, settings, progress, jobs=jobs)
             fitted.save(model)
+        on_sorter(files.labelled.stem, fitted)
         for name, path in files.targets.items():
             target, _ = read_mat(path, fs_hz=fitted.fs_hz)
             with naming(path):
                 with _timed(seconds, f"adapt {name}"):
                     sorter = fitted.adapt(target, jobs=jobs, progress=prefixed(name, progress))
                     sorter.save(model / TARGETS / name)
+                on_sorter(name, sorter)
                 forecasts[name] = sorter.forecast
-                _write_json(out / "forecast.json", forecast_study(forecasts))
+                write_json(out / "forecast.json", forecast_study(forecasts))
                 with _timed(seconds, f"sort {name}"):
                     spikes = sorter.sort(target, jobs=jobs, progress=prefixed(name, progress))
-            write_mat(out / "predictions" / f"{name}.mat", spikes, unknown=settings.unknown.mark)
+            place = out / "predictions" / f"{name}.mat"
+            write_mat(place, spikes, unknown=settings.unknown.mark)
             named = spikes.select(spikes.label != UNKNOWN)
             known = score(named, truth[name], fs_hz=sorter.fs_hz) if name in truth else None
             results.append(TargetResult(name, spikes, sorter, known))
+            shown.append(Result(name, target, spikes, truth.get(name), sorter, place))
             on_result(results[-1])
         write_submission(out / "submission.zip", {result.name: result.spikes for result in results})
     _write_scores(out / "scores.json", results)
-    _write_json(out / "run.json", _run_facts(folder, settings, preset, seconds, results))
+    write_json(out / RUN, _run_facts(folder, settings, preset, seconds, results))
+    if report:
+        progress("writing the report", 0.0)
+        contents = report_contents(
+            f"Study {folder.resolve().name}", shown, overall=whole_score(results), seconds=seconds
+        )
+        write_page(out / REPORT, contents)
+        progress("writing the report", 1.0)
     return results
 
 
@@ -164,11 +181,11 @@ def _run_facts(
     folder: Path, settings: Settings, preset: str, seconds: dict[str, float], results: list[TargetResult]
 ) -> dict[str, Any]:
     return {
-        "study": str(folder),
+        "study": str(folder.resolve()),
         "preset": preset,
         "seed": settings.seed,
         "settings": settings.model_dump(mode="json"),
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        "versions": versions(),
         "seconds": {step: round(value, 3) for step, value in seconds.items()},
         "recordings": {
             result.name: {
@@ -185,21 +202,17 @@ def _run_facts(
     }
 
 
+def whole_score(results: list[TargetResult]) -> float | None:
+    """Return a study's score, if the truth of every target is known."""
+    scores = {result.name: result.score.score for result in results if result.score is not None}
+    return study_score(scores) if scores and len(scores) == len(results) else None
+
+
 def _write_scores(path: Path, results: list[TargetResult]) -> None:
-    scores = {result.name: result.score for result in results if result.score is not None}
-    if not scores:
-        return
-    whole = (
-        {"study": study_score({name: s.score for name, s in scores.items()})}
-        if len(scores) == len(results)
-        else {}
-    )
-    _write_json(path, {"recordings": {name: s.summary() for name, s in scores.items()}} | whole)
-
-
-def _write_json(path: Path, contents: dict[str, Any]) -> None:
-    with atomic_file(path) as temporary:
-        temporary.write_text(json.dumps(contents, indent=2) + "\n", encoding="utf-8")
+    scores = {result.name: result.score.summary() for result in results if result.score is not None}
+    whole = whole_score(results)
+    if scores:
+        write_json(path, {"recordings": scores} | ({} if whole is None else {"study": whole}))
 
 
 @contextmanager

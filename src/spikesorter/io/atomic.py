@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from spikesorter.errors import InputError
 
-__all__ = ["atomic_file", "atomic_folder", "check_writable"]
+__all__ = ["atomic_file", "atomic_folder", "check_writable", "write_json"]
 
 
 def check_writable(folder: Path) -> None:
@@ -56,6 +58,18 @@ def atomic_file(path: Path) -> Iterator[Path]:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, contents: dict[str, Any]) -> None:
+    """Write a JSON file, whole or not at all.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
+    """
+    with atomic_file(path) as temporary:
+        temporary.write_text(json.dumps(contents, indent=2) + "\n", encoding="utf-8")
 
 
 @contextmanager

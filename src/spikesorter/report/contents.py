@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spikesorter.config import Settings, describe_settings
+from spikesorter.corrections import SURE, doubtful
 from spikesorter.evaluate import Score, score
 from spikesorter.measures import read_conditioned
 from spikesorter.provenance import versions
@@ -25,11 +26,10 @@ Contents = dict[str, Any]
 DETAILED = 12
 """Recordings that a report shows in full; the rest of many are in its table only."""
 
-EMBEDDED_SAMPLES = 3_000_000  # of all channels and recordings together: some 4 MB in the page
+EMBEDDED_SAMPLES = 2_000_000  # of all channels and recordings together: some 3 MB in the page
 MOST_SPIKES = 200_000  # of a recording, likewise
 PAGE_SECONDS = 0.25
 DOUBTFUL = 60
-SURE = 0.95  # a spike at least so probable is not doubtful
 GOOD, FAIR = 0.9, 0.7  # scores
 NOTE = (
     "The other {} recordings, expected to be better than these, are in the table only; `spikesorter view` "
@@ -115,8 +115,8 @@ def recording_contents(result: Result, *, budget_samples: int | None) -> Content
     """
     sorter, recording, spikes = result.sorter, result.recording, result.spikes
     n_samples, whole_score = recording.get_num_frames(), _score(result)
-    doubtful = _doubtful(spikes)
-    pages, whole = _pages(result, doubtful, budget_samples)
+    first_doubtful = doubtful(spikes)[:DOUBTFUL].tolist()
+    pages, whole = _pages(result, first_doubtful, budget_samples)
     embedded = budget_samples is not None
     inside = spikes if len(spikes) <= MOST_SPIKES else _within(spikes, pages)
     true = result.truth
@@ -137,7 +137,8 @@ def recording_contents(result: Result, *, budget_samples: int | None) -> Content
         "found": pack_spikes(inside) if embedded else None,
         "truth": pack_spikes(true) if embedded and true is not None else None,
         "doubtful": [
-            [int(spikes.sample[k]), int(spikes.label[k]), round(float(spikes.joint[k]), 3)] for k in doubtful
+            [int(spikes.sample[k]), int(spikes.label[k]), round(float(spikes.joint[k]), 3)]
+            for k in first_doubtful
         ],
         "embedded": _embedded(result, pages) if embedded else None,
         "figures": list(panels(result, whole_score)),
@@ -257,7 +258,7 @@ def _facts(result: Result) -> list[list[str]]:
         ["noise (SD)", _listed(sorter.profile.scale)],
         ["gain against the labelled recording", f"{activity.gain:.3f}"],
         ["spikes", f"{len(result.spikes)}, {len(result.spikes) / seconds:.1f} per second"],
-        ["doubtful", f"{int((result.spikes.joint < SURE).sum())} of them less than {SURE:.0%} probable"],
+        ["doubtful", f"{len(doubtful(result.spikes))} of them less than {SURE:.0%} probable"],
         ["decoder", sorter.prepared.name],
         ["thresholds", thresholds],
         ["refractory period", f"{sorter.point.refractory_samples} samples"],
@@ -299,13 +300,6 @@ def _curves(result: Result) -> list[str]:
     columns = result.sorter.evidence(result.recording, start=0, stop=1).shape[1]
     known = result.sorter.repertoire.known
     return [_name(result, label) for label in known] if columns == len(known) else ["spike"] * columns
-
-
-def _doubtful(spikes: Spikes) -> list[int]:
-    """Return the positions of the spikes that may as well be there as not, the most doubtful first."""
-    certainty = np.abs(spikes.joint.astype(np.float64) - 0.5)
-    order = np.argsort(certainty, kind="stable")[:DOUBTFUL]
-    return [int(k) for k in order if spikes.joint[k] < SURE]
 
 
 def _pages(result: Result, doubtful: list[int], budget_samples: int | None) -> tuple[list[list[int]], bool]:

@@ -21,9 +21,9 @@ from spikesorter.spikes import UNKNOWN, Spikes
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
 
-__all__ = ["RUN", "SORT", "Result", "open_results", "results_of", "sort_facts"]
+__all__ = ["REPORT", "RUN", "SORT", "Result", "known_sorts", "open_results", "results_of", "sort_facts"]
 
-RUN, SORT = "run.json", "sort.json"
+RUN, SORT, REPORT = "run.json", "sort.json", "report.html"
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,22 +99,40 @@ def results_of(
 
 
 def sort_facts(
-    model: Path, options: RecordingOptions, recordings: Mapping[str, Mapping[str, Any]]
+    result: Path, recording: Path, model: Model, options: RecordingOptions, chosen: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return what `sort.json` says: how to find again what results were made from.
+    """Return what `sort.json` says of a recording: how to find again what its result was made from.
 
     Parameters
     ----------
-    model : Path
+    result, recording : Path
+        The result's is relative to the folder that `sort.json` lies in.
+    model : Model
     options : RecordingOptions
-    recordings : mapping of str to mapping
-        For each name the keys `recording` and `result` (paths), `adapted_to` (by group), and more.
+    chosen : mapping of str to str
+        For each group the target that the sorter was adapted to.
 
     Returns
     -------
     dict
     """
-    return {"model": str(model.resolve()), "options": asdict(options), "recordings": dict(recordings)}
+    return {
+        "result": str(result),
+        "recording": str(recording.resolve()),
+        "model": str(model.folder.resolve()),
+        "working_point": dict(model.point),
+        "options": asdict(options),
+        "adapted_to": dict(chosen),
+    }
+
+
+def known_sorts(out: Path) -> dict[str, Any]:
+    """Return what `sort.json` in a folder says of each recording; nothing where there is none."""
+    try:
+        known = json.loads((out / SORT).read_text(encoding="utf-8"))["recordings"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 def open_results(out: Path) -> list[Result]:
@@ -134,13 +152,16 @@ def open_results(out: Path) -> list[Result]:
     InputError
         If the folder holds no results, or what they were made from is gone or changed.
     """
+    results: list[Result] = []
     for name, opened in ((RUN, _open_run), (SORT, _open_sort)):
         if (out / name).is_file():
             try:
-                return opened(out, json.loads((out / name).read_text(encoding="utf-8")))
+                results += opened(out, json.loads((out / name).read_text(encoding="utf-8")))
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise InputError(f"{out / name}: is damaged ({error}); sort again") from None
-    raise InputError(f"{out}: holds no results ({RUN} or {SORT}) of `spikesorter run` or `sort`")
+    if not results:
+        raise InputError(f"{out}: holds no results ({RUN} or {SORT}) of `spikesorter run` or `sort`")
+    return results
 
 
 def _open_run(out: Path, facts: Mapping[str, Any]) -> list[Result]:
@@ -162,12 +183,17 @@ def _open_run(out: Path, facts: Mapping[str, Any]) -> list[Result]:
 
 
 def _open_sort(out: Path, facts: Mapping[str, Any]) -> list[Result]:
-    model = load_model(Path(facts["model"]))
-    plain: dict[str, Any] = facts["options"] | {"channel": tuple(facts["options"]["channel"])}
-    options = RecordingOptions(**plain)
+    models: dict[str, Model] = {}
     results = []
     for name, one in facts["recordings"].items():
         place = out / one["result"]
+        if not place.exists():  # tidied away
+            continue
+        if one["model"] not in models:
+            models[one["model"]] = load_model(Path(one["model"]))
+        model = models[one["model"]].with_working_point(**one["working_point"])
+        plain: dict[str, Any] = one["options"] | {"channel": tuple(one["options"]["channel"])}
+        options = RecordingOptions(**plain)
         results += _opened(name, Path(one["recording"]), place, model, one["adapted_to"], options, None)
     return results
 

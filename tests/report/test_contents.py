@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from spikeinterface.core import NumpyRecording
+
+from spikesorter.measures import read_conditioned
+from spikesorter.report.contents import (
+    recording_contents,
+    report_contents,
+    span_contents,
+    viewer_contents,
+)
+from spikesorter.report.results import Result
+from spikesorter.spikes import Spikes
+
+
+def unpacked(packed: dict[str, Any]) -> np.ndarray:
+    flat = np.frombuffer(gzip.decompress(base64.b64decode(packed["gz"])), np.dtype(packed["dtype"]))
+    return flat.reshape(packed["shape"])
+
+
+def lengths(pages: Sequence[Sequence[int]]) -> int:
+    return sum(stop - start for start, stop in pages)
+
+
+def test_a_short_recording_is_embedded_whole(results: list[Result]) -> None:
+    result = results[1]
+    shown = recording_contents(result, budget_samples=10**6)
+    assert shown["whole"]
+    assert shown["pages"][0] == [0, 6250]
+    assert lengths(shown["pages"]) == result.recording.get_num_frames() == shown["n_samples"]
+    embedded = shown["embedded"]
+    trace = unpacked(embedded["trace"]) * embedded["step"] + embedded["low"]
+    true = read_conditioned(result.sorter, result.recording, 0, shown["n_samples"])
+    assert np.abs(trace - true).max() <= 0.51 * embedded["step"][0]
+    assert unpacked(embedded["evidence"]).shape == (len(trace), len(shown["curves"]))
+    assert np.array_equal(unpacked(shown["found"]["sample"]), result.spikes.sample)
+    assert result.truth is not None
+    assert np.array_equal(unpacked(shown["truth"]["label"]), result.truth.label)
+
+
+def test_of_a_long_recording_pages_from_all_over_are_embedded_and_the_doubtful_ones(
+    results: list[Result],
+) -> None:
+    shown = recording_contents(results[1], budget_samples=100_000)
+    pages = shown["pages"]
+    assert not shown["whole"]
+    assert 90_000 < lengths(pages) <= 106_250
+    assert pages == sorted(pages)
+    assert pages[-1][0] > 0.8 * shown["n_samples"]
+    assert len(unpacked(shown["embedded"]["trace"])) == lengths(pages)
+    seen = [any(a <= sample < b for a, b in pages) for sample, _, _ in shown["doubtful"]]
+    assert np.mean(seen) > 0.5 or len(pages) < len(seen)
+
+
+def test_the_most_doubtful_come_first(results: list[Result]) -> None:
+    doubtful = recording_contents(results[1], budget_samples=None)["doubtful"]
+    certainty = [abs(probability - 0.5) for _, _, probability in doubtful]
+    assert certainty == sorted(certainty)
+    assert len(doubtful) <= 60
+
+
+def test_the_score_is_said_where_it_is_known_and_the_forecast_anyway(results: list[Result]) -> None:
+    known = recording_contents(results[0], budget_samples=None)["verdict"]
+    unknown = recording_contents(replace(results[0], truth=None), budget_samples=None)["verdict"]
+    assert re.match(r"Score (0\.9|1\.0)", known["words"])
+    assert re.match(r"Expected score (0\.9|1\.0)", unknown["words"])
+    assert known["level"] == unknown["level"] == "good"
+
+
+def test_no_spikes_are_a_result_to_be_shown(results: list[Result]) -> None:
+    silent = replace(results[0], spikes=Spikes.empty(), truth=None)
+    shown = recording_contents(silent, budget_samples=100_000)
+    assert shown["doubtful"] == []
+    assert unpacked(shown["found"]["sample"]).shape == (0,)
+    assert {row[1] for row in shown["unit_table"]["rows"]} == {"0"}
+
+
+def test_of_many_recordings_the_worst_are_shown_in_full(results: list[Result]) -> None:
+    good, worse = results
+    contents = report_contents("many", [good] * 20 + [worse])
+    assert len(contents["recordings"]) == 12
+    assert contents["recordings"][-1]["name"] == worse.name
+    assert "The other 9 recordings" in contents["note"]
+    details = [row["details"] for row in contents["summary"]["rows"]]
+    assert sorted(k for k in details if k is not None) == list(range(12))
+
+
+def test_contents_are_plain_json_and_say_what_they_were_made_with(results: list[Result]) -> None:
+    contents = report_contents("study", results, overall=0.93, seconds={"fit": 1.0})
+    assert json.loads(json.dumps(contents, allow_nan=False)) == contents
+    assert contents["overall"] == {"level": "good", "words": "Study score 0.930"}
+    assert [part["title"] for part in contents["about"]] == ["Versions", "Time taken", "Settings"]
+    assert 'decoder = "pursuit"' in contents["about"][2]["text"]
+    assert [figure["id"] for figure in contents["recordings"][0]["figures"]] == [
+        "waveforms", "amplitudes", "intervals", "correlograms", "confusion", "precision-recall",
+        "reliability", "noise",
+    ]  # fmt: skip
+
+
+def test_the_viewer_gets_no_trace_but_spans_of_it(results: list[Result]) -> None:
+    contents = viewer_contents("view", results)
+    one = contents["recordings"][1]
+    assert (one["found"], one["truth"], one["embedded"], one["whole"]) == (None, None, None, True)
+    span = span_contents(results[1], 1000, 3000)
+    assert unpacked(span["trace"]).shape == (2000, 1)
+    assert unpacked(span["evidence"]).shape == (2000, len(one["curves"]))
+    inside = results[1].spikes.within(1000, 3000)
+    assert np.array_equal(unpacked(span["found"]["sample"]), inside.sample)
+
+
+def test_reading_a_span_does_not_read_the_recording(
+    results: list[Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    read = NumpyRecording.get_traces
+    recording = NumpyRecording([results[1].recording.get_traces()], 25_000.0)
+
+    def watched(self: NumpyRecording, *args: Any, **kwargs: Any) -> Any:
+        asked.append((kwargs["start_frame"], kwargs["end_frame"]))
+        return read(self, *args, **kwargs)
+
+    monkeypatch.setattr(NumpyRecording, "get_traces", watched)
+    span_contents(replace(results[1], recording=recording), 150_000, 156_250)
+    assert max(stop - start for start, stop in asked) < 60_000
