@@ -60,6 +60,8 @@ FLOORS = {
     "plot": 13,
     "report": 14,
     "jobs": 15,
+    "manifest": 15,
+    "batch": 16,
     "integrations": 15,
     "live": 15,
     "study": 16,

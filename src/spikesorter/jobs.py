@@ -39,6 +39,7 @@ __all__ = [
     "check_targets",
     "fit_file",
     "sort_files",
+    "sort_recording",
     "train_model",
 ]
 
@@ -54,11 +55,12 @@ class SortedFile:
     Parameters
     ----------
     path : Path
-    recording : spikeinterface.BaseRecording
+    options : RecordingOptions
+        How it is read.
     spikes : Spikes
         What was found.
-    adapted_to : str
-        The target, or targets of groups, that the sorters used were adapted to.
+    chosen : mapping of str to str
+        The target that the sorter of each group of channels was adapted to.
     sorters : mapping of str to Sorter
         Those used, by group of channels.
     place : Path
@@ -66,15 +68,20 @@ class SortedFile:
     """
 
     path: Path
-    recording: BaseRecording
+    options: RecordingOptions
     spikes: Spikes
-    adapted_to: str
+    chosen: Mapping[str, str]
     sorters: Mapping[str, Sorter]
     place: Path
 
+    @property
+    def adapted_to(self) -> str:
+        """The targets that the sorters used were adapted to, in words."""
+        return ", ".join(dict.fromkeys(self.chosen.values()))
+
     def results(self) -> list[Result]:
         """Return what the report shows: one for each group of channels."""
-        return results_of(stem_of(self.path), self.recording, self.spikes, self.sorters, self.place)
+        return results_of(stem_of(self.path), self.path, self.options, self.spikes, self.sorters, self.place)
 
 
 def train_model(
@@ -237,35 +244,23 @@ def sort_files(
     (out / REPORT).unlink(missing_ok=True)  # an earlier run's must not be taken for this one's
 
     def sort(name: str) -> SortedFile:
-        recording = options.read(names[name], fs_hz=model.fs_hz)
-        with naming(names[name]):
-            spikes = model.sort(
-                recording,
-                chosen[name],
-                jobs=jobs // at_once,
-                span_seconds=span_seconds,
-                resume=spans / name if resume else None,
-                progress=prefixed(name, progress),
-            )
-        adapted_to = ", ".join(dict.fromkeys(chosen[name].values()))
-        provenance = {
-            "recording": str(names[name]),
-            "adapted_to": ", ".join(chosen[name].values()),
-            "sorter": model.digest(chosen[name]),
-        }
-        place = out / f"{name}.{to}"
+        path, place = names[name], out / f"{name}.{to}"
+        one = sort_recording(
+            path,
+            place,
+            model,
+            to=to,
+            options=options,
+            chosen=chosen[name],
+            jobs=jobs // at_once,
+            span_seconds=span_seconds,
+            resume=spans / name if resume else None,
+            progress=prefixed(name, progress),
+        )
         with WRITING:
-            write_spikes(
-                place,
-                spikes,
-                format=to,
-                recording=recording,
-                provenance=provenance,
-                session_start=session_start_of(names[name]),
-            )
-            facts = sort_facts(Path(place.name), names[name], model, options, chosen[name])
+            facts = sort_facts(Path(place.name), path, model, options, chosen[name])
             write_json(out / SORT, {"recordings": known_sorts(out) | {name: facts}})
-        return SortedFile(names[name], recording, spikes, adapted_to, model.chosen(chosen[name]), place)
+        return one
 
     done = []
     for one in in_threads(sort, list(names), jobs=at_once):
@@ -281,6 +276,66 @@ def sort_files(
         write_page(out / REPORT, report_contents(f"Sorted with {model.folder.resolve().name}", shown))
         progress("writing the report", 1.0)
     return done
+
+
+def sort_recording(
+    path: Path,
+    place: Path,
+    model: Model,
+    *,
+    to: str,
+    options: RecordingOptions,
+    chosen: Mapping[str, str] | None = None,
+    jobs: int | None = None,
+    span_seconds: float = SPAN_SECONDS,
+    resume: Path | None = None,
+    progress: Progress = silent,
+) -> SortedFile:
+    """Read one recording, sort it and write its spikes.
+
+    Parameters
+    ----------
+    path, place : Path
+        The recording, and where its spikes go.
+    model : Model
+    to : str
+        Format of the spikes.
+    options : RecordingOptions
+    chosen : mapping of str to str, optional
+        For each group the target whose adaptation is used; the nearest, if not given.
+    jobs, span_seconds, resume, progress
+        As for `Sorter.sort`.
+
+    Returns
+    -------
+    SortedFile
+
+    Raises
+    ------
+    InputError
+        If the recording cannot be used or the spikes not be written.
+    """
+    recording = options.read(path, fs_hz=model.fs_hz)
+    with naming(path):
+        nearest = model.nearest(recording) if chosen is None else chosen
+        spikes = model.sort(
+            recording, nearest, jobs=jobs, span_seconds=span_seconds, resume=resume, progress=progress
+        )
+    provenance = {
+        "recording": str(path),
+        "adapted_to": ", ".join(nearest.values()),
+        "sorter": model.digest(nearest),
+    }
+    with WRITING:
+        write_spikes(
+            place,
+            spikes,
+            format=to,
+            recording=recording,
+            provenance=provenance,
+            session_start=session_start_of(path),
+        )
+    return SortedFile(path, options, spikes, nearest, model.chosen(nearest), place)
 
 
 def check_targets(

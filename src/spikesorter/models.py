@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LABELLED",
     "TARGETS",
+    "WHOLE",
     "Model",
     "check_group_places",
     "group_place",
@@ -116,6 +117,15 @@ class Model:
         return model_digest(
             tuple((sorter.profile, sorter.prepared) for sorter in self.chosen(chosen).values())
         )
+
+    def whole_digest(self) -> str:
+        """Return a digest of all that decides about any result."""
+        sorters = tuple(
+            (sorter.measured, sorter.profile, sorter.prepared)
+            for group in self.groups.values()
+            for sorter in group.values()
+        )
+        return model_digest((sorters, tuple(name for group in self.groups.values() for name in group)))
 
     def chosen(self, chosen: Mapping[str, str]) -> dict[str, Sorter]:
         """Return the sorters chosen for a recording (`nearest`), by group."""

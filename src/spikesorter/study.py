@@ -16,13 +16,14 @@ from spikesorter.evaluate import Score, score, study_score
 from spikesorter.forecast import Forecast, forecast_study
 from spikesorter.io.atomic import write_json
 from spikesorter.io.mat import read_mat, read_mat_spikes, write_mat, write_submission
+from spikesorter.io.recording import RecordingOptions
 from spikesorter.jobs import check_places, check_targets, fit_file
-from spikesorter.models import TARGETS
+from spikesorter.models import TARGETS, WHOLE
 from spikesorter.progress import Progress, prefixed, silent
 from spikesorter.provenance import versions
 from spikesorter.report.contents import report_contents
 from spikesorter.report.page import write_page
-from spikesorter.report.results import REPORT, RUN, Result
+from spikesorter.report.results import REPORT, RUN, Result, results_of
 from spikesorter.sorter import Sorter
 from spikesorter.spikes import UNKNOWN, Spikes
 
@@ -162,7 +163,9 @@ def run_study(
             named = spikes.select(spikes.label != UNKNOWN)
             known = score(named, truth[name], fs_hz=sorter.fs_hz) if name in truth else None
             results.append(TargetResult(name, spikes, sorter, known))
-            shown.append(Result(name, target, spikes, truth.get(name), sorter, place))
+            shown += results_of(
+                name, path, RecordingOptions(), spikes, {WHOLE: sorter}, place, truth=truth.get(name)
+            )
             on_result(results[-1])
         write_submission(out / "submission.zip", {result.name: result.spikes for result in results})
     _write_scores(out / "scores.json", results)

@@ -114,7 +114,7 @@ def recording_contents(result: Result, *, budget_samples: int | None) -> Content
     dict
     """
     sorter, recording, spikes = result.sorter, result.recording, result.spikes
-    n_samples, whole_score = recording.get_num_frames(), _score(result)
+    n_samples, whole_score = result.n_samples, _score(result)
     first_doubtful = doubtful(spikes)[:DOUBTFUL].tolist()
     pages, whole = _pages(result, first_doubtful, budget_samples)
     embedded = budget_samples is not None
@@ -198,7 +198,7 @@ def _summary(results: Sequence[Result], scores: Sequence[Score | None], detailed
     rows = []
     for k, (result, one) in enumerate(zip(results, scores, strict=True)):
         forecast, profile = result.sorter.forecast, result.sorter.profile
-        seconds = result.recording.get_num_frames() / result.sorter.fs_hz
+        seconds = result.n_samples / result.sorter.fs_hz
         cells = [result.name, f"{forecast.score:.3f}", f"{forecast.low:.3f} to {forecast.high:.3f}"]
         if measured:
             cells += [f"{one.score:.3f}", f"{one.strict:.3f}"] if one else ["", ""]
@@ -250,8 +250,8 @@ def _words(result: Result, measured: Score | None) -> str:
 
 
 def _facts(result: Result) -> list[list[str]]:
-    sorter, recording = result.sorter, result.recording
-    activity, seconds = sorter.profile.activity, recording.get_num_frames() / sorter.fs_hz
+    sorter = result.sorter
+    activity, seconds = sorter.profile.activity, result.n_samples / sorter.fs_hz
     thresholds = ", ".join(f"{value:.2f}" for value in sorter.point.thresholds)
     return [
         ["length", f"{seconds:.1f} s at {sorter.fs_hz:g} Hz, {sorter.channels} channel(s)"],
@@ -269,7 +269,7 @@ def _facts(result: Result) -> list[list[str]]:
 
 def _unit_table(result: Result, measured: Score | None) -> Contents:
     sorter = result.sorter
-    seconds = result.recording.get_num_frames() / sorter.fs_hz
+    seconds = result.n_samples / sorter.fs_hz
     expected = dict(zip(sorter.forecast.labels, sorter.forecast.f1, strict=True))
     counts = result.spikes.counts()
     head = ["neuron", "spikes", "per second", "mean probability", "expected F1"]
@@ -304,7 +304,7 @@ def _curves(result: Result) -> list[str]:
 
 def _pages(result: Result, doubtful: list[int], budget_samples: int | None) -> tuple[list[list[int]], bool]:
     """Choose stretches to show: all, or those around doubtful spikes and others from all over."""
-    n_samples = result.recording.get_num_frames()
+    n_samples = result.n_samples
     length = max(round(PAGE_SECONDS * result.sorter.fs_hz), 1)
     count = -(-n_samples // length)
     most = count if budget_samples is None else max(budget_samples // (length * result.sorter.channels), 1)

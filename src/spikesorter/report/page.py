@@ -1,9 +1,11 @@
 """stub"""
 
 from __future__ import annotations
+
 import json
 from pathlib import Path
 from typing import Any
+
 from spikesorter.io.atomic import atomic_file
 
 __all__ = ["write_page"]

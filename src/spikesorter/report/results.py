@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,10 @@ class Result:
     Parameters
     ----------
     name : str
-    recording : spikeinterface.BaseRecording
+    read : callable
+        Opens the recording: of hundreds only those are to be open that are looked at.
+    n_samples : int
+        Length of the recording.
     spikes : Spikes
         What was found.
     truth : Spikes or None
@@ -45,16 +49,23 @@ class Result:
     """
 
     name: str
-    recording: BaseRecording
+    read: Callable[[], BaseRecording]
+    n_samples: int
     spikes: Spikes
     truth: Spikes | None
     sorter: Sorter
     place: Path
 
+    @property
+    def recording(self) -> BaseRecording:
+        """The recording, or the channels of the group."""
+        return self.read()
+
 
 def results_of(
     name: str,
-    recording: BaseRecording,
+    path: Path,
+    options: RecordingOptions,
     spikes: Spikes,
     sorters: Mapping[str, Sorter],
     place: Path,
@@ -66,7 +77,10 @@ def results_of(
     Parameters
     ----------
     name : str
-    recording : spikeinterface.BaseRecording
+    path : Path
+        Of the recording.
+    options : RecordingOptions
+        How it is read.
     spikes : Spikes
         Found in all of it.
     sorters : mapping of str to Sorter
@@ -78,9 +92,10 @@ def results_of(
     -------
     list of Result
     """
+    read = partial(_opened, path, options, next(iter(sorters.values())).fs_hz)
+    n_samples = read().get_num_frames()
     if list(sorters) == [WHOLE]:
-        return [Result(name, recording, spikes, truth, sorters[WHOLE], place)]
-    parts = groups_of(sorters, recording)
+        return [Result(name, read, n_samples, spikes, truth, sorters[WHOLE], place)]
 
     def own(spikes: Spikes, sorter: Sorter) -> Spikes:
         return spikes.select(np.isin(spikes.label, (*sorter.repertoire.known, UNKNOWN)))
@@ -88,7 +103,8 @@ def results_of(
     return [
         Result(
             f"{name}, group {group}",
-            parts[group],
+            partial(_group, read, group),
+            n_samples,
             own(spikes, sorter),
             own(truth, sorter) if truth else None,
             sorter,
@@ -170,7 +186,7 @@ def _open_run(out: Path, facts: Mapping[str, Any]) -> list[Result]:
     results = []
     for name in facts["recordings"]:
         truth, place = study / "truth" / f"{name}.mat", out / "predictions" / f"{name}.mat"
-        results += _opened(
+        results += _result(
             name,
             study / f"{name}.mat",
             place,
@@ -194,11 +210,11 @@ def _open_sort(out: Path, facts: Mapping[str, Any]) -> list[Result]:
         model = models[one["model"]].with_working_point(**one["working_point"])
         plain: dict[str, Any] = one["options"] | {"channel": tuple(one["options"]["channel"])}
         options = RecordingOptions(**plain)
-        results += _opened(name, Path(one["recording"]), place, model, one["adapted_to"], options, None)
+        results += _result(name, Path(one["recording"]), place, model, one["adapted_to"], options, None)
     return results
 
 
-def _opened(
+def _result(
     name: str,
     path: Path,
     place: Path,
@@ -207,13 +223,22 @@ def _opened(
     options: RecordingOptions,
     truth: Path | None,
 ) -> list[Result]:
-    recording, sorters = options.read(path, fs_hz=model.fs_hz), model.chosen(chosen)
-    rate = float(recording.get_sampling_frequency())
+    sorters, rate = model.chosen(chosen), model.fs_hz
     names = {label: called for sorter in sorters.values() for label, called in sorter.names.items()}
     spikes = read_labels(place, fs_hz=rate)
     if not spikes.named_otherwise:
         spikes = spikes.described(fs_hz=rate, names=names)
-    if len(spikes) and spikes.sample[-1] >= recording.get_num_frames():
-        raise InputError(f"{path}: is shorter than when it was sorted; sort it again")
     true = read_labels(truth, fs_hz=rate) if truth else None
-    return results_of(name, recording, spikes, sorters, place, truth=true)
+    results = results_of(name, path, options, spikes, sorters, place, truth=true)
+    if len(spikes) and spikes.sample[-1] >= results[0].n_samples:
+        raise InputError(f"{path}: is shorter than when it was sorted; sort it again")
+    return results
+
+
+@lru_cache(maxsize=2)
+def _opened(path: Path, options: RecordingOptions, fs_hz: float) -> BaseRecording:
+    return options.read(path, fs_hz=fs_hz)
+
+
+def _group(read: Callable[[], BaseRecording], group: str) -> BaseRecording:
+    return groups_of([group], read())[group]
