@@ -62,6 +62,7 @@ FLOORS = {
     "jobs": 15,
     "manifest": 15,
     "batch": 16,
+    "cluster": 17,
     "integrations": 15,
     "live": 15,
     "study": 16,

@@ -196,7 +196,7 @@ def dask_runner(client: Client) -> Runner:
     def run(work: Callable[[Task], Outcome], tasks: list[Task]) -> Iterator[Outcome]:
         futures = client.map(work, tasks, pure=False, key=[f"sort-{task.job.name}" for task in tasks])
         task_of = dict(zip(futures, tasks, strict=True))
-        for future in as_completed(futures):  # type: ignore[no-untyped-call]  # Dask has no types
+        for future in as_completed(futures):
             task = task_of.pop(future)
             yield future.result() if future.status == "finished" else _lost(task, future.exception())
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from spikesorter.console import (
+    outcome_line,
+    print_batch,
     print_confusion,
     print_scores,
     print_study,
@@ -301,6 +303,89 @@ def sort(
         typer.echo(sorted_json(done))
     elif not quiet:
         typer.echo(f"Results: {out}" + (f"; look at {out / 'report.html'}" if report else ""))
+
+
+@app.command()
+def batch(
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="MANIFEST|FOLDER", help="TOML that lists recordings, or a folder of them."),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where to write the results.")],
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", metavar="FOLDER", help="For recordings that the manifest names none for."),
+    ] = None,
+    to: Annotated[
+        str,
+        typer.Option(metavar="FORMAT", help="Of the results: mat, csv, parquet, nwb, phy or analyzer."),
+    ] = "mat",
+    root: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where a manifest's paths start. [the manifest's own folder]"),
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", metavar="N", min=1, max=1024, help="Processes on this machine.")
+    ] = 1,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Of a running Dask cluster, tcp://HOST:PORT, instead."),
+    ] = None,
+    restart: Annotated[
+        bool,
+        typer.Option("--restart", help="Take over a folder of other settings: sort everything again."),
+    ] = False,
+    fs: Rate = None,
+    dtype: Dtype = None,
+    channels: Channels = None,
+    form: Format = None,
+    stream: StreamName = None,
+    segment: Segment = None,
+    channel: Channel = None,
+    group: Group = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Sort many recordings; go on where an earlier run was killed; one that fails does not stop the others.
+
+    Writes FOLDER/predictions/NAME.mat and, at the end, batch.json: of each recording what became of it, how
+    long it took and how good it is expected to be. The same command, started again, sorts what is missing.
+    Exit code 1 if any failed.
+    """
+    from spikesorter.manifest import read_jobs
+
+    options = recording_options(
+        fs=fs,
+        dtype=dtype,
+        channels=channels,
+        form=form,
+        stream=stream,
+        segment=segment,
+        channel=channel,
+        group=group,
+    )
+    with working(quiet or as_json) as (progress, say):
+        from spikesorter.batch import run_batch
+        from spikesorter.cluster import running_on
+
+        with running_on(jobs, scheduler) as runner:
+            outcomes = run_batch(
+                read_jobs(source, model=model, options=options, root=root),
+                out,
+                to=to,
+                runner=runner,
+                restart=restart,
+                progress=progress,
+                on_outcome=lambda outcome: say(outcome_line(outcome)),
+            )
+    failed = [outcome for outcome in outcomes if outcome.state == "failed"]
+    if as_json:
+        typer.echo((out / "batch.json").read_text(encoding="utf-8"))
+    elif not quiet:
+        print_batch(outcomes)
+        typer.echo(f"Results: {out}")
+    if failed:
+        raise typer.Exit(1)
 
 
 @app.command("listen")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from spikesorter.batch import Outcome
     from spikesorter.evaluate import Score
     from spikesorter.jobs import SortedFile
     from spikesorter.progress import Progress
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from spikesorter.study import TargetResult
 
 __all__ = [
+    "outcome_line",
+    "print_batch",
     "print_confusion",
     "print_scores",
     "print_study",
@@ -108,6 +111,41 @@ def sorted_line(one: SortedFile) -> str:
     """One line on a recording that was sorted, and how good that is expected to be."""
     forecasts = ", ".join(_forecast(sorter) for sorter in one.sorters.values())
     return f"{one.path}: {len(one.spikes)} spikes (as adapted to {one.adapted_to}), forecast {forecasts}"
+
+
+def outcome_line(outcome: Outcome) -> str:
+    """One line on what became of a recording of a batch."""
+    if outcome.state == "failed":
+        return f"{outcome.name}: failed: {outcome.reason}"
+    again = "" if outcome.state == "done" else "; done before"
+    return f"{outcome.name}: {outcome.spikes} spikes, forecast {_expected(outcome)}{again}"
+
+
+def print_batch(outcomes: list[Outcome]) -> None:
+    """Print what became of each recording, what failed last."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table()
+    table.add_column("recording", overflow="fold")
+    for column in ("spikes", "forecast", "seconds", "MB"):
+        table.add_column(column, justify="right")
+    table.add_column("", overflow="fold")
+    for one in sorted(outcomes, key=lambda outcome: outcome.state == "failed"):
+        if one.state == "failed":
+            table.add_row(escape(one.name), "", "", f"{one.seconds:.1f}", "", escape(f"failed: {one.reason}"))
+        else:
+            cells = (str(one.spikes), _expected(one), f"{one.seconds:.1f}", f"{one.peak_mb:.0f}")
+            table.add_row(escape(one.name), *cells, "" if one.state == "done" else "done before")
+    Console().print(table)
+    counts = {state: sum(one.state == state for one in outcomes) for state in ("done", "kept", "failed")}
+    words = f"{counts['done']} sorted, {counts['kept']} done before, {counts['failed']} failed"
+    Console(highlight=False).print(words)
+
+
+def _expected(outcome: Outcome) -> str:
+    return ", ".join(f"{one['score']:.3f}" for one in outcome.forecast.values())
 
 
 def sorter_facts(sorter: Sorter) -> dict[str, Any]:

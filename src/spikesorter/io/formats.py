@@ -159,7 +159,7 @@ def stem_of(path: Path) -> str:
     >>> stem_of(Path("data/today.ns5"))
     'today'
     """
-    place = path.resolve()
+    place = path.absolute()  # of a link, its own name
     return place.name if place.is_dir() and place.suffix not in (".zarr", ".nwb") else place.stem
 
 
