@@ -45,8 +45,8 @@ __all__ = [
 SYMBOLS = ("triangle-down", "square", "circle", "diamond", "triangle-up", "cross", "x", "star", "hexagon")
 """One a neuron, so that colour is never alone."""
 
-DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 GREY = "#808080"
+COLUMNS = 4  # of panels
 MOST_CORRELATED = 8  # neurons: more correlograms than 8 by 8 cannot be read
 DECADES = 2.5  # of noise that are drawn
 FEWEST_EVENTS = 5  # of a tenth: fewer say nothing about its probability
@@ -145,10 +145,10 @@ def waveforms(
     from plotly.subplots import make_subplots
 
     seen = measure_shapes(sorter, recording, spikes) if shapes is None else shapes
-    columns = max(min(len(seen), 4), 1)
+    columns, rows = _grid(len(seen))
     titles = [_name(sorter.names, shape.label) for shape in seen]
     figure = make_subplots(
-        rows=max(-(-len(seen) // columns), 1),
+        rows=rows,
         cols=columns,
         subplot_titles=titles,
         shared_yaxes="all",
@@ -179,7 +179,8 @@ def waveforms(
         )  # fmt: skip
     if not seen:
         _say(figure, "no spikes")
-    return _plain_layout(figure, x="ms from the start", height=180 + 150 * -(-max(len(seen), 1) // columns))
+    _label_below(figure, "ms from the start", columns, rows)
+    return _plain_layout(figure, height=160 + 150 * rows, top=40)
 
 
 def amplitudes(
@@ -226,19 +227,28 @@ def intervals(spikes: Spikes, *, fs_hz: float | None = None) -> Figure:
     -------
     plotly.graph_objects.Figure
     """
-    from plotly.graph_objects import Figure
+    from plotly.subplots import make_subplots
 
-    rate, figure = _rate(spikes, fs_hz), Figure()
-    labels = _labels(spikes)
+    rate, labels = _rate(spikes, fs_hz), _labels(spikes)
+    columns, rows = _grid(len(labels))
+    figure = make_subplots(
+        rows=rows,
+        cols=columns,
+        subplot_titles=[_name(spikes.names, label) for label in labels],
+        shared_xaxes="all",
+        horizontal_spacing=0.05,
+    )
     for k, label in enumerate(labels):
         histogram = measure_intervals(spikes.of(label), fs_hz=rate)
         middles = (histogram.edges_ms[1:] + histogram.edges_ms[:-1]) / 2
-        line = {"color": colour(k), "shape": "hvh", "width": 1.5, "dash": DASHES[k % len(DASHES)]}
-        name = _name(spikes.names, label)
-        figure.add_scatter(x=middles, y=histogram.counts, mode="lines", line=line, name=name)
+        figure.add_bar(
+            x=middles, y=histogram.counts, marker={"color": colour(k)}, showlegend=False,
+            name=_name(spikes.names, label), row=k // columns + 1, col=k % columns + 1,
+        )  # fmt: skip
     if not labels:
         _say(figure, "no spikes")
-    return _plain_layout(figure, x="interval (ms)", y="spikes")
+    _label_below(figure, "interval (ms)", columns, rows)
+    return _plain_layout(figure, height=140 + 130 * rows, top=40, bargap=0)
 
 
 def correlograms(spikes: Spikes, *, fs_hz: float | None = None) -> Figure:
@@ -278,7 +288,7 @@ def correlograms(spikes: Spikes, *, fs_hz: float | None = None) -> Figure:
         _say(figure, "no spikes")
     figure.update_yaxes(showticklabels=False)
     figure.update_xaxes(tickvals=[-40, 0, 40])
-    return _plain_layout(figure, height=160 + 80 * n, bargap=0)
+    return _plain_layout(figure, height=160 + 80 * n, top=40, bargap=0)
 
 
 def confusion(of: Score | Outlook, names: dict[int, str] | None = None) -> Figure:
@@ -308,7 +318,7 @@ def confusion(of: Score | Outlook, names: dict[int, str] | None = None) -> Figur
     figure = Figure(heat)
     figure.update_yaxes(autorange="reversed", type="category", showgrid=False)
     figure.update_xaxes(type="category", side="top", showgrid=False)
-    return _plain_layout(figure, x="found as", y="true neuron", height=130 + 40 * (len(called) + 1))
+    return _plain_layout(figure, x="found as", y="true neuron", height=130 + 40 * (len(called) + 1), top=60)
 
 
 def precision_recall(
@@ -443,16 +453,29 @@ def _add_marks(
         )
 
 
-def _plain_layout(figure: Figure, *, x: str = "", y: str = "", height: int = 320, **more: Any) -> Figure:
+def _grid(panels: int) -> tuple[int, int]:
+    """Return columns and rows of a grid of panels."""
+    columns = max(min(panels, COLUMNS), 1)
+    return columns, max(-(-panels // columns), 1)
+
+
+def _label_below(figure: Any, words: str, columns: int, rows: int) -> None:
+    for column in range(1, columns + 1):
+        figure.update_xaxes(title_text=words, title_standoff=4, row=rows, col=column)
+
+
+def _plain_layout(
+    figure: Figure, *, x: str = "", y: str = "", height: int = 320, top: int = 15, **more: Any
+) -> Figure:
     figure.update_layout(
         template="none",
         height=height,
-        margin={"l": 60, "r": 20, "t": 40, "b": 50},
-        legend={"orientation": "h", "y": -0.25},
+        margin={"l": 60, "r": 20, "t": top, "b": 50},
+        legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom"},
         **more,
     )
     if x:
-        figure.update_xaxes(title_text=x)
+        figure.update_xaxes(title_text=x, title_standoff=4)
     if y:
         figure.update_yaxes(title_text=y)
     return figure

@@ -1,0 +1,495 @@
+// The page of the report and of the viewer: draws traces and figures when they come into sight.
+//
+// Where data come from: `window.spikesorterSource`, if a script before this one set it (the viewer), otherwise
+// what is embedded in the page. A source has
+//   span(r, start, stop) -> Promise of {start, stop, trace, evidence: Float32Array a channel or curve,
+//                                       found, truth: [{sample, label, probability, judged?, rejected?}] or null}
+//   figures(r)           -> Promise of the figures of recording r (only where the page does not hold them)
+// What a script before this one may add: `window.spikesorterExtras` with
+//   mount(r, host)       a place for controls below the trace of recording r
+//   onPage(r, start, stop), onSelect(r, spike)
+// What it may ask for: `window.spikesorterPage` = {show(r, start, stop), select(r, spike), nextDoubtful(r, step),
+// redraw(r)}; all give Promises.
+// All text from outside is text: put in by textContent, and escaped for Plotly, which reads a little HTML.
+(() => {
+  "use strict";
+
+  const contents = JSON.parse(document.getElementById("contents").textContent);
+  const extras = window.spikesorterExtras ?? {};
+  const TYPES = { u1: Uint8Array, i4: Int32Array, f4: Float32Array };
+  const GREY = "#808080";
+  const LIGHT = { ink: "#1b1f24", grid: "#e3e8ed" };
+  const DARK = { ink: "#e6edf3", grid: "#2b343d" };
+  const AROUND_S = 0.015; // shown either side of a spike that is selected
+  const MOST_POINTS = 8000; // of a channel; more are thinned to what the screen shows
+  const LEAST_S = 0.001;
+  const WIDE = new Set(["waveforms", "intervals", "correlograms"]);
+  const CONFIG = { responsive: true, displaylogo: false, scrollZoom: false };
+
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  let printing = false;
+  const palette = () => (dark.matches && !printing ? DARK : LIGHT);
+
+  const plain = (text) =>
+    String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+
+  const unpack = async (packed) => {
+    const bytes = Uint8Array.from(atob(packed.gz), (character) => character.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return new TYPES[packed.dtype](await new Response(stream).arrayBuffer());
+  };
+
+  // ---- what is embedded in the page
+
+  const unpackSpikes = async (packed) => {
+    if (packed === null) return null;
+    const [sample, label, probability] = await Promise.all(
+      [packed.sample, packed.label, packed.probability].map(unpack),
+    );
+    return { sample, label, probability };
+  };
+
+  const unpackRecording = async (r) => {
+    const one = contents.recordings[r];
+    const [trace, evidence, found, truth] = await Promise.all([
+      unpack(one.embedded.trace),
+      unpack(one.embedded.evidence),
+      unpackSpikes(one.found),
+      unpackSpikes(one.truth),
+    ]);
+    let offset = 0;
+    const pages = one.pages.map(([start, stop]) => {
+      const page = { start, stop, offset };
+      offset += stop - start;
+      return page;
+    });
+    return { one, trace, evidence, found, truth, pages };
+  };
+
+  const firstAtLeast = (sorted, value) => {
+    let low = 0;
+    let high = sorted.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (sorted[middle] < value) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  };
+
+  const spikesWithin = (spikes, start, stop) => {
+    if (spikes === null) return null;
+    const inside = [];
+    for (let k = firstAtLeast(spikes.sample, start); k < spikes.sample.length && spikes.sample[k] < stop; k += 1) {
+      inside.push({ sample: spikes.sample[k], label: spikes.label[k], probability: spikes.probability[k] / 255 });
+    }
+    return inside;
+  };
+
+  const unpacked = new Map();
+  const embedded = {
+    async span(r, start, stop) {
+      if (!unpacked.has(r)) unpacked.set(r, unpackRecording(r));
+      const { one, trace, evidence, found, truth, pages } = await unpacked.get(r);
+      const page = pages.find((each) => each.start <= start && stop <= each.stop);
+      const first = page.offset + start - page.start;
+      const column = (codes, columns, k, low, step) =>
+        Float32Array.from({ length: stop - start }, (_, i) => low + step * codes[(first + i) * columns + k]);
+      const { low, step, evidence_step: unit } = one.embedded;
+      const curves = one.curves.length;
+      return {
+        start,
+        stop,
+        trace: low.map((_, k) => column(trace, low.length, k, low[k], step[k])),
+        evidence: one.curves.map((_, k) => column(evidence, curves, k, 0, unit)),
+        found: spikesWithin(found, start, stop),
+        truth: spikesWithin(truth, start, stop),
+      };
+    },
+  };
+  const source = window.spikesorterSource ?? embedded;
+
+  // ---- colours that follow the system's
+
+  const axisColours = () => {
+    const { ink, grid } = palette();
+    return { gridcolor: grid, zerolinecolor: grid, linecolor: grid, tickcolor: grid, color: ink };
+  };
+
+  const coloured = (layout) => {
+    const made = { ...layout, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)" };
+    made.font = { ...layout.font, color: palette().ink };
+    const axes = Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key));
+    for (const key of new Set(["xaxis", "yaxis", ...axes])) made[key] = { ...layout[key], ...axisColours() };
+    return made;
+  };
+
+  // ---- figures
+
+  const drawn = new Map(); // element -> function that draws it again
+
+  const drawFigure = async (host) => {
+    const r = Number(host.dataset.r);
+    const given = contents.recordings[r].figures[Number(host.dataset.figure)];
+    const figure = given.figure ?? (await source.figures(r))[Number(host.dataset.figure)].figure;
+    const again = () =>
+      Plotly.react(host, figure.data, coloured({ ...figure.layout, autosize: true, width: undefined }), CONFIG);
+    drawn.set(host, again);
+    await again();
+  };
+
+  // ---- traces
+
+  class Trace {
+    constructor(section) {
+      this.r = Number(section.dataset.r);
+      this.one = contents.recordings[this.r];
+      this.section = section;
+      this.host = section.querySelector(".plot");
+      this.status = section.querySelector(".status");
+      this.units = new Map(this.one.units.map((unit, k) => [unit.label, { ...unit, k }]));
+      this.page = 0;
+      this.range = null; // seconds; null: the whole page
+      this.spike = null;
+      this.doubt = -1;
+      this.span = null;
+      this.asked = 0;
+      section.addEventListener("keydown", (event) => this.pressed(event));
+      for (const control of section.querySelectorAll("[data-do]")) {
+        if (control.tagName === "BUTTON") control.addEventListener("click", () => this.act(control.dataset.do));
+      }
+      this.go = section.querySelector('input[data-do="go"]');
+      this.go.addEventListener("change", () => this.toSecond(Number(this.go.value)));
+      this.buttons = [...section.parentElement.querySelectorAll("button[data-doubtful]")];
+      this.buttons.forEach((button, k) => button.addEventListener("click", () => this.toDoubtful(k)));
+    }
+
+    start() {
+      this.started ??= (extras.mount?.(this.r, this.section.querySelector(".controls")), this.show(this.page));
+      return this.started;
+    }
+
+    pressed(event) {
+      if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select")) return;
+      const keys = {
+        ArrowLeft: "back", ArrowRight: "on", "+": "in", "=": "in", "-": "out", 0: "all", Home: "all",
+        n: "next", p: "previous", g: "focus",
+      };
+      if (keys[event.key] === undefined) return;
+      event.preventDefault();
+      this.act(keys[event.key]);
+    }
+
+    act(what) {
+      const ways = {
+        back: () => this.show(this.page - 1),
+        on: () => this.show(this.page + 1),
+        in: () => this.zoom(0.5),
+        out: () => this.zoom(2),
+        all: () => this.zoom(Infinity),
+        next: () => this.nextDoubtful(1),
+        previous: () => this.nextDoubtful(-1),
+        focus: () => this.go.focus(),
+      };
+      return ways[what]();
+    }
+
+    seconds(sample) {
+      return sample / this.one.fs_hz;
+    }
+
+    pageOf(sample) {
+      return this.one.pages.findIndex(([start, stop]) => start <= sample && sample < stop);
+    }
+
+    // Show a page; of answers that come late only the last one asked for counts.
+    async show(page, range = null) {
+      this.page = Math.min(Math.max(page, 0), this.one.pages.length - 1);
+      this.range = range;
+      const [start, stop] = this.one.pages[this.page];
+      this.asked += 1;
+      const { asked } = this;
+      try {
+        const span = await source.span(this.r, start, stop);
+        if (asked !== this.asked) return;
+        this.span = span;
+      } catch (error) {
+        this.status.textContent = `The trace cannot be shown: ${error.message}`;
+        return;
+      }
+      await this.draw();
+      extras.onPage?.(this.r, start, stop);
+    }
+
+    zoom(factor) {
+      if (this.span === null) return Promise.resolve();
+      const whole = [this.seconds(this.span.start), this.seconds(this.span.stop)];
+      const [low, high] = this.range ?? whole;
+      const wanted = Math.max((high - low) * factor, LEAST_S);
+      const inside = this.spike === null ? null : this.seconds(this.spike.sample);
+      const middle = inside !== null && inside > low && inside < high ? inside : (low + high) / 2;
+      if (wanted >= whole[1] - whole[0]) this.range = null;
+      else {
+        const from = Math.min(Math.max(middle - wanted / 2, whole[0]), whole[1] - wanted);
+        this.range = [from, from + wanted];
+      }
+      return this.draw();
+    }
+
+    toSecond(second) {
+      if (!Number.isFinite(second)) return Promise.resolve();
+      const sample = Math.round(second * this.one.fs_hz);
+      const found = this.one.pages.findIndex(([, stop]) => sample < stop);
+      return this.show(found < 0 ? this.one.pages.length - 1 : found);
+    }
+
+    nextDoubtful(step) {
+      const count = this.one.doubtful.length;
+      if (count === 0) {
+        this.status.textContent = "There is no doubtful spike.";
+        return Promise.resolve();
+      }
+      const from = this.doubt < 0 && step < 0 ? 0 : this.doubt;
+      return this.toDoubtful((from + step + count) % count);
+    }
+
+    toDoubtful(k) {
+      const [sample, label, probability] = this.one.doubtful[k];
+      return this.select({ sample, label, probability });
+    }
+
+    async select(spike) {
+      this.spike = spike;
+      this.doubt = spike === null ? -1 : this.one.doubtful.findIndex(
+        ([sample, label]) => sample === spike.sample && label === (spike.was ?? spike.label),
+      );
+      this.buttons.forEach((button, k) => {
+        if (k === this.doubt) button.setAttribute("aria-current", "true");
+        else button.removeAttribute("aria-current");
+      });
+      extras.onSelect?.(this.r, spike);
+      if (spike === null) return this.draw();
+      const page = this.pageOf(spike.sample);
+      if (page < 0) {
+        this.status.textContent =
+          `The spike at ${this.seconds(spike.sample).toFixed(4)} s is not in this file; spikesorter view shows it.`;
+        return null;
+      }
+      const at = this.seconds(spike.sample);
+      const [start, stop] = this.one.pages[page].map((sample) => this.seconds(sample));
+      return this.show(page, [Math.max(at - AROUND_S, start), Math.min(at + AROUND_S, stop)]);
+    }
+
+    // Samples from one place to another, thinned to the least and the largest of each column of the screen.
+    thinned(values, first, last) {
+      const columns = Math.max(this.host.clientWidth, 300);
+      const x = [];
+      const y = [];
+      const put = (i) => {
+        x.push(this.seconds(this.span.start + i));
+        y.push(values[i]);
+      };
+      if (last - first <= Math.max(MOST_POINTS, 4 * columns)) {
+        for (let i = first; i < last; i += 1) put(i);
+        return { x, y };
+      }
+      const width = (last - first) / columns;
+      for (let column = 0; column < columns; column += 1) {
+        const begin = Math.floor(first + column * width);
+        const end = Math.floor(first + (column + 1) * width);
+        let low = begin;
+        let high = begin;
+        for (let i = begin; i < end; i += 1) {
+          if (values[i] < values[low]) low = i;
+          if (values[i] > values[high]) high = i;
+        }
+        for (const i of low < high ? [low, high] : [high, low]) put(i);
+      }
+      return { x, y };
+    }
+
+    look(label) {
+      const unit = this.units.get(label) ?? { name: String(label), k: this.units.size };
+      return {
+        name: plain(unit.name),
+        color: contents.colours[unit.k % contents.colours.length],
+        symbol: contents.symbols[unit.k % contents.symbols.length],
+      };
+    }
+
+    marks(spikes, height, row, group) {
+      return [...this.units.keys()].flatMap((label) => {
+        const own = spikes.filter((spike) => spike.label === label);
+        if (own.length === 0) return [];
+        const { name, color, symbol } = this.look(label);
+        return {
+          type: "scatter",
+          mode: "markers",
+          x: own.map((spike) => this.seconds(spike.sample)),
+          y: own.map(() => height),
+          customdata: own,
+          text: own.map(
+            (spike) =>
+              `${row} ${name}<br>${this.seconds(spike.sample).toFixed(4)} s` +
+              (group === "found" ? `, probability ${spike.probability.toFixed(2)}` : "") +
+              (spike.judged ? `<br>${plain(spike.judged)}` : ""),
+          ),
+          hovertemplate: "%{text}<extra></extra>",
+          marker: {
+            color,
+            symbol: own.map((spike) => (spike.rejected ? "x-thin-open" : group === "true" ? `${symbol}-open` : symbol)),
+            size: 9,
+            line: { width: own.map((spike) => (spike.judged ? 2 : 1)), color },
+          },
+          name: `${row} ${name}`,
+          meta: group,
+        };
+      });
+    }
+
+    async draw() {
+      if (this.span === null) return;
+      const { start, stop, trace, evidence, found, truth } = this.span;
+      const [low, high] = this.range ?? [this.seconds(start), this.seconds(stop)];
+      const first = Math.max(Math.floor(low * this.one.fs_hz) - start - 1, 0);
+      const last = Math.min(Math.ceil(high * this.one.fs_hz) - start + 2, stop - start);
+      const extent = (values) => values.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [Infinity, -Infinity]);
+      const extents = trace.map(extent);
+      const height = Math.max(...extents.map(([a, b]) => b - a), 1e-12);
+      const lines = trace.map((values, k) => {
+        const { x, y } = this.thinned(values, first, last);
+        return {
+          type: "scatter", mode: "lines", x, y: y.map((value) => value - k * height), hoverinfo: "skip",
+          line: { color: GREY, width: 1 }, showlegend: false, meta: "trace",
+        };
+      });
+      const curves = evidence.map((values, k) => {
+        const unit = this.one.units[k];
+        const known = evidence.length === this.one.curves.length && this.one.curves[k] === unit?.name;
+        return {
+          type: "scatter", mode: "lines", ...this.thinned(values, first, last), yaxis: "y2", showlegend: false,
+          line: { color: known ? this.look(unit.label).color : GREY, width: 1 }, meta: "evidence",
+          name: plain(this.one.curves[k]), hovertemplate: "evidence of %{fullData.name}: %{y:.2f}<extra></extra>",
+        };
+      });
+      const top = extents[0][1];
+      const marks = this.marks(found, top + 0.1 * height, "found", "found");
+      const trueMarks = truth === null ? [] : this.marks(truth, top + 0.2 * height, "true", "true");
+      const many = trace.length > 1;
+      const layout = {
+        height: many ? 420 + 60 * trace.length : 420,
+        margin: { l: 60, r: 15, t: 10, b: 40 },
+        uirevision: "kept",
+        legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom" },
+        xaxis: { title: { text: "time (s)", standoff: 4 }, range: [low, high], anchor: "y2" },
+        yaxis: {
+          domain: [0.27, 1],
+          fixedrange: true,
+          ...(many && {
+            tickvals: this.one.channels.map((_, k) => -k * height),
+            ticktext: this.one.channels.map(plain),
+          }),
+        },
+        yaxis2: { domain: [0, 0.2], range: [0, 1.05], fixedrange: true, title: { text: "evidence" } },
+        dragmode: "pan",
+        shapes: this.spike === null ? [] : [{
+          type: "line", x0: this.seconds(this.spike.sample), x1: this.seconds(this.spike.sample), yref: "paper",
+          y0: 0, y1: 1, line: { color: palette().ink, width: 1, dash: "dot" },
+        }],
+      };
+      const begun = this.host.classList.contains("js-plotly-plot");
+      await Plotly.react(this.host, [...lines, ...marks, ...trueMarks, ...curves], coloured(layout), CONFIG);
+      if (!begun) this.listen();
+      drawn.set(this.host, () => this.draw());
+      this.tell(low, high, found);
+    }
+
+    tell(low, high, found) {
+      const inside = found.filter((spike) => this.seconds(spike.sample) >= low && this.seconds(spike.sample) <= high);
+      const shown = `${low.toFixed(3)} to ${high.toFixed(3)} s of ${this.seconds(this.one.n_samples).toFixed(1)} s`;
+      const doubt = this.doubt < 0 ? "" : `; doubtful spike ${this.doubt + 1} of ${this.one.doubtful.length}`;
+      this.status.textContent =
+        `${shown}, page ${this.page + 1} of ${this.one.pages.length}; ${inside.length} spikes found here${doubt}.`;
+    }
+
+    listen() {
+      this.host.on("plotly_click", (event) => {
+        const point = event.points.find((each) => each.data.meta === "found");
+        if (point !== undefined) this.select(point.customdata);
+      });
+      this.host.on("plotly_relayout", (change) => {
+        const low = change["xaxis.range[0]"];
+        const high = change["xaxis.range[1]"];
+        if (low === undefined && !change["xaxis.autorange"]) return;
+        const whole = [this.seconds(this.span.start), this.seconds(this.span.stop)];
+        const range = low === undefined ? whole : [Math.max(low, whole[0]), Math.min(high, whole[1])];
+        if (this.range && range[0] === this.range[0] && range[1] === this.range[1]) return;
+        this.range = range[1] - range[0] >= LEAST_S ? range : null;
+        this.draw();
+      });
+    }
+  }
+
+  const traces = [...document.querySelectorAll(".trace")].map((section) => new Trace(section));
+
+  window.spikesorterPage = {
+    show: (r, start) => traces[r].show(traces[r].pageOf(start)),
+    select: (r, spike) => traces[r].select(spike),
+    nextDoubtful: (r, step) => traces[r].nextDoubtful(step),
+    redraw: (r) => traces[r].show(traces[r].page, traces[r].range),
+  };
+
+  // ---- when things are drawn
+
+  const begin = (host) => {
+    if (host.dataset.begun) return null;
+    host.dataset.begun = "yes";
+    return host.dataset.trace === undefined ? drawFigure(host) : traces[Number(host.dataset.trace)].start();
+  };
+
+  const sight = new IntersectionObserver(
+    (entries) => {
+      for (const { isIntersecting, target } of entries) {
+        if (isIntersecting) {
+          sight.unobserve(target);
+          begin(target);
+        }
+      }
+    },
+    { rootMargin: "400px" },
+  );
+  const hosts = [...document.querySelectorAll(".plot")];
+  for (const host of hosts) {
+    const given = contents.recordings[Number(host.dataset.r)]?.figures[Number(host.dataset.figure)];
+    if (WIDE.has(given?.id)) host.closest("figure").classList.add("wide");
+    if (given?.figure) host.style.minHeight = `${given.figure.layout.height}px`; // nothing jumps when it is drawn
+    sight.observe(host);
+  }
+
+  const SIGNS = {
+    "triangle-down": "▼", square: "■", circle: "●", diamond: "◆", "triangle-up": "▲", cross: "✚", x: "✖",
+    star: "★", hexagon: "⬢",
+  };
+  for (const key of document.querySelectorAll(".key")) {
+    const k = Number(key.dataset.unit);
+    key.textContent = SIGNS[contents.symbols[k % contents.symbols.length]];
+    key.style.color = contents.colours[k % contents.colours.length];
+    key.setAttribute("aria-hidden", "true");
+  }
+
+  const redrawAll = () => Promise.all([...drawn.values()].map((again) => again()));
+  dark.addEventListener("change", redrawAll);
+  window.addEventListener("beforeprint", () => {
+    printing = true;
+    hosts.forEach(begin);
+    redrawAll();
+  });
+  window.addEventListener("afterprint", () => {
+    printing = false;
+    redrawAll();
+  });
+  document.getElementById("print").addEventListener("click", async () => {
+    await Promise.all(hosts.map(begin));
+    window.print();
+  });
+})();
