@@ -3,6 +3,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -353,7 +354,8 @@ def test_only_what_is_there_is_answered(client: Client) -> None:
 
 @pytest.mark.parametrize(
     "sent",
-    [b"\r\n\r\n", b"nonsense\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\x16\x03\x01\x00", b"", b"GET /\xe4/ HTTP/1.1\r\nHost: \xe4\r\n\r\n",
+    [b"\r\n\r\n", b"nonsense\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\x16\x03\x01\x00", b"",
+     b"GET /\xe4/ HTTP/1.1\r\nHost: \xe4\r\n\r\n",
      b"GET " + b"/" * 70_000 + b" HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 200 + b"\r\n",
      b"GET http://[ HTTP/1.1\r\nHost: x\r\n\r\n"],
 )  # fmt: skip
@@ -396,7 +398,9 @@ def test_labels_are_saved_for_the_next_fit(client: Client, tmp_path: Path) -> No
     client.post("correct", {"r": 0, "sample": 9000, "label": 2, "action": "rename", "to": 1})
     status, saved = client.post("save", {"r": 0})
     assert status == 200
-    assert saved == {"file": str(tmp_path / CORRECTED / f"{HOSTILE}.csv"), "spikes": 5, "ignored": 0}
+    place = tmp_path / CORRECTED / f"{HOSTILE}.csv"
+    assert (saved["file"], saved["spikes"], saved["ignored"]) == (str(place), 5, 0)
+    assert shlex.split(saved["command"])[:5] == ["spikesorter", "train", "RECORDING", "--labels", str(place)]
     labels = read_labels(saved["file"])
     assert labels.sample.tolist() == [9_000, 15_000, 21_000, 27_000, 400_000]
     assert [labels.name_of(label) for label in labels.label[:2]] == ["1", "1"]

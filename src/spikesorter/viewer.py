@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -200,8 +201,8 @@ class Desk:
         Returns
         -------
         dict
-            `file`; `spikes`: how many are in it; `ignored`: how many corrections are of spikes that are not
-            in the results any more.
+            `file`; `command`: what learns from it; `spikes`: how many are in it; `ignored`: how many
+            corrections are of spikes that are not in the results any more.
 
         Raises
         ------
@@ -214,7 +215,8 @@ class Desk:
             said = judgements(self._logs[place].read())
             path, labels = self._write(place)
         ignored = sum(_find(found, spike) is None for spike in said)
-        return {"file": str(path), "spikes": len(labels), "ignored": ignored}
+        command = f"spikesorter train RECORDING --labels {shlex.quote(str(path))} --model FOLDER"
+        return {"file": str(path), "command": command, "spikes": len(labels), "ignored": ignored}
 
     def save_pending(self) -> dict[Path, Spikes]:
         """Write labels wherever corrections have come since they were last written.
