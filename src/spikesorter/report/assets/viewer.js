@@ -81,7 +81,8 @@
     const correction = said.get(keyOf(spike.sample, spike.label));
     if (correction === undefined) return spike;
     const label = correction.action === "rename" ? correction.to : spike.label;
-    return { ...spike, label, was: spike.label, judged: DONE[correction.action], rejected: correction.action === "reject" };
+    const rejected = correction.action === "reject";
+    return { ...spike, label, was: spike.label, judged: DONE[correction.action], rejected };
   };
 
   // The spike as it was found, whatever it has been renamed to since.
@@ -119,7 +120,11 @@
     return made;
   };
   const button = (text, key, onclick, properties = {}) =>
-    element("button", { type: "button", onclick, ...properties }, key ? [`${text} `, element("kbd", { textContent: key })] : [text]);
+    element(
+      "button",
+      { type: "button", onclick, ...properties },
+      key ? [`${text} `, element("kbd", { textContent: key })] : [text],
+    );
 
   const nameOf = (r, label) =>
     contents.recordings[r].units.find((unit) => unit.label === label)?.name ?? String(label);
@@ -181,7 +186,7 @@
     }
 
     // Run one thing at a time; what goes wrong is said aloud.
-    async during(work) {
+    async during(work, failed = "Not saved") {
       if (this.busy) return;
       this.busy = true;
       this.problem.textContent = "";
@@ -189,7 +194,7 @@
         await work();
       } catch (error) {
         this.status.textContent = "";
-        this.problem.textContent = `Not saved: ${error.message}`;
+        this.problem.textContent = `${failed}: ${error.message}`;
       } finally {
         this.busy = false;
       }
@@ -263,14 +268,15 @@
     next() {
       return this.during(async () => {
         if (!(await this.advance(await stateOf(this.r)))) this.status.textContent = "No doubtful spike is left.";
-      });
+      }, "Not found");
     }
 
     // Go to the most doubtful spike that is not judged yet; false if there is none.
     async advance(state) {
-      const [spike] = state.next.filter(([sample, label]) => sample !== this.spike?.sample || label !== this.spike?.label);
-      if (spike === undefined) return false;
-      const [sample, label, probability] = spike;
+      const current = this.spike && keyOf(this.spike.sample, this.spike.label);
+      const following = state.next.find(([sample, label]) => keyOf(sample, label) !== current);
+      if (following === undefined) return false;
+      const [sample, label, probability] = following;
       await window.spikesorterPage.select(this.r, { sample, label, probability });
       return true;
     }
