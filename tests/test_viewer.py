@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import hashlib
 import http.client
 import json
 import os
@@ -110,6 +112,16 @@ def test_the_page_comes_with_its_token_and_is_hard_to_abuse(client: Client) -> N
     assert "connect-src 'self'" in policy
     assert not [name for name in response.headers if name.lower().startswith("access-control")]
     assert "Python" not in (response.getheader("Server") or "")
+
+
+def test_a_page_runs_the_scripts_that_it_was_made_with_and_no_others(desk: Desk) -> None:
+    script = "document.title = 1;\n"
+    with serve(desk, f"<p onclick=alert(1)><script>{script}</script><SCRIPT type='x'>2</SCRIPT>") as server:
+        policy = Client(server).ask("GET", "")[2].getheader("Content-Security-Policy") or ""
+    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (script, "2")]
+    assert f"script-src 'sha256-{digests[0]}' 'sha256-{digests[1]}';" in policy
+    assert "unsafe-eval" not in policy
+    assert policy.count("unsafe-inline") == 1  # of style alone
 
 
 def test_each_server_has_another_token_and_listens_on_the_loopback_address_alone(

@@ -14,7 +14,7 @@ import numpy as np
 
 from spikesorter.corrections import Correction, CorrectionLog, doubtful, judgements, write_labels
 from spikesorter.errors import InputError
-from spikesorter.loopback import LoopbackServer, Reply, Route, json_reply
+from spikesorter.loopback import LoopbackServer, Route, json_reply, page_reply
 from spikesorter.spikes import Spikes
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def serve(desk: Desk, page: str, *, port: int = 0) -> LoopbackServer:
     InputError
         If the port cannot be used.
     """
-    html = Reply(page.encode(), "text/html; charset=utf-8")
+    html = page_reply(page)
     return LoopbackServer({("GET", ""): lambda fields: html} | desk.routes(), port=port)
 
 

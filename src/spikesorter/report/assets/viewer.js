@@ -193,16 +193,24 @@
       try {
         await work();
       } catch (error) {
-        this.status.textContent = "";
-        this.problem.textContent = `${failed}: ${error.message}`;
+        this.complain(failed, error);
       } finally {
         this.busy = false;
       }
     }
 
+    complain(what, error) {
+      this.status.textContent = "";
+      this.problem.textContent = `${what}: ${error.message}`;
+    }
+
+    // Nothing is selected until it is known what was said of the spike: a key must not judge the one before.
     async pick(spike) {
-      const state = await stateOf(this.r);
-      this.spike = spike === null ? null : asFound(spike, state.said);
+      this.spike = null;
+      this.picked = spike;
+      const { said } = states.get(this.r) ?? (await stateOf(this.r));
+      if (this.picked !== spike) return;
+      this.spike = spike && asFound(spike, said);
       this.show();
     }
 
@@ -309,12 +317,12 @@
 
   window.spikesorterExtras = {
     mount(r, host) {
-      shown.set(r, new Controls(r, host));
+      const controls = new Controls(r, host);
+      shown.set(r, controls);
+      current ??= r;
       stateOf(r).then(
-        () => shown.get(r).show(),
-        (error) => {
-          shown.get(r).problem.textContent = `What was said before cannot be read: ${error.message}`;
-        },
+        () => controls.show(),
+        (error) => controls.complain("What was said before cannot be read", error),
       );
     },
     onPage(r) {
@@ -322,7 +330,8 @@
     },
     onSelect(r, spike) {
       current = r;
-      shown.get(r)?.pick(spike ?? null);
+      const controls = shown.get(r);
+      controls?.pick(spike ?? null).catch((error) => controls.complain("Cannot be judged", error));
     },
   };
 
