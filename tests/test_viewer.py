@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from spikesorter.errors import InputError
 from spikesorter.io.labels import read_labels
 from spikesorter.loopback import LoopbackServer
 from spikesorter.spikes import Spikes
-from spikesorter.viewer import CORRECTED, Desk, serve
+from spikesorter.viewer import CORRECTED, Desk, run_viewer, serve
 from tests.viewing import FS_HZ, HOSTILE, N_SAMPLES, SPIKES, fake_contents, fake_result, fake_span
 
 REJECT = {"r": 0, "sample": 3000, "label": 1, "action": "reject"}
@@ -33,8 +34,8 @@ REJECT = {"r": 0, "sample": 3000, "label": 1, "action": "reject"}
 class Client:
     """A browser at the page, as honest or as dishonest as a test wants it."""
 
-    def __init__(self, server: LoopbackServer) -> None:
-        self.place = urlsplit(server.url)
+    def __init__(self, url: str) -> None:
+        self.place = urlsplit(url)
         self.host = self.place.netloc
         self.origin = f"http://{self.host}"
 
@@ -90,7 +91,7 @@ def server(desk: Desk) -> Iterator[LoopbackServer]:
 
 @pytest.fixture
 def client(server: LoopbackServer) -> Client:
-    return Client(server)
+    return Client(server.url)
 
 
 def log_of(out: Path, name: str = HOSTILE) -> list[Correction]:
@@ -117,7 +118,7 @@ def test_the_page_comes_with_its_token_and_is_hard_to_abuse(client: Client) -> N
 def test_a_page_runs_the_scripts_that_it_was_made_with_and_no_others(desk: Desk) -> None:
     script = "document.title = 1;\n"
     with serve(desk, f"<p onclick=alert(1)><script>{script}</script><SCRIPT type='x'>2</SCRIPT>") as server:
-        policy = Client(server).ask("GET", "")[2].getheader("Content-Security-Policy") or ""
+        policy = Client(server.url).ask("GET", "")[2].getheader("Content-Security-Policy") or ""
     digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (script, "2")]
     assert f"script-src 'sha256-{digests[0]}' 'sha256-{digests[1]}';" in policy
     assert "unsafe-eval" not in policy
@@ -264,7 +265,7 @@ def test_readers_are_used_by_one_thread_at_a_time(tmp_path: Path) -> None:
         return answer
 
     with serve(make_desk(tmp_path, span=slow), "") as server:
-        client = Client(server)
+        client = Client(server.url)
         threads = [
             threading.Thread(
                 target=client.get, args=("span",), kwargs={"r": k % 2, "start": 0, "stop": 50_000}
@@ -389,7 +390,7 @@ def test_a_fault_is_told_without_its_insides(
         raise RuntimeError("secret insides")
 
     with serve(make_desk(tmp_path, span=broken), "") as server:
-        client = Client(server)
+        client = Client(server.url)
         status, answer = client.get("span", r=0, start=0, stop=10)
         assert (status, set(answer)) == (500, {"error"})
         assert "secret" not in answer["error"]
@@ -478,7 +479,7 @@ SERVER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from spikesorter.viewer import CORRECTED, Desk, serve
+from spikesorter.viewer import CORRECTED, Desk, run_viewer, serve
 from tests.viewing import fake_contents, fake_result, fake_span
 out = Path(sys.argv[1])
 results = [fake_result(out, "D5")]
@@ -496,24 +497,48 @@ def started(out: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-class Address:
-    def __init__(self, url: str) -> None:
-        self.url = url
-
-
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows kills otherwise")
 def test_acknowledged_corrections_survive_a_kill_of_the_server(tmp_path: Path) -> None:
     with started(tmp_path) as process:
         assert process.stdout is not None
-        client: Any = Client(Address(process.stdout.readline().strip()))  # type: ignore[arg-type]
+        client = Client(process.stdout.readline().strip())
         assert client.post("correct", REJECT)[0] == 200
         process.send_signal(signal.SIGKILL)
     assert log_of(tmp_path, "D5") == [Correction(3000, 1, "reject")]
     with started(tmp_path) as process:
         assert process.stdout is not None
-        client = Client(Address(process.stdout.readline().strip()))  # type: ignore[arg-type]
+        client = Client(process.stdout.readline().strip())
         assert client.get("corrections", r=0)[1]["judged"] == 1
         process.send_signal(signal.SIGINT)
         rest, errors = process.communicate(timeout=20)
     assert (rest, errors, process.returncode) == ("ended 1\n", "", 0)
     assert read_labels(tmp_path / CORRECTED / "D5.csv").sample.tolist() == SPIKES.sample[1:].tolist()
+
+
+def test_a_folder_of_results_is_viewed_until_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the address that is told to the labels that are left; page and results are stand-ins."""
+    from spikesorter.report import contents, results
+
+    page = types.ModuleType("spikesorter.report.page")
+    page.page_html = lambda contents, scripts: json.dumps(contents) + "".join(scripts)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "spikesorter.report.page", page)
+    monkeypatch.setattr(results, "open_results", lambda out: [fake_result(out, "D5")])
+    monkeypatch.setattr(contents, "viewer_contents", lambda title, results: fake_contents(results))
+    monkeypatch.setattr(contents, "span_contents", fake_span)
+    addresses: list[str] = []
+
+    def use(server: LoopbackServer) -> None:
+        client = Client(server.url)
+        assert addresses == [server.url]
+        assert "spikesorterSource" in client.ask("GET", "")[1]
+        assert client.get("span", r=0, start=0, stop=100)[0] == 200
+        assert client.post("correct", REJECT)[0] == 200
+
+    monkeypatch.setattr(LoopbackServer, "wait", use)
+    written = run_viewer(tmp_path, on_ready=addresses.append)
+    assert list(written) == [tmp_path / CORRECTED / "D5.csv"]
+    assert len(read_labels(tmp_path / CORRECTED / "D5.csv")) == len(SPIKES) - 1
+    with pytest.raises(ConnectionRefusedError):
+        Client(addresses[0]).ask("GET", "")
