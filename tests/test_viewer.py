@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import base64
+import hashlib
 import http.client
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +25,7 @@ from spikesorter.errors import InputError
 from spikesorter.io.labels import read_labels
 from spikesorter.loopback import LoopbackServer
 from spikesorter.spikes import Spikes
-from spikesorter.viewer import CORRECTED, Desk, serve
+from spikesorter.viewer import CORRECTED, Desk, run_viewer, serve
 from tests.viewing import FS_HZ, HOSTILE, N_SAMPLES, SPIKES, fake_contents, fake_result, fake_span
 
 REJECT = {"r": 0, "sample": 3000, "label": 1, "action": "reject"}
@@ -30,8 +34,8 @@ REJECT = {"r": 0, "sample": 3000, "label": 1, "action": "reject"}
 class Client:
     """A browser at the page, as honest or as dishonest as a test wants it."""
 
-    def __init__(self, server: LoopbackServer) -> None:
-        self.place = urlsplit(server.url)
+    def __init__(self, url: str) -> None:
+        self.place = urlsplit(url)
         self.host = self.place.netloc
         self.origin = f"http://{self.host}"
 
@@ -87,7 +91,7 @@ def server(desk: Desk) -> Iterator[LoopbackServer]:
 
 @pytest.fixture
 def client(server: LoopbackServer) -> Client:
-    return Client(server)
+    return Client(server.url)
 
 
 def log_of(out: Path, name: str = HOSTILE) -> list[Correction]:
@@ -109,6 +113,16 @@ def test_the_page_comes_with_its_token_and_is_hard_to_abuse(client: Client) -> N
     assert "connect-src 'self'" in policy
     assert not [name for name in response.headers if name.lower().startswith("access-control")]
     assert "Python" not in (response.getheader("Server") or "")
+
+
+def test_a_page_runs_the_scripts_that_it_was_made_with_and_no_others(desk: Desk) -> None:
+    script = "document.title = 1;\n"
+    with serve(desk, f"<p onclick=alert(1)><script>{script}</script><SCRIPT type='x'>2</SCRIPT>") as server:
+        policy = Client(server.url).ask("GET", "")[2].getheader("Content-Security-Policy") or ""
+    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (script, "2")]
+    assert f"script-src 'sha256-{digests[0]}' 'sha256-{digests[1]}';" in policy
+    assert "unsafe-eval" not in policy
+    assert policy.count("unsafe-inline") == 1  # of style alone
 
 
 def test_each_server_has_another_token_and_listens_on_the_loopback_address_alone(
@@ -251,7 +265,7 @@ def test_readers_are_used_by_one_thread_at_a_time(tmp_path: Path) -> None:
         return answer
 
     with serve(make_desk(tmp_path, span=slow), "") as server:
-        client = Client(server)
+        client = Client(server.url)
         threads = [
             threading.Thread(
                 target=client.get, args=("span",), kwargs={"r": k % 2, "start": 0, "stop": 50_000}
@@ -353,7 +367,8 @@ def test_only_what_is_there_is_answered(client: Client) -> None:
 
 @pytest.mark.parametrize(
     "sent",
-    [b"\r\n\r\n", b"nonsense\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\x16\x03\x01\x00", b"", b"GET /\xe4/ HTTP/1.1\r\nHost: \xe4\r\n\r\n",
+    [b"\r\n\r\n", b"nonsense\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\x16\x03\x01\x00", b"",
+     b"GET /\xe4/ HTTP/1.1\r\nHost: \xe4\r\n\r\n",
      b"GET " + b"/" * 70_000 + b" HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 200 + b"\r\n",
      b"GET http://[ HTTP/1.1\r\nHost: x\r\n\r\n"],
 )  # fmt: skip
@@ -375,7 +390,7 @@ def test_a_fault_is_told_without_its_insides(
         raise RuntimeError("secret insides")
 
     with serve(make_desk(tmp_path, span=broken), "") as server:
-        client = Client(server)
+        client = Client(server.url)
         status, answer = client.get("span", r=0, start=0, stop=10)
         assert (status, set(answer)) == (500, {"error"})
         assert "secret" not in answer["error"]
@@ -396,7 +411,9 @@ def test_labels_are_saved_for_the_next_fit(client: Client, tmp_path: Path) -> No
     client.post("correct", {"r": 0, "sample": 9000, "label": 2, "action": "rename", "to": 1})
     status, saved = client.post("save", {"r": 0})
     assert status == 200
-    assert saved == {"file": str(tmp_path / CORRECTED / f"{HOSTILE}.csv"), "spikes": 5, "ignored": 0}
+    place = tmp_path / CORRECTED / f"{HOSTILE}.csv"
+    assert (saved["file"], saved["spikes"], saved["ignored"]) == (str(place), 5, 0)
+    assert shlex.split(saved["command"])[:5] == ["spikesorter", "train", "RECORDING", "--labels", str(place)]
     labels = read_labels(saved["file"])
     assert labels.sample.tolist() == [9_000, 15_000, 21_000, 27_000, 400_000]
     assert [labels.name_of(label) for label in labels.label[:2]] == ["1", "1"]
@@ -462,7 +479,7 @@ SERVER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from spikesorter.viewer import CORRECTED, Desk, serve
+from spikesorter.viewer import CORRECTED, Desk, run_viewer, serve
 from tests.viewing import fake_contents, fake_result, fake_span
 out = Path(sys.argv[1])
 results = [fake_result(out, "D5")]
@@ -480,24 +497,48 @@ def started(out: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-class Address:
-    def __init__(self, url: str) -> None:
-        self.url = url
-
-
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows kills otherwise")
 def test_acknowledged_corrections_survive_a_kill_of_the_server(tmp_path: Path) -> None:
     with started(tmp_path) as process:
         assert process.stdout is not None
-        client: Any = Client(Address(process.stdout.readline().strip()))  # type: ignore[arg-type]
+        client = Client(process.stdout.readline().strip())
         assert client.post("correct", REJECT)[0] == 200
         process.send_signal(signal.SIGKILL)
     assert log_of(tmp_path, "D5") == [Correction(3000, 1, "reject")]
     with started(tmp_path) as process:
         assert process.stdout is not None
-        client = Client(Address(process.stdout.readline().strip()))  # type: ignore[arg-type]
+        client = Client(process.stdout.readline().strip())
         assert client.get("corrections", r=0)[1]["judged"] == 1
         process.send_signal(signal.SIGINT)
         rest, errors = process.communicate(timeout=20)
     assert (rest, errors, process.returncode) == ("ended 1\n", "", 0)
     assert read_labels(tmp_path / CORRECTED / "D5.csv").sample.tolist() == SPIKES.sample[1:].tolist()
+
+
+def test_a_folder_of_results_is_viewed_until_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the address that is told to the labels that are left; page and results are stand-ins."""
+    from spikesorter.report import contents, results
+
+    page = types.ModuleType("spikesorter.report.page")
+    page.page_html = lambda contents, scripts: json.dumps(contents) + "".join(scripts)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "spikesorter.report.page", page)
+    monkeypatch.setattr(results, "open_results", lambda out: [fake_result(out, "D5")])
+    monkeypatch.setattr(contents, "viewer_contents", lambda title, results: fake_contents(results))
+    monkeypatch.setattr(contents, "span_contents", fake_span)
+    addresses: list[str] = []
+
+    def use(server: LoopbackServer) -> None:
+        client = Client(server.url)
+        assert addresses == [server.url]
+        assert "spikesorterSource" in client.ask("GET", "")[1]
+        assert client.get("span", r=0, start=0, stop=100)[0] == 200
+        assert client.post("correct", REJECT)[0] == 200
+
+    monkeypatch.setattr(LoopbackServer, "wait", use)
+    written = run_viewer(tmp_path, on_ready=addresses.append)
+    assert list(written) == [tmp_path / CORRECTED / "D5.csv"]
+    assert len(read_labels(tmp_path / CORRECTED / "D5.csv")) == len(SPIKES) - 1
+    with pytest.raises(ConnectionRefusedError):
+        Client(addresses[0]).ask("GET", "")

@@ -6,10 +6,13 @@ foreign name that was made to point here is refused), and, from a browser, be th
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import hmac
 import json
 import logging
 import os
+import re
 import secrets
 import socketserver
 import threading
@@ -22,18 +25,19 @@ from urllib.parse import parse_qsl, urlsplit
 
 from spikesorter.errors import InputError, SpikeSorterError
 
-__all__ = ["LoopbackServer", "Reply", "Route", "json_reply"]
+__all__ = ["LoopbackServer", "Reply", "Route", "json_reply", "page_reply"]
 
 HOST = "127.0.0.1"
 BODY_BYTES = 4096  # the largest that is read
 QUERY_FIELDS = 8
 SECONDS_TO_SPEAK = 30
-POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+NOTHING = "default-src 'none'; frame-ancestors 'none'"
+PAGE_POLICY = (
+    "default-src 'none'; script-src {}; style-src 'unsafe-inline'; img-src data: blob:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+SCRIPT = re.compile(r"<script\b[^>]*>(.*?)</script", re.DOTALL | re.IGNORECASE)
 HEADERS = {
-    "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
@@ -46,11 +50,12 @@ LOGGER = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Reply:
-    """What is sent back: bytes, and what they are."""
+    """What is sent back: bytes, what they are, and what they may do in a browser."""
 
     body: bytes
     kind: str = "application/json"
     status: HTTPStatus = HTTPStatus.OK
+    policy: str = NOTHING
 
 
 Route = Callable[[Mapping[str, Any]], Reply]
@@ -60,6 +65,15 @@ Route = Callable[[Mapping[str, Any]], Reply]
 def json_reply(value: Any, status: HTTPStatus = HTTPStatus.OK) -> Reply:
     """Return a value as JSON."""
     return Reply(json.dumps(value, allow_nan=False).encode(), status=status)
+
+
+def page_reply(html: str) -> Reply:
+    """Return a page that may run the scripts that it holds now, and no others, and ask this server only."""
+    html = html.replace("\r\n", "\n")  # as browsers do before they compare
+    digests = (hashlib.sha256(script.encode()).digest() for script in SCRIPT.findall(html))
+    allowed = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+    policy = PAGE_POLICY.format(allowed or "'none'")
+    return Reply(html.encode(), "text/html; charset=utf-8", policy=policy)
 
 
 class LoopbackServer:
@@ -220,7 +234,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, reply: Reply) -> None:
         try:
             self.send_response(reply.status)
-            for name, value in HEADERS.items():
+            for name, value in (HEADERS | {"Content-Security-Policy": reply.policy}).items():
                 self.send_header(name, value)
             self.send_header("Content-Type", reply.kind)
             self.send_header("Content-Length", str(len(reply.body)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -13,7 +14,7 @@ import numpy as np
 
 from spikesorter.corrections import Correction, CorrectionLog, doubtful, judgements, write_labels
 from spikesorter.errors import InputError
-from spikesorter.loopback import LoopbackServer, Reply, Route, json_reply
+from spikesorter.loopback import LoopbackServer, Route, json_reply, page_reply
 from spikesorter.spikes import Spikes
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def serve(desk: Desk, page: str, *, port: int = 0) -> LoopbackServer:
     InputError
         If the port cannot be used.
     """
-    html = Reply(page.encode(), "text/html; charset=utf-8")
+    html = page_reply(page)
     return LoopbackServer({("GET", ""): lambda fields: html} | desk.routes(), port=port)
 
 
@@ -100,7 +101,7 @@ class Desk:
     ----------
     results : sequence of Result
     contents : dict
-        What the page shows of them (`viewer_contents`): the neurons that spikes may be renamed to.
+        What the page shows of them (`viewer_contents`): their lengths, rates and neurons.
     folder : Path
         Gets corrections and labels.
     span : callable
@@ -122,7 +123,7 @@ class Desk:
         span: Callable[[Result, int, int], Contents],
     ) -> None:
         self._results, self._folder, self._span = tuple(results), folder, span
-        self._labels = [{unit["label"] for unit in one["units"]} for one in contents["recordings"]]
+        self._shown: list[Contents] = contents["recordings"]
         self._queues = [doubtful(result.spikes) for result in self._results]
         self._logs = {result.place: CorrectionLog(self._beside(result.place, "jsonl")) for result in results}
         self._reading, self._writing = threading.Lock(), threading.Lock()
@@ -146,16 +147,14 @@ class Desk:
         InputError
             If it does not lie inside the recording or is longer.
         """
-        result = self._results[self._which(fields)]
-        start, stop = _count(fields, "start"), _count(fields, "stop")
-        n_samples = result.recording.get_num_frames()
-        most = round(MOST_SECONDS * _rate(result))
+        r, start, stop = self._which(fields), _count(fields, "start"), _count(fields, "stop")
+        n_samples, most = self._shown[r]["n_samples"], round(MOST_SECONDS * self._shown[r]["fs_hz"])
         if not start < stop <= n_samples:
             raise InputError(f"span: {start} to {stop} is not inside the recording, 0 to {n_samples}")
         if stop - start > most:
             raise InputError(f"span: {stop - start} samples are too many at once; at most {most}")
         with self._reading:
-            return self._span(result, start, stop)
+            return self._span(self._results[r], start, stop)
 
     def corrections(self, fields: Mapping[str, Any]) -> Contents:
         """Return what was said of a recording's (`r`) spikes, and which are to be looked at next.
@@ -187,7 +186,7 @@ class Desk:
         said = Correction(**{name: fields.get(name) for name in ("sample", "label", "action", "to")})  # type: ignore[arg-type]
         if _find(self._results[r].spikes, said.spike) is None:
             raise InputError(f"correction: no spike of neuron {said.label} was found at sample {said.sample}")
-        if said.to is not None and said.to not in self._labels[r]:
+        if said.to is not None and said.to not in {unit["label"] for unit in self._shown[r]["units"]}:
             raise InputError(f"correction: there is no neuron {said.to}")
         log = self._logs[self._results[r].place]
         with self._writing:
@@ -200,8 +199,8 @@ class Desk:
         Returns
         -------
         dict
-            `file`; `spikes`: how many are in it; `ignored`: how many corrections are of spikes that are not
-            in the results any more.
+            `file`; `command`: what learns from it; `spikes`: how many are in it; `ignored`: how many
+            corrections are of spikes that are not in the results any more.
 
         Raises
         ------
@@ -214,7 +213,8 @@ class Desk:
             said = judgements(self._logs[place].read())
             path, labels = self._write(place)
         ignored = sum(_find(found, spike) is None for spike in said)
-        return {"file": str(path), "spikes": len(labels), "ignored": ignored}
+        command = f"spikesorter train RECORDING --labels {shlex.quote(str(path))} --model FOLDER"
+        return {"file": str(path), "command": command, "spikes": len(labels), "ignored": ignored}
 
     def save_pending(self) -> dict[Path, Spikes]:
         """Write labels wherever corrections have come since they were last written.
@@ -259,8 +259,9 @@ class Desk:
 
     def _write(self, place: Path) -> tuple[Path, Spikes]:
         path = self._beside(place, "csv")
-        rate = next(_rate(result) for result in self._results if result.place == place)
-        return path, write_labels(path, self._found(place), self._logs[place].read(), fs_hz=rate)
+        r = next(r for r, result in enumerate(self._results) if result.place == place)
+        said, rate = self._logs[place].read(), self._shown[r]["fs_hz"]
+        return path, write_labels(path, self._found(place), said, fs_hz=rate)
 
     def _is_pending(self, place: Path, log: CorrectionLog) -> bool:
         labels = self._beside(place, "csv")
@@ -270,10 +271,6 @@ class Desk:
 
     def _beside(self, place: Path, ending: str) -> Path:
         return self._folder / f"{place.stem}.{ending}"
-
-
-def _rate(result: Result) -> float:
-    return float(result.recording.get_sampling_frequency())
 
 
 def _count(fields: Mapping[str, Any], name: str) -> int:

@@ -1,0 +1,230 @@
+"""The viewer's controls in a real browser, on a stand-in for the page around them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+
+from spikesorter.corrections import Correction, CorrectionLog
+from spikesorter.io.labels import read_labels
+from spikesorter.loopback import LoopbackServer, Reply
+from spikesorter.viewer import CORRECTED, Desk, serve, viewer_script
+from tests.viewing import HOSTILE, HOSTILE_UNIT, fake_contents, fake_result, fake_span
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+STANDIN = (Path(__file__).parent / "standin.js").read_text(encoding="utf-8")
+PAGE = """<!doctype html><html lang="en"><title>viewer</title><link rel="icon" href="data:,">
+<main><h1>viewer</h1><ul id="markers"></ul><div id="controls"></div></main>
+<script type="application/json" id="contents">{contents}</script>
+<script>{viewer}</script><script>{standin}</script></html>"""
+
+TRY = """([url, options]) => fetch(url, options).then((response) => response.text(), () => "")"""
+
+
+class Watched:
+    """A page, and all that went wrong or out of it."""
+
+    def __init__(self, page: Page, server: LoopbackServer) -> None:
+        self.page, self.server = page, server
+        self.wrong: list[str] = []
+        self.asked: list[str] = []
+        page.on("console", self._heard)
+        page.on("pageerror", lambda error: self.wrong.append(f"error: {error}"))
+        page.on("dialog", lambda dialog: (self.wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.on("request", lambda request: self.asked.append(request.url))
+        page.goto(server.url)
+        self.sees("doubtful spikes judged", "27000 2")
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.wrong.append(message.text)
+
+    def sees(self, *texts: str) -> None:
+        for text in texts:
+            expect(self.page.get_by_text(text).first).to_be_visible()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        path = str(CHROMIUM) if CHROMIUM.exists() else None
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[LoopbackServer]:
+    results: Any = [fake_result(tmp_path)]
+    contents = fake_contents(results)
+    desk = Desk(results, contents, tmp_path / CORRECTED, span=fake_span)
+    text = json.dumps(contents).replace("<", "\\u003c")
+    page = PAGE.format(contents=text, viewer=viewer_script(), standin=STANDIN)
+    with serve(desk, page) as server:
+        yield server
+
+
+@pytest.fixture
+def viewer(chromium: Browser, server: LoopbackServer) -> Iterator[Watched]:
+    page = chromium.new_page()
+    watched = Watched(page, server)
+    yield watched
+    page.close()
+    assert watched.wrong == []
+    assert {url for url in watched.asked if not url.startswith((server.url, "data:"))} == set()
+
+
+def log_of(out: Path) -> list[Correction]:
+    return CorrectionLog(out / CORRECTED / f"{HOSTILE}.jsonl").read()
+
+
+def press(viewer: Watched, key: str, then: str) -> None:
+    viewer.page.keyboard.press(key)
+    viewer.sees(then)
+
+
+def test_a_span_arrives_as_it_was_sent(viewer: Watched) -> None:
+    markers = viewer.page.locator("#markers")
+    expect(markers.locator("li")).to_have_text([
+        "3000 1 as found", "9000 2 as found", "15000 1 as found", "21000 3 as found", "27000 2 as found",
+    ])  # fmt: skip
+    expect(markers).to_have_attribute("data-samples", "31250")
+    expect(markers).to_have_attribute("data-evidence", "1")
+
+
+def test_keys_judge_one_doubtful_spike_after_the_other(viewer: Watched, tmp_path: Path) -> None:
+    viewer.sees("No spike is selected", "0 of 4 doubtful spikes judged")
+    press(viewer, "j", "Spike of neuron 1 at 16.0000 s: not yet judged")
+    press(viewer, "x", "Saved: the spike at 16.0000 s is rejected.")
+    viewer.sees("Spike of neuron 1 at 0.1200 s: not yet judged", "1 of 4 doubtful spikes judged")
+    press(viewer, "a", "Saved: the spike at 0.1200 s is accepted.")
+    viewer.sees("Spike of neuron 1 at 0.6000 s: not yet judged")
+    press(viewer, "3", "Saved: the spike at 0.6000 s is renamed to 3.")
+    viewer.sees("3 of 4 doubtful spikes judged", "Spike of neuron 3 at 0.8400 s: not yet judged")
+    said = [
+        Correction(400_000, 1, "reject"),
+        Correction(3_000, 1, "accept"),
+        Correction(15_000, 1, "rename", 3),
+    ]
+    assert log_of(tmp_path) == said
+    press(viewer, "a", "4 of 4 doubtful spikes judged")
+    press(viewer, "j", "No doubtful spike is left.")
+
+
+def test_the_mouse_does_the_same(viewer: Watched, tmp_path: Path) -> None:
+    page = viewer.page
+    expect(page.get_by_role("button", name="Accept")).to_be_disabled()
+    page.get_by_text("9000 2 as found").click()
+    page.get_by_label("Rename to").select_option(label="1")
+    page.get_by_role("button", name="Rename").click()
+    viewer.sees("Saved: the spike at 0.3600 s is renamed to 1.")
+    assert log_of(tmp_path) == [Correction(9_000, 2, "rename", 1)]
+
+
+def test_a_reload_shows_what_was_said(viewer: Watched, tmp_path: Path) -> None:
+    for marker, key, after in (
+        ("3000 1", "x", "0.1200 s is rejected"),
+        ("9000 2", "1", "0.3600 s is renamed"),
+        ("21000 3", "a", "0.8400 s is accepted"),
+    ):
+        viewer.page.evaluate("window.spikesorterPage.show(0, 0, 31250)")
+        viewer.page.get_by_text(f"{marker} as found").click()
+        press(viewer, key, f"Saved: the spike at {after}")
+        viewer.sees("at 16.0000 s: not yet judged")
+    viewer.page.reload()
+    viewer.sees("2 of 4 doubtful spikes judged")
+    expect(viewer.page.locator("#markers li")).to_have_text([
+        "3000 1 rejected", "9000 1 renamed", "15000 1 as found", "21000 3 accepted", "27000 2 as found",
+    ])  # fmt: skip
+    viewer.page.get_by_text("9000 1 renamed").click()
+    viewer.sees(f"Spike of neuron {HOSTILE_UNIT} at 0.3600 s: renamed to 1.")
+
+
+def test_undo_takes_back_the_last_judgement_or_the_selected_one(viewer: Watched, tmp_path: Path) -> None:
+    press(viewer, "u", "There is nothing to undo.")
+    press(viewer, "j", "at 16.0000 s: not yet judged")
+    press(viewer, "x", "at 0.1200 s: not yet judged")
+    press(viewer, "u", "Saved: the spike at 16.0000 s is not judged any more.")
+    viewer.sees("at 16.0000 s: not yet judged", "0 of 4 doubtful spikes judged")
+    assert log_of(tmp_path) == [Correction(400_000, 1, "reject"), Correction(400_000, 1, "undo")]
+
+
+def test_labels_are_saved_and_it_is_said_how_to_use_them(viewer: Watched, tmp_path: Path) -> None:
+    press(viewer, "j", "at 16.0000 s: not yet judged")
+    press(viewer, "x", "1 of 4 doubtful spikes judged")
+    viewer.page.get_by_role("button", name="Save as labels").click()
+    place = tmp_path / CORRECTED / f"{HOSTILE}.csv"
+    viewer.sees("Saved 5 spikes as labels in", str(place), "spikesorter train RECORDING --labels")
+    assert len(read_labels(place)) == 5
+
+
+def test_names_are_text(viewer: Watched) -> None:
+    viewer.page.get_by_text("9000 2 as found").click()
+    viewer.sees(f"Spike of neuron {HOSTILE_UNIT}")
+    assert viewer.page.locator("img, script:not([type]):nth-of-type(4)").count() == 0
+    assert f"{HOSTILE_UNIT} (key 2)" in viewer.page.get_by_label("Rename to").inner_text()
+
+
+def test_keys_typed_elsewhere_judge_nothing(viewer: Watched, tmp_path: Path) -> None:
+    press(viewer, "j", "at 16.0000 s: not yet judged")
+    viewer.page.get_by_label("Rename to").focus()
+    viewer.page.keyboard.press("x")
+    viewer.page.locator("h1").click()
+    viewer.page.keyboard.press("Control+x")
+    viewer.page.keyboard.press("9")  # there is no ninth neuron
+    viewer.sees("at 16.0000 s: not yet judged")
+    assert log_of(tmp_path) == []
+
+
+def test_what_is_not_saved_is_said_aloud(chromium: Browser, server: LoopbackServer, tmp_path: Path) -> None:
+    page = chromium.new_page()
+    viewer = Watched(page, server)
+    press(viewer, "j", "at 16.0000 s: not yet judged")
+    (tmp_path / CORRECTED).write_text("a file in the way")
+    press(viewer, "x", "Not saved: ")
+    expect(page.get_by_role("alert")).to_contain_text("a file stands where a folder is needed")
+    viewer.sees("0 of 4 doubtful spikes judged", "at 16.0000 s: not yet judged")
+    (tmp_path / CORRECTED).unlink()
+    press(viewer, "x", "Saved: the spike at 16.0000 s is rejected.")
+    expect(page.get_by_role("alert")).to_be_empty()
+    page.close()
+
+
+def test_a_server_that_is_gone_is_said_aloud(chromium: Browser, server: LoopbackServer) -> None:
+    page = chromium.new_page()
+    viewer = Watched(page, server)
+    press(viewer, "j", "at 16.0000 s: not yet judged")
+    page.context.set_offline(True)
+    press(viewer, "x", "Not saved: the viewer does not answer")
+    page.context.set_offline(False)
+    press(viewer, "x", "Saved: the spike at 16.0000 s is rejected.")
+    page.close()
+
+
+def test_pages_of_other_origins_get_and_change_nothing(
+    chromium: Browser, server: LoopbackServer, tmp_path: Path
+) -> None:
+    """A foreign page that even knows the address, token and all."""
+    body = json.dumps({"r": 0, "sample": 3000, "label": 1, "action": "reject"})
+    tries: list[dict[str, Any]] = [
+        {},
+        {"mode": "no-cors"},
+        {"method": "POST", "body": body},
+        {"method": "POST", "body": body, "mode": "no-cors"},
+        {"method": "POST", "body": body, "headers": {"Content-Type": "application/json"}},
+    ]
+    elsewhere = Reply(b"<!doctype html><p>elsewhere", "text/html", policy="")
+    with LoopbackServer({("GET", ""): lambda fields: elsewhere}) as other:
+        page = chromium.new_page()
+        page.goto(other.url)
+        for options in tries:
+            name = "correct" if "method" in options else "corrections?r=0"
+            assert page.evaluate(TRY, [f"{server.url}{name}", options]) == ""
+        page.close()
+    assert log_of(tmp_path) == []
