@@ -117,3 +117,5 @@ def test_settings_go_by_scikit_learns_names() -> None:
         Settings().set_params(detector__nonsense=1)
     with pytest.raises(SettingsError, match="seed"):
         Settings().set_params(seed="one")
+    with pytest.raises(SettingsError, match=r"detector\.threshold: Python takes it as detector__threshold"):
+        Settings().set_params(**{"detector.threshold": 0.5})

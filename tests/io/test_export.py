@@ -165,6 +165,14 @@ def test_nwb_times_are_those_of_the_recording(tmp_path: Path) -> None:
     assert sorting.get_unit_spike_train("1").tolist() == [30]
 
 
+def test_nwb_of_a_recording_that_starts_late_comes_back_exactly(spikes: Spikes, tmp_path: Path) -> None:
+    late = NumpyRecording([np.zeros((30_000, 1), np.float32)], FS_HZ, t_starts=[5.01234])
+    write_spikes(tmp_path / "a.nwb", spikes, recording=late)
+    found = read_labels(tmp_path / "a.nwb")
+    assert found == spikes
+    assert trains(found) == trains(spikes)
+
+
 def test_phy_is_read_by_spikeinterface(
     spikes: Spikes, recording: BinaryRecordingExtractor, tmp_path: Path
 ) -> None:
