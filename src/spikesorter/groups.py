@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,13 @@ import numpy.typing as npt
 from spikesorter.config import Settings
 from spikesorter.errors import InputError, naming
 from spikesorter.progress import Progress, prefixed, silent
-from spikesorter.recordings import as_spikes, check_recording, read_samples, read_signature
+from spikesorter.recordings import (
+    as_spikes,
+    check_recording,
+    read_samples,
+    read_signature,
+    warn_of_silent_units,
+)
 from spikesorter.signal.filters import noise_scale
 from spikesorter.signal.spans import read_span, to_samples
 from spikesorter.sorter import SPAN_SECONDS, Sorter
@@ -68,7 +75,10 @@ def share_labels(recording: BaseRecording, truth: Spikes) -> dict[str, Spikes]:
     largest = {label: _sizes(recording, truth.of(label)) / noise for label in truth.labels}
     home = {label: channels[int(sizes.argmax())] for label, sizes in largest.items()}
     return {
-        group: truth.select(np.array([home[label] == group for label in truth.label.tolist()], bool))
+        group: replace(
+            truth.select(np.array([home[label] == group for label in truth.label.tolist()], bool)),
+            names={label: name for label, name in truth.names.items() if home.get(label) == group},
+        )
         for group in dict.fromkeys(channels)
     }
 
@@ -114,6 +124,7 @@ def fit_groups(
     labels = as_spikes(truth, fs_hz=float(recording.get_sampling_frequency()))
     if len(labels) == 0:
         raise InputError("labels: there are none")
+    warn_of_silent_units(labels)
     groups, shares = channel_groups(recording), share_labels(recording, labels)
     sorters = {}
     for name, group in groups.items():

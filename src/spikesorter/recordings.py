@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +26,10 @@ __all__ = [
     "read_samples",
     "read_signature",
     "shortest_samples",
+    "warn_of_silent_units",
 ]
 
+logger = logging.getLogger(__name__)
 FloatArray = npt.NDArray[np.float32]
 NativeArray = npt.NDArray[Any]
 LOWEST_HZ, HIGHEST_HZ = 100.0, 1e7
@@ -88,6 +91,13 @@ def as_spikes(labels: object, *, fs_hz: float) -> Spikes:
     if labels.fs_hz and abs(labels.fs_hz - fs_hz) > 1e-6 * fs_hz:
         raise InputError(f"labels count at {labels.fs_hz:g} Hz, but the recording is at {fs_hz:g} Hz")
     return labels
+
+
+def warn_of_silent_units(labels: Spikes) -> None:
+    """Name the units of labels that hold no spike of theirs: there is nothing to learn them from."""
+    silent = [name for label, name in labels.names.items() if label not in labels.labels]
+    if silent:
+        logger.warning("no spike is labelled of %s: nothing to learn, left out", ", ".join(silent))
 
 
 def check_rate(fs_hz: float) -> float:
