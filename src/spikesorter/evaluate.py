@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,8 @@ class Score:
         Classes that are true or found.
     confusion : ndarray of int64, shape (classes + 1, classes + 1)
         Rows true, columns found; the last column counts the missed spikes, the last row the false ones.
+    names : mapping of int to str
+        What classes are called, where they have names.
     """
 
     score: float
@@ -52,6 +54,11 @@ class Score:
     strict_of: dict[int, float]
     classes: tuple[int, ...]
     confusion: IndexArray
+    names: Mapping[int, str] = field(default_factory=dict)
+
+    def name_of(self, label: int) -> str:
+        """Return what a class is called: its label, if it has no name."""
+        return self.names.get(label, str(label))
 
     def summary(self) -> dict[str, float]:
         """Return the single figures by name, as `scores.json` holds them."""
@@ -66,12 +73,13 @@ class Score:
 
     def _repr_html_(self) -> str:
         """Show the figures, each class's, and the confusion matrix, in notebooks."""
-        names = [str(label) for label in self.classes]
+        names = [self.name_of(label) for label in self.classes]
         return notebook.page(
             f"Score {self.score:.3f}",
             notebook.table(list(self.summary()), [[f"{value:.3f}" for value in self.summary().values()]]),
             notebook.table(
-                ("class", "strict F1"), [(label, f"{value:.3f}") for label, value in self.strict_of.items()]
+                ("class", "strict F1"),
+                [(self.name_of(label), f"{value:.3f}") for label, value in self.strict_of.items()],
             ),
             notebook.heat_map(self.confusion, [*names, "false"], [*names, "missed"]),
         )
@@ -161,6 +169,7 @@ def score(found: Spikes, true: Spikes, *, fs_hz: float = 25_000.0) -> Score:
         strict_of=strict_of,
         classes=classes,
         confusion=confusion,
+        names={**found.names, **true.names},
     )
 
 

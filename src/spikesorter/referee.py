@@ -78,6 +78,13 @@ class Verdict:
         """Mean over the true units; 0 if there are none."""
         return self._mean("recall")
 
+    @property
+    def has_namesakes(self) -> bool:
+        """Whether any found unit is called like a true one, or there are none that could be."""
+        true = {unit.unit for unit in self.units}
+        found = {unit.found_as for unit in self.units if unit.found_as is not None} | {*self.unpaired}
+        return bool(true & found) or not true or not found
+
     def summary(self) -> dict[str, Any]:
         """Return all of it as `spikesorter evaluate --json` prints it."""
         return {

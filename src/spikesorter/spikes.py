@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from spikeinterface import BaseSorting
     from spikeinterface.core import NumpySorting
 
-__all__ = ["PROBABILITIES", "UNKNOWN", "Spikes", "pairs_within"]
+__all__ = ["PROBABILITIES", "UNKNOWN", "Spikes", "numbered_alike", "pairs_within"]
 
 Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
@@ -317,6 +317,36 @@ class Spikes:
     def __repr__(self) -> str:
         counts = ", ".join(f"{k}: {n}" for k, n in self.counts().items())
         return f"Spikes({len(self)} spikes; {{{counts}}})"
+
+
+def numbered_alike(a: Spikes, b: Spikes) -> tuple[Spikes, Spikes]:
+    """Number neurons by their names, where they have names: a file may lack a silent neuron.
+
+    Examples
+    --------
+    >>> a = Spikes.from_arrays([100, 300], [1, 2], names={1: "basket", 2: "granule"})
+    >>> b = Spikes.from_arrays([300], [1], names={1: "granule"})
+    >>> [spikes.labels for spikes in numbered_alike(a, b)]
+    [(1, 2), (2,)]
+    """
+    if not (a.named_otherwise or b.named_otherwise):
+        return a, b
+    names = sorted({spikes.name_of(k) for spikes in (a, b) for k in spikes.labels if k != UNKNOWN})
+    number_of = {name: number for number, name in enumerate(names, start=1)}
+
+    def renumbered(spikes: Spikes) -> Spikes:
+        new = {k: UNKNOWN if k == UNKNOWN else number_of[spikes.name_of(k)] for k in spikes.labels}
+        labels = [new[label] for label in spikes.label.tolist()]
+        return Spikes.from_arrays(
+            spikes.sample,
+            labels,
+            spikes.probability,
+            spikes.class_probability,
+            fs_hz=spikes.fs_hz,
+            names={number: name for name, number in number_of.items()},
+        )
+
+    return renumbered(a), renumbered(b)
 
 
 def pairs_within(a: Int64Array, b: Int64Array, reach: int) -> tuple[Int64Array, Int64Array]:

@@ -21,7 +21,7 @@ from spikesorter.spikes import PROBABILITIES, UNKNOWN, Spikes
 if TYPE_CHECKING:
     from spikeinterface import BaseSorting
 
-__all__ = ["LABEL_ENDINGS", "UNKNOWN_UNIT", "own_labels", "read_labels"]
+__all__ = ["LABEL_ENDINGS", "UNKNOWN_UNIT", "RateNeededError", "own_labels", "read_labels"]
 
 LABEL_ENDINGS = (".mat", ".csv", ".tsv", ".parquet", ".nwb", ".npz")
 UNKNOWN_UNIT = "unknown"
@@ -32,6 +32,10 @@ UNIT_NAMES = ("unit", "unit_id", "class", "label", "cluster", "cluster_id", "neu
 LEFT_OUT = "noise"  # clusters that a person has marked so in Phy
 
 Column = npt.NDArray[Any]
+
+
+class RateNeededError(InputError):
+    """Labels in seconds, of an unknown sampling rate."""
 
 
 def read_labels(path: str | Path, *, fs_hz: float | None = None, stream: str | None = None) -> Spikes:
@@ -186,7 +190,7 @@ def _from_table(path: Path, columns: Mapping[str, Column], fs_hz: float | None) 
             )
         fs_hz = _stated_rate(counted, seconds) or fs_hz
     elif fs_hz is None:
-        raise InputError(f"{path}: holds times in seconds; give their sampling rate: fs_hz (--fs)")
+        raise RateNeededError(f"{path}: holds times in seconds; give their sampling rate: fs_hz (--fs)")
     else:
         counted = np.round(np.asarray(seconds) * fs_hz)
     probabilities = {name: _numbers(path, name, columns[name]) for name in PROBABILITIES if name in columns}
