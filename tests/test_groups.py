@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from spikeinterface.core import NumpyRecording
 
 from spikesorter.config import Settings
-from spikesorter.errors import InputError, ModelError
+from spikesorter.errors import InputError, ModelError, SettingsError
 from spikesorter.evaluate import score
 from spikesorter.groups import adapt_groups, channel_groups, fit_groups, share_labels, sort_groups
 from spikesorter.io.export import write_spikes
@@ -84,6 +85,21 @@ def test_a_recording_in_no_groups_is_not_fitted_by_groups() -> None:
     plain = NumpyRecording([recording.get_traces()], FS_HZ)
     with pytest.raises(InputError, match="in no groups .property group.: fit one sorter to all of them"):
         fit_groups(plain, truth, settings=SETTINGS)
+
+
+def test_what_are_no_sorters_or_no_recording_is_called_by_its_kind(sorters: dict[str, Sorter]) -> None:
+    target, _ = two_tetrodes(1)
+    for wrong in (sorters["left"], "left", None):
+        kind = type(wrong).__name__
+        with pytest.raises(InputError, match=f"expected sorters by the names of their groups, not a {kind}"):
+            sort_groups(cast(Any, wrong), target)
+    for use in (sort_groups, adapt_groups):
+        with pytest.raises(InputError, match="expected a SpikeInterface recording, not a str"):
+            use(sorters, cast(Any, "D2.mat"))
+    with pytest.raises(InputError, match="expected a SpikeInterface recording, not a str"):
+        fit_groups(cast(Any, "D1.mat"), Spikes.empty())
+    with pytest.raises(SettingsError, match="expected Settings, not a dict"):
+        fit_groups(*two_tetrodes(0), settings=cast(Any, {"decoder": "pursuit"}))
 
 
 def test_a_group_without_neurons_is_left_out(caplog: pytest.LogCaptureFixture) -> None:

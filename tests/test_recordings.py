@@ -4,28 +4,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from spikeinterface.core import NumpyRecording, NumpySorting
+from spikeinterface.core import NumpySorting
 
 from spikesorter.config import Settings
 from spikesorter.errors import InputError
-from spikesorter.recordings import as_spikes, check_recording, check_trace
+from spikesorter.recordings import as_spikes, check_trace
 from spikesorter.spikes import Spikes
 from tests.conftest import FS_HZ
-
-
-@pytest.mark.parametrize(
-    ("what", "kind"), [("D1.mat", "str"), (np.zeros(10), "ndarray"), (None, "NoneType"), ({}, "dict")]
-)
-def test_what_is_no_recording_is_called_by_its_kind(what: Any, kind: str) -> None:
-    with pytest.raises(InputError, match=f"expected a SpikeInterface recording, not a {kind}; .*opens files"):
-        check_recording(what)
-
-
-def test_a_recording_has_one_segment() -> None:
-    part = np.zeros((100, 1), np.float32)
-    check_recording(NumpyRecording([part], FS_HZ))
-    with pytest.raises(InputError, match="has 2 segments; select one with select_segments"):
-        check_recording(NumpyRecording([part, part], FS_HZ))
 
 
 def test_labels_are_spikes_or_a_sorting_of_the_recordings_rate() -> None:

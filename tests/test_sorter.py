@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from spikeinterface.core import NumpyRecording
 
-from spikesorter.config import Settings
-from spikesorter.errors import InputError
+from spikesorter.config import Settings, load_settings
+from spikesorter.errors import InputError, SettingsError
+from spikesorter.evaluate import score
+from spikesorter.io.export import write_spikes
+from spikesorter.io.mat import write_mat
+from spikesorter.referee import referee
 from spikesorter.simulate import SimulatedRecording, simulate_study
 from spikesorter.sorter import Sorter, nearest_sorter
 from spikesorter.spikes import Spikes
@@ -105,3 +112,40 @@ def test_units_without_a_labelled_spike_are_named_once(
     assert [record.getMessage() for record in caplog.records] == [
         "no spike is labelled of quiet, mute: nothing to learn, left out"
     ]
+
+
+def test_what_is_of_another_kind_is_refused_and_called_by_it(
+    sorters: dict[str, Sorter], study: list[SimulatedRecording], tmp_path: Path
+) -> None:
+    recording, truth, wrong = recording_of(study[0]), study[0].spikes, cast(Any, "D1.mat")
+    sorting = cast(Any, truth.to_spikeinterface(FS_HZ))
+    use: Callable[[], object]
+    for use in (
+        lambda: Sorter.fit(wrong, truth),
+        lambda: sorters["D2"].adapt(wrong),
+        lambda: sorters["D2"].sort(wrong),
+        lambda: sorters["D2"].score(wrong, truth),
+        lambda: write_spikes(tmp_path / "a.nwb", truth, fs_hz=FS_HZ, recording=wrong),
+    ):
+        with pytest.raises(InputError, match="expected a SpikeInterface recording, not a str"):
+            use()
+    for use in (lambda: Sorter.fit(recording, wrong), lambda: sorters["D2"].score(recording, wrong)):
+        with pytest.raises(InputError, match="labels: expected Spikes or a .* sorting, not a str"):
+            use()
+    for use in (
+        lambda: score(sorting, truth),
+        lambda: score(truth, sorting),
+        lambda: referee(sorting, truth),
+        lambda: referee(truth, sorting),
+        lambda: write_spikes(tmp_path / "a.csv", sorting, fs_hz=FS_HZ),
+        lambda: write_mat(tmp_path / "a.mat", sorting),
+    ):
+        with pytest.raises(InputError, match=r"expected Spikes, not a NumpySorting; .*from_spikeinterface"):
+            use()
+    with pytest.raises(InputError, match="expected a SpikeInterface sorting, not a Spikes"):
+        Spikes.from_spikeinterface(cast(Any, truth))
+    with pytest.raises(SettingsError, match=r"expected Settings, not a dict; Settings\(\*\*values\) takes"):
+        Sorter.fit(recording, truth, settings=cast(Any, {"decoder": "pursuit"}))
+    with pytest.raises(SettingsError, match="expected a TOML file's path, not a dict"):
+        load_settings(cast(Any, {"decoder": "pursuit"}))
+    assert not list(tmp_path.iterdir())

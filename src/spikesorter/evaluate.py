@@ -10,7 +10,7 @@ import numpy.typing as npt
 from numba import njit
 
 from spikesorter import notebook
-from spikesorter.spikes import Spikes, pairs_within
+from spikesorter.spikes import Spikes, check_spikes, pairs_within
 
 __all__ = ["Score", "match_spikes", "score", "study_score", "study_weights"]
 
@@ -141,6 +141,11 @@ def score(found: Spikes, true: Spikes, *, fs_hz: float = 25_000.0) -> Score:
     -------
     Score
 
+    Raises
+    ------
+    InputError
+        If one of them is something else, such as a sorting of SpikeInterface.
+
     Examples
     --------
     >>> true = Spikes.from_arrays([100, 300, 500], [1, 2, 1])
@@ -150,6 +155,8 @@ def score(found: Spikes, true: Spikes, *, fs_hz: float = 25_000.0) -> Score:
     >>> round(score(found, true).f_det, 3), round(score(found, true).f_cls, 3)
     (0.8, 0.333)
     """
+    check_spikes(found, "found")
+    check_spikes(true, "true")
     i, j = match_spikes(true.sample, found.sample, tolerance_samples=_samples(LOOSE_MS, fs_hz))
     true_classes = true.labels
     classes = tuple(sorted({*true_classes, *found.labels}))

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from spikesorter.config import Settings
+from spikesorter.config import Settings, check_settings
 from spikesorter.errors import InputError, naming
+from spikesorter.io.recording import check_recording
 from spikesorter.progress import Progress, prefixed, silent
 from spikesorter.recordings import (
     as_spikes,
-    check_recording,
     read_samples,
     read_signature,
     warn_of_silent_units,
@@ -47,7 +47,13 @@ def channel_groups(recording: BaseRecording) -> dict[str, BaseRecording]:
     -------
     dict of str to spikeinterface.BaseRecording
         In order of their first channels; a single one, if the recording has no such property.
+
+    Raises
+    ------
+    InputError
+        If it is no recording of one segment.
     """
+    check_recording(recording)
     groups, channels = _channels_groups(recording), recording.get_channel_ids()
     return {
         name: recording.select_channels([channels[i] for i, group in enumerate(groups) if group == name])
@@ -118,6 +124,7 @@ def fit_groups(
     >>> sorters = fit_groups(recording, sorting)                  # doctest: +SKIP
     >>> spikes = sort_groups(adapt_groups(sorters, target), target)  # doctest: +SKIP
     """
+    settings = check_settings(settings)
     check_recording(recording)
     if recording.get_property("group") is None:
         raise InputError("its channels are in no groups (property group): fit one sorter to all of them")
@@ -213,6 +220,8 @@ def groups_of(wanted: Iterable[str], target: BaseRecording) -> dict[str, BaseRec
     InputError
         If one of them is missing.
     """
+    if isinstance(wanted, str) or not isinstance(wanted, Iterable):
+        raise InputError(f"expected sorters by the names of their groups, not a {type(wanted).__name__}")
     groups = channel_groups(target)
     missing = [name for name in wanted if name not in groups]
     if missing:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from spikesorter.errors import InputError, SettingsError
-from spikesorter.spikes import UNKNOWN, Spikes
+from spikesorter.spikes import UNKNOWN, Spikes, check_spikes
 
 if TYPE_CHECKING:
     from spikeinterface import BaseSorting
@@ -147,6 +147,8 @@ def referee(
     """
     if pairing not in ("hungarian", "name"):
         raise SettingsError(f"pairing must be hungarian or name, not {pairing!r}")
+    check_spikes(found, "found")
+    check_spikes(true, "true")
     rate = _common_rate(found, true, fs_hz)
     true_names, found_names = _unit_names(true), _unit_names(found)
     if not true_names or not found_names:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from spikesorter.config import Settings
+from spikesorter.config import Settings, check_settings
 from spikesorter.decoders.cnn import Networks
 from spikesorter.decoding import Stretch, read_evidence
 from spikesorter.errors import InputError, ModelError, SettingsError
@@ -21,6 +21,7 @@ from spikesorter.evaluate import score
 from spikesorter.events import WorkingPoint
 from spikesorter.forecast import Forecast
 from spikesorter.io.model import model_digest, read_model, write_model
+from spikesorter.io.recording import check_recording
 from spikesorter.outlook import Outlook
 from spikesorter.pages import sorter_page
 from spikesorter.preparation import Preparation, Prepared
@@ -31,7 +32,6 @@ from spikesorter.recordings import (
     as_spikes,
     centred,
     check_rate,
-    check_recording,
     check_trace,
     read_representative,
     read_samples,
@@ -134,8 +134,10 @@ class Sorter:
         ------
         InputError
             If the recording or the labels cannot be used.
+        SettingsError
+            If the settings are none.
         """
-        settings = settings or Settings()
+        settings = check_settings(settings)
         check_recording(recording)
         _check_channels(recording)
         fs_hz = check_rate(float(recording.get_sampling_frequency()))

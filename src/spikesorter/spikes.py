@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from spikeinterface import BaseSorting
     from spikeinterface.core import NumpySorting
 
-__all__ = ["PROBABILITIES", "UNKNOWN", "Spikes", "numbered_alike", "pairs_within"]
+__all__ = ["PROBABILITIES", "UNKNOWN", "Spikes", "check_spikes", "numbered_alike", "pairs_within"]
 
 Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
@@ -173,7 +173,7 @@ class Spikes:
         Raises
         ------
         InputError
-            If the sorting has several segments.
+            If it is no sorting, or has several segments.
 
         Examples
         --------
@@ -182,6 +182,8 @@ class Spikes:
         >>> Spikes.from_spikeinterface(sorting).names
         {1: 'b', 2: 'a'}
         """
+        if not hasattr(sorting, "to_spike_vector"):
+            raise InputError(f"expected a SpikeInterface sorting, not a {type(sorting).__name__}")
         if sorting.get_num_segments() != 1:
             raise InputError(f"has {sorting.get_num_segments()} segments; select one with select_segments")
         names = [str(unit) for unit in sorting.unit_ids]
@@ -317,6 +319,20 @@ class Spikes:
     def __repr__(self) -> str:
         counts = ", ".join(f"{k}: {n}" for k, n in self.counts().items())
         return f"Spikes({len(self)} spikes; {{{counts}}})"
+
+
+def check_spikes(spikes: object, what: str) -> None:
+    """Refuse what are no spikes of ours.
+
+    Raises
+    ------
+    InputError
+    """
+    if not isinstance(spikes, Spikes):
+        raise InputError(
+            f"{what}: expected Spikes, not a {type(spikes).__name__}; spikesorter.read_labels opens files, "
+            "Spikes.from_spikeinterface takes sortings, Spikes.from_arrays arrays"
+        )
 
 
 def numbered_alike(a: Spikes, b: Spikes) -> tuple[Spikes, Spikes]:
