@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -56,7 +57,7 @@ from spikesorter.unlabelled import find_unlabelled
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording, BaseSorting
 
-__all__ = ["SPAN_SECONDS", "Sorter", "nearest_sorter", "usable_cores"]
+__all__ = ["SPAN_SECONDS", "Sorter", "check_threshold", "nearest_sorter", "usable_cores"]
 
 logger = logging.getLogger(__name__)
 FloatArray = npt.NDArray[np.float32]
@@ -514,8 +515,7 @@ class Sorter:
         SettingsError
             If the threshold is no probability or the period is negative.
         """
-        if threshold is not None and not 0 <= threshold <= 1:
-            raise SettingsError(f"threshold must lie between 0 and 1, not at {threshold:g}")
+        check_threshold(threshold)
         if refractory_samples is not None and refractory_samples < 0:
             raise SettingsError(f"refractory_samples must be 0 or more, not {refractory_samples}")
         point = self.point
@@ -613,6 +613,19 @@ def nearest_sorter(sorters: dict[str, Sorter], target: BaseRecording) -> str:
     if not _is_faint(sight):
         _warn_of_other_gain(profile.activity.gain / sorters[nearest].measured.activity.gain, nearest)
     return nearest
+
+
+def check_threshold(threshold: object) -> None:
+    """Refuse a threshold that is no probability; None leaves it to the tuning.
+
+    Raises
+    ------
+    SettingsError
+    """
+    if threshold is None:
+        return
+    if not isinstance(threshold, Real) or not 0 <= threshold <= 1:
+        raise SettingsError(f"threshold must lie between 0 and 1, not at {threshold}")
 
 
 def usable_cores() -> int:

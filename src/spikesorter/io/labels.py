@@ -19,7 +19,7 @@ from spikesorter.io.nwb import read_nwb_units
 from spikesorter.spikes import PROBABILITIES, UNKNOWN, Spikes
 
 if TYPE_CHECKING:
-    from spikeinterface import BaseSorting
+    from spikeinterface.core import SortingAnalyzer
 
 __all__ = ["LABEL_ENDINGS", "UNKNOWN_UNIT", "RateNeededError", "own_labels", "read_labels"]
 
@@ -80,7 +80,7 @@ def read_labels(path: str | Path, *, fs_hz: float | None = None, stream: str | N
         spikes = read_nwb_units(path, fs_hz=fs_hz, stream=stream)
     elif has_sorting(path) or ending == ".npz":  # of nothing else: SpikeInterface would open old pickles
         with naming(path), reading(path, "a sorting of SpikeInterface"):
-            spikes = Spikes.from_spikeinterface(_load_sorting(path))
+            spikes = _read_sorting(path)
     else:
         raise InputError(
             f"{path}: labels are files ending in {', '.join(LABEL_ENDINGS)}, or folders of Phy or "
@@ -257,12 +257,34 @@ def _whole(name: str) -> str:
     return head if head.isdecimal() and tail and not tail.strip("0") else name
 
 
-def _load_sorting(path: Path) -> BaseSorting:
+def _read_sorting(path: Path) -> Spikes:
     from spikeinterface.core import BaseSorting, NpzSortingExtractor, SortingAnalyzer, load
+
+    from spikesorter.io.probabilities import ComputeSpikeProbabilities  # else it is unknown to `load`
 
     found = NpzSortingExtractor(path) if path.suffix == ".npz" else load(path)
     if isinstance(found, SortingAnalyzer):
-        found = found.sorting
+        spikes = Spikes.from_spikeinterface(found.sorting)
+        known = found.has_extension(ComputeSpikeProbabilities.extension_name)
+        return _with_probabilities(spikes, found) if known else spikes
     if not isinstance(found, BaseSorting):
         raise InputError(f"{path}: holds a {type(found).__name__} of SpikeInterface, not a sorting")
-    return found
+    return Spikes.from_spikeinterface(found)
+
+
+def _with_probabilities(spikes: Spikes, analyzer: SortingAnalyzer) -> Spikes:
+    """Add the probabilities, which lie in the order of the analyzer's spikes."""
+    from spikesorter.io.probabilities import ComputeSpikeProbabilities
+
+    label_of = {name: label for label, name in spikes.names.items()}
+    labels = np.array([label_of[str(unit)] for unit in analyzer.unit_ids], np.int64)
+    vector = analyzer.sorting.to_spike_vector()
+    stored = analyzer.get_extension(ComputeSpikeProbabilities.extension_name)
+    values = {name: stored.get_data(return_data_name=name) for name in PROBABILITIES}
+    return Spikes.from_arrays(
+        vector["sample_index"],
+        labels[vector["unit_index"]],
+        **values,
+        fs_hz=spikes.fs_hz,
+        names=spikes.names,
+    )
