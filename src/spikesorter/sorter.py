@@ -624,7 +624,7 @@ def check_threshold(threshold: object) -> None:
     """
     if threshold is None:
         return
-    if not isinstance(threshold, Real) or not 0 <= threshold <= 1:
+    if not isinstance(threshold, Real) or not 0 <= float(threshold) <= 1:
         raise SettingsError(f"threshold must lie between 0 and 1, not at {threshold}")
 
 
