@@ -116,7 +116,7 @@ def match_spikes(
     return paired, partner[paired]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)  # type: ignore[untyped-decorator]  # Numba's has no types
 def _first_come(i: IndexArray, j: IndexArray, n_true: int, n_found: int) -> IndexArray:
     """Give each true spike the first partner in the list that is still free; -1 where there is none."""
     partner = np.full(n_true, -1, np.int64)

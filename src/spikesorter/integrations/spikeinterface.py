@@ -37,7 +37,7 @@ SPIKES = "spikes.npz"
 HEADER = "spikes.json"
 
 
-class SpikesorterSorter(BaseSorter):  # type: ignore[misc] # its base has no types
+class SpikesorterSorter(BaseSorter):  # type: ignore[misc]  # its base has no types
     """The sorter "spikesorter" of SpikeInterface: sorts by a model that was fitted to labels beforehand.
 
     `run_sorter` runs it, and returns a sorting whose units have the labels' names, also those without a

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["ComputeSpikeProbabilities", "compute_spike_probabilities"]
 
 
-class ComputeSpikeProbabilities(BaseSpikeVectorExtension):  # type: ignore[misc] # its base has no types
+class ComputeSpikeProbabilities(BaseSpikeVectorExtension):  # type: ignore[misc]  # its base has no types
     """How sure the sorter was of each spike, and of its unit.
 
     `analyzer.compute("spike_probabilities")` takes them from the sorting's properties `probability` and

@@ -108,7 +108,7 @@ def read_recording(
     return _select_group(path, _select_channels(path, recording, chosen), group)
 
 
-def check_recording(recording: object) -> None:
+def check_recording(recording: Any) -> None:
     """Refuse what is no recording of one segment.
 
     Raises
@@ -121,7 +121,7 @@ def check_recording(recording: object) -> None:
             "spikesorter.read_recording opens files, "
             "spikeinterface.core.NumpyRecording([samples], fs_hz) takes arrays"
         )
-    segments = recording.get_num_segments()  # type: ignore[attr-defined]
+    segments = recording.get_num_segments()
     if segments != 1:
         raise InputError(f"has {segments} segments; select one with select_segments")
 
