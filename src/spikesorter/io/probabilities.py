@@ -76,9 +76,9 @@ def _from_property(sorting: BaseSorting, unit: Any, name: str) -> Float32Array:
     properties = sorting.get_property(name)
     if properties is None:
         raise InputError(
-            f"the sorting has no property {name}: give the sorter's spikes (spikes=...). Analyzers that "
-            "spikesorter wrote hold this extension already; those of format zarr, those read from disk "
-            "and merged units have lost the property (merge softly once the extension is computed)"
+            f"the sorting has no property {name}: give the sorter's spikes (spikes=...). Sortings of other "
+            "tools, analyzers of format zarr and merged units have none (merge softly once the extension is "
+            "computed); analyzers that spikesorter wrote hold the extension already"
         )
     values = np.asarray(properties[sorting.id_to_index(unit)], np.float32)
     expected = len(sorting.get_unit_spike_train(unit, segment_index=0))
