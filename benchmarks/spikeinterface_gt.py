@@ -106,38 +106,28 @@ def make_case(part: str, noise: float, seed: int, seconds: float) -> Case:
     )
 
 
-def make_plain(part: str, noise: float, seed: int, seconds: float) -> tuple[Any, Any]:
-    """Units near one contact or a tetrode, in white noise."""
+def make_plain(part: str, noise: float, seed: int, seconds: float, **units: Any) -> tuple[Any, Any]:
+    """Units near one contact or a tetrode, in noise; `units` says how many and where, if not as usual."""
     from spikeinterface.core import generate_ground_truth_recording
 
     recording, sorting = generate_ground_truth_recording(
         durations=[seconds],
         sampling_frequency=FS_HZ,
-        num_units=UNITS,
         probe=make_probe(part),
         generate_sorting_kwargs={"firing_rates": RATES_HZ, "refractory_period_ms": 2.0},
-        generate_unit_locations_kwargs=PLACES,
         noise_kwargs=make_noise(part, noise),
         seed=seed,
+        **{"num_units": UNITS, "generate_unit_locations_kwargs": PLACES, **units},
     )
     return recording, sorting
 
 
 def make_hybrid(part: str, noise: float, seed: int, seconds: float) -> tuple[Any, Any]:
     """Units injected into a recording of many distant ones."""
-    from spikeinterface.core import generate_ground_truth_recording
     from spikeinterface.generation import generate_hybrid_recording
 
-    background, _ = generate_ground_truth_recording(
-        durations=[seconds],
-        sampling_frequency=FS_HZ,
-        num_units=DISTANT_UNITS,
-        probe=make_probe(part),
-        generate_sorting_kwargs={"firing_rates": RATES_HZ, "refractory_period_ms": 2.0},
-        generate_unit_locations_kwargs=DISTANT,
-        noise_kwargs=make_noise("correlated", noise),
-        seed=seed + 1000,
-    )
+    distant = {"num_units": DISTANT_UNITS, "generate_unit_locations_kwargs": DISTANT}
+    background, _ = make_plain("correlated", noise, seed + 1000, seconds, **distant)
     recording, sorting = generate_hybrid_recording(
         background,
         upsample_factor=JITTER,

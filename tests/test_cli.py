@@ -17,6 +17,7 @@ import pytest
 import scipy.io
 
 from spikesorter.cli import main
+from spikesorter.io.export import write_spikes
 from spikesorter.io.mat import write_mat
 from spikesorter.spikes import Spikes
 from tests.conftest import PURSUIT
@@ -201,6 +202,21 @@ def test_evaluate_also_judges_each_unit_as_spikeinterface_does(tmp_path: Path) -
     write_mat(tmp_path / "found.mat", Spikes.empty())
     nothing = json.loads(spikesorter(*words, "--json").stdout)["recordings"]["found"]["referee"]
     assert [unit["accuracy"] for unit in nothing["units"]] == [0, 0]
+
+
+def test_evaluate_calls_neurons_by_their_names_and_says_when_none_is_shared(tmp_path: Path) -> None:
+    true = Spikes.from_arrays([100, 900, 2000], [1, 2, 1], fs_hz=25_000.0, names={1: "basket", 2: "[b]x[/b]"})
+    write_spikes(tmp_path / "truth.csv", true)
+    write_spikes(tmp_path / "found.csv", true)
+    alike = spikesorter("evaluate", tmp_path / "found.csv", tmp_path / "truth.csv").stdout
+    confusion = alike[alike.index("true spikes (rows)") : alike.index("SpikeInterface's comparison")]
+    assert "basket" in confusion
+    assert "[b]x[/b]" in confusion
+    assert "no unit found is called" not in alike
+    write_spikes(tmp_path / "found.csv", true.described(fs_hz=25_000.0, names={1: "unit a", 2: "unit b"}))
+    other = spikesorter("evaluate", tmp_path / "found.csv", tmp_path / "truth.csv").stdout
+    said = "found: no unit found is called like a true one: scores pair neurons by name, SpikeInterface's"
+    assert sum(line.startswith(said) for line in other.splitlines()) == 1
 
 
 def test_evaluate_reads_the_rate_from_the_truth_or_the_command_line(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ def test_file_then_single_values_win(tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
     file.write_text("seed = 3\n[detector]\nthreshold = 0.6\nsteps = 5\n")
     settings = load_settings(file, assignments=["detector.threshold=0.8", "rehearsal.method=graft"])
+    assert load_settings(str(file)) == load_settings(file)
     assert (settings.seed, settings.detector.threshold, settings.detector.steps) == (3, 0.8, 5)
     assert settings.rehearsal.method == "graft"
 
@@ -117,3 +118,5 @@ def test_settings_go_by_scikit_learns_names() -> None:
         Settings().set_params(detector__nonsense=1)
     with pytest.raises(SettingsError, match="seed"):
         Settings().set_params(seed="one")
+    with pytest.raises(SettingsError, match=r"detector\.threshold: Python takes it as detector__threshold"):
+        Settings().set_params(**{"detector.threshold": 0.5})

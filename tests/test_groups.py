@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from spikeinterface.core import NumpyRecording
 
 from spikesorter.config import Settings
-from spikesorter.errors import InputError, ModelError
+from spikesorter.errors import InputError, ModelError, SettingsError
 from spikesorter.evaluate import score
 from spikesorter.groups import adapt_groups, channel_groups, fit_groups, share_labels, sort_groups
 from spikesorter.io.export import write_spikes
@@ -38,6 +39,12 @@ def two_tetrodes(number: int) -> tuple[NumpyRecording, Spikes]:
     return recording, Spikes.concatenate(parts).described(fs_hz=FS_HZ, names=NAMES)
 
 
+def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was warned of, but for spikes that the simulation itself put at one sample."""
+    said = [record.getMessage() for record in caplog.records]
+    return [line for line in said if "given twice" not in line]
+
+
 @pytest.fixture(scope="module")
 def sorters() -> dict[str, Sorter]:
     return fit_groups(*two_tetrodes(0), settings=SETTINGS)
@@ -66,15 +73,55 @@ def test_each_group_is_sorted_by_its_own_sorter_into_one_result(sorters: dict[st
 def test_a_target_without_the_group_is_refused(sorters: dict[str, Sorter]) -> None:
     target, _ = two_tetrodes(1)
     target.set_property("group", ["left", "middle", "left", "middle"])
-    with pytest.raises(InputError, match="has no group right; its channels are in: left, middle"):
+    with pytest.raises(
+        InputError,
+        match="has no group right; its channels are in: left, middle.*called as in the labelled recording",
+    ):
         sort_groups(sorters, target)
+
+
+def test_a_recording_in_no_groups_is_not_fitted_by_groups() -> None:
+    recording, truth = two_tetrodes(0)
+    plain = NumpyRecording([recording.get_traces()], FS_HZ)
+    with pytest.raises(InputError, match="in no groups .property group.: fit one sorter to all of them"):
+        fit_groups(plain, truth, settings=SETTINGS)
+
+
+def test_what_are_no_sorters_or_no_recording_is_called_by_its_kind(sorters: dict[str, Sorter]) -> None:
+    target, _ = two_tetrodes(1)
+    for wrong in (sorters["left"], "left", None):
+        kind = type(wrong).__name__
+        with pytest.raises(InputError, match=f"expected sorters by the names of their groups, not a {kind}"):
+            sort_groups(cast(Any, wrong), target)
+    for use in (sort_groups, adapt_groups):
+        with pytest.raises(InputError, match="expected a SpikeInterface recording, not a str"):
+            use(sorters, cast(Any, "D2.mat"))
+    with pytest.raises(InputError, match="expected a SpikeInterface recording, not a str"):
+        fit_groups(cast(Any, "D1.mat"), Spikes.empty())
+    with pytest.raises(SettingsError, match="expected Settings, not a dict"):
+        fit_groups(*two_tetrodes(0), settings=cast(Any, {"decoder": "pursuit"}))
 
 
 def test_a_group_without_neurons_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
     recording, truth = two_tetrodes(0)
     sorters = fit_groups(recording, truth.select(truth.label <= 2), settings=SETTINGS)
     assert list(sorters) == ["left"]
-    assert "group right: no labelled neuron is largest there" in caplog.text
+    assert warnings_in(caplog) == [
+        "no spike is labelled of c, d: nothing to learn, left out",
+        "group right: no labelled neuron is largest there; it will not be sorted",
+    ]
+
+
+def test_neurons_of_another_group_bring_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    fit_groups(*two_tetrodes(0), settings=SETTINGS)
+    assert not warnings_in(caplog)
+
+
+def test_labels_of_all_groups_teach_one_group_its_own_neurons(caplog: pytest.LogCaptureFixture) -> None:
+    recording, truth = two_tetrodes(0)
+    sorter = Sorter.fit(channel_groups(recording)["left"], truth, settings=SETTINGS)
+    assert sorter.names == {1: "a", 2: "b"}
+    assert [line.split(" cannot")[0] for line in warnings_in(caplog)] == ["neuron c", "neuron d"]
 
 
 def test_a_whole_probe_is_not_taken_for_a_tetrode() -> None:

@@ -52,6 +52,8 @@ def test_a_score_shows_its_figures_and_who_was_taken_for_whom() -> None:
     assert "Score 0.473" in page
     assert "2, found as 1: 1" in page
     assert "1, found as missed: 1" in page
+    named = score(true, true.described(fs_hz=25_000, names={1: HARMFUL, 2: "b"}))
+    assert {f"{HARMFUL}, found as {HARMFUL}: 2", HARMFUL, "b"} <= set(words(named._repr_html_()))
 
 
 def test_a_sorter_shows_its_neurons_and_what_to_expect() -> None:

@@ -8,7 +8,7 @@ import pytest
 from spikesorter.config import ConditioningSettings, TemplateSettings
 from spikesorter.errors import InputError
 from spikesorter.profile import conditioning_kernel
-from spikesorter.repertoire import Repertoire, draw_spikes, learn_repertoire
+from spikesorter.repertoire import Repertoire, draw_spikes, learn_repertoire, warn_of_labels
 from spikesorter.signal.filters import drift_kernel
 from spikesorter.signal.templates import Templates, plant
 from spikesorter.simulate import simulate_study
@@ -49,9 +49,13 @@ def test_few_spikes_are_warned_of_and_used(
         ]
     )
     trace = plant(60_000, spikes, np.ones(202, np.float32), shapes)
+    named = spikes.described(fs_hz=25_000, names={1: "basket", 2: "rare one"})
+    repertoire = learn_repertoire(trace, named, SETTINGS, kernel=KERNEL, fs_hz=25_000)
     with caplog.at_level(logging.WARNING):
-        repertoire = learn_repertoire(trace, spikes, SETTINGS, kernel=KERNEL, fs_hz=25_000)
-    assert "class 2 has only 2 labelled spikes" in caplog.text
+        warn_of_labels(repertoire, SETTINGS, fs_hz=25_000)
+    assert [record.getMessage().split(" (")[0] for record in caplog.records] == [
+        "class rare one has only 2 labelled spikes"
+    ]
     drawn, _ = draw_spikes(repertoire, (1e-3, 1e-3), 500_000, rng)
     assert drawn.counts()[2] == pytest.approx(500, rel=0.2)
 
@@ -109,12 +113,13 @@ def test_shapes_that_outlast_their_window_are_warned_of(
 ) -> None:
     spikes = poisson_spikes(rng, n_samples=60_000, count=600)
     trace = plant(60_000, spikes, np.ones(600, np.float32), shapes)
-    with caplog.at_level(logging.WARNING):
-        long = TemplateSettings(before_ms=0.4, after_ms=2.4)
-        learn_repertoire(trace, spikes, long, kernel=KERNEL, fs_hz=25_000)
+    named = spikes.described(fs_hz=25_000, names={1: "basket", 2: "slow one"})
+    long, short = (TemplateSettings(before_ms=0.4, after_ms=after_ms) for after_ms in (2.4, 0.5))
+    for settings in (long, short):
         assert not caplog.text
-        short = TemplateSettings(before_ms=0.4, after_ms=0.5)
-        learn_repertoire(trace, spikes, short, kernel=KERNEL, fs_hz=25_000)
+        repertoire = learn_repertoire(trace, named, settings, kernel=KERNEL, fs_hz=25_000)
+        warn_of_labels(repertoire, settings, fs_hz=25_000)
+    assert "class slow one still has" in caplog.text
     assert "of its peak at the end of its window of 0.5 ms" in caplog.text
 
 

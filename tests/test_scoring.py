@@ -49,6 +49,20 @@ def test_neurons_are_matched_by_their_names(tmp_path: Path) -> None:
     write_spikes(tmp_path / "found.csv", named.select(named.label != 1))  # b and c are read as 1 and 2
     score = score_files(tmp_path / "found.csv", tmp_path / "truth.csv")["found"]
     assert score.strict_of == {1: 0.0, 2: 1.0, 3: 1.0}
+    assert [score.name_of(label) for label in score.classes] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("names", [("found.csv", "truth.tsv"), ("truth.tsv", "found.csv")])
+def test_times_are_of_the_rate_that_the_other_side_states(names: tuple[str, str], tmp_path: Path) -> None:
+    write_spikes(tmp_path / "found.csv", TRUE)
+    times = "".join(
+        f"{sample / 25_000}\t{label}\n" for sample, label in zip(TRUE.sample, TRUE.label, strict=True)
+    )
+    (tmp_path / "truth.tsv").write_text(f"time_s\tunit\n{times}")
+    (scored,) = score_files(*(tmp_path / name for name in names)).values()
+    assert scored.strict == 1.0
+    with pytest.raises(InputError, match="truth.tsv: holds times in seconds; give their sampling rate"):
+        score_files(tmp_path / "truth.tsv", tmp_path / "truth.tsv")
 
 
 def test_sortings_that_count_differently_are_not_compared(tmp_path: Path) -> None:

@@ -385,14 +385,31 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
+def check_settings(settings: object) -> Settings:
+    """Return settings, defaults for None; refuse anything else.
+
+    Raises
+    ------
+    SettingsError
+    """
+    if settings is None:
+        return Settings()
+    if not isinstance(settings, Settings):
+        raise SettingsError(
+            f"expected Settings, not a {type(settings).__name__}; Settings(**values) takes a dict, "
+            "spikesorter.load_settings a file"
+        )
+    return settings
+
+
 def load_settings(
-    path: Path | None = None, *, preset: str = "default", assignments: Sequence[str] = ()
+    path: str | Path | None = None, *, preset: str = "default", assignments: Sequence[str] = ()
 ) -> Settings:
     """Put settings together: defaults, then the preset, then a TOML file, then single values.
 
     Parameters
     ----------
-    path : Path, optional
+    path : str or Path, optional
         TOML file.
     preset : {"default", "published"}
         `published` makes the published pipeline's own choices.
@@ -419,7 +436,11 @@ def load_settings(
     settings = _validated(values, f"preset {preset}")
     if path is not None:
         values = settings.model_dump()
-        _merge(values, _read_toml(path))
+        if not isinstance(path, (str, Path)):
+            raise SettingsError(
+                f"expected a TOML file's path, not a {type(path).__name__}; Settings(**values)"
+            )
+        _merge(values, _read_toml(Path(path)))
         settings = _validated(values, str(path))
     return settings.replace(assignments)
 

@@ -225,14 +225,16 @@ def print_scores(rows: dict[str, tuple[Score, list[str]]], extra: list[str], who
 def print_confusion(recording: str, result: Score) -> None:
     """Print which classes were taken for which."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=f"{recording}: true spikes (rows) and what was found (columns)")
+    table = Table(title=f"{escape(recording)}: true spikes (rows) and what was found (columns)")
     table.add_column("")
-    for label in (*result.classes, "missed"):
-        table.add_column(str(label), justify="right")
-    for label, row in zip((*result.classes, "false"), result.confusion.tolist(), strict=True):
-        table.add_row(str(label), *(str(count) for count in row))
+    names = [escape(result.name_of(label)) for label in result.classes]
+    for name in (*names, "missed"):
+        table.add_column(name, justify="right")
+    for name, row in zip((*names, "false"), result.confusion.tolist(), strict=True):
+        table.add_row(name, *(str(count) for count in row))
     Console().print(table)
 
 
@@ -256,6 +258,13 @@ def print_verdicts(verdicts: dict[str, Verdict]) -> None:
     console = Console()
     console.print(table)
     for recording, verdict in verdicts.items():
+        if not verdict.has_namesakes:
+            console.print(
+                f"{recording}: no unit found is called like a true one: scores pair neurons by name, "
+                "SpikeInterface's comparison by agreement (unless --pairing name)",
+                markup=False,
+                soft_wrap=True,
+            )
         if verdict.unpaired:
             console.print(f"{recording}: no true unit for {', '.join(verdict.unpaired)}", markup=False)
 

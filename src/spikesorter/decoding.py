@@ -27,6 +27,8 @@ __all__ = [
 
 Trace = npt.NDArray[np.float32]
 Stretch = Callable[[int, int], Trace]
+"""Returns the trace from one sample to another, both possibly beyond the recording's ends."""
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 PART_SAMPLES = 1 << 16  # of a trace in memory, for one thread at a time
@@ -38,8 +40,7 @@ def read_evidence(decoder: Decoder, stretch: Stretch, n_samples: int, start: int
     Parameters
     ----------
     decoder : Decoder
-    stretch : callable
-        Returns the trace from one sample to another, both possibly beyond the ends.
+    stretch : Stretch
     n_samples : int
         Length of the recording.
     start, stop : int

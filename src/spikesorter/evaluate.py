@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
 from spikesorter import notebook
-from spikesorter.spikes import Spikes, pairs_within
+from spikesorter.spikes import Spikes, check_spikes, pairs_within
 
 __all__ = ["Score", "match_spikes", "score", "study_score", "study_weights"]
 
@@ -41,6 +41,8 @@ class Score:
         Classes that are true or found.
     confusion : ndarray of int64, shape (classes + 1, classes + 1)
         Rows true, columns found; the last column counts the missed spikes, the last row the false ones.
+    names : mapping of int to str
+        What classes are called, where they have names.
     """
 
     score: float
@@ -52,6 +54,11 @@ class Score:
     strict_of: dict[int, float]
     classes: tuple[int, ...]
     confusion: IndexArray
+    names: Mapping[int, str] = field(default_factory=dict)
+
+    def name_of(self, label: int) -> str:
+        """Return what a class is called: its label, if it has no name."""
+        return self.names.get(label, str(label))
 
     def summary(self) -> dict[str, float]:
         """Return the single figures by name, as `scores.json` holds them."""
@@ -66,12 +73,13 @@ class Score:
 
     def _repr_html_(self) -> str:
         """Show the figures, each class's, and the confusion matrix, in notebooks."""
-        names = [str(label) for label in self.classes]
+        names = [self.name_of(label) for label in self.classes]
         return notebook.page(
             f"Score {self.score:.3f}",
             notebook.table(list(self.summary()), [[f"{value:.3f}" for value in self.summary().values()]]),
             notebook.table(
-                ("class", "strict F1"), [(label, f"{value:.3f}") for label, value in self.strict_of.items()]
+                ("class", "strict F1"),
+                [(self.name_of(label), f"{value:.3f}") for label, value in self.strict_of.items()],
             ),
             notebook.heat_map(self.confusion, [*names, "false"], [*names, "missed"]),
         )
@@ -108,7 +116,7 @@ def match_spikes(
     return paired, partner[paired]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)  # type: ignore[untyped-decorator]  # Numba's has no types
 def _first_come(i: IndexArray, j: IndexArray, n_true: int, n_found: int) -> IndexArray:
     """Give each true spike the first partner in the list that is still free; -1 where there is none."""
     partner = np.full(n_true, -1, np.int64)
@@ -133,6 +141,11 @@ def score(found: Spikes, true: Spikes, *, fs_hz: float = 25_000.0) -> Score:
     -------
     Score
 
+    Raises
+    ------
+    InputError
+        If one of them is something else, such as a sorting of SpikeInterface.
+
     Examples
     --------
     >>> true = Spikes.from_arrays([100, 300, 500], [1, 2, 1])
@@ -142,6 +155,8 @@ def score(found: Spikes, true: Spikes, *, fs_hz: float = 25_000.0) -> Score:
     >>> round(score(found, true).f_det, 3), round(score(found, true).f_cls, 3)
     (0.8, 0.333)
     """
+    check_spikes(found, "found")
+    check_spikes(true, "true")
     i, j = match_spikes(true.sample, found.sample, tolerance_samples=_samples(LOOSE_MS, fs_hz))
     true_classes = true.labels
     classes = tuple(sorted({*true_classes, *found.labels}))
@@ -161,6 +176,7 @@ def score(found: Spikes, true: Spikes, *, fs_hz: float = 25_000.0) -> Score:
         strict_of=strict_of,
         classes=classes,
         confusion=confusion,
+        names={**found.names, **true.names},
     )
 
 

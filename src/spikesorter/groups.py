@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from spikesorter.config import Settings
+from spikesorter.config import Settings, check_settings
 from spikesorter.errors import InputError, naming
+from spikesorter.io.recording import check_recording
 from spikesorter.progress import Progress, prefixed, silent
-from spikesorter.recordings import as_spikes, check_recording, read_samples, read_signature
+from spikesorter.recordings import (
+    as_spikes,
+    read_samples,
+    read_signature,
+    warn_of_silent_units,
+)
 from spikesorter.signal.filters import noise_scale
 from spikesorter.signal.spans import read_span, to_samples
 from spikesorter.sorter import SPAN_SECONDS, Sorter
@@ -40,7 +47,13 @@ def channel_groups(recording: BaseRecording) -> dict[str, BaseRecording]:
     -------
     dict of str to spikeinterface.BaseRecording
         In order of their first channels; a single one, if the recording has no such property.
+
+    Raises
+    ------
+    InputError
+        If it is no recording of one segment.
     """
+    check_recording(recording)
     groups, channels = _channels_groups(recording), recording.get_channel_ids()
     return {
         name: recording.select_channels([channels[i] for i, group in enumerate(groups) if group == name])
@@ -68,7 +81,10 @@ def share_labels(recording: BaseRecording, truth: Spikes) -> dict[str, Spikes]:
     largest = {label: _sizes(recording, truth.of(label)) / noise for label in truth.labels}
     home = {label: channels[int(sizes.argmax())] for label, sizes in largest.items()}
     return {
-        group: truth.select(np.array([home[label] == group for label in truth.label.tolist()], bool))
+        group: replace(
+            truth.select(np.array([home[label] == group for label in truth.label.tolist()], bool)),
+            names={label: name for label, name in truth.names.items() if home.get(label) == group},
+        )
         for group in dict.fromkeys(channels)
     }
 
@@ -108,12 +124,14 @@ def fit_groups(
     >>> sorters = fit_groups(recording, sorting)                  # doctest: +SKIP
     >>> spikes = sort_groups(adapt_groups(sorters, target), target)  # doctest: +SKIP
     """
+    settings = check_settings(settings)
     check_recording(recording)
     if recording.get_property("group") is None:
         raise InputError("its channels are in no groups (property group): fit one sorter to all of them")
     labels = as_spikes(truth, fs_hz=float(recording.get_sampling_frequency()))
     if len(labels) == 0:
         raise InputError("labels: there are none")
+    warn_of_silent_units(labels)
     groups, shares = channel_groups(recording), share_labels(recording, labels)
     sorters = {}
     for name, group in groups.items():
@@ -202,6 +220,8 @@ def groups_of(wanted: Iterable[str], target: BaseRecording) -> dict[str, BaseRec
     InputError
         If one of them is missing.
     """
+    if isinstance(wanted, str) or not isinstance(wanted, Iterable):
+        raise InputError(f"expected sorters by the names of their groups, not a {type(wanted).__name__}")
     groups = channel_groups(target)
     missing = [name for name in wanted if name not in groups]
     if missing:

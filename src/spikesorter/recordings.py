@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +20,15 @@ __all__ = [
     "as_spikes",
     "centred",
     "check_rate",
-    "check_recording",
     "check_trace",
     "read_representative",
     "read_samples",
     "read_signature",
     "shortest_samples",
+    "warn_of_silent_units",
 ]
 
+logger = logging.getLogger(__name__)
 FloatArray = npt.NDArray[np.float32]
 NativeArray = npt.NDArray[Any]
 LOWEST_HZ, HIGHEST_HZ = 100.0, 1e7
@@ -47,24 +49,6 @@ def centred(trace: NativeArray, offset: npt.ArrayLike) -> FloatArray:
     return np.asarray(trace - np.asarray(offset, np.float64), np.float32)
 
 
-def check_recording(recording: object) -> None:
-    """Refuse what is no recording of one segment.
-
-    Raises
-    ------
-    InputError
-    """
-    if not hasattr(recording, "get_traces"):
-        raise InputError(
-            f"expected a SpikeInterface recording, not a {type(recording).__name__}; "
-            "spikesorter.read_recording opens files, "
-            "spikeinterface.core.NumpyRecording([samples], fs_hz) takes arrays"
-        )
-    segments = recording.get_num_segments()  # type: ignore[attr-defined]
-    if segments != 1:
-        raise InputError(f"has {segments} segments; select one with select_segments")
-
-
 def as_spikes(labels: object, *, fs_hz: float) -> Spikes:
     """Return labels, from whatever tool, as spikes of a recording of this rate.
 
@@ -78,16 +62,23 @@ def as_spikes(labels: object, *, fs_hz: float) -> Spikes:
     InputError
         If they are neither, or count at another rate.
     """
-    if hasattr(labels, "to_spike_vector"):
-        labels = Spikes.from_spikeinterface(labels)
     if not isinstance(labels, Spikes):
-        raise InputError(
-            f"labels: expected Spikes or a SpikeInterface sorting, not a {type(labels).__name__}; "
-            "spikesorter.read_labels opens files"
-        )
+        if not hasattr(labels, "to_spike_vector"):
+            raise InputError(
+                f"labels: expected Spikes or a SpikeInterface sorting, not a {type(labels).__name__}; "
+                "spikesorter.read_labels opens files"
+            )
+        labels = Spikes.from_spikeinterface(labels)
     if labels.fs_hz and abs(labels.fs_hz - fs_hz) > 1e-6 * fs_hz:
         raise InputError(f"labels count at {labels.fs_hz:g} Hz, but the recording is at {fs_hz:g} Hz")
     return labels
+
+
+def warn_of_silent_units(labels: Spikes) -> None:
+    """Name the units of labels that hold no spike of theirs: there is nothing to learn them from."""
+    silent = [name for label, name in labels.names.items() if label not in labels.labels]
+    if silent:
+        logger.warning("no spike is labelled of %s: nothing to learn, left out", ", ".join(silent))
 
 
 def check_rate(fs_hz: float) -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from spikesorter.errors import InputError, SettingsError
-from spikesorter.spikes import UNKNOWN, Spikes
+from spikesorter.spikes import UNKNOWN, Spikes, check_spikes
 
 if TYPE_CHECKING:
     from spikeinterface import BaseSorting
@@ -78,6 +78,13 @@ class Verdict:
         """Mean over the true units; 0 if there are none."""
         return self._mean("recall")
 
+    @property
+    def has_namesakes(self) -> bool:
+        """Whether any found unit is called like a true one, or there are none that could be."""
+        true = {unit.unit for unit in self.units}
+        found = {unit.found_as for unit in self.units if unit.found_as is not None} | {*self.unpaired}
+        return bool(true & found) or not true or not found
+
     def summary(self) -> dict[str, Any]:
         """Return all of it as `spikesorter evaluate --json` prints it."""
         return {
@@ -140,6 +147,8 @@ def referee(
     """
     if pairing not in ("hungarian", "name"):
         raise SettingsError(f"pairing must be hungarian or name, not {pairing!r}")
+    check_spikes(found, "found")
+    check_spikes(true, "true")
     rate = _common_rate(found, true, fs_hz)
     true_names, found_names = _unit_names(true), _unit_names(found)
     if not true_names or not found_names:

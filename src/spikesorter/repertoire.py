@@ -15,7 +15,7 @@ from spikesorter.signal.spans import to_samples
 from spikesorter.signal.templates import Templates, estimate_templates, plant, spike_sizes
 from spikesorter.spikes import Spikes
 
-__all__ = ["FEW_SPIKES", "Repertoire", "draw_spikes", "learn_repertoire"]
+__all__ = ["FEW_SPIKES", "Repertoire", "draw_spikes", "learn_repertoire", "warn_of_labels"]
 
 logger = logging.getLogger(__name__)
 FEW_SPIKES = 20
@@ -87,7 +87,7 @@ def learn_repertoire(
         Filter under which errors are measured: removes drift.
     fs_hz : float
     strangers : tuple of int
-        Labels that nobody gave; where there are some, warnings were given before, without them.
+        Labels that nobody gave.
 
     Returns
     -------
@@ -102,16 +102,8 @@ def learn_repertoire(
     inside = spikes.within(before, len(trace) - after + 1)
     if len(inside) == 0:
         raise InputError("labels: no spike lies wholly inside the recording")
-    for label, count in inside.counts().items():
-        if count < FEW_SPIKES and not strangers:
-            logger.warning(
-                "class %s has only %d labelled spikes (%d or more are wanted): it will be learnt badly",
-                spikes.name_of(label), count, FEW_SPIKES,
-            )  # fmt: skip
     templates = estimate_templates(trace, inside, before=before, after=after, kernel=kernel)
     templates = _without_noise(templates, trace, inside, kernel=kernel, fs_hz=fs_hz)
-    if not strangers:
-        _warn_of_cut_shapes(templates, settings, spikes, fs_hz)
     sizes = spike_sizes(trace, inside, templates, kernel=kernel)
     of_class = [inside.label == label for label in templates.labels]
     return Repertoire(
@@ -122,6 +114,34 @@ def learn_repertoire(
         names=tuple(spikes.name_of(label) for label in templates.labels),
         strangers=strangers,
     )
+
+
+def warn_of_labels(repertoire: Repertoire, settings: TemplateSettings, *, fs_hz: float) -> None:
+    """Warn of neurons that are learnt badly: from few spikes, or with shapes that their window cuts off.
+
+    What is cut off is taken for noise, or for spikes.
+
+    Parameters
+    ----------
+    repertoire : Repertoire
+    settings : TemplateSettings
+    fs_hz : float
+    """
+    for name, sizes in zip(repertoire.names, repertoire.sizes, strict=True):
+        if len(sizes) < FEW_SPIKES:
+            logger.warning(
+                "class %s has only %d labelled spikes (%d or more are wanted): it will be learnt badly",
+                name, len(sizes), FEW_SPIKES,
+            )  # fmt: skip
+    end = max(to_samples(END_MS, fs_hz), 1)
+    for name, waveform in zip(repertoire.names, repertoire.templates.waveforms, strict=True):
+        left = np.abs(waveform[-end:].mean(axis=0)).max() / np.abs(waveform).max()
+        if left > MUCH_LEFT:
+            logger.warning(
+                "class %s still has %.0f %% of its peak at the end of its window of %g ms; longer shapes "
+                "(templates.after_ms) would find its spikes better",
+                name, 100 * left, settings.after_ms,
+            )  # fmt: skip
 
 
 def draw_spikes(
@@ -176,21 +196,6 @@ def _without_noise(
     return templates.shrunk(
         variance / counts[:, None], window_samples=max(to_samples(SHRINKING_MS, fs_hz), 1)
     )
-
-
-def _warn_of_cut_shapes(
-    templates: Templates, settings: TemplateSettings, spikes: Spikes, fs_hz: float
-) -> None:
-    """Warn of shapes that go on after their window: what is cut off is taken for noise, or for spikes."""
-    end = max(to_samples(END_MS, fs_hz), 1)
-    for label, waveform in zip(templates.labels, templates.waveforms, strict=True):
-        left = np.abs(waveform[-end:].mean(axis=0)).max() / np.abs(waveform).max()
-        if left > MUCH_LEFT:
-            logger.warning(
-                "class %s still has %.0f %% of its peak at the end of its window of %g ms; longer shapes "
-                "(templates.after_ms) would find its spikes better",
-                spikes.name_of(label), 100 * left, settings.after_ms,
-            )  # fmt: skip
 
 
 def _intervals(samples: npt.NDArray[np.int64], n_samples: int) -> FloatArray:

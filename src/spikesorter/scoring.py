@@ -8,9 +8,9 @@ from pathlib import Path
 from spikesorter.errors import InputError
 from spikesorter.evaluate import Score, score
 from spikesorter.io.formats import has_sorting
-from spikesorter.io.labels import LABEL_ENDINGS, read_labels
+from spikesorter.io.labels import LABEL_ENDINGS, RateNeededError, read_labels
 from spikesorter.referee import Pairing, Verdict, referee
-from spikesorter.spikes import UNKNOWN, Spikes
+from spikesorter.spikes import Spikes, numbered_alike
 
 __all__ = ["judge_files", "score_files", "unpredicted"]
 
@@ -41,7 +41,7 @@ def score_files(predictions: Path, truth: Path, *, fs_hz: float | None = None) -
     """
     scores = {}
     for name, (found, true, rate) in _read_pairs(predictions, truth, fs_hz).items():
-        scores[name] = score(*_numbered_alike(found, true), fs_hz=rate)
+        scores[name] = score(*numbered_alike(found, true), fs_hz=rate)
     return scores
 
 
@@ -109,28 +109,17 @@ def _read_pairs(
 
 
 def _read_pair(predictions: Path, truth: Path, fs_hz: float | None) -> tuple[Spikes, Spikes, float]:
-    true = read_labels(truth, fs_hz=fs_hz)
-    found = read_labels(predictions, fs_hz=true.fs_hz or fs_hz)
+    try:
+        true = read_labels(truth, fs_hz=fs_hz)
+        found = read_labels(predictions, fs_hz=true.fs_hz or fs_hz)
+    except RateNeededError:
+        found = read_labels(predictions, fs_hz=fs_hz)
+        if found.fs_hz is None:
+            raise
+        true = read_labels(truth, fs_hz=found.fs_hz)
     if true.fs_hz and found.fs_hz and abs(true.fs_hz - found.fs_hz) > 1e-6 * true.fs_hz:
         raise InputError(f"{predictions}: counts at {found.fs_hz:g} Hz, but {truth} at {true.fs_hz:g} Hz")
     return found, true, true.fs_hz or found.fs_hz or USUAL_HZ
-
-
-def _numbered_alike(found: Spikes, true: Spikes) -> tuple[Spikes, Spikes]:
-    """Number neurons by their names, where they have names: a file may lack a silent neuron."""
-    if not (found.named_otherwise or true.named_otherwise):
-        return found, true
-    names = sorted({spikes.name_of(k) for spikes in (found, true) for k in spikes.labels if k != UNKNOWN})
-    number_of = {name: number for number, name in enumerate(names, start=1)}
-
-    def renumbered(spikes: Spikes) -> Spikes:
-        new = {k: UNKNOWN if k == UNKNOWN else number_of[spikes.name_of(k)] for k in spikes.labels}
-        labels = [new[label] for label in spikes.label.tolist()]
-        return Spikes.from_arrays(
-            spikes.sample, labels, spikes.probability, spikes.class_probability, fs_hz=spikes.fs_hz
-        )
-
-    return renumbered(found), renumbered(true)
 
 
 def _by_number(path: Path) -> tuple[list[int], str]:

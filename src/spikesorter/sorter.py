@@ -7,13 +7,14 @@ import os
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from spikesorter.config import Settings
+from spikesorter.config import Settings, check_settings
 from spikesorter.decoders.cnn import Networks
 from spikesorter.decoding import Stretch, read_evidence
 from spikesorter.errors import InputError, ModelError, SettingsError
@@ -21,26 +22,27 @@ from spikesorter.evaluate import score
 from spikesorter.events import WorkingPoint
 from spikesorter.forecast import Forecast
 from spikesorter.io.model import model_digest, read_model, write_model
+from spikesorter.io.recording import check_recording
 from spikesorter.outlook import Outlook
 from spikesorter.pages import sorter_page
 from spikesorter.preparation import Preparation, Prepared
 from spikesorter.profile import Profile, conditioning_kernel, without_hum
-from spikesorter.profiling import profile_recording, see_recording
+from spikesorter.profiling import Sight, profile_recording, see_recording
 from spikesorter.progress import Progress, silent
 from spikesorter.recordings import (
     as_spikes,
     centred,
     check_rate,
-    check_recording,
     check_trace,
     read_representative,
     read_samples,
     read_signature,
     shortest_samples,
+    warn_of_silent_units,
 )
 from spikesorter.refining import refine_profile
 from spikesorter.rehearsal import Labelled
-from spikesorter.repertoire import Repertoire, learn_repertoire
+from spikesorter.repertoire import Repertoire, learn_repertoire, warn_of_labels
 from spikesorter.resume import digest, open_spans
 from spikesorter.signal.filters import fir_filter, fir_filter_on_grid, fir_margin
 from spikesorter.signal.hum import find_hum, hum_kernel
@@ -55,13 +57,14 @@ from spikesorter.unlabelled import find_unlabelled
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording, BaseSorting
 
-__all__ = ["SPAN_SECONDS", "Sorter", "nearest_sorter", "usable_cores"]
+__all__ = ["SPAN_SECONDS", "Sorter", "check_threshold", "nearest_sorter", "usable_cores"]
 
 logger = logging.getLogger(__name__)
 FloatArray = npt.NDArray[np.float32]
 
 SPAN_SECONDS = 10.0
 MOST_CHANNELS = 32  # filters lead from each to each: more than that are slow, and hear different neurons
+LEAST_DETECTABILITY = 1.0  # d' of a neuron that can be told from noise at all
 USUAL_GAINS = (0.4, 2.5)
 LIKE_GAINS = (0.5, 2.0)  # of a recording that a sorter was not adapted to
 
@@ -132,8 +135,10 @@ class Sorter:
         ------
         InputError
             If the recording or the labels cannot be used.
+        SettingsError
+            If the settings are none.
         """
-        settings = settings or Settings()
+        settings = check_settings(settings)
         check_recording(recording)
         _check_channels(recording)
         fs_hz = check_rate(float(recording.get_sampling_frequency()))
@@ -142,6 +147,7 @@ class Sorter:
         truth = as_spikes(truth, fs_hz=fs_hz)
         _check_labels(truth, len(raw))
         truth = _without_duplicates(truth)
+        warn_of_silent_units(truth)
         kernel = conditioning_kernel(settings.conditioning, fs_hz)
         progress("learning spike shapes", 0.0)
         trace = centred(raw, np.median(raw, axis=0))
@@ -149,7 +155,12 @@ class Sorter:
             trace = without_hum(trace, find_hum(trace, fs_hz=fs_hz), fs_hz=fs_hz)
         threads = jobs or usable_cores()
         repertoire = learn_repertoire(trace, truth, settings.templates, kernel=kernel, fs_hz=fs_hz)
-        measured, profile = _labelled_profile(raw, repertoire, settings, fs_hz)
+        sight, profile = _labelled_profile(raw, repertoire, settings, fs_hz)
+        if np.any(faint := sight.filters.detectability < LEAST_DETECTABILITY):
+            truth = _without_faint(truth, repertoire, faint)
+            repertoire = learn_repertoire(trace, truth, settings.templates, kernel=kernel, fs_hz=fs_hz)
+            sight, profile = _labelled_profile(raw, repertoire, settings, fs_hz)
+        warn_of_labels(repertoire, settings.templates, fs_hz=fs_hz)
         if settings.unknown.learn and not settings.unknown.mark:
             strangers = find_unlabelled(
                 trace, truth, repertoire, profile, settings, fs_hz=fs_hz, jobs=threads
@@ -159,7 +170,7 @@ class Sorter:
                 repertoire = learn_repertoire(
                     trace, every, settings.templates, kernel=kernel, fs_hz=fs_hz, strangers=labels
                 )
-                measured, profile = _labelled_profile(raw, repertoire, settings, fs_hz)
+                sight, profile = _labelled_profile(raw, repertoire, settings, fs_hz)
         conditioned = fir_filter(trace, kernel)
         truth = truth.select(np.isin(truth.label, repertoire.labels))
         before, after = settings.classifier.before_samples, settings.classifier.after_samples
@@ -169,7 +180,7 @@ class Sorter:
         progress("learning spike shapes", 1.0)
         preparation = Preparation(settings, fs_hz, repertoire, average, labelled, profile, threads)
         base = preparation.train_base(progress)
-        return cls._on(preparation, base, recording, progress, measured=measured, train=False)
+        return cls._on(preparation, base, recording, progress, measured=sight.profile, train=False)
 
     def adapt(self, target: BaseRecording, *, jobs: int | None = None, progress: Progress = silent) -> Sorter:
         """Rehearse a target, train on the rehearsal and tune the thresholds there; no labels needed.
@@ -200,7 +211,8 @@ class Sorter:
         profile = profile_recording(sight, self.repertoire, self.settings, fs_hz=self.fs_hz)
         jobs = jobs or usable_cores()
         profile = refine_profile(raw, profile, self.repertoire, self.settings, fs_hz=self.fs_hz, jobs=jobs)
-        _warn_of_odd_gain(profile.activity.gain)
+        if not _is_faint(sight):
+            _warn_of_odd_gain(profile.activity.gain)
         progress("estimating noise, gain and rates", 1.0)
         preparation = Preparation(
             self.settings, self.fs_hz, self.repertoire, self.average, self.labelled, profile, jobs
@@ -503,8 +515,7 @@ class Sorter:
         SettingsError
             If the threshold is no probability or the period is negative.
         """
-        if threshold is not None and not 0 <= threshold <= 1:
-            raise SettingsError(f"threshold must lie between 0 and 1, not at {threshold:g}")
+        check_threshold(threshold)
         if refractory_samples is not None and refractory_samples < 0:
             raise SettingsError(f"refractory_samples must be 0 or more, not {refractory_samples}")
         point = self.point
@@ -595,11 +606,26 @@ def nearest_sorter(sorters: dict[str, Sorter], target: BaseRecording) -> str:
     if len(sorters) == 1 and len(raw) < shortest_samples(one.settings):
         return next(iter(sorters))  # too short to be measured, but not to be sorted
     check_trace(raw, one.settings)
-    profile = see_recording(raw, one.repertoire, one.settings, fs_hz=one.fs_hz).profile
+    sight = see_recording(raw, one.repertoire, one.settings, fs_hz=one.fs_hz)
+    profile = sight.profile
     distances = {name: sorter.measured.distance(profile) for name, sorter in sorters.items()}
     nearest = min(distances, key=lambda name: (distances[name], name))
-    _warn_of_other_gain(profile.activity.gain / sorters[nearest].measured.activity.gain, nearest)
+    if not _is_faint(sight):
+        _warn_of_other_gain(profile.activity.gain / sorters[nearest].measured.activity.gain, nearest)
     return nearest
+
+
+def check_threshold(threshold: object) -> None:
+    """Refuse a threshold that is no probability; None leaves it to the tuning.
+
+    Raises
+    ------
+    SettingsError
+    """
+    if threshold is None:
+        return
+    if not isinstance(threshold, Real) or not 0 <= float(threshold) <= 1:
+        raise SettingsError(f"threshold must lie between 0 and 1, not at {threshold}")
 
 
 def usable_cores() -> int:
@@ -609,15 +635,15 @@ def usable_cores() -> int:
 
 def _labelled_profile(
     raw: npt.NDArray[Any], repertoire: Repertoire, settings: Settings, fs_hz: float
-) -> tuple[Profile, Profile]:
-    """Return the labelled recording's profile at first sight, and as well as it can be known.
+) -> tuple[Sight, Profile]:
+    """Return the labelled recording at first sight, and its profile as well as it can be known.
 
     Labels beat any estimate: its gain is 1 and its rates are counted.
     """
     sight = see_recording(raw, repertoire, settings, fs_hz=fs_hz)
     profile = profile_recording(sight, repertoire, settings, fs_hz=fs_hz)
     counted = replace(profile.activity, gain=1.0, rates=tuple(repertoire.rates))
-    return sight.profile, replace(profile, activity=counted)
+    return sight, replace(profile, activity=counted)
 
 
 def _check_channels(recording: BaseRecording) -> None:
@@ -627,6 +653,34 @@ def _check_channels(recording: BaseRecording) -> None:
             f"has {channels} channels; a sorter takes up to {MOST_CHANNELS} that hear the same neurons: "
             "select some, or set the recording's property group and use spikesorter.fit_groups"
         )
+
+
+def _without_faint(truth: Spikes, repertoire: Repertoire, faint: npt.NDArray[np.bool_]) -> Spikes:
+    """Drop labels of neurons that leave no mark on these channels: those of other ones, most likely."""
+    classes = list(zip(repertoire.labels, repertoire.names, faint.tolist(), strict=True))
+    left = np.isin(truth.label, [label for label, _, gone in classes if not gone])
+    if not left.any():
+        raise InputError(
+            "labels: no neuron can be told from noise on these channels; do the labels belong to this "
+            "recording and its channels, and count at its sampling rate?"
+        )
+    for _, name, gone in classes:
+        if gone:
+            logger.warning("neuron %s cannot be told from noise on these channels: left out", name)
+    return truth.select(left)
+
+
+def _is_faint(sight: Sight) -> bool:
+    """Return whether all neurons drown in a recording's noise, at the gain measured there; warn if so."""
+    clearest = float(sight.filters.detectability.max() * abs(sight.profile.activity.gain))
+    if clearest >= LEAST_DETECTABILITY:
+        return False
+    logger.warning(
+        "no labelled neuron can be told from this recording's noise (the clearest has a d' of %.2g): is it "
+        "in another unit than the labelled one? The result is not to be trusted",
+        clearest,
+    )
+    return True
 
 
 def _warn_of_odd_gain(gain: float) -> None:

@@ -25,8 +25,7 @@ def sort_spans(
     Parameters
     ----------
     prepared : Prepared
-    stretch : callable
-        Returns the trace from one sample to another, both possibly beyond the ends.
+    stretch : Stretch
     spans : list of (int, int)
         The whole recording, in order; each is sorted by one thread.
     jobs : int

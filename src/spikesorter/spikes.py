@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from spikeinterface import BaseSorting
     from spikeinterface.core import NumpySorting
 
-__all__ = ["PROBABILITIES", "UNKNOWN", "Spikes", "pairs_within"]
+__all__ = ["PROBABILITIES", "UNKNOWN", "Spikes", "check_spikes", "numbered_alike", "pairs_within"]
 
 Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
@@ -173,7 +173,7 @@ class Spikes:
         Raises
         ------
         InputError
-            If the sorting has several segments.
+            If it is no sorting, or has several segments.
 
         Examples
         --------
@@ -182,6 +182,8 @@ class Spikes:
         >>> Spikes.from_spikeinterface(sorting).names
         {1: 'b', 2: 'a'}
         """
+        if not hasattr(sorting, "to_spike_vector"):
+            raise InputError(f"expected a SpikeInterface sorting, not a {type(sorting).__name__}")
         if sorting.get_num_segments() != 1:
             raise InputError(f"has {sorting.get_num_segments()} segments; select one with select_segments")
         names = [str(unit) for unit in sorting.unit_ids]
@@ -317,6 +319,50 @@ class Spikes:
     def __repr__(self) -> str:
         counts = ", ".join(f"{k}: {n}" for k, n in self.counts().items())
         return f"Spikes({len(self)} spikes; {{{counts}}})"
+
+
+def check_spikes(spikes: object, what: str) -> None:
+    """Refuse what are no spikes of ours.
+
+    Raises
+    ------
+    InputError
+    """
+    if not isinstance(spikes, Spikes):
+        raise InputError(
+            f"{what}: expected Spikes, not a {type(spikes).__name__}; spikesorter.read_labels opens files, "
+            "Spikes.from_spikeinterface takes sortings, Spikes.from_arrays arrays"
+        )
+
+
+def numbered_alike(a: Spikes, b: Spikes) -> tuple[Spikes, Spikes]:
+    """Number neurons by their names, where they have names: a file may lack a silent neuron.
+
+    Examples
+    --------
+    >>> a = Spikes.from_arrays([100, 300], [1, 2], names={1: "basket", 2: "granule"})
+    >>> b = Spikes.from_arrays([300], [1], names={1: "granule"})
+    >>> [spikes.labels for spikes in numbered_alike(a, b)]
+    [(1, 2), (2,)]
+    """
+    if not (a.named_otherwise or b.named_otherwise):
+        return a, b
+    names = sorted({spikes.name_of(k) for spikes in (a, b) for k in spikes.labels if k != UNKNOWN})
+    number_of = {name: number for number, name in enumerate(names, start=1)}
+
+    def renumbered(spikes: Spikes) -> Spikes:
+        new = {k: UNKNOWN if k == UNKNOWN else number_of[spikes.name_of(k)] for k in spikes.labels}
+        labels = [new[label] for label in spikes.label.tolist()]
+        return Spikes.from_arrays(
+            spikes.sample,
+            labels,
+            spikes.probability,
+            spikes.class_probability,
+            fs_hz=spikes.fs_hz,
+            names={number: name for name, number in number_of.items()},
+        )
+
+    return renumbered(a), renumbered(b)
 
 
 def pairs_within(a: Int64Array, b: Int64Array, reach: int) -> tuple[Int64Array, Int64Array]:

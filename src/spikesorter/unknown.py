@@ -151,8 +151,7 @@ def find_strangers(
     Parameters
     ----------
     rule : UnknownRule
-    stretch : callable
-        Returns the trace from one sample to another, both possibly beyond the ends.
+    stretch : Stretch
     n_samples : int
         Length of the recording.
     spikes : Spikes

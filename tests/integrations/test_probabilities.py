@@ -15,7 +15,7 @@ from spikeinterface.core import (
 )
 
 from spikesorter.errors import InputError
-from spikesorter.integrations.probabilities import compute_spike_probabilities
+from spikesorter.io.probabilities import compute_spike_probabilities
 from spikesorter.spikes import Spikes
 
 NAMES = {1: "a", 2: "b", 3: "c", 4: "silent"}

@@ -22,7 +22,7 @@ from spikeinterface.sorters import (
 from spikeinterface.sorters.utils import SpikeSortingError
 
 import spikesorter.integrations.spikeinterface as integration
-from spikesorter.errors import InputError, ModelError
+from spikesorter.errors import InputError, ModelError, SettingsError
 from spikesorter.referee import referee
 from spikesorter.sorter import Sorter
 from spikesorter.spikes import Spikes
@@ -168,6 +168,11 @@ def test_what_is_wrong_is_said_before_the_run(example: Example, tmp_path: Path) 
         run(model="models/{side}")
     with pytest.raises(InputError, match="cannot be understood"):
         run(model="models/{group")
+    for threshold in (2, -0.1, float("nan"), "high"):
+        with pytest.raises(SettingsError, match=f"threshold must lie between 0 and 1, not at {threshold}"):
+            run(model=example.model, threshold=threshold)
+    with pytest.raises(SettingsError, match="jobs must be a whole number of threads, 1 or more, not 0"):
+        run(model=example.model, jobs=0)
 
 
 def test_a_recording_that_does_not_fit_the_model_is_refused(example: Example, tmp_path: Path) -> None:

@@ -66,8 +66,7 @@ def test_what_is_written_comes_back(
     found = read_labels(path, fs_hz=FS_HZ)
     assert trains(found) == trains(spikes)
     assert found.fs_hz == FS_HZ
-    if name != "analyzer":  # SpikeInterface keeps no property of single spikes
-        assert found == spikes
+    assert found == spikes
     write_spikes(path, spikes.of(1), recording=recording)
     assert trains(read_labels(path, fs_hz=FS_HZ)) == trains(spikes.of(1))
     assert not [entry.name for entry in tmp_path.iterdir() if entry.name.startswith(".")]
@@ -165,6 +164,14 @@ def test_nwb_times_are_those_of_the_recording(tmp_path: Path) -> None:
     assert sorting.get_unit_spike_train("1").tolist() == [30]
 
 
+def test_nwb_of_a_recording_that_starts_late_comes_back_exactly(spikes: Spikes, tmp_path: Path) -> None:
+    late = NumpyRecording([np.zeros((30_000, 1), np.float32)], FS_HZ, t_starts=[5.01234])
+    write_spikes(tmp_path / "a.nwb", spikes, recording=late)
+    found = read_labels(tmp_path / "a.nwb")
+    assert found == spikes
+    assert trains(found) == trains(spikes)
+
+
 def test_phy_is_read_by_spikeinterface(
     spikes: Spikes, recording: BinaryRecordingExtractor, tmp_path: Path
 ) -> None:
@@ -198,6 +205,8 @@ def test_the_analyzer_is_read_by_spikeinterface(
     assert list(analyzer.unit_ids) == list(NAMES.values())
     assert analyzer.has_recording()  # it knows where its recording lies
     assert analyzer.get_extension("templates").get_data().shape == (3, 105, 2)
+    sure = analyzer.get_extension("spike_probabilities").get_data(outputs="by_unit", concatenated=True)
+    np.testing.assert_array_equal(sure["basket"], spikes.of(1).probability)
     np.testing.assert_array_equal(analyzer.sorting.get_unit_spike_train("basket"), spikes.of(1).sample)
     facts = json.loads((tmp_path / "out" / "a.analyzer" / "spikesorter.json").read_text())
     assert facts["sorter"] == "f00d"

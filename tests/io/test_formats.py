@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.error import URLError
 
 import pytest
 from spikeinterface.extractors import recording_extractor_full_dict
@@ -17,6 +18,7 @@ from spikesorter.io.formats import (
     reading,
     stem_of,
 )
+from spikesorter.io.recording import read_recording
 
 
 @pytest.mark.parametrize("table", [ENDINGS, FOLDER_CONTENTS, PART_OF_A_FOLDER])
@@ -115,6 +117,54 @@ def test_a_missing_package_is_named_with_its_extra() -> None:
     assert missing_package("nwb", error) == expected
     with pytest.raises(InputError, match=r"a\.nwb: nwb needs pynwb"), reading(Path("a.nwb"), "nwb"):
         raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (AssertionError("Requires pyedflib"), "needs a package that is not installed: pip install pyedflib"),
+        (
+            AssertionError("To use the reader, install mtscomp: \n\n pip install mtscomp\n\n"),
+            "needs a package that is not installed: pip install mtscomp",
+        ),
+        (
+            ImportError("sonpy is not installed. Install it with `pip install sonpy`."),
+            "needs a package that is not installed: pip install sonpy",
+        ),
+        (
+            ImportError("something is\n missing"),
+            "needs a package that is not installed: something is missing",
+        ),
+        (
+            IndexError("index 0 is out of bounds"),
+            "its reader stumbled (IndexError: index 0 is out of bounds); is it whole, and of this format?",
+        ),
+        (ValueError("no\nheader "), "cannot be read as b: no header; is it whole, and of this format?"),
+        (ValueError(), "cannot be read as b: ValueError; is it whole, and of this format?"),
+        (URLError("no network"), "its reader wants to fetch something first, and there is no connection"),
+    ],
+)
+def test_what_a_reader_says_is_one_line_that_names_the_file(error: Exception, message: str) -> None:
+    with pytest.raises(InputError) as caught, reading(Path("a.x"), "b"):
+        raise error
+    assert str(caught.value).startswith("a.x: ")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # readers leave open what they could not read
+@pytest.mark.parametrize("content", [b"", b"no such thing\n" * 200])
+# The reader of .pl2 fetches a library of Plexon's first.
+@pytest.mark.parametrize(
+    "ending", sorted({*ENDINGS, *PART_OF_A_FOLDER} - {".zarr", ".raw", ".bin", ".dat", ".pl2"})
+)
+def test_broken_files_of_any_format_end_in_one_line(ending: str, content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / f"broken{ending}"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        read_recording(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
 
 
 def test_own_errors_pass() -> None:

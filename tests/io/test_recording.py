@@ -16,7 +16,7 @@ from spikeinterface.core import (
 from spikesorter import read_recording
 from spikesorter.errors import InputError
 from spikesorter.io.mat import write_mat_recording
-from spikesorter.io.recording import RecordingOptions
+from spikesorter.io.recording import RecordingOptions, check_recording
 from tests.io.makers import write_blackrock, write_intan, write_open_ephys, write_spikeglx
 
 pytestmark = [
@@ -287,3 +287,18 @@ def test_a_sorting_is_no_recording(tmp_path: Path) -> None:
     sorting.save(folder=tmp_path / "sorting")
     with pytest.raises(InputError, match="not a recording"):
         read_recording(tmp_path / "sorting")
+
+
+@pytest.mark.parametrize(
+    ("what", "kind"), [("D1.mat", "str"), (np.zeros(10), "ndarray"), (None, "NoneType"), ({}, "dict")]
+)
+def test_what_is_no_recording_is_called_by_its_kind(what: Any, kind: str) -> None:
+    with pytest.raises(InputError, match=f"expected a SpikeInterface recording, not a {kind}; .*opens files"):
+        check_recording(what)
+
+
+def test_a_recording_has_one_segment() -> None:
+    part = np.zeros((100, 1), np.float32)
+    check_recording(NumpyRecording([part], FS_HZ))
+    with pytest.raises(InputError, match="has 2 segments; select one with select_segments"):
+        check_recording(NumpyRecording([part, part], FS_HZ))

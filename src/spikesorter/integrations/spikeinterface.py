@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from spikeinterface.sorters import BaseSorter, sorterlist
 
-from spikesorter.errors import InputError, ModelError
-from spikesorter.integrations.probabilities import ComputeSpikeProbabilities, compute_spike_probabilities
+from spikesorter.errors import InputError, ModelError, SettingsError
 from spikesorter.io.atomic import atomic_file
+from spikesorter.io.probabilities import ComputeSpikeProbabilities, compute_spike_probabilities
 from spikesorter.models import load_sorters
-from spikesorter.sorter import Sorter, nearest_sorter
+from spikesorter.sorter import Sorter, check_threshold, nearest_sorter
 from spikesorter.spikes import FIELDS, Spikes
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ SPIKES = "spikes.npz"
 HEADER = "spikes.json"
 
 
-class SpikesorterSorter(BaseSorter):  # type: ignore[misc]
+class SpikesorterSorter(BaseSorter):  # type: ignore[misc]  # its base has no types
     """The sorter "spikesorter" of SpikeInterface: sorts by a model that was fitted to labels beforehand.
 
     `run_sorter` runs it, and returns a sorting whose units have the labels' names, also those without a
@@ -86,6 +86,10 @@ class SpikesorterSorter(BaseSorter):  # type: ignore[misc]
     def _check_params(cls, recording: BaseRecording, output_folder: Path, params: dict[str, Any]) -> Any:
         if not params["model"]:
             raise InputError("spikesorter: give model=FOLDER, fitted to a labelled recording beforehand")
+        check_threshold(params["threshold"])
+        jobs = params["jobs"]
+        if jobs is not None and not (isinstance(jobs, int) and jobs > 0):
+            raise SettingsError(f"jobs must be a whole number of threads, 1 or more, not {jobs}")
         model = Path(_filled_in(str(params["model"]), recording)).expanduser().absolute()
         if not model.is_dir():
             raise ModelError(

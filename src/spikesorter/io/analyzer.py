@@ -98,9 +98,12 @@ def make_analyzer(
 
 
 def write_analyzer(folder: Path, spikes: Spikes, recording: BaseRecording | None) -> None:
-    """Write a `SortingAnalyzer` to a folder, which is replaced."""
+    """Write a `SortingAnalyzer` to a folder, which is replaced, with the probabilities of single spikes."""
+    from spikesorter.io.probabilities import ComputeSpikeProbabilities
+
     assert recording is not None
-    make_analyzer(spikes, recording, folder=folder)
+    analyzer = make_analyzer(spikes, recording, folder=folder)
+    analyzer.compute(ComputeSpikeProbabilities.extension_name, spikes=spikes)
 
 
 def write_phy(folder: Path, spikes: Spikes, recording: BaseRecording | None) -> None:

@@ -22,7 +22,8 @@ from spikesorter.io.formats import missing_package, reading
 from spikesorter.io.labels import UNKNOWN_UNIT
 from spikesorter.io.mat import check_replaceable, write_mat
 from spikesorter.io.nwb import is_own_nwb, write_nwb
-from spikesorter.spikes import UNKNOWN, Spikes
+from spikesorter.io.recording import check_recording
+from spikesorter.spikes import UNKNOWN, Spikes, check_spikes
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
@@ -108,6 +109,10 @@ def write_spikes(
     path = Path(path)
     name = format or path.suffix.removeprefix(".").lower()
     check_export(name, path)
+    with naming(path):
+        check_spikes(spikes, "spikes")
+        if recording is not None:
+            check_recording(recording)
     if name in NEED_RECORDING and recording is None:
         raise InputError(f"{path}: {name} holds waveforms and so needs the recording; give recording=")
     check_export_place(path, name)

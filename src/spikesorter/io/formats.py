@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.error import URLError
 
 from spikesorter.errors import InputError, SpikeSorterError
 
@@ -183,20 +185,40 @@ def reading(path: Path, what: str, *, done: str = "read") -> Iterator[None]:
         yield
     except SpikeSorterError:
         raise
-    except ImportError as error:
-        raise InputError(f"{path}: {missing_package(what, error)}") from None
     except Exception as error:
-        reason = str(error) or type(error).__name__
+        if isinstance(error, ImportError) or _package_in(error):
+            raise InputError(f"{path}: {missing_package(what, error)}") from None
         hint = "; is it whole, and of this format?" if done == "read" else ""
-        raise InputError(f"{path}: cannot be {done} as {what}: {reason}{hint}") from error
+        raise InputError(f"{path}: cannot be {done} as {what}: {_reason(error)}{hint}") from error
 
 
+def _reason(error: Exception) -> str:
+    """Say in one line why; what a reader's own stumbling says is no reason that a user would understand."""
+    said = " ".join(str(error).split())
+    if isinstance(error, URLError):
+        return f"its reader wants to fetch something first, and there is no connection ({said})"
+    if "allow_pickle" in said:
+        return "it holds Python objects, or no array at all"
+    if isinstance(error, STUMBLINGS):
+        return f"its reader stumbled ({type(error).__name__}: {said})"
+    return said or type(error).__name__
+
+
+STUMBLINGS = (LookupError, TypeError, AttributeError, NameError, struct.error)
+PACKAGE = re.compile(r"pip install ([A-Za-z][\w\[\],-]*)|^Requires (\w+)$")
 EXTRAS = {"pynwb": "nwb", "pyarrow": "parquet", "pandas": "phy", "sklearn": "phy"}
 
 
-def missing_package(what: str, error: ImportError) -> str:
+def missing_package(what: str, error: Exception) -> str:
     """Say which package a format needs, and how to get it."""
-    name = error.name or ""
+    name = getattr(error, "name", None) or _package_in(error)
     if name in EXTRAS:
         return f'{what} needs {name}: pip install "neural-spike-sorter[{EXTRAS[name]}]"'
-    return f"{what} needs a package that is not installed: {f'pip install {name}' if name else error}"
+    needed = f"pip install {name}" if name else " ".join(str(error).split())
+    return f"{what} needs a package that is not installed: {needed}"
+
+
+def _package_in(error: Exception) -> str:
+    """Return the package that a reader asks for in words, as some do by other exceptions than ImportError."""
+    found = PACKAGE.search(" ".join(str(error).split()))
+    return next((name for name in found.groups() if name), "") if found else ""

@@ -19,9 +19,9 @@ from spikesorter.io.nwb import read_nwb_units
 from spikesorter.spikes import PROBABILITIES, UNKNOWN, Spikes
 
 if TYPE_CHECKING:
-    from spikeinterface import BaseSorting
+    from spikeinterface.core import SortingAnalyzer
 
-__all__ = ["LABEL_ENDINGS", "UNKNOWN_UNIT", "own_labels", "read_labels"]
+__all__ = ["LABEL_ENDINGS", "UNKNOWN_UNIT", "RateNeededError", "own_labels", "read_labels"]
 
 LABEL_ENDINGS = (".mat", ".csv", ".tsv", ".parquet", ".nwb", ".npz")
 UNKNOWN_UNIT = "unknown"
@@ -32,6 +32,10 @@ UNIT_NAMES = ("unit", "unit_id", "class", "label", "cluster", "cluster_id", "neu
 LEFT_OUT = "noise"  # clusters that a person has marked so in Phy
 
 Column = npt.NDArray[Any]
+
+
+class RateNeededError(InputError):
+    """Labels in seconds, of an unknown sampling rate."""
 
 
 def read_labels(path: str | Path, *, fs_hz: float | None = None, stream: str | None = None) -> Spikes:
@@ -76,7 +80,7 @@ def read_labels(path: str | Path, *, fs_hz: float | None = None, stream: str | N
         spikes = read_nwb_units(path, fs_hz=fs_hz, stream=stream)
     elif has_sorting(path) or ending == ".npz":  # of nothing else: SpikeInterface would open old pickles
         with naming(path), reading(path, "a sorting of SpikeInterface"):
-            spikes = Spikes.from_spikeinterface(_load_sorting(path))
+            spikes = _read_sorting(path)
     else:
         raise InputError(
             f"{path}: labels are files ending in {', '.join(LABEL_ENDINGS)}, or folders of Phy or "
@@ -186,7 +190,7 @@ def _from_table(path: Path, columns: Mapping[str, Column], fs_hz: float | None) 
             )
         fs_hz = _stated_rate(counted, seconds) or fs_hz
     elif fs_hz is None:
-        raise InputError(f"{path}: holds times in seconds; give their sampling rate: fs_hz (--fs)")
+        raise RateNeededError(f"{path}: holds times in seconds; give their sampling rate: fs_hz (--fs)")
     else:
         counted = np.round(np.asarray(seconds) * fs_hz)
     probabilities = {name: _numbers(path, name, columns[name]) for name in PROBABILITIES if name in columns}
@@ -253,12 +257,34 @@ def _whole(name: str) -> str:
     return head if head.isdecimal() and tail and not tail.strip("0") else name
 
 
-def _load_sorting(path: Path) -> BaseSorting:
+def _read_sorting(path: Path) -> Spikes:
     from spikeinterface.core import BaseSorting, NpzSortingExtractor, SortingAnalyzer, load
+
+    from spikesorter.io.probabilities import ComputeSpikeProbabilities  # else it is unknown to `load`
 
     found = NpzSortingExtractor(path) if path.suffix == ".npz" else load(path)
     if isinstance(found, SortingAnalyzer):
-        found = found.sorting
+        spikes = Spikes.from_spikeinterface(found.sorting)
+        known = found.has_extension(ComputeSpikeProbabilities.extension_name)
+        return _with_probabilities(spikes, found) if known else spikes
     if not isinstance(found, BaseSorting):
         raise InputError(f"{path}: holds a {type(found).__name__} of SpikeInterface, not a sorting")
-    return found
+    return Spikes.from_spikeinterface(found)
+
+
+def _with_probabilities(spikes: Spikes, analyzer: SortingAnalyzer) -> Spikes:
+    """Add the probabilities, which lie in the order of the analyzer's spikes."""
+    from spikesorter.io.probabilities import ComputeSpikeProbabilities
+
+    label_of = {name: label for label, name in spikes.names.items()}
+    labels = np.array([label_of[str(unit)] for unit in analyzer.unit_ids], np.int64)
+    vector = analyzer.sorting.to_spike_vector()
+    stored = analyzer.get_extension(ComputeSpikeProbabilities.extension_name)
+    values = {name: stored.get_data(return_data_name=name) for name in PROBABILITIES}
+    return Spikes.from_arrays(
+        vector["sample_index"],
+        labels[vector["unit_index"]],
+        **values,
+        fs_hz=spikes.fs_hz,
+        names=spikes.names,
+    )

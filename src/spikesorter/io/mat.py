@@ -18,7 +18,7 @@ import scipy.io
 
 from spikesorter.errors import InputError
 from spikesorter.io.atomic import atomic_file
-from spikesorter.spikes import UNKNOWN, Spikes
+from spikesorter.spikes import UNKNOWN, Spikes, check_spikes
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
@@ -135,6 +135,7 @@ def write_mat(
     InputError
         If the file cannot be written.
     """
+    check_spikes(spikes, "spikes")
     written = spikes if unknown else spikes.select(spikes.label != UNKNOWN)
     with atomic_file(Path(path)) as temporary:
         temporary.write_bytes(_mat_bytes(SPIKES, _columns(written, probability=probability) | _rate(fs_hz)))

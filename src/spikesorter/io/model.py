@@ -69,7 +69,7 @@ def write_model(value: Any, folder: Path) -> None:
     description = {"format_version": FORMAT_VERSION, "model": _pack(value, "", arrays)}
     with atomic_folder(folder) as temporary:
         (temporary / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
-        np.savez(temporary / ARRAYS, **arrays)  # type: ignore[arg-type]
+        np.savez(temporary / ARRAYS, **arrays)  # type: ignore[arg-type]  # no array is called allow_pickle
 
 
 def model_digest(value: Any) -> str:

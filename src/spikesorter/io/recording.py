@@ -16,7 +16,7 @@ from spikesorter.io.mat import MOST_CHANNELS, NUMERIC_KINDS, read_mat
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
 
-__all__ = ["RecordingOptions", "read_recording"]
+__all__ = ["RecordingOptions", "check_recording", "read_recording"]
 
 Channel = str | int
 NOT_NEURAL = ("SYNC", "ADC", "AUXILIARY", "SUPPLY VOLTAGE", "DIGITAL", "DC AMPLIFIER", "STIM", "TEMPERATURE")
@@ -106,6 +106,24 @@ def read_recording(
     recording = _one_segment(path, recording, segment)
     chosen = (channel,) if isinstance(channel, (str, int)) else tuple(channel)
     return _select_group(path, _select_channels(path, recording, chosen), group)
+
+
+def check_recording(recording: Any) -> None:
+    """Refuse what is no recording of one segment.
+
+    Raises
+    ------
+    InputError
+    """
+    if not hasattr(recording, "get_traces"):
+        raise InputError(
+            f"expected a SpikeInterface recording, not a {type(recording).__name__}; "
+            "spikesorter.read_recording opens files, "
+            "spikeinterface.core.NumpyRecording([samples], fs_hz) takes arrays"
+        )
+    segments = recording.get_num_segments()
+    if segments != 1:
+        raise InputError(f"has {segments} segments; select one with select_segments")
 
 
 def _source(path: Path, name: str | None) -> Source:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from spikesorter.errors import InputError
 from spikesorter.io.atomic import atomic_file
-from spikesorter.spikes import Spikes
+from spikesorter.spikes import Spikes, numbered_alike
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
@@ -68,6 +69,8 @@ def save_trace_figure(
     trace = np.asarray(recording.get_traces(start_frame=first, end_frame=last), float)[:, 0]
     axes.plot(np.arange(first, last) / fs_hz, trace, color="0.35", linewidth=0.7)
     low, high = trace.min(), trace.max()
+    if found is not None and truth is not None:
+        found, truth = numbered_alike(found, truth)
     rows = [(name, spikes) for name, spikes in (("found", found), ("true", truth)) if spikes is not None]
     labels = sorted({label for _, spikes in rows for label in spikes.labels})
     heights = [high + (0.1 + 0.1 * row) * (high - low) for row in range(len(rows))]
@@ -77,7 +80,8 @@ def save_trace_figure(
             name, (1.005, height), xycoords=("axes fraction", "data"), va="center", annotation_clip=False
         )
     if labels:
-        _draw_legend(axes, labels)
+        names = {label: spikes.name_of(label) for _, spikes in rows for label in spikes.labels}
+        _draw_legend(axes, names, labels)
     axes.set(title=title, xlabel="time (s)", ylabel="d", xlim=(first / fs_hz, last / fs_hz))
     axes.spines[["top", "right"]].set_visible(False)
     with atomic_file(path) as temporary:
@@ -95,7 +99,8 @@ def _draw_spikes(axes: Any, spikes: Spikes, labels: list[int], height: float, fs
         axes.plot(times, np.full(len(times), height), linestyle="none", markersize=6, **_style(labels, label))
 
 
-def _draw_legend(axes: Any, labels: list[int]) -> None:
+def _draw_legend(axes: Any, names: Mapping[int, str], labels: list[int]) -> None:
     for label in labels:
-        axes.plot([], [], linestyle="none", label=f"class {label}", **_style(labels, label))
+        name = names[label].replace("$", r"\$")  # no formula
+        axes.plot([], [], linestyle="none", label=f"class {name}", **_style(labels, label))
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=len(labels), frameon=False)

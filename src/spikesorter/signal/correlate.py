@@ -17,7 +17,7 @@ Trace = npt.NDArray[np.float32]
 CHUNK_SAMPLES = 512  # stays in the innermost cache while all taps pass over it
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # Numba's has no types
 def correlate(signal: Trace, kernel: Trace, output: Trace) -> None:
     """Add the correlation of a signal with a kernel to an output.
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["ComputeSpikeProbabilities", "compute_spike_probabilities"]
 
 
-class ComputeSpikeProbabilities(BaseSpikeVectorExtension):  # type: ignore[misc]
+class ComputeSpikeProbabilities(BaseSpikeVectorExtension):  # type: ignore[misc]  # its base has no types
     """How sure the sorter was of each spike, and of its unit.
 
     `analyzer.compute("spike_probabilities")` takes them from the sorting's properties `probability` and
@@ -76,8 +76,9 @@ def _from_property(sorting: BaseSorting, unit: Any, name: str) -> Float32Array:
     properties = sorting.get_property(name)
     if properties is None:
         raise InputError(
-            f"the sorting has no property {name}: give the sorter's spikes (spikes=...). Analyzers of format "
-            "zarr and merged units lose it; merge softly once the extension is computed"
+            f"the sorting has no property {name}: give the sorter's spikes (spikes=...). Sortings of other "
+            "tools, analyzers of format zarr and merged units have none (merge softly once the extension is "
+            "computed); analyzers that spikesorter wrote hold the extension already"
         )
     values = np.asarray(properties[sorting.id_to_index(unit)], np.float32)
     expected = len(sorting.get_unit_spike_train(unit, segment_index=0))
