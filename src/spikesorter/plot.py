@@ -46,7 +46,7 @@ SYMBOLS = ("triangle-down", "square", "circle", "diamond", "triangle-up", "cross
 """One a neuron, so that colour is never alone."""
 
 GREY = "#808080"
-COLUMNS = 4  # of panels
+COLUMNS = 6  # of panels, at most
 MOST_CORRELATED = 8  # neurons: more correlograms than 8 by 8 cannot be read
 DECADES = 2.5  # of noise that are drawn
 FEWEST_EVENTS = 5  # of a tenth: fewer say nothing about its probability
@@ -455,13 +455,13 @@ def _add_marks(
 
 def _grid(panels: int) -> tuple[int, int]:
     """Return columns and rows of a grid of panels."""
-    columns = max(min(panels, COLUMNS), 1)
-    return columns, max(-(-panels // columns), 1)
+    rows = max(-(-panels // COLUMNS), 1)
+    return max(-(-panels // rows), 1), rows
 
 
 def _label_below(figure: Any, words: str, columns: int, rows: int) -> None:
     for column in range(1, columns + 1):
-        figure.update_xaxes(title_text=words, title_standoff=4, row=rows, col=column)
+        figure.update_xaxes(title_text=words, row=rows, col=column)
 
 
 def _plain_layout(
@@ -470,12 +470,12 @@ def _plain_layout(
     figure.update_layout(
         template="none",
         height=height,
-        margin={"l": 60, "r": 20, "t": top, "b": 50},
+        margin={"l": 60, "r": 20, "t": top, "b": 75},
         legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom"},
         **more,
     )
     if x:
-        figure.update_xaxes(title_text=x, title_standoff=4)
+        figure.update_xaxes(title_text=x)
     if y:
         figure.update_yaxes(title_text=y)
     return figure

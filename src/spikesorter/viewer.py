@@ -7,6 +7,7 @@ import shlex
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ CORRECTED = "corrected"
 """Folder beside the results: what the user said (`NAME.jsonl`), and the labels that follow (`NAME.csv`)."""
 
 MOST_SECONDS = 10  # of a recording, asked for at once
+FIGURES_KEPT = 8  # of so many recordings
 MOST_DOUBTFUL = 60  # told at once
 
 Contents = dict[str, Any]
@@ -55,13 +57,13 @@ def run_viewer(
     InputError
         If the folder holds no results, their corrections cannot be read, or the port cannot be used.
     """
-    from spikesorter.report.contents import span_contents, viewer_contents
+    from spikesorter.report.contents import figure_contents, span_contents, viewer_contents
     from spikesorter.report.page import page_html
     from spikesorter.report.results import open_results
 
     results = open_results(out)
     contents = viewer_contents(str(out), results)
-    desk = Desk(results, contents, out / CORRECTED, span=span_contents)
+    desk = Desk(results, contents, out / CORRECTED, span=span_contents, figures=figure_contents)
     page = page_html(contents, scripts=[viewer_script()])
     with serve(desk, page, port=port) as server:
         on_ready(server.url)
@@ -107,6 +109,8 @@ class Desk:
     span : callable
         Given a result, start and stop, returns what is shown of that span, as JSON can hold it. Never called
         twice at a time: readers of recordings were not made for several threads.
+    figures : callable, optional
+        Given a result, returns its figures, drawn. Likewise.
 
     Raises
     ------
@@ -121,11 +125,13 @@ class Desk:
         folder: Path,
         *,
         span: Callable[[Result, int, int], Contents],
+        figures: Callable[[Result], list[Contents]] = lambda result: [],
     ) -> None:
         self._results, self._folder, self._span = tuple(results), folder, span
         self._shown: list[Contents] = contents["recordings"]
         self._queues = [doubtful(result.spikes) for result in self._results]
         self._logs = {result.place: CorrectionLog(self._beside(result.place, "jsonl")) for result in results}
+        self._figures = lru_cache(maxsize=FIGURES_KEPT)(figures)
         self._reading, self._writing = threading.Lock(), threading.Lock()
         for log in self._logs.values():
             log.read()
@@ -134,6 +140,7 @@ class Desk:
         """Return what is answered, by method and name."""
         return {
             ("GET", "span"): lambda fields: json_reply(self.span(fields)),
+            ("GET", "figures"): lambda fields: json_reply(self.figures(fields)),
             ("GET", "corrections"): lambda fields: json_reply(self.corrections(fields)),
             ("POST", "correct"): lambda fields: json_reply(self.correct(fields)),
             ("POST", "save"): lambda fields: json_reply(self.save(fields)),
@@ -155,6 +162,12 @@ class Desk:
             raise InputError(f"span: {stop - start} samples are too many at once; at most {most}")
         with self._reading:
             return self._span(self._results[r], start, stop)
+
+    def figures(self, fields: Mapping[str, Any]) -> list[Contents]:
+        """Return a recording's (`r`) figures."""
+        result = self._results[self._which(fields)]
+        with self._reading:
+            return self._figures(result)
 
     def corrections(self, fields: Mapping[str, Any]) -> Contents:
         """Return what was said of a recording's (`r`) spikes, and which are to be looked at next.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from spikesorter.corrections import Correction, CorrectionLog
 from spikesorter.io.labels import read_labels
@@ -16,8 +16,6 @@ from spikesorter.loopback import LoopbackServer, Reply
 from spikesorter.viewer import CORRECTED, Desk, serve, viewer_script
 from tests.viewing import HOSTILE, HOSTILE_UNIT, fake_contents, fake_result, fake_span
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 STANDIN = (Path(__file__).parent / "standin.js").read_text(encoding="utf-8")
 PAGE = """<!doctype html><html lang="en"><title>viewer</title><link rel="icon" href="data:,">
 <main><h1>viewer</h1><ul id="markers"></ul><div id="controls"></div></main>
@@ -48,15 +46,6 @@ class Watched:
     def sees(self, *texts: str) -> None:
         for text in texts:
             expect(self.page.get_by_text(text).first).to_be_visible()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        path = str(CHROMIUM) if CHROMIUM.exists() else None
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -15,11 +15,18 @@ from spikesorter.evaluate import Score, score
 from spikesorter.measures import read_conditioned
 from spikesorter.provenance import versions
 from spikesorter.report.packing import CODES, pack, pack_spikes
-from spikesorter.report.panels import panels
+from spikesorter.report.panels import panel_frames, panels
 from spikesorter.report.results import Result
 from spikesorter.spikes import UNKNOWN, Spikes
 
-__all__ = ["DETAILED", "recording_contents", "report_contents", "span_contents", "viewer_contents"]
+__all__ = [
+    "DETAILED",
+    "figure_contents",
+    "recording_contents",
+    "report_contents",
+    "span_contents",
+    "viewer_contents",
+]
 
 Contents = dict[str, Any]
 
@@ -79,7 +86,9 @@ def report_contents(
 
 
 def viewer_contents(title: str, results: Sequence[Result]) -> Contents:
-    """Return what the viewer shows at once; traces are fetched by span (`span_contents`).
+    """Return what the viewer shows at once.
+
+    Traces are fetched by span (`span_contents`), figures when they come into sight (`figure_contents`).
 
     Parameters
     ----------
@@ -141,7 +150,7 @@ def recording_contents(result: Result, *, budget_samples: int | None) -> Content
             for k in first_doubtful
         ],
         "embedded": _embedded(result, pages) if embedded else None,
-        "figures": list(panels(result, whole_score)),
+        "figures": list(panels(result, whole_score)) if embedded else panel_frames(),
     }
 
 
@@ -167,6 +176,20 @@ def span_contents(result: Result, start: int, stop: int) -> Contents:
         "found": pack_spikes(found),
         "truth": pack_spikes(true.within(start, stop)) if true is not None else None,
     }
+
+
+def figure_contents(result: Result) -> list[Contents]:
+    """Return a recording's figures, drawn; the viewer asks for them when they come into sight.
+
+    Parameters
+    ----------
+    result : Result
+
+    Returns
+    -------
+    list of dict
+    """
+    return list(panels(result, _score(result)))
 
 
 def _page(

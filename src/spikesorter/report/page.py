@@ -171,8 +171,8 @@ def _doubtful(one: Contents) -> str:
 def _figure(r: int, k: int, figure: Contents) -> str:
     title = escape(figure["title"])
     return (
-        f'<figure><h4>{title}</h4><div class="plot" data-r="{r}" data-figure="{k}" role="img" '
-        f'aria-label="{title}: {escape(figure["caption"])}"></div>'
+        f'<figure><h4>{title}</h4><div class="scrolling" role="region" aria-label="{title}" tabindex="0">'
+        f'<div class="plot" data-r="{r}" data-figure="{k}"></div></div>'
         f"<figcaption>{escape(figure['caption'])}</figcaption></figure>"
     )
 

@@ -23,7 +23,8 @@
   const AROUND_S = 0.015; // shown either side of a spike that is selected
   const MOST_POINTS = 8000; // of a channel; more are thinned to what the screen shows
   const LEAST_S = 0.001;
-  const WIDE = new Set(["waveforms", "intervals", "correlograms"]);
+  const WIDE = new Set(["waveforms", "amplitudes", "intervals", "correlograms"]);
+  const PANELS = new Set(["waveforms", "intervals", "correlograms"]); // too many for a narrow screen: scrolled
   const CONFIG = { responsive: true, displaylogo: false, scrollZoom: false };
 
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
@@ -398,7 +399,7 @@
         }],
       };
       const begun = this.host.classList.contains("js-plotly-plot");
-      await Plotly.react(this.host, [...lines, ...marks, ...trueMarks, ...curves], coloured(layout), CONFIG);
+      await Plotly.react(this.host, [...lines, ...marks, ...trueMarks, ...curves], coloured(layout), { ...CONFIG, displayModeBar: false });
       if (!begun) this.listen();
       drawn.set(this.host, () => this.draw());
       this.tell(low, high, found);
@@ -430,7 +431,7 @@
     }
   }
 
-  const traces = [...document.querySelectorAll(".trace")].map((section) => new Trace(section));
+  const traces = [...document.querySelectorAll(".trace-view")].map((section) => new Trace(section));
 
   window.spikesorterPage = {
     show: (r, start) => traces[r].show(traces[r].pageOf(start)),
@@ -462,6 +463,7 @@
   for (const host of hosts) {
     const given = contents.recordings[Number(host.dataset.r)]?.figures[Number(host.dataset.figure)];
     if (WIDE.has(given?.id)) host.closest("figure").classList.add("wide");
+    if (PANELS.has(given?.id)) host.closest("figure").classList.add("panels");
     if (given?.figure) host.style.minHeight = `${given.figure.layout.height}px`; // nothing jumps when it is drawn
     sight.observe(host);
   }

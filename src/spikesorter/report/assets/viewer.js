@@ -105,7 +105,14 @@
     return span;
   };
 
+  const figures = new Map(); // r -> Promise: every figure of a recording asks, the server is asked once
+
   window.spikesorterSource = {
+    figures(r) {
+      if (!figures.has(r)) figures.set(r, get("figures", { r }));
+      figures.get(r).catch(() => figures.delete(r));
+      return figures.get(r);
+    },
     async span(r, start, stop) {
       const [span, state] = await Promise.all([keptSpan(r, start, stop), stateOf(r)]);
       return { ...span, found: span.found.map((spike) => asCorrected(spike, state.said)) };

@@ -1,0 +1,316 @@
+"""The report in a real browser: what a person sees and does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Route, expect
+from spikeinterface.core import NumpyRecording
+
+from spikesorter.report.contents import report_contents
+from spikesorter.report.page import page_html, write_page
+from spikesorter.report.results import Result
+from spikesorter.sorter import Sorter
+
+HOSTILE = "<script>alert(1)</script>.mat"
+HOSTILE_UNIT = "<img src=x onerror=alert(2)>"
+SERIOUS = ("serious", "critical")
+
+
+def renamed(result: Result, name: str, unit: str) -> Result:
+    repertoire = result.sorter.repertoire
+    names = (unit, *repertoire.names[1:])
+    sorter: Sorter = replace(result.sorter, repertoire=replace(repertoire, names=names))
+    return replace(result, name=name, sorter=sorter, spikes=replace(result.spikes, names={}))
+
+
+@pytest.fixture(scope="session")
+def report(results: list[Result], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """D2 with its truth; a hostile one without."""
+    hostile = replace(renamed(results[1], HOSTILE, HOSTILE_UNIT), truth=None)
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    write_page(path, report_contents("Study <b>bold</b>", [results[0], hostile], overall=0.93))
+    return path
+
+
+class Opened:
+    """A page that was opened offline, and all that went wrong or out of it."""
+
+    def __init__(self, page: Page, path: Path) -> None:
+        self.page, self.wrong = page, []
+        page.on("console", self._heard)
+        page.on("pageerror", lambda error: self.wrong.append(f"error: {error}"))
+        page.on("dialog", lambda dialog: (self.wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.route("**", self._asked)
+        page.goto(path.as_uri())
+
+    wrong: list[str]
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        self.wrong.append(message.text)
+
+    def _asked(self, route: Route) -> None:
+        url = route.request.url
+        if url.startswith("file:") and url.endswith("report.html"):
+            route.continue_()
+        else:
+            self.wrong.append(f"request: {url}")
+            route.abort()
+
+    def trace(self, r: int = 0) -> Locator:
+        """Scroll to a recording's trace, wait until it is drawn, and give it."""
+        section = self.page.locator(".trace-view").nth(r)
+        section.scroll_into_view_if_needed()
+        expect(section.locator(".status")).to_contain_text("page")
+        return section
+
+
+@pytest.fixture
+def opened(chromium: Browser, report: Path) -> Iterator[Opened]:
+    page = chromium.new_page(viewport={"width": 1200, "height": 900}, color_scheme="light")
+    one = Opened(page, report)
+    yield one
+    page.close()
+    assert one.wrong == []
+
+
+def see_everything(page: Page) -> None:
+    """Scroll through the whole page, so that everything is drawn."""
+    for plot in page.locator(".plot").all():
+        plot.scroll_into_view_if_needed()
+        expect(plot.locator(".main-svg").first).to_be_visible()
+
+
+def eventually(is_so: Callable[[], bool], page: Page) -> None:
+    """Wait until something is so; the page's own policy forbids Playwright to wait inside it."""
+    for _ in range(100):
+        if is_so():
+            return
+        page.wait_for_timeout(50)
+    assert is_so()
+
+
+def seconds(status: str | None) -> tuple[float, float]:
+    found = re.match(r"([\d.]+) to ([\d.]+) s", status or "")
+    assert found
+    return float(found[1]), float(found[2])
+
+
+def test_it_opens_offline_with_words_first_and_draws_all_figures(
+    opened: Opened, screenshot: Callable[[Page], None]
+) -> None:
+    page = opened.page
+    expect(page.locator("header .verdict")).to_have_text("✔ good Study score 0.930")
+    expect(page.locator("#summary ~ .scrolling tbody tr")).to_have_count(2)
+    screenshot(page)
+    see_everything(page)
+    assert page.locator(".plot .main-svg").count() >= 18
+
+
+def test_words_and_tables_need_no_javascript(chromium: Browser, report: Path) -> None:
+    page = chromium.new_context(java_script_enabled=False).new_page()
+    page.goto(report.as_uri())
+    expect(page.locator("noscript")).to_be_visible()
+    expect(page.locator(".recording .verdict").first).to_contain_text("against the truth")
+    assert page.locator(".facts dd").first.is_visible()
+    page.context.close()
+
+
+def test_pages_are_turned_by_button_and_key(opened: Opened, screenshot: Callable[[Page], None]) -> None:
+    trace = opened.trace()
+    status = trace.locator(".status")
+    expect(status).to_contain_text("0.000 to 0.250 s of 12.0 s, page 1 of 48")
+    trace.get_by_role("button", name="Page on").click()
+    expect(status).to_contain_text("page 2 of 48")
+    trace.focus()
+    opened.page.keyboard.press("ArrowRight")
+    expect(status).to_contain_text("0.500 to 0.750 s")
+    opened.page.keyboard.press("ArrowLeft")
+    expect(status).to_contain_text("page 2 of 48")
+    opened.page.keyboard.press("g")
+    opened.page.keyboard.type("11.9")
+    opened.page.keyboard.press("Enter")
+    expect(status).to_contain_text("page 48 of 48")
+    trace.focus()
+    opened.page.keyboard.press("ArrowRight")
+    expect(status).to_contain_text("page 48 of 48")
+    screenshot(opened.page)
+
+
+def test_the_trace_is_zoomed_by_button_key_and_mouse(opened: Opened) -> None:
+    trace = opened.trace()
+    status = trace.locator(".status")
+    trace.get_by_role("button", name="Zoom in").click()
+    expect(status).to_contain_text("0.063 to 0.188 s")
+    axis = "document.querySelector('.plot[data-trace]').layout.xaxis.range"
+    assert opened.page.evaluate(axis) == pytest.approx([0.0625, 0.1875])
+    trace.focus()
+    opened.page.keyboard.press("+")
+    expect(status).to_contain_text("0.094 to 0.156 s")
+    opened.page.keyboard.press("-")
+    expect(status).to_contain_text("0.063 to 0.188 s")
+    box = trace.locator(".nsewdrag").first.bounding_box()
+    assert box
+    opened.page.mouse.move(box["x"] + 500, box["y"] + 50)
+    opened.page.mouse.down()
+    opened.page.mouse.move(box["x"] + 300, box["y"] + 50, steps=4)
+    opened.page.mouse.up()
+    expect(status).not_to_contain_text("0.063 to 0.188 s")
+    low, high = seconds(status.text_content())
+    assert 0.0625 < low < high <= 0.25
+    trace.focus()
+    opened.page.keyboard.press("0")
+    expect(status).to_contain_text("0.000 to 0.250 s")
+
+
+def test_doubtful_spikes_are_gone_to_one_after_the_other(
+    opened: Opened, screenshot: Callable[[Page], None]
+) -> None:
+    trace = opened.trace(1)
+    buttons = opened.page.locator("#recording-1 .doubtful button")
+    assert buttons.count() > 1
+    trace.focus()
+    for k in range(2):
+        opened.page.keyboard.press("n")
+        expect(trace.locator(".status")).to_contain_text(f"doubtful spike {k + 1} of {buttons.count()}")
+        expect(buttons.nth(k)).to_have_attribute("aria-current", "true")
+        text = buttons.nth(k).text_content()
+        assert text
+        at = float(text.split(" s")[0])
+        low, high = seconds(trace.locator(".status").text_content())
+        assert low <= at <= high
+        assert high - low < 0.031
+    screenshot(opened.page)
+    opened.page.keyboard.press("p")
+    expect(buttons.nth(0)).to_have_attribute("aria-current", "true")
+    buttons.nth(1).click()
+    expect(trace.locator(".status")).to_contain_text("doubtful spike 2")
+
+
+def test_the_trace_shows_what_was_found_and_what_is_true(opened: Opened, results: list[Result]) -> None:
+    opened.trace()
+    drawn: list[dict[str, Any]] = opened.page.evaluate(
+        "document.querySelector('.plot[data-trace]').data"
+        ".map(d => ({meta: d.meta, x: [...d.x], y: [...d.y]}))"
+    )
+    truth = results[0].truth
+    assert truth is not None
+    for group, spikes in (("found", results[0].spikes), ("true", truth)):
+        shown = sorted(x for one in drawn if one["meta"] == group for x in one["x"])
+        assert shown == pytest.approx((spikes.within(0, 6250).sample / 25_000).tolist())
+    evidence = [one for one in drawn if one["meta"] == "evidence"]
+    assert max(max(one["y"]) for one in evidence) > 0.5
+    (trace,) = (one for one in drawn if one["meta"] == "trace")
+    assert len(trace["x"]) == 6250
+
+
+def test_hostile_names_are_shown_as_text(opened: Opened) -> None:
+    page = opened.page
+    expect(page.get_by_role("heading", name=HOSTILE)).to_be_visible()
+    opened.trace(1)
+    see_everything(page)
+    assert page.locator("img").count() == 0
+    assert page.locator("h1 b").count() == 0
+    assert page.evaluate("[...document.scripts].filter(s => s.textContent === 'alert(1)').length") == 0
+    section = page.locator("#recording-1")
+    expect(section.locator("tbody th").first).to_contain_text(HOSTILE_UNIT)
+    titles = section.locator(".plot[data-figure='0'] .annotation-text").all_text_contents()
+    assert HOSTILE_UNIT in titles
+
+
+def test_several_channels_lie_one_above_the_other(
+    chromium: Browser, results: list[Result], tmp_path: Path
+) -> None:
+    one = report_contents("two", results[:1])
+    shown = one["recordings"][0]
+    # The sorter knows one channel: what the page is given of another is a copy of it.
+    shown["channels"] = ["left", "right"]
+    trace = shown["embedded"]["trace"]
+    from spikesorter.report.packing import pack
+    from tests.report.test_contents import unpacked
+
+    shown["embedded"] |= {
+        "trace": pack(np.repeat(unpacked(trace), 2, axis=1), "u1"),
+        "low": shown["embedded"]["low"] * 2,
+        "step": shown["embedded"]["step"] * 2,
+    }
+    write_page(tmp_path / "report.html", one)
+    page = chromium.new_page()
+    opened = Opened(page, tmp_path / "report.html")
+    opened.trace()
+    ticks = page.evaluate(
+        "[...document.querySelectorAll('.plot[data-trace] .ytick')].map(t => t.textContent)"
+    )
+    assert ticks[:2] == ["left", "right"]
+    page.close()
+    assert opened.wrong == []
+
+
+def test_colours_follow_the_systems(opened: Opened, screenshot: Callable[[Page], None]) -> None:
+    opened.trace()
+    ink = "document.querySelector('.plot[data-trace]').layout.font.color"
+    paper = "getComputedStyle(document.body).backgroundColor"
+    light = opened.page.evaluate(f"[{ink}, {paper}]")
+    opened.page.emulate_media(color_scheme="dark")
+    eventually(lambda: opened.page.evaluate(ink) != light[0], opened.page)
+    assert opened.page.evaluate(paper) != light[1]
+    screenshot(opened.page)
+
+
+def test_a_phone_needs_no_scrolling_sideways(chromium: Browser, report: Path, tmp_path: Path) -> None:
+    page = chromium.new_page(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
+    opened = Opened(page, report)
+    opened.trace()
+    see_everything(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.close()
+    assert opened.wrong == []
+
+
+def test_on_paper_everything_is_drawn_in_light_colours(chromium: Browser, report: Path) -> None:
+    page = chromium.new_page(color_scheme="dark")
+    opened = Opened(page, report)
+    opened.trace()
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    eventually(lambda: page.locator(".plot .main-svg").count() >= 18, page)
+    colours = page.evaluate(
+        "[...document.querySelectorAll('.js-plotly-plot')].map(plot => plot.layout.font.color)"
+    )
+    assert set(colours) == {"#1b1f24"}
+    assert len(page.pdf()) > 50_000
+    page.close()
+    assert opened.wrong == []
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 1200), ("light", 390)])
+def test_no_serious_barrier_is_found(scheme: Any, width: int, chromium: Browser, report: Path) -> None:
+    page = chromium.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    opened = Opened(page, report)
+    opened.trace()
+    see_everything(page)
+    found = Axe().run(page).response["violations"]
+    serious = {one["id"]: one["nodes"][0]["html"] for one in found if one["impact"] in SERIOUS}
+    page.close()
+    assert serious == {}
+    assert opened.wrong == []
+
+
+def test_a_page_is_under_ten_megabytes_and_opens_at_once(report: Path, chromium: Browser) -> None:
+    assert report.stat().st_size < 10 << 20
+    page = chromium.new_page()
+    page.goto(report.as_uri(), wait_until="load", timeout=2000)
+    page.close()
+
+
+def test_a_full_page_of_long_recordings_stays_under_ten_megabytes(results: list[Result]) -> None:
+    result = results[1]
+    trace = np.tile(result.recording.get_traces(), (5, 1))
+    long = replace(result, read=lambda: NumpyRecording([trace], 25_000.0), n_samples=len(trace), truth=None)
+    assert len(page_html(report_contents("long", [long] * 12))) < 10 << 20
