@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +22,7 @@ from spikesorter.spikes import Spikes
 if TYPE_CHECKING:
     from spikesorter.report.results import Result
 
-__all__ = ["CORRECTED", "Desk", "run_viewer", "serve"]
+__all__ = ["CORRECTED", "Desk", "run_viewer", "serve", "show_results"]
 
 CORRECTED = "corrected"
 """Folder beside the results: what the user said (`NAME.jsonl`), and the labels that follow (`NAME.csv`)."""
@@ -57,6 +58,20 @@ def run_viewer(
     InputError
         If the folder holds no results, their corrections cannot be read, or the port cannot be used.
     """
+    with show_results(out, port=port) as (server, desk):
+        on_ready(server.url)
+        server.wait()
+    return desk.save_pending()
+
+
+@contextmanager
+def show_results(out: Path, *, port: int = 0) -> Iterator[tuple[LoopbackServer, Desk]]:
+    """Serve the page of a folder's results while the block lasts; see `run_viewer`.
+
+    Yields
+    ------
+    LoopbackServer, Desk
+    """
     from spikesorter.report.contents import figure_contents, span_contents, viewer_contents
     from spikesorter.report.page import page_html
     from spikesorter.report.results import open_results
@@ -64,11 +79,8 @@ def run_viewer(
     results = open_results(out)
     contents = viewer_contents(str(out), results)
     desk = Desk(results, contents, out / CORRECTED, span=span_contents, figures=figure_contents)
-    page = page_html(contents, scripts=[viewer_script()])
-    with serve(desk, page, port=port) as server:
-        on_ready(server.url)
-        server.wait()
-    return desk.save_pending()
+    with serve(desk, page_html(contents, scripts=[viewer_script()]), port=port) as server:
+        yield server, desk
 
 
 def serve(desk: Desk, page: str, *, port: int = 0) -> LoopbackServer:

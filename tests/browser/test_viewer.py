@@ -1,21 +1,24 @@
-"""The viewer's controls in a real browser, on a stand-in for the page around them."""
+"""The viewer in a real browser: its controls on a stand-in for the page around them, then all of it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from spikesorter.corrections import Correction, CorrectionLog
 from spikesorter.io.labels import read_labels
 from spikesorter.loopback import LoopbackServer, Reply
-from spikesorter.viewer import CORRECTED, Desk, serve, viewer_script
+from spikesorter.viewer import CORRECTED, Desk, serve, show_results, viewer_script
 from tests.viewing import HOSTILE, HOSTILE_UNIT, fake_contents, fake_result, fake_span
 
+pytestmark = pytest.mark.slow
 STANDIN = (Path(__file__).parent / "standin.js").read_text(encoding="utf-8")
 PAGE = """<!doctype html><html lang="en"><title>viewer</title><link rel="icon" href="data:,">
 <main><h1>viewer</h1><ul id="markers"></ul><div id="controls"></div></main>
@@ -28,7 +31,12 @@ TRY = """([url, options]) => fetch(url, options).then((response) => response.tex
 class Watched:
     """A page, and all that went wrong or out of it."""
 
-    def __init__(self, page: Page, server: LoopbackServer) -> None:
+    def __init__(
+        self,
+        page: Page,
+        server: LoopbackServer,
+        sees: tuple[str, ...] = ("doubtful spikes judged", "27000 2"),
+    ) -> None:
         self.page, self.server = page, server
         self.wrong: list[str] = []
         self.asked: list[str] = []
@@ -37,7 +45,7 @@ class Watched:
         page.on("dialog", lambda dialog: (self.wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
         page.on("request", lambda request: self.asked.append(request.url))
         page.goto(server.url)
-        self.sees("doubtful spikes judged", "27000 2")
+        self.sees(*sees)
 
     def _heard(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
@@ -217,3 +225,63 @@ def test_pages_of_other_origins_get_and_change_nothing(
             assert page.evaluate(TRY, [f"{server.url}{name}", options]) == ""
         page.close()
     assert log_of(tmp_path) == []
+
+
+@pytest.fixture
+def sorted_copy(sorted_study: Path, tmp_path: Path) -> Path:
+    """Results that may be corrected."""
+    return Path(shutil.copytree(sorted_study, tmp_path / "out"))
+
+
+@pytest.fixture
+def real(sorted_copy: Path, chromium: Browser) -> Iterator[Watched]:
+    """The page of `spikesorter view` itself."""
+    with show_results(sorted_copy) as (server, _):
+        page = chromium.new_page(viewport={"width": 1200, "height": 900})
+        watched = Watched(page, server, sees=("doubtful spikes judged",))
+        yield watched
+        page.close()
+    assert watched.wrong == []
+    assert {url for url in watched.asked if not url.startswith((server.url, "data:"))} == set()
+
+
+def test_the_real_page_is_paged_and_its_doubtful_spikes_are_judged(
+    real: Watched, sorted_copy: Path, screenshot: Callable[[Page], None]
+) -> None:
+    page = real.page
+    trace = page.locator(".trace-view").first
+    trace.scroll_into_view_if_needed()
+    expect(trace.locator(".status").first).to_contain_text("page 1 of 48")
+    trace.focus()
+    press(real, "ArrowRight", "page 2 of 48")
+    press(real, "n", "doubtful spike 1 of")
+    press(real, "x", "is rejected.")
+    real.sees("doubtful spike 2 of")
+    press(real, "a", "is accepted.")
+    screenshot(page)
+    first, second = CorrectionLog(sorted_copy / CORRECTED / "D2.jsonl").read()
+    assert (first.action, second.action) == ("reject", "accept")
+    page.get_by_role("button", name="Save as labels").first.click()
+    real.sees("spikesorter train")
+    found, labels = (
+        read_labels(path, fs_hz=25_000.0)
+        for path in (sorted_copy / "predictions" / "D2.mat", sorted_copy / CORRECTED / "D2.csv")
+    )
+    assert len(labels) == len(found) - 1
+    assert first.sample not in labels.sample
+
+
+def test_the_real_page_draws_its_figures_when_they_come_into_sight(real: Watched) -> None:
+    assert not any("figures" in url for url in real.asked)
+    plots = real.page.locator("#recording-1 figure .plot")
+    for plot in plots.all():
+        plot.scroll_into_view_if_needed()
+        expect(plot.locator(".main-svg").first).to_be_visible()
+    assert sum("figures?r=1" in url for url in real.asked) == 1
+
+
+def test_no_serious_barrier_is_found_in_the_viewer(real: Watched) -> None:
+    real.page.locator(".trace-view").first.scroll_into_view_if_needed()
+    real.sees("page 1 of 48")
+    found = Axe().run(real.page).response["violations"]
+    assert {one["id"] for one in found if one["impact"] in ("serious", "critical")} == set()

@@ -378,11 +378,11 @@
       const trueMarks = truth === null ? [] : this.marks(truth, top + 0.2 * height, "true", "true");
       const many = trace.length > 1;
       const layout = {
-        height: many ? 420 + 60 * trace.length : 420,
-        margin: { l: 60, r: 15, t: 10, b: 40 },
+        height: many ? 440 + 60 * trace.length : 440,
+        margin: { l: 60, r: 15, t: 10, b: 75 },
         uirevision: "kept",
         legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom" },
-        xaxis: { title: { text: "time (s)", standoff: 4 }, range: [low, high], anchor: "y2" },
+        xaxis: { title: { text: "time (s)" }, range: [low, high], anchor: "y2" },
         yaxis: {
           domain: [0.27, 1],
           fixedrange: true,
