@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from spikesorter.errors import InputError, SpikeSorterError
-from spikesorter.io.atomic import check_writable, write_json
+from spikesorter.io.atomic import check_writable, only_one, write_json
 from spikesorter.io.export import check_export, check_export_place
 from spikesorter.jobs import sort_recording
 from spikesorter.manifest import Job
@@ -38,7 +38,7 @@ __all__ = ["BATCH", "Outcome", "dask_runner", "run_batch", "run_here", "summary"
 logger = logging.getLogger(__name__)
 
 BATCH = "batch.json"
-PREDICTIONS, NOTES, SPANS = "predictions", ".batch", ".spans"
+PREDICTIONS, NOTES, SPANS, LOCK = "predictions", ".batch", ".spans", "lock"
 RETRIES = 2
 WAIT_SECONDS = 1.0
 MAY_PASS = {
@@ -155,21 +155,18 @@ def run_batch(
     models = {folder: load_model(folder) for folder in dict.fromkeys(job.model for job in jobs)}
     digests = {folder: model.whole_digest() for folder, model in models.items()}
     tasks = [Task(job, out, to, span_seconds, threads, digests[job.model]) for job in jobs]
-    _check_folder(out, tasks, restart=restart)
+    _make_folders(out)
     outcomes: dict[str, Outcome] = {}
-    progress("sorting", 0.0)
-    for outcome in (runner or run_here)(sort_task, tasks):
-        outcomes[outcome.name] = outcome
-        on_outcome(outcome)
-        progress("sorting", len(outcomes) / len(tasks))
-    ordered = [outcomes[job.name] for job in jobs]
-    sorts = {
-        job.name: sort_facts(Path(one.result), job.recording, models[job.model], job.options, one.adapted_to)
-        for job, one in zip(jobs, ordered, strict=True)
-        if one.state != "failed"
-    }
-    write_json(out / SORT, {"recordings": sorts})  # what `spikesorter view` goes by
-    write_json(out / BATCH, summary(ordered))
+    with only_one(out / NOTES / LOCK, "running a batch"):
+        _check_folder(out, tasks, restart=restart)
+        progress("sorting", 0.0)
+        for outcome in (runner or run_here)(sort_task, tasks):
+            outcomes[outcome.name] = outcome
+            on_outcome(outcome)
+            progress("sorting", len(outcomes) / len(tasks))
+        ordered = [outcomes[job.name] for job in jobs]
+        write_json(out / SORT, {"recordings": _sorts(jobs, ordered, models)})  # `spikesorter view` goes by it
+        write_json(out / BATCH, summary(ordered))
     return ordered
 
 
@@ -293,14 +290,19 @@ def _sorted(task: Task, start: float, attempt: int) -> Outcome:
     return outcome
 
 
-def _check_folder(out: Path, tasks: list[Task], *, restart: bool) -> None:
-    """Make the folder ready; refuse one that holds results of other settings."""
+def _make_folders(out: Path) -> None:
     check_writable(out)
     for name in (PREDICTIONS, NOTES, SPANS):
         folder = out / name
-        if folder.is_symlink() or (folder.exists() and out.resolve() not in folder.resolve().parents):
+        if folder.is_symlink():
             raise InputError(f"{folder}: is a link to elsewhere; results are written inside {out} only")
         check_writable(folder)
+
+
+def _check_folder(out: Path, tasks: list[Task], *, restart: bool) -> None:
+    """Refuse a folder that holds results of other settings; clear away what a killed run was writing."""
+    for left in (*(out / PREDICTIONS).glob(".*"), *(out / NOTES).glob(".*")):
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
     for task in tasks:
         known = _note(task)
         if known is None:
@@ -315,6 +317,14 @@ def _check_folder(out: Path, tasks: list[Task], *, restart: bool) -> None:
                 "folder, or sort everything again with --restart"
             )
     (out / BATCH).unlink(missing_ok=True)  # an earlier run's must not be taken for this one's
+
+
+def _sorts(jobs: list[Job], outcomes: list[Outcome], models: Mapping[Path, Model]) -> dict[str, Any]:
+    return {
+        job.name: sort_facts(Path(one.result), job.recording, models[job.model], job.options, one.adapted_to)
+        for job, one in zip(jobs, outcomes, strict=True)
+        if one.state != "failed"
+    }
 
 
 def _settings(task: Task) -> dict[str, Any]:

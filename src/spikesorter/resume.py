@@ -62,6 +62,10 @@ def open_spans(folder: Path, facts: dict[str, str]) -> FinishedSpans:
     InputError
         If the folder cannot be written to, or holds something else.
     """
+    if folder.is_symlink():
+        raise InputError(
+            f"{folder}: is a link to elsewhere; finished spans are kept in the folder of results"
+        )
     if folder.exists() and not (folder / FACTS).is_file() and any(folder.iterdir()):
         raise InputError(f"{folder}: holds something else than the spans of an interrupted run")
     if _facts(folder) != facts:

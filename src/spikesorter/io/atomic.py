@@ -13,7 +13,7 @@ from typing import Any
 
 from spikesorter.errors import InputError
 
-__all__ = ["atomic_file", "atomic_folder", "check_writable", "write_json"]
+__all__ = ["atomic_file", "atomic_folder", "check_writable", "only_one", "write_json"]
 
 
 def check_writable(folder: Path) -> None:
@@ -35,6 +35,32 @@ def check_writable(folder: Path) -> None:
 
 
 @contextmanager
+def only_one(path: Path, doing: str) -> Iterator[None]:
+    """Make sure that no other process does the same in the same place, while the block lasts.
+
+    Parameters
+    ----------
+    path : Path
+        File that says so; it stays. A process that dies holds it no longer.
+    doing : str
+        What is done, for the message.
+
+    Raises
+    ------
+    InputError
+        If another process does it.
+    """
+    with path.open("a+b") as file:
+        try:
+            _lock(file.fileno())
+        except OSError:
+            raise InputError(
+                f"{path.parent}: another process is {doing} there; wait for it, or stop it"
+            ) from None
+        yield
+
+
+@contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path` to write to; moved into place if all went well.
 
@@ -53,6 +79,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o666 & ~_umask())
+        _flush(temporary)
         os.replace(temporary, path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
@@ -89,6 +116,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from None
     try:
         yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                _flush(file)
         _exchange(temporary, path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
@@ -109,6 +139,23 @@ def _exchange(new: Path, path: Path) -> None:
         raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _lock(handle: int) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        import msvcrt
+
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]  # only there
+    else:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _flush(file: Path) -> None:
+    """Put a file's bytes on the disk: a name must not get there before them if the machine stops."""
+    with file.open("rb+") as opened:
+        os.fsync(opened.fileno())
 
 
 def _umask() -> int:
