@@ -25,6 +25,7 @@ hypothesis.settings.load_profile("untimed")
 QUICK = (
     "rehearsal.training_seconds=20",
     "rehearsal.tuning_seconds=10",
+    "rehearsal.forecast_seconds=30",
     "detector.filters=12",
     "detector.base_steps=250",
     "detector.steps=80",

@@ -251,11 +251,12 @@ def summary(outcomes: Iterable[Outcome]) -> dict[str, Any]:
 def _sorted(task: Task, start: float, attempt: int) -> Outcome:
     job, place = task.job, _place(task)
     known, facts = _note(task), _facts(task, job.recording)
+    spans = task.out / SPANS / job.name
     if known is not None and known["facts"] == facts and _intact(place, known["sha256"]):
+        shutil.rmtree(spans, ignore_errors=True)
         return Outcome(**known["outcome"] | {"state": "kept"})
     check_export_place(place, task.to)
     model = _loaded(job.model, task.model_digest)
-    spans = task.out / SPANS / job.name
     one = sort_recording(
         job.recording,
         place,
@@ -301,7 +302,8 @@ def _make_folders(out: Path) -> None:
 
 def _check_folder(out: Path, tasks: list[Task], *, restart: bool) -> None:
     """Refuse a folder that holds results of other settings; clear away what a killed run was writing."""
-    for left in (*(out / PREDICTIONS).glob(".*"), *(out / NOTES).glob(".*")):
+    begun = ((out / PREDICTIONS, ".*"), (out / NOTES, ".*"), (out, f".{SORT}.*"), (out, f".{BATCH}.*"))
+    for left in [path for folder, pattern in begun for path in folder.glob(pattern)]:
         shutil.rmtree(left) if left.is_dir() else left.unlink()
     for task in tasks:
         known = _note(task)

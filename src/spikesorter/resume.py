@@ -66,7 +66,7 @@ def open_spans(folder: Path, facts: dict[str, str]) -> FinishedSpans:
         raise InputError(
             f"{folder}: is a link to elsewhere; finished spans are kept in the folder of results"
         )
-    if folder.exists() and not (folder / FACTS).is_file() and any(folder.iterdir()):
+    if folder.exists() and not (folder / FACTS).is_file() and _visible(folder):
         raise InputError(f"{folder}: holds something else than the spans of an interrupted run")
     if _facts(folder) != facts:
         shutil.rmtree(folder, ignore_errors=True)
@@ -83,6 +83,11 @@ def digest(*parts: bytes) -> str:
         total.update(len(part).to_bytes(8, "little"))
         total.update(part)
     return total.hexdigest()
+
+
+def _visible(folder: Path) -> bool:
+    """Say whether a folder holds more than what a killed run was about to write."""
+    return any(not path.name.startswith(".") for path in folder.iterdir())
 
 
 def _facts(folder: Path) -> dict[str, str] | None:

@@ -93,7 +93,7 @@ def see_everything(page: Page) -> None:
 
 def eventually(is_so: Callable[[], bool], page: Page) -> None:
     """Wait until something is so; the page's own policy forbids Playwright to wait inside it."""
-    for _ in range(100):
+    for _ in range(400):
         if is_so():
             return
         page.wait_for_timeout(50)
