@@ -298,6 +298,31 @@ def test_colours_follow_the_systems(opened: Opened, screenshot: Callable[[Page],
     screenshot(opened.page)
 
 
+def test_numbers_in_the_confusion_matrix_are_light_in_the_dark(opened: Opened) -> None:
+    see_everything(opened.page)
+    opened.page.emulate_media(color_scheme="dark")
+    fills = "[...document.querySelectorAll('.heatmap-label text')].map(one => one.style.fill)"
+    eventually(lambda: set(opened.page.evaluate(fills)) == {"rgb(230, 237, 243)"}, opened.page)
+
+
+def test_on_a_phone_no_legend_lies_on_an_axis(chromium: Browser, report: Path) -> None:
+    page = chromium.new_page(viewport={"width": 390, "height": 740}, reduced_motion="reduce")
+    opened = Opened(page, report)
+    opened.trace()
+    see_everything(page)
+    covered = """[...document.querySelectorAll('.plot')].filter(plot => {
+        const legend = plot.querySelector('.legend')?.getBoundingClientRect();
+        return legend && [...plot.querySelectorAll('.xtitle')].some(title => {
+            const box = title.getBoundingClientRect();
+            return box.bottom > legend.top + 1 && box.top < legend.bottom - 1
+                && box.right > legend.left && box.left < legend.right;
+        });
+    }).map(plot => plot.closest('figure')?.querySelector('h4').textContent ?? 'trace')"""
+    assert page.evaluate(covered) == []
+    page.close()
+    assert opened.wrong == []
+
+
 def test_a_phone_needs_no_scrolling_sideways(chromium: Browser, report: Path, tmp_path: Path) -> None:
     page = chromium.new_page(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
     opened = Opened(page, report)

@@ -27,6 +27,7 @@
   const PANELS = new Set(["waveforms", "intervals", "correlograms"]); // too many for a narrow screen: scrolled
   const BUTTONS = [["toImage", "zoomIn2d", "zoomOut2d", "resetScale2d"]]; // not Plotly's own, which offer to upload
   const CONFIG = { responsive: true, displaylogo: false, scrollZoom: false, modeBarButtons: BUTTONS };
+  const NARROW = 420; // pixels; in less, a legend takes more than its line below the axis, and goes above
   const PAPER = { wide: 640, narrow: 300 }; // pixels across a sheet of A4 or letter
   const WINDOW_S = 0.003; // either side of a doubtful spike in its small picture
 
@@ -137,6 +138,15 @@
     return { autosize: false, width: narrow ? PAPER.narrow : PAPER.wide };
   };
 
+  const legendOf = (host, layout) =>
+    (sizeOf(host).width ?? host.clientWidth) < NARROW && layout.showlegend !== false
+      ? { legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" } }
+      : {};
+
+  // Plotly takes every cell's number for one on white.
+  const legible = (one) =>
+    one.type === "heatmap" && palette() === DARK ? { ...one, textfont: { ...one.textfont, color: DARK.ink } } : one;
+
   // ---- figures
 
   const drawn = new Map(); // element -> function that draws it again
@@ -145,8 +155,10 @@
     const r = Number(host.dataset.r);
     const given = contents.recordings[r].figures[Number(host.dataset.figure)];
     const figure = given.figure ?? (await source.figures(r))[Number(host.dataset.figure)].figure;
-    const again = () =>
-      Plotly.react(host, figure.data, coloured({ ...figure.layout, ...sizeOf(host) }), CONFIG);
+    const again = () => {
+      const layout = { ...figure.layout, ...legendOf(host, figure.layout), ...sizeOf(host) };
+      return Plotly.react(host, figure.data.map(legible), coloured(layout), CONFIG);
+    };
     drawn.set(host, again);
     await again();
   };
