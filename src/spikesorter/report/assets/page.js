@@ -26,13 +26,16 @@
   const WIDE = new Set(["waveforms", "amplitudes", "intervals", "correlograms"]);
   const PANELS = new Set(["waveforms", "intervals", "correlograms"]); // too many for a narrow screen: scrolled
   const BUTTONS = [["toImage", "zoomIn2d", "zoomOut2d", "resetScale2d"]]; // not Plotly's own, which offer to upload
-  const CONFIG = { responsive: true, displaylogo: false, scrollZoom: false, modeBarButtons: BUTTONS };
-  const NARROW = 420; // pixels; in less, a legend takes more than its line below the axis, and goes above
+  const fingers = window.matchMedia("(pointer: coarse)"); // no pointing: the buttons would always lie on the figure
+  const CONFIG = {
+    responsive: true, displaylogo: false, scrollZoom: false, modeBarButtons: BUTTONS,
+    displayModeBar: fingers.matches ? false : "hover",
+  };
+  const NARROW = 600; // pixels; in less, a legend takes more than its line below the axis, and goes above
   const PAPER = { wide: 640, narrow: 300 }; // pixels across a sheet of A4 or letter
   const WINDOW_S = 0.003; // either side of a doubtful spike in its small picture
 
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
-  const fingers = window.matchMedia("(pointer: coarse)");
   let printing = false;
   const palette = () => (dark.matches && !printing ? DARK : LIGHT);
 
