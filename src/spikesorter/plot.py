@@ -432,8 +432,8 @@ def noise(sorter: Sorter) -> Figure:
 
 
 def plain(text: str) -> str:
-    """Return text that Plotly, which reads a little HTML, shows as it is."""
-    return escape(text, quote=False)
+    """Return text that Plotly, which reads HTML, TeX in dollars and values in %{}, shows as it is."""
+    return escape(text, quote=False).replace("$", "&#36;").replace("%", "&#37;")
 
 
 def _add_marks(

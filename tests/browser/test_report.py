@@ -23,7 +23,7 @@ from tests.report.test_contents import unpacked
 
 pytestmark = pytest.mark.slow
 HOSTILE = "<script>alert(1)</script>.mat"
-HOSTILE_UNIT = "<img src=x onerror=alert(2)>"
+HOSTILE_UNIT = "<img src=x onerror=alert(2)> $a$ %{x} &lt;"
 SERIOUS = ("serious", "critical")
 
 
@@ -226,6 +226,40 @@ def test_hostile_names_are_shown_as_text(opened: Opened) -> None:
     expect(section.locator("tbody th").first).to_contain_text(HOSTILE_UNIT)
     titles = section.locator(".plot[data-figure='0'] .annotation-text").all_text_contents()
     assert HOSTILE_UNIT in titles
+    expect(section.locator(".trace-view .legendtext").get_by_text(HOSTILE_UNIT, exact=True)).to_have_count(1)
+
+
+def test_a_name_that_is_no_unicode_is_shown_as_far_as_it_goes(results: list[Result]) -> None:
+    html = page_html(report_contents("one", [replace(results[1], name="D\udcff2.mat")]))
+    assert "D?2.mat" in html
+    html.encode("utf-8")
+
+
+def test_nothing_on_the_page_offers_to_upload(opened: Opened) -> None:
+    opened.trace()
+    see_everything(opened.page)
+    offered = opened.page.evaluate(
+        "[...document.querySelectorAll('.modebar-btn')].map(one => one.dataset.title ?? one.ariaLabel)"
+    )
+    assert sorted(set(offered)) == ["Download plot as a PNG", "Reset axes", "Zoom in", "Zoom out"]
+
+
+def test_doubtful_spikes_are_shown_small_on_their_buttons(opened: Opened, results: list[Result]) -> None:
+    opened.trace()
+    buttons = opened.page.locator("#recording-0 [data-doubtful]")
+    expect(buttons.locator("svg polyline")).to_have_count(buttons.count())
+    points = buttons.first.locator("polyline").get_attribute("points")
+    assert points
+    assert 100 <= len(points.split()) <= 150  # 6 ms at 25 kHz
+
+
+def test_the_legend_names_a_neuron_once(opened: Opened) -> None:
+    entries = opened.trace().locator(".legendtext")
+    expect(entries.first).to_be_visible()
+    named = entries.all_text_contents()
+    neurons = opened.page.locator("#recording-0 tbody th").all_text_contents()
+    assert len(named) == len(set(named))
+    assert set(named) <= {name.split()[-1] for name in neurons}
 
 
 def test_several_channels_lie_one_above_the_other(
@@ -264,6 +298,31 @@ def test_colours_follow_the_systems(opened: Opened, screenshot: Callable[[Page],
     screenshot(opened.page)
 
 
+def test_numbers_in_the_confusion_matrix_are_light_in_the_dark(opened: Opened) -> None:
+    see_everything(opened.page)
+    opened.page.emulate_media(color_scheme="dark")
+    fills = "[...document.querySelectorAll('.heatmap-label text')].map(one => one.style.fill)"
+    eventually(lambda: set(opened.page.evaluate(fills)) == {"rgb(230, 237, 243)"}, opened.page)
+
+
+def test_on_a_phone_no_legend_lies_on_an_axis(chromium: Browser, report: Path) -> None:
+    page = chromium.new_page(viewport={"width": 390, "height": 740}, reduced_motion="reduce")
+    opened = Opened(page, report)
+    opened.trace()
+    see_everything(page)
+    covered = """[...document.querySelectorAll('.plot')].filter(plot => {
+        const legend = plot.querySelector('.legend')?.getBoundingClientRect();
+        return legend && [...plot.querySelectorAll('.xtitle')].some(title => {
+            const box = title.getBoundingClientRect();
+            return box.bottom > legend.top + 1 && box.top < legend.bottom - 1
+                && box.right > legend.left && box.left < legend.right;
+        });
+    }).map(plot => plot.closest('figure')?.querySelector('h4').textContent ?? 'trace')"""
+    assert page.evaluate(covered) == []
+    page.close()
+    assert opened.wrong == []
+
+
 def test_a_phone_needs_no_scrolling_sideways(chromium: Browser, report: Path, tmp_path: Path) -> None:
     page = chromium.new_page(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
     opened = Opened(page, report)
@@ -272,6 +331,64 @@ def test_a_phone_needs_no_scrolling_sideways(chromium: Browser, report: Path, tm
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     page.close()
     assert opened.wrong == []
+
+
+def swipe(page: Page, fingers: list[list[tuple[float, float]]]) -> None:
+    """Move fingers over a touch screen: for each, where it is over time."""
+    session = page.context.new_cdp_session(page)
+    for number, places in enumerate(zip(*fingers, strict=True)):
+        points = [{"x": x, "y": y, "id": k} for k, (x, y) in enumerate(places)]
+        kind = "touchMove" if number else "touchStart"
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+def test_fingers_scroll_the_page_and_move_and_zoom_the_trace(chromium: Browser, report: Path) -> None:
+    page = chromium.new_page(
+        viewport={"width": 390, "height": 840}, has_touch=True, is_mobile=True, reduced_motion="reduce"
+    )
+    opened = Opened(page, report)
+    status = opened.trace().locator(".status")
+    page.locator(".plot[data-trace]").first.evaluate("plot => plot.scrollIntoView({block: 'center'})")
+    box = page.locator(".plot[data-trace]").first.bounding_box()
+    assert box
+    x, y = box["x"] + 220, box["y"] + 200
+    swipe(page, [[(x - 2 * k, y) for k in range(20)], [(x + 2 + 2 * k, y) for k in range(20)]])
+    eventually(lambda: seconds(status.text_content()) != (0.0, 0.25), page)
+    low, high = seconds(status.text_content())
+    assert high - low < 0.2
+    swipe(page, [[(x - 5 * k, y) for k in range(12)]])
+    eventually(lambda: seconds(status.text_content())[0] > low, page)
+    moved = seconds(status.text_content())
+    assert moved[1] - moved[0] == pytest.approx(high - low, abs=0.003)
+    before = page.evaluate("scrollY")
+    swipe(page, [[(x, y - 12 * k) for k in range(12)]])
+    eventually(lambda: page.evaluate("scrollY") > before + 50, page)
+    assert seconds(status.text_content()) == moved
+    page.close()
+    assert opened.wrong == []
+
+
+def test_printing_waits_until_all_is_drawn(opened: Opened) -> None:
+    page = opened.page
+    page.evaluate(
+        "window.print = () => { window.printed = document.querySelectorAll('.plot .main-svg').length; }"
+    )
+    plots = page.locator(".plot").count()
+    page.keyboard.press("Control+p")
+    eventually(lambda: page.evaluate("window.printed ?? 0") >= plots, page)
+
+
+def test_on_paper_figures_fit_and_settings_are_unfolded(opened: Opened) -> None:
+    page = opened.page
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    widths = "[...document.querySelectorAll('.js-plotly-plot')].map(plot => plot._fullLayout.width)"
+    eventually(lambda: len(page.evaluate(widths)) == page.locator(".plot").count(), page)
+    assert max(page.evaluate(widths)) <= 640
+    assert page.locator("details:not([open])").count() == 0
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    eventually(lambda: max(page.evaluate(widths)) > 640, page)
+    assert page.locator("details[open]").count() == 0
 
 
 def test_on_paper_everything_is_drawn_in_light_colours(chromium: Browser, report: Path) -> None:

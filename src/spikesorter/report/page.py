@@ -77,7 +77,7 @@ def page_html(contents: Contents, *, scripts: Sequence[str] = ()) -> str:
     every = [_script_safe(script) for script in (get_plotlyjs(), *scripts, _asset("page.js"))]
     shown = {**contents, "colours": COLOURS, "symbols": SYMBOLS}
     overall = contents["overall"]
-    return Template(_asset("page.html")).substitute(
+    html = Template(_asset("page.html")).substitute(
         policy=_policy(every, connect="'self'" if scripts else "'none'"),
         title=escape(contents["title"]),
         style=_asset("page.css"),
@@ -90,6 +90,7 @@ def page_html(contents: Contents, *, scripts: Sequence[str] = ()) -> str:
         contents=_json(shown),
         scripts="\n".join(f"<script>{script}</script>" for script in every),
     )
+    return html.encode("utf-8", "replace").decode("utf-8")  # names of files may hold what is no Unicode
 
 
 def _policy(scripts: Iterable[str], *, connect: str) -> str:

@@ -25,14 +25,22 @@
   const LEAST_S = 0.001;
   const WIDE = new Set(["waveforms", "amplitudes", "intervals", "correlograms"]);
   const PANELS = new Set(["waveforms", "intervals", "correlograms"]); // too many for a narrow screen: scrolled
-  const CONFIG = { responsive: true, displaylogo: false, scrollZoom: false };
+  const BUTTONS = [["toImage", "zoomIn2d", "zoomOut2d", "resetScale2d"]]; // not Plotly's own, which offer to upload
+  const fingers = window.matchMedia("(pointer: coarse)"); // no pointing: the buttons would always lie on the figure
+  const CONFIG = {
+    responsive: true, displaylogo: false, scrollZoom: false, modeBarButtons: BUTTONS,
+    displayModeBar: fingers.matches ? false : "hover",
+  };
+  const NARROW = 600; // pixels; in less, a legend takes more than its line below the axis, and goes above
+  const PAPER = { wide: 640, narrow: 300 }; // pixels across a sheet of A4 or letter
+  const WINDOW_S = 0.003; // either side of a doubtful spike in its small picture
 
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   let printing = false;
   const palette = () => (dark.matches && !printing ? DARK : LIGHT);
 
-  const plain = (text) =>
-    String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+  // Plotly reads a little HTML, TeX between dollars and, in %{}, the names of values.
+  const plain = (text) => String(text).replace(/[&<>$%]/g, (sign) => `&#${sign.charCodeAt(0)};`);
 
   const unpack = async (packed) => {
     const bytes = Uint8Array.from(atob(packed.gz), (character) => character.charCodeAt(0));
@@ -120,10 +128,27 @@
   const coloured = (layout) => {
     const made = { ...layout, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)" };
     made.font = { ...layout.font, color: palette().ink };
+    made.modebar = { bgcolor: "rgba(0,0,0,0)", color: palette().ink, activecolor: palette().ink };
+    if (fingers.matches) made.dragmode = false; // a finger on a figure scrolls the page
     const axes = Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key));
     for (const key of new Set(["xaxis", "yaxis", ...axes])) made[key] = { ...layout[key], ...axisColours() };
     return made;
   };
+
+  const sizeOf = (host) => {
+    if (!printing) return { autosize: true, width: undefined };
+    const narrow = host.closest("figure:not(.wide)") !== null;
+    return { autosize: false, width: narrow ? PAPER.narrow : PAPER.wide };
+  };
+
+  const legendOf = (host, layout) =>
+    (sizeOf(host).width ?? host.clientWidth) < NARROW && layout.showlegend !== false
+      ? { legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" } }
+      : {};
+
+  // Plotly takes every cell's number for one on white.
+  const legible = (one) =>
+    one.type === "heatmap" && palette() === DARK ? { ...one, textfont: { ...one.textfont, color: DARK.ink } } : one;
 
   // ---- figures
 
@@ -133,13 +158,34 @@
     const r = Number(host.dataset.r);
     const given = contents.recordings[r].figures[Number(host.dataset.figure)];
     const figure = given.figure ?? (await source.figures(r))[Number(host.dataset.figure)].figure;
-    const again = () =>
-      Plotly.react(host, figure.data, coloured({ ...figure.layout, autosize: true, width: undefined }), CONFIG);
+    const again = () => {
+      const layout = { ...figure.layout, ...legendOf(host, figure.layout), ...sizeOf(host) };
+      return Plotly.react(host, figure.data.map(legible), coloured(layout), CONFIG);
+    };
     drawn.set(host, again);
     await again();
   };
 
   // ---- traces
+
+  // A stretch of the channel where it is largest; the dashed line stands in the middle, where the spike begins.
+  const windowOf = (trace, offset, length, colour) => {
+    const ranges = trace.map((values) => [Math.min(...values), Math.max(...values)]);
+    const size = ([low, high]) => high - low;
+    const k = ranges.reduce((best, range, i) => (size(range) > size(ranges[best]) ? i : best), 0);
+    const y = (value) => 2 + (36 * (ranges[k][1] - value)) / Math.max(size(ranges[k]), 1e-12);
+    const points = Array.from(trace[k], (value, i) => `${((160 * (i + offset)) / length).toFixed(1)},${y(value).toFixed(1)}`);
+    const element = (tag, attributes, children = []) => {
+      const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+      for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+      made.append(...children);
+      return made;
+    };
+    return element("svg", { viewBox: "0 0 160 40", preserveAspectRatio: "none", "aria-hidden": "true" }, [
+      element("line", { x1: 80, x2: 80, y1: 0, y2: 40, stroke: colour, "stroke-width": 2, "stroke-dasharray": "4 3" }),
+      element("polyline", { points: points.join(" "), fill: "none", stroke: "currentColor" }),
+    ]);
+  };
 
   class Trace {
     constructor(section) {
@@ -156,6 +202,7 @@
       this.span = null;
       this.asked = 0;
       section.addEventListener("keydown", (event) => this.pressed(event));
+      this.watchFingers();
       for (const control of section.querySelectorAll("[data-do]")) {
         if (control.tagName === "BUTTON") control.addEventListener("click", () => this.act(control.dataset.do));
       }
@@ -167,6 +214,7 @@
 
     start() {
       this.started ??= (extras.mount?.(this.r, this.section.querySelector(".controls")), this.show(this.page));
+      this.pictured ??= this.pictureDoubtful();
       return this.started;
     }
 
@@ -224,17 +272,66 @@
 
     zoom(factor) {
       if (this.span === null) return Promise.resolve();
-      const whole = [this.seconds(this.span.start), this.seconds(this.span.stop)];
-      const [low, high] = this.range ?? whole;
+      const [low, high] = this.shown();
       const wanted = Math.max((high - low) * factor, LEAST_S);
       const inside = this.spike === null ? null : this.seconds(this.spike.sample);
       const middle = inside !== null && inside > low && inside < high ? inside : (low + high) / 2;
-      if (wanted >= whole[1] - whole[0]) this.range = null;
+      return this.look(middle - wanted / 2, wanted);
+    }
+
+    shown() {
+      return this.range ?? [this.seconds(this.span.start), this.seconds(this.span.stop)];
+    }
+
+    // Show so many seconds from one on, as far as the page goes.
+    look(from, length) {
+      const whole = [this.seconds(this.span.start), this.seconds(this.span.stop)];
+      if (length >= whole[1] - whole[0]) this.range = null;
       else {
-        const from = Math.min(Math.max(middle - wanted / 2, whole[0]), whole[1] - wanted);
-        this.range = [from, from + wanted];
+        const low = Math.min(Math.max(from, whole[0]), whole[1] - length);
+        this.range = [low, low + length];
       }
       return this.draw();
+    }
+
+    // One finger moves the trace, two zoom it; up and down it scrolls the page (touch-action in page.css).
+    watchFingers() {
+      const down = new Map(); // pointer -> x
+      const share = (x) => {
+        const box = this.host.querySelector(".nsewdrag").getBoundingClientRect();
+        return (x - box.left) / box.width;
+      };
+      let began = null; // where the fingers lay, and what was shown
+      const begin = () => {
+        began = this.span && down.size ? { at: [...down.values()].map(share), shown: this.shown() } : null;
+      };
+      const only = (act) => (event) => event.pointerType === "touch" && act(event);
+      const lift = only((event) => down.delete(event.pointerId) && begin());
+      this.host.addEventListener("pointerdown", only((event) => begin(down.set(event.pointerId, event.clientX))));
+      window.addEventListener("pointerup", lift);
+      window.addEventListener("pointercancel", lift);
+      this.host.addEventListener("pointermove", only((event) => {
+        if (!began || !down.has(event.pointerId)) return;
+        down.set(event.pointerId, event.clientX);
+        const { at, shown: [low, high] } = began;
+        const now = [...down.values()].map(share);
+        const apart = at.length > 1 && Math.abs(now[1] - now[0]) > 0.02 ? (at[1] - at[0]) / (now[1] - now[0]) : 1;
+        const length = Math.max((high - low) * Math.abs(apart), LEAST_S);
+        this.look(low + at[0] * (high - low) - now[0] * length, length);
+      }));
+    }
+
+    // A small picture of its window on each doubtful spike's button, where the trace is at hand.
+    async pictureDoubtful() {
+      if (source !== embedded) return;
+      const half = Math.round(WINDOW_S * this.one.fs_hz);
+      for (const [k, [sample, label]] of this.one.doubtful.entries()) {
+        const page = this.one.pages[this.pageOf(sample)];
+        if (page === undefined) continue;
+        const start = Math.max(sample - half, page[0]);
+        const { trace } = await embedded.span(this.r, start, Math.min(sample + half, page[1]));
+        this.buttons[k].prepend(windowOf(trace, start - sample + half, 2 * half, this.appearance(label).color));
+      }
     }
 
     toSecond(second) {
@@ -309,7 +406,7 @@
       return { x, y };
     }
 
-    look(label) {
+    appearance(label) {
       const unit = this.units.get(label) ?? { name: String(label), k: this.units.size };
       return {
         name: plain(unit.name),
@@ -318,11 +415,12 @@
       };
     }
 
-    marks(spikes, height, row, group) {
+    // `named`: labels that the legend names already.
+    marks(spikes, height, row, group, named) {
       return [...this.units.keys()].flatMap((label) => {
         const own = spikes.filter((spike) => spike.label === label);
         if (own.length === 0) return [];
-        const { name, color, symbol } = this.look(label);
+        const { name, color, symbol } = this.appearance(label);
         return {
           type: "scatter",
           mode: "markers",
@@ -342,7 +440,9 @@
             size: 9,
             line: { width: own.map((spike) => (spike.judged ? 2 : 1)), color },
           },
-          name: `${row} ${name}`,
+          name,
+          legendgroup: String(label),
+          showlegend: !named.has(label) && Boolean(named.add(label)),
           meta: group,
         };
       });
@@ -369,19 +469,20 @@
         const known = evidence.length === this.one.curves.length && this.one.curves[k] === unit?.name;
         return {
           type: "scatter", mode: "lines", ...this.thinned(values, first, last), yaxis: "y2", showlegend: false,
-          line: { color: known ? this.look(unit.label).color : GREY, width: 1 }, meta: "evidence",
+          line: { color: known ? this.appearance(unit.label).color : GREY, width: 1 }, meta: "evidence",
           name: plain(this.one.curves[k]), hovertemplate: "evidence of %{fullData.name}: %{y:.2f}<extra></extra>",
         };
       });
       const top = extents[0][1];
-      const marks = this.marks(found, top + 0.1 * height, "found", "found");
-      const trueMarks = truth === null ? [] : this.marks(truth, top + 0.2 * height, "true", "true");
+      const named = new Set();
+      const marks = this.marks(found, top + 0.1 * height, "found", "found", named);
+      const trueMarks = truth === null ? [] : this.marks(truth, top + 0.2 * height, "true", "true", named);
       const many = trace.length > 1;
       const layout = {
         height: many ? 440 + 60 * trace.length : 440,
-        margin: { l: 60, r: 15, t: 10, b: 75 },
+        margin: { l: 60, r: 15, t: 10, b: 50 },
         uirevision: "kept",
-        legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom" },
+        legend: { orientation: "h", x: 0, y: 1.01, yanchor: "bottom" },
         xaxis: { title: { text: "time (s)" }, range: [low, high], anchor: "y2" },
         yaxis: {
           domain: [0.27, 1],
@@ -399,7 +500,8 @@
         }],
       };
       const begun = this.host.classList.contains("js-plotly-plot");
-      await Plotly.react(this.host, [...lines, ...marks, ...trueMarks, ...curves], coloured(layout), { ...CONFIG, displayModeBar: false });
+      const sized = coloured({ ...layout, ...sizeOf(this.host) });
+      await Plotly.react(this.host, [...lines, ...marks, ...trueMarks, ...curves], sized, { ...CONFIG, displayModeBar: false });
       if (!begun) this.listen();
       drawn.set(this.host, () => this.draw());
       this.tell(low, high, found);
@@ -481,17 +583,28 @@
 
   const redrawAll = () => Promise.all([...drawn.values()].map((again) => again()));
   dark.addEventListener("change", redrawAll);
+  const folded = () => document.querySelectorAll("details:not([open])");
+  let opened = [];
   window.addEventListener("beforeprint", () => {
     printing = true;
+    opened = [...folded()];
+    for (const one of opened) one.open = true;
     hosts.forEach(begin);
     redrawAll();
   });
   window.addEventListener("afterprint", () => {
     printing = false;
+    for (const one of opened) one.open = false;
     redrawAll();
   });
-  document.getElementById("print").addEventListener("click", async () => {
+  const print = async () => {
     await Promise.all(hosts.map(begin));
     window.print();
+  };
+  document.getElementById("print").addEventListener("click", print);
+  document.addEventListener("keydown", (event) => {
+    if (!(event.ctrlKey || event.metaKey) || event.shiftKey || event.altKey || event.key.toLowerCase() !== "p") return;
+    event.preventDefault(); // the browser's own would not wait for the traces
+    print();
   });
 })();
