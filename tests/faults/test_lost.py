@@ -1,0 +1,86 @@
+"""Workers that die and disks that are full."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from spikesorter.batch import Outcome, dask_runner, run_batch
+from spikesorter.errors import InputError
+from spikesorter.io.mat import read_mat, write_mat_recording
+from spikesorter.manifest import Job, read_jobs
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def jobs(study_folder: Path, sorted_study: Path, tmp_path: Path) -> list[Job]:
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    trace = read_mat(study_folder / "D3.mat")[0].get_traces()
+    for k in range(6):
+        write_mat_recording(folder / f"R{k}.mat", trace[k * 25_000 : (k + 6) * 25_000], fs_hz=25_000.0)
+    return read_jobs(folder, model=sorted_study / "model")
+
+
+def bytes_of(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (out / "predictions").iterdir()}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_worker_of_dask_that_is_killed_takes_no_recording_with_it(jobs: list[Job], tmp_path: Path) -> None:
+    from distributed import Client, LocalCluster
+
+    run_batch(jobs, tmp_path / "here")
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        victims = list(client.run(os.getpid).values())[:1]
+
+        def kill_one(_: Outcome) -> None:
+            if victims:
+                os.kill(victims.pop(), signal.SIGKILL)
+
+        outcomes = run_batch(jobs, tmp_path / "there", runner=dask_runner(client), on_outcome=kill_one)
+    assert {outcome.state for outcome in outcomes} == {"done"}
+    assert victims == []
+    assert bytes_of(tmp_path / "there") == bytes_of(tmp_path / "here")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = shutil.which("mount") and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)], capture_output=True
+    )
+    if not mounted or mounted.returncode:
+        pytest.skip("a small disk can be mounted by root only")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_full_disk_is_said_and_more_room_is_enough_to_go_on(
+    jobs: list[Job], small_disk: Path, tmp_path: Path
+) -> None:
+    run_batch(jobs, tmp_path / "there")
+    (small_disk / "ballast").write_bytes(b"x" * 40_000)
+    told: list[Outcome] = []
+    with pytest.raises(InputError, match=r"json: cannot be written: No space left on device"):
+        run_batch(jobs, small_disk / "out", on_outcome=told.append)  # there is no room for a summary either
+    assert len(told) == len(jobs)
+    failed = [outcome for outcome in told if outcome.state == "failed"]
+    assert failed
+    assert all("No space left on device" in outcome.reason for outcome in failed)
+    whole = {name: bytes_of(tmp_path / "there")[name] for name in bytes_of(small_disk / "out")}
+    assert bytes_of(small_disk / "out") == whole
+    (small_disk / "ballast").unlink()
+    assert {outcome.state for outcome in run_batch(jobs, small_disk / "out")} <= {"done", "kept"}
+    assert bytes_of(small_disk / "out") == bytes_of(tmp_path / "there")
