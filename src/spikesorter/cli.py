@@ -482,8 +482,9 @@ def evaluate(
     from spikesorter.evaluate import study_score
     from spikesorter.scoring import judge_files, score_files, unpredicted
 
-    scores = score_files(predictions, truth, fs_hz=fs)
-    verdicts = judge_files(predictions, truth, fs_hz=fs, pairing=pairing)
+    with working(quiet=as_json) as (progress, _):
+        scores = score_files(predictions, truth, fs_hz=fs, progress=progress)
+        verdicts = judge_files(predictions, truth, fs_hz=fs, pairing=pairing, progress=progress)
     missing = unpredicted(predictions, truth)
     whole = None if missing else study_score({name: s.score for name, s in scores.items()})
     if missing:

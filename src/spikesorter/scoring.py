@@ -9,6 +9,7 @@ from spikesorter.errors import InputError
 from spikesorter.evaluate import Score, score
 from spikesorter.io.formats import has_sorting
 from spikesorter.io.labels import LABEL_ENDINGS, RateNeededError, read_labels
+from spikesorter.progress import Progress, silent
 from spikesorter.referee import Pairing, Verdict, referee
 from spikesorter.spikes import Spikes, numbered_alike
 
@@ -18,7 +19,9 @@ RESULT_ENDINGS = (*LABEL_ENDINGS, ".phy", ".analyzer", ".zarr")
 USUAL_HZ = 25_000.0
 
 
-def score_files(predictions: Path, truth: Path, *, fs_hz: float | None = None) -> dict[str, Score]:
+def score_files(
+    predictions: Path, truth: Path, *, fs_hz: float | None = None, progress: Progress = silent
+) -> dict[str, Score]:
     """Score a sorting, or a folder of them, against the truth.
 
     Parameters
@@ -28,6 +31,7 @@ def score_files(predictions: Path, truth: Path, *, fs_hz: float | None = None) -
         Of folders, every sorting in `predictions` is scored, and each needs its truth.
     fs_hz : float, optional
         Sampling rate, where no file states it; 25,000 if not given.
+    progress : callable, optional
 
     Returns
     -------
@@ -39,23 +43,32 @@ def score_files(predictions: Path, truth: Path, *, fs_hz: float | None = None) -
     InputError
         If a file is missing or cannot be used.
     """
+    pairs = _read_pairs(predictions, truth, fs_hz)
     scores = {}
-    for name, (found, true, rate) in _read_pairs(predictions, truth, fs_hz).items():
+    for name, (found, true, rate) in pairs.items():
+        progress("scoring", len(scores) / len(pairs))
         scores[name] = score(*numbered_alike(found, true), fs_hz=rate)
     return scores
 
 
 def judge_files(
-    predictions: Path, truth: Path, *, fs_hz: float | None = None, pairing: Pairing = "hungarian"
+    predictions: Path,
+    truth: Path,
+    *,
+    fs_hz: float | None = None,
+    pairing: Pairing = "hungarian",
+    progress: Progress = silent,
 ) -> dict[str, Verdict]:
     """Judge files as `score_files` does, but each true unit by SpikeInterface's comparison.
 
     See `score_files` for the files, `spikesorter.referee.referee` for how units are paired.
     """
     pairs = _read_pairs(predictions, truth, fs_hz)
-    return {
-        name: referee(found, true, fs_hz=rate, pairing=pairing) for name, (found, true, rate) in pairs.items()
-    }
+    verdicts: dict[str, Verdict] = {}
+    for name, (found, true, rate) in pairs.items():
+        progress("comparing units", len(verdicts) / len(pairs))
+        verdicts[name] = referee(found, true, fs_hz=rate, pairing=pairing)
+    return verdicts
 
 
 def unpredicted(predictions: Path, truth: Path) -> list[str]:

@@ -1,0 +1,63 @@
+"""How a batch scales: 64 one-minute recordings by one worker process and by two, here.
+
+`python benchmarks/scaling.py OUT` takes the folder of results of a `spikesorter run` of five targets, whose
+recordings are sorted over and over under 64 names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from spikesorter.batch import run_batch
+from spikesorter.cluster import running_on
+from spikesorter.manifest import read_jobs
+from spikesorter.report.results import RUN
+
+COUNT = 64
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--count", type=int, default=COUNT)
+    given = parser.parse_args()
+    facts = json.loads((given.out / RUN).read_text())
+    files = [Path(facts["study"]) / f"{name}.mat" for name in facts["recordings"]]
+    with tempfile.TemporaryDirectory() as folder:
+        recordings = Path(folder) / "recordings"
+        recordings.mkdir()
+        for k in range(given.count):
+            (recordings / f"R{k:03d}.mat").symlink_to(files[k % len(files)])
+        seconds = {workers: batch_seconds(recordings, given.out, Path(folder), workers) for workers in (1, 2)}
+    print("| workers | seconds | a recording | efficiency |\n|---|---|---|---|")
+    for workers, took in seconds.items():
+        efficiency = seconds[1] / (workers * took)
+        print(f"| {workers} | {took:.1f} | {workers * took / given.count:.2f} s | {efficiency:.2f} |")
+
+
+def batch_seconds(recordings: Path, results: Path, folder: Path, workers: int) -> float:
+    """Sort all with so many processes of Dask, which are there already, as in a long batch."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    jobs = read_jobs(recordings, model=results / "model")
+    out = folder / f"out{workers}"
+    with running_on(workers, None, always_dask=True) as runner:
+        run_batch(jobs[: 2 * workers], out, runner=runner)  # imports and compiled code
+        shutil.rmtree(out)
+        start = time.perf_counter()
+        outcomes = run_batch(jobs, out, runner=runner)
+        took = time.perf_counter() - start
+    assert all(outcome.state == "done" for outcome in outcomes)
+    return took
+
+
+if __name__ == "__main__":
+    main()
