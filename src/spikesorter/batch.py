@@ -28,17 +28,17 @@ from spikesorter.manifest import Job
 from spikesorter.models import Model, load_model
 from spikesorter.progress import Progress, silent
 from spikesorter.report.results import SORT, sort_facts
-from spikesorter.sorter import SPAN_SECONDS
 
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["BATCH", "Outcome", "dask_runner", "run_batch", "run_here", "summary"]
+__all__ = ["BATCH", "BATCH_SPAN_SECONDS", "Outcome", "dask_runner", "run_batch", "run_here", "summary"]
 
 logger = logging.getLogger(__name__)
 
 BATCH = "batch.json"
 PREDICTIONS, NOTES, SPANS, LOCK = "predictions", ".batch", ".spans", "lock"
+BATCH_SPAN_SECONDS = 60.0  # shorter ones would be more files than a shared disk likes
 RETRIES = 2
 WAIT_SECONDS = 1.0
 MAY_PASS = {
@@ -112,7 +112,7 @@ def run_batch(
     to: str = "mat",
     runner: Runner | None = None,
     threads: int = 1,
-    span_seconds: float = SPAN_SECONDS,
+    span_seconds: float = BATCH_SPAN_SECONDS,
     restart: bool = False,
     progress: Progress = silent,
     on_outcome: Callable[[Outcome], None] = lambda outcome: None,
@@ -132,7 +132,7 @@ def run_batch(
     threads : int
         Of each process. They change no result.
     span_seconds : float
-        A killed recording loses at most what was being done of such spans.
+        A killed recording loses at most what was being done of such spans; each makes a small file.
     restart : bool
         Take over a folder of other settings or another version, and sort everything again.
     progress : callable, optional

@@ -331,6 +331,10 @@ def batch(
         str | None,
         typer.Option(metavar="ADDRESS", help="Of a running Dask cluster, tcp://HOST:PORT, instead."),
     ] = None,
+    span_seconds: Annotated[
+        float,
+        typer.Option(metavar="S", min=0.001, max=1e6, help="Work that a kill may lose, of each recording."),
+    ] = 60.0,
     restart: Annotated[
         bool,
         typer.Option("--restart", help="Take over a folder of other settings: sort everything again."),
@@ -374,6 +378,7 @@ def batch(
                 out,
                 to=to,
                 runner=runner,
+                span_seconds=span_seconds,
                 restart=restart,
                 progress=progress,
                 on_outcome=lambda outcome: say(outcome_line(outcome)),

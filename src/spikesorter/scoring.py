@@ -44,7 +44,7 @@ def score_files(
         If a file is missing or cannot be used.
     """
     pairs = _read_pairs(predictions, truth, fs_hz)
-    scores = {}
+    scores: dict[str, Score] = {}
     for name, (found, true, rate) in pairs.items():
         progress("scoring", len(scores) / len(pairs))
         scores[name] = score(*numbered_alike(found, true), fs_hz=rate)
