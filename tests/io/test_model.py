@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +14,7 @@ import pytest
 
 from spikesorter.config import DetectorSettings
 from spikesorter.errors import InputError, ModelError
-from spikesorter.io.model import read_model, write_model
+from spikesorter.io.model import FORMAT_VERSION, read_model, read_model_files, seal, write_model
 from spikesorter.spikes import Spikes
 
 
@@ -27,6 +31,7 @@ class Outer:
     inner: Inner
     missing: Inner | None
     settings: DetectorSettings
+    note: str = "none"
 
 
 @pytest.fixture
@@ -51,10 +56,93 @@ def test_the_same_model_gives_the_same_bytes(folder: Path, tmp_path: Path) -> No
         assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
-def test_other_format_versions_are_refused(folder: Path) -> None:
-    description = json.loads((folder / "model.json").read_text())
-    (folder / "model.json").write_text(json.dumps(description | {"format_version": 99}))
-    with pytest.raises(ModelError, match="format 99, this version reads format 5"):
+def rewrite(folder: Path, arrays: bytes | None = None, **changes: object) -> None:
+    """Change a model as somebody would who knows the format: sealed anew."""
+    stored = (folder / "arrays.npz").read_bytes() if arrays is None else arrays
+    description = json.loads((folder / "model.json").read_text()) | changes
+    (folder / "arrays.npz").write_bytes(stored)
+    (folder / "model.json").write_text(json.dumps(description | {"sha256": seal(description, stored)}))
+
+
+def contents(folder: Path) -> dict[str, Any]:
+    model: dict[str, Any] = json.loads((folder / "model.json").read_text())["model"]
+    return model
+
+
+@pytest.mark.parametrize(("number", "mend"), [(99, "a newer spikesorter wrote it"), (5, "train it anew")])
+def test_other_format_versions_are_refused(number: int, mend: str, folder: Path) -> None:
+    rewrite(folder, format_version=number)
+    with pytest.raises(ModelError, match=f"format {number}, this version reads format 6; {mend}"):
+        read_model(Outer, folder)
+
+
+def test_a_model_says_what_wrote_it(folder: Path) -> None:
+    files = read_model_files(folder)
+    assert files.format_version == FORMAT_VERSION
+    assert files.made_by == version("neural-spike-sorter")
+    assert files.file_bytes == sum(path.stat().st_size for path in folder.iterdir())
+    assert files.sha256 == json.loads((folder / "model.json").read_text())["sha256"]
+
+
+@pytest.mark.parametrize("name", ["arrays.npz", "model.json"])
+def test_a_model_that_was_tampered_with_is_refused(name: str, folder: Path) -> None:
+    whole = (folder / name).read_bytes()
+    value = {"arrays.npz": np.float32(2).tobytes(), "model.json": b'"rate": 0.5'}[name]
+    at = whole.index(value)
+    (folder / name).write_bytes(whole[:at] + value[:-1] + b"7" + whole[at + len(value) :])
+    with pytest.raises(ModelError, match="damaged: it is not what was written .SHA-256 differs"):
+        read_model(Outer, folder)
+
+
+def test_what_a_model_does_not_say_has_its_default(folder: Path, tmp_path: Path) -> None:
+    rewrite(folder, model={key: value for key, value in contents(folder).items() if key != "note"})
+    assert read_model(Outer, folder).note == "none"
+    rewrite(folder, model={key: value for key, value in contents(folder).items() if key != "rate"})
+    with pytest.raises(ModelError, match="damaged: 'rate'"):
+        read_model(Outer, folder)
+
+
+def npy_header(shape: tuple[int, ...]) -> bytes:
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": shape})
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        (npy_header((10**12, 10**6)) + bytes(800), "holds 100 values"),
+        (b"\x93NUMPY\x03\x00" + bytes(80), "of another format"),
+        (b"", "magic string"),
+    ],
+)
+def test_arrays_that_lie_about_their_size_take_no_memory(entry: bytes, reason: str, folder: Path) -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("inner/weights/0.npy", entry)
+    rewrite(folder, file.getvalue())
+    with pytest.raises(ModelError, match=f"damaged: .*{reason}"):
+        read_model(Outer, folder)
+
+
+def test_compressed_arrays_are_refused_unread(folder: Path) -> None:
+    file = io.BytesIO()
+    np.savez_compressed(file, **{"inner/weights/0": np.zeros(10_000_000)})
+    rewrite(folder, file.getvalue())
+    with pytest.raises(ModelError, match="damaged: its arrays are compressed"):
+        read_model(Outer, folder)
+
+
+def test_a_description_that_is_nested_without_end_is_refused(folder: Path) -> None:
+    (folder / "model.json").write_text("[" * 100_000)
+    with pytest.raises(ModelError, match="damaged"):
+        read_model(Outer, folder)
+
+
+def test_files_larger_than_any_model_are_refused_unread(folder: Path) -> None:
+    with (folder / "arrays.npz").open("wb") as file:
+        file.truncate(1 << 40)  # takes no room on disk
+    with pytest.raises(ModelError, match="no model is larger"):
         read_model(Outer, folder)
 
 
@@ -73,16 +161,16 @@ def test_missing_and_truncated_files_are_refused(name: str, folder: Path) -> Non
     ("key", "value"), [("name", 3), ("rate", "fast"), ("inner", None), ("settings", {"stepps": 3})]
 )
 def test_contents_of_another_kind_are_refused(key: str, value: object, folder: Path) -> None:
-    description = json.loads((folder / "model.json").read_text())
-    description["model"][key] = value
-    (folder / "model.json").write_text(json.dumps(description))
+    rewrite(folder, model=contents(folder) | {key: value})
     with pytest.raises(ModelError, match="damaged"):
         read_model(Outer, folder)
 
 
 def test_pickles_are_refused(folder: Path) -> None:
-    np.savez(folder / "arrays.npz", **{"inner/weights/0": np.array([{"code": 1}], dtype=object)})
-    with pytest.raises(ModelError, match="damaged"):
+    file = io.BytesIO()
+    np.savez(file, **{"inner/weights/0": np.array([{"code": 1}], dtype=object)})
+    rewrite(folder, file.getvalue())
+    with pytest.raises(ModelError, match="damaged: an array holds Python objects"):
         read_model(Outer, folder)
 
 
@@ -108,8 +196,6 @@ def test_spikes_keep_their_names_and_rate_in_a_model(tmp_path: Path) -> None:
 
 def test_a_mapping_must_come_back_as_one(tmp_path: Path) -> None:
     write_model(Spikes.from_arrays([3], [1], names={1: "a"}), tmp_path / "model")
-    description = json.loads((tmp_path / "model" / "model.json").read_text())
-    description["model"]["names"] = {"one": "a"}
-    (tmp_path / "model" / "model.json").write_text(json.dumps(description))
+    rewrite(tmp_path / "model", model=contents(tmp_path / "model") | {"names": {"one": "a"}})
     with pytest.raises(ModelError, match="damaged"):
         read_model(Spikes, tmp_path / "model")
