@@ -24,7 +24,19 @@ from tests.conftest import PURSUIT
 
 ENVIRONMENT = {**os.environ, "COLUMNS": "200"}
 PROGRAM = Path(sys.executable).parent / ("spikesorter.exe" if os.name == "nt" else "spikesorter")
-COMMANDS = ("run", "train", "sort", "evaluate", "simulate", "config", "plot")
+COMMANDS = (
+    "run",
+    "train",
+    "sort",
+    "batch",
+    "listen",
+    "view",
+    "evaluate",
+    "simulate",
+    "config",
+    "plot",
+    "model",
+)
 
 
 class Outcome(NamedTuple):

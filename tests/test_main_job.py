@@ -16,8 +16,9 @@ from spikesorter.config import Settings, load_settings
 from spikesorter.errors import InputError, ModelError
 from spikesorter.evaluate import score
 from spikesorter.io.mat import read_mat, read_mat_spikes
+from spikesorter.nearest import nearest_sorter
 from spikesorter.signal.templates import Templates, plant
-from spikesorter.sorter import Sorter, nearest_sorter
+from spikesorter.sorter import Sorter
 from spikesorter.spikes import Spikes
 from tests.conftest import FS_HZ, QUICK
 from tests.test_cli import in_new_process as spikesorter

@@ -16,9 +16,10 @@ from spikesorter.errors import InputError, SettingsError
 from spikesorter.evaluate import score
 from spikesorter.io.export import write_spikes
 from spikesorter.io.mat import write_mat
+from spikesorter.nearest import nearest_sorter
 from spikesorter.referee import referee
 from spikesorter.simulate import SimulatedRecording, simulate_study
-from spikesorter.sorter import Sorter, nearest_sorter
+from spikesorter.sorter import Sorter
 from spikesorter.spikes import Spikes
 from tests.conftest import FS_HZ
 

@@ -13,22 +13,24 @@ if TYPE_CHECKING:
     from spikesorter.batch import Outcome
     from spikesorter.evaluate import Score
     from spikesorter.jobs import SortedFile
+    from spikesorter.models import Model
     from spikesorter.progress import Progress
     from spikesorter.referee import Verdict
     from spikesorter.sorter import Sorter
     from spikesorter.study import TargetResult
 
 __all__ = [
+    "model_json",
     "outcome_line",
     "print_batch",
     "print_confusion",
+    "print_model",
     "print_scores",
     "print_study",
     "print_verdicts",
     "result_line",
     "sorted_json",
     "sorted_line",
-    "sorter_facts",
     "sorter_line",
     "study_json",
     "working",
@@ -148,20 +150,9 @@ def _expected(outcome: Outcome) -> str:
     return ", ".join(f"{one['score']:.3f}" for one in outcome.forecast.values())
 
 
-def sorter_facts(sorter: Sorter) -> dict[str, Any]:
-    """Return for programs what `sorter_line` says."""
-    activity = sorter.profile.activity
-    return {
-        "noise": [float(value) for value in sorter.profile.scale],
-        "gain": activity.gain,
-        "spikes_per_s": sum(activity.rates) * sorter.fs_hz,
-        "decoder": sorter.prepared.name,
-        "forecast": sorter.forecast.summary(),
-    }
-
-
 def study_json(results: list[TargetResult], out: Path) -> str:
     """Return what a run found as JSON."""
+    from spikesorter.describing import sorter_facts
     from spikesorter.study import whole_score
 
     recordings = {
@@ -176,6 +167,8 @@ def study_json(results: list[TargetResult], out: Path) -> str:
 
 def sorted_json(done: list[SortedFile]) -> str:
     """Return what was sorted as JSON."""
+    from spikesorter.describing import sorter_facts
+
     recordings = [
         {
             "recording": str(one.path),
@@ -189,9 +182,61 @@ def sorted_json(done: list[SortedFile]) -> str:
     return json.dumps({"recordings": recordings}, indent=2)
 
 
+def model_json(model: Model) -> str:
+    """Return what a model holds as JSON."""
+    from spikesorter.describing import model_facts
+
+    return json.dumps(model_facts(model), indent=2)
+
+
+def print_model(model: Model) -> None:
+    """Print what a model holds: what wrote it, its neurons, and what it was adapted to."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from spikesorter.describing import model_facts
+
+    facts, console = model_facts(model), Console(highlight=False, soft_wrap=True)
+    for group, inside in facts["groups"].items():
+        fitted = next(iter(inside["recordings"].values()))
+        title = f"{model.folder}" + (f", group {group}" if group else "")
+        console.print(
+            f"{title}: format {fitted['format_version']}, by spikesorter {fitted['made_by']}; whole (SHA-256 "
+            f"{fitted['sha256'][:12]}...); {facts['fs_hz']:g} Hz, {inside['channels']} channel(s)",
+            markup=False,
+        )
+        neurons = Table("class", "name", title="Neurons, as labelled")
+        for column in ("spikes", "per second", "peak"):
+            neurons.add_column(column, justify="right")
+        for one in inside["neurons"]:
+            cells = (str(one["labelled_spikes"]), f"{one['spikes_per_s']:.2f}", f"{one['peak']:.3g}")
+            neurons.add_row(str(one["class"]), escape(one["name"]), *cells)
+        console.print(neurons)
+        table = Table("adapted to", "decoder", title="Recordings")
+        for column in ("noise", "gain", "spikes/s", "forecast", "MB"):
+            table.add_column(column, justify="right")
+        for name, one in inside["recordings"].items():
+            table.add_row(
+                escape(name),
+                one["decoder"],
+                ", ".join(f"{value:.3g}" for value in one["noise"]),
+                f"{one['gain']:.2f}",
+                f"{one['spikes_per_s']:.1f}",
+                _span(one["forecast"]["score"], one["forecast"]["low"], one["forecast"]["high"]),
+                f"{one['file_bytes'] / 1e6:.1f}",
+            )
+        console.print(table)
+    settings = ", ".join(f"{key} = {value}" for key, value in facts["settings"].items())
+    console.print(f"Settings: {settings or 'all as by default'}", markup=False)
+
+
 def _forecast(sorter: Sorter) -> str:
-    forecast = sorter.forecast
-    return f"{forecast.score:.3f} ± {max(forecast.high - forecast.score, forecast.score - forecast.low):.3f}"
+    return _span(sorter.forecast.score, sorter.forecast.low, sorter.forecast.high)
+
+
+def _span(score: float, low: float, high: float) -> str:
+    return f"{score:.3f} ± {max(high - score, score - low):.3f}"
 
 
 def print_study(results: list[TargetResult]) -> None:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from spikesorter.errors import InputError, ModelError, naming
 from spikesorter.groups import groups_of, sort_groups
 from spikesorter.io.model import check_model_place, model_digest
+from spikesorter.nearest import nearest_sorter
 from spikesorter.progress import Progress, silent
-from spikesorter.sorter import SPAN_SECONDS, Sorter, nearest_sorter
+from spikesorter.sorter import SPAN_SECONDS, Sorter
 from spikesorter.spikes import Spikes
 
 if TYPE_CHECKING:
@@ -89,12 +90,12 @@ class Model:
             If the recording does not fit the sorters, lacks a group, or cannot be used.
         """
         if self._for_all_channels:
-            return {WHOLE: nearest_sorter(dict(self.groups[WHOLE]), recording)}
+            return {WHOLE: nearest_sorter(self.groups[WHOLE], recording)}
         parts = groups_of(self.groups, recording)
         chosen = {}
         for group, sorters in self.groups.items():
             with naming(f"group {group}"):
-                chosen[group] = nearest_sorter(dict(sorters), parts[group])
+                chosen[group] = nearest_sorter(sorters, parts[group])
         return chosen
 
     def sort(

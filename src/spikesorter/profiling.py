@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,7 +30,9 @@ from spikesorter.signal.noise import NoiseSpectrum, estimate_noise_spectrum, qui
 from spikesorter.signal.spans import to_samples
 from spikesorter.signal.templates import Templates
 
-__all__ = ["Sight", "profile_recording", "see_recording"]
+__all__ = ["LEAST_DETECTABILITY", "Sight", "is_faint", "profile_recording", "see_recording"]
+
+logger = logging.getLogger(__name__)
 
 Trace = npt.NDArray[np.float32]
 QUIET_BEFORE_MS, QUIET_AFTER_MS = 1.6, 1.2  # kept free around a shape, whose place is roughly known
@@ -40,6 +43,8 @@ BACKGROUND_SAMPLES = 1 << 19
 BACKGROUND_SCALE = (0.07, 0.1, 0.14, 0.2, 0.28, 0.4)  # sizes to try, as long as they get better
 HISTOGRAM_EDGES = np.arange(-12.0, 12.5, 0.5)  # in SD of the noise
 HISTOGRAM_ERROR = 0.02
+LEAST_DETECTABILITY = 1.0
+"""d' of a neuron that can be told from noise at all."""
 PROFILING = 2  # a stream of random numbers of its own
 
 
@@ -246,3 +251,25 @@ def _quiet(evidence: Trace, settings: Settings, fs_hz: float) -> npt.NDArray[np.
         before=to_samples(settings.templates.before_ms + QUIET_BEFORE_MS, fs_hz),
         after=to_samples(settings.templates.after_ms + QUIET_AFTER_MS, fs_hz),
     )
+
+
+def is_faint(sight: Sight) -> bool:
+    """Return whether all neurons drown in a recording's noise, at the gain measured there; warn if so.
+
+    Parameters
+    ----------
+    sight : Sight
+
+    Returns
+    -------
+    bool
+    """
+    clearest = float(sight.filters.detectability.max() * abs(sight.profile.activity.gain))
+    if clearest >= LEAST_DETECTABILITY:
+        return False
+    logger.warning(
+        "no labelled neuron can be told from this recording's noise (the clearest has a d' of %.2g): is it "
+        "in another unit than the labelled one? The result is not to be trusted",
+        clearest,
+    )
+    return True

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from spikesorter.config import Settings, check_settings
 from spikesorter.decoders.cnn import Networks
 from spikesorter.decoding import Stretch, read_evidence
-from spikesorter.errors import InputError, ModelError, SettingsError
+from spikesorter.errors import InputError, SettingsError
 from spikesorter.evaluate import score
 from spikesorter.events import WorkingPoint
 from spikesorter.forecast import Forecast
@@ -27,7 +27,7 @@ from spikesorter.outlook import Outlook
 from spikesorter.pages import sorter_page
 from spikesorter.preparation import Preparation, Prepared
 from spikesorter.profile import Profile, conditioning_kernel, without_hum
-from spikesorter.profiling import Sight, profile_recording, see_recording
+from spikesorter.profiling import LEAST_DETECTABILITY, Sight, is_faint, profile_recording, see_recording
 from spikesorter.progress import Progress, silent
 from spikesorter.recordings import (
     as_spikes,
@@ -37,7 +37,6 @@ from spikesorter.recordings import (
     read_representative,
     read_samples,
     read_signature,
-    shortest_samples,
     warn_of_silent_units,
 )
 from spikesorter.refining import refine_profile
@@ -57,16 +56,14 @@ from spikesorter.unlabelled import find_unlabelled
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording, BaseSorting
 
-__all__ = ["SPAN_SECONDS", "Sorter", "check_threshold", "nearest_sorter", "usable_cores"]
+__all__ = ["SPAN_SECONDS", "Sorter", "check_threshold", "usable_cores"]
 
 logger = logging.getLogger(__name__)
 FloatArray = npt.NDArray[np.float32]
 
 SPAN_SECONDS = 10.0
 MOST_CHANNELS = 32  # filters lead from each to each: more than that are slow, and hear different neurons
-LEAST_DETECTABILITY = 1.0  # d' of a neuron that can be told from noise at all
 USUAL_GAINS = (0.4, 2.5)
-LIKE_GAINS = (0.5, 2.0)  # of a recording that a sorter was not adapted to
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,7 +200,7 @@ class Sorter:
         InputError
             If the target does not fit the sorter or cannot be used.
         """
-        self._check_fits(target)
+        self.check_fits(target)
         progress("estimating noise, gain and rates", 0.0)
         raw = read_representative(target)
         check_trace(raw, self.settings)
@@ -211,7 +208,7 @@ class Sorter:
         profile = profile_recording(sight, self.repertoire, self.settings, fs_hz=self.fs_hz)
         jobs = jobs or usable_cores()
         profile = refine_profile(raw, profile, self.repertoire, self.settings, fs_hz=self.fs_hz, jobs=jobs)
-        if not _is_faint(sight):
+        if not is_faint(sight):
             _warn_of_odd_gain(profile.activity.gain)
         progress("estimating noise, gain and rates", 1.0)
         preparation = Preparation(
@@ -323,7 +320,7 @@ class Sorter:
         InputError
             If the recording does not fit the sorter or holds NaN or infinite samples.
         """
-        self._check_fits(target)
+        self.check_fits(target)
         n_samples, stretch = target.get_num_frames(), self.stretches(target)
         found = sort_spans(
             self.prepared,
@@ -496,7 +493,7 @@ class Sorter:
         InputError
             If the recording does not fit the sorter, or the samples lie beyond its ends.
         """
-        self._check_fits(target)
+        self.check_fits(target)
         n_samples = target.get_num_frames()
         last = n_samples if stop is None else stop
         if not 0 <= start < last <= n_samples:
@@ -554,7 +551,13 @@ class Sorter:
         blocks = min(seconds * self.fs_hz, 1 << 40) / self.prepared.decoder.grid_samples
         return max(round(blocks), 1) * self.prepared.decoder.grid_samples
 
-    def _check_fits(self, target: BaseRecording) -> None:
+    def check_fits(self, target: BaseRecording) -> None:
+        """Refuse a recording that cannot be of the same electrode: another rate or number of channels.
+
+        Raises
+        ------
+        InputError
+        """
         check_recording(target)
         self._check_rate(float(target.get_sampling_frequency()))
         channels = target.get_num_channels()
@@ -578,41 +581,6 @@ class Sorter:
             f"Sorter({len(self.repertoire.known)} classes, {self.fs_hz:g} Hz, {self.channels} channel(s), "
             f"decoder {self.prepared.name})"
         )
-
-
-def nearest_sorter(sorters: dict[str, Sorter], target: BaseRecording) -> str:
-    """Return the name of the sorter whose target was most like this one: in noise and gain.
-
-    Parameters
-    ----------
-    sorters : dict of str to Sorter
-        Adapted from one fitted sorter.
-    target : spikeinterface.BaseRecording
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    InputError
-        If the target does not fit the sorters or cannot be used.
-    """
-    if not sorters:
-        raise ModelError("there is no sorter to choose from")
-    one = next(iter(sorters.values()))
-    one._check_fits(target)
-    raw = read_representative(target)
-    if len(sorters) == 1 and len(raw) < shortest_samples(one.settings):
-        return next(iter(sorters))  # too short to be measured, but not to be sorted
-    check_trace(raw, one.settings)
-    sight = see_recording(raw, one.repertoire, one.settings, fs_hz=one.fs_hz)
-    profile = sight.profile
-    distances = {name: sorter.measured.distance(profile) for name, sorter in sorters.items()}
-    nearest = min(distances, key=lambda name: (distances[name], name))
-    if not _is_faint(sight):
-        _warn_of_other_gain(profile.activity.gain / sorters[nearest].measured.activity.gain, nearest)
-    return nearest
 
 
 def check_threshold(threshold: object) -> None:
@@ -670,36 +638,12 @@ def _without_faint(truth: Spikes, repertoire: Repertoire, faint: npt.NDArray[np.
     return truth.select(left)
 
 
-def _is_faint(sight: Sight) -> bool:
-    """Return whether all neurons drown in a recording's noise, at the gain measured there; warn if so."""
-    clearest = float(sight.filters.detectability.max() * abs(sight.profile.activity.gain))
-    if clearest >= LEAST_DETECTABILITY:
-        return False
-    logger.warning(
-        "no labelled neuron can be told from this recording's noise (the clearest has a d' of %.2g): is it "
-        "in another unit than the labelled one? The result is not to be trusted",
-        clearest,
-    )
-    return True
-
-
 def _warn_of_odd_gain(gain: float) -> None:
     if not USUAL_GAINS[0] <= abs(gain) <= USUAL_GAINS[1]:
         logger.warning(
             "the spikes seem to be %.3g times as large as in the labelled recording: is this one in another "
             "unit? If it is of another electrode, the result is not to be trusted",
             gain,
-        )
-
-
-def _warn_of_other_gain(ratio: float, name: str) -> None:
-    if not LIKE_GAINS[0] <= ratio <= LIKE_GAINS[1]:
-        logger.warning(
-            "the spikes seem to be %.3g times as large as in %s, which the sorter was adapted to: "
-            "is this recording in another unit? Adapt to it (train --targets, Sorter.adapt), or the result "
-            "is not to be trusted",
-            ratio,
-            name,
         )
 
 

@@ -20,7 +20,8 @@ from spikesorter.errors import InputError, ModelError, SettingsError
 from spikesorter.io.atomic import atomic_file
 from spikesorter.io.probabilities import ComputeSpikeProbabilities, compute_spike_probabilities
 from spikesorter.models import load_sorters
-from spikesorter.sorter import Sorter, check_threshold, nearest_sorter
+from spikesorter.nearest import nearest_sorter
+from spikesorter.sorter import Sorter, check_threshold
 from spikesorter.spikes import FIELDS, Spikes
 
 if TYPE_CHECKING:

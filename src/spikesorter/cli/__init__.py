@@ -1,0 +1,69 @@
+"""The command line: parse, call, print."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from spikesorter.cli import learning, looking, sorting, trying
+from spikesorter.errors import SpikeSorterError
+
+__all__ = ["app", "main"]
+
+USER_ERROR = 2
+INTERRUPTED = 130
+
+app = typer.Typer(
+    rich_markup_mode="markdown",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    help="Learn a spike sorter from one labelled recording and run it on noisier ones of the same neurons.",
+)
+
+
+def main() -> None:
+    """Run the command line; errors that a user can mend become one line and exit code 2."""
+    try:
+        app()
+    except SpikeSorterError as error:
+        sys.stderr.write(f"spikesorter: error: {' '.join(str(error).split())}\n")
+        sys.exit(USER_ERROR)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        sys.stderr.close()
+        sys.exit(0)
+    except KeyboardInterrupt:
+        sys.stderr.write("spikesorter: interrupted; what was written before is whole\n")
+        sys.exit(INTERRUPTED)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from spikesorter import __version__
+
+        typer.echo(f"spikesorter {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command()(learning.run)
+app.command()(learning.train)
+app.command()(sorting.sort)
+app.command()(sorting.batch)
+app.command("listen")(sorting.listen_command)
+app.command()(looking.view)
+app.command()(looking.evaluate)
+app.command()(trying.simulate)
+app.command("config")(trying.show_config)
+app.command()(looking.plot)
+app.add_typer(looking.model_commands)
