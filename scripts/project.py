@@ -1,4 +1,4 @@
-"""Set-up, demo and tests on any system: `python scripts/project.py setup|demo|test|quick|docs`.
+"""Set-up, demo and tests on any system: `python scripts/project.py setup|demo|test|quick|oldest|docs|lock`.
 
 `make` and `make.cmd` both call this. It needs nothing but Python 3.11 to 3.13; all else goes into `.venv`,
 installed once and again only when pyproject.toml changes.
@@ -19,11 +19,15 @@ BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 STAMP = VENV / "installed.txt"
 DEMO = Path("demo")  # in the project's folder, where all commands run
 SITE = Path("build") / "site"
+OLDEST = ROOT / ".venv-oldest"
+LOCK = "requirements.lock"
+EXTRAS = ("cluster", "live", "nwb", "parquet", "phy", "plot")  # what users may want beside the core
 
 
 def main() -> int:
     """Run the task named on the command line."""
-    tasks = {"setup": setup, "demo": demo, "test": test, "quick": quick, "docs": docs}
+    every = (setup, demo, test, quick, oldest, docs, lock)
+    tasks = {task.__name__: task for task in every}
     if len(sys.argv) != 2 or sys.argv[1] not in tasks:
         sys.stderr.write(f"usage: python scripts/project.py {'|'.join(tasks)}\n")
         return 2
@@ -81,7 +85,7 @@ def demo() -> None:
 def test() -> None:
     """Run everything that CI runs."""
     quick()
-    run(python(), "-m", "pytest", "-q", "-m", "slow", "--durations=20")
+    pytest("slow")
 
 
 def quick() -> None:
@@ -90,8 +94,27 @@ def quick() -> None:
     run(python(), "-m", "ruff", "format", "--check", ".")
     run(python(), "-m", "ruff", "check", ".")
     run(python(), "-m", "mypy")
-    run(python(), "-m", "pytest", "-q", "-m", "not slow", "--durations=20")
+    pytest("not slow")
     docs()
+
+
+def oldest() -> None:
+    """Run the quick tests with the oldest version of each dependency that pyproject.toml allows."""
+    setup()
+    pins = ROOT / "build" / "oldest.txt"
+    pins.parent.mkdir(exist_ok=True)
+    resolve("--resolution", "lowest-direct", "--python", python(), "--output-file", str(pins))
+    run(uv(), "venv", "-q", "--clear", "--python", python(), str(OLDEST))
+    there = str(OLDEST / BIN.name / executable("python"))
+    run(uv(), "pip", "install", "-q", "--python", there, "-c", str(pins), "--editable", f"{ROOT}[dev]")
+    # Old libraries with newer ones beside them are deprecated in places that are not ours.
+    pytest("not slow", "-W", "default", "-o", "filterwarnings=default", interpreter=there)
+
+
+def lock() -> None:
+    """Write down the newest versions that are allowed, of everything, so that a run can be repeated."""
+    setup()
+    resolve("--universal", "--upgrade", "--no-header", "--no-annotate", "--output-file", LOCK)
 
 
 def docs() -> None:
@@ -100,6 +123,18 @@ def docs() -> None:
     shutil.rmtree(ROOT / SITE, ignore_errors=True)
     run(python(), "-m", "sphinx", "-W", "--keep-going", "-q", "-E", "-d", "build/doctrees", "docs", str(SITE))
     print(f"Documentation: {SITE / 'index.html'}", flush=True)
+
+
+def pytest(marked: str, *options: str, interpreter: str | None = None) -> None:
+    """Run the tests marked so, in two processes: most of them use one core."""
+    shared = ("-n", "2", "--dist", "loadfile", "--durations=20")
+    run(interpreter or python(), "-m", "pytest", "-q", "-m", marked, *shared, *options)
+
+
+def resolve(*options: str) -> None:
+    """Choose a version of each dependency, of the core and of `EXTRAS`."""
+    extras = [word for name in EXTRAS for word in ("--extra", name)]
+    run(uv(), "pip", "compile", "-q", *extras, *options, "pyproject.toml")
 
 
 def spikesorter(*arguments: object) -> None:
@@ -117,6 +152,11 @@ def run(*command: str) -> None:
 def python() -> str:
     """Return the path of the project's own Python."""
     return str(BIN / executable("python"))
+
+
+def uv() -> str:
+    """Return the path of the resolver, which .venv holds."""
+    return str(BIN / executable("uv"))
 
 
 def executable(name: str) -> str:
