@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +57,8 @@ def working(quiet: bool) -> Iterator[tuple[Progress, Any]]:
         TextColumn("left:"),
         TimeRemainingColumn(),
     )
-    bars = Bars(*columns, console=console, transient=True, disable=quiet or not console.is_terminal)
+    shows = console.is_terminal and not quiet
+    bars = Bars(*columns, console=console, transient=True, disable=not shows)
     task = bars.add_task("starting", total=1.0)
     shown = ""
 
@@ -73,7 +74,7 @@ def working(quiet: bool) -> Iterator[tuple[Progress, Any]]:
             console.print(line, markup=False, soft_wrap=True)
 
     try:
-        with bars, warnings.catch_warnings():
+        with bars if shows else nullcontext(), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             yield progress, say
     finally:
