@@ -20,19 +20,26 @@ pytestmark = [
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(scope="module")
-def short(study_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three recordings of two seconds."""
-    folder = tmp_path_factory.mktemp("short")
-    for k, name in enumerate(("D2", "D3", "D2")):
-        trace = read_mat(study_folder / f"{name}.mat")[0].get_traces()
+def recordings_of_two_seconds(study: Path, folder: Path, names: tuple[str, ...]) -> Path:
+    for k, name in enumerate(names):
+        trace = read_mat(study / f"{name}.mat")[0].get_traces()
         write_mat_recording(folder / f"R{k}.mat", trace[k * 50_000 : (k + 1) * 50_000], fs_hz=25_000.0)
     return folder
 
 
-def harness(what: str, short: Path, study: Path, out: Path, *words: str) -> dict[str, Any]:
+@pytest.fixture(scope="module")
+def three(study_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return recordings_of_two_seconds(study_folder, tmp_path_factory.mktemp("three"), ("D2", "D3", "D2"))
+
+
+@pytest.fixture(scope="module")
+def two(study_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return recordings_of_two_seconds(study_folder, tmp_path_factory.mktemp("two"), ("D2", "D3"))
+
+
+def harness(what: str, recordings: Path, study: Path, out: Path, *words: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "tests.faults.harness", what, *words]
-    places = ["--model", study / "model", "--recordings", short, "--out", out]
+    places = ["--model", study / "model", "--recordings", recordings, "--out", out]
     ended = subprocess.run([*command, *map(str, places)], capture_output=True, text=True, cwd=ROOT)
     assert ended.returncode == 0, ended.stderr
     said: dict[str, Any] = json.loads(ended.stdout)
@@ -41,22 +48,20 @@ def harness(what: str, short: Path, study: Path, out: Path, *words: str) -> dict
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_killed_at_a_hundred_random_moments(
-    workers: int, short: Path, sorted_study: Path, tmp_path: Path
+    workers: int, three: Path, sorted_study: Path, tmp_path: Path
 ) -> None:
-    said = harness("kills", short, sorted_study, tmp_path, "--kills", "100", "--workers", str(workers))
+    said = harness("kills", three, sorted_study, tmp_path, "--kills", "100", "--workers", str(workers))
     assert said["kills"] == 100
 
 
-def test_killed_before_each_step_that_changes_the_disk(
-    short: Path, sorted_study: Path, tmp_path: Path
-) -> None:
-    said = harness("points", short, sorted_study, tmp_path)
+def test_killed_before_each_step_that_changes_the_disk(two: Path, sorted_study: Path, tmp_path: Path) -> None:
+    said = harness("points", two, sorted_study, tmp_path)
     assert said["steps"] > 30
 
 
 def test_a_disk_that_is_full_at_any_step_is_said_and_leaves_nothing_half_written(
-    short: Path, sorted_study: Path, tmp_path: Path
+    two: Path, sorted_study: Path, tmp_path: Path
 ) -> None:
-    said = harness("full", short, sorted_study, tmp_path)
+    said = harness("full", two, sorted_study, tmp_path)
     assert said["steps"] > 30
     assert said["refused"] + said["recordings_failed"] > 10
