@@ -14,8 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from spikesorter.batch import run_batch
-from spikesorter.cluster import running_on
+from distributed import Client, LocalCluster
+
+from spikesorter.batch import dask_runner, run_batch
 from spikesorter.manifest import read_jobs
 from spikesorter.report.results import RUN
 
@@ -49,7 +50,11 @@ def batch_seconds(recordings: Path, results: Path, folder: Path, workers: int) -
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     jobs = read_jobs(recordings, model=results / "model")
     out = folder / f"out{workers}"
-    with running_on(workers, None, always_dask=True) as runner:
+    with (
+        LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        runner = dask_runner(client)
         run_batch(jobs[: 2 * workers], out, runner=runner)  # imports and compiled code
         shutil.rmtree(out)
         start = time.perf_counter()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import os
 import shutil
@@ -265,6 +266,26 @@ def test_a_cluster_is_used_by_its_address(jobs: list[Job], sorted_study: Path, t
         words = ("batch", jobs[0].recording.parent, "--model", sorted_study / "model")
         ended = in_new_process(*words, "--out", tmp_path / "out", "--scheduler", cluster.scheduler_address)
         assert "2 sorted, 0 done before, 0 failed" in ended.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning"
+)
+def test_a_cluster_that_dask_jobqueue_started_gives_the_same_bytes(jobs: list[Job], tmp_path: Path) -> None:
+    from dask_jobqueue.local import LocalCluster  # runs the jobs' scripts here instead of submitting them
+    from distributed import Client
+
+    run_batch(jobs, tmp_path / "here")
+    few = {"cores": 1, "processes": 1, "memory": "4GB", "scheduler_options": {"dashboard_address": None}}
+    with LocalCluster(**few, log_directory=str(tmp_path)) as cluster:
+        cluster.scale(jobs=2)
+        with Client(cluster) as client:
+            outcomes = run_batch(jobs, tmp_path / "there", runner=dask_runner(client))
+    del cluster
+    gc.collect()  # its processes, which it leaves behind, must not be warned of in a later test
+    assert {outcome.state for outcome in outcomes} == {"done"}
+    assert bytes_of(tmp_path / "there") == bytes_of(tmp_path / "here")
 
 
 def test_a_cluster_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ CONNECT_SECONDS = 20
 
 
 @contextmanager
-def running_on(jobs: int, scheduler: str | None, *, always_dask: bool = False) -> Iterator[Runner]:
+def running_on(jobs: int, scheduler: str | None) -> Iterator[Runner]:
     """Give a runner for `run_batch`, and end what was started for it.
 
     Parameters
@@ -27,8 +27,6 @@ def running_on(jobs: int, scheduler: str | None, *, always_dask: bool = False) -
         Processes on this machine, of one thread each; 1: this process itself.
     scheduler : str or None
         Address of a Dask cluster that is running; its workers do it then.
-    always_dask : bool
-        Start a process of Dask's for one job too.
 
     Yields
     ------
@@ -39,7 +37,7 @@ def running_on(jobs: int, scheduler: str | None, *, always_dask: bool = False) -
     InputError
         If Dask is needed and not installed, or the cluster does not answer.
     """
-    if scheduler is None and jobs == 1 and not always_dask:
+    if scheduler is None and jobs == 1:
         yield run_here
         return
     try:
