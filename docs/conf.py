@@ -59,7 +59,9 @@ def command_line() -> str:
     words = ["typer", "spikesorter.cli", "utils", "docs", "--name", "spikesorter"]
     text = subprocess.run([sys.executable, "-m", *words], check=True, capture_output=True, text=True).stdout
     text = re.sub(r"^#\s.*$", "", text, count=1, flags=re.MULTILINE)  # the page has a title
-    return re.sub(r"^\* `(\w+)`: .*$", r"* [`\1`](#spikesorter-\1)", text, flags=re.MULTILINE)
+    listed, *commands = re.split(r"^(?=## )", text, flags=re.MULTILINE)
+    linked = re.sub(r"^\* `(\w+)`: .*$", r"* [`\1`](#spikesorter-\1)", listed, flags=re.MULTILINE)
+    return linked + "".join(commands)
 
 
 def settings() -> str:
