@@ -10,7 +10,7 @@ import numpy.typing as npt
 from numba import njit
 
 from spikesorter import notebook
-from spikesorter.spikes import Spikes, check_spikes, pairs_within
+from spikesorter.spikes import Spikes, check_rate, check_spikes, pairs_within
 
 __all__ = ["Score", "match_spikes", "score", "study_score", "study_weights"]
 
@@ -144,7 +144,7 @@ def score(found: Spikes, true: Spikes, *, fs_hz: float = 25_000.0) -> Score:
     Raises
     ------
     InputError
-        If one of them is something else, such as a sorting of SpikeInterface.
+        If one of them is something else, such as a sorting of SpikeInterface, or the rate makes no sense.
 
     Examples
     --------
@@ -157,6 +157,7 @@ def score(found: Spikes, true: Spikes, *, fs_hz: float = 25_000.0) -> Score:
     """
     check_spikes(found, "found")
     check_spikes(true, "true")
+    check_rate(fs_hz)
     i, j = match_spikes(true.sample, found.sample, tolerance_samples=_samples(LOOSE_MS, fs_hz))
     true_classes = true.labels
     classes = tuple(sorted({*true_classes, *found.labels}))

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = [
     "as_spikes",
     "centred",
-    "check_rate",
     "check_trace",
     "read_representative",
     "read_samples",
@@ -31,7 +30,6 @@ __all__ = [
 logger = logging.getLogger(__name__)
 FloatArray = npt.NDArray[np.float32]
 NativeArray = npt.NDArray[Any]
-LOWEST_HZ, HIGHEST_HZ = 100.0, 1e7
 PROFILE_SAMPLES = 1 << 23  # about 5 minutes at 25 kHz say enough about noise and gain
 SIGNATURE_SAMPLES = 1 << 18
 STRETCHES = 32
@@ -79,18 +77,6 @@ def warn_of_silent_units(labels: Spikes) -> None:
     silent = [name for label, name in labels.names.items() if label not in labels.labels]
     if silent:
         logger.warning("no spike is labelled of %s: nothing to learn, left out", ", ".join(silent))
-
-
-def check_rate(fs_hz: float) -> float:
-    """Return a sampling rate if it makes sense.
-
-    Raises
-    ------
-    InputError
-    """
-    if not LOWEST_HZ <= fs_hz <= HIGHEST_HZ:
-        raise InputError(f"sampled at {fs_hz:g} Hz; expected 100 Hz to 10 MHz")
-    return fs_hz
 
 
 def read_representative(recording: BaseRecording) -> NativeArray:

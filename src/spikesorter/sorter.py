@@ -32,7 +32,6 @@ from spikesorter.progress import Progress, silent
 from spikesorter.recordings import (
     as_spikes,
     centred,
-    check_rate,
     check_trace,
     read_representative,
     read_samples,
@@ -48,7 +47,7 @@ from spikesorter.signal.hum import find_hum, hum_kernel
 from spikesorter.signal.spans import Margin, iterate_spans, read_span
 from spikesorter.signal.templates import average_waveform
 from spikesorter.sorting import sort_spans
-from spikesorter.spikes import Spikes
+from spikesorter.spikes import Spikes, check_rate
 from spikesorter.stream import Listener, Stream
 from spikesorter.unknown import UnknownRule, find_strangers
 from spikesorter.unlabelled import find_unlabelled

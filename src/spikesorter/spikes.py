@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from spikeinterface import BaseSorting
     from spikeinterface.core import NumpySorting
 
-__all__ = ["PROBABILITIES", "UNKNOWN", "Spikes", "check_spikes", "numbered_alike", "pairs_within"]
+__all__ = [
+    "HIGHEST_HZ",
+    "LOWEST_HZ",
+    "PROBABILITIES",
+    "UNKNOWN",
+    "Spikes",
+    "check_rate",
+    "check_spikes",
+    "numbered_alike",
+    "pairs_within",
+]
 
 Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
@@ -27,6 +37,9 @@ PROBABILITIES = ("probability", "class_probability")
 
 UNKNOWN = 0
 """Label of a spike that fits no known neuron."""
+
+LOWEST_HZ, HIGHEST_HZ = 100.0, 1e7
+MOST_SAMPLES = 1 << 53
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +95,8 @@ class Spikes:
         if len(set(self.names.values())) < len(self.names):
             raise InputError(f"spikes: two neurons have one name: {', '.join(self.names.values())}")
         for name, dtype in FIELDS.items():
-            values = np.array(getattr(self, name), dtype=dtype)
+            check = _probabilities if name in PROBABILITIES else _whole_numbers
+            values = np.array(check(name, getattr(self, name)), dtype=dtype)
             if values.ndim != 1:
                 raise InputError(f"spikes: {name} must have one dimension, not {values.ndim}")
             values.flags.writeable = False
@@ -101,9 +115,6 @@ class Spikes:
             raise InputError(f"spikes: samples must be 0 or more, found {self.sample[0]}")
         if self.label.min() < UNKNOWN:
             raise InputError(f"spikes: labels must be 0 or more, found {self.label.min()}")
-        for probability in (self.probability, self.class_probability):
-            if not np.all((probability >= 0) & (probability <= 1)):
-                raise InputError("spikes: probabilities must lie between 0 and 1")
 
     @classmethod
     def from_arrays(
@@ -131,11 +142,12 @@ class Spikes:
         -------
         Spikes
         """
-        samples = np.asarray(sample, dtype=np.int64)
-        labels = np.asarray(label, dtype=np.int64)
+        samples, labels = _whole_numbers("sample", sample), _whole_numbers("label", label)
         there, named = (
-            np.ones(samples.shape, np.float32) if values is None else np.asarray(values, np.float32)
-            for values in (probability, class_probability)
+            np.ones(samples.shape, np.float32)
+            if values is None
+            else _numbers(name, values).astype(np.float32)
+            for name, values in zip(PROBABILITIES, (probability, class_probability), strict=True)
         )
         if len({samples.shape, labels.shape, there.shape, named.shape}) > 1 or samples.ndim != 1:
             return cls(samples, labels, there, named)  # says what is wrong
@@ -321,6 +333,34 @@ class Spikes:
         return f"Spikes({len(self)} spikes; {{{counts}}})"
 
 
+def _numbers(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
+    try:
+        array = np.asarray(values)
+    except ValueError as error:  # lists of several lengths
+        raise InputError(f"spikes: {name} must hold numbers: {error}") from None
+    if array.size and array.dtype.kind not in "iuf":
+        raise InputError(f"spikes: {name} must hold real numbers, not {array.dtype}")
+    return array
+
+
+def _probabilities(name: str, values: npt.ArrayLike) -> Float32Array:
+    array = _numbers(name, values)
+    if not np.all((array >= 0) & (array <= 1)):
+        raise InputError(f"spikes: {name}: probabilities must lie between 0 and 1")
+    return array.astype(np.float32)
+
+
+def _whole_numbers(name: str, values: npt.ArrayLike) -> Int64Array:
+    array = _numbers(name, values)
+    if array.size == 0:
+        return array.astype(np.int64)
+    if array.dtype.kind == "f" and not np.all(np.isfinite(array) & (array == np.round(array))):
+        raise InputError(f"spikes: {name} must hold whole numbers; some are fractional, NaN or infinite")
+    if not -MOST_SAMPLES < array.min() <= array.max() < MOST_SAMPLES:
+        raise InputError(f"spikes: {name} holds numbers beyond any recording's length")
+    return array.astype(np.int64)
+
+
 def check_spikes(spikes: object, what: str) -> None:
     """Refuse what are no spikes of ours.
 
@@ -333,6 +373,18 @@ def check_spikes(spikes: object, what: str) -> None:
             f"{what}: expected Spikes, not a {type(spikes).__name__}; spikesorter.read_labels opens files, "
             "Spikes.from_spikeinterface takes sortings, Spikes.from_arrays arrays"
         )
+
+
+def check_rate(fs_hz: float) -> float:
+    """Return a sampling rate if it makes sense.
+
+    Raises
+    ------
+    InputError
+    """
+    if not LOWEST_HZ <= fs_hz <= HIGHEST_HZ:
+        raise InputError(f"sampled at {fs_hz:g} Hz (fs_hz); expected 100 Hz to 10 MHz")
+    return fs_hz
 
 
 def numbered_alike(a: Spikes, b: Spikes) -> tuple[Spikes, Spikes]:
