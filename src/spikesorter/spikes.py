@@ -144,9 +144,7 @@ class Spikes:
         """
         samples, labels = _whole_numbers("sample", sample), _whole_numbers("label", label)
         there, named = (
-            np.ones(samples.shape, np.float32)
-            if values is None
-            else _numbers(name, values).astype(np.float32)
+            np.ones(samples.shape, np.float32) if values is None else _probabilities(name, values)
             for name, values in zip(PROBABILITIES, (probability, class_probability), strict=True)
         )
         if len({samples.shape, labels.shape, there.shape, named.shape}) > 1 or samples.ndim != 1:
