@@ -58,7 +58,7 @@ def test_paths_start_from_a_root_and_the_model_given_serves_where_none_is_named(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("recordings = [", "is no manifest in TOML"),
+        ("recordings = [", "is no manifest: not a TOML file"),
         ("", "recordings: Field required"),
         ("recordings = []", "lists no recordings"),
         ('recordings = ["a.mat"]', "recording 1: has no model; name one in the manifest or give --model"),
@@ -87,7 +87,7 @@ def test_a_manifest_is_no_large_file(tmp_path: Path) -> None:
     path = tmp_path / "huge.toml"
     with path.open("wb") as file:
         file.truncate(1 << 40)
-    with pytest.raises(InputError, match="is larger than 32 MB; no manifest is"):
+    with pytest.raises(InputError, match="is larger than 4 MB; no manifest is"):
         read_jobs(path, model=MODEL)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import tracemalloc
 import warnings
+import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -14,13 +15,21 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
+import scipy.io.wavfile
+from spikeinterface.core import NpzSortingExtractor, NumpySorting
 
 import spikesorter.io.mat5
+from spikesorter import read_labels, read_recording
 from spikesorter.errors import InputError
 from spikesorter.io import bounds
 from spikesorter.io.mat import read_mat, read_mat_spikes, write_mat
 from spikesorter.spikes import Spikes
 
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # SpikeInterface leaves what it wrote open
+    pytest.mark.filterwarnings("ignore:The extractor is not serializable"),
+]
+FS_HZ = 30_000
 NOISE = np.random.default_rng(0).standard_normal(500)
 MOST_MEMORY = 32 << 20
 DOUBLE, CELL, STRUCT, CHAR, INT32, UTF8 = 6, 1, 2, 4, 5, 16
@@ -259,3 +268,168 @@ def test_large_packed_chunks_that_are_honest_are_read(options: dict[str, Any], p
     trace = np.random.default_rng(1).integers(-1000, 1000, 400_000).astype(np.int16)
     v73(path, lambda file: file.create_dataset("d", data=trace, chunks=trace.shape, **options))
     np.testing.assert_array_equal(read_mat(path)[0].get_traces()[:, 0], trace)
+
+
+def refused_as(read: Callable[..., Any], path: Path, contents: bytes, message: str, **options: Any) -> None:
+    path.write_bytes(contents)
+    refused(lambda given: read(given, **options), path, message)
+
+
+def npy(shape: str, dtype: str = "<i2", data: bytes = bytes(100)) -> bytes:
+    header = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    header = header.ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + data
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [
+        (npy("(51,)"), "mmap length is greater than file size"),
+        (npy("(1000000000000000,)"), "mmap length is greater than file size"),
+        (npy("(4611686018427387904, 4)"), "overflow"),
+        (npy("(-1,)"), "negative"),
+        (npy("(1, 1000000000)", data=bytes(10)), "mmap length is greater"),
+        (npy("(0, 1000000000000000000)"), "must hold an array of numbers"),
+        (npy("(5,)", "|O"), "Python objects"),
+        (npy("(" * 200 + "5" + ")" * 200), "Cannot parse header"),
+        (b"PK\x03\x04" + bytes(100), "it is none, whatever its name says"),
+    ],
+)
+def test_npy_files_that_lie_are_refused(contents: bytes, message: str, path: Path) -> None:
+    refused_as(read_recording, path.with_suffix(".npy"), contents, message, fs_hz=30_000.0)
+
+
+@pytest.mark.parametrize("fs_hz", [0.0, -1.0, 1e300, float("nan"), float("inf"), 99.0])
+@pytest.mark.parametrize("ending", [".npy", ".dat", ".mat"])
+def test_sampling_rates_that_no_recording_has_are_refused(ending: str, fs_hz: float, path: Path) -> None:
+    options: dict[str, Any] = {"dtype": "int16", "channels": 2} if ending == ".dat" else {}
+    scipy.io.savemat(path, {"d": NOISE})
+    contents = path.read_bytes() if ending == ".mat" else npy("(50,)")[: 128 + 100]
+    refused_as(
+        read_recording, path.with_suffix(ending), contents, "fs is .* Hz; expected", fs_hz=fs_hz, **options
+    )
+
+
+def wav(path: Path, *, channels: int = 3, rate: int = FS_HZ, samples: int = 1000) -> bytearray:
+    scipy.io.wavfile.write(path, rate, np.arange(samples * channels, dtype=np.int16).reshape(-1, channels))
+    return bytearray(path.read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (b"data", 2**31, "its part 'data' claims 2.1 GB, but 6.0 kB are left"),
+        (b"data", 2**32 - 1, "its part 'data' claims 4.3 GB"),
+        (b"data", 0, "holds no samples"),
+        (b"RIFF", 2**31, "truncated or damaged: Reached EOF"),
+        (b"fmt ", 2**31, "its part 'fmt ' claims 2.1 GB"),
+    ],
+)
+def test_wav_files_that_lie_are_refused(place: bytes, value: int, message: str, path: Path) -> None:
+    path = path.with_suffix(".wav")
+    contents = wav(path)
+    struct.pack_into("<I", contents, contents.index(place) + 4, value)
+    refused_as(read_recording, path, bytes(contents), message)
+
+
+@pytest.mark.parametrize(("rate", "message"), [(1, "fs is 1 Hz"), (2**28, "fs is 2.68435e.08 Hz")])
+def test_wav_files_of_absurd_rates_are_refused(rate: int, message: str, path: Path) -> None:
+    path = path.with_suffix(".wav")
+    refused_as(read_recording, path, bytes(wav(path, rate=rate)), message)
+
+
+def test_what_follows_the_samples_of_a_wav_file_is_no_samples(path: Path) -> None:
+    path = path.with_suffix(".wav")
+    contents = wav(path) + b"LIST" + struct.pack("<I", 60) + bytes(60)
+    struct.pack_into("<I", contents, 4, len(contents) - 8)
+    path.write_bytes(contents)
+    assert read_recording(path).get_traces().shape == (1000, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sample,unit\n1e300,1\n", "beyond any recording's length"),
+        ("sample,unit\n99999999999999999999,1\n", "beyond any recording's length"),
+        ("sample,unit\n1," + "x" * 2000 + "\n" + "2,1\n" * 20_000, "an entry is 2000 letters long"),
+        ("sample,unit\n1," + "x" * 200_000 + "\n", "field larger than field limit"),
+        ("sample,unit\n-5,1\n", "must be 0 or more"),
+        ("sample,unit\n1,1,2\n", "row 2 has 3 cells"),
+    ],
+)
+def test_tables_that_no_recording_has_are_refused(text: str, message: str, path: Path) -> None:
+    refused_as(read_labels, path.with_suffix(".csv"), text.encode(), message)
+
+
+@pytest.mark.parametrize("unit", ["9" * 20, "9" * 900])
+def test_a_number_that_is_too_large_for_a_neurons_is_its_name(unit: str, path: Path) -> None:
+    path = path.with_suffix(".csv")
+    path.write_text(f"sample,unit\n5,{unit}\n9,2\n")
+    spikes = read_labels(path)
+    assert spikes.label.tolist() == [2, 1]
+    assert spikes.names == {1: "2", 2: unit}
+
+
+def test_labels_of_an_absurd_rate_are_refused(path: Path) -> None:
+    refused_as(read_labels, path.with_suffix(".csv"), b"time_s,unit\n1,1\n", "fs is nan", fs_hz=float("nan"))
+
+
+def test_tables_of_parquet_that_repeat_one_row_without_end_are_refused(path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+
+    path = path.with_suffix(".parquet")
+    rows = 2_000_000
+    table = pyarrow.table({"sample": np.zeros(rows, np.int64), "unit": np.ones(rows, np.int64)})
+    parquet.write_table(table, path)
+    refused(read_labels, path, "claims 2000000 rows in")
+    long = pyarrow.array(["x" * 100_000]).dictionary_encode().take(pyarrow.array([0] * 10_000))
+    parquet.write_table(pyarrow.table({"sample": np.arange(10_000), "unit": long}), path)
+    refused(read_labels, path, "an entry is 100000 letters long")
+
+
+def archive(path: Path, **entries: bytes) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, contents in entries.items():
+            file.writestr(f"{name}.npy", contents)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (npy("(100000000,)", data=bytes(200_000_000)), "claims 200.0 MB, but .* kB are stored"),
+        (npy("(1000000000000,)"), "claims 2.0 TB, but holds 100 bytes"),
+        (npy("(10,)"), "claims 20 bytes, but holds 100"),
+        (b"\x93NUMPY\x09\x00" + bytes(100), "version"),
+        (b"", "cannot be read"),
+    ],
+)
+def test_archives_that_lie_are_refused(entry: bytes, message: str, path: Path) -> None:
+    refused(read_labels, archive(path.with_suffix(".npz"), unit_ids=entry), message)
+
+
+def test_a_sorting_in_an_archive_is_read(path: Path) -> None:
+    path = path.with_suffix(".npz")
+    sorting = NumpySorting.from_unit_dict([{1: np.array([5, 9])}], float(FS_HZ))
+    NpzSortingExtractor.write_sorting(sorting, path)
+    assert read_labels(path) == Spikes.from_arrays([5, 9], [1, 1])
+
+
+@pytest.mark.parametrize("name", ["spike_times", "spike_clusters"])
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [
+        (npy("(1000000000000,)"), "mmap length is greater"),
+        (npy("(25,)", "<f4", np.full(25, np.nan, "<f4").tobytes()), "NaN"),
+        (npy("(12,)", "<u8", b"\xff" * 96), "beyond any recording"),
+        (npy("(25,)", "<U1"), "must hold numbers"),
+    ],
+)
+def test_folders_of_phy_that_lie_are_refused(
+    name: str, contents: bytes, message: str, tmp_path: Path
+) -> None:
+    for other in ("spike_times", "spike_clusters"):
+        np.save(tmp_path / f"{other}.npy", np.arange(25))
+    (tmp_path / f"{name}.npy").write_bytes(contents)
+    refused(read_labels, tmp_path, message)

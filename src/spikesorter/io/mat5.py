@@ -145,8 +145,8 @@ def _head(path: Path, head: bytes, order: str, packed_bytes: int | None) -> _Var
         raise InputError(f"{path}: truncated or damaged: holds an element of type {kind}, not a variable")
     if packed_bytes is not None and packed_bytes > total + total // 100 + HEAD_BYTES:
         raise InputError(
-            f"{path}: truncated or damaged: {shown_bytes(packed_bytes)} are packed into a variable that claims "
-            f"{shown_bytes(total)}"
+            f"{path}: truncated or damaged: {shown_bytes(packed_bytes)} are packed into a variable that "
+            f"claims {shown_bytes(total)}"
         )
     (flags,) = struct.unpack(f"{order}I", _exactly(path, head[16:20], 4))
     if flags & 0xFF == OPAQUE:
@@ -198,8 +198,8 @@ def _check_array(path: Path, variable: _Variable) -> None:
         )
     if variable.data_start + variable.data_bytes > variable.total_bytes:
         raise InputError(
-            f"{path}: truncated or damaged: the data of {name} claim {shown_bytes(variable.data_bytes)}, but the "
-            f"whole variable {shown_bytes(variable.total_bytes)}"
+            f"{path}: truncated or damaged: the data of {name} claim {shown_bytes(variable.data_bytes)}, but "
+            f"the whole variable {shown_bytes(variable.total_bytes)}"
         )
     check_declared(path, name, declared=variable.data_bytes, stored=variable.stored_bytes)
 
@@ -208,8 +208,8 @@ def _check_cells(path: Path, cells: _Variable, data: bytes, order: str) -> None:
     """Refuse a cell array that holds anything but texts: cells within cells could lead SciPy astray."""
     if cells.size > MOST_NAMES or cells.total_bytes > MOST_NAMES_BYTES:
         raise InputError(
-            f"{path}: {cells.name} claims {cells.size} names in {shown_bytes(cells.total_bytes)}; expected at "
-            f"most {MOST_NAMES} in {shown_bytes(MOST_NAMES_BYTES)}"
+            f"{path}: {cells.name} claims {cells.size} names in {shown_bytes(cells.total_bytes)}; expected "
+            f"at most {MOST_NAMES} in {shown_bytes(MOST_NAMES_BYTES)}"
         )
     place = cells.data_start - TAG_BYTES  # of the first cell's tag
     for _ in range(cells.size):

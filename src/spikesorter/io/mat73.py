@@ -1,4 +1,4 @@
-"""MATLAB files of v7.3, which are HDF5: read-only, and nothing but plain arrays that lie in the file itself."""
+"""MATLAB files of v7.3, which are HDF5: nothing but plain arrays that lie in the file itself."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ def check_dataset(path: Path, name: str, dataset: h5py.Dataset) -> None:
     unknown = sorted(set(filters) - FILTERS)
     if unknown:
         raise InputError(
-            f"{path}: {name} is packed by filter {unknown[0]} of HDF5, which is not known; known are deflate, "
-            "shuffle, checksums, szip and lzf"
+            f"{path}: {name} is packed by filter {unknown[0]} of HDF5, which is not known; known are "
+            "deflate, shuffle, checksums, szip and lzf"
         )
     stored, size = dataset.id.get_storage_size(), path.stat().st_size
     if stored > size:
