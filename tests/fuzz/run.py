@@ -1,7 +1,8 @@
 """Fuzz one reader, led by coverage: `python -m tests.fuzz.run TARGET --runs N --seed S` (extra `fuzz`).
 
 Stops at the first defect: anything but a `SpikeSorterError`, a read of over two seconds, or memory that grows
-by over 500 MB. The input lies in ARTIFACTS then; mend the defect and keep the input in tests/fuzz/corpus.
+by over 500 MB. The input lies in ARTIFACTS then; mend the defect and keep the input in tests/fuzz/corpus. Other
+options go to libFuzzer, such as -only_ascii=1.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ def counted(target: Callable[[bytes], None], name: str, runs: int) -> Callable[[
         count, slowest = count + 1, max(slowest, now - start)
         if count == runs:
             print(  # noqa: T201
-                f"{name}: {runs} runs in {now - began:.0f} s, slowest {slowest * 1000:.0f} ms, memory grew from "
-                f"{before} to {peak_mb()} MB",
+                f"{name}: {runs} runs in {now - began:.0f} s, slowest {slowest * 1000:.0f} ms, "
+                f"memory grew from {before} to {peak_mb()} MB",
                 flush=True,
             )
 
@@ -57,7 +58,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--artifacts", type=Path, default=Path(tempfile.gettempdir()) / "spikesorter-fuzz")
-    options = parser.parse_args()
+    options, more = parser.parse_known_args()
 
     import atheris  # tests are collected where it is not installed
 
@@ -81,6 +82,7 @@ def main() -> None:
             f"-rss_limit_mb={peak_mb() + GROWTH_MB}",
             f"-artifact_prefix={found}/",
             "-verbosity=0",
+            *more,
             grown,
             str(kept),
         ]

@@ -101,6 +101,7 @@ def test_what_is_made_here_by_hand_is_read_if_it_is_honest(
         (matrix("d", doubles(9), shape=(2**31 - 1, 2**31 - 1)), "claims the shape .* does not fit"),
         (matrix("d", doubles(9), shape=(2**31 - 1, 0, 7)), "claims the shape .* does not fit"),
         (matrix("d", doubles(9, claimed=2**32 - 16), shape=(2**29 - 2, 1)), "claim 4.3 GB, but the whole"),
+        (matrix("d", element(259, b""), shape=(0, 1)), "does not fit"),  # a segmentation fault in SciPy
         (matrix("d", doubles(9), shape=(-9, 1)), "shape"),
         (matrix("d", doubles(9), shape=(1,) * 33), "33 dimensions"),
         (matrix("d" * 3000, doubles(9)), "name is 3000 bytes long"),

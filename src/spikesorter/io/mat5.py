@@ -186,8 +186,8 @@ def _check_array(path: Path, variable: _Variable) -> None:
     if variable.kind == TEXT:
         fits = variable.data_type in TEXT_BYTES and variable.size <= variable.data_bytes
     elif variable.kind in NUMBERS:
-        itemsize = TYPE_BYTES.get(variable.data_type, -1)
-        fits = variable.size * itemsize == variable.data_bytes or variable.size == variable.data_bytes == 0
+        itemsize = TYPE_BYTES.get(variable.data_type)  # SciPy looks others up beyond the end of its table
+        fits = itemsize is not None and variable.size * itemsize == variable.data_bytes
     else:
         kind = KINDS.get(variable.kind, f"a variable of class {variable.kind}")
         raise InputError(f"{path}: {name} must hold real numbers, not {kind}")

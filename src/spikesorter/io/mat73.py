@@ -45,13 +45,23 @@ def read_mat73(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]
                 raise InputError(f"{path}: {name} is a link to elsewhere, which is not followed")
             if not isinstance(file[name], h5py.Dataset):
                 raise InputError(f"{path}: {name} is not an array of numbers")
-            kind = file[name].attrs.get("MATLAB_class", b"double")
-            if kind in (b"char", b"cell", b"struct", b"logical"):
-                raise InputError(f"{path}: {name} must hold numbers, not {kind.decode()}")
+            kind = _matlab_class(file[name])
+            if kind in ("char", "cell", "struct", "logical"):
+                raise InputError(f"{path}: {name} must hold numbers, not {kind}")
             check_dataset(path, name, file[name])
             empty = "MATLAB_empty" in file[name].attrs
             variables[name] = np.zeros((0, 0)) if empty else np.asarray(file[name][()])
     return variables
+
+
+def _matlab_class(dataset: h5py.Dataset) -> str:
+    """Return what MATLAB calls a variable's type; texts of variable length may lead HDF5 in circles."""
+    if "MATLAB_class" not in dataset.attrs:
+        return "double"
+    stored = dataset.attrs.get_id("MATLAB_class")
+    if stored.dtype.kind != "S" or stored.shape != ():
+        raise InputError(f"{dataset.file.filename}: {dataset.name}: its MATLAB_class is no text")
+    return bytes(dataset.attrs["MATLAB_class"]).decode("latin-1")
 
 
 def check_dataset(path: Path, name: str, dataset: h5py.Dataset) -> None:
