@@ -1,8 +1,8 @@
 """Fuzz one reader, led by coverage: `python -m tests.fuzz.run TARGET --runs N --seed S` (extra `fuzz`).
 
 Stops at the first defect: anything but a `SpikeSorterError`, a read of over two seconds, or memory that grows
-by over 500 MB. The input lies in ARTIFACTS then; mend the defect and keep the input in tests/fuzz/corpus. Other
-options go to libFuzzer, such as -only_ascii=1.
+by over 500 MB. The input lies in ARTIFACTS then; mend the defect and keep the input in tests/fuzz/corpus.
+Other options go to libFuzzer, such as -only_ascii=1.
 """
 
 from __future__ import annotations
