@@ -30,7 +30,6 @@ recordings = [
     "one.mat",
     { path = "deep/two.ns5", name = "second", model = "night", channel = ["e3", 4], group = 2 },
 ]
-[[recordings]]
 """
 
 
@@ -39,7 +38,7 @@ def v73(path: Path, **options: Any) -> Path:
         file.create_dataset("d", data=TRACE.T, **options)
         file["fs"] = np.array([[FS_HZ]])
         file["Index"], file["Class"] = SPIKES.sample[None], SPIKES.label[None]
-        file["d"].attrs["MATLAB_class"] = b"int16"
+        file["d"].attrs["MATLAB_class"] = np.bytes_("int16")
     with path.open("r+b") as raw:
         raw.write(b"MATLAB 7.3 MAT-file".ljust(116))
     return path
@@ -77,7 +76,10 @@ def main() -> None:
         write_spikes(folder / "a.parquet", SPIKES, fs_hz=FS_HZ)
         keep("labels", "parquet", b"\x03" + (folder / "a.parquet").read_bytes())
 
-    keep("manifest", "full", (MANIFEST + 'path = "c.raw"\nchannels = 4\ndtype = "int16"\n').encode())
+    keep("manifest", "full", MANIFEST.encode())
+    keep(
+        "manifest", "tables", b'model = "m"\n[[recordings]]\npath = "c.raw"\nchannels = 4\ndtype = "int16"\n'
+    )
     keep("manifest", "short", b'recordings = ["a.mat", "b/c.ns5"]\n')
     keep("settings", "all", describe_settings(Settings()).encode())
     keep("settings", "one", b'seed = 3\ndecoder = "pursuit"\n[rehearsal]\ngain_jitter = 1e-2\n')

@@ -434,3 +434,9 @@ def test_folders_of_phy_that_lie_are_refused(
         np.save(tmp_path / f"{other}.npy", np.arange(25))
     (tmp_path / f"{name}.npy").write_bytes(contents)
     refused(read_labels, tmp_path, message)
+
+
+@pytest.mark.parametrize("kind", [b"int16", np.bytes_("int16"), 7])
+def test_the_class_that_matlab_states_need_not_be_as_matlab_writes_it(kind: object, path: Path) -> None:
+    v73(path, lambda file: file.create_dataset("d", data=NOISE).attrs.__setitem__("MATLAB_class", kind))
+    assert read_mat(path)[0].get_num_samples() == 500

@@ -55,13 +55,15 @@ def read_mat73(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]
 
 
 def _matlab_class(dataset: h5py.Dataset) -> str:
-    """Return what MATLAB calls a variable's type; texts of variable length may lead HDF5 in circles."""
-    if "MATLAB_class" not in dataset.attrs:
-        return "double"
-    stored = dataset.attrs.get_id("MATLAB_class")
-    if stored.dtype.kind != "S" or stored.shape != ():
-        raise InputError(f"{dataset.file.filename}: {dataset.name}: its MATLAB_class is no text")
-    return bytes(dataset.attrs["MATLAB_class"]).decode("latin-1")
+    """Return what MATLAB calls a variable's type; it writes a text of fixed length.
+
+    Texts of variable length, as Python writes them, are passed over: damaged ones lead HDF5 in circles.
+    """
+    if "MATLAB_class" in dataset.attrs:
+        stored = dataset.attrs.get_id("MATLAB_class")
+        if stored.dtype.kind == "S" and stored.shape == ():
+            return bytes(dataset.attrs["MATLAB_class"]).decode("latin-1")
+    return "double"
 
 
 def check_dataset(path: Path, name: str, dataset: h5py.Dataset) -> None:
