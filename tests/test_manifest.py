@@ -71,6 +71,8 @@ def test_paths_start_from_a_root_and_the_model_given_serves_where_none_is_named(
         ('model = "m"\nrecordings = ["/etc/passwd"]', "recording 1: /etc/passwd: leads out of"),
         ('model = "m"\nrecordings = ["a/../../b.mat"]', "leads out of"),
         ('model = "m"\nrecordings = ["C:\\\\\\\\data\\\\\\\\b.mat"]', "leads out of"),
+        (f'model = "m"\nrecordings = ["{"a" * 300}.mat"]', "is no path: File name too long"),
+        (f'model = "{"a" * 300}"\nrecordings = ["a.mat"]', "is no path: File name too long"),
         ('model = "../m"\nrecordings = ["b.mat"]', "../m: leads out of"),
         ('model = "m"\nrecordings = [{path = "a.mat", name = "../a"}]', "cannot be the name of a file"),
         ('model = "m"\nrecordings = [{path = "a.mat", name = "a\\\\nb"}]', "cannot be the name of a file"),

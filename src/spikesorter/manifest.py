@@ -201,6 +201,10 @@ def _inside(base: Path, text: str) -> Path:
             )
     if "\0" in text:
         raise InputError(f"{text!r}: is no path")
+    try:
+        (base / text).exists()
+    except OSError as error:  # a name too long, or a folder that may not be looked into
+        raise InputError(f"{text[:LONGEST_KEY]}: is no path: {error.strerror or error}") from None
     return base / text
 
 
