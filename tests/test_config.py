@@ -75,7 +75,7 @@ def test_unreadable_files_and_presets_are_refused(tmp_path: Path) -> None:
     file.write_text("seed = = 3")
     with pytest.raises(InputError, match="not a TOML file"):
         load_settings(file)
-    with pytest.raises(InputError, match="no such settings file"):
+    with pytest.raises(InputError, match="no such file; expected a settings file"):
         load_settings(tmp_path / "missing.toml")
     with pytest.raises(InputError, match="cannot be read"):
         load_settings(tmp_path)

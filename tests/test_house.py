@@ -17,6 +17,7 @@ import spikesorter
 SOURCE = Path(spikesorter.__file__).parent
 FLOORS = {
     "errors": 0,
+    "toml": 0.5,
     "loopback": 1,
     "progress": 0,
     "notebook": 0,

@@ -58,7 +58,7 @@ def test_paths_start_from_a_root_and_the_model_given_serves_where_none_is_named(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("recordings = [", "is no manifest in TOML"),
+        ("recordings = [", "is no manifest: not a TOML file"),
         ("", "recordings: Field required"),
         ("recordings = []", "lists no recordings"),
         ('recordings = ["a.mat"]', "recording 1: has no model; name one in the manifest or give --model"),
@@ -71,6 +71,8 @@ def test_paths_start_from_a_root_and_the_model_given_serves_where_none_is_named(
         ('model = "m"\nrecordings = ["/etc/passwd"]', "recording 1: /etc/passwd: leads out of"),
         ('model = "m"\nrecordings = ["a/../../b.mat"]', "leads out of"),
         ('model = "m"\nrecordings = ["C:\\\\\\\\data\\\\\\\\b.mat"]', "leads out of"),
+        (f'model = "m"\nrecordings = ["{"a" * 300}.mat"]', "is no path: File name too long"),
+        (f'model = "{"a" * 300}"\nrecordings = ["a.mat"]', "is no path: File name too long"),
         ('model = "../m"\nrecordings = ["b.mat"]', "../m: leads out of"),
         ('model = "m"\nrecordings = [{path = "a.mat", name = "../a"}]', "cannot be the name of a file"),
         ('model = "m"\nrecordings = [{path = "a.mat", name = "a\\\\nb"}]', "cannot be the name of a file"),
@@ -87,7 +89,7 @@ def test_a_manifest_is_no_large_file(tmp_path: Path) -> None:
     path = tmp_path / "huge.toml"
     with path.open("wb") as file:
         file.truncate(1 << 40)
-    with pytest.raises(InputError, match="is larger than 32 MB; no manifest is"):
+    with pytest.raises(InputError, match="is larger than 4 MB; no manifest is"):
         read_jobs(path, model=MODEL)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,9 +13,15 @@ import tomlkit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
-from spikesorter.errors import InputError, SettingsError
+from spikesorter.errors import SettingsError
+from spikesorter.toml import read_toml
 
 __all__ = ["PRESETS", "Settings", "describe_settings", "load_settings"]
+
+
+MOST_BYTES = 1 << 20
+MOST_SHOWN = 5  # of all that is wrong
+LONGEST_KEY = 100
 
 
 def _odd(value: int) -> int:
@@ -440,7 +447,7 @@ def load_settings(
             raise SettingsError(
                 f"expected a TOML file's path, not a {type(path).__name__}; Settings(**values)"
             )
-        _merge(values, _read_toml(Path(path)))
+        _merge(values, read_toml(Path(path), what="settings file", most_bytes=MOST_BYTES))
         settings = _validated(values, str(path))
     return settings.replace(assignments)
 
@@ -471,17 +478,6 @@ def _described(name: str, value: Any, field: FieldInfo) -> list[str]:
     return [f"# {field.description}", f"{name} = {tomlkit.item(listed).as_string()}"]
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such settings file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: not a TOML file: {error}") from None
-
-
 def _parse_assignment(assignment: str) -> dict[str, Any]:
     key, equals, text = assignment.partition("=")
     key, text = key.strip(), text.strip()
@@ -491,7 +487,7 @@ def _parse_assignment(assignment: str) -> dict[str, Any]:
         )
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         value = text  # a bare word, such as plant
     for part in reversed(key.split(".")):
         value = {part: value}
@@ -510,15 +506,18 @@ def _validated(values: dict[str, Any], source: str) -> Settings:
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        raise SettingsError(f"{source}: {'; '.join(_explain(e) for e in error.errors())}") from None
+        wrong = error.errors()
+        more = [f"and {len(wrong) - MOST_SHOWN} more"] if len(wrong) > MOST_SHOWN else []
+        explained = [_explain(one) for one in wrong[:MOST_SHOWN]]
+        raise SettingsError(f"{source}: {'; '.join(explained + more)}") from None
 
 
 def _explain(error: Any) -> str:
     location = [str(part) for part in error["loc"]]
-    key = ".".join(location)
+    key = ".".join(location)[:LONGEST_KEY]
     if error["type"] == "extra_forbidden":
         return f"unknown setting {key!r}{_nearest(key, _known_keys())}"
-    return f"{key} = {error['input']!r}: {error['msg']}"
+    return f"{key} = {reprlib.repr(error['input'])}: {error['msg']}"
 
 
 def _known_keys() -> list[str]:

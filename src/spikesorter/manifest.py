@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -13,11 +12,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from spikesorter.errors import InputError, SpikeSorterError, naming
 from spikesorter.io.formats import find_source, stem_of
 from spikesorter.io.recording import RecordingOptions
+from spikesorter.toml import read_toml
 
 __all__ = ["Job", "jobs_of_folder", "read_jobs", "read_manifest"]
 
-MOST_BYTES = 32 << 20
+MOST_BYTES = 4 << 20  # 50,000 recordings
 MOST_SHOWN = 3
+LONGEST_KEY = 100
 OPTIONS = ("fs_hz", "dtype", "channels", "format", "stream", "segment", "channel", "group")
 
 
@@ -172,26 +173,18 @@ def read_manifest(
 
 
 def _parsed(path: Path) -> _Manifest:
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; expected a manifest (.toml) or recordings")
+    contents = read_toml(path, what="manifest", most_bytes=MOST_BYTES)
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise InputError(f"{path}: is larger than {MOST_BYTES >> 20} MB; no manifest is")
-        contents = tomllib.loads(path.read_text(encoding="utf-8"))
         return _Manifest.model_validate(contents)
-    except FileNotFoundError:
-        raise InputError(
-            f"{path}: no such file or folder; expected a manifest (.toml) or recordings"
-        ) from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{path}: is no manifest in TOML: {error}") from None
     except ValidationError as error:
         wrong = [_explained(one) for one in error.errors()[:MOST_SHOWN]]
         raise InputError(f"{path}: {'; '.join(wrong)}") from None
 
 
 def _explained(error: Mapping[str, Any]) -> str:
-    place = [str(part + 1) if isinstance(part, int) else str(part) for part in error["loc"]]
+    place = [str(part + 1) if isinstance(part, int) else part[:LONGEST_KEY] for part in error["loc"]]
     if error["type"] == "extra_forbidden":
         known = ", ".join(_Entry.model_fields)
         return f"{' '.join(place)}: no such key; a recording may have {known}"
@@ -208,6 +201,10 @@ def _inside(base: Path, text: str) -> Path:
             )
     if "\0" in text:
         raise InputError(f"{text!r}: is no path")
+    try:
+        (base / text).exists()
+    except OSError as error:  # a name too long, or a folder that may not be looked into
+        raise InputError(f"{text[:LONGEST_KEY]}: is no path: {error.strerror or error}") from None
     return base / text
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -194,7 +195,7 @@ def reading(path: Path, what: str, *, done: str = "read") -> Iterator[None]:
 
 def _reason(error: Exception) -> str:
     """Say in one line why; what a reader's own stumbling says is no reason that a user would understand."""
-    said = " ".join(str(error).split())
+    said = textwrap.shorten(str(error)[: 2 * MOST_SAID], MOST_SAID, placeholder=" ...")
     if isinstance(error, URLError):
         return f"its reader wants to fetch something first, and there is no connection ({said})"
     if "allow_pickle" in said:
@@ -204,7 +205,16 @@ def _reason(error: Exception) -> str:
     return said or type(error).__name__
 
 
-STUMBLINGS = (LookupError, TypeError, AttributeError, NameError, struct.error)
+MOST_SAID = 400
+STUMBLINGS = (
+    LookupError,
+    TypeError,
+    AttributeError,
+    NameError,
+    ArithmeticError,
+    RecursionError,
+    struct.error,
+)
 PACKAGE = re.compile(r"pip install ([A-Za-z][\w\[\],-]*)|^Requires (\w+)$")
 EXTRAS = {"pynwb": "nwb", "pyarrow": "parquet", "pandas": "phy", "sklearn": "phy"}
 

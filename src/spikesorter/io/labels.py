@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spikesorter.errors import InputError, naming
+from spikesorter.io.bounds import MOST_EXPANSION, check_archive, check_rate, shown_bytes
 from spikesorter.io.formats import has_sorting, reading
 from spikesorter.io.mat import read_mat_spikes
 from spikesorter.io.nwb import read_nwb_units
@@ -29,6 +30,10 @@ UNKNOWN_UNIT = "unknown"
 SAMPLE_NAMES = ("sample", "sample_index", "index", "frame")
 TIME_NAMES = ("time_s", "time", "times", "spike_time", "seconds", "t")
 UNIT_NAMES = ("unit", "unit_id", "class", "label", "cluster", "cluster_id", "neuron")
+COLUMN_NAMES = {*SAMPLE_NAMES, *TIME_NAMES, *UNIT_NAMES, *PROBABILITIES}
+MOST_LETTERS = 1000  # of a number or of a neuron's name
+MOST_SAMPLES = 2.0**53
+SMALL_ROWS = 1_000_000  # of a table that says the same in all rows, which packs to nothing
 LEFT_OUT = "noise"  # clusters that a person has marked so in Phy
 
 Column = npt.NDArray[Any]
@@ -86,7 +91,10 @@ def read_labels(path: str | Path, *, fs_hz: float | None = None, stream: str | N
             f"{path}: labels are files ending in {', '.join(LABEL_ENDINGS)}, or folders of Phy or "
             "SpikeInterface"
         )
-    return spikes if spikes.fs_hz or not fs_hz else spikes.described(fs_hz=fs_hz, names=spikes.names)
+    rate = fs_hz if spikes.fs_hz is None else spikes.fs_hz
+    if rate is None:
+        return spikes
+    return spikes.described(fs_hz=check_rate(path, rate), names=spikes.names)
 
 
 def own_labels(path: Path, *, fs_hz: float | None = None, stream: str | None = None) -> Spikes | None:
@@ -105,15 +113,14 @@ def own_labels(path: Path, *, fs_hz: float | None = None, stream: str | None = N
 def _read_phy(path: Path, fs_hz: float | None) -> Spikes:
     """Read a folder of Phy as it is: SpikeInterface's reader runs its params.py and wants pandas."""
     with reading(path, "a folder of Phy"):
-        times = np.load(path / "spike_times.npy", allow_pickle=False).ravel()
+        times = _whole_array(path / "spike_times.npy")
         by_hand = path / "spike_clusters.npy"
-        clusters = np.load(by_hand if by_hand.is_file() else path / "spike_templates.npy", allow_pickle=False)
-        clusters = clusters.ravel().astype(np.int64)
+        clusters = _whole_array(by_hand if by_hand.is_file() else path / "spike_templates.npy")
         groups, names = _phy_column(path, "group"), _phy_column(path, "unit_name")
         ids = names or _phy_column(path, "si_unit_id")
         rate = _phy_rate(path) or fs_hz
         probabilities = {
-            name: np.load(found, allow_pickle=False).ravel()
+            name: _mapped(found).ravel()
             for name in PROBABILITIES
             if (found := path / f"spike_{name}.npy").is_file()
         }
@@ -123,9 +130,25 @@ def _read_phy(path: Path, fs_hz: float | None) -> Spikes:
         )
     kept = [int(k) for k in np.unique(clusters) if groups.get(int(k)) != LEFT_OUT]
     chosen = np.isin(clusters, kept)
-    units = np.array([ids.get(int(k), str(k)) for k in clusters[chosen]], str)
+    units = _texts(path, "cluster names", [ids.get(int(k), str(k)) for k in clusters[chosen]])
     kept_probabilities = {name: values[chosen] for name, values in probabilities.items()}
-    return _numbered(path, times[chosen].astype(np.int64), units, kept_probabilities, rate)
+    return _numbered(path, times[chosen], units, kept_probabilities, rate)
+
+
+def _mapped(path: Path) -> npt.NDArray[Any]:
+    """Open an .npy file of numbers; mapping refuses what claims more than there is."""
+    with np.errstate(over="raise"):
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+    if values.dtype.kind not in "iuf":
+        raise InputError(f"{path}: must hold numbers, not {values.dtype}")
+    return np.asarray(values)
+
+
+def _whole_array(path: Path) -> npt.NDArray[np.int64]:
+    values = _mapped(path).ravel()
+    if len(values) and not (np.isfinite(values).all() and np.abs(values.astype(float)).max() < MOST_SAMPLES):
+        raise InputError(f"{path}: holds NaN, or numbers beyond any recording's length")
+    return values.astype(np.int64)
 
 
 def _phy_column(path: Path, column: str) -> dict[int, str]:
@@ -161,16 +184,46 @@ def _csv_columns(path: Path, delimiter: str) -> dict[str, Column]:
         if len(row) != len(header):
             raise InputError(f"{path}: row {number} has {len(row)} cells, but the header {len(header)}")
     columns = list(zip(*cells, strict=True)) if cells else [()] * len(header)
-    return {name: np.array(column, str) for name, column in zip(header, columns, strict=True)}
+    return {name: _texts(path, name, column) for name, column in zip(header, columns, strict=True)}
+
+
+def _texts(path: Path, name: str, values: Sequence[str]) -> Column:
+    """Return texts as an array, in which each takes as much memory as the longest."""
+    longest = max(map(len, values), default=0)
+    if longest > MOST_LETTERS:
+        raise InputError(
+            f"{path}: {name}: an entry is {longest} letters long; expected at most {MOST_LETTERS}"
+        )
+    return np.array(values, str)
 
 
 def _parquet_columns(path: Path) -> dict[str, Column]:
     with reading(path, "a Parquet table"):
         import pyarrow.parquet
 
-        table = pyarrow.parquet.read_table(path)
-        columns = {name.lower(): table.column(name).to_pylist() for name in table.column_names}
-        return {name: np.array([str(value) for value in values], str) for name, values in columns.items()}
+        with pyarrow.parquet.ParquetFile(path) as file:
+            there = file.schema_arrow.names
+            rows = file.metadata.num_rows
+        if rows > max(SMALL_ROWS, MOST_EXPANSION * path.stat().st_size):
+            raise InputError(f"{path}: claims {rows} rows in {shown_bytes(path.stat().st_size)}")
+        names = [name for name in there if name.lower() in COLUMN_NAMES]
+        table = pyarrow.parquet.read_table(path, columns=names, read_dictionary=names)
+        columns = {name.lower(): _arrow_texts(path, name, table.column(name)) for name in names}
+        read = {name: _texts(path, name, values) for name, values in columns.items()}
+    return {name.lower(): np.array([], str) for name in there} | read
+
+
+def _arrow_texts(path: Path, name: str, column: Any) -> list[str]:
+    """Return a column of Parquet as texts; one that is stored once, however often it comes, is told once."""
+    import pyarrow
+
+    if not pyarrow.types.is_dictionary(column.type):
+        return [str(value) for value in column.to_pylist()]
+    texts: list[str] = []
+    for chunk in column.chunks:
+        known = _texts(path, name, [str(value) for value in chunk.dictionary.to_pylist()]).tolist()
+        texts += ["None" if place is None else known[place] for place in chunk.indices.to_pylist()]
+    return texts
 
 
 def _from_table(path: Path, columns: Mapping[str, Column], fs_hz: float | None) -> Spikes:
@@ -192,8 +245,10 @@ def _from_table(path: Path, columns: Mapping[str, Column], fs_hz: float | None) 
     elif fs_hz is None:
         raise RateNeededError(f"{path}: holds times in seconds; give their sampling rate: fs_hz (--fs)")
     else:
-        counted = np.round(np.asarray(seconds) * fs_hz)
+        counted = np.round(np.asarray(seconds) * check_rate(path, fs_hz))
     probabilities = {name: _numbers(path, name, columns[name]) for name in PROBABILITIES if name in columns}
+    if len(counted) and np.abs(counted).max() >= MOST_SAMPLES:
+        raise InputError(f"{path}: holds samples beyond any recording's length")
     return _numbered(path, counted.astype(np.int64), np.char.strip(units), probabilities, fs_hz)
 
 
@@ -230,7 +285,7 @@ def _numbered(
     names, which = np.unique(units, return_inverse=True)
     plain = [_whole(name) for name in names.tolist()]
     known = [name for name in plain if name != UNKNOWN_UNIT]
-    if all(name.isdecimal() and int(name) > UNKNOWN for name in known):
+    if all(name.isdecimal() and UNKNOWN < int(name) < MOST_SAMPLES for name in known):
         label_of = {name: int(name) for name in known}
         named: dict[int, str] = {}
     else:
@@ -262,7 +317,9 @@ def _read_sorting(path: Path) -> Spikes:
 
     from spikesorter.io.probabilities import ComputeSpikeProbabilities  # else it is unknown to `load`
 
-    found = NpzSortingExtractor(path) if path.suffix == ".npz" else load(path)
+    if path.suffix.lower() == ".npz":
+        check_archive(path)
+    found = NpzSortingExtractor(path) if path.suffix.lower() == ".npz" else load(path)
     if isinstance(found, SortingAnalyzer):
         spikes = Spikes.from_spikeinterface(found.sorting)
         known = found.has_extension(ComputeSpikeProbabilities.extension_name)

@@ -18,6 +18,9 @@ import scipy.io
 
 from spikesorter.errors import InputError
 from spikesorter.io.atomic import atomic_file
+from spikesorter.io.bounds import check_rate
+from spikesorter.io.mat5 import read_mat5
+from spikesorter.io.mat73 import read_mat73
 from spikesorter.spikes import UNKNOWN, Spikes, check_spikes
 
 if TYPE_CHECKING:
@@ -250,44 +253,22 @@ def _read_variables(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray
         with path.open("rb") as file:
             start = file.read(128)
         if h5py.is_hdf5(path):
-            return _read_hdf5(path, names)
-    except OSError as error:
+            return read_mat73(path, names)
+        if not start.startswith(b"MATLAB"):
+            raise InputError(f"{path}: not a .mat file (MATLAB v5 to v7.3)")
+        if start.startswith(b"MATLAB 7.3"):
+            raise InputError(f"{path}: truncated or damaged: says that it is a v7.3 .mat file, but is none")
+        return {name: np.asarray(values) for name, values in read_mat5(path, names).items()}
+    except InputError:
+        raise
+    except PermissionError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
-    if not start.startswith(b"MATLAB"):
-        raise InputError(f"{path}: not a .mat file (MATLAB v5 to v7.3)")
-    if start.startswith(b"MATLAB 7.3"):
-        raise InputError(f"{path}: truncated or damaged: says that it is a v7.3 .mat file, but is none")
-    try:
-        contents = scipy.io.loadmat(path, variable_names=names)
-    except OSError as error:
-        raise InputError(f"{path}: truncated or damaged: {error.strerror or error}") from None
-    except Exception as error:  # SciPy's reader raises whatever the bytes lead it to
-        raise InputError(f"{path}: truncated or damaged: {error}") from None
-    return {name: np.asarray(contents[name]) for name in names if name in contents}
-
-
-def _read_hdf5(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
-    variables = {}
-    try:
-        with h5py.File(path, "r") as file:
-            for name in names:
-                link = file.get(name, getlink=True)
-                if link is None or name == "Names":  # cells, which v7.3 keeps as links
-                    continue
-                if not isinstance(link, h5py.HardLink):
-                    raise InputError(f"{path}: {name} is a link to elsewhere, which is not followed")
-                if not isinstance(file[name], h5py.Dataset):
-                    raise InputError(f"{path}: {name} is not an array of numbers")
-                kind = file[name].attrs.get("MATLAB_class", b"double")
-                if kind in (b"char", b"cell", b"struct", b"logical"):
-                    raise InputError(f"{path}: {name} must hold numbers, not {kind.decode()}")
-                empty = "MATLAB_empty" in file[name].attrs
-                variables[name] = np.zeros((0, 0)) if empty else np.asarray(file[name][()])
-    except (OSError, RuntimeError, KeyError) as error:
-        raise InputError(f"{path}: truncated or damaged: {error}") from None
     except MemoryError:
         raise InputError(f"{path}: declares more data than fits into memory") from None
-    return variables
+    except Exception as error:  # SciPy's and HDF5's readers raise whatever the bytes lead them to
+        raise InputError(
+            f"{path}: truncated or damaged: {getattr(error, 'strerror', None) or error}"
+        ) from None
 
 
 def _trace(path: Path, variables: dict[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
@@ -323,9 +304,7 @@ def _sampling_rate(path: Path, stored: npt.NDArray[Any] | None, fs_hz: float | N
                 f"{path}: fs must be one real number (Hz), not {stored.dtype} of shape {stored.shape}"
             )
         value = float(stored.ravel()[0])
-    if not 100 <= value <= 1e7:
-        raise InputError(f"{path}: fs is {value:g} Hz; expected 100 Hz to 10 MHz")
-    return value
+    return check_rate(path, value)
 
 
 def _spikes(path: Path, variables: dict[str, npt.NDArray[Any]], *, n_samples: int | None) -> Spikes | None:

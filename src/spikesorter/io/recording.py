@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spikesorter.errors import InputError
+from spikesorter.io.bounds import check_rate, shown_bytes
 from spikesorter.io.formats import OWN_FORMATS, Source, find_source, reading
 from spikesorter.io.mat import MOST_CHANNELS, NUMERIC_KINDS, read_mat
 
@@ -104,6 +107,7 @@ def read_recording(
         with reading(path, source.format):
             recording = _open(path, source, stream, fs_hz=fs_hz, dtype=dtype, channels=channels)
     recording = _one_segment(path, recording, segment)
+    check_rate(path, recording.get_sampling_frequency())
     chosen = (channel,) if isinstance(channel, (str, int)) else tuple(channel)
     return _select_group(path, _select_channels(path, recording, chosen), group)
 
@@ -159,7 +163,11 @@ def _open(path: Path, source: Source, stream: str | None, **plain: Any) -> BaseR
 
 
 def _open_npy(path: Path, *, fs_hz: float | None, **_: Any) -> BaseRecording:
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    with path.open("rb") as file:
+        if file.read(len(np.lib.format.MAGIC_PREFIX)) != np.lib.format.MAGIC_PREFIX:
+            raise InputError(f"{path}: cannot be read as npy: it is none, whatever its name says")
+    with np.errstate(over="raise"):
+        array = np.load(path, mmap_mode="r", allow_pickle=False)  # refuses to map more than there is
     if array.ndim not in (1, 2) or array.dtype.kind not in NUMERIC_KINDS or array.size == 0:
         raise InputError(
             f"{path}: must hold an array of numbers of shape (samples,) or (samples, channels), not "
@@ -171,8 +179,35 @@ def _open_npy(path: Path, *, fs_hz: float | None, **_: Any) -> BaseRecording:
 def _open_wav(path: Path, **_: Any) -> BaseRecording:
     import scipy.io.wavfile
 
-    fs_hz, samples = scipy.io.wavfile.read(path, mmap=True)
+    _check_wav_parts(path)
+    with warnings.catch_warnings(record=True) as remarks:
+        warnings.simplefilter("always")
+        fs_hz, samples = scipy.io.wavfile.read(path, mmap=True)
+    cut_off = [str(remark.message) for remark in remarks if "EOF" in str(remark.message)]
+    if cut_off:
+        raise InputError(f"{path}: truncated or damaged: {cut_off[0]}")
+    if samples.size == 0:
+        raise InputError(f"{path}: holds no samples")
+    check_rate(path, float(fs_hz))
     return _binary(path, samples, float(fs_hz))
+
+
+def _check_wav_parts(path: Path) -> None:
+    """Refuse a WAV file of which a part, up to the samples, claims more than is left of the file."""
+    size, place, part = path.stat().st_size, 12, b""
+    with path.open("rb") as file:
+        kind = file.read(4)
+        while part != b"data" and place + 8 <= size:
+            file.seek(place)
+            part, held = struct.unpack(">4sI" if kind == b"RIFX" else "<4sI", file.read(8))
+            place += 8
+            elsewhere = kind == b"RF64" and part == b"data"  # files beyond 4 GB state their size elsewhere
+            if held > size - place and not elsewhere:
+                raise InputError(
+                    f"{path}: truncated or damaged: its part {part.decode('latin-1')!r} claims "
+                    f"{shown_bytes(held)}, but {shown_bytes(size - place)} are left in the file"
+                )
+            place += held + held % 2
 
 
 def _binary(path: Path, array: Any, fs_hz: float) -> BaseRecording:
@@ -181,7 +216,8 @@ def _binary(path: Path, array: Any, fs_hz: float) -> BaseRecording:
     if trace.shape[1] > MOST_CHANNELS:
         raise InputError(f"{path}: has shape {array.shape}: more than {MOST_CHANNELS} channels make no sense")
     if trace.flags.c_contiguous:
-        return _binary_file(path, fs_hz, trace.dtype, trace.shape[1], file_offset=array.offset)
+        whole = _binary_file(path, fs_hz, trace.dtype, trace.shape[1], file_offset=array.offset)
+        return whole.frame_slice(0, len(trace))  # what comes after, such as a WAV file's remarks, is no trace
     from spikeinterface.core import NumpyRecording  # its binary reader knows no channels one after the other
 
     return NumpyRecording([trace], fs_hz)
@@ -224,13 +260,13 @@ def _open_raw(path: Path, *, fs_hz: float | None, dtype: str | None, channels: i
             f"{path}: holds {size} bytes, which is no whole number of {channels}-channel samples of {kind} "
             f"({step} bytes each); is the type or the number of channels another, or the file cut off?"
         )
-    return _binary_file(path, fs_hz, kind, channels)
+    return _binary_file(path, check_rate(path, fs_hz), kind, channels)
 
 
 def _needed(path: Path, fs_hz: float | None) -> float:
     if fs_hz is None:
         raise InputError(f"{path}: does not say its sampling rate; give fs_hz (--fs)")
-    return fs_hz
+    return check_rate(path, fs_hz)
 
 
 def _load(path: Path) -> BaseRecording:

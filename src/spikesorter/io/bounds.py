@@ -1,0 +1,127 @@
+"""What a file may claim: sizes are checked against what it holds before any memory is taken for them."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from spikesorter.errors import InputError
+
+__all__ = [
+    "MOST_EXPANSION",
+    "MOST_HZ",
+    "check_archive",
+    "check_declared",
+    "check_rate",
+    "free_memory",
+    "shown_bytes",
+]
+
+MOST_EXPANSION = 100
+"""What is packed more tightly than this is no recording: noise does not pack."""
+SMALL_BYTES = 64 << 20  # below this, tight packing does no harm
+LEAST_HZ, MOST_HZ = 100.0, 1e7
+NPY_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+
+def check_declared(path: Path, what: str, *, declared: int, stored: int) -> None:
+    """Refuse an array that claims far more than is stored for it, or more than there is memory.
+
+    Parameters
+    ----------
+    path : Path
+    what : str
+        What claims it, for the message.
+    declared, stored : int
+        Bytes in memory and bytes in the file.
+
+    Raises
+    ------
+    InputError
+
+    Examples
+    --------
+    >>> check_declared(Path("D1.mat"), "d", declared=4 << 30, stored=4 << 20)
+    Traceback (most recent call last):
+    spikesorter.errors.InputError: D1.mat: d claims 4.3 GB, but 4.2 MB are stored for it; no recording packs \
+more than 100-fold, so it is damaged or made to fill the memory
+    """
+    if declared > max(SMALL_BYTES, MOST_EXPANSION * stored):
+        raise InputError(
+            f"{path}: {what} claims {shown_bytes(declared)}, but {shown_bytes(stored)} are stored for it; no "
+            f"recording packs more than {MOST_EXPANSION}-fold, so it is damaged or made to fill the memory"
+        )
+    free = free_memory()
+    if free is not None and declared > free:
+        raise InputError(
+            f"{path}: {what} needs {shown_bytes(declared)} of memory, but only {shown_bytes(free)} are free; "
+            "cut the recording into shorter ones, or save it as raw binary, which is read span by span"
+        )
+
+
+def check_rate(path: Path, fs_hz: float) -> float:
+    """Return a sampling rate (Hz); refuse one that no recording has.
+
+    Raises
+    ------
+    InputError
+    """
+    if not LEAST_HZ <= fs_hz <= MOST_HZ:  # NaN too
+        raise InputError(f"{path}: fs is {fs_hz:g} Hz; expected 100 Hz to 10 MHz")
+    return fs_hz
+
+
+def check_archive(path: Path) -> None:
+    """Refuse an .npz file whose arrays claim more than is stored, or whose headers do not fit their size.
+
+    Raises
+    ------
+    InputError
+    zipfile.BadZipFile, ValueError
+        If it is damaged otherwise.
+    """
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            check_declared(path, entry.filename, declared=entry.file_size, stored=entry.compress_size)
+            with archive.open(entry) as file:
+                version = np.lib.format.read_magic(file)
+                if version not in NPY_HEADERS:
+                    raise InputError(
+                        f"{path}: {entry.filename} is of .npy version {version}; expected 1 or 2"
+                    )
+                shape, _, dtype = NPY_HEADERS[version](file)
+                declared = int(np.prod([int(side) for side in shape], dtype=object)) * dtype.itemsize
+                held = entry.file_size - file.tell()
+            if dtype.kind != "O" and declared != held:
+                raise InputError(
+                    f"{path}: {entry.filename} claims {shown_bytes(declared)}, but holds {shown_bytes(held)}"
+                )
+
+
+def free_memory() -> int | None:
+    """Return how many bytes can be taken without harm; None where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    kilobytes = next((line.split()[1] for line in lines if line.startswith("MemAvailable:")), None)
+    return None if kilobytes is None else int(kilobytes) << 10
+
+
+def shown_bytes(count: int) -> str:
+    """Write a number of bytes for people.
+
+    Examples
+    --------
+    >>> shown_bytes(999), shown_bytes(11_520_248)
+    ('999 bytes', '11.5 MB')
+    """
+    for power, unit in ((12, "TB"), (9, "GB"), (6, "MB"), (3, "kB")):
+        if count >= 10**power:
+            return f"{count / 10**power:.1f} {unit}"
+    return f"{count} bytes"

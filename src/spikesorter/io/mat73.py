@@ -1,0 +1,123 @@
+"""MATLAB files of v7.3, which are HDF5: nothing but plain arrays that lie in the file itself."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from spikesorter.errors import InputError
+from spikesorter.io.bounds import check_declared, shown_bytes
+
+__all__ = ["check_dataset", "read_mat73"]
+
+DEFLATE = h5py.h5z.FILTER_DEFLATE
+FILTERS = {
+    DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32, h5py.h5z.FILTER_SZIP,
+    h5py.h5z.FILTER_LZF,
+}  # fmt: skip
+DEFLATE_EXPANSION = 1032
+"""Deflate cannot pack more tightly."""
+MOST_UNPACKED = 256 << 20  # of one chunk, which HDF5 unpacks whole, however much it turns out to be
+
+
+def read_mat73(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
+    """Read the variables of these names that a file has.
+
+    Raises
+    ------
+    InputError
+        If a variable is no plain array of numbers, lies elsewhere, or claims more than the file holds.
+    Exception
+        Whatever h5py raises on a damaged file.
+    """
+    variables = {}
+    with h5py.File(path, "r") as file:
+        for name in names:
+            link = file.get(name, getlink=True)
+            if link is None or name == "Names":  # cells, which v7.3 keeps as links
+                continue
+            if not isinstance(link, h5py.HardLink):
+                raise InputError(f"{path}: {name} is a link to elsewhere, which is not followed")
+            if not isinstance(file[name], h5py.Dataset):
+                raise InputError(f"{path}: {name} is not an array of numbers")
+            kind = _matlab_class(file[name])
+            if kind in ("char", "cell", "struct", "logical"):
+                raise InputError(f"{path}: {name} must hold numbers, not {kind}")
+            check_dataset(path, name, file[name])
+            empty = "MATLAB_empty" in file[name].attrs
+            variables[name] = np.zeros((0, 0)) if empty else np.asarray(file[name][()])
+    return variables
+
+
+def _matlab_class(dataset: h5py.Dataset) -> str:
+    """Return what MATLAB calls a variable's type; it writes a text of fixed length.
+
+    Texts of variable length, as Python writes them, are passed over: damaged ones lead HDF5 in circles.
+    """
+    if "MATLAB_class" in dataset.attrs:
+        stored = dataset.attrs.get_id("MATLAB_class")
+        if stored.dtype.kind == "S" and stored.shape == ():
+            return bytes(dataset.attrs["MATLAB_class"]).decode("latin-1")
+    return "double"
+
+
+def check_dataset(path: Path, name: str, dataset: h5py.Dataset) -> None:
+    """Refuse a dataset that lies in other files or claims more than this one holds.
+
+    Raises
+    ------
+    InputError
+    """
+    if dataset.is_virtual or dataset.external:
+        raise InputError(f"{path}: {name} lies in another file, which is not opened")
+    if dataset.dtype.kind not in "iufc":
+        raise InputError(f"{path}: {name} must hold numbers, not {dataset.dtype}")
+    if dataset.shape is None:
+        raise InputError(f"{path}: {name} has no shape")
+    made = dataset.id.get_create_plist()
+    filters = [made.get_filter(k)[0] for k in range(made.get_nfilters())]
+    unknown = sorted(set(filters) - FILTERS)
+    if unknown:
+        raise InputError(
+            f"{path}: {name} is packed by filter {unknown[0]} of HDF5, which is not known; known are "
+            "deflate, shuffle, checksums, szip and lzf"
+        )
+    stored, size = dataset.id.get_storage_size(), path.stat().st_size
+    if stored > size:
+        raise InputError(
+            f"{path}: truncated or damaged: {name} claims {shown_bytes(stored)} of the file, which has "
+            f"{shown_bytes(size)}"
+        )
+    declared = dataset.size * dataset.dtype.itemsize
+    check_declared(path, name, declared=declared, stored=stored)
+    if dataset.chunks:
+        chunk = int(np.prod(dataset.chunks, dtype=object)) * dataset.dtype.itemsize
+        check_declared(path, f"a part of {name}", declared=chunk, stored=stored)
+        if DEFLATE in filters:
+            _check_chunks(path, name, dataset, chunk)
+
+
+def _check_chunks(path: Path, name: str, dataset: h5py.Dataset, chunk_bytes: int) -> None:
+    """Refuse a packed part that holds more than its size: HDF5 would unpack all of it."""
+    suspects = []
+
+    def look(info: Any) -> None:
+        if info.size * DEFLATE_EXPANSION > max(MOST_UNPACKED, 2 * chunk_bytes):
+            suspects.append(info)
+
+    dataset.id.chunk_iter(look)
+    for info in suspects:
+        skipped, packed = dataset.id.read_direct_chunk(info.chunk_offset)
+        if skipped:  # this part was stored as it is
+            continue
+        unpacker = zlib.decompressobj()
+        held = len(unpacker.decompress(packed, chunk_bytes + 1))
+        if held > chunk_bytes:
+            raise InputError(
+                f"{path}: a part of {name} unpacks to more than the {shown_bytes(chunk_bytes)} that it claims"
+            )
