@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from spikesorter.errors import InputError
+from spikesorter.spikes import HIGHEST_HZ, LOWEST_HZ
 
 __all__ = [
     "MOST_EXPANSION",
-    "MOST_HZ",
     "check_archive",
     "check_declared",
     "check_rate",
@@ -22,7 +22,6 @@ __all__ = [
 MOST_EXPANSION = 100
 """What is packed more tightly than this is no recording: noise does not pack."""
 SMALL_BYTES = 64 << 20  # below this, tight packing does no harm
-LEAST_HZ, MOST_HZ = 100.0, 1e7
 NPY_HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -71,7 +70,7 @@ def check_rate(path: Path, fs_hz: float) -> float:
     ------
     InputError
     """
-    if not LEAST_HZ <= fs_hz <= MOST_HZ:  # NaN too
+    if not LOWEST_HZ <= fs_hz <= HIGHEST_HZ:  # NaN too
         raise InputError(f"{path}: fs is {fs_hz:g} Hz; expected 100 Hz to 10 MHz")
     return fs_hz
 
