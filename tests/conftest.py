@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -103,3 +104,11 @@ def poisson_spikes(
 def profile_of(trace: np.ndarray, repertoire: Repertoire, settings: Settings, *, fs_hz: float) -> Profile:
     sight = see_recording(trace, repertoire, settings, fs_hz=fs_hz)
     return profile_recording(sight, repertoire, settings, fs_hz=fs_hz)
+
+
+def pytest_configure() -> None:
+    """Give each of several test processes a core of its own: libraries' threads would else wait for each other."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if worker and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})

@@ -292,6 +292,7 @@ def test_numbers_that_make_no_sense_are_refused(
     assert {path.name for path in tmp_path.iterdir()} <= {"a.mat", "b.mat"}
 
 
+@pytest.mark.slow
 def test_sort_says_what_it_found_in_words_or_in_json(
     sorted_study: Path, study_folder: Path, tmp_path: Path
 ) -> None:

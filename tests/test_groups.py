@@ -112,6 +112,7 @@ def test_a_group_without_neurons_is_left_out(caplog: pytest.LogCaptureFixture) -
     ]
 
 
+@pytest.mark.slow
 def test_neurons_of_another_group_bring_no_warning(caplog: pytest.LogCaptureFixture) -> None:
     fit_groups(*two_tetrodes(0), settings=SETTINGS)
     assert not warnings_in(caplog)

@@ -86,6 +86,7 @@ def test_where_all_are_labelled_there_is_nobody_else(study: list[SimulatedRecord
     assert fit(study[0], study[0].spikes).repertoire.strangers == ()
 
 
+@pytest.mark.slow
 def test_labels_that_do_not_belong_to_the_recording_are_noticed(
     study: list[SimulatedRecording], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -28,11 +28,6 @@ def recordings_of_two_seconds(study: Path, folder: Path, names: tuple[str, ...])
 
 
 @pytest.fixture(scope="module")
-def three(study_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return recordings_of_two_seconds(study_folder, tmp_path_factory.mktemp("three"), ("D2", "D3", "D2"))
-
-
-@pytest.fixture(scope="module")
 def two(study_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return recordings_of_two_seconds(study_folder, tmp_path_factory.mktemp("two"), ("D2", "D3"))
 
@@ -48,9 +43,9 @@ def harness(what: str, recordings: Path, study: Path, out: Path, *words: str) ->
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_killed_at_a_hundred_random_moments(
-    workers: int, three: Path, sorted_study: Path, tmp_path: Path
+    workers: int, two: Path, sorted_study: Path, tmp_path: Path
 ) -> None:
-    said = harness("kills", three, sorted_study, tmp_path, "--kills", "100", "--workers", str(workers))
+    said = harness("kills", two, sorted_study, tmp_path, "--kills", "100", "--workers", str(workers))
     assert said["kills"] == 100
 
 

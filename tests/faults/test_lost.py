@@ -6,7 +6,9 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -54,17 +56,22 @@ def test_a_worker_of_dask_that_is_killed_takes_no_recording_with_it(jobs: list[J
     assert bytes_of(tmp_path / "there") == bytes_of(tmp_path / "here")
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    place = tmp_path / "disk"
+@contextmanager
+def mounted(place: Path, options: str) -> Iterator[Path]:
     place.mkdir()
-    mounted = shutil.which("mount") and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)], capture_output=True
+    done = shutil.which("mount") and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)], capture_output=True
     )
-    if not mounted or mounted.returncode:
-        pytest.skip("a small disk can be mounted by root only")
+    if not done or done.returncode:
+        pytest.skip("a disk can be mounted by root only")
     yield place
     subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    with mounted(tmp_path / "disk", "size=64k") as place:
+        yield place
 
 
 def test_a_full_disk_is_said_and_more_room_is_enough_to_go_on(
@@ -84,3 +91,42 @@ def test_a_full_disk_is_said_and_more_room_is_enough_to_go_on(
     (small_disk / "ballast").unlink()
     assert {outcome.state for outcome in run_batch(jobs, small_disk / "out")} <= {"done", "kept"}
     assert bytes_of(small_disk / "out") == bytes_of(tmp_path / "there")
+
+
+def test_a_disk_that_is_read_only_is_read_and_not_written_to(jobs: list[Job], tmp_path: Path) -> None:
+    with mounted(tmp_path / "disk", "size=8m") as disk:
+        shutil.copytree(jobs[0].recording.parent, disk / "recordings")
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        there = read_jobs(disk / "recordings", model=jobs[0].model)
+        assert {outcome.state for outcome in run_batch(there, tmp_path / "out")} == {"done"}
+        with pytest.raises(InputError, match=r"disk/out.*[Rr]ead-only file system"):
+            run_batch(there, disk / "out")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="changes who it is")
+def test_what_may_not_be_read_or_written_is_said(jobs: list[Job]) -> None:
+    """As somebody else, in a process of its own: nothing is forbidden to root."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        place = Path(folder)
+        place.chmod(0o755)
+        shutil.copytree(jobs[0].model, place / "model")
+        shutil.copytree(jobs[0].recording.parent, place / "recordings")
+        (place / "recordings" / "R1.mat").chmod(0)
+        (place / "mine").mkdir(mode=0o777)
+        (place / "mine").chmod(0o777)
+        child = os.fork()
+        if child == 0:
+            os.setuid(65534)
+            there = read_jobs(place / "recordings", model=place / "model")
+            failed = [one for one in run_batch(there, place / "mine" / "out") if one.state == "failed"]
+            said = [one.reason for one in failed]
+            try:
+                run_batch(there, place / "out")
+            except InputError as error:
+                said.append(str(error))
+            (place / "mine" / "said.txt").write_text("\n".join(said))
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        recording, out = (place / "mine" / "said.txt").read_text().splitlines()
+        assert recording == f"{place / 'recordings' / 'R1.mat'}: cannot be read: Permission denied"
+        assert out == f"{place / 'out'}: cannot be written to: Permission denied"
