@@ -107,7 +107,7 @@ def profile_of(trace: np.ndarray, repertoire: Repertoire, settings: Settings, *,
 
 
 def pytest_configure() -> None:
-    """Give each of several test processes a core of its own: libraries' threads would else wait for each other."""
+    """Give each test process a core of its own, or the threads of libraries wait for each other."""
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker and hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
