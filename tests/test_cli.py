@@ -329,6 +329,15 @@ def test_train_says_a_line_for_each_recording_or_json(study_folder: Path, tmp_pa
     assert exact["recordings"]["D3"]["decoder"] == "pursuit"
 
 
+def test_an_interruption_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def interrupted(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("spikesorter.simulate.simulate_study", interrupted)
+    said = spikesorter("simulate", tmp_path / "study", rc=130).stderr
+    assert said.strip() == "spikesorter: interrupted; what was written before is whole"
+
+
 def test_shells_can_complete_commands() -> None:
     script = in_new_process(_SPIKESORTER_COMPLETE="source_bash").stdout
     assert "complete -o default -F" in script

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -51,7 +52,12 @@ def running_on(jobs: int, scheduler: str | None) -> Iterator[Runner]:
             yield dask_runner(client)
         return
     with (
-        LocalCluster(n_workers=jobs, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(
+            n_workers=jobs,
+            threads_per_worker=1,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,  # what happens to a recording is told by its outcome
+        ) as cluster,
         Client(cluster) as client,
     ):
         yield dask_runner(client)

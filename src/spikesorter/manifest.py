@@ -197,7 +197,7 @@ def _inside(base: Path, text: str) -> Path:
         pure = kind(text)
         if pure.is_absolute() or pure.drive or ".." in pure.parts:
             raise InputError(
-                f"{text}: leads out of {base}; paths are relative to the manifest's folder or to --root"
+                f"{text}: leads out of {base.resolve()}; paths start there; see --root"
             )
     if "\0" in text:
         raise InputError(f"{text!r}: is no path")

@@ -34,9 +34,10 @@ def main() -> None:
     except BrokenPipeError:  # whoever read our output has seen enough
         sys.stderr.close()
         sys.exit(0)
-    except KeyboardInterrupt:
-        sys.stderr.write("spikesorter: interrupted; what was written before is whole\n")
-        sys.exit(INTERRUPTED)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # which is what typer makes of Ctrl-C
+            sys.stderr.write("spikesorter: interrupted; what was written before is whole\n")
+        raise
 
 
 def _show_version(wanted: bool) -> None:
