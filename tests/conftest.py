@@ -21,8 +21,11 @@ from spikesorter.spikes import Spikes
 from spikesorter.study import run_study
 
 FS_HZ = 25_000.0
-hypothesis.settings.register_profile("untimed", deadline=None)  # the first call may compile
-hypothesis.settings.load_profile("untimed")
+# The first call may compile, so nothing is timed. Each run tries the same, so that no chance decides whether
+# work lands; HYPOTHESIS_PROFILE=search looks for what nobody has thought of.
+hypothesis.settings.register_profile("same", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("search", deadline=None, max_examples=1000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 QUICK = (
     "rehearsal.training_seconds=20",
     "rehearsal.tuning_seconds=10",

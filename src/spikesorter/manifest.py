@@ -196,9 +196,7 @@ def _inside(base: Path, text: str) -> Path:
     for kind in (PurePosixPath, PureWindowsPath):
         pure = kind(text)
         if pure.is_absolute() or pure.drive or ".." in pure.parts:
-            raise InputError(
-                f"{text}: leads out of {base.resolve()}; paths start there; see --root"
-            )
+            raise InputError(f"{text}: leads out of {base.resolve()}; paths start there; see --root")
     if "\0" in text:
         raise InputError(f"{text!r}: is no path")
     try:
