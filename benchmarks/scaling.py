@@ -1,4 +1,4 @@
-"""How a batch scales: 64 one-minute recordings by one worker process and by two, here.
+"""How a batch scales: 64 one-minute recordings by one worker process and by two, and empty tasks.
 
 `python benchmarks/scaling.py OUT` takes the folder of results of a `spikesorter run` of five targets, whose
 recordings are sorted over and over under 64 names.
@@ -16,8 +16,9 @@ from pathlib import Path
 
 from distributed import Client, LocalCluster
 
-from spikesorter.batch import dask_runner, run_batch
-from spikesorter.manifest import read_jobs
+from spikesorter.batch import Outcome, Task, dask_runner, run_batch
+from spikesorter.io.recording import RecordingOptions
+from spikesorter.manifest import Job, read_jobs
 from spikesorter.report.results import RUN
 
 COUNT = 64
@@ -43,6 +44,28 @@ def main() -> None:
     for workers, took in seconds.items():
         efficiency = seconds[1] / (workers * took)
         print(f"| {workers} | {took:.1f} | {workers * took / given.count:.2f} s | {efficiency:.2f} |")
+    print(f"\nempty tasks: {empty_tasks_per_second():.0f} a second")
+
+
+def empty_tasks_per_second(count: int = 3000) -> float:
+    """Return how many tasks that do nothing pass client, scheduler and two processes, all on this machine."""
+    options = RecordingOptions()
+    tasks = [
+        Task(Job(f"R{k}", Path("recording"), Path("model"), options), Path("out"), "mat", 60.0, 1, "digest")
+        for k in range(count)
+    ]
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        start = time.perf_counter()
+        done = list(dask_runner(client)(nothing, tasks))
+        return len(done) / (time.perf_counter() - start)
+
+
+def nothing(task: Task) -> Outcome:
+    """Do nothing."""
+    return Outcome(name=task.job.name, recording="", state="done")
 
 
 def batch_seconds(recordings: Path, results: Path, folder: Path, workers: int) -> float:
