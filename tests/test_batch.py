@@ -137,6 +137,22 @@ def test_a_folder_of_other_settings_is_refused_or_taken_over(
         run_batch(sorted_otherwise, out)
     assert states(run_batch(changed, out, restart=True)) == [("D2", "done"), ("D3", "done")]
     assert states(run_batch(changed, out)) == [("D2", "kept"), ("D3", "kept")]
+    run_batch(changed, out, to="csv", restart=True)
+    assert sorted(path.name for path in (out / "predictions").iterdir()) == ["D2.csv", "D3.csv"]
+
+
+def test_a_recording_that_can_no_longer_be_sorted_leaves_no_older_result(
+    jobs: list[Job], recordings: Path, sorted_study: Path, tmp_path: Path
+) -> None:
+    run_batch(jobs, tmp_path / "out")
+    (recordings / "D2.mat").write_text("junk")
+    assert states(run_batch(jobs, tmp_path / "out")) == [("D2", "failed"), ("D3", "kept")]
+    assert [path.name for path in (tmp_path / "out" / "predictions").iterdir()] == ["D3.mat"]
+    words = (recordings, "--model", sorted_study / "model", "--out", tmp_path / "out", "-q")
+    said = spikesorter("batch", *words, rc=1)
+    assert said.stdout == ""
+    assert said.stderr.startswith("spikesorter: error: D2: failed: ")
+    assert len(said.stderr.splitlines()) == 1
 
 
 def test_recordings_may_be_added(jobs: list[Job], tmp_path: Path) -> None:

@@ -255,6 +255,8 @@ def _sorted(task: Task, start: float, attempt: int) -> Outcome:
     if known is not None and known["facts"] == facts and _intact(place, known["sha256"]):
         shutil.rmtree(spans, ignore_errors=True)
         return Outcome(**known["outcome"] | {"state": "kept"})
+    if known is not None:  # of what the recording was before
+        _remove_result(task.out, known)
     check_export_place(place, task.to)
     model = _loaded(job.model, task.model_digest)
     one = sort_recording(
@@ -310,6 +312,7 @@ def _check_folder(out: Path, tasks: list[Task], *, restart: bool) -> None:
         if known is None:
             continue
         if restart:
+            _remove_result(out, known)
             _note_place(task).unlink()
             continue
         unlike = [key for key, value in _settings(task).items() if known["facts"].get(key) != value]
@@ -319,6 +322,20 @@ def _check_folder(out: Path, tasks: list[Task], *, restart: bool) -> None:
                 "folder, or sort everything again with --restart"
             )
     (out / BATCH).unlink(missing_ok=True)  # an earlier run's must not be taken for this one's
+
+
+def _remove_result(out: Path, note: Mapping[str, Any]) -> None:
+    """Remove an earlier run's result, a file or folder, so that nobody takes it for one of today.
+
+    What somebody has put in its place since then is not ours to remove.
+    """
+    place = out / PREDICTIONS / Path(note["outcome"]["result"]).name
+    if not _intact(place, note["sha256"]):
+        return
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place)
+    else:
+        place.unlink(missing_ok=True)
 
 
 def _sorts(jobs: list[Job], outcomes: list[Outcome], models: Mapping[Path, Model]) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def running_on(jobs: int, scheduler: str | None) -> Iterator[Runner]:
         LocalCluster(
             n_workers=jobs,
             threads_per_worker=1,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # any free port: others may run batches here too
             silence_logs=logging.CRITICAL,  # what happens to a recording is told by its outcome
         ) as cluster,
         Client(cluster) as client,

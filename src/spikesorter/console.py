@@ -203,8 +203,8 @@ def print_model(model: Model) -> None:
         fitted = next(iter(inside["recordings"].values()))
         title = f"{model.folder}" + (f", group {group}" if group else "")
         console.print(
-            f"{title}: format {fitted['format_version']}, by spikesorter {fitted['made_by']}; whole (SHA-256 "
-            f"{fitted['sha256'][:12]}...); {facts['fs_hz']:g} Hz, {inside['channels']} channel(s)",
+            f"{title}: format {fitted['format_version']}, by spikesorter {fitted['made_by']}; whole (digest "
+            f"{facts['digest'][:12]}...); {facts['fs_hz']:g} Hz, {inside['channels']} channel(s)",
             markup=False,
         )
         neurons = Table("class", "name", title="Neurons, as labelled")

@@ -58,6 +58,7 @@ def model_facts(model: Model) -> dict[str, Any]:
     settings, usual = (values.model_dump(mode="json") for values in (one.settings, type(one.settings)()))
     return {
         "model": str(model.folder),
+        "digest": model.whole_digest(),
         "fs_hz": one.fs_hz,
         "settings": _unusual(settings, usual),
         "groups": {

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from spikesorter.errors import InputError, ModelError, naming
 from spikesorter.groups import groups_of, sort_groups
-from spikesorter.io.model import check_model_place, model_digest
+from spikesorter.io.model import DESCRIPTION, check_model_place, model_digest
 from spikesorter.nearest import nearest_sorter
 from spikesorter.progress import Progress, silent
 from spikesorter.sorter import SPAN_SECONDS, Sorter
@@ -155,6 +155,10 @@ def load_sorters(folder: Path) -> dict[str, Sorter]:
     ModelError
         If the folder holds no model, a damaged one, or one with groups.
     """
+    if folder.is_file():
+        raise ModelError(f"{folder}: is a file; give the folder of a model")
+    if not (folder / DESCRIPTION).exists() and (folder / "model" / DESCRIPTION).is_file():
+        raise ModelError(f"{folder}: holds no model itself; its model is {folder / 'model'}")
     if not folder.is_dir():
         raise ModelError(f"{folder}: no such model folder; make one with `spikesorter train` or `run`")
     if (folder / GROUPS).is_dir():

@@ -98,7 +98,7 @@ def test_what_a_model_does_not_say_has_its_default(folder: Path, tmp_path: Path)
     rewrite(folder, model={key: value for key, value in contents(folder).items() if key != "note"})
     assert read_model(Outer, folder).note == "none"
     rewrite(folder, model={key: value for key, value in contents(folder).items() if key != "rate"})
-    with pytest.raises(ModelError, match="damaged: 'rate'"):
+    with pytest.raises(ModelError, match="damaged: it lacks 'rate'"):
         read_model(Outer, folder)
 
 

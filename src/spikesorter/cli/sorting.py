@@ -35,6 +35,7 @@ from spikesorter.options import (
 )
 
 if TYPE_CHECKING:
+    from spikesorter.batch import Outcome
     from spikesorter.config import Settings
 
 __all__ = ["batch", "listen_command", "sort"]
@@ -180,6 +181,11 @@ def batch(
         from spikesorter.batch import run_batch
         from spikesorter.cluster import running_on
 
+        def tell(outcome: Outcome) -> None:
+            if outcome.state == "failed" and quiet:
+                typer.echo(f"spikesorter: error: {outcome_line(outcome)}", err=True)
+            say(outcome_line(outcome))
+
         with running_on(jobs, scheduler) as runner:
             outcomes = run_batch(
                 read_jobs(source, model=model, options=options, root=root),
@@ -189,7 +195,7 @@ def batch(
                 span_seconds=span_seconds,
                 restart=restart,
                 progress=progress,
-                on_outcome=lambda outcome: say(outcome_line(outcome)),
+                on_outcome=tell,
             )
     failed = [outcome for outcome in outcomes if outcome.state == "failed"]
     if as_json:

@@ -29,6 +29,7 @@ from spikesorter.errors import InputError, ModelError, SpikeSorterError
 from spikesorter.io.atomic import atomic_folder
 
 __all__ = [
+    "DESCRIPTION",
     "FORMAT_VERSION",
     "ModelFiles",
     "check_model_place",
@@ -199,6 +200,7 @@ def _damage_named(folder: Path) -> Iterator[None]:
         zipfile.BadZipFile,
     ) as error:
         reason = " ".join(str(error).split())
+        reason = f"it lacks {reason}" if isinstance(error, KeyError) else reason
         raise ModelError(f"{folder}: the model is damaged: {reason or type(error).__name__}") from None
 
 
