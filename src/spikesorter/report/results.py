@@ -176,7 +176,7 @@ def open_results(out: Path) -> list[Result]:
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise InputError(f"{out / name}: is damaged ({error}); sort again") from None
     if not results:
-        raise InputError(f"{out}: holds no results ({RUN}, {SORT}) of `run`, `sort` or an ended `batch`")
+        raise InputError(f"{out}: holds no results ({RUN} or {SORT}) of `run`, `sort` or an ended `batch`")
     return results
 
 
