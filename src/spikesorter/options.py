@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
@@ -27,7 +30,7 @@ __all__ = [
     "Report",
     "Segment",
     "StreamName",
-    "recording_options",
+    "reads_recordings",
 ]
 
 INPUT = "Recordings"
@@ -114,7 +117,51 @@ Segment = Annotated[
 ]
 
 
-def recording_options(
+READING: dict[str, Any] = {
+    "fs": Rate,
+    "dtype": Dtype,
+    "channels": Channels,
+    "form": Format,
+    "stream": StreamName,
+    "segment": Segment,
+    "channel": Channel,
+    "group": Group,
+}
+
+
+def reads_recordings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say how a recording is read, in the place of its parameter `options`.
+
+    Parameters
+    ----------
+    command : callable
+        Has a keyword parameter `options`, which takes a `RecordingOptions`.
+
+    Returns
+    -------
+    callable
+        With the signature that typer is to see.
+    """
+
+    @wraps(command)
+    def with_options(**given: Any) -> None:
+        said = {name: given.pop(name) for name in READING}
+        command(**given, options=_recording_options(**said))
+
+    kinds = get_type_hints(command, localns={"RecordingOptions": Any}, include_extras=True)  # loads nothing
+    kind = Parameter.KEYWORD_ONLY
+    seen: list[Parameter] = []
+    for name, parameter in signature(command).parameters.items():
+        if name == "options":
+            seen += [Parameter(one, kind, default=None, annotation=READING[one]) for one in READING]
+        else:
+            seen.append(parameter.replace(kind=kind, annotation=kinds[name]))
+    with_options.__signature__ = Signature(seen)  # type: ignore[attr-defined]  # what typer reads
+    with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in seen}
+    return with_options
+
+
+def _recording_options(
     *,
     fs: float | None,
     dtype: str | None,
@@ -125,7 +172,6 @@ def recording_options(
     channel: list[str] | None,
     group: str | None,
 ) -> RecordingOptions:
-    """Return what was said of the recordings."""
     from spikesorter.io.recording import RecordingOptions
 
     return RecordingOptions(

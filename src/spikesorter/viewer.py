@@ -208,7 +208,8 @@ class Desk:
             If it makes no sense or cannot be written.
         """
         r = self._which(fields)
-        said = Correction(**{name: fields.get(name) for name in ("sample", "label", "action", "to")})  # type: ignore[arg-type]
+        given: dict[str, Any] = {name: fields.get(name) for name in ("sample", "label", "action", "to")}
+        said = Correction(**given)
         if _find(self._results[r].spikes, said.spike) is None:
             raise InputError(f"correction: no spike of neuron {said.label} was found at sample {said.sample}")
         if said.to is not None and said.to not in {unit["label"] for unit in self._shown[r]["units"]}:

@@ -19,24 +19,17 @@ from spikesorter.options import (
     INPUT,
     AsJson,
     Assignments,
-    Channel,
-    Channels,
     Config,
-    Dtype,
-    Format,
-    Group,
     Jobs,
     Objective,
     Preset,
     Quiet,
-    Rate,
     Report,
-    Segment,
-    StreamName,
-    recording_options,
+    reads_recordings,
 )
 
 if TYPE_CHECKING:
+    from spikesorter.io.recording import RecordingOptions
     from spikesorter.sorter import Sorter
 
 __all__ = ["run", "train"]
@@ -83,6 +76,7 @@ def run(
         typer.echo(f"Results: {out}" + (f"; look at {out / 'report.html'}" if report else ""))
 
 
+@reads_recordings
 def train(
     labelled: Annotated[
         Path, typer.Argument(metavar="RECORDING", help="Labelled recording; must come first.")
@@ -110,14 +104,8 @@ def train(
     assignments: Assignments = None,
     preset: Preset = "default",
     objective: Objective = None,
-    fs: Rate = None,
-    dtype: Dtype = None,
-    channels: Channels = None,
-    form: Format = None,
-    stream: StreamName = None,
-    segment: Segment = None,
-    channel: Channel = None,
-    group: Group = None,
+    *,
+    options: RecordingOptions,
     by_group: Annotated[
         bool,
         typer.Option(
@@ -136,16 +124,6 @@ def train(
     """
     from spikesorter.config import load_settings
 
-    options = recording_options(
-        fs=fs,
-        dtype=dtype,
-        channels=channels,
-        form=form,
-        stream=stream,
-        segment=segment,
-        channel=channel,
-        group=group,
-    )
     settings = load_settings(config, preset=preset, assignments=_all(assignments, objective))
     learnt: dict[str, dict[str, Any]] = {}
     with working(quiet or as_json) as (progress, say):

@@ -18,19 +18,12 @@ from spikesorter.console import (
 )
 from spikesorter.options import (
     AsJson,
-    Channel,
-    Channels,
-    Dtype,
-    Format,
-    Group,
     Rate,
-    Segment,
-    StreamName,
-    recording_options,
+    reads_recordings,
 )
 
 if TYPE_CHECKING:
-    pass
+    from spikesorter.io.recording import RecordingOptions
 
 __all__ = ["evaluate", "model_commands", "plot", "view"]
 
@@ -123,6 +116,7 @@ def evaluate(
         print_verdicts(verdicts)
 
 
+@reads_recordings
 def plot(
     recording: Annotated[Path, typer.Argument(help="The recording.")],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Picture to write (.png, .svg, .pdf).")],
@@ -130,33 +124,17 @@ def plot(
     truth: Annotated[Path | None, typer.Option(help="Its true spikes.")] = None,
     start: Annotated[float, typer.Option(min=0.0, max=1e9, help="Second at which the picture starts.")] = 0.0,
     seconds: Annotated[float, typer.Option(min=0.001, max=60.0, help="How much of it to show.")] = 0.2,
-    fs: Rate = None,
-    dtype: Dtype = None,
-    channels: Channels = None,
-    form: Format = None,
-    stream: StreamName = None,
-    segment: Segment = None,
-    channel: Channel = None,
-    group: Group = None,
+    *,
+    options: RecordingOptions,
 ) -> None:
     """Draw a stretch of a recording with the spikes found in it and the true ones."""
     from spikesorter.io.formats import stem_of
     from spikesorter.io.labels import own_labels, read_labels
     from spikesorter.report.figures import save_trace_figure
 
-    options = recording_options(
-        fs=fs,
-        dtype=dtype,
-        channels=channels,
-        form=form,
-        stream=stream,
-        segment=segment,
-        channel=channel,
-        group=group,
-    )
     trace = options.read(recording)
     rate = trace.get_sampling_frequency()
-    own = None if truth else own_labels(recording, fs_hz=rate, stream=stream)
+    own = None if truth else own_labels(recording, fs_hz=rate, stream=options.stream)
     save_trace_figure(
         out,
         trace,

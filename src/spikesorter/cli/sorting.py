@@ -20,27 +20,21 @@ from spikesorter.errors import SettingsError
 from spikesorter.options import (
     AsJson,
     Assignments,
-    Channel,
-    Channels,
-    Dtype,
-    Format,
-    Group,
     Jobs,
     Quiet,
-    Rate,
     Report,
-    Segment,
-    StreamName,
-    recording_options,
+    reads_recordings,
 )
 
 if TYPE_CHECKING:
     from spikesorter.batch import Outcome
     from spikesorter.config import Settings
+    from spikesorter.io.recording import RecordingOptions
 
 __all__ = ["batch", "listen_command", "sort"]
 
 
+@reads_recordings
 def sort(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings to sort.")],
     model: Annotated[
@@ -51,14 +45,8 @@ def sort(
         str,
         typer.Option(metavar="FORMAT", help="Of the results: mat, csv, parquet, nwb, phy or analyzer."),
     ] = "mat",
-    fs: Rate = None,
-    dtype: Dtype = None,
-    channels: Channels = None,
-    form: Format = None,
-    stream: StreamName = None,
-    segment: Segment = None,
-    channel: Channel = None,
-    group: Group = None,
+    *,
+    options: RecordingOptions,
     assignments: Assignments = None,
     jobs: Jobs = None,
     span_seconds: Annotated[
@@ -81,16 +69,6 @@ def sort(
     """
     from spikesorter.config import Settings
 
-    options = recording_options(
-        fs=fs,
-        dtype=dtype,
-        channels=channels,
-        form=form,
-        stream=stream,
-        segment=segment,
-        channel=channel,
-        group=group,
-    )
     point = _working_point(Settings().replace(assignments or ()))
     with working(quiet or as_json) as (progress, say):
         from spikesorter.jobs import sort_files
@@ -115,6 +93,7 @@ def sort(
         typer.echo(f"Results: {out}" + (f"; look at {out / 'report.html'}" if report else ""))
 
 
+@reads_recordings
 def batch(
     source: Annotated[
         Path,
@@ -148,14 +127,8 @@ def batch(
         bool,
         typer.Option("--restart", help="Take over a folder of other settings: sort everything again."),
     ] = False,
-    fs: Rate = None,
-    dtype: Dtype = None,
-    channels: Channels = None,
-    form: Format = None,
-    stream: StreamName = None,
-    segment: Segment = None,
-    channel: Channel = None,
-    group: Group = None,
+    *,
+    options: RecordingOptions,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -167,16 +140,6 @@ def batch(
     """
     from spikesorter.manifest import read_jobs
 
-    options = recording_options(
-        fs=fs,
-        dtype=dtype,
-        channels=channels,
-        form=form,
-        stream=stream,
-        segment=segment,
-        channel=channel,
-        group=group,
-    )
     with working(quiet or as_json) as (progress, say):
         from spikesorter.batch import run_batch
         from spikesorter.cluster import running_on
