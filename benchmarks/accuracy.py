@@ -28,8 +28,8 @@ from spikeinterface.core import NumpyRecording
 
 from bath import MAKER
 from spikesorter import Sorter, Spikes, load_settings, read_mat, score, study_score
-from spikesorter.calibration import expected_calibration_error, verdicts
-from spikesorter.evaluate import match_spikes
+from spikesorter.core.score import match_spikes
+from spikesorter.decoding.calibration import expected_calibration_error, verdicts
 from spikesorter.io.mat import read_mat_spikes
 from spikesorter.signal.bank import make_bank
 from spikesorter.signal.noise import NoiseSpectrum, synthesise_noise

@@ -44,8 +44,8 @@ import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
 from spikesorter import Score, Spikes, read_mat, score, study_score
+from spikesorter.core.spikes import pairs_within
 from spikesorter.io.mat import read_mat_fs, read_mat_spikes
-from spikesorter.spikes import pairs_within
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]

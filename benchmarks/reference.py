@@ -29,9 +29,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import maximum_filter1d
 
-from spikesorter.evaluate import Score, score, study_score
+from spikesorter.core.score import Score, score, study_score
+from spikesorter.core.spikes import Spikes
 from spikesorter.io.mat import read_mat, read_mat_spikes
-from spikesorter.spikes import Spikes
 
 ROOT = Path(__file__).resolve().parent.parent
 MAKER = ROOT.parent / "shared" / "studies" / "make_study.py"

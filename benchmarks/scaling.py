@@ -16,10 +16,11 @@ from pathlib import Path
 
 from distributed import Client, LocalCluster
 
-from spikesorter.batch import Outcome, Task, dask_runner, run_batch
 from spikesorter.io.recording import RecordingOptions
-from spikesorter.manifest import Job, read_jobs
 from spikesorter.report.results import RUN
+from spikesorter.workflows.batch import dask_runner, run_batch
+from spikesorter.workflows.manifest import Job, read_jobs
+from spikesorter.workflows.tasks import Outcome, Task
 
 COUNT = 64
 

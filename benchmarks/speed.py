@@ -109,9 +109,9 @@ def measure_others(arguments: argparse.Namespace) -> Figures:
 
 def measure_workers(arguments: argparse.Namespace) -> Figures:
     """Sort eight recordings with one thread and with two, in turns."""
-    from spikesorter.jobs import sort_files
-    from spikesorter.models import Model
-    from spikesorter.sorter import Sorter
+    from spikesorter.sorting.model import Model
+    from spikesorter.sorting.sorter import Sorter
+    from spikesorter.workflows.files import sort_files
 
     study, out = made_study(arguments), arguments.out / "workers"
     folder = models(arguments)

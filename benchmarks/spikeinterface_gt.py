@@ -42,8 +42,8 @@ import numpy.typing as npt
 
 from others import ONE_CORE, RIVALS, noise_sd, reason, run_sorter
 from spikesorter import Sorter, Spikes, load_settings
+from spikesorter.core.comparison import Verdict, referee
 from spikesorter.io.atomic import atomic_file
-from spikesorter.referee import Verdict, referee
 
 Options = dict[str, Any]
 Result = dict[str, Any]

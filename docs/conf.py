@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import spikesorter
-from spikesorter.config import PRESETS, Settings, describe_settings
+from spikesorter.core.settings import PRESETS, Settings, describe_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 FIRST = ("Sorter", "Spikes", "Score", "Settings")  # what users meet first

@@ -21,10 +21,10 @@ from matplotlib.figure import Figure
 from spikeinterface.core import NumpyRecording
 
 from spikesorter import Settings, Sorter, Spikes, score
-from spikesorter.calibration import verdicts
-from spikesorter.decoders.making import make_pursuit
-from spikesorter.profile import conditioning_kernel
-from spikesorter.rehearsal import Rehearsal, plant_rehearsal
+from spikesorter.decoding.calibration import verdicts
+from spikesorter.decoding.making import make_pursuit
+from spikesorter.estimation.profile import conditioning_kernel
+from spikesorter.estimation.rehearsal import Rehearsal, plant_rehearsal
 from spikesorter.report.figures import COLOURS
 from spikesorter.signal.bank import Bank
 from spikesorter.signal.filters import fir_filter

@@ -8,17 +8,17 @@ import hypothesis
 import numpy as np
 import pytest
 
-from spikesorter.config import Settings, load_settings
+from spikesorter.core.settings import Settings, load_settings
+from spikesorter.core.spikes import Spikes
+from spikesorter.estimation.estimate import profile_recording, see_recording
+from spikesorter.estimation.profile import Profile
+from spikesorter.estimation.units import Repertoire
 from spikesorter.io.mat import write_mat, write_mat_recording
-from spikesorter.profile import Profile
-from spikesorter.profiling import profile_recording, see_recording
-from spikesorter.repertoire import Repertoire
 from spikesorter.report.results import Result, open_results
 from spikesorter.signal.spans import Margin, iterate_spans, read_span
 from spikesorter.signal.templates import Templates
 from spikesorter.simulate import simulate_study
-from spikesorter.spikes import Spikes
-from spikesorter.study import run_study
+from spikesorter.workflows.study import run_study
 
 FS_HZ = 25_000.0
 # The first call may compile, so nothing is timed. Each run tries the same, so that no chance decides whether

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 import spikesorter
 from spikesorter.cli import app
-from spikesorter.config import Settings
+from spikesorter.core.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"

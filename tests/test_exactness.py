@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from spikeinterface.core import NumpyRecording
 
-from spikesorter.config import load_settings
+from spikesorter.core.settings import load_settings
+from spikesorter.core.spikes import Spikes
 from spikesorter.simulate import SimulatedRecording, simulate_study
-from spikesorter.sorter import Sorter
-from spikesorter.spikes import Spikes
+from spikesorter.sorting.sorter import Sorter
 from tests.conftest import FS_HZ
 
 SHORT = (

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import sys
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from spikesorter.errors import InputError, ModelError, SettingsError, SpikeSorterError
-from spikesorter.spikes import Spikes
+from spikesorter.core.errors import InputError, ModelError, SettingsError, SpikeSorterError
+from spikesorter.core.spikes import Spikes
 
 if TYPE_CHECKING:
-    from spikesorter.config import Settings, load_settings
-    from spikesorter.evaluate import Score, score, study_score
-    from spikesorter.groups import adapt_groups, fit_groups, sort_groups
+    from collections.abc import Callable
+
+    from spikesorter.core.score import Score, score, study_score
+    from spikesorter.core.settings import Settings, load_settings
     from spikesorter.io.export import write_spikes
     from spikesorter.io.labels import read_labels
     from spikesorter.io.mat import read_mat, write_mat
     from spikesorter.io.recording import read_recording
-    from spikesorter.sorter import Sorter
+    from spikesorter.sorting.groups import adapt_groups, fit_groups, sort_groups
+    from spikesorter.sorting.sorter import Sorter
 
 __all__ = [
     "InputError",
@@ -42,31 +46,47 @@ __all__ = [
 __version__ = "0.1.0"
 
 # Loaded when first used: importing the package must not cost the seconds that JAX and Keras take.
-_ROOMS = {
-    "Score": "evaluate",
-    "Settings": "config",
-    "Sorter": "sorter",
-    "adapt_groups": "groups",
-    "fit_groups": "groups",
-    "load_settings": "config",
+_MODULES = {
+    "Score": "core.score",
+    "Settings": "core.settings",
+    "Sorter": "sorting.sorter",
+    "adapt_groups": "sorting.groups",
+    "fit_groups": "sorting.groups",
+    "load_settings": "core.settings",
     "read_labels": "io.labels",
     "read_mat": "io.mat",
     "read_recording": "io.recording",
-    "score": "evaluate",
-    "sort_groups": "groups",
-    "study_score": "evaluate",
+    "score": "core.score",
+    "sort_groups": "sorting.groups",
+    "study_score": "core.score",
     "write_mat": "io.mat",
     "write_spikes": "io.export",
+    "Spikes": "core.spikes",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _ROOMS:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+def _show_in_notebooks() -> None:
+    """Have notebooks show values as tables and pictures; drawing is loaded when something is shown."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell is None:
+        return
+    html = shell.display_formatter.formatters["text/html"]
+    for name, drawn_by in (("Score", "score_html"), ("Sorter", "sorter_html"), ("Spikes", "spikes_html")):
+        html.for_type_by_name(f"{__name__}.{_MODULES[name]}", name, _drawn_later(drawn_by))
+
+
+def _drawn_later(function: str) -> Callable[[Any], str]:
+    return lambda value: getattr(import_module(f"{__name__}.report.notebook"), function)(value)
+
+
+_show_in_notebooks()

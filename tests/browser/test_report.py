@@ -18,7 +18,7 @@ from spikesorter.report.contents import report_contents
 from spikesorter.report.packing import pack
 from spikesorter.report.page import page_html, write_page
 from spikesorter.report.results import Result
-from spikesorter.sorter import Sorter
+from spikesorter.sorting.sorter import Sorter
 from tests.report.test_contents import unpacked
 
 pytestmark = pytest.mark.slow

@@ -12,11 +12,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
-from spikesorter.corrections import Correction, CorrectionLog
 from spikesorter.io.labels import read_labels
-from spikesorter.loopback import LoopbackServer, Reply
-from spikesorter.viewer import CORRECTED, Desk, serve, show_results, viewer_script
-from tests.viewing import HOSTILE, HOSTILE_UNIT, fake_contents, fake_result, fake_span
+from spikesorter.report.corrections import Correction, CorrectionLog
+from spikesorter.report.server import LoopbackServer, Reply
+from spikesorter.report.viewer import CORRECTED, Desk, serve, show_results, viewer_script
+from tests.report.viewing import HOSTILE, HOSTILE_UNIT, fake_contents, fake_result, fake_span
 
 pytestmark = pytest.mark.slow
 STANDIN = (Path(__file__).parent / "standin.js").read_text(encoding="utf-8")

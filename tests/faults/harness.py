@@ -26,10 +26,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from spikesorter.batch import Outcome, Runner, run_batch, run_here
-from spikesorter.errors import InputError
-from spikesorter.manifest import Job, read_jobs
-from spikesorter.resume import FinishedSpans
+from spikesorter.core.errors import InputError
+from spikesorter.sorting.resume import FinishedSpans
+from spikesorter.workflows.batch import Runner, run_batch, run_here
+from spikesorter.workflows.manifest import Job, read_jobs
+from spikesorter.workflows.tasks import Outcome
 
 SPAN_SECONDS = 0.5
 STEPS = ((os, "replace"), (os, "fsync"), (tempfile, "mkstemp"), (shutil, "rmtree"))
@@ -182,7 +183,7 @@ def log_spans(log: Path) -> None:
         with log.open("a") as file:
             file.write(f"{self.folder.parent.parent.name} {self.folder.name} {start}\n")
 
-    FinishedSpans.write = logged  # type: ignore[method-assign]
+    FinishedSpans.write = logged  # type: ignore[method-assign]  # in this process alone
 
 
 def stop_before(step: int, reached: Path, *, full: bool) -> None:

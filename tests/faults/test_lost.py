@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from spikesorter.batch import Outcome, dask_runner, run_batch
-from spikesorter.errors import InputError
+from spikesorter.core.errors import InputError
 from spikesorter.io.mat import read_mat, write_mat_recording
-from spikesorter.manifest import Job, read_jobs
+from spikesorter.workflows.batch import dask_runner, run_batch
+from spikesorter.workflows.manifest import Job, read_jobs
+from spikesorter.workflows.tasks import Outcome
 
 pytestmark = pytest.mark.slow
 
@@ -107,9 +108,9 @@ def test_a_disk_that_is_read_only_is_read_and_not_written_to(jobs: list[Job], tm
 AS_SOMEBODY_ELSE = """
 import os, sys
 from pathlib import Path
-from spikesorter.batch import run_batch
-from spikesorter.errors import InputError
-from spikesorter.manifest import read_jobs
+from spikesorter.workflows.batch import run_batch
+from spikesorter.core.errors import InputError
+from spikesorter.workflows.manifest import read_jobs
 
 place = Path(sys.argv[1])
 jobs = read_jobs(place / "recordings", model=place / "model")

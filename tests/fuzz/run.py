@@ -20,8 +20,8 @@ CORPUS = Path(__file__).parent / "corpus"
 TIMEOUT_S, GROWTH_MB = 2, 500
 LONGEST = 16_384
 INSTRUMENTED = (
-    "spikesorter.io", "spikesorter.toml", "spikesorter.config", "spikesorter.manifest", "spikesorter.spikes",
-    "spikesorter.models", "spikesorter.sorter", "spikesorter.repertoire", "spikesorter.profile",
+    "spikesorter.core", "spikesorter.io", "spikesorter.estimation", "spikesorter.sorting",
+    "spikesorter.workflows.manifest",
     "scipy.io.matlab", "scipy.io.wavfile", "tomllib", "csv", "zipfile", "json",
 )  # fmt: skip
 

@@ -12,10 +12,10 @@ import scipy.io
 import scipy.io.wavfile
 from spikeinterface.core import NpzSortingExtractor, NumpySorting
 
-from spikesorter.config import Settings, describe_settings
+from spikesorter.core.settings import Settings, describe_settings
+from spikesorter.core.spikes import Spikes
 from spikesorter.io.export import write_spikes
 from spikesorter.io.mat import write_mat, write_mat_recording
-from spikesorter.spikes import Spikes
 from tests.fuzz.targets import PATCH
 
 CORPUS = Path(__file__).parent / "corpus"

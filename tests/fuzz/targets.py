@@ -15,12 +15,12 @@ from functools import cache
 from pathlib import Path
 
 from spikesorter import read_labels, read_recording
-from spikesorter.config import load_settings
-from spikesorter.errors import SpikeSorterError
+from spikesorter.core.errors import SpikeSorterError
+from spikesorter.core.settings import load_settings
 from spikesorter.io.mat import read_mat, read_mat_fs, read_mat_spikes
-from spikesorter.io.model import ARRAYS, DESCRIPTION, seal
-from spikesorter.manifest import read_manifest
-from spikesorter.models import load_model
+from spikesorter.io.model_files import ARRAYS, DESCRIPTION, seal
+from spikesorter.sorting.model import load_model
+from spikesorter.workflows.manifest import read_manifest
 
 __all__ = ["TARGETS"]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from spikeinterface.core import BaseRecording, BaseSorting, generate_ground_truth_recording, load
 
-from spikesorter.config import load_settings
-from spikesorter.sorter import Sorter
+from spikesorter.core.settings import load_settings
+from spikesorter.sorting.sorter import Sorter
 
 PURSUIT = load_settings(
     assignments=(

@@ -14,9 +14,9 @@ from spikeinterface.core import (
     load_sorting_analyzer,
 )
 
-from spikesorter.errors import InputError
+from spikesorter.core.errors import InputError
+from spikesorter.core.spikes import Spikes
 from spikesorter.io.probabilities import compute_spike_probabilities
-from spikesorter.spikes import Spikes
 
 NAMES = {1: "a", 2: "b", 3: "c", 4: "silent"}
 FORMATS = ("memory", "binary_folder", "zarr")

@@ -22,10 +22,10 @@ from spikeinterface.sorters import (
 from spikeinterface.sorters.utils import SpikeSortingError
 
 import spikesorter.integrations.spikeinterface as integration
-from spikesorter.errors import InputError, ModelError, SettingsError
-from spikesorter.referee import referee
-from spikesorter.sorter import Sorter
-from spikesorter.spikes import Spikes
+from spikesorter.core.comparison import referee
+from spikesorter.core.errors import InputError, ModelError, SettingsError
+from spikesorter.core.spikes import Spikes
+from spikesorter.sorting.sorter import Sorter
 from tests.integrations.conftest import PURSUIT, Example, make_example, saved_to
 
 # SpikeInterface leaves its files for Python to close.

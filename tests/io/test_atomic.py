@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from spikesorter.errors import InputError
+from spikesorter.core.errors import InputError
 from spikesorter.io.atomic import atomic_file, atomic_folder, check_writable
 
 

@@ -13,10 +13,10 @@ from spikeinterface.core import BinaryRecordingExtractor, NumpyRecording, load_s
 from spikeinterface.extractors import read_nwb_sorting, read_phy
 
 from spikesorter import read_labels, write_spikes
-from spikesorter.errors import InputError
+from spikesorter.core.errors import InputError
+from spikesorter.core.spikes import Spikes
 from spikesorter.io.export import EXPORTS, check_export, check_export_place
 from spikesorter.io.mat import read_mat_spikes
-from spikesorter.spikes import Spikes
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # SpikeInterface leaves files open
 FS_HZ = 30_000.0

@@ -6,7 +6,7 @@ from urllib.error import URLError
 import pytest
 from spikeinterface.extractors import recording_extractor_full_dict
 
-from spikesorter.errors import InputError
+from spikesorter.core.errors import InputError
 from spikesorter.io.formats import (
     ENDINGS,
     FOLDER_CONTENTS,

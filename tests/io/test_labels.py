@@ -8,10 +8,10 @@ import pytest
 from spikeinterface.core import NpzSortingExtractor, NumpyRecording, NumpySorting
 
 from spikesorter import read_labels
-from spikesorter.errors import InputError
+from spikesorter.core.errors import InputError
+from spikesorter.core.spikes import Spikes
 from spikesorter.io.labels import own_labels
 from spikesorter.io.mat import write_mat, write_mat_recording
-from spikesorter.spikes import Spikes
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # SpikeInterface leaves what it wrote open

@@ -20,10 +20,10 @@ from spikeinterface.core import NpzSortingExtractor, NumpySorting
 
 import spikesorter.io.mat5
 from spikesorter import read_labels, read_recording
-from spikesorter.errors import InputError
+from spikesorter.core.errors import InputError
+from spikesorter.core.spikes import Spikes
 from spikesorter.io import bounds
 from spikesorter.io.mat import read_mat, read_mat_spikes, write_mat
-from spikesorter.spikes import Spikes
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # SpikeInterface leaves what it wrote open

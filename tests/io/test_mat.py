@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import scipy.io
 
-from spikesorter.errors import InputError
+from spikesorter.core.errors import InputError
+from spikesorter.core.spikes import Spikes
 from spikesorter.io.mat import (
     check_replaceable,
     check_replaceable_recording,
@@ -20,7 +21,6 @@ from spikesorter.io.mat import (
     write_mat_recording,
     write_submission,
 )
-from spikesorter.spikes import Spikes
 
 TRACE = np.sin(np.arange(500.0)) * 100
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from spikeinterface.core import NumpyRecording
 
 from spikesorter import Sorter, load_settings, write_mat
-from spikesorter.io.model import FORMAT_VERSION
+from spikesorter.io.model_files import FORMAT_VERSION
 from spikesorter.simulate import SimulatedRecording, simulate_study
 from tests.conftest import FS_HZ, QUICK
 

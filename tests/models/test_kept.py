@@ -8,7 +8,7 @@ import pytest
 from spikeinterface.core import NumpyRecording
 
 from spikesorter import Sorter, read_labels, score
-from spikesorter.io.model import FORMAT_VERSION, READABLE, read_model_files
+from spikesorter.io.model_files import FORMAT_VERSION, READABLE, read_model_files
 from tests.conftest import FS_HZ
 from tests.models.make import sample_study
 

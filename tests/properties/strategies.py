@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from spikesorter.spikes import Spikes
+from spikesorter.core.spikes import Spikes
 
 FS_HZ = 25_000.0
 LETTERS = st.characters(codec="utf-8", exclude_categories=("Cc", "Cs"))

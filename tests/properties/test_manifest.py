@@ -8,8 +8,8 @@ import tomlkit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikesorter.errors import InputError
-from spikesorter.manifest import read_jobs
+from spikesorter.core.errors import InputError
+from spikesorter.workflows.manifest import read_jobs
 
 PARTS = st.one_of(
     st.sampled_from(["..", ".", "", "~", "C:", "\\\\server", "a.mat", "b.ns5", "con", "%2e%2e"]),

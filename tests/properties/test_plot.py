@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikesorter import InputError, Spikes, plot, score
+from spikesorter import InputError, Spikes, score
+from spikesorter.report import plot
 from tests.conftest import FS_HZ
 from tests.properties.conftest import Known, recording_of
 from tests.properties.strategies import NAMES, spikes_values

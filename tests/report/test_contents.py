@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from spikeinterface.core import NumpyRecording
 
-from spikesorter.measures import read_conditioned
+from spikesorter.core.spikes import Spikes
 from spikesorter.report.contents import (
     recording_contents,
     report_contents,
     span_contents,
     viewer_contents,
 )
+from spikesorter.report.metrics import read_conditioned
 from spikesorter.report.results import Result
-from spikesorter.spikes import Spikes
 
 
 def unpacked(packed: dict[str, Any]) -> np.ndarray:

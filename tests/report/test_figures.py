@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from matplotlib import rc_context
 
-from spikesorter.errors import InputError
+from spikesorter.core.errors import InputError
+from spikesorter.core.spikes import Spikes
 from spikesorter.io.mat import read_mat, read_mat_spikes
 from spikesorter.report.figures import save_trace_figure
-from spikesorter.spikes import Spikes
 
 
 @pytest.mark.parametrize("ending", [".png", ".svg"])

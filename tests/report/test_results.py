@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from spikesorter.errors import InputError
-from spikesorter.evaluate import score
-from spikesorter.jobs import sort_files
-from spikesorter.models import load_model
+from spikesorter.core.errors import InputError
+from spikesorter.core.score import score
 from spikesorter.report.results import open_results
+from spikesorter.sorting.model import load_model
+from spikesorter.workflows.files import sort_files
 
 
 def test_a_runs_results_come_with_truth_and_sorter(sorted_study: Path) -> None:

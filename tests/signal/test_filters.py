@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spikesorter.errors import SettingsError
+from spikesorter.core.errors import SettingsError
 from spikesorter.signal.filters import (
     band_pass_kernel,
     drift_kernel,

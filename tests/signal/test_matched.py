@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from spikesorter.core.spikes import Spikes
 from spikesorter.signal.matched import make_matched_filters
 from spikesorter.signal.noise import NoiseSpectrum, synthesise_noise
 from spikesorter.signal.templates import Templates, plant
-from spikesorter.spikes import Spikes
 from tests.conftest import run_in_spans
 
 WHITE = NoiseSpectrum.independent(np.full((257, 1), 4.0))

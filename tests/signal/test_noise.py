@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spikesorter.errors import InputError
+from spikesorter.core.errors import InputError
 from spikesorter.signal.noise import (
     NoiseSpectrum,
     estimate_noise_spectrum,

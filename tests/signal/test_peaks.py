@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from spikesorter.core.spikes import Spikes
 from spikesorter.signal.peaks import enforce_refractory, pick_peaks
-from spikesorter.spikes import Spikes
 
 
 def test_planted_peaks_are_picked_once_each() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from spikesorter.core.spikes import Spikes
 from spikesorter.signal.filters import drift_kernel, fir_filter
 from spikesorter.signal.templates import (
     Templates,
@@ -11,7 +12,6 @@ from spikesorter.signal.templates import (
     plant,
     spike_sizes,
 )
-from spikesorter.spikes import Spikes
 from tests.conftest import poisson_spikes
 
 KERNEL = drift_kernel(window_ms=20, fs_hz=25_000)

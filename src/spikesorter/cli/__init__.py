@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from spikesorter.cli import learning, looking, sorting, trying
-from spikesorter.errors import SpikeSorterError
+from spikesorter.cli import inspect, sort, start, train
+from spikesorter.core.errors import SpikeSorterError
 
 __all__ = ["app", "main"]
 
@@ -57,14 +57,14 @@ def _options(
     pass
 
 
-app.command()(learning.run)
-app.command()(learning.train)
-app.command()(sorting.sort)
-app.command()(sorting.batch)
-app.command("listen")(sorting.listen_command)
-app.command()(looking.view)
-app.command()(looking.evaluate)
-app.command()(trying.simulate)
-app.command("config")(trying.show_config)
-app.command()(looking.plot)
-app.add_typer(looking.model_commands)
+app.command()(train.run)
+app.command()(train.train)
+app.command()(sort.sort)
+app.command()(sort.batch)
+app.command("listen")(sort.listen_command)
+app.command()(inspect.view)
+app.command()(inspect.evaluate)
+app.command()(start.simulate)
+app.command("config")(start.show_config)
+app.command()(inspect.plot)
+app.add_typer(inspect.model_commands)

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from spikeinterface.sorters import BaseSorter, sorterlist
 
-from spikesorter.errors import InputError, ModelError, SettingsError
+from spikesorter.core.errors import InputError, ModelError, SettingsError
+from spikesorter.core.spikes import FIELDS, Spikes
 from spikesorter.io.atomic import atomic_file
 from spikesorter.io.probabilities import ComputeSpikeProbabilities, compute_spike_probabilities
-from spikesorter.models import load_sorters
-from spikesorter.nearest import nearest_sorter
-from spikesorter.sorter import Sorter, check_threshold
-from spikesorter.spikes import FIELDS, Spikes
+from spikesorter.sorting.model import load_sorters
+from spikesorter.sorting.nearest import nearest_sorter
+from spikesorter.sorting.sorter import Sorter, check_threshold
 
 if TYPE_CHECKING:
     from spikeinterface.core import BaseRecording, NumpySorting

@@ -1,1 +1,1 @@
-"""Reading and writing files; one file a format, and the only rooms that open data files."""
+"""Recordings and labels in, spikes and models out: all that opens files."""

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spikesorter.errors import InputError
-from spikesorter.spikes import PROBABILITIES, UNKNOWN, Spikes
+from spikesorter.core.errors import InputError
+from spikesorter.core.spikes import PROBABILITIES, UNKNOWN, Spikes
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording

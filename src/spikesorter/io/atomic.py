@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from spikesorter.errors import InputError
+from spikesorter.core.errors import InputError
 
 __all__ = ["atomic_file", "atomic_folder", "check_writable", "only_one", "write_json"]
 

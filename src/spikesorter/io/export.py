@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spikesorter.errors import InputError, naming
+from spikesorter.core.errors import InputError, naming
+from spikesorter.core.spikes import UNKNOWN, Spikes, check_spikes
 from spikesorter.io.analyzer import MARK, UNDER_CURATION, write_analyzer, write_phy
 from spikesorter.io.atomic import atomic_file, atomic_folder
 from spikesorter.io.formats import missing_package, reading
@@ -23,7 +24,6 @@ from spikesorter.io.labels import UNKNOWN_UNIT
 from spikesorter.io.mat import check_replaceable, write_mat
 from spikesorter.io.nwb import is_own_nwb, write_nwb
 from spikesorter.io.recording import check_recording
-from spikesorter.spikes import UNKNOWN, Spikes, check_spikes
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording

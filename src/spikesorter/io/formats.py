@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
 
-from spikesorter.errors import InputError, SpikeSorterError
+from spikesorter.core.errors import InputError, SpikeSorterError
 
 __all__ = ["OWN_FORMATS", "Source", "find_source", "has_sorting", "missing_package", "reading", "stem_of"]
 

@@ -12,12 +12,12 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from spikesorter.errors import InputError, naming
+from spikesorter.core.errors import InputError, naming
+from spikesorter.core.spikes import PROBABILITIES, UNKNOWN, Spikes
 from spikesorter.io.bounds import MOST_EXPANSION, check_archive, check_rate, shown_bytes
 from spikesorter.io.formats import has_sorting, reading
 from spikesorter.io.mat import read_mat_spikes
 from spikesorter.io.nwb import read_nwb_units
-from spikesorter.spikes import PROBABILITIES, UNKNOWN, Spikes
 
 if TYPE_CHECKING:
     from spikeinterface.core import SortingAnalyzer

@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import scipy.io
 
-from spikesorter.errors import InputError
+from spikesorter.core.errors import InputError
+from spikesorter.core.spikes import UNKNOWN, Spikes, check_spikes
 from spikesorter.io.atomic import atomic_file
 from spikesorter.io.bounds import check_rate
 from spikesorter.io.mat5 import read_mat5
 from spikesorter.io.mat73 import read_mat73
-from spikesorter.spikes import UNKNOWN, Spikes, check_spikes
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import numpy.typing as npt
 import scipy.io
 
-from spikesorter.errors import InputError
+from spikesorter.core.errors import InputError
 from spikesorter.io.bounds import check_declared, shown_bytes
 
 __all__ = ["read_mat5"]

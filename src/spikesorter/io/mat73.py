@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from spikesorter.errors import InputError
+from spikesorter.core.errors import InputError
 from spikesorter.io.bounds import check_declared, shown_bytes
 
 __all__ = ["check_dataset", "read_mat73"]

@@ -14,10 +14,10 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from spikesorter.errors import InputError
+from spikesorter.core.errors import InputError
+from spikesorter.core.spikes import PROBABILITIES, UNKNOWN, Spikes
 from spikesorter.io.analyzer import make_analyzer
 from spikesorter.io.formats import reading
-from spikesorter.spikes import PROBABILITIES, UNKNOWN, Spikes
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording, BaseSorting

@@ -8,8 +8,8 @@ import numpy as np
 from spikeinterface.core.analyzer_extension_core import BaseSpikeVectorExtension
 from spikeinterface.core.sortinganalyzer import register_result_extension
 
-from spikesorter.errors import InputError
-from spikesorter.spikes import PROBABILITIES, Float32Array, Int64Array, Spikes
+from spikesorter.core.errors import InputError
+from spikesorter.core.spikes import PROBABILITIES, Float32Array, Int64Array, Spikes
 
 if TYPE_CHECKING:
     from spikeinterface.core import BaseSorting

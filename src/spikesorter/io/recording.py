@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spikesorter.errors import InputError
+from spikesorter.core.errors import InputError
 from spikesorter.io.bounds import check_rate, shown_bytes
 from spikesorter.io.formats import OWN_FORMATS, Source, find_source, reading
 from spikesorter.io.mat import MOST_CHANNELS, NUMERIC_KINDS, read_mat

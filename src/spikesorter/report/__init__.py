@@ -1,1 +1,1 @@
-"""Figures; matplotlib is imported nowhere else."""
+"""Look at results and correct them: report, viewer, figures, metrics."""

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spikesorter.config import Settings, describe_settings
-from spikesorter.corrections import SURE, doubtful
-from spikesorter.evaluate import Score, score
-from spikesorter.measures import read_conditioned
-from spikesorter.provenance import versions
+from spikesorter.core.score import Score, score
+from spikesorter.core.settings import Settings, describe_settings
+from spikesorter.core.spikes import UNKNOWN, Spikes
+from spikesorter.core.versions import versions
+from spikesorter.report.corrections import SURE, doubtful
+from spikesorter.report.metrics import read_conditioned
 from spikesorter.report.packing import CODES, pack, pack_spikes
 from spikesorter.report.panels import panel_frames, panels
 from spikesorter.report.results import Result
-from spikesorter.spikes import UNKNOWN, Spikes
 
 __all__ = [
     "DETAILED",

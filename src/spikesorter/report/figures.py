@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spikesorter.errors import InputError
+from spikesorter.core.errors import InputError
+from spikesorter.core.spikes import Spikes, numbered_alike
 from spikesorter.io.atomic import atomic_file
-from spikesorter.spikes import Spikes, numbered_alike
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spikesorter.spikes import Spikes
+from spikesorter.core.spikes import Spikes
 
 __all__ = ["CODES", "pack", "pack_spikes"]
 

@@ -16,8 +16,8 @@ from string import Template
 from typing import Any
 
 from spikesorter.io.atomic import atomic_file
-from spikesorter.notebook import COLOURS
-from spikesorter.plot import SYMBOLS
+from spikesorter.report.drawing import COLOURS
+from spikesorter.report.plot import SYMBOLS
 
 __all__ = ["page_html", "write_page"]
 

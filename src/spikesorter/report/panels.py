@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from spikesorter import plot
-from spikesorter.evaluate import Score
-from spikesorter.measures import Shape, measure_shapes
+from spikesorter.core.score import Score
+from spikesorter.core.spikes import UNKNOWN, Spikes
+from spikesorter.report import plot
+from spikesorter.report.metrics import Shape, measure_shapes
 from spikesorter.report.results import Result
-from spikesorter.spikes import UNKNOWN, Spikes
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spikesorter.errors import InputError
-from spikesorter.groups import groups_of
+from spikesorter.core.errors import InputError
+from spikesorter.core.spikes import UNKNOWN, Spikes
 from spikesorter.io.labels import read_labels
 from spikesorter.io.recording import RecordingOptions
-from spikesorter.models import WHOLE, Model, load_model
-from spikesorter.sorter import Sorter
-from spikesorter.spikes import UNKNOWN, Spikes
+from spikesorter.sorting.groups import groups_of
+from spikesorter.sorting.model import WHOLE, Model, load_model
+from spikesorter.sorting.sorter import Sorter
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording

@@ -1,1 +1,1 @@
-"""Pure functions over traces of shape (samples, channels), float32; each states its margin."""
+"""Arrays in, arrays out: filters, noise, templates, wavelets, matched filters."""

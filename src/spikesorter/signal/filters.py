@@ -15,7 +15,7 @@ from scipy.ndimage import uniform_filter1d
 from scipy.signal import firwin, get_window, oaconvolve
 from scipy.stats import median_abs_deviation
 
-from spikesorter.errors import SettingsError
+from spikesorter.core.errors import SettingsError
 from spikesorter.signal.spans import Margin
 
 __all__ = [

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft
 
-from spikesorter.errors import InputError
+from spikesorter.core.errors import InputError
 from spikesorter.signal.hermitian import clipped, factor, inverse_root
 
 __all__ = ["NoiseSpectrum", "estimate_noise_spectrum", "quiet_samples", "synthesise_noise"]

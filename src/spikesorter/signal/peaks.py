@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from spikesorter.spikes import Spikes, pairs_within
+from spikesorter.core.spikes import Spikes, pairs_within
 
 __all__ = ["enforce_refractory", "pick_peaks"]
 

@@ -1,0 +1,319 @@
+"""What the command line shows: progress and warnings on standard error, tables on standard output."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spikesorter.core.comparison import Verdict
+    from spikesorter.core.progress import Progress
+    from spikesorter.core.score import Score
+    from spikesorter.sorting.model import Model
+    from spikesorter.sorting.sorter import Sorter
+    from spikesorter.workflows.files import SortedFile
+    from spikesorter.workflows.study import TargetResult
+    from spikesorter.workflows.tasks import Outcome
+
+__all__ = [
+    "model_json",
+    "outcome_line",
+    "print_batch",
+    "print_confusion",
+    "print_model",
+    "print_scores",
+    "print_study",
+    "print_verdicts",
+    "result_line",
+    "sorted_json",
+    "sorted_line",
+    "sorter_line",
+    "study_json",
+    "working",
+]
+
+
+@contextmanager
+def working(quiet: bool) -> Iterator[tuple[Progress, Any]]:
+    """Show progress and warnings on standard error while work is done; give (progress, say a line)."""
+    import warnings
+
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    console = Console(stderr=True, highlight=False)
+    handler = _ConsoleHandler(console)
+    logger = logging.getLogger("spikesorter")
+    logger.addHandler(handler)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left:"),
+        TimeRemainingColumn(),
+    )
+    shows = console.is_terminal and not quiet
+    bars = Bars(*columns, console=console, transient=True, disable=not shows)
+    task = bars.add_task("starting", total=1.0)
+    shown = ""
+
+    def progress(step: str, done: float) -> None:
+        nonlocal shown
+        if step != shown:
+            shown = step
+            bars.reset(task, description=step)
+        bars.update(task, completed=done)
+
+    def say(line: str) -> None:
+        if not quiet:
+            console.print(line, markup=False, soft_wrap=True)
+
+    try:
+        with bars if shows else nullcontext(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield progress, say
+    finally:
+        logger.removeHandler(handler)
+
+
+class _ConsoleHandler(logging.Handler):
+    """Shows the library's warnings beside the progress bar."""
+
+    def __init__(self, console: Any) -> None:
+        super().__init__(logging.WARNING)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = f"spikesorter: {record.levelname.lower()}: {record.getMessage()}"
+        self._console.print(line, markup=False, soft_wrap=True)
+
+
+def sorter_line(name: str, sorter: Sorter) -> str:
+    """One line on what was learnt, or found out about a target, before any of it is sorted."""
+    profile = sorter.profile
+    noise = ", ".join(f"{float(value):.3g}" for value in profile.scale)
+    rate = sum(profile.activity.rates) * sorter.fs_hz
+    return (
+        f"{name}: noise {noise}, gain {profile.activity.gain:.2f}, {rate:.1f} spikes/s, "
+        f"{sorter.prepared.name}, forecast {_forecast(sorter)}"
+    )
+
+
+def result_line(result: TargetResult) -> str:
+    """One line on how a target went."""
+    line = f"{result.name}: {len(result.spikes)} spikes"
+    return line + (f", score {result.score.score:.3f}" if result.score else "")
+
+
+def sorted_line(one: SortedFile) -> str:
+    """One line on a recording that was sorted, and how good that is expected to be."""
+    forecasts = ", ".join(_forecast(sorter) for sorter in one.sorters.values())
+    return f"{one.path}: {len(one.spikes)} spikes (as adapted to {one.adapted_to}), forecast {forecasts}"
+
+
+def outcome_line(outcome: Outcome) -> str:
+    """One line on what became of a recording of a batch."""
+    if outcome.state == "failed":
+        return f"{outcome.name}: failed: {outcome.reason}"
+    again = "" if outcome.state == "done" else "; done before"
+    return f"{outcome.name}: {outcome.spikes} spikes, forecast {_expected(outcome)}{again}"
+
+
+def print_batch(outcomes: list[Outcome]) -> None:
+    """Print what became of each recording, what failed last."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table()
+    table.add_column("recording", overflow="fold")
+    for column in ("spikes", "forecast", "seconds", "MB"):
+        table.add_column(column, justify="right")
+    table.add_column("", overflow="fold")
+    for one in sorted(outcomes, key=lambda outcome: outcome.state == "failed"):
+        if one.state == "failed":
+            table.add_row(escape(one.name), "", "", f"{one.seconds:.1f}", "", escape(f"failed: {one.reason}"))
+        else:
+            cells = (str(one.spikes), _expected(one), f"{one.seconds:.1f}", f"{one.peak_mb:.0f}")
+            table.add_row(escape(one.name), *cells, "" if one.state == "done" else "done before")
+    Console().print(table)
+    counts = {state: sum(one.state == state for one in outcomes) for state in ("done", "kept", "failed")}
+    words = f"{counts['done']} sorted, {counts['kept']} done before, {counts['failed']} failed"
+    Console(highlight=False).print(words)
+
+
+def _expected(outcome: Outcome) -> str:
+    return ", ".join(f"{one['score']:.3f}" for one in outcome.forecast.values())
+
+
+def study_json(results: list[TargetResult], out: Path) -> str:
+    """Return what a run found as JSON."""
+    from spikesorter.report.summary import sorter_facts
+    from spikesorter.workflows.study import whole_score
+
+    recordings = {
+        r.name: sorter_facts(r.sorter)
+        | {"spikes": len(r.spikes), "score": r.score.summary() if r.score else None}
+        for r in results
+    }
+    return json.dumps(
+        {"results": str(out), "recordings": recordings, "study": whole_score(results)}, indent=2
+    )
+
+
+def sorted_json(done: list[SortedFile]) -> str:
+    """Return what was sorted as JSON."""
+    from spikesorter.report.summary import sorter_facts
+
+    recordings = [
+        {
+            "recording": str(one.path),
+            "result": str(one.place),
+            "spikes": len(one.spikes),
+            "adapted_to": one.adapted_to,
+            "sorters": {group: sorter_facts(sorter) for group, sorter in one.sorters.items()},
+        }
+        for one in done
+    ]
+    return json.dumps({"recordings": recordings}, indent=2)
+
+
+def model_json(model: Model) -> str:
+    """Return what a model holds as JSON."""
+    from spikesorter.report.summary import model_facts
+
+    return json.dumps(model_facts(model), indent=2)
+
+
+def print_model(model: Model) -> None:
+    """Print what a model holds: what wrote it, its neurons, and what it was adapted to."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from spikesorter.report.summary import model_facts
+
+    facts, console = model_facts(model), Console(highlight=False, soft_wrap=True)
+    for group, inside in facts["groups"].items():
+        fitted = next(iter(inside["recordings"].values()))
+        title = f"{model.folder}" + (f", group {group}" if group else "")
+        console.print(
+            f"{title}: format {fitted['format_version']}, by spikesorter {fitted['made_by']}; whole (digest "
+            f"{facts['digest'][:12]}...); {facts['fs_hz']:g} Hz, {inside['channels']} channel(s)",
+            markup=False,
+        )
+        neurons = Table("class", "name", title="Neurons, as labelled")
+        for column in ("spikes", "per second", "peak"):
+            neurons.add_column(column, justify="right")
+        for one in inside["neurons"]:
+            cells = (str(one["labelled_spikes"]), f"{one['spikes_per_s']:.2f}", f"{one['peak']:.3g}")
+            neurons.add_row(str(one["class"]), escape(one["name"]), *cells)
+        console.print(neurons)
+        table = Table("adapted to", "decoder", title="Recordings")
+        for column in ("noise", "gain", "spikes/s", "forecast", "MB"):
+            table.add_column(column, justify="right")
+        for name, one in inside["recordings"].items():
+            table.add_row(
+                escape(name),
+                one["decoder"],
+                ", ".join(f"{value:.3g}" for value in one["noise"]),
+                f"{one['gain']:.2f}",
+                f"{one['spikes_per_s']:.1f}",
+                _span(one["forecast"]["score"], one["forecast"]["low"], one["forecast"]["high"]),
+                f"{one['file_bytes'] / 1e6:.1f}",
+            )
+        console.print(table)
+    settings = ", ".join(f"{key} = {value}" for key, value in facts["settings"].items())
+    console.print(f"Settings: {settings or 'all as by default'}", markup=False)
+
+
+def _forecast(sorter: Sorter) -> str:
+    return _span(sorter.forecast.score, sorter.forecast.low, sorter.forecast.high)
+
+
+def _span(score: float, low: float, high: float) -> str:
+    return f"{score:.3f} ± {max(high - score, score - low):.3f}"
+
+
+def print_study(results: list[TargetResult]) -> None:
+    """Print the scores of a run, if the truth was known."""
+    from spikesorter.workflows.study import whole_score
+
+    rows = {r.name: (r.score, [str(len(r.spikes))]) for r in results if r.score}
+    if rows:
+        print_scores(rows, ["spikes"], whole_score(results))
+
+
+def print_scores(rows: dict[str, tuple[Score, list[str]]], extra: list[str], whole: float | None) -> None:
+    """Print a table of scores, with further columns before them, and the study's score below."""
+    from rich.console import Console
+    from rich.table import Table
+
+    names = ("score", "f_det", "f_cls", "precision", "recall", "strict")
+    table = Table()
+    table.add_column("recording")
+    for name in (*extra, *names):
+        table.add_column(name, justify="right")
+    for recording, (result, cells) in rows.items():
+        summary = result.summary()
+        table.add_row(recording, *cells, *(f"{summary[name]:.3f}" for name in names))
+    if whole is not None:
+        table.add_section()
+        table.add_row("study", *("" for _ in extra), f"{whole:.3f}", *("" for _ in names[1:]))
+    Console().print(table)
+
+
+def print_confusion(recording: str, result: Score) -> None:
+    """Print which classes were taken for which."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=f"{escape(recording)}: true spikes (rows) and what was found (columns)")
+    table.add_column("")
+    names = [escape(result.name_of(label)) for label in result.classes]
+    for name in (*names, "missed"):
+        table.add_column(name, justify="right")
+    for name, row in zip((*names, "false"), result.confusion.tolist(), strict=True):
+        table.add_row(name, *(str(count) for count in row))
+    Console().print(table)
+
+
+def print_verdicts(verdicts: dict[str, Verdict]) -> None:
+    """Print how well each true unit was found, in the eyes of SpikeInterface's comparison."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    figures = ("accuracy", "precision", "recall")
+    table = Table(title="Units, by SpikeInterface's comparison")
+    for column in ("recording", "unit", "found as"):
+        table.add_column(column)
+    for column in ("spikes", "found", *figures):
+        table.add_column(column, justify="right")
+    for recording, verdict in verdicts.items():
+        for unit in verdict.units:
+            cells = (str(unit.true_spikes), str(unit.found_spikes), *_thousandths(unit, figures))
+            table.add_row(recording, escape(unit.unit), escape(unit.found_as or "-"), *cells)
+        table.add_row(recording, "mean", "", "", "", *_thousandths(verdict, figures), end_section=True)
+    console = Console()
+    console.print(table)
+    for recording, verdict in verdicts.items():
+        if not verdict.has_namesakes:
+            console.print(
+                f"{recording}: no unit found is called like a true one: scores pair neurons by name, "
+                "SpikeInterface's comparison by agreement (unless --pairing name)",
+                markup=False,
+                soft_wrap=True,
+            )
+        if verdict.unpaired:
+            console.print(f"{recording}: no true unit for {', '.join(verdict.unpaired)}", markup=False)
+
+
+def _thousandths(value: Any, figures: tuple[str, ...]) -> list[str]:
+    return [f"{getattr(value, figure):.3f}" for figure in figures]

@@ -1,0 +1,1 @@
+"""The vocabulary: spikes, settings, scores, errors."""

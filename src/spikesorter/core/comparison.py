@@ -1,0 +1,217 @@
+"""The field's referee: accuracy, precision and recall of each unit, as SpikeInterface judges any sorting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from spikesorter.core.errors import InputError, SettingsError
+from spikesorter.core.spikes import UNKNOWN, Spikes, check_spikes
+
+if TYPE_CHECKING:
+    from spikeinterface import BaseSorting
+
+__all__ = ["Pairing", "UnitVerdict", "Verdict", "referee"]
+
+TOLERANCE_MS = 0.4  # SpikeInterface's own
+LEAST_AGREEMENT = 0.5  # likewise: units that agree less are no match
+
+Pairing = Literal["hungarian", "name"]
+
+
+@dataclass(frozen=True)
+class UnitVerdict:
+    """How well one true unit was found.
+
+    Parameters
+    ----------
+    unit : str
+        Its name.
+    found_as : str or None
+        Name of the found unit that it is paired with, if there is one.
+    accuracy : float
+        Spikes found / (true spikes + false ones); 0 without a partner, as are the next two.
+    precision : float
+        Share of the partner's spikes that are this unit's.
+    recall : float
+        Share of this unit's spikes that the partner holds.
+    true_spikes, found_spikes : int
+        Spikes of the unit, and of its partner.
+    """
+
+    unit: str
+    found_as: str | None
+    accuracy: float
+    precision: float
+    recall: float
+    true_spikes: int
+    found_spikes: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How good a sorting is in the eyes of SpikeInterface's `compare_sorter_to_ground_truth`.
+
+    Parameters
+    ----------
+    units : tuple of UnitVerdict
+        One for each true unit that has spikes, in order of label.
+    unpaired : tuple of str
+        Found units that no true unit is paired with.
+    """
+
+    units: tuple[UnitVerdict, ...]
+    unpaired: tuple[str, ...]
+
+    @property
+    def accuracy(self) -> float:
+        """Mean over the true units; 0 if there are none."""
+        return self._mean("accuracy")
+
+    @property
+    def precision(self) -> float:
+        """Mean over the true units; 0 if there are none."""
+        return self._mean("precision")
+
+    @property
+    def recall(self) -> float:
+        """Mean over the true units; 0 if there are none."""
+        return self._mean("recall")
+
+    @property
+    def has_namesakes(self) -> bool:
+        """Whether any found unit is called like a true one, or there are none that could be."""
+        true = {unit.unit for unit in self.units}
+        found = {unit.found_as for unit in self.units if unit.found_as is not None} | {*self.unpaired}
+        return bool(true & found) or not true or not found
+
+    def summary(self) -> dict[str, Any]:
+        """Return all of it as `spikesorter evaluate --json` prints it."""
+        return {
+            "accuracy": self.accuracy,
+            "precision": self.precision,
+            "recall": self.recall,
+            "units": [vars(unit) for unit in self.units],
+            "unpaired": list(self.unpaired),
+        }
+
+    def _mean(self, figure: str) -> float:
+        return float(sum(getattr(unit, figure) for unit in self.units) / max(len(self.units), 1))
+
+
+def referee(
+    found: Spikes,
+    true: Spikes,
+    *,
+    fs_hz: float | None = None,
+    pairing: Pairing = "hungarian",
+    tolerance_ms: float = TOLERANCE_MS,
+) -> Verdict:
+    """Judge a sorting of any tool as the field does: by SpikeInterface's comparison to a ground truth.
+
+    Parameters
+    ----------
+    found, true : Spikes
+        Units may have other names in one than in the other. Spikes of no known neuron (label 0) are left
+        out, as they are when handed over to SpikeInterface. The spikes' times must mean the same in both: a
+        tool that reports peaks does not agree with labels that mark starts.
+    fs_hz : float, optional
+        Sampling rate, where neither of them says it.
+    pairing : {"hungarian", "name"}
+        hungarian: true and found units are paired so that they agree most, units that agree by less than
+        half are not (SpikeInterface's default, and its figures). name: units of one name are a pair, however
+        little they agree.
+    tolerance_ms : float
+        Greatest distance between a true spike and a found one that are the same.
+
+    Returns
+    -------
+    Verdict
+        Sortings without a spike or a unit are judged like any other: all their figures are 0, precision too.
+
+    Raises
+    ------
+    InputError
+        If the sampling rate is not known, or `found` and `true` have different ones.
+    SettingsError
+        If there is no such pairing.
+
+    Examples
+    --------
+    >>> true = Spikes.from_arrays([100, 300, 500, 700], [1, 2, 1, 1], fs_hz=25_000.0)
+    >>> found = Spikes.from_arrays([104, 300, 500, 900], [5, 7, 5, 5], fs_hz=25_000.0)
+    >>> for unit in referee(found, true).units:
+    ...     print(unit.unit, unit.found_as, unit.accuracy, round(unit.precision, 2), round(unit.recall, 2))
+    1 5 0.5 0.67 0.67
+    2 7 1.0 1.0 1.0
+    """
+    if pairing not in ("hungarian", "name"):
+        raise SettingsError(f"pairing must be hungarian or name, not {pairing!r}")
+    check_spikes(found, "found")
+    check_spikes(true, "true")
+    rate = _common_rate(found, true, fs_hz)
+    true_names, found_names = _unit_names(true), _unit_names(found)
+    if not true_names or not found_names:
+        return Verdict(
+            tuple(_missed(true, name, label) for name, label in true_names.items()), (*found_names,)
+        )
+    comparison = _compare(_sorting(found, found_names, rate), _sorting(true, true_names, rate), tolerance_ms)
+    if pairing == "name":
+        partners = {name: name if name in found_names else None for name in true_names}
+    else:
+        matches = comparison.hungarian_match_12
+        partners = {name: matches[name] or None for name in true_names}  # "" where there is none
+    units = [
+        _missed(true, name, label)
+        if (partner := partners[name]) is None
+        else _verdict(
+            name,
+            partner,
+            both=int(comparison.match_event_count.at[name, partner]),
+            true_spikes=int(comparison.event_counts1[name]),
+            found_spikes=int(comparison.event_counts2[partner]),
+        )
+        for name, label in true_names.items()
+    ]
+    return Verdict(tuple(units), tuple(name for name in found_names if name not in partners.values()))
+
+
+def _compare(found: BaseSorting, true: BaseSorting, tolerance_ms: float) -> Any:
+    from spikeinterface.comparison import compare_sorter_to_ground_truth
+
+    return compare_sorter_to_ground_truth(
+        true, found, delta_time=tolerance_ms, match_score=LEAST_AGREEMENT, exhaustive_gt=True
+    )
+
+
+def _sorting(spikes: Spikes, names: dict[str, int], fs_hz: float) -> BaseSorting:
+    """Hand over to SpikeInterface by names alone: its comparison wants all ids of one kind."""
+    from spikeinterface.core import NumpySorting
+
+    return NumpySorting.from_unit_dict([{name: spikes.of(k).sample for name, k in names.items()}], fs_hz)
+
+
+def _unit_names(spikes: Spikes) -> dict[str, int]:
+    """Return the labels that have spikes, by name."""
+    return {spikes.name_of(label): label for label in spikes.labels if label != UNKNOWN}
+
+
+def _verdict(name: str, partner: str, *, both: int, true_spikes: int, found_spikes: int) -> UnitVerdict:
+    every = true_spikes + found_spikes - both
+    return UnitVerdict(
+        name, partner, both / every, both / found_spikes, both / true_spikes, true_spikes, found_spikes
+    )
+
+
+def _missed(true: Spikes, name: str, label: int) -> UnitVerdict:
+    return UnitVerdict(name, None, 0.0, 0.0, 0.0, true.counts()[label], 0)
+
+
+def _common_rate(found: Spikes, true: Spikes, fs_hz: float | None) -> float:
+    known = {rate for rate in (fs_hz, found.fs_hz, true.fs_hz) if rate is not None}
+    if not known:
+        raise InputError("spikes: their sampling rate is not known; give fs_hz")
+    if max(known) - min(known) > 1e-6 * max(known):
+        rates = " and ".join(f"{rate:g}" for rate in sorted(known))
+        raise InputError(f"spikes: found and true ones are sampled at different rates ({rates} Hz)")
+    return max(known)

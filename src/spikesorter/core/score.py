@@ -1,0 +1,225 @@
+"""Spikes against spikes: how good a sorting is. Knows no sorter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from spikesorter.core.spikes import Spikes, check_rate, check_spikes, pairs_within
+
+__all__ = ["Score", "match_spikes", "score", "study_score", "study_weights"]
+
+LOOSE_MS = 2.0
+STRICT_MS = 0.4
+DETECTION_WEIGHT = 0.3
+
+IndexArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """How good a sorting of one recording is.
+
+    Parameters
+    ----------
+    score : float
+        0.3 `f_det` + 0.7 `f_cls`: what a recording counts in a study.
+    f_det, precision, recall : float
+        Of detection, whatever the class, spikes paired within 2 ms.
+    f_cls : float
+        Mean over the true classes of each class's F1, among the paired spikes.
+    strict : float
+        Mean over the true classes of each class's F1, spikes of a class paired within 0.4 ms.
+    strict_of : dict of int to float
+        The strict F1 of each class.
+    classes : tuple of int
+        Classes that are true or found.
+    confusion : ndarray of int64, shape (classes + 1, classes + 1)
+        Rows true, columns found; the last column counts the missed spikes, the last row the false ones.
+    names : mapping of int to str
+        What classes are called, where they have names.
+    """
+
+    score: float
+    f_det: float
+    f_cls: float
+    precision: float
+    recall: float
+    strict: float
+    strict_of: dict[int, float]
+    classes: tuple[int, ...]
+    confusion: IndexArray
+    names: Mapping[int, str] = field(default_factory=dict)
+
+    def name_of(self, label: int) -> str:
+        """Return what a class is called: its label, if it has no name."""
+        return self.names.get(label, str(label))
+
+    def summary(self) -> dict[str, float]:
+        """Return the single figures by name, as `scores.json` holds them."""
+        names = ("score", "f_det", "f_cls", "precision", "recall", "strict")
+        return {name: float(getattr(self, name)) for name in names}
+
+    def __repr__(self) -> str:
+        return (
+            f"Score({self.score:.3f}: detection F1 {self.f_det:.3f} (precision {self.precision:.3f}, recall "
+            f"{self.recall:.3f}), classes {self.f_cls:.3f}; strict {self.strict:.3f})"
+        )
+
+
+def match_spikes(
+    true: IndexArray, found: IndexArray, *, tolerance_samples: float
+) -> tuple[IndexArray, IndexArray]:
+    """Pair true and found spikes, the closest first, each in at most one pair.
+
+    Of pairs equally far apart, the one with the earlier true spike comes first, then the earlier found one.
+
+    Parameters
+    ----------
+    true, found : ndarray of int64, sorted
+        Starts of the spikes.
+    tolerance_samples : float
+        Greatest distance of a pair.
+
+    Returns
+    -------
+    i, j : ndarray of int64, shape (pairs,)
+        Positions in `true` and in `found`, in order of i.
+
+    Examples
+    --------
+    >>> match_spikes(np.array([100, 140]), np.array([130, 145]), tolerance_samples=50)
+    (array([0, 1]), array([0, 1]))
+    """
+    i, j = pairs_within(true, found, int(tolerance_samples))
+    order = np.lexsort((j, i, np.abs(true[i] - found[j])))
+    partner = _first_come(i[order], j[order], len(true), len(found))
+    paired = np.flatnonzero(partner >= 0)
+    return paired, partner[paired]
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]  # Numba's has no types
+def _first_come(i: IndexArray, j: IndexArray, n_true: int, n_found: int) -> IndexArray:
+    """Give each true spike the first partner in the list that is still free; -1 where there is none."""
+    partner = np.full(n_true, -1, np.int64)
+    taken = np.zeros(n_found, np.bool_)
+    for k in range(len(i)):
+        if partner[i[k]] < 0 and not taken[j[k]]:
+            partner[i[k]] = j[k]
+            taken[j[k]] = True
+    return partner
+
+
+def score(found: Spikes, true: Spikes, *, fs_hz: float = 25_000.0) -> Score:
+    """Score a sorting against the truth.
+
+    Parameters
+    ----------
+    found, true : Spikes
+    fs_hz : float
+        Sampling rate, which turns the tolerances of 2 ms and 0.4 ms into samples.
+
+    Returns
+    -------
+    Score
+
+    Raises
+    ------
+    InputError
+        If one of them is something else, such as a sorting of SpikeInterface, or the rate makes no sense.
+
+    Examples
+    --------
+    >>> true = Spikes.from_arrays([100, 300, 500], [1, 2, 1])
+    >>> score(true, true).score
+    1.0
+    >>> found = Spikes.from_arrays([104, 300], [1, 1])
+    >>> round(score(found, true).f_det, 3), round(score(found, true).f_cls, 3)
+    (0.8, 0.333)
+    """
+    check_spikes(found, "found")
+    check_spikes(true, "true")
+    check_rate(fs_hz)
+    i, j = match_spikes(true.sample, found.sample, tolerance_samples=_samples(LOOSE_MS, fs_hz))
+    true_classes = true.labels
+    classes = tuple(sorted({*true_classes, *found.labels}))
+    confusion = _confusion(true, found, i, j, classes)
+    inner = confusion[:-1, :-1]
+    of_class = [_f1(inner[k, k], inner[k].sum(), inner[:, k].sum()) for k in range(len(classes))]
+    f_cls = _mean([f for k, f in zip(classes, of_class, strict=True) if k in true_classes])
+    strict_of = {k: _strict_f1(found.of(k), true.of(k), fs_hz) for k in true_classes}
+    f_det = _f1(len(i), len(true), len(found))
+    return Score(
+        score=DETECTION_WEIGHT * f_det + (1 - DETECTION_WEIGHT) * f_cls,
+        f_det=f_det,
+        f_cls=f_cls,
+        precision=len(i) / len(found) if len(found) else 0.0,
+        recall=len(i) / len(true) if len(true) else 0.0,
+        strict=_mean(list(strict_of.values())),
+        strict_of=strict_of,
+        classes=classes,
+        confusion=confusion,
+        names={**found.names, **true.names},
+    )
+
+
+def study_score(scores: Mapping[str, float]) -> float:
+    """Return the weighted mean of the recordings' scores: weights 2, 3, 4, ... in order of the targets.
+
+    Parameters
+    ----------
+    scores : mapping of str to float
+        Score of each target, the least noisy target first.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> round(study_score({"D2": 1.0, "D3": 1.0, "D4": 0.5, "D5": 0.0, "D6": 0.0}), 3)
+    0.35
+    """
+    return float(np.dot(study_weights(len(scores)), list(scores.values()))) if scores else 0.0
+
+
+def study_weights(targets: int) -> npt.NDArray[np.float64]:
+    """Return what each target counts in its study: proportional to 2, 3, 4, ..., in all 1."""
+    weights = np.arange(2, targets + 2, dtype=float)
+    return weights / weights.sum() if targets else weights
+
+
+def _samples(milliseconds: float, fs_hz: float) -> float:
+    return float(np.round(milliseconds * fs_hz / 1000, 6))
+
+
+def _confusion(
+    true: Spikes, found: Spikes, i: IndexArray, j: IndexArray, classes: tuple[int, ...]
+) -> IndexArray:
+    n = len(classes)
+    rows = np.concatenate([np.searchsorted(classes, true.label), [n]]).astype(np.int64)
+    columns = np.concatenate([np.searchsorted(classes, found.label), [n]]).astype(np.int64)
+    missed = np.delete(np.arange(len(true)), i)
+    false = np.delete(np.arange(len(found)), j)
+    a = np.concatenate([i, missed, np.full(len(false), -1)]).astype(np.int64)
+    b = np.concatenate([j, np.full(len(missed), -1), false]).astype(np.int64)
+    confusion = np.zeros((n + 1, n + 1), np.int64)
+    np.add.at(confusion, (rows[a], columns[b]), 1)
+    return confusion
+
+
+def _strict_f1(found: Spikes, true: Spikes, fs_hz: float) -> float:
+    i, _ = match_spikes(true.sample, found.sample, tolerance_samples=_samples(STRICT_MS, fs_hz))
+    return _f1(len(i), len(true), len(found))
+
+
+def _f1(hits: int, n_true: int, n_found: int) -> float:
+    return float(2 * hits / (n_true + n_found)) if n_true + n_found else 0.0
+
+
+def _mean(values: list[float]) -> float:
+    return float(np.mean(values)) if values else 0.0

@@ -1,1 +1,0 @@
-"""Decoders: from the features of a trace to spikes."""

@@ -1,0 +1,1 @@
+"""From a trace to candidate spikes: decoders, calibration, thresholds."""

@@ -1,0 +1,175 @@
+"""Probabilities that mean what they say: a decoder's evidence against what was true on a rehearsal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
+from scipy.special import expit, logit
+
+from spikesorter.core.spikes import Spikes
+from spikesorter.decoding.candidates import Candidates
+
+__all__ = [
+    "UNCALIBRATED",
+    "Calibration",
+    "expected_calibration_error",
+    "fit_calibration",
+    "fit_log_odds",
+    "verdicts",
+]
+
+Int64Array = npt.NDArray[np.int64]
+Float64Array = npt.NDArray[np.float64]
+TOLERANCE_MS = 0.4
+LEAST, MOST = 1e-4, 1 - 1e-4
+LEAST_WEIGHT = 0.02
+AS_IT_STANDS = np.array([0.0, 1.0, 1.0])
+TRUST = 10.0  # candidates' worth of belief that the evidence is right as it stands
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Maps from evidence to probability, for each class: log odds on log odds, with a bend at even odds.
+
+    Parameters
+    ----------
+    labels : tuple of int
+        Empty: nothing is changed.
+    spike, named : tuple of tuple of float
+        For each label, the coefficients for `Candidates.spike` and `Candidates.named`.
+    """
+
+    labels: tuple[int, ...]
+    spike: tuple[tuple[float, ...], ...]
+    named: tuple[tuple[float, ...], ...]
+
+    def apply(self, candidates: Candidates) -> Candidates:
+        """Return the candidates with calibrated probabilities."""
+        if not self.labels:
+            return candidates
+        of = np.searchsorted(self.labels, candidates.label)
+        spike, named = (
+            _curve(values, np.asarray(coefficients)[of]).astype(np.float32)
+            for values, coefficients in ((candidates.spike, self.spike), (candidates.named, self.named))
+        )
+        return Candidates(candidates.sample, candidates.label, spike, named)
+
+
+UNCALIBRATED = Calibration((), (), ())
+"""Evidence as it stands."""
+
+
+def fit_calibration(
+    candidates: Candidates, truth: Spikes, labels: tuple[int, ...], *, fs_hz: float
+) -> Calibration:
+    """Fit maps from evidence to the share of candidates that were right.
+
+    Parameters
+    ----------
+    candidates : Candidates
+        Of a rehearsal.
+    truth : Spikes
+        Its spikes.
+    labels : tuple of int
+    fs_hz : float
+        A candidate is right if a true spike starts at most 0.4 ms from it.
+
+    Returns
+    -------
+    Calibration
+    """
+    there, right = verdicts(candidates.sample, candidates.label, truth, fs_hz=fs_hz)
+    spike, named = [], []
+    for label in labels:
+        own = candidates.label == label
+        spike.append(fit_log_odds(_terms(candidates.spike[own]), there[own], AS_IT_STANDS))
+        judged = own & there
+        named.append(fit_log_odds(_terms(candidates.named[judged]), right[judged], AS_IT_STANDS))
+    return Calibration(labels, tuple(spike), tuple(named))
+
+
+def verdicts(
+    sample: Int64Array, label: Int64Array, truth: Spikes, *, fs_hz: float
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Say of each event whether a true spike is there, and whether one of its class is."""
+    reach = int(np.round(TOLERANCE_MS * fs_hz / 1000, 6))
+    there = _near(sample, truth.sample, reach)
+    right = np.zeros(len(sample), bool)
+    for k in truth.labels:
+        own = label == k
+        right[own] = _near(sample[own], truth.sample[truth.label == k], reach)
+    return there, right
+
+
+def expected_calibration_error(
+    probability: npt.ArrayLike, right: npt.NDArray[np.bool_], *, bins: int = 15
+) -> float:
+    """Return the mean distance of stated probability and share of right ones, over equal bins (ECE).
+
+    Parameters
+    ----------
+    probability : array_like of float, shape (events,)
+    right : ndarray of bool, shape (events,)
+    bins : int
+
+    Returns
+    -------
+    float
+        0 where there are no events.
+
+    Examples
+    --------
+    >>> expected_calibration_error([0.9] * 10, np.arange(10) < 8)
+    0.1
+    """
+    stated = np.asarray(probability, np.float64)
+    if len(stated) == 0:
+        return 0.0
+    bin_of = np.minimum((stated * bins).astype(int), bins - 1)
+    excess = np.bincount(bin_of, weights=stated - right, minlength=bins)
+    return round(float(np.abs(excess).sum() / len(stated)), 12)
+
+
+def _near(samples: Int64Array, true: Int64Array, reach: int) -> npt.NDArray[np.bool_]:
+    first = np.searchsorted(true, samples - reach, "left")
+    return np.asarray(np.searchsorted(true, samples + reach, "right") > first)
+
+
+def _terms(evidence: npt.ArrayLike) -> Float64Array:
+    x = logit(np.clip(np.asarray(evidence, np.float64), LEAST, MOST))
+    return np.stack([np.ones_like(x), np.maximum(x, 0), np.minimum(x, 0)], axis=-1)
+
+
+def _curve(evidence: npt.ArrayLike, coefficients: Float64Array) -> Float64Array:
+    return np.asarray(expit((_terms(evidence) * coefficients).sum(axis=-1)))
+
+
+def fit_log_odds(terms: Float64Array, right: npt.NDArray[np.bool_], usual: Float64Array) -> tuple[float, ...]:
+    """Fit the log odds of being right as a weighted sum (logistic regression).
+
+    Parameters
+    ----------
+    terms : ndarray of float64, shape (events, terms)
+        The first is 1 throughout; more of any other never means less probability.
+    right : ndarray of bool, shape (events,)
+    usual : ndarray of float64, shape (terms,)
+        Weights to stay close to where there are few events.
+
+    Returns
+    -------
+    tuple of float
+    """
+    signs = np.where(right, -1.0, 1.0)
+
+    def loss(coefficients: Float64Array) -> tuple[float, Float64Array]:
+        margin = signs * (terms @ coefficients)
+        change = coefficients - usual
+        value = np.logaddexp(0, margin).sum() + 0.5 * TRUST * change @ change
+        return float(value), terms.T @ (signs * expit(margin)) + TRUST * change
+
+    bounds = [(None, None)] + [(LEAST_WEIGHT, None)] * (len(usual) - 1)
+    found = minimize(loss, usual, jac=True, bounds=bounds, method="L-BFGS-B")
+    return tuple(round(float(value), 6) for value in found.x)

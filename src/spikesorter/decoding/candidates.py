@@ -1,0 +1,200 @@
+"""From curves to events: candidates with their evidence, and the rules by which they become spikes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from spikesorter.core.spikes import Spikes, pairs_within
+from spikesorter.signal.peaks import enforce_refractory, pick_peaks
+
+__all__ = ["Candidates", "WorkingPoint", "pick_candidates", "reach_of_picking"]
+
+FloatArray = npt.NDArray[np.float32]
+Int64Array = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+POINTED = np.float32(0.01)  # weight of the sample itself in a sum, which else is a plateau at a sure spike
+LESS_THAN_TWO = 1.4  # spikes expected near a place
+RIVAL_SAMPLES = 3  # beyond the smoothing, two names of one spike are at most that far apart
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Places where a decoder sees evidence of a spike, in order of time.
+
+    Parameters
+    ----------
+    sample, label : ndarray of int64, shape (candidates,)
+    spike : ndarray of float32, shape (candidates,)
+        Probability that a spike is there, of whatever class.
+    named : ndarray of float32, shape (candidates,)
+        Probability that it is of this class, if one is there.
+    """
+
+    sample: Int64Array
+    label: Int64Array
+    spike: FloatArray
+    named: FloatArray
+
+    @property
+    def joint(self) -> FloatArray:
+        """Probability that a spike of this class is there."""
+        return self.spike * self.named
+
+    def select(self, mask: BoolArray) -> Candidates:
+        """Return those for which `mask` is true."""
+        return Candidates(self.sample[mask], self.label[mask], self.spike[mask], self.named[mask])
+
+    def shifted(self, samples: int) -> Candidates:
+        """Return the candidates moved by a number of samples."""
+        return Candidates(self.sample + samples, self.label, self.spike, self.named)
+
+    def inside(self, start: int, stop: int) -> Candidates:
+        """Return those from one sample up to another, counted from the first of them."""
+        return self.select((self.sample >= start) & (self.sample < stop)).shifted(-start)
+
+    def __len__(self) -> int:
+        return len(self.sample)
+
+    @classmethod
+    def from_arrays(
+        cls, sample: npt.ArrayLike, label: npt.ArrayLike, spike: npt.ArrayLike, named: npt.ArrayLike
+    ) -> Candidates:
+        """Make candidates from arrays in any order."""
+        samples, labels = np.asarray(sample, np.int64), np.asarray(label, np.int64)
+        order = np.lexsort((labels, samples))
+        evidence = (np.asarray(values, np.float32)[order] for values in (spike, named))
+        return cls(samples[order], labels[order], *evidence)
+
+    @classmethod
+    def concatenate(cls, parts: list[Candidates]) -> Candidates:
+        """Join candidates of several stretches."""
+        if not parts:
+            return cls.from_arrays([], [], [], [])
+        names = ("sample", "label", "spike", "named")
+        return cls.from_arrays(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+def pick_candidates(
+    curves: FloatArray,
+    labels: tuple[int, ...],
+    *,
+    smoothing_samples: int,
+    least: float,
+    one_name: bool = False,
+) -> Candidates:
+    """Pick the peaks of each class's curve of expected spikes a sample.
+
+    The spikes expected within `smoothing_samples` either side are summed first: where noise blurs a spike's
+    place, its probability is spread over several samples. That far two spikes of a class must be apart.
+
+    Parameters
+    ----------
+    curves : ndarray of float32, shape (samples, classes)
+        Expected number of spikes that start at each sample.
+    labels : tuple of int
+        The classes.
+    smoothing_samples : int
+    least : float
+        Least probability of a candidate.
+    one_name : bool
+        Where less than two spikes are expected, keep only the likeliest of several names.
+
+    Returns
+    -------
+    Candidates
+    """
+    if curves.max(initial=0.0) < least / (2 * smoothing_samples + 1):
+        return Candidates.concatenate([])
+    sums = _summed(curves, smoothing_samples)
+    parts = []
+    for k, label in enumerate(labels):
+        own = np.ascontiguousarray(sums[:, k])
+        pointed = own if sums is curves else own + POINTED * curves[:, k]
+        peaks = pick_peaks(pointed, threshold=least, distance_samples=smoothing_samples + 1)
+        if len(peaks) == 0:
+            continue
+        any_class = sums[peaks].sum(axis=1)
+        parts.append(
+            Candidates(
+                peaks,
+                np.full(len(peaks), label, np.int64),
+                np.minimum(any_class, 1).astype(np.float32),
+                (own[peaks] / np.maximum(any_class, own[peaks])).astype(np.float32),
+            )
+        )
+    found = Candidates.concatenate(parts)
+    if not one_name:
+        return found
+    reach = smoothing_samples + RIVAL_SAMPLES
+    lone = _summed(curves.sum(axis=1, keepdims=True), reach)[found.sample, 0] < LESS_THAN_TWO
+    return found.select(~(lone & _outdone(found, reach)))
+
+
+def reach_of_picking(smoothing_samples: int) -> int:
+    """Return how far from a place the curves lie that decide in `pick_candidates` about it."""
+    rivals = smoothing_samples + RIVAL_SAMPLES
+    return rivals + 2 * smoothing_samples + 1  # a rival is a peak of sums itself
+
+
+def _summed(curves: FloatArray, reach: int) -> FloatArray:
+    """Sum over `reach` samples to either side, by doubling: a running sum would depend on its start."""
+    if reach == 0:
+        return curves
+    ahead = np.pad(curves, ((reach, reach), (0, 0)))  # sums of `width` samples from each one on
+    sums, done, width = np.zeros_like(curves), 0, 1
+    wanted = 2 * reach + 1
+    while done < wanted:
+        if wanted & width:
+            sums += ahead[done : done + len(curves)]
+            done += width
+        ahead, width = ahead[:-width] + ahead[width:], 2 * width
+    return sums
+
+
+def _outdone(found: Candidates, reach: int) -> BoolArray:
+    """Say which candidates have a likelier one of another class near."""
+    i, j = pairs_within(found.sample, found.sample, reach)
+    joint = found.joint
+    outdone = np.zeros(len(found), bool)
+    outdone[i[(found.label[i] != found.label[j]) & (joint[j] > joint[i])]] = True
+    return outdone
+
+
+@dataclass(frozen=True)
+class WorkingPoint:
+    """How candidates become spikes.
+
+    Parameters
+    ----------
+    labels : tuple of int
+    thresholds : tuple of float
+        For each label, the least probability that a spike of this class is there.
+    refractory_samples : int
+        Least distance of two spikes.
+    within_class : bool
+        Whether the refractory period holds within a class only.
+    """
+
+    labels: tuple[int, ...]
+    thresholds: tuple[float, ...]
+    refractory_samples: int
+    within_class: bool
+
+    def settle(self, candidates: Candidates) -> Spikes:
+        """Return the candidates that hold, as spikes."""
+        return self.part(self.hold(candidates))
+
+    def hold(self, candidates: Candidates) -> Spikes:
+        """Return the candidates above their thresholds, as spikes."""
+        least = np.asarray(self.thresholds, np.float32)[np.searchsorted(self.labels, candidates.label)]
+        held = candidates.select(candidates.joint >= least)
+        return Spikes(held.sample, held.label, held.spike, held.named)
+
+    def part(self, spikes: Spikes) -> Spikes:
+        """Return the spikes that keep the refractory period from likelier ones."""
+        return enforce_refractory(
+            spikes, refractory_samples=self.refractory_samples, within_class=self.within_class
+        )

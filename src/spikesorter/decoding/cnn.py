@@ -1,0 +1,294 @@
+"""The network decoder: a curve for each class, or a detector that says where and a classifier who."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import maximum_filter1d
+
+from spikesorter.core.errors import ModelError
+from spikesorter.core.settings import ClassifierSettings, DetectorSettings
+from spikesorter.core.spikes import Spikes
+from spikesorter.decoding.base import LEAST_PROBABILITY
+from spikesorter.decoding.candidates import Candidates
+from spikesorter.decoding.front_end import FrontEnd
+from spikesorter.decoding.nets.classifier import (
+    ClassifierArchitecture,
+    class_probabilities,
+    classifier_batches,
+)
+from spikesorter.decoding.nets.detector import (
+    DetectorArchitecture,
+    detection_curve,
+    detector_batches,
+    widened_labels,
+)
+from spikesorter.decoding.nets.training import Weights, initial_weights, train
+from spikesorter.decoding.pursuit import USUAL_LENGTHS
+from spikesorter.signal.peaks import pick_peaks
+from spikesorter.signal.spans import Margin
+
+__all__ = ["CnnDecoder", "Networks", "new_networks", "train_networks"]
+
+FloatArray = npt.NDArray[np.float32]
+TILE_SAMPLES = 24 * USUAL_LENGTHS.block  # fits the cache, and the pursuit's blocks fit it
+PEAK_DISTANCE_SAMPLES = 2  # the detector's labels are that wide: nearer peaks are one spike
+
+
+@dataclass(frozen=True, eq=False)
+class Networks:
+    """Networks with their weights.
+
+    Parameters
+    ----------
+    labels : tuple of int
+        The classes, in the order of the networks' outputs.
+    detector : DetectorArchitecture
+        With one curve for each class, or one for all.
+    detector_weights : tuple of ndarray
+    classifier : ClassifierArchitecture or None
+        None where the detector has a curve for each class.
+    classifier_weights : tuple of ndarray
+    class_counts : bool
+        Whether the classifier's doubt lowers a spike's evidence (published: no).
+    """
+
+    labels: tuple[int, ...]
+    detector: DetectorArchitecture
+    detector_weights: Weights
+    classifier: ClassifierArchitecture | None
+    classifier_weights: Weights
+    class_counts: bool
+
+    def __post_init__(self) -> None:
+        expected = 1 if self.classifier else len(self.labels)
+        columns = self.classifier.inputs - 1 if self.classifier else self.detector.inputs
+        classes = self.classifier.classes if self.classifier else len(self.labels)
+        fits = self.detector.outputs == expected and classes == len(self.labels)
+        if not fits or self.detector.inputs != columns:
+            raise ModelError(
+                f"the networks do not fit together: {len(self.labels)} labels for {classes} classes, "
+                f"{self.detector.outputs} curves, {self.detector.inputs} features for {columns}"
+            )
+
+    @property
+    def pick_reach(self) -> int:
+        """How far from a candidate curves and features lie that decide about it."""
+        around = max(self.classifier.before, self.classifier.after) if self.classifier else 1
+        return PEAK_DISTANCE_SAMPLES + around
+
+    def curves(self, features: FloatArray) -> FloatArray:
+        """Return the probability of a spike's start, shape (samples, curves); features with their margin."""
+        return detection_curve(self.detector, self.detector_weights, features)
+
+    def pick(self, curves: FloatArray, features: FloatArray) -> Candidates:
+        """Return the peaks of the curves, with their classes."""
+        if self.classifier:
+            return self._classified(features, np.ascontiguousarray(curves[:, 0]), self.classifier)
+        silent = np.prod(1 - maximum_filter1d(curves, 3, axis=0, mode="nearest"), axis=1)
+        parts = []
+        for k, label in enumerate(self.labels):
+            own = np.ascontiguousarray(curves[:, k])
+            samples = _peaks(own)
+            spike = np.maximum(1 - silent[samples], own[samples])
+            parts.append(
+                Candidates(samples, np.full(len(samples), label, np.int64), spike, own[samples] / spike)
+            )
+        return Candidates.concatenate(parts)
+
+    def _classified(
+        self, features: FloatArray, curve: FloatArray, classifier: ClassifierArchitecture
+    ) -> Candidates:
+        samples = _peaks(curve)
+        classes = class_probabilities(classifier, self.classifier_weights, features, samples)
+        winner = classes.argmax(axis=1)
+        named = classes[np.arange(len(samples)), winner] if self.class_counts else np.ones(len(samples))
+        return Candidates.from_arrays(
+            samples, np.array(self.labels)[winner], np.minimum(curve[samples], 1), np.minimum(named, 1)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class CnnDecoder:
+    """Networks behind a front end.
+
+    Parameters
+    ----------
+    front_end : FrontEnd
+    networks : Networks
+    """
+
+    front_end: FrontEnd
+    networks: Networks
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """The classes, in order."""
+        return self.networks.labels
+
+    @property
+    def grid_samples(self) -> int:
+        """Length of the tiles that the networks are run on."""
+        return TILE_SAMPLES
+
+    @property
+    def margin(self) -> Margin:
+        """Reach of the front end and of the network behind it."""
+        return self.front_end.margin + self.networks.detector.margin
+
+    @property
+    def spill_samples(self) -> int:
+        """No evidence of a block lies beyond its ends."""
+        return 0
+
+    @property
+    def pick_reach(self) -> int:
+        """How far from a candidate the evidence lies that decides about it."""
+        return self.networks.pick_reach
+
+    def evidence(self, trace: FloatArray) -> FloatArray:
+        """Return the networks' curves and, where a classifier needs them, the features beside them."""
+        around = self.margin.before + self.margin.after
+        tiles = range(0, len(trace) - around, TILE_SAMPLES)
+        return np.concatenate([self._tile(trace[start : start + TILE_SAMPLES + around]) for start in tiles])
+
+    def curves(self, evidence: FloatArray) -> FloatArray:
+        """Return the probability of a spike's start at each sample, shape (samples, curves)."""
+        return evidence[:, : self.networks.detector.outputs]
+
+    def pick(self, evidence: FloatArray) -> Candidates:
+        """Return the places where spikes may be."""
+        features = evidence[:, self.networks.detector.outputs :]
+        found = self.networks.pick(self.curves(evidence), features)
+        return found.inside(self.pick_reach, len(evidence) - self.pick_reach)
+
+    def readings(self) -> list[CnnDecoder]:
+        """Return this decoder: there is one way to read its evidence."""
+        return [self]
+
+    def _tile(self, trace: FloatArray) -> FloatArray:
+        margin, reach = self.front_end.margin, self.networks.detector.margin
+        features = self.front_end.features(trace)[margin.before : len(trace) - margin.after]
+        curves = self.networks.curves(features)
+        if self.networks.classifier is None:
+            return curves
+        return np.concatenate([curves, features[reach.before : len(features) - reach.after]], axis=1)
+
+
+def _peaks(curve: FloatArray) -> npt.NDArray[np.int64]:
+    return pick_peaks(curve, threshold=LEAST_PROBABILITY, distance_samples=PEAK_DISTANCE_SAMPLES)
+
+
+def new_networks(
+    columns: int,
+    labels: tuple[int, ...],
+    detector: DetectorSettings,
+    classifier: ClassifierSettings,
+    *,
+    seed: int,
+) -> Networks:
+    """Return untrained networks for features of so many columns."""
+    per_class = detector.curves == "per_class"
+    detector_architecture = DetectorArchitecture(
+        columns,
+        detector.filters,
+        detector.kernel_samples,
+        detector.dilations,
+        outputs=len(labels) if per_class else 1,
+    )
+    classifier_architecture = None if per_class else ClassifierArchitecture(
+        inputs=columns + 1,
+        before=classifier.before_samples,
+        after=classifier.after_samples,
+        classes=len(labels),
+        filters=classifier.filters,
+        kernel_samples=classifier.kernel_samples,
+        layers=classifier.layers,
+        unit_variance=classifier.unit_variance,
+    )  # fmt: skip
+    return Networks(
+        labels=labels,
+        detector=detector_architecture,
+        detector_weights=initial_weights(detector_architecture, seed=seed),
+        classifier=classifier_architecture,
+        classifier_weights=initial_weights(classifier_architecture, seed=seed)
+        if classifier_architecture
+        else (),
+        class_counts=detector.probability == "spike_and_class",
+    )
+
+
+def train_networks(
+    networks: Networks,
+    features: FloatArray,
+    spikes: Spikes,
+    detector: DetectorSettings,
+    classifier: ClassifierSettings,
+    *,
+    detector_steps: int,
+    classifier_steps: int,
+    rng: np.random.Generator,
+    on_progress: Callable[[float], None],
+) -> Networks:
+    """Return the networks trained further on a rehearsal.
+
+    Parameters
+    ----------
+    networks : Networks
+        Where to start; not changed.
+    features : ndarray of float32, shape (samples, columns)
+        Of the rehearsal.
+    spikes : Spikes
+        Its truth.
+    detector, classifier : settings
+    detector_steps, classifier_steps : int
+    rng : numpy.random.Generator
+        Draws the windows.
+    on_progress : callable
+        Told the share of the work that is done.
+
+    Returns
+    -------
+    Networks
+    """
+    total = detector_steps + (classifier_steps if networks.classifier else 0)
+    trains = [spikes] if networks.classifier else [spikes.of(label) for label in networks.labels]
+    wanted = [widened_labels(train, len(features), label_samples=detector.label_samples) for train in trains]
+    detector_weights = train(
+        networks.detector,
+        networks.detector_weights,
+        detector_batches(
+            features,
+            np.stack(wanted, axis=1),
+            window_samples=detector.window_samples,
+            margin=networks.detector.margin,
+            batch_windows=detector.batch_windows,
+            rng=rng,
+        ),
+        steps=detector_steps,
+        learning_rate=detector.learning_rate,
+        on_step=lambda step: on_progress(step / total),
+    )
+    networks = replace(networks, detector_weights=detector_weights)
+    if networks.classifier is None:
+        return networks
+    classifier_weights = train(
+        networks.classifier,
+        networks.classifier_weights,
+        classifier_batches(
+            features,
+            spikes.sample,
+            np.searchsorted(networks.labels, spikes.label),
+            networks.classifier,
+            jitter_samples=classifier.jitter_samples,
+            batch_waveforms=classifier.batch_waveforms,
+            rng=rng,
+        ),
+        steps=classifier_steps,
+        learning_rate=classifier.learning_rate,
+        on_step=lambda step: on_progress((detector_steps + step) / total),
+    )
+    return replace(networks, classifier_weights=classifier_weights)

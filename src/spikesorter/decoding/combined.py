@@ -1,0 +1,147 @@
+"""Pursuit and network together: what the network sees weighs in where the pursuit's model falls short.
+
+The pursuit knows shapes, Gaussian noise and rates exactly, and nothing else; the network has seen rehearsals
+with all that the program knows of the target, such as spikes of distant neurons, and knows nothing exactly.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import maximum_filter1d
+from scipy.special import expit, logit
+
+from spikesorter.core.spikes import Spikes
+from spikesorter.decoding.calibration import LEAST, MOST, fit_log_odds, verdicts
+from spikesorter.decoding.candidates import Candidates
+from spikesorter.decoding.cnn import CnnDecoder
+from spikesorter.decoding.pursuit import PursuitDecoder
+from spikesorter.signal.spans import Margin
+
+__all__ = ["BothDecoder", "join_decoders"]
+
+FloatArray = npt.NDArray[np.float32]
+NEAR_SAMPLES = 2  # a network's peak may be that far off
+
+
+@dataclass(frozen=True, eq=False)
+class BothDecoder:
+    """The pursuit's candidates, their probability taken from both decoders.
+
+    Parameters
+    ----------
+    pursuit : PursuitDecoder
+    cnn : CnnDecoder
+        With a curve for each class.
+    weights : tuple of tuple of float
+        For each class: constant, weight of the pursuit's log odds, weight of the network's.
+    """
+
+    pursuit: PursuitDecoder
+    cnn: CnnDecoder
+    weights: tuple[tuple[float, ...], ...]
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """The classes, in order."""
+        return self.pursuit.labels
+
+    @property
+    def grid_samples(self) -> int:
+        """Where blocks of both begin."""
+        return math.lcm(self.pursuit.grid_samples, self.cnn.grid_samples)
+
+    @property
+    def margin(self) -> Margin:
+        """The wider margin of the two."""
+        one, other = self.pursuit.margin, self.cnn.margin
+        return Margin(max(one.before, other.before), max(one.after, other.after))
+
+    @property
+    def spill_samples(self) -> int:
+        """That of the pursuit."""
+        return self.pursuit.spill_samples
+
+    @property
+    def pick_reach(self) -> int:
+        """That of the pursuit, and what is looked for beside its candidates."""
+        return self.pursuit.pick_reach + NEAR_SAMPLES
+
+    def evidence(self, trace: FloatArray) -> FloatArray:
+        """Return the pursuit's evidence and the network's curves beside it."""
+        explained, seen = (
+            one.evidence(_cut(trace, self.margin, one.margin)) for one in (self.pursuit, self.cnn)
+        )
+        spill = self.spill_samples
+        return np.concatenate([explained, np.pad(seen, ((spill, spill), (0, 0)))], axis=1)
+
+    def curves(self, evidence: FloatArray) -> FloatArray:
+        """Return the pursuit's curves."""
+        return evidence[:, : len(self.labels)]
+
+    def pick(self, evidence: FloatArray) -> Candidates:
+        """Return the places where spikes may be."""
+        found = self.pursuit.pick(self.curves(evidence)[NEAR_SAMPLES : len(evidence) - NEAR_SAMPLES])
+        return self._weighed(found, self.network_near(evidence))
+
+    def readings(self) -> list[BothDecoder]:
+        """Return this decoder: how to read its evidence was settled for the pursuit."""
+        return [self]
+
+    def network_near(self, evidence: FloatArray) -> FloatArray:
+        """Return the network's highest curve near each sample that candidates are picked at."""
+        curves = evidence[:, len(self.labels) :]
+        highest = maximum_filter1d(curves, 2 * NEAR_SAMPLES + 1, axis=0, mode="nearest")
+        return np.asarray(highest[self.pick_reach : len(highest) - self.pick_reach])
+
+    def _weighed(self, found: Candidates, network: FloatArray) -> Candidates:
+        terms = _terms(found, network, self.labels)
+        of = np.searchsorted(self.labels, found.label)
+        joint = expit((terms * np.asarray(self.weights)[of]).sum(axis=1))
+        change = logit(joint.clip(LEAST, MOST)) - logit(found.joint.astype(float).clip(LEAST, MOST))
+        spike = expit(logit(found.spike.astype(float).clip(LEAST, MOST)) + change)
+        spike = np.maximum(spike, joint).astype(np.float32)
+        return replace(found, spike=spike, named=(joint / spike).astype(np.float32).clip(0, 1))
+
+
+def join_decoders(
+    pursuit: PursuitDecoder, cnn: CnnDecoder, evidence: FloatArray, truth: Spikes, *, fs_hz: float
+) -> BothDecoder:
+    """Join two decoders, the weight of each fitted on a rehearsal.
+
+    Parameters
+    ----------
+    pursuit : PursuitDecoder
+    cnn : CnnDecoder
+    evidence : ndarray of float32, shape (samples, columns)
+        Of both, side by side, for the whole rehearsal.
+    truth : Spikes
+        Its spikes.
+    fs_hz : float
+
+    Returns
+    -------
+    BothDecoder
+    """
+    plain = BothDecoder(pursuit, cnn, ())
+    around = np.pad(evidence, ((plain.pick_reach, plain.pick_reach), (0, 0)))
+    found = pursuit.pick(plain.curves(around)[NEAR_SAMPLES : len(around) - NEAR_SAMPLES])
+    terms = _terms(found, plain.network_near(around), pursuit.labels)
+    _, right = verdicts(found.sample, found.label, truth, fs_hz=fs_hz)
+    usual = np.array([0.0, 1.0, 0.0])
+    fits = (fit_log_odds(terms[own], right[own], usual) for own in
+            (found.label == label for label in pursuit.labels))  # fmt: skip
+    return replace(plain, weights=tuple(fits))
+
+
+def _terms(found: Candidates, network: FloatArray, labels: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    seen = network[found.sample, np.searchsorted(labels, found.label)]
+    own, others = (logit(p.astype(float).clip(LEAST, MOST)) for p in (found.joint, seen))
+    return np.stack([np.ones_like(own), own, others], axis=1)
+
+
+def _cut(trace: FloatArray, given: Margin, wanted: Margin) -> FloatArray:
+    return trace[given.before - wanted.before : len(trace) - given.after + wanted.after]

@@ -1,0 +1,165 @@
+"""The front end: from a raw trace to the features that networks see, as local operators."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from spikesorter.core.settings import Settings
+from spikesorter.estimation.profile import Profile, conditioning_kernel
+from spikesorter.estimation.units import Repertoire
+from spikesorter.signal.filters import fir_filter, fir_margin, local_unit_variance
+from spikesorter.signal.matched import MatchedFilters, make_matched_filters
+from spikesorter.signal.spans import Margin, to_samples
+from spikesorter.signal.templates import Templates
+from spikesorter.signal.wavelet import denoise, denoise_margin, level_noise
+
+__all__ = ["FrontEnd", "choose_denoise_strength", "make_front_end"]
+
+Trace = npt.NDArray[np.float32]
+STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class FrontEnd:
+    """All that turns a raw trace into features; every statistic in it was estimated beforehand.
+
+    Parameters
+    ----------
+    kernel : ndarray of float64, shape (taps,)
+        Conditioning filter: drift removal and band-pass.
+    scale : ndarray of float32, shape (channels,)
+        Divides the conditioned trace (negative where polarity is turned).
+    wavelet : str
+    level_sd : ndarray of float32, shape (levels, channels)
+        Noise SD of the scaled trace at each wavelet level.
+    strength : float
+        Of the denoising; 0: none.
+    filters : MatchedFilters or None
+        Applied to the conditioned trace.
+    window_samples : int
+        Stretch that is scaled to unit variance; 0: none.
+    feature_sd : ndarray of float32, shape (columns,)
+        Divides the features, so that they are of order 1.
+    """
+
+    kernel: npt.NDArray[np.float64]
+    scale: Trace
+    wavelet: str
+    level_sd: Trace
+    strength: float
+    filters: MatchedFilters | None
+    window_samples: int
+    feature_sd: Trace
+
+    @property
+    def columns(self) -> int:
+        """Number of features."""
+        return len(self.scale) + (len(self.filters.kernels) if self.filters else 0)
+
+    @property
+    def margin(self) -> Margin:
+        """Margin of `features`."""
+        margin = fir_margin(self.kernel)
+        branches = [Margin()]
+        if self.strength:
+            branches.append(denoise_margin(wavelet=self.wavelet, level=len(self.level_sd)))
+        if self.filters:
+            branches.append(self.filters.margin)
+        margin += Margin(max(b.before for b in branches), max(b.after for b in branches))
+        return margin + Margin(self.window_samples // 2, self.window_samples // 2)
+
+    def features(self, trace: Trace) -> Trace:
+        """Return the denoised trace and the matched filters' outputs, shape (samples, columns).
+
+        `trace` is less its offset, otherwise unfiltered: drift removal and band-pass come first here.
+        """
+        conditioned = fir_filter(trace, self.kernel)
+        trace = conditioned / self.scale
+        if self.strength:
+            trace = denoise(trace, noise_sd=self.level_sd, strength=self.strength, wavelet=self.wavelet)
+        columns = [trace, self.filters.apply(conditioned)] if self.filters else [trace]
+        features = np.concatenate(columns, axis=1)
+        if self.window_samples:
+            features = local_unit_variance(features, window_samples=self.window_samples)
+        features /= self.feature_sd
+        return features
+
+    def standardised(self, trace: Trace) -> FrontEnd:
+        """Return a front end whose features have an SD of 1 on a trace like this one."""
+        plain = replace(self, feature_sd=np.ones(self.columns, np.float32))
+        return replace(self, feature_sd=np.maximum(plain.features(trace).std(axis=0), 1e-6))
+
+
+def make_front_end(
+    repertoire: Repertoire, profile: Profile, settings: Settings, *, average: Trace, fs_hz: float
+) -> FrontEnd:
+    """Make the front end for recordings of a given profile, without denoising or scaling of features yet.
+
+    Parameters
+    ----------
+    repertoire : Repertoire
+    profile : Profile
+    settings : Settings
+    average : ndarray of float32, shape (window, channels)
+        The average labelled waveform, conditioned (for ``matched_filter.kind = "average"``).
+    fs_hz : float
+
+    Returns
+    -------
+    FrontEnd
+    """
+    kernel = conditioning_kernel(settings.conditioning, fs_hz)
+    gain = np.float32(profile.activity.gain)
+    reach = to_samples(settings.matched_filter.whitening_reach_ms, fs_hz)
+    filters = None
+    if settings.matched_filter.kind == "per_class":
+        templates = repertoire.templates.filtered(kernel).scaled(float(gain))
+        filters = make_matched_filters(templates, profile.noise, reach=reach)
+    elif settings.matched_filter.kind == "average":
+        template = Templates((0,), gain * average[None], settings.classifier.before_samples)
+        filters = make_matched_filters(template, profile.noise, reach=0, whiten=False)
+    front_end = FrontEnd(
+        kernel=kernel,
+        scale=np.float32(np.sign(gain)) * profile.scale,
+        wavelet=settings.denoise.wavelet,
+        level_sd=np.zeros((settings.denoise.level, len(profile.scale)), np.float32),
+        strength=0.0,
+        filters=filters,
+        window_samples=settings.detector.window_samples if settings.detector.unit_variance else 0,
+        feature_sd=np.ones(1, np.float32),
+    )
+    return replace(front_end, feature_sd=np.ones(front_end.columns, np.float32))
+
+
+def choose_denoise_strength(
+    front_end: FrontEnd, settings: Settings, *, trace: Trace, clean: Trace
+) -> FrontEnd:
+    """Return the front end with its denoising set: as the settings say, or the best on a rehearsal.
+
+    Parameters
+    ----------
+    front_end : FrontEnd
+    settings : Settings
+    trace, clean : ndarray of float32, shape (samples, channels)
+        A rehearsal with and without its noise; the best strength brings the one closest to
+        the other (least squares).
+
+    Returns
+    -------
+    FrontEnd
+    """
+    strength, wavelet = settings.denoise.strength, front_end.wavelet
+    if strength == 0:
+        return front_end
+    noisy, wanted = (fir_filter(part, front_end.kernel) / front_end.scale for part in (trace, clean))
+    level_sd = level_noise(noisy, wavelet=wavelet, level=settings.denoise.level)
+    if strength == "auto":
+        errors = [
+            float(np.mean((denoise(noisy, noise_sd=level_sd, strength=s, wavelet=wavelet) - wanted) ** 2))
+            for s in STRENGTHS
+        ]
+        strength = STRENGTHS[int(np.argmin(errors))]
+    return replace(front_end, strength=float(strength), level_sd=level_sd)

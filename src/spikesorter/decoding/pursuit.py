@@ -1,0 +1,246 @@
+"""The pursuit decoder: known shapes in known noise, overlapping spikes explained jointly."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from spikesorter.core.spikes import Spikes
+from spikesorter.decoding.base import LEAST_PROBABILITY
+from spikesorter.decoding.candidates import Candidates, pick_candidates, reach_of_picking
+from spikesorter.decoding.gibbs import (
+    Plan,
+    Priors,
+    explain_blocks,
+    explain_early,
+    priors_at,
+    stack_priors,
+)
+from spikesorter.signal.bank import Bank, CausalBank
+from spikesorter.signal.spans import Margin
+
+__all__ = ["EARLY_LENGTHS", "USUAL_LENGTHS", "Draw", "PursuitDecoder"]
+
+Trace = npt.NDArray[np.float32]
+Float64Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Samples of a block, of its context before and after, and by which it may begin or end elsewhere."""
+
+    block: int
+    before: int
+    after: int
+    play: int
+
+
+# Short blocks, so that a stream need not wait long; beyond the context, other spikes hardly matter.
+USUAL_LENGTHS = Lengths(block=336, before=128, after=128, play=48)
+SMOOTHINGS = (0, 1, 2, 4, 8)
+EARLY_LENGTHS = Lengths(block=24, before=96, after=68, play=0)
+EARLY_SMOOTHINGS = (0, 1)
+WINDOWS = (16, 8, 4)  # samples; overlapping spikes are in one window of some sweep and apart in another
+PAIR_WINDOW = 14
+SETTLING_SWEEPS = 4  # drawn, but not counted
+SINGLES, PAIRS = 1, 2
+HOT_PAIRS = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """One explanation of a trace, drawn from the posterior.
+
+    Unlike the most probable explanation, or the mean, it leaves noise behind that is neither too small nor
+    too large.
+
+    Parameters
+    ----------
+    spikes : Spikes
+    sizes : ndarray of float32, shape (spikes,)
+        Relative size of each.
+    expected : ndarray of float64, shape (classes,)
+        Expected number of spikes of each class, over all draws.
+    """
+
+    spikes: Spikes
+    sizes: Trace
+    expected: Float64Array
+
+
+@dataclass(frozen=True, eq=False)
+class PursuitDecoder:
+    """Spikes' posterior probabilities by sampling, given shapes, noise and rates.
+
+    Parameters
+    ----------
+    labels : tuple of int
+    bank : Bank or CausalBank
+        The latter for decisions that cannot wait.
+    log_odds : ndarray of float64, shape (classes,)
+        Of a spike's start at a sample, from the firing rates.
+    spreads : ndarray of float64, shape (classes,)
+        SD of each class's relative size.
+    sweeps : int
+        Counted sweeps.
+    annealing_factor : float
+        By which the heat rises from step to step.
+    annealing_detectability : float
+        d' of a middling class at which annealing starts.
+    seed : int
+    lengths : Lengths
+        Of the blocks.
+    smoothing_samples : int
+        Where noise blurs a spike's place: how far to either side its probability is gathered.
+    one_name : bool
+        Whether only the likeliest of several names for one spike is kept.
+    """
+
+    labels: tuple[int, ...]
+    bank: Bank | CausalBank
+    log_odds: Float64Array
+    spreads: Float64Array
+    sweeps: int
+    annealing_factor: float
+    annealing_detectability: float
+    seed: int
+    lengths: Lengths = USUAL_LENGTHS
+    smoothing_samples: int = 0
+    one_name: bool = False
+
+    @property
+    def grid_samples(self) -> int:
+        """Length of the blocks."""
+        return self.lengths.block
+
+    @property
+    def margin(self) -> Margin:
+        """How far from a block's ends the samples lie that decide about it."""
+        return self.bank.margin + Margin(self.lengths.before, self.lengths.after)
+
+    @property
+    def spill_samples(self) -> int:
+        """By how much a block's evidence may spill over its ends."""
+        return self.lengths.play
+
+    @property
+    def pick_reach(self) -> int:
+        """How far from a candidate the evidence lies that decides about it."""
+        return reach_of_picking(self.smoothing_samples)
+
+    def evidence(self, trace: Trace) -> Trace:
+        """Return the expected number of spikes of each class that start at each sample.
+
+        Parameters
+        ----------
+        trace : ndarray of float32, shape (margin.before + blocks * grid_samples + margin.after, channels)
+
+        Returns
+        -------
+        ndarray of float32, shape (spill_samples + blocks * grid_samples + spill_samples, classes)
+        """
+        return self.explain(trace)[:, : len(self.labels)]
+
+    def curves(self, evidence: Trace) -> Trace:
+        """Return the evidence: it is what people want to see."""
+        return evidence
+
+    def pick(self, evidence: Trace) -> Candidates:
+        """Return the places where spikes may be.
+
+        Parameters
+        ----------
+        evidence : ndarray of float32, shape (pick_reach + samples + pick_reach, classes)
+        """
+        picked = pick_candidates(
+            evidence,
+            self.labels,
+            smoothing_samples=self.smoothing_samples,
+            least=LEAST_PROBABILITY,
+            one_name=self.one_name,
+        )
+        return picked.inside(self.pick_reach, len(evidence) - self.pick_reach)
+
+    def readings(self) -> list[PursuitDecoder]:
+        """Return variants: more or less smoothing, one name a spike or several."""
+        return [
+            replace(self, smoothing_samples=samples, one_name=one_name)
+            for samples in (SMOOTHINGS if self.lengths == USUAL_LENGTHS else EARLY_SMOOTHINGS)
+            for one_name in (False, True)
+        ]
+
+    def explain(self, trace: Trace) -> Trace:
+        """Return the evidence, and beside it the spikes of one explanation drawn from the posterior.
+
+        Parameters
+        ----------
+        trace : ndarray of float32
+            As for `evidence`.
+
+        Returns
+        -------
+        ndarray of float32, shape (spill_samples + blocks * grid_samples + spill_samples, 2 * classes)
+            Sizes in the second half of the columns, 0 where there is no spike.
+        """
+        lengths = self._plain_lengths
+        if isinstance(self.bank, CausalBank):
+            white, bank = self.bank.whiten(trace), self.bank
+            explained = explain_early(
+                white, bank.shapes, bank.lead, bank.overlaps, self._plan, lengths, self.seed
+            )
+        else:
+            overlaps = self.bank.overlaps[None]
+            explained = explain_blocks(self.bank.apply(trace), overlaps, self._plan, lengths, self.seed)
+        return np.concatenate(explained, axis=1)
+
+    def to_draw(self, explained: Trace) -> Draw:
+        """Put what `explain` returns into words."""
+        evidence, sizes = np.split(explained, 2, axis=1)
+        samples, classes = np.nonzero(sizes)
+        spikes = Spikes.from_arrays(samples, np.array(self.labels)[classes])
+        return Draw(spikes, sizes[samples, classes], evidence.sum(axis=0, dtype=np.float64))
+
+    @cached_property
+    def _plain_lengths(self) -> tuple[int, ...]:
+        return astuple(self.lengths)
+
+    @cached_property
+    def _plan(self) -> Plan:
+        """Annealing sweeps, then settling and counted ones."""
+        stages = self._annealing()
+        schedule = np.random.default_rng(self.seed)
+
+        def row(stage: int, window: int, most: int) -> tuple[int, int, int, int]:
+            return stage, window, int(schedule.integers(window)), most
+
+        hot = []
+        for stage in range(len(stages)):
+            hot += [row(stage, window, SINGLES) for window in WINDOWS[:2]]
+            if stage % HOT_PAIRS == HOT_PAIRS - 1:
+                hot.append(row(stage, PAIR_WINDOW, PAIRS))
+        kinds = [(window, SINGLES) for window in WINDOWS] + [(PAIR_WINDOW, PAIRS)]
+        last = len(stages)
+        cold = [row(last, *kinds[i % len(kinds)]) for i in range(SETTLING_SWEEPS + self.sweeps)]
+        stacked = stack_priors([*stages, self._priors(1.0)])
+        return Plan(stacked, np.array(hot + cold, np.int64), len(hot), SETTLING_SWEEPS)
+
+    def _annealing(self) -> list[Priors]:
+        own = float(np.median(np.sqrt(self._energies[-1])))
+        start = (self.annealing_detectability / own) ** 2
+        if start >= 1:
+            return [self._priors(1.0)] * 2
+        steps = int(np.ceil(np.log(1 / start) / np.log(self.annealing_factor)))
+        heats = np.geomspace(start, 1, steps, endpoint=False)
+        return [self._priors(float(heat)) for heat in heats]
+
+    def _priors(self, heat: float) -> Priors:
+        samples = self.lengths.before + self.lengths.block + self.lengths.after
+        return priors_at(heat, self._energies, self.spreads, self.log_odds, samples=samples)
+
+    @property
+    def _energies(self) -> Float64Array:
+        """What a spike adds to its own output, by how much of it is seen, shape (seen, classes)."""
+        return np.atleast_2d(self.bank.energies)

@@ -1,0 +1,108 @@
+"""Finding the working point that does best on a recording with a known answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import product
+
+from spikesorter.core.score import score
+from spikesorter.core.settings import DetectorSettings, TuningSettings
+from spikesorter.core.spikes import Spikes
+from spikesorter.decoding.candidates import Candidates, WorkingPoint
+
+__all__ = ["objective", "tune"]
+
+ROUNDS = 2
+STRICT_SHARE = 0.15
+
+
+def tune(
+    candidates: Candidates,
+    truth: Spikes,
+    labels: tuple[int, ...],
+    tuning: TuningSettings,
+    detector: DetectorSettings,
+    *,
+    fs_hz: float,
+) -> tuple[WorkingPoint, float]:
+    """Find the working point that does best on a rehearsal.
+
+    First one threshold for all classes together with the refractory period, by grid search; then, if so set,
+    a threshold for each class, class by class.
+
+    Parameters
+    ----------
+    candidates : Candidates
+        Of the rehearsal, calibrated.
+    truth : Spikes
+        Its spikes.
+    labels : tuple of int
+    tuning : TuningSettings
+        Grid and objective.
+    detector : DetectorSettings
+        A threshold or refractory period that is set there is kept.
+    fs_hz : float
+
+    Returns
+    -------
+    point : WorkingPoint
+        Of equally good ones, the highest threshold, then the shortest refractory period.
+    value : float
+        Its objective.
+    """
+    search = _Search(candidates, truth, tuning.objective, fs_hz)
+    thresholds = sorted(tuning.thresholds if detector.threshold is None else (detector.threshold,))[::-1]
+    refractories = sorted(
+        tuning.refractory_samples if detector.refractory_samples is None else (detector.refractory_samples,)
+    )
+    within_class = detector.refractory_scope == "class"
+    best = search.best(
+        [
+            WorkingPoint(labels, (threshold,) * len(labels), refractory, within_class)
+            for threshold, refractory in product(thresholds, refractories)
+        ]
+    )
+    if tuning.per_class and len(thresholds) > 1:
+        for _ in range(ROUNDS):
+            before = best[0]
+            for k in range(len(labels)):
+                best = search.best([best[0], *(_with(best[0], k, value) for value in thresholds)])
+            if best[0] == before:
+                break
+    return best
+
+
+def objective(found: Spikes, truth: Spikes, name: str, *, fs_hz: float) -> float:
+    """Return what is to be maximised: `study`, `strict`, `f1`, or recall at a precision (`precision=0.99`).
+
+    The study's score forgives nearly all false alarms (a class's F1 is taken among the paired spikes), so
+    that its best thresholds may be absurdly low; a little of the strict score in `study` keeps them sensible.
+
+    Where the precision asked for is not reached, the lacking precision is returned, as a negative number.
+    """
+    result = score(found, truth, fs_hz=fs_hz)
+    if name.startswith("precision="):
+        lacking = result.precision - float(name.removeprefix("precision="))
+        return result.recall if lacking >= 0 else lacking
+    study = (1 - STRICT_SHARE) * result.score + STRICT_SHARE * result.strict
+    return {"study": study, "strict": result.strict, "f1": result.f_det}[name]
+
+
+@dataclass(frozen=True, eq=False)
+class _Search:
+    candidates: Candidates
+    truth: Spikes
+    objective: str
+    fs_hz: float
+
+    def best(self, points: list[WorkingPoint]) -> tuple[WorkingPoint, float]:
+        values = [
+            objective(point.settle(self.candidates), self.truth, self.objective, fs_hz=self.fs_hz)
+            for point in points
+        ]
+        chosen = max(range(len(points)), key=values.__getitem__)  # of equal ones, the first
+        return points[chosen], values[chosen]
+
+
+def _with(point: WorkingPoint, k: int, threshold: float) -> WorkingPoint:
+    return replace(point, thresholds=(*point.thresholds[:k], threshold, *point.thresholds[k + 1 :]))

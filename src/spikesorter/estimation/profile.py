@@ -1,0 +1,65 @@
+"""What a recording is like: its offset, noise, gain, activity and background."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from spikesorter.core.settings import ConditioningSettings
+from spikesorter.signal.filters import band_pass_kernel, drift_kernel, fir_filter
+from spikesorter.signal.gain import SILENT, Activity, Background
+from spikesorter.signal.hum import hum_kernel
+from spikesorter.signal.noise import NoiseSpectrum
+
+__all__ = ["Profile", "conditioning_kernel", "without_hum"]
+
+Trace = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """What a recording is like.
+
+    Parameters
+    ----------
+    offset : ndarray of float64, shape (channels,)
+        Median of the raw trace.
+    scale : ndarray of float32, shape (channels,)
+        Noise level of the conditioned trace (median absolute deviation, as a Gaussian's SD).
+    noise : NoiseSpectrum
+        Of the conditioned trace, background spikes included.
+    activity : Activity
+        Gain against the labelled recording, and firing rates.
+    background : Background
+        Spikes of distant neurons.
+    hum_hz : tuple of float
+        Harmonics of the mains that are to be taken out before anything else.
+    """
+
+    offset: npt.NDArray[np.float64]
+    scale: Trace
+    noise: NoiseSpectrum
+    activity: Activity
+    background: Background = SILENT
+    hum_hz: tuple[float, ...] = ()
+
+    def distance(self, other: Profile) -> float:
+        """Return how unlike two recordings' noise and gain are, in nepers of amplitude; 0 for the same."""
+        gain, other_gain = self.activity.gain, other.activity.gain
+        if gain * other_gain <= 0:
+            return float("inf")  # of turned polarity
+        return self.noise.distance(other.noise) + abs(float(np.log(gain / other_gain)))
+
+
+def without_hum(trace: Trace, hum_hz: tuple[float, ...], *, fs_hz: float) -> Trace:
+    """Return a trace without those lines of hum."""
+    return fir_filter(trace, hum_kernel(hum_hz, fs_hz=fs_hz)) if hum_hz else trace
+
+
+def conditioning_kernel(settings: ConditioningSettings, fs_hz: float) -> npt.NDArray[np.float64]:
+    """Return the one filter that removes drift and passes the band."""
+    drift = drift_kernel(window_ms=settings.drift_window_ms, fs_hz=fs_hz)
+    band = band_pass_kernel(low_hz=settings.low_hz, high_hz=settings.high_hz, taps=settings.taps, fs_hz=fs_hz)
+    return np.convolve(drift, band)

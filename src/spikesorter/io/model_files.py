@@ -1,0 +1,309 @@
+"""Models on disk: a JSON file that describes them and a file of plain arrays; no code, no pickle.
+
+What is written follows from the types of the values themselves: frozen dataclasses become JSON objects,
+arrays are put aside by name, settings become their own JSON. Reading goes by the same types; what a model
+of an older version does not say yet has its default. Both files are sealed by one SHA-256.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import io
+import json
+import math
+import types
+import typing
+import zipfile
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel
+
+from spikesorter.core.errors import InputError, ModelError, SpikeSorterError
+from spikesorter.io.atomic import atomic_folder
+
+__all__ = [
+    "DESCRIPTION",
+    "FORMAT_VERSION",
+    "ModelFiles",
+    "check_model_place",
+    "model_digest",
+    "read_model",
+    "read_model_files",
+    "seal",
+    "write_model",
+]
+
+FORMAT_VERSION = 6
+READABLE = (6,)
+"""Formats that can still be read; tests/models keeps a sample of each."""
+DESCRIPTION, ARRAYS = "model.json", "arrays.npz"
+MOST_BYTES = {DESCRIPTION: 64 << 20, ARRAYS: 2 << 30}
+Value = TypeVar("Value")
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelFiles:
+    """What the files of a model say of themselves.
+
+    Parameters
+    ----------
+    format_version : int
+    made_by : str
+        Version of spikesorter that wrote it.
+    sha256 : str
+        Seal of all that it holds; right when this was read.
+    file_bytes : int
+        Size of both files.
+    """
+
+    format_version: int
+    made_by: str
+    sha256: str
+    file_bytes: int
+
+
+def check_model_place(folder: Path) -> None:
+    """Refuse to write a model where something else stands.
+
+    Raises
+    ------
+    InputError
+        If there is a file, or a folder that holds anything but a model.
+    """
+    if folder.is_dir() and ((folder / DESCRIPTION).is_file() or not any(folder.iterdir())):
+        return
+    if folder.exists() or folder.is_symlink():
+        raise InputError(f"{folder}: exists and is no model; choose another place for the model")
+
+
+def write_model(value: Any, folder: Path) -> None:
+    """Write a frozen dataclass to a folder, whole or not at all.
+
+    Parameters
+    ----------
+    value : dataclass instance
+        Of scalars, strings, tuples, arrays, settings and further such dataclasses.
+    folder : Path
+        An older model there is replaced.
+
+    Raises
+    ------
+    InputError
+        If something else stands there, or it cannot be written.
+    """
+    check_model_place(folder)
+    arrays: Arrays = {}
+    description = {
+        "format_version": FORMAT_VERSION,
+        "made_by": version("neural-spike-sorter"),
+        "model": _pack(value, "", arrays),
+    }
+    stored = io.BytesIO()
+    np.savez(stored, **arrays)  # type: ignore[arg-type]  # no array is called allow_pickle
+    sealed = {"sha256": seal(description, stored.getvalue()), **description}
+    with atomic_folder(folder) as temporary:
+        (temporary / DESCRIPTION).write_text(json.dumps(sealed, indent=1) + "\n", encoding="utf-8")
+        (temporary / ARRAYS).write_bytes(stored.getvalue())
+
+
+def seal(description: Mapping[str, Any], arrays: bytes) -> str:
+    """Return the SHA-256 that a model's description holds: of all else in it, and of the file of arrays."""
+    unsealed = {key: value for key, value in description.items() if key != "sha256"}
+    total = hashlib.sha256(json.dumps(unsealed, sort_keys=True).encode())
+    total.update(arrays)
+    return total.hexdigest()
+
+
+def model_digest(value: Any) -> str:
+    """Return a hexadecimal SHA-256 of all that `write_model` would write of a value."""
+    arrays: Arrays = {}
+    description = json.dumps(_pack(value, "", arrays), sort_keys=True)
+    total = hashlib.sha256(description.encode())
+    for name in sorted(arrays):
+        total.update(f"{name} {arrays[name].dtype.str} {arrays[name].shape}".encode())
+        total.update(np.ascontiguousarray(arrays[name]).tobytes())
+    return total.hexdigest()
+
+
+def read_model(kind: type[Value], folder: Path) -> Value:
+    """Read what `write_model` wrote.
+
+    Parameters
+    ----------
+    kind : type
+        The dataclass that was written.
+    folder : Path
+
+    Returns
+    -------
+    instance of `kind`
+
+    Raises
+    ------
+    ModelError
+        If the folder holds no such model, a damaged one, or one of another format version.
+    """
+    with _damage_named(folder):
+        description, stored = _read_files(folder)
+        return typing.cast(Value, _unpack(kind, description["model"], _arrays(stored)))
+
+
+def read_model_files(folder: Path) -> ModelFiles:
+    """Check the files of a model and return what they say of themselves.
+
+    Raises
+    ------
+    ModelError
+        As `read_model`.
+    """
+    with _damage_named(folder):
+        description, stored = _read_files(folder)
+        size = (folder / DESCRIPTION).stat().st_size + len(stored)
+        return ModelFiles(
+            format_version=description["format_version"],
+            made_by=str(description["made_by"]),
+            sha256=description["sha256"],
+            file_bytes=size,
+        )
+
+
+@contextlib.contextmanager
+def _damage_named(folder: Path) -> Iterator[None]:
+    """Turn whatever a damaged model leads to into an error that names its folder."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except FileNotFoundError as error:
+        raise ModelError(f"{folder}: holds no model ({Path(error.filename).name} is missing)") from None
+    except OSError as error:
+        raise ModelError(f"{folder}: the model cannot be read: {error.strerror or error}") from None
+    except (
+        AttributeError,
+        LookupError,
+        MemoryError,
+        NotImplementedError,
+        OverflowError,
+        RecursionError,
+        RuntimeError,
+        SpikeSorterError,
+        TypeError,
+        ValueError,
+        zipfile.BadZipFile,
+    ) as error:
+        reason = " ".join(str(error).split())
+        reason = f"it lacks {reason}" if isinstance(error, KeyError) else reason
+        raise ModelError(f"{folder}: the model is damaged: {reason or type(error).__name__}") from None
+
+
+def _read_files(folder: Path) -> tuple[dict[str, Any], bytes]:
+    """Return the description and the file of arrays, once it is sure that both are as they were written."""
+    description = json.loads(_bytes_of(folder / DESCRIPTION))
+    found = description["format_version"]
+    if found not in READABLE:
+        mend = "train it anew" if found < FORMAT_VERSION else "a newer spikesorter wrote it: install that"
+        formats = ", ".join(map(str, READABLE))
+        raise ModelError(
+            f"{folder}: written in model format {found}, this version reads format {formats}; {mend}"
+        )
+    stored = _bytes_of(folder / ARRAYS)
+    if seal(description, stored) != description["sha256"]:
+        raise ModelError(
+            f"{folder}: the model is damaged: it is not what was written (SHA-256 differs); take it from a "
+            "copy, or train it anew"
+        )
+    return description, stored
+
+
+def _bytes_of(path: Path) -> bytes:
+    size = path.stat().st_size
+    if size > MOST_BYTES[path.name]:
+        raise ModelError(f"{path}: {size >> 20} MB: no model is larger than {MOST_BYTES[path.name] >> 20} MB")
+    return path.read_bytes()
+
+
+def _arrays(stored: bytes) -> Arrays:
+    """Read arrays as `numpy.savez` writes them, uncompressed: none is larger than its file."""
+    with zipfile.ZipFile(io.BytesIO(stored)) as archive:
+        entries = archive.infolist()
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise ValueError("its arrays are compressed")
+        if sum(entry.file_size for entry in entries) > len(stored):
+            raise ValueError("its arrays are said to be larger than their file")
+        return {entry.filename.removesuffix(".npy"): _array(archive.read(entry)) for entry in entries}
+
+
+def _array(stored: bytes) -> npt.NDArray[Any]:
+    file = io.BytesIO(stored)
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError("an array is of another format")
+    shape, column_major, dtype = np.lib.format.read_array_header_1_0(file)
+    if dtype.hasobject:
+        raise ValueError("an array holds Python objects")
+    values = np.frombuffer(stored, dtype, offset=file.tell())
+    if len(values) != math.prod(shape):
+        raise ValueError(f"an array of shape {shape} holds {len(values)} values")
+    return values.reshape(shape, order="F" if column_major else "C").copy(order="K")
+
+
+def _pack(value: Any, name: str, arrays: Arrays) -> Any:
+    if isinstance(value, np.ndarray):
+        arrays[name] = value
+        return {"array": name}
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if dataclasses.is_dataclass(value):
+        return {"is": type(value).__name__} | {
+            field.name: _pack(getattr(value, field.name), f"{name}/{field.name}".lstrip("/"), arrays)
+            for field in dataclasses.fields(value)
+        }
+    if isinstance(value, tuple):
+        return [_pack(item, f"{name}/{i}", arrays) for i, item in enumerate(value)]
+    if isinstance(value, dict):
+        return {str(key): _pack(item, f"{name}/{key}", arrays) for key, item in value.items()}
+    return value
+
+
+def _unpack(kind: Any, packed: Any, arrays: Arrays) -> Any:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        if packed is None:
+            return None
+        kinds = [argument for argument in arguments if argument is not type(None)]
+        if len(kinds) > 1:
+            kinds = [one for one in kinds if one.__name__ == packed["is"]]
+        (kind,) = kinds
+        return _unpack(kind, packed, arrays)
+    # What NDArray[...] is differs between versions of Python and NumPy; that it is no class does not.
+    if not isinstance(kind, type) and isinstance(packed, dict) and packed.keys() == {"array"}:
+        return arrays[packed["array"]]
+    if origin is Mapping:
+        return {arguments[0](key): _unpack(arguments[1], item, arrays) for key, item in packed.items()}
+    if origin is tuple:
+        return tuple(_unpack(arguments[0], item, arrays) for item in packed)
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return kind.model_validate(packed)
+    if dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        values = {
+            field.name: _unpack(hints[field.name], packed[field.name], arrays)
+            for field in dataclasses.fields(kind)
+            if field.name in packed or not _has_default(field)
+        }
+        return typing.cast(Any, kind)(**values)
+    if not isinstance(packed, kind):
+        raise TypeError(f"expected {kind.__name__}, found {packed!r}")
+    return packed
+
+
+def _has_default(field: dataclasses.Field[Any]) -> bool:
+    missing = dataclasses.MISSING
+    return field.default is not missing or field.default_factory is not missing

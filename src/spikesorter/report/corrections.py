@@ -1,0 +1,296 @@
+"""What a person says of found spikes, and the labels that follow for the next fit."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from spikesorter.core.errors import InputError, naming
+from spikesorter.core.spikes import Spikes
+from spikesorter.io.atomic import check_writable
+from spikesorter.io.export import write_spikes
+
+__all__ = [
+    "SURE",
+    "Action",
+    "Correction",
+    "CorrectionLog",
+    "corrected",
+    "doubtful",
+    "judgements",
+    "write_labels",
+]
+
+Action = Literal["accept", "reject", "rename", "undo"]
+"""Undo takes back what was said of a spike before."""
+
+SURE = 0.95
+"""A spike that is at least so probable is not doubtful."""
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What a person says of one spike.
+
+    Parameters
+    ----------
+    sample, label : int
+        The spike, as it was found.
+    action : {"accept", "reject", "rename", "undo"}
+    to : int, optional
+        Rename: the label that it should have had.
+
+    Raises
+    ------
+    InputError
+        If any of these is something else.
+    """
+
+    sample: int
+    label: int
+    action: Action
+    to: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("sample", "label"):
+            _check_count(name, getattr(self, name))
+        if self.action not in get_args(Action):
+            raise InputError(f"action must be one of {', '.join(get_args(Action))}, not {self.action!r:.40}")
+        if self.action == "rename":
+            _check_count("to, the new label,", self.to)
+        elif self.to is not None:
+            raise InputError(f"only a renamed spike has a new label; {self.action} takes no `to`")
+
+    @property
+    def spike(self) -> tuple[int, int]:
+        """Sample and label of the spike that is spoken of."""
+        return self.sample, self.label
+
+
+class CorrectionLog:
+    """A file that corrections are added to, and nothing is ever removed from: one line of JSON for each.
+
+    A correction that `append` has returned from is on disk, whatever happens to the program afterwards. What
+    it was writing when it was killed is ignored, and cut off before the next one is added.
+
+    Parameters
+    ----------
+    path : Path
+        Made with the first correction.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     log = CorrectionLog(Path(folder) / "D5.jsonl")
+    ...     log.append(Correction(1200, 1, "rename", to=2))
+    ...     log.read()
+    [Correction(sample=1200, label=1, action='rename', to=2)]
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+
+    def append(self, correction: Correction) -> None:
+        """Add a correction; it is on disk when this returns.
+
+        Raises
+        ------
+        InputError
+            If it cannot be written; the file is then as it was before.
+        """
+        line = json.dumps(asdict(correction)).encode() + b"\n"
+        with self._lock:
+            check_writable(self.path.parent)
+            try:
+                self._write(line)
+            except OSError as error:
+                raise InputError(f"{self.path}: cannot be written: {error.strerror or error}") from None
+
+    def read(self) -> list[Correction]:
+        """Return all corrections, in the order in which they were made.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be read or holds anything else than corrections.
+        """
+        try:
+            *lines, _torn = self.path.read_bytes().split(b"\n")
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be read: {error.strerror or error}") from None
+        return [self._parsed(number, line) for number, line in enumerate(lines, start=1)]
+
+    def _write(self, line: bytes) -> None:
+        new = not self.path.exists()
+        with self.path.open("ab+", buffering=0) as file:
+            end = _whole_lines(file.seek(0, os.SEEK_END), file)
+            file.truncate(end)
+            try:
+                if file.write(line) != len(line):
+                    raise OSError("the disk took only a part of it")
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(end)
+                raise
+        if new and hasattr(os, "O_DIRECTORY"):
+            _sync_folder(self.path.parent)
+
+    def _parsed(self, number: int, line: bytes) -> Correction:
+        with naming(f"{self.path}: line {number}"):
+            try:
+                fields = json.loads(line)
+                return Correction(**fields)
+            except (ValueError, TypeError, RecursionError):
+                raise InputError(
+                    f"is no correction: {line[:60].decode(errors='replace')!r}; expected e.g. "
+                    '{"sample": 1200, "label": 1, "action": "reject"}. Mend or remove the line'
+                ) from None
+
+
+def judgements(corrections: Iterable[Correction]) -> dict[tuple[int, int], Correction]:
+    """Return what counts of each spike (sample, label): what was said of it last, unless that was undone.
+
+    Examples
+    --------
+    >>> said = [Correction(9, 1, "reject"), Correction(9, 1, "accept"), Correction(30, 2, "reject")]
+    >>> [last.action for last in judgements([*said, Correction(30, 2, "undo")]).values()]
+    ['accept']
+    """
+    last = {correction.spike: correction for correction in corrections}
+    return {spike: correction for spike, correction in last.items() if correction.action != "undo"}
+
+
+def corrected(spikes: Spikes, corrections: Iterable[Correction]) -> Spikes:
+    """Return spikes as a person would have them.
+
+    Parameters
+    ----------
+    spikes : Spikes
+        As they were found.
+    corrections : iterable of Correction
+        In the order in which they were made. Those of spikes that are not there are ignored: the recording
+        may have been sorted again.
+
+    Returns
+    -------
+    Spikes
+        Without the rejected ones; renamed ones have their new label. Accepted and renamed ones have
+        probability 1, all others what they had. A spike that was renamed to what another at its sample is
+        called already is the same spike, and there once.
+
+    Examples
+    --------
+    >>> spikes = Spikes.from_arrays([100, 200, 300], [1, 1, 2], [0.5, 0.6, 0.7])
+    >>> said = [Correction(100, 1, "reject"), Correction(200, 1, "rename", to=2)]
+    >>> corrected(spikes, said)
+    Spikes(2 spikes; {2: 2})
+    """
+    said = judgements(corrections)
+    kept = np.ones(len(spikes), np.bool_)
+    labels, there, named = spikes.label.copy(), spikes.probability.copy(), spikes.class_probability.copy()
+    for k in _touched(spikes, said):
+        correction = said.get((int(spikes.sample[k]), int(spikes.label[k])))
+        if correction is None:
+            continue
+        kept[k] = correction.action != "reject"
+        labels[k] = spikes.label[k] if correction.to is None else correction.to
+        there[k] = named[k] = 1.0
+    changed = Spikes.from_arrays(
+        spikes.sample[kept], labels[kept], there[kept], named[kept], fs_hz=spikes.fs_hz, names=spikes.names
+    )
+    return _each_once(changed)
+
+
+def doubtful(spikes: Spikes) -> npt.NDArray[np.int64]:
+    """Return the places of the spikes that may not be there or be another's, the most doubtful first.
+
+    Examples
+    --------
+    >>> doubtful(Spikes.from_arrays([100, 200, 300], [1, 1, 2], [0.8, 1.0, 0.5]))
+    array([2, 0])
+    """
+    joint = spikes.joint.astype(np.float64)
+    order = np.argsort(np.abs(joint - 0.5), kind="stable")
+    return order[joint[order] < SURE]
+
+
+def write_labels(
+    path: str | Path, spikes: Spikes, corrections: Iterable[Correction], *, fs_hz: float | None = None
+) -> Spikes:
+    """Write corrected spikes as labels for the next fit (`spikesorter train RECORDING --labels PATH`).
+
+    Parameters
+    ----------
+    path : str or Path
+        `.csv`, `.mat`, or another format of `write_spikes`; whole or not at all.
+    spikes : Spikes
+        As they were found.
+    corrections : iterable of Correction
+    fs_hz : float, optional
+        Sampling rate, where the spikes do not say.
+
+    Returns
+    -------
+    Spikes
+        What was written.
+
+    Raises
+    ------
+    InputError
+        If something else than older labels lies there, or it cannot be written.
+    """
+    labels = corrected(spikes, corrections)
+    write_spikes(path, labels, fs_hz=fs_hz)
+    return labels
+
+
+def _touched(spikes: Spikes, said: dict[tuple[int, int], Correction]) -> list[int]:
+    samples = np.array([sample for sample, _ in said], np.int64)
+    return [int(k) for k in np.flatnonzero(np.isin(spikes.sample, samples))]
+
+
+def _each_once(spikes: Spikes) -> Spikes:
+    """Drop what is at the same sample and has the same label as the spike before; keep the surest."""
+    order = np.lexsort((-spikes.joint, spikes.label, spikes.sample))
+    sample, label = spikes.sample[order], spikes.label[order]
+    again = np.zeros(len(spikes), np.bool_)
+    again[order[1:]] = (np.diff(sample) == 0) & (np.diff(label) == 0)
+    return spikes.select(~again)
+
+
+def _check_count(name: str, value: Any) -> None:
+    if type(value) is not int or not 0 <= value < 2**62:
+        raise InputError(f"{name} must be a whole number, 0 or more, not {value!r:.40}")
+
+
+def _whole_lines(end: int, file: Any) -> int:
+    """Return where the last whole line of a file ends."""
+    step = 4096
+    while end > 0:
+        first = max(end - step, 0)
+        file.seek(first)
+        found = file.read(end - first).rfind(b"\n")
+        if found >= 0:
+            return int(first + found + 1)
+        end = first
+    return 0
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,104 @@
+"""Show values in notebooks: tables and small pictures, as HTML that needs nothing else."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spikesorter.core.score import Score
+from spikesorter.core.spikes import UNKNOWN, Spikes
+from spikesorter.decoding.making import make_pursuit
+from spikesorter.report import drawing
+from spikesorter.sorting.sorter import Sorter
+
+__all__ = ["score_html", "sorter_html", "spikes_html"]
+
+
+def spikes_html(spikes: Spikes) -> str:
+    """Return a table of the units and a raster of their spikes.
+
+    Parameters
+    ----------
+    spikes : Spikes
+
+    Returns
+    -------
+    str
+    """
+    labels = sorted({*spikes.labels, *spikes.names})
+    seconds = float(spikes.sample[-1] + 1) / spikes.fs_hz if spikes.fs_hz and len(spikes) else None
+    trains = {label: spikes.of(label) for label in labels}
+    rows = [
+        (
+            spikes.name_of(label) if label != UNKNOWN else "unknown",
+            len(train),
+            f"{len(train) / seconds:.2f}" if seconds else "",
+            f"{train.joint.mean():.3f}" if len(train) else "",
+        )
+        for label, train in trains.items()
+    ]
+    last = float(spikes.sample[-1]) if len(spikes) else 1.0
+    times = [train.sample / max(last, 1.0) for train in trains.values()]
+    return drawing.page(
+        f"{len(spikes)} spikes" + (f" in {seconds:.1f} s" if seconds else ""),
+        drawing.table(("unit", "spikes", "per second", "mean probability"), rows),
+        drawing.raster(times, [str(row[0]) for row in rows]),
+    )
+
+
+def score_html(score: Score) -> str:
+    """Return the figures, the strict F1 of each unit, and the confusion matrix.
+
+    Parameters
+    ----------
+    score : Score
+
+    Returns
+    -------
+    str
+    """
+    names = [score.name_of(label) for label in score.classes]
+    strict = [(score.name_of(label), f"{value:.3f}") for label, value in score.strict_of.items()]
+    return drawing.page(
+        f"Score {score.score:.3f}",
+        drawing.table(list(score.summary()), [[f"{value:.3f}" for value in score.summary().values()]]),
+        drawing.table(("unit", "strict F1"), strict),
+        drawing.heat_map(score.confusion, [*names, "false"], [*names, "missed"]),
+    )
+
+
+def sorter_html(sorter: Sorter) -> str:
+    """Return the units, their d' in recordings like the one adapted to, and the forecast.
+
+    Parameters
+    ----------
+    sorter : Sorter
+
+    Returns
+    -------
+    str
+    """
+    repertoire, forecast, fs_hz = sorter.repertoire, sorter.forecast, sorter.fs_hz
+    pursuit = make_pursuit(repertoire, sorter.profile, sorter.settings, fs_hz=fs_hz)
+    detectability = np.sqrt(pursuit.bank.energies)
+    activity, expected = sorter.profile.activity, dict(zip(forecast.labels, forecast.f1, strict=True))
+    counts = [len(sizes) for sizes in repertoire.sizes]
+    rows = [
+        (
+            name,
+            counts[k],
+            f"{activity.rates[k] * fs_hz:.2f}",
+            f"{detectability[k]:.1f}",
+            f"{expected[label]:.3f}",
+        )
+        for k, (label, name) in enumerate(zip(repertoire.labels, repertoire.names, strict=True))
+        if label in repertoire.known
+    ]
+    shapes = repertoire.templates.waveforms[: len(repertoire.known)]
+    clearest = np.abs(shapes).max(axis=1).argmax(axis=1)
+    score = f"{forecast.score:.3f} ({forecast.low:.3f} to {forecast.high:.3f})"
+    return drawing.page(
+        repr(sorter),
+        drawing.table(("expected score", "gain"), [(score, f"{activity.gain:.2f}")]),
+        drawing.table(("unit", "labelled spikes", "per second", "d'", "expected F1"), rows),
+        drawing.lines(shapes[np.arange(len(shapes)), :, clearest], repertoire.names[: len(shapes)]),
+    )

@@ -1,0 +1,140 @@
+"""Sortings on disk against their truth on disk."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from spikesorter.core.comparison import Pairing, Verdict, referee
+from spikesorter.core.errors import InputError
+from spikesorter.core.progress import Progress, silent
+from spikesorter.core.score import Score, score
+from spikesorter.core.spikes import Spikes, numbered_alike
+from spikesorter.io.formats import has_sorting
+from spikesorter.io.labels import LABEL_ENDINGS, RateNeededError, read_labels
+
+__all__ = ["judge_files", "score_files", "unpredicted"]
+
+RESULT_ENDINGS = (*LABEL_ENDINGS, ".phy", ".analyzer", ".zarr")
+USUAL_HZ = 25_000.0
+
+
+def score_files(
+    predictions: Path, truth: Path, *, fs_hz: float | None = None, progress: Progress = silent
+) -> dict[str, Score]:
+    """Score a sorting, or a folder of them, against the truth.
+
+    Parameters
+    ----------
+    predictions, truth : Path
+        Two sortings of any format that `read_labels` reads, or two folders with sortings of the same names.
+        Of folders, every sorting in `predictions` is scored, and each needs its truth.
+    fs_hz : float, optional
+        Sampling rate, where no file states it; 25,000 if not given.
+    progress : callable, optional
+
+    Returns
+    -------
+    dict of str to Score
+        In order of the names' numbers.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or cannot be used.
+    """
+    pairs = _read_pairs(predictions, truth, fs_hz)
+    scores: dict[str, Score] = {}
+    for name, (found, true, rate) in pairs.items():
+        progress("scoring", len(scores) / len(pairs))
+        scores[name] = score(*numbered_alike(found, true), fs_hz=rate)
+    return scores
+
+
+def judge_files(
+    predictions: Path,
+    truth: Path,
+    *,
+    fs_hz: float | None = None,
+    pairing: Pairing = "hungarian",
+    progress: Progress = silent,
+) -> dict[str, Verdict]:
+    """Judge files as `score_files` does, but each true unit by SpikeInterface's comparison.
+
+    See `score_files` for the files, `spikesorter.core.comparison.referee` for how units are paired.
+    """
+    pairs = _read_pairs(predictions, truth, fs_hz)
+    verdicts: dict[str, Verdict] = {}
+    for name, (found, true, rate) in pairs.items():
+        progress("comparing units", len(verdicts) / len(pairs))
+        verdicts[name] = referee(found, true, fs_hz=rate, pairing=pairing)
+    return verdicts
+
+
+def unpredicted(predictions: Path, truth: Path) -> list[str]:
+    """Return the names of the targets in a folder of truth that a folder of predictions lacks."""
+    if _is_one(truth):
+        return []
+    found = _sortings(predictions)
+    return [name for name in _sortings(truth) if name != "D1" and name not in found]
+
+
+def _is_one(path: Path) -> bool:
+    return not path.is_dir() or has_sorting(path)
+
+
+def _sortings(path: Path) -> dict[str, Path]:
+    """Return the sortings in a folder by name, or the one that a path is."""
+    if _is_one(path):
+        return {_result_name(path): path}
+    inside = [
+        entry
+        for entry in path.iterdir()
+        if not entry.name.startswith(".")
+        and (has_sorting(entry) if entry.is_dir() else entry.suffix.lower() in LABEL_ENDINGS)
+    ]
+    named: dict[str, Path] = {}
+    for entry in sorted(inside, key=_by_number):
+        other = named.setdefault(_result_name(entry), entry)
+        if other != entry:
+            raise InputError(f"{entry}: has the same name as {other}; give one of them alone")
+    return named
+
+
+def _result_name(path: Path) -> str:
+    return path.stem if path.suffix.lower() in RESULT_ENDINGS else path.name
+
+
+def _read_pairs(
+    predictions: Path, truth: Path, fs_hz: float | None
+) -> dict[str, tuple[Spikes, Spikes, float]]:
+    """Read spikes found, true spikes and their sampling rate, by name."""
+    if _is_one(predictions) != _is_one(truth):
+        raise InputError(f"{predictions} and {truth}: give two files or two folders")
+    found = _sortings(predictions)
+    if not found:
+        raise InputError(f"{predictions}: holds no .mat files, nor sortings of another format")
+    answers = _sortings(truth)
+    return {
+        name: _read_pair(path, truth if _is_one(truth) else answers.get(name, truth / path.name), fs_hz)
+        for name, path in found.items()
+    }
+
+
+def _read_pair(predictions: Path, truth: Path, fs_hz: float | None) -> tuple[Spikes, Spikes, float]:
+    try:
+        true = read_labels(truth, fs_hz=fs_hz)
+        found = read_labels(predictions, fs_hz=true.fs_hz or fs_hz)
+    except RateNeededError:
+        found = read_labels(predictions, fs_hz=fs_hz)
+        if found.fs_hz is None:
+            raise
+        true = read_labels(truth, fs_hz=found.fs_hz)
+    if true.fs_hz and found.fs_hz and abs(true.fs_hz - found.fs_hz) > 1e-6 * true.fs_hz:
+        raise InputError(f"{predictions}: counts at {found.fs_hz:g} Hz, but {truth} at {true.fs_hz:g} Hz")
+    return found, true, true.fs_hz or found.fs_hz or USUAL_HZ
+
+
+def _by_number(path: Path) -> tuple[list[int], str]:
+    """D10 after D9."""
+    return [int(digits) for digits in re.findall(r"\d+", path.stem)], path.stem

@@ -1,0 +1,269 @@
+"""A small web server for this machine's own browser, and for the page that it serves alone.
+
+Whoever wants an answer must know the token in the address, ask for the host by a name of this machine (a
+foreign name that was made to point here is refused), and, from a browser, be the served page itself.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import logging
+import os
+import re
+import secrets
+import socketserver
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from spikesorter.core.errors import InputError, SpikeSorterError
+
+__all__ = ["LoopbackServer", "Reply", "Route", "json_reply", "page_reply"]
+
+HOST = "127.0.0.1"
+BODY_BYTES = 4096  # the largest that is read
+QUERY_FIELDS = 8
+SECONDS_TO_SPEAK = 30
+NOTHING = "default-src 'none'; frame-ancestors 'none'"
+PAGE_POLICY = (
+    "default-src 'none'; script-src {}; style-src 'unsafe-inline'; img-src data: blob:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+SCRIPT = re.compile(r"<script\b[^>]*>(.*?)</script", re.DOTALL | re.IGNORECASE)
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What is sent back: bytes, what they are, and what they may do in a browser."""
+
+    body: bytes
+    kind: str = "application/json"
+    status: HTTPStatus = HTTPStatus.OK
+    policy: str = NOTHING
+
+
+Route = Callable[[Mapping[str, Any]], Reply]
+"""Given the fields of the query (GET: text) or of the body (POST: JSON), answers or raises an InputError."""
+
+
+def json_reply(value: Any, status: HTTPStatus = HTTPStatus.OK) -> Reply:
+    """Return a value as JSON."""
+    return Reply(json.dumps(value, allow_nan=False).encode(), status=status)
+
+
+def page_reply(html: str) -> Reply:
+    """Return a page that may run the scripts that it holds now, and no others, and ask this server only."""
+    html = html.replace("\r\n", "\n")  # as browsers do before they compare
+    digests = (hashlib.sha256(script.encode()).digest() for script in SCRIPT.findall(html))
+    allowed = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+    policy = PAGE_POLICY.format(allowed or "'none'")
+    return Reply(html.encode(), "text/html; charset=utf-8", policy=policy)
+
+
+class LoopbackServer:
+    """Serve routes on 127.0.0.1, each request in a thread of its own, from `with` to the end of its block.
+
+    Parameters
+    ----------
+    routes : mapping of (str, str) to Route
+        By method ("GET", "POST") and name; the page itself is ``("GET", "")``.
+    port : int
+        0: any that is free.
+
+    Attributes
+    ----------
+    url : str
+        Where the page is, with a token that is new each time.
+
+    Raises
+    ------
+    InputError
+        If the port is taken or no port.
+
+    Examples
+    --------
+    >>> from urllib.request import urlopen
+    >>> with LoopbackServer({("GET", ""): lambda fields: Reply(b"hello", "text/plain")}) as server:
+    ...     urlopen(server.url).read()
+    b'hello'
+    """
+
+    def __init__(self, routes: Mapping[tuple[str, str], Route], *, port: int = 0) -> None:
+        if not 0 <= port <= 65_535:
+            raise InputError(f"port must lie between 0 (any) and 65535, not {port}")
+        token = secrets.token_urlsafe(32)
+        try:
+            self._server = _Server(port, dict(routes), token)
+        except OSError as error:
+            reason = error.strerror or error
+            raise InputError(f"port {port}: cannot be used: {reason}; choose another, or 0") from None
+        self.port: int = self._server.server_address[1]
+        self.url = f"http://{HOST}:{self.port}/{token}/"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+
+    def __enter__(self) -> LoopbackServer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def wait(self) -> None:
+        """Wait until the program is interrupted (Ctrl-C)."""
+        try:
+            while self._thread.is_alive():
+                self._thread.join(0.5)  # so that Windows notices too
+        except KeyboardInterrupt:
+            return
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    allow_reuse_address = os.name != "nt"  # there it would let others take the same port
+
+    def __init__(self, port: int, routes: Mapping[tuple[str, str], Route], token: str) -> None:
+        super().__init__((HOST, port), _Handler)
+        self.routes, self.token = routes, token
+        self.hosts = (f"{HOST}:{self.server_port}", f"localhost:{self.server_port}")
+
+    def server_bind(self) -> None:
+        socketserver.TCPServer.server_bind(self)  # HTTPServer's would ask the network for a name
+        self.server_name, self.server_port = HOST, self.server_address[1]
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        LOGGER.debug("a request broke off", exc_info=True)
+
+
+class _RefusalError(Exception):
+    def __init__(self, status: HTTPStatus, words: str) -> None:
+        super().__init__(words)
+        self.status = status
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    timeout = SECONDS_TO_SPEAK
+    server_version, sys_version = "spikesorter", ""
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        try:
+            self._send(self._reply())
+        except _RefusalError as refusal:
+            self._send(_words(refusal.status, str(refusal)))
+        except SpikeSorterError as error:
+            self._send(_words(HTTPStatus.BAD_REQUEST, str(error)))
+        except (ConnectionError, TimeoutError):
+            self.close_connection = True  # nobody listens any more
+        except Exception:
+            LOGGER.exception("a request failed")
+            self._send(_words(HTTPStatus.INTERNAL_SERVER_ERROR, "something went wrong; nothing was changed"))
+
+    def _reply(self) -> Reply:
+        try:
+            address = urlsplit(self.path)
+        except ValueError:
+            raise _RefusalError(HTTPStatus.BAD_REQUEST, "the address makes no sense") from None
+        token, _, name = address.path.removeprefix("/").partition("/")
+        self._check_caller(token, is_page=name == "" and self.command == "GET")
+        route = self.server.routes.get((self.command, name))
+        if route is None:
+            known = {known for _, known in self.server.routes}
+            status = HTTPStatus.METHOD_NOT_ALLOWED if name in known else HTTPStatus.NOT_FOUND
+            raise _RefusalError(status, "there is nothing at this address")
+        return route(self._body() if self.command == "POST" else _query(address.query))
+
+    def _check_caller(self, token: str, *, is_page: bool) -> None:
+        """Refuse whoever is not the user's own browser at this page."""
+        if not hmac.compare_digest(token.encode(), self.server.token.encode()):
+            raise _RefusalError(
+                HTTPStatus.FORBIDDEN, "use the address that `spikesorter view` gave, with its token"
+            )
+        hosts = self.headers.get_all("Host", [])
+        if len(hosts) != 1 or hosts[0] not in self.server.hosts:
+            raise _RefusalError(HTTPStatus.FORBIDDEN, "the host is not this machine")
+        origins, sites = self.headers.get_all("Origin", []), self.headers.get_all("Sec-Fetch-Site", [])
+        if any(origin != f"http://{hosts[0]}" for origin in origins):
+            raise _RefusalError(HTTPStatus.FORBIDDEN, "pages of other origins are not answered")
+        opened = is_page and self.headers.get("Sec-Fetch-Dest") == "document"  # a link that the user followed
+        if any(site not in ("same-origin", "none") for site in sites) and not opened:
+            raise _RefusalError(HTTPStatus.FORBIDDEN, "pages of other origins are not answered")
+        if self.command == "POST" and not origins and "same-origin" not in sites:
+            raise _RefusalError(HTTPStatus.FORBIDDEN, "changes are taken from the page itself only")
+
+    def _body(self) -> Mapping[str, Any]:
+        kinds = self.headers.get_all("Content-Type", [])
+        if len(kinds) != 1 or kinds[0].partition(";")[0].strip().lower() != "application/json":
+            raise _RefusalError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "expected application/json")
+        lengths = self.headers.get_all("Content-Length", [])
+        if len(lengths) != 1 or not _is_count(lengths[0]) or "Transfer-Encoding" in self.headers:
+            raise _RefusalError(HTTPStatus.LENGTH_REQUIRED, "expected a body of stated length")
+        if int(lengths[0]) > BODY_BYTES:
+            raise _RefusalError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"expected at most {BODY_BYTES} bytes")
+        try:
+            fields = json.loads(self.rfile.read(int(lengths[0])))
+        except (ValueError, RecursionError):
+            raise _RefusalError(HTTPStatus.BAD_REQUEST, "the body is not JSON") from None
+        if not isinstance(fields, dict):
+            raise _RefusalError(HTTPStatus.BAD_REQUEST, "the body is no JSON object")
+        return fields
+
+    def _send(self, reply: Reply) -> None:
+        try:
+            self.send_response(reply.status)
+            for name, value in (HEADERS | {"Content-Security-Policy": reply.policy}).items():
+                self.send_header(name, value)
+            self.send_header("Content-Type", reply.kind)
+            self.send_header("Content-Length", str(len(reply.body)))
+            self.end_headers()
+            self.wfile.write(reply.body)
+        except (ConnectionError, TimeoutError):
+            self.close_connection = True
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Say in JSON what the standard library says of requests that it cannot read."""
+        self.close_connection = True
+        if not hasattr(self, "request_version"):
+            self.request_version = "HTTP/1.0"
+        self._send(_words(HTTPStatus(code), HTTPStatus(code).phrase.lower()))
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (the standard library's name)
+        """Say nothing: addresses hold the token."""
+
+
+def _words(status: HTTPStatus, words: str) -> Reply:
+    return json_reply({"error": words}, status)
+
+
+def _query(text: str) -> Mapping[str, Any]:
+    try:
+        return dict(parse_qsl(text, strict_parsing=True, max_num_fields=QUERY_FIELDS)) if text else {}
+    except ValueError:
+        raise _RefusalError(HTTPStatus.BAD_REQUEST, "the address makes no sense") from None
+
+
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 15

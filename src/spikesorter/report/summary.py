@@ -1,0 +1,107 @@
+"""What a sorter or a whole model is, in plain values: for tables, and for other programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from spikesorter.io.model_files import read_model_files
+from spikesorter.sorting.model import LABELLED, WHOLE, Model, group_place, target_place
+from spikesorter.sorting.sorter import Sorter
+
+__all__ = ["model_facts", "sorter_facts"]
+
+
+def sorter_facts(sorter: Sorter) -> dict[str, Any]:
+    """Return what was found out about the recording that a sorter was adapted to, and its forecast.
+
+    Parameters
+    ----------
+    sorter : Sorter
+
+    Returns
+    -------
+    dict
+        Noise (SD of each channel) and gain, relative to the labelled recording's unit; rate; decoder.
+    """
+    activity = sorter.profile.activity
+    return {
+        "noise": [float(value) for value in sorter.profile.scale],
+        "gain": activity.gain,
+        "spikes_per_s": sum(activity.rates) * sorter.fs_hz,
+        "decoder": sorter.prepared.name,
+        "forecast": sorter.forecast.summary(),
+    }
+
+
+def model_facts(model: Model) -> dict[str, Any]:
+    """Return what a model holds.
+
+    Parameters
+    ----------
+    model : Model
+
+    Returns
+    -------
+    dict
+        For each group of channels ("" if there are none) its neurons, and for each recording that it was
+        adapted to `sorter_facts` and what its files say of themselves.
+
+    Raises
+    ------
+    ModelError
+        If its files changed since it was loaded, and are damaged.
+    """
+    one = next(iter(next(iter(model.groups.values())).values()))
+    settings, usual = (values.model_dump(mode="json") for values in (one.settings, type(one.settings)()))
+    return {
+        "model": str(model.folder),
+        "digest": model.whole_digest(),
+        "fs_hz": one.fs_hz,
+        "settings": _unusual(settings, usual),
+        "groups": {
+            group: _group_facts(model.folder, group, sorters) for group, sorters in model.groups.items()
+        },
+    }
+
+
+def _group_facts(folder: Path, group: str, sorters: Mapping[str, Sorter]) -> dict[str, Any]:
+    place = folder if group == WHOLE else group_place(folder, group)
+    fitted = sorters[LABELLED]
+    return {
+        "channels": fitted.channels,
+        "neurons": _neurons(fitted),
+        "recordings": {
+            name: sorter_facts(sorter)
+            | asdict(read_model_files(place if name == LABELLED else target_place(place, name)))
+            for name, sorter in sorters.items()
+        },
+    }
+
+
+def _neurons(sorter: Sorter) -> list[dict[str, Any]]:
+    known = sorter.repertoire
+    return [
+        {
+            "class": label,
+            "name": known.names[k],
+            "labelled_spikes": len(known.sizes[k]),
+            "spikes_per_s": float(known.rates[k]) * sorter.fs_hz,
+            "peak": float(abs(known.templates.waveforms[k]).max()),
+        }
+        for k, label in enumerate(known.labels)
+        if label in known.known
+    ]
+
+
+def _unusual(settings: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those settings that are not the default, by their full names."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            found |= {f"{key}.{name}": inner for name, inner in _unusual(value, usual[key]).items()}
+        elif value != usual[key]:
+            found[key] = value
+    return found

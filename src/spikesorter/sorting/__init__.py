@@ -1,0 +1,1 @@
+"""Fit, adapt and sort: the sorter and what it takes."""

@@ -1,0 +1,183 @@
+"""What a sorting is likely to look like beyond its score, and what it did look like where the truth is known.
+
+Precision against recall, what stated probabilities are worth, and which neurons are taken for which: on a
+rehearsal they are known before any label of the target is seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from spikesorter.core.score import match_spikes, score
+from spikesorter.core.spikes import Spikes
+from spikesorter.decoding.calibration import TOLERANCE_MS
+from spikesorter.decoding.candidates import Candidates
+
+__all__ = ["Outlook", "Reliability", "TradeOff", "make_outlook", "measure_reliability", "measure_trade_off"]
+
+POINTS = 101
+BINS = 10
+Float64Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class TradeOff:
+    """Precision and recall of events that are at least so probable.
+
+    Parameters
+    ----------
+    threshold, precision, recall : ndarray of float64, shape (points,)
+        In order of rising threshold. An event is right if a true spike of its class starts within 0.4 ms.
+    """
+
+    threshold: Float64Array
+    precision: Float64Array
+    recall: Float64Array
+
+
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """How many of the events of like probability were right.
+
+    Parameters
+    ----------
+    stated : ndarray of float64, shape (bins,)
+        Mean probability of the events in each tenth; NaN where there are none.
+    right : ndarray of float64, shape (bins,)
+        Share of them that were right; likewise.
+    events : ndarray of int64, shape (bins,)
+    """
+
+    stated: Float64Array
+    right: Float64Array
+    events: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Outlook:
+    """What became of a rehearsal that had no part in training or tuning.
+
+    Parameters
+    ----------
+    classes : tuple of int
+    confusion : ndarray of int64, shape (classes + 1, classes + 1)
+        As in `Score`.
+    precision, recall : float
+        At the working point, each spike of its class within 0.4 ms.
+    trade_off : TradeOff
+        Of all candidates, those below the working point too.
+    reliability : Reliability
+        Of the spikes that are reported.
+    noise : ndarray of float64, shape (frequencies, channels)
+        Power of the rehearsal's noise, as in `NoiseSpectrum`.
+    """
+
+    classes: tuple[int, ...]
+    confusion: npt.NDArray[np.int64]
+    precision: float
+    recall: float
+    trade_off: TradeOff
+    reliability: Reliability
+    noise: Float64Array
+
+
+def make_outlook(
+    candidates: Candidates, found: Spikes, truth: Spikes, *, noise: Float64Array, fs_hz: float
+) -> Outlook:
+    """Compare what was found in a rehearsal with what is in it.
+
+    Parameters
+    ----------
+    candidates : Candidates
+        With calibrated probabilities.
+    found : Spikes
+        Those that hold.
+    truth : Spikes
+    noise : ndarray of float64, shape (frequencies, channels)
+    fs_hz : float
+
+    Returns
+    -------
+    Outlook
+    """
+    every = Spikes(candidates.sample, candidates.label, candidates.spike, candidates.named)
+    whole, right = score(found, truth, fs_hz=fs_hz), _right(found, truth, fs_hz)
+    return Outlook(
+        classes=whole.classes,
+        confusion=whole.confusion,
+        precision=_share(right.sum(), len(found)),
+        recall=_share(right.sum(), len(truth)),
+        trade_off=measure_trade_off(every, truth, fs_hz=fs_hz),
+        reliability=measure_reliability(found, truth, fs_hz=fs_hz),
+        noise=noise,
+    )
+
+
+def measure_trade_off(found: Spikes, truth: Spikes, *, fs_hz: float) -> TradeOff:
+    """Measure precision and recall at every threshold above the least probability found.
+
+    Parameters
+    ----------
+    found, truth : Spikes
+    fs_hz : float
+
+    Returns
+    -------
+    TradeOff
+
+    Examples
+    --------
+    >>> truth = Spikes.from_arrays([100, 300], [1, 1])
+    >>> found = Spikes.from_arrays([100, 200], [1, 1], [0.9, 0.5])
+    >>> curve = measure_trade_off(found, truth, fs_hz=25_000.0)
+    >>> curve.precision[[0, -1]], curve.recall[[0, -1]]
+    (array([0.5, 1. ]), array([0.5, 0.5]))
+    """
+    if len(found) == 0:
+        return TradeOff(*(np.zeros(0) for _ in range(3)))
+    right, probability = _right(found, truth, fs_hz), found.joint.astype(np.float64)
+    order = np.argsort(-probability, kind="stable")
+    hits, stated = np.cumsum(right[order]), probability[order]
+    last = np.append(np.flatnonzero(np.diff(stated)), len(stated) - 1)  # equal ones hold or fall together
+    chosen = last[np.unique(np.linspace(len(last) - 1, 0, POINTS).round().astype(int))[::-1]]
+    return TradeOff(
+        stated[chosen], hits[chosen] / (chosen + 1.0), hits[chosen] / np.float64(max(len(truth), 1))
+    )
+
+
+def measure_reliability(found: Spikes, truth: Spikes, *, fs_hz: float) -> Reliability:
+    """Measure how many of the spikes of like probability are right: there, and of their class.
+
+    Parameters
+    ----------
+    found, truth : Spikes
+    fs_hz : float
+
+    Returns
+    -------
+    Reliability
+    """
+    stated, right = found.joint.astype(np.float64), _right(found, truth, fs_hz)
+    bin_of = np.minimum((stated * BINS).astype(np.int64), BINS - 1)
+    events = np.bincount(bin_of, minlength=BINS)
+    of = np.where(events, events, np.nan)
+    total, hits = (np.bincount(bin_of, weights=values, minlength=BINS) for values in (stated, right))
+    return Reliability(total / of, hits / of, events.astype(np.int64))
+
+
+def _right(found: Spikes, truth: Spikes, fs_hz: float) -> npt.NDArray[np.bool_]:
+    """Say which spikes are a true one of their class, each true one found once."""
+    reach = np.round(TOLERANCE_MS * fs_hz / 1000, 6)
+    right = np.zeros(len(found), bool)
+    for label in found.labels:
+        own = np.flatnonzero(found.label == label)
+        _, j = match_spikes(truth.of(label).sample, found.sample[own], tolerance_samples=reach)
+        right[own[j]] = True
+    return right
+
+
+def _share(part: np.int64, whole: int) -> float:
+    return float(part) / whole if whole else 0.0

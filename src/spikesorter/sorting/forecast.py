@@ -1,0 +1,121 @@
+"""How good a sorting will be, before any label is seen: the score on a rehearsal, with its uncertainty."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spikesorter.core.score import Score, score, study_weights
+from spikesorter.core.spikes import Spikes
+
+__all__ = ["Forecast", "forecast_score", "forecast_study"]
+
+FIGURES = ("score", "strict", "precision", "recall", "f_det", "f_cls")
+STRETCHES = 12
+QUANTILE = 1.645  # nine of ten lie within that many SD
+MODEL_ERROR = 0.01  # SD; what rehearsals and targets differ by beyond chance, measured (docs/experiments.md)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What to expect of one recording's sorting.
+
+    Parameters
+    ----------
+    score, strict, precision, recall, f_det, f_cls : float
+        As in `Score`.
+    f1 : tuple of float
+        Strict F1 of each label.
+    labels : tuple of int
+    low, high : float
+        The score lies between them in nine of ten cases.
+    """
+
+    score: float
+    strict: float
+    precision: float
+    recall: float
+    f_det: float
+    f_cls: float
+    f1: tuple[float, ...]
+    labels: tuple[int, ...]
+    low: float
+    high: float
+
+    def summary(self) -> dict[str, object]:
+        """Return what `forecast.json` holds of a recording."""
+        figures = {name: round(getattr(self, name), 4) for name in ("score", "low", "high", *FIGURES[1:])}
+        return {**figures, "f1": {str(k): round(v, 4) for k, v in zip(self.labels, self.f1, strict=True)}}
+
+
+def forecast_score(
+    found: Spikes,
+    truth: Spikes,
+    labels: tuple[int, ...],
+    *,
+    n_samples: int,
+    target_samples: int,
+    fs_hz: float,
+) -> Forecast:
+    """Forecast from a rehearsal that had no part in training or tuning.
+
+    The interval holds two chances and one doubt: that the rehearsal happened to be easy, that the target
+    happens to be, and that rehearsals are not quite like targets.
+
+    Parameters
+    ----------
+    found, truth : Spikes
+        Of the rehearsal.
+    labels : tuple of int
+    n_samples : int
+        Length of the rehearsal.
+    target_samples : int
+        Length of the target.
+    fs_hz : float
+
+    Returns
+    -------
+    Forecast
+    """
+    whole = score(found, truth, fs_hz=fs_hz)
+    length = n_samples // STRETCHES
+    parts = [
+        _part(found, truth, start * length, length, fs_hz).score
+        for start in range(STRETCHES)
+        if len(truth.within(start * length, (start + 1) * length))
+    ]
+    of_stretch = float(np.std(parts, ddof=1)) if len(parts) > 1 else 0.5
+    chance = of_stretch**2 * length * (1 / n_samples + 1 / target_samples)
+    reach = QUANTILE * float(np.sqrt(chance + MODEL_ERROR**2))
+    return Forecast(
+        **{name: float(getattr(whole, name)) for name in FIGURES},
+        f1=tuple(whole.strict_of.get(label, 0.0) for label in labels),
+        labels=labels,
+        low=max(whole.score - reach, 0.0),
+        high=min(whole.score + reach, 1.0),
+    )
+
+
+def forecast_study(forecasts: dict[str, Forecast]) -> dict[str, object]:
+    """Return what `forecast.json` holds: each recording's forecast, and the study's.
+
+    Parameters
+    ----------
+    forecasts : dict of str to Forecast
+        In order of the targets.
+
+    Returns
+    -------
+    dict
+    """
+    weights = study_weights(len(forecasts))
+    study = float(sum(w * f.score for w, f in zip(weights, forecasts.values(), strict=True)))
+    return {
+        "recordings": {name: forecast.summary() for name, forecast in forecasts.items()},
+        "study": round(study, 4),
+    }
+
+
+def _part(found: Spikes, truth: Spikes, start: int, length: int, fs_hz: float) -> Score:
+    return score(found.within(start, start + length), truth.within(start, start + length), fs_hz=fs_hz)

@@ -1,0 +1,245 @@
+"""Groups of channels that hear the same neurons, such as tetrodes: each with a sorter of its own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spikesorter.core.errors import InputError, naming
+from spikesorter.core.progress import Progress, prefixed, silent
+from spikesorter.core.settings import Settings, check_settings
+from spikesorter.core.spikes import Spikes
+from spikesorter.io.recording import check_recording
+from spikesorter.io.samples import (
+    as_spikes,
+    read_samples,
+    read_signature,
+    warn_of_silent_units,
+)
+from spikesorter.signal.filters import noise_scale
+from spikesorter.signal.spans import read_span, to_samples
+from spikesorter.sorting.sorter import SPAN_SECONDS, Sorter
+
+if TYPE_CHECKING:
+    from spikeinterface import BaseRecording, BaseSorting
+
+__all__ = ["adapt_groups", "channel_groups", "fit_groups", "groups_of", "share_labels", "sort_groups"]
+
+logger = logging.getLogger(__name__)
+SPIKES_SEEN = 300  # of a unit, to tell on which channels it is large
+BEFORE_MS, AFTER_MS = 0.5, 1.5
+
+
+def channel_groups(recording: BaseRecording) -> dict[str, BaseRecording]:
+    """Return the groups of a recording's channels, by the property `group`.
+
+    Parameters
+    ----------
+    recording : spikeinterface.BaseRecording
+
+    Returns
+    -------
+    dict of str to spikeinterface.BaseRecording
+        In order of their first channels; a single one, if the recording has no such property.
+
+    Raises
+    ------
+    InputError
+        If it is no recording of one segment.
+    """
+    check_recording(recording)
+    groups, channels = _channels_groups(recording), recording.get_channel_ids()
+    return {
+        name: recording.select_channels([channels[i] for i, group in enumerate(groups) if group == name])
+        for name in dict.fromkeys(groups)
+    }
+
+
+def share_labels(recording: BaseRecording, truth: Spikes) -> dict[str, Spikes]:
+    """Share labelled spikes out: each neuron to the group on which it is largest.
+
+    Parameters
+    ----------
+    recording : spikeinterface.BaseRecording
+        One segment.
+    truth : Spikes
+        Its labels.
+
+    Returns
+    -------
+    dict of str to Spikes
+        For each group of `channel_groups`; empty where a group has no neuron.
+    """
+    channels = _channels_groups(recording)
+    noise = noise_scale(read_signature(recording).astype(np.float32))
+    largest = {label: _sizes(recording, truth.of(label)) / noise for label in truth.labels}
+    home = {label: channels[int(sizes.argmax())] for label, sizes in largest.items()}
+    return {
+        group: replace(
+            truth.select(np.array([home[label] == group for label in truth.label.tolist()], bool)),
+            names={label: name for label, name in truth.names.items() if home.get(label) == group},
+        )
+        for group in dict.fromkeys(channels)
+    }
+
+
+def fit_groups(
+    recording: BaseRecording,
+    truth: Spikes | BaseSorting,
+    *,
+    settings: Settings | None = None,
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> dict[str, Sorter]:
+    """Fit a sorter to each group of channels that has labelled neurons.
+
+    Parameters
+    ----------
+    recording : spikeinterface.BaseRecording
+        One segment, its channels' groups in the property `group`.
+    truth : Spikes or spikeinterface.BaseSorting
+        Labels of all of it.
+    settings : Settings, optional
+    jobs : int, optional
+        Threads; all cores that this process may use, if not given.
+    progress : callable, optional
+
+    Returns
+    -------
+    dict of str to Sorter
+
+    Raises
+    ------
+    InputError
+        If the recording or the labels cannot be used.
+
+    Examples
+    --------
+    >>> sorters = fit_groups(recording, sorting)                  # doctest: +SKIP
+    >>> spikes = sort_groups(adapt_groups(sorters, target), target)  # doctest: +SKIP
+    """
+    settings = check_settings(settings)
+    check_recording(recording)
+    if recording.get_property("group") is None:
+        raise InputError("its channels are in no groups (property group): fit one sorter to all of them")
+    labels = as_spikes(truth, fs_hz=float(recording.get_sampling_frequency()))
+    if len(labels) == 0:
+        raise InputError("labels: there are none")
+    warn_of_silent_units(labels)
+    groups, shares = channel_groups(recording), share_labels(recording, labels)
+    sorters = {}
+    for name, group in groups.items():
+        if len(shares[name]) == 0:
+            logger.warning("group %s: no labelled neuron is largest there; it will not be sorted", name)
+            continue
+        with naming(f"group {name}"):
+            sorters[name] = Sorter.fit(
+                group, shares[name], settings=settings, jobs=jobs, progress=prefixed(name, progress)
+            )
+    return sorters
+
+
+def adapt_groups(
+    sorters: Mapping[str, Sorter],
+    target: BaseRecording,
+    *,
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> dict[str, Sorter]:
+    """Adapt each group's sorter to its channels of a target; see `Sorter.adapt`."""
+    groups = groups_of(sorters, target)
+    adapted = {}
+    for name, sorter in sorters.items():
+        with naming(f"group {name}"):
+            adapted[name] = sorter.adapt(groups[name], jobs=jobs, progress=prefixed(name, progress))
+    return adapted
+
+
+def sort_groups(
+    sorters: Mapping[str, Sorter],
+    target: BaseRecording,
+    *,
+    jobs: int | None = None,
+    span_seconds: float = SPAN_SECONDS,
+    resume: Path | None = None,
+    progress: Progress = silent,
+) -> Spikes:
+    """Sort each group of channels by its sorter; see `Sorter.sort`.
+
+    Parameters
+    ----------
+    sorters : mapping of str to Sorter
+        From `fit_groups` or `adapt_groups`.
+    target : spikeinterface.BaseRecording
+    jobs, span_seconds, resume, progress
+        As for `Sorter.sort`; each group has a folder of its own in `resume`.
+
+    Returns
+    -------
+    Spikes
+        Of all groups together.
+
+    Raises
+    ------
+    InputError
+        If the target lacks a group, or cannot be used.
+    """
+    groups = groups_of(sorters, target)
+    parts = []
+    for name, sorter in sorters.items():
+        with naming(f"group {name}"):
+            spikes = sorter.sort(
+                groups[name],
+                jobs=jobs,
+                span_seconds=span_seconds,
+                resume=resume / name if resume else None,
+                progress=prefixed(name, progress),
+            )
+            parts.append(spikes)
+    names = dict(pair for part in parts for pair in part.names.items())
+    return Spikes.concatenate(parts).described(fs_hz=float(target.get_sampling_frequency()), names=names)
+
+
+def _channels_groups(recording: BaseRecording) -> list[str]:
+    """Name each channel's group; SpikeInterface, too, takes channels without the property to be in one."""
+    groups = recording.get_property("group")
+    return ["0"] * recording.get_num_channels() if groups is None else [str(group) for group in groups]
+
+
+def groups_of(wanted: Iterable[str], target: BaseRecording) -> dict[str, BaseRecording]:
+    """Return the groups of a target's channels, among them all that are wanted.
+
+    Raises
+    ------
+    InputError
+        If one of them is missing.
+    """
+    if isinstance(wanted, str) or not isinstance(wanted, Iterable):
+        raise InputError(f"expected sorters by the names of their groups, not a {type(wanted).__name__}")
+    groups = channel_groups(target)
+    missing = [name for name in wanted if name not in groups]
+    if missing:
+        raise InputError(
+            f"has no group {', '.join(missing)}; its channels are in: {', '.join(groups)} (property group). "
+            "Groups must be called as in the labelled recording; a model's folder groups/NAME sorts one alone"
+        )
+    return groups
+
+
+def _sizes(recording: BaseRecording, spikes: Spikes) -> npt.NDArray[Any]:
+    """Largest excursion of a unit's mean waveform on each channel."""
+    fs_hz, n_samples = recording.get_sampling_frequency(), recording.get_num_samples()
+    before, after = to_samples(BEFORE_MS, fs_hz), to_samples(AFTER_MS, fs_hz)
+    seen = spikes.sample[:: max(len(spikes) // SPIKES_SEEN, 1)]
+    windows = [
+        read_span(lambda a, b: read_samples(recording, a, b), n_samples, t - before, t + after)
+        for t in seen.tolist()
+    ]
+    mean = np.mean(windows, axis=0)
+    return np.asarray(np.abs(mean - np.median(mean, axis=0)).max(axis=0))

@@ -1,0 +1,202 @@
+"""Model folders: a fitted sorter and those adapted to targets, for all channels or for each group of them.
+
+MODEL/ holds the fitted sorter, MODEL/targets/NAME those adapted; or MODEL/groups/GROUP/ holds the like of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spikesorter.core.errors import InputError, ModelError, naming
+from spikesorter.core.progress import Progress, silent
+from spikesorter.core.spikes import Spikes
+from spikesorter.io.model_files import DESCRIPTION, check_model_place, model_digest
+from spikesorter.sorting.groups import groups_of, sort_groups
+from spikesorter.sorting.nearest import nearest_sorter
+from spikesorter.sorting.sorter import SPAN_SECONDS, Sorter
+
+if TYPE_CHECKING:
+    from spikeinterface import BaseRecording
+
+__all__ = [
+    "LABELLED",
+    "TARGETS",
+    "WHOLE",
+    "Model",
+    "check_group_places",
+    "group_place",
+    "load_model",
+    "load_sorters",
+    "target_place",
+]
+
+TARGETS = "targets"
+GROUPS = "groups"
+WHOLE = ""
+"""Name of the only group of a model for all channels."""
+LABELLED = "(labelled)"
+"""Name of the fitted sorter among those adapted to targets."""
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """Sorters by group of channels, then by the target that they were adapted to.
+
+    Parameters
+    ----------
+    groups : mapping of str to mapping of str to Sorter
+        One group, named "", if the model is for all channels.
+    folder : Path
+        Where it was loaded from.
+    point : mapping of str to object
+        What was changed of its working points.
+    """
+
+    groups: Mapping[str, Mapping[str, Sorter]]
+    folder: Path
+    point: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def fs_hz(self) -> float:
+        """Sampling rate of the recordings that it sorts."""
+        return next(iter(self._any_group.values())).fs_hz
+
+    @property
+    def _any_group(self) -> Mapping[str, Sorter]:
+        return next(iter(self.groups.values()))
+
+    @property
+    def _for_all_channels(self) -> bool:
+        return list(self.groups) == [WHOLE]
+
+    def with_working_point(self, **point: Any) -> Model:
+        """Return a model with other thresholds than the tuned ones; see `Sorter.with_working_point`."""
+        changed = {
+            group: {name: sorter.with_working_point(**point) for name, sorter in sorters.items()}
+            for group, sorters in self.groups.items()
+        }
+        return replace(self, groups=changed, point={**self.point, **point})
+
+    def nearest(self, recording: BaseRecording) -> dict[str, str]:
+        """Return for each group the target in whose noise and gain a recording is most like.
+
+        Raises
+        ------
+        InputError
+            If the recording does not fit the sorters, lacks a group, or cannot be used.
+        """
+        if self._for_all_channels:
+            return {WHOLE: nearest_sorter(self.groups[WHOLE], recording)}
+        parts = groups_of(self.groups, recording)
+        chosen = {}
+        for group, sorters in self.groups.items():
+            with naming(f"group {group}"):
+                chosen[group] = nearest_sorter(sorters, parts[group])
+        return chosen
+
+    def sort(
+        self,
+        recording: BaseRecording,
+        chosen: Mapping[str, str],
+        *,
+        jobs: int | None = None,
+        span_seconds: float = SPAN_SECONDS,
+        resume: Path | None = None,
+        progress: Progress = silent,
+    ) -> Spikes:
+        """Sort a recording by the sorters chosen for it (`nearest`); see `Sorter.sort` for the rest."""
+        sorters = self.chosen(chosen)
+        sort = sorters[WHOLE].sort if self._for_all_channels else partial(sort_groups, sorters)
+        return sort(recording, jobs=jobs, span_seconds=span_seconds, resume=resume, progress=progress)
+
+    def digest(self, chosen: Mapping[str, str]) -> str:
+        """Return a digest of all that decides about results of the sorters chosen."""
+        return model_digest(
+            tuple((sorter.profile, sorter.prepared) for sorter in self.chosen(chosen).values())
+        )
+
+    def whole_digest(self) -> str:
+        """Return a digest of all that decides about any result."""
+        sorters = tuple(
+            (sorter.measured, sorter.profile, sorter.prepared)
+            for group in self.groups.values()
+            for sorter in group.values()
+        )
+        return model_digest((sorters, tuple(name for group in self.groups.values() for name in group)))
+
+    def chosen(self, chosen: Mapping[str, str]) -> dict[str, Sorter]:
+        """Return the sorters chosen for a recording (`nearest`), by group."""
+        return {group: self.groups[group][name] for group, name in chosen.items()}
+
+
+def load_model(folder: Path) -> Model:
+    """Load all sorters of a model folder.
+
+    Raises
+    ------
+    ModelError
+        If the folder holds no model or a damaged one.
+    """
+    inside = folder / GROUPS
+    if not inside.is_dir():
+        return Model({WHOLE: load_sorters(folder)}, folder)
+    return Model({path.name: load_sorters(path) for path in _folders(inside)}, folder)
+
+
+def load_sorters(folder: Path) -> dict[str, Sorter]:
+    """Load the sorters of a model for all channels by target name; the fitted one itself is "(labelled)".
+
+    Raises
+    ------
+    ModelError
+        If the folder holds no model, a damaged one, or one with groups.
+    """
+    if folder.is_file():
+        raise ModelError(f"{folder}: is a file; give the folder of a model")
+    if not (folder / DESCRIPTION).exists() and (folder / "model" / DESCRIPTION).is_file():
+        raise ModelError(f"{folder}: holds no model itself; its model is {folder / 'model'}")
+    if not folder.is_dir():
+        raise ModelError(f"{folder}: no such model folder; make one with `spikesorter train` or `run`")
+    if (folder / GROUPS).is_dir():
+        one = _folders(folder / GROUPS)[0]
+        raise ModelError(f"{folder}: holds a model for each group of channels; give one, such as {one}")
+    adapted = {path.name: Sorter.load(path) for path in _folders(folder / TARGETS)}
+    return {LABELLED: Sorter.load(folder), **adapted}
+
+
+def target_place(folder: Path, name: str) -> Path:
+    """Return where a model keeps the sorter adapted to a target."""
+    return folder / TARGETS / name
+
+
+def group_place(folder: Path, group: str) -> Path:
+    """Return where a model keeps the sorters of a group of channels."""
+    return folder / GROUPS / group
+
+
+def check_group_places(folder: Path, groups: list[str]) -> None:
+    """Make sure that a model of these groups can be written, over nothing but an older one of the same.
+
+    Raises
+    ------
+    InputError
+        If something else is there, or a group's name can be no folder's.
+    """
+    for group in groups:
+        if Path(group).name != group or group.startswith("."):
+            raise InputError(f"group {group!r}: cannot be the name of a folder; rename the group")
+        check_model_place(group_place(folder, group))
+    others = [path.name for path in folder.iterdir() if path.name != GROUPS] if folder.is_dir() else []
+    others += [path.name for path in _folders(folder / GROUPS) if path.name not in groups]
+    if others:
+        raise InputError(f"{folder}: holds {sorted(others)[0]} already; choose another place for the model")
+
+
+def _folders(inside: Path) -> list[Path]:
+    if not inside.is_dir():
+        return []
+    return sorted(path for path in inside.iterdir() if path.is_dir() and not path.name.startswith("."))

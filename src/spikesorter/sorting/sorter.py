@@ -1,0 +1,662 @@
+"""The sorter: fitted to a labelled recording, adapted to targets, and run on them."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.metadata import version
+from numbers import Real
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from spikesorter.core.errors import InputError, SettingsError
+from spikesorter.core.progress import Progress, silent
+from spikesorter.core.score import score
+from spikesorter.core.settings import Settings, check_settings
+from spikesorter.core.spikes import Spikes, check_rate
+from spikesorter.decoding.candidates import WorkingPoint
+from spikesorter.decoding.cnn import Networks
+from spikesorter.decoding.run import Stretch, read_evidence
+from spikesorter.estimation.estimate import (
+    LEAST_DETECTABILITY,
+    Sight,
+    is_faint,
+    profile_recording,
+    see_recording,
+)
+from spikesorter.estimation.profile import Profile, conditioning_kernel, without_hum
+from spikesorter.estimation.rehearsal import Labelled
+from spikesorter.estimation.units import Repertoire, learn_repertoire, warn_of_labels
+from spikesorter.io.model_files import model_digest, read_model, write_model
+from spikesorter.io.recording import check_recording
+from spikesorter.io.samples import (
+    as_spikes,
+    centred,
+    check_trace,
+    read_representative,
+    read_samples,
+    read_signature,
+    warn_of_silent_units,
+)
+from spikesorter.signal.filters import fir_filter, fir_filter_on_grid, fir_margin
+from spikesorter.signal.hum import find_hum, hum_kernel
+from spikesorter.signal.spans import Margin, iterate_spans, read_span
+from spikesorter.signal.templates import average_waveform
+from spikesorter.sorting.adaptation import Preparation, Prepared
+from spikesorter.sorting.diagnostics import Outlook
+from spikesorter.sorting.forecast import Forecast
+from spikesorter.sorting.refine import refine_profile
+from spikesorter.sorting.resume import digest, open_spans
+from spikesorter.sorting.spans import sort_spans
+from spikesorter.sorting.stream import Listener, Stream
+from spikesorter.sorting.unknown_spikes import UnknownRule, find_strangers
+from spikesorter.sorting.unlabelled_units import find_unlabelled
+
+if TYPE_CHECKING:
+    from spikeinterface import BaseRecording, BaseSorting
+
+__all__ = ["SPAN_SECONDS", "Sorter", "check_threshold", "usable_cores"]
+
+logger = logging.getLogger(__name__)
+FloatArray = npt.NDArray[np.float32]
+
+SPAN_SECONDS = 10.0
+MOST_CHANNELS = 32  # filters lead from each to each: more than that are slow, and hear different neurons
+USUAL_GAINS = (0.4, 2.5)
+
+
+@dataclass(frozen=True, eq=False)
+class Sorter:
+    """A spike sorter fitted to one labelled recording.
+
+    Made by `Sorter.fit` or `Sorter.load` alone, so that it is always fitted. `adapt` returns a new one;
+    nothing changes an existing one.
+
+    Examples
+    --------
+    >>> from spikesorter import Sorter, read_mat, score
+    >>> recording, truth = read_mat("D1.mat")                    # doctest: +SKIP
+    >>> sorter = Sorter.fit(recording, truth)                    # doctest: +SKIP
+    >>> target, _ = read_mat("D5.mat")                           # doctest: +SKIP
+    >>> spikes = sorter.adapt(target).sort(target)               # doctest: +SKIP
+    """
+
+    settings: Settings
+    fs_hz: float
+    channels: int
+    repertoire: Repertoire
+    average: FloatArray
+    labelled: Labelled | None
+    base: Networks | None
+    measured: Profile  # at first sight: what other recordings are compared with
+    profile: Profile
+    prepared: Prepared
+    forecast: Forecast
+    outlook: Outlook
+    labelled_noise: npt.NDArray[np.float64]  # power at each frequency and channel, to compare with
+    unknown: UnknownRule | None
+
+    @classmethod
+    def fit(
+        cls,
+        recording: BaseRecording,
+        truth: Spikes | BaseSorting,
+        *,
+        settings: Settings | None = None,
+        jobs: int | None = None,
+        progress: Progress = silent,
+    ) -> Sorter:
+        """Learn the neurons of a labelled recording and train the base networks.
+
+        Parameters
+        ----------
+        recording : spikeinterface.BaseRecording
+            One segment.
+        truth : Spikes or spikeinterface.BaseSorting
+            Its labels: the same point of every spike, be it the start or the peak; found spikes are reported
+            at that point.
+        settings : Settings, optional
+            Defaults if not given.
+        jobs : int, optional
+            Threads; all cores that this process may use, if not given. They change no result.
+        progress : callable, optional
+            Called with the step's name and the share of it that is done.
+
+        Returns
+        -------
+        Sorter
+            Adapted to recordings like the labelled one.
+
+        Raises
+        ------
+        InputError
+            If the recording or the labels cannot be used.
+        SettingsError
+            If the settings are none.
+        """
+        settings = check_settings(settings)
+        check_recording(recording)
+        _check_channels(recording)
+        fs_hz = check_rate(float(recording.get_sampling_frequency()))
+        raw = read_samples(recording, 0, recording.get_num_frames())
+        check_trace(raw, settings)
+        truth = as_spikes(truth, fs_hz=fs_hz)
+        _check_labels(truth, len(raw))
+        truth = _without_duplicates(truth)
+        warn_of_silent_units(truth)
+        kernel = conditioning_kernel(settings.conditioning, fs_hz)
+        progress("learning spike shapes", 0.0)
+        trace = centred(raw, np.median(raw, axis=0))
+        if settings.conditioning.remove_hum:
+            trace = without_hum(trace, find_hum(trace, fs_hz=fs_hz), fs_hz=fs_hz)
+        threads = jobs or usable_cores()
+        repertoire = learn_repertoire(trace, truth, settings.templates, kernel=kernel, fs_hz=fs_hz)
+        sight, profile = _labelled_profile(raw, repertoire, settings, fs_hz)
+        if np.any(faint := sight.filters.detectability < LEAST_DETECTABILITY):
+            truth = _without_faint(truth, repertoire, faint)
+            repertoire = learn_repertoire(trace, truth, settings.templates, kernel=kernel, fs_hz=fs_hz)
+            sight, profile = _labelled_profile(raw, repertoire, settings, fs_hz)
+        warn_of_labels(repertoire, settings.templates, fs_hz=fs_hz)
+        if settings.unknown.learn and not settings.unknown.mark:
+            strangers = find_unlabelled(
+                trace, truth, repertoire, profile, settings, fs_hz=fs_hz, jobs=threads
+            )
+            if len(strangers):
+                every, labels = Spikes.concatenate([truth, strangers]), strangers.labels
+                repertoire = learn_repertoire(
+                    trace, every, settings.templates, kernel=kernel, fs_hz=fs_hz, strangers=labels
+                )
+                sight, profile = _labelled_profile(raw, repertoire, settings, fs_hz)
+        conditioned = fir_filter(trace, kernel)
+        truth = truth.select(np.isin(truth.label, repertoire.labels))
+        before, after = settings.classifier.before_samples, settings.classifier.after_samples
+        average = average_waveform(conditioned, truth, before=before, after=after)
+        kept = settings.rehearsal.method == "graft" or settings.tuning.on == "labelled"
+        labelled = Labelled(trace, truth, profile) if kept else None
+        progress("learning spike shapes", 1.0)
+        preparation = Preparation(settings, fs_hz, repertoire, average, labelled, profile, threads)
+        base = preparation.train_base(progress)
+        return cls._on(preparation, base, recording, progress, measured=sight.profile, train=False)
+
+    def adapt(self, target: BaseRecording, *, jobs: int | None = None, progress: Progress = silent) -> Sorter:
+        """Rehearse a target, train on the rehearsal and tune the thresholds there; no labels needed.
+
+        Parameters
+        ----------
+        target : spikeinterface.BaseRecording
+            Of the same electrode, at the same sampling rate.
+        jobs : int, optional
+            Threads; all cores that this process may use, if not given. They change no result.
+        progress : callable, optional
+
+        Returns
+        -------
+        Sorter
+            A new one, for this target and recordings like it.
+
+        Raises
+        ------
+        InputError
+            If the target does not fit the sorter or cannot be used.
+        """
+        self.check_fits(target)
+        progress("estimating noise, gain and rates", 0.0)
+        raw = read_representative(target)
+        check_trace(raw, self.settings)
+        sight = see_recording(raw, self.repertoire, self.settings, fs_hz=self.fs_hz)
+        profile = profile_recording(sight, self.repertoire, self.settings, fs_hz=self.fs_hz)
+        jobs = jobs or usable_cores()
+        profile = refine_profile(raw, profile, self.repertoire, self.settings, fs_hz=self.fs_hz, jobs=jobs)
+        if not is_faint(sight):
+            _warn_of_odd_gain(profile.activity.gain)
+        progress("estimating noise, gain and rates", 1.0)
+        preparation = Preparation(
+            self.settings, self.fs_hz, self.repertoire, self.average, self.labelled, profile, jobs
+        )
+        return self._on(
+            preparation,
+            self.base,
+            target,
+            progress,
+            measured=sight.profile,
+            labelled_noise=self.labelled_noise,
+        )
+
+    @classmethod
+    def _on(
+        cls,
+        preparation: Preparation,
+        base: Networks | None,
+        recording: BaseRecording | None,
+        progress: Progress,
+        *,
+        measured: Profile,
+        labelled_noise: npt.NDArray[np.float64] | None = None,
+        train: bool = True,
+    ) -> Sorter:
+        """Prepare for a recording: train (if so wanted), tune, choose and forecast on rehearsals."""
+        prepared = preparation.prepare(base, progress, train=train)
+        target_samples = recording.get_num_frames() if recording else None
+        forecast, outlook, unknown = preparation.forecast(prepared, target_samples, progress)
+        logger.info(
+            "noise %s, gain %.3g, %.1f spikes/s; thresholds %s, refractory period %d samples; "
+            "expected score %.3f",
+            np.array2string(preparation.profile.scale, precision=3),
+            preparation.profile.activity.gain,
+            sum(preparation.profile.activity.rates) * preparation.fs_hz,
+            prepared.point.thresholds,
+            prepared.point.refractory_samples,
+            forecast.score,
+        )
+        return cls(
+            settings=preparation.settings,
+            fs_hz=preparation.fs_hz,
+            channels=preparation.repertoire.templates.waveforms.shape[2],
+            repertoire=preparation.repertoire,
+            average=preparation.average,
+            labelled=preparation.labelled,
+            base=base,
+            measured=measured,
+            profile=preparation.profile,
+            prepared=prepared,
+            forecast=forecast,
+            outlook=outlook,
+            labelled_noise=preparation.profile.noise.power if labelled_noise is None else labelled_noise,
+            unknown=unknown,
+        )
+
+    @property
+    def names(self) -> dict[int, str]:
+        """What the labels called each class."""
+        names = zip(self.repertoire.labels, self.repertoire.names, strict=True)
+        return {label: name for label, name in names if label in self.repertoire.known}
+
+    @property
+    def point(self) -> WorkingPoint:
+        """How candidates become spikes."""
+        return self.prepared.point
+
+    @property
+    def margin(self) -> Margin:
+        """How far from a spike the samples lie that decide about it, at most."""
+        decoder = self.prepared.decoder
+        block = decoder.grid_samples - 1 + decoder.spill_samples
+        reach = self.point.refractory_samples + decoder.pick_reach + block
+        hum = fir_margin(hum_kernel(self.profile.hum_hz, fs_hz=self.fs_hz))
+        return decoder.margin + Margin(reach, reach) + hum
+
+    def sort(
+        self,
+        target: BaseRecording,
+        *,
+        jobs: int | None = None,
+        span_seconds: float = SPAN_SECONDS,
+        resume: Path | None = None,
+        progress: Progress = silent,
+    ) -> Spikes:
+        """Find and name the spikes of a recording.
+
+        Parameters
+        ----------
+        target : spikeinterface.BaseRecording
+            One that the sorter was adapted to, or one like it.
+        jobs : int, optional
+            Threads; all cores that this process may use, if not given. They change no result.
+        span_seconds : float
+            Length of the spans in which the recording is read, each by one thread: to the nearest number of
+            the decoder's blocks. It changes no result.
+        resume : Path, optional
+            Folder to keep each finished span in; those that are there from an interrupted run, of the same
+            recording, sorter and span length, are not computed again. Yours to remove.
+        progress : callable, optional
+
+        Returns
+        -------
+        Spikes
+
+        Raises
+        ------
+        InputError
+            If the recording does not fit the sorter or holds NaN or infinite samples.
+        """
+        self.check_fits(target)
+        n_samples, stretch = target.get_num_frames(), self.stretches(target)
+        found = sort_spans(
+            self.prepared,
+            stretch,
+            list(iterate_spans(n_samples, self._span_samples(span_seconds))),
+            jobs=jobs or usable_cores(),
+            finished=open_spans(resume, self._facts(target)) if resume else None,
+            progress=progress,
+        )
+        spikes = self.point.part(found)
+        if self.unknown is not None:
+            strangers = find_strangers(self.unknown, stretch, n_samples, spikes, jobs=jobs or usable_cores())
+            spikes = self.unknown.mark(spikes, strangers)
+        return spikes.described(fs_hz=self.fs_hz, names=self.names)
+
+    def score(self, target: BaseRecording, truth: Spikes | BaseSorting, *, jobs: int | None = None) -> float:
+        """Sort a recording and return how good that is: what it counts in a study, 0 to 1.
+
+        Parameters
+        ----------
+        target : spikeinterface.BaseRecording
+        truth : Spikes or spikeinterface.BaseSorting
+            Its true spikes; `spikesorter.score` says more than one number.
+        jobs : int, optional
+            Threads; all cores that this process may use, if not given.
+
+        Returns
+        -------
+        float
+        """
+        true = as_spikes(truth, fs_hz=self.fs_hz)
+        return score(self.sort(target, jobs=jobs), true, fs_hz=self.fs_hz).score
+
+    def get_params(self) -> dict[str, Any]:
+        """Return all settings by name; `Settings.set_params` takes them."""
+        return self.settings.get_params()
+
+    def hastened(self, *, jobs: int | None = None, progress: Progress = silent) -> Sorter:
+        """Return a sorter for the same recordings that decides within some milliseconds, for closed loops.
+
+        Its decoder, `early`, sees only the past and the first part of a spike; it is rehearsed, tuned and
+        forecast like any other.
+
+        Parameters
+        ----------
+        jobs : int, optional
+            Threads; all cores that this process may use, if not given.
+        progress : callable, optional
+
+        Returns
+        -------
+        Sorter
+        """
+        if self.prepared.name == "early":
+            return self
+        settings = self.settings.model_copy(update={"decoder": "early"})
+        jobs = jobs or usable_cores()
+        preparation = Preparation(
+            settings, self.fs_hz, self.repertoire, self.average, self.labelled, self.profile, jobs
+        )
+        return self._on(
+            preparation,
+            self.base,
+            None,
+            progress,
+            measured=self.measured,
+            labelled_noise=self.labelled_noise,
+        )
+
+    def stream(
+        self,
+        fs_hz: float,
+        *,
+        mode: Literal["exact", "fast"] = "exact",
+        calibration_seconds: float = 0.0,
+        jobs: int | None = None,
+    ) -> Stream:
+        """Sort a recording that is still going on.
+
+        Parameters
+        ----------
+        fs_hz : float
+            Its sampling rate.
+        mode : {"exact", "fast"}
+            exact: the spikes that `sort` would find; fast: those that `hastened` would find, which takes
+            some seconds to prepare.
+        calibration_seconds : float
+            How much of its beginning to adapt to first; 0 if this sorter was adapted to it, or to one like
+            it. That part is sorted too, once it is over.
+        jobs : int, optional
+            Threads for adapting; all cores that this process may use, if not given.
+
+        Returns
+        -------
+        Stream
+
+        Raises
+        ------
+        InputError
+            If the rate is not the sorter's.
+        SettingsError
+            If strangers are to be marked, for which all known spikes must be known first.
+        """
+        self._check_rate(fs_hz)
+        if mode not in ("exact", "fast"):
+            raise SettingsError(f"mode must be exact or fast, not {mode!r}")
+        if self.settings.unknown.mark:
+            raise SettingsError("unknown.mark: strangers cannot be marked in a stream; train without it")
+
+        def listen(calibration: npt.NDArray[Any]) -> Listener:
+            sorter = self
+            if len(calibration):
+                from spikeinterface.core import NumpyRecording
+
+                sorter = self.adapt(NumpyRecording([calibration], self.fs_hz), jobs=jobs)
+            sorter = sorter.hastened(jobs=jobs) if mode == "fast" else sorter
+            return Listener(sorter.prepared, sorter.profile)
+
+        samples = round(calibration_seconds * self.fs_hz)
+        return Stream(
+            fs_hz=self.fs_hz,
+            channels=self.channels,
+            names=self.names,
+            listen=listen,
+            calibration_samples=samples,
+        )
+
+    def stretches(self, target: BaseRecording) -> Stretch:
+        """Return a way to read a recording as decoders are given it: less its offset and its hum.
+
+        Parameters
+        ----------
+        target : spikeinterface.BaseRecording
+
+        Returns
+        -------
+        callable
+            Returns samples from one place to another as float32, shape (samples, channels); beyond the ends
+            the trace stays as it was there.
+        """
+
+        def read(start: int, stop: int) -> FloatArray:
+            raw = read_span(partial(read_samples, target), target.get_num_frames(), start, stop)
+            if not np.isfinite(raw).all():
+                raise InputError(f"samples from {max(start, 0)} to {stop} hold NaN or infinite values")
+            return centred(raw, self.profile.offset)
+
+        if not self.profile.hum_hz:
+            return read
+        kernel = hum_kernel(self.profile.hum_hz, fs_hz=self.fs_hz)
+        return partial(fir_filter_on_grid, read, kernel)
+
+    def evidence(self, target: BaseRecording, *, start: int = 0, stop: int | None = None) -> FloatArray:
+        """Return the decoder's curves: the evidence of a spike's start at each sample.
+
+        Parameters
+        ----------
+        target : spikeinterface.BaseRecording
+        start, stop : int, optional
+            Samples wanted; all if not given.
+
+        Returns
+        -------
+        ndarray of float32, shape (stop - start, curves)
+            One curve for each class, in order of `repertoire.known` (networks with a detector: one for
+            all): expected number of spikes (pursuit) or probability of one.
+
+        Raises
+        ------
+        InputError
+            If the recording does not fit the sorter, or the samples lie beyond its ends.
+        """
+        self.check_fits(target)
+        n_samples = target.get_num_frames()
+        last = n_samples if stop is None else stop
+        if not 0 <= start < last <= n_samples:
+            raise InputError(f"no samples from {start} to {last}: the recording has {n_samples}")
+        decoder = self.prepared.decoder
+        curves = decoder.curves(read_evidence(decoder, self.stretches(target), n_samples, start, last))
+        return curves[:, : len(self.repertoire.known)]
+
+    def with_working_point(
+        self, *, threshold: float | None = None, refractory_samples: int | None = None
+    ) -> Sorter:
+        """Return a sorter with another threshold or refractory period than the tuned ones.
+
+        Raises
+        ------
+        SettingsError
+            If the threshold is no probability or the period is negative.
+        """
+        check_threshold(threshold)
+        if refractory_samples is not None and refractory_samples < 0:
+            raise SettingsError(f"refractory_samples must be 0 or more, not {refractory_samples}")
+        point = self.point
+        if threshold is not None:
+            point = replace(point, thresholds=(threshold,) * len(point.labels))
+        if refractory_samples is not None:
+            point = replace(point, refractory_samples=refractory_samples)
+        return replace(self, prepared=replace(self.prepared, point=point))
+
+    def save(self, folder: str | Path) -> None:
+        """Write the sorter to a folder: JSON and plain arrays, no code; all or nothing."""
+        write_model(self, Path(folder))
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Sorter:
+        """Read a sorter written by `save`.
+
+        Raises
+        ------
+        ModelError
+            If the folder holds no sorter, a damaged one, or one of another format.
+        """
+        return read_model(cls, Path(folder))
+
+    def _facts(self, target: BaseRecording) -> dict[str, str]:
+        """What decides about the result; a long recording is known by its length and by parts of it."""
+        return {
+            "version": version("neural-spike-sorter"),
+            "sorter": model_digest((self.profile, self.prepared)),
+            "recording": digest(str(target.get_num_frames()).encode(), read_signature(target).tobytes()),
+        }
+
+    def _span_samples(self, seconds: float) -> int:
+        if not seconds > 0:
+            raise SettingsError(f"span_seconds must be more than 0, not {seconds:g}")
+        blocks = min(seconds * self.fs_hz, 1 << 40) / self.prepared.decoder.grid_samples
+        return max(round(blocks), 1) * self.prepared.decoder.grid_samples
+
+    def check_fits(self, target: BaseRecording) -> None:
+        """Refuse a recording that cannot be of the same electrode: another rate or number of channels.
+
+        Raises
+        ------
+        InputError
+        """
+        check_recording(target)
+        self._check_rate(float(target.get_sampling_frequency()))
+        channels = target.get_num_channels()
+        if channels != self.channels:
+            raise InputError(f"has {channels} channels, but the sorter was fitted to {self.channels}")
+
+    def _check_rate(self, fs_hz: float) -> None:
+        if abs(fs_hz - self.fs_hz) > 1e-6 * self.fs_hz:
+            raise InputError(
+                f"sampled at {fs_hz:g} Hz, but the sorter was fitted at {self.fs_hz:g} Hz; resample it first"
+            )
+
+    def __repr__(self) -> str:
+        return (
+            f"Sorter({len(self.repertoire.known)} classes, {self.fs_hz:g} Hz, {self.channels} channel(s), "
+            f"decoder {self.prepared.name})"
+        )
+
+
+def check_threshold(threshold: object) -> None:
+    """Refuse a threshold that is no probability; None leaves it to the tuning.
+
+    Raises
+    ------
+    SettingsError
+    """
+    if threshold is None:
+        return
+    if not isinstance(threshold, Real) or not 0 <= float(threshold) <= 1:
+        raise SettingsError(f"threshold must lie between 0 and 1, not at {threshold}")
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _labelled_profile(
+    raw: npt.NDArray[Any], repertoire: Repertoire, settings: Settings, fs_hz: float
+) -> tuple[Sight, Profile]:
+    """Return the labelled recording at first sight, and its profile as well as it can be known.
+
+    Labels beat any estimate: its gain is 1 and its rates are counted.
+    """
+    sight = see_recording(raw, repertoire, settings, fs_hz=fs_hz)
+    profile = profile_recording(sight, repertoire, settings, fs_hz=fs_hz)
+    counted = replace(profile.activity, gain=1.0, rates=tuple(repertoire.rates))
+    return sight, replace(profile, activity=counted)
+
+
+def _check_channels(recording: BaseRecording) -> None:
+    channels = recording.get_num_channels()
+    if channels > MOST_CHANNELS:
+        raise InputError(
+            f"has {channels} channels; a sorter takes up to {MOST_CHANNELS} that hear the same neurons: "
+            "select some, or set the recording's property group and use spikesorter.fit_groups"
+        )
+
+
+def _without_faint(truth: Spikes, repertoire: Repertoire, faint: npt.NDArray[np.bool_]) -> Spikes:
+    """Drop labels of neurons that leave no mark on these channels: those of other ones, most likely."""
+    classes = list(zip(repertoire.labels, repertoire.names, faint.tolist(), strict=True))
+    left = np.isin(truth.label, [label for label, _, gone in classes if not gone])
+    if not left.any():
+        raise InputError(
+            "labels: no neuron can be told from noise on these channels; do the labels belong to this "
+            "recording and its channels, and count at its sampling rate?"
+        )
+    for _, name, gone in classes:
+        if gone:
+            logger.warning("neuron %s cannot be told from noise on these channels: left out", name)
+    return truth.select(left)
+
+
+def _warn_of_odd_gain(gain: float) -> None:
+    if not USUAL_GAINS[0] <= abs(gain) <= USUAL_GAINS[1]:
+        logger.warning(
+            "the spikes seem to be %.3g times as large as in the labelled recording: is this one in another "
+            "unit? If it is of another electrode, the result is not to be trusted",
+            gain,
+        )
+
+
+def _without_duplicates(truth: Spikes) -> Spikes:
+    """Drop labels given twice: the same sample and class."""
+    again = (np.diff(truth.sample, prepend=-1) == 0) & (np.diff(truth.label, prepend=-1) == 0)
+    if again.any():
+        logger.warning("%d labels are given twice (same sample and class): used once", again.sum())
+    return truth.select(~again)
+
+
+def _check_labels(truth: Spikes, n_samples: int) -> None:
+    if len(truth) == 0:
+        raise InputError("labels: there are none")
+    if truth.sample[-1] >= n_samples:
+        raise InputError(
+            f"labels: a spike starts at sample {truth.sample[-1]}, but the recording has {n_samples} samples"
+        )

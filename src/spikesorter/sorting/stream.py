@@ -1,0 +1,298 @@
+"""A recording that is still going on: samples in as they come, spikes out once nothing can change them.
+
+The steps are those of a file run, on what has come in so far: each begins as soon as the samples in its
+margin are there, so that the spikes are the same, to the last bit, however the samples are cut into packets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spikesorter.core.errors import InputError
+from spikesorter.core.spikes import Spikes
+from spikesorter.estimation.profile import Profile
+from spikesorter.io.samples import centred
+from spikesorter.signal.filters import GRID_SAMPLES, fir_filter_on_grid
+from spikesorter.signal.hum import hum_kernel
+from spikesorter.signal.spans import read_span
+from spikesorter.sorting.adaptation import Prepared
+
+__all__ = ["Listener", "Stream"]
+
+FloatArray = npt.NDArray[np.float32]
+NativeArray = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Listener:
+    """What a stream is sorted with: a decoder and what is known of the recording.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    profile : Profile
+    """
+
+    prepared: Prepared
+    profile: Profile
+
+
+class Stream:
+    """Sorts samples as they come; made by `Sorter.stream`.
+
+    Parameters
+    ----------
+    fs_hz : float
+    channels : int
+    names : mapping of int to str
+        What neurons are called.
+    listen : callable
+        Returns the listener; is given the samples of the calibration period.
+    calibration_samples : int
+        Length of that period; 0: none. It is sorted too, once it is over: no sample is dropped.
+
+    Examples
+    --------
+    >>> stream = sorter.stream(25_000)                            # doctest: +SKIP
+    >>> for packet in packets:                                    # doctest: +SKIP
+    ...     for sample, label in zip(*(getattr(stream.push(packet), n) for n in ("sample", "label"))):
+    ...         print(sample, label, stream.behind_seconds)
+    >>> last_spikes = stream.flush()                              # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        *,
+        fs_hz: float,
+        channels: int,
+        names: Mapping[int, str],
+        listen: Callable[[NativeArray], Listener],
+        calibration_samples: int = 0,
+    ) -> None:
+        self.fs_hz = fs_hz
+        self.channels = channels
+        self.names = names
+        self._listen = listen
+        self._calibration_samples = calibration_samples
+        self._waiting: list[NativeArray] = []
+        self._running: _Running | None = None if calibration_samples else self._begin(np.zeros((0, channels)))
+        self._received = 0
+        self._flushed = False
+
+    @property
+    def received_samples(self) -> int:
+        """Number of samples that have come in."""
+        return self._received
+
+    @property
+    def decided_samples(self) -> int:
+        """Up to which sample all spikes have been reported."""
+        return self._running.decided if self._running else 0
+
+    @property
+    def behind_seconds(self) -> float:
+        """How much of the signal that has come in is still undecided."""
+        return (self.received_samples - self.decided_samples) / self.fs_hz
+
+    @property
+    def listener(self) -> Listener | None:
+        """What the stream is sorted with; None during calibration."""
+        return self._running.listener if self._running else None
+
+    def push(self, samples: npt.ArrayLike) -> Spikes:
+        """Take in the next samples, as many as there are.
+
+        Parameters
+        ----------
+        samples : array_like, shape (samples,) or (samples, channels)
+
+        Returns
+        -------
+        Spikes
+            Those that nothing to come can change any more, counted from the stream's first sample. All of
+            them come after those that were returned before.
+
+        Raises
+        ------
+        InputError
+            If the samples are of another number of channels or hold NaN or infinite values, or the stream
+            was flushed. What came in before is not affected.
+        """
+        packet = self._checked(samples)
+        self._received += len(packet)
+        if self._running is None:
+            self._waiting.append(packet)
+            if self._received < self._calibration_samples:
+                return self._described(Spikes.empty())
+            packet = np.concatenate(self._waiting)
+            self._running = self._begin(packet[: self._calibration_samples])
+            self._waiting = []
+        return self._described(self._running.push(packet))
+
+    def flush(self) -> Spikes:
+        """End the stream and return its last spikes.
+
+        Raises
+        ------
+        InputError
+            If the stream ends before its calibration does, or was flushed before.
+        """
+        if self._flushed:
+            raise InputError("stream: was flushed before; make a new one")
+        if self._running is None:
+            raise InputError(
+                f"stream: ended after {self._received / self.fs_hz:.1f} s, before its calibration of "
+                f"{self._calibration_samples / self.fs_hz:g} s"
+            )
+        self._flushed = True
+        return self._described(self._running.flush())
+
+    def _described(self, spikes: Spikes) -> Spikes:
+        return spikes.described(fs_hz=self.fs_hz, names=self.names)
+
+    def _begin(self, calibration: NativeArray) -> _Running:
+        return _Running(self._listen(calibration), self.fs_hz, self.channels)
+
+    def _checked(self, samples: npt.ArrayLike) -> NativeArray:
+        if self._flushed:
+            raise InputError("stream: was flushed; make a new one")
+        packet = np.array(samples)
+        packet = packet[:, None] if packet.ndim == 1 else packet
+        if packet.ndim != 2 or packet.shape[1] != self.channels:
+            raise InputError(
+                f"stream: expected samples of shape (samples, {self.channels}), not {np.shape(samples)}"
+            )
+        if not np.isfinite(packet).all():
+            raise InputError(f"stream: NaN or infinite values after sample {self._received}")
+        return packet
+
+
+class _Recent:
+    """The last part of a signal, addressed by samples counted from its beginning."""
+
+    def __init__(self, columns: int) -> None:
+        self.first = 0
+        self.values = np.zeros((0, columns), np.float32)
+
+    @property
+    def end(self) -> int:
+        return self.first + len(self.values)
+
+    def append(self, values: FloatArray) -> None:
+        self.values = np.concatenate([self.values, values])
+
+    def read(self, start: int, stop: int) -> FloatArray:
+        """Return samples; before the beginning and after the end the signal stays as it was there."""
+        start, stop = start - self.first, stop - self.first
+        return read_span(lambda a, b: self.values[a:b], len(self.values), start, stop)
+
+    def forget(self, start: int) -> None:
+        """Forget what lies before a sample."""
+        gone = min(max(start - self.first, 0), max(len(self.values) - 1, 0))
+        if 2 * gone > len(self.values):  # not at each packet
+            self.values = self.values[gone:].copy()
+            self.first += gone
+
+
+class _Running:
+    """A stream that knows how to be sorted."""
+
+    def __init__(self, listener: Listener, fs_hz: float, channels: int) -> None:
+        self.listener = listener
+        self.decoder = listener.prepared.decoder
+        hum_hz = listener.profile.hum_hz
+        self.hum = hum_kernel(hum_hz, fs_hz=fs_hz) if hum_hz else None
+        self.raw = _Recent(channels)
+        self.trace = _Recent(channels) if hum_hz else self.raw
+        grid, spill = self.decoder.grid_samples, self.decoder.spill_samples
+        self.next_block = -spill // grid * grid
+        if self.hum is not None:  # what is taken out may reach before the beginning
+            self.trace.first = (self.next_block - self.decoder.margin.before) // GRID_SAMPLES * GRID_SAMPLES
+        self.evidence: FloatArray | None = None  # from `picked` less the reach of picking on
+        self.picked = 0
+        self.held = Spikes.from_arrays([], [])
+        self.decided = 0
+
+    def push(self, packet: NativeArray) -> Spikes:
+        self.raw.append(centred(packet, self.listener.profile.offset))
+        return self._advance(ended=False)
+
+    def flush(self) -> Spikes:
+        if self.raw.end == 0:
+            return self.held
+        return self._advance(ended=True)
+
+    def _advance(self, *, ended: bool) -> Spikes:
+        if self.hum is not None:
+            self._clean(self.hum, ended=ended)
+        self._explain(ended=ended)
+        self._pick(ended=ended)
+        return self._decide(ended=ended)
+
+    def _clean(self, hum: npt.NDArray[np.float64], *, ended: bool) -> None:
+        """Take the hum out of all tiles whose samples are there."""
+        half = len(hum) // 2
+        beyond = self.decoder.margin.after + self.decoder.grid_samples + self.decoder.spill_samples
+        stop = self.raw.end + beyond if ended else (self.raw.end - half) // GRID_SAMPLES * GRID_SAMPLES
+        if stop > self.trace.end and self.raw.end:
+            self.trace.append(fir_filter_on_grid(self.raw.read, hum, self.trace.end, stop))
+            self.raw.forget(self.trace.end - half - GRID_SAMPLES)
+
+    def _explain(self, *, ended: bool) -> None:
+        """Compute the evidence of all blocks whose samples are there."""
+        grid, margin, spill = self.decoder.grid_samples, self.decoder.margin, self.decoder.spill_samples
+        if ended:
+            stop = -(-(self.raw.end + spill) // grid) * grid
+        else:
+            stop = (self.trace.end - margin.after) // grid * grid
+        if stop <= self.next_block:
+            return
+        rows = self.decoder.evidence(self.trace.read(self.next_block - margin.before, stop + margin.after))
+        self._add(rows, self.next_block - spill)
+        self.next_block = stop
+        self.trace.forget(stop - margin.before)
+
+    def _add(self, rows: FloatArray, start: int) -> None:
+        """Add evidence to what is there; there is none before the beginning."""
+        if self.evidence is None:
+            self.evidence = np.zeros((self.decoder.pick_reach, rows.shape[1]), np.float32)
+        first = self.picked - self.decoder.pick_reach
+        missing = max(start + len(rows) - first - len(self.evidence), 0)
+        self.evidence = np.concatenate([self.evidence, np.zeros((missing, rows.shape[1]), np.float32)])
+        begin = max(-start, 0)
+        at = start + begin - first
+        self.evidence[at : at + len(rows) - begin] += rows[begin:]
+
+    def _pick(self, *, ended: bool) -> None:
+        """Pick the candidates whose evidence is complete."""
+        reach = self.decoder.pick_reach
+        stop = self.raw.end if ended else self.next_block - self.decoder.spill_samples - reach
+        if stop <= self.picked or self.evidence is None:
+            return
+        first = self.picked - reach
+        known = self.evidence[: (self.raw.end if ended else stop + reach) - first]
+        if ended:
+            known = np.pad(known, ((0, stop + reach - first - len(known)), (0, 0)))
+        found = self.decoder.pick(known)
+        if len(found):
+            held = self.listener.prepared.hold(found.shifted(self.picked))
+            self.held = Spikes.concatenate([self.held, held])
+        self.evidence = self.evidence[stop - self.picked :]
+        self.picked = stop
+
+    def _decide(self, *, ended: bool) -> Spikes:
+        """Return the spikes whose refractory period is over."""
+        point = self.listener.prepared.point
+        stop = self.picked if ended else max(self.picked - point.refractory_samples, 0)
+        if len(self.held) == 0:
+            self.decided = stop
+            return self.held
+        sure = point.part(self.held).within(self.decided, stop)
+        self.held = self.held.within(stop - point.refractory_samples, self.picked)
+        self.decided = stop
+        return sure

@@ -1,0 +1,204 @@
+"""Spikes of neurons that the labelled recording does not hold: what no known shape explains.
+
+A decoder that must explain everything by known shapes forces a stranger's spikes into them, and leaves much
+unexplained beside. How much is left beside a known neuron's spike, a rehearsal tells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import uniform_filter1d
+
+from spikesorter.core.spikes import UNKNOWN, Spikes
+from spikesorter.decoding.pursuit import PursuitDecoder
+from spikesorter.decoding.run import Stretch, in_threads, padded
+from spikesorter.signal.filters import filtered_across
+from spikesorter.signal.peaks import pick_peaks
+from spikesorter.signal.spans import Margin
+from spikesorter.signal.templates import Templates, plant
+
+__all__ = ["Strangers", "UnknownRule", "find_strangers", "fit_unknown_rule"]
+
+Trace = npt.NDArray[np.float32]
+BLOCKS = 64  # of the pursuit's, examined at once
+KNOWN_MARKED = 0.004  # share of the known spikes of a rehearsal that may be marked
+FALSE_EVENTS_PER_S = 0.1
+UNSURE = 0.5  # probability of a spike that is there for want of a better explanation
+
+
+@dataclass(frozen=True, eq=False)
+class Strangers:
+    """What was found in a stretch: what is left beside each spike, and events beside no spike so marked."""
+
+    left: Trace
+    alone: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class UnknownRule:
+    """What is left unexplained, and how much of it is too much.
+
+    Parameters
+    ----------
+    pursuit : PursuitDecoder
+        Explains what can be explained by known shapes.
+    templates : Templates
+        Those shapes at the target's gain, as they look in the unfiltered trace.
+    lead_samples, window_samples : int
+        What is left is measured in a window that begins `lead_samples` before a spike's start.
+    beside : float
+        Energy left beside a spike above which it is none of its class.
+    alone : float
+        Energy that is an event of its own.
+
+    What is left is measured in blocks on a fixed grid, of `grid_samples`, for the same reason as a decoder's
+    evidence.
+    """
+
+    pursuit: PursuitDecoder
+    templates: Templates
+    lead_samples: int
+    window_samples: int
+    beside: float
+    alone: float
+
+    @property
+    def grid_samples(self) -> int:
+        """Length of the blocks in which a trace is examined."""
+        return BLOCKS * self.pursuit.grid_samples
+
+    @property
+    def margin(self) -> Margin:
+        """Margin of `examine`: what reaches into a block is explained too."""
+        around = self._blocks_around * self.pursuit.grid_samples
+        return self.pursuit.margin + Margin(around, around)
+
+    def examine(self, trace: Trace, spikes: Spikes) -> Strangers:
+        """Measure what known shapes leave of a block.
+
+        Parameters
+        ----------
+        trace : ndarray of float32, shape (margin.before + grid_samples + margin.after, channels)
+            Less its offset.
+        spikes : Spikes
+            Those that were found in the block, counted from its first sample.
+
+        Returns
+        -------
+        Strangers
+        """
+        energy, reach = self.left_over(trace), self._reach
+        peaks = pick_peaks(energy, threshold=self.alone, distance_samples=self.window_samples) - reach
+        return Strangers(energy[spikes.sample + reach], peaks[(peaks >= 0) & (peaks < self.grid_samples)])
+
+    def left_over(self, trace: Trace) -> Trace:
+        """Return the energy of the whitened rest in the window of a start at each sample of a block.
+
+        Some samples before and after the block are returned too: those that peaks in it are compared with.
+        """
+        spill, margin = self.pursuit.spill_samples, self.pursuit.margin
+        draw = self.pursuit.to_draw(self.pursuit.explain(trace)[spill:-spill])
+        known = trace[margin.before : len(trace) - margin.after]
+        rest = known - plant(len(known), draw.spikes, draw.sizes, self.templates)
+        white = filtered_across(rest, self.pursuit.bank.whitener)
+        power = (white.astype(np.float64) ** 2).sum(axis=1)
+        shift = self.lead_samples - self.window_samples // 2
+        mean = uniform_filter1d(power, self.window_samples, mode="constant", origin=shift)
+        outside = self.pursuit.grid_samples * self._blocks_around - self._reach
+        return np.asarray(self.window_samples * mean[outside : len(mean) - outside], np.float32)
+
+    @property
+    def _reach(self) -> int:
+        return self.window_samples
+
+    @property
+    def _blocks_around(self) -> int:
+        """Of the pursuit's: enough that no end of theirs is seen."""
+        filters = self.window_samples + len(self.pursuit.bank.whitener) + self.templates.waveforms.shape[1]
+        needed = self._reach + filters + self.pursuit.spill_samples
+        return int(-(-needed // self.pursuit.grid_samples))
+
+    def mark(self, spikes: Spikes, strangers: Strangers) -> Spikes:
+        """Return the spikes with strangers as class 0; a stranger that was taken for several counts once."""
+        unknown = strangers.left > self.beside
+        gaps = np.diff(spikes.sample[unknown], prepend=-self.window_samples - 1)
+        first_of_each = np.zeros(len(spikes), bool)
+        first_of_each[np.flatnonzero(unknown)[gaps > self.window_samples]] = True
+        away = self._away(strangers.alone, spikes.sample[unknown])
+        samples = np.concatenate([spikes.sample[first_of_each], away])
+        marked = Spikes.from_arrays(
+            samples,
+            np.full(len(samples), UNKNOWN),
+            np.concatenate([spikes.probability[first_of_each], np.full(len(away), UNSURE)]),
+        )
+        return Spikes.concatenate([spikes.select(~unknown), marked])
+
+    def _away(self, peaks: npt.NDArray[np.int64], marked: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return the peaks that have no spike near that is a stranger's."""
+        before = np.searchsorted(marked, peaks - self.window_samples, "left")
+        after = np.searchsorted(marked, peaks + self.window_samples, "right")
+        return np.asarray(peaks[before == after])
+
+
+def find_strangers(
+    rule: UnknownRule, stretch: Stretch, n_samples: int, spikes: Spikes, *, jobs: int
+) -> Strangers:
+    """Measure what known shapes leave of a recording.
+
+    Parameters
+    ----------
+    rule : UnknownRule
+    stretch : Stretch
+    n_samples : int
+        Length of the recording.
+    spikes : Spikes
+        Those that were found.
+    jobs : int
+        Threads; they change no result.
+
+    Returns
+    -------
+    Strangers
+    """
+    grid, margin = rule.grid_samples, rule.margin
+
+    def examine(start: int) -> Strangers:
+        trace = stretch(start - margin.before, start + grid + margin.after)
+        seen = rule.examine(trace, spikes.within(start, min(start + grid, n_samples)).shifted(-start))
+        alone = seen.alone + start
+        return Strangers(seen.left, alone[alone < n_samples])
+
+    parts = list(in_threads(examine, list(range(0, n_samples, grid)), jobs=jobs))
+    left, alone = (np.concatenate([getattr(part, name) for part in parts]) for name in ("left", "alone"))
+    return Strangers(left, alone)
+
+
+def fit_unknown_rule(rule: UnknownRule, trace: Trace, found: Spikes, *, fs_hz: float) -> UnknownRule:
+    """Set a rule's thresholds so that a rehearsal, which holds no strangers, has next to none marked.
+
+    Parameters
+    ----------
+    rule : UnknownRule
+    trace : ndarray of float32, shape (samples, channels)
+        Of the rehearsal.
+    found : Spikes
+        What the decoder finds there.
+    fs_hz : float
+
+    Returns
+    -------
+    UnknownRule
+    """
+    stretch, margin, grid = padded(trace), rule.margin, rule.grid_samples
+    whole = [rule.left_over(stretch(start - margin.before, start + grid + margin.after))
+             for start in range(0, len(trace), grid)]  # fmt: skip
+    around = (len(whole[0]) - grid) // 2
+    energy = np.concatenate([part[around : around + grid] for part in whole])[: len(trace)]
+    peaks = energy[pick_peaks(energy, threshold=0.0, distance_samples=rule.window_samples)]
+    allowed = max(int(FALSE_EVENTS_PER_S * len(energy) / fs_hz), 1)
+    alone = float(np.sort(peaks)[-min(allowed, len(peaks))])
+    beside = float(np.quantile(energy[found.sample], 1 - KNOWN_MARKED)) if len(found) else alone
+    return replace(rule, beside=beside, alone=alone)

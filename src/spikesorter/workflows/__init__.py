@@ -1,0 +1,1 @@
+"""Whole jobs: files, studies, batches, streams."""

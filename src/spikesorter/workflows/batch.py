@@ -1,0 +1,197 @@
+"""Many recordings, each a task that fails alone: in this process, in local ones, or wherever Dask runs.
+
+Nothing here schedules work: a loop does in this process, Dask does everywhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spikesorter.core.errors import InputError
+from spikesorter.core.progress import Progress, silent
+from spikesorter.io.atomic import check_writable, only_one, write_json
+from spikesorter.io.export import check_export
+from spikesorter.report.results import SORT, sort_facts
+from spikesorter.sorting.model import Model, load_model
+from spikesorter.workflows.manifest import Job
+from spikesorter.workflows.tasks import (
+    NOTES,
+    PREDICTIONS,
+    SPANS,
+    Outcome,
+    Task,
+    lost,
+    note_of,
+    note_place,
+    remove,
+    remove_result,
+    settings_of,
+    sort_task,
+)
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["BATCH", "BATCH_SPAN_SECONDS", "dask_runner", "run_batch", "run_here", "summary"]
+
+BATCH, LOCK = "batch.json", "lock"
+BATCH_SPAN_SECONDS = 60.0  # shorter ones would be more files than a shared disk likes
+
+Runner = Callable[[Callable[[Task], Outcome], list[Task]], Iterator[Outcome]]
+"""Applies a function to tasks, wherever, and yields what comes back, in any order."""
+
+
+def run_batch(
+    jobs: list[Job],
+    out: Path,
+    *,
+    to: str = "mat",
+    runner: Runner | None = None,
+    threads: int = 1,
+    span_seconds: float = BATCH_SPAN_SECONDS,
+    restart: bool = False,
+    progress: Progress = silent,
+    on_outcome: Callable[[Outcome], None] = lambda outcome: None,
+) -> list[Outcome]:
+    """Sort many recordings; one that fails does not stop the others.
+
+    Parameters
+    ----------
+    jobs : list of Job
+        From `read_jobs`.
+    out : Path
+        Gets `predictions/NAME.mat`, `batch.json`, and, in `.batch`, a note of each recording that is done.
+    to : str
+        Format of the results, see `write_spikes`.
+    runner : callable, optional
+        `run_here`, if not given; `dask_runner` for other processes and machines.
+    threads : int
+        Of each process. They change no result.
+    span_seconds : float
+        A killed recording loses at most what was being done of such spans; each makes a small file.
+    restart : bool
+        Take over a folder of other settings or another version, and sort everything again.
+    progress : callable, optional
+    on_outcome : callable, optional
+        Told what became of each recording as soon as it is known.
+
+    Returns
+    -------
+    list of Outcome
+        In the order of the jobs.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be written to or is another batch's.
+    ModelError
+        If a model cannot be used.
+    """
+    check_export(to)
+    models = {folder: load_model(folder) for folder in dict.fromkeys(job.model for job in jobs)}
+    digests = {folder: model.whole_digest() for folder, model in models.items()}
+    tasks = [Task(job, out, to, span_seconds, threads, digests[job.model]) for job in jobs]
+    _make_folders(out)
+    outcomes: dict[str, Outcome] = {}
+    with only_one(out / NOTES / LOCK, "running a batch"):
+        _check_folder(out, tasks, restart=restart)
+        progress("sorting", 0.0)
+        try:
+            for outcome in (runner or run_here)(sort_task, tasks):
+                outcomes[outcome.name] = outcome
+                on_outcome(outcome)
+                progress("sorting", len(outcomes) / len(tasks))
+        finally:  # `spikesorter view` goes by it, also after an interruption
+            write_json(out / SORT, {"recordings": _sorts(jobs, outcomes, models)})
+        ordered = [outcomes[job.name] for job in jobs]
+        write_json(out / BATCH, summary(ordered))
+    return ordered
+
+
+def run_here(work: Callable[[Task], Outcome], tasks: list[Task]) -> Iterator[Outcome]:
+    """Run tasks in this process, one after the other."""
+    return map(work, tasks)
+
+
+def dask_runner(client: Client) -> Runner:
+    """Return a runner on the workers of a Dask cluster, local or not.
+
+    Parameters
+    ----------
+    client : distributed.Client
+
+    Returns
+    -------
+    callable
+        A worker that dies takes no other recording with it: Dask starts its tasks again elsewhere, up to
+        `distributed.scheduler.allowed-failures` times, before they count as failed.
+    """
+    from distributed import as_completed
+
+    def run(work: Callable[[Task], Outcome], tasks: list[Task]) -> Iterator[Outcome]:
+        futures = client.map(work, tasks, pure=False, key=[f"sort-{task.job.name}" for task in tasks])
+        task_of = dict(zip(futures, tasks, strict=True))
+        for future in as_completed(futures):
+            task = task_of.pop(future)
+            yield future.result() if future.status == "finished" else lost(task, future.exception())
+
+    return run
+
+
+def summary(outcomes: Iterable[Outcome]) -> dict[str, Any]:
+    """Return what `batch.json` holds.
+
+    Parameters
+    ----------
+    outcomes : iterable of Outcome
+
+    Returns
+    -------
+    dict
+    """
+    rows = [asdict(outcome) for outcome in outcomes]
+    counts = {state: sum(row["state"] == state for row in rows) for state in ("done", "kept", "failed")}
+    return {"version": version("neural-spike-sorter"), **counts, "recordings": rows}
+
+
+def _make_folders(out: Path) -> None:
+    check_writable(out)
+    for name in (PREDICTIONS, NOTES, SPANS):
+        folder = out / name
+        if folder.is_symlink():
+            raise InputError(f"{folder}: is a link to elsewhere; results are written inside {out} only")
+        check_writable(folder)
+
+
+def _check_folder(out: Path, tasks: list[Task], *, restart: bool) -> None:
+    """Refuse a folder that holds results of other settings; clear away what a killed run was writing."""
+    begun = ((out / PREDICTIONS, ".*"), (out / NOTES, ".*"), (out, f".{SORT}.*"), (out, f".{BATCH}.*"))
+    for left in [path for folder, pattern in begun for path in folder.glob(pattern)]:
+        remove(left)
+    for task in tasks:
+        known = note_of(task)
+        if known is None:
+            continue
+        if restart:
+            remove_result(out, known)
+            note_place(task).unlink()
+            continue
+        unlike = [key for key, value in settings_of(task).items() if known["facts"].get(key) != value]
+        if unlike:
+            raise InputError(
+                f"{out}: {task.job.name} was sorted there with another {', '.join(unlike)}; choose another "
+                "folder, or sort everything again with --restart"
+            )
+    (out / BATCH).unlink(missing_ok=True)  # an earlier run's must not be taken for this one's
+
+
+def _sorts(jobs: list[Job], outcomes: Mapping[str, Outcome], models: Mapping[Path, Model]) -> dict[str, Any]:
+    return {
+        job.name: sort_facts(Path(one.result), job.recording, models[job.model], job.options, one.adapted_to)
+        for job in jobs
+        if (one := outcomes.get(job.name)) is not None and one.state != "failed"
+    }

@@ -1,0 +1,242 @@
+"""What a batch is to sort: a folder of recordings, or a manifest that names them and their models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from spikesorter.core.errors import InputError, SpikeSorterError, naming
+from spikesorter.core.toml import read_toml
+from spikesorter.io.formats import find_source, stem_of
+from spikesorter.io.recording import RecordingOptions
+
+__all__ = ["Job", "jobs_of_folder", "read_jobs", "read_manifest"]
+
+MOST_BYTES = 4 << 20  # 50,000 recordings
+MOST_SHOWN = 3
+LONGEST_KEY = 100
+OPTIONS = ("fs_hz", "dtype", "channels", "format", "stream", "segment", "channel", "group")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One recording to sort.
+
+    Parameters
+    ----------
+    name : str
+        Of its result; no two of a batch are the same.
+    recording : Path
+    model : Path
+    options : RecordingOptions
+        How it is read.
+    """
+
+    name: str
+    recording: Path
+    model: Path
+    options: RecordingOptions
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, (str, int)) else value
+
+
+def _as_table(value: object) -> object:
+    return {"path": value} if isinstance(value, str) else value
+
+
+Channels = Annotated[list[str | int], BeforeValidator(_as_list)]
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    model: str | None = None
+    fs_hz: Annotated[float, Field(ge=100, le=1e7, strict=False)] | None = None
+    dtype: str | None = None
+    channels: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    format: str | None = None
+    stream: str | None = None
+    segment: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    channel: Channels | None = None
+    group: str | int | None = None
+
+
+class _Entry(_Options):
+    path: Annotated[str, Field(min_length=1, max_length=4096)]
+    name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+
+
+class _Manifest(_Options):
+    recordings: list[Annotated[_Entry, BeforeValidator(_as_table)]]
+
+
+def read_jobs(
+    source: Path,
+    *,
+    model: Path | None = None,
+    options: RecordingOptions | None = None,
+    root: Path | None = None,
+) -> list[Job]:
+    """Read what is to be sorted from a manifest or from a folder of recordings.
+
+    Parameters
+    ----------
+    source : Path
+        A `.toml` file or a folder.
+    model : Path, optional
+        For recordings that the manifest names no model for.
+    options : RecordingOptions, optional
+        Likewise.
+    root : Path, optional
+        Folder that a manifest's paths start from; its own, if not given.
+
+    Returns
+    -------
+    list of Job
+
+    Raises
+    ------
+    InputError
+        If there is nothing to sort, two results would have one name, or the manifest cannot be used.
+    """
+    if source.is_dir():
+        return jobs_of_folder(source, model=model, options=options)
+    return read_manifest(source, model=model, options=options, root=root)
+
+
+def jobs_of_folder(folder: Path, *, model: Path | None, options: RecordingOptions | None = None) -> list[Job]:
+    """Return a job for each recording that lies in a folder, in order of name; see `read_jobs`."""
+    if model is None:
+        raise InputError(f"{folder}: a folder names no model; give one by --model")
+    entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    chosen = options or RecordingOptions()
+    found = [
+        Job(stem_of(path), path, model, chosen) for path in entries if chosen.format or _is_recording(path)
+    ]
+    if not found:
+        raise InputError(f"{folder}: holds no recording of a format that is known by its name (--format)")
+    return _named_once(found)
+
+
+def read_manifest(
+    path: Path,
+    *,
+    model: Path | None = None,
+    options: RecordingOptions | None = None,
+    root: Path | None = None,
+) -> list[Job]:
+    r"""Read a manifest: TOML with a list `recordings`, and what holds for all of them before it.
+
+    Parameters, return value and errors as for `read_jobs`. Paths in it may not leave `root`: a manifest
+    from elsewhere must not make the program read what it likes.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "night.toml"
+    ...     _ = path.write_text('model = "MODEL"\nrecordings = ["a.mat", {path = "b.ns5", channel = "e17"}]')
+    ...     [(job.name, job.options.channel) for job in read_manifest(path)]
+    [('a', ()), ('b', ('e17',))]
+    """
+    base = path.parent if root is None else root
+    manifest = _parsed(path)
+    common = {key: getattr(manifest, key) for key in OPTIONS}
+    asked = {key: getattr(options or RecordingOptions(), key) or None for key in OPTIONS}
+    jobs = []
+    for number, entry in enumerate(manifest.recordings, start=1):
+        with naming(f"{path}: recording {number}"):
+            chosen = {key: _first(getattr(entry, key), common[key], asked[key]) for key in OPTIONS}
+            chosen["channel"] = tuple(chosen["channel"] or ())
+            recording = _inside(base, entry.path)
+            named = entry.model or manifest.model
+            if named is None and model is None:
+                raise InputError("has no model; name one in the manifest or give --model")
+            jobs.append(
+                Job(
+                    _plain_name(entry.name or stem_of(recording)),
+                    recording,
+                    _inside(base, named) if named else Path(str(model)),
+                    RecordingOptions(**chosen),
+                )
+            )
+    if not jobs:
+        raise InputError(f"{path}: lists no recordings")
+    with naming(path):
+        return _named_once(jobs)
+
+
+def _parsed(path: Path) -> _Manifest:
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; expected a manifest (.toml) or recordings")
+    contents = read_toml(path, what="manifest", most_bytes=MOST_BYTES)
+    try:
+        return _Manifest.model_validate(contents)
+    except ValidationError as error:
+        wrong = [_explained(one) for one in error.errors()[:MOST_SHOWN]]
+        raise InputError(f"{path}: {'; '.join(wrong)}") from None
+
+
+def _explained(error: Mapping[str, Any]) -> str:
+    place = [str(part + 1) if isinstance(part, int) else part[:LONGEST_KEY] for part in error["loc"]]
+    if error["type"] == "extra_forbidden":
+        known = ", ".join(_Entry.model_fields)
+        return f"{' '.join(place)}: no such key; a recording may have {known}"
+    return f"{' '.join(place)}: {error['msg']}"
+
+
+def _inside(base: Path, text: str) -> Path:
+    """Return a path below a folder; refuse what leads out of it on any system."""
+    for kind in (PurePosixPath, PureWindowsPath):
+        pure = kind(text)
+        if pure.is_absolute() or pure.drive or ".." in pure.parts:
+            raise InputError(f"{text}: leads out of {base.resolve()}; paths start there; see --root")
+    if "\0" in text:
+        raise InputError(f"{text!r}: is no path")
+    try:
+        (base / text).exists()
+    except OSError as error:  # a name too long, or a folder that may not be looked into
+        raise InputError(f"{text[:LONGEST_KEY]}: is no path: {error.strerror or error}") from None
+    return base / text
+
+
+def _plain_name(name: str) -> str:
+    """Refuse a name that is no plain file name on any system."""
+    if (
+        name in (".", "..")
+        or name.startswith((".", " "))
+        or not name.isprintable()
+        or set(name) & set('/\\:*?"<>|')
+    ):
+        raise InputError(f"name {name!r}: cannot be the name of a file; give another by name = ...")
+    return name
+
+
+def _named_once(jobs: list[Job]) -> list[Job]:
+    first: dict[str, Job] = {}
+    for job in jobs:
+        other = first.setdefault(job.name.casefold(), job)
+        if other is not job:
+            raise InputError(
+                f"{job.recording} and {other.recording} have one name, {job.name}; their results would "
+                "collide: give one of them another by name = ... in a manifest"
+            )
+    return jobs
+
+
+def _is_recording(path: Path) -> bool:
+    try:
+        find_source(path)
+    except SpikeSorterError:
+        return False
+    return path.suffix != ".json"  # describes a recording beside it, or none
+
+
+def _first(*values: Any) -> Any:
+    return next((value for value in values if value is not None), None)

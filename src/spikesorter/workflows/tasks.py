@@ -1,0 +1,306 @@
+"""One recording of a batch: tried again where that may help, known by a note once it is done.
+
+A task can be killed at any moment: what is whole has its name, what is done has its note.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import logging
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from spikesorter.core.errors import InputError, SpikeSorterError
+from spikesorter.io.atomic import write_json
+from spikesorter.io.export import check_export_place
+from spikesorter.sorting.model import Model, load_model
+from spikesorter.workflows.files import sort_recording
+from spikesorter.workflows.manifest import Job
+
+__all__ = [
+    "NOTES",
+    "PREDICTIONS",
+    "SPANS",
+    "Outcome",
+    "Task",
+    "lost",
+    "note_of",
+    "note_place",
+    "remove",
+    "remove_result",
+    "settings_of",
+    "sort_task",
+]
+
+logger = logging.getLogger(__name__)
+
+PREDICTIONS, NOTES, SPANS = "predictions", ".batch", ".spans"
+RETRIES = 2
+WAIT_SECONDS = 1.0
+MAY_PASS = {
+    getattr(errno, name)
+    for name in ("EAGAIN", "EBUSY", "EINTR", "EIO", "EMFILE", "ENETDOWN", "ENETUNREACH", "ENFILE", "ENOMEM",
+                 "ESTALE", "ETIMEDOUT", "EREMOTEIO")
+    if hasattr(errno, name)
+}  # fmt: skip
+
+State = Literal["done", "kept", "failed"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one recording.
+
+    Parameters
+    ----------
+    name, recording : str
+    state : {"done", "kept", "failed"}
+        kept: an earlier run had finished it.
+    reason : str
+        Why it failed.
+    result : str
+        Where the spikes are, below the batch's folder.
+    spikes : int
+    forecast : dict
+        Of each group of channels: expected `score`, `low`, `high`.
+    adapted_to : dict
+        Of each group.
+    seconds : float
+        That it took.
+    peak_mb : float
+        Most memory that its process has used so far.
+    attempts : int
+    """
+
+    name: str
+    recording: str
+    state: State
+    reason: str = ""
+    result: str = ""
+    spikes: int = 0
+    forecast: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    adapted_to: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    peak_mb: float = 0.0
+    attempts: int = 0
+
+
+@dataclass(frozen=True)
+class Task:
+    """A job and where its result goes; travels to other processes and machines as it is."""
+
+    job: Job
+    out: Path
+    to: str
+    span_seconds: float
+    threads: int
+    model_digest: str
+
+
+def sort_task(task: Task) -> Outcome:
+    """Sort one recording, unless that is done; say what became of it.
+
+    Faults that may pass, such as a file server that does not answer, are tried again twice.
+
+    Parameters
+    ----------
+    task : Task
+
+    Returns
+    -------
+    Outcome
+    """
+    start = time.perf_counter()
+    for attempt in range(1, RETRIES + 2):
+        try:
+            return _sorted(task, start, attempt)
+        except (SpikeSorterError, OSError, MemoryError) as error:
+            if attempt > RETRIES or not _may_pass(error):
+                return _failed(task, _reason(error), time.perf_counter() - start, attempt)
+            time.sleep(WAIT_SECONDS * attempt)
+        except Exception as error:  # another library's: this recording fails, the batch goes on
+            logger.exception("%s", task.job.recording)
+            return _failed(task, _reason(error), time.perf_counter() - start, attempt)
+    raise AssertionError("unreachable")
+
+
+def lost(task: Task, error: BaseException | None) -> Outcome:
+    """Return what became of a task that Dask gave up."""
+    return _failed(task, f"its worker died each time ({type(error).__name__}); too little memory?", 0.0, 0)
+
+
+def settings_of(task: Task) -> dict[str, Any]:
+    """What must be the same for results to belong into one folder."""
+    return {
+        "version": version("neural-spike-sorter"),
+        "model": task.model_digest,
+        "format": task.to,
+        "options": json.loads(json.dumps(asdict(task.job.options))),
+    }
+
+
+def note_of(task: Task) -> dict[str, Any] | None:
+    """Return the note (`outcome`, `facts`, `sha256`) of a recording that is done, None if it is not."""
+    try:
+        note = json.loads(note_place(task).read_text(encoding="utf-8"))
+        Outcome(**note["outcome"])
+        return note if {"facts", "sha256"} <= note.keys() and isinstance(note["facts"], dict) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def note_place(task: Task) -> Path:
+    """Return where a recording's note lies."""
+    return task.out / NOTES / f"{task.job.name}.json"
+
+
+def remove_result(out: Path, note: Mapping[str, Any]) -> None:
+    """Remove an earlier run's result, a file or folder, so that nobody takes it for one of today.
+
+    What somebody has put in its place since then is not ours to remove.
+    """
+    place = out / PREDICTIONS / Path(note["outcome"]["result"]).name
+    if _intact(place, note["sha256"]):
+        remove(place)
+
+
+def remove(place: Path) -> None:
+    """Remove a file or a folder."""
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place)
+    else:
+        place.unlink(missing_ok=True)
+
+
+def _sorted(task: Task, start: float, attempt: int) -> Outcome:
+    job, place = task.job, _place(task)
+    known, facts = note_of(task), _facts(task, job.recording)
+    spans = task.out / SPANS / job.name
+    if known is not None and known["facts"] == facts and _intact(place, known["sha256"]):
+        shutil.rmtree(spans, ignore_errors=True)
+        return Outcome(**known["outcome"] | {"state": "kept"})
+    if known is not None:  # of what the recording was before
+        remove_result(task.out, known)
+    check_export_place(place, task.to)
+    model = _loaded(job.model, task.model_digest)
+    one = sort_recording(
+        job.recording,
+        place,
+        model,
+        to=task.to,
+        options=job.options,
+        jobs=task.threads,
+        span_seconds=task.span_seconds,
+        resume=spans,
+    )
+    if _facts(task, job.recording) != facts:
+        remove(place)
+        raise InputError(f"{job.recording}: was changed while it was sorted; sort it again when it is whole")
+    outcome = Outcome(
+        name=job.name,
+        recording=str(job.recording),
+        state="done",
+        result=str(place.relative_to(task.out)),
+        spikes=len(one.spikes),
+        forecast={
+            group: {key: float(getattr(sorter.forecast, key)) for key in ("score", "low", "high")}
+            for group, sorter in one.sorters.items()
+        },
+        adapted_to=dict(one.chosen),
+        seconds=round(time.perf_counter() - start, 3),
+        peak_mb=_peak_mb(),
+        attempts=attempt,
+    )
+    note = {"facts": facts, "sha256": _digest_of(place), "outcome": asdict(outcome)}
+    write_json(note_place(task), note)
+    shutil.rmtree(spans, ignore_errors=True)
+    return outcome
+
+
+def _facts(task: Task, recording: Path) -> dict[str, Any]:
+    return settings_of(task) | {"recording": str(recording), "stamp": _stamp(recording)}
+
+
+def _stamp(path: Path) -> list[list[Any]]:
+    """What changes when a recording does: size and time of its files."""
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    try:
+        return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+
+
+def _place(task: Task) -> Path:
+    return task.out / PREDICTIONS / f"{task.job.name}.{task.to}"
+
+
+def _intact(place: Path, digest: str) -> bool:
+    try:
+        return _digest_of(place) == digest
+    except OSError:
+        return False
+
+
+def _digest_of(place: Path) -> str:
+    """Return a SHA-256 of a file, or of all files of a folder and their names."""
+    total = hashlib.sha256()
+    files = sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place]
+    for file in files:
+        total.update(str(file.relative_to(place)).encode())
+        with file.open("rb") as opened:
+            total.update(hashlib.file_digest(opened, "sha256").digest())
+    return total.hexdigest()
+
+
+@lru_cache(maxsize=2)
+def _loaded(folder: Path, digest: str) -> Model:
+    """Load a model once for each process; it must still be the one that the batch began with."""
+    model = load_model(folder)
+    if model.whole_digest() != digest:
+        raise InputError(f"{folder}: the model was changed while the batch ran; start it again")
+    return model
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Say whether a fault, or what it came of, may be gone in a moment."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, (MemoryError, TimeoutError)) or getattr(seen, "errno", None) in MAY_PASS:
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
+
+
+def _failed(task: Task, reason: str, seconds: float, attempts: int) -> Outcome:
+    return Outcome(
+        name=task.job.name,
+        recording=str(task.job.recording),
+        state="failed",
+        reason=" ".join(reason.split()),
+        seconds=round(seconds, 3),
+        peak_mb=_peak_mb(),
+        attempts=attempts,
+    )
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, SpikeSorterError) else f"{type(error).__name__}: {error}"
+
+
+def _peak_mb() -> float:
+    """Return the most memory that this process has used, 0 where that cannot be known."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0.0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1)

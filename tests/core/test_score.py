@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spikesorter.core.score import match_spikes, score, study_score
+from spikesorter.core.spikes import Spikes
+
+trains = st.lists(st.tuples(st.integers(0, 400), st.integers(1, 3)), min_size=1, max_size=25)
+
+
+def spikes(pairs: list[tuple[int, int]]) -> Spikes:
+    return Spikes.from_arrays([sample for sample, _ in pairs], [label for _, label in pairs])
+
+
+def paired_naively(true: list[int], found: list[int], tolerance: int) -> list[tuple[int, int]]:
+    """The rule of the study, word by word."""
+    distances = [
+        (abs(t - f), i, j) for i, t in enumerate(true) for j, f in enumerate(found) if abs(t - f) <= tolerance
+    ]
+    pairs: list[tuple[int, int]] = []
+    for _, i, j in sorted(distances):
+        if all(i != p and j != q for p, q in pairs):
+            pairs.append((i, j))
+    return sorted(pairs)
+
+
+@given(trains, trains)
+def test_matching_follows_the_rule(a: list[tuple[int, int]], b: list[tuple[int, int]]) -> None:
+    true, found = spikes(a).sample, spikes(b).sample
+    i, j = match_spikes(true, found, tolerance_samples=50)
+    assert list(zip(i.tolist(), j.tolist(), strict=True)) == paired_naively(true.tolist(), found.tolist(), 50)
+
+
+def test_of_equal_distances_the_earlier_true_spike_comes_first() -> None:
+    i, j = match_spikes(np.array([100, 140]), np.array([120]), tolerance_samples=50)
+    assert (i.tolist(), j.tolist()) == ([0], [0])
+
+
+@pytest.mark.parametrize(("distance", "hit"), [(50, True), (51, False)])
+def test_the_loose_tolerance_is_50_samples_at_25_khz(distance: int, hit: bool) -> None:
+    result = score(spikes([(1000 + distance, 1)]), spikes([(1000, 1)]))
+    assert result.f_det == (1.0 if hit else 0.0)
+    assert result.strict == 0
+
+
+@pytest.mark.parametrize(("distance", "hit"), [(10, True), (11, False)])
+def test_the_strict_tolerance_is_10_samples_at_25_khz(distance: int, hit: bool) -> None:
+    assert score(spikes([(1000 + distance, 1)]), spikes([(1000, 1)])).strict == (1.0 if hit else 0.0)
+
+
+def test_tolerances_are_times_not_samples() -> None:
+    assert score(spikes([(1012, 1)]), spikes([(1000, 1)]), fs_hz=30_000).strict == 1
+    assert score(spikes([(1013, 1)]), spikes([(1000, 1)]), fs_hz=30_000).strict == 0
+
+
+@given(trains)
+def test_a_perfect_sorting_scores_one(pairs: list[tuple[int, int]]) -> None:
+    result = score(spikes(pairs), spikes(pairs))
+    assert result.summary() == dict.fromkeys(result.summary(), 1.0) or result.f_det == 1.0
+    assert result.strict == 1.0
+
+
+def test_a_worked_example() -> None:
+    true = spikes([(100, 1), (300, 1), (500, 2), (700, 2)])
+    found = spikes([(102, 1), (300, 2), (505, 2), (900, 1)])
+    result = score(found, true)
+    assert (result.precision, result.recall, result.f_det) == (0.75, 0.75, 0.75)
+    # Among the three pairs: class 1 has 1 right, 1 called 2; class 2 has 1 right.
+    assert result.f_cls == pytest.approx((2 / 3 + 2 / 3) / 2)
+    assert result.score == pytest.approx(0.3 * 0.75 + 0.7 * 2 / 3)
+    assert result.strict_of == {1: pytest.approx(0.5), 2: pytest.approx(0.5)}
+    assert result.confusion.tolist() == [[1, 1, 0], [0, 1, 1], [1, 0, 0]]
+
+
+def test_missed_spikes_do_not_enter_the_classification() -> None:
+    true = spikes([(100, 1), (300, 2), (500, 1), (900, 2)])
+    result = score(true.within(0, 400), true)
+    assert (result.f_cls, result.recall) == (1.0, 0.5)
+
+
+def test_no_spikes_is_a_result() -> None:
+    result = score(Spikes.empty(), spikes([(100, 1)]))
+    assert result.summary() == dict.fromkeys(result.summary(), 0.0)
+    assert score(spikes([(100, 1)]), Spikes.empty()).score == 0
+    assert score(Spikes.empty(), Spikes.empty()).precision == 0
+
+
+def test_the_study_weighs_later_targets_more() -> None:
+    names = ("D2", "D3", "D4", "D5", "D6")
+    for name, weight in zip(names, (0.10, 0.15, 0.20, 0.25, 0.30), strict=True):
+        assert study_score({other: float(other == name) for other in names}) == pytest.approx(weight)
+    assert study_score({"D2": 1.0, "D3": 0.0}) == pytest.approx(0.4)
+    assert study_score({}) == 0

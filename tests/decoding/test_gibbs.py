@@ -1,0 +1,153 @@
+"""The sampler against the sum over all explanations, and against traces with a known answer."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from spikesorter.decoding.gibbs import (
+    Stretch,
+    new_stretch,
+    place_spikes,
+    priors_at,
+    resolve,
+    room_for_pairs,
+    settle_clear,
+    sweep,
+)
+
+SAMPLES, CLASSES = 5, 2
+REACH = 3
+
+
+@pytest.fixture
+def overlaps(rng: np.random.Generator) -> np.ndarray:
+    """Overlaps of two random shapes of four samples, of d' about 2."""
+    shapes = rng.standard_normal((CLASSES, REACH + 1))
+    return (
+        np.float32([[np.correlate(a, b, "full") for b in shapes] for a in shapes]).transpose(0, 2, 1).copy()
+    )
+
+
+def exact_marginals(
+    outputs: np.ndarray, overlaps: np.ndarray, log_odds: np.ndarray, *, doubles: bool
+) -> np.ndarray:
+    """Expected number of spikes at each place, by going through all sets of spikes of size 1.
+
+    Windows of single spikes never get to two spikes at one sample: `doubles` says whether those count.
+    """
+    places = list(product(range(SAMPLES), range(CLASSES)))
+    total, weighted = 0.0, np.zeros(outputs.shape)
+    for members in product([0, 1], repeat=len(places)):
+        chosen = [place for place, member in zip(places, members, strict=True) if member]
+        if not doubles and len({t for t, _ in chosen}) < len(chosen):
+            continue
+        log = sum(outputs[t, k] + log_odds[k] for t, k in chosen)
+        for t, k in chosen:
+            for u, j in chosen:
+                if abs(u - t) <= REACH:
+                    log -= 0.5 * overlaps[k, REACH + u - t, j]
+        weight = np.exp(log)
+        total += weight
+        for t, k in chosen:
+            weighted[t, k] += weight
+    return weighted / total
+
+
+@pytest.mark.parametrize("use_pairs", [False, True])
+def test_sampling_gives_the_exact_posterior(
+    use_pairs: bool, overlaps: np.ndarray, rng: np.random.Generator
+) -> None:
+    outputs = rng.normal(2.0, 2.0, (SAMPLES, CLASSES)).astype(np.float32)
+    log_odds = np.array([-1.0, -2.0])
+    energies = np.array([overlaps[k, REACH, k] for k in range(CLASSES)], float)
+    priors = priors_at(1.0, energies[None], np.zeros(CLASSES), log_odds, samples=SAMPLES)
+    stretch = new_stretch(outputs, overlaps[None], 0, room_for_pairs())
+    sweeps = 60_000
+    for number in range(sweeps):
+        window = 1 + number % 3
+        sweep(stretch, priors, window, number % window, 2 if use_pairs and number % 2 else 1)
+    expected = exact_marginals(outputs, overlaps, log_odds, doubles=use_pairs)
+    assert expected.max() > 0.3 > 0.05 > expected.min()
+    np.testing.assert_allclose(stretch.counts / sweeps, expected, atol=0.015)
+
+
+def test_what_is_placed_is_taken_out_of_the_outputs(overlaps: np.ndarray) -> None:
+    outputs = np.zeros((20, CLASSES), np.float32)
+    stretch = new_stretch(outputs, overlaps[None], 0, room_for_pairs())
+    place_spikes(stretch, np.array([10, 19]), np.array([1, 0]), np.array([2.0, 1.0]))
+    np.testing.assert_allclose(stretch.rest[10 - REACH : 10 + REACH + 1], -2 * overlaps[1], rtol=1e-6)
+    np.testing.assert_allclose(stretch.rest[19 - REACH + 4 - 4 :], -overlaps[0][: REACH + 1], rtol=1e-6)
+    assert np.all(outputs == 0)
+
+
+def smooth_bank(noise_sd: float) -> np.ndarray:
+    """Overlaps of two shapes of like form whose spikes a greedy decoder confuses when they overlap."""
+    t = np.arange(30)
+    shapes = np.stack([4 * t / 5 * np.exp(1 - t / 5), 6 * t / 7 * np.exp(1 - t / 7)]) / noise_sd
+    return (
+        np.float32([[np.correlate(a, b, "full") for b in shapes] for a in shapes]).transpose(0, 2, 1).copy()
+    )
+
+
+def planted(overlaps: np.ndarray, samples: list[int], classes: list[int]) -> Stretch:
+    stretch = new_stretch(np.zeros((200, 2), np.float32), overlaps[None], 0, room_for_pairs())
+    place_spikes(stretch, np.array(samples), np.array(classes), -np.ones(len(samples)))
+    return new_stretch(stretch.rest, overlaps[None], 0, room_for_pairs())
+
+
+@pytest.mark.parametrize("distance", [2, 5, 9])
+def test_a_wrong_explanation_of_an_overlap_is_resolved(distance: int) -> None:
+    overlaps = smooth_bank(0.3)
+    stretch = planted(overlaps, [80, 80 + distance], [0, 1])
+    energies = np.array([overlaps[k, 29, k] for k in range(2)], float)
+    priors = priors_at(1.0, energies[None], np.zeros(2), np.full(2, -8.0), samples=200)
+    place_spikes(stretch, np.array([81, 84]), np.array([1, 1]), np.array([1.0, 0.7]))
+    assert resolve(stretch, priors)
+    assert list(zip(*np.nonzero(stretch.size), strict=True)) == [(80, 0), (80 + distance, 1)]
+    assert np.abs(stretch.rest).max() < 1e-2 * energies.max()
+
+
+def test_heat_makes_less_certain() -> None:
+    overlaps = smooth_bank(1.0)
+    energies = np.array([overlaps[k, 29, k] for k in range(2)], float)
+    certainty = []
+    for heat in (0.1, 1.0):
+        stretch = planted(overlaps, [100], [1])
+        priors = priors_at(heat, energies[None], np.zeros(2), np.full(2, -7.0), samples=200)
+        for _ in range(50):
+            sweep(stretch, priors, 16, 3, 1)
+        certainty.append(stretch.counts.max() / 50)
+    assert certainty[0] < 0.5 < 0.9 < certainty[1]
+
+
+def test_a_lone_spike_is_settled_at_once_as_sampling_would() -> None:
+    overlaps = smooth_bank(1.0)
+    energies = np.array([overlaps[k, 29, k] for k in range(2)], float)
+    priors = priors_at(1.0, energies[None], np.full(2, 0.01), np.full(2, -5.0), samples=200)
+    rng = np.random.default_rng(3)
+    outputs = planted(overlaps, [60], [0]).rest + rng.normal(0, 1.0, (200, 2)).astype(np.float32)
+    settled = settle_clear(new_stretch(outputs, overlaps[None], 0, room_for_pairs()), priors, 0, 200)
+    sampled, sweeps = new_stretch(outputs, overlaps[None], 0, room_for_pairs()), 20_000
+    for number in range(sweeps):
+        sweep(sampled, priors, 16, number % 16, 1 + number % 2)
+    near = slice(50, 70)
+    assert not any(first < 70 and last > 50 for first, last in settled.open)
+    assert 0.05 < settled.counts[near].max() < 0.95
+    np.testing.assert_allclose(settled.counts[near], sampled.counts[near] / sweeps, atol=0.02)
+
+
+def test_overlapping_spikes_are_left_open() -> None:
+    overlaps = smooth_bank(0.3)
+    energies = np.array([overlaps[k, 29, k] for k in range(2)], float)
+    priors = priors_at(1.0, energies[None], np.full(2, 0.01), np.full(2, -8.0), samples=200)
+    starts, classes = [80, 110, 135], [0, 1, 0]
+    stretch = settle_clear(planted(overlaps, starts, classes), priors, 0, 200)
+    assert len(stretch.open) == 1
+    assert stretch.size.sum() == 0
+    # Far from what is wanted they stay as they were found first.
+    far = settle_clear(planted(overlaps, starts, classes), priors, 190, 200)
+    assert len(far.open) == 0
+    assert np.abs(far.rest).max() < 0.2 * energies.max()

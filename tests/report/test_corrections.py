@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spikesorter.core.errors import InputError
+from spikesorter.core.spikes import Spikes
+from spikesorter.io.labels import read_labels
+from spikesorter.report.corrections import (
+    Correction,
+    CorrectionLog,
+    corrected,
+    doubtful,
+    judgements,
+    write_labels,
+)
+
+FS_HZ = 25_000.0
+FOUND = Spikes.from_arrays(
+    [100, 200, 300, 400, 400],
+    [1, 2, 1, 1, 2],
+    [0.9, 0.6, 1.0, 0.5, 0.4],
+    [1.0, 0.5, 1.0, 0.9, 0.9],
+    fs_hz=FS_HZ,
+)
+SAID = [Correction(100, 1, "reject"), Correction(200, 2, "rename", to=1), Correction(300, 1, "accept")]
+
+corrections = st.builds(
+    lambda sample, label, action: Correction(sample, label, action, 3 if action == "rename" else None),
+    st.sampled_from([100, 200, 300, 400, 999]),
+    st.integers(0, 2),
+    st.sampled_from(["accept", "reject", "rename", "undo"]),
+)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> CorrectionLog:
+    return CorrectionLog(tmp_path / "corrected" / "D5.jsonl")
+
+
+def test_what_was_said_is_read_back_in_order(log: CorrectionLog) -> None:
+    assert log.read() == []
+    for said in SAID:
+        log.append(said)
+    assert CorrectionLog(log.path).read() == SAID
+
+
+def test_a_line_is_on_disk_when_append_returns(log: CorrectionLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[bytes] = []
+    sync = os.fsync
+
+    def watched(handle: int) -> None:
+        sync(handle)
+        synced.append(log.path.read_bytes())
+
+    monkeypatch.setattr(os, "fsync", watched)
+    log.append(SAID[0])
+    assert synced[0].endswith(b"\n")
+    assert len(synced) == 2  # the file, and the folder that it is new in
+
+
+@pytest.mark.parametrize("torn", [b'{"sample": 4', b"{", b"\x00" * 10_000, b'{"sample": 1, "label": 1'])
+def test_what_a_kill_tore_is_ignored_and_cut_off(log: CorrectionLog, torn: bytes) -> None:
+    log.append(SAID[0])
+    with log.path.open("ab") as file:
+        file.write(torn)
+    again = CorrectionLog(log.path)
+    assert again.read() == SAID[:1]
+    again.append(SAID[1])
+    assert again.read() == SAID[:2]
+    assert torn not in log.path.read_bytes().split(b"\n")
+
+
+def test_a_file_torn_in_its_first_line_begins_anew(log: CorrectionLog) -> None:
+    log.path.parent.mkdir()
+    log.path.write_bytes(b'{"sam')
+    log.append(SAID[0])
+    assert log.read() == SAID[:1]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"nonsense",
+        b"[]",
+        b"null",
+        b"",
+        b'{"sample": 1}',
+        b'{"sample": 1, "label": 1, "action": "explode"}',
+        b'{"sample": -1, "label": 1, "action": "accept"}',
+        b'{"sample": 1.0, "label": 1, "action": "accept"}',
+        b'{"sample": true, "label": 1, "action": "accept"}',
+        b'{"sample": 1, "label": 1, "action": "rename"}',
+        b'{"sample": 1, "label": 1, "action": ["accept"]}',
+        b'{"sample": 1, "label": 1, "action": "accept", "more": 1}',
+        b"\xff\xfe",
+        b"[" * 100_000,
+    ],
+)
+def test_a_broken_line_is_named(log: CorrectionLog, line: bytes) -> None:
+    log.append(SAID[0])
+    with log.path.open("ab") as file:
+        file.write(line + b"\n")
+    with pytest.raises(InputError, match=r"D5\.jsonl: line 2: "):
+        log.read()
+
+
+def test_a_full_disk_is_said_and_leaves_whole_lines(
+    log: CorrectionLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.append(SAID[0])
+
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match=r"D5\.jsonl: cannot be written: No space left"):
+        log.append(SAID[1])
+    monkeypatch.undo()
+    assert log.read() == SAID[:1]
+
+
+def test_a_folder_in_the_way_is_said(tmp_path: Path) -> None:
+    (tmp_path / "D5.jsonl").mkdir()
+    with pytest.raises(InputError, match=r"D5\.jsonl: cannot be written"):
+        CorrectionLog(tmp_path / "D5.jsonl").append(SAID[0])
+    with pytest.raises(InputError, match=r"D5\.jsonl: cannot be read"):
+        CorrectionLog(tmp_path / "D5.jsonl").read()
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from spikesorter.report.corrections import Correction, CorrectionLog
+log = CorrectionLog(Path(sys.argv[1]))
+for sample in range(1_000_000):
+    log.append(Correction(sample, 1, "accept"))
+    sys.stdout.write(f"{sample}\\n")
+    sys.stdout.flush()
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows kills otherwise")
+@pytest.mark.parametrize("acknowledged", [1, 40])
+def test_a_kill_loses_nothing_that_was_acknowledged(log: CorrectionLog, acknowledged: int) -> None:
+    command = [sys.executable, "-c", WRITER, str(log.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        last = [int(writer.stdout.readline()) for _ in range(acknowledged)][-1]
+        writer.send_signal(signal.SIGKILL)
+        last = max([last, *(int(line) for line in writer.stdout.read().split())])
+    kept = [said.sample for said in log.read()]
+    assert kept[: last + 1] == list(range(last + 1))
+    assert len(kept) <= last + 2  # one more may have been written and not yet acknowledged
+    log.append(SAID[0])
+    assert log.read()[-1] == SAID[0]
+
+
+def test_corrected_spikes_are_what_was_said() -> None:
+    labels = corrected(FOUND, SAID)
+    assert labels.sample.tolist() == [200, 300, 400, 400]
+    assert labels.label.tolist() == [1, 1, 1, 2]
+    assert labels.joint == pytest.approx([1.0, 1.0, 0.45, 0.36])
+    assert labels.fs_hz == FS_HZ
+
+
+def test_the_last_word_counts() -> None:
+    assert judgements([Correction(100, 1, "reject"), Correction(100, 1, "accept")]) == {
+        (100, 1): Correction(100, 1, "accept")
+    }
+
+
+def test_undone_is_as_if_nothing_had_been_said() -> None:
+    assert corrected(FOUND, [*SAID, *(Correction(*said.spike, "undo") for said in SAID)]) == FOUND
+
+
+def test_spikes_at_one_sample_are_told_apart_by_their_neuron() -> None:
+    assert corrected(FOUND, [Correction(400, 2, "reject")]).label.tolist() == [1, 2, 1, 1]
+
+
+def test_a_spike_renamed_to_its_neighbour_at_the_same_sample_is_there_once() -> None:
+    labels = corrected(FOUND, [Correction(400, 2, "rename", to=1)])
+    assert labels.within(400, 401).label.tolist() == [1]
+    assert labels.within(400, 401).joint.tolist() == [1.0]
+
+
+def test_corrections_of_spikes_that_are_no_longer_there_change_nothing() -> None:
+    assert corrected(FOUND, [Correction(100, 2, "reject"), Correction(999, 1, "accept")]) == FOUND
+
+
+@given(st.lists(corrections, max_size=12))
+def test_no_spike_comes_from_nowhere(said: list[Correction]) -> None:
+    labels = corrected(FOUND, said)
+    assert set(labels.sample.tolist()) <= set(FOUND.sample.tolist())
+    last = judgements(said)
+    expected = {
+        (sample, last[sample, label].to or label) if (sample, label) in last else (sample, label)
+        for sample, label in zip(FOUND.sample.tolist(), FOUND.label.tolist(), strict=True)
+        if (sample, label) not in last or last[sample, label].action != "reject"
+    }
+    assert set(zip(labels.sample.tolist(), labels.label.tolist(), strict=True)) == expected
+    assert len(labels) == len(expected)
+
+
+def test_the_most_doubtful_come_first_and_the_sure_not_at_all() -> None:
+    assert FOUND.joint[doubtful(FOUND)] == pytest.approx([0.45, 0.36, 0.3, 0.9])
+    assert len(doubtful(Spikes.empty())) == 0
+
+
+def named(spikes: Spikes) -> set[tuple[int, str]]:
+    return {
+        (sample, spikes.name_of(label))
+        for sample, label in zip(spikes.sample.tolist(), spikes.label.tolist(), strict=True)
+    }
+
+
+@pytest.mark.parametrize("name", ["D5.csv", "D5.mat"])
+@pytest.mark.parametrize("names", [{}, {1: "basket", 2: "<script>alert(1)</script>, or so"}])
+def test_labels_are_read_by_what_train_reads_labels_with(
+    tmp_path: Path, name: str, names: dict[int, str]
+) -> None:
+    found = FOUND.described(fs_hz=FS_HZ, names=names)
+    written = write_labels(tmp_path / name, found, SAID)
+    read = read_labels(tmp_path / name, fs_hz=FS_HZ)
+    assert named(read) == named(written) == named(corrected(found, SAID))
+
+
+def test_labels_are_replaced_but_nothing_else_is(tmp_path: Path) -> None:
+    place = tmp_path / "D5.csv"
+    write_labels(place, FOUND, SAID)
+    write_labels(place, FOUND, SAID[:1])
+    assert len(read_labels(place)) == 4
+    place.write_text("my own notes\n")
+    with pytest.raises(InputError, match="was not written by spikesorter"):
+        write_labels(place, FOUND, SAID)
+    assert place.read_text() == "my own notes\n"

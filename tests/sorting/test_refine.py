@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from spikesorter.core.settings import Settings
+from spikesorter.estimation.profile import Profile, conditioning_kernel
+from spikesorter.estimation.units import learn_repertoire
+from spikesorter.signal.gain import Background
+from spikesorter.simulate import simulate_study
+from spikesorter.sorting.refine import refine_profile
+from tests.conftest import FS_HZ, profile_of
+
+SETTINGS = Settings()
+
+
+@pytest.fixture(scope="module")
+def profiles() -> dict[str, Profile]:
+    """A target's profile before and after, and with rates and noise that are far off at first."""
+    labelled, target = simulate_study(neurons=3, seconds=20, noise_levels=(0.7,), seed=1)
+    kernel = conditioning_kernel(SETTINGS.conditioning, FS_HZ)
+    known = learn_repertoire(labelled.trace, labelled.spikes, SETTINGS.templates, kernel=kernel, fs_hz=FS_HZ)
+    first = profile_of(target.trace, known, SETTINGS, fs_hz=FS_HZ)
+    off = replace(
+        first,
+        noise=first.noise.scaled(1.3),
+        activity=replace(first.activity, gain=0.98 * first.activity.gain,
+                         rates=tuple(2 * rate for rate in first.activity.rates)),
+    )  # fmt: skip
+    refined = {
+        name: refine_profile(target.trace, profile, known, SETTINGS, fs_hz=FS_HZ)
+        for name, profile in (
+            ("refined", first),
+            ("from afar", off),
+            ("with background", replace(first, background=Background(0.01, 0.1))),
+        )
+    }
+    counts = np.array([np.sum(target.spikes.label == k) for k in known.labels])
+    truth = replace(first, activity=replace(first.activity, rates=tuple(counts / len(target.trace))))
+    return {"first": first, "truth": truth, **refined}
+
+
+def test_rates_come_near_the_true_ones(profiles: dict[str, Profile]) -> None:
+    for name in ("refined", "from afar"):
+        ratio = np.array(profiles[name].activity.rates) / profiles["truth"].activity.rates
+        np.testing.assert_allclose(ratio, 1, atol=0.15)
+
+
+def test_noise_and_gain_hardly_depend_on_the_start(profiles: dict[str, Profile]) -> None:
+    assert profiles["from afar"].noise.distance(profiles["refined"].noise) < 0.05
+    assert profiles["from afar"].activity.gain == pytest.approx(profiles["refined"].activity.gain, rel=0.01)
+    assert profiles["refined"].activity.gain == pytest.approx(1, rel=0.02)
+    assert profiles["refined"].activity.wander < 0.03
+
+
+def test_the_background_s_noise_is_left_alone(profiles: dict[str, Profile]) -> None:
+    np.testing.assert_array_equal(profiles["with background"].noise.power, profiles["first"].noise.power)

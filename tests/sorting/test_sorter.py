@@ -1,0 +1,152 @@
+"""The sorter's doors: what it warns of, and what it refuses, without a word about how well it sorts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from spikeinterface.core import NumpyRecording
+
+from spikesorter.core.comparison import referee
+from spikesorter.core.errors import InputError, SettingsError
+from spikesorter.core.score import score
+from spikesorter.core.settings import Settings, load_settings
+from spikesorter.core.spikes import Spikes
+from spikesorter.io.export import write_spikes
+from spikesorter.io.mat import write_mat
+from spikesorter.simulate import SimulatedRecording, simulate_study
+from spikesorter.sorting.nearest import nearest_sorter
+from spikesorter.sorting.sorter import Sorter
+from tests.conftest import FS_HZ
+
+SETTINGS = Settings().set_params(
+    decoder="pursuit", rehearsal__tuning_seconds=5, rehearsal__forecast_seconds=5
+)
+
+
+@pytest.fixture(scope="module")
+def study() -> list[SimulatedRecording]:
+    return simulate_study(neurons=2, seconds=8, noise_levels=(0.5, 2.0), seed=4)
+
+
+def recording_of(one: SimulatedRecording, *, unit: float = 1.0) -> NumpyRecording:
+    return NumpyRecording([(unit * one.trace).astype(np.float32)], FS_HZ)
+
+
+@pytest.fixture(scope="module")
+def sorters(study: list[SimulatedRecording]) -> dict[str, Sorter]:
+    fitted = Sorter.fit(recording_of(study[0]), study[0].spikes, settings=SETTINGS)
+    return {name: fitted.adapt(recording_of(study[k])) for k, name in ((1, "D2"), (2, "D3"))}
+
+
+@pytest.mark.parametrize("known", [("D2",), ("D2", "D3")])
+@pytest.mark.parametrize(
+    ("unit", "message"),
+    [
+        (10, r"seem to be (9|10)[.0-9]* times as large as in D., which the sorter was adapted to"),
+        (0.1, r"seem to be 0\.[01][0-9]* times as large as in D., which the sorter was adapted to"),
+        (1e3, "no labelled neuron can be told from this recording's noise .*is it in another unit"),
+        (1e-3, r"seem to be 0\.0[0-9]* times as large as in D., which the sorter was adapted to"),
+    ],
+)
+def test_a_recording_in_another_unit_is_noticed(
+    known: tuple[str, ...],
+    unit: float,
+    message: str,
+    sorters: dict[str, Sorter],
+    study: list[SimulatedRecording],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    chosen = {name: sorters[name] for name in known}
+    assert nearest_sorter(chosen, recording_of(study[1])) == "D2"
+    assert not caplog.text
+    nearest_sorter(chosen, recording_of(study[1], unit=unit))
+    (record,) = caplog.records
+    assert re.search(message, record.getMessage())
+
+
+def test_adapting_to_another_unit_is_noticed_even_where_no_gain_can_be_measured(
+    sorters: dict[str, Sorter], study: list[SimulatedRecording], caplog: pytest.LogCaptureFixture
+) -> None:
+    sorters["D2"].adapt(recording_of(study[1], unit=1e3))
+    assert "no labelled neuron can be told from this recording's noise" in caplog.text
+
+
+def test_one_sorter_takes_a_recording_too_short_to_be_measured(
+    sorters: dict[str, Sorter], study: list[SimulatedRecording], caplog: pytest.LogCaptureFixture
+) -> None:
+    short = NumpyRecording([1000 * study[1].trace[:500]], FS_HZ)
+    assert nearest_sorter({"D2": sorters["D2"]}, short) == "D2"
+    assert not caplog.text
+
+
+def test_neurons_that_are_not_on_these_channels_are_named_and_left_out(
+    study: list[SimulatedRecording], rng: np.random.Generator, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = study[0]
+    elsewhere = Spikes.from_arrays(rng.integers(300, len(one.trace) - 300, 400), np.repeat([3, 4], 200))
+    names = {1: "a", 2: "b", 3: "far one", 4: "far two"}
+    every = Spikes.concatenate([one.spikes, elsewhere]).described(fs_hz=FS_HZ, names=names)
+    sorter = Sorter.fit(recording_of(one), every, settings=SETTINGS)
+    assert [record.getMessage() for record in caplog.records] == [
+        "neuron far one cannot be told from noise on these channels: left out",
+        "neuron far two cannot be told from noise on these channels: left out",
+    ]
+    assert sorter.names == {1: "a", 2: "b"}
+    alone = Sorter.fit(recording_of(one), one.spikes, settings=SETTINGS)
+    assert sorter.sort(recording_of(study[1])) == alone.sort(recording_of(study[1]))
+    noise = NumpyRecording([rng.normal(size=one.trace.shape).astype(np.float32)], FS_HZ)
+    with pytest.raises(InputError, match="no neuron can be told from noise on these channels"):
+        Sorter.fit(noise, elsewhere, settings=SETTINGS)
+
+
+def test_units_without_a_labelled_spike_are_named_once(
+    study: list[SimulatedRecording], caplog: pytest.LogCaptureFixture
+) -> None:
+    names = {1: "a", 2: "b", 5: "quiet", 6: "mute"}
+    truth = study[0].spikes.described(fs_hz=FS_HZ, names=names)
+    assert Sorter.fit(recording_of(study[0]), truth, settings=SETTINGS).names == {1: "a", 2: "b"}
+    assert [record.getMessage() for record in caplog.records] == [
+        "no spike is labelled of quiet, mute: nothing to learn, left out"
+    ]
+
+
+def test_what_is_of_another_kind_is_refused_and_called_by_it(
+    sorters: dict[str, Sorter], study: list[SimulatedRecording], tmp_path: Path
+) -> None:
+    recording, truth, wrong = recording_of(study[0]), study[0].spikes, cast(Any, "D1.mat")
+    sorting = cast(Any, truth.to_spikeinterface(FS_HZ))
+    use: Callable[[], object]
+    for use in (
+        lambda: Sorter.fit(wrong, truth),
+        lambda: sorters["D2"].adapt(wrong),
+        lambda: sorters["D2"].sort(wrong),
+        lambda: sorters["D2"].score(wrong, truth),
+        lambda: write_spikes(tmp_path / "a.nwb", truth, fs_hz=FS_HZ, recording=wrong),
+    ):
+        with pytest.raises(InputError, match="expected a SpikeInterface recording, not a str"):
+            use()
+    for use in (lambda: Sorter.fit(recording, wrong), lambda: sorters["D2"].score(recording, wrong)):
+        with pytest.raises(InputError, match="labels: expected Spikes or a .* sorting, not a str"):
+            use()
+    for use in (
+        lambda: score(sorting, truth),
+        lambda: score(truth, sorting),
+        lambda: referee(sorting, truth),
+        lambda: referee(truth, sorting),
+        lambda: write_spikes(tmp_path / "a.csv", sorting, fs_hz=FS_HZ),
+        lambda: write_mat(tmp_path / "a.mat", sorting),
+    ):
+        with pytest.raises(InputError, match=r"expected Spikes, not a NumpySorting; .*from_spikeinterface"):
+            use()
+    with pytest.raises(InputError, match="expected a SpikeInterface sorting, not a Spikes"):
+        Spikes.from_spikeinterface(cast(Any, truth))
+    with pytest.raises(SettingsError, match=r"expected Settings, not a dict; Settings\(\*\*values\) takes"):
+        Sorter.fit(recording, truth, settings=cast(Any, {"decoder": "pursuit"}))
+    with pytest.raises(SettingsError, match="expected a TOML file's path, not a dict"):
+        load_settings(cast(Any, {"decoder": "pursuit"}))
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from spikesorter.core.errors import InputError
+from spikesorter.io.recording import RecordingOptions
+from spikesorter.workflows.manifest import read_jobs
+
+MODEL = Path("MODEL")
+
+
+def manifest(folder: Path, text: str) -> Path:
+    path = folder / "night.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_folders_recordings_are_its_jobs_in_order_of_name(tmp_path: Path) -> None:
+    for name in ("b.mat", "a.ns5", "notes.txt", ".hidden.mat", "c.json"):
+        (tmp_path / name).touch()
+    jobs = read_jobs(tmp_path, model=MODEL, options=RecordingOptions(channel=("7",)))
+    assert [(job.name, job.recording, job.model) for job in jobs] == [
+        ("a", tmp_path / "a.ns5", MODEL), ("b", tmp_path / "b.mat", MODEL)
+    ]  # fmt: skip
+    assert {job.options.channel for job in jobs} == {("7",)}
+
+
+def test_what_a_manifest_says_of_one_recording_comes_before_what_it_says_of_all(tmp_path: Path) -> None:
+    path = manifest(
+        tmp_path,
+        """
+        model = "day"
+        fs_hz = 30000
+        channel = "e1"
+        recordings = [
+            "one.mat",
+            { path = "deep/two.ns5", name = "second", model = "night", channel = ["e3", 4], group = 2 },
+        ]
+        """,
+    )
+    one, two = read_jobs(path, model=MODEL, options=RecordingOptions(fs_hz=20_000.0, stream="s"))
+    assert (one.name, one.recording, one.model) == ("one", tmp_path / "one.mat", tmp_path / "day")
+    assert one.options == RecordingOptions(fs_hz=30_000.0, stream="s", channel=("e1",))
+    assert (two.name, two.recording, two.model) == (
+        "second", tmp_path / "deep" / "two.ns5", tmp_path / "night"
+    )  # fmt: skip
+    assert two.options == RecordingOptions(fs_hz=30_000.0, stream="s", channel=("e3", 4), group=2)
+
+
+def test_paths_start_from_a_root_and_the_model_given_serves_where_none_is_named(tmp_path: Path) -> None:
+    path = manifest(tmp_path, 'recordings = ["a.mat"]')
+    (job,) = read_jobs(path, model=MODEL, root=Path("/data"))
+    assert (job.recording, job.model) == (Path("/data/a.mat"), MODEL)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("recordings = [", "is no manifest: not a TOML file"),
+        ("", "recordings: Field required"),
+        ("recordings = []", "lists no recordings"),
+        ('recordings = ["a.mat"]', "recording 1: has no model; name one in the manifest or give --model"),
+        ('model = "m"\nrecordings = [3]', "recordings 1: Input should be"),
+        ('model = "m"\nrecordings = [{path = "a.mat", chanel = 1}]', "recordings 1 chanel: no such key"),
+        ('model = "m"\nrecordings = [{path = "a.mat", fs_hz = 1e99}]', "recordings 1 fs_hz: Input should be"),
+        ('model = "m"\nrecordings = [{path = "a.mat", fs_hz = nan}]', "recordings 1 fs_hz: Input should be"),
+        ('model = "m"\nrecordings = [{path = "a.raw", channels = 4000000000}]', "recordings 1 channels"),
+        ('model = "m"\nrecordings = ["a.mat", "b/A.ns5"]', "have one name, A"),
+        ('model = "m"\nrecordings = ["/etc/passwd"]', "recording 1: /etc/passwd: leads out of"),
+        ('model = "m"\nrecordings = ["a/../../b.mat"]', "leads out of"),
+        ('model = "m"\nrecordings = ["C:\\\\\\\\data\\\\\\\\b.mat"]', "leads out of"),
+        (f'model = "m"\nrecordings = ["{"a" * 300}.mat"]', "is no path: File name too long"),
+        (f'model = "{"a" * 300}"\nrecordings = ["a.mat"]', "is no path: File name too long"),
+        ('model = "../m"\nrecordings = ["b.mat"]', "../m: leads out of"),
+        ('model = "m"\nrecordings = [{path = "a.mat", name = "../a"}]', "cannot be the name of a file"),
+        ('model = "m"\nrecordings = [{path = "a.mat", name = "a\\\\nb"}]', "cannot be the name of a file"),
+        ('model = "m"\nrecordings = ["a\\\\u0000.mat"]', "is no path|cannot be the name|null"),
+    ],
+)
+def test_manifests_that_make_no_sense_are_refused_in_words(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message) as refused:
+        read_jobs(manifest(tmp_path, text.replace("\\\\", "\\")))
+    assert "night.toml" in str(refused.value)
+
+
+def test_a_manifest_is_no_large_file(tmp_path: Path) -> None:
+    path = tmp_path / "huge.toml"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(InputError, match="is larger than 4 MB; no manifest is"):
+        read_jobs(path, model=MODEL)
+
+
+def test_there_must_be_something_to_sort_and_a_model_to_sort_it_with(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file or folder"):
+        read_jobs(tmp_path / "nothing", model=MODEL)
+    with pytest.raises(InputError, match="holds no recording"):
+        read_jobs(tmp_path, model=MODEL)
+    with pytest.raises(InputError, match="names no model; give one by --model"):
+        read_jobs(tmp_path)

@@ -1,0 +1,175 @@
+"""Streams from a pipe, a socket and Lab Streaming Layer."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pylsl
+import pytest
+
+from spikesorter.core.errors import InputError, SettingsError
+from spikesorter.core.settings import load_settings
+from spikesorter.core.spikes import Spikes
+from spikesorter.io.mat import read_mat
+from spikesorter.sorting.sorter import Sorter
+from spikesorter.workflows.files import train_model
+from spikesorter.workflows.live import open_source, open_stream
+from spikesorter.workflows.sources import from_lsl, from_pipe, from_tcp, listen
+from tests.cli.test_cli import ENVIRONMENT, PROGRAM
+from tests.cli.test_cli import spikesorter as in_this_process
+from tests.conftest import FS_HZ
+from tests.test_exactness import SHORT
+
+SETTINGS = load_settings(assignments=[*SHORT, "decoder=pursuit"])
+
+
+@pytest.fixture(scope="module")
+def model(study_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("listen") / "model"
+    train_model(study_folder / "D1.mat", [study_folder / "D2.mat"], folder, SETTINGS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def samples(study_folder: Path) -> np.ndarray:
+    """Four seconds of D2 in 32 bits."""
+    return read_mat(study_folder / "D2.mat")[0].get_traces()[: int(4 * FS_HZ)].astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def expected(model: Path, samples: np.ndarray) -> Spikes:
+    stream = Sorter.load(model / "targets" / "D2").stream(FS_HZ)
+    spikes = Spikes.concatenate([stream.push(samples), stream.flush()])
+    assert len(spikes) > 100
+    return spikes
+
+
+def test_a_pipe_gives_lines_of_json(model: Path, samples: np.ndarray, expected: Spikes) -> None:
+    command = [str(PROGRAM), "listen", "--model", str(model), "--dtype", "float32"]
+    done = subprocess.run(command, input=samples.tobytes(), capture_output=True, env=ENVIRONMENT)
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["sample"] for line in lines] == expected.sample.tolist()
+    assert [line["class"] for line in lines] == expected.label.tolist()
+    assert lines[7]["time_s"] == pytest.approx(expected.sample[7] / FS_HZ)
+    assert all(0 < line["behind_s"] < 5 for line in lines)
+    assert f"{len(expected)} spikes in 4.0 s" in done.stderr.decode()
+
+
+def test_a_reader_that_leaves_is_no_error(model: Path, samples: np.ndarray) -> None:
+    command = f"'{PROGRAM}' listen --quiet --model '{model}' --dtype float32 | head -n 2"
+    done = subprocess.run(command, shell=True, input=samples.tobytes(), capture_output=True, env=ENVIRONMENT)
+    assert len(done.stdout.splitlines()) == 2
+    assert done.stderr == b""
+
+
+def test_a_socket_gives_the_same(model: Path, samples: np.ndarray, expected: Spikes) -> None:
+    server = socket.create_server(("127.0.0.1", 0))
+    data = samples.tobytes()
+
+    def serve() -> None:
+        with server.accept()[0] as connection:
+            for first in range(0, len(data), 30_001):  # cuts samples in two
+                connection.sendall(data[first : first + 30_001])
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    stream = open_stream(model, like=None, calibration_seconds=0, fast=False)
+    source = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+    found = list(listen(open_source(source, dtype="float32", fs_hz=FS_HZ, channels=1), stream))
+    thread.join()
+    server.close()
+    assert [line["sample"] for line in found] == expected.sample.tolist()
+
+
+def test_lab_streaming_layer_gives_the_same(model: Path, samples: np.ndarray, expected: Spikes) -> None:
+    info = pylsl.StreamInfo("spikesorter test", "raw", 1, FS_HZ, "float32", "spikesorter-test")
+    outlet = pylsl.StreamOutlet(info, chunk_size=1000, max_buffered=60)
+
+    def serve(outlet: pylsl.StreamOutlet) -> None:
+        assert outlet.wait_for_consumers(20)
+        for first in range(0, len(samples), 1000):
+            outlet.push_chunk(np.ascontiguousarray(samples[first : first + 1000]))
+
+    thread = threading.Thread(target=serve, args=(outlet,))
+    thread.start()
+    stream = Sorter.load(model / "targets" / "D2").stream(FS_HZ)
+    parts, end = [], time.monotonic() + 60
+    for packet in from_lsl("spikesorter test", fs_hz=FS_HZ, channels=1):
+        parts.append(stream.push(packet))
+        if stream.received_samples == len(samples):
+            break
+        assert time.monotonic() < end
+    thread.join()
+    with pytest.raises(InputError, match="1 channel.* at 25000 Hz; the sorter expects 2 at 30000 Hz"):
+        next(from_lsl("spikesorter test", fs_hz=30_000, channels=2))
+    del outlet
+    found = Spikes.concatenate([*parts, stream.flush()])
+    np.testing.assert_array_equal(found.sample, expected.sample)
+
+
+def test_a_calibrated_stream_sorts_its_calibration_too(model: Path, study_folder: Path) -> None:
+    target = read_mat(study_folder / "D2.mat")[0]
+    samples = target.get_traces()[:, 0]
+    fitted = Sorter.load(model)
+    stream, parts = fitted.stream(FS_HZ, calibration_seconds=6), []
+    for first in range(0, len(samples), 10_000):
+        assert (stream.listener is None) == (first < 6 * FS_HZ)
+        parts.append(stream.push(samples[first : first + 10_000]))
+        if stream.listener is None:
+            assert stream.behind_seconds == stream.received_samples / FS_HZ
+    found = Spikes.concatenate([*parts, stream.flush()])
+    beginning = target.frame_slice(0, int(6 * FS_HZ))
+    again = fitted.adapt(beginning).sort(target)
+    np.testing.assert_array_equal(found.sample, again.sample)
+    np.testing.assert_array_equal(found.probability, again.probability)
+    assert found.sample[0] < FS_HZ
+
+
+def test_bad_packets_are_refused_and_change_nothing(
+    model: Path, samples: np.ndarray, expected: Spikes
+) -> None:
+    stream = Sorter.load(model / "targets" / "D2").stream(FS_HZ)
+    first = stream.push(samples[:50_000])
+    with pytest.raises(InputError, match=r"expected samples of shape \(samples, 1\), not \(5, 2\)"):
+        stream.push(np.zeros((5, 2)))
+    with pytest.raises(InputError, match="NaN or infinite values after sample 50000"):
+        stream.push([0.0, np.nan])
+    rest = [stream.push(samples[50_000:]), stream.push([]), stream.flush()]
+    np.testing.assert_array_equal(Spikes.concatenate([first, *rest]).sample, expected.sample)
+    with pytest.raises(InputError, match="was flushed"):
+        stream.push(samples[:5])
+    with pytest.raises(InputError, match="was flushed"):
+        stream.flush()
+
+
+def test_an_empty_stream_is_a_result(model: Path) -> None:
+    assert len(Sorter.load(model / "targets" / "D2").stream(FS_HZ).flush()) == 0
+    assert list(from_pipe(io.BytesIO(b""), dtype="int16", channels=1)) == []
+
+
+def test_what_cannot_be_is_said(model: Path) -> None:
+    sorter = Sorter.load(model)
+    with pytest.raises(InputError, match="fitted at 25000 Hz"):
+        sorter.stream(30_000)
+    with pytest.raises(SettingsError, match="mode must be exact or fast, not 'quick'"):
+        sorter.stream(FS_HZ, mode="quick")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"ended after 0.0 s, before its calibration of 5 s"):
+        sorter.stream(FS_HZ, calibration_seconds=5).flush()
+    with pytest.raises(InputError, match="in the middle of a sample"):
+        list(from_pipe(io.BytesIO(b"12345"), dtype="int16", channels=2))
+    with pytest.raises(InputError, match="cannot connect"):
+        next(from_tcp("127.0.0.1", 1, dtype="int16", channels=1))
+    for source in ("udp://127.0.0.1:5", "tcp://nowhere", "tcp://a:b", "x"):
+        refused = in_this_process("listen", source, "--model", model, rc=2)
+        assert "expected -, tcp://HOST:PORT or lsl:NAME" in refused.stderr
+    assert "knows: D2" in in_this_process("listen", "--model", model, "--like", "D9", rc=2).stderr
+    both = in_this_process("listen", "--model", model, "--like", "D2", "--calibrate", "5", rc=2)
+    assert "not both" in both.stderr
