@@ -1,7 +1,7 @@
 """Draw the pictures of docs/pipeline.md: `python scripts/pipeline_figures.py [NAME ...]`.
 
-Each shows one part of the published pipeline at work, with preset `published`, on a simulated study. The seed is
-fixed, so the same version draws the same pictures. To save time, the networks train for fewer steps than usual.
+Each shows one part of the published pipeline at work (preset `published`) on a simulated study. The seed is
+fixed, so the same version draws the same pictures. To save time, the networks train for fewer steps.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ from spikesorter.simulate import SimulatedRecording, simulate_study
 IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images" / "pipeline"
 UNITS = 4
 NOISE_SD = 1.0
-SPAN = slice(60_000, 63_000)  # what the pictures of traces show
+SPAN_SAMPLES = 3000  # length of the traces in the pictures
+LEAST_SPIKES = 8  # in them
 STEPS = ["detector.steps=600", "detector.base_steps=900", "classifier.steps=500", "classifier.base_steps=500"]
 SETTINGS = load_settings(preset="published", assignments=STEPS)
 
@@ -56,6 +57,17 @@ def main() -> None:
 def study() -> list[SimulatedRecording]:
     """Return a labelled recording and one target."""
     return simulate_study(neurons=UNITS, seconds=60, noise_levels=(NOISE_SD,), seed=11)
+
+
+@cache
+def span() -> slice:
+    """Return the first part of the target that holds enough spikes, of all units."""
+    true = study()[1].spikes
+    for start in range(SPAN_SAMPLES, len(study()[1].trace) - SPAN_SAMPLES, 100):
+        inside = true.within(start + 100, start + SPAN_SAMPLES - 300)
+        if len(inside) >= LEAST_SPIKES and len(inside.labels) == UNITS:
+            return slice(start, start + SPAN_SAMPLES)
+    raise LookupError("no such part: draw another seed")
 
 
 @cache
@@ -138,17 +150,17 @@ def denoising() -> Figure:
         )
     ):
         axes = figure.add_subplot(grid[row, 0])
-        draw_trace(axes, trace[SPAN, 0], colour)
+        draw_trace(axes, trace[span(), 0], colour)
         axes.set_title(name, loc="left", fontsize=11)
-        axes.set(ylim=(-5, 13))
-        draw_true(axes, 11)
+        axes.set(ylim=(-6, 21))
+        draw_true(axes, 19)
         plain(axes, "ms" if row else "")
     axes = figure.add_subplot(grid[:, 1])
     levels = np.arange(len(front_end.level_sd), 0, -1)
     thresholds = front_end.strength * np.sqrt(2 * np.log(1000)) * front_end.level_sd[:, 0]
     axes.bar(levels - 0.2, front_end.level_sd[:, 0], 0.4, color="0.7", label="noise SD (MAD)")
     axes.bar(levels + 0.2, thresholds, 0.4, color=COLOURS[0], label="soft threshold")
-    axes.set(xticks=levels, xlabel="level (1: fastest)")
+    axes.set(xticks=levels, xlabel="level (1: fastest)", ylim=(0, 1.3 * thresholds.max()))
     axes.set_title("detail coefficients", loc="left", fontsize=11)
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
@@ -175,9 +187,9 @@ def matched_filter() -> Figure:
         )
     ):
         axes = figure.add_subplot(grid[row, 1])
-        draw_trace(axes, trace[SPAN, 0], colour)
+        draw_trace(axes, trace[span(), 0], colour)
         axes.set_title(name, loc="left", fontsize=11)
-        top = float(trace[SPAN, 0].max())
+        top = float(trace[span(), 0].max())
         draw_true(axes, 1.15 * top)
         axes.set(ylim=(None, 1.3 * top))
         plain(axes, "ms" if row else "")
@@ -208,11 +220,11 @@ def noise_matching() -> Figure:
         )
     ):
         axes = figure.add_subplot(grid[row, 0])
-        draw_trace(axes, trace[SPAN, 0], GREY)
+        draw_trace(axes, trace[span(), 0], GREY)
         axes.set(ylim=(-5, 12))
         axes.set_title(name, loc="left", fontsize=11)
         if spikes is not None:
-            draw_spikes(axes, spikes.within(SPAN.start, SPAN.stop).shifted(-SPAN.start), 10.5)
+            draw_spikes(axes, spikes.within(span().start, span().stop).shifted(-span().start), 10.5)
         plain(axes, "ms" if row == 2 else "")
         spectra.loglog(*spectrum(trace[:, 0]), label=name, linewidth=1.8, **style)
     spectra.set(xlim=(40, 4000), ylim=(1e-6, 1e-2), xlabel="Hz", ylabel="power per Hz")
@@ -224,22 +236,22 @@ def noise_matching() -> Figure:
 
 def detector() -> Figure:
     """The probability of a spike's start at each sample, with the labels it was trained for."""
-    trace = np.pad(raw_target()[SPAN], ((decoder().margin.before, decoder().margin.after), (0, 0)), "edge")
-    curve = decoder().curves(decoder().evidence(trace))[: SPAN.stop - SPAN.start, 0]
-    true = study()[1].spikes.within(SPAN.start, SPAN.stop).shifted(-SPAN.start)
-    wanted = widened_labels(true, SPAN.stop - SPAN.start, label_samples=SETTINGS.detector.label_samples)
+    trace = np.pad(raw_target()[span()], ((decoder().margin.before, decoder().margin.after), (0, 0)), "edge")
+    curve = decoder().curves(decoder().evidence(trace))[:SPAN_SAMPLES, 0]
+    true = study()[1].spikes.within(span().start, span().stop).shifted(-span().start)
+    wanted = widened_labels(true, SPAN_SAMPLES, label_samples=SETTINGS.detector.label_samples)
     figure = Figure(figsize=(10, 5.2), layout="constrained")
     upper, middle, lower = figure.subplots(3, 1, sharex=True, height_ratios=(2, 0.7, 1.5))
-    draw_trace(upper, conditioned_target()[SPAN, 0], GREY)
-    draw_true(upper, 11)
+    draw_trace(upper, conditioned_target()[span(), 0], GREY)
+    draw_true(upper, 19)
     upper.set_title("trace; true spikes above", loc="left", fontsize=11)
-    upper.set(ylim=(-5, 13))
+    upper.set(ylim=(-6, 21))
     draw_trace(middle, wanted, "black")
-    middle.set_title("target of training: 1 on three samples of each spike", loc="left", fontsize=11)
+    middle.set_title("labels for training: 1 on three samples of each spike", loc="left", fontsize=11)
     draw_trace(lower, curve, COLOURS[0])
     lower.axhline(threshold(), color=COLOURS[1], linestyle="--", linewidth=1, label="tuned threshold")
     lower.set_title("output: probability that a spike starts here", loc="left", fontsize=11)
-    lower.set(ylim=(0, 1.05), xlim=(0, (SPAN.stop - SPAN.start) / FS_HZ * 1000))
+    lower.set(ylim=(0, 1.05), xlim=(0, (SPAN_SAMPLES) / FS_HZ * 1000))
     lower.legend(frameon=False, loc="upper right")
     for axes, label in ((upper, ""), (middle, ""), (lower, "ms")):
         plain(axes, label)
@@ -345,14 +357,14 @@ def inference() -> Figure:
     found = adapted().sort(recording_of(target))
     figure = Figure(figsize=(10, 4), layout="constrained")
     axes = figure.subplots()
-    draw_trace(axes, conditioned_target()[SPAN, 0], GREY)
-    for height, name, spikes in ((12.5, "true", target.spikes), (10.5, "found", found)):
-        draw_spikes(axes, spikes.within(SPAN.start, SPAN.stop).shifted(-SPAN.start), height)
+    draw_trace(axes, conditioned_target()[span(), 0], GREY)
+    for height, name, spikes in ((22, "true", target.spikes), (19, "found", found)):
+        draw_spikes(axes, spikes.within(span().start, span().stop).shifted(-span().start), height)
         axes.annotate(name, (1.01, height), xycoords=("axes fraction", "data"), va="center")
     for k in range(UNITS):
         axes.plot([], [], linestyle="none", marker="v", color=COLOURS[k], label=f"unit {k + 1}")
     axes.legend(frameon=False, ncols=UNITS, loc="upper center", bbox_to_anchor=(0.5, -0.15))
-    axes.set(ylim=(-5, 14))
+    axes.set(ylim=(-6, 24))
     axes.set_title("Index and Class of each spike go into predictions/D2.mat", loc="left", fontsize=11)
     plain(axes, "ms")
     return figure
@@ -444,7 +456,7 @@ def draw_trace(axes: Any, values: FloatArray, colour: str) -> None:
 
 def draw_true(axes: Any, height: float) -> None:
     """Draw the target's true spikes."""
-    draw_spikes(axes, study()[1].spikes.within(SPAN.start, SPAN.stop).shifted(-SPAN.start), height)
+    draw_spikes(axes, study()[1].spikes.within(span().start, span().stop).shifted(-span().start), height)
 
 
 def draw_spikes(axes: Any, spikes: Spikes, height: float) -> None:
@@ -455,7 +467,7 @@ def draw_spikes(axes: Any, spikes: Spikes, height: float) -> None:
 
 def draw_matrix(axes: Any, counts: FloatArray, rows: list[str], columns: list[str]) -> None:
     """Draw a confusion matrix with its counts."""
-    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    share = counts / counts.max()
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1.2)
     for (row, column), count in np.ndenumerate(counts):
         if count or (row, column) != (len(rows) - 1, len(columns) - 1):
