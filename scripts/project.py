@@ -21,7 +21,7 @@ BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 STAMP = VENV / "installed.txt"
 DEMO = Path("demo")  # in the project's folder, where all commands run
 SITE = Path("build") / "site"
-ASSETS = Path("src") / "spikesorter" / "report" / "assets"  # JavaScript
+JAVASCRIPT = ("src/spikesorter/report/assets", "docs/_static")
 OLDEST = ROOT / ".venv-oldest"
 LOCK = "requirements.lock"
 EXTRAS = ("cluster", "live", "nwb", "parquet", "phy", "plot")  # what users may want beside the core
@@ -101,12 +101,12 @@ def quick() -> None:
 
 
 def lint() -> None:
-    """Check style and types of the Python code, and the JavaScript of the report."""
+    """Check style and types of the Python code, and the JavaScript."""
     setup()
     run(python(), "-m", "ruff", "format", "--check", ".")
     run(python(), "-m", "ruff", "check", ".")
     run(python(), "-m", "mypy")
-    run(str(BIN / executable("oxlint")), "--deny-warnings", str(ASSETS))
+    run(str(BIN / executable("oxlint")), "--deny-warnings", *JAVASCRIPT)
 
 
 def coverage() -> None:
