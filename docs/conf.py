@@ -19,7 +19,7 @@ from spikesorter.core.settings import PRESETS, Settings, describe_settings
 ROOT = Path(__file__).resolve().parent.parent
 FIRST = ("Sorter", "Spikes", "Score", "Settings")  # what users meet first
 SOURCE = ROOT / "src" / "spikesorter"
-FOLDERS = ("core", "signal", "io", "estimation", "decoding", "sorting", "report", "workflows", "cli")
+FOLDERS = ("core", "signal", "io", "estimation", "decoding", "sorting", "report", "workflows")
 PUBLIC = ("plot", "simulate", "integrations")
 
 project = "Neural Spike Sorter"
@@ -158,7 +158,8 @@ def api() -> str:
 
 def modules() -> str:
     """List the public names of every module, folder by folder, in the order of the pipeline."""
-    return "\n\n".join(_folder(name) for name in (*FOLDERS, *PUBLIC))
+    command_line = "## cli\n\nThe command line; its users need [Commands](command-line.md)."
+    return "\n\n".join([*map(_folder, FOLDERS), command_line, *map(_folder, PUBLIC)])
 
 
 def _folder(name: str) -> str:

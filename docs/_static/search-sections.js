@@ -1,6 +1,5 @@
 // Search results lead to sections, where Sphinx's own lead to the top of a page.
 // `window.searchSections` is written by docs/conf.py: for each page a list of [anchor, title, text in lower case].
-/* global Search */
 (() => {
   "use strict";
 
