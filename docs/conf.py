@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -78,23 +79,34 @@ def without_init(_app: Any, _kind: str, name: str, _value: Any, skip: bool, _opt
 
 
 def list_sections(app: Any, error: Exception | None) -> None:
-    """Write the text of every section to _static/sections.js, so that search results lead to sections."""
+    """Write the words of every section to _static/sections.js, so that search results lead to sections."""
     if error or app.builder.format != "html":
         return
-    pages = {page: sections_of(app.env.get_doctree(page)) for page in sorted(app.env.found_docs)}
-    written = f"window.searchSections = {json.dumps(pages, ensure_ascii=False)};\n"
+    language = app.builder.indexer.lang
+    pages = {
+        page: [(anchor, title, stems_of(text, language)) for anchor, title, text in sections_of(doctree)]
+        for page in sorted(app.env.found_docs)
+        for doctree in [app.env.get_doctree(page)]
+    }
+    written = f"window.searchSections = {json.dumps(pages, ensure_ascii=False, separators=(',', ':'))};\n"
     (Path(app.outdir) / "_static" / "sections.js").write_text(written, encoding="utf-8")
 
 
 def sections_of(page: nodes.document) -> list[tuple[str, str, str]]:
-    """Return anchor, title and lower-case text of each section, without those inside it."""
+    """Return anchor, title and text of each section, without the sections inside it."""
     found = []
     for section in page.findall(nodes.section):
         title = section.next_node(nodes.title)
         own = [child.astext() for child in section.children if not isinstance(child, nodes.section)]
         if title is not None:
-            found.append((section["ids"][0], title.astext(), " ".join(own).lower()))
+            found.append((section["ids"][0], title.astext(), " ".join(own)))
     return found
+
+
+def stems_of(text: str, language: Any) -> dict[str, int]:
+    """Count the words of a text as Sphinx's search looks for them: stemmed, in lower case."""
+    stems = (language.stem(word.lower()) for word in language.split(text))
+    return dict(Counter(stem for stem in stems if language.word_filter(stem)))
 
 
 def command_line() -> str:

@@ -1,23 +1,25 @@
 // Search results lead to sections, where Sphinx's own lead to the top of a page.
-// `window.searchSections` is written by docs/conf.py: for each page a list of [anchor, title, text in lower case].
+// `window.searchSections` is written by docs/conf.py: for each page, [anchor, title, {stem: count}] of its sections.
 (() => {
   "use strict";
 
   const MOST = 4; // sections of one page
   const search = Search.performTermsSearch;
 
-  const counted = (text, term) => text.split(term).length - 1;
+  // How often words that contain a term are in a section.
+  const counted = (stems, term) =>
+    Object.entries(stems).reduce((sum, [stem, count]) => sum + (stem.includes(term) ? count : 0), 0);
 
   const inSections = (result, terms) => {
     const [page, title, , description, score, ...rest] = result;
     const found = (window.searchSections[page] ?? [])
-      .filter(([, , text]) => terms.every((term) => text.includes(term)))
-      .map(([anchor, name, text]) => ({ anchor, name, count: counted(text, terms[0]) }))
-      .toSorted((a, b) => b.count - a.count)
+      .map(([anchor, name, stems]) => ({ anchor, name, counts: terms.map((term) => counted(stems, term)) }))
+      .filter(({ counts }) => counts.every((count) => count > 0))
+      .toSorted((a, b) => Math.min(...b.counts) - Math.min(...a.counts))
       .slice(0, MOST);
     if (found.length === 0) return [result];
     return found.map(({ anchor, name }) => {
-      const full = name === title ? title : `${title} \u203a ${name}`;
+      const full = name === title ? title : `${title} > ${name}`;
       return [page, full, `#${anchor}`, description, score, ...rest];
     });
   };
