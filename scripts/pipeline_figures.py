@@ -56,7 +56,7 @@ def main() -> None:
 @cache
 def study() -> list[SimulatedRecording]:
     """Return a labelled recording and one target."""
-    return simulate_study(neurons=UNITS, seconds=60, noise_levels=(NOISE_SD,), seed=11)
+    return simulate_study(units=UNITS, seconds=60, noise_levels=(NOISE_SD,), seed=11)
 
 
 @cache
@@ -65,7 +65,7 @@ def span() -> slice:
     true = study()[1].spikes
     for start in range(SPAN_SAMPLES, len(study()[1].trace) - SPAN_SAMPLES, 100):
         inside = true.within(start + 100, start + SPAN_SAMPLES - 300)
-        if len(inside) >= LEAST_SPIKES and len(inside.labels) == UNITS:
+        if len(inside) >= LEAST_SPIKES and len(inside.unit_ids) == UNITS:
             return slice(start, start + SPAN_SAMPLES)
     raise LookupError("no such part: draw another seed")
 
@@ -80,7 +80,7 @@ def adapted() -> Sorter:
 
 def decoder() -> CnnDecoder:
     """Return its detector and classifier."""
-    made = adapted().prepared.decoder
+    made = adapted().tuned.decoder
     assert isinstance(made, CnnDecoder)
     return made
 
@@ -291,7 +291,7 @@ def grid_search() -> Figure:
     """F1 on the labelled recording over threshold and refractory period."""
     labelled = adapted().labelled
     assert labelled is not None
-    evidence = find_evidence(decoder(), labelled.trace, jobs=1)
+    evidence = find_evidence(decoder(), labelled.trace, n_jobs=1)
     reach = decoder().pick_reach
     candidates = decoder().pick(np.pad(evidence, ((reach, reach), (0, 0))))
     thresholds, periods = SETTINGS.tuning.thresholds, SETTINGS.tuning.refractory_samples
@@ -311,7 +311,7 @@ def grid_search() -> Figure:
             fontsize=8,
             color="white" if value < np.median(values) else "black",
         )
-    point = adapted().prepared.point
+    point = adapted().tuned.point
     place = (periods.index(point.refractory_samples), thresholds.index(threshold()))
     axes.plot(
         *place,
@@ -340,14 +340,14 @@ def grid_search() -> Figure:
 
 def detection_f1(candidates: Candidates, true: Spikes, least: float, period: int) -> float:
     """Return the F1 of detection at one point of the grid."""
-    labels = decoder().labels
-    point = replace(adapted().prepared.point, thresholds=(least,) * len(labels), refractory_samples=period)
-    return score(point.settle(candidates), true, fs_hz=FS_HZ).f_det
+    units = decoder().unit_ids
+    point = replace(adapted().tuned.point, thresholds=(least,) * len(units), refractory_samples=period)
+    return score(point.to_spikes(candidates), true, fs_hz=FS_HZ).f_det
 
 
 def threshold() -> float:
     """Return the tuned threshold, which is one for all units."""
-    point: WorkingPoint = adapted().prepared.point
+    point: WorkingPoint = adapted().tuned.point
     return point.thresholds[0]
 
 
@@ -461,8 +461,8 @@ def draw_true(axes: Any, height: float) -> None:
 
 def draw_spikes(axes: Any, spikes: Spikes, height: float) -> None:
     """Draw spikes as triangles of their units' colours."""
-    for sample, label in zip(*fields(spikes), strict=True):
-        axes.plot(sample / FS_HZ * 1000, height, marker="v", color=COLOURS[label - 1], markersize=6)
+    for sample, unit in zip(*fields(spikes), strict=True):
+        axes.plot(sample / FS_HZ * 1000, height, marker="v", color=COLOURS[unit - 1], markersize=6)
 
 
 def draw_matrix(axes: Any, counts: FloatArray, rows: list[str], columns: list[str]) -> None:
