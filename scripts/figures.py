@@ -1,7 +1,7 @@
 """Draw the pictures of docs/concepts.md and docs/tutorial.md: `python scripts/figures.py [NAME ...]`.
 
-docs/images/d5.png, of the front page, is drawn from a run on the study `bath`, seed 0, by
-`spikesorter plot STUDY/D5.mat --found OUT/predictions/D5.mat --truth STUDY/truth/D5.mat --start 3 --seconds 0.2`;
+docs/images/d5.png, on the front page, is drawn from a run on the study `bath`, seed 0, by `spikesorter plot
+STUDY/D5.mat --found OUT/predictions/D5.mat --truth STUDY/truth/D5.mat --start 3 --seconds 0.2 --out d5.png`;
 docs/images/report.png by scripts/screenshot.py from the same run.
 
 All is simulated from fixed seeds, so the same version draws the same pictures.

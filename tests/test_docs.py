@@ -1,17 +1,15 @@
-"""The documentation: its examples run, its links lead somewhere, its site needs nothing from elsewhere."""
+"""The documentation: its examples run, its links lead somewhere, what it names is there."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import json
 import re
 import shlex
-import subprocess
-import sys
 import unicodedata
 from pathlib import Path
 
+import click
 import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -130,6 +128,35 @@ def test_files_and_modules_that_pages_name_exist() -> None:
         assert [name for name in module.findall(text) if not (package / name).is_file()] == [], page
 
 
+COMMAND = re.compile(r"(?:^|[`|$] ?|^ {4})spikesorter ((?:model )?[a-z]+)\b([^`|#\n]*)", re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_commands_and_options_that_pages_name_exist(page: Path) -> None:
+    commands = vars(get_command(app))["commands"]
+    known = {name: options_of(command) for name, command in commands.items()}
+    known |= {f"model {name}": options_of(one) for name, one in vars(commands["model"])["commands"].items()}
+    known["model"] = set()
+    for name, words in COMMAND.findall(page.read_text("utf-8")):
+        if name not in ("model", *known) and not words:
+            continue  # prose
+        assert name in known, f"spikesorter {name}: no such command"
+        given = set(re.findall(r"(?<=\s)(--[a-z][\w-]*|-[a-z])\b", words))
+        assert given - known[name] == set(), f"spikesorter {name} has no such option"
+
+
+def options_of(command: click.Command) -> set[str]:
+    return {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+
+
+def test_settings_that_pages_name_exist() -> None:
+    assignment = re.compile(r"(?:--set |\")([a-z_]+(?:\.[a-z_]+)?=[^\s`\",]+)")
+    named = {one for page in PAGES for one in assignment.findall(page.read_text("utf-8"))}
+    assert {"decoder=pursuit", "unknown.mark=true"} <= named
+    for one in sorted(one for one in named if not one.endswith("=...")):
+        Settings().replace([one])  # refuses unknown names and values
+
+
 # Words that the project gave up, and their places: coursework keeps `Class`, history keeps old names.
 GIVEN_UP = re.compile(
     r"\b(repertoires?|strangers?|outlooks?|hastened|rooms?|floors?|houses?|referee|at first sight)\b"
@@ -184,37 +211,3 @@ def run_commands(code: str) -> None:
         assert program == "spikesorter"
         result = CliRunner().invoke(app, words)
         assert result.exit_code == 0, f"{line}\n{result.output}"
-
-
-@pytest.mark.slow
-def test_the_site_says_all_and_fetches_nothing(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "sphinx", "-W", "-q", "-E", "-d", str(tmp_path / "trees")]
-    subprocess.run([*command, str(DOCS), str(tmp_path / "site")], check=True)
-    site = tmp_path / "site"
-    pages = {path.stem: path.read_text("utf-8") for path in site.rglob("*.html")}
-    fetched = re.compile(r"<(?:script|img|iframe)[^>]+src=\"(?:https?:)?//|<link[^>]+href=\"(?:https?:)?//")
-    assert [name for name, page in pages.items() if fetched.search(page)] == []
-    commands = vars(get_command(app))["commands"]
-    assert all(f'id="spikesorter-{name}"' in pages["command-line"] for name in commands)
-    assert "sort" in commands
-    assert all(f'id="{section}"' in pages["settings"] for section in ("detector", "rehearsal", "tuning"))
-    assert str(Settings.model_fields["decoder"].description) in pages["settings"]
-    assert all(f'id="spikesorter.{name}"' in pages["api"] for name in spikesorter.__all__)
-    assert "copybutton.js" in pages["index"]
-    assert "d5.png" in pages["index"]
-    assert "settings" in pages["api"]
-    assert re.search(r"None</span>.*?fs_hz|fs_hz.*?float</span>", pages["api"], re.DOTALL)  # types are shown
-    check_search(site)
-
-
-def check_search(site: Path) -> None:
-    """Check that each page's sections can be found, and that their anchors are in the page."""
-    written = (site / "_static" / "sections.js").read_text("utf-8")
-    sections = json.loads(written.removeprefix("window.searchSections = ").removesuffix(";\n"))
-    assert sections.keys() == {path.relative_to(DOCS).with_suffix("").as_posix() for path in SITE_PAGES}
-    for page, listed in sections.items():
-        html = (site / f"{page}.html").read_text("utf-8")
-        assert [anchor for anchor, _, _ in listed if f'id="{anchor}"' not in html] == []
-    concepts = {title: stems for _, title, stems in sections["concepts"]}
-    assert {"whiten", "filter"} <= concepts["Detectability and whitening"].keys()
-    assert "search-sections.js" in (site / "search.html").read_text("utf-8")
