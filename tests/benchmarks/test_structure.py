@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-
 from benchmarks.structure import Place, Spread, Structure, main, measure
 
 GOOD = '''
