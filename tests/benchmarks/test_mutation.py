@@ -29,11 +29,10 @@ TESTS = """
         assert total([1, 2]) == 3
         assert larger(2, 1) == larger(1, 2) == 2
 """
-COUNTING = """
-    def countdown(start: int) -> int:
-        while start > 0:
-            start -= 1
-        return start
+SPINNING = """
+    def spin() -> None:
+        while False:
+            pass
 """
 
 
@@ -122,19 +121,20 @@ def test_the_same_change_twice_on_a_line_is_two_mutants() -> None:
     assert len({mutant.identity for mutant in found}) == len(found) == 4
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A project of one module, whose test cannot see that nought is added, nor what happens to equals."""
-    files = {"src/spikesorter/core/sums.py": SUMS, "tests/core/test_sums.py": TESTS}
+def made(folder: Path, source: str, tests: str) -> Path:
+    """Make a project of one module and its tests."""
+    files = {
+        "src/spikesorter/__init__.py": "",
+        "src/spikesorter/core/__init__.py": "",
+        "src/spikesorter/core/sums.py": source,
+        "tests/core/test_sums.py": tests,
+        "pyproject.toml": '[tool.pytest.ini_options]\naddopts = "--doctest-modules"\n',
+        "benchmarks/mutation.py": (ROOT / "benchmarks" / "mutation.py").read_text(encoding="utf-8"),
+    }
     for name, text in files.items():
-        (tmp_path / name).parent.mkdir(parents=True)
-        (tmp_path / name).write_text(textwrap.dedent(text).lstrip())
-    for package in ("", "core"):
-        (tmp_path / "src" / "spikesorter" / package / "__init__.py").touch()
-    (tmp_path / "pyproject.toml").write_text('[tool.pytest.ini_options]\naddopts = "--doctest-modules"\n')
-    (tmp_path / "benchmarks").mkdir()
-    shutil.copy(ROOT / "benchmarks" / "mutation.py", tmp_path / "benchmarks")
-    return tmp_path
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(textwrap.dedent(text).lstrip("\n"), encoding="utf-8")
+    return folder
 
 
 def mutated(project: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -142,60 +142,68 @@ def mutated(project: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, cwd=project, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.slow
-def test_what_no_test_sees_is_said_and_kept(project: Path) -> None:
-    untouched = (project / "src/spikesorter/core/sums.py").read_bytes()
-    first = mutated(project, "core", "--check")
-    assert first.returncode == 1, first.stderr
-    assert "| core.sums | 7 | 5 | 0 | 0 | 2 | 71% |" in first.stdout
-    assert "core/sums.py:2 total\n- return sum(numbers) + 0\n+ return sum(numbers) - 0\n" in first.stdout
-    assert "core/sums.py:6 larger\n- return a if a > b else b\n+ return a if a >= b else b\n" in first.stdout
-    assert (project / "src/spikesorter/core/sums.py").read_bytes() == untouched
-    kept = [json.loads(line) for line in (project / "build/mutation.jsonl").read_text().splitlines()]
-    assert [entry["outcome"] for entry in kept].count("killed") == 5
-    assert {entry["by"] for entry in kept if entry["outcome"] == "killed"} == {
-        "tests/core/test_sums.py::test_sums"
-    }
+def kept(project: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for line in (project / "build/mutation.jsonl").read_text().splitlines()]
 
-    # Known results are not tried again; equivalent ones count no longer.
-    listed = [
-        {"module": "core.sums", "before": e["before"], "after": e["after"]} for e in kept if not e["by"]
-    ]
-    toml = "".join(
-        "[[mutant]]\nreason = 'same'\n" + "".join(f"{k} = '{v}'\n" for k, v in each.items())
-        for each in listed
-    )
-    (project / "benchmarks/equivalent_mutants.toml").write_text(toml)
+
+@pytest.fixture(scope="module")
+def tried(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A project whose test sees neither that nought is added nor what happens to equals, and what is said."""
+    project = made(tmp_path_factory.mktemp("tried"), SUMS, TESTS)
+    ran = mutated(project, "core", "--check")
+    assert ran.returncode == 1, ran.stderr
+    return project, ran.stdout
+
+
+@pytest.fixture
+def project(tried: tuple[Path, str], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tried[0], tmp_path / "project"))
+
+
+@pytest.mark.slow
+def test_what_no_test_sees_is_said_and_kept(tried: tuple[Path, str]) -> None:
+    project, said = tried
+    assert "| core.sums | 7 | 5 | 0 | 0 | 2 | 71% |" in said
+    assert "core/sums.py:2 total\n- return sum(numbers) + 0\n+ return sum(numbers) - 0\n" in said
+    assert "core/sums.py:6 larger\n- return a if a > b else b\n+ return a if a >= b else b\n" in said
+    killed_by = [entry["by"] for entry in kept(project) if entry["outcome"] == "killed"]
+    assert killed_by == ["tests/core/test_sums.py::test_sums"] * 5
+    assert (project / "src/spikesorter/core/sums.py").read_text() == textwrap.dedent(SUMS).lstrip()
+
+
+@pytest.mark.slow
+def test_known_results_are_not_tried_again_and_equivalent_ones_count_no_longer(project: Path) -> None:
+    listed = [entry for entry in kept(project) if entry["outcome"] == "alive"]
+    lines = [f"{key} = '{entry[key]}'" for entry in listed for key in ("module", "before", "after")]
+    tables = ["\n".join(["[[mutant]]", "reason = 'same'", *lines[k : k + 3]]) for k in (0, 3)]
+    (project / "benchmarks/equivalent_mutants.toml").write_text("\n".join(tables))
     again = mutated(project, "core.sums", "--check")
     assert again.returncode == 0
-    assert "killed" not in again.stdout.partition("| module")[0]
-    assert "| core.sums | 7 | 5 | 0 | 2 | 0 | 100% |" in again.stdout
+    assert again.stdout.splitlines()[2:] == [
+        "| core.sums | 7 | 5 | 0 | 2 | 0 | 100% |",
+        "| all | 7 | 5 | 0 | 2 | 0 | 100% |",
+        "",
+    ]
 
 
 @pytest.mark.slow
 def test_what_was_alive_is_tried_again_when_tests_have_changed(project: Path) -> None:
-    mutated(project, "core", "--sample", "1000")
     tests = project / "tests/core/test_sums.py"
-    tests.write_text(tests.read_text() + "    assert total(['a']) == 'a0'\n")
-    assert (
-        "its tests fail without any change: tests/core/test_sums.py::test_sums"
-        in mutated(project, "core").stderr
-    )
-    tests.write_text(textwrap.dedent(TESTS) + "    assert larger(True, 1) is 1\n")
+    before = tests.read_text()
+    tests.write_text(before + "    assert total([1]) == 0\n")
+    failing = mutated(project, "core")
+    assert "its tests fail without any change: tests/core/test_sums.py::test_sums" in failing.stderr
+    tests.write_text(before + "    assert larger(True, 1) is 1\n")
     lines = mutated(project, "core").stdout.splitlines()
     assert [line.split()[1] for line in lines if line.startswith("core.sums:")] == ["alive", "killed"]
 
 
 @pytest.mark.slow
-def test_a_mutant_that_hangs_is_ended(project: Path) -> None:
-    (project / "src/spikesorter/core/sums.py").write_text(textwrap.dedent(COUNTING))
-    (project / "tests/core/test_sums.py").write_text(
-        "from spikesorter.core.sums import countdown\n\n\ndef test_end():\n    assert countdown(3) == 0\n"
-    )
-    found = mutated(project, "core", "--seconds", "2")
-    assert "start += 1" not in found.stdout  # alive it is not
-    assert "core.sums:4 timeout" in found.stdout
+def test_mutants_that_hang_are_ended(tmp_path: Path) -> None:
+    tests = "from spikesorter.core.sums import spin\n\n\ndef test_end():\n    assert spin() is None\n"
+    found = mutated(made(tmp_path, SPINNING, tests), "core", "--seconds", "2")
+    assert "| core.sums | 2 | 0 | 2 | 0 | 0 | 100% |" in found.stdout
 
 
-def test_a_module_that_is_not_there_is_an_error(project: Path) -> None:
-    assert "no module or folder core.absent" in mutated(project, "core.absent").stderr
+def test_a_module_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    assert "no module or folder core.absent" in mutated(made(tmp_path, "", ""), "core.absent").stderr
