@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 
 def sample_study() -> list[SimulatedRecording]:
     """Two neurons in ten seconds, labelled, and in three noisier ones."""
-    return simulate_study(neurons=2, seconds=10, noise_levels=(1.0,), fs_hz=FS_HZ, seed=5)
+    return simulate_study(units=2, seconds=10, noise_levels=(1.0,), fs_hz=FS_HZ, seed=5)
 
 
 def main() -> None:

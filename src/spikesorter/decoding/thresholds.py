@@ -19,7 +19,7 @@ STRICT_SHARE = 0.15
 def tune(
     candidates: Candidates,
     truth: Spikes,
-    labels: tuple[int, ...],
+    unit_ids: tuple[int, ...],
     tuning: TuningSettings,
     detector: DetectorSettings,
     *,
@@ -36,7 +36,7 @@ def tune(
         Of the rehearsal, calibrated.
     truth : Spikes
         Its spikes.
-    labels : tuple of int
+    unit_ids : tuple of int
     tuning : TuningSettings
         Grid and objective.
     detector : DetectorSettings
@@ -55,17 +55,17 @@ def tune(
     refractories = sorted(
         tuning.refractory_samples if detector.refractory_samples is None else (detector.refractory_samples,)
     )
-    within_class = detector.refractory_scope == "class"
+    within_unit = detector.refractory_scope == "class"
     best = search.best(
         [
-            WorkingPoint(labels, (threshold,) * len(labels), refractory, within_class)
+            WorkingPoint(unit_ids, (threshold,) * len(unit_ids), refractory, within_unit)
             for threshold, refractory in product(thresholds, refractories)
         ]
     )
     if tuning.per_class and len(thresholds) > 1:
         for _ in range(ROUNDS):
             before = best[0]
-            for k in range(len(labels)):
+            for k in range(len(unit_ids)):
                 best = search.best([best[0], *(_with(best[0], k, value) for value in thresholds)])
             if best[0] == before:
                 break
@@ -97,7 +97,7 @@ class _Search:
 
     def best(self, points: list[WorkingPoint]) -> tuple[WorkingPoint, float]:
         values = [
-            objective(point.settle(self.candidates), self.truth, self.objective, fs_hz=self.fs_hz)
+            objective(point.to_spikes(self.candidates), self.truth, self.objective, fs_hz=self.fs_hz)
             for point in points
         ]
         chosen = max(range(len(points)), key=values.__getitem__)  # of equal ones, the first

@@ -21,17 +21,17 @@ from spikesorter.core.settings import Settings, check_settings
 from spikesorter.core.spikes import Spikes, check_rate
 from spikesorter.decoding.candidates import WorkingPoint
 from spikesorter.decoding.cnn import Networks
-from spikesorter.decoding.run import Stretch, read_evidence
+from spikesorter.decoding.run import TraceReader, read_evidence
 from spikesorter.estimation.estimate import (
     LEAST_DETECTABILITY,
-    Sight,
+    InitialEstimate,
+    estimate_initially,
+    estimate_profile,
     is_faint,
-    profile_recording,
-    see_recording,
 )
 from spikesorter.estimation.profile import Profile, conditioning_kernel, without_hum
 from spikesorter.estimation.rehearsal import Labelled
-from spikesorter.estimation.units import Repertoire, learn_repertoire, warn_of_labels
+from spikesorter.estimation.units import Units, learn_units, warn_of_labels
 from spikesorter.io.model_files import model_digest, read_model, write_model
 from spikesorter.io.recording import check_recording
 from spikesorter.io.samples import (
@@ -47,14 +47,14 @@ from spikesorter.signal.filters import fir_filter, fir_filter_on_grid, fir_margi
 from spikesorter.signal.hum import find_hum, hum_kernel
 from spikesorter.signal.spans import Margin, iterate_spans, read_span
 from spikesorter.signal.templates import average_waveform
-from spikesorter.sorting.adaptation import Preparation, Prepared
-from spikesorter.sorting.diagnostics import Outlook
+from spikesorter.sorting.adaptation import Adaptation, TunedDecoder
+from spikesorter.sorting.diagnostics import Diagnostics
 from spikesorter.sorting.forecast import Forecast
+from spikesorter.sorting.outlier_spikes import OutlierRule, find_outliers
 from spikesorter.sorting.refine import refine_profile
 from spikesorter.sorting.resume import digest, open_spans
 from spikesorter.sorting.spans import sort_spans
-from spikesorter.sorting.stream import Listener, Stream
-from spikesorter.sorting.unknown_spikes import UnknownRule, find_strangers
+from spikesorter.sorting.stream import Stream, StreamSetup
 from spikesorter.sorting.unlabelled_units import find_unlabelled
 
 if TYPE_CHECKING:
@@ -89,17 +89,17 @@ class Sorter:
     settings: Settings
     fs_hz: float
     channels: int
-    repertoire: Repertoire
+    units: Units
     average: FloatArray
     labelled: Labelled | None
     base: Networks | None
     measured: Profile  # at first sight: what other recordings are compared with
     profile: Profile
-    prepared: Prepared
+    tuned: TunedDecoder
     forecast: Forecast
-    outlook: Outlook
+    diagnostics: Diagnostics
     labelled_noise: npt.NDArray[np.float64]  # power at each frequency and channel, to compare with
-    unknown: UnknownRule | None
+    unknown: OutlierRule | None
 
     @classmethod
     def fit(
@@ -108,7 +108,7 @@ class Sorter:
         truth: Spikes | BaseSorting,
         *,
         settings: Settings | None = None,
-        jobs: int | None = None,
+        n_jobs: int | None = None,
         progress: Progress = silent,
     ) -> Sorter:
         """Learn the neurons of a labelled recording and train the base networks.
@@ -122,7 +122,7 @@ class Sorter:
             at that point.
         settings : Settings, optional
             Defaults if not given.
-        jobs : int, optional
+        n_jobs : int, optional
             Threads; all cores that this process may use, if not given. They change no result.
         progress : callable, optional
             Called with the step's name and the share of it that is done.
@@ -154,43 +154,48 @@ class Sorter:
         trace = centred(raw, np.median(raw, axis=0))
         if settings.conditioning.remove_hum:
             trace = without_hum(trace, find_hum(trace, fs_hz=fs_hz), fs_hz=fs_hz)
-        threads = jobs or usable_cores()
-        repertoire = learn_repertoire(trace, truth, settings.templates, kernel=kernel, fs_hz=fs_hz)
-        sight, profile = _labelled_profile(raw, repertoire, settings, fs_hz)
-        if np.any(faint := sight.filters.detectability < LEAST_DETECTABILITY):
-            truth = _without_faint(truth, repertoire, faint)
-            repertoire = learn_repertoire(trace, truth, settings.templates, kernel=kernel, fs_hz=fs_hz)
-            sight, profile = _labelled_profile(raw, repertoire, settings, fs_hz)
-        warn_of_labels(repertoire, settings.templates, fs_hz=fs_hz)
+        threads = n_jobs or usable_cores()
+        units = learn_units(trace, truth, settings.templates, kernel=kernel, fs_hz=fs_hz)
+        initial, profile = _labelled_profile(raw, units, settings, fs_hz)
+        if np.any(faint := initial.filters.detectability < LEAST_DETECTABILITY):
+            truth = _without_faint(truth, units, faint)
+            units = learn_units(trace, truth, settings.templates, kernel=kernel, fs_hz=fs_hz)
+            initial, profile = _labelled_profile(raw, units, settings, fs_hz)
+        warn_of_labels(units, settings.templates, fs_hz=fs_hz)
         if settings.unknown.learn and not settings.unknown.mark:
-            strangers = find_unlabelled(
-                trace, truth, repertoire, profile, settings, fs_hz=fs_hz, jobs=threads
-            )
+            strangers = find_unlabelled(trace, truth, units, profile, settings, fs_hz=fs_hz, n_jobs=threads)
             if len(strangers):
-                every, labels = Spikes.concatenate([truth, strangers]), strangers.labels
-                repertoire = learn_repertoire(
-                    trace, every, settings.templates, kernel=kernel, fs_hz=fs_hz, strangers=labels
+                every = Spikes.concatenate([truth, strangers])
+                units = learn_units(
+                    trace,
+                    every,
+                    settings.templates,
+                    kernel=kernel,
+                    fs_hz=fs_hz,
+                    unlabelled_ids=strangers.unit_ids,
                 )
-                sight, profile = _labelled_profile(raw, repertoire, settings, fs_hz)
+                initial, profile = _labelled_profile(raw, units, settings, fs_hz)
         conditioned = fir_filter(trace, kernel)
-        truth = truth.select(np.isin(truth.label, repertoire.labels))
+        truth = truth.select(np.isin(truth.unit, units.unit_ids))
         before, after = settings.classifier.before_samples, settings.classifier.after_samples
         average = average_waveform(conditioned, truth, before=before, after=after)
         kept = settings.rehearsal.method == "graft" or settings.tuning.on == "labelled"
         labelled = Labelled(trace, truth, profile) if kept else None
         progress("learning spike shapes", 1.0)
-        preparation = Preparation(settings, fs_hz, repertoire, average, labelled, profile, threads)
-        base = preparation.train_base(progress)
-        return cls._on(preparation, base, recording, progress, measured=sight.profile, train=False)
+        adaptation = Adaptation(settings, fs_hz, units, average, labelled, profile, threads)
+        base = adaptation.train_base(progress)
+        return cls._on(adaptation, base, recording, progress, measured=initial.profile, train=False)
 
-    def adapt(self, target: BaseRecording, *, jobs: int | None = None, progress: Progress = silent) -> Sorter:
+    def adapt(
+        self, target: BaseRecording, *, n_jobs: int | None = None, progress: Progress = silent
+    ) -> Sorter:
         """Rehearse a target, train on the rehearsal and tune the thresholds there; no labels needed.
 
         Parameters
         ----------
         target : spikeinterface.BaseRecording
             Of the same electrode, at the same sampling rate.
-        jobs : int, optional
+        n_jobs : int, optional
             Threads; all cores that this process may use, if not given. They change no result.
         progress : callable, optional
 
@@ -208,29 +213,29 @@ class Sorter:
         progress("estimating noise, gain and rates", 0.0)
         raw = read_representative(target)
         check_trace(raw, self.settings)
-        sight = see_recording(raw, self.repertoire, self.settings, fs_hz=self.fs_hz)
-        profile = profile_recording(sight, self.repertoire, self.settings, fs_hz=self.fs_hz)
-        jobs = jobs or usable_cores()
-        profile = refine_profile(raw, profile, self.repertoire, self.settings, fs_hz=self.fs_hz, jobs=jobs)
-        if not is_faint(sight):
+        initial = estimate_initially(raw, self.units, self.settings, fs_hz=self.fs_hz)
+        profile = estimate_profile(initial, self.units, self.settings, fs_hz=self.fs_hz)
+        n_jobs = n_jobs or usable_cores()
+        profile = refine_profile(raw, profile, self.units, self.settings, fs_hz=self.fs_hz, n_jobs=n_jobs)
+        if not is_faint(initial):
             _warn_of_odd_gain(profile.activity.gain)
         progress("estimating noise, gain and rates", 1.0)
-        preparation = Preparation(
-            self.settings, self.fs_hz, self.repertoire, self.average, self.labelled, profile, jobs
+        adaptation = Adaptation(
+            self.settings, self.fs_hz, self.units, self.average, self.labelled, profile, n_jobs
         )
         return self._on(
-            preparation,
+            adaptation,
             self.base,
             target,
             progress,
-            measured=sight.profile,
+            measured=initial.profile,
             labelled_noise=self.labelled_noise,
         )
 
     @classmethod
     def _on(
         cls,
-        preparation: Preparation,
+        adaptation: Adaptation,
         base: Networks | None,
         recording: BaseRecording | None,
         progress: Progress,
@@ -240,52 +245,52 @@ class Sorter:
         train: bool = True,
     ) -> Sorter:
         """Prepare for a recording: train (if so wanted), tune, choose and forecast on rehearsals."""
-        prepared = preparation.prepare(base, progress, train=train)
+        tuned = adaptation.prepare(base, progress, train=train)
         target_samples = recording.get_num_frames() if recording else None
-        forecast, outlook, unknown = preparation.forecast(prepared, target_samples, progress)
+        forecast, diagnostics, unknown = adaptation.forecast(tuned, target_samples, progress)
         logger.info(
             "noise %s, gain %.3g, %.1f spikes/s; thresholds %s, refractory period %d samples; "
             "expected score %.3f",
-            np.array2string(preparation.profile.scale, precision=3),
-            preparation.profile.activity.gain,
-            sum(preparation.profile.activity.rates) * preparation.fs_hz,
-            prepared.point.thresholds,
-            prepared.point.refractory_samples,
+            np.array2string(adaptation.profile.scale, precision=3),
+            adaptation.profile.activity.gain,
+            sum(adaptation.profile.activity.rates) * adaptation.fs_hz,
+            tuned.point.thresholds,
+            tuned.point.refractory_samples,
             forecast.score,
         )
         return cls(
-            settings=preparation.settings,
-            fs_hz=preparation.fs_hz,
-            channels=preparation.repertoire.templates.waveforms.shape[2],
-            repertoire=preparation.repertoire,
-            average=preparation.average,
-            labelled=preparation.labelled,
+            settings=adaptation.settings,
+            fs_hz=adaptation.fs_hz,
+            channels=adaptation.units.templates.waveforms.shape[2],
+            units=adaptation.units,
+            average=adaptation.average,
+            labelled=adaptation.labelled,
             base=base,
             measured=measured,
-            profile=preparation.profile,
-            prepared=prepared,
+            profile=adaptation.profile,
+            tuned=tuned,
             forecast=forecast,
-            outlook=outlook,
-            labelled_noise=preparation.profile.noise.power if labelled_noise is None else labelled_noise,
+            diagnostics=diagnostics,
+            labelled_noise=adaptation.profile.noise.power if labelled_noise is None else labelled_noise,
             unknown=unknown,
         )
 
     @property
     def names(self) -> dict[int, str]:
         """What the labels called each class."""
-        names = zip(self.repertoire.labels, self.repertoire.names, strict=True)
-        return {label: name for label, name in names if label in self.repertoire.known}
+        names = zip(self.units.unit_ids, self.units.names, strict=True)
+        return {unit: name for unit, name in names if unit in self.units.known}
 
     @property
     def point(self) -> WorkingPoint:
         """How candidates become spikes."""
-        return self.prepared.point
+        return self.tuned.point
 
     @property
     def margin(self) -> Margin:
         """How far from a spike the samples lie that decide about it, at most."""
-        decoder = self.prepared.decoder
-        block = decoder.grid_samples - 1 + decoder.spill_samples
+        decoder = self.tuned.decoder
+        block = decoder.grid_samples - 1 + decoder.overlap_samples
         reach = self.point.refractory_samples + decoder.pick_reach + block
         hum = fir_margin(hum_kernel(self.profile.hum_hz, fs_hz=self.fs_hz))
         return decoder.margin + Margin(reach, reach) + hum
@@ -294,7 +299,7 @@ class Sorter:
         self,
         target: BaseRecording,
         *,
-        jobs: int | None = None,
+        n_jobs: int | None = None,
         span_seconds: float = SPAN_SECONDS,
         resume: Path | None = None,
         progress: Progress = silent,
@@ -305,7 +310,7 @@ class Sorter:
         ----------
         target : spikeinterface.BaseRecording
             One that the sorter was adapted to, or one like it.
-        jobs : int, optional
+        n_jobs : int, optional
             Threads; all cores that this process may use, if not given. They change no result.
         span_seconds : float
             Length of the spans in which the recording is read, each by one thread: to the nearest number of
@@ -325,22 +330,26 @@ class Sorter:
             If the recording does not fit the sorter or holds NaN or infinite samples.
         """
         self.check_fits(target)
-        n_samples, stretch = target.get_num_frames(), self.stretches(target)
+        n_samples, read_trace = target.get_num_frames(), self.stretches(target)
         found = sort_spans(
-            self.prepared,
-            stretch,
+            self.tuned,
+            read_trace,
             list(iterate_spans(n_samples, self._span_samples(span_seconds))),
-            jobs=jobs or usable_cores(),
+            n_jobs=n_jobs or usable_cores(),
             finished=open_spans(resume, self._facts(target)) if resume else None,
             progress=progress,
         )
-        spikes = self.point.part(found)
+        spikes = self.point.drop_refractory(found)
         if self.unknown is not None:
-            strangers = find_strangers(self.unknown, stretch, n_samples, spikes, jobs=jobs or usable_cores())
+            strangers = find_outliers(
+                self.unknown, read_trace, n_samples, spikes, n_jobs=n_jobs or usable_cores()
+            )
             spikes = self.unknown.mark(spikes, strangers)
         return spikes.described(fs_hz=self.fs_hz, names=self.names)
 
-    def score(self, target: BaseRecording, truth: Spikes | BaseSorting, *, jobs: int | None = None) -> float:
+    def score(
+        self, target: BaseRecording, truth: Spikes | BaseSorting, *, n_jobs: int | None = None
+    ) -> float:
         """Sort a recording and return how good that is: what it counts in a study, 0 to 1.
 
         Parameters
@@ -348,7 +357,7 @@ class Sorter:
         target : spikeinterface.BaseRecording
         truth : Spikes or spikeinterface.BaseSorting
             Its true spikes; `spikesorter.score` says more than one number.
-        jobs : int, optional
+        n_jobs : int, optional
             Threads; all cores that this process may use, if not given.
 
         Returns
@@ -356,21 +365,21 @@ class Sorter:
         float
         """
         true = as_spikes(truth, fs_hz=self.fs_hz)
-        return score(self.sort(target, jobs=jobs), true, fs_hz=self.fs_hz).score
+        return score(self.sort(target, n_jobs=n_jobs), true, fs_hz=self.fs_hz).score
 
     def get_params(self) -> dict[str, Any]:
         """Return all settings by name; `Settings.set_params` takes them."""
         return self.settings.get_params()
 
-    def hastened(self, *, jobs: int | None = None, progress: Progress = silent) -> Sorter:
+    def low_latency(self, *, n_jobs: int | None = None, progress: Progress = silent) -> Sorter:
         """Return a sorter for the same recordings that decides within some milliseconds, for closed loops.
 
-        Its decoder, `early`, sees only the past and the first part of a spike; it is rehearsed, tuned and
-        forecast like any other.
+        Its decoder, `low_latency`, sees only the past and the first part of a spike; it is rehearsed,
+        tuned and forecast like any other.
 
         Parameters
         ----------
-        jobs : int, optional
+        n_jobs : int, optional
             Threads; all cores that this process may use, if not given.
         progress : callable, optional
 
@@ -378,15 +387,15 @@ class Sorter:
         -------
         Sorter
         """
-        if self.prepared.name == "early":
+        if self.tuned.name == "low_latency":
             return self
-        settings = self.settings.model_copy(update={"decoder": "early"})
-        jobs = jobs or usable_cores()
-        preparation = Preparation(
-            settings, self.fs_hz, self.repertoire, self.average, self.labelled, self.profile, jobs
+        settings = self.settings.model_copy(update={"decoder": "low_latency"})
+        n_jobs = n_jobs or usable_cores()
+        adaptation = Adaptation(
+            settings, self.fs_hz, self.units, self.average, self.labelled, self.profile, n_jobs
         )
         return self._on(
-            preparation,
+            adaptation,
             self.base,
             None,
             progress,
@@ -400,7 +409,7 @@ class Sorter:
         *,
         mode: Literal["exact", "fast"] = "exact",
         calibration_seconds: float = 0.0,
-        jobs: int | None = None,
+        n_jobs: int | None = None,
     ) -> Stream:
         """Sort a recording that is still going on.
 
@@ -409,12 +418,12 @@ class Sorter:
         fs_hz : float
             Its sampling rate.
         mode : {"exact", "fast"}
-            exact: the spikes that `sort` would find; fast: those that `hastened` would find, which takes
+            exact: the spikes that `sort` would find; fast: those that `low_latency` would find, which takes
             some seconds to prepare.
         calibration_seconds : float
             How much of its beginning to adapt to first; 0 if this sorter was adapted to it, or to one like
             it. That part is sorted too, once it is over.
-        jobs : int, optional
+        n_jobs : int, optional
             Threads for adapting; all cores that this process may use, if not given.
 
         Returns
@@ -434,25 +443,25 @@ class Sorter:
         if self.settings.unknown.mark:
             raise SettingsError("unknown.mark: strangers cannot be marked in a stream; train without it")
 
-        def listen(calibration: npt.NDArray[Any]) -> Listener:
+        def set_up(calibration: npt.NDArray[Any]) -> StreamSetup:
             sorter = self
             if len(calibration):
                 from spikeinterface.core import NumpyRecording
 
-                sorter = self.adapt(NumpyRecording([calibration], self.fs_hz), jobs=jobs)
-            sorter = sorter.hastened(jobs=jobs) if mode == "fast" else sorter
-            return Listener(sorter.prepared, sorter.profile)
+                sorter = self.adapt(NumpyRecording([calibration], self.fs_hz), n_jobs=n_jobs)
+            sorter = sorter.low_latency(n_jobs=n_jobs) if mode == "fast" else sorter
+            return StreamSetup(sorter.tuned, sorter.profile)
 
         samples = round(calibration_seconds * self.fs_hz)
         return Stream(
             fs_hz=self.fs_hz,
             channels=self.channels,
             names=self.names,
-            listen=listen,
+            set_up=set_up,
             calibration_samples=samples,
         )
 
-    def stretches(self, target: BaseRecording) -> Stretch:
+    def stretches(self, target: BaseRecording) -> TraceReader:
         """Return a way to read a recording as decoders are given it: less its offset and its hum.
 
         Parameters
@@ -489,7 +498,7 @@ class Sorter:
         Returns
         -------
         ndarray of float32, shape (stop - start, curves)
-            One curve for each class, in order of `repertoire.known` (networks with a detector: one for
+            One curve for each class, in order of `units.known` (networks with a detector: one for
             all): expected number of spikes (pursuit) or probability of one.
 
         Raises
@@ -502,9 +511,9 @@ class Sorter:
         last = n_samples if stop is None else stop
         if not 0 <= start < last <= n_samples:
             raise InputError(f"no samples from {start} to {last}: the recording has {n_samples}")
-        decoder = self.prepared.decoder
+        decoder = self.tuned.decoder
         curves = decoder.curves(read_evidence(decoder, self.stretches(target), n_samples, start, last))
-        return curves[:, : len(self.repertoire.known)]
+        return curves[:, : len(self.units.known)]
 
     def with_working_point(
         self, *, threshold: float | None = None, refractory_samples: int | None = None
@@ -521,10 +530,10 @@ class Sorter:
             raise SettingsError(f"refractory_samples must be 0 or more, not {refractory_samples}")
         point = self.point
         if threshold is not None:
-            point = replace(point, thresholds=(threshold,) * len(point.labels))
+            point = replace(point, thresholds=(threshold,) * len(point.unit_ids))
         if refractory_samples is not None:
             point = replace(point, refractory_samples=refractory_samples)
-        return replace(self, prepared=replace(self.prepared, point=point))
+        return replace(self, tuned=replace(self.tuned, point=point))
 
     def save(self, folder: str | Path) -> None:
         """Write the sorter to a folder: JSON and plain arrays, no code; all or nothing."""
@@ -545,15 +554,15 @@ class Sorter:
         """What decides about the result; a long recording is known by its length and by parts of it."""
         return {
             "version": version("neural-spike-sorter"),
-            "sorter": model_digest((self.profile, self.prepared)),
+            "sorter": model_digest((self.profile, self.tuned)),
             "recording": digest(str(target.get_num_frames()).encode(), read_signature(target).tobytes()),
         }
 
     def _span_samples(self, seconds: float) -> int:
         if not seconds > 0:
             raise SettingsError(f"span_seconds must be more than 0, not {seconds:g}")
-        blocks = min(seconds * self.fs_hz, 1 << 40) / self.prepared.decoder.grid_samples
-        return max(round(blocks), 1) * self.prepared.decoder.grid_samples
+        blocks = min(seconds * self.fs_hz, 1 << 40) / self.tuned.decoder.grid_samples
+        return max(round(blocks), 1) * self.tuned.decoder.grid_samples
 
     def check_fits(self, target: BaseRecording) -> None:
         """Refuse a recording that cannot be of the same electrode: another rate or number of channels.
@@ -576,8 +585,8 @@ class Sorter:
 
     def __repr__(self) -> str:
         return (
-            f"Sorter({len(self.repertoire.known)} classes, {self.fs_hz:g} Hz, {self.channels} channel(s), "
-            f"decoder {self.prepared.name})"
+            f"Sorter({len(self.units.known)} classes, {self.fs_hz:g} Hz, {self.channels} channel(s), "
+            f"decoder {self.tuned.name})"
         )
 
 
@@ -600,16 +609,16 @@ def usable_cores() -> int:
 
 
 def _labelled_profile(
-    raw: npt.NDArray[Any], repertoire: Repertoire, settings: Settings, fs_hz: float
-) -> tuple[Sight, Profile]:
+    raw: npt.NDArray[Any], units: Units, settings: Settings, fs_hz: float
+) -> tuple[InitialEstimate, Profile]:
     """Return the labelled recording at first sight, and its profile as well as it can be known.
 
     Labels beat any estimate: its gain is 1 and its rates are counted.
     """
-    sight = see_recording(raw, repertoire, settings, fs_hz=fs_hz)
-    profile = profile_recording(sight, repertoire, settings, fs_hz=fs_hz)
-    counted = replace(profile.activity, gain=1.0, rates=tuple(repertoire.rates))
-    return sight, replace(profile, activity=counted)
+    initial = estimate_initially(raw, units, settings, fs_hz=fs_hz)
+    profile = estimate_profile(initial, units, settings, fs_hz=fs_hz)
+    counted = replace(profile.activity, gain=1.0, rates=tuple(units.rates))
+    return initial, replace(profile, activity=counted)
 
 
 def _check_channels(recording: BaseRecording) -> None:
@@ -621,10 +630,10 @@ def _check_channels(recording: BaseRecording) -> None:
         )
 
 
-def _without_faint(truth: Spikes, repertoire: Repertoire, faint: npt.NDArray[np.bool_]) -> Spikes:
+def _without_faint(truth: Spikes, units: Units, faint: npt.NDArray[np.bool_]) -> Spikes:
     """Drop labels of neurons that leave no mark on these channels: those of other ones, most likely."""
-    classes = list(zip(repertoire.labels, repertoire.names, faint.tolist(), strict=True))
-    left = np.isin(truth.label, [label for label, _, gone in classes if not gone])
+    classes = list(zip(units.unit_ids, units.names, faint.tolist(), strict=True))
+    left = np.isin(truth.unit, [unit for unit, _, gone in classes if not gone])
     if not left.any():
         raise InputError(
             "labels: no neuron can be told from noise on these channels; do the labels belong to this "
@@ -647,7 +656,7 @@ def _warn_of_odd_gain(gain: float) -> None:
 
 def _without_duplicates(truth: Spikes) -> Spikes:
     """Drop labels given twice: the same sample and class."""
-    again = (np.diff(truth.sample, prepend=-1) == 0) & (np.diff(truth.label, prepend=-1) == 0)
+    again = (np.diff(truth.sample, prepend=-1) == 0) & (np.diff(truth.unit, prepend=-1) == 0)
     if again.any():
         logger.warning("%d labels are given twice (same sample and class): used once", again.sum())
     return truth.select(~again)
