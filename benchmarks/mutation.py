@@ -40,7 +40,6 @@ import tomllib
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import entry_points
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -350,6 +349,9 @@ def set_apart(folder: Path, *, compiles: bool) -> None:
     sys.path[:] = here + [place for place in sys.path if place not in ours]
     compiled = Path(tempfile.mkdtemp(dir=folder)) if compiles else folder / "compiled"
     os.environ.update(PYTHONPATH=os.pathsep.join(here), NUMBA_CACHE_DIR=str(compiled))
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = (
+        "1"  # it would load Hypothesis anew each time, for a second
+    )
     if "numba" in sys.modules:
         sys.modules["numba"].config.reload_config()
 
@@ -371,13 +373,8 @@ class FirstFailure:
 
 
 def load_libraries(loaded: Sequence[str]) -> None:
-    """Load what tests have loaded, so that mutants need not, but for this package and what cannot be forked.
-
-    Pytest wants to load its plugins itself.
-    """
-    plugins = [point.dist for point in entry_points(group="pytest11") if point.dist]
-    their_files = {file.parts[0].removesuffix(".py") for plugin in plugins for file in plugin.files or ()}
-    left_out = UNSAFE | their_files | {PACKAGE, "tests", "benchmarks", "pytest", "_pytest", "__main__"}
+    """Load what tests have loaded, so that mutants need not, but this package and what cannot be forked."""
+    left_out = UNSAFE | {PACKAGE, "tests", "benchmarks", "conftest", "__main__"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for name in loaded:
