@@ -2,8 +2,8 @@
 
 `python scripts/screenshot.py OUT/report.html docs/images/report.png [--recording 3]`
 
-The report is that of the study `bath`, seed 0, by `spikesorter run bath --out OUT`. Use a relative OUT: the page
-shows where results are.
+The report is that of the study `bath`, seed 0, by `spikesorter run bath --out OUT`. Use a relative OUT: the
+page shows where results are.
 """
 
 from __future__ import annotations
