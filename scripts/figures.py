@@ -1,5 +1,9 @@
 """Draw the pictures of docs/concepts.md and docs/tutorial.md: `python scripts/figures.py [NAME ...]`.
 
+docs/images/d5.png, on the front page, is drawn from a run on the study `bath`, seed 0, by `spikesorter plot
+STUDY/D5.mat --found OUT/predictions/D5.mat --truth STUDY/truth/D5.mat --start 3 --seconds 0.2 --out d5.png`;
+docs/images/report.png by scripts/screenshot.py from the same run.
+
 All is simulated from fixed seeds, so the same version draws the same pictures.
 """
 
@@ -176,7 +180,7 @@ def detectability() -> Figure:
     for axes, name, trace, shape in zip(
         above.subplots(1, 2),
         (
-            "the trace: a spike of neuron 3 in noise",
+            "the trace: a spike of unit 3 in noise",
             "whitened: the noise has the same power at every frequency",
         ),
         (target.trace[:, 0], whitened),
@@ -201,7 +205,7 @@ def detectability() -> Figure:
         axes.hist(output[~near], edges, density=True, color="0.75", label="noise alone")
         axes.hist(output[alone], edges, density=True, histtype="step", linewidth=2, color=COLOURS[k])
         axes.annotate("", (0, 0.52), (d, 0.52), arrowprops={"arrowstyle": "<->", "shrinkA": 0, "shrinkB": 0})
-        axes.set_title(f"neuron {k + 1}: d\N{PRIME} = {d:.1f}", fontsize=11, color=COLOURS[k])
+        axes.set_title(f"unit {k + 1}: d\N{PRIME} = {d:.1f}", fontsize=11, color=COLOURS[k])
         axes.set(ylim=(0, 0.6), yticks=[])
         plain(axes, "matched filter, in SDs of noise", left=False)
         if k == 0:
@@ -230,14 +234,14 @@ def overlaps() -> Figure:
         total += one[start:stop]
         if start <= sample < stop:
             colour = COLOURS[unit - 1]
-            upper.plot(time_ms, one[start:stop], color=colour, linewidth=2, label=f"found: neuron {unit}")
+            upper.plot(time_ms, one[start:stop], color=colour, linewidth=2, label=f"found: unit {unit}")
     upper.plot(time_ms, total, color="black", linewidth=1.6, linestyle="--", label="their sum")
-    upper.set_title("two spikes overlap; the two shapes together explain the trace", loc="left")
+    upper.set_title("two spikes overlap; the sum of two templates explains the trace", loc="left")
     upper.legend(frameon=False, loc="upper right")
     plain(upper, "")
     curves = sorter.evidence(recording_of(target), start=start, stop=stop)
     for k in range(curves.shape[1]):
-        lower.plot(time_ms, curves[:, k], color=COLOURS[k], linewidth=1.8, label=f"neuron {k + 1}")
+        lower.plot(time_ms, curves[:, k], color=COLOURS[k], linewidth=1.8, label=f"unit {k + 1}")
     true = target.spikes.within(start, stop)
     lower.plot(
         (true.sample - first) / FS_HZ * 1000,
@@ -247,7 +251,7 @@ def overlaps() -> Figure:
         color="black",
         label="true starts",
     )
-    lower.set_title("evidence: expected spikes of each neuron that start at each sample", loc="left")
+    lower.set_title("evidence: expected spikes of each unit that start at each sample", loc="left")
     lower.set(ylim=(0, 1.3), xlim=(time_ms[0], time_ms[-1]))
     lower.legend(frameon=False, loc="upper right", ncols=1)
     plain(lower, "ms")
@@ -261,7 +265,7 @@ def scores() -> Figure:
     remarks = {
         100: "right",
         220: "1.2 ms off:\nnot in strict",
-        340: "wrong name",
+        340: "wrong unit",
         460: "missed",
         580: "false",
         700: "right",
@@ -278,7 +282,7 @@ def scores() -> Figure:
     for sample, remark in remarks.items():
         axes.text(sample / 25, 1.72, remark, ha="center", va="center", fontsize=10)
     for unit in (1, 2):
-        axes.plot([], [], color=COLOURS[unit - 1], linewidth=4, label=f"neuron {unit}")
+        axes.plot([], [], color=COLOURS[unit - 1], linewidth=4, label=f"unit {unit}")
     axes.axvspan(-10, -9, color="0.92", label="± 2 ms")
     axes.axvspan(-10, -9, color="0.8", label="± 0.4 ms")
     axes.legend(frameon=False, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.2))
@@ -343,7 +347,7 @@ def reliability(axes: Any, stated: FloatArray, held: FloatArray) -> None:
 
 
 def lonely(spikes: Spikes, unit: int, reach: int) -> int:
-    """Return the first spike of a neuron that has no other near."""
+    """Return the first spike of a unit that has no other near."""
     return next(int(s) for s in spikes.of(unit).sample if is_lonely(spikes, s, reach) and s > reach)
 
 
@@ -353,7 +357,7 @@ def is_lonely(spikes: Spikes, sample: int, reach: int) -> bool:
 
 
 def overlapping(true: Spikes, spikes: Spikes) -> int:
-    """Return the start of the first two spikes of two large neurons, 8 to 14 samples apart, both found."""
+    """Return the start of the first two spikes of two large units, 8 to 14 samples apart, both found."""
     for first, second in zip(true.sample[:-1], true.sample[1:], strict=True):
         near = true.within(first - 120, first + 200)
         right = spikes.within(first - 120, first + 200)
@@ -369,7 +373,7 @@ def fields(spikes: Spikes) -> tuple[list[int], list[int]]:
 
 
 def mark(axes: Any, spikes: Spikes, height: float) -> None:
-    """Draw spikes as triangles of their neurons' colours."""
+    """Draw spikes as triangles of their units' colours."""
     for sample, unit in zip(*fields(spikes), strict=True):
         axes.plot(sample / FS_HZ * 1000, height, marker="v", color=COLOURS[unit - 1], markersize=7)
 

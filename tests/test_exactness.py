@@ -21,10 +21,10 @@ SHORT = (
 )  # fmt: skip
 KINDS = {
     "pursuit": ("decoder=pursuit",),
-    "low_latency": ("decoder=early",),
+    "low_latency": ("decoder=low_latency",),
     "botm": ("decoder=botm",),
     "cnn": ("decoder=cnn", "denoise.strength=0.3"),
-    "combined": ("decoder=both",),
+    "combined": ("decoder=combined",),
     "channels": ("decoder=pursuit",),
     "published": ("decoder=cnn", "detector.curves=spike", "detector.unit_variance=true"),
 }

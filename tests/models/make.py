@@ -24,7 +24,7 @@ def sample_study() -> list[SimulatedRecording]:
 
 def main() -> None:
     labelled, target = sample_study()
-    settings = load_settings(assignments=(*QUICK, "decoder=both"))
+    settings = load_settings(assignments=(*QUICK, "decoder=combined"))
     sorter = Sorter.fit(NumpyRecording([labelled.trace], FS_HZ), labelled.spikes, settings=settings)
     recording = NumpyRecording([target.trace], FS_HZ)
     adapted = sorter.adapt(recording)

@@ -61,7 +61,8 @@ def _from_6(value: Any) -> Any:
         return [_from_6(item) for item in value]
     if not isinstance(value, dict):
         return value
-    kind = _TYPES_OF_6.get(value.get("is", ""), value.get("is", ""))
+    stated = str(value.get("is", ""))
+    kind = _TYPES_OF_6.get(stated, stated)
     renamed = _FIELDS_OF_6.get(kind, {})
     current = {renamed.get(key, key): _from_6(item) for key, item in value.items()}
     if kind:
