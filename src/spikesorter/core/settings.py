@@ -112,14 +112,18 @@ class RehearsalSettings(_Section):
     """Labelled recordings made by the program, as noisy as the target."""
 
     method: Literal["plant", "graft"] = Field(
-        "plant",
-        description="plant: learnt spikes at new times in noise like the target's; "
-        "graft: the labelled trace itself, with noise added (published)",
+        "graft",
+        description="graft: the labelled trace itself, with the noise that it lacks (published); "
+        "plant: learnt spikes at new times in noise like the target's",
     )
     training_seconds: float = Field(300.0, gt=1, le=36000, description="length of the rehearsal to train on")
     tuning_seconds: float = Field(120.0, gt=1, le=36000, description="length of the rehearsal to tune on")
     forecast_seconds: float = Field(
-        120.0, gt=1, le=36000, description="length of the rehearsal that says how good the result will be"
+        120.0,
+        gt=1,
+        le=36000,
+        description="length of the planted rehearsal that says how good the result will be (grafted ones say "
+        "so themselves, each part by what was tuned on the others)",
     )
     gain_jitter: float = Field(
         0.01,

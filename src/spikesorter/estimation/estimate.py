@@ -30,7 +30,7 @@ from spikesorter.signal.noise import NoiseSpectrum, estimate_noise_spectrum, qui
 from spikesorter.signal.spans import to_samples
 from spikesorter.signal.templates import Templates
 
-__all__ = ["LEAST_DETECTABILITY", "Sight", "is_faint", "profile_recording", "see_recording"]
+__all__ = ["LEAST_DETECTABILITY", "Sight", "is_faint", "profile_recording", "see_recording", "with_gain"]
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +101,39 @@ def see_recording(
     return Sight(Profile(offset, _scale(conditioned), noise, activity, hum_hz=hum_hz), evidence, filters)
 
 
-def profile_recording(sight: Sight, repertoire: Repertoire, settings: Settings, *, fs_hz: float) -> Profile:
+def with_gain(
+    sight: Sight, gain: float, repertoire: Repertoire, settings: Settings, *, fs_hz: float
+) -> Sight:
+    """Return what was seen of a recording, its rates estimated anew at a gain that is known better.
+
+    Parameters
+    ----------
+    sight : Sight
+        From `see_recording`.
+    gain : float
+    repertoire, settings, fs_hz
+        As for it.
+
+    Returns
+    -------
+    Sight
+    """
+    kernel = conditioning_kernel(settings.conditioning, fs_hz)
+    activity = estimate_rates(
+        measure_cumulants(sight.evidence),
+        sight.filters,
+        repertoire.templates.filtered(kernel),
+        list(repertoire.sizes),
+        gain=gain,
+        prior_rates=repertoire.rates,
+        background=SILENT,
+    )
+    return replace(sight, profile=replace(sight.profile, activity=activity))
+
+
+def profile_recording(
+    sight: Sight, repertoire: Repertoire, settings: Settings, *, fs_hz: float, gain_known: bool = False
+) -> Profile:
     """Estimate a recording's background too, and the rest anew beside it.
 
     Parameters
@@ -110,6 +142,8 @@ def profile_recording(sight: Sight, repertoire: Repertoire, settings: Settings, 
         From `see_recording`.
     repertoire, settings, fs_hz
         As for it.
+    gain_known : bool
+        Whether the gain is not to be estimated anew.
 
     Returns
     -------
@@ -131,7 +165,8 @@ def profile_recording(sight: Sight, repertoire: Repertoire, settings: Settings, 
         prior_rates=repertoire.rates,
         background=first.profile.background,
     )
-    profile = replace(profile, activity=activity)
+    if not gain_known:
+        profile = replace(profile, activity=activity)
     # The quiet stretches say how skewed the background makes the noise, but not by how many spikes of what
     # size: the largest are cut out of them. The whole distribution says it.
     trials = {0: likeness.with_background(profile, size=BACKGROUND_SCALE[0])}

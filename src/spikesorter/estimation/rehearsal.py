@@ -18,6 +18,7 @@ __all__ = ["Labelled", "Rehearsal", "graft_rehearsal", "plant_rehearsal"]
 
 FloatArray = npt.NDArray[np.float32]
 LEAST_SPIKES = 20  # of each neuron in a rehearsal, however rarely it fires
+LEAST_MISSING = 0.1  # of the target's noise; the same trace in less other noise teaches nothing new
 LEAST_ACTIVITY = 0.1  # of the labelled rate: a neuron that seems silent must still be known if it fires
 
 
@@ -33,11 +34,15 @@ class Rehearsal:
         The same without the noise that was added.
     spikes : Spikes
         The truth.
+    period : int
+        Samples after which the same spikes come again, in other noise: what is learnt from one of them is
+        known of the others. The length of the trace, if they never do.
     """
 
     trace: FloatArray
     clean: FloatArray
     spikes: Spikes
+    period: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +52,14 @@ class Labelled:
     trace: FloatArray
     spikes: Spikes
     profile: Profile
+
+    def excerpt(self, samples: int) -> Labelled:
+        """Return so many samples from its middle; all of it, if it is no longer."""
+        if len(self.trace) <= samples:
+            return self
+        start = (len(self.trace) - samples) // 2
+        spikes = self.spikes.within(start, start + samples).shifted(-start)
+        return Labelled(self.trace[start : start + samples], spikes, self.profile)
 
 
 def plant_rehearsal(
@@ -89,7 +102,7 @@ def plant_rehearsal(
     clean = plant(n_samples, spikes, (sizes * gains).astype(np.float32), templates)
     background, spectrum = _background(profile.background, templates, noise, n_samples, rng)
     gaussian = synthesise_noise(noise.minus(spectrum), n_samples, rng)
-    return Rehearsal(clean + background + gaussian, clean, spikes)
+    return Rehearsal(clean + background + gaussian, clean, spikes, n_samples)
 
 
 def _background(
@@ -110,9 +123,17 @@ def _background(
 
 
 def graft_rehearsal(
-    labelled: Labelled, profile: Profile, *, kernel: npt.NDArray[np.float64], rng: np.random.Generator
+    labelled: Labelled,
+    profile: Profile,
+    *,
+    kernel: npt.NDArray[np.float64],
+    n_samples: int,
+    rng: np.random.Generator,
 ) -> Rehearsal:
     """Lay on the labelled trace, at the target's gain, the noise that it lacks to be like the target.
+
+    All that is real about the labelled trace is in such a rehearsal: spikes that vary, neurons that nobody
+    labelled, noise that is not Gaussian, labels with their faults.
 
     Parameters
     ----------
@@ -121,14 +142,21 @@ def graft_rehearsal(
         Of the target.
     kernel : ndarray, shape (taps,)
         The conditioning filter, under which the noise was measured.
+    n_samples : int
+        Length wanted. The labelled trace comes as often as gives the nearest length, each time in other
+        noise; once only, where it lacks next to none.
     rng : numpy.random.Generator
 
     Returns
     -------
     Rehearsal
-        As long as the labelled recording.
+        Of whole labelled traces, one after the other.
     """
-    gain = profile.activity.gain
-    missing = profile.noise.minus(labelled.profile.noise.scaled(gain**2)).unfiltered(kernel)
-    clean = (gain * labelled.trace).astype(np.float32)
-    return Rehearsal(clean + synthesise_noise(missing, len(clean), rng), clean, labelled.spikes)
+    gain, length = profile.activity.gain, len(labelled.trace)
+    missing = profile.noise.minus(labelled.profile.noise.scaled(gain**2))
+    alike = float(missing.variance.sum()) < LEAST_MISSING * float(profile.noise.variance.sum())
+    times = 1 if alike else max(round(n_samples / length), 1)
+    clean = np.tile((gain * labelled.trace).astype(np.float32), (times, 1))
+    spikes = Spikes.concatenate([labelled.spikes.shifted(number * length) for number in range(times)])
+    noise = synthesise_noise(missing.unfiltered(kernel), len(clean), rng)
+    return Rehearsal(clean + noise, clean, spikes, length)

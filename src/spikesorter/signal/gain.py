@@ -40,6 +40,7 @@ RATE_SPREAD = 0.5  # relative, of a class about the recording's overall activity
 ACTIVITY_SPREAD = 1.0  # relative
 BACKGROUND_SIZES = np.linspace(0.2, 1.0, 81)
 LEAST_BACKGROUND_SIZE, MOST_BACKGROUND_SIZE = 0.05, 0.6  # relative to the sorted neurons
+MOST_BACKGROUND_RATE = 0.5  # spikes per sample: bounds time and memory, whatever the recording holds
 LEAST_SKEW = 0.05  # of the noise; less cannot be told from small errors of the shapes, and does no harm
 LEAST_SIGNIFICANCE = 4.0
 CLEAR_DETECTABILITY = 5.0  # a spike of this d' is found nearly always, so that its size is not biased
@@ -221,7 +222,13 @@ def estimate_background(
             max(abs(fourth_moment / third_moment / gain), LEAST_BACKGROUND_SIZE), MOST_BACKGROUND_SIZE
         )
     size = float(np.copysign(size, gain))
-    return Background(third_moment / size**3, size)
+    return Background(min(third_moment / size**3, _most_background(size, filters, templates)), size)
+
+
+def _most_background(size: float, filters: MatchedFilters, templates: Templates) -> float:
+    """Rate at which the background alone would be all of the noise: the filters' outputs have variance 1."""
+    power = _powers(filters, templates, _unit_sizes(templates), orders=(2,)).mean()
+    return min(1 / float(size**2 * np.mean(BACKGROUND_SIZES**2) * power), MOST_BACKGROUND_RATE)
 
 
 def _fit_rates(
@@ -301,11 +308,22 @@ def _responses(
     filters: MatchedFilters, templates: Templates, sizes: list[npt.NDArray[np.float32]]
 ) -> Float64Array:
     """Cumulants per unit rate at gain 1, shape (orders * filters, classes)."""
+    return _powers(filters, templates, sizes, orders=ORDERS)
+
+
+def _powers(
+    filters: MatchedFilters,
+    templates: Templates,
+    sizes: list[npt.NDArray[np.float32]],
+    *,
+    orders: tuple[int, ...],
+) -> Float64Array:
+    """Sums of powers of the filters' responses to each shape, shape (orders * filters, classes)."""
     columns = []
     for waveform, size in zip(templates.waveforms, sizes, strict=True):
         padding = filters.kernels.shape[1]
         response = filters.apply(np.pad(waveform, ((padding, padding), (0, 0)))).astype(np.float64)
         columns.append(
-            np.concatenate([(response**n).sum(axis=0) * np.mean(size.astype(float) ** n) for n in ORDERS])
+            np.concatenate([(response**n).sum(axis=0) * np.mean(size.astype(float) ** n) for n in orders])
         )
     return np.stack(columns, axis=1)

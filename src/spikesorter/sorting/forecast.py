@@ -57,6 +57,7 @@ def forecast_score(
     n_samples: int,
     target_samples: int,
     fs_hz: float,
+    unlike_samples: int | None = None,
 ) -> Forecast:
     """Forecast from a rehearsal that had no part in training or tuning.
 
@@ -73,6 +74,8 @@ def forecast_score(
     target_samples : int
         Length of the target.
     fs_hz : float
+    unlike_samples : int, optional
+        How much of the rehearsal is not the same spikes again; all of it, if not given.
 
     Returns
     -------
@@ -86,7 +89,7 @@ def forecast_score(
         if len(truth.within(start * length, (start + 1) * length))
     ]
     of_stretch = float(np.std(parts, ddof=1)) if len(parts) > 1 else 0.5
-    chance = of_stretch**2 * length * (1 / n_samples + 1 / target_samples)
+    chance = of_stretch**2 * length * (1 / (unlike_samples or n_samples) + 1 / target_samples)
     reach = QUANTILE * float(np.sqrt(chance + MODEL_ERROR**2))
     return Forecast(
         **{name: float(getattr(whole, name)) for name in FIGURES},

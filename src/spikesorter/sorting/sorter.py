@@ -28,7 +28,9 @@ from spikesorter.estimation.estimate import (
     is_faint,
     profile_recording,
     see_recording,
+    with_gain,
 )
+from spikesorter.estimation.gain_evidence import choose_gain, compare_gains
 from spikesorter.estimation.profile import Profile, conditioning_kernel, without_hum
 from spikesorter.estimation.rehearsal import Labelled
 from spikesorter.estimation.units import Repertoire, learn_repertoire, warn_of_labels
@@ -66,6 +68,7 @@ logger = logging.getLogger(__name__)
 FloatArray = npt.NDArray[np.float32]
 
 SPAN_SECONDS = 10.0
+MOST_KEPT = 1 << 25  # values of the labelled trace, to rehearse on: at 25 kHz, 22 minutes of one channel
 MOST_CHANNELS = 32  # filters lead from each to each: more than that are slow, and hear different neurons
 USUAL_GAINS = (0.4, 2.5)
 
@@ -177,7 +180,7 @@ class Sorter:
         before, after = settings.classifier.before_samples, settings.classifier.after_samples
         average = average_waveform(conditioned, truth, before=before, after=after)
         kept = settings.rehearsal.method == "graft" or settings.tuning.on == "labelled"
-        labelled = Labelled(trace, truth, profile) if kept else None
+        labelled = Labelled(trace, truth, profile).excerpt(MOST_KEPT // trace.shape[1]) if kept else None
         progress("learning spike shapes", 1.0)
         preparation = Preparation(settings, fs_hz, repertoire, average, labelled, profile, threads)
         base = preparation.train_base(progress)
@@ -208,10 +211,9 @@ class Sorter:
         progress("estimating noise, gain and rates", 0.0)
         raw = read_representative(target)
         check_trace(raw, self.settings)
-        sight = see_recording(raw, self.repertoire, self.settings, fs_hz=self.fs_hz)
-        profile = profile_recording(sight, self.repertoire, self.settings, fs_hz=self.fs_hz)
         jobs = jobs or usable_cores()
-        profile = refine_profile(raw, profile, self.repertoire, self.settings, fs_hz=self.fs_hz, jobs=jobs)
+        sight = see_recording(raw, self.repertoire, self.settings, fs_hz=self.fs_hz)
+        profile = self._profile_of(raw, sight, jobs)
         if not is_faint(sight):
             _warn_of_odd_gain(profile.activity.gain)
         progress("estimating noise, gain and rates", 1.0)
@@ -227,6 +229,22 @@ class Sorter:
             labelled_noise=self.labelled_noise,
         )
 
+    def _profile_of(self, raw: npt.NDArray[Any], sight: Sight, jobs: int) -> Profile:
+        """Estimate a target's profile; its gain with the help of the labelled trace, if that was kept."""
+        knowledge = (self.repertoire, self.settings)
+        if self.labelled is None:
+            profile = profile_recording(sight, *knowledge, fs_hz=self.fs_hz)
+            return refine_profile(raw, profile, *knowledge, fs_hz=self.fs_hz, jobs=jobs)
+        comparison = compare_gains(sight, self.labelled, self.settings, fs_hz=self.fs_hz)
+        choice = choose_gain(comparison)
+        sight = with_gain(sight, choice.gain, *knowledge, fs_hz=self.fs_hz)
+        profile = profile_recording(sight, *knowledge, fs_hz=self.fs_hz, gain_known=True)
+
+        def may_be(gain: float) -> bool:
+            return choice.sharp and comparison.as_good(gain, choice.gain)
+
+        return refine_profile(raw, profile, *knowledge, fs_hz=self.fs_hz, jobs=jobs, may_be_gain=may_be)
+
     @classmethod
     def _on(
         cls,
@@ -240,9 +258,10 @@ class Sorter:
         train: bool = True,
     ) -> Sorter:
         """Prepare for a recording: train (if so wanted), tune, choose and forecast on rehearsals."""
-        prepared = preparation.prepare(base, progress, train=train)
+        outcome = preparation.prepare(base, progress, train=train)
+        prepared = outcome.prepared
         target_samples = recording.get_num_frames() if recording else None
-        forecast, outlook, unknown = preparation.forecast(prepared, target_samples, progress)
+        forecast, outlook, unknown = preparation.forecast(outcome, target_samples, progress)
         logger.info(
             "noise %s, gain %.3g, %.1f spikes/s; thresholds %s, refractory period %d samples; "
             "expected score %.3f",
