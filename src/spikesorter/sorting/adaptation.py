@@ -34,6 +34,7 @@ from spikesorter.signal.spans import to_samples
 from spikesorter.sorting.cross_fitting import FOLDS, Folds
 from spikesorter.sorting.diagnostics import Outlook, make_outlook
 from spikesorter.sorting.forecast import Forecast, forecast_score
+from spikesorter.sorting.look_back import Reckoning, reckon
 from spikesorter.sorting.unknown_spikes import UnknownRule, fit_unknown_rule
 
 __all__ = ["AnyDecoder", "Outcome", "Preparation", "Prepared"]
@@ -235,6 +236,11 @@ class Preparation:
         rule = self._unknown_rule(outcome.prepared) if self.settings.unknown.mark else None
         progress("forecasting", 1.0)
         return result, outlook, rule
+
+    def reckoned(self, outcome: Outcome) -> Reckoning:
+        """Reckon how good the sorting of a rehearsal is, as if its truth were unknown."""
+        seconds = len(outcome.rehearsal.trace) / self.fs_hz
+        return reckon(outcome.candidates, outcome.found, self.repertoire.known, seconds=seconds)
 
     def _rehearsed_anew(self, prepared: Prepared) -> Outcome:
         """Sort a planted rehearsal that had no part in training or tuning."""

@@ -30,6 +30,8 @@ class Forecast:
     labels : tuple of int
     low, high : float
         The score lies between them in nine of ten cases.
+    remarks : tuple of str
+        What differs between the target and its rehearsal, each in one line.
     """
 
     score: float
@@ -42,11 +44,13 @@ class Forecast:
     labels: tuple[int, ...]
     low: float
     high: float
+    remarks: tuple[str, ...] = ()
 
     def summary(self) -> dict[str, object]:
         """Return what `forecast.json` holds of a recording."""
         figures = {name: round(getattr(self, name), 4) for name in ("score", "low", "high", *FIGURES[1:])}
-        return {**figures, "f1": {str(k): round(v, 4) for k, v in zip(self.labels, self.f1, strict=True)}}
+        f1 = {str(k): round(v, 4) for k, v in zip(self.labels, self.f1, strict=True)}
+        return {**figures, "f1": f1, **({"remarks": list(self.remarks)} if self.remarks else {})}
 
 
 def forecast_score(
@@ -92,7 +96,7 @@ def forecast_score(
     chance = of_stretch**2 * length * (1 / (unlike_samples or n_samples) + 1 / target_samples)
     reach = QUANTILE * float(np.sqrt(chance + MODEL_ERROR**2))
     return Forecast(
-        **{name: float(getattr(whole, name)) for name in FIGURES},
+        **{name: float(getattr(whole, name)) for name in FIGURES},  # type: ignore[arg-type]
         f1=tuple(whole.strict_of.get(label, 0.0) for label in labels),
         labels=labels,
         low=max(whole.score - reach, 0.0),

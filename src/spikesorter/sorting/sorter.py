@@ -19,9 +19,9 @@ from spikesorter.core.progress import Progress, silent
 from spikesorter.core.score import score
 from spikesorter.core.settings import Settings, check_settings
 from spikesorter.core.spikes import Spikes, check_rate
-from spikesorter.decoding.candidates import WorkingPoint
+from spikesorter.decoding.candidates import Candidates, WorkingPoint
 from spikesorter.decoding.cnn import Networks
-from spikesorter.decoding.run import Stretch, read_evidence
+from spikesorter.decoding.run import Stretch, find_candidates, in_threads, read_evidence
 from spikesorter.estimation.estimate import (
     LEAST_DETECTABILITY,
     Sight,
@@ -52,6 +52,7 @@ from spikesorter.signal.templates import average_waveform
 from spikesorter.sorting.adaptation import Preparation, Prepared
 from spikesorter.sorting.diagnostics import Outlook
 from spikesorter.sorting.forecast import Forecast
+from spikesorter.sorting.look_back import Reckoning, looked_back, reckon
 from spikesorter.sorting.refine import refine_profile
 from spikesorter.sorting.resume import digest, open_spans
 from spikesorter.sorting.spans import sort_spans
@@ -68,6 +69,7 @@ logger = logging.getLogger(__name__)
 FloatArray = npt.NDArray[np.float32]
 
 SPAN_SECONDS = 10.0
+LOOKED_AT_SECONDS, LOOKED_AT_SPANS = 60.0, 12  # of a target, to compare it with its rehearsal
 MOST_KEPT = 1 << 25  # values of the labelled trace, to rehearse on: at 25 kHz, 22 minutes of one channel
 MOST_CHANNELS = 32  # filters lead from each to each: more than that are slow, and hear different neurons
 USUAL_GAINS = (0.4, 2.5)
@@ -103,6 +105,7 @@ class Sorter:
     outlook: Outlook
     labelled_noise: npt.NDArray[np.float64]  # power at each frequency and channel, to compare with
     unknown: UnknownRule | None
+    rehearsed: Reckoning | None = None  # to look back at, once a target is sorted
 
     @classmethod
     def fit(
@@ -220,7 +223,7 @@ class Sorter:
         preparation = Preparation(
             self.settings, self.fs_hz, self.repertoire, self.average, self.labelled, profile, jobs
         )
-        return self._on(
+        adapted = self._on(
             preparation,
             self.base,
             target,
@@ -228,6 +231,29 @@ class Sorter:
             measured=sight.profile,
             labelled_noise=self.labelled_noise,
         )
+        return adapted._looked_back(target, jobs, progress)
+
+    def _looked_back(self, target: BaseRecording, jobs: int, progress: Progress) -> Sorter:
+        """Sort some of the target, and compare what its probabilities say with what the rehearsal's said."""
+        progress("looking back", 0.0)
+        n_samples, stretch = target.get_num_frames(), self.stretches(target)
+        spans = list(iterate_spans(n_samples, self._span_samples(LOOKED_AT_SECONDS / LOOKED_AT_SPANS)))
+        chosen = spans[:: -(-len(spans) // LOOKED_AT_SPANS)]
+        decoder, labels = self.prepared.decoder, self.repertoire.known
+
+        def candidates(span: tuple[int, int]) -> Candidates:
+            return self.prepared.calibrated(find_candidates(decoder, stretch, n_samples, *span))
+
+        seen = Candidates.concatenate(list(in_threads(candidates, chosen, jobs=jobs)))
+        seconds = sum(stop - start for start, stop in chosen) / self.fs_hz
+        reckoned = reckon(seen, self.point.settle(seen), labels, seconds=seconds)
+        names = tuple(self.names[label] for label in labels)
+        assert self.rehearsed is not None
+        forecast = looked_back(self.forecast, self.rehearsed, reckoned, names, seconds=seconds)
+        for remark in forecast.remarks:
+            logger.warning("%s", remark)
+        progress("looking back", 1.0)
+        return replace(self, forecast=forecast)
 
     def _profile_of(self, raw: npt.NDArray[Any], sight: Sight, jobs: int) -> Profile:
         """Estimate a target's profile; its gain with the help of the labelled trace, if that was kept."""
@@ -287,6 +313,7 @@ class Sorter:
             outlook=outlook,
             labelled_noise=preparation.profile.noise.power if labelled_noise is None else labelled_noise,
             unknown=unknown,
+            rehearsed=preparation.reckoned(outcome),
         )
 
     @property
