@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import uniform_filter1d
 
 from spikesorter.core.spikes import Spikes
 from spikesorter.estimation.profile import Profile
 from spikesorter.estimation.units import Repertoire, draw_spikes
+from spikesorter.signal.filters import fir_filter
 from spikesorter.signal.gain import BACKGROUND_SIZES, Background
 from spikesorter.signal.noise import NoiseSpectrum, synthesise_noise
-from spikesorter.signal.templates import Templates, plant
+from spikesorter.signal.templates import Templates, plant, spike_sizes
 
-__all__ = ["Labelled", "Rehearsal", "graft_rehearsal", "plant_rehearsal"]
+__all__ = ["Labelled", "Rehearsal", "graft_rehearsal", "measure_variance_left", "plant_rehearsal"]
 
 FloatArray = npt.NDArray[np.float32]
 LEAST_SPIKES = 20  # of each neuron in a rehearsal, however rarely it fires
@@ -47,11 +49,30 @@ class Rehearsal:
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """The labelled recording itself, less its offset, with its own profile."""
+    """The labelled recording itself.
+
+    Parameters
+    ----------
+    trace : ndarray of float32, shape (samples, channels)
+        Less its offset.
+    spikes : Spikes
+        Its labels.
+    profile : Profile
+        Its own.
+    variance_left : float
+        What the best of each unit's shape leaves beside a spike beyond what is left elsewhere: variance a
+        sample, conditioned, mean over the channels. 0: units do not vary.
+    """
 
     trace: FloatArray
     spikes: Spikes
     profile: Profile
+    variance_left: float = 0.0
+
+    def varies_beyond(self, profile: Profile) -> float:
+        """Return the variance that spikes leave at a target's gain, relative to the target's noise."""
+        left = self.variance_left * profile.activity.gain**2
+        return left / max(float(profile.noise.variance.mean()), 1e-30)
 
     def excerpt(self, samples: int) -> Labelled:
         """Return so many samples from its middle; all of it, if it is no longer."""
@@ -59,7 +80,7 @@ class Labelled:
             return self
         start = (len(self.trace) - samples) // 2
         spikes = self.spikes.within(start, start + samples).shifted(-start)
-        return Labelled(self.trace[start : start + samples], spikes, self.profile)
+        return replace(self, trace=self.trace[start : start + samples], spikes=spikes)
 
 
 def plant_rehearsal(
@@ -120,6 +141,48 @@ def _background(
     energy = NoiseSpectrum(np.einsum("kfa,kfb->fab", transforms, transforms.conj()) / len(transforms))
     mean_square = background.size**2 * float(np.mean(BACKGROUND_SIZES**2))
     return plant(n_samples, spikes, sizes, templates), energy.scaled(background.rate * mean_square)
+
+
+def measure_variance_left(
+    trace: FloatArray,
+    spikes: Spikes,
+    templates: Templates,
+    *,
+    kernel: npt.NDArray[np.float64],
+    window: tuple[int, int],
+) -> float:
+    """Measure what fixed shapes, each at its best size, leave beside spikes beyond what is left elsewhere.
+
+    Parameters
+    ----------
+    trace : ndarray of float32, shape (samples, channels)
+        Labelled recording, less its median.
+    spikes : Spikes
+        All that are known, those of unlabelled units too.
+    templates : Templates
+        Their shapes.
+    kernel : ndarray, shape (taps,)
+        The conditioning filter.
+    window : tuple of int
+        Samples before a spike's start and from it on in which it is looked at.
+
+    Returns
+    -------
+    float
+        Variance a sample, mean over the channels; the median spike's, so that overlooked ones do not count.
+    """
+    sizes = spike_sizes(trace, spikes, templates, kernel=kernel)
+    left = fir_filter(trace - plant(len(trace), spikes, sizes, templates), kernel)
+    before, after = window
+    energy = uniform_filter1d((left.astype(np.float64) ** 2).mean(axis=1), before + after)
+    at = np.clip(spikes.sample + (after - before) // 2, 0, len(trace) - 1)
+    away = np.ones(len(trace), bool)
+    for shift in range(-before - after, before + after + 1, max((before + after) // 2, 1)):
+        away[np.clip(at + shift, 0, len(trace) - 1)] = False
+    elsewhere = energy[:: before + after][away[:: before + after]]
+    if len(elsewhere) == 0 or len(at) == 0:
+        return 0.0
+    return max(float(np.median(energy[at]) - np.median(elsewhere)), 0.0)
 
 
 def graft_rehearsal(

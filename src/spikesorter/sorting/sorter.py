@@ -145,7 +145,7 @@ class Sorter:
         SettingsError
             If the settings are none.
         """
-        settings = check_settings(settings)
+        settings = check_settings(settings).tuned_for("strict")
         check_recording(recording)
         _check_channels(recording)
         fs_hz = check_rate(float(recording.get_sampling_frequency()))
