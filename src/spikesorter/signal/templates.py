@@ -46,6 +46,11 @@ class Templates:
     waveforms: Trace
     before: int
 
+    def of(self, labels: tuple[int, ...]) -> Templates:
+        """Return the shapes of some classes only."""
+        kept = [k for k, label in enumerate(self.labels) if label in labels]
+        return Templates(tuple(self.labels[k] for k in kept), self.waveforms[kept], self.before)
+
     def scaled(self, factor: float) -> Templates:
         """Return the shapes multiplied by a factor."""
         return Templates(self.labels, self.waveforms * np.float32(factor), self.before)

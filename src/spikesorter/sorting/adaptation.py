@@ -45,6 +45,7 @@ AnyDecoder = PursuitDecoder | CnnDecoder | BothDecoder | BotmDecoder
 
 BASE_DETECTABILITIES = (np.inf, 16.0, 8.0, 4.0)  # noise levels that the base networks are trained at
 SECONDS_OF_EACH_GAIN = 1.0
+MUCH_VARIED = 0.2  # variance left beside spikes by fixed shapes, of the target's noise
 BY_CHANCE = 0.001  # of the objective: of readings so alike the first, which smooths least, is taken
 HARDLY = 0.005  # of the objective: less may be chance
 FIT, ADAPT = 0, 1  # separate streams of random numbers
@@ -195,7 +196,9 @@ class Preparation:
             explained = self._seen(pursuit, rehearsal)
             tried.append(self._tuned("pursuit", pursuit, explained, rehearsal))
             progress("rehearsing the pursuit", 1.0)
-        good_enough = wanted == "auto" and tried[-1].prepared.value >= self.settings.enough
+        good_enough = (
+            wanted == "auto" and not self._varied and tried[-1].prepared.value >= self.settings.enough
+        )
         if base is not None and not good_enough:
             cnn, seen = self._networks(base, rehearsal, progress, train=train)
             tried.append(self._tuned("cnn", cnn, seen, rehearsal))
@@ -307,6 +310,12 @@ class Preparation:
     def _published(self) -> bool:
         """Whether all is trained and tuned on the same labelled trace, as published."""
         return self.settings.tuning.on == "labelled"
+
+    @property
+    def _varied(self) -> bool:
+        """Whether units vary so much, for this noise, that fixed shapes are in doubt."""
+        varies = self.labelled.varies_beyond(self.profile) if self.labelled is not None else 0.0
+        return self._cross_fitted and varies > MUCH_VARIED
 
     @property
     def _cross_fitted(self) -> bool:

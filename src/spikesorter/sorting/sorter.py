@@ -32,7 +32,7 @@ from spikesorter.estimation.estimate import (
 )
 from spikesorter.estimation.gain_evidence import choose_gain, compare_gains
 from spikesorter.estimation.profile import Profile, conditioning_kernel, without_hum
-from spikesorter.estimation.rehearsal import Labelled
+from spikesorter.estimation.rehearsal import Labelled, measure_variance_left
 from spikesorter.estimation.units import Repertoire, learn_repertoire, warn_of_labels
 from spikesorter.io.model_files import model_digest, read_model, write_model
 from spikesorter.io.recording import check_recording
@@ -47,7 +47,7 @@ from spikesorter.io.samples import (
 )
 from spikesorter.signal.filters import fir_filter, fir_filter_on_grid, fir_margin
 from spikesorter.signal.hum import find_hum, hum_kernel
-from spikesorter.signal.spans import Margin, iterate_spans, read_span
+from spikesorter.signal.spans import Margin, iterate_spans, read_span, to_samples
 from spikesorter.signal.templates import average_waveform
 from spikesorter.sorting.adaptation import Preparation, Prepared
 from spikesorter.sorting.diagnostics import Outlook
@@ -69,6 +69,7 @@ logger = logging.getLogger(__name__)
 FloatArray = npt.NDArray[np.float32]
 
 SPAN_SECONDS = 10.0
+BESIDE_BEFORE_MS, BESIDE_AFTER_MS = 0.3, 1.2  # of a spike's start: where it is looked at how units vary
 LOOKED_AT_SECONDS, LOOKED_AT_SPANS = 60.0, 12  # of a target, to compare it with its rehearsal
 MOST_KEPT = 1 << 25  # values of the labelled trace, to rehearse on: at 25 kHz, 22 minutes of one channel
 MOST_CHANNELS = 32  # filters lead from each to each: more than that are slow, and hear different neurons
@@ -183,7 +184,10 @@ class Sorter:
         before, after = settings.classifier.before_samples, settings.classifier.after_samples
         average = average_waveform(conditioned, truth, before=before, after=after)
         kept = settings.rehearsal.method == "graft" or settings.tuning.on == "labelled"
-        labelled = Labelled(trace, truth, profile).excerpt(MOST_KEPT // trace.shape[1]) if kept else None
+        left = _variance_left(trace, truth, repertoire, kernel, fs_hz) if kept else 0.0
+        labelled = (
+            Labelled(trace, truth, profile, left).excerpt(MOST_KEPT // trace.shape[1]) if kept else None
+        )
         progress("learning spike shapes", 1.0)
         preparation = Preparation(settings, fs_hz, repertoire, average, labelled, profile, threads)
         base = preparation.train_base(progress)
@@ -656,6 +660,17 @@ def _labelled_profile(
     profile = profile_recording(sight, repertoire, settings, fs_hz=fs_hz)
     counted = replace(profile.activity, gain=1.0, rates=tuple(repertoire.rates))
     return sight, replace(profile, activity=counted)
+
+
+def _variance_left(
+    trace: FloatArray, truth: Spikes, repertoire: Repertoire, kernel: npt.NDArray[np.float64], fs_hz: float
+) -> float:
+    """Measure how much the labelled units vary, on spikes that lie wholly inside the recording."""
+    templates = repertoire.templates.of(repertoire.known)
+    after = templates.waveforms.shape[1] - templates.before
+    inside = truth.within(templates.before, len(trace) - after + 1)
+    before, behind = (max(to_samples(ms, fs_hz), 1) for ms in (BESIDE_BEFORE_MS, BESIDE_AFTER_MS))
+    return measure_variance_left(trace, inside, templates, kernel=kernel, window=(before, behind))
 
 
 def _check_channels(recording: BaseRecording) -> None:
