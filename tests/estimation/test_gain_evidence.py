@@ -57,7 +57,7 @@ def known() -> Known:
 def comparison(known: Known, *, gain: float, others_per_s: float, seed: int = 2) -> GainComparison:
     trace, _ = made(np.random.default_rng(seed), gain=gain, others_per_s=others_per_s)
     sight = see_recording(trace, known.repertoire, SETTINGS, fs_hz=FS_HZ)
-    return compare_gains(sight, known.labelled, SETTINGS, fs_hz=FS_HZ)
+    return compare_gains(sight, known.labelled, known.repertoire.templates, SETTINGS, fs_hz=FS_HZ)
 
 
 @pytest.mark.parametrize("gain", [1.0, 0.8, 1.3, -1.0, 3.0])
@@ -79,7 +79,9 @@ def test_a_wrong_gain_from_elsewhere_is_corrected(known: Known) -> None:
     trace, _ = made(np.random.default_rng(3), gain=1.0, others_per_s=20)
     sight = see_recording(trace, known.repertoire, SETTINGS, fs_hz=FS_HZ)
     fooled = with_gain(sight, 0.6, known.repertoire, SETTINGS, fs_hz=FS_HZ)
-    choice = choose_gain(compare_gains(fooled, known.labelled, SETTINGS, fs_hz=FS_HZ))
+    choice = choose_gain(
+        compare_gains(fooled, known.labelled, known.repertoire.templates, SETTINGS, fs_hz=FS_HZ)
+    )
     assert choice.gain == pytest.approx(1.0, rel=0.03)
     assert not choice.sharp
 

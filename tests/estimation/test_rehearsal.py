@@ -104,7 +104,9 @@ def test_grafting_brings_the_labelled_trace_to_the_targets_noise(
     own = profile_of(study[0].trace, repertoire, SETTINGS, fs_hz=FS_HZ)
     target = profile_of(study[1].trace, repertoire, SETTINGS, fs_hz=FS_HZ)
     labelled = Labelled(study[0].trace, study[0].spikes, own)
-    rehearsal = graft_rehearsal(labelled, target, kernel=KERNEL, n_samples=len(labelled.trace), rng=rng)
+    rehearsal = graft_rehearsal(
+        labelled, repertoire.templates, target, kernel=KERNEL, n_samples=len(labelled.trace), rng=rng
+    )
     assert rehearsal.spikes == study[0].spikes
     trace = fir_filter(rehearsal.trace, KERNEL)
     quiet = quiet_samples(trace, threshold=4.5, before=60, after=170)

@@ -22,9 +22,11 @@ from spikesorter.estimation.estimate import Sight
 from spikesorter.estimation.profile import Profile, conditioning_kernel
 from spikesorter.estimation.rehearsal import Labelled, graft_rehearsal
 from spikesorter.signal.filters import fir_filter
+from spikesorter.signal.gain import Background
 from spikesorter.signal.matched import MatchedFilters
 from spikesorter.signal.peaks import pick_peaks
 from spikesorter.signal.spans import to_samples
+from spikesorter.signal.templates import Templates
 
 __all__ = ["GainChoice", "GainComparison", "choose_gain", "compare_gains"]
 
@@ -71,6 +73,8 @@ class GainComparison:
     Parameters
     ----------
     labelled : Labelled
+    templates : Templates
+        Of all units, unfiltered.
     profile : Profile
         Of the target.
     filters : MatchedFilters
@@ -84,6 +88,7 @@ class GainComparison:
     """
 
     labelled: Labelled
+    templates: Templates
     profile: Profile
     filters: MatchedFilters
     kernel: Float64Array
@@ -91,6 +96,10 @@ class GainComparison:
     fs_hz: float
     seed: int
     _known: dict[float, float] = field(default_factory=dict)
+
+    def beside(self, background: Background) -> GainComparison:
+        """Return the comparison with that background in the noise that the labelled trace is given."""
+        return replace(self, profile=replace(self.profile, background=background), _known={})
 
     def misfit(self, gain: float) -> float:
         """Return how unlike the target the labelled trace is at a gain (chi-squared, and its surprise)."""
@@ -120,6 +129,7 @@ class GainComparison:
         activity = replace(self.profile.activity, gain=gain)
         rehearsal = graft_rehearsal(
             self.labelled,
+            self.templates,
             replace(self.profile, activity=activity),
             kernel=self.kernel,
             n_samples=len(self.labelled.trace),
@@ -134,7 +144,9 @@ class GainComparison:
         return _misfit(wanted, np.stack(parts, axis=1).astype(np.float64))
 
 
-def compare_gains(sight: Sight, labelled: Labelled, settings: Settings, *, fs_hz: float) -> GainComparison:
+def compare_gains(
+    sight: Sight, labelled: Labelled, templates: Templates, settings: Settings, *, fs_hz: float
+) -> GainComparison:
     """Make ready for comparing a target with the labelled trace.
 
     Parameters
@@ -142,6 +154,8 @@ def compare_gains(sight: Sight, labelled: Labelled, settings: Settings, *, fs_hz
     sight : Sight
         Of the target.
     labelled : Labelled
+    templates : Templates
+        Of all units, unfiltered.
     settings : Settings
     fs_hz : float
 
@@ -153,6 +167,7 @@ def compare_gains(sight: Sight, labelled: Labelled, settings: Settings, *, fs_hz
     start = max((len(sight.evidence) - most) // 2, 0)
     return GainComparison(
         labelled=labelled.excerpt(most),
+        templates=templates,
         profile=sight.profile,
         filters=sight.filters,
         kernel=conditioning_kernel(settings.conditioning, fs_hz),

@@ -187,6 +187,7 @@ def measure_variance_left(
 
 def graft_rehearsal(
     labelled: Labelled,
+    templates: Templates,
     profile: Profile,
     *,
     kernel: npt.NDArray[np.float64],
@@ -201,6 +202,8 @@ def graft_rehearsal(
     Parameters
     ----------
     labelled : Labelled
+    templates : Templates
+        Shapes of the background's spikes, which are part of what is laid over where the target has any.
     profile : Profile
         Of the target.
     kernel : ndarray, shape (taps,)
@@ -217,9 +220,12 @@ def graft_rehearsal(
     """
     gain, length = profile.activity.gain, len(labelled.trace)
     missing = profile.noise.minus(labelled.profile.noise.scaled(gain**2))
-    alike = float(missing.variance.sum()) < LEAST_MISSING * float(profile.noise.variance.sum())
-    times = 1 if alike else max(round(n_samples / length), 1)
+    share = float(missing.variance.sum()) / max(float(profile.noise.variance.sum()), 1e-30)
+    times = 1 if share < LEAST_MISSING else max(round(n_samples / length), 1)
     clean = np.tile((gain * labelled.trace).astype(np.float32), (times, 1))
     spikes = Spikes.concatenate([labelled.spikes.shifted(number * length) for number in range(times)])
-    noise = synthesise_noise(missing.unfiltered(kernel), len(clean), rng)
-    return Rehearsal(clean + noise, clean, spikes, length)
+    outside = replace(profile.background, rate=share * profile.background.rate)
+    unfiltered = missing.unfiltered(kernel)
+    background, spectrum = _background(outside, templates, unfiltered, len(clean), rng)
+    noise = synthesise_noise(unfiltered.minus(spectrum), len(clean), rng)
+    return Rehearsal(clean + background + noise, clean, spikes, length)

@@ -283,6 +283,7 @@ class Preparation:
         most = int((lengths.tuning_seconds + lengths.forecast_seconds) * self.fs_hz)
         return graft_rehearsal(
             self.labelled if self._published else self.labelled.excerpt(most),
+            self.repertoire.templates,
             self.profile,
             kernel=conditioning_kernel(self.settings.conditioning, self.fs_hz),
             n_samples=int(seconds * self.fs_hz),

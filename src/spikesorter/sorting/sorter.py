@@ -46,6 +46,7 @@ from spikesorter.io.samples import (
     warn_of_silent_units,
 )
 from spikesorter.signal.filters import fir_filter, fir_filter_on_grid, fir_margin
+from spikesorter.signal.gain import SILENT
 from spikesorter.signal.hum import find_hum, hum_kernel
 from spikesorter.signal.spans import Margin, iterate_spans, read_span, to_samples
 from spikesorter.signal.templates import average_waveform
@@ -265,10 +266,19 @@ class Sorter:
         if self.labelled is None:
             profile = profile_recording(sight, *knowledge, fs_hz=self.fs_hz)
             return refine_profile(raw, profile, *knowledge, fs_hz=self.fs_hz, jobs=jobs)
-        comparison = compare_gains(sight, self.labelled, self.settings, fs_hz=self.fs_hz)
+        templates = self.repertoire.templates
+        comparison = compare_gains(sight, self.labelled, templates, self.settings, fs_hz=self.fs_hz)
         choice = choose_gain(comparison)
-        sight = with_gain(sight, choice.gain, *knowledge, fs_hz=self.fs_hz)
-        profile = profile_recording(sight, *knowledge, fs_hz=self.fs_hz, gain_known=True)
+
+        def profile_at(gain: float) -> Profile:
+            seen = with_gain(sight, gain, *knowledge, fs_hz=self.fs_hz)
+            return profile_recording(seen, *knowledge, fs_hz=self.fs_hz, gain_known=True)
+
+        profile = profile_at(choice.gain)
+        if profile.background != SILENT:
+            before, comparison = choice.gain, comparison.beside(profile.background)
+            choice = choose_gain(comparison)
+            profile = profile if choice.gain == before else profile_at(choice.gain)
 
         def may_be(gain: float) -> bool:
             return choice.sharp and comparison.as_good(gain, choice.gain)
