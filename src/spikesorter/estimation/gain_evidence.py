@@ -41,6 +41,7 @@ MODEL_ERROR = 0.05  # relative, of the number of events in a bin
 MOST_MISFIT = 25.0  # of one bin: what only the target holds, such as artefacts, is not to decide
 STEPS = np.exp(np.linspace(-np.log(2), np.log(2), 9))
 FINE_STEP = 0.03
+NEAR_BEST = 0.25  # in the logarithm: gains whose misfits say together where the least one is
 LOG_GAIN_SD = 0.35  # prior: most gains are within a factor of 1.4, but any may be
 MOST_SURPRISE = 9.0
 AGAINST_ONE = 6.0  # misfit by which another gain than 1 has to be better
@@ -115,7 +116,17 @@ class GainComparison:
         best = min(tried, key=self.misfit)
         for factor in (1 + 3 * FINE_STEP, 1 + FINE_STEP):
             best = min((best / factor, best, best * factor), key=self.misfit)
-        return best
+        bottom = self._bottom(best)
+        return bottom if self.as_good(bottom, best) else best
+
+    def _bottom(self, best: float) -> float:
+        """Return where a parabola through the misfits around the least one is lowest: chance is evened out."""
+        near = [gain for gain in self._known if gain * best > 0 and abs(np.log(gain / best)) < NEAR_BEST]
+        steps = np.log(np.array(near) / best)
+        curvature, slope, _ = np.polyfit(steps, [self._known[gain] for gain in near], 2)
+        if curvature <= 0:
+            return best
+        return best * float(np.exp(np.clip(-slope / (2 * curvature), -2 * FINE_STEP, 2 * FINE_STEP)))
 
     def as_good(self, gain: float, other: float) -> bool:
         """Return whether the labelled trace at one gain is as like the target as at another."""
