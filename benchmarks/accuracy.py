@@ -32,7 +32,7 @@ from spikeinterface.core import NumpyRecording
 from bath import MAKER
 from spikesorter import Sorter, Spikes, load_settings, read_mat, score, study_score
 from spikesorter.core.score import match_spikes
-from spikesorter.decoding.calibration import expected_calibration_error, verdicts
+from spikesorter.decoding.calibration import expected_calibration_error, judge_events
 from spikesorter.io.mat import read_mat_spikes
 from spikesorter.signal.bank import make_bank
 from spikesorter.signal.noise import NoiseSpectrum, synthesise_noise
@@ -135,7 +135,7 @@ def measure_pairs(arguments: argparse.Namespace) -> None:
     first = np.flatnonzero((distance >= CLOSE) & (distance <= FAR))
     right = rightly_named(found, truth)
     both = right[first] & right[first + 1]
-    same = truth.label[first] == truth.label[first + 1]
+    same = truth.unit[first] == truth.unit[first + 1]
     write(
         arguments,
         "pairs",
@@ -149,11 +149,11 @@ def measure_gain(arguments: argparse.Namespace) -> None:
     with made_study(arguments, "bath", 0) as study:
         sorter = fit(study, arguments.set)
         raw, truth = read_target(study, "D4")
-        labelled, labels = read_mat(study / "D1.mat")
-        assert labels is not None
+        labelled, unit_ids = read_mat(study / "D1.mat")
+        assert unit_ids is not None
         trace = raw.get_traces()
         templates = estimate_templates(
-            labelled.get_traces().astype(np.float32), labels, before=20, after=140, kernel=np.ones(1)
+            labelled.get_traces().astype(np.float32), unit_ids, before=20, after=140, kernel=np.ones(1)
         )
         noise_kept = {
             "as it is": trace,
@@ -174,7 +174,7 @@ def measure_gain(arguments: argparse.Namespace) -> None:
 
 def measure_noise(arguments: argparse.Namespace) -> None:
     """Sort spikes in noise of several colours, with hum, at several d': pursuit and linear discriminants."""
-    labelled, _ = simulate_study(neurons=4, seconds=60, noise_levels=(1.0,), seed=100)
+    labelled, _ = simulate_study(units=4, seconds=60, noise_levels=(1.0,), seed=100)
     templates = estimate_templates(labelled.trace, labelled.spikes, before=20, after=140, kernel=np.ones(1))
     recording = NumpyRecording([labelled.trace], FS_HZ)
     sorters = {
@@ -293,22 +293,22 @@ def sort_study(study: Path, assignments: list[str]) -> dict[str, Any]:
 def outcome(sorter: Sorter, target: Any, truth: Spikes) -> dict[str, Any]:
     """Sort and score one recording; compare with what was forecast and with the stated probabilities."""
     found = sorter.sort(target)
-    there, right = verdicts(found.sample, found.label, truth, fs_hz=sorter.fs_hz)
+    there, right = judge_events(found.sample, found.unit, truth, fs_hz=sorter.fs_hz)
     return {
         **score(found, truth, fs_hz=sorter.fs_hz).summary(),
-        "decoder": sorter.prepared.name,
+        "decoder": sorter.tuned.name,
         "gain": sorter.profile.activity.gain,
         "forecast": sorter.forecast.summary(),
         "ece_spike": expected_calibration_error(found.probability, there),
-        "ece_class": expected_calibration_error(found.class_probability[there], right[there]),
+        "ece_class": expected_calibration_error(found.unit_probability[there], right[there]),
     }
 
 
 def fit(study: Path, assignments: list[str]) -> Sorter:
     """Fit to a study's D1."""
-    recording, labels = read_mat(study / "D1.mat")
-    assert labels is not None
-    return Sorter.fit(recording, labels, settings=load_settings(assignments=assignments))
+    recording, unit_ids = read_mat(study / "D1.mat")
+    assert unit_ids is not None
+    return Sorter.fit(recording, unit_ids, settings=load_settings(assignments=assignments))
 
 
 def read_target(study: Path, name: str) -> tuple[Any, Spikes]:
@@ -319,16 +319,16 @@ def read_target(study: Path, name: str) -> tuple[Any, Spikes]:
 def rightly_named(found: Spikes, truth: Spikes) -> npt.NDArray[np.bool_]:
     """Say of each true spike whether one of its class was found at most 0.4 ms from it."""
     right = np.zeros(len(truth), bool)
-    for label in truth.labels:
-        own = np.flatnonzero(truth.label == label)
-        paired, _ = match_spikes(truth.sample[own], found.of(label).sample, tolerance_samples=10)
+    for unit in truth.unit_ids:
+        own = np.flatnonzero(truth.unit == unit)
+        paired, _ = match_spikes(truth.sample[own], found.of(unit).sample, tolerance_samples=10)
         right[own[paired]] = True
     return right
 
 
-def planted(trace: FloatArray, spikes: Spikes, templates: Templates, sizes: Any) -> FloatArray:
+def planted(trace: FloatArray, spikes: Spikes, templates: Templates, amplitudes: Any) -> FloatArray:
     """The spikes' share of a trace, each of a given size."""
-    return plant(len(trace), spikes, np.broadcast_to(np.float32(sizes), len(spikes)).copy(), templates)
+    return plant(len(trace), spikes, np.broadcast_to(np.float32(amplitudes), len(spikes)).copy(), templates)
 
 
 def noisy_target(
@@ -341,9 +341,9 @@ def noisy_target(
     own = np.sqrt(np.median(make_bank(templates, spectrum, kernel=np.ones(1), reach=150).energies))
     noise = synthesise_noise(spectrum, n_samples, rng) * np.float32(own / wanted)
     hum = HUM * noise.std() * np.sin(2 * np.pi * HUM_HZ * np.arange(n_samples) / FS_HZ)
-    count = int(12 * SECONDS * len(templates.labels))
+    count = int(12 * SECONDS * len(templates.unit_ids))
     samples = np.sort(rng.integers(100, n_samples - 200, count))
-    spikes = Spikes.from_arrays(samples, rng.choice(templates.labels, count))
+    spikes = Spikes.from_arrays(samples, rng.choice(templates.unit_ids, count))
     trace = planted(noise, spikes, templates, 1.0) + noise + hum[:, None].astype(np.float32)
     return NumpyRecording([trace], FS_HZ), spikes
 
@@ -376,7 +376,7 @@ def unknown_figures(found: Spikes, truth: Spikes, stranger: Spikes) -> dict[str,
     return {
         "marked": len(hit) / len(stranger),
         "known wrongly marked": len(wrong) / alone.sum(),
-        "score of the known": score(found.select(found.label > 0), truth).score,
+        "score of the known": score(found.select(found.unit > 0), truth).score,
     }
 
 

@@ -77,7 +77,7 @@ def spikesorter(python: str, environment: Mapping[str, str], *words: object) -> 
 def differing(a: Path, b: Path) -> float:
     """Return the share of spikes that only one of two results has."""
     spikes = [read_labels(path) for path in (a, b)]
-    one, other = (set(zip(s.sample.tolist(), s.label.tolist(), strict=True)) for s in spikes)
+    one, other = (set(zip(s.sample.tolist(), s.unit.tolist(), strict=True)) for s in spikes)
     return len(one ^ other) / max(len(one | other), 1)
 
 

@@ -39,7 +39,7 @@ def main() -> None:
             str(model),
             str(path),
             str(fs_hz),
-            str(arguments.jobs),
+            str(arguments.n_jobs),
         ]
         output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
         figures[f"{hours:g} h"] = json.loads(output)
@@ -78,7 +78,7 @@ def write_long(minute: Path, path: Path, times: int) -> None:
             file.write(contents)
 
 
-def sort(model: Path, path: Path, fs_hz: float, jobs: int) -> dict[str, float]:
+def sort(model: Path, path: Path, fs_hz: float, n_jobs: int) -> dict[str, float]:
     """Sort a raw file; return seconds, peak memory and what was found."""
     from spikeinterface.core import read_binary
 
@@ -88,7 +88,7 @@ def sort(model: Path, path: Path, fs_hz: float, jobs: int) -> dict[str, float]:
     recording = read_binary(path, sampling_frequency=fs_hz, dtype="int16", num_channels=1)
     before = peak_gb()
     began = time.perf_counter()
-    spikes = sorter.sort(recording, jobs=jobs)
+    spikes = sorter.sort(recording, n_jobs=n_jobs)
     seconds = time.perf_counter() - began
     return {
         "samples": recording.get_num_frames(),

@@ -309,14 +309,14 @@ def noise_sd(trace: FloatArray) -> float:
 
 def downwards(trace: FloatArray, labels: Spikes, fs_hz: float) -> int:
     """Return -1 if the labelled spikes point upwards, 1 if they point downwards."""
-    means = [average(trace, labels.of(k).sample, window(0.0, TEMPLATE_MS[1], fs_hz)) for k in labels.labels]
+    means = [average(trace, labels.of(k).sample, window(0.0, TEMPLATE_MS[1], fs_hz)) for k in labels.unit_ids]
     return -1 if np.mean([mean.max() + mean.min() for mean in means]) > 0 else 1
 
 
 def troughs(trace: FloatArray, labels: Spikes, fs_hz: float) -> dict[int, int]:
     """Return how many samples after its start each class's median waveform has its trough."""
     wide = window(0.0, OFFSET_MS, fs_hz)
-    return {k: int(np.argmin(average(trace, labels.of(k).sample, wide))) for k in labels.labels}
+    return {k: int(np.argmin(average(trace, labels.of(k).sample, wide))) for k in labels.unit_ids}
 
 
 def templates(trace: FloatArray, spikes: Spikes, after: dict[int, int], fs_hz: float) -> FloatArray:
@@ -370,7 +370,7 @@ def score_unnamed(trains: list[IntArray], truth: Spikes, fs_hz: float) -> Score:
 
     Starts from the best of several namings and changes one unit's name at a time as long as the score rises.
     """
-    classes = truth.labels
+    classes = truth.unit_ids
     matches = [[offset(train, truth.of(k).sample, fs_hz) for k in classes] for train in trains]
     agreement = np.array([[n for _, n in row] for row in matches]).reshape(len(trains), len(classes))
 

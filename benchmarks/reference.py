@@ -97,7 +97,7 @@ class Explanation:
         Of the matched filters, for the residual; REACH samples of padding at either end.
     discount : float
         Taken off the model's cost of a spike.
-    start, label : ndarray of int64, shape (spikes,)
+    start, unit : ndarray of int64, shape (spikes,)
         In order of start; labels from 0.
     """
 
@@ -105,7 +105,7 @@ class Explanation:
     output: FloatArray
     discount: float
     start: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
-    label: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
+    unit: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @property
     def charge(self) -> FloatArray:
@@ -114,7 +114,7 @@ class Explanation:
 
     def margins(self) -> FloatArray:
         """Return the log-likelihood ratio that leaving out each spike, alone, would lose."""
-        return self.output[self.label, self.start + REACH] + self.model.energy[self.label] / 2
+        return self.output[self.unit, self.start + REACH] + self.model.energy[self.unit] / 2
 
     def change(self, moves: list[Move]) -> None:
         """Take out and put in the spikes of some moves."""
@@ -122,14 +122,14 @@ class Explanation:
         for move in moves:
             gone[list(move.removed)] = True
         born = [spike for move in moves for spike in move.added]
-        for start, label in zip(self.start[gone].tolist(), self.label[gone].tolist(), strict=True):
-            self.output[:, start : start + 2 * REACH + 1] += self.model.overlap[label]
-        for start, label in born:
-            self.output[:, start : start + 2 * REACH + 1] -= self.model.overlap[label]
+        for start, unit in zip(self.start[gone].tolist(), self.unit[gone].tolist(), strict=True):
+            self.output[:, start : start + 2 * REACH + 1] += self.model.overlap[unit]
+        for start, unit in born:
+            self.output[:, start : start + 2 * REACH + 1] -= self.model.overlap[unit]
         starts = np.concatenate([self.start[~gone], np.array([s for s, _ in born], np.int64)])
-        labels = np.concatenate([self.label[~gone], np.array([k for _, k in born], np.int64)])
-        order = np.lexsort((labels, starts))
-        self.start, self.label = starts[order], labels[order]
+        unit_ids = np.concatenate([self.unit[~gone], np.array([k for _, k in born], np.int64)])
+        order = np.lexsort((unit_ids, starts))
+        self.start, self.unit = starts[order], unit_ids[order]
 
 
 @dataclass(frozen=True)
@@ -249,10 +249,10 @@ def apart(moves: list[Move]) -> list[Move]:
 def single_additions(explanation: Explanation) -> list[Move]:
     """Return the additions of one spike that raise the posterior most, each the best around it."""
     best, starts = peaks(explanation, LEAST_GAIN, np.inf)
-    labels = np.argmax(explanation.output[:, starts + REACH] - explanation.charge[:, None], axis=0)
+    unit_ids = np.argmax(explanation.output[:, starts + REACH] - explanation.charge[:, None], axis=0)
     return [
-        Move(gain, start, (), ((start, label),))
-        for gain, start, label in zip(best.tolist(), starts.tolist(), labels.tolist(), strict=True)
+        Move(gain, start, (), ((start, unit),))
+        for gain, start, unit in zip(best.tolist(), starts.tolist(), unit_ids.tolist(), strict=True)
     ]
 
 
@@ -317,7 +317,7 @@ def search(explanation: Explanation, group: IntArray, centre: IntArray, window: 
     joint = joint_overlap(explanation.model, window)
     first = np.clip(centre - window // 2, 0, explanation.output.shape[1] - 2 * REACH - window)
     for b, value in enumerate(without(explanation, group, first, window)):
-        members = explanation.label[group[b]] * window + explanation.start[group[b]] - first[b]
+        members = explanation.unit[group[b]] * window + explanation.start[group[b]] - first[b]
         found = best_spikes(value, joint)
         gain = worth(found, value, joint) - worth(members.tolist(), value, joint)
         if gain > LEAST_GAIN and sorted(found) != sorted(members.tolist()):
@@ -344,7 +344,7 @@ def without(explanation: Explanation, group: IntArray, first: IntArray, window: 
     value = view(explanation.output, window, axis=1)[:, first + REACH].transpose(1, 0, 2).copy()
     overlaps = view(explanation.model.overlap, window, axis=2)
     for member in group.T:
-        value += overlaps[explanation.label[member], :, first - explanation.start[member] + REACH]
+        value += overlaps[explanation.unit[member], :, first - explanation.start[member] + REACH]
     value -= explanation.charge[:, None]
     return value.reshape(len(group), len(explanation.charge) * window).astype(np.float32)
 
@@ -390,8 +390,8 @@ def distinct(spikes: IntArray, totals: Float32Array) -> IntArray:
 def candidates(explanation: Explanation, n_thresholds: int = THRESHOLDS) -> Iterator[Spikes]:
     """Yield the spikes whose margins exceed each of some thresholds."""
     margins = explanation.margins()
-    surplus = np.clip(margins - explanation.model.cost[explanation.label], -50, 50)
-    everything = Spikes.from_arrays(explanation.start, explanation.label + 1, 1 / (1 + np.exp(-surplus)))
+    surplus = np.clip(margins - explanation.model.cost[explanation.unit], -50, 50)
+    everything = Spikes.from_arrays(explanation.start, explanation.unit + 1, 1 / (1 + np.exp(-surplus)))
     thresholds = np.quantile(margins, np.linspace(0, 0.7, n_thresholds)) if len(margins) else [0.0]
     for threshold in thresholds:
         yield everything.select(margins >= threshold)

@@ -69,7 +69,7 @@ def measure_adapt(arguments: argparse.Namespace) -> Figures:
         sorter.save(models(arguments) / name)
         found = sorter.sort(target)
         result = score(found, read_mat_spikes(study / "truth" / f"{name}.mat"))
-        figures[name] = {"seconds": seconds, "decoder": sorter.prepared.name, "score": result.score}
+        figures[name] = {"seconds": seconds, "decoder": sorter.tuned.name, "score": result.score}
     return figures
 
 
@@ -124,9 +124,9 @@ def measure_workers(arguments: argparse.Namespace) -> Figures:
         files[-1].symlink_to(study / f"{arguments.targets[i % len(arguments.targets)]}.mat")
     times: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(3):
-        for jobs in times:
-            work = partial(sort_files, files, model, out / f"by_{jobs}", jobs=jobs, report=False)
-            times[jobs].append(timed(work, repeats=1)[0])
+        for n_jobs in times:
+            work = partial(sort_files, files, model, out / f"by_{n_jobs}", n_jobs=n_jobs, report=False)
+            times[n_jobs].append(timed(work, repeats=1)[0])
     one, two = min(times[1]), min(times[2])
     same = all((out / "by_1" / f.name).read_bytes() == (out / "by_2" / f.name).read_bytes() for f in files)
     return {"one_s": one, "two_s": two, "times": one / two, "same_bytes": same}
@@ -156,7 +156,7 @@ def measure_gpu(arguments: argparse.Namespace) -> Figures:
         with jax.default_device(device):
             sorter.sort(target.frame_slice(0, 100_000))  # compiles
             figures[f"{kind}_s"], spikes = timed(partial(sorter.sort, target), repeats=3)
-        found[kind] = set(zip(spikes.sample.tolist(), spikes.label.tolist(), strict=True))
+        found[kind] = set(zip(spikes.sample.tolist(), spikes.unit.tolist(), strict=True))
     differing = len(found["cpu"] ^ found["gpu"]) / max(len(found["cpu"] | found["gpu"]), 1)
     return figures | {"differing": differing}
 
@@ -184,11 +184,11 @@ def sort_on_one_core(study: Path, model: Path, name: str) -> Figures:
     target, _ = read_mat(study / f"{name.removeprefix('cnn_')}.mat")
     trace = target.get_traces()[:, 0].astype(np.float32)
     templates = np.random.default_rng(0).standard_normal((TEMPLATES, TAPS)).astype(np.float32)
-    sorter.sort(target.frame_slice(0, 100_000), jobs=1)  # compiles
+    sorter.sort(target.frame_slice(0, 100_000), n_jobs=1)  # compiles
     sorting, flooring = [], []
     for _ in range(REPEATS):
         flooring.append(timed(lambda: correlate_in_blocks(trace, templates), repeats=1)[0])
-        sorting.append(timed(lambda: sorter.sort(target, jobs=1), repeats=1)[0])
+        sorting.append(timed(lambda: sorter.sort(target, n_jobs=1), repeats=1)[0])
     seconds, floor = min(sorting), min(flooring)
     duration = len(trace) / sorter.fs_hz
     return {
@@ -220,12 +220,12 @@ def others_on_one_core(study: Path, model: Path, name: str) -> Figures:
     target, _ = read_mat(study / f"{name}.mat")
     sorter = Sorter.load(model / name)
     figures: Figures = {}
-    sorter.sort(target.frame_slice(0, 100_000), jobs=1)
-    seconds, found = timed(lambda: sorter.sort(target, jobs=1), repeats=3)
+    sorter.sort(target.frame_slice(0, 100_000), n_jobs=1)
+    seconds, found = timed(lambda: sorter.sort(target, n_jobs=1), repeats=3)
     figures["spikesorter"] = {"seconds": seconds, "score": score(found, truth).score}
     with tempfile.TemporaryDirectory() as temporary:
-        prepared = others.prepare(study, name, truth, Path(temporary))[0]
-        recording = si.load(prepared / "recording")
+        tuned = others.prepare(study, name, truth, Path(temporary))[0]
+        recording = si.load(tuned / "recording")
         for rival in RIVALS:
             kind = others.RIVALS[rival]
             run = partial(kind.run, recording, None, Path(temporary) / rival, **kind.settings[0])
@@ -249,7 +249,7 @@ def stream_on_one_core(study: Path, model: Path, name: str) -> Figures:
     truth = read_mat_spikes(study / "truth" / f"{name}.mat")
     samples, figures = target.get_traces(), {}
     exact = Sorter.load(model / name)
-    for mode, sorter in (("exact", exact), ("fast", exact.hastened(jobs=1))):
+    for mode, sorter in (("exact", exact), ("fast", exact.low_latency(n_jobs=1))):
         fs_hz = sorter.fs_hz
         push_all(sorter, samples[:50_000], round(PACKET_MS * fs_hz / 1000))  # compiles
         found, seconds, _ = push_all(sorter, samples, round(PACKET_MS * fs_hz / 1000))

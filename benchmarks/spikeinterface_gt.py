@@ -42,7 +42,7 @@ import numpy.typing as npt
 
 from others import ONE_CORE, RIVALS, noise_sd, reason, run_sorter
 from spikesorter import Sorter, Spikes, load_settings
-from spikesorter.core.comparison import Verdict, referee
+from spikesorter.core.comparison import Comparison, compare_sortings
 from spikesorter.io.atomic import atomic_file
 
 Options = dict[str, Any]
@@ -170,8 +170,8 @@ def make_noise(part: str, noise: float) -> Options:
 
 def sort_ours(case: Case, assignments: list[str]) -> Spikes:
     """Fit to the labelled part, adapt to the rest, sort it."""
-    fitted = Sorter.fit(case.labelled, case.labels, settings=load_settings(assignments=assignments), jobs=1)
-    return fitted.adapt(case.rest, jobs=1).sort(case.rest, jobs=1)
+    fitted = Sorter.fit(case.labelled, case.labels, settings=load_settings(assignments=assignments), n_jobs=1)
+    return fitted.adapt(case.rest, n_jobs=1).sort(case.rest, n_jobs=1)
 
 
 def sort_after(
@@ -226,7 +226,7 @@ def work(run: Callable[..., Spikes], case: Facts, channel: int | None,
 
 def judged(found: Spikes, truth: Spikes) -> Result:
     """Return the referee's verdict in a form to be written."""
-    verdict: Verdict = referee(found, truth, fs_hz=FS_HZ)
+    verdict: Comparison = compare_sortings(found, truth, fs_hz=FS_HZ)
     return verdict.summary()
 
 

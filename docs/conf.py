@@ -3,35 +3,52 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import subprocess
 import sys
+from collections import Counter
+from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+from docutils import nodes
 
 import spikesorter
 from spikesorter.core.settings import PRESETS, Settings, describe_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 FIRST = ("Sorter", "Spikes", "Score", "Settings")  # what users meet first
-ROOMS = ROOT / "src" / "spikesorter"
+SOURCE = ROOT / "src" / "spikesorter"
+FOLDERS = ("core", "signal", "io", "estimation", "decoding", "sorting", "report", "workflows")
+PUBLIC = ("plot", "simulate", "integrations")
 
 project = "Neural Spike Sorter"
-author = "the authors of Neural Spike Sorter"
+author = "The Neural Spike Sorter developers"
+copyright = author
 version = release = spikesorter.__version__
 language = "en_GB"
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 myst_heading_anchors = 4  # as GitHub makes them, so that links work in both places
 exclude_patterns = ["images"]
+templates_path = ["_templates"]
+html_static_path = ["_static"]
 suppress_warnings = ["ref.python"]  # words of types, such as "shape (samples, labels)", are no references
 
 autodoc_member_order = "bysource"
-autodoc_typehints = "none"  # the docstrings say types, shapes and units
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True  # as they are written
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 90  # longer ones have a line for each parameter
 autodoc_class_signature = "separated"
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 napoleon_use_param = True
+
+copybutton_prompt_text = "$ "
+copybutton_exclude = ".linenos, .gp, .go"
 
 html_theme = "furo"
 html_title = f"{project} {version}"
@@ -46,12 +63,50 @@ html_theme_options = {
 def setup(app: Any) -> None:
     """Fill in what is generated from the program itself, so that it cannot go stale."""
     app.connect("source-read", fill_in)
+    app.connect("autodoc-skip-member", without_init)
+    app.connect("build-finished", list_sections)
 
 
 def fill_in(_app: Any, page: str, source: list[str]) -> None:
     """Replace a page's mark `<!-- generated -->` by what the program says."""
     if page in GENERATED:
         source[0] = source[0].replace("<!-- generated -->", GENERATED[page]())
+
+
+def without_init(_app: Any, _kind: str, name: str, _value: Any, skip: bool, _options: Any) -> bool:
+    """Leave out `__init__`: what a class is made from is said in its own docstring."""
+    return skip or name == "__init__"
+
+
+def list_sections(app: Any, error: Exception | None) -> None:
+    """Write the words of every section to _static/sections.js, so that search results lead to sections."""
+    if error or app.builder.format != "html":
+        return
+    language = app.builder.indexer.lang
+    pages = {
+        page: [(anchor, title, stems_of(text, language)) for anchor, title, text in sections_of(doctree)]
+        for page in sorted(app.env.found_docs)
+        for doctree in [app.env.get_doctree(page)]
+    }
+    written = f"window.searchSections = {json.dumps(pages, ensure_ascii=False, separators=(',', ':'))};\n"
+    (Path(app.outdir) / "_static" / "sections.js").write_text(written, encoding="utf-8")
+
+
+def sections_of(page: nodes.document) -> list[tuple[str, str, str]]:
+    """Return anchor, title and text of each section, without the sections inside it."""
+    found = []
+    for section in page.findall(nodes.section):
+        title = section.next_node(nodes.title)
+        own = [child.astext() for child in section.children if not isinstance(child, nodes.section)]
+        if title is not None:
+            found.append((section["ids"][0], title.astext(), " ".join(own)))
+    return found
+
+
+def stems_of(text: str, language: Any) -> dict[str, int]:
+    """Count the words of a text as Sphinx's search looks for them: stemmed, in lower case."""
+    stems = (language.stem(word.lower()) for word in language.split(text))
+    return dict(Counter(stem for stem in stems if language.word_filter(stem)))
 
 
 def command_line() -> str:
@@ -67,7 +122,7 @@ def command_line() -> str:
 def settings() -> str:
     """Describe the settings, section by section, and what presets change."""
     top, *sections = re.split(r"^\n(?=# .*\n\[)", describe_settings(Settings()), flags=re.MULTILINE)
-    pages = [f"## Of the whole\n\n{_table(top)}"]
+    pages = [f"## General\n\n{_table(top)}"]
     for section in sections:
         meaning, name, rest = section.split("\n", 2)
         name = name.strip("[]")
@@ -113,25 +168,34 @@ def api() -> str:
     )
 
 
-def rooms() -> str:
-    """List the public names of every room."""
-    names = sorted(
-        ".".join(path.relative_to(ROOMS.parent).with_suffix("").parts).removesuffix(".__init__")
-        for path in ROOMS.rglob("*.py")
-    )
-    shown = [name for name in names if name not in ("spikesorter", "spikesorter.cli")]
-    return "\n".join(map(_room, shown))
+def modules() -> str:
+    """List the public names of every module, folder by folder, in the order of the pipeline."""
+    command_line = "## cli\n\nThe command line; its users need [Commands](command-line.md)."
+    return "\n\n".join([*map(_folder, FOLDERS), command_line, *map(_folder, PUBLIC)])
 
 
-def _room(module: str) -> str:
-    """List the public names of a room, less those that the package exports: these have one place."""
-    exported = [name for name in spikesorter.__all__ if getattr(spikesorter, name).__module__ == module]
-    known = "".join(f"{{py:obj}}`spikesorter.{name}` is in [Python](api.md). " for name in exported)
+def _folder(name: str) -> str:
+    """List the modules of a folder under its summary."""
+    inside = sorted((SOURCE / name).rglob("*.py")) if (SOURCE / name).is_dir() else [SOURCE / f"{name}.py"]
+    names = [".".join(path.relative_to(SOURCE).with_suffix("").parts) for path in inside]
+    shown = [one for one in names if not one.endswith("__init__")]
+    meaning = (import_module(f"spikesorter.{name}").__doc__ or "").strip()
+    modules = "\n\n".join(_module(one) for one in shown if one != name)
+    return f"## {name}\n\n{meaning if modules else _contents(name)}\n\n{modules}"
+
+
+def _module(name: str) -> str:
+    """List the public names of a module under its own heading."""
+    return f"### {name}\n\n{_contents(name)}"
+
+
+def _contents(name: str) -> str:
+    """List the public names of a module, less those that the package exports: these have one place."""
+    module = f"spikesorter.{name}"
+    exported = [one for one in spikesorter.__all__ if getattr(spikesorter, one).__module__ == module]
+    known = "".join(f"{{py:obj}}`spikesorter.{one}` is in [Python](api.md). " for one in exported)
     left_out = f"   :exclude-members: {', '.join(exported)}\n" if exported else ""
-    title = module.removeprefix("spikesorter.")
-    return (
-        f"## {title}\n\n```{{eval-rst}}\n.. automodule:: {module}\n   :members:\n{left_out}```\n\n{known}\n"
-    )
+    return f"```{{eval-rst}}\n.. automodule:: {module}\n   :members:\n{left_out}```\n\n{known}\n"
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
@@ -142,4 +206,4 @@ def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     ]
 
 
-GENERATED = {"api": api, "command-line": command_line, "settings": settings, "rooms": rooms}
+GENERATED = {"api": api, "command-line": command_line, "settings": settings, "modules": modules}

@@ -1,5 +1,9 @@
 """Draw the pictures of docs/concepts.md and docs/tutorial.md: `python scripts/figures.py [NAME ...]`.
 
+docs/images/d5.png, on the front page, is drawn from a run on the study `bath`, seed 0, by `spikesorter plot
+STUDY/D5.mat --found OUT/predictions/D5.mat --truth STUDY/truth/D5.mat --start 3 --seconds 0.2 --out d5.png`;
+docs/images/report.png by scripts/screenshot.py from the same run.
+
 All is simulated from fixed seeds, so the same version draws the same pictures.
 """
 
@@ -21,7 +25,7 @@ from matplotlib.figure import Figure
 from spikeinterface.core import NumpyRecording
 
 from spikesorter import Settings, Sorter, Spikes, score
-from spikesorter.decoding.calibration import verdicts
+from spikesorter.decoding.calibration import judge_events
 from spikesorter.decoding.making import make_pursuit
 from spikesorter.estimation.profile import conditioning_kernel
 from spikesorter.estimation.rehearsal import Rehearsal, plant_rehearsal
@@ -56,7 +60,7 @@ def main() -> None:
 @cache
 def study() -> list[SimulatedRecording]:
     """Return a labelled recording and its targets, a minute each, in noise that is not white."""
-    quiet = simulate_study(neurons=4, seconds=60, noise_levels=(0.3,) * len(LEVELS), seed=7)
+    quiet = simulate_study(units=4, seconds=60, noise_levels=(0.3,) * len(LEVELS), seed=7)
     rng = np.random.default_rng(7)
     noisy = [
         SimulatedRecording(recording.trace + coloured(level, len(recording.trace), rng), recording.spikes)
@@ -138,7 +142,7 @@ def rehearsal() -> Figure:
 def rehearse(sorter: Sorter, n_samples: int) -> Rehearsal:
     """Make a rehearsal as `Sorter.adapt` does."""
     return plant_rehearsal(
-        sorter.repertoire,
+        sorter.units,
         sorter.profile,
         kernel=conditioning_kernel(SETTINGS.conditioning, FS_HZ),
         n_samples=n_samples,
@@ -158,9 +162,9 @@ def spectrum(trace: FloatArray) -> tuple[FloatArray, FloatArray]:
 def detectability() -> Figure:
     """What whitening is for, and what d' means."""
     sorter, target = adapted(MIDDLING), study()[1 + MIDDLING]
-    bank = make_pursuit(sorter.repertoire, sorter.profile, SETTINGS, fs_hz=FS_HZ).bank
+    bank = make_pursuit(sorter.units, sorter.profile, SETTINGS, fs_hz=FS_HZ).bank
     assert isinstance(bank, Bank)
-    shapes = sorter.repertoire.templates
+    shapes = sorter.units.templates
     outputs = bank.apply(np.pad(target.trace, ((bank.margin.before, bank.margin.after), (0, 0))))
     figure = Figure(figsize=(10, 6.0), layout="constrained")
     halves: Any = figure.subfigures(2, 1)
@@ -176,7 +180,7 @@ def detectability() -> Figure:
     for axes, name, trace, shape in zip(
         above.subplots(1, 2),
         (
-            "the trace: a spike of neuron 3 in noise",
+            "the trace: a spike of unit 3 in noise",
             "whitened: the noise has the same power at every frequency",
         ),
         (target.trace[:, 0], whitened),
@@ -201,7 +205,7 @@ def detectability() -> Figure:
         axes.hist(output[~near], edges, density=True, color="0.75", label="noise alone")
         axes.hist(output[alone], edges, density=True, histtype="step", linewidth=2, color=COLOURS[k])
         axes.annotate("", (0, 0.52), (d, 0.52), arrowprops={"arrowstyle": "<->", "shrinkA": 0, "shrinkB": 0})
-        axes.set_title(f"neuron {k + 1}: d\N{PRIME} = {d:.1f}", fontsize=11, color=COLOURS[k])
+        axes.set_title(f"unit {k + 1}: d\N{PRIME} = {d:.1f}", fontsize=11, color=COLOURS[k])
         axes.set(ylim=(0, 0.6), yticks=[])
         plain(axes, "matched filter, in SDs of noise", left=False)
         if k == 0:
@@ -221,23 +225,23 @@ def overlaps() -> Figure:
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     upper.plot(time_ms, target.trace[start:stop, 0], color=GREY, linewidth=0.9, label="trace")
     total = np.zeros(stop - start)
-    shapes = sorter.repertoire.templates
-    for sample, label in zip(*fields(spikes.within(start - 200, stop)), strict=True):
+    shapes = sorter.units.templates
+    for sample, unit in zip(*fields(spikes.within(start - 200, stop)), strict=True):
         one = np.zeros(len(target.trace))
         at = sample - shapes.before
-        waveform = shapes.waveforms[shapes.labels.index(label), :, 0] * sorter.profile.activity.gain
+        waveform = shapes.waveforms[shapes.unit_ids.index(unit), :, 0] * sorter.profile.activity.gain
         one[at : at + len(waveform)] = waveform[: len(one) - at]
         total += one[start:stop]
         if start <= sample < stop:
-            colour = COLOURS[label - 1]
-            upper.plot(time_ms, one[start:stop], color=colour, linewidth=2, label=f"found: neuron {label}")
+            colour = COLOURS[unit - 1]
+            upper.plot(time_ms, one[start:stop], color=colour, linewidth=2, label=f"found: unit {unit}")
     upper.plot(time_ms, total, color="black", linewidth=1.6, linestyle="--", label="their sum")
-    upper.set_title("two spikes overlap; the two shapes together explain the trace", loc="left")
+    upper.set_title("two spikes overlap; the sum of two templates explains the trace", loc="left")
     upper.legend(frameon=False, loc="upper right")
     plain(upper, "")
     curves = sorter.evidence(recording_of(target), start=start, stop=stop)
     for k in range(curves.shape[1]):
-        lower.plot(time_ms, curves[:, k], color=COLOURS[k], linewidth=1.8, label=f"neuron {k + 1}")
+        lower.plot(time_ms, curves[:, k], color=COLOURS[k], linewidth=1.8, label=f"unit {k + 1}")
     true = target.spikes.within(start, stop)
     lower.plot(
         (true.sample - first) / FS_HZ * 1000,
@@ -247,7 +251,7 @@ def overlaps() -> Figure:
         color="black",
         label="true starts",
     )
-    lower.set_title("evidence: expected spikes of each neuron that start at each sample", loc="left")
+    lower.set_title("evidence: expected spikes of each unit that start at each sample", loc="left")
     lower.set(ylim=(0, 1.3), xlim=(time_ms[0], time_ms[-1]))
     lower.legend(frameon=False, loc="upper right", ncols=1)
     plain(lower, "ms")
@@ -261,7 +265,7 @@ def scores() -> Figure:
     remarks = {
         100: "right",
         220: "1.2 ms off:\nnot in strict",
-        340: "wrong name",
+        340: "wrong unit",
         460: "missed",
         580: "false",
         700: "right",
@@ -270,17 +274,15 @@ def scores() -> Figure:
     figure = Figure(figsize=(10, 3.6), layout="constrained")
     axes = figure.subplots()
     for height, spikes in ((1, true), (0, guess)):
-        for sample, label in zip(*fields(spikes), strict=True):
-            axes.plot(
-                [sample / 25] * 2, [height - 0.28, height + 0.28], color=COLOURS[label - 1], linewidth=4
-            )
+        for sample, unit in zip(*fields(spikes), strict=True):
+            axes.plot([sample / 25] * 2, [height - 0.28, height + 0.28], color=COLOURS[unit - 1], linewidth=4)
     for sample in true.sample:
         for reach, shade in ((2.0, "0.92"), (0.4, "0.8")):
             axes.axvspan(sample / 25 - reach, sample / 25 + reach, 0.12, 0.75, color=shade, linewidth=0)
     for sample, remark in remarks.items():
         axes.text(sample / 25, 1.72, remark, ha="center", va="center", fontsize=10)
-    for label in (1, 2):
-        axes.plot([], [], color=COLOURS[label - 1], linewidth=4, label=f"neuron {label}")
+    for unit in (1, 2):
+        axes.plot([], [], color=COLOURS[unit - 1], linewidth=4, label=f"unit {unit}")
     axes.axvspan(-10, -9, color="0.92", label="± 2 ms")
     axes.axvspan(-10, -9, color="0.8", label="± 0.4 ms")
     axes.legend(frameon=False, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.2))
@@ -307,7 +309,7 @@ def forecast() -> Figure:
         left.annotate(
             f"SD {level:g}", (true, expected.low), (4, -4), textcoords="offset points", va="top", fontsize=9
         )
-        there, _ = verdicts(spikes.sample, spikes.label, target.spikes, fs_hz=FS_HZ)
+        there, _ = judge_events(spikes.sample, spikes.unit, target.spikes, fs_hz=FS_HZ)
         stated.append(spikes.probability)
         held.append(there)
     lowest = min(adapted(place).forecast.low for place in range(len(LEVELS))) - 0.05
@@ -344,9 +346,9 @@ def reliability(axes: Any, stated: FloatArray, held: FloatArray) -> None:
     axes.set_title("spikes found in all six, by their probability (number beside)", loc="left", fontsize=11)
 
 
-def lonely(spikes: Spikes, label: int, reach: int) -> int:
-    """Return the first spike of a neuron that has no other near."""
-    return next(int(s) for s in spikes.of(label).sample if is_lonely(spikes, s, reach) and s > reach)
+def lonely(spikes: Spikes, unit: int, reach: int) -> int:
+    """Return the first spike of a unit that has no other near."""
+    return next(int(s) for s in spikes.of(unit).sample if is_lonely(spikes, s, reach) and s > reach)
 
 
 def is_lonely(spikes: Spikes, sample: int, reach: int) -> bool:
@@ -355,25 +357,25 @@ def is_lonely(spikes: Spikes, sample: int, reach: int) -> bool:
 
 
 def overlapping(true: Spikes, spikes: Spikes) -> int:
-    """Return the start of the first two spikes of two large neurons, 8 to 14 samples apart, both found."""
+    """Return the start of the first two spikes of two large units, 8 to 14 samples apart, both found."""
     for first, second in zip(true.sample[:-1], true.sample[1:], strict=True):
         near = true.within(first - 120, first + 200)
         right = spikes.within(first - 120, first + 200)
-        both = len(near) == len(right) == 2 and np.array_equal(near.label, right.label)
-        if both and 8 <= second - first <= 14 and near.labels == (1, 2):
+        both = len(near) == len(right) == 2 and np.array_equal(near.unit, right.unit)
+        if both and 8 <= second - first <= 14 and near.unit_ids == (1, 2):
             return int(first)
     raise LookupError("no such overlap: draw another seed")
 
 
 def fields(spikes: Spikes) -> tuple[list[int], list[int]]:
     """Return samples and labels."""
-    return spikes.sample.tolist(), spikes.label.tolist()
+    return spikes.sample.tolist(), spikes.unit.tolist()
 
 
 def mark(axes: Any, spikes: Spikes, height: float) -> None:
-    """Draw spikes as triangles of their neurons' colours."""
-    for sample, label in zip(*fields(spikes), strict=True):
-        axes.plot(sample / FS_HZ * 1000, height, marker="v", color=COLOURS[label - 1], markersize=7)
+    """Draw spikes as triangles of their units' colours."""
+    for sample, unit in zip(*fields(spikes), strict=True):
+        axes.plot(sample / FS_HZ * 1000, height, marker="v", color=COLOURS[unit - 1], markersize=7)
 
 
 def plain(axes: Any, xlabel: str, *, left: bool = True) -> None:

@@ -1,13 +1,15 @@
-"""Set-up, demo and tests on any system: `python scripts/project.py setup|demo|test|quick|oldest|docs|lock`.
+"""Set-up, demo and tests on any system: `python scripts/project.py TASK`.
 
 `make` and `make.cmd` both call this. It needs nothing but Python 3.11 to 3.13; all else goes into `.venv`,
-installed once and again only when pyproject.toml changes.
+installed once, and again only when pyproject.toml or the version changes. Without a task it lists all tasks.
 """
 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +21,7 @@ BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 STAMP = VENV / "installed.txt"
 DEMO = Path("demo")  # in the project's folder, where all commands run
 SITE = Path("build") / "site"
+JAVASCRIPT = ("src/spikesorter/report/assets", "docs/_static")
 OLDEST = ROOT / ".venv-oldest"
 LOCK = "requirements.lock"
 EXTRAS = ("cluster", "live", "nwb", "parquet", "phy", "plot")  # what users may want beside the core
@@ -26,10 +29,11 @@ EXTRAS = ("cluster", "live", "nwb", "parquet", "phy", "plot")  # what users may 
 
 def main() -> int:
     """Run the task named on the command line."""
-    every = (setup, demo, test, quick, oldest, docs, lock)
+    every = (setup, demo, test, quick, lint, coverage, oldest, docs, lock)
     tasks = {task.__name__: task for task in every}
     if len(sys.argv) != 2 or sys.argv[1] not in tasks:
-        sys.stderr.write(f"usage: python scripts/project.py {'|'.join(tasks)}\n")
+        listed = "".join(f"  {name:<9} {inspect.getdoc(task)}\n" for name, task in tasks.items())
+        sys.stderr.write(f"usage: python scripts/project.py TASK\n\n{listed}")
         return 2
     try:
         tasks[sys.argv[1]]()
@@ -42,10 +46,11 @@ def setup() -> None:
     """Install the package and its tools into .venv, unless that is done."""
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
         sys.exit(f"Python 3.11, 3.12 or 3.13 is needed; this is {sys.version.split()[0]}")
-    wanted = hashlib.sha256((ROOT / "pyproject.toml").read_bytes() + sys.version.encode()).hexdigest()
+    made_from = (ROOT / "pyproject.toml").read_text("utf-8") + project_version() + sys.version
+    wanted = hashlib.sha256(made_from.encode()).hexdigest()
     if STAMP.is_file() and STAMP.read_text() == wanted and (BIN / executable("spikesorter")).exists():
         return
-    print("Installing into .venv (about 1 GB on disk, once) ...", flush=True)
+    print("Installing into .venv (about 1.9 GB on disk, once; a minute or two) ...", flush=True)
     shutil.rmtree(VENV, ignore_errors=True)
     run(sys.executable, "-m", "venv", str(VENV))
     run(
@@ -90,12 +95,24 @@ def test() -> None:
 
 def quick() -> None:
     """Run style, types, the quick tests, and build the documentation."""
+    lint()
+    pytest("not slow")
+    docs()
+
+
+def lint() -> None:
+    """Check style and types of the Python code, and the JavaScript."""
     setup()
     run(python(), "-m", "ruff", "format", "--check", ".")
     run(python(), "-m", "ruff", "check", ".")
     run(python(), "-m", "mypy")
-    pytest("not slow")
-    docs()
+    run(str(BIN / executable("oxlint")), "--deny-warnings", *JAVASCRIPT)
+
+
+def coverage() -> None:
+    """Measure which lines and branches the quick tests run; build/coverage/html shows them."""
+    setup()
+    pytest("not slow", "--cov", "--cov-report=term", "--cov-report=html")
 
 
 def oldest() -> None:
@@ -147,6 +164,15 @@ def spikesorter(*arguments: object) -> None:
 def run(*command: str) -> None:
     """Run a command in the project's folder; its failure is ours."""
     subprocess.run(command, check=True, cwd=ROOT)
+
+
+def project_version() -> str:
+    """Read the package's version, which is written in one place."""
+    text = (ROOT / "src" / "spikesorter" / "__init__.py").read_text("utf-8")
+    found = re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)
+    if not found:
+        sys.exit("src/spikesorter/__init__.py: no line __version__ = ...")
+    return found[1]
 
 
 def python() -> str:

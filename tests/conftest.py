@@ -10,9 +10,9 @@ import pytest
 
 from spikesorter.core.settings import Settings, load_settings
 from spikesorter.core.spikes import Spikes
-from spikesorter.estimation.estimate import profile_recording, see_recording
+from spikesorter.estimation.estimate import estimate_initially, estimate_profile
 from spikesorter.estimation.profile import Profile
-from spikesorter.estimation.units import Repertoire
+from spikesorter.estimation.units import Units
 from spikesorter.io.mat import write_mat, write_mat_recording
 from spikesorter.report.results import Result, open_results
 from spikesorter.signal.spans import Margin, iterate_spans, read_span
@@ -64,7 +64,7 @@ def shapes() -> Templates:
 def study_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study of one labelled recording and two targets, 12 s each, three neurons."""
     folder = tmp_path_factory.mktemp("study")
-    recordings = simulate_study(neurons=3, seconds=12, noise_levels=(0.5, 1.0), seed=3)
+    recordings = simulate_study(units=3, seconds=12, noise_levels=(0.5, 1.0), seed=3)
     for number, recording in enumerate(recordings, start=1):
         labels = recording.spikes if number == 1 else None
         write_mat_recording(folder / f"D{number}.mat", recording.trace, fs_hz=FS_HZ, labels=labels)
@@ -98,15 +98,15 @@ def run_in_spans(
 
 
 def poisson_spikes(
-    rng: np.random.Generator, *, n_samples: int, count: int, labels: tuple[int, ...] = (1, 2)
+    rng: np.random.Generator, *, n_samples: int, count: int, unit_ids: tuple[int, ...] = (1, 2)
 ) -> Spikes:
     """Spikes at independent times, away from the ends."""
-    return Spikes.from_arrays(rng.integers(100, n_samples - 200, count), rng.choice(labels, count))
+    return Spikes.from_arrays(rng.integers(100, n_samples - 200, count), rng.choice(unit_ids, count))
 
 
-def profile_of(trace: np.ndarray, repertoire: Repertoire, settings: Settings, *, fs_hz: float) -> Profile:
-    sight = see_recording(trace, repertoire, settings, fs_hz=fs_hz)
-    return profile_recording(sight, repertoire, settings, fs_hz=fs_hz)
+def profile_of(trace: np.ndarray, units: Units, settings: Settings, *, fs_hz: float) -> Profile:
+    initial = estimate_initially(trace, units, settings, fs_hz=fs_hz)
+    return estimate_profile(initial, units, settings, fs_hz=fs_hz)
 
 
 def pytest_configure() -> None:

@@ -21,10 +21,10 @@ SHORT = (
 )  # fmt: skip
 KINDS = {
     "pursuit": ("decoder=pursuit",),
-    "early": ("decoder=early",),
+    "low_latency": ("decoder=low_latency",),
     "botm": ("decoder=botm",),
     "cnn": ("decoder=cnn", "denoise.strength=0.3"),
-    "both": ("decoder=both",),
+    "combined": ("decoder=combined",),
     "channels": ("decoder=pursuit",),
     "published": ("decoder=cnn", "detector.curves=spike", "detector.unit_variance=true"),
 }
@@ -39,7 +39,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def study(kind: str) -> list[SimulatedRecording]:
     channels = 3 if kind == "channels" else 1
-    return simulate_study(neurons=3, seconds=12, noise_levels=(0.5, 1.0), channels=channels, seed=3)
+    return simulate_study(units=3, seconds=12, noise_levels=(0.5, 1.0), channels=channels, seed=3)
 
 
 @pytest.fixture(scope="module")
@@ -62,22 +62,22 @@ def target(study: list[SimulatedRecording]) -> NumpyRecording:
 @pytest.fixture(scope="module")
 def whole(sorter: Sorter, target: NumpyRecording) -> Spikes:
     assert sorter.profile.hum_hz == (HUM_HZ,)
-    spikes = sorter.sort(target, jobs=1, span_seconds=1000)
+    spikes = sorter.sort(target, n_jobs=1, span_seconds=1000)
     assert len(spikes) > 100
     return spikes
 
 
 def assert_same(found: Spikes, expected: Spikes) -> None:
-    for name in ("sample", "label", "probability", "class_probability"):
+    for name in ("sample", "unit", "probability", "unit_probability"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("span_seconds", "jobs"), [(0.1, 1), (0.37, 2), (1.0, 3)])
+@pytest.mark.parametrize(("span_seconds", "n_jobs"), [(0.1, 1), (0.37, 2), (1.0, 3)])
 def test_spans_and_threads_change_nothing(
-    span_seconds: float, jobs: int, sorter: Sorter, whole: Spikes, target: NumpyRecording
+    span_seconds: float, n_jobs: int, sorter: Sorter, whole: Spikes, target: NumpyRecording
 ) -> None:
-    assert_same(sorter.sort(target, jobs=jobs, span_seconds=span_seconds), whole)
+    assert_same(sorter.sort(target, n_jobs=n_jobs, span_seconds=span_seconds), whole)
 
 
 @pytest.mark.slow
@@ -107,10 +107,10 @@ def test_a_resumed_run_gives_the_same_bytes(
 
     spans = tmp_path / "spans"
     with pytest.raises(KeyboardInterrupt):
-        sorter.sort(target, span_seconds=1, jobs=2, progress=stop_half_way, resume=spans)
+        sorter.sort(target, span_seconds=1, n_jobs=2, progress=stop_half_way, resume=spans)
     kept = sorted(spans.glob("*.npz"))
     assert len(kept) >= 3
     written = [path.stat().st_mtime_ns for path in kept]
-    again = sorter.sort(target, span_seconds=1, jobs=2, resume=spans)
+    again = sorter.sort(target, span_seconds=1, n_jobs=2, resume=spans)
     assert_same(again, whole)
     assert [path.stat().st_mtime_ns for path in kept] == written

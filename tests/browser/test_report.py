@@ -28,9 +28,9 @@ SERIOUS = ("serious", "critical")
 
 
 def renamed(result: Result, name: str, unit: str) -> Result:
-    repertoire = result.sorter.repertoire
-    names = (unit, *repertoire.names[1:])
-    sorter: Sorter = replace(result.sorter, repertoire=replace(repertoire, names=names))
+    units = result.sorter.units
+    names = (unit, *units.names[1:])
+    sorter: Sorter = replace(result.sorter, units=replace(units, names=names))
     return replace(result, name=name, sorter=sorter, spikes=replace(result.spikes, names={}))
 
 
@@ -257,9 +257,9 @@ def test_the_legend_names_a_neuron_once(opened: Opened) -> None:
     entries = opened.trace().locator(".legendtext")
     expect(entries.first).to_be_visible()
     named = entries.all_text_contents()
-    neurons = opened.page.locator("#recording-0 tbody th").all_text_contents()
+    units = opened.page.locator("#recording-0 tbody th").all_text_contents()
     assert len(named) == len(set(named))
-    assert set(named) <= {name.split()[-1] for name in neurons}
+    assert set(named) <= {name.split()[-1] for name in units}
 
 
 def test_several_channels_lie_one_above_the_other(

@@ -243,9 +243,7 @@ def test_evaluate_reads_the_rate_from_the_truth_or_the_command_line(tmp_path: Pa
 
 
 def test_simulate_writes_a_study(tmp_path: Path) -> None:
-    spikesorter(
-        "simulate", tmp_path, "--seconds", 2, "--noise", 0.5, "--noise", 2, "--neurons", 3, "--seed", 4
-    )
+    spikesorter("simulate", tmp_path, "--seconds", 2, "--noise", 0.5, "--noise", 2, "--units", 3, "--seed", 4)
     assert {path.name for path in tmp_path.glob("*.mat")} == {"D1.mat", "D2.mat", "D3.mat"}
     assert {path.name for path in (tmp_path / "truth").glob("*.mat")} == {"D1.mat", "D2.mat", "D3.mat"}
     assert "Index" in scipy.io.loadmat(tmp_path / "D1.mat")

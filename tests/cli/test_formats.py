@@ -102,9 +102,9 @@ def test_results_of_all_formats(model: Path, trace: np.ndarray, expected: Spikes
         found = read_labels(tmp_path / "out" / f"a.{name}")
         assert found.fs_hz == pytest.approx(25_000)
         np.testing.assert_array_equal(found.sample, expected.sample)
-        np.testing.assert_array_equal(found.label, expected.label)
+        np.testing.assert_array_equal(found.unit, expected.unit)
     sorting = read_nwb_sorting(tmp_path / "out" / "a.nwb")
-    for label in expected.labels:
+    for label in expected.unit_ids:
         train = sorting.get_unit_spike_train(str(label))
         np.testing.assert_array_equal(train, expected.of(label).sample)
     analyzer = load_sorting_analyzer(tmp_path / "out" / "a.analyzer")
@@ -144,7 +144,7 @@ def test_train_takes_labels_of_another_tool_and_results_keep_their_names(
     names = {1: "basket", 2: "pyramidal", 3: "stellate"}
     sorting = truth.described(fs_hz=25_000.0, names=names).to_spikeinterface()
     sorting.delete_property("probability")
-    sorting.delete_property("class_probability")
+    sorting.delete_property("unit_probability")
     sorting.save(folder=tmp_path / "labels")
     words = ("--labels", tmp_path / "labels", "--model", tmp_path / "model", *SETS)
     spikesorter("train", tmp_path / "first", *words)

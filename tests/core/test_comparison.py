@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from spikeinterface.comparison import compare_sorter_to_ground_truth
 
-from spikesorter.core.comparison import UnitVerdict, referee
+from spikesorter.core.comparison import UnitComparison, compare_sortings
 from spikesorter.core.errors import InputError, SettingsError
 from spikesorter.core.spikes import Spikes
 
@@ -22,63 +22,63 @@ def true(rng: np.random.Generator) -> Spikes:
 @pytest.fixture
 def found(true: Spikes, rng: np.random.Generator) -> Spikes:
     """Half of one unit is missed, another is called otherwise, false spikes are added."""
-    keep = (true.label != 3) | (rng.random(len(true)) < 0.4)
+    keep = (true.unit != 3) | (rng.random(len(true)) < 0.4)
     right = true.select(keep).shifted(3)
     false = rng.integers(0, 600_000, 40)
-    labels = [*(right.label + 6).tolist(), *[8] * 40]
-    return Spikes.from_arrays([*right.sample.tolist(), *false.tolist()], labels, fs_hz=FS_HZ)
+    unit_ids = [*(right.unit + 6).tolist(), *[8] * 40]
+    return Spikes.from_arrays([*right.sample.tolist(), *false.tolist()], unit_ids, fs_hz=FS_HZ)
 
 
 def test_figures_are_those_of_spikeinterface(found: Spikes, true: Spikes) -> None:
-    verdict = referee(found, true)
+    comparison = compare_sortings(found, true)
     theirs = compare_sorter_to_ground_truth(true.to_spikeinterface(), found.to_spikeinterface())
     table = theirs.get_performance()
-    for unit in verdict.units:
+    for unit in comparison.units:
         for figure in ("accuracy", "precision", "recall"):
             assert getattr(unit, figure) == pytest.approx(table.loc[unit.unit, figure])
-    assert [unit.unit for unit in verdict.units] == ["b", "a", "c"]
-    assert [unit.found_as for unit in verdict.units] == ["7", "8", None]  # agrees by less than half
-    assert verdict.unpaired == ("9",)
-    assert verdict.accuracy == pytest.approx(table["accuracy"].astype(float).mean())
+    assert [unit.unit for unit in comparison.units] == ["b", "a", "c"]
+    assert [unit.found_as for unit in comparison.units] == ["7", "8", None]  # agrees by less than half
+    assert comparison.unpaired == ("9",)
+    assert comparison.accuracy == pytest.approx(table["accuracy"].astype(float).mean())
 
 
 def test_units_can_be_paired_by_name_however_little_they_agree() -> None:
     true = Spikes.from_arrays([1000, 2000, 3000, 4000], [1, 1, 1, 2], fs_hz=FS_HZ)
     found = Spikes.from_arrays([1000, 4000, 5000, 6000], [1, 1, 2, 3], fs_hz=FS_HZ)
-    by_name = referee(found, true, pairing="name")
-    assert by_name.units[0] == UnitVerdict("1", "1", 0.25, 0.5, 1 / 3, 3, 2)
-    assert by_name.units[1] == UnitVerdict("2", "2", 0.0, 0.0, 0.0, 1, 1)
+    by_name = compare_sortings(found, true, pairing="name")
+    assert by_name.units[0] == UnitComparison("1", "1", 0.25, 0.5, 1 / 3, 3, 2)
+    assert by_name.units[1] == UnitComparison("2", "2", 0.0, 0.0, 0.0, 1, 1)
     assert by_name.unpaired == ("3",)
-    assert [unit.found_as for unit in referee(found, true).units] == [None, "1"]
+    assert [unit.found_as for unit in compare_sortings(found, true).units] == [None, "1"]
 
 
 @pytest.mark.parametrize(("distance", "hit"), [(12, True), (13, False)])
 def test_the_tolerance_is_a_time(distance: int, hit: bool) -> None:
     true = Spikes.from_arrays([1000], [1], fs_hz=FS_HZ)
-    assert referee(true.shifted(distance), true).accuracy == float(hit)
-    assert referee(true.shifted(distance), true, tolerance_ms=1.0).accuracy == 1
+    assert compare_sortings(true.shifted(distance), true).accuracy == float(hit)
+    assert compare_sortings(true.shifted(distance), true, tolerance_ms=1.0).accuracy == 1
 
 
 def test_no_spikes_is_a_result() -> None:
     true = Spikes.from_arrays([1000, 2000], [1, 2], fs_hz=FS_HZ)
-    nothing = referee(Spikes.empty(), true)
+    nothing = compare_sortings(Spikes.empty(), true)
     assert (nothing.accuracy, nothing.precision, nothing.recall) == (0, 0, 0)
     assert [unit.true_spikes for unit in nothing.units] == [1, 1]
-    assert referee(true, Spikes.empty()).units == ()
-    assert referee(true, Spikes.empty()).unpaired == ("1", "2")
-    assert referee(Spikes.empty(), Spikes.empty(), fs_hz=FS_HZ).accuracy == 0
+    assert compare_sortings(true, Spikes.empty()).units == ()
+    assert compare_sortings(true, Spikes.empty()).unpaired == ("1", "2")
+    assert compare_sortings(Spikes.empty(), Spikes.empty(), fs_hz=FS_HZ).accuracy == 0
 
 
 def test_silent_and_unknown_neurons_are_not_judged() -> None:
     true = Spikes.from_arrays([1000], [1], fs_hz=FS_HZ, names={1: "a", 2: "silent"})
     found = Spikes.from_arrays([1000, 5000], [1, 0], fs_hz=FS_HZ)
-    verdict = referee(found, true)
-    assert [unit.unit for unit in verdict.units] == ["a"]
-    assert (verdict.accuracy, verdict.unpaired) == (1, ())
+    comparison = compare_sortings(found, true)
+    assert [unit.unit for unit in comparison.units] == ["a"]
+    assert (comparison.accuracy, comparison.unpaired) == (1, ())
 
 
 def test_the_summary_is_plain(found: Spikes, true: Spikes) -> None:
-    summary = referee(found, true).summary()
+    summary = compare_sortings(found, true).summary()
     assert summary["units"][2] == {
         "unit": "c",
         "found_as": None,
@@ -93,8 +93,8 @@ def test_the_summary_is_plain(found: Spikes, true: Spikes) -> None:
 def test_what_is_missing_or_wrong_is_said() -> None:
     spikes = Spikes.from_arrays([1000], [1])
     with pytest.raises(InputError, match="sampling rate is not known; give fs_hz"):
-        referee(spikes, spikes)
+        compare_sortings(spikes, spikes)
     with pytest.raises(InputError, match=r"different rates \(25000 and 30000 Hz\)"):
-        referee(spikes.described(fs_hz=25_000.0, names={}), spikes, fs_hz=FS_HZ)
+        compare_sortings(spikes.described(fs_hz=25_000.0, names={}), spikes, fs_hz=FS_HZ)
     with pytest.raises(SettingsError, match="hungarian or name, not 'best'"):
-        referee(spikes, spikes, fs_hz=FS_HZ, pairing="best")  # type: ignore[arg-type]
+        compare_sortings(spikes, spikes, fs_hz=FS_HZ, pairing="best")  # type: ignore[arg-type]

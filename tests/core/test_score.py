@@ -12,7 +12,7 @@ trains = st.lists(st.tuples(st.integers(0, 400), st.integers(1, 3)), min_size=1,
 
 
 def spikes(pairs: list[tuple[int, int]]) -> Spikes:
-    return Spikes.from_arrays([sample for sample, _ in pairs], [label for _, label in pairs])
+    return Spikes.from_arrays([sample for sample, _ in pairs], [unit for _, unit in pairs])
 
 
 def paired_naively(true: list[int], found: list[int], tolerance: int) -> list[tuple[int, int]]:

@@ -15,12 +15,12 @@ samples = st.lists(st.integers(0, 500), max_size=40)
 def test_from_arrays_sorts_spikes_with_their_labels_and_probabilities() -> None:
     spikes = Spikes.from_arrays([30, 10, 10], [1, 3, 2], [0.1, 0.2, 0.3])
     assert spikes.sample.tolist() == [10, 10, 30]
-    assert spikes.label.tolist() == [2, 3, 1]
+    assert spikes.unit.tolist() == [2, 3, 1]
     assert spikes.probability.tolist() == pytest.approx([0.3, 0.2, 0.1])
 
 
 @pytest.mark.parametrize(
-    ("sample", "label", "probability", "message"),
+    ("sample", "unit", "probability", "message"),
     [
         ([1, 2], [1], None, "one length, not 2, 1, 2 and 2"),
         ([-1], [1], None, "0 or more, found -1"),
@@ -30,9 +30,9 @@ def test_from_arrays_sorts_spikes_with_their_labels_and_probabilities() -> None:
         ([[1]], [[1]], None, "one dimension, not 2"),
     ],
 )
-def test_wrong_arrays_are_refused(sample: list, label: list, probability: list | None, message: str) -> None:
+def test_wrong_arrays_are_refused(sample: list, unit: list, probability: list | None, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        Spikes.from_arrays(sample, label, probability)
+        Spikes.from_arrays(sample, unit, probability)
 
 
 def test_unsorted_samples_are_refused_by_the_plain_constructor() -> None:
@@ -79,7 +79,7 @@ def test_a_sorting_of_another_tool_goes_in_and_out() -> None:
     assert spikes == Spikes.from_arrays([7, 9, 30], [1, 2, 1])
     assert spikes.fs_hz == 30_000
     assert spikes.names == {1: "b", 2: "a", 3: "silent"}
-    back = spikes.select(spikes.label == 1).shifted(2).to_spikeinterface()
+    back = spikes.select(spikes.unit == 1).shifted(2).to_spikeinterface()
     assert back.unit_ids.tolist() == ["b", "a", "silent"]
     assert back.get_unit_spike_train("b").tolist() == [9, 32]
     assert len(back.get_unit_spike_train("silent")) == 0
@@ -91,7 +91,7 @@ def test_units_keep_numbers_that_can_be_labels() -> None:
     assert spikes == Spikes.from_arrays([7, 9], [4, 2])
     assert spikes.to_spikeinterface().unit_ids.tolist() == [2, 4]
     zero = NumpySorting.from_unit_dict([{0: np.array([7]), 2: np.array([9])}], 30_000.0)
-    assert Spikes.from_spikeinterface(zero).labels == (1, 2)  # 0 is the label of spikes of no known neuron
+    assert Spikes.from_spikeinterface(zero).unit_ids == (1, 2)  # 0 is the label of spikes of no known neuron
     assert Spikes.from_spikeinterface(zero).to_spikeinterface().unit_ids.tolist() == ["0", "2"]
 
 

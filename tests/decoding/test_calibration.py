@@ -9,7 +9,7 @@ from spikesorter.decoding.calibration import (
     UNCALIBRATED,
     expected_calibration_error,
     fit_calibration,
-    verdicts,
+    judge_events,
 )
 from spikesorter.decoding.candidates import Candidates
 
@@ -18,43 +18,43 @@ FS_HZ = 25_000.0
 
 def overconfident(rng: np.random.Generator, n: int = 20_000) -> tuple[Candidates, Spikes]:
     """Candidates far apart whose stated log odds are 1.5 times the true ones."""
-    sample, label = np.arange(n) * 100, rng.integers(1, 3, n)
+    sample, unit = np.arange(n) * 100, rng.integers(1, 3, n)
     odds, name_odds = rng.normal(0, 2, n), rng.normal(1, 1.5, n)
     there = rng.random(n) < expit(odds)
     right = rng.random(n) < expit(name_odds)
-    truth = Spikes.from_arrays(sample[there] + 3, np.where(right, label, 3 - label)[there])
-    return Candidates.from_arrays(sample, label, expit(1.5 * odds), expit(1.5 * name_odds)), truth
+    truth = Spikes.from_arrays(sample[there] + 3, np.where(right, unit, 3 - unit)[there])
+    return Candidates.from_arrays(sample, unit, expit(1.5 * odds), expit(1.5 * name_odds)), truth
 
 
 def test_overconfidence_is_taken_back(rng: np.random.Generator) -> None:
     candidates, truth = overconfident(rng)
     fresh, answer = overconfident(rng)
-    there, right = verdicts(fresh.sample, fresh.label, answer, fs_hz=FS_HZ)
-    assert expected_calibration_error(fresh.spike, there) > 0.04
+    there, right = judge_events(fresh.sample, fresh.unit, answer, fs_hz=FS_HZ)
+    assert expected_calibration_error(fresh.probability, there) > 0.04
     calibrated = fit_calibration(candidates, truth, (1, 2), fs_hz=FS_HZ).apply(fresh)
-    assert expected_calibration_error(calibrated.spike, there) < 0.015
-    assert expected_calibration_error(calibrated.named[there], right[there]) < 0.015
+    assert expected_calibration_error(calibrated.probability, there) < 0.015
+    assert expected_calibration_error(calibrated.unit_probability[there], right[there]) < 0.015
 
 
 def test_order_is_kept(rng: np.random.Generator) -> None:
     candidates, truth = overconfident(rng, 500)
     calibrated = fit_calibration(candidates, truth, (1, 2), fs_hz=FS_HZ).apply(candidates)
-    for label in (1, 2):
-        own = candidates.label == label
-        order = np.argsort(candidates.spike[own])
-        assert np.all(np.diff(calibrated.spike[own][order]) >= 0)
+    for unit in (1, 2):
+        own = candidates.unit == unit
+        order = np.argsort(candidates.probability[own])
+        assert np.all(np.diff(calibrated.probability[own][order]) >= 0)
 
 
 def test_few_candidates_change_little() -> None:
     few = Candidates.from_arrays([100, 300], [1, 1], [0.7, 0.8], [0.9, 0.9])
     calibrated = fit_calibration(few, Spikes.empty(), (1, 2), fs_hz=FS_HZ).apply(few)
-    np.testing.assert_allclose(calibrated.spike, few.spike, atol=0.1)
+    np.testing.assert_allclose(calibrated.probability, few.probability, atol=0.1)
     assert UNCALIBRATED.apply(few) is few
 
 
 def test_a_verdict_allows_for_ten_samples() -> None:
     truth = Spikes.from_arrays([100], [1])
-    there, right = verdicts(np.array([90, 89, 110]), np.array([1, 1, 2]), truth, fs_hz=FS_HZ)
+    there, right = judge_events(np.array([90, 89, 110]), np.array([1, 1, 2]), truth, fs_hz=FS_HZ)
     assert there.tolist() == [True, False, True]
     assert right.tolist() == [True, False, False]
 

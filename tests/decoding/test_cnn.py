@@ -37,7 +37,7 @@ def test_trained_networks_find_and_name_planted_spikes(
         on_progress=done.append,
     )
     assert (len(done), done[-1]) == (250 if curves == "per_class" else 400, 1.0)
-    found = HALF.settle(picked(networks, features))
+    found = HALF.to_spikes(picked(networks, features))
     assert score(found, spikes).score > 0.9
     assert score(found, spikes).strict > 0.85
 
@@ -56,9 +56,9 @@ def test_a_classifiers_doubt_counts_unless_told_otherwise(rng: np.random.Generat
             DetectorSettings(curves="spike", probability="spike"),
         )
     )
-    np.testing.assert_array_equal(both.spike, spike.spike)
-    assert np.all(spike.named == 1)
-    assert np.all(both.named < 1)
+    np.testing.assert_array_equal(both.probability, spike.probability)
+    assert np.all(spike.unit_probability == 1)
+    assert np.all(both.unit_probability < 1)
 
 
 def test_evidence_of_several_classes_adds_up(rng: np.random.Generator) -> None:
@@ -67,8 +67,8 @@ def test_evidence_of_several_classes_adds_up(rng: np.random.Generator) -> None:
     margin = networks.detector.margin
     curves = networks.curves(np.pad(features, ((margin.before, margin.after), (0, 0))))
     found = networks.pick(curves, features)
-    np.testing.assert_allclose(found.joint, curves[found.sample, found.label - 1], rtol=1e-5)
-    assert np.all(found.spike >= found.joint)
+    np.testing.assert_allclose(found.joint, curves[found.sample, found.unit - 1], rtol=1e-5)
+    assert np.all(found.probability >= found.joint)
 
 
 def test_networks_that_do_not_fit_together_are_refused() -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from spikesorter.decoding.gibbs import (
-    Stretch,
-    new_stretch,
+    Block,
+    new_block,
     place_spikes,
     priors_at,
     resolve,
@@ -64,22 +64,22 @@ def test_sampling_gives_the_exact_posterior(
     log_odds = np.array([-1.0, -2.0])
     energies = np.array([overlaps[k, REACH, k] for k in range(CLASSES)], float)
     priors = priors_at(1.0, energies[None], np.zeros(CLASSES), log_odds, samples=SAMPLES)
-    stretch = new_stretch(outputs, overlaps[None], 0, room_for_pairs())
+    block = new_block(outputs, overlaps[None], 0, room_for_pairs())
     sweeps = 60_000
     for number in range(sweeps):
         window = 1 + number % 3
-        sweep(stretch, priors, window, number % window, 2 if use_pairs and number % 2 else 1)
+        sweep(block, priors, window, number % window, 2 if use_pairs and number % 2 else 1)
     expected = exact_marginals(outputs, overlaps, log_odds, doubles=use_pairs)
     assert expected.max() > 0.3 > 0.05 > expected.min()
-    np.testing.assert_allclose(stretch.counts / sweeps, expected, atol=0.015)
+    np.testing.assert_allclose(block.counts / sweeps, expected, atol=0.015)
 
 
 def test_what_is_placed_is_taken_out_of_the_outputs(overlaps: np.ndarray) -> None:
     outputs = np.zeros((20, CLASSES), np.float32)
-    stretch = new_stretch(outputs, overlaps[None], 0, room_for_pairs())
-    place_spikes(stretch, np.array([10, 19]), np.array([1, 0]), np.array([2.0, 1.0]))
-    np.testing.assert_allclose(stretch.rest[10 - REACH : 10 + REACH + 1], -2 * overlaps[1], rtol=1e-6)
-    np.testing.assert_allclose(stretch.rest[19 - REACH + 4 - 4 :], -overlaps[0][: REACH + 1], rtol=1e-6)
+    block = new_block(outputs, overlaps[None], 0, room_for_pairs())
+    place_spikes(block, np.array([10, 19]), np.array([1, 0]), np.array([2.0, 1.0]))
+    np.testing.assert_allclose(block.rest[10 - REACH : 10 + REACH + 1], -2 * overlaps[1], rtol=1e-6)
+    np.testing.assert_allclose(block.rest[19 - REACH + 4 - 4 :], -overlaps[0][: REACH + 1], rtol=1e-6)
     assert np.all(outputs == 0)
 
 
@@ -92,22 +92,22 @@ def smooth_bank(noise_sd: float) -> np.ndarray:
     )
 
 
-def planted(overlaps: np.ndarray, samples: list[int], classes: list[int]) -> Stretch:
-    stretch = new_stretch(np.zeros((200, 2), np.float32), overlaps[None], 0, room_for_pairs())
-    place_spikes(stretch, np.array(samples), np.array(classes), -np.ones(len(samples)))
-    return new_stretch(stretch.rest, overlaps[None], 0, room_for_pairs())
+def planted(overlaps: np.ndarray, samples: list[int], classes: list[int]) -> Block:
+    block = new_block(np.zeros((200, 2), np.float32), overlaps[None], 0, room_for_pairs())
+    place_spikes(block, np.array(samples), np.array(classes), -np.ones(len(samples)))
+    return new_block(block.rest, overlaps[None], 0, room_for_pairs())
 
 
 @pytest.mark.parametrize("distance", [2, 5, 9])
 def test_a_wrong_explanation_of_an_overlap_is_resolved(distance: int) -> None:
     overlaps = smooth_bank(0.3)
-    stretch = planted(overlaps, [80, 80 + distance], [0, 1])
+    block = planted(overlaps, [80, 80 + distance], [0, 1])
     energies = np.array([overlaps[k, 29, k] for k in range(2)], float)
     priors = priors_at(1.0, energies[None], np.zeros(2), np.full(2, -8.0), samples=200)
-    place_spikes(stretch, np.array([81, 84]), np.array([1, 1]), np.array([1.0, 0.7]))
-    assert resolve(stretch, priors)
-    assert list(zip(*np.nonzero(stretch.size), strict=True)) == [(80, 0), (80 + distance, 1)]
-    assert np.abs(stretch.rest).max() < 1e-2 * energies.max()
+    place_spikes(block, np.array([81, 84]), np.array([1, 1]), np.array([1.0, 0.7]))
+    assert resolve(block, priors)
+    assert list(zip(*np.nonzero(block.amplitude), strict=True)) == [(80, 0), (80 + distance, 1)]
+    assert np.abs(block.rest).max() < 1e-2 * energies.max()
 
 
 def test_heat_makes_less_certain() -> None:
@@ -115,11 +115,11 @@ def test_heat_makes_less_certain() -> None:
     energies = np.array([overlaps[k, 29, k] for k in range(2)], float)
     certainty = []
     for heat in (0.1, 1.0):
-        stretch = planted(overlaps, [100], [1])
+        block = planted(overlaps, [100], [1])
         priors = priors_at(heat, energies[None], np.zeros(2), np.full(2, -7.0), samples=200)
         for _ in range(50):
-            sweep(stretch, priors, 16, 3, 1)
-        certainty.append(stretch.counts.max() / 50)
+            sweep(block, priors, 16, 3, 1)
+        certainty.append(block.counts.max() / 50)
     assert certainty[0] < 0.5 < 0.9 < certainty[1]
 
 
@@ -129,8 +129,8 @@ def test_a_lone_spike_is_settled_at_once_as_sampling_would() -> None:
     priors = priors_at(1.0, energies[None], np.full(2, 0.01), np.full(2, -5.0), samples=200)
     rng = np.random.default_rng(3)
     outputs = planted(overlaps, [60], [0]).rest + rng.normal(0, 1.0, (200, 2)).astype(np.float32)
-    settled = settle_clear(new_stretch(outputs, overlaps[None], 0, room_for_pairs()), priors, 0, 200)
-    sampled, sweeps = new_stretch(outputs, overlaps[None], 0, room_for_pairs()), 20_000
+    settled = settle_clear(new_block(outputs, overlaps[None], 0, room_for_pairs()), priors, 0, 200)
+    sampled, sweeps = new_block(outputs, overlaps[None], 0, room_for_pairs()), 20_000
     for number in range(sweeps):
         sweep(sampled, priors, 16, number % 16, 1 + number % 2)
     near = slice(50, 70)
@@ -144,9 +144,9 @@ def test_overlapping_spikes_are_left_open() -> None:
     energies = np.array([overlaps[k, 29, k] for k in range(2)], float)
     priors = priors_at(1.0, energies[None], np.full(2, 0.01), np.full(2, -8.0), samples=200)
     starts, classes = [80, 110, 135], [0, 1, 0]
-    stretch = settle_clear(planted(overlaps, starts, classes), priors, 0, 200)
-    assert len(stretch.open) == 1
-    assert stretch.size.sum() == 0
+    block = settle_clear(planted(overlaps, starts, classes), priors, 0, 200)
+    assert len(block.open) == 1
+    assert block.amplitude.sum() == 0
     # Far from what is wanted they stay as they were found first.
     far = settle_clear(planted(overlaps, starts, classes), priors, 190, 200)
     assert len(far.open) == 0

@@ -11,9 +11,9 @@ from spikesorter.core.errors import SettingsError
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.nets.classifier import (
     ClassifierArchitecture,
-    class_probabilities,
     classifier_batches,
     cut_waveforms,
+    unit_probabilities,
 )
 from spikesorter.decoding.nets.detector import (
     DetectorArchitecture,
@@ -125,7 +125,7 @@ def test_the_classifier_learns_shapes_and_tells_sizes_apart(shapes: Templates) -
         batches = classifier_batches(
             features,
             spikes.sample,
-            spikes.label - 1,
+            spikes.unit - 1,
             architecture,
             jitter_samples=2,
             batch_waveforms=64,
@@ -133,9 +133,9 @@ def test_the_classifier_learns_shapes_and_tells_sizes_apart(shapes: Templates) -
         )
         weights = initial_weights(architecture, seed=0)
         trained = train(architecture, weights, batches, steps=150, learning_rate=5e-3)
-        probabilities = class_probabilities(architecture, trained, features, spikes.sample)
+        probabilities = unit_probabilities(architecture, trained, features, spikes.sample)
         np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
-        right[unit_variance] = np.mean((probabilities.argmax(axis=1) == spikes.label - 1)[alone])
+        right[unit_variance] = np.mean((probabilities.argmax(axis=1) == spikes.unit - 1)[alone])
     assert right[False] > 0.95
     assert right[True] < right[False]
 
@@ -152,7 +152,7 @@ def test_waveforms_are_cut_around_the_start_and_zero_beyond_the_ends() -> None:
 
 def test_no_spikes_have_no_classes() -> None:
     weights = initial_weights(CLASSIFIER, seed=0)
-    none = class_probabilities(CLASSIFIER, weights, np.zeros((100, 1), np.float32), np.zeros(0, np.int64))
+    none = unit_probabilities(CLASSIFIER, weights, np.zeros((100, 1), np.float32), np.zeros(0, np.int64))
     assert none.shape == (0, 2)
 
 
@@ -162,7 +162,7 @@ def test_the_same_seed_trains_the_same_weights(planted: tuple[np.ndarray, Spikes
         batches = classifier_batches(
             features,
             spikes.sample,
-            spikes.label - 1,
+            spikes.unit - 1,
             CLASSIFIER,
             jitter_samples=2,
             batch_waveforms=16,

@@ -11,8 +11,8 @@ from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.base import Decoder
 from spikesorter.decoding.botm import BotmDecoder
 from spikesorter.decoding.candidates import Candidates, WorkingPoint
-from spikesorter.decoding.pursuit import EARLY_LENGTHS, USUAL_LENGTHS, Draw, PursuitDecoder
-from spikesorter.decoding.run import draw_explanation, find_candidates, find_evidence, padded, read_evidence
+from spikesorter.decoding.pursuit import LOW_LATENCY_LENGTHS, USUAL_LENGTHS, Explanation, PursuitDecoder
+from spikesorter.decoding.run import find_candidates, find_evidence, padded, read_evidence, sample_explanation
 from spikesorter.signal.bank import make_bank, make_causal_bank
 from spikesorter.signal.noise import NoiseSpectrum
 from spikesorter.signal.templates import Templates, plant
@@ -26,7 +26,7 @@ def make_decoder(shapes: Templates, noise_sd: float, *, rate: float = 0.004) -> 
     settings = Settings().pursuit
     noise = NoiseSpectrum.independent(np.full((257, 1), noise_sd**2))
     return PursuitDecoder(
-        labels=shapes.labels,
+        unit_ids=shapes.unit_ids,
         bank=make_bank(shapes, noise, kernel=np.ones(1), reach=20),
         log_odds=np.log(np.full(2, rate)),
         spreads=np.full(2, 0.01),
@@ -47,10 +47,10 @@ def candidates(decoder: Decoder, trace: np.ndarray, start: int = 0, stop: int = 
     return find_candidates(decoder, padded(trace), len(trace), start, stop)
 
 
-def make_early(shapes: Templates, noise_sd: float, *, rate: float = 0.004) -> PursuitDecoder:
+def make_low_latency(shapes: Templates, noise_sd: float, *, rate: float = 0.004) -> PursuitDecoder:
     noise = NoiseSpectrum.independent(np.full((257, 1), noise_sd**2))
     bank = make_causal_bank(shapes, noise, kernel=np.ones(1), past=40, length=60)
-    return replace(make_decoder(shapes, noise_sd, rate=rate), bank=bank, lengths=EARLY_LENGTHS)
+    return replace(make_decoder(shapes, noise_sd, rate=rate), bank=bank, lengths=LOW_LATENCY_LENGTHS)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def spikes(rng: np.random.Generator) -> Spikes:
 
 def test_overlapping_spikes_are_found_and_named(shapes: Templates, spikes: Spikes) -> None:
     decoder = make_decoder(shapes, 0.5, rate=0.008)
-    found = POINT.settle(candidates(decoder, noisy(shapes, spikes, 0.5)))
+    found = POINT.to_spikes(candidates(decoder, noisy(shapes, spikes, 0.5)))
     assert score(found, spikes).strict > 0.97
 
 
@@ -70,39 +70,39 @@ def test_two_spikes_of_one_class_a_few_samples_apart_are_two(shapes: Templates) 
     starts = np.arange(500, N_SAMPLES - 500, 500)
     pairs = Spikes.from_arrays(np.concatenate([starts, starts + 3]), np.ones(2 * len(starts), int))
     trace = noisy(shapes, pairs, 0.3)
-    found = POINT.settle(candidates(decoder, trace))
+    found = POINT.to_spikes(candidates(decoder, trace))
     assert score(found, pairs).strict > 0.97
-    assert find_evidence(decoder, trace, jobs=2).max() <= 1 + 1e-5
+    assert find_evidence(decoder, trace, n_jobs=2).max() <= 1 + 1e-5
 
 
 def test_probabilities_mean_what_they_say(shapes: Templates, rng: np.random.Generator) -> None:
     spikes = poisson_spikes(rng, n_samples=N_SAMPLES, count=150)
     decoder = make_decoder(shapes, 3.0, rate=75 / N_SAMPLES)
-    curves = find_evidence(decoder, noisy(shapes, spikes, 3.0), jobs=2)
+    curves = find_evidence(decoder, noisy(shapes, spikes, 3.0), n_jobs=2)
     assert curves.shape == (N_SAMPLES, 2)
     assert curves.max() <= 1 + 1e-5
-    for k, label in enumerate((1, 2)):
-        count = np.sum(spikes.label == label)
+    for k, unit in enumerate((1, 2)):
+        count = np.sum(spikes.unit == unit)
         assert curves[:, k].sum() == pytest.approx(count, abs=2.5 * np.sqrt(count))
 
 
-@pytest.mark.parametrize("kind", ["pursuit", "early", "botm"])
+@pytest.mark.parametrize("kind", ["pursuit", "low_latency", "botm"])
 def test_any_part_gives_the_same_bytes(kind: str, shapes: Templates, spikes: Spikes) -> None:
     pursuit = make_decoder(shapes, 0.8)
     decoder: Decoder = {
         "pursuit": pursuit,
-        "early": make_early(shapes, 0.8),
-        "botm": BotmDecoder(pursuit.labels, pursuit.bank, pursuit.log_odds),
+        "low_latency": make_low_latency(shapes, 0.8),
+        "botm": BotmDecoder(pursuit.unit_ids, pursuit.bank, pursuit.log_odds),
     }[kind]
     trace = noisy(shapes, spikes, 0.8)
-    whole, found = find_evidence(decoder, trace, jobs=1), candidates(decoder, trace)
+    whole, found = find_evidence(decoder, trace, n_jobs=1), candidates(decoder, trace)
     assert len(whole) == N_SAMPLES
     for start, stop in ((0, 1), (5000, 5300), (351, 353), (N_SAMPLES - 700, N_SAMPLES), (3333, 9999)):
         part = read_evidence(decoder, padded(trace), N_SAMPLES, start, stop)
         np.testing.assert_array_equal(part, whole[start:stop])
         inside = found.select((found.sample >= start) & (found.sample < stop))
         again = candidates(decoder, trace, start, stop)
-        for name in ("sample", "label", "spike", "named"):
+        for name in ("sample", "unit", "probability", "unit_probability"):
             np.testing.assert_array_equal(getattr(again, name), getattr(inside, name))
 
 
@@ -112,15 +112,15 @@ def test_beyond_the_ends_there_is_no_evidence(shapes: Templates, spikes: Spikes)
     rows = read_evidence(decoder, padded(trace), N_SAMPLES, -100, N_SAMPLES + 50)
     assert not rows[:100].any()
     assert not rows[-50:].any()
-    np.testing.assert_array_equal(rows[100:-50], find_evidence(decoder, trace, jobs=2))
+    np.testing.assert_array_equal(rows[100:-50], find_evidence(decoder, trace, n_jobs=2))
 
 
 def test_readings_share_the_evidence(shapes: Templates, spikes: Spikes) -> None:
     decoder = make_decoder(shapes, 2.0)
     trace = noisy(shapes, spikes, 2.0)
-    evidence = find_evidence(decoder, trace, jobs=2)
-    for variant in decoder.readings():
-        np.testing.assert_array_equal(find_evidence(variant, trace, jobs=2), evidence)
+    evidence = find_evidence(decoder, trace, n_jobs=2)
+    for variant in decoder.variants():
+        np.testing.assert_array_equal(find_evidence(variant, trace, n_jobs=2), evidence)
     smooth = candidates(replace(decoder, smoothing_samples=4), trace)
     assert len(smooth) < len(candidates(decoder, trace))
 
@@ -128,25 +128,25 @@ def test_readings_share_the_evidence(shapes: Templates, spikes: Spikes) -> None:
 def test_a_draw_leaves_noise_behind(shapes: Templates, spikes: Spikes) -> None:
     decoder = make_decoder(shapes, 1.0, rate=0.008)
     trace = noisy(shapes, spikes, 1.0)
-    draw = draw_explanation(decoder, trace, jobs=2)
-    assert isinstance(draw, Draw)
-    assert draw.expected.sum() == pytest.approx(len(draw.spikes), rel=0.05)
-    left = trace - plant(N_SAMPLES, draw.spikes, draw.sizes, shapes)
+    explanation = sample_explanation(decoder, trace, n_jobs=2)
+    assert isinstance(explanation, Explanation)
+    assert explanation.expected.sum() == pytest.approx(len(explanation.spikes), rel=0.05)
+    left = trace - plant(N_SAMPLES, explanation.spikes, explanation.amplitudes, shapes)
     assert left.std() == pytest.approx(1.0, abs=0.02)
 
 
 def test_silence_is_a_result(shapes: Templates, rng: np.random.Generator) -> None:
     decoder = make_decoder(shapes, 1.0)
     trace = rng.standard_normal((N_SAMPLES, 1)).astype(np.float32)
-    assert len(POINT.settle(candidates(decoder, trace))) <= 3
+    assert len(POINT.to_spikes(candidates(decoder, trace))) <= 3
 
 
 def test_linear_discriminants_find_spikes_too_but_fewer_overlaps(shapes: Templates, spikes: Spikes) -> None:
     pursuit = make_decoder(shapes, 0.8, rate=0.008)
-    botm = BotmDecoder(pursuit.labels, pursuit.bank, pursuit.log_odds)
+    botm = BotmDecoder(pursuit.unit_ids, pursuit.bank, pursuit.log_odds)
     trace = noisy(shapes, spikes, 0.8)
     of_botm, of_pursuit = (
-        score(POINT.settle(candidates(decoder, trace)), spikes).strict for decoder in (botm, pursuit)
+        score(POINT.to_spikes(candidates(decoder, trace)), spikes).strict for decoder in (botm, pursuit)
     )
     assert 0.75 < of_botm < of_pursuit
 
@@ -154,23 +154,23 @@ def test_linear_discriminants_find_spikes_too_but_fewer_overlaps(shapes: Templat
 def test_early_decisions_need_little_after_a_spike_and_are_nearly_as_good(
     shapes: Templates, spikes: Spikes
 ) -> None:
-    late, early = make_decoder(shapes, 0.8, rate=0.008), make_early(shapes, 0.8, rate=0.008)
-    assert early.margin.after + early.grid_samples + early.pick_reach < 125
+    late, low_latency = make_decoder(shapes, 0.8, rate=0.008), make_low_latency(shapes, 0.8, rate=0.008)
+    assert low_latency.margin.after + low_latency.grid_samples + low_latency.pick_reach < 125
     trace = noisy(shapes, spikes, 0.8)
     of_early, of_late = (
-        score(POINT.settle(candidates(decoder, trace)), spikes).strict for decoder in (early, late)
+        score(POINT.to_spikes(candidates(decoder, trace)), spikes).strict for decoder in (low_latency, late)
     )
     assert of_early > max(0.9, of_late - 0.03)
 
 
 def test_early_decisions_know_nothing_of_what_comes_after(shapes: Templates, spikes: Spikes) -> None:
-    early = make_early(shapes, 0.8)
+    low_latency = make_low_latency(shapes, 0.8)
     trace = noisy(shapes, spikes, 0.8)
     other = trace.copy()
-    block, until = 20, 20 * early.grid_samples + early.grid_samples + early.margin.after
+    block, until = 20, 20 * low_latency.grid_samples + low_latency.grid_samples + low_latency.margin.after
     other[until:] += 50
-    start, stop = 0, (block + 1) * early.grid_samples
-    one, two = (read_evidence(early, padded(x), N_SAMPLES, start, stop) for x in (trace, other))
+    start, stop = 0, (block + 1) * low_latency.grid_samples
+    one, two = (read_evidence(low_latency, padded(x), N_SAMPLES, start, stop) for x in (trace, other))
     np.testing.assert_array_equal(one, two)
 
 
@@ -179,13 +179,13 @@ def test_sizes_are_drawn_apart_in_every_block(shapes: Templates) -> None:
     decoder = replace(make_decoder(shapes, 1.0), spreads=np.full(2, 0.2))
     starts = np.arange(168, N_SAMPLES - 168, USUAL_LENGTHS.block)
     trace = noisy(shapes, Spikes.from_arrays(starts, np.ones_like(starts)), 1.0)
-    draw = draw_explanation(decoder, trace, jobs=1)
-    found = np.isin(draw.spikes.sample, starts) & (draw.spikes.label == 1)
+    explanation = sample_explanation(decoder, trace, n_jobs=1)
+    found = np.isin(explanation.spikes.sample, starts) & (explanation.spikes.unit == 1)
     margin = decoder.bank.margin
     outputs = decoder.bank.apply(np.pad(trace, ((margin.before, margin.after), (0, 0))))[:, 0]
     total = decoder.bank.energies[0] + 1 / 0.2**2
-    expected = (outputs[draw.spikes.sample[found]] + 1 / 0.2**2) / total
-    deviations = (draw.sizes[found] - expected) * np.sqrt(total)  # standard normal
+    expected = (outputs[explanation.spikes.sample[found]] + 1 / 0.2**2) / total
+    deviations = (explanation.amplitudes[found] - expected) * np.sqrt(total)  # standard normal
     assert found.sum() > 50
     assert abs(deviations.mean()) < 4 / np.sqrt(found.sum())
     assert 0.7 < deviations.std() < 1.3

@@ -9,11 +9,11 @@ import pytest
 
 from spikesorter.core.settings import Settings
 from spikesorter.core.spikes import Spikes
-from spikesorter.estimation.estimate import see_recording, with_gain
+from spikesorter.estimation.estimate import estimate_initially, with_gain
 from spikesorter.estimation.gain_evidence import GainComparison, choose_gain, compare_gains
 from spikesorter.estimation.profile import conditioning_kernel
 from spikesorter.estimation.rehearsal import Labelled
-from spikesorter.estimation.units import Repertoire, learn_repertoire
+from spikesorter.estimation.units import Units, learn_units
 from spikesorter.signal.templates import Templates, plant
 from tests.conftest import FS_HZ
 
@@ -37,27 +37,27 @@ def made(rng: np.random.Generator, *, gain: float, others_per_s: float) -> tuple
     spikes = Spikes.from_arrays(rng.integers(100, n - 200, sum(counts)), np.repeat([1, 2, 3], counts))
     sizes = (gain * (1 + 0.1 * rng.standard_normal(len(spikes)))).astype(np.float32)
     trace = plant(n, spikes, sizes, SHAPES) + rng.standard_normal((n, 1), dtype=np.float32)
-    return trace, spikes.select(spikes.label < 3)
+    return trace, spikes.select(spikes.unit < 3)
 
 
 @dataclass(frozen=True)
 class Known:
-    repertoire: Repertoire
+    units: Units
     labelled: Labelled
 
 
 @pytest.fixture(scope="module")
 def known() -> Known:
     trace, labels = made(np.random.default_rng(1), gain=1.0, others_per_s=20)
-    repertoire = learn_repertoire(trace, labels, SETTINGS.templates, kernel=KERNEL, fs_hz=FS_HZ)
-    profile = see_recording(trace, repertoire, SETTINGS, fs_hz=FS_HZ).profile
-    return Known(repertoire, Labelled(trace, labels, profile))
+    units = learn_units(trace, labels, SETTINGS.templates, kernel=KERNEL, fs_hz=FS_HZ)
+    profile = estimate_initially(trace, units, SETTINGS, fs_hz=FS_HZ).profile
+    return Known(units, Labelled(trace, labels, profile))
 
 
 def comparison(known: Known, *, gain: float, others_per_s: float, seed: int = 2) -> GainComparison:
     trace, _ = made(np.random.default_rng(seed), gain=gain, others_per_s=others_per_s)
-    sight = see_recording(trace, known.repertoire, SETTINGS, fs_hz=FS_HZ)
-    return compare_gains(sight, known.labelled, known.repertoire.templates, SETTINGS, fs_hz=FS_HZ)
+    initial = estimate_initially(trace, known.units, SETTINGS, fs_hz=FS_HZ)
+    return compare_gains(initial, known.labelled, known.units.templates, SETTINGS, fs_hz=FS_HZ)
 
 
 @pytest.mark.parametrize("gain", [1.0, 0.8, 1.3, -1.0, 3.0])
@@ -77,20 +77,18 @@ def test_how_often_unlabelled_neurons_fire_does_not_matter(known: Known, others_
 
 def test_a_wrong_gain_from_elsewhere_is_corrected(known: Known) -> None:
     trace, _ = made(np.random.default_rng(3), gain=1.0, others_per_s=20)
-    sight = see_recording(trace, known.repertoire, SETTINGS, fs_hz=FS_HZ)
-    fooled = with_gain(sight, 0.6, known.repertoire, SETTINGS, fs_hz=FS_HZ)
-    choice = choose_gain(
-        compare_gains(fooled, known.labelled, known.repertoire.templates, SETTINGS, fs_hz=FS_HZ)
-    )
+    initial = estimate_initially(trace, known.units, SETTINGS, fs_hz=FS_HZ)
+    fooled = with_gain(initial, 0.6, known.units, SETTINGS, fs_hz=FS_HZ)
+    choice = choose_gain(compare_gains(fooled, known.labelled, known.units.templates, SETTINGS, fs_hz=FS_HZ))
     assert choice.gain == pytest.approx(1.0, rel=0.03)
     assert not choice.sharp
 
 
 def test_rates_follow_a_gain_that_is_known(known: Known) -> None:
     trace, _ = made(np.random.default_rng(3), gain=1.0, others_per_s=0)
-    sight = see_recording(trace, known.repertoire, SETTINGS, fs_hz=FS_HZ)
+    initial = estimate_initially(trace, known.units, SETTINGS, fs_hz=FS_HZ)
     rates = [
-        sum(with_gain(sight, gain, known.repertoire, SETTINGS, fs_hz=FS_HZ).profile.activity.rates)
+        sum(with_gain(initial, gain, known.units, SETTINGS, fs_hz=FS_HZ).profile.activity.rates)
         for gain in (0.8, 1.0, 1.25)
     ]
     assert rates[0] > rates[1] > rates[2]

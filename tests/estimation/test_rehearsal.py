@@ -13,7 +13,7 @@ from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.front_end import FrontEnd, choose_denoise_strength, make_front_end
 from spikesorter.estimation.profile import Profile, conditioning_kernel
 from spikesorter.estimation.rehearsal import Labelled, graft_rehearsal, plant_rehearsal
-from spikesorter.estimation.units import Repertoire, learn_repertoire
+from spikesorter.estimation.units import Units, learn_units
 from spikesorter.signal.filters import fir_filter
 from spikesorter.signal.gain import SILENT, Activity
 from spikesorter.signal.noise import estimate_noise_spectrum, quiet_samples
@@ -27,23 +27,23 @@ KERNEL = conditioning_kernel(SETTINGS.conditioning, FS_HZ)
 
 @pytest.fixture(scope="module")
 def study() -> list[SimulatedRecording]:
-    return simulate_study(neurons=3, seconds=20, noise_levels=(1.0,), seed=1)
+    return simulate_study(units=3, seconds=20, noise_levels=(1.0,), seed=1)
 
 
 @pytest.fixture(scope="module")
-def repertoire(study: list[SimulatedRecording]) -> Repertoire:
-    return learn_repertoire(study[0].trace, study[0].spikes, SETTINGS.templates, kernel=KERNEL, fs_hz=FS_HZ)
+def units(study: list[SimulatedRecording]) -> Units:
+    return learn_units(study[0].trace, study[0].spikes, SETTINGS.templates, kernel=KERNEL, fs_hz=FS_HZ)
 
 
 @pytest.fixture(scope="module")
-def profile(study: list[SimulatedRecording], repertoire: Repertoire) -> Profile:
+def profile(study: list[SimulatedRecording], units: Units) -> Profile:
     turned = 100 - 0.7 * study[1].trace
-    return profile_of(turned, repertoire, SETTINGS, fs_hz=FS_HZ)
+    return profile_of(turned, units, SETTINGS, fs_hz=FS_HZ)
 
 
-def front_end_for(settings: Settings, repertoire: Repertoire, profile: Profile) -> FrontEnd:
-    average = repertoire.templates.waveforms.mean(axis=0)[:64]
-    return make_front_end(repertoire, profile, settings, average=average, fs_hz=FS_HZ)
+def front_end_for(settings: Settings, units: Units, profile: Profile) -> FrontEnd:
+    average = units.templates.waveforms.mean(axis=0)[:64]
+    return make_front_end(units, profile, settings, average=average, fs_hz=FS_HZ)
 
 
 def test_a_profile_finds_offset_gain_polarity_and_activity(profile: Profile) -> None:
@@ -64,10 +64,10 @@ def test_profiles_are_near_where_noise_and_gain_are_alike(profile: Profile) -> N
 
 
 def test_a_rehearsal_has_the_targets_noise_and_size(
-    study: list[SimulatedRecording], repertoire: Repertoire, profile: Profile, rng: np.random.Generator
+    study: list[SimulatedRecording], units: Units, profile: Profile, rng: np.random.Generator
 ) -> None:
     rehearsal = plant_rehearsal(
-        repertoire,
+        units,
         profile,
         kernel=KERNEL,
         n_samples=500_000,
@@ -85,13 +85,11 @@ def test_a_rehearsal_has_the_targets_noise_and_size(
     assert noise.distance(profile.noise) < 0.2
 
 
-def test_gain_jitter_spreads_the_sizes(
-    repertoire: Repertoire, profile: Profile, rng: np.random.Generator
-) -> None:
+def test_gain_jitter_spreads_the_sizes(units: Units, profile: Profile, rng: np.random.Generator) -> None:
     peaks = {}
     for jitter in (0.0, 0.3):
         rehearsal = plant_rehearsal(
-            repertoire, profile, kernel=KERNEL, n_samples=250_000, gain_jitter=jitter,
+            units, profile, kernel=KERNEL, n_samples=250_000, gain_jitter=jitter,
             jitter_samples=2500, rng=np.random.default_rng(0),
         )  # fmt: skip
         peaks[jitter] = rehearsal.clean.min()
@@ -99,13 +97,13 @@ def test_gain_jitter_spreads_the_sizes(
 
 
 def test_grafting_brings_the_labelled_trace_to_the_targets_noise(
-    study: list[SimulatedRecording], repertoire: Repertoire, rng: np.random.Generator
+    study: list[SimulatedRecording], units: Units, rng: np.random.Generator
 ) -> None:
-    own = profile_of(study[0].trace, repertoire, SETTINGS, fs_hz=FS_HZ)
-    target = profile_of(study[1].trace, repertoire, SETTINGS, fs_hz=FS_HZ)
+    own = profile_of(study[0].trace, units, SETTINGS, fs_hz=FS_HZ)
+    target = profile_of(study[1].trace, units, SETTINGS, fs_hz=FS_HZ)
     labelled = Labelled(study[0].trace, study[0].spikes, own)
     rehearsal = graft_rehearsal(
-        labelled, repertoire.templates, target, kernel=KERNEL, n_samples=len(labelled.trace), rng=rng
+        labelled, units.templates, target, kernel=KERNEL, n_samples=len(labelled.trace), rng=rng
     )
     assert rehearsal.spikes == study[0].spikes
     trace = fir_filter(rehearsal.trace, KERNEL)
@@ -121,11 +119,11 @@ def test_the_front_end_is_a_local_operator(
     preset: str,
     span_samples: int,
     study: list[SimulatedRecording],
-    repertoire: Repertoire,
+    units: Units,
     profile: Profile,
 ) -> None:
     settings = load_settings(preset=preset, assignments=["denoise.strength=0.4"])
-    front_end = front_end_for(settings, repertoire, profile)
+    front_end = front_end_for(settings, units, profile)
     trace = study[1].trace[:60_000]
     front_end = choose_denoise_strength(front_end, settings, trace=trace, clean=trace)
 
@@ -139,9 +137,9 @@ def test_the_front_end_is_a_local_operator(
 
 
 def test_features_have_unit_sd_and_point_up_whatever_the_polarity(
-    study: list[SimulatedRecording], repertoire: Repertoire, profile: Profile
+    study: list[SimulatedRecording], units: Units, profile: Profile
 ) -> None:
-    front_end = front_end_for(SETTINGS, repertoire, profile)
+    front_end = front_end_for(SETTINGS, units, profile)
     turned = (-0.7 * study[1].trace).astype(np.float32)
     front_end = front_end.standardised(turned)
     features = front_end.features(turned)
@@ -151,20 +149,18 @@ def test_features_have_unit_sd_and_point_up_whatever_the_polarity(
 
 
 @pytest.mark.parametrize(("kind", "columns"), [("per_class", 4), ("average", 2), ("off", 1)])
-def test_matched_filters_can_be_switched(
-    kind: str, columns: int, repertoire: Repertoire, profile: Profile
-) -> None:
+def test_matched_filters_can_be_switched(kind: str, columns: int, units: Units, profile: Profile) -> None:
     settings = SETTINGS.replace([f"matched_filter.kind={kind}"])
-    front_end = front_end_for(settings, repertoire, profile)
+    front_end = front_end_for(settings, units, profile)
     assert front_end.features(np.ones((3000, 1), np.float32)).shape == (3000, columns)
 
 
 def test_the_best_denoising_strength_grows_with_the_noise(
-    study: list[SimulatedRecording], repertoire: Repertoire, profile: Profile, rng: np.random.Generator
+    study: list[SimulatedRecording], units: Units, profile: Profile, rng: np.random.Generator
 ) -> None:
     settings = SETTINGS.replace(["denoise.strength=auto"])
     upright = replace(profile, activity=Activity(1.0, profile.activity.rates))
-    front_end = front_end_for(settings, repertoire, upright)
+    front_end = front_end_for(settings, units, upright)
     clean = fir_filter(study[0].trace, KERNEL)[:200_000]
     strengths = []
     for level in (0.05, 3.0):
@@ -176,44 +172,42 @@ def test_the_best_denoising_strength_grows_with_the_noise(
 
 
 def with_background(
-    trace: np.ndarray, repertoire: Repertoire, rng: np.random.Generator, *, rate_per_s: float, size: float
+    trace: np.ndarray, units: Units, rng: np.random.Generator, *, rate_per_s: float, amplitude: float
 ) -> np.ndarray:
     n_samples = len(trace)
     count = int(rate_per_s * n_samples / FS_HZ)
     distant = Spikes.from_arrays(rng.integers(0, n_samples, count), rng.choice([1, 2, 3], count))
-    sizes = size * rng.uniform(0.2, 1, count).astype(np.float32)
-    return trace + plant(n_samples, distant, sizes.astype(np.float32), repertoire.templates)
+    amplitudes = amplitude * rng.uniform(0.2, 1, count).astype(np.float32)
+    return trace + plant(n_samples, distant, amplitudes.astype(np.float32), units.templates)
 
 
 def test_distant_spikes_are_noticed_and_not_taken_for_the_known_neurons(
-    study: list[SimulatedRecording], repertoire: Repertoire, rng: np.random.Generator
+    study: list[SimulatedRecording], units: Units, rng: np.random.Generator
 ) -> None:
-    busy = with_background(study[1].trace, repertoire, rng, rate_per_s=600, size=0.25)
-    found = profile_of(busy, repertoire, SETTINGS, fs_hz=FS_HZ)
+    busy = with_background(study[1].trace, units, rng, rate_per_s=600, amplitude=0.25)
+    found = profile_of(busy, units, SETTINGS, fs_hz=FS_HZ)
     assert found.activity.gain == pytest.approx(1, rel=0.05)
     assert sum(found.activity.rates) * FS_HZ == pytest.approx(50, rel=0.25)
-    power = found.background.rate * FS_HZ * found.background.size**2
+    power = found.background.rate * FS_HZ * found.background.amplitude**2
     assert power == pytest.approx(600 * 0.25**2, rel=0.6)
 
 
-def test_where_there_is_no_background_none_is_found(
-    study: list[SimulatedRecording], repertoire: Repertoire
-) -> None:
-    assert profile_of(study[1].trace, repertoire, SETTINGS, fs_hz=FS_HZ).background == SILENT
+def test_where_there_is_no_background_none_is_found(study: list[SimulatedRecording], units: Units) -> None:
+    assert profile_of(study[1].trace, units, SETTINGS, fs_hz=FS_HZ).background == SILENT
 
 
 def test_a_rehearsal_with_background_is_skewed_like_its_target(
-    study: list[SimulatedRecording], repertoire: Repertoire, rng: np.random.Generator
+    study: list[SimulatedRecording], units: Units, rng: np.random.Generator
 ) -> None:
     n_samples = len(study[1].trace)
     noise = rng.standard_normal((n_samples, 1), dtype=np.float32)
-    noise = with_background(noise, repertoire, rng, rate_per_s=600, size=0.3)
-    known = plant(n_samples, study[1].spikes, np.ones(len(study[1].spikes), np.float32), repertoire.templates)
-    found = profile_of(noise + known, repertoire, SETTINGS, fs_hz=FS_HZ)
+    noise = with_background(noise, units, rng, rate_per_s=600, amplitude=0.3)
+    known = plant(n_samples, study[1].spikes, np.ones(len(study[1].spikes), np.float32), units.templates)
+    found = profile_of(noise + known, units, SETTINGS, fs_hz=FS_HZ)
     noise = fir_filter(noise, KERNEL)
     rehearsals = {
         name: plant_rehearsal(
-            repertoire,
+            units,
             profile,
             kernel=KERNEL,
             n_samples=500_000,

@@ -7,10 +7,10 @@ from spikesorter.simulate import simulate_study
 
 def test_a_study_has_the_neurons_rates_and_noise_asked_for() -> None:
     labelled, quiet, noisy = simulate_study(
-        neurons=5, seconds=20, noise_levels=(0.5, 3.0), spikes_per_s=60, fs_hz=20_000, seed=2
+        units=5, seconds=20, noise_levels=(0.5, 3.0), spikes_per_s=60, fs_hz=20_000, seed=2
     )
     assert labelled.trace.shape == (400_000, 1)
-    assert labelled.spikes.labels == (1, 2, 3, 4, 5)
+    assert labelled.spikes.unit_ids == (1, 2, 3, 4, 5)
     assert abs(len(quiet.spikes) - 1200) < 150
     steps = [np.diff(r.trace[:, 0]).std() / np.sqrt(2) for r in (labelled, quiet, noisy)]
     np.testing.assert_allclose(steps, [0.3, 0.5, 3.0], rtol=0.15)

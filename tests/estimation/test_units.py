@@ -9,7 +9,7 @@ from spikesorter.core.errors import InputError
 from spikesorter.core.settings import ConditioningSettings, TemplateSettings
 from spikesorter.core.spikes import Spikes
 from spikesorter.estimation.profile import conditioning_kernel
-from spikesorter.estimation.units import Repertoire, draw_spikes, learn_repertoire, warn_of_labels
+from spikesorter.estimation.units import Units, draw_spikes, learn_units, warn_of_labels
 from spikesorter.signal.filters import drift_kernel
 from spikesorter.signal.templates import Templates, plant
 from spikesorter.simulate import simulate_study
@@ -19,24 +19,28 @@ KERNEL = drift_kernel(window_ms=20, fs_hz=25_000)
 SETTINGS = TemplateSettings(before_ms=0.4, after_ms=1.2)
 
 
-def refractory_repertoire(shapes: Templates, rng: np.random.Generator) -> Repertoire:
+def refractory_units(shapes: Templates, rng: np.random.Generator) -> Units:
     """Class 1 never fires within 100 samples and is small after short intervals; class 2 is Poisson."""
     intervals = (100 + rng.exponential(900, 2000)).astype(np.float32)
-    sizes = np.where(intervals < 300, 0.5, 1.0).astype(np.float32)
+    amplitudes = np.where(intervals < 300, 0.5, 1.0).astype(np.float32)
     poisson = rng.exponential(500, 2000).astype(np.float32)
-    return Repertoire(
-        shapes, (sizes, np.ones(2000, np.float32)), (intervals, poisson), np.array([1e-3, 2e-3]), ("1", "2")
+    return Units(
+        shapes,
+        (amplitudes, np.ones(2000, np.float32)),
+        (intervals, poisson),
+        np.array([1e-3, 2e-3]),
+        ("1", "2"),
     )
 
 
 def test_what_was_planted_is_learnt(shapes: Templates, rng: np.random.Generator) -> None:
     spikes = poisson_spikes(rng, n_samples=60_000, count=600)
     trace = plant(60_000, spikes, np.ones(600, np.float32), shapes)
-    repertoire = learn_repertoire(trace, spikes, SETTINGS, kernel=KERNEL, fs_hz=25_000)
-    assert repertoire.labels == (1, 2)
-    np.testing.assert_allclose(repertoire.templates.waveforms, shapes.waveforms, atol=0.1)
-    assert repertoire.rates.sum() == pytest.approx(600 / 60_000)
-    assert [len(s) for s in repertoire.sizes] == [len(i) for i in repertoire.intervals]
+    units = learn_units(trace, spikes, SETTINGS, kernel=KERNEL, fs_hz=25_000)
+    assert units.unit_ids == (1, 2)
+    np.testing.assert_allclose(units.templates.waveforms, shapes.waveforms, atol=0.1)
+    assert units.rates.sum() == pytest.approx(600 / 60_000)
+    assert [len(s) for s in units.amplitudes] == [len(i) for i in units.intervals]
 
 
 def test_few_spikes_are_warned_of_and_used(
@@ -44,25 +48,25 @@ def test_few_spikes_are_warned_of_and_used(
 ) -> None:
     spikes = Spikes.concatenate(
         [
-            poisson_spikes(rng, n_samples=60_000, count=200, labels=(1,)),
+            poisson_spikes(rng, n_samples=60_000, count=200, unit_ids=(1,)),
             Spikes.from_arrays([7000, 9000], [2, 2]),
         ]
     )
     trace = plant(60_000, spikes, np.ones(202, np.float32), shapes)
     named = spikes.described(fs_hz=25_000, names={1: "basket", 2: "rare one"})
-    repertoire = learn_repertoire(trace, named, SETTINGS, kernel=KERNEL, fs_hz=25_000)
+    units = learn_units(trace, named, SETTINGS, kernel=KERNEL, fs_hz=25_000)
     with caplog.at_level(logging.WARNING):
-        warn_of_labels(repertoire, SETTINGS, fs_hz=25_000)
+        warn_of_labels(units, SETTINGS, fs_hz=25_000)
     said = [record.getMessage().split(" (")[0] for record in caplog.records]
     assert said[0] == "class rare one has only 2 labelled spikes"
     assert not any("basket has only" in line for line in said)
-    drawn, _ = draw_spikes(repertoire, (1e-3, 1e-3), 500_000, rng)
+    drawn, _ = draw_spikes(units, (1e-3, 1e-3), 500_000, rng)
     assert drawn.counts()[2] == pytest.approx(500, rel=0.2)
 
 
 def test_spikes_at_the_very_ends_alone_teach_nothing() -> None:
     with pytest.raises(InputError, match="no spike lies wholly inside"):
-        learn_repertoire(
+        learn_units(
             np.zeros((1000, 1), np.float32),
             Spikes.from_arrays([3], [1]),
             SETTINGS,
@@ -75,25 +79,25 @@ def test_spikes_at_the_very_ends_alone_teach_nothing() -> None:
 def test_drawn_spikes_have_the_rates_wanted(
     rates: tuple[float, float], shapes: Templates, rng: np.random.Generator
 ) -> None:
-    spikes, sizes = draw_spikes(refractory_repertoire(shapes, rng), rates, 1_000_000, rng)
+    spikes, amplitudes = draw_spikes(refractory_units(shapes, rng), rates, 1_000_000, rng)
     counts = spikes.counts()
     assert counts[1] == pytest.approx(rates[0] * 1e6, rel=0.1)
     assert counts[2] == pytest.approx(rates[1] * 1e6, rel=0.1)
-    assert len(sizes) == len(spikes)
+    assert len(amplitudes) == len(spikes)
 
 
 def test_drawn_spikes_keep_refractory_period_and_bursts(shapes: Templates, rng: np.random.Generator) -> None:
-    repertoire = refractory_repertoire(shapes, rng)
-    spikes, sizes = draw_spikes(repertoire, (1e-3, 2e-3), 1_000_000, rng)
-    first = spikes.label == 1
+    units = refractory_units(shapes, rng)
+    spikes, amplitudes = draw_spikes(units, (1e-3, 2e-3), 1_000_000, rng)
+    first = spikes.unit == 1
     intervals = np.diff(spikes.sample[first])
     assert intervals.min() >= 99
-    assert sizes[first][1:][intervals < 250].max() == 0.5
+    assert amplitudes[first][1:][intervals < 250].max() == 0.5
     assert np.diff(spikes.sample[~first]).min() <= 5
 
 
 def test_a_silent_class_does_not_fire(shapes: Templates, rng: np.random.Generator) -> None:
-    spikes, _ = draw_spikes(refractory_repertoire(shapes, rng), (0.0, 1e-3), 200_000, rng)
+    spikes, _ = draw_spikes(refractory_units(shapes, rng), (0.0, 1e-3), 200_000, rng)
     assert spikes.counts().get(1, 0) <= 1
 
 
@@ -102,8 +106,8 @@ def test_a_neuron_that_fires_like_a_clock_can_be_slowed_down(
 ) -> None:
     clock = np.full(100, 2500, np.float32)
     ones = np.ones(100, np.float32)
-    repertoire = Repertoire(shapes, (ones, ones), (clock, clock), np.array([4e-4, 4e-4]), ("1", "2"))
-    spikes, _ = draw_spikes(repertoire, (4e-5, 8e-4), 1_000_000, rng)
+    units = Units(shapes, (ones, ones), (clock, clock), np.array([4e-4, 4e-4]), ("1", "2"))
+    spikes, _ = draw_spikes(units, (4e-5, 8e-4), 1_000_000, rng)
     assert spikes.counts()[1] == pytest.approx(40, abs=2)
     assert spikes.counts()[2] == pytest.approx(800, abs=10)
 
@@ -117,8 +121,8 @@ def test_shapes_that_outlast_their_window_are_warned_of(
     long, short = (TemplateSettings(before_ms=0.4, after_ms=after_ms) for after_ms in (2.4, 0.5))
     for settings in (long, short):
         assert not caplog.text
-        repertoire = learn_repertoire(trace, named, settings, kernel=KERNEL, fs_hz=25_000)
-        warn_of_labels(repertoire, settings, fs_hz=25_000)
+        units = learn_units(trace, named, settings, kernel=KERNEL, fs_hz=25_000)
+        warn_of_labels(units, settings, fs_hz=25_000)
     assert "class slow one still has" in caplog.text
     assert "of its peak at the end of its window of 0.5 ms" in caplog.text
 
@@ -127,6 +131,6 @@ def test_long_after_potentials_are_learnt_without_wild_ends() -> None:
     labelled, *_ = simulate_study()
     kernel = conditioning_kernel(ConditioningSettings(), 25_000)
     trace = labelled.trace - np.median(labelled.trace, axis=0)
-    shapes = learn_repertoire(trace, labelled.spikes, TemplateSettings(), kernel=kernel, fs_hz=25_000)
+    shapes = learn_units(trace, labelled.spikes, TemplateSettings(), kernel=kernel, fs_hz=25_000)
     for waveform in shapes.templates.waveforms:
         assert np.abs(waveform[-20:]).max() < 0.3 * waveform.max()

@@ -37,7 +37,7 @@ def v73(path: Path, **options: Any) -> Path:
     with h5py.File(path, "w", userblock_size=512) as file:
         file.create_dataset("d", data=TRACE.T, **options)
         file["fs"] = np.array([[FS_HZ]])
-        file["Index"], file["Class"] = SPIKES.sample[None], SPIKES.label[None]
+        file["Index"], file["Class"] = SPIKES.sample[None], SPIKES.unit[None]
         file["d"].attrs["MATLAB_class"] = np.bytes_("int16")
     with path.open("r+b") as raw:
         raw.write(b"MATLAB 7.3 MAT-file".ljust(116))

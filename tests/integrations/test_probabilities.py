@@ -76,7 +76,7 @@ def test_each_spike_keeps_its_probabilities(
     vector = analyzer.sorting.to_spike_vector()
     assert extension.get_data().shape == vector.shape
     assert extension.get_data().dtype == np.float32
-    for name in ("probability", "class_probability"):
+    for name in ("probability", "unit_probability"):
         assert by_unit(analyzer, name) == expected(spikes, name)
 
 
@@ -88,7 +88,7 @@ def test_what_was_saved_is_loaded(
     analyzer.compute("spike_probabilities", spikes=spikes)
     again = load_sorting_analyzer(analyzer.folder)
     assert by_unit(again) == expected(spikes)
-    assert by_unit(again, "class_probability") == expected(spikes, "class_probability")
+    assert by_unit(again, "unit_probability") == expected(spikes, "unit_probability")
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -109,7 +109,7 @@ def test_units_can_be_merged(recording: BaseRecording, spikes: Spikes, tmp_path:
     analyzer = analyzer_of(spikes, recording, "binary_folder", tmp_path)
     analyzer.compute("spike_probabilities")
     merged = analyzer.merge_units([["a", "c"]], new_unit_ids=["both"])
-    both = spikes.select(np.isin(spikes.label, [1, 3]))
+    both = spikes.select(np.isin(spikes.unit, [1, 3]))
     assert by_unit(merged)["both"] == both.probability.tolist()
     assert by_unit(merged)["b"] == expected(spikes)["b"]
 
@@ -117,7 +117,7 @@ def test_units_can_be_merged(recording: BaseRecording, spikes: Spikes, tmp_path:
 def test_units_can_be_split(recording: BaseRecording, spikes: Spikes, tmp_path: Path) -> None:
     analyzer = analyzer_of(spikes, recording, "binary_folder", tmp_path)
     analyzer.compute("spike_probabilities")
-    for name in ("probability", "class_probability"):
+    for name in ("probability", "unit_probability"):
         analyzer.sorting.delete_property(name)  # SpikeInterface cannot split units with such properties
     pieces = [np.arange(5), np.arange(5, len(spikes.of(1)))]
     split = analyzer.split_units({"a": pieces}, new_unit_ids=[["a1", "a2"]])
@@ -136,7 +136,7 @@ def test_spikes_that_a_merge_drops_lose_their_probabilities(
     values = by_unit(merged)["both"]
     known = {
         (sample, probability)
-        for sample, label, probability in zip(spikes.sample, spikes.label, spikes.probability, strict=True)
+        for sample, label, probability in zip(spikes.sample, spikes.unit, spikes.probability, strict=True)
         if label in (1, 3)
     }
     assert set(zip(train, np.float32(values), strict=True)) <= known

@@ -22,7 +22,7 @@ from spikeinterface.sorters import (
 from spikeinterface.sorters.utils import SpikeSortingError
 
 import spikesorter.integrations.spikeinterface as integration
-from spikesorter.core.comparison import referee
+from spikesorter.core.comparison import compare_sortings
 from spikesorter.core.errors import InputError, ModelError, SettingsError
 from spikesorter.core.spikes import Spikes
 from spikesorter.sorting.sorter import Sorter
@@ -55,7 +55,7 @@ def test_importing_registers_the_sorter_and_twice_is_harmless() -> None:
 
 def test_every_parameter_has_a_default_and_a_description() -> None:
     defaults = get_default_sorter_params("spikesorter")
-    assert defaults == {"model": None, "adapt": True, "threshold": None, "jobs": None}
+    assert defaults == {"model": None, "adapt": True, "threshold": None, "n_jobs": None}
     descriptions = get_sorter_params_description("spikesorter")
     assert descriptions.keys() == defaults.keys()
     assert all(descriptions.values())
@@ -72,7 +72,7 @@ def test_what_run_sorter_finds_is_what_the_sorter_finds(
         label = sorting.unit_ids.tolist().index(unit) + 1
         np.testing.assert_array_equal(probability, spikes.of(label).probability)
     truth = Spikes.from_spikeinterface(example.truth)
-    assert referee(Spikes.from_spikeinterface(sorting), truth).accuracy > 0.9
+    assert compare_sortings(Spikes.from_spikeinterface(sorting), truth).accuracy > 0.9
 
 
 def test_a_result_folder_can_be_read_again(sorted_once: tuple[Path, BaseSorting]) -> None:
@@ -81,7 +81,7 @@ def test_a_result_folder_can_be_read_again(sorted_once: tuple[Path, BaseSorting]
     assert Spikes.from_spikeinterface(again) == Spikes.from_spikeinterface(sorting)
     assert again.get_sampling_frequency() == sorting.get_sampling_frequency()
     assert again.has_recording()
-    for name in ("probability", "class_probability"):
+    for name in ("probability", "unit_probability"):
         for a, b in zip(again.get_property(name), sorting.get_property(name), strict=True):
             np.testing.assert_array_equal(a, b)
 
@@ -89,7 +89,7 @@ def test_a_result_folder_can_be_read_again(sorted_once: tuple[Path, BaseSorting]
 @pytest.mark.slow
 def test_by_default_it_adapts_first(example: Example, tmp_path: Path) -> None:
     sorting = run_sorter(
-        "spikesorter", example.recording, folder=tmp_path / "run", model=example.model, jobs=1
+        "spikesorter", example.recording, folder=tmp_path / "run", model=example.model, n_jobs=1
     )
     spikes = Sorter.load(example.model).adapt(example.recording).sort(example.recording)
     assert Spikes.from_spikeinterface(sorting).sample.tolist() == spikes.sample.tolist()
@@ -115,7 +115,7 @@ def test_one_channel_needs_no_probe(tmp_path: Path) -> None:
     saved = saved_to(tmp_path / "bare", bare)
     sorting = run_sorter("spikesorter", saved, folder=tmp_path / "run", model=one.model, adapt=False)
     truth = Spikes.from_spikeinterface(one.truth)
-    assert referee(Spikes.from_spikeinterface(sorting), truth).recall > 0.5
+    assert compare_sortings(Spikes.from_spikeinterface(sorting), truth).recall > 0.5
 
 
 def test_each_group_has_its_own_model(example: Example, tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_what_is_wrong_is_said_before_the_run(example: Example, tmp_path: Path) 
         with pytest.raises(SettingsError, match=f"threshold must lie between 0 and 1, not at {threshold}"):
             run(model=example.model, threshold=threshold)
     with pytest.raises(SettingsError, match="jobs must be a whole number of threads, 1 or more, not 0"):
-        run(model=example.model, jobs=0)
+        run(model=example.model, n_jobs=0)
 
 
 def test_a_recording_that_does_not_fit_the_model_is_refused(example: Example, tmp_path: Path) -> None:

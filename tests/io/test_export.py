@@ -54,7 +54,7 @@ def spikes(rng: np.random.Generator) -> Spikes:
 
 
 def trains(spikes: Spikes) -> dict[str, list[int]]:
-    return {spikes.name_of(label): spikes.of(label).sample.tolist() for label in spikes.labels}
+    return {spikes.name_of(label): spikes.of(label).sample.tolist() for label in spikes.unit_ids}
 
 
 @pytest.mark.parametrize("name", EXPORTS)
@@ -102,7 +102,7 @@ def test_csv_is_read_by_others(spikes: Spikes, tmp_path: Path) -> None:
 
     write_spikes(tmp_path / "a.csv", spikes)
     table = pd.read_csv(tmp_path / "a.csv")
-    assert list(table.columns) == ["sample", "time_s", "unit", "probability", "class_probability"]
+    assert list(table.columns) == ["sample", "time_s", "unit", "probability", "unit_probability"]
     np.testing.assert_allclose(table["time_s"], spikes.sample / FS_HZ, rtol=1e-14)  # pandas before 3 rounds
     np.testing.assert_array_equal(table["probability"].astype(np.float32), spikes.probability)
     with (tmp_path / "a.csv").open(newline="") as file:
@@ -114,7 +114,7 @@ def test_parquet_is_read_by_others(spikes: Spikes, tmp_path: Path) -> None:
 
     write_spikes(tmp_path / "a.parquet", spikes)
     table = pd.read_parquet(tmp_path / "a.parquet")
-    assert table["unit"].tolist() == [spikes.name_of(label) for label in spikes.label.tolist()]
+    assert table["unit"].tolist() == [spikes.name_of(label) for label in spikes.unit.tolist()]
     assert table["probability"].dtype == np.float32
     np.testing.assert_array_equal(table["sample"], spikes.sample)
 

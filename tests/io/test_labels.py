@@ -22,14 +22,14 @@ TRUE = Spikes.from_arrays([100, 250, 250, 900], [2, 1, 2, 1], fs_hz=FS_HZ)
 
 
 def sorting_of(spikes: Spikes) -> NumpySorting:
-    units = {spikes.name_of(label): spikes.of(label).sample for label in spikes.labels}
+    units = {spikes.name_of(label): spikes.of(label).sample for label in spikes.unit_ids}
     return NumpySorting.from_unit_dict([units], FS_HZ)
 
 
 def save_phy(folder: Path, spikes: Spikes, **tables: str) -> Path:
     folder.mkdir()
     np.save(folder / "spike_times.npy", spikes.sample.astype(np.uint64)[:, None])
-    np.save(folder / "spike_clusters.npy", spikes.label.astype(np.int32))
+    np.save(folder / "spike_clusters.npy", spikes.unit.astype(np.int32))
     (folder / "params.py").write_text("dat_path = r'x.dat'\nsample_rate = 30000.0\nhp_filtered = False")
     for name, contents in tables.items():
         (folder / f"{name}.tsv").write_text(contents)
@@ -58,7 +58,7 @@ def save_nwb(
         )
     if spikes is not None:
         file.units = Units(name="units", description="-", resolution=resolution)
-        for label in spikes.labels:
+        for label in spikes.unit_ids:
             file.add_unit(id=label, spike_times=start + spikes.of(label).sample / FS_HZ)
     with NWBHDF5IO(path, "w") as output:
         output.write(file)
@@ -90,7 +90,7 @@ def test_tables_of_samples_or_seconds(text: str, tmp_path: Path) -> None:
 def test_tables_of_other_tools(tmp_path: Path) -> None:
     import pandas as pd
 
-    table = pd.DataFrame({"sample": TRUE.sample, "unit": TRUE.label, "amplitude": 1.5})
+    table = pd.DataFrame({"sample": TRUE.sample, "unit": TRUE.unit, "amplitude": 1.5})
     table.to_csv(tmp_path / "a.tsv", sep="\t", index=False)
     table.to_parquet(tmp_path / "a.parquet")
     assert read_labels(tmp_path / "a.tsv") == read_labels(tmp_path / "a.parquet") == TRUE
@@ -111,7 +111,7 @@ def test_names_are_kept_and_numbered(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("sample,unit\n5,0\n9,2\n12,10\n")
     labels = read_labels(tmp_path / "a.csv")
     assert labels.names == {1: "0", 2: "2", 3: "10"}
-    assert labels.label.tolist() == [1, 2, 3]
+    assert labels.unit.tolist() == [1, 2, 3]
 
 
 @pytest.mark.parametrize(

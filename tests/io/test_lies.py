@@ -367,7 +367,7 @@ def test_a_number_that_is_too_large_for_a_neurons_is_its_name(unit: str, path: P
     path = path.with_suffix(".csv")
     path.write_text(f"sample,unit\n5,{unit}\n9,2\n")
     spikes = read_labels(path)
-    assert spikes.label.tolist() == [2, 1]
+    assert spikes.unit.tolist() == [2, 1]
     assert spikes.names == {1: "2", 2: unit}
 
 
@@ -407,7 +407,7 @@ def archive(path: Path, **entries: bytes) -> Path:
     ],
 )
 def test_archives_that_lie_are_refused(entry: bytes, message: str, path: Path) -> None:
-    refused(read_labels, archive(path.with_suffix(".npz"), unit_ids=entry), message)
+    refused(read_labels, archive(path.with_suffix(".npz"), labels=entry), message)
 
 
 def test_a_sorting_in_an_archive_is_read(path: Path) -> None:

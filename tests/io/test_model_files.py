@@ -72,7 +72,7 @@ def contents(folder: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(("number", "mend"), [(99, "a newer spikesorter wrote it"), (5, "train it anew")])
 def test_other_format_versions_are_refused(number: int, mend: str, folder: Path) -> None:
     rewrite(folder, format_version=number)
-    with pytest.raises(ModelError, match=f"format {number}, this version reads format 6; {mend}"):
+    with pytest.raises(ModelError, match=f"format {number}, this version reads format 6, 7; {mend}"):
         read_model(Outer, folder)
 
 

@@ -19,12 +19,12 @@ HERE = Path(__file__).parent
 
 def sample_study() -> list[SimulatedRecording]:
     """Two neurons in ten seconds, labelled, and in three noisier ones."""
-    return simulate_study(neurons=2, seconds=10, noise_levels=(1.0,), fs_hz=FS_HZ, seed=5)
+    return simulate_study(units=2, seconds=10, noise_levels=(1.0,), fs_hz=FS_HZ, seed=5)
 
 
 def main() -> None:
     labelled, target = sample_study()
-    settings = load_settings(assignments=(*QUICK, "decoder=both"))
+    settings = load_settings(assignments=(*QUICK, "decoder=combined"))
     sorter = Sorter.fit(NumpyRecording([labelled.trace], FS_HZ), labelled.spikes, settings=settings)
     recording = NumpyRecording([target.trace], FS_HZ)
     adapted = sorter.adapt(recording)

@@ -29,7 +29,7 @@ def spikes_values(
 ) -> Spikes:
     """Draw spikes of up to four classes, with probabilities, and perhaps with names."""
     samples = draw(st.lists(st.integers(0, last), max_size=most, unique=distinct))
-    labels = draw(st.lists(st.integers(least_label, 4), min_size=len(samples), max_size=len(samples)))
+    unit_ids = draw(st.lists(st.integers(least_label, 4), min_size=len(samples), max_size=len(samples)))
     there, sure = (
         draw(st.lists(PROBABILITY, min_size=len(samples), max_size=len(samples))) for _ in range(2)
     )
@@ -37,7 +37,7 @@ def spikes_values(
     if named and draw(st.booleans()):
         words = draw(st.lists(NAMES, min_size=4, max_size=4, unique=True))
         names = dict(zip(range(1, 5), words, strict=True))
-    return Spikes.from_arrays(samples, labels, there, sure, fs_hz=draw(RATES), names=names)
+    return Spikes.from_arrays(samples, unit_ids, there, sure, fs_hz=draw(RATES), names=names)
 
 
 @st.composite

@@ -24,7 +24,7 @@ from tests.properties.strategies import FS_HZ, RATES, spikes_values, traces
 
 
 def names_of(spikes: Spikes) -> list[str]:
-    return [spikes.name_of(label) if label else "unknown" for label in spikes.label.tolist()]
+    return [spikes.name_of(label) if label else "unknown" for label in spikes.unit.tolist()]
 
 
 @pytest.mark.parametrize("ending", ["mat", "csv", "parquet"])
@@ -43,7 +43,7 @@ def test_spikes_come_back_from_every_table_and_the_same_give_the_same_bytes(
         zip(spikes.sample.tolist(), names_of(spikes), strict=True)
     )
     assert sorted(again.probability) == sorted(spikes.probability)
-    assert sorted(again.class_probability) == sorted(spikes.class_probability)
+    assert sorted(again.unit_probability) == sorted(spikes.unit_probability)
     assert again.fs_hz == spikes.fs_hz
 
 
@@ -137,7 +137,7 @@ def test_write_mat_writes_what_it_is_asked_for(spikes: Spikes, probability: bool
         path = Path(folder) / "a.mat"
         write_mat(path, spikes, probability=probability, unknown=unknown)
         again = read_labels(path)
-    expected = spikes if unknown else spikes.select(spikes.label != 0)
+    expected = spikes if unknown else spikes.select(spikes.unit != 0)
     assert again.sample.tolist() == expected.sample.tolist()
     if probability:
         assert again == expected

@@ -37,7 +37,7 @@ def test_a_trace_shows_the_spikes_of_its_stretch_and_no_others(
 @FEW
 @given(spikes_values(), st.sampled_from([None, FS_HZ]))
 def test_figures_of_spikes_alone_need_a_rate_and_nothing_else(spikes: Spikes, fs_hz: float | None) -> None:
-    unrated = Spikes.from_arrays(spikes.sample, spikes.label, names=spikes.names)
+    unrated = Spikes.from_arrays(spikes.sample, spikes.unit, names=spikes.names)
     for draw in (plot.intervals, plot.correlograms):
         if fs_hz is None:
             with pytest.raises(InputError, match="give fs_hz"):
@@ -51,8 +51,8 @@ def test_a_confusion_matrix_shows_every_count(found: Spikes, true: Spikes, name:
     result = score(found, true, fs_hz=FS_HZ)
     (heat, *_) = plot.confusion(result, {1: name}).data
     shown = np.asarray(heat.text if heat.text is not None else heat.customdata)
-    assert shown.shape[0] == len(result.classes) + 1
-    if 1 in result.classes:
+    assert shown.shape[0] == len(result.unit_ids) + 1
+    if 1 in result.unit_ids:
         assert plot.plain(name) in {*heat.x, *heat.y}
 
 
@@ -62,12 +62,12 @@ def test_what_was_found_is_drawn_for_any_part_of_a_recording(known: Known, start
     recording = recording_of(known.target)
     found = known.sorter.sort(recording).within(start, start + length)
     truth = known.target_truth.within(start, start + length)
-    outlook = known.sorter.outlook
+    diagnostics = known.sorter.diagnostics
     for figure in (
         plot.waveforms(recording, found, known.sorter),
         plot.amplitudes(recording, found, known.sorter),
-        plot.precision_recall(outlook, found=found, truth=truth, fs_hz=FS_HZ),
-        plot.reliability(outlook, found=found, truth=truth, fs_hz=FS_HZ),
+        plot.precision_recall(diagnostics, found=found, truth=truth, fs_hz=FS_HZ),
+        plot.reliability(diagnostics, found=found, truth=truth, fs_hz=FS_HZ),
         plot.noise(known.sorter),
     ):
         for one in figure.data:

@@ -19,7 +19,7 @@ SOME = st.fixed_dictionaries(
     optional={
         "seed": st.integers(0, 1000),
         "fs_hz": st.floats(100, 1e7),
-        "decoder": st.sampled_from(["auto", "pursuit", "cnn", "both", "botm"]),
+        "decoder": st.sampled_from(["auto", "pursuit", "cnn", "combined", "botm"]),
         "detector__threshold": st.floats(0, 1),
         "detector__steps": st.integers(1, 5000),
         "unknown__mark": st.booleans(),

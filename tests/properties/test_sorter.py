@@ -26,14 +26,14 @@ SOME_SPIKES = 0.7  # what the simulated study is sorted at least as well as
 
 
 @FEW
-@given(span_seconds=st.floats(0.05, 20), jobs=st.integers(1, 3), start=st.integers(0, 50_000))
+@given(span_seconds=st.floats(0.05, 20), n_jobs=st.integers(1, 3), start=st.integers(0, 50_000))
 def test_any_cut_and_any_number_of_threads_give_the_same_spikes(
-    known: Known, span_seconds: float, jobs: int, start: int
+    known: Known, span_seconds: float, n_jobs: int, start: int
 ) -> None:
     part = known.target[start : start + 100_000]
     before = part.copy()
-    whole = known.sorter.sort(recording_of(part), jobs=1, span_seconds=100)
-    again = known.sorter.sort(recording_of(part), jobs=jobs, span_seconds=span_seconds)
+    whole = known.sorter.sort(recording_of(part), n_jobs=1, span_seconds=100)
+    again = known.sorter.sort(recording_of(part), n_jobs=n_jobs, span_seconds=span_seconds)
     assert again == whole
     np.testing.assert_array_equal(part, before)
 
@@ -116,7 +116,7 @@ def test_a_higher_threshold_finds_no_more(known: Known, threshold: float, refrac
     assert len(high) <= len(low)
     assert not len(high) or high.joint.min() >= np.float32(threshold) - 1e-6
     for spikes in (low, high):
-        for label in spikes.labels:
+        for label in spikes.unit_ids:
             assert np.all(np.diff(spikes.of(label).sample) > refractory - 1)
 
 
@@ -151,8 +151,8 @@ def test_groups_that_are_not_there_are_named(known: Known, groups: list[str]) ->
 
 
 def test_the_same_work_gives_the_same_sorter_and_a_good_one(known: Known) -> None:
-    fitted = Sorter.fit(recording_of(known.labelled), known.truth, settings=SETTINGS, jobs=1)
-    again = fitted.adapt(recording_of(known.target), jobs=1)
+    fitted = Sorter.fit(recording_of(known.labelled), known.truth, settings=SETTINGS, n_jobs=1)
+    again = fitted.adapt(recording_of(known.target), n_jobs=1)
     found = again.sort(recording_of(known.target))
     assert found == known.sorter.sort(recording_of(known.target))
     assert score(found, known.target_truth, fs_hz=FS_HZ).score > SOME_SPIKES

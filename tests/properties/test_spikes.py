@@ -31,12 +31,12 @@ def is_train(values: object) -> bool:
 
 @given(WRONG)
 def test_samples_are_whole_numbers_or_refused_in_words(values: Any) -> None:
-    labels = [1] * (len(values) if isinstance(values, list) else 1)
+    unit_ids = [1] * (len(values) if isinstance(values, list) else 1)
     if is_train(values):
-        assert Spikes.from_arrays(values, labels).sample.tolist() == sorted(values)
+        assert Spikes.from_arrays(values, unit_ids).sample.tolist() == sorted(values)
     else:
         with pytest.raises(InputError, match="spikes"):
-            Spikes.from_arrays(values, labels)
+            Spikes.from_arrays(values, unit_ids)
 
 
 @given(WRONG)
@@ -44,7 +44,7 @@ def test_labels_and_probabilities_are_numbers_or_refused_in_words(values: Any) -
     length = len(values) if isinstance(values, list) else 1
     train = range(length)
     if is_train(values):
-        assert Spikes.from_arrays(train, values).label.tolist() == values
+        assert Spikes.from_arrays(train, values).unit.tolist() == values
     else:
         with pytest.raises(InputError, match="spikes"):
             Spikes.from_arrays(train, values)
@@ -61,7 +61,7 @@ def test_spikes_are_the_same_in_whatever_order_they_come(data: st.DataObject) ->
     parts = [getattr(one, name)[order] for name in FIELDS]
     before = [part.copy() for part in parts]
     again = Spikes.from_arrays(*parts)
-    assert (again.sample.tolist(), again.label.tolist()) == (one.sample.tolist(), one.label.tolist())
+    assert (again.sample.tolist(), again.unit.tolist()) == (one.sample.tolist(), one.unit.tolist())
     assert sorted(zip(*(getattr(again, name).tolist() for name in FIELDS), strict=True)) == sorted(
         zip(*(getattr(one, name).tolist() for name in FIELDS), strict=True)
     )
@@ -74,7 +74,7 @@ def test_spikes_are_the_same_in_whatever_order_they_come(data: st.DataObject) ->
 @given(spikes_values(least_label=0), st.integers(0, 10_000))
 def test_parts_make_the_whole(spikes: Spikes, cut: int) -> None:
     assert Spikes.concatenate([spikes.within(0, cut), spikes.within(cut, 10_001)]) == spikes
-    by_class = Spikes.concatenate([spikes.of(label) for label in spikes.labels])
+    by_class = Spikes.concatenate([spikes.of(unit) for unit in spikes.unit_ids])
     assert by_class.counts() == spikes.counts()
     assert len(by_class) == len(spikes) == sum(spikes.counts().values())
     assert spikes.shifted(7).shifted(-7) == spikes
@@ -85,8 +85,8 @@ def test_parts_make_the_whole(spikes: Spikes, cut: int) -> None:
 def test_spikeinterface_gives_back_what_it_was_given(spikes: Spikes) -> None:
     again = Spikes.from_spikeinterface(spikes.to_spikeinterface())
     assert again.sample.tolist() == spikes.sample.tolist()
-    assert [again.name_of(label) for label in again.label.tolist()] == [
-        spikes.name_of(label) for label in spikes.label.tolist()
+    assert [again.name_of(unit) for unit in again.unit.tolist()] == [
+        spikes.name_of(unit) for unit in spikes.unit.tolist()
     ]
     assert again.fs_hz == spikes.fs_hz
 
@@ -97,9 +97,13 @@ def test_a_score_keeps_to_its_bounds_and_counts_every_spike(found: Spikes, true:
     assert isinstance(result, Score)
     assert all(0 <= value <= 1 for value in result.summary().values())
     assert result.score == pytest.approx(0.3 * result.f_det + 0.7 * result.f_cls)
-    counted = {k: int(n) for k, n in zip(result.classes, result.confusion.sum(axis=1)[:-1], strict=True) if n}
+    counted = {
+        k: int(n) for k, n in zip(result.unit_ids, result.confusion.sum(axis=1)[:-1], strict=True) if n
+    }
     assert counted == true.counts()
-    counted = {k: int(n) for k, n in zip(result.classes, result.confusion.sum(axis=0)[:-1], strict=True) if n}
+    counted = {
+        k: int(n) for k, n in zip(result.unit_ids, result.confusion.sum(axis=0)[:-1], strict=True) if n
+    }
     assert counted == found.counts()
 
 
@@ -116,7 +120,7 @@ def test_classes_may_be_numbered_in_any_way_if_both_sides_agree(
     assume(len(np.unique(true.sample)) == len(true) and len(np.unique(found.sample)) == len(found))
 
     def renumbered(spikes: Spikes) -> Spikes:
-        return Spikes.from_arrays(spikes.sample, [numbers[label - 1] for label in spikes.label])
+        return Spikes.from_arrays(spikes.sample, [numbers[unit - 1] for unit in spikes.unit])
 
     assert score(renumbered(found), renumbered(true)).score == pytest.approx(score(found, true).score)
 

@@ -166,7 +166,7 @@ def test_a_kill_loses_nothing_that_was_acknowledged(log: CorrectionLog, acknowle
 def test_corrected_spikes_are_what_was_said() -> None:
     labels = corrected(FOUND, SAID)
     assert labels.sample.tolist() == [200, 300, 400, 400]
-    assert labels.label.tolist() == [1, 1, 1, 2]
+    assert labels.unit.tolist() == [1, 1, 1, 2]
     assert labels.joint == pytest.approx([1.0, 1.0, 0.45, 0.36])
     assert labels.fs_hz == FS_HZ
 
@@ -182,12 +182,12 @@ def test_undone_is_as_if_nothing_had_been_said() -> None:
 
 
 def test_spikes_at_one_sample_are_told_apart_by_their_neuron() -> None:
-    assert corrected(FOUND, [Correction(400, 2, "reject")]).label.tolist() == [1, 2, 1, 1]
+    assert corrected(FOUND, [Correction(400, 2, "reject")]).unit.tolist() == [1, 2, 1, 1]
 
 
 def test_a_spike_renamed_to_its_neighbour_at_the_same_sample_is_there_once() -> None:
     labels = corrected(FOUND, [Correction(400, 2, "rename", to=1)])
-    assert labels.within(400, 401).label.tolist() == [1]
+    assert labels.within(400, 401).unit.tolist() == [1]
     assert labels.within(400, 401).joint.tolist() == [1.0]
 
 
@@ -202,10 +202,10 @@ def test_no_spike_comes_from_nowhere(said: list[Correction]) -> None:
     last = judgements(said)
     expected = {
         (sample, last[sample, label].to or label) if (sample, label) in last else (sample, label)
-        for sample, label in zip(FOUND.sample.tolist(), FOUND.label.tolist(), strict=True)
+        for sample, label in zip(FOUND.sample.tolist(), FOUND.unit.tolist(), strict=True)
         if (sample, label) not in last or last[sample, label].action != "reject"
     }
-    assert set(zip(labels.sample.tolist(), labels.label.tolist(), strict=True)) == expected
+    assert set(zip(labels.sample.tolist(), labels.unit.tolist(), strict=True)) == expected
     assert len(labels) == len(expected)
 
 
@@ -217,7 +217,7 @@ def test_the_most_doubtful_come_first_and_the_sure_not_at_all() -> None:
 def named(spikes: Spikes) -> set[tuple[int, str]]:
     return {
         (sample, spikes.name_of(label))
-        for sample, label in zip(spikes.sample.tolist(), spikes.label.tolist(), strict=True)
+        for sample, label in zip(spikes.sample.tolist(), spikes.unit.tolist(), strict=True)
     }
 
 

@@ -30,19 +30,19 @@ def test_a_stretch_is_conditioned_as_the_whole_is(results: list[Result]) -> None
 def test_shapes_found_are_those_that_were_labelled(results: list[Result]) -> None:
     result = results[0]
     shapes = measure_shapes(result.sorter, result.recording, result.spikes)
-    assert [shape.label for shape in shapes] == list(result.sorter.repertoire.known)
+    assert [shape.unit for shape in shapes] == list(result.sorter.units.known)
     for shape in shapes:
         peak = np.abs(shape.expected).max()
         assert np.abs(shape.mean - shape.expected).max() < 0.25 * peak
-        assert np.median(shape.size) == pytest.approx(1, abs=0.1)
-        assert len(shape.sample) == len(shape.size) <= 400
+        assert np.median(shape.amplitude) == pytest.approx(1, abs=0.1)
+        assert len(shape.sample) == len(shape.amplitude) <= 400
         assert np.abs(shape.expected[: shape.before]).max() < np.abs(shape.expected[shape.before :]).max()
 
 
 def test_neurons_without_spikes_have_no_shape(results: list[Result]) -> None:
     result = results[0]
-    one = result.sorter.repertoire.known[0]
-    assert [s.label for s in measure_shapes(result.sorter, result.recording, result.spikes.of(one))] == [one]
+    one = result.sorter.units.known[0]
+    assert [s.unit for s in measure_shapes(result.sorter, result.recording, result.spikes.of(one))] == [one]
     assert measure_shapes(result.sorter, result.recording, Spikes.empty()) == []
 
 

@@ -60,7 +60,7 @@ def test_a_score_shows_its_figures_and_who_was_taken_for_whom() -> None:
 
 
 def test_a_sorter_shows_its_neurons_and_what_to_expect() -> None:
-    labelled = simulate_study(neurons=2, seconds=6, noise_levels=(1.0,))[0]
+    labelled = simulate_study(units=2, seconds=6, noise_levels=(1.0,))[0]
     settings = Settings().set_params(
         decoder="pursuit", rehearsal__tuning_seconds=5, rehearsal__forecast_seconds=5
     )

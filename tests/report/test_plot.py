@@ -25,7 +25,7 @@ def test_a_trace_shows_each_neurons_spikes_found_and_true(results: list[Result])
     inside = result.spikes.within(25_000, 37_500)
     found = [one for one in marks if one.name.startswith("found")]
     assert sum(len(one.x) for one in found) == len(inside)
-    assert {one.marker.symbol for one in found} == set(plot.SYMBOLS[: len(inside.labels)])
+    assert {one.marker.symbol for one in found} == set(plot.SYMBOLS[: len(inside.unit_ids)])
     assert any(one.name.startswith("true") for one in marks)
     assert len(figure.data[0].x) == 12_500
 
@@ -34,7 +34,7 @@ def test_a_sorter_adds_its_evidence(results: list[Result]) -> None:
     result = results[0]
     figure = plot.trace(result.recording, found=result.spikes, sorter=result.sorter, seconds=0.1)
     curves = [one for one in figure.data if one.yaxis == "y2"]
-    assert len(curves) == len(result.sorter.repertoire.known)
+    assert len(curves) == len(result.sorter.units.known)
     assert max(one.y.max() for one in curves) > 0.5
 
 
@@ -46,9 +46,9 @@ def test_a_stretch_beyond_the_end_is_refused(results: list[Result]) -> None:
 def test_waveforms_stand_beside_the_labelled_ones(results: list[Result]) -> None:
     result = results[0]
     names = names_of(plot.waveforms(result.recording, result.spikes, result.sorter))
-    neurons = len(result.sorter.repertoire.known)
+    units = len(result.sorter.units.known)
     for name in ("spread (SD)", "mean found here", "labelled recording, at this gain"):
-        assert names.count(name) == neurons
+        assert names.count(name) == units
 
 
 def test_every_figure_of_no_spikes_says_so(results: list[Result]) -> None:
@@ -64,8 +64,8 @@ def test_every_figure_of_no_spikes_says_so(results: list[Result]) -> None:
 
 def test_correlograms_are_of_the_busiest_eight() -> None:
     counts = [30 - k for k in range(10)]
-    labels = np.repeat(np.arange(1, 11), counts)
-    spikes = Spikes.from_arrays(np.arange(len(labels)) * 100, labels, fs_hz=25_000.0)
+    unit_ids = np.repeat(np.arange(1, 11), counts)
+    spikes = Spikes.from_arrays(np.arange(len(unit_ids)) * 100, unit_ids, fs_hz=25_000.0)
     assert len(plot.correlograms(spikes).data) == 64
 
 
@@ -78,10 +78,10 @@ def test_the_confusion_matrix_names_neurons_and_counts(results: list[Result]) ->
 
 def test_what_was_measured_is_drawn_beside_what_was_rehearsed(results: list[Result]) -> None:
     result = results[0]
-    outlook = result.sorter.outlook
-    assert "measured" not in names_of(plot.precision_recall(outlook))
-    assert "measured" in names_of(plot.precision_recall(outlook, found=result.spikes, truth=result.truth))
-    assert "measured" in names_of(plot.reliability(outlook, found=result.spikes, truth=result.truth))
+    diagnostics = result.sorter.diagnostics
+    assert "measured" not in names_of(plot.precision_recall(diagnostics))
+    assert "measured" in names_of(plot.precision_recall(diagnostics, found=result.spikes, truth=result.truth))
+    assert "measured" in names_of(plot.reliability(diagnostics, found=result.spikes, truth=result.truth))
 
 
 def test_the_rehearsals_noise_is_like_the_recordings(results: list[Result]) -> None:

@@ -20,7 +20,7 @@ def test_a_model_says_what_it_holds(sorted_study: Path, study_folder: Path) -> N
     (group,) = facts["groups"].values()
     _, labels = read_mat(study_folder / "D1.mat")
     assert labels is not None
-    assert [one["class"] for one in group["neurons"]] == list(labels.labels)
+    assert [one["class"] for one in group["neurons"]] == list(labels.unit_ids)
     assert sum(one["labelled_spikes"] for one in group["neurons"]) == pytest.approx(len(labels), rel=0.05)
     targets = sorted(path.stem for path in study_folder.glob("D[2-9].mat"))
     assert list(group["recordings"]) == ["(labelled)", *targets]
@@ -32,7 +32,7 @@ def test_a_model_says_what_it_holds(sorted_study: Path, study_folder: Path) -> N
 
 def test_it_is_shown_in_words_and_for_programs(sorted_study: Path) -> None:
     shown = spikesorter("model", "info", sorted_study / "model").stdout
-    assert "format 6, by spikesorter" in shown
+    assert "format 7, by spikesorter" in shown
     assert "pursuit" in shown
     told = json.loads(spikesorter("model", "info", sorted_study / "model", "--json").stdout)
     assert told == model_facts(load_model(sorted_study / "model"))

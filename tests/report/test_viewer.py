@@ -416,12 +416,12 @@ def test_labels_are_saved_for_the_next_fit(client: Client, tmp_path: Path) -> No
     assert shlex.split(saved["command"])[:5] == ["spikesorter", "train", "RECORDING", "--labels", str(place)]
     labels = read_labels(saved["file"])
     assert labels.sample.tolist() == [9_000, 15_000, 21_000, 27_000, 400_000]
-    assert [labels.name_of(label) for label in labels.label[:2]] == ["1", "1"]
+    assert [labels.name_of(label) for label in labels.unit[:2]] == ["1", "1"]
 
 
 def test_labels_of_groups_of_channels_are_of_the_whole_recording(tmp_path: Path) -> None:
-    first = fake_result(tmp_path, "tetrodes", SPIKES.select(SPIKES.label == 1))
-    second = fake_result(tmp_path, "tetrodes", SPIKES.select(SPIKES.label != 1))
+    first = fake_result(tmp_path, "tetrodes", SPIKES.select(SPIKES.unit == 1))
+    second = fake_result(tmp_path, "tetrodes", SPIKES.select(SPIKES.unit != 1))
     both: Any = [first, second]
     desk = Desk(both, fake_contents(both), tmp_path / CORRECTED, span=fake_span)
     desk.correct(REJECT)

@@ -54,7 +54,7 @@ def fake_span(result: FakeResult, start: int, stop: int) -> dict[str, Any]:
     """What `span_contents` gives, of a made-up evidence."""
     evidence = np.zeros((stop - start, 3), np.float32)
     found = result.spikes.within(start, stop)
-    evidence[found.sample - start, found.label - 1] = found.joint
+    evidence[found.sample - start, found.unit - 1] = found.joint
     return {
         "start": start,
         "stop": stop,
@@ -86,7 +86,7 @@ def fake_contents(results: list[FakeResult]) -> dict[str, Any]:
 def _recording(result: FakeResult) -> dict[str, Any]:
     spikes = result.spikes
     order = np.argsort(np.abs(spikes.joint - 0.5), kind="stable")
-    units = [{"label": label, "name": spikes.name_of(label)} for label in (1, 2, 3)]
+    units = [{"label": unit, "name": spikes.name_of(unit)} for unit in (1, 2, 3)]
     return {
         "name": result.name,
         "fs_hz": FS_HZ,
@@ -102,7 +102,7 @@ def _recording(result: FakeResult) -> dict[str, Any]:
         "found": None,
         "truth": None,
         "doubtful": [
-            [int(spikes.sample[k]), int(spikes.label[k]), round(float(spikes.joint[k]), 3)]
+            [int(spikes.sample[k]), int(spikes.unit[k]), round(float(spikes.joint[k]), 3)]
             for k in order
             if spikes.joint[k] < 0.95
         ],

@@ -66,7 +66,7 @@ def test_an_offset_passes_only_where_the_kernel_lets_it(shapes: Templates) -> No
 
 def test_channels_add_up(shapes: Templates) -> None:
     spectrum = NoiseSpectrum.independent(np.ones((1025, 1)))
-    doubled = Templates(shapes.labels, np.repeat(shapes.waveforms, 2, axis=2), shapes.before)
+    doubled = Templates(shapes.unit_ids, np.repeat(shapes.waveforms, 2, axis=2), shapes.before)
     one = make_bank(shapes, spectrum, kernel=np.ones(1), reach=20)
     two = make_bank(doubled, NoiseSpectrum.independent(np.ones((1025, 2))), kernel=np.ones(1), reach=20)
     np.testing.assert_allclose(two.energies, 2 * one.energies, rtol=1e-4)
@@ -119,7 +119,7 @@ def shared(n_fft: int = 2048) -> NoiseSpectrum:
 def pair(shapes: Templates) -> Templates:
     """Shapes on two channels: one is larger on the first, one on the second."""
     waveforms = np.concatenate([shapes.waveforms, shapes.waveforms * [[[0.2]], [[1.5]]]], axis=2)
-    return Templates(shapes.labels, waveforms.astype(np.float32), shapes.before)
+    return Templates(shapes.unit_ids, waveforms.astype(np.float32), shapes.before)
 
 
 def true_energies(templates: Templates, noise: NoiseSpectrum, n_fft: int = 4096) -> np.ndarray:

@@ -19,12 +19,12 @@ def estimate(
     spikes = poisson_spikes(rng, n_samples=N_SAMPLES, count=count)
     trace = plant(N_SAMPLES, spikes, np.full(count, gain, np.float32), shapes)
     filters = make_matched_filters(shapes, spectrum, reach=50)
-    sizes = [np.ones(50, np.float32)] * 2
+    amplitudes = [np.ones(50, np.float32)] * 2
     return estimate_activity(
         filters.apply(trace + synthesise_noise(spectrum, N_SAMPLES, rng)),
         filters,
         shapes,
-        sizes,
+        amplitudes,
         prior_rates=np.array([0.5e-3, 0.5e-3]),
     )
 

@@ -63,7 +63,7 @@ def test_it_is_a_local_operator(shapes: Templates, rng: np.random.Generator) -> 
 
 def test_channels_add_their_evidence(shapes: Templates) -> None:
     one = make_matched_filters(shapes, WHITE, reach=50)
-    both = Templates(shapes.labels, np.repeat(shapes.waveforms, 2, axis=2), shapes.before)
+    both = Templates(shapes.unit_ids, np.repeat(shapes.waveforms, 2, axis=2), shapes.before)
     two = make_matched_filters(both, NoiseSpectrum.independent(np.full((257, 2), 4.0)), reach=50)
     np.testing.assert_allclose(two.detectability, np.sqrt(2) * one.detectability, rtol=1e-3)
 
@@ -71,7 +71,7 @@ def test_channels_add_their_evidence(shapes: Templates) -> None:
 def test_what_channels_share_is_told_from_spikes(shapes: Templates) -> None:
     """d' over both channels is that of their covariance matrix, larger than that of either channel's own."""
     silent = np.zeros_like(shapes.waveforms)
-    both = Templates(shapes.labels, np.concatenate([shapes.waveforms, silent], axis=2), shapes.before)
+    both = Templates(shapes.unit_ids, np.concatenate([shapes.waveforms, silent], axis=2), shapes.before)
     correlated = NoiseSpectrum(np.broadcast_to(4 * np.array([[1.0, 0.9], [0.9, 1.0]]), (257, 2, 2)) + 0j)
     alone = make_matched_filters(shapes, WHITE, reach=50).detectability
     together = make_matched_filters(both, correlated, reach=50).detectability

@@ -31,19 +31,19 @@ def test_a_delay_moves_every_peak_by_as_much(delay: int, rng: np.random.Generato
 
 def test_refractory_drops_the_less_probable_of_the_same_class_only() -> None:
     spikes = Spikes.from_arrays([100, 110, 115, 300], [1, 1, 2, 1], [0.6, 0.9, 0.2, 0.5])
-    within = enforce_refractory(spikes, refractory_samples=20, within_class=True)
-    across = enforce_refractory(spikes, refractory_samples=20, within_class=False)
+    within = enforce_refractory(spikes, refractory_samples=20, within_unit=True)
+    across = enforce_refractory(spikes, refractory_samples=20, within_unit=False)
     assert within.sample.tolist() == [110, 115, 300]
     assert across.sample.tolist() == [110, 300]
 
 
 def test_refractory_is_a_least_distance() -> None:
     spikes = Spikes.from_arrays([100, 120], [1, 1], [0.6, 0.9])
-    assert len(enforce_refractory(spikes, refractory_samples=20, within_class=True)) == 2
-    assert len(enforce_refractory(spikes, refractory_samples=21, within_class=True)) == 1
-    assert enforce_refractory(spikes, refractory_samples=0, within_class=True) == spikes
+    assert len(enforce_refractory(spikes, refractory_samples=20, within_unit=True)) == 2
+    assert len(enforce_refractory(spikes, refractory_samples=21, within_unit=True)) == 1
+    assert enforce_refractory(spikes, refractory_samples=0, within_unit=True) == spikes
 
 
 def test_of_equally_probable_spikes_the_first_stays() -> None:
     spikes = Spikes.from_arrays([100, 105], [1, 1], [0.5, 0.5])
-    assert enforce_refractory(spikes, refractory_samples=10, within_class=True).sample.tolist() == [100]
+    assert enforce_refractory(spikes, refractory_samples=10, within_unit=True).sample.tolist() == [100]

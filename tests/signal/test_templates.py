@@ -10,7 +10,7 @@ from spikesorter.signal.templates import (
     average_waveform,
     estimate_templates,
     plant,
-    spike_sizes,
+    spike_amplitudes,
 )
 from tests.conftest import poisson_spikes
 
@@ -37,7 +37,7 @@ def test_shapes_are_found_although_most_spikes_overlap(shapes: Templates, rng: n
     trace = plant(60_000, spikes, np.ones(2500, np.float32), shapes)
     noisy = (trace + 0.3 * rng.standard_normal(trace.shape)).astype(np.float32)
     found = estimate_templates(noisy, spikes, before=10, after=30, kernel=KERNEL)
-    assert found.labels == (1, 2)
+    assert found.unit_ids == (1, 2)
     np.testing.assert_allclose(found.waveforms, shapes.waveforms, atol=0.12)
     smeared = average_waveform(trace, spikes.of(1), before=10, after=30)
     assert np.abs(smeared - shapes.waveforms[0]).max() > 0.3  # averaging alone would not do
@@ -53,11 +53,11 @@ def test_drift_does_not_matter(shapes: Templates, rng: np.random.Generator) -> N
 
 def test_sizes_of_overlapping_spikes_are_told_apart(shapes: Templates, rng: np.random.Generator) -> None:
     spikes = poisson_spikes(rng, n_samples=60_000, count=900)
-    sizes = rng.uniform(0.6, 1.4, 900).astype(np.float32)
-    trace = plant(60_000, spikes, sizes, shapes)
+    amplitudes = rng.uniform(0.6, 1.4, 900).astype(np.float32)
+    trace = plant(60_000, spikes, amplitudes, shapes)
     noisy = (trace + 0.1 * rng.standard_normal(trace.shape)).astype(np.float32)
-    found = spike_sizes(noisy, spikes, shapes, kernel=KERNEL)
-    assert np.corrcoef(found, sizes)[0, 1] > 0.97
+    found = spike_amplitudes(noisy, spikes, shapes, kernel=KERNEL)
+    assert np.corrcoef(found, amplitudes)[0, 1] > 0.97
 
 
 def test_spikes_of_one_size_get_size_one_whatever_the_noise(
@@ -66,9 +66,9 @@ def test_spikes_of_one_size_get_size_one_whatever_the_noise(
     spikes = poisson_spikes(rng, n_samples=60_000, count=300)
     trace = plant(60_000, spikes, np.ones(300, np.float32), shapes)
     noisy = (trace + rng.standard_normal(trace.shape)).astype(np.float32)
-    found = spike_sizes(noisy, spikes, shapes, kernel=KERNEL)
-    for label in (1, 2):
-        assert found[spikes.label == label].std() < 0.04
+    found = spike_amplitudes(noisy, spikes, shapes, kernel=KERNEL)
+    for unit in (1, 2):
+        assert found[spikes.unit == unit].std() < 0.04
 
 
 def test_filtered_templates_are_what_the_filter_makes_of_a_spike(shapes: Templates) -> None:
@@ -81,12 +81,12 @@ def test_filtered_templates_are_what_the_filter_makes_of_a_spike(shapes: Templat
 
 
 def test_channels_are_solved_for_together(shapes: Templates, rng: np.random.Generator) -> None:
-    two = Templates(shapes.labels, np.concatenate([shapes.waveforms, -shapes.waveforms], axis=2), before=10)
+    two = Templates(shapes.unit_ids, np.concatenate([shapes.waveforms, -shapes.waveforms], axis=2), before=10)
     spikes = poisson_spikes(rng, n_samples=40_000, count=500)
     trace = plant(40_000, spikes, np.ones(500, np.float32), two)
     found = estimate_templates(trace, spikes, before=10, after=30, kernel=KERNEL)
     np.testing.assert_allclose(found.waveforms, two.waveforms, atol=0.1)
-    np.testing.assert_allclose(spike_sizes(trace, spikes, two, kernel=KERNEL), 1, atol=0.02)
+    np.testing.assert_allclose(spike_amplitudes(trace, spikes, two, kernel=KERNEL), 1, atol=0.02)
 
 
 def test_shrinking_keeps_what_is_clear_and_drops_what_may_be_noise(
@@ -94,7 +94,7 @@ def test_shrinking_keeps_what_is_clear_and_drops_what_may_be_noise(
 ) -> None:
     silent = np.pad(shapes.waveforms, ((0, 0), (0, 60), (0, 0)))
     noise = 0.05 * rng.standard_normal(silent.shape)
-    noisy = Templates(shapes.labels, (silent + noise).astype(np.float32), shapes.before)
+    noisy = Templates(shapes.unit_ids, (silent + noise).astype(np.float32), shapes.before)
     shrunk = noisy.shrunk(np.full((2, 1), 0.05**2), window_samples=10)
     assert (shrunk.waveforms[:, 50:] ** 2).sum() < 0.1 * (noise[:, 50:] ** 2).sum()
     assert ((shrunk.waveforms - silent) ** 2).sum() < 0.7 * (noise**2).sum()

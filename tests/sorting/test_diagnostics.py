@@ -5,7 +5,7 @@ import pytest
 
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.candidates import Candidates
-from spikesorter.sorting.diagnostics import make_outlook, measure_reliability, measure_trade_off
+from spikesorter.sorting.diagnostics import diagnose, measure_reliability, measure_trade_off
 
 FS_HZ = 25_000.0
 TRUTH = Spikes.from_arrays(np.arange(1, 101) * 500, np.arange(100) % 2 + 1)
@@ -15,8 +15,8 @@ def half_right(probability: float) -> Spikes:
     """Every other true spike, and as many false ones, at one probability."""
     true = TRUTH.sample[::2]
     samples = np.concatenate([true, true + 250])
-    labels = np.concatenate([TRUTH.label[::2], TRUTH.label[::2]])
-    return Spikes.from_arrays(samples, labels, np.full(len(samples), probability))
+    unit_ids = np.concatenate([TRUTH.unit[::2], TRUTH.unit[::2]])
+    return Spikes.from_arrays(samples, unit_ids, np.full(len(samples), probability))
 
 
 def test_what_is_surer_than_all_that_is_false_is_precise() -> None:
@@ -33,7 +33,7 @@ def test_equal_probabilities_hold_or_fall_together() -> None:
 
 
 def test_a_spike_of_another_class_is_wrong() -> None:
-    other = Spikes.from_arrays(TRUTH.sample, 3 - TRUTH.label)
+    other = Spikes.from_arrays(TRUTH.sample, 3 - TRUTH.unit)
     assert measure_trade_off(other, TRUTH, fs_hz=FS_HZ).precision[0] == 0
 
 
@@ -56,16 +56,16 @@ def test_no_spikes_are_a_result() -> None:
     assert len(measure_trade_off(nothing, TRUTH, fs_hz=FS_HZ).threshold) == 0
     assert measure_reliability(nothing, TRUTH, fs_hz=FS_HZ).events.sum() == 0
     none = Candidates.concatenate([])
-    outlook = make_outlook(none, nothing, TRUTH, noise=np.ones((3, 1)), fs_hz=FS_HZ)
-    assert (outlook.precision, outlook.recall) == (0.0, 0.0)
-    assert outlook.confusion[:2, 2].tolist() == [50, 50]
+    diagnostics = diagnose(none, nothing, TRUTH, noise=np.ones((3, 1)), fs_hz=FS_HZ)
+    assert (diagnostics.precision, diagnostics.recall) == (0.0, 0.0)
+    assert diagnostics.confusion[:2, 2].tolist() == [50, 50]
 
 
 def test_the_working_point_lies_on_the_curve_of_its_candidates() -> None:
     found = half_right(0.8)
-    candidates = Candidates(found.sample, found.label, found.probability, found.class_probability)
-    outlook = make_outlook(candidates, found, TRUTH, noise=np.ones((3, 1)), fs_hz=FS_HZ)
-    assert (outlook.precision, outlook.recall) == (
-        outlook.trade_off.precision[0],
-        outlook.trade_off.recall[0],
+    candidates = Candidates(found.sample, found.unit, found.probability, found.unit_probability)
+    diagnostics = diagnose(candidates, found, TRUTH, noise=np.ones((3, 1)), fs_hz=FS_HZ)
+    assert (diagnostics.precision, diagnostics.recall) == (
+        diagnostics.trade_off.precision[0],
+        diagnostics.trade_off.recall[0],
     )

@@ -29,13 +29,13 @@ NAMES = {1: "a", 2: "b", 3: "c", 4: "d"}
 def two_tetrodes(number: int) -> tuple[NumpyRecording, Spikes]:
     """Two stereotrodes far from each other, neurons 1 and 2 on one of them, 3 and 4 on the other."""
     left, right = (
-        simulate_study(neurons=2, seconds=10, noise_levels=(1.0,), channels=2, seed=seed)[number]
+        simulate_study(units=2, seconds=10, noise_levels=(1.0,), channels=2, seed=seed)[number]
         for seed in (5, 6)
     )
     traces = np.concatenate([left.trace, right.trace], axis=1)[:, [0, 2, 1, 3]]
     recording = NumpyRecording([traces], FS_HZ)
     recording.set_property("group", ["left", "right", "left", "right"])
-    parts = [left.spikes, Spikes.from_arrays(right.spikes.sample, right.spikes.label + 2)]
+    parts = [left.spikes, Spikes.from_arrays(right.spikes.sample, right.spikes.unit + 2)]
     return recording, Spikes.concatenate(parts).described(fs_hz=FS_HZ, names=NAMES)
 
 
@@ -57,7 +57,7 @@ def test_groups_are_the_propertys_in_order_of_their_channels() -> None:
         ("left", [0, 2]), ("right", [1, 3])
     ]  # fmt: skip
     shares = share_labels(recording, truth)
-    assert {name: share.labels for name, share in shares.items()} == {"left": (1, 2), "right": (3, 4)}
+    assert {name: share.unit_ids for name, share in shares.items()} == {"left": (1, 2), "right": (3, 4)}
     alone = channel_groups(NumpyRecording([np.zeros((10, 2), np.float32)], FS_HZ))
     assert [group.channel_ids.tolist() for group in alone.values()] == [[0, 1]]
 
@@ -104,7 +104,7 @@ def test_what_are_no_sorters_or_no_recording_is_called_by_its_kind(sorters: dict
 
 def test_a_group_without_neurons_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
     recording, truth = two_tetrodes(0)
-    sorters = fit_groups(recording, truth.select(truth.label <= 2), settings=SETTINGS)
+    sorters = fit_groups(recording, truth.select(truth.unit <= 2), settings=SETTINGS)
     assert list(sorters) == ["left"]
     assert warnings_in(caplog) == [
         "no spike is labelled of c, d: nothing to learn, left out",

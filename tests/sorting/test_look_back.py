@@ -21,11 +21,11 @@ def sorting(counts: tuple[int, int], certainty: float, seed: int = 0) -> Reckoni
     rng = np.random.default_rng(seed)
     total = sum(counts)
     sample = np.sort(rng.integers(0, int(SECONDS * FS_HZ), total))
-    label = rng.permutation(np.repeat([1, 2], counts))
+    unit = rng.permutation(np.repeat([1, 2], counts))
     probability = np.where(rng.random(total) < 0.9, certainty, 0.1).astype(np.float32)
-    candidates = Candidates(sample, label, probability, np.ones(total, np.float32))
+    candidates = Candidates(sample, unit, probability, np.ones(total, np.float32))
     held = candidates.select(probability > 0.2)
-    found = Spikes(held.sample, held.label, held.spike, held.named)
+    found = Spikes(held.sample, held.unit, held.probability, held.unit_probability)
     return reckon(candidates, found, (1, 2), seconds=SECONDS)
 
 

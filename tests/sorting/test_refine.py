@@ -7,7 +7,7 @@ import pytest
 
 from spikesorter.core.settings import Settings
 from spikesorter.estimation.profile import Profile, conditioning_kernel
-from spikesorter.estimation.units import learn_repertoire
+from spikesorter.estimation.units import learn_units
 from spikesorter.signal.gain import Background
 from spikesorter.simulate import simulate_study
 from spikesorter.sorting.refine import refine_profile
@@ -19,9 +19,9 @@ SETTINGS = Settings()
 @pytest.fixture(scope="module")
 def profiles() -> dict[str, Profile]:
     """A target's profile before and after, and with rates and noise that are far off at first."""
-    labelled, target = simulate_study(neurons=3, seconds=20, noise_levels=(0.7,), seed=1)
+    labelled, target = simulate_study(units=3, seconds=20, noise_levels=(0.7,), seed=1)
     kernel = conditioning_kernel(SETTINGS.conditioning, FS_HZ)
-    known = learn_repertoire(labelled.trace, labelled.spikes, SETTINGS.templates, kernel=kernel, fs_hz=FS_HZ)
+    known = learn_units(labelled.trace, labelled.spikes, SETTINGS.templates, kernel=kernel, fs_hz=FS_HZ)
     first = profile_of(target.trace, known, SETTINGS, fs_hz=FS_HZ)
     off = replace(
         first,
@@ -37,7 +37,7 @@ def profiles() -> dict[str, Profile]:
             ("with background", replace(first, background=Background(0.01, 0.1))),
         )
     }
-    counts = np.array([np.sum(target.spikes.label == k) for k in known.labels])
+    counts = np.array([np.sum(target.spikes.unit == k) for k in known.unit_ids])
     truth = replace(first, activity=replace(first.activity, rates=tuple(counts / len(target.trace))))
     return {"first": first, "truth": truth, **refined}
 

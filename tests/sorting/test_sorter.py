@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from spikeinterface.core import NumpyRecording
 
-from spikesorter.core.comparison import referee
+from spikesorter.core.comparison import compare_sortings
 from spikesorter.core.errors import InputError, SettingsError
 from spikesorter.core.score import score
 from spikesorter.core.settings import Settings, load_settings
@@ -30,7 +30,7 @@ SETTINGS = Settings().set_params(
 
 @pytest.fixture(scope="module")
 def study() -> list[SimulatedRecording]:
-    return simulate_study(neurons=2, seconds=8, noise_levels=(0.5, 2.0), seed=4)
+    return simulate_study(units=2, seconds=8, noise_levels=(0.5, 2.0), seed=4)
 
 
 def recording_of(one: SimulatedRecording, *, unit: float = 1.0) -> NumpyRecording:
@@ -136,8 +136,8 @@ def test_what_is_of_another_kind_is_refused_and_called_by_it(
     for use in (
         lambda: score(sorting, truth),
         lambda: score(truth, sorting),
-        lambda: referee(sorting, truth),
-        lambda: referee(truth, sorting),
+        lambda: compare_sortings(sorting, truth),
+        lambda: compare_sortings(truth, sorting),
         lambda: write_spikes(tmp_path / "a.csv", sorting, fs_hz=FS_HZ),
         lambda: write_mat(tmp_path / "a.mat", sorting),
     ):

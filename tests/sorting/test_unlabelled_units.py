@@ -26,16 +26,16 @@ STRANGER = 3
 @pytest.fixture(scope="module")
 def study() -> list[SimulatedRecording]:
     """Of two recordings; neuron 3 is like neuron 2, but a little smaller."""
-    return simulate_study(neurons=4, seconds=20, noise_levels=(0.5,), spikes_per_s=40, seed=8)
+    return simulate_study(units=4, seconds=20, noise_levels=(0.5,), spikes_per_s=40, seed=8)
 
 
 def of_known(spikes: Spikes) -> Spikes:
-    return spikes.select(spikes.label != STRANGER)
+    return spikes.select(spikes.unit != STRANGER)
 
 
-def fit(recording: SimulatedRecording, labels: Spikes, *, learn: bool = True) -> Sorter:
+def fit(recording: SimulatedRecording, unit_ids: Spikes, *, learn: bool = True) -> Sorter:
     settings = SETTINGS.set_params(unknown__learn=learn)
-    return Sorter.fit(NumpyRecording([recording.trace], FS_HZ), labels, settings=settings)
+    return Sorter.fit(NumpyRecording([recording.trace], FS_HZ), unit_ids, settings=settings)
 
 
 def sorted_by(sorter: Sorter, target: SimulatedRecording) -> Score:
@@ -62,10 +62,10 @@ def test_a_neuron_that_the_labels_leave_out_is_not_taken_for_a_labelled_one(
 def test_it_is_kept_out_of_what_is_seen(
     study: list[SimulatedRecording], sorter: Sorter, tmp_path: Path
 ) -> None:
-    assert len(sorter.repertoire.strangers) == 1
-    assert sorter.repertoire.known == (1, 2, 4)
+    assert len(sorter.units.unlabelled_ids) == 1
+    assert sorter.units.known == (1, 2, 4)
     assert sorter.names == {1: "1", 2: "2", 4: "4"}
-    assert sorter.forecast.labels == sorter.point.labels == (1, 2, 4)
+    assert sorter.forecast.unit_ids == sorter.point.unit_ids == (1, 2, 4)
     assert "3 classes" in repr(sorter)
     assert sorter_html(sorter).count("<tr>") == 2 + 4
     recording = NumpyRecording([study[1].trace[:50_000]], FS_HZ)
@@ -78,22 +78,22 @@ def test_it_is_kept_out_of_what_is_seen(
 
 
 def test_labels_that_miss_some_spikes_make_no_neuron_of_them(study: list[SimulatedRecording]) -> None:
-    labels = study[0].spikes
-    seen = np.random.default_rng(0).random(len(labels)) < 0.7
-    assert fit(study[0], labels.select(seen)).repertoire.strangers == ()
+    unit_ids = study[0].spikes
+    seen = np.random.default_rng(0).random(len(unit_ids)) < 0.7
+    assert fit(study[0], unit_ids.select(seen)).units.unlabelled_ids == ()
 
 
 def test_where_all_are_labelled_there_is_nobody_else(study: list[SimulatedRecording]) -> None:
-    assert fit(study[0], study[0].spikes).repertoire.strangers == ()
+    assert fit(study[0], study[0].spikes).units.unlabelled_ids == ()
 
 
 @pytest.mark.slow
 def test_labels_that_do_not_belong_to_the_recording_are_noticed(
     study: list[SimulatedRecording], caplog: pytest.LogCaptureFixture
 ) -> None:
-    labels = study[0].spikes.within(2_000, 60_000)
-    elsewhere = Spikes.from_arrays((labels.sample * 7.3).astype(int), labels.label)
+    unit_ids = study[0].spikes.within(2_000, 60_000)
+    elsewhere = Spikes.from_arrays((unit_ids.sample * 7.3).astype(int), unit_ids.unit)
     few = elsewhere.select(np.arange(len(elsewhere)) % 2 == 0)
     sorter = fit(study[0], few)
-    assert sorter.repertoire.strangers == ()
+    assert sorter.units.unlabelled_ids == ()
     assert "as many spikes as were labelled: do the labels belong to it" in caplog.text

@@ -82,14 +82,14 @@ def test_run_forecasts_its_score(run: Path) -> None:
         assert expected["low"] - 0.03 < scores["recordings"][name]["score"] < expected["high"] + 0.03
 
 
-@pytest.mark.parametrize("decoder", ["cnn", "both", "botm"])
+@pytest.mark.parametrize("decoder", ["cnn", "combined", "botm"])
 def test_every_decoder_sorts_and_comes_back_from_disk(
     decoder: str, fitted: Sorter, study_folder: Path, tmp_path: Path
 ) -> None:
     target, _ = read_mat(study_folder / "D3.mat")
     chosen = replace(fitted, settings=fitted.settings.replace([f"decoder={decoder}"]))
     adapted = chosen.adapt(target)
-    assert adapted.prepared.name == decoder
+    assert adapted.tuned.name == decoder
     spikes = adapted.sort(target)
     assert score(spikes, read_mat_spikes(study_folder / "truth" / "D3.mat")).score > 0.7
     adapted.save(tmp_path / "model")
@@ -107,7 +107,7 @@ def test_strangers_are_marked_if_asked_for_and_written_as_class_0(
     added = plant(len(trace), strangers, np.ones(75, np.float32),
                   Templates((9,), shape[None, :, None].astype(np.float32), 0))  # fmt: skip
     strange = NumpyRecording([(trace + added).astype(np.float32)], FS_HZ)
-    assert 0 not in fitted.adapt(strange).sort(strange).labels
+    assert 0 not in fitted.adapt(strange).sort(strange).unit_ids
     marking = replace(fitted, settings=fitted.settings.replace(["unknown.mark=true"])).adapt(strange)
     spikes = marking.sort(strange)
     near = np.abs(strangers.sample[:, None] - spikes.of(0).sample).min(axis=1) < 25
@@ -217,7 +217,7 @@ def test_a_delay_moves_every_spike_by_as_much(adapted: Sorter, study_folder: Pat
 
 def test_any_span_length_gives_the_same_spikes(adapted: Sorter, study_folder: Path) -> None:
     target, _ = read_mat(study_folder / "D3.mat")
-    assert adapted.sort(target, span_seconds=1.2, jobs=2) == adapted.sort(target, jobs=1)
+    assert adapted.sort(target, span_seconds=1.2, n_jobs=2) == adapted.sort(target, n_jobs=1)
 
 
 def test_a_saved_sorter_sorts_the_same(adapted: Sorter, study_folder: Path, tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_the_curve_peaks_at_the_spikes_found(adapted: Sorter, study_folder: Path
     curve = adapted.evidence(target, start=50_000, stop=100_000)
     assert curve.shape == (50_000, 3)
     around = (spikes.sample - 50_000)[:, None] + np.arange(-8, 9)
-    near = curve[np.clip(around, 0, 49_999), spikes.label[:, None] - 1].sum(axis=1)
+    near = curve[np.clip(around, 0, 49_999), spikes.unit[:, None] - 1].sum(axis=1)
     assert np.mean(near > 0.3) > 0.95
     np.testing.assert_array_equal(adapted.evidence(target, start=57_000, stop=60_000), curve[7000:10_000])
 
@@ -285,7 +285,7 @@ def test_labels_given_twice_are_used_once(
     twice = Sorter.fit(recording, Spikes.concatenate([truth, truth]), settings=few)
     assert f"{len(truth)} labels are given twice" in caplog.text
     once = Sorter.fit(recording, truth, settings=few)
-    np.testing.assert_array_equal(twice.repertoire.rates, once.repertoire.rates)
+    np.testing.assert_array_equal(twice.units.rates, once.units.rates)
 
 
 def test_another_unit_is_warned_of(

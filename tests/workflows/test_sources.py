@@ -57,7 +57,7 @@ def test_a_pipe_gives_lines_of_json(model: Path, samples: np.ndarray, expected: 
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line["sample"] for line in lines] == expected.sample.tolist()
-    assert [line["class"] for line in lines] == expected.label.tolist()
+    assert [line["class"] for line in lines] == expected.unit.tolist()
     assert lines[7]["time_s"] == pytest.approx(expected.sample[7] / FS_HZ)
     assert all(0 < line["behind_s"] < 5 for line in lines)
     assert f"{len(expected)} spikes in 4.0 s" in done.stderr.decode()
@@ -121,9 +121,9 @@ def test_a_calibrated_stream_sorts_its_calibration_too(model: Path, study_folder
     fitted = Sorter.load(model)
     stream, parts = fitted.stream(FS_HZ, calibration_seconds=6), []
     for first in range(0, len(samples), 10_000):
-        assert (stream.listener is None) == (first < 6 * FS_HZ)
+        assert (stream.setup is None) == (first < 6 * FS_HZ)
         parts.append(stream.push(samples[first : first + 10_000]))
-        if stream.listener is None:
+        if stream.setup is None:
             assert stream.behind_seconds == stream.received_samples / FS_HZ
     found = Spikes.concatenate([*parts, stream.flush()])
     beginning = target.frame_slice(0, int(6 * FS_HZ))

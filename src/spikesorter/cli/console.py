@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from spikesorter.core.comparison import Verdict
+    from spikesorter.core.comparison import Comparison
     from spikesorter.core.progress import Progress
     from spikesorter.core.score import Score
     from spikesorter.sorting.model import Model
@@ -23,11 +23,11 @@ __all__ = [
     "model_json",
     "outcome_line",
     "print_batch",
+    "print_comparisons",
     "print_confusion",
     "print_model",
     "print_scores",
     "print_study",
-    "print_verdicts",
     "result_line",
     "sorted_json",
     "sorted_line",
@@ -100,7 +100,7 @@ def sorter_line(name: str, sorter: Sorter) -> str:
     rate = sum(profile.activity.rates) * sorter.fs_hz
     return (
         f"{name}: noise {noise}, gain {profile.activity.gain:.2f}, {rate:.1f} spikes/s, "
-        f"{sorter.prepared.name}, forecast {_forecast(sorter)}"
+        f"{sorter.tuned.name}, forecast {_forecast(sorter)}"
     )
 
 
@@ -207,13 +207,13 @@ def print_model(model: Model) -> None:
             f"{facts['digest'][:12]}...); {facts['fs_hz']:g} Hz, {inside['channels']} channel(s)",
             markup=False,
         )
-        neurons = Table("class", "name", title="Neurons, as labelled")
+        units = Table("class", "name", title="Neurons, as labelled")
         for column in ("spikes", "per second", "peak"):
-            neurons.add_column(column, justify="right")
+            units.add_column(column, justify="right")
         for one in inside["neurons"]:
             cells = (str(one["labelled_spikes"]), f"{one['spikes_per_s']:.2f}", f"{one['peak']:.3g}")
-            neurons.add_row(str(one["class"]), escape(one["name"]), *cells)
-        console.print(neurons)
+            units.add_row(str(one["class"]), escape(one["name"]), *cells)
+        console.print(units)
         table = Table("adapted to", "decoder", title="Recordings")
         for column in ("noise", "gain", "spikes/s", "forecast", "MB"):
             table.add_column(column, justify="right")
@@ -276,7 +276,7 @@ def print_confusion(recording: str, result: Score) -> None:
 
     table = Table(title=f"{escape(recording)}: true spikes (rows) and what was found (columns)")
     table.add_column("")
-    names = [escape(result.name_of(label)) for label in result.classes]
+    names = [escape(result.name_of(unit)) for unit in result.unit_ids]
     for name in (*names, "missed"):
         table.add_column(name, justify="right")
     for name, row in zip((*names, "false"), result.confusion.tolist(), strict=True):
@@ -284,7 +284,7 @@ def print_confusion(recording: str, result: Score) -> None:
     Console().print(table)
 
 
-def print_verdicts(verdicts: dict[str, Verdict]) -> None:
+def print_comparisons(comparisons: dict[str, Comparison]) -> None:
     """Print how well each true unit was found, in the eyes of SpikeInterface's comparison."""
     from rich.console import Console
     from rich.markup import escape
@@ -296,23 +296,23 @@ def print_verdicts(verdicts: dict[str, Verdict]) -> None:
         table.add_column(column)
     for column in ("spikes", "found", *figures):
         table.add_column(column, justify="right")
-    for recording, verdict in verdicts.items():
-        for unit in verdict.units:
+    for recording, comparison in comparisons.items():
+        for unit in comparison.units:
             cells = (str(unit.true_spikes), str(unit.found_spikes), *_thousandths(unit, figures))
             table.add_row(recording, escape(unit.unit), escape(unit.found_as or "-"), *cells)
-        table.add_row(recording, "mean", "", "", "", *_thousandths(verdict, figures), end_section=True)
+        table.add_row(recording, "mean", "", "", "", *_thousandths(comparison, figures), end_section=True)
     console = Console()
     console.print(table)
-    for recording, verdict in verdicts.items():
-        if not verdict.has_namesakes:
+    for recording, comparison in comparisons.items():
+        if not comparison.has_namesakes:
             console.print(
                 f"{recording}: no unit found is called like a true one: scores pair neurons by name, "
                 "SpikeInterface's comparison by agreement (unless --pairing name)",
                 markup=False,
                 soft_wrap=True,
             )
-        if verdict.unpaired:
-            console.print(f"{recording}: no true unit for {', '.join(verdict.unpaired)}", markup=False)
+        if comparison.unpaired:
+            console.print(f"{recording}: no true unit for {', '.join(comparison.unpaired)}", markup=False)
 
 
 def _thousandths(value: Any, figures: tuple[str, ...]) -> list[str]:

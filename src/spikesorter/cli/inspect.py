@@ -10,10 +10,10 @@ import typer
 
 from spikesorter.cli.console import (
     model_json,
+    print_comparisons,
     print_confusion,
     print_model,
     print_scores,
-    print_verdicts,
     working,
 )
 from spikesorter.cli.options import (
@@ -96,24 +96,24 @@ def evaluate(
     compare_sorter_to_ground_truth, for which units may have any names.
     """
     from spikesorter.core.score import study_score
-    from spikesorter.report.scoring import judge_files, score_files, unpredicted
+    from spikesorter.report.scoring import compare_files, score_files, unpredicted
 
     with working(quiet=as_json) as (progress, _):
         scores = score_files(predictions, truth, fs_hz=fs, progress=progress)
-        verdicts = judge_files(predictions, truth, fs_hz=fs, pairing=pairing, progress=progress)
+        comparisons = compare_files(predictions, truth, fs_hz=fs, pairing=pairing, progress=progress)
     missing = unpredicted(predictions, truth)
     whole = None if missing else study_score({name: s.score for name, s in scores.items()})
     if missing:
         typer.echo(f"spikesorter: warning: no predictions for {', '.join(missing)}: no study score", err=True)
     if as_json:
-        rows = {name: s.summary() | {"referee": verdicts[name].summary()} for name, s in scores.items()}
+        rows = {name: s.summary() | {"referee": comparisons[name].summary()} for name, s in scores.items()}
         contents: dict[str, Any] = {"recordings": rows}
         typer.echo(json.dumps(contents | ({} if missing else {"study": whole}), indent=2))
     else:
         print_scores({name: (s, []) for name, s in scores.items()}, [], whole)
         for name, s in scores.items():
             print_confusion(name, s)
-        print_verdicts(verdicts)
+        print_comparisons(comparisons)
 
 
 @reads_recordings

@@ -49,7 +49,7 @@ def sort(
     *,
     options: RecordingOptions,
     assignments: Assignments = None,
-    jobs: Jobs = None,
+    n_jobs: Jobs = None,
     span_seconds: Annotated[
         float,
         typer.Option(metavar="S", min=0.001, max=1e6, help="Read a recording in spans of S. Same result."),
@@ -81,7 +81,7 @@ def sort(
             out,
             to=to,
             options=options,
-            jobs=jobs,
+            n_jobs=n_jobs,
             span_seconds=span_seconds,
             resume=resume,
             report=report,
@@ -113,7 +113,7 @@ def batch(
         Path | None,
         typer.Option(metavar="FOLDER", help="Where a manifest's paths start. [the manifest's own folder]"),
     ] = None,
-    jobs: Annotated[
+    n_jobs: Annotated[
         int, typer.Option("--jobs", "-j", metavar="N", min=1, max=1024, help="Processes on this machine.")
     ] = 1,
     scheduler: Annotated[
@@ -154,7 +154,7 @@ def batch(
                 typer.echo(f"spikesorter: error: {line}", err=True)
             say(f"{next(numbers)}/{len(recordings)} {line}")
 
-        with running_on(jobs, scheduler) as runner:
+        with running_on(n_jobs, scheduler) as runner:
             outcomes = run_batch(
                 recordings,
                 out,
@@ -200,7 +200,7 @@ def listen_command(
 ) -> None:
     """Sort a recording that is still going on; write each spike as a line of JSON as soon as it is sure.
 
-    Each line says `sample`, `time_s`, `class`, `probability`, `class_probability`, and `behind_s`: how much
+    Each line says `sample`, `time_s`, `class`, `probability`, `unit_probability`, and `behind_s`: how much
     later the stream was when the spike was reported. Nothing is dropped: samples that come during calibration
     are sorted after it.
     """

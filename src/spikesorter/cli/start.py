@@ -25,7 +25,7 @@ __all__ = ["show_config", "simulate"]
 
 def simulate(
     out: Annotated[Path, typer.Argument(help="Folder to write D1.mat, D2.mat, ... and truth/ to.")],
-    neurons: Annotated[int, typer.Option(min=1, max=50, help="Number of neurons.")] = 4,
+    units: Annotated[int, typer.Option(min=1, max=50, help="Number of neurons.")] = 4,
     seconds: Annotated[float, typer.Option(min=1.0, max=36000.0, help="Length of each recording.")] = 30.0,
     noise: Annotated[
         list[float] | None,
@@ -57,7 +57,7 @@ def simulate(
         check_replaceable(out / "truth" / f"D{number}.mat")
     with working(quiet=False) as (progress, _):
         recordings = simulate_study(
-            neurons=neurons,
+            units=units,
             seconds=seconds,
             noise_levels=levels,
             spikes_per_s=rate,

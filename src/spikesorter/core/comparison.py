@@ -11,7 +11,7 @@ from spikesorter.core.spikes import UNKNOWN, Spikes, check_spikes
 if TYPE_CHECKING:
     from spikeinterface import BaseSorting
 
-__all__ = ["Pairing", "UnitVerdict", "Verdict", "referee"]
+__all__ = ["Comparison", "Pairing", "UnitComparison", "compare_sortings"]
 
 TOLERANCE_MS = 0.4  # SpikeInterface's own
 LEAST_AGREEMENT = 0.5  # likewise: units that agree less are no match
@@ -20,7 +20,7 @@ Pairing = Literal["hungarian", "name"]
 
 
 @dataclass(frozen=True)
-class UnitVerdict:
+class UnitComparison:
     """How well one true unit was found.
 
     Parameters
@@ -49,18 +49,18 @@ class UnitVerdict:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Comparison:
     """How good a sorting is in the eyes of SpikeInterface's `compare_sorter_to_ground_truth`.
 
     Parameters
     ----------
-    units : tuple of UnitVerdict
+    units : tuple of UnitComparison
         One for each true unit that has spikes, in order of label.
     unpaired : tuple of str
         Found units that no true unit is paired with.
     """
 
-    units: tuple[UnitVerdict, ...]
+    units: tuple[UnitComparison, ...]
     unpaired: tuple[str, ...]
 
     @property
@@ -99,14 +99,14 @@ class Verdict:
         return float(sum(getattr(unit, figure) for unit in self.units) / max(len(self.units), 1))
 
 
-def referee(
+def compare_sortings(
     found: Spikes,
     true: Spikes,
     *,
     fs_hz: float | None = None,
     pairing: Pairing = "hungarian",
     tolerance_ms: float = TOLERANCE_MS,
-) -> Verdict:
+) -> Comparison:
     """Judge a sorting of any tool as the field does: by SpikeInterface's comparison to a ground truth.
 
     Parameters
@@ -126,7 +126,7 @@ def referee(
 
     Returns
     -------
-    Verdict
+    Comparison
         Sortings without a spike or a unit are judged like any other: all their figures are 0, precision too.
 
     Raises
@@ -140,7 +140,7 @@ def referee(
     --------
     >>> true = Spikes.from_arrays([100, 300, 500, 700], [1, 2, 1, 1], fs_hz=25_000.0)
     >>> found = Spikes.from_arrays([104, 300, 500, 900], [5, 7, 5, 5], fs_hz=25_000.0)
-    >>> for unit in referee(found, true).units:
+    >>> for unit in compare_sortings(found, true).units:
     ...     print(unit.unit, unit.found_as, unit.accuracy, round(unit.precision, 2), round(unit.recall, 2))
     1 5 0.5 0.67 0.67
     2 7 1.0 1.0 1.0
@@ -152,8 +152,8 @@ def referee(
     rate = _common_rate(found, true, fs_hz)
     true_names, found_names = _unit_names(true), _unit_names(found)
     if not true_names or not found_names:
-        return Verdict(
-            tuple(_missed(true, name, label) for name, label in true_names.items()), (*found_names,)
+        return Comparison(
+            tuple(_missed(true, name, unit) for name, unit in true_names.items()), (*found_names,)
         )
     comparison = _compare(_sorting(found, found_names, rate), _sorting(true, true_names, rate), tolerance_ms)
     if pairing == "name":
@@ -162,7 +162,7 @@ def referee(
         matches = comparison.hungarian_match_12
         partners = {name: matches[name] or None for name in true_names}  # "" where there is none
     units = [
-        _missed(true, name, label)
+        _missed(true, name, unit)
         if (partner := partners[name]) is None
         else _verdict(
             name,
@@ -171,9 +171,9 @@ def referee(
             true_spikes=int(comparison.event_counts1[name]),
             found_spikes=int(comparison.event_counts2[partner]),
         )
-        for name, label in true_names.items()
+        for name, unit in true_names.items()
     ]
-    return Verdict(tuple(units), tuple(name for name in found_names if name not in partners.values()))
+    return Comparison(tuple(units), tuple(name for name in found_names if name not in partners.values()))
 
 
 def _compare(found: BaseSorting, true: BaseSorting, tolerance_ms: float) -> Any:
@@ -193,18 +193,18 @@ def _sorting(spikes: Spikes, names: dict[str, int], fs_hz: float) -> BaseSorting
 
 def _unit_names(spikes: Spikes) -> dict[str, int]:
     """Return the labels that have spikes, by name."""
-    return {spikes.name_of(label): label for label in spikes.labels if label != UNKNOWN}
+    return {spikes.name_of(unit): unit for unit in spikes.unit_ids if unit != UNKNOWN}
 
 
-def _verdict(name: str, partner: str, *, both: int, true_spikes: int, found_spikes: int) -> UnitVerdict:
+def _verdict(name: str, partner: str, *, both: int, true_spikes: int, found_spikes: int) -> UnitComparison:
     every = true_spikes + found_spikes - both
-    return UnitVerdict(
+    return UnitComparison(
         name, partner, both / every, both / found_spikes, both / true_spikes, true_spikes, found_spikes
     )
 
 
-def _missed(true: Spikes, name: str, label: int) -> UnitVerdict:
-    return UnitVerdict(name, None, 0.0, 0.0, 0.0, true.counts()[label], 0)
+def _missed(true: Spikes, name: str, unit: int) -> UnitComparison:
+    return UnitComparison(name, None, 0.0, 0.0, 0.0, true.counts()[unit], 0)
 
 
 def _common_rate(found: Spikes, true: Spikes, fs_hz: float | None) -> float:

@@ -36,7 +36,7 @@ class Score:
         Mean over the true classes of each class's F1, spikes of a class paired within 0.4 ms.
     strict_of : dict of int to float
         The strict F1 of each class.
-    classes : tuple of int
+    unit_ids : tuple of int
         Classes that are true or found.
     confusion : ndarray of int64, shape (classes + 1, classes + 1)
         Rows true, columns found; the last column counts the missed spikes, the last row the false ones.
@@ -51,13 +51,13 @@ class Score:
     recall: float
     strict: float
     strict_of: dict[int, float]
-    classes: tuple[int, ...]
+    unit_ids: tuple[int, ...]
     confusion: IndexArray
     names: Mapping[int, str] = field(default_factory=dict)
 
-    def name_of(self, label: int) -> str:
+    def name_of(self, unit: int) -> str:
         """Return what a class is called: its label, if it has no name."""
-        return self.names.get(label, str(label))
+        return self.names.get(unit, str(unit))
 
     def summary(self) -> dict[str, float]:
         """Return the single figures by name, as `scores.json` holds them."""
@@ -145,13 +145,13 @@ def score(found: Spikes, true: Spikes, *, fs_hz: float = 25_000.0) -> Score:
     check_spikes(true, "true")
     check_rate(fs_hz)
     i, j = match_spikes(true.sample, found.sample, tolerance_samples=_samples(LOOSE_MS, fs_hz))
-    true_classes = true.labels
-    classes = tuple(sorted({*true_classes, *found.labels}))
-    confusion = _confusion(true, found, i, j, classes)
+    true_ids = true.unit_ids
+    unit_ids = tuple(sorted({*true_ids, *found.unit_ids}))
+    confusion = _confusion(true, found, i, j, unit_ids)
     inner = confusion[:-1, :-1]
-    of_class = [_f1(inner[k, k], inner[k].sum(), inner[:, k].sum()) for k in range(len(classes))]
-    f_cls = _mean([f for k, f in zip(classes, of_class, strict=True) if k in true_classes])
-    strict_of = {k: _strict_f1(found.of(k), true.of(k), fs_hz) for k in true_classes}
+    of_unit = [_f1(inner[k, k], inner[k].sum(), inner[:, k].sum()) for k in range(len(unit_ids))]
+    f_cls = _mean([f for k, f in zip(unit_ids, of_unit, strict=True) if k in true_ids])
+    strict_of = {k: _strict_f1(found.of(k), true.of(k), fs_hz) for k in true_ids}
     f_det = _f1(len(i), len(true), len(found))
     return Score(
         score=DETECTION_WEIGHT * f_det + (1 - DETECTION_WEIGHT) * f_cls,
@@ -161,7 +161,7 @@ def score(found: Spikes, true: Spikes, *, fs_hz: float = 25_000.0) -> Score:
         recall=len(i) / len(true) if len(true) else 0.0,
         strict=_mean(list(strict_of.values())),
         strict_of=strict_of,
-        classes=classes,
+        unit_ids=unit_ids,
         confusion=confusion,
         names={**found.names, **true.names},
     )
@@ -198,11 +198,11 @@ def _samples(milliseconds: float, fs_hz: float) -> float:
 
 
 def _confusion(
-    true: Spikes, found: Spikes, i: IndexArray, j: IndexArray, classes: tuple[int, ...]
+    true: Spikes, found: Spikes, i: IndexArray, j: IndexArray, unit_ids: tuple[int, ...]
 ) -> IndexArray:
-    n = len(classes)
-    rows = np.concatenate([np.searchsorted(classes, true.label), [n]]).astype(np.int64)
-    columns = np.concatenate([np.searchsorted(classes, found.label), [n]]).astype(np.int64)
+    n = len(unit_ids)
+    rows = np.concatenate([np.searchsorted(unit_ids, true.unit), [n]]).astype(np.int64)
+    columns = np.concatenate([np.searchsorted(unit_ids, found.unit), [n]]).astype(np.int64)
     missed = np.delete(np.arange(len(true)), i)
     false = np.delete(np.arange(len(found)), j)
     a = np.concatenate([i, missed, np.full(len(false), -1)]).astype(np.int64)

@@ -292,7 +292,7 @@ class Settings(_Section):
     """
 
     seed: int = Field(0, ge=0, lt=2**31, description="same seed, same input, same settings: same result")
-    decoder: Literal["auto", "pursuit", "cnn", "both", "botm", "early"] = Field(
+    decoder: Literal["auto", "pursuit", "cnn", "combined", "botm", "low_latency"] = Field(
         "auto",
         description="pursuit: known shapes in known noise; cnn: networks; both: the two together; "
         "botm: linear discriminants; early: a pursuit that decides within 5 ms, for closed loops; "

@@ -30,9 +30,9 @@ __all__ = [
 
 Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
-FIELDS = {"sample": np.int64, "label": np.int64, "probability": np.float32, "class_probability": np.float32}
+FIELDS = {"sample": np.int64, "unit": np.int64, "probability": np.float32, "unit_probability": np.float32}
 
-PROBABILITIES = ("probability", "class_probability")
+PROBABILITIES = ("probability", "unit_probability")
 
 UNKNOWN = 0
 """Label of a spike that fits no known neuron."""
@@ -51,11 +51,11 @@ class Spikes:
         The sample at which each spike *starts* (0-based), in non-decreasing order. A spike's start is
         where its waveform leaves the baseline, some 5 to 15 samples before its peak at 25 kHz; it is what
         the labels of the labelled recording mark.
-    label : ndarray of int64, shape (spikes,)
+    unit : ndarray of int64, shape (spikes,)
         The neuron (class) of each spike, 1 or larger; 0 for a spike that fits no known neuron.
     probability : ndarray of float32, shape (spikes,)
         How sure the sorter is that a spike is there, whatever its class, 0 to 1. Ones for truth.
-    class_probability : ndarray of float32, shape (spikes,)
+    unit_probability : ndarray of float32, shape (spikes,)
         How sure the sorter is of the class, given that a spike is there, 0 to 1. Ones for truth.
     fs_hz : float, optional
         Sampling rate, where it is known: other tools count in seconds.
@@ -78,14 +78,14 @@ class Spikes:
     >>> spikes = Spikes.from_arrays([300, 120], [2, 1])
     >>> spikes.sample
     array([120, 300])
-    >>> len(spikes), spikes.labels
+    >>> len(spikes), spikes.unit_ids
     (2, (1, 2))
     """
 
     sample: Int64Array
-    label: Int64Array
+    unit: Int64Array
     probability: Float32Array
-    class_probability: Float32Array
+    unit_probability: Float32Array
     fs_hz: float | None = field(default=None, kw_only=True)
     names: Mapping[int, str] = field(default_factory=dict, kw_only=True)
 
@@ -103,7 +103,7 @@ class Spikes:
         lengths = [len(getattr(self, name)) for name in FIELDS]
         if len(set(lengths)) != 1:
             raise InputError(
-                "spikes: sample, label, probability and class_probability must have one length, "
+                "spikes: sample, unit, probability and unit_probability must have one length, "
                 "not {}, {}, {} and {}".format(*lengths)
             )
         if len(self.sample) == 0:
@@ -112,16 +112,16 @@ class Spikes:
             raise InputError("spikes: samples must be in order; Spikes.from_arrays sorts them")
         if self.sample[0] < 0:
             raise InputError(f"spikes: samples must be 0 or more, found {self.sample[0]}")
-        if self.label.min() < UNKNOWN:
-            raise InputError(f"spikes: labels must be 0 or more, found {self.label.min()}")
+        if self.unit.min() < UNKNOWN:
+            raise InputError(f"spikes: labels must be 0 or more, found {self.unit.min()}")
 
     @classmethod
     def from_arrays(
         cls,
         sample: npt.ArrayLike,
-        label: npt.ArrayLike,
+        unit: npt.ArrayLike,
         probability: npt.ArrayLike | None = None,
-        class_probability: npt.ArrayLike | None = None,
+        unit_probability: npt.ArrayLike | None = None,
         *,
         fs_hz: float | None = None,
         names: Mapping[int, str] | None = None,
@@ -130,9 +130,9 @@ class Spikes:
 
         Parameters
         ----------
-        sample, label : array_like of whole numbers, shape (spikes,)
+        sample, unit : array_like of whole numbers, shape (spikes,)
             See `Spikes`.
-        probability, class_probability : array_like of float, shape (spikes,), optional
+        probability, unit_probability : array_like of float, shape (spikes,), optional
             Ones if not given.
         fs_hz, names : optional
             See `Spikes`.
@@ -141,15 +141,17 @@ class Spikes:
         -------
         Spikes
         """
-        samples, labels = _whole_numbers("sample", sample), _whole_numbers("label", label)
+        samples, unit_ids = _whole_numbers("sample", sample), _whole_numbers("unit", unit)
         there, named = (
             np.ones(samples.shape, np.float32) if values is None else _probabilities(name, values)
-            for name, values in zip(PROBABILITIES, (probability, class_probability), strict=True)
+            for name, values in zip(PROBABILITIES, (probability, unit_probability), strict=True)
         )
-        if len({samples.shape, labels.shape, there.shape, named.shape}) > 1 or samples.ndim != 1:
-            return cls(samples, labels, there, named)  # says what is wrong
-        order = np.lexsort((labels, samples))
-        return cls(samples[order], labels[order], there[order], named[order], fs_hz=fs_hz, names=names or {})
+        if len({samples.shape, unit_ids.shape, there.shape, named.shape}) > 1 or samples.ndim != 1:
+            return cls(samples, unit_ids, there, named)  # says what is wrong
+        order = np.lexsort((unit_ids, samples))
+        return cls(
+            samples[order], unit_ids[order], there[order], named[order], fs_hz=fs_hz, names=names or {}
+        )
 
     @classmethod
     def empty(cls) -> Spikes:
@@ -197,13 +199,13 @@ class Spikes:
             raise InputError(f"has {sorting.get_num_segments()} segments; select one with select_segments")
         names = [str(unit) for unit in sorting.unit_ids]
         numbered = all(name.isdecimal() and int(name) > UNKNOWN for name in names)
-        labels = np.array([int(name) for name in names] if numbered else range(1, len(names) + 1), np.int64)
+        unit_ids = np.array([int(name) for name in names] if numbered else range(1, len(names) + 1), np.int64)
         spikes = sorting.to_spike_vector()
         return cls.from_arrays(
             spikes["sample_index"],
-            labels[spikes["unit_index"]],
+            unit_ids[spikes["unit_index"]],
             fs_hz=float(sorting.get_sampling_frequency()),
-            names=dict(zip(labels.tolist(), names, strict=True)),
+            names=dict(zip(unit_ids.tolist(), names, strict=True)),
         )
 
     def to_spikeinterface(self, fs_hz: float | None = None) -> NumpySorting:
@@ -218,7 +220,7 @@ class Spikes:
         -------
         spikeinterface.core.NumpySorting
             One unit for each neuron, also for one without spikes, with the properties `probability` and
-            `class_probability` (of each of its spikes: float32 arrays), and `mean_probability`. Spikes of no
+            `unit_probability` (of each of its spikes: float32 arrays), and `mean_probability`. Spikes of no
             known neuron are left out. Unit ids are names, or labels where there are no names.
 
         Raises
@@ -237,10 +239,10 @@ class Spikes:
         rate = fs_hz or self.fs_hz
         if rate is None:
             raise InputError("spikes: their sampling rate is not known; give fs_hz")
-        known = self.select(self.label != UNKNOWN)
-        labels = sorted({*known.labels, *(label for label in self.names if label != UNKNOWN)})
-        trains = [known.of(label) for label in labels]
-        ids: list[Any] = [self.name_of(label) for label in labels] if self.named_otherwise else labels
+        known = self.select(self.unit != UNKNOWN)
+        unit_ids = sorted({*known.unit_ids, *(unit for unit in self.names if unit != UNKNOWN)})
+        trains = [known.of(unit) for unit in unit_ids]
+        ids: list[Any] = [self.name_of(unit) for unit in unit_ids] if self.named_otherwise else unit_ids
         units = dict(zip(ids, (train.sample for train in trains), strict=True))
         sorting = NumpySorting.from_unit_dict([units], rate)
         for name in PROBABILITIES:
@@ -255,32 +257,32 @@ class Spikes:
         """Return the same spikes with their sampling rate and their neurons' names."""
         return replace(self, fs_hz=fs_hz, names=names)
 
-    def name_of(self, label: int) -> str:
+    def name_of(self, unit: int) -> str:
         """Return what a neuron is called: its label, if it has no name."""
-        return self.names.get(label, str(label))
+        return self.names.get(unit, str(unit))
 
     @property
     def named_otherwise(self) -> bool:
         """Whether any neuron is called by another name than its label."""
-        return any(name != str(label) for label, name in self.names.items())
+        return any(name != str(unit) for unit, name in self.names.items())
 
     @property
     def joint(self) -> Float32Array:
         """Probability that a spike is there and is of its class."""
-        return self.probability * self.class_probability
+        return self.probability * self.unit_probability
 
     @cached_property
-    def labels(self) -> tuple[int, ...]:
+    def unit_ids(self) -> tuple[int, ...]:
         """The classes that occur, in order."""
-        return tuple(np.unique(self.label).tolist())
+        return tuple(np.unique(self.unit).tolist())
 
     def select(self, mask: npt.NDArray[np.bool_]) -> Spikes:
         """Return the spikes for which `mask` (bool, shape (spikes,)) is true."""
         return replace(self, **{name: getattr(self, name)[mask] for name in FIELDS})
 
-    def of(self, label: int) -> Spikes:
+    def of(self, unit: int) -> Spikes:
         """Return the spikes of one class."""
-        return self.select(self.label == label)
+        return self.select(self.unit == unit)
 
     def within(self, start: int, stop: int) -> Spikes:
         """Return the spikes that start in samples `start` to `stop` (not included)."""
@@ -292,8 +294,8 @@ class Spikes:
 
     def counts(self) -> dict[int, int]:
         """Return the number of spikes of each class that occurs."""
-        labels, counts = np.unique(self.label, return_counts=True)
-        return {int(k): int(n) for k, n in zip(labels, counts, strict=True)}
+        unit_ids, counts = np.unique(self.unit, return_counts=True)
+        return {int(k): int(n) for k, n in zip(unit_ids, counts, strict=True)}
 
     def __len__(self) -> int:
         return len(self.sample)
@@ -369,22 +371,22 @@ def numbered_alike(a: Spikes, b: Spikes) -> tuple[Spikes, Spikes]:
     --------
     >>> a = Spikes.from_arrays([100, 300], [1, 2], names={1: "basket", 2: "granule"})
     >>> b = Spikes.from_arrays([300], [1], names={1: "granule"})
-    >>> [spikes.labels for spikes in numbered_alike(a, b)]
+    >>> [spikes.unit_ids for spikes in numbered_alike(a, b)]
     [(1, 2), (2,)]
     """
     if not (a.named_otherwise or b.named_otherwise):
         return a, b
-    names = sorted({spikes.name_of(k) for spikes in (a, b) for k in spikes.labels if k != UNKNOWN})
+    names = sorted({spikes.name_of(k) for spikes in (a, b) for k in spikes.unit_ids if k != UNKNOWN})
     number_of = {name: number for number, name in enumerate(names, start=1)}
 
     def renumbered(spikes: Spikes) -> Spikes:
-        new = {k: UNKNOWN if k == UNKNOWN else number_of[spikes.name_of(k)] for k in spikes.labels}
-        labels = [new[label] for label in spikes.label.tolist()]
+        new = {k: UNKNOWN if k == UNKNOWN else number_of[spikes.name_of(k)] for k in spikes.unit_ids}
+        unit_ids = [new[unit] for unit in spikes.unit.tolist()]
         return Spikes.from_arrays(
             spikes.sample,
-            labels,
+            unit_ids,
             spikes.probability,
-            spikes.class_probability,
+            spikes.unit_probability,
             fs_hz=spikes.fs_hz,
             names={number: name for name, number in number_of.items()},
         )

@@ -26,7 +26,7 @@ class Decoder(Protocol):
     """
 
     @property
-    def labels(self) -> tuple[int, ...]:
+    def unit_ids(self) -> tuple[int, ...]:
         """The classes, in order."""
         ...
 
@@ -41,7 +41,7 @@ class Decoder(Protocol):
         ...
 
     @property
-    def spill_samples(self) -> int:
+    def overlap_samples(self) -> int:
         """By how much a block's evidence may spill over its ends: what several say of a sample adds up."""
         ...
 
@@ -83,6 +83,6 @@ class Decoder(Protocol):
         """
         ...
 
-    def readings(self) -> Sequence[Self]:
+    def variants(self) -> Sequence[Self]:
         """Return variants of this decoder that read the same evidence differently."""
         ...

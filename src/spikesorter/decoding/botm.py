@@ -32,13 +32,13 @@ class BotmDecoder:
 
     Parameters
     ----------
-    labels : tuple of int
+    unit_ids : tuple of int
     bank : Bank
     log_odds : ndarray of float64, shape (classes,)
         Of a spike's start at a sample, from the firing rates.
     """
 
-    labels: tuple[int, ...]
+    unit_ids: tuple[int, ...]
     bank: Bank
     log_odds: npt.NDArray[np.float64]
 
@@ -53,7 +53,7 @@ class BotmDecoder:
         return self.bank.margin
 
     @property
-    def spill_samples(self) -> int:
+    def overlap_samples(self) -> int:
         """No evidence of a block lies beyond its ends."""
         return 0
 
@@ -71,7 +71,7 @@ class BotmDecoder:
         spike, named = _probabilities(self._discriminants(evidence))
         return np.asarray(spike[:, None] * named, np.float32)
 
-    def readings(self) -> list[BotmDecoder]:
+    def variants(self) -> list[BotmDecoder]:
         """Return this decoder: there is one way to read its evidence."""
         return [self]
 
@@ -89,7 +89,7 @@ class BotmDecoder:
             spike, named = _probabilities(logs[samples])
             found.append(
                 Candidates.from_arrays(
-                    samples, np.array(self.labels)[classes], spike, named[np.arange(len(samples)), classes]
+                    samples, np.array(self.unit_ids)[classes], spike, named[np.arange(len(samples)), classes]
                 )
             )
             for sample, k in zip(samples, classes, strict=True):

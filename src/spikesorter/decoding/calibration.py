@@ -18,7 +18,7 @@ __all__ = [
     "expected_calibration_error",
     "fit_calibration",
     "fit_log_odds",
-    "verdicts",
+    "judge_events",
 ]
 
 Int64Array = npt.NDArray[np.int64]
@@ -36,26 +36,29 @@ class Calibration:
 
     Parameters
     ----------
-    labels : tuple of int
+    unit_ids : tuple of int
         Empty: nothing is changed.
-    spike, named : tuple of tuple of float
-        For each label, the coefficients for `Candidates.spike` and `Candidates.named`.
+    probability, unit_probability : tuple of tuple of float
+        For each label, the coefficients for `Candidates.probability` and `Candidates.unit_probability`.
     """
 
-    labels: tuple[int, ...]
-    spike: tuple[tuple[float, ...], ...]
-    named: tuple[tuple[float, ...], ...]
+    unit_ids: tuple[int, ...]
+    probability: tuple[tuple[float, ...], ...]
+    unit_probability: tuple[tuple[float, ...], ...]
 
     def apply(self, candidates: Candidates) -> Candidates:
         """Return the candidates with calibrated probabilities."""
-        if not self.labels:
+        if not self.unit_ids:
             return candidates
-        of = np.searchsorted(self.labels, candidates.label)
+        of = np.searchsorted(self.unit_ids, candidates.unit)
         spike, named = (
             _curve(values, np.asarray(coefficients)[of]).astype(np.float32)
-            for values, coefficients in ((candidates.spike, self.spike), (candidates.named, self.named))
+            for values, coefficients in (
+                (candidates.probability, self.probability),
+                (candidates.unit_probability, self.unit_probability),
+            )
         )
-        return Candidates(candidates.sample, candidates.label, spike, named)
+        return Candidates(candidates.sample, candidates.unit, spike, named)
 
 
 UNCALIBRATED = Calibration((), (), ())
@@ -63,7 +66,7 @@ UNCALIBRATED = Calibration((), (), ())
 
 
 def fit_calibration(
-    candidates: Candidates, truth: Spikes, labels: tuple[int, ...], *, fs_hz: float
+    candidates: Candidates, truth: Spikes, unit_ids: tuple[int, ...], *, fs_hz: float
 ) -> Calibration:
     """Fit maps from evidence to the share of candidates that were right.
 
@@ -73,7 +76,7 @@ def fit_calibration(
         Of a rehearsal.
     truth : Spikes
         Its spikes.
-    labels : tuple of int
+    unit_ids : tuple of int
     fs_hz : float
         A candidate is right if a true spike starts at most 0.4 ms from it.
 
@@ -81,26 +84,26 @@ def fit_calibration(
     -------
     Calibration
     """
-    there, right = verdicts(candidates.sample, candidates.label, truth, fs_hz=fs_hz)
+    there, right = judge_events(candidates.sample, candidates.unit, truth, fs_hz=fs_hz)
     spike, named = [], []
-    for label in labels:
-        own = candidates.label == label
-        spike.append(fit_log_odds(_terms(candidates.spike[own]), there[own], AS_IT_STANDS))
+    for unit in unit_ids:
+        own = candidates.unit == unit
+        spike.append(fit_log_odds(_terms(candidates.probability[own]), there[own], AS_IT_STANDS))
         judged = own & there
-        named.append(fit_log_odds(_terms(candidates.named[judged]), right[judged], AS_IT_STANDS))
-    return Calibration(labels, tuple(spike), tuple(named))
+        named.append(fit_log_odds(_terms(candidates.unit_probability[judged]), right[judged], AS_IT_STANDS))
+    return Calibration(unit_ids, tuple(spike), tuple(named))
 
 
-def verdicts(
-    sample: Int64Array, label: Int64Array, truth: Spikes, *, fs_hz: float
+def judge_events(
+    sample: Int64Array, unit: Int64Array, truth: Spikes, *, fs_hz: float
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Say of each event whether a true spike is there, and whether one of its class is."""
     reach = int(np.round(TOLERANCE_MS * fs_hz / 1000, 6))
     there = _near(sample, truth.sample, reach)
     right = np.zeros(len(sample), bool)
-    for k in truth.labels:
-        own = label == k
-        right[own] = _near(sample[own], truth.sample[truth.label == k], reach)
+    for k in truth.unit_ids:
+        own = unit == k
+        right[own] = _near(sample[own], truth.sample[truth.unit == k], reach)
     return there, right
 
 

@@ -26,30 +26,32 @@ class Candidates:
 
     Parameters
     ----------
-    sample, label : ndarray of int64, shape (candidates,)
-    spike : ndarray of float32, shape (candidates,)
+    sample, unit : ndarray of int64, shape (candidates,)
+    probability : ndarray of float32, shape (candidates,)
         Probability that a spike is there, of whatever class.
-    named : ndarray of float32, shape (candidates,)
+    unit_probability : ndarray of float32, shape (candidates,)
         Probability that it is of this class, if one is there.
     """
 
     sample: Int64Array
-    label: Int64Array
-    spike: FloatArray
-    named: FloatArray
+    unit: Int64Array
+    probability: FloatArray
+    unit_probability: FloatArray
 
     @property
     def joint(self) -> FloatArray:
         """Probability that a spike of this class is there."""
-        return self.spike * self.named
+        return self.probability * self.unit_probability
 
     def select(self, mask: BoolArray) -> Candidates:
         """Return those for which `mask` is true."""
-        return Candidates(self.sample[mask], self.label[mask], self.spike[mask], self.named[mask])
+        return Candidates(
+            self.sample[mask], self.unit[mask], self.probability[mask], self.unit_probability[mask]
+        )
 
     def shifted(self, samples: int) -> Candidates:
         """Return the candidates moved by a number of samples."""
-        return Candidates(self.sample + samples, self.label, self.spike, self.named)
+        return Candidates(self.sample + samples, self.unit, self.probability, self.unit_probability)
 
     def inside(self, start: int, stop: int) -> Candidates:
         """Return those from one sample up to another, counted from the first of them."""
@@ -60,30 +62,34 @@ class Candidates:
 
     @classmethod
     def from_arrays(
-        cls, sample: npt.ArrayLike, label: npt.ArrayLike, spike: npt.ArrayLike, named: npt.ArrayLike
+        cls,
+        sample: npt.ArrayLike,
+        unit: npt.ArrayLike,
+        probability: npt.ArrayLike,
+        unit_probability: npt.ArrayLike,
     ) -> Candidates:
         """Make candidates from arrays in any order."""
-        samples, labels = np.asarray(sample, np.int64), np.asarray(label, np.int64)
-        order = np.lexsort((labels, samples))
-        evidence = (np.asarray(values, np.float32)[order] for values in (spike, named))
-        return cls(samples[order], labels[order], *evidence)
+        samples, unit_ids = np.asarray(sample, np.int64), np.asarray(unit, np.int64)
+        order = np.lexsort((unit_ids, samples))
+        evidence = (np.asarray(values, np.float32)[order] for values in (probability, unit_probability))
+        return cls(samples[order], unit_ids[order], *evidence)
 
     @classmethod
     def concatenate(cls, parts: list[Candidates]) -> Candidates:
         """Join candidates of several stretches."""
         if not parts:
             return cls.from_arrays([], [], [], [])
-        names = ("sample", "label", "spike", "named")
+        names = ("sample", "unit", "probability", "unit_probability")
         return cls.from_arrays(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 def pick_candidates(
     curves: FloatArray,
-    labels: tuple[int, ...],
+    unit_ids: tuple[int, ...],
     *,
     smoothing_samples: int,
     least: float,
-    one_name: bool = False,
+    one_unit: bool = False,
 ) -> Candidates:
     """Pick the peaks of each class's curve of expected spikes a sample.
 
@@ -94,12 +100,12 @@ def pick_candidates(
     ----------
     curves : ndarray of float32, shape (samples, classes)
         Expected number of spikes that start at each sample.
-    labels : tuple of int
+    unit_ids : tuple of int
         The classes.
     smoothing_samples : int
     least : float
         Least probability of a candidate.
-    one_name : bool
+    one_unit : bool
         Where less than two spikes are expected, keep only the likeliest of several names.
 
     Returns
@@ -110,23 +116,23 @@ def pick_candidates(
         return Candidates.concatenate([])
     sums = _summed(curves, smoothing_samples)
     parts = []
-    for k, label in enumerate(labels):
+    for k, unit in enumerate(unit_ids):
         own = np.ascontiguousarray(sums[:, k])
         pointed = own if sums is curves else own + POINTED * curves[:, k]
         peaks = pick_peaks(pointed, threshold=least, distance_samples=smoothing_samples + 1)
         if len(peaks) == 0:
             continue
-        any_class = sums[peaks].sum(axis=1)
+        any_unit = sums[peaks].sum(axis=1)
         parts.append(
             Candidates(
                 peaks,
-                np.full(len(peaks), label, np.int64),
-                np.minimum(any_class, 1).astype(np.float32),
-                (own[peaks] / np.maximum(any_class, own[peaks])).astype(np.float32),
+                np.full(len(peaks), unit, np.int64),
+                np.minimum(any_unit, 1).astype(np.float32),
+                (own[peaks] / np.maximum(any_unit, own[peaks])).astype(np.float32),
             )
         )
     found = Candidates.concatenate(parts)
-    if not one_name:
+    if not one_unit:
         return found
     reach = smoothing_samples + RIVAL_SAMPLES
     lone = _summed(curves.sum(axis=1, keepdims=True), reach)[found.sample, 0] < LESS_THAN_TWO
@@ -159,7 +165,7 @@ def _outdone(found: Candidates, reach: int) -> BoolArray:
     i, j = pairs_within(found.sample, found.sample, reach)
     joint = found.joint
     outdone = np.zeros(len(found), bool)
-    outdone[i[(found.label[i] != found.label[j]) & (joint[j] > joint[i])]] = True
+    outdone[i[(found.unit[i] != found.unit[j]) & (joint[j] > joint[i])]] = True
     return outdone
 
 
@@ -169,32 +175,32 @@ class WorkingPoint:
 
     Parameters
     ----------
-    labels : tuple of int
+    unit_ids : tuple of int
     thresholds : tuple of float
         For each label, the least probability that a spike of this class is there.
     refractory_samples : int
         Least distance of two spikes.
-    within_class : bool
+    within_unit : bool
         Whether the refractory period holds within a class only.
     """
 
-    labels: tuple[int, ...]
+    unit_ids: tuple[int, ...]
     thresholds: tuple[float, ...]
     refractory_samples: int
-    within_class: bool
+    within_unit: bool
 
-    def settle(self, candidates: Candidates) -> Spikes:
+    def to_spikes(self, candidates: Candidates) -> Spikes:
         """Return the candidates that hold, as spikes."""
-        return self.part(self.hold(candidates))
+        return self.drop_refractory(self.above_threshold(candidates))
 
-    def hold(self, candidates: Candidates) -> Spikes:
+    def above_threshold(self, candidates: Candidates) -> Spikes:
         """Return the candidates above their thresholds, as spikes."""
-        least = np.asarray(self.thresholds, np.float32)[np.searchsorted(self.labels, candidates.label)]
+        least = np.asarray(self.thresholds, np.float32)[np.searchsorted(self.unit_ids, candidates.unit)]
         held = candidates.select(candidates.joint >= least)
-        return Spikes(held.sample, held.label, held.spike, held.named)
+        return Spikes(held.sample, held.unit, held.probability, held.unit_probability)
 
-    def part(self, spikes: Spikes) -> Spikes:
+    def drop_refractory(self, spikes: Spikes) -> Spikes:
         """Return the spikes that keep the refractory period from likelier ones."""
         return enforce_refractory(
-            spikes, refractory_samples=self.refractory_samples, within_class=self.within_class
+            spikes, refractory_samples=self.refractory_samples, within_unit=self.within_unit
         )

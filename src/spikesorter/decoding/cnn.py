@@ -17,8 +17,8 @@ from spikesorter.decoding.candidates import Candidates
 from spikesorter.decoding.front_end import FrontEnd
 from spikesorter.decoding.nets.classifier import (
     ClassifierArchitecture,
-    class_probabilities,
     classifier_batches,
+    unit_probabilities,
 )
 from spikesorter.decoding.nets.detector import (
     DetectorArchitecture,
@@ -44,7 +44,7 @@ class Networks:
 
     Parameters
     ----------
-    labels : tuple of int
+    unit_ids : tuple of int
         The classes, in the order of the networks' outputs.
     detector : DetectorArchitecture
         With one curve for each class, or one for all.
@@ -52,25 +52,25 @@ class Networks:
     classifier : ClassifierArchitecture or None
         None where the detector has a curve for each class.
     classifier_weights : tuple of ndarray
-    class_counts : bool
+    unit_counts : bool
         Whether the classifier's doubt lowers a spike's evidence (published: no).
     """
 
-    labels: tuple[int, ...]
+    unit_ids: tuple[int, ...]
     detector: DetectorArchitecture
     detector_weights: Weights
     classifier: ClassifierArchitecture | None
     classifier_weights: Weights
-    class_counts: bool
+    unit_counts: bool
 
     def __post_init__(self) -> None:
-        expected = 1 if self.classifier else len(self.labels)
+        expected = 1 if self.classifier else len(self.unit_ids)
         columns = self.classifier.inputs - 1 if self.classifier else self.detector.inputs
-        classes = self.classifier.classes if self.classifier else len(self.labels)
-        fits = self.detector.outputs == expected and classes == len(self.labels)
+        classes = self.classifier.classes if self.classifier else len(self.unit_ids)
+        fits = self.detector.outputs == expected and classes == len(self.unit_ids)
         if not fits or self.detector.inputs != columns:
             raise ModelError(
-                f"the networks do not fit together: {len(self.labels)} labels for {classes} classes, "
+                f"the networks do not fit together: {len(self.unit_ids)} labels for {classes} classes, "
                 f"{self.detector.outputs} curves, {self.detector.inputs} features for {columns}"
             )
 
@@ -90,12 +90,12 @@ class Networks:
             return self._classified(features, np.ascontiguousarray(curves[:, 0]), self.classifier)
         silent = np.prod(1 - maximum_filter1d(curves, 3, axis=0, mode="nearest"), axis=1)
         parts = []
-        for k, label in enumerate(self.labels):
+        for k, unit in enumerate(self.unit_ids):
             own = np.ascontiguousarray(curves[:, k])
             samples = _peaks(own)
             spike = np.maximum(1 - silent[samples], own[samples])
             parts.append(
-                Candidates(samples, np.full(len(samples), label, np.int64), spike, own[samples] / spike)
+                Candidates(samples, np.full(len(samples), unit, np.int64), spike, own[samples] / spike)
             )
         return Candidates.concatenate(parts)
 
@@ -103,11 +103,11 @@ class Networks:
         self, features: FloatArray, curve: FloatArray, classifier: ClassifierArchitecture
     ) -> Candidates:
         samples = _peaks(curve)
-        classes = class_probabilities(classifier, self.classifier_weights, features, samples)
+        classes = unit_probabilities(classifier, self.classifier_weights, features, samples)
         winner = classes.argmax(axis=1)
-        named = classes[np.arange(len(samples)), winner] if self.class_counts else np.ones(len(samples))
+        named = classes[np.arange(len(samples)), winner] if self.unit_counts else np.ones(len(samples))
         return Candidates.from_arrays(
-            samples, np.array(self.labels)[winner], np.minimum(curve[samples], 1), np.minimum(named, 1)
+            samples, np.array(self.unit_ids)[winner], np.minimum(curve[samples], 1), np.minimum(named, 1)
         )
 
 
@@ -125,9 +125,9 @@ class CnnDecoder:
     networks: Networks
 
     @property
-    def labels(self) -> tuple[int, ...]:
+    def unit_ids(self) -> tuple[int, ...]:
         """The classes, in order."""
-        return self.networks.labels
+        return self.networks.unit_ids
 
     @property
     def grid_samples(self) -> int:
@@ -140,7 +140,7 @@ class CnnDecoder:
         return self.front_end.margin + self.networks.detector.margin
 
     @property
-    def spill_samples(self) -> int:
+    def overlap_samples(self) -> int:
         """No evidence of a block lies beyond its ends."""
         return 0
 
@@ -165,7 +165,7 @@ class CnnDecoder:
         found = self.networks.pick(self.curves(evidence), features)
         return found.inside(self.pick_reach, len(evidence) - self.pick_reach)
 
-    def readings(self) -> list[CnnDecoder]:
+    def variants(self) -> list[CnnDecoder]:
         """Return this decoder: there is one way to read its evidence."""
         return [self]
 
@@ -184,7 +184,7 @@ def _peaks(curve: FloatArray) -> npt.NDArray[np.int64]:
 
 def new_networks(
     columns: int,
-    labels: tuple[int, ...],
+    unit_ids: tuple[int, ...],
     detector: DetectorSettings,
     classifier: ClassifierSettings,
     *,
@@ -197,27 +197,27 @@ def new_networks(
         detector.filters,
         detector.kernel_samples,
         detector.dilations,
-        outputs=len(labels) if per_class else 1,
+        outputs=len(unit_ids) if per_class else 1,
     )
     classifier_architecture = None if per_class else ClassifierArchitecture(
         inputs=columns + 1,
         before=classifier.before_samples,
         after=classifier.after_samples,
-        classes=len(labels),
+        classes=len(unit_ids),
         filters=classifier.filters,
         kernel_samples=classifier.kernel_samples,
         layers=classifier.layers,
         unit_variance=classifier.unit_variance,
     )  # fmt: skip
     return Networks(
-        labels=labels,
+        unit_ids=unit_ids,
         detector=detector_architecture,
         detector_weights=initial_weights(detector_architecture, seed=seed),
         classifier=classifier_architecture,
         classifier_weights=initial_weights(classifier_architecture, seed=seed)
         if classifier_architecture
         else (),
-        class_counts=detector.probability == "spike_and_class",
+        unit_counts=detector.probability == "spike_and_class",
     )
 
 
@@ -255,7 +255,7 @@ def train_networks(
     Networks
     """
     total = detector_steps + (classifier_steps if networks.classifier else 0)
-    trains = [spikes] if networks.classifier else [spikes.of(label) for label in networks.labels]
+    trains = [spikes] if networks.classifier else [spikes.of(unit) for unit in networks.unit_ids]
     wanted = [widened_labels(train, len(features), label_samples=detector.label_samples) for train in trains]
     detector_weights = train(
         networks.detector,
@@ -281,7 +281,7 @@ def train_networks(
         classifier_batches(
             features,
             spikes.sample,
-            np.searchsorted(networks.labels, spikes.label),
+            np.searchsorted(networks.unit_ids, spikes.unit),
             networks.classifier,
             jitter_samples=classifier.jitter_samples,
             batch_waveforms=classifier.batch_waveforms,

@@ -15,20 +15,20 @@ from scipy.ndimage import maximum_filter1d
 from scipy.special import expit, logit
 
 from spikesorter.core.spikes import Spikes
-from spikesorter.decoding.calibration import LEAST, MOST, fit_log_odds, verdicts
+from spikesorter.decoding.calibration import LEAST, MOST, fit_log_odds, judge_events
 from spikesorter.decoding.candidates import Candidates
 from spikesorter.decoding.cnn import CnnDecoder
 from spikesorter.decoding.pursuit import PursuitDecoder
 from spikesorter.signal.spans import Margin
 
-__all__ = ["BothDecoder", "join_decoders"]
+__all__ = ["CombinedDecoder", "combine_decoders"]
 
 FloatArray = npt.NDArray[np.float32]
 NEAR_SAMPLES = 2  # a network's peak may be that far off
 
 
 @dataclass(frozen=True, eq=False)
-class BothDecoder:
+class CombinedDecoder:
     """The pursuit's candidates, their probability taken from both decoders.
 
     Parameters
@@ -45,9 +45,9 @@ class BothDecoder:
     weights: tuple[tuple[float, ...], ...]
 
     @property
-    def labels(self) -> tuple[int, ...]:
+    def unit_ids(self) -> tuple[int, ...]:
         """The classes, in order."""
-        return self.pursuit.labels
+        return self.pursuit.unit_ids
 
     @property
     def grid_samples(self) -> int:
@@ -61,9 +61,9 @@ class BothDecoder:
         return Margin(max(one.before, other.before), max(one.after, other.after))
 
     @property
-    def spill_samples(self) -> int:
+    def overlap_samples(self) -> int:
         """That of the pursuit."""
-        return self.pursuit.spill_samples
+        return self.pursuit.overlap_samples
 
     @property
     def pick_reach(self) -> int:
@@ -75,41 +75,43 @@ class BothDecoder:
         explained, seen = (
             one.evidence(_cut(trace, self.margin, one.margin)) for one in (self.pursuit, self.cnn)
         )
-        spill = self.spill_samples
-        return np.concatenate([explained, np.pad(seen, ((spill, spill), (0, 0)))], axis=1)
+        overlap = self.overlap_samples
+        return np.concatenate([explained, np.pad(seen, ((overlap, overlap), (0, 0)))], axis=1)
 
     def curves(self, evidence: FloatArray) -> FloatArray:
         """Return the pursuit's curves."""
-        return evidence[:, : len(self.labels)]
+        return evidence[:, : len(self.unit_ids)]
 
     def pick(self, evidence: FloatArray) -> Candidates:
         """Return the places where spikes may be."""
         found = self.pursuit.pick(self.curves(evidence)[NEAR_SAMPLES : len(evidence) - NEAR_SAMPLES])
         return self._weighed(found, self.network_near(evidence))
 
-    def readings(self) -> list[BothDecoder]:
+    def variants(self) -> list[CombinedDecoder]:
         """Return this decoder: how to read its evidence was settled for the pursuit."""
         return [self]
 
     def network_near(self, evidence: FloatArray) -> FloatArray:
         """Return the network's highest curve near each sample that candidates are picked at."""
-        curves = evidence[:, len(self.labels) :]
+        curves = evidence[:, len(self.unit_ids) :]
         highest = maximum_filter1d(curves, 2 * NEAR_SAMPLES + 1, axis=0, mode="nearest")
         return np.asarray(highest[self.pick_reach : len(highest) - self.pick_reach])
 
     def _weighed(self, found: Candidates, network: FloatArray) -> Candidates:
-        terms = _terms(found, network, self.labels)
-        of = np.searchsorted(self.labels, found.label)
+        terms = _terms(found, network, self.unit_ids)
+        of = np.searchsorted(self.unit_ids, found.unit)
         joint = expit((terms * np.asarray(self.weights)[of]).sum(axis=1))
         change = logit(joint.clip(LEAST, MOST)) - logit(found.joint.astype(float).clip(LEAST, MOST))
-        spike = expit(logit(found.spike.astype(float).clip(LEAST, MOST)) + change)
+        spike = expit(logit(found.probability.astype(float).clip(LEAST, MOST)) + change)
         spike = np.maximum(spike, joint).astype(np.float32)
-        return replace(found, spike=spike, named=(joint / spike).astype(np.float32).clip(0, 1))
+        return replace(
+            found, probability=spike, unit_probability=(joint / spike).astype(np.float32).clip(0, 1)
+        )
 
 
-def join_decoders(
+def combine_decoders(
     pursuit: PursuitDecoder, cnn: CnnDecoder, evidence: FloatArray, truth: Spikes, *, fs_hz: float
-) -> BothDecoder:
+) -> CombinedDecoder:
     """Join two decoders, the weight of each fitted on a rehearsal.
 
     Parameters
@@ -124,21 +126,21 @@ def join_decoders(
 
     Returns
     -------
-    BothDecoder
+    CombinedDecoder
     """
-    plain = BothDecoder(pursuit, cnn, ())
+    plain = CombinedDecoder(pursuit, cnn, ())
     around = np.pad(evidence, ((plain.pick_reach, plain.pick_reach), (0, 0)))
     found = pursuit.pick(plain.curves(around)[NEAR_SAMPLES : len(around) - NEAR_SAMPLES])
-    terms = _terms(found, plain.network_near(around), pursuit.labels)
-    _, right = verdicts(found.sample, found.label, truth, fs_hz=fs_hz)
+    terms = _terms(found, plain.network_near(around), pursuit.unit_ids)
+    _, right = judge_events(found.sample, found.unit, truth, fs_hz=fs_hz)
     usual = np.array([0.0, 1.0, 0.0])
     fits = (fit_log_odds(terms[own], right[own], usual) for own in
-            (found.label == label for label in pursuit.labels))  # fmt: skip
+            (found.unit == unit for unit in pursuit.unit_ids))  # fmt: skip
     return replace(plain, weights=tuple(fits))
 
 
-def _terms(found: Candidates, network: FloatArray, labels: tuple[int, ...]) -> npt.NDArray[np.float64]:
-    seen = network[found.sample, np.searchsorted(labels, found.label)]
+def _terms(found: Candidates, network: FloatArray, unit_ids: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    seen = network[found.sample, np.searchsorted(unit_ids, found.unit)]
     own, others = (logit(p.astype(float).clip(LEAST, MOST)) for p in (found.joint, seen))
     return np.stack([np.ones_like(own), own, others], axis=1)
 

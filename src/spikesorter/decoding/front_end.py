@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from spikesorter.core.settings import Settings
 from spikesorter.estimation.profile import Profile, conditioning_kernel
-from spikesorter.estimation.units import Repertoire
+from spikesorter.estimation.units import Units
 from spikesorter.signal.filters import fir_filter, fir_margin, local_unit_variance
 from spikesorter.signal.matched import MatchedFilters, make_matched_filters
 from spikesorter.signal.spans import Margin, to_samples
@@ -94,13 +94,13 @@ class FrontEnd:
 
 
 def make_front_end(
-    repertoire: Repertoire, profile: Profile, settings: Settings, *, average: Trace, fs_hz: float
+    units: Units, profile: Profile, settings: Settings, *, average: Trace, fs_hz: float
 ) -> FrontEnd:
     """Make the front end for recordings of a given profile, without denoising or scaling of features yet.
 
     Parameters
     ----------
-    repertoire : Repertoire
+    units : Units
     profile : Profile
     settings : Settings
     average : ndarray of float32, shape (window, channels)
@@ -116,7 +116,7 @@ def make_front_end(
     reach = to_samples(settings.matched_filter.whitening_reach_ms, fs_hz)
     filters = None
     if settings.matched_filter.kind == "per_class":
-        templates = repertoire.templates.filtered(kernel).scaled(float(gain))
+        templates = units.templates.filtered(kernel).scaled(float(gain))
         filters = make_matched_filters(templates, profile.noise, reach=reach)
     elif settings.matched_filter.kind == "average":
         template = Templates((0,), gain * average[None], settings.classifier.before_samples)

@@ -32,12 +32,12 @@ from numba import njit
 from spikesorter.signal.correlate import correlate
 
 __all__ = [
+    "Block",
     "Plan",
     "Priors",
-    "Stretch",
     "explain_blocks",
-    "explain_early",
-    "new_stretch",
+    "explain_causally",
+    "new_block",
     "place_spikes",
     "priors_at",
     "resolve",
@@ -98,7 +98,7 @@ class Pairs(NamedTuple):
     log: Float64Array
 
 
-class Stretch(NamedTuple):
+class Block(NamedTuple):
     """The state of one stretch: outputs not yet explained, sizes of the spikes placed (0: none), counts.
 
     `overlaps[seen, k, reach + lag, j]` is what a spike of class k adds to the output of class j `lag` samples
@@ -107,7 +107,7 @@ class Stretch(NamedTuple):
     """
 
     rest: Trace
-    size: Trace
+    amplitude: Trace
     counts: Trace
     overlaps: Trace
     random: npt.NDArray[np.uint64]
@@ -183,7 +183,7 @@ def room_for_pairs():
 
 
 @_compiled
-def new_stretch(outputs, overlaps, seed, room):
+def new_block(outputs, overlaps, seed, room):
     """Return a stretch without spikes; `outputs` are a bank's, shape (samples, classes).
 
     Its random numbers begin where its outputs say, so that no two stretches draw alike and any one draws
@@ -191,7 +191,7 @@ def new_stretch(outputs, overlaps, seed, room):
     """
     random = _scattered(outputs, seed)
     everything = np.array([[0, len(outputs)]], np.int64)
-    return Stretch(
+    return Block(
         outputs.copy(), np.zeros_like(outputs), np.zeros_like(outputs), overlaps, random, everything, room
     )
 
@@ -231,73 +231,73 @@ def _normal(random):
 
 
 @_compiled
-def _seen(stretch, t):
+def _seen(block, t):
     """Return the row that stands for what is seen of a spike: the last one, unless the stretch ends soon."""
-    return min(len(stretch.rest) - 1 - t, len(stretch.overlaps) - 1)
+    return min(len(block.rest) - 1 - t, len(block.overlaps) - 1)
 
 
 @_compiled
-def _add(stretch, t, k, size):
+def _add(block, t, k, amplitude):
     """Take a spike's share out of the outputs (or, of negative size, put it back)."""
-    n, classes = stretch.rest.shape
-    reach = stretch.overlaps.shape[2] // 2
+    n, classes = block.rest.shape
+    reach = block.overlaps.shape[2] // 2
     first, last = max(0, t - reach), min(n, t + reach + 1)
-    rest = stretch.rest.reshape(-1)[first * classes : last * classes]
-    share = stretch.overlaps[_seen(stretch, t), k].reshape(-1)[(first - t + reach) * classes :]
-    factor = np.float32(size)
+    rest = block.rest.reshape(-1)[first * classes : last * classes]
+    share = block.overlaps[_seen(block, t), k].reshape(-1)[(first - t + reach) * classes :]
+    factor = np.float32(amplitude)
     for i in range(len(rest)):
         rest[i] -= factor * share[i]
 
 
 @_compiled
-def _place(stretch, t, k, size):
-    stretch.size[t, k] = size if size != 0.0 else 1e-6
-    _add(stretch, t, k, stretch.size[t, k])
+def _place(block, t, k, amplitude):
+    block.amplitude[t, k] = amplitude if amplitude != 0.0 else 1e-6
+    _add(block, t, k, block.amplitude[t, k])
 
 
 @_compiled
-def _remove(stretch, t, k):
-    _add(stretch, t, k, -stretch.size[t, k])
-    stretch.size[t, k] = 0.0
+def _remove(block, t, k):
+    _add(block, t, k, -block.amplitude[t, k])
+    block.amplitude[t, k] = 0.0
 
 
 @_compiled
-def _expected_size(stretch, priors, t, k):
-    return (priors.heat * stretch.rest[t, k] + priors.precision[k]) * priors.variance[_seen(stretch, t), k]
+def _expected_amplitude(block, priors, t, k):
+    return (priors.heat * block.rest[t, k] + priors.precision[k]) * priors.variance[_seen(block, t), k]
 
 
 @_compiled
-def _place_drawn(stretch, priors, t, k):
-    size = _expected_size(stretch, priors, t, k)
-    spread = math.sqrt(priors.variance[_seen(stretch, t), k])
-    _place(stretch, t, k, size + _normal(stretch.random) * spread)
+def _place_sampled(block, priors, t, k):
+    amplitude = _expected_amplitude(block, priors, t, k)
+    spread = math.sqrt(priors.variance[_seen(block, t), k])
+    _place(block, t, k, amplitude + _normal(block.random) * spread)
 
 
 @_compiled
-def _gain(stretch, priors, t, k):
+def _gain(block, priors, t, k):
     """Log posterior odds of one more spike, its size integrated out."""
-    x, seen = priors.heat * stretch.rest[t, k] + priors.precision[k], _seen(stretch, t)
+    x, seen = priors.heat * block.rest[t, k] + priors.precision[k], _seen(block, t)
     return 0.5 * x * x * priors.variance[seen, k] + priors.single[seen, k]
 
 
 @_compiled
-def _gains(stretch, priors, first, last, gains):
+def _gains(block, priors, first, last, gains):
     """Fill in the gain of every place in a window; return the highest."""
-    classes = stretch.rest.shape[1]
+    classes = block.rest.shape[1]
     best, i = -np.inf, 0
     for t in range(first, last):
         for k in range(classes):
-            gains[i] = _gain(stretch, priors, t, k)
+            gains[i] = _gain(block, priors, t, k)
             best = max(best, gains[i])
             i += 1
     return best
 
 
 @_compiled
-def _loud(stretch, levels, first, last):
+def _loud(block, levels, first, last):
     """How many places of a window need a look."""
-    classes = stretch.rest.shape[1]
-    rest = stretch.rest.reshape(-1)[first * classes : last * classes]
+    classes = block.rest.shape[1]
+    rest = block.rest.reshape(-1)[first * classes : last * classes]
     level = levels[first * classes : last * classes]
     loud = np.int32(0)
     for i in range(len(rest)):
@@ -306,30 +306,30 @@ def _loud(stretch, levels, first, last):
 
 
 @_compiled
-def _placed(stretch, first, last):
+def _placed(block, first, last):
     """How many spikes a window holds."""
-    classes = stretch.rest.shape[1]
-    size = stretch.size.reshape(-1)[first * classes : last * classes]
+    classes = block.rest.shape[1]
+    amplitude = block.amplitude.reshape(-1)[first * classes : last * classes]
     placed = np.int32(0)
-    for i in range(len(size)):
-        placed += np.int32(size[i] != np.float32(0.0))
+    for i in range(len(amplitude)):
+        placed += np.int32(amplitude[i] != np.float32(0.0))
     return placed
 
 
 @_compiled
-def _empty_window(stretch, first, last):
+def _empty_window(block, first, last):
     for t in range(first, last):
-        for k in range(stretch.size.shape[1]):
-            if stretch.size[t, k] != 0.0:
-                _remove(stretch, t, k)
+        for k in range(block.amplitude.shape[1]):
+            if block.amplitude[t, k] != 0.0:
+                _remove(block, t, k)
 
 
 @_compiled
-def _count_all(stretch, first, last):
+def _count_all(block, first, last):
     for t in range(first, last):
-        for k in range(stretch.size.shape[1]):
-            if stretch.size[t, k] != 0.0:
-                stretch.counts[t, k] += np.float32(1.0)
+        for k in range(block.amplitude.shape[1]):
+            if block.amplitude[t, k] != 0.0:
+                block.counts[t, k] += np.float32(1.0)
 
 
 @_compiled
@@ -354,36 +354,36 @@ def _drop_negligible(found, n, best):
 
 
 @_compiled
-def _weigh_pairs(stretch, priors, first, last, gains, best):
+def _weigh_pairs(block, priors, first, last, gains, best):
     """Weigh all pairs of places in a window, sizes integrated out; return how many count, and the best.
 
     The second spike of a pair sees what the first leaves of it: output and energy both shrink by their
     overlap.
     """
-    found, reach = stretch.found, stretch.overlaps.shape[2] // 2
-    classes = stretch.rest.shape[1]
-    size, n = (last - first) * classes, 0
-    rest = stretch.rest.reshape(-1)[first * classes : last * classes]
-    linear, whole, constant = np.empty(size), np.empty(size), np.empty(size)
-    for i in range(size):
+    found, reach = block.found, block.overlaps.shape[2] // 2
+    classes = block.rest.shape[1]
+    n_places, n = (last - first) * classes, 0
+    rest = block.rest.reshape(-1)[first * classes : last * classes]
+    linear, whole, constant = np.empty(n_places), np.empty(n_places), np.empty(n_places)
+    for i in range(n_places):
         k = i % classes
         linear[i] = priors.heat * rest[i] + priors.precision[k]
-        whole[i] = priors.energy[_seen(stretch, first + i // classes), k] + priors.precision[k]
+        whole[i] = priors.energy[_seen(block, first + i // classes), k] + priors.precision[k]
         constant[i] = priors.constant[k]
     # Most pairs are out of the question, which half the digits suffice to see, for twice as many at once.
-    roughly, slack = np.empty(size, np.float32), ROUNDING * (1.0 + whole.max())
+    roughly, slack = np.empty(n_places, np.float32), ROUNDING * (1.0 + whole.max())
     rough_linear, rough_whole = linear.astype(np.float32), whole.astype(np.float32)
     rough_constant, heat = constant.astype(np.float32), np.float32(priors.heat)
     half = np.float32(0.5)
-    for i in range(size - 1):
+    for i in range(n_places - 1):
         ki, ti = i % classes, i // classes
-        seen = _seen(stretch, first + ti)
+        seen = _seen(block, first + ti)
         variance = priors.variance[seen, ki]
         expected = linear[i] * variance
         rough_expected, rough_variance = np.float32(expected), np.float32(variance)
-        overlaps = stretch.overlaps[seen, ki].reshape(-1)[(reach - ti) * classes :]
+        overlaps = block.overlaps[seen, ki].reshape(-1)[(reach - ti) * classes :]
         least, counting = np.float32(best + NEGLIGIBLE - gains[i] - slack), np.int32(0)
-        for j in range(i + 1, size):  # arithmetic alone, which the machine does for many at once
+        for j in range(i + 1, n_places):  # arithmetic alone, which the machine does for many at once
             overlap = heat * overlaps[j]
             x = rough_linear[j] - overlap * rough_expected
             power = rough_whole[j] - overlap * overlap * rough_variance
@@ -391,7 +391,7 @@ def _weigh_pairs(stretch, priors, first, last, gains, best):
             counting += np.int32(roughly[j] > least)  # what follows only takes away
         if counting == 0:
             continue
-        for j in range(i + 1, size):
+        for j in range(i + 1, n_places):
             if roughly[j] > least:
                 overlap, k = priors.heat * overlaps[j], j % classes
                 x = linear[j] - overlap * expected
@@ -410,35 +410,35 @@ def _weigh_pairs(stretch, priors, first, last, gains, best):
 
 
 @_compiled
-def _place_drawn_pair(stretch, priors, t, k, u, j):
-    seen = _seen(stretch, t)
-    overlap = priors.heat * stretch.overlaps[seen, k, stretch.overlaps.shape[2] // 2 + u - t, j]
-    x = priors.heat * stretch.rest[t, k] + priors.precision[k]
-    y = priors.heat * stretch.rest[u, j] + priors.precision[j]
-    a, b = 1 / priors.variance[seen, k], 1 / priors.variance[_seen(stretch, u), j]
+def _place_sampled_pair(block, priors, t, k, u, j):
+    seen = _seen(block, t)
+    overlap = priors.heat * block.overlaps[seen, k, block.overlaps.shape[2] // 2 + u - t, j]
+    x = priors.heat * block.rest[t, k] + priors.precision[k]
+    y = priors.heat * block.rest[u, j] + priors.precision[j]
+    a, b = 1 / priors.variance[seen, k], 1 / priors.variance[_seen(block, u), j]
     determinant = a * b - overlap * overlap
-    size = (x * b - y * overlap) / determinant
-    _place(stretch, t, k, size + _normal(stretch.random) * math.sqrt(b / determinant))
-    _place_drawn(stretch, priors, u, j)
+    amplitude = (x * b - y * overlap) / determinant
+    _place(block, t, k, amplitude + _normal(block.random) * math.sqrt(b / determinant))
+    _place_sampled(block, priors, u, j)
 
 
 @_compiled
-def _draw_window(stretch, priors, first, last, most, odds):
+def _sample_window(block, priors, first, last, most, odds):
     """Draw an empty window anew, with at most one or two spikes; return how uncertain it was."""
-    found, classes = stretch.found, stretch.rest.shape[1]
-    highest = _gains(stretch, priors, first, last, odds)
+    found, classes = block.found, block.rest.shape[1]
+    highest = _gains(block, priors, first, last, odds)
     n_pairs, best = 0, max(0.0, highest)
     if most == 2 and highest > LIKELY:
-        n_pairs, best = _weigh_pairs(stretch, priors, first, last, odds, best)
-    size = (last - first) * classes
+        n_pairs, best = _weigh_pairs(block, priors, first, last, odds, best)
+    n_places = (last - first) * classes
     none = math.exp(-best)
-    total = none + _to_odds(odds, size, best) + _to_odds(found.log, n_pairs, best)
-    left = _uniform(stretch.random) * total - none
+    total = none + _to_odds(odds, n_places, best) + _to_odds(found.log, n_pairs, best)
+    left = _uniform(block.random) * total - none
     one, other = -1, -1
     surest = none
-    for i in range(size):
+    for i in range(n_places):
         if odds[i] > 0.0:
-            stretch.counts[first + i // classes, i % classes] += np.float32(odds[i] / total)
+            block.counts[first + i // classes, i % classes] += np.float32(odds[i] / total)
             surest = max(surest, odds[i])
             left -= odds[i]
             if one < 0 and left + odds[i] >= 0.0 and left < 0.0:
@@ -447,120 +447,120 @@ def _draw_window(stretch, priors, first, last, most, odds):
         pair_odds = found.log[i]
         if pair_odds > 0.0:
             a, b = found.one[i], found.other[i]
-            stretch.counts[first + a // classes, a % classes] += np.float32(pair_odds / total)
-            stretch.counts[first + b // classes, b % classes] += np.float32(pair_odds / total)
+            block.counts[first + a // classes, a % classes] += np.float32(pair_odds / total)
+            block.counts[first + b // classes, b % classes] += np.float32(pair_odds / total)
             surest = max(surest, pair_odds)
             left -= pair_odds
             if one < 0 and left + pair_odds >= 0.0 and left < 0.0:
                 one, other = a, b
     if one >= 0 and other < 0:
-        _place_drawn(stretch, priors, first + one // classes, one % classes)
+        _place_sampled(block, priors, first + one // classes, one % classes)
     elif one >= 0:
-        _place_drawn_pair(
-            stretch, priors,
+        _place_sampled_pair(
+            block, priors,
             first + one // classes, one % classes, first + other // classes, other % classes,
         )  # fmt: skip
     return 1.0 - surest / total
 
 
 @_compiled
-def sweep(stretch, priors, window, offset, most):
+def sweep(block, priors, window, offset, most):
     """Draw anew each window that holds at most `most` spikes, 1 or 2; return the greatest uncertainty."""
-    odds = np.empty(window * stretch.rest.shape[1])
+    odds = np.empty(window * block.rest.shape[1])
     doubt = 0.0
-    for part in range(len(stretch.open)):
-        begin, end = stretch.open[part]
+    for part in range(len(block.open)):
+        begin, end = block.open[part]
         for start in range(begin - offset, end, window):
             first, last = max(start, begin), min(start + window, end)
-            placed = _placed(stretch, first, last)
-            if placed == 0 and _loud(stretch, priors.levels, first, last) == 0:
+            placed = _placed(block, first, last)
+            if placed == 0 and _loud(block, priors.levels, first, last) == 0:
                 continue
             if placed > most:
-                _count_all(stretch, first, last)
+                _count_all(block, first, last)
                 doubt = 1.0
                 continue
-            _empty_window(stretch, first, last)
-            doubt = max(doubt, _draw_window(stretch, priors, first, last, most, odds))
+            _empty_window(block, first, last)
+            doubt = max(doubt, _sample_window(block, priors, first, last, most, odds))
     return doubt
 
 
 @_compiled
-def place_spikes(stretch, samples, classes, sizes):
+def place_spikes(block, samples, classes, amplitudes):
     """Place given spikes."""
     for i in range(len(samples)):
-        _place(stretch, samples[i], classes[i], sizes[i])
+        _place(block, samples[i], classes[i], amplitudes[i])
 
 
 @_compiled
-def _take_out(stretch, first, last, samples, classes, sizes):
+def _take_out(block, first, last, samples, classes, amplitudes):
     """Remove all spikes of a window, listing them; return how many, or -1 where they are too many."""
     found = 0
     for t in range(first, last):
-        for k in range(stretch.size.shape[1]):
-            if stretch.size[t, k] != 0.0:
+        for k in range(block.amplitude.shape[1]):
+            if block.amplitude[t, k] != 0.0:
                 if found == MOST_SPIKES:
                     return -1
-                samples[found], classes[found], sizes[found] = t, k, stretch.size[t, k]
+                samples[found], classes[found], amplitudes[found] = t, k, block.amplitude[t, k]
                 found += 1
     for i in range(found):
-        _remove(stretch, samples[i], classes[i])
+        _remove(block, samples[i], classes[i])
     return found
 
 
 @_compiled
-def _put_in(stretch, priors, samples, classes, sizes, n):
+def _put_in(block, priors, samples, classes, amplitudes, n):
     """Place spikes of given sizes; return by how much the log posterior rises."""
     total = 0.0
     for i in range(n):
-        t, k, size = samples[i], classes[i], sizes[i]
-        energy = priors.energy[_seen(stretch, t), k]
-        total += priors.heat * stretch.rest[t, k] * size - 0.5 * size * size * energy
-        total += priors.odds[k] - 0.5 * priors.precision[k] * (size - 1.0) ** 2
-        _place(stretch, t, k, size)
+        t, k, amplitude = samples[i], classes[i], amplitudes[i]
+        energy = priors.energy[_seen(block, t), k]
+        total += priors.heat * block.rest[t, k] * amplitude - 0.5 * amplitude * amplitude * energy
+        total += priors.odds[k] - 0.5 * priors.precision[k] * (amplitude - 1.0) ** 2
+        _place(block, t, k, amplitude)
     return total
 
 
 @_compiled
-def _best_place(stretch, priors, first, last):
+def _best_place(block, priors, first, last):
     """Return the free place where one more spike gains most, or -1 where none gains."""
     best, at, of = 0.0, -1, -1
     for begin in range(first, last, CHUNK):
         end = min(begin + CHUNK, last)
-        if _loud(stretch, priors.evens, begin, end) == 0:
+        if _loud(block, priors.evens, begin, end) == 0:
             continue
         for t in range(begin, end):
-            for k in range(stretch.rest.shape[1]):
-                if stretch.size[t, k] == 0.0:
-                    gain = _gain(stretch, priors, t, k)
+            for k in range(block.rest.shape[1]):
+                if block.amplitude[t, k] == 0.0:
+                    gain = _gain(block, priors, t, k)
                     if gain > best:
                         best, at, of = gain, t, k
     return at, of
 
 
 @_compiled
-def _improve(stretch, priors, first, last, samples, classes, n):
+def _improve(block, priors, first, last, samples, classes, n):
     """Add spikes that gain, move each one to where it gains most, until nothing changes; return how many."""
     for _ in range(MOST_SPIKES):
         changed = False
         if n < MOST_SPIKES:
-            t, k = _best_place(stretch, priors, first, last)
+            t, k = _best_place(block, priors, first, last)
             if t >= 0:
-                _place(stretch, t, k, _expected_size(stretch, priors, t, k))
+                _place(block, t, k, _expected_amplitude(block, priors, t, k))
                 samples[n], classes[n] = t, k
                 n += 1
                 changed = True
         i = 0
         while i < n:
             t, k = samples[i], classes[i]
-            _remove(stretch, t, k)
+            _remove(block, t, k)
             near = max(first, t - STEP), min(last, t + STEP + 1)
-            better, of = _best_place(stretch, priors, near[0], near[1])
+            better, of = _best_place(block, priors, near[0], near[1])
             changed = changed or better != t or of != k
             if better < 0:
                 n -= 1
                 samples[i], classes[i] = samples[n], classes[n]
                 continue
-            _place(stretch, better, of, _expected_size(stretch, priors, better, of))
+            _place(block, better, of, _expected_amplitude(block, priors, better, of))
             samples[i], classes[i] = better, of
             i += 1
         if not changed:
@@ -588,98 +588,98 @@ def _next_start(found, n, classes):
 
 
 @_compiled
-def _resolve_window(stretch, priors, first, last, gains, lists, sizes):
+def _resolve_window(block, priors, first, last, gains, lists, amplitudes):
     """Empty a window and solve it anew from its best pairs of spikes on; say whether that was better."""
-    classes = stretch.rest.shape[1]
-    old = _take_out(stretch, first, last, lists[0], lists[1], sizes[0])
+    classes = block.rest.shape[1]
+    old = _take_out(block, first, last, lists[0], lists[1], amplitudes[0])
     if old < 0:
         return False
-    best_log = _put_in(stretch, priors, lists[0], lists[1], sizes[0], old)
+    best_log = _put_in(block, priors, lists[0], lists[1], amplitudes[0], old)
     for i in range(old):
-        _remove(stretch, lists[0, i], lists[1, i])
+        _remove(block, lists[0, i], lists[1, i])
     best_n, better = old, False
-    best = max(0.0, _gains(stretch, priors, first, last, gains))
-    n_pairs, _ = _weigh_pairs(stretch, priors, first, last, gains, best)
+    best = max(0.0, _gains(block, priors, first, last, gains))
+    n_pairs, _ = _weigh_pairs(block, priors, first, last, gains, best)
     for _ in range(RESOLVED_STARTS):
-        one, other = _next_start(stretch.found, n_pairs, classes)
+        one, other = _next_start(block.found, n_pairs, classes)
         if one < 0:
             break
         lists[2, 0], lists[3, 0] = first + one // classes, one % classes
         lists[2, 1], lists[3, 1] = first + other // classes, other % classes
         for i in range(2):
             t, k = lists[2, i], lists[3, i]
-            _place(stretch, t, k, _expected_size(stretch, priors, t, k))
-        _improve(stretch, priors, first, last, lists[2], lists[3], 2)
-        n = _take_out(stretch, first, last, lists[2], lists[3], sizes[1])
-        log = _put_in(stretch, priors, lists[2], lists[3], sizes[1], n)
+            _place(block, t, k, _expected_amplitude(block, priors, t, k))
+        _improve(block, priors, first, last, lists[2], lists[3], 2)
+        n = _take_out(block, first, last, lists[2], lists[3], amplitudes[1])
+        log = _put_in(block, priors, lists[2], lists[3], amplitudes[1], n)
         for i in range(n):
-            _remove(stretch, lists[2, i], lists[3, i])
+            _remove(block, lists[2, i], lists[3, i])
         if log > best_log + 1e-3:
             best_log, best_n, better = log, n, True
-            lists[0], lists[1], sizes[0] = lists[2], lists[3], sizes[1]
+            lists[0], lists[1], amplitudes[0] = lists[2], lists[3], amplitudes[1]
     for i in range(best_n):
-        _place(stretch, lists[0, i], lists[1, i], sizes[0, i])
+        _place(block, lists[0, i], lists[1, i], amplitudes[0, i])
     return better
 
 
 @_compiled
-def resolve(stretch, priors):
+def resolve(block, priors):
     """Solve anew every place where a spike has another one soon after its start; say whether it helped."""
-    classes = stretch.rest.shape[1]
+    classes = block.rest.shape[1]
     gains = np.empty(RESOLVED_WINDOW * classes)
     lists = np.zeros((4, MOST_SPIKES), np.int64)
-    sizes = np.zeros((2, MOST_SPIKES), np.float32)
+    amplitudes = np.zeros((2, MOST_SPIKES), np.float32)
     better = False
-    for part in range(len(stretch.open)):
-        begin, end = stretch.open[part]
+    for part in range(len(block.open)):
+        begin, end = block.open[part]
         for t in range(begin, end):
-            if _placed(stretch, t, t + 1) and _placed(stretch, t, min(t + RESOLVED_GAP + 1, end)) > 1:
+            if _placed(block, t, t + 1) and _placed(block, t, min(t + RESOLVED_GAP + 1, end)) > 1:
                 first = max(t - RESOLVED_LEAD, begin)
                 last = min(first + RESOLVED_WINDOW, end)
-                better |= _resolve_window(stretch, priors, first, last, gains, lists, sizes)
+                better |= _resolve_window(block, priors, first, last, gains, lists, amplitudes)
     return better
 
 
 @_compiled
-def _take_clear(stretch, priors):
+def _take_clear(block, priors):
     """Place the spike that gains most, again and again; say whether they were not too many."""
-    n = len(stretch.rest)
+    n = len(block.rest)
     for _ in range(n // FEWEST_APART + 1):
-        t, k = _best_place(stretch, priors, 0, n)
+        t, k = _best_place(block, priors, 0, n)
         if t < 0:
             return True
-        _place(stretch, t, k, _expected_size(stretch, priors, t, k))
+        _place(block, t, k, _expected_amplitude(block, priors, t, k))
     return False
 
 
 @_compiled
-def _next_place(stretch, priors, start):
+def _next_place(block, priors, start):
     """Return the next place, (first, last), where spikes are placed or plausible; first = -1: none."""
-    n = len(stretch.rest)
+    n = len(block.rest)
     first, last = -1, start
     for begin in range(start, n, CHUNK):
         if first >= 0 and begin - last >= ALONE:
             break
         end = min(begin + CHUNK, n)
-        if _loud(stretch, priors.levels, begin, end) == 0 and _placed(stretch, begin, end) == 0:
+        if _loud(block, priors.levels, begin, end) == 0 and _placed(block, begin, end) == 0:
             continue
         for t in range(begin, end):
             if first >= 0 and t - last >= ALONE:
                 return first, last
-            if _loud(stretch, priors.levels, t, t + 1) > 0 or _placed(stretch, t, t + 1) > 0:
+            if _loud(block, priors.levels, t, t + 1) > 0 or _placed(block, t, t + 1) > 0:
                 first = t if first < 0 else first
                 last = t + 1
     return first, last
 
 
 @_compiled
-def _settle_place(stretch, priors, first, last, odds):
+def _settle_place(block, priors, first, last, odds):
     """Draw a short place at once and say whether that settles it; if not, leave it as it was."""
-    n = len(stretch.rest)
+    n = len(block.rest)
     first, last = max(first - AROUND, 0), min(last + AROUND, n)
-    _empty_window(stretch, first, last)
-    _draw_window(stretch, priors, first, last, 2, odds)
-    counts = stretch.counts[first:last]
+    _empty_window(block, first, last)
+    _sample_window(block, priors, first, last, 2, odds)
+    counts = block.counts[first:last]
     whole, edges = counts.sum(), counts[:EDGE].sum() + counts[len(counts) - EDGE :].sum()
     if edges <= LOST * max(whole, 1.0):
         return True
@@ -688,20 +688,20 @@ def _settle_place(stretch, priors, first, last, odds):
 
 
 @_compiled
-def settle_clear(stretch, priors, first_wanted, last_wanted):
+def settle_clear(block, priors, first_wanted, last_wanted):
     """Settle the places that have nothing plausible near them; return the stretch with the rest open.
 
     Far from the part that is wanted, what was placed at first stays: it need only explain what of it
     reaches there.
     """
-    n, classes = stretch.rest.shape
-    if not _take_clear(stretch, priors):
-        _empty_window(stretch, 0, n)
-        return stretch
+    n, classes = block.rest.shape
+    if not _take_clear(block, priors):
+        _empty_window(block, 0, n)
+        return block
     places = np.empty((n // ALONE + 1, 2), np.int64)
     found, start = 0, 0
     while True:  # all of them first: drawing one changes what is plausible beside it
-        first, last = _next_place(stretch, priors, start)
+        first, last = _next_place(block, priors, start)
         if first < 0:
             break
         places[found, 0], places[found, 1] = first, last
@@ -710,18 +710,18 @@ def settle_clear(stretch, priors, first_wanted, last_wanted):
     odds = np.empty((LONGEST_PLACE + 2 * AROUND) * classes)
     for i in range(found):
         first, last = places[i]
-        short = last - first <= LONGEST_PLACE and _placed(stretch, first, last) <= 2
-        if short and _settle_place(stretch, priors, first, last, odds):
+        short = last - first <= LONGEST_PLACE and _placed(block, first, last) <= 2
+        if short and _settle_place(block, priors, first, last, odds):
             continue
         if last < first_wanted - ALONE or first > last_wanted + ALONE:
             continue
         parts[count, 0], parts[count, 1] = max(first - ALONE // 2, 0), min(last + ALONE // 2, n)
         count += 1
     for i in range(count):
-        _empty_window(stretch, parts[i, 0], parts[i, 1])
-    return Stretch(
-        stretch.rest, stretch.size, stretch.counts, stretch.overlaps, stretch.random, parts[:count],
-        stretch.found,
+        _empty_window(block, parts[i, 0], parts[i, 1])
+    return Block(
+        block.rest, block.amplitude, block.counts, block.overlaps, block.random, parts[:count],
+        block.found,
     )  # fmt: skip
 
 
@@ -736,64 +736,64 @@ def _stage(plan, number):
 
 
 @_compiled
-def _only_near(stretch, first, last):
+def _only_near(block, first, last):
     """Return the stretch with nothing open but what lies in or near a part of it."""
-    parts, count = stretch.open.copy(), 0
+    parts, count = block.open.copy(), 0
     for i in range(len(parts)):
         begin, end = max(parts[i, 0], first - ALONE), min(parts[i, 1], last + ALONE)
         if begin < end:
             parts[count, 0], parts[count, 1] = begin, end
             count += 1
-    return Stretch(
-        stretch.rest, stretch.size, stretch.counts, stretch.overlaps, stretch.random, parts[:count],
-        stretch.found,
+    return Block(
+        block.rest, block.amplitude, block.counts, block.overlaps, block.random, parts[:count],
+        block.found,
     )  # fmt: skip
 
 
 @_compiled
-def _explain(stretch, plan, first, last):
+def _explain(block, plan, first, last):
     """Sample the explanations of a stretch: one is left placed.
 
     The expected number of spikes from one sample up to another is left in the counts.
     """
     priors = _stage(plan, len(plan.stages.heat) - 1)
-    stretch = settle_clear(stretch, priors, first, last)
-    if len(stretch.open) == 0:
+    block = settle_clear(block, priors, first, last)
+    if len(block.open) == 0:
         return
-    settled = stretch.counts.copy()
+    settled = block.counts.copy()
     for number in range(plan.hot):
         stage, window, offset, most = plan.sweeps[number]
-        sweep(stretch, _stage(plan, stage), window, offset, most)
+        sweep(block, _stage(plan, stage), window, offset, most)
     for _ in range(RESOLVED_TWICE):
-        if not resolve(stretch, priors):
+        if not resolve(block, priors):
             break
-    stretch = _only_near(stretch, first, last)
-    stretch.counts[:] = 0
+    block = _only_near(block, first, last)
+    block.counts[:] = 0
     doubt, counted = 0.0, 0
     for number in range(plan.hot, len(plan.sweeps)):
         if counted == plan.settling and number == plan.hot + plan.settling:
             if doubt < CERTAIN:
                 break
-            stretch.counts[:] = 0
+            block.counts[:] = 0
             counted = 0
         stage, window, offset, most = plan.sweeps[number]
-        doubt = max(doubt, sweep(stretch, priors, window, offset, most))
+        doubt = max(doubt, sweep(block, priors, window, offset, most))
         counted += 1
     for t in range(len(settled)):
         for k in range(settled.shape[1]):
-            stretch.counts[t, k] = settled[t, k] + stretch.counts[t, k] / np.float32(counted)
+            block.counts[t, k] = settled[t, k] + block.counts[t, k] / np.float32(counted)
 
 
 @_compiled
-def _quietest(outputs, priors, nominal, play):
+def _quietest(outputs, priors, nominal, leeway):
     """Return the sample near a seam that lies farthest from anything that looks like a spike.
 
     It depends on the outputs beside the seam alone, so that both blocks, wherever they are explained, agree.
     """
-    if play == 0:
+    if leeway == 0:
         return nominal
-    loudness = np.empty(2 * (play + SEAM_AROUND) + 1)
-    begin = nominal - play - SEAM_AROUND
+    loudness = np.empty(2 * (leeway + SEAM_AROUND) + 1)
+    begin = nominal - leeway - SEAM_AROUND
     for i in range(len(loudness)):
         loudness[i] = -np.inf
         for k in range(outputs.shape[1]):
@@ -801,11 +801,11 @@ def _quietest(outputs, priors, nominal, play):
             if x > 0.0:
                 loudness[i] = max(loudness[i], 0.5 * x * x * priors.variance[-1, k] + priors.single[-1, k])
     best, quietest = np.inf, nominal
-    for shift in range(2 * play + 1):
-        t = play + (shift + 1) // 2 * (1 if shift % 2 else -1)  # from the middle outwards
+    for shift in range(2 * leeway + 1):
+        t = leeway + (shift + 1) // 2 * (1 if shift % 2 else -1)  # from the middle outwards
         loudest = loudness[t : t + 2 * SEAM_AROUND + 1].max()
         if loudest < best:
-            best, quietest = loudest, nominal - play + t
+            best, quietest = loudest, nominal - leeway + t
     return quietest
 
 
@@ -813,53 +813,53 @@ def _quietest(outputs, priors, nominal, play):
 def explain_blocks(outputs, overlaps, plan, lengths, seed):
     """Explain a trace block by block, each on its own with its context, so that nothing else matters.
 
-    Where one block ends and the next begins is moved by up to `play` samples to where it is quiet, so that
+    Where one block ends and the next begins is moved by up to `leeway` samples to where it is quiet, so that
     overlapping spikes are explained together.
 
     Parameters
     ----------
-    outputs : ndarray of float32, shape (before + blocks * block + after, classes)
+    outputs : ndarray of float32, shape (before + lengths * length + after, classes)
         Of a bank.
     overlaps : ndarray of float32
         The bank's.
     plan : Plan
     lengths : tuple of int
-        Samples of a block, of its context before and after it, and of play.
+        Samples of a block, of its context before and after it, and of the leeway.
     seed : int
 
     Returns
     -------
-    expected : ndarray of float32, shape (play + blocks * block + play, classes)
+    expected : ndarray of float32, shape (leeway + blocks * length + leeway, classes)
         Number of spikes that start at each sample; 0 where the blocks before and after these will say.
-    sizes : ndarray of float32, of the same shape
+    amplitudes : ndarray of float32, of the same shape
         Of the spikes of one explanation, drawn from the posterior; 0 where there is none.
     """
-    block, before, after, play = lengths
-    blocks, classes = (len(outputs) - before - after) // block, outputs.shape[1]
-    expected = np.zeros((blocks * block + 2 * play, classes), np.float32)
-    sizes = np.zeros((blocks * block + 2 * play, classes), np.float32)
+    length, before, after, leeway = lengths
+    blocks, classes = (len(outputs) - before - after) // length, outputs.shape[1]
+    expected = np.zeros((blocks * length + 2 * leeway, classes), np.float32)
+    amplitudes = np.zeros((blocks * length + 2 * leeway, classes), np.float32)
     room = room_for_pairs()
     priors = _stage(plan, len(plan.stages.heat) - 1)
-    first = _quietest(outputs, priors, before, play)
+    first = _quietest(outputs, priors, before, leeway)
     for number in range(blocks):
-        begin = number * block
-        last = _quietest(outputs, priors, begin + before + block, play)
-        stretch = new_stretch(outputs[begin : begin + before + block + after], overlaps, seed, room)
-        _explain(stretch, plan, first - begin, last - begin)
-        to = first - before + play
-        expected[to : to + last - first] = stretch.counts[first - begin : last - begin]
-        sizes[to : to + last - first] = stretch.size[first - begin : last - begin]
+        begin = number * length
+        last = _quietest(outputs, priors, begin + before + length, leeway)
+        block = new_block(outputs[begin : begin + before + length + after], overlaps, seed, room)
+        _explain(block, plan, first - begin, last - begin)
+        to = first - before + leeway
+        expected[to : to + last - first] = block.counts[first - begin : last - begin]
+        amplitudes[to : to + last - first] = block.amplitude[first - begin : last - begin]
         first = last
-    return expected, sizes
+    return expected, amplitudes
 
 
 @_compiled
-def explain_early(white, shapes, lead, overlaps, plan, lengths, seed):
+def explain_causally(white, shapes, lead, overlaps, plan, lengths, seed):
     """Explain a trace block by block, each on nothing but the past and a little context after it.
 
     Parameters
     ----------
-    white : ndarray of float32, shape (channels, lead + before + blocks * block + after)
+    white : ndarray of float32, shape (channels, lead + before + lengths * length + after)
         The whitened trace.
     shapes : ndarray of float32, shape (classes, channels, samples)
         Whitened spikes.
@@ -874,20 +874,20 @@ def explain_early(white, shapes, lead, overlaps, plan, lengths, seed):
 
     Returns
     -------
-    expected, sizes : ndarray of float32, shape (blocks * block, classes)
+    expected, amplitudes : ndarray of float32, shape (blocks * length, classes)
         As those of `explain_blocks`.
     """
-    block, before, after, _ = lengths
-    n, classes, taps = before + block + after, len(shapes), shapes.shape[2]
-    blocks = (white.shape[1] - lead - before - after) // block
-    expected = np.zeros((blocks * block, classes), np.float32)
-    sizes = np.zeros((blocks * block, classes), np.float32)
+    length, before, after, _ = lengths
+    n, classes, taps = before + length + after, len(shapes), shapes.shape[2]
+    blocks = (white.shape[1] - lead - before - after) // length
+    expected = np.zeros((blocks * length, classes), np.float32)
+    amplitudes = np.zeros((blocks * length, classes), np.float32)
     room = room_for_pairs()
     known = np.zeros(n + taps - 1, np.float32)  # nothing is known of what follows
     column = np.empty(n, np.float32)
     outputs = np.empty((n, classes), np.float32)
     for number in range(blocks):
-        begin = number * block
+        begin = number * length
         outputs[:] = 0.0
         for c in range(len(white)):
             known[: n + lead] = white[c, begin : begin + n + lead]
@@ -895,8 +895,8 @@ def explain_early(white, shapes, lead, overlaps, plan, lengths, seed):
                 column[:] = 0.0
                 correlate(known, shapes[k, c], column)
                 outputs[:, k] += column
-        stretch = new_stretch(outputs, overlaps, seed, room)
-        _explain(stretch, plan, before, before + block)
-        expected[begin : begin + block] = stretch.counts[before : before + block]
-        sizes[begin : begin + block] = stretch.size[before : before + block]
-    return expected, sizes
+        block = new_block(outputs, overlaps, seed, room)
+        _explain(block, plan, before, before + length)
+        expected[begin : begin + length] = block.counts[before : before + length]
+        amplitudes[begin : begin + length] = block.amplitude[before : before + length]
+    return expected, amplitudes

@@ -15,14 +15,14 @@ from spikesorter.decoding.gibbs import (
     Plan,
     Priors,
     explain_blocks,
-    explain_early,
+    explain_causally,
     priors_at,
     stack_priors,
 )
 from spikesorter.signal.bank import Bank, CausalBank
 from spikesorter.signal.spans import Margin
 
-__all__ = ["EARLY_LENGTHS", "USUAL_LENGTHS", "Draw", "PursuitDecoder"]
+__all__ = ["LOW_LATENCY_LENGTHS", "USUAL_LENGTHS", "Explanation", "PursuitDecoder"]
 
 Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
@@ -35,13 +35,13 @@ class Lengths:
     block: int
     before: int
     after: int
-    play: int
+    leeway: int
 
 
 # Short blocks, so that a stream need not wait long; beyond the context, other spikes hardly matter.
-USUAL_LENGTHS = Lengths(block=336, before=128, after=128, play=48)
+USUAL_LENGTHS = Lengths(block=336, before=128, after=128, leeway=48)
 SMOOTHINGS = (0, 1, 2, 4, 8)
-EARLY_LENGTHS = Lengths(block=24, before=96, after=68, play=0)
+LOW_LATENCY_LENGTHS = Lengths(block=24, before=96, after=68, leeway=0)
 EARLY_SMOOTHINGS = (0, 1)
 WINDOWS = (16, 8, 4)  # samples; overlapping spikes are in one window of some sweep and apart in another
 PAIR_WINDOW = 14
@@ -51,7 +51,7 @@ HOT_PAIRS = 2
 
 
 @dataclass(frozen=True, eq=False)
-class Draw:
+class Explanation:
     """One explanation of a trace, drawn from the posterior.
 
     Unlike the most probable explanation, or the mean, it leaves noise behind that is neither too small nor
@@ -60,14 +60,14 @@ class Draw:
     Parameters
     ----------
     spikes : Spikes
-    sizes : ndarray of float32, shape (spikes,)
+    amplitudes : ndarray of float32, shape (spikes,)
         Relative size of each.
     expected : ndarray of float64, shape (classes,)
         Expected number of spikes of each class, over all draws.
     """
 
     spikes: Spikes
-    sizes: Trace
+    amplitudes: Trace
     expected: Float64Array
 
 
@@ -77,7 +77,7 @@ class PursuitDecoder:
 
     Parameters
     ----------
-    labels : tuple of int
+    unit_ids : tuple of int
     bank : Bank or CausalBank
         The latter for decisions that cannot wait.
     log_odds : ndarray of float64, shape (classes,)
@@ -95,11 +95,11 @@ class PursuitDecoder:
         Of the blocks.
     smoothing_samples : int
         Where noise blurs a spike's place: how far to either side its probability is gathered.
-    one_name : bool
+    one_unit : bool
         Whether only the likeliest of several names for one spike is kept.
     """
 
-    labels: tuple[int, ...]
+    unit_ids: tuple[int, ...]
     bank: Bank | CausalBank
     log_odds: Float64Array
     spreads: Float64Array
@@ -109,7 +109,7 @@ class PursuitDecoder:
     seed: int
     lengths: Lengths = USUAL_LENGTHS
     smoothing_samples: int = 0
-    one_name: bool = False
+    one_unit: bool = False
 
     @property
     def grid_samples(self) -> int:
@@ -122,9 +122,9 @@ class PursuitDecoder:
         return self.bank.margin + Margin(self.lengths.before, self.lengths.after)
 
     @property
-    def spill_samples(self) -> int:
+    def overlap_samples(self) -> int:
         """By how much a block's evidence may spill over its ends."""
-        return self.lengths.play
+        return self.lengths.leeway
 
     @property
     def pick_reach(self) -> int:
@@ -142,7 +142,7 @@ class PursuitDecoder:
         -------
         ndarray of float32, shape (spill_samples + blocks * grid_samples + spill_samples, classes)
         """
-        return self.explain(trace)[:, : len(self.labels)]
+        return self.explain(trace)[:, : len(self.unit_ids)]
 
     def curves(self, evidence: Trace) -> Trace:
         """Return the evidence: it is what people want to see."""
@@ -157,19 +157,19 @@ class PursuitDecoder:
         """
         picked = pick_candidates(
             evidence,
-            self.labels,
+            self.unit_ids,
             smoothing_samples=self.smoothing_samples,
             least=LEAST_PROBABILITY,
-            one_name=self.one_name,
+            one_unit=self.one_unit,
         )
         return picked.inside(self.pick_reach, len(evidence) - self.pick_reach)
 
-    def readings(self) -> list[PursuitDecoder]:
+    def variants(self) -> list[PursuitDecoder]:
         """Return variants: more or less smoothing, one name a spike or several."""
         return [
-            replace(self, smoothing_samples=samples, one_name=one_name)
+            replace(self, smoothing_samples=samples, one_unit=one_unit)
             for samples in (SMOOTHINGS if self.lengths == USUAL_LENGTHS else EARLY_SMOOTHINGS)
-            for one_name in (False, True)
+            for one_unit in (False, True)
         ]
 
     def explain(self, trace: Trace) -> Trace:
@@ -188,7 +188,7 @@ class PursuitDecoder:
         lengths = self._plain_lengths
         if isinstance(self.bank, CausalBank):
             white, bank = self.bank.whiten(trace), self.bank
-            explained = explain_early(
+            explained = explain_causally(
                 white, bank.shapes, bank.lead, bank.overlaps, self._plan, lengths, self.seed
             )
         else:
@@ -196,12 +196,12 @@ class PursuitDecoder:
             explained = explain_blocks(self.bank.apply(trace), overlaps, self._plan, lengths, self.seed)
         return np.concatenate(explained, axis=1)
 
-    def to_draw(self, explained: Trace) -> Draw:
+    def to_explanation(self, explained: Trace) -> Explanation:
         """Put what `explain` returns into words."""
-        evidence, sizes = np.split(explained, 2, axis=1)
-        samples, classes = np.nonzero(sizes)
-        spikes = Spikes.from_arrays(samples, np.array(self.labels)[classes])
-        return Draw(spikes, sizes[samples, classes], evidence.sum(axis=0, dtype=np.float64))
+        evidence, amplitudes = np.split(explained, 2, axis=1)
+        samples, classes = np.nonzero(amplitudes)
+        spikes = Spikes.from_arrays(samples, np.array(self.unit_ids)[classes])
+        return Explanation(spikes, amplitudes[samples, classes], evidence.sum(axis=0, dtype=np.float64))
 
     @cached_property
     def _plain_lengths(self) -> tuple[int, ...]:

@@ -12,21 +12,21 @@ import numpy.typing as npt
 
 from spikesorter.decoding.base import Decoder
 from spikesorter.decoding.candidates import Candidates
-from spikesorter.decoding.pursuit import Draw, PursuitDecoder
+from spikesorter.decoding.pursuit import Explanation, PursuitDecoder
 from spikesorter.signal.spans import iterate_spans, read_span
 
 __all__ = [
-    "Stretch",
-    "draw_explanation",
+    "TraceReader",
     "find_candidates",
     "find_evidence",
     "in_threads",
     "padded",
     "read_evidence",
+    "sample_explanation",
 ]
 
 Trace = npt.NDArray[np.float32]
-Stretch = Callable[[int, int], Trace]
+TraceReader = Callable[[int, int], Trace]
 """Returns the trace from one sample to another, both possibly beyond the recording's ends."""
 
 Item = TypeVar("Item")
@@ -34,13 +34,13 @@ Result = TypeVar("Result")
 PART_SAMPLES = 1 << 16  # of a trace in memory, for one thread at a time
 
 
-def read_evidence(decoder: Decoder, stretch: Stretch, n_samples: int, start: int, stop: int) -> Trace:
+def read_evidence(decoder: Decoder, read_trace: TraceReader, n_samples: int, start: int, stop: int) -> Trace:
     """Return the evidence from one sample to another; zero beyond the recording's ends.
 
     Parameters
     ----------
     decoder : Decoder
-    stretch : Stretch
+    read_trace : Stretch
     n_samples : int
         Length of the recording.
     start, stop : int
@@ -49,45 +49,47 @@ def read_evidence(decoder: Decoder, stretch: Stretch, n_samples: int, start: int
     -------
     ndarray of float32, shape (stop - start, columns)
     """
-    return _read_blocks(decoder, decoder.evidence, stretch, n_samples, start, stop)
+    return _read_blocks(decoder, decoder.evidence, read_trace, n_samples, start, stop)
 
 
-def find_candidates(decoder: Decoder, stretch: Stretch, n_samples: int, start: int, stop: int) -> Candidates:
+def find_candidates(
+    decoder: Decoder, read_trace: TraceReader, n_samples: int, start: int, stop: int
+) -> Candidates:
     """Return the candidates from one sample to another; parameters as for `read_evidence`."""
     reach = decoder.pick_reach
-    evidence = read_evidence(decoder, stretch, n_samples, start - reach, stop + reach)
+    evidence = read_evidence(decoder, read_trace, n_samples, start - reach, stop + reach)
     return decoder.pick(evidence).shifted(start)
 
 
-def find_evidence(decoder: Decoder, trace: Trace, *, jobs: int) -> Trace:
+def find_evidence(decoder: Decoder, trace: Trace, *, n_jobs: int) -> Trace:
     """Return the evidence of a whole trace in memory, shape (samples, columns)."""
     read = partial(read_evidence, decoder, padded(trace), len(trace))
     spans = list(iterate_spans(len(trace), _whole_blocks(PART_SAMPLES, decoder)))
-    return np.concatenate(list(in_threads(lambda span: read(*span), spans, jobs=jobs)))
+    return np.concatenate(list(in_threads(lambda span: read(*span), spans, n_jobs=n_jobs)))
 
 
-def draw_explanation(pursuit: PursuitDecoder, trace: Trace, *, jobs: int) -> Draw:
+def sample_explanation(pursuit: PursuitDecoder, trace: Trace, *, n_jobs: int) -> Explanation:
     """Draw one explanation of a whole trace in memory from the posterior."""
-    stretch, n_samples = padded(trace), len(trace)
+    read_trace, n_samples = padded(trace), len(trace)
     spans = list(iterate_spans(n_samples, _whole_blocks(PART_SAMPLES, pursuit)))
 
     def explain(span: tuple[int, int]) -> Trace:
-        return _read_blocks(pursuit, pursuit.explain, stretch, n_samples, *span)
+        return _read_blocks(pursuit, pursuit.explain, read_trace, n_samples, *span)
 
-    return pursuit.to_draw(np.concatenate(list(in_threads(explain, spans, jobs=jobs))))
+    return pursuit.to_explanation(np.concatenate(list(in_threads(explain, spans, n_jobs=n_jobs))))
 
 
-def padded(trace: Trace) -> Stretch:
+def padded(trace: Trace) -> TraceReader:
     """Return a way to read a trace in memory that goes on at its first and last value beyond its ends."""
     return lambda start, stop: read_span(lambda a, b: trace[a:b], len(trace), start, stop)
 
 
-def in_threads(function: Callable[[Item], Result], items: list[Item], *, jobs: int) -> Iterator[Result]:
+def in_threads(function: Callable[[Item], Result], items: list[Item], *, n_jobs: int) -> Iterator[Result]:
     """Yield a function's results in order, so many at once; NumPy and compiled code let others run."""
-    if jobs == 1 or len(items) < 2:
+    if n_jobs == 1 or len(items) < 2:
         yield from map(function, items)
         return
-    with ThreadPoolExecutor(jobs) as threads:
+    with ThreadPoolExecutor(n_jobs) as threads:
         try:
             yield from threads.map(function, items)
         except BaseException:
@@ -98,18 +100,18 @@ def in_threads(function: Callable[[Item], Result], items: list[Item], *, jobs: i
 def _read_blocks(
     decoder: Decoder,
     compute: Callable[[Trace], Trace],
-    stretch: Stretch,
+    read_trace: TraceReader,
     n_samples: int,
     start: int,
     stop: int,
 ) -> Trace:
     """Compute all blocks that say anything of samples `start` to `stop`; zero beyond the recording's ends."""
-    grid, margin, spill = decoder.grid_samples, decoder.margin, decoder.spill_samples
+    grid, margin, overlap = decoder.grid_samples, decoder.margin, decoder.overlap_samples
     first, last = min(max(start, 0), n_samples), min(max(stop, 0), n_samples)
-    begin = (first - spill) // grid * grid
-    end = -(-(max(last, first + 1) + spill) // grid) * grid
-    rows = compute(stretch(begin - margin.before, end + margin.after))
-    inside = rows[first - begin + spill : last - begin + spill]
+    begin = (first - overlap) // grid * grid
+    end = -(-(max(last, first + 1) + overlap) // grid) * grid
+    rows = compute(read_trace(begin - margin.before, end + margin.after))
+    inside = rows[first - begin + overlap : last - begin + overlap]
     if first == start and last == stop:
         return inside
     return np.pad(inside, ((first - start, stop - last), (0, 0)))

@@ -8,7 +8,7 @@ from itertools import product
 from spikesorter.core.score import score
 from spikesorter.core.settings import DetectorSettings, TuningSettings
 from spikesorter.core.spikes import Spikes
-from spikesorter.decoding.calibration import verdicts
+from spikesorter.decoding.calibration import judge_events
 from spikesorter.decoding.candidates import Candidates, WorkingPoint
 
 __all__ = ["objective", "tune"]
@@ -20,7 +20,7 @@ STRICT_SHARE = 0.15
 def tune(
     candidates: Candidates,
     truth: Spikes,
-    labels: tuple[int, ...],
+    unit_ids: tuple[int, ...],
     tuning: TuningSettings,
     detector: DetectorSettings,
     *,
@@ -37,7 +37,7 @@ def tune(
         Of the rehearsal, calibrated.
     truth : Spikes
         Its spikes.
-    labels : tuple of int
+    unit_ids : tuple of int
     tuning : TuningSettings
         Grid and objective.
     detector : DetectorSettings
@@ -56,17 +56,17 @@ def tune(
     refractories = sorted(
         tuning.refractory_samples if detector.refractory_samples is None else (detector.refractory_samples,)
     )
-    within_class = detector.refractory_scope == "class"
+    within_unit = detector.refractory_scope == "class"
     best = search.best(
         [
-            WorkingPoint(labels, (threshold,) * len(labels), refractory, within_class)
+            WorkingPoint(unit_ids, (threshold,) * len(unit_ids), refractory, within_unit)
             for threshold, refractory in product(thresholds, refractories)
         ]
     )
     if tuning.per_class and len(thresholds) > 1:
         for _ in range(ROUNDS):
             before = best[0]
-            for k in range(len(labels)):
+            for k in range(len(unit_ids)):
                 best = search.best([best[0], *(_with(best[0], k, value) for value in thresholds)])
             if best[0] == before:
                 break
@@ -104,15 +104,15 @@ class _Search:
 
     def _value(self, point: WorkingPoint) -> tuple[float, float]:
         """Return how much precision the classes lack, as a negative number, and then the objective."""
-        found = point.settle(self.candidates)
+        found = point.to_spikes(self.candidates)
         value = objective(found, self.truth, self.objective, fs_hz=self.fs_hz)
         return -self._lacking(found), value
 
     def _lacking(self, found: Spikes) -> float:
         if self.least_precision == 0:
             return 0.0
-        _, right = verdicts(found.sample, found.label, self.truth, fs_hz=self.fs_hz)
-        shares = [right[own].mean() for own in (found.label == k for k in found.labels)]
+        _, right = judge_events(found.sample, found.unit, self.truth, fs_hz=self.fs_hz)
+        shares = [right[own].mean() for own in (found.unit == k for k in found.unit_ids)]
         return float(sum(max(self.least_precision - share, 0.0) for share in shares))
 
 

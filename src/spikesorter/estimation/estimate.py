@@ -13,7 +13,7 @@ from spikesorter.core.errors import InputError
 from spikesorter.core.settings import Settings
 from spikesorter.estimation.profile import Profile, conditioning_kernel, without_hum
 from spikesorter.estimation.rehearsal import plant_rehearsal
-from spikesorter.estimation.units import Repertoire
+from spikesorter.estimation.units import Units
 from spikesorter.io.samples import centred
 from spikesorter.signal.filters import fir_filter, noise_scale
 from spikesorter.signal.gain import (
@@ -30,7 +30,14 @@ from spikesorter.signal.noise import NoiseSpectrum, estimate_noise_spectrum, qui
 from spikesorter.signal.spans import to_samples
 from spikesorter.signal.templates import Templates
 
-__all__ = ["LEAST_DETECTABILITY", "Sight", "is_faint", "profile_recording", "see_recording", "with_gain"]
+__all__ = [
+    "LEAST_DETECTABILITY",
+    "InitialEstimate",
+    "estimate_initially",
+    "estimate_profile",
+    "is_faint",
+    "with_gain",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +56,8 @@ PROFILING = 2  # a stream of random numbers of its own
 
 
 @dataclass(frozen=True, eq=False)
-class Sight:
-    """A recording at first sight.
+class InitialEstimate:
+    """A recording at first initial.
 
     Parameters
     ----------
@@ -66,23 +73,23 @@ class Sight:
     filters: MatchedFilters
 
 
-def see_recording(
-    trace: npt.NDArray[Any], repertoire: Repertoire, settings: Settings, *, fs_hz: float
-) -> Sight:
+def estimate_initially(
+    trace: npt.NDArray[Any], units: Units, settings: Settings, *, fs_hz: float
+) -> InitialEstimate:
     """Estimate a recording's noise, gain and firing rates, without labels: well enough to compare.
 
     Parameters
     ----------
     trace : ndarray, shape (samples, channels)
         Raw, in the recording's own data type.
-    repertoire : Repertoire
+    units : Units
         What the labelled recording taught.
     settings : Settings
     fs_hz : float
 
     Returns
     -------
-    Sight
+    InitialEstimate
 
     Raises
     ------
@@ -94,53 +101,55 @@ def see_recording(
     centred_trace = centred(trace, offset)
     hum_hz = find_hum(centred_trace, fs_hz=fs_hz) if settings.conditioning.remove_hum else ()
     conditioned = fir_filter(without_hum(centred_trace, hum_hz, fs_hz=fs_hz), kernel)
-    noise, filters = _noise_and_filters(conditioned, repertoire, settings, fs_hz)
-    templates, sizes = repertoire.templates.filtered(kernel), list(repertoire.sizes)
+    noise, filters = _noise_and_filters(conditioned, units, settings, fs_hz)
+    templates, amplitudes = units.templates.filtered(kernel), list(units.amplitudes)
     evidence = filters.apply(conditioned)
-    activity = estimate_activity(evidence, filters, templates, sizes, prior_rates=repertoire.rates)
-    return Sight(Profile(offset, _scale(conditioned), noise, activity, hum_hz=hum_hz), evidence, filters)
+    activity = estimate_activity(evidence, filters, templates, amplitudes, prior_rates=units.rates)
+    return InitialEstimate(
+        Profile(offset, _scale(conditioned), noise, activity, hum_hz=hum_hz), evidence, filters
+    )
 
 
 def with_gain(
-    sight: Sight, gain: float, repertoire: Repertoire, settings: Settings, *, fs_hz: float
-) -> Sight:
+    initial: InitialEstimate, gain: float, units: Units, settings: Settings, *, fs_hz: float
+) -> InitialEstimate:
     """Return what was seen of a recording, its rates estimated anew at a gain that is known better.
 
     Parameters
     ----------
-    sight : Sight
-        From `see_recording`.
+    initial : InitialEstimate
+        From `estimate_initially`.
     gain : float
-    repertoire, settings, fs_hz
+    units, settings, fs_hz
         As for it.
 
     Returns
     -------
-    Sight
+    InitialEstimate
     """
     kernel = conditioning_kernel(settings.conditioning, fs_hz)
     activity = estimate_rates(
-        measure_cumulants(sight.evidence),
-        sight.filters,
-        repertoire.templates.filtered(kernel),
-        list(repertoire.sizes),
+        measure_cumulants(initial.evidence),
+        initial.filters,
+        units.templates.filtered(kernel),
+        list(units.amplitudes),
         gain=gain,
-        prior_rates=repertoire.rates,
+        prior_rates=units.rates,
         background=SILENT,
     )
-    return replace(sight, profile=replace(sight.profile, activity=activity))
+    return replace(initial, profile=replace(initial.profile, activity=activity))
 
 
-def profile_recording(
-    sight: Sight, repertoire: Repertoire, settings: Settings, *, fs_hz: float, gain_known: bool = False
+def estimate_profile(
+    initial: InitialEstimate, units: Units, settings: Settings, *, fs_hz: float, gain_known: bool = False
 ) -> Profile:
     """Estimate a recording's background too, and the rest anew beside it.
 
     Parameters
     ----------
-    sight : Sight
-        From `see_recording`.
-    repertoire, settings, fs_hz
+    initial : InitialEstimate
+        From `estimate_initially`.
+    units, settings, fs_hz
         As for it.
     gain_known : bool
         Whether the gain is not to be estimated anew.
@@ -149,30 +158,30 @@ def profile_recording(
     -------
     Profile
     """
-    profile, evidence, filters = sight.profile, sight.evidence, sight.filters
+    profile, evidence, filters = initial.profile, initial.evidence, initial.filters
     kernel = conditioning_kernel(settings.conditioning, fs_hz)
-    templates, sizes = repertoire.templates.filtered(kernel), list(repertoire.sizes)
+    templates, amplitudes = units.templates.filtered(kernel), list(units.amplitudes)
     whole, quiet = (measure_cumulants(e) for e in (evidence, evidence[_quiet(evidence, settings, fs_hz)]))
-    likeness = _Likeness(evidence, whole, quiet, filters, templates, repertoire, settings, fs_hz)
-    first = likeness.with_background(profile, size=None)
+    likeness = _Likeness(evidence, whole, quiet, filters, templates, units, settings, fs_hz)
+    first = likeness.with_background(profile, amplitude=None)
     if first.profile.background == SILENT:
         return profile
     activity = estimate_activity(
         evidence,
         filters,
         templates,
-        sizes,
-        prior_rates=repertoire.rates,
+        amplitudes,
+        prior_rates=units.rates,
         background=first.profile.background,
     )
     if not gain_known:
         profile = replace(profile, activity=activity)
     # The quiet stretches say how skewed the background makes the noise, but not by how many spikes of what
     # size: the largest are cut out of them. The whole distribution says it.
-    trials = {0: likeness.with_background(profile, size=BACKGROUND_SCALE[0])}
+    trials = {0: likeness.with_background(profile, amplitude=BACKGROUND_SCALE[0])}
     best = 0
     for step in range(1, len(BACKGROUND_SCALE)):
-        trials[step] = likeness.with_background(profile, size=BACKGROUND_SCALE[step])
+        trials[step] = likeness.with_background(profile, amplitude=BACKGROUND_SCALE[step])
         if trials[step].misfit > trials[best].misfit:
             break
         best = step
@@ -196,11 +205,11 @@ class _Likeness:
     quiet: Cumulants
     filters: MatchedFilters
     templates: Templates
-    repertoire: Repertoire
+    units: Units
     settings: Settings
     fs_hz: float
 
-    def with_background(self, profile: Profile, *, size: float | None) -> _Trial:
+    def with_background(self, profile: Profile, *, amplitude: float | None) -> _Trial:
         """Fit the background's rate, and its size unless that is given, and the neurons' rates beside it."""
         for number in range(BACKGROUND_ROUNDS):
             rehearsed = self._rehearsed(profile, number)
@@ -211,7 +220,7 @@ class _Likeness:
                 self.templates,
                 gain=profile.activity.gain,
                 background=profile.background,
-                size=size,
+                amplitude=amplitude,
             )
             if background == profile.background:
                 break
@@ -219,20 +228,20 @@ class _Likeness:
                 self.whole,
                 self.filters,
                 self.templates,
-                list(self.repertoire.sizes),
+                list(self.units.amplitudes),
                 gain=profile.activity.gain,
-                prior_rates=self.repertoire.rates,
+                prior_rates=self.units.rates,
                 background=background,
             )
             profile = replace(profile, activity=activity, background=background)
-        if size is None:
+        if amplitude is None:
             return _Trial(profile, 0.0)
         return _Trial(profile, self._misfit(self._rehearsed(profile, BACKGROUND_ROUNDS)))
 
     def _rehearsed(self, profile: Profile, number: int) -> Trace:
         kernel = conditioning_kernel(self.settings.conditioning, self.fs_hz)
         rehearsal = plant_rehearsal(
-            self.repertoire,
+            self.units,
             profile,
             kernel=kernel,
             n_samples=BACKGROUND_SAMPLES,
@@ -255,9 +264,9 @@ def _histogram(evidence: Trace) -> npt.NDArray[np.float64]:
 
 
 def _noise_and_filters(
-    conditioned: Trace, repertoire: Repertoire, settings: Settings, fs_hz: float
+    conditioned: Trace, units: Units, settings: Settings, fs_hz: float
 ) -> tuple[NoiseSpectrum, MatchedFilters]:
-    templates = repertoire.templates.filtered(conditioning_kernel(settings.conditioning, fs_hz))
+    templates = units.templates.filtered(conditioning_kernel(settings.conditioning, fs_hz))
     evidence = conditioned
     for _ in range(NOISE_ROUNDS):
         quiet = _quiet(evidence, settings, fs_hz)
@@ -288,18 +297,18 @@ def _quiet(evidence: Trace, settings: Settings, fs_hz: float) -> npt.NDArray[np.
     )
 
 
-def is_faint(sight: Sight) -> bool:
+def is_faint(initial: InitialEstimate) -> bool:
     """Return whether all neurons drown in a recording's noise, at the gain measured there; warn if so.
 
     Parameters
     ----------
-    sight : Sight
+    initial : InitialEstimate
 
     Returns
     -------
     bool
     """
-    clearest = float(sight.filters.detectability.max() * abs(sight.profile.activity.gain))
+    clearest = float(initial.filters.detectability.max() * abs(initial.profile.activity.gain))
     if clearest >= LEAST_DETECTABILITY:
         return False
     logger.warning(

@@ -18,7 +18,7 @@ from scipy.optimize import nnls
 
 from spikesorter.core.settings import Settings
 from spikesorter.core.spikes import Spikes
-from spikesorter.estimation.estimate import Sight
+from spikesorter.estimation.estimate import InitialEstimate
 from spikesorter.estimation.profile import Profile, conditioning_kernel
 from spikesorter.estimation.rehearsal import Labelled, graft_rehearsal
 from spikesorter.signal.filters import fir_filter
@@ -120,7 +120,7 @@ class GainComparison:
         return bottom if self.as_good(bottom, best) else best
 
     def _bottom(self, best: float) -> float:
-        """Return where a parabola through the misfits around the least one is lowest: chance is evened out."""
+        """Return where a parabola through the misfits around the least one is lowest."""
         near = [gain for gain in self._known if gain * best > 0 and abs(np.log(gain / best)) < NEAR_BEST]
         steps = np.log(np.array(near) / best)
         curvature, slope, _ = np.polyfit(steps, [self._known[gain] for gain in near], 2)
@@ -150,19 +150,20 @@ class GainComparison:
         at, winner, height = _located(sign * outputs, self.fs_hz)
         source = _nearest_label(at, rehearsal.spikes, to_samples(NEAR_MS, self.fs_hz))
         parts = [
-            _histogram(winner[source == k], height[source == k], edges) for k in (0, *rehearsal.spikes.labels)
+            _histogram(winner[source == k], height[source == k], edges)
+            for k in (0, *rehearsal.spikes.unit_ids)
         ]
         return _misfit(wanted, np.stack(parts, axis=1).astype(np.float64))
 
 
 def compare_gains(
-    sight: Sight, labelled: Labelled, templates: Templates, settings: Settings, *, fs_hz: float
+    initial: InitialEstimate, labelled: Labelled, templates: Templates, settings: Settings, *, fs_hz: float
 ) -> GainComparison:
     """Make ready for comparing a target with the labelled trace.
 
     Parameters
     ----------
-    sight : Sight
+    initial : InitialEstimate
         Of the target.
     labelled : Labelled
     templates : Templates
@@ -175,14 +176,14 @@ def compare_gains(
     GainComparison
     """
     most = int(COMPARED_SECONDS * fs_hz)
-    start = max((len(sight.evidence) - most) // 2, 0)
+    start = max((len(initial.evidence) - most) // 2, 0)
     return GainComparison(
         labelled=labelled.excerpt(most),
         templates=templates,
-        profile=sight.profile,
-        filters=sight.filters,
+        profile=initial.profile,
+        filters=initial.filters,
         kernel=conditioning_kernel(settings.conditioning, fs_hz),
-        evidence=sight.evidence[start : start + most],
+        evidence=initial.evidence[start : start + most],
         fs_hz=fs_hz,
         seed=settings.seed,
     )
@@ -257,7 +258,7 @@ def _nearest_label(at: npt.NDArray[np.int64], spikes: Spikes, reach: int) -> npt
     nearer = np.abs(spikes.sample[before] - at) < np.abs(spikes.sample[after] - at)
     nearest = np.where(nearer, before, after)
     near = np.abs(spikes.sample[nearest] - at) <= reach
-    return np.where(near, spikes.label[nearest], 0)
+    return np.where(near, spikes.unit[nearest], 0)
 
 
 def _misfit(wanted: npt.NDArray[np.int64], parts: Float64Array) -> float:

@@ -10,11 +10,11 @@ from scipy.ndimage import uniform_filter1d
 
 from spikesorter.core.spikes import Spikes
 from spikesorter.estimation.profile import Profile
-from spikesorter.estimation.units import Repertoire, draw_spikes
+from spikesorter.estimation.units import Units, draw_spikes
 from spikesorter.signal.filters import fir_filter
-from spikesorter.signal.gain import BACKGROUND_SIZES, Background
+from spikesorter.signal.gain import BACKGROUND_AMPLITUDES, Background
 from spikesorter.signal.noise import NoiseSpectrum, synthesise_noise
-from spikesorter.signal.templates import Templates, plant, spike_sizes
+from spikesorter.signal.templates import Templates, plant, spike_amplitudes
 
 __all__ = ["Labelled", "Rehearsal", "graft_rehearsal", "measure_variance_left", "plant_rehearsal"]
 
@@ -84,7 +84,7 @@ class Labelled:
 
 
 def plant_rehearsal(
-    repertoire: Repertoire,
+    units: Units,
     profile: Profile,
     *,
     kernel: npt.NDArray[np.float64],
@@ -97,7 +97,7 @@ def plant_rehearsal(
 
     Parameters
     ----------
-    repertoire : Repertoire
+    units : Units
     profile : Profile
         Of the target.
     kernel : ndarray, shape (taps,)
@@ -113,14 +113,14 @@ def plant_rehearsal(
     -------
     Rehearsal
     """
-    least = np.maximum(LEAST_ACTIVITY * repertoire.rates, LEAST_SPIKES / n_samples)
+    least = np.maximum(LEAST_ACTIVITY * units.rates, LEAST_SPIKES / n_samples)
     rates = tuple(np.maximum(profile.activity.rates, least).tolist())
-    spikes, sizes = draw_spikes(repertoire, rates, n_samples, rng)
+    spikes, amplitudes = draw_spikes(units, rates, n_samples, rng)
     jitter = np.hypot(gain_jitter, profile.activity.wander)
     stretches = 1 + jitter * rng.standard_normal(n_samples // jitter_samples + 1)
     gains = profile.activity.gain * stretches[spikes.sample // jitter_samples]
-    templates, noise = repertoire.templates, profile.noise.unfiltered(kernel)
-    clean = plant(n_samples, spikes, (sizes * gains).astype(np.float32), templates)
+    templates, noise = units.templates, profile.noise.unfiltered(kernel)
+    clean = plant(n_samples, spikes, (amplitudes * gains).astype(np.float32), templates)
     background, spectrum = _background(profile.background, templates, noise, n_samples, rng)
     gaussian = synthesise_noise(noise.minus(spectrum), n_samples, rng)
     return Rehearsal(clean + background + gaussian, clean, spikes, n_samples)
@@ -135,12 +135,12 @@ def _background(
 ) -> tuple[FloatArray, NoiseSpectrum]:
     """Draw a trace of distant spikes; return it with its spectrum (by Campbell's theorem)."""
     count = rng.poisson(background.rate * n_samples)
-    spikes = Spikes.from_arrays(rng.integers(0, n_samples, count), rng.choice(templates.labels, count))
-    sizes = (background.size * rng.choice(BACKGROUND_SIZES, count)).astype(np.float32)
+    spikes = Spikes.from_arrays(rng.integers(0, n_samples, count), rng.choice(templates.unit_ids, count))
+    amplitudes = (background.amplitude * rng.choice(BACKGROUND_AMPLITUDES, count)).astype(np.float32)
     transforms = np.fft.rfft(templates.waveforms, noise.n_fft, axis=1)
     energy = NoiseSpectrum(np.einsum("kfa,kfb->fab", transforms, transforms.conj()) / len(transforms))
-    mean_square = background.size**2 * float(np.mean(BACKGROUND_SIZES**2))
-    return plant(n_samples, spikes, sizes, templates), energy.scaled(background.rate * mean_square)
+    mean_square = background.amplitude**2 * float(np.mean(BACKGROUND_AMPLITUDES**2))
+    return plant(n_samples, spikes, amplitudes, templates), energy.scaled(background.rate * mean_square)
 
 
 def measure_variance_left(
@@ -171,7 +171,7 @@ def measure_variance_left(
     float
         Variance a sample, mean over the channels; the median spike's, so that overlooked ones do not count.
     """
-    sizes = spike_sizes(trace, spikes, templates, kernel=kernel)
+    sizes = spike_amplitudes(trace, spikes, templates, kernel=kernel)
     left = fir_filter(trace - plant(len(trace), spikes, sizes, templates), kernel)
     before, after = window
     energy = uniform_filter1d((left.astype(np.float64) ** 2).mean(axis=1), before + after)

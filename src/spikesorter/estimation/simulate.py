@@ -37,7 +37,7 @@ class SimulatedRecording:
 
 def simulate_study(
     *,
-    neurons: int = 4,
+    units: int = 4,
     seconds: float = 30.0,
     noise_levels: tuple[float, ...] = NOISE_LEVELS,
     spikes_per_s: float = 50.0,
@@ -50,7 +50,7 @@ def simulate_study(
 
     Parameters
     ----------
-    neurons : int
+    units : int
         Number of classes. Their peaks run from 8 down to 2.5 units.
     seconds : float
         Length of each recording.
@@ -73,11 +73,11 @@ def simulate_study(
     Examples
     --------
     >>> labelled, target = simulate_study(seconds=2, noise_levels=(1.0,))
-    >>> labelled.trace.shape, labelled.spikes.labels
+    >>> labelled.trace.shape, labelled.spikes.unit_ids
     ((50000, 1), (1, 2, 3, 4))
     """
     rng = np.random.default_rng(seed)
-    templates = _shapes(neurons, fs_hz, _nearness(neurons, channels, seed), rng)
+    templates = _shapes(units, fs_hz, _nearness(units, channels, seed), rng)
     levels = (LABELLED_NOISE, *noise_levels)
     recordings: list[SimulatedRecording] = []
     for level in levels:
@@ -87,23 +87,23 @@ def simulate_study(
     return recordings
 
 
-def _nearness(neurons: int, channels: int, seed: int) -> FloatArray:
+def _nearness(units: int, channels: int, seed: int) -> FloatArray:
     """How large each neuron is on each channel, 1 at most, shape (neurons, channels)."""
-    near = np.random.default_rng([seed, PLACES]).random((neurons, channels), dtype=np.float32)
+    near = np.random.default_rng([seed, PLACES]).random((units, channels), dtype=np.float32)
     return np.asarray(near / near.max(axis=1, keepdims=True), np.float32)
 
 
-def _shapes(neurons: int, fs_hz: float, nearness: FloatArray, rng: np.random.Generator) -> Templates:
+def _shapes(units: int, fs_hz: float, nearness: FloatArray, rng: np.random.Generator) -> Templates:
     """Draw shapes: a fast rise and decay (an alpha function), less a slower after-potential."""
     time_ms = np.arange(to_samples(LENGTH_MS, fs_hz)) * 1000 / fs_hz
     fade = 0.5 + 0.5 * np.cos(np.pi * np.clip((time_ms - LENGTH_MS) / FADE_MS + 1, 0, 1))
     waveforms = []
-    for peak in np.linspace(8.0, 2.5, neurons):
+    for peak in np.linspace(8.0, 2.5, units):
         rise_ms = rng.uniform(0.15, 0.5)
         spike = _alpha(time_ms, rise_ms) - rng.uniform(0.0, 0.5) * _alpha(time_ms, 4 * rise_ms)
         waveforms.append(peak * fade * spike / (fade * spike).max())
     on_channels = np.array(waveforms, np.float32)[:, :, None] * nearness[:, None]
-    return Templates(tuple(range(1, neurons + 1)), on_channels, before=0)
+    return Templates(tuple(range(1, units + 1)), on_channels, before=0)
 
 
 def _alpha(time_ms: npt.NDArray[np.float64], peak_ms: float) -> npt.NDArray[np.float64]:
@@ -121,7 +121,7 @@ def _record(
     n_samples, edge = int(seconds * fs_hz), to_samples(EDGE_MS, fs_hz)
     count = rng.poisson(spikes_per_s * seconds)
     spikes = Spikes.from_arrays(
-        rng.integers(edge, n_samples - edge, count), rng.choice(templates.labels, count)
+        rng.integers(edge, n_samples - edge, count), rng.choice(templates.unit_ids, count)
     )
     frequency_hz = np.fft.rfftfreq(N_FFT, 1 / fs_hz)
     drift = 1 / (DRIFT_CORNER_HZ**2 + frequency_hz**2)

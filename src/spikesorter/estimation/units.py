@@ -13,9 +13,9 @@ from spikesorter.core.settings import TemplateSettings
 from spikesorter.core.spikes import Spikes
 from spikesorter.signal.filters import fir_filter, noise_scale
 from spikesorter.signal.spans import to_samples
-from spikesorter.signal.templates import Templates, estimate_templates, plant, spike_sizes
+from spikesorter.signal.templates import Templates, estimate_templates, plant, spike_amplitudes
 
-__all__ = ["FEW_SPIKES", "Repertoire", "draw_spikes", "learn_repertoire", "warn_of_labels"]
+__all__ = ["FEW_SPIKES", "Units", "draw_spikes", "learn_units", "warn_of_labels"]
 
 logger = logging.getLogger(__name__)
 FEW_SPIKES = 20
@@ -28,52 +28,52 @@ FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class Repertoire:
+class Units:
     """What is known of each neuron.
 
     Parameters
     ----------
     templates : Templates
         Shape of each class, in the labelled recording's unit, unfiltered.
-    sizes : tuple of ndarray of float32, one a class
+    amplitudes : tuple of ndarray of float32, one a class
         Relative size of each labelled spike.
     intervals : tuple of ndarray of float32, one a class
-        Samples from the spike before to each labelled spike; same lengths as `sizes`.
+        Samples from the spike before to each labelled spike; same lengths as `amplitudes`.
     rates : ndarray of float64, shape (classes,)
         Spikes per sample in the labelled recording.
     names : tuple of str
         What the classes are called in the labels.
-    strangers : tuple of int
+    unlabelled_ids : tuple of int
         Those of the classes that nobody labelled: they explain spikes, and are left out of results.
     """
 
     templates: Templates
-    sizes: tuple[FloatArray, ...]
+    amplitudes: tuple[FloatArray, ...]
     intervals: tuple[FloatArray, ...]
     rates: npt.NDArray[np.float64]
     names: tuple[str, ...]
-    strangers: tuple[int, ...] = ()
+    unlabelled_ids: tuple[int, ...] = ()
 
     @property
-    def labels(self) -> tuple[int, ...]:
+    def unit_ids(self) -> tuple[int, ...]:
         """The classes, in order; strangers come last."""
-        return self.templates.labels
+        return self.templates.unit_ids
 
     @property
     def known(self) -> tuple[int, ...]:
         """The classes that were labelled."""
-        return tuple(label for label in self.labels if label not in self.strangers)
+        return tuple(unit for unit in self.unit_ids if unit not in self.unlabelled_ids)
 
 
-def learn_repertoire(
+def learn_units(
     trace: FloatArray,
     spikes: Spikes,
     settings: TemplateSettings,
     *,
     kernel: npt.NDArray[np.float64],
     fs_hz: float,
-    strangers: tuple[int, ...] = (),
-) -> Repertoire:
+    unlabelled_ids: tuple[int, ...] = (),
+) -> Units:
     """Learn shapes, sizes and intervals from a labelled recording.
 
     Parameters
@@ -86,12 +86,12 @@ def learn_repertoire(
     kernel : ndarray, shape (taps,)
         Filter under which errors are measured: removes drift.
     fs_hz : float
-    strangers : tuple of int
+    unlabelled_ids : tuple of int
         Labels that nobody gave.
 
     Returns
     -------
-    Repertoire
+    Units
 
     Raises
     ------
@@ -104,37 +104,37 @@ def learn_repertoire(
         raise InputError("labels: no spike lies wholly inside the recording")
     templates = estimate_templates(trace, inside, before=before, after=after, kernel=kernel)
     templates = _without_noise(templates, trace, inside, kernel=kernel, fs_hz=fs_hz)
-    sizes = spike_sizes(trace, inside, templates, kernel=kernel)
-    of_class = [inside.label == label for label in templates.labels]
-    return Repertoire(
+    amplitudes = spike_amplitudes(trace, inside, templates, kernel=kernel)
+    of_unit = [inside.unit == unit for unit in templates.unit_ids]
+    return Units(
         templates=templates,
-        sizes=tuple(sizes[mask] for mask in of_class),
-        intervals=tuple(_intervals(inside.sample[mask], len(trace)) for mask in of_class),
-        rates=np.array([mask.sum() / len(trace) for mask in of_class]),
-        names=tuple(spikes.name_of(label) for label in templates.labels),
-        strangers=strangers,
+        amplitudes=tuple(amplitudes[mask] for mask in of_unit),
+        intervals=tuple(_intervals(inside.sample[mask], len(trace)) for mask in of_unit),
+        rates=np.array([mask.sum() / len(trace) for mask in of_unit]),
+        names=tuple(spikes.name_of(unit) for unit in templates.unit_ids),
+        unlabelled_ids=unlabelled_ids,
     )
 
 
-def warn_of_labels(repertoire: Repertoire, settings: TemplateSettings, *, fs_hz: float) -> None:
+def warn_of_labels(units: Units, settings: TemplateSettings, *, fs_hz: float) -> None:
     """Warn of neurons that are learnt badly: from few spikes, or with shapes that their window cuts off.
 
     What is cut off is taken for noise, or for spikes.
 
     Parameters
     ----------
-    repertoire : Repertoire
+    units : Units
     settings : TemplateSettings
     fs_hz : float
     """
-    for name, sizes in zip(repertoire.names, repertoire.sizes, strict=True):
-        if len(sizes) < FEW_SPIKES:
+    for name, amplitudes in zip(units.names, units.amplitudes, strict=True):
+        if len(amplitudes) < FEW_SPIKES:
             logger.warning(
                 "class %s has only %d labelled spikes (%d or more are wanted): it will be learnt badly",
-                name, len(sizes), FEW_SPIKES,
+                name, len(amplitudes), FEW_SPIKES,
             )  # fmt: skip
     end = max(to_samples(END_MS, fs_hz), 1)
-    for name, waveform in zip(repertoire.names, repertoire.templates.waveforms, strict=True):
+    for name, waveform in zip(units.names, units.templates.waveforms, strict=True):
         left = np.abs(waveform[-end:].mean(axis=0)).max() / np.abs(waveform).max()
         if left > MUCH_LEFT:
             logger.warning(
@@ -145,7 +145,7 @@ def warn_of_labels(repertoire: Repertoire, settings: TemplateSettings, *, fs_hz:
 
 
 def draw_spikes(
-    repertoire: Repertoire, rates: tuple[float, ...], n_samples: int, rng: np.random.Generator
+    units: Units, rates: tuple[float, ...], n_samples: int, rng: np.random.Generator
 ) -> tuple[Spikes, FloatArray]:
     """Draw spikes that fire as the labelled ones do, at other rates.
 
@@ -155,7 +155,7 @@ def draw_spikes(
 
     Parameters
     ----------
-    repertoire : Repertoire
+    units : Units
     rates : tuple of float
         Spikes per sample of each class.
     n_samples : int
@@ -164,21 +164,25 @@ def draw_spikes(
     Returns
     -------
     spikes : Spikes
-    sizes : ndarray of float32, shape (spikes,)
+    amplitudes : ndarray of float32, shape (spikes,)
     """
-    samples, labels, sizes = [], [], []
-    for k, label in enumerate(repertoire.labels):
-        intervals = _stretched(repertoire.intervals[k].astype(float), rates[k], n_samples)
+    samples, unit_ids, amplitudes = [], [], []
+    for k, unit in enumerate(units.unit_ids):
+        intervals = _stretched(units.intervals[k].astype(float), rates[k], n_samples)
         wanted = int(1.2 * n_samples * rates[k] + 50)
         chosen = rng.integers(0, len(intervals), wanted)
         times = (np.cumsum(intervals[chosen]) - rng.uniform(0, intervals.max())).astype(np.int64)
         inside = (times >= 0) & (times < n_samples)
         samples.append(times[inside])
-        labels.append(np.full(inside.sum(), label))
-        sizes.append(repertoire.sizes[k][chosen][inside])
-    sample, label_of, size = np.concatenate(samples), np.concatenate(labels), np.concatenate(sizes)
+        unit_ids.append(np.full(inside.sum(), unit))
+        amplitudes.append(units.amplitudes[k][chosen][inside])
+    sample, label_of, amplitude = (
+        np.concatenate(samples),
+        np.concatenate(unit_ids),
+        np.concatenate(amplitudes),
+    )
     order = np.lexsort((label_of, sample))
-    return Spikes.from_arrays(sample[order], label_of[order]), size[order].astype(np.float32)
+    return Spikes.from_arrays(sample[order], label_of[order]), amplitude[order].astype(np.float32)
 
 
 def _without_noise(

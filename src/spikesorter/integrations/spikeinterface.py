@@ -42,7 +42,7 @@ class SpikesorterSorter(BaseSorter):  # type: ignore[misc]  # its base has no ty
     """The sorter "spikesorter" of SpikeInterface: sorts by a model that was fitted to labels beforehand.
 
     `run_sorter` runs it, and returns a sorting whose units have the labels' names, also those without a
-    spike, and the properties `probability`, `class_probability` and `mean_probability` of
+    spike, and the properties `probability`, `unit_probability` and `mean_probability` of
     `Spikes.to_spikeinterface`. See `spikeinterface.sorters.get_sorter_params_description("spikesorter")`.
     """
 
@@ -61,7 +61,7 @@ class SpikesorterSorter(BaseSorter):  # type: ignore[misc]  # its base has no ty
         "model": None,
         "adapt": True,
         "threshold": None,
-        "jobs": None,
+        "n_jobs": None,
     }
     _params_description: ClassVar[dict[str, str]] = {
         "model": "Folder of the model, from Sorter.save, `spikesorter train` or `spikesorter run`; required. "
@@ -70,7 +70,7 @@ class SpikesorterSorter(BaseSorter):  # type: ignore[misc]  # its base has no ty
         "adapt": "Rehearse and tune for this recording first, which takes some seconds (default). If False, "
         "it is sorted as the target that the model was adapted to whose noise and gain are most like its own",
         "threshold": "Probability from which a spike counts, 0 to 1, for all units; tuned if None",
-        "jobs": "Threads; all cores that this process may use if None. They change no result",
+        "n_jobs": "Threads; all cores that this process may use if None. They change no result",
     }
 
     @classmethod
@@ -88,9 +88,9 @@ class SpikesorterSorter(BaseSorter):  # type: ignore[misc]  # its base has no ty
         if not params["model"]:
             raise InputError("spikesorter: give model=FOLDER, fitted to a labelled recording beforehand")
         check_threshold(params["threshold"])
-        jobs = params["jobs"]
-        if jobs is not None and not (isinstance(jobs, int) and jobs > 0):
-            raise SettingsError(f"jobs must be a whole number of threads, 1 or more, not {jobs}")
+        n_jobs = params["n_jobs"]
+        if n_jobs is not None and not (isinstance(n_jobs, int) and n_jobs > 0):
+            raise SettingsError(f"jobs must be a whole number of threads, 1 or more, not {n_jobs}")
         model = Path(_filled_in(str(params["model"]), recording)).expanduser().absolute()
         if not model.is_dir():
             raise ModelError(
@@ -105,13 +105,13 @@ class SpikesorterSorter(BaseSorter):  # type: ignore[misc]  # its base has no ty
     @classmethod
     def _run_from_folder(cls, sorter_output_folder: Path, params: dict[str, Any], verbose: bool) -> None:
         recording = cls.load_recording_from_folder(sorter_output_folder.parent)
-        model, jobs = Path(params["model"]), params["jobs"]
+        model, n_jobs = Path(params["model"]), params["n_jobs"]
         if params["adapt"]:
-            sorter = Sorter.load(model).adapt(recording, jobs=jobs)
+            sorter = Sorter.load(model).adapt(recording, n_jobs=n_jobs)
         else:
             sorters = load_sorters(model)
             sorter = sorters[nearest_sorter(sorters, recording)]
-        spikes = sorter.with_working_point(threshold=params["threshold"]).sort(recording, jobs=jobs)
+        spikes = sorter.with_working_point(threshold=params["threshold"]).sort(recording, n_jobs=n_jobs)
         rate = float(recording.get_sampling_frequency())
         _write_spikes(sorter_output_folder, spikes.described(fs_hz=rate, names=spikes.names))
 

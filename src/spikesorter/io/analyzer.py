@@ -117,10 +117,10 @@ def write_phy(folder: Path, spikes: Spikes, recording: BaseRecording | None) -> 
     from spikeinterface.exporters import export_to_phy
 
     assert recording is not None
-    known = spikes.select(spikes.label != UNKNOWN)
+    known = spikes.select(spikes.unit != UNKNOWN)
     if len(known) == 0:
         raise InputError("there are no spikes, and Phy cannot open such a folder; write another format")
-    names = {label: spikes.name_of(label) for label in known.labels}
+    names = {unit: spikes.name_of(unit) for unit in known.unit_ids}
     known = known.described(fs_hz=recording.get_sampling_frequency(), names=names)  # without silent units
     analyzer = make_analyzer(known, recording, numbered=True)
     shown = ["mean_probability"]

@@ -35,7 +35,7 @@ EXPORTS = ("mat", "csv", "parquet", "nwb", "phy", "analyzer")
 NEED_RECORDING = ("phy", "analyzer")
 FOLDERS = ("phy", "analyzer")
 PACKAGES = {"parquet": ("pyarrow",), "nwb": ("pynwb",), "phy": ("pandas", "sklearn")}
-COLUMNS = ("sample", "time_s", "unit", "probability", "class_probability")
+COLUMNS = ("sample", "time_s", "unit", "probability", "unit_probability")
 CSV_HEADER = ",".join(COLUMNS) + "\n"
 PARQUET_MARK = b"spikesorter"
 
@@ -101,7 +101,7 @@ def write_spikes(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_spikes(Path(folder) / "spikes.csv", spikes)
     ...     print((Path(folder) / "spikes.csv").read_text())
-    sample,time_s,unit,probability,class_probability
+    sample,time_s,unit,probability,unit_probability
     120,0.0048,2,0.5,1.0
     300,0.012,1,1.0,1.0
     <BLANKLINE>
@@ -185,13 +185,13 @@ def _write_parquet(path: Path, result: _Result) -> None:
 
 def _columns(result: _Result) -> dict[str, Any]:
     spikes = result.spikes
-    names = {label: spikes.name_of(label) for label in spikes.labels} | {UNKNOWN: UNKNOWN_UNIT}
+    names = {unit: spikes.name_of(unit) for unit in spikes.unit_ids} | {UNKNOWN: UNKNOWN_UNIT}
     return {
         "sample": spikes.sample,
         "time_s": spikes.sample / result.rate,
-        "unit": np.array([names[label] for label in spikes.label.tolist()], object),
+        "unit": np.array([names[unit] for unit in spikes.unit.tolist()], object),
         "probability": spikes.probability,
-        "class_probability": spikes.class_probability,
+        "unit_probability": spikes.unit_probability,
     }
 
 

@@ -300,7 +300,7 @@ def _numbered(
             samples,
             labels[which] if len(units) else [],
             probabilities.get("probability"),
-            probabilities.get("class_probability"),
+            probabilities.get("unit_probability"),
             fs_hz=fs_hz,
             names=named,
         )

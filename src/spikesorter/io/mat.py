@@ -37,7 +37,7 @@ __all__ = [
     "write_submission",
 ]
 
-PROBABILITIES = {"Probability": "probability", "ClassProbability": "class_probability"}
+PROBABILITIES = {"Probability": "probability", "ClassProbability": "unit_probability"}
 SPIKE_VARIABLES = ("fs", "Index", "Class", "Names", *PROBABILITIES)
 RECORDING_VARIABLES = ("d", *SPIKE_VARIABLES)
 HEADER = b"MATLAB 5.0 MAT-file, written by spikesorter: "
@@ -139,7 +139,7 @@ def write_mat(
         If the file cannot be written.
     """
     check_spikes(spikes, "spikes")
-    written = spikes if unknown else spikes.select(spikes.label != UNKNOWN)
+    written = spikes if unknown else spikes.select(spikes.unit != UNKNOWN)
     with atomic_file(Path(path)) as temporary:
         temporary.write_bytes(_mat_bytes(SPIKES, _columns(written, probability=probability) | _rate(fs_hz)))
 
@@ -215,21 +215,21 @@ def write_submission(path: str | Path, sortings: dict[str, Spikes]) -> None:
         for name, spikes in sortings.items():
             entry = zipfile.ZipInfo(f"{name}.mat", date_time=(1980, 1, 1, 0, 0, 0))
             entry.external_attr = 0o644 << 16
-            known = spikes.select(spikes.label != UNKNOWN)
+            known = spikes.select(spikes.unit != UNKNOWN)
             contents = _mat_bytes(SPIKES, _columns(known, probability=False))
             archive.writestr(entry, contents, zipfile.ZIP_DEFLATED)
 
 
 def _columns(spikes: Spikes, *, probability: bool) -> dict[str, npt.NDArray[Any]]:
-    class_type = np.uint8 if len(spikes) == 0 or spikes.label.max() < 256 else np.int64
+    class_type = np.uint8 if len(spikes) == 0 or spikes.unit.max() < 256 else np.int64
     columns: dict[str, npt.NDArray[Any]] = {
         "Index": spikes.sample[:, None],
-        "Class": spikes.label.astype(class_type)[:, None],
+        "Class": spikes.unit.astype(class_type)[:, None],
     }
     if probability:
         columns |= {name: getattr(spikes, field)[:, None] for name, field in PROBABILITIES.items()}
     if spikes.named_otherwise:
-        names = [spikes.names.get(label, "") for label in range(1, max(spikes.names) + 1)]
+        names = [spikes.names.get(unit, "") for unit in range(1, max(spikes.names) + 1)]
         columns["Names"] = np.array(names, object)[:, None]  # a cell array: the k-th is the name of class k
     return columns
 
@@ -314,16 +314,16 @@ def _spikes(path: Path, variables: dict[str, npt.NDArray[Any]], *, n_samples: in
         if name not in variables:
             raise InputError(f"{path}: has {'Class' if name == 'Index' else 'Index'} but no {name}")
     index = _whole_numbers(path, "Index", variables["Index"])
-    label = _whole_numbers(path, "Class", variables["Class"])
-    if len(index) != len(label):
-        raise InputError(f"{path}: Index has {len(index)} entries, but Class has {len(label)}")
+    unit = _whole_numbers(path, "Class", variables["Class"])
+    if len(index) != len(unit):
+        raise InputError(f"{path}: Index has {len(index)} entries, but Class has {len(unit)}")
     if len(index) and index.min() < 0:
         raise InputError(f"{path}: Index must be 0 or more, found {index.min()}")
     if n_samples is not None and len(index) and index.max() >= n_samples:
         raise InputError(f"{path}: Index goes up to {index.max()}, but d has only {n_samples} samples")
     least = UNKNOWN if n_samples is None else 1  # what to learn from must be known
-    if len(label) and label.min() < least:
-        raise InputError(f"{path}: Class must be {least} or more, found {label.min()}")
+    if len(unit) and unit.min() < least:
+        raise InputError(f"{path}: Class must be {least} or more, found {unit.min()}")
     there, named = (
         _probabilities(path, name, variables[name], len(index)) if name in variables else None
         for name in PROBABILITIES
@@ -331,7 +331,7 @@ def _spikes(path: Path, variables: dict[str, npt.NDArray[Any]], *, n_samples: in
     rate = variables.get("fs")
     fs_hz = None if rate is None else _sampling_rate(path, rate, None)
     return Spikes.from_arrays(
-        index, label, there, named, fs_hz=fs_hz, names=_names(path, variables.get("Names"))
+        index, unit, there, named, fs_hz=fs_hz, names=_names(path, variables.get("Names"))
     )
 
 
@@ -339,7 +339,7 @@ def _names(path: Path, cells: npt.NDArray[Any] | None) -> dict[int, str]:
     if cells is None or cells.dtype != object:
         return {}
     names = ["".join(np.asarray(cell).ravel().astype(str).tolist()) for cell in cells.ravel()]
-    return {label: name for label, name in enumerate(names, start=1) if name}
+    return {unit: name for unit, name in enumerate(names, start=1) if name}
 
 
 def _probabilities(path: Path, name: str, values: npt.NDArray[Any], n: int) -> npt.NDArray[Any]:

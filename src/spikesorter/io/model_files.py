@@ -27,10 +27,10 @@ from pydantic import BaseModel
 
 from spikesorter.core.errors import InputError, ModelError, SpikeSorterError
 from spikesorter.io.atomic import atomic_folder
+from spikesorter.io.model_formats import FORMAT_VERSION, READABLE, to_current
 
 __all__ = [
     "DESCRIPTION",
-    "FORMAT_VERSION",
     "ModelFiles",
     "check_model_place",
     "model_digest",
@@ -40,9 +40,6 @@ __all__ = [
     "write_model",
 ]
 
-FORMAT_VERSION = 6
-READABLE = (6,)
-"""Formats that can still be read; tests/models keeps a sample of each."""
 DESCRIPTION, ARRAYS = "model.json", "arrays.npz"
 MOST_BYTES = {DESCRIPTION: 64 << 20, ARRAYS: 2 << 30}
 Value = TypeVar("Value")
@@ -153,7 +150,8 @@ def read_model(kind: type[Value], folder: Path) -> Value:
     """
     with _damage_named(folder):
         description, stored = _read_files(folder)
-        return typing.cast(Value, _unpack(kind, description["model"], _arrays(stored)))
+        model = to_current(description["model"], description["format_version"])
+        return typing.cast(Value, _unpack(kind, model, _arrays(stored)))
 
 
 def read_model_files(folder: Path) -> ModelFiles:

@@ -35,7 +35,7 @@ COLUMNS = {
     "spike_probability": "probability that each spike is there, whatever its unit",
     "waveform_mean": "mean waveform about the start of the spikes",
     "electrodes": "channels of the recording",
-    "spike_class_probability": "probability that each spike is of this unit, given that it is there",
+    "spike_unit_probability": "probability that each spike is of this unit, given that it is there",
 }
 
 
@@ -66,7 +66,7 @@ def write_nwb(
     from pynwb import NWBHDF5IO, NWBFile
 
     described = spikes.described(fs_hz=fs_hz, names=spikes.names)
-    known = described.select(described.label != UNKNOWN)
+    known = described.select(described.unit != UNKNOWN)
     file = NWBFile(
         session_description="spikes found and named by spikesorter",
         identifier=IDENTIFIER + _digest(known, provenance),
@@ -146,7 +146,7 @@ def _with_columns(path: Path, sorting: BaseSorting, spikes: Spikes) -> Spikes:
         if not all(column in file for column in columns.values()):
             return spikes
         values = {name: file[column][:] for name, column in columns.items()}
-    label_of = {name: label for label, name in spikes.names.items()}
+    label_of = {name: unit for unit, name in spikes.names.items()}
     trains = [sorting.get_unit_spike_train(unit) for unit in sorting.unit_ids]
     labels = [np.full(len(t), label_of[str(u)]) for u, t in zip(sorting.unit_ids, trains, strict=True)]
     if not trains:
@@ -182,8 +182,8 @@ def _add_units(file: Any, spikes: Spikes, recording: BaseRecording | None) -> No
     from hdmf.common import DynamicTableRegion, ElementIdentifiers, VectorData, VectorIndex
     from pynwb.misc import Units
 
-    labels = sorted({*spikes.labels, *(label for label in spikes.names if label != UNKNOWN)})
-    trains = [spikes.of(label) for label in labels]
+    labels = sorted({*spikes.unit_ids, *(unit for unit in spikes.names if unit != UNKNOWN)})
+    trains = [spikes.of(unit) for unit in labels]
     waveforms, volts = _mean_waveforms(spikes, recording)
     about = "" if volts else "; waveforms are in the recording's own unit, as its gain is not known"
     columns: list[Any] = []
@@ -204,7 +204,7 @@ def _add_units(file: Any, spikes: Spikes, recording: BaseRecording | None) -> No
     means = [float(train.joint.mean(dtype=np.float64)) if len(train) else np.nan for train in trains]
     add("mean_probability", np.array(means, np.float64))
     if labels:
-        add("unit_name", np.array([spikes.name_of(label) for label in labels], object))
+        add("unit_name", np.array([spikes.name_of(unit) for unit in labels], object))
     if labels and recording is not None and waveforms is not None:
         channels = _add_electrodes(file, recording)
         add("waveform_mean", waveforms)
@@ -262,7 +262,7 @@ def _add_electrodes(file: Any, recording: BaseRecording) -> int:
 
 
 def _digest(spikes: Spikes, provenance: Mapping[str, str]) -> str:
-    parts = (spikes.sample, spikes.label, spikes.probability, spikes.class_probability)
+    parts = (spikes.sample, spikes.unit, spikes.probability, spikes.unit_probability)
     hashed = hashlib.sha256(json.dumps(dict(provenance), sort_keys=True).encode())
     for part in parts:
         hashed.update(part.tobytes())

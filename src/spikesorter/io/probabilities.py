@@ -21,15 +21,15 @@ class ComputeSpikeProbabilities(BaseSpikeVectorExtension):  # type: ignore[misc]
     """How sure the sorter was of each spike, and of its unit.
 
     `analyzer.compute("spike_probabilities")` takes them from the sorting's properties `probability` and
-    `class_probability`, where `Spikes.to_spikeinterface` and the sorter "spikesorter" put them;
+    `unit_probability`, where `Spikes.to_spikeinterface` and the sorter "spikesorter" put them;
     `analyzer.compute("spike_probabilities", spikes=spikes)` from a `Spikes`, as is needed where the sorting
     lost them: analyzers of format "zarr" keep no such properties. `get_data()` returns the probability that
     each spike is there, in the order of the analyzer's spikes;
-    `get_data(return_data_name="class_probability")` that it is of its unit, given that it is there;
+    `get_data(return_data_name="unit_probability")` that it is of its unit, given that it is there;
     `get_data(outputs="by_unit")` a dict for each segment. They are saved, loaded, selected, split and softly
     merged with the analyzer; a hard merge computes all extensions again and cannot do so for this one.
     SpikeInterface 0.105 splits no unit whose sorting has properties of several values: once this is computed,
-    `analyzer.sorting.delete_property("probability")` and of "class_probability" are enough.
+    `analyzer.sorting.delete_property("probability")` and of "unit_probability" are enough.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def _from_spikes(sorting: BaseSorting, unit: Any, name: str, spikes: Spikes) -> 
 
 
 def _named(spikes: Spikes, name: str) -> Any:
-    return np.isin(spikes.label, [label for label in spikes.labels if spikes.name_of(label) == name])
+    return np.isin(spikes.unit, [unit for unit in spikes.unit_ids if spikes.name_of(unit) == name])
 
 
 register_result_extension(ComputeSpikeProbabilities)

@@ -74,7 +74,7 @@ def as_spikes(labels: object, *, fs_hz: float) -> Spikes:
 
 def warn_of_silent_units(labels: Spikes) -> None:
     """Name the units of labels that hold no spike of theirs: there is nothing to learn them from."""
-    silent = [name for label, name in labels.names.items() if label not in labels.labels]
+    silent = [name for label, name in labels.names.items() if label not in labels.unit_ids]
     if silent:
         logger.warning("no spike is labelled of %s: nothing to learn, left out", ", ".join(silent))
 

@@ -137,7 +137,7 @@ def recording_contents(result: Result, *, budget_samples: int | None) -> Content
         "n_samples": n_samples,
         "verdict": {"level": _level(_value(result, whole_score)), "words": _words(result, whole_score)},
         "facts": _facts(result),
-        "units": [{"label": label, "name": _name(result, label)} for label in _labels(result)],
+        "units": [{"label": unit, "name": _name(result, unit)} for unit in _labels(result)],
         "unit_table": _unit_table(result, whole_score),
         "channels": [str(channel) for channel in recording.get_channel_ids()],
         "curves": _curves(result),
@@ -146,7 +146,7 @@ def recording_contents(result: Result, *, budget_samples: int | None) -> Content
         "found": pack_spikes(inside) if embedded else None,
         "truth": pack_spikes(true) if embedded and true is not None else None,
         "doubtful": [
-            [int(spikes.sample[k]), int(spikes.label[k]), round(float(spikes.joint[k]), 3)]
+            [int(spikes.sample[k]), int(spikes.unit[k]), round(float(spikes.joint[k]), 3)]
             for k in first_doubtful
         ],
         "embedded": _embedded(result, pages) if embedded else None,
@@ -226,7 +226,7 @@ def _summary(results: Sequence[Result], scores: Sequence[Score | None], detailed
         if measured:
             cells += [f"{one.score:.3f}", f"{one.strict:.3f}"] if one else ["", ""]
         cells += [str(len(result.spikes)), f"{len(result.spikes) / seconds:.1f}"]
-        cells += [_listed(profile.scale), f"{profile.activity.gain:.2f}", result.sorter.prepared.name]
+        cells += [_listed(profile.scale), f"{profile.activity.gain:.2f}", result.sorter.tuned.name]
         rows.append(
             {
                 "cells": cells,
@@ -252,7 +252,7 @@ def _about(settings: Sequence[Settings], seconds: Mapping[str, float]) -> list[C
 def _score(result: Result) -> Score | None:
     if result.truth is None:
         return None
-    named = result.spikes.select(result.spikes.label != UNKNOWN)
+    named = result.spikes.select(result.spikes.unit != UNKNOWN)
     return score(named, result.truth, fs_hz=result.sorter.fs_hz)
 
 
@@ -282,7 +282,7 @@ def _facts(result: Result) -> list[list[str]]:
         ["gain against the labelled recording", f"{activity.gain:.3f}"],
         ["spikes", f"{len(result.spikes)}, {len(result.spikes) / seconds:.1f} per second"],
         ["doubtful", f"{len(doubtful(result.spikes))} of them less than {SURE:.0%} probable"],
-        ["decoder", sorter.prepared.name],
+        ["decoder", sorter.tuned.name],
         ["thresholds", thresholds],
         ["refractory period", f"{sorter.point.refractory_samples} samples"],
         ["seed", str(sorter.settings.seed)],
@@ -293,36 +293,36 @@ def _facts(result: Result) -> list[list[str]]:
 def _unit_table(result: Result, measured: Score | None) -> Contents:
     sorter = result.sorter
     seconds = result.n_samples / sorter.fs_hz
-    expected = dict(zip(sorter.forecast.labels, sorter.forecast.f1, strict=True))
+    expected = dict(zip(sorter.forecast.unit_ids, sorter.forecast.f1, strict=True))
     counts = result.spikes.counts()
     head = ["neuron", "spikes", "per second", "mean probability", "expected F1"]
     rows = []
-    for label in _labels(result):
-        train = result.spikes.of(label)
+    for unit in _labels(result):
+        train = result.spikes.of(unit)
         mean = f"{train.joint.mean():.3f}" if len(train) else ""
-        count = counts.get(label, 0)
-        row = [_name(result, label), str(count), f"{count / seconds:.2f}", mean]
-        row += [f"{expected[label]:.3f}" if label in expected else ""]
+        count = counts.get(unit, 0)
+        row = [_name(result, unit), str(count), f"{count / seconds:.2f}", mean]
+        row += [f"{expected[unit]:.3f}" if unit in expected else ""]
         if measured:
-            row += [f"{measured.strict_of[label]:.3f}" if label in measured.strict_of else ""]
+            row += [f"{measured.strict_of[unit]:.3f}" if unit in measured.strict_of else ""]
         rows.append(row)
     return {"head": [*head, "strict F1"] if measured else head, "rows": rows}
 
 
 def _labels(result: Result) -> list[int]:
-    known = list(result.sorter.repertoire.known)
-    others = {*result.spikes.labels, *(result.truth.labels if result.truth else ())}
+    known = list(result.sorter.units.known)
+    others = {*result.spikes.unit_ids, *(result.truth.unit_ids if result.truth else ())}
     return known + sorted(others - {*known})
 
 
-def _name(result: Result, label: int) -> str:
-    return "unknown" if label == UNKNOWN else result.sorter.names.get(label, str(label))
+def _name(result: Result, unit: int) -> str:
+    return "unknown" if unit == UNKNOWN else result.sorter.names.get(unit, str(unit))
 
 
 def _curves(result: Result) -> list[str]:
     columns = result.sorter.evidence(result.recording, start=0, stop=1).shape[1]
-    known = result.sorter.repertoire.known
-    return [_name(result, label) for label in known] if columns == len(known) else ["spike"] * columns
+    known = result.sorter.units.known
+    return [_name(result, unit) for unit in known] if columns == len(known) else ["spike"] * columns
 
 
 def _pages(result: Result, doubtful: list[int], budget_samples: int | None) -> tuple[list[list[int]], bool]:

@@ -199,13 +199,13 @@ def corrected(spikes: Spikes, corrections: Iterable[Correction]) -> Spikes:
     """
     said = judgements(corrections)
     kept = np.ones(len(spikes), np.bool_)
-    labels, there, named = spikes.label.copy(), spikes.probability.copy(), spikes.class_probability.copy()
+    labels, there, named = spikes.unit.copy(), spikes.probability.copy(), spikes.unit_probability.copy()
     for k in _touched(spikes, said):
-        correction = said.get((int(spikes.sample[k]), int(spikes.label[k])))
+        correction = said.get((int(spikes.sample[k]), int(spikes.unit[k])))
         if correction is None:
             continue
         kept[k] = correction.action != "reject"
-        labels[k] = spikes.label[k] if correction.to is None else correction.to
+        labels[k] = spikes.unit[k] if correction.to is None else correction.to
         there[k] = named[k] = 1.0
     changed = Spikes.from_arrays(
         spikes.sample[kept], labels[kept], there[kept], named[kept], fs_hz=spikes.fs_hz, names=spikes.names
@@ -263,8 +263,8 @@ def _touched(spikes: Spikes, said: dict[tuple[int, int], Correction]) -> list[in
 
 def _each_once(spikes: Spikes) -> Spikes:
     """Drop what is at the same sample and has the same label as the spike before; keep the surest."""
-    order = np.lexsort((-spikes.joint, spikes.label, spikes.sample))
-    sample, label = spikes.sample[order], spikes.label[order]
+    order = np.lexsort((-spikes.joint, spikes.unit, spikes.sample))
+    sample, label = spikes.sample[order], spikes.unit[order]
     again = np.zeros(len(spikes), np.bool_)
     again[order[1:]] = (np.diff(sample) == 0) & (np.diff(label) == 0)
     return spikes.select(~again)

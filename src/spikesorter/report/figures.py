@@ -72,35 +72,37 @@ def save_trace_figure(
     if found is not None and truth is not None:
         found, truth = numbered_alike(found, truth)
     rows = [(name, spikes) for name, spikes in (("found", found), ("true", truth)) if spikes is not None]
-    labels = sorted({label for _, spikes in rows for label in spikes.labels})
+    unit_ids = sorted({unit for _, spikes in rows for unit in spikes.unit_ids})
     heights = [high + (0.1 + 0.1 * row) * (high - low) for row in range(len(rows))]
     for height, (name, spikes) in zip(heights, rows, strict=True):
-        _draw_spikes(axes, spikes.within(first, last), labels, height, fs_hz)
+        _draw_spikes(axes, spikes.within(first, last), unit_ids, height, fs_hz)
         axes.annotate(
             name, (1.005, height), xycoords=("axes fraction", "data"), va="center", annotation_clip=False
         )
-    if labels:
-        names = {label: spikes.name_of(label) for _, spikes in rows for label in spikes.labels}
-        _draw_legend(axes, names, labels)
+    if unit_ids:
+        names = {unit: spikes.name_of(unit) for _, spikes in rows for unit in spikes.unit_ids}
+        _draw_legend(axes, names, unit_ids)
     axes.set(title=title, xlabel="time (s)", ylabel="d", xlim=(first / fs_hz, last / fs_hz))
     axes.spines[["top", "right"]].set_visible(False)
     with atomic_file(path) as temporary:
         figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=150)
 
 
-def _style(labels: list[int], label: int) -> dict[str, Any]:
-    place = labels.index(label)
+def _style(unit_ids: list[int], unit: int) -> dict[str, Any]:
+    place = unit_ids.index(unit)
     return {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
 
 
-def _draw_spikes(axes: Any, spikes: Spikes, labels: list[int], height: float, fs_hz: float) -> None:
-    for label in spikes.labels:
-        times = spikes.of(label).sample / fs_hz
-        axes.plot(times, np.full(len(times), height), linestyle="none", markersize=6, **_style(labels, label))
+def _draw_spikes(axes: Any, spikes: Spikes, unit_ids: list[int], height: float, fs_hz: float) -> None:
+    for unit in spikes.unit_ids:
+        times = spikes.of(unit).sample / fs_hz
+        axes.plot(
+            times, np.full(len(times), height), linestyle="none", markersize=6, **_style(unit_ids, unit)
+        )
 
 
-def _draw_legend(axes: Any, names: Mapping[int, str], labels: list[int]) -> None:
-    for label in labels:
-        name = names[label].replace("$", r"\$")  # no formula
-        axes.plot([], [], linestyle="none", label=f"class {name}", **_style(labels, label))
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=len(labels), frameon=False)
+def _draw_legend(axes: Any, names: Mapping[int, str], unit_ids: list[int]) -> None:
+    for unit in unit_ids:
+        name = names[unit].replace("$", r"\$")  # no formula
+        axes.plot([], [], linestyle="none", label=f"class {name}", **_style(unit_ids, unit))
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=len(unit_ids), frameon=False)

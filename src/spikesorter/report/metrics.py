@@ -37,7 +37,7 @@ class Shape:
 
     Parameters
     ----------
-    label : int
+    unit : int
     mean, spread : ndarray of float32, shape (samples, channels)
         Mean and standard deviation of the conditioned trace around the spikes seen.
     expected : ndarray of float32, shape (samples, channels)
@@ -45,17 +45,17 @@ class Shape:
     before : int
         Samples before the spikes' start.
     sample : ndarray of int64, shape (spikes seen,)
-    size : ndarray of float32, shape (spikes seen,)
+    amplitude : ndarray of float32, shape (spikes seen,)
         Of each spike, relative to the expected shape; overlapping ones add to it.
     """
 
-    label: int
+    unit: int
     mean: FloatArray
     spread: FloatArray
     expected: FloatArray
     before: int
     sample: npt.NDArray[np.int64]
-    size: FloatArray
+    amplitude: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,24 +110,24 @@ def measure_shapes(sorter: Sorter, recording: BaseRecording, spikes: Spikes) -> 
     """
     kernel = conditioning_kernel(sorter.settings.conditioning, sorter.fs_hz)
     reach, read = len(kernel) // 2, sorter.stretches(recording)
-    templates = sorter.repertoire.templates
+    templates = sorter.units.templates
     filtered = templates.filtered(kernel).scaled(sorter.profile.activity.gain)
     begin = filtered.before - templates.before  # a filter's echoes say nothing more
     inside = slice(begin, begin + templates.waveforms.shape[1])
     shapes = []
-    for label, expected in zip(templates.labels, filtered.waveforms[:, inside], strict=True):
-        train = spikes.of(label).sample
-        if label not in sorter.repertoire.known or len(train) == 0:
+    for unit, expected in zip(templates.unit_ids, filtered.waveforms[:, inside], strict=True):
+        train = spikes.of(unit).sample
+        if unit not in sorter.units.known or len(train) == 0:
             continue
         seen = train[:: -(-len(train) // SPIKES_SEEN)]
         first = (seen - templates.before - reach).tolist()
         raw = np.stack([read(start, start + len(expected) + 2 * reach) for start in first])
         windows = oaconvolve(raw, kernel[None, :, None], mode="valid", axes=1)
-        size = np.einsum("stc,tc->s", windows, expected) / np.maximum((expected**2).sum(), 1e-30)
-        mean, spread, sizes = (
-            values.astype(np.float32) for values in (windows.mean(axis=0), windows.std(axis=0), size)
+        amplitude = np.einsum("stc,tc->s", windows, expected) / np.maximum((expected**2).sum(), 1e-30)
+        mean, spread, amplitudes = (
+            values.astype(np.float32) for values in (windows.mean(axis=0), windows.std(axis=0), amplitude)
         )
-        shapes.append(Shape(label, mean, spread, expected, templates.before, seen, sizes))
+        shapes.append(Shape(unit, mean, spread, expected, templates.before, seen, amplitudes))
     return shapes
 
 

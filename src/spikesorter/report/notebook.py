@@ -24,17 +24,17 @@ def spikes_html(spikes: Spikes) -> str:
     -------
     str
     """
-    labels = sorted({*spikes.labels, *spikes.names})
+    unit_ids = sorted({*spikes.unit_ids, *spikes.names})
     seconds = float(spikes.sample[-1] + 1) / spikes.fs_hz if spikes.fs_hz and len(spikes) else None
-    trains = {label: spikes.of(label) for label in labels}
+    trains = {unit: spikes.of(unit) for unit in unit_ids}
     rows = [
         (
-            spikes.name_of(label) if label != UNKNOWN else "unknown",
+            spikes.name_of(unit) if unit != UNKNOWN else "unknown",
             len(train),
             f"{len(train) / seconds:.2f}" if seconds else "",
             f"{train.joint.mean():.3f}" if len(train) else "",
         )
-        for label, train in trains.items()
+        for unit, train in trains.items()
     ]
     last = float(spikes.sample[-1]) if len(spikes) else 1.0
     times = [train.sample / max(last, 1.0) for train in trains.values()]
@@ -56,8 +56,8 @@ def score_html(score: Score) -> str:
     -------
     str
     """
-    names = [score.name_of(label) for label in score.classes]
-    strict = [(score.name_of(label), f"{value:.3f}") for label, value in score.strict_of.items()]
+    names = [score.name_of(unit) for unit in score.unit_ids]
+    strict = [(score.name_of(unit), f"{value:.3f}") for unit, value in score.strict_of.items()]
     return drawing.page(
         f"Score {score.score:.3f}",
         drawing.table(list(score.summary()), [[f"{value:.3f}" for value in score.summary().values()]]),
@@ -77,28 +77,28 @@ def sorter_html(sorter: Sorter) -> str:
     -------
     str
     """
-    repertoire, forecast, fs_hz = sorter.repertoire, sorter.forecast, sorter.fs_hz
-    pursuit = make_pursuit(repertoire, sorter.profile, sorter.settings, fs_hz=fs_hz)
+    units, forecast, fs_hz = sorter.units, sorter.forecast, sorter.fs_hz
+    pursuit = make_pursuit(units, sorter.profile, sorter.settings, fs_hz=fs_hz)
     detectability = np.sqrt(pursuit.bank.energies)
-    activity, expected = sorter.profile.activity, dict(zip(forecast.labels, forecast.f1, strict=True))
-    counts = [len(sizes) for sizes in repertoire.sizes]
+    activity, expected = sorter.profile.activity, dict(zip(forecast.unit_ids, forecast.f1, strict=True))
+    counts = [len(amplitudes) for amplitudes in units.amplitudes]
     rows = [
         (
             name,
             counts[k],
             f"{activity.rates[k] * fs_hz:.2f}",
             f"{detectability[k]:.1f}",
-            f"{expected[label]:.3f}",
+            f"{expected[unit]:.3f}",
         )
-        for k, (label, name) in enumerate(zip(repertoire.labels, repertoire.names, strict=True))
-        if label in repertoire.known
+        for k, (unit, name) in enumerate(zip(units.unit_ids, units.names, strict=True))
+        if unit in units.known
     ]
-    shapes = repertoire.templates.waveforms[: len(repertoire.known)]
+    shapes = units.templates.waveforms[: len(units.known)]
     clearest = np.abs(shapes).max(axis=1).argmax(axis=1)
     score = f"{forecast.score:.3f} ({forecast.low:.3f} to {forecast.high:.3f})"
     return drawing.page(
         repr(sorter),
         drawing.table(("expected score", "gain"), [(score, f"{activity.gain:.2f}")]),
         drawing.table(("unit", "labelled spikes", "per second", "d'", "expected F1"), rows),
-        drawing.lines(shapes[np.arange(len(shapes)), :, clearest], repertoire.names[: len(shapes)]),
+        drawing.lines(shapes[np.arange(len(shapes)), :, clearest], units.names[: len(shapes)]),
     )

@@ -21,7 +21,7 @@ def pack_spikes(spikes: Spikes) -> dict[str, Any]:
     """Pack spikes, their probabilities as single bytes."""
     return {
         "sample": pack(spikes.sample, "i4"),
-        "label": pack(spikes.label, "i4"),
+        "label": pack(spikes.unit, "i4"),
         "probability": pack(np.round(spikes.joint * CODES), "u1"),
     }
 

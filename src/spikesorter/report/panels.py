@@ -34,7 +34,7 @@ class _Subject:
     @cached_property
     def found(self) -> Spikes:
         sorter, spikes = self.result.sorter, self.result.spikes
-        named = spikes.select(spikes.label != UNKNOWN)
+        named = spikes.select(spikes.unit != UNKNOWN)
         return named.described(fs_hz=sorter.fs_hz, names=sorter.names)
 
 
@@ -84,17 +84,17 @@ def _amplitudes(subject: _Subject) -> Figure:
 
 def _confusion(subject: _Subject) -> Figure:
     sorter = subject.result.sorter
-    return plot.confusion(subject.measured or sorter.outlook, dict(sorter.names))
+    return plot.confusion(subject.measured or sorter.diagnostics, dict(sorter.names))
 
 
 def _precision_recall(subject: _Subject) -> Figure:
     result = subject.result
-    return plot.precision_recall(result.sorter.outlook, found=subject.found, truth=result.truth)
+    return plot.precision_recall(result.sorter.diagnostics, found=subject.found, truth=result.truth)
 
 
 def _reliability(subject: _Subject) -> Figure:
     result = subject.result
-    return plot.reliability(result.sorter.outlook, found=subject.found, truth=result.truth)
+    return plot.reliability(result.sorter.diagnostics, found=subject.found, truth=result.truth)
 
 
 PANELS = (

@@ -23,7 +23,7 @@ from spikesorter.report.metrics import (
     measure_shapes,
     read_conditioned,
 )
-from spikesorter.sorting.diagnostics import Outlook, measure_reliability, measure_trade_off
+from spikesorter.sorting.diagnostics import Diagnostics, measure_reliability, measure_trade_off
 from spikesorter.sorting.sorter import Sorter
 
 if TYPE_CHECKING:
@@ -103,18 +103,18 @@ def trace(
         figure.add_scatter(
             x=times, y=values[:, k] - k * height, mode="lines", line=line, name=name, showlegend=False
         )
-    labels = sorted({label for spikes in (found, truth) if spikes is not None for label in spikes.labels})
+    unit_ids = sorted({unit for spikes in (found, truth) if spikes is not None for unit in spikes.unit_ids})
     for place, (row, spikes) in enumerate((("found", found), ("true", truth))):
         if spikes is not None:
             top = float(values[:, 0].max()) + (0.08 + 0.08 * place) * height
-            _add_marks(figure, spikes.within(first, last), labels, top, fs_hz, row)
+            _add_marks(figure, spikes.within(first, last), unit_ids, top, fs_hz, row)
     if sorter is not None:
-        for k, (label, curve) in enumerate(
-            zip(sorter.repertoire.known, sorter.evidence(recording, start=first, stop=last).T, strict=False)
+        for k, (unit, curve) in enumerate(
+            zip(sorter.units.known, sorter.evidence(recording, start=first, stop=last).T, strict=False)
         ):
             line = {"color": colour(k), "width": 1}
             figure.add_scatter(
-                x=times, y=curve, mode="lines", line=line, name=_name(sorter.names, label), row=2, col=1,
+                x=times, y=curve, mode="lines", line=line, name=_name(sorter.names, unit), row=2, col=1,
                 showlegend=False,
             )  # fmt: skip
         figure.update_yaxes(title_text="evidence", row=2, col=1)
@@ -146,7 +146,7 @@ def waveforms(
 
     seen = measure_shapes(sorter, recording, spikes) if shapes is None else shapes
     columns, rows = _grid(len(seen))
-    titles = [_name(sorter.names, shape.label) for shape in seen]
+    titles = [_name(sorter.names, shape.unit) for shape in seen]
     figure = make_subplots(
         rows=rows,
         cols=columns,
@@ -160,7 +160,7 @@ def waveforms(
         channel = int(np.abs(shape.expected).max(axis=0).argmax())
         mean, spread = shape.mean[:, channel], shape.spread[:, channel]
         times = ((np.arange(len(mean)) - shape.before) * 1000 / sorter.fs_hz).astype(np.float32)
-        hue = colour(_place(sorter, shape.label))
+        hue = colour(_place(sorter, shape.unit))
         around = np.concatenate([times, times[::-1]])
         band = np.concatenate([mean + spread, (mean - spread)[::-1]])
         first = k == 0
@@ -198,12 +198,12 @@ def amplitudes(
 
     figure = Figure()
     for shape in measure_shapes(sorter, recording, spikes) if shapes is None else shapes:
-        place = _place(sorter, shape.label)
+        place = _place(sorter, shape.unit)
         marker = {"color": colour(place), "symbol": SYMBOLS[place % len(SYMBOLS)], "size": 4, "opacity": 0.6}
-        name = _name(sorter.names, shape.label)
+        name = _name(sorter.names, shape.unit)
         figure.add_scatter(
             x=(shape.sample / sorter.fs_hz).astype(np.float32),
-            y=shape.size,
+            y=shape.amplitude,
             mode="markers",
             marker=marker,
             name=name,
@@ -229,23 +229,23 @@ def intervals(spikes: Spikes, *, fs_hz: float | None = None) -> Figure:
     """
     from plotly.subplots import make_subplots
 
-    rate, labels = _rate(spikes, fs_hz), _labels(spikes)
-    columns, rows = _grid(len(labels))
+    rate, unit_ids = _rate(spikes, fs_hz), _labels(spikes)
+    columns, rows = _grid(len(unit_ids))
     figure = make_subplots(
         rows=rows,
         cols=columns,
-        subplot_titles=[_name(spikes.names, label) for label in labels],
+        subplot_titles=[_name(spikes.names, unit) for unit in unit_ids],
         shared_xaxes="all",
         horizontal_spacing=0.05,
     )
-    for k, label in enumerate(labels):
-        histogram = measure_intervals(spikes.of(label), fs_hz=rate)
+    for k, unit in enumerate(unit_ids):
+        histogram = measure_intervals(spikes.of(unit), fs_hz=rate)
         middles = (histogram.edges_ms[1:] + histogram.edges_ms[:-1]) / 2
         figure.add_bar(
             x=middles, y=histogram.counts, marker={"color": colour(k)}, showlegend=False,
-            name=_name(spikes.names, label), row=k // columns + 1, col=k % columns + 1,
+            name=_name(spikes.names, unit), row=k // columns + 1, col=k % columns + 1,
         )  # fmt: skip
-    if not labels:
+    if not unit_ids:
         _say(figure, "no spikes")
     _label_below(figure, "interval (ms)", columns, rows)
     return _plain_layout(figure, height=140 + 130 * rows, top=40, bargap=0)
@@ -269,34 +269,34 @@ def correlograms(spikes: Spikes, *, fs_hz: float | None = None) -> Figure:
 
     rate, counts = _rate(spikes, fs_hz), spikes.counts()
     every = _labels(spikes)
-    labels = sorted(sorted(every, key=lambda label: -counts[label])[:MOST_CORRELATED])
-    names = [_name(spikes.names, label) for label in labels]
-    n = max(len(labels), 1)
+    unit_ids = sorted(sorted(every, key=lambda unit: -counts[unit])[:MOST_CORRELATED])
+    names = [_name(spikes.names, unit) for unit in unit_ids]
+    n = max(len(unit_ids), 1)
     figure = make_subplots(
         rows=n, cols=n, shared_xaxes="all", column_titles=names, row_titles=names,
         horizontal_spacing=0.12 / n, vertical_spacing=0.12 / n,
     )  # fmt: skip
-    for i, one in enumerate(labels):
-        for j, other in enumerate(labels):
+    for i, one in enumerate(unit_ids):
+        for j, other in enumerate(unit_ids):
             histogram = measure_correlogram(spikes.of(one), spikes.of(other), fs_hz=rate)
             middles = (histogram.edges_ms[1:] + histogram.edges_ms[:-1]) / 2
             figure.add_bar(
                 x=middles, y=histogram.counts, marker={"color": colour(every.index(one)) if i == j else GREY},
                 name=f"{names[i]} to {names[j]}", showlegend=False, row=i + 1, col=j + 1,
             )  # fmt: skip
-    if not labels:
+    if not unit_ids:
         _say(figure, "no spikes")
     figure.update_yaxes(showticklabels=False)
     figure.update_xaxes(tickvals=[-40, 0, 40])
     return _plain_layout(figure, height=160 + 80 * n, top=40, bargap=0)
 
 
-def confusion(of: Score | Outlook, names: dict[int, str] | None = None) -> Figure:
+def confusion(of: Score | Diagnostics, names: dict[int, str] | None = None) -> Figure:
     """Draw which neurons were taken for which.
 
     Parameters
     ----------
-    of : Score or Outlook
+    of : Score or Diagnostics
         Against the truth, or as rehearsed.
     names : dict of int to str, optional
 
@@ -307,7 +307,7 @@ def confusion(of: Score | Outlook, names: dict[int, str] | None = None) -> Figur
     """
     from plotly.graph_objects import Figure, Heatmap
 
-    called = [_name(names or {}, label) for label in of.classes]
+    called = [_name(names or {}, unit) for unit in of.unit_ids]
     shares = of.confusion / np.maximum(of.confusion.sum(axis=1, keepdims=True), 1)
     scale = [[0, "rgba(0,114,178,0)"], [1, "rgba(0,114,178,1)"]]
     heat = Heatmap(
@@ -322,13 +322,17 @@ def confusion(of: Score | Outlook, names: dict[int, str] | None = None) -> Figur
 
 
 def precision_recall(
-    outlook: Outlook, *, found: Spikes | None = None, truth: Spikes | None = None, fs_hz: float | None = None
+    diagnostics: Diagnostics,
+    *,
+    found: Spikes | None = None,
+    truth: Spikes | None = None,
+    fs_hz: float | None = None,
 ) -> Figure:
     """Draw precision against recall as the threshold moves, and where the sorter works.
 
     Parameters
     ----------
-    outlook : Outlook
+    diagnostics : Diagnostics
         A sorter's: on its rehearsal.
     found, truth : Spikes, optional
         Adds what was measured: above the sorter's thresholds.
@@ -341,14 +345,14 @@ def precision_recall(
     """
     from plotly.graph_objects import Figure
 
-    figure, curve = Figure(), outlook.trade_off
+    figure, curve = Figure(), diagnostics.trade_off
     hover = "threshold %{text:.2f}<br>recall %{x:.3f}, precision %{y:.3f}"
     figure.add_scatter(
         x=curve.recall, y=curve.precision, text=curve.threshold, hovertemplate=hover, mode="lines",
         line={"color": colour(0), "width": 2}, name="rehearsed",
     )  # fmt: skip
     figure.add_scatter(
-        x=[outlook.recall], y=[outlook.precision], mode="markers", name="working point, rehearsed",
+        x=[diagnostics.recall], y=[diagnostics.precision], mode="markers", name="working point, rehearsed",
         marker={"color": colour(0), "symbol": "circle", "size": 10},
     )  # fmt: skip
     if found is not None and truth is not None:
@@ -369,7 +373,11 @@ def precision_recall(
 
 
 def reliability(
-    outlook: Outlook, *, found: Spikes | None = None, truth: Spikes | None = None, fs_hz: float | None = None
+    diagnostics: Diagnostics,
+    *,
+    found: Spikes | None = None,
+    truth: Spikes | None = None,
+    fs_hz: float | None = None,
 ) -> Figure:
     """Draw how many of the spikes of like probability are right: the calibration curve.
 
@@ -384,7 +392,7 @@ def reliability(
     figure = Figure()
     line = {"color": GREY, "dash": "dash", "width": 1}
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=line, name="as stated", hoverinfo="skip")
-    curves = [("rehearsed", outlook.reliability)]
+    curves = [("rehearsed", diagnostics.reliability)]
     if found is not None and truth is not None:
         curves.append(("measured", measure_reliability(found, truth, fs_hz=_rate(found, fs_hz))))
     for k, (name, curve) in enumerate(curves):
@@ -418,7 +426,7 @@ def noise(sorter: Sorter) -> Figure:
     curves = (
         ("labelled recording", sorter.labelled_noise),
         ("this recording", sorter.profile.noise.power),
-        ("its rehearsal", sorter.outlook.noise),
+        ("its rehearsal", sorter.diagnostics.noise),
     )
     for k, (name, power) in enumerate(curves):
         density = np.sqrt(np.maximum(power.mean(axis=1), 0) * 2 / sorter.fs_hz).astype(np.float32)
@@ -437,17 +445,17 @@ def plain(text: str) -> str:
 
 
 def _add_marks(
-    figure: Any, spikes: Spikes, labels: Sequence[int], height: float, fs_hz: float, row: str
+    figure: Any, spikes: Spikes, unit_ids: Sequence[int], height: float, fs_hz: float, row: str
 ) -> None:
-    for label in spikes.labels:
-        place = labels.index(label)
-        train = spikes.of(label)
+    for unit in spikes.unit_ids:
+        place = unit_ids.index(unit)
+        train = spikes.of(unit)
         figure.add_scatter(
             x=train.sample / fs_hz,
             y=np.full(len(train), height),
             mode="markers",
             marker={"color": colour(place), "symbol": SYMBOLS[place % len(SYMBOLS)], "size": 8},
-            name=f"{row} {_name(spikes.names, label)}",
+            name=f"{row} {_name(spikes.names, unit)}",
             text=[f"{value:.2f}" for value in train.joint],
             hovertemplate="%{x:.4f} s, probability %{text}",
         )
@@ -486,15 +494,15 @@ def _say(figure: Any, words: str) -> None:
 
 
 def _labels(spikes: Spikes) -> list[int]:
-    return [label for label in spikes.labels if label != UNKNOWN]
+    return [unit for unit in spikes.unit_ids if unit != UNKNOWN]
 
 
-def _name(names: Any, label: int) -> str:
-    return "unknown" if label == UNKNOWN else plain(names.get(label, str(label)))
+def _name(names: Any, unit: int) -> str:
+    return "unknown" if unit == UNKNOWN else plain(names.get(unit, str(unit)))
 
 
-def _place(sorter: Sorter, label: int) -> int:
-    return sorter.repertoire.known.index(label)
+def _place(sorter: Sorter, unit: int) -> int:
+    return sorter.units.known.index(unit)
 
 
 def _rate(spikes: Spikes, fs_hz: float | None) -> float:

@@ -98,7 +98,7 @@ def results_of(
         return [Result(name, read, n_samples, spikes, truth, sorters[WHOLE], place)]
 
     def own(spikes: Spikes, sorter: Sorter) -> Spikes:
-        return spikes.select(np.isin(spikes.label, (*sorter.repertoire.known, UNKNOWN)))
+        return spikes.select(np.isin(spikes.unit, (*sorter.units.known, UNKNOWN)))
 
     return [
         Result(
@@ -224,7 +224,7 @@ def _result(
     truth: Path | None,
 ) -> list[Result]:
     sorters, rate = model.chosen(chosen), model.fs_hz
-    names = {label: called for sorter in sorters.values() for label, called in sorter.names.items()}
+    names = {unit: called for sorter in sorters.values() for unit, called in sorter.names.items()}
     spikes = read_labels(place, fs_hz=rate)
     if not spikes.named_otherwise:
         spikes = spikes.described(fs_hz=rate, names=names)

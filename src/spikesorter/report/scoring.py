@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from spikesorter.core.comparison import Pairing, Verdict, referee
+from spikesorter.core.comparison import Comparison, Pairing, compare_sortings
 from spikesorter.core.errors import InputError
 from spikesorter.core.progress import Progress, silent
 from spikesorter.core.score import Score, score
@@ -13,7 +13,7 @@ from spikesorter.core.spikes import Spikes, numbered_alike
 from spikesorter.io.formats import has_sorting
 from spikesorter.io.labels import LABEL_ENDINGS, RateNeededError, read_labels
 
-__all__ = ["judge_files", "score_files", "unpredicted"]
+__all__ = ["compare_files", "score_files", "unpredicted"]
 
 RESULT_ENDINGS = (*LABEL_ENDINGS, ".phy", ".analyzer", ".zarr")
 USUAL_HZ = 25_000.0
@@ -51,24 +51,24 @@ def score_files(
     return scores
 
 
-def judge_files(
+def compare_files(
     predictions: Path,
     truth: Path,
     *,
     fs_hz: float | None = None,
     pairing: Pairing = "hungarian",
     progress: Progress = silent,
-) -> dict[str, Verdict]:
+) -> dict[str, Comparison]:
     """Judge files as `score_files` does, but each true unit by SpikeInterface's comparison.
 
-    See `score_files` for the files, `spikesorter.core.comparison.referee` for how units are paired.
+    See `score_files` for the files, `spikesorter.core.comparison.compare_sortings` for how units are paired.
     """
     pairs = _read_pairs(predictions, truth, fs_hz)
-    verdicts: dict[str, Verdict] = {}
+    comparisons: dict[str, Comparison] = {}
     for name, (found, true, rate) in pairs.items():
-        progress("comparing units", len(verdicts) / len(pairs))
-        verdicts[name] = referee(found, true, fs_hz=rate, pairing=pairing)
-    return verdicts
+        progress("comparing units", len(comparisons) / len(pairs))
+        comparisons[name] = compare_sortings(found, true, fs_hz=rate, pairing=pairing)
+    return comparisons
 
 
 def unpredicted(predictions: Path, truth: Path) -> list[str]:

@@ -31,7 +31,7 @@ def sorter_facts(sorter: Sorter) -> dict[str, Any]:
         "noise": [float(value) for value in sorter.profile.scale],
         "gain": activity.gain,
         "spikes_per_s": sum(activity.rates) * sorter.fs_hz,
-        "decoder": sorter.prepared.name,
+        "decoder": sorter.tuned.name,
         "forecast": sorter.forecast.summary(),
     }
 
@@ -82,17 +82,17 @@ def _group_facts(folder: Path, group: str, sorters: Mapping[str, Sorter]) -> dic
 
 
 def _neurons(sorter: Sorter) -> list[dict[str, Any]]:
-    known = sorter.repertoire
+    known = sorter.units
     return [
         {
-            "class": label,
+            "class": unit,
             "name": known.names[k],
-            "labelled_spikes": len(known.sizes[k]),
+            "labelled_spikes": len(known.amplitudes[k]),
             "spikes_per_s": float(known.rates[k]) * sorter.fs_hz,
             "peak": float(abs(known.templates.waveforms[k]).max()),
         }
-        for k, label in enumerate(known.labels)
-        if label in known.known
+        for k, unit in enumerate(known.unit_ids)
+        if unit in known.known
     ]
 
 

@@ -265,7 +265,7 @@ class Desk:
         present = {spike: place for spike in said if (place := _find(spikes, spike)) is not None}
         places = np.fromiter(present.values(), np.int64, len(present))
         upcoming = queue[~np.isin(queue, places)]
-        following = spikes.sample[upcoming], spikes.label[upcoming], spikes.joint[upcoming]
+        following = spikes.sample[upcoming], spikes.unit[upcoming], spikes.joint[upcoming]
         return {
             "corrections": [asdict(said[spike]) for spike in present],
             "doubtful": len(queue),
@@ -313,4 +313,4 @@ def _find(spikes: Spikes, spike: tuple[int, int]) -> int | None:
     """Return the place of a spike (sample, label), None if it is not there."""
     sample, label = spike
     first, last = np.searchsorted(spikes.sample, (sample, sample + 1))
-    return next((k for k in range(first, last) if spikes.label[k] == label), None)
+    return next((k for k in range(first, last) if spikes.unit[k] == label), None)

@@ -19,7 +19,7 @@ from spikesorter.signal.matched import MatchedFilters
 from spikesorter.signal.templates import Templates
 
 __all__ = [
-    "BACKGROUND_SIZES",
+    "BACKGROUND_AMPLITUDES",
     "SILENT",
     "Activity",
     "Background",
@@ -38,7 +38,7 @@ LOG_GAIN_SD, MOST_SURPRISE = 0.35, 9.0  # prior: most gains are within a factor 
 GAINS = np.exp(np.linspace(np.log(0.05), np.log(20), 121))
 RATE_SPREAD = 0.5  # relative, of a class about the recording's overall activity
 ACTIVITY_SPREAD = 1.0  # relative
-BACKGROUND_SIZES = np.linspace(0.2, 1.0, 81)
+BACKGROUND_AMPLITUDES = np.linspace(0.2, 1.0, 81)
 LEAST_BACKGROUND_SIZE, MOST_BACKGROUND_SIZE = 0.05, 0.6  # relative to the sorted neurons
 MOST_BACKGROUND_RATE = 0.5  # spikes per sample: bounds time and memory, whatever the recording holds
 LEAST_SKEW = 0.05  # of the noise; less cannot be told from small errors of the shapes, and does no harm
@@ -79,17 +79,17 @@ class Background:
     ----------
     rate : float
         Spikes per sample of all of them together.
-    size : float
-        Largest relative size; sizes are spread evenly from `BACKGROUND_SIZES[0]` to 1 times that. Negative
-        where the polarity is turned.
+    amplitude : float
+        Largest relative amplitude; they are spread evenly from `BACKGROUND_AMPLITUDES[0]` to 1 times that.
+        Negative where the polarity is turned.
     """
 
     rate: float
-    size: float
+    amplitude: float
 
     def cumulants(self, response: Float64Array) -> Float64Array:
         """Return what it adds to the cumulants; `response` holds those of unit spikes at unit rate."""
-        scale = [np.mean(BACKGROUND_SIZES**n) * self.size**n for n in ORDERS]
+        scale = [np.mean(BACKGROUND_AMPLITUDES**n) * self.amplitude**n for n in ORDERS]
         return np.asarray(self.rate * np.repeat(scale, len(response) // len(ORDERS)) * response.mean(axis=1))
 
 
@@ -109,7 +109,7 @@ def estimate_activity(
     evidence: Trace,
     filters: MatchedFilters,
     templates: Templates,
-    sizes: list[npt.NDArray[np.float32]],
+    amplitudes: list[npt.NDArray[np.float32]],
     *,
     prior_rates: npt.NDArray[np.float64],
     background: Background = SILENT,
@@ -123,7 +123,7 @@ def estimate_activity(
     filters : MatchedFilters
     templates : Templates
         The shapes that the filters were made from.
-    sizes : list of ndarray of float32
+    amplitudes : list of ndarray of float32
         Relative sizes of each class's spikes in the labelled recording.
     prior_rates : ndarray, shape (classes,)
         Spikes per sample expected without further knowledge; what the recording does not say is filled
@@ -137,8 +137,8 @@ def estimate_activity(
     """
     seen = measure_cumulants(evidence)
     error = np.sqrt(seen.error**2 + (MODEL_ERROR * seen.value) ** 2)
-    mean = seen.value - background.cumulants(_responses(filters, templates, _unit_sizes(templates)))
-    response = _responses(filters, templates, sizes)
+    mean = seen.value - background.cumulants(_responses(filters, templates, _unit_amplitudes(templates)))
+    response = _responses(filters, templates, amplitudes)
     candidates = [
         _fit_rates(polarity * float(gain), mean, error, response, prior_rates)
         for polarity in (1, -1)
@@ -154,7 +154,7 @@ def estimate_rates(
     seen: Cumulants,
     filters: MatchedFilters,
     templates: Templates,
-    sizes: list[npt.NDArray[np.float32]],
+    amplitudes: list[npt.NDArray[np.float32]],
     *,
     gain: float,
     prior_rates: npt.NDArray[np.float64],
@@ -165,8 +165,8 @@ def estimate_rates(
     `seen` are the cumulants of the filters' outputs on the whole recording.
     """
     error = np.sqrt(seen.error**2 + (MODEL_ERROR * seen.value) ** 2)
-    mean = seen.value - background.cumulants(_responses(filters, templates, _unit_sizes(templates)))
-    response = _responses(filters, templates, sizes)
+    mean = seen.value - background.cumulants(_responses(filters, templates, _unit_amplitudes(templates)))
+    response = _responses(filters, templates, amplitudes)
     return Activity(gain, _fit_rates(gain, mean, error, response, prior_rates)[2])
 
 
@@ -178,7 +178,7 @@ def estimate_background(
     *,
     gain: float,
     background: Background = SILENT,
-    size: float | None = None,
+    amplitude: float | None = None,
 ) -> Background:
     """Estimate the background from what the quiet stretches hold beyond what a rehearsal's hold.
 
@@ -196,7 +196,7 @@ def estimate_background(
         Of the target.
     background : Background
         What the rehearsal was made with.
-    size : float, optional
+    amplitude : float, optional
         Largest relative size of its spikes, positive, where that is known; only the rate is estimated then.
 
     Returns
@@ -204,31 +204,33 @@ def estimate_background(
     Background
         The one given, if the rehearsal was like the target.
     """
-    response = _responses(filters, templates, _unit_sizes(templates))
+    response = _responses(filters, templates, _unit_amplitudes(templates))
     excess = quiet.value - rehearsed.value
     significance = excess / np.maximum(np.hypot(quiet.error, rehearsed.error), 1e-12)
-    third = slice(0, len(templates.labels))
+    third = slice(0, len(templates.unit_ids))
     skewed = np.sign(gain) * excess[third].mean() > LEAST_SKEW
     if not skewed or np.abs(significance[third].mean()) < LEAST_SIGNIFICANCE:
         return background
     wanted = excess + background.cumulants(response)
     parts, of_unit = (np.split(x, len(ORDERS)) for x in (wanted, response.mean(axis=1)))
     third_moment, fourth_moment = (
-        float(part @ unit / (unit @ unit) / np.mean(BACKGROUND_SIZES**n))  # rate * size^n
+        float(part @ unit / (unit @ unit) / np.mean(BACKGROUND_AMPLITUDES**n))  # rate * size^n
         for part, unit, n in zip(parts, of_unit, ORDERS, strict=True)
     )
-    if size is None:
-        size = abs(gain) * min(
+    if amplitude is None:
+        amplitude = abs(gain) * min(
             max(abs(fourth_moment / third_moment / gain), LEAST_BACKGROUND_SIZE), MOST_BACKGROUND_SIZE
         )
-    size = float(np.copysign(size, gain))
-    return Background(min(third_moment / size**3, _most_background(size, filters, templates)), size)
+    amplitude = float(np.copysign(amplitude, gain))
+    return Background(
+        min(third_moment / amplitude**3, _most_background(amplitude, filters, templates)), amplitude
+    )
 
 
-def _most_background(size: float, filters: MatchedFilters, templates: Templates) -> float:
+def _most_background(amplitude: float, filters: MatchedFilters, templates: Templates) -> float:
     """Rate at which the background alone would be all of the noise: the filters' outputs have variance 1."""
-    power = _powers(filters, templates, _unit_sizes(templates), orders=(2,)).mean()
-    return min(1 / float(size**2 * np.mean(BACKGROUND_SIZES**2) * power), MOST_BACKGROUND_RATE)
+    power = _powers(filters, templates, _unit_amplitudes(templates), orders=(2,)).mean()
+    return min(1 / float(amplitude**2 * np.mean(BACKGROUND_AMPLITUDES**2) * power), MOST_BACKGROUND_RATE)
 
 
 def _fit_rates(
@@ -271,8 +273,8 @@ def _gain_of_clear_spikes(
         clear = np.abs(expected[winner]) > CLEAR_DETECTABILITY
         if clear.sum() < CLEAR_SPIKES:
             return gain
-        sizes = evidence[peaks, winner][clear] / filters.detectability[winner[clear]]
-        before, gain = gain, float(np.median(sizes))
+        amplitudes = evidence[peaks, winner][clear] / filters.detectability[winner[clear]]
+        before, gain = gain, float(np.median(amplitudes))
         if abs(gain / before - 1) < GAIN_TOLERANCE:
             break
     return gain
@@ -300,30 +302,32 @@ def measure_cumulants(evidence: Trace) -> Cumulants:
     return Cumulants(np.mean(values, axis=0), np.std(values, axis=0, ddof=1) / np.sqrt(BLOCKS))
 
 
-def _unit_sizes(templates: Templates) -> list[npt.NDArray[np.float32]]:
-    return [np.ones(1, np.float32)] * len(templates.labels)
+def _unit_amplitudes(templates: Templates) -> list[npt.NDArray[np.float32]]:
+    return [np.ones(1, np.float32)] * len(templates.unit_ids)
 
 
 def _responses(
-    filters: MatchedFilters, templates: Templates, sizes: list[npt.NDArray[np.float32]]
+    filters: MatchedFilters, templates: Templates, amplitudes: list[npt.NDArray[np.float32]]
 ) -> Float64Array:
     """Cumulants per unit rate at gain 1, shape (orders * filters, classes)."""
-    return _powers(filters, templates, sizes, orders=ORDERS)
+    return _powers(filters, templates, amplitudes, orders=ORDERS)
 
 
 def _powers(
     filters: MatchedFilters,
     templates: Templates,
-    sizes: list[npt.NDArray[np.float32]],
+    amplitudes: list[npt.NDArray[np.float32]],
     *,
     orders: tuple[int, ...],
 ) -> Float64Array:
     """Sums of powers of the filters' responses to each shape, shape (orders * filters, classes)."""
     columns = []
-    for waveform, size in zip(templates.waveforms, sizes, strict=True):
+    for waveform, amplitude in zip(templates.waveforms, amplitudes, strict=True):
         padding = filters.kernels.shape[1]
         response = filters.apply(np.pad(waveform, ((padding, padding), (0, 0)))).astype(np.float64)
         columns.append(
-            np.concatenate([(response**n).sum(axis=0) * np.mean(size.astype(float) ** n) for n in orders])
+            np.concatenate(
+                [(response**n).sum(axis=0) * np.mean(amplitude.astype(float) ** n) for n in orders]
+            )
         )
     return np.stack(columns, axis=1)

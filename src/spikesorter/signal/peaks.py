@@ -40,7 +40,7 @@ def pick_peaks(
     return peaks.astype(np.int64)
 
 
-def enforce_refractory(spikes: Spikes, *, refractory_samples: int, within_class: bool) -> Spikes:
+def enforce_refractory(spikes: Spikes, *, refractory_samples: int, within_unit: bool) -> Spikes:
     """Drop each spike that has a more probable one less than a refractory period away.
 
     A spike is compared with all others, also with those that are dropped themselves, so that the rule
@@ -51,7 +51,7 @@ def enforce_refractory(spikes: Spikes, *, refractory_samples: int, within_class:
     spikes : Spikes
     refractory_samples : int
         Least distance of two spikes; 0 drops none.
-    within_class : bool
+    within_unit : bool
         Whether only spikes of the same class are compared.
 
     Returns
@@ -63,7 +63,7 @@ def enforce_refractory(spikes: Spikes, *, refractory_samples: int, within_class:
     i, j = pairs_within(spikes.sample, spikes.sample, refractory_samples - 1)
     stronger = spikes.joint[j] > spikes.joint[i]
     earlier_of_equals = (spikes.joint[j] == spikes.joint[i]) & (j < i)
-    compared = (spikes.label[i] == spikes.label[j]) | (not within_class)
+    compared = (spikes.unit[i] == spikes.unit[j]) | (not within_unit)
     keep = np.ones(len(spikes), bool)
     keep[i[(stronger | earlier_of_equals) & compared]] = False
     return spikes.select(keep)

@@ -19,13 +19,13 @@ from scipy.sparse.linalg import spsolve
 from spikesorter.core.spikes import Spikes, pairs_within
 from spikesorter.signal.filters import fir_filter
 
-__all__ = ["Templates", "average_waveform", "estimate_templates", "plant", "spike_sizes"]
+__all__ = ["Templates", "average_waveform", "estimate_templates", "plant", "spike_amplitudes"]
 
 Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 RIDGE = 1e-2  # of a class's spike count: tames what the filtered trace says nothing about, such as an offset
 SHRINKAGE = 3.0  # as the mean square of a short stretch of noise is easily two or three times its variance
-MAX_SIZE_SPREAD = 0.5  # prior SD of a spike's relative size
+MAX_AMPLITUDE_SPREAD = 0.5  # prior SD of a spike's relative size
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class Templates:
 
     Parameters
     ----------
-    labels : tuple of int
+    unit_ids : tuple of int
         The classes, in order.
     waveforms : ndarray of float32, shape (classes, samples, channels)
         In the unit of the labelled recording's trace, before any filter.
@@ -42,18 +42,18 @@ class Templates:
         Samples of a waveform that lie before the spike's start.
     """
 
-    labels: tuple[int, ...]
+    unit_ids: tuple[int, ...]
     waveforms: Trace
     before: int
 
-    def of(self, labels: tuple[int, ...]) -> Templates:
-        """Return the shapes of some classes only."""
-        kept = [k for k, label in enumerate(self.labels) if label in labels]
-        return Templates(tuple(self.labels[k] for k in kept), self.waveforms[kept], self.before)
+    def of(self, unit_ids: tuple[int, ...]) -> Templates:
+        """Return the shapes of some units only."""
+        kept = [k for k, unit in enumerate(self.unit_ids) if unit in unit_ids]
+        return Templates(tuple(self.unit_ids[k] for k in kept), self.waveforms[kept], self.before)
 
     def scaled(self, factor: float) -> Templates:
         """Return the shapes multiplied by a factor."""
-        return Templates(self.labels, self.waveforms * np.float32(factor), self.before)
+        return Templates(self.unit_ids, self.waveforms * np.float32(factor), self.before)
 
     def shrunk(self, variance: Float64Array, *, window_samples: int) -> Templates:
         """Return the shapes without what may as well be noise of their estimation.
@@ -75,14 +75,14 @@ class Templates:
         """
         power = uniform_filter1d(self.waveforms.astype(np.float64) ** 2, window_samples, axis=1)
         kept = np.maximum(1 - SHRINKAGE * variance[:, None] / np.maximum(power, 1e-300), 0)
-        return Templates(self.labels, (self.waveforms * kept).astype(np.float32), self.before)
+        return Templates(self.unit_ids, (self.waveforms * kept).astype(np.float32), self.before)
 
     def filtered(self, kernel: Float64Array) -> Templates:
         """Return the shapes as they look after `fir_filter` with this kernel, longer by its reach."""
         half = len(kernel) // 2
         padded = np.pad(self.waveforms, ((0, 0), (half, half), (0, 0)))
         waveforms = np.stack([fir_filter(waveform, kernel) for waveform in padded])
-        return Templates(self.labels, waveforms, self.before + half)
+        return Templates(self.unit_ids, waveforms, self.before + half)
 
 
 def average_waveform(trace: Trace, spikes: Spikes, *, before: int, after: int) -> Trace:
@@ -128,9 +128,9 @@ def estimate_templates(
     Templates
         Of shape (classes, before + after, channels).
     """
-    labels = spikes.labels
+    unit_ids = spikes.unit_ids
     inside = _inside(spikes, len(trace), before, after)
-    trains = [inside.of(label).sample for label in labels]
+    trains = [inside.of(unit).sample for unit in unit_ids]
     squared_kernel = np.convolve(kernel, kernel)  # symmetric, so this is its autocorrelation
     length, offsets = before + after, np.arange(-before, after)
 
@@ -141,11 +141,11 @@ def estimate_templates(
     counts = np.repeat([max(len(train), 1) for train in trains], length)
     left[np.diag_indices_from(left)] += RIDGE * counts * squared_kernel.max()
 
-    waveforms = solve(left, right, assume_a="pos").reshape(len(labels), length, trace.shape[1])
-    return Templates(labels, waveforms.astype(np.float32), before)
+    waveforms = solve(left, right, assume_a="pos").reshape(len(unit_ids), length, trace.shape[1])
+    return Templates(unit_ids, waveforms.astype(np.float32), before)
 
 
-def spike_sizes(
+def spike_amplitudes(
     trace: Trace, spikes: Spikes, templates: Templates, *, kernel: Float64Array
 ) -> npt.NDArray[np.float32]:
     """Estimate the size of every spike relative to its class's shape, all of them jointly.
@@ -165,24 +165,24 @@ def spike_sizes(
     ndarray of float32, shape (spikes,)
     """
     squared_kernel = np.convolve(kernel, kernel)
-    class_of = np.searchsorted(templates.labels, spikes.label)
+    unit_of = np.searchsorted(templates.unit_ids, spikes.unit)
     overlap = _template_overlaps(templates, squared_kernel)
     energy = overlap[np.arange(len(overlap)), np.arange(len(overlap)), overlap.shape[2] // 2]
 
-    gram = _spike_gram(spikes.sample, class_of, overlap)
+    gram = _spike_gram(spikes.sample, unit_of, overlap)
     projection = _project(fir_filter(trace, squared_kernel), templates)
-    seen = projection[spikes.sample, class_of].astype(float)
+    seen = projection[spikes.sample, unit_of].astype(float)
     residual = trace - plant(len(trace), spikes, np.ones(len(spikes), np.float32), templates)
     noise = _project(fir_filter(residual, squared_kernel), templates)
     noise_variance = (1.4826 * np.median(np.abs(noise), axis=0) / energy) ** 2
 
-    ridge = energy[class_of] * noise_variance[class_of] / MAX_SIZE_SPREAD**2 + 1e-6 * energy[class_of]
+    ridge = energy[unit_of] * noise_variance[unit_of] / MAX_AMPLITUDE_SPREAD**2 + 1e-6 * energy[unit_of]
     system = gram + sparse.diags(ridge)
-    sizes = spsolve(system.tocsc(), seen + ridge)
-    return _shrink(np.asarray(sizes), class_of, noise_variance)
+    amplitudes = spsolve(system.tocsc(), seen + ridge)
+    return _shrink(np.asarray(amplitudes), unit_of, noise_variance)
 
 
-def plant(n_samples: int, spikes: Spikes, sizes: npt.NDArray[np.float32], templates: Templates) -> Trace:
+def plant(n_samples: int, spikes: Spikes, amplitudes: npt.NDArray[np.float32], templates: Templates) -> Trace:
     """Return a noiseless trace of these spikes, overlapping ones added.
 
     Parameters
@@ -190,7 +190,7 @@ def plant(n_samples: int, spikes: Spikes, sizes: npt.NDArray[np.float32], templa
     n_samples : int
         Length of the trace; what reaches beyond its ends is cut off.
     spikes : Spikes
-    sizes : ndarray of float32, shape (spikes,)
+    amplitudes : ndarray of float32, shape (spikes,)
         Factor of each spike.
     templates : Templates
 
@@ -200,10 +200,10 @@ def plant(n_samples: int, spikes: Spikes, sizes: npt.NDArray[np.float32], templa
     """
     length, channels = templates.waveforms.shape[1:]
     trace = np.zeros((n_samples, channels), np.float32)
-    for k, label in enumerate(templates.labels):
-        of_class = spikes.label == label
+    for k, unit in enumerate(templates.unit_ids):
+        of_unit = spikes.unit == unit
         impulses = np.zeros((n_samples, 1), np.float32)
-        np.add.at(impulses[:, 0], spikes.sample[of_class], sizes[of_class])
+        np.add.at(impulses[:, 0], spikes.sample[of_unit], amplitudes[of_unit])
         full = oaconvolve(np.pad(impulses, ((0, length), (0, 0))), templates.waveforms[k], axes=0)
         trace += full[templates.before : templates.before + n_samples]
     return trace
@@ -240,11 +240,11 @@ def _template_overlaps(templates: Templates, squared_kernel: Float64Array) -> Fl
 
 
 def _spike_gram(
-    samples: npt.NDArray[np.int64], class_of: npt.NDArray[np.intp], overlap: Float64Array
+    samples: npt.NDArray[np.int64], unit_of: npt.NDArray[np.intp], overlap: Float64Array
 ) -> sparse.coo_matrix:
     reach = overlap.shape[2] // 2
     i, j = pairs_within(samples, samples, reach)
-    values = overlap[class_of[i], class_of[j], reach + samples[i] - samples[j]]
+    values = overlap[unit_of[i], unit_of[j], reach + samples[i] - samples[j]]
     return sparse.coo_matrix((values, (i, j)), shape=(len(samples), len(samples)))
 
 
@@ -260,13 +260,13 @@ def _project(trace: Trace, templates: Templates) -> Trace:
 
 
 def _shrink(
-    sizes: Float64Array, class_of: npt.NDArray[np.intp], noise_variance: Float64Array
+    amplitudes: Float64Array, unit_of: npt.NDArray[np.intp], noise_variance: Float64Array
 ) -> npt.NDArray[np.float32]:
-    shrunk = np.ones_like(sizes)
-    for k in np.unique(class_of):
-        of_class = class_of == k
-        centre = np.median(sizes[of_class])
-        spread = (1.4826 * np.median(np.abs(sizes[of_class] - centre))) ** 2
+    shrunk = np.ones_like(amplitudes)
+    for k in np.unique(unit_of):
+        of_unit = unit_of == k
+        centre = np.median(amplitudes[of_unit])
+        spread = (1.4826 * np.median(np.abs(amplitudes[of_unit] - centre))) ** 2
         keep = np.sqrt(max(0.0, 1 - noise_variance[k] / spread)) if spread > 0 else 0.0
-        shrunk[of_class] = 1 + keep * (sizes[of_class] - 1)
+        shrunk[of_unit] = 1 + keep * (amplitudes[of_unit] - 1)
     return np.clip(shrunk, 0.1, 4.0).astype(np.float32)

@@ -16,7 +16,7 @@ from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.calibration import TOLERANCE_MS
 from spikesorter.decoding.candidates import Candidates
 
-__all__ = ["Outlook", "Reliability", "TradeOff", "make_outlook", "measure_reliability", "measure_trade_off"]
+__all__ = ["Diagnostics", "Reliability", "TradeOff", "diagnose", "measure_reliability", "measure_trade_off"]
 
 POINTS = 101
 BINS = 10
@@ -57,12 +57,12 @@ class Reliability:
 
 
 @dataclass(frozen=True, eq=False)
-class Outlook:
+class Diagnostics:
     """What became of a rehearsal that had no part in training or tuning.
 
     Parameters
     ----------
-    classes : tuple of int
+    unit_ids : tuple of int
     confusion : ndarray of int64, shape (classes + 1, classes + 1)
         As in `Score`.
     precision, recall : float
@@ -75,7 +75,7 @@ class Outlook:
         Power of the rehearsal's noise, as in `NoiseSpectrum`.
     """
 
-    classes: tuple[int, ...]
+    unit_ids: tuple[int, ...]
     confusion: npt.NDArray[np.int64]
     precision: float
     recall: float
@@ -84,9 +84,9 @@ class Outlook:
     noise: Float64Array
 
 
-def make_outlook(
+def diagnose(
     candidates: Candidates, found: Spikes, truth: Spikes, *, noise: Float64Array, fs_hz: float
-) -> Outlook:
+) -> Diagnostics:
     """Compare what was found in a rehearsal with what is in it.
 
     Parameters
@@ -101,12 +101,12 @@ def make_outlook(
 
     Returns
     -------
-    Outlook
+    Diagnostics
     """
-    every = Spikes(candidates.sample, candidates.label, candidates.spike, candidates.named)
+    every = Spikes(candidates.sample, candidates.unit, candidates.probability, candidates.unit_probability)
     whole, right = score(found, truth, fs_hz=fs_hz), _right(found, truth, fs_hz)
-    return Outlook(
-        classes=whole.classes,
+    return Diagnostics(
+        unit_ids=whole.unit_ids,
         confusion=whole.confusion,
         precision=_share(right.sum(), len(found)),
         recall=_share(right.sum(), len(truth)),
@@ -172,9 +172,9 @@ def _right(found: Spikes, truth: Spikes, fs_hz: float) -> npt.NDArray[np.bool_]:
     """Say which spikes are a true one of their class, each true one found once."""
     reach = np.round(TOLERANCE_MS * fs_hz / 1000, 6)
     right = np.zeros(len(found), bool)
-    for label in found.labels:
-        own = np.flatnonzero(found.label == label)
-        _, j = match_spikes(truth.of(label).sample, found.sample[own], tolerance_samples=reach)
+    for unit in found.unit_ids:
+        own = np.flatnonzero(found.unit == unit)
+        _, j = match_spikes(truth.of(unit).sample, found.sample[own], tolerance_samples=reach)
         right[own[j]] = True
     return right
 

@@ -27,7 +27,7 @@ class Forecast:
         As in `Score`.
     f1 : tuple of float
         Strict F1 of each label.
-    labels : tuple of int
+    unit_ids : tuple of int
     low, high : float
         The score lies between them in nine of ten cases.
     remarks : tuple of str
@@ -41,7 +41,7 @@ class Forecast:
     f_det: float
     f_cls: float
     f1: tuple[float, ...]
-    labels: tuple[int, ...]
+    unit_ids: tuple[int, ...]
     low: float
     high: float
     remarks: tuple[str, ...] = ()
@@ -49,14 +49,14 @@ class Forecast:
     def summary(self) -> dict[str, object]:
         """Return what `forecast.json` holds of a recording."""
         figures = {name: round(getattr(self, name), 4) for name in ("score", "low", "high", *FIGURES[1:])}
-        f1 = {str(k): round(v, 4) for k, v in zip(self.labels, self.f1, strict=True)}
+        f1 = {str(k): round(v, 4) for k, v in zip(self.unit_ids, self.f1, strict=True)}
         return {**figures, "f1": f1, **({"remarks": list(self.remarks)} if self.remarks else {})}
 
 
 def forecast_score(
     found: Spikes,
     truth: Spikes,
-    labels: tuple[int, ...],
+    unit_ids: tuple[int, ...],
     *,
     n_samples: int,
     target_samples: int,
@@ -72,7 +72,7 @@ def forecast_score(
     ----------
     found, truth : Spikes
         Of the rehearsal.
-    labels : tuple of int
+    unit_ids : tuple of int
     n_samples : int
         Length of the rehearsal.
     target_samples : int
@@ -97,8 +97,8 @@ def forecast_score(
     reach = QUANTILE * float(np.sqrt(chance + MODEL_ERROR**2))
     return Forecast(
         **{name: float(getattr(whole, name)) for name in FIGURES},  # type: ignore[arg-type]
-        f1=tuple(whole.strict_of.get(label, 0.0) for label in labels),
-        labels=labels,
+        f1=tuple(whole.strict_of.get(unit, 0.0) for unit in unit_ids),
+        unit_ids=unit_ids,
         low=max(whole.score - reach, 0.0),
         high=min(whole.score + reach, 1.0),
     )

@@ -78,12 +78,12 @@ def share_labels(recording: BaseRecording, truth: Spikes) -> dict[str, Spikes]:
     """
     channels = _channels_groups(recording)
     noise = noise_scale(read_signature(recording).astype(np.float32))
-    largest = {label: _sizes(recording, truth.of(label)) / noise for label in truth.labels}
-    home = {label: channels[int(sizes.argmax())] for label, sizes in largest.items()}
+    largest = {unit: _sizes(recording, truth.of(unit)) / noise for unit in truth.unit_ids}
+    home = {unit: channels[int(sizes.argmax())] for unit, sizes in largest.items()}
     return {
         group: replace(
-            truth.select(np.array([home[label] == group for label in truth.label.tolist()], bool)),
-            names={label: name for label, name in truth.names.items() if home.get(label) == group},
+            truth.select(np.array([home[unit] == group for unit in truth.unit.tolist()], bool)),
+            names={unit: name for unit, name in truth.names.items() if home.get(unit) == group},
         )
         for group in dict.fromkeys(channels)
     }
@@ -94,7 +94,7 @@ def fit_groups(
     truth: Spikes | BaseSorting,
     *,
     settings: Settings | None = None,
-    jobs: int | None = None,
+    n_jobs: int | None = None,
     progress: Progress = silent,
 ) -> dict[str, Sorter]:
     """Fit a sorter to each group of channels that has labelled neurons.
@@ -106,7 +106,7 @@ def fit_groups(
     truth : Spikes or spikeinterface.BaseSorting
         Labels of all of it.
     settings : Settings, optional
-    jobs : int, optional
+    n_jobs : int, optional
         Threads; all cores that this process may use, if not given.
     progress : callable, optional
 
@@ -140,7 +140,7 @@ def fit_groups(
             continue
         with naming(f"group {name}"):
             sorters[name] = Sorter.fit(
-                group, shares[name], settings=settings, jobs=jobs, progress=prefixed(name, progress)
+                group, shares[name], settings=settings, n_jobs=n_jobs, progress=prefixed(name, progress)
             )
     return sorters
 
@@ -149,7 +149,7 @@ def adapt_groups(
     sorters: Mapping[str, Sorter],
     target: BaseRecording,
     *,
-    jobs: int | None = None,
+    n_jobs: int | None = None,
     progress: Progress = silent,
 ) -> dict[str, Sorter]:
     """Adapt each group's sorter to its channels of a target; see `Sorter.adapt`."""
@@ -157,7 +157,7 @@ def adapt_groups(
     adapted = {}
     for name, sorter in sorters.items():
         with naming(f"group {name}"):
-            adapted[name] = sorter.adapt(groups[name], jobs=jobs, progress=prefixed(name, progress))
+            adapted[name] = sorter.adapt(groups[name], n_jobs=n_jobs, progress=prefixed(name, progress))
     return adapted
 
 
@@ -165,7 +165,7 @@ def sort_groups(
     sorters: Mapping[str, Sorter],
     target: BaseRecording,
     *,
-    jobs: int | None = None,
+    n_jobs: int | None = None,
     span_seconds: float = SPAN_SECONDS,
     resume: Path | None = None,
     progress: Progress = silent,
@@ -196,7 +196,7 @@ def sort_groups(
         with naming(f"group {name}"):
             spikes = sorter.sort(
                 groups[name],
-                jobs=jobs,
+                n_jobs=n_jobs,
                 span_seconds=span_seconds,
                 resume=resume / name if resume else None,
                 progress=prefixed(name, progress),

@@ -45,7 +45,7 @@ class Reckoning:
     score: float
 
 
-def reckon(candidates: Candidates, found: Spikes, labels: tuple[int, ...], *, seconds: float) -> Reckoning:
+def reckon(candidates: Candidates, found: Spikes, unit_ids: tuple[int, ...], *, seconds: float) -> Reckoning:
     """Reckon from probabilities how good a sorting is.
 
     Parameters
@@ -54,7 +54,7 @@ def reckon(candidates: Candidates, found: Spikes, labels: tuple[int, ...], *, se
         Calibrated, those below their thresholds too.
     found : Spikes
         Those that were reported.
-    labels : tuple of int
+    unit_ids : tuple of int
     seconds : float
         Length of the recording.
 
@@ -63,12 +63,12 @@ def reckon(candidates: Candidates, found: Spikes, labels: tuple[int, ...], *, se
     Reckoning
     """
     joint, there = candidates.joint.astype(np.float64), found.joint.astype(np.float64)
-    counts, right, true, named = (np.zeros(len(labels)) for _ in range(4))
-    for k, label in enumerate(labels):
-        own = found.label == label
+    counts, right, true, named = (np.zeros(len(unit_ids)) for _ in range(4))
+    for k, unit in enumerate(unit_ids):
+        own = found.unit == unit
         counts[k], right[k] = own.sum(), there[own].sum()
         named[k] = right[k] / max(float(found.probability[own].sum()), 1e-9)
-        true[k] = joint[candidates.label == label].sum()
+        true[k] = joint[candidates.unit == unit].sum()
     f1 = 2 * right / np.maximum(counts + np.maximum(true, right), 1e-9)
     total = max(float(true.sum()), 1e-9)
     detected = 2 * float(found.probability.sum()) / max(len(found) + total, 1e-9)

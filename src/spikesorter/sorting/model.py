@@ -103,7 +103,7 @@ class Model:
         recording: BaseRecording,
         chosen: Mapping[str, str],
         *,
-        jobs: int | None = None,
+        n_jobs: int | None = None,
         span_seconds: float = SPAN_SECONDS,
         resume: Path | None = None,
         progress: Progress = silent,
@@ -111,18 +111,16 @@ class Model:
         """Sort a recording by the sorters chosen for it (`nearest`); see `Sorter.sort` for the rest."""
         sorters = self.chosen(chosen)
         sort = sorters[WHOLE].sort if self._for_all_channels else partial(sort_groups, sorters)
-        return sort(recording, jobs=jobs, span_seconds=span_seconds, resume=resume, progress=progress)
+        return sort(recording, n_jobs=n_jobs, span_seconds=span_seconds, resume=resume, progress=progress)
 
     def digest(self, chosen: Mapping[str, str]) -> str:
         """Return a digest of all that decides about results of the sorters chosen."""
-        return model_digest(
-            tuple((sorter.profile, sorter.prepared) for sorter in self.chosen(chosen).values())
-        )
+        return model_digest(tuple((sorter.profile, sorter.tuned) for sorter in self.chosen(chosen).values()))
 
     def whole_digest(self) -> str:
         """Return a digest of all that decides about any result."""
         sorters = tuple(
-            (sorter.measured, sorter.profile, sorter.prepared)
+            (sorter.measured, sorter.profile, sorter.tuned)
             for group in self.groups.values()
             for sorter in group.values()
         )

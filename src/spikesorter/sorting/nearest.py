@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from spikesorter.core.errors import ModelError
-from spikesorter.estimation.estimate import is_faint, see_recording
+from spikesorter.estimation.estimate import estimate_initially, is_faint
 from spikesorter.io.samples import check_trace, read_representative, shortest_samples
 from spikesorter.sorting.sorter import Sorter
 
@@ -46,11 +46,11 @@ def nearest_sorter(sorters: Mapping[str, Sorter], target: BaseRecording) -> str:
     if len(sorters) == 1 and len(raw) < shortest_samples(one.settings):
         return next(iter(sorters))  # too short to be measured, but not to be sorted
     check_trace(raw, one.settings)
-    sight = see_recording(raw, one.repertoire, one.settings, fs_hz=one.fs_hz)
-    profile = sight.profile
+    initial = estimate_initially(raw, one.units, one.settings, fs_hz=one.fs_hz)
+    profile = initial.profile
     distances = {name: sorter.measured.distance(profile) for name, sorter in sorters.items()}
     nearest = min(distances, key=lambda name: (distances[name], name))
-    if not is_faint(sight):
+    if not is_faint(initial):
         _warn_of_other_gain(profile.activity.gain / sorters[nearest].measured.activity.gain, nearest)
     return nearest
 

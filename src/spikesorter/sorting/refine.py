@@ -18,11 +18,11 @@ import numpy.typing as npt
 
 from spikesorter.core.settings import Settings
 from spikesorter.decoding.making import make_pursuit
-from spikesorter.decoding.pursuit import Draw, PursuitDecoder
-from spikesorter.decoding.run import draw_explanation
+from spikesorter.decoding.pursuit import Explanation, PursuitDecoder
+from spikesorter.decoding.run import sample_explanation
 from spikesorter.estimation.profile import Profile, conditioning_kernel, without_hum
 from spikesorter.estimation.rehearsal import plant_rehearsal
-from spikesorter.estimation.units import Repertoire
+from spikesorter.estimation.units import Units
 from spikesorter.io.samples import centred
 from spikesorter.signal.filters import fir_filter
 from spikesorter.signal.gain import SILENT, Activity
@@ -54,11 +54,11 @@ def _anything(_: float) -> bool:
 def refine_profile(
     trace: npt.NDArray[np.generic],
     profile: Profile,
-    repertoire: Repertoire,
+    units: Units,
     settings: Settings,
     *,
     fs_hz: float,
-    jobs: int = 1,
+    n_jobs: int = 1,
     may_be_gain: Callable[[float], bool] = _anything,
 ) -> Profile:
     """Return the profile with noise, rates and gain measured on what the known neurons explain.
@@ -70,11 +70,11 @@ def refine_profile(
     trace : ndarray, shape (samples, channels)
         Raw, in the recording's own data type.
     profile : Profile
-        From `profile_recording`.
-    repertoire : Repertoire
+        From `estimate_profile`.
+    units : Units
     settings : Settings
     fs_hz : float
-    jobs : int
+    n_jobs : int
         Threads; they change no result.
     may_be_gain : callable
         Says of a gain that clear spikes have whether it is to be believed.
@@ -93,13 +93,13 @@ def refine_profile(
         }
     )
     for number in range(ROUNDS):
-        pursuit = make_pursuit(repertoire, profile, quick, fs_hz=fs_hz)
-        draw = draw_explanation(pursuit, known, jobs=jobs)
+        pursuit = make_pursuit(units, profile, quick, fs_hz=fs_hz)
+        explanation = sample_explanation(pursuit, known, n_jobs=n_jobs)
         if profile.background == SILENT:
-            noise = _noise_left(known, draw, repertoire, profile, settings, kernel)
+            noise = _noise_left(known, explanation, units, profile, settings, kernel)
             profile = replace(profile, noise=noise)
         rehearsal = plant_rehearsal(
-            repertoire,
+            units,
             profile,
             kernel=kernel,
             n_samples=len(known),
@@ -107,32 +107,36 @@ def refine_profile(
             jitter_samples=len(known),
             rng=np.random.default_rng([settings.seed, REFINING, number]),
         )
-        activity = _rates_alike(profile.activity, draw, draw_explanation(pursuit, rehearsal.trace, jobs=jobs))
-        sized = _sized_alike(activity, draw, pursuit, repertoire)
+        activity = _rates_alike(
+            profile.activity, explanation, sample_explanation(pursuit, rehearsal.trace, n_jobs=n_jobs)
+        )
+        sized = _sized_alike(activity, explanation, pursuit, units)
         gain = sized.gain if may_be_gain(sized.gain) else activity.gain
         profile = replace(profile, activity=replace(sized, gain=gain))
     return profile
 
 
-def _sized_alike(activity: Activity, draw: Draw, pursuit: PursuitDecoder, repertoire: Repertoire) -> Activity:
+def _sized_alike(
+    activity: Activity, explanation: Explanation, pursuit: PursuitDecoder, units: Units
+) -> Activity:
     """Correct the gain by the sizes of clear spikes, and say how much more they spread than labelled ones.
 
     A drawn size is drawn towards 1 by its prior and has the posterior's noise; both are known and undone.
     """
     energies, precisions = pursuit.bank.energies, 1 / pursuit.spreads**2
     centres, excesses, errors = [], [], []
-    for k, label in enumerate(pursuit.labels):
-        sizes = draw.sizes[draw.spikes.label == label].astype(np.float64)
-        if np.sqrt(energies[k]) < CLEAR_DETECTABILITY or len(sizes) < CLEAR_SPIKES:
+    for k, unit in enumerate(pursuit.unit_ids):
+        amplitudes = explanation.amplitudes[explanation.spikes.unit == unit].astype(np.float64)
+        if np.sqrt(energies[k]) < CLEAR_DETECTABILITY or len(amplitudes) < CLEAR_SPIKES:
             continue
         total = energies[k] + precisions[k]
-        seen = (sizes * total - precisions[k]) / energies[k]
+        seen = (amplitudes * total - precisions[k]) / energies[k]
         noise = 1 / energies[k] + total / energies[k] ** 2
         centre = float(np.median(seen))
         spread = float(1.4826 * np.median(np.abs(seen - centre)))
-        centres.append(centre / float(np.median(repertoire.sizes[k])))
-        excesses.append(spread**2 - noise - float(np.var(repertoire.sizes[k])))
-        errors.append(MAD_ERROR * spread**2 / np.sqrt(len(sizes)))
+        centres.append(centre / float(np.median(units.amplitudes[k])))
+        excesses.append(spread**2 - noise - float(np.var(units.amplitudes[k])))
+        errors.append(MAD_ERROR * spread**2 / np.sqrt(len(amplitudes)))
     if not errors:
         return replace(activity, wander=ASSUMED_WANDER)
     weights = 1 / np.square(errors)
@@ -146,18 +150,20 @@ def _sized_alike(activity: Activity, draw: Draw, pursuit: PursuitDecoder, repert
 
 def _noise_left(
     known: Trace,
-    draw: Draw,
-    repertoire: Repertoire,
+    explanation: Explanation,
+    units: Units,
     profile: Profile,
     settings: Settings,
     kernel: npt.NDArray[np.float64],
 ) -> NoiseSpectrum:
-    templates = repertoire.templates.scaled(profile.activity.gain)
-    left = fir_filter(known - plant(len(known), draw.spikes, draw.sizes, templates), kernel)
+    templates = units.templates.scaled(profile.activity.gain)
+    left = fir_filter(
+        known - plant(len(known), explanation.spikes, explanation.amplitudes, templates), kernel
+    )
     return estimate_noise_spectrum(left, np.ones(len(left), bool), n_fft=settings.noise.n_fft)
 
 
-def _rates_alike(activity: Activity, target: Draw, rehearsal: Draw) -> Activity:
+def _rates_alike(activity: Activity, target: Explanation, rehearsal: Explanation) -> Activity:
     """Scale the rates by how many more spikes the target seems to hold than its rehearsal."""
     factors = (target.expected + UNSURE) / (rehearsal.expected + UNSURE)
     factors = np.clip(factors, 1 / LARGEST_STEP, LARGEST_STEP)

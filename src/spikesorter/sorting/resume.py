@@ -20,7 +20,7 @@ from spikesorter.io.atomic import atomic_file, check_writable
 __all__ = ["FinishedSpans", "digest", "open_spans"]
 
 FACTS = "run.json"
-FIELDS = ("sample", "label", "probability", "class_probability")
+FIELDS = ("sample", "unit", "probability", "unit_probability")
 
 
 @dataclass(frozen=True)

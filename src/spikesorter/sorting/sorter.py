@@ -21,19 +21,19 @@ from spikesorter.core.settings import Settings, check_settings
 from spikesorter.core.spikes import Spikes, check_rate
 from spikesorter.decoding.candidates import Candidates, WorkingPoint
 from spikesorter.decoding.cnn import Networks
-from spikesorter.decoding.run import Stretch, find_candidates, in_threads, read_evidence
+from spikesorter.decoding.run import TraceReader, find_candidates, in_threads, read_evidence
 from spikesorter.estimation.estimate import (
     LEAST_DETECTABILITY,
-    Sight,
+    InitialEstimate,
+    estimate_initially,
+    estimate_profile,
     is_faint,
-    profile_recording,
-    see_recording,
     with_gain,
 )
 from spikesorter.estimation.gain_evidence import choose_gain, compare_gains
 from spikesorter.estimation.profile import Profile, conditioning_kernel, without_hum
 from spikesorter.estimation.rehearsal import Labelled, measure_variance_left
-from spikesorter.estimation.units import Repertoire, learn_repertoire, warn_of_labels
+from spikesorter.estimation.units import Units, learn_units, warn_of_labels
 from spikesorter.io.model_files import model_digest, read_model, write_model
 from spikesorter.io.recording import check_recording
 from spikesorter.io.samples import (
@@ -50,15 +50,15 @@ from spikesorter.signal.gain import SILENT
 from spikesorter.signal.hum import find_hum, hum_kernel
 from spikesorter.signal.spans import Margin, iterate_spans, read_span, to_samples
 from spikesorter.signal.templates import average_waveform
-from spikesorter.sorting.adaptation import Preparation, Prepared
-from spikesorter.sorting.diagnostics import Outlook
+from spikesorter.sorting.adaptation import Adaptation, TunedDecoder
+from spikesorter.sorting.diagnostics import Diagnostics
 from spikesorter.sorting.forecast import Forecast
 from spikesorter.sorting.look_back import Reckoning, looked_back, reckon
+from spikesorter.sorting.outlier_spikes import OutlierRule, find_outliers
 from spikesorter.sorting.refine import refine_profile
 from spikesorter.sorting.resume import digest, open_spans
 from spikesorter.sorting.spans import sort_spans
-from spikesorter.sorting.stream import Listener, Stream
-from spikesorter.sorting.unknown_spikes import UnknownRule, find_strangers
+from spikesorter.sorting.stream import Stream, StreamSetup
 from spikesorter.sorting.unlabelled_units import find_unlabelled
 
 if TYPE_CHECKING:
@@ -96,17 +96,17 @@ class Sorter:
     settings: Settings
     fs_hz: float
     channels: int
-    repertoire: Repertoire
+    units: Units
     average: FloatArray
     labelled: Labelled | None
     base: Networks | None
-    measured: Profile  # at first sight: what other recordings are compared with
+    measured: Profile  # at first initial: what other recordings are compared with
     profile: Profile
-    prepared: Prepared
+    tuned: TunedDecoder
     forecast: Forecast
-    outlook: Outlook
+    diagnostics: Diagnostics
     labelled_noise: npt.NDArray[np.float64]  # power at each frequency and channel, to compare with
-    unknown: UnknownRule | None
+    unknown: OutlierRule | None
     rehearsed: Reckoning | None = None  # to look back at, once a target is sorted
 
     @classmethod
@@ -116,7 +116,7 @@ class Sorter:
         truth: Spikes | BaseSorting,
         *,
         settings: Settings | None = None,
-        jobs: int | None = None,
+        n_jobs: int | None = None,
         progress: Progress = silent,
     ) -> Sorter:
         """Learn the neurons of a labelled recording and train the base networks.
@@ -130,7 +130,7 @@ class Sorter:
             at that point.
         settings : Settings, optional
             Defaults if not given.
-        jobs : int, optional
+        n_jobs : int, optional
             Threads; all cores that this process may use, if not given. They change no result.
         progress : callable, optional
             Called with the step's name and the share of it that is done.
@@ -162,46 +162,51 @@ class Sorter:
         trace = centred(raw, np.median(raw, axis=0))
         if settings.conditioning.remove_hum:
             trace = without_hum(trace, find_hum(trace, fs_hz=fs_hz), fs_hz=fs_hz)
-        threads = jobs or usable_cores()
-        repertoire = learn_repertoire(trace, truth, settings.templates, kernel=kernel, fs_hz=fs_hz)
-        sight, profile = _labelled_profile(raw, repertoire, settings, fs_hz)
-        if np.any(faint := sight.filters.detectability < LEAST_DETECTABILITY):
-            truth = _without_faint(truth, repertoire, faint)
-            repertoire = learn_repertoire(trace, truth, settings.templates, kernel=kernel, fs_hz=fs_hz)
-            sight, profile = _labelled_profile(raw, repertoire, settings, fs_hz)
-        warn_of_labels(repertoire, settings.templates, fs_hz=fs_hz)
+        threads = n_jobs or usable_cores()
+        units = learn_units(trace, truth, settings.templates, kernel=kernel, fs_hz=fs_hz)
+        initial, profile = _labelled_profile(raw, units, settings, fs_hz)
+        if np.any(faint := initial.filters.detectability < LEAST_DETECTABILITY):
+            truth = _without_faint(truth, units, faint)
+            units = learn_units(trace, truth, settings.templates, kernel=kernel, fs_hz=fs_hz)
+            initial, profile = _labelled_profile(raw, units, settings, fs_hz)
+        warn_of_labels(units, settings.templates, fs_hz=fs_hz)
         if settings.unknown.learn and not settings.unknown.mark:
-            strangers = find_unlabelled(
-                trace, truth, repertoire, profile, settings, fs_hz=fs_hz, jobs=threads
-            )
+            strangers = find_unlabelled(trace, truth, units, profile, settings, fs_hz=fs_hz, n_jobs=threads)
             if len(strangers):
-                every, labels = Spikes.concatenate([truth, strangers]), strangers.labels
-                repertoire = learn_repertoire(
-                    trace, every, settings.templates, kernel=kernel, fs_hz=fs_hz, strangers=labels
+                every = Spikes.concatenate([truth, strangers])
+                units = learn_units(
+                    trace,
+                    every,
+                    settings.templates,
+                    kernel=kernel,
+                    fs_hz=fs_hz,
+                    unlabelled_ids=strangers.unit_ids,
                 )
-                sight, profile = _labelled_profile(raw, repertoire, settings, fs_hz)
+                initial, profile = _labelled_profile(raw, units, settings, fs_hz)
         conditioned = fir_filter(trace, kernel)
-        truth = truth.select(np.isin(truth.label, repertoire.labels))
+        truth = truth.select(np.isin(truth.unit, units.unit_ids))
         before, after = settings.classifier.before_samples, settings.classifier.after_samples
         average = average_waveform(conditioned, truth, before=before, after=after)
         kept = settings.rehearsal.method == "graft" or settings.tuning.on == "labelled"
-        left = _variance_left(trace, truth, repertoire, kernel, fs_hz) if kept else 0.0
+        left = _variance_left(trace, truth, units, kernel, fs_hz) if kept else 0.0
         labelled = (
             Labelled(trace, truth, profile, left).excerpt(MOST_KEPT // trace.shape[1]) if kept else None
         )
         progress("learning spike shapes", 1.0)
-        preparation = Preparation(settings, fs_hz, repertoire, average, labelled, profile, threads)
-        base = preparation.train_base(progress)
-        return cls._on(preparation, base, recording, progress, measured=sight.profile, train=False)
+        adaptation = Adaptation(settings, fs_hz, units, average, labelled, profile, threads)
+        base = adaptation.train_base(progress)
+        return cls._on(adaptation, base, recording, progress, measured=initial.profile, train=False)
 
-    def adapt(self, target: BaseRecording, *, jobs: int | None = None, progress: Progress = silent) -> Sorter:
+    def adapt(
+        self, target: BaseRecording, *, n_jobs: int | None = None, progress: Progress = silent
+    ) -> Sorter:
         """Rehearse a target, train on the rehearsal and tune the thresholds there; no labels needed.
 
         Parameters
         ----------
         target : spikeinterface.BaseRecording
             Of the same electrode, at the same sampling rate.
-        jobs : int, optional
+        n_jobs : int, optional
             Threads; all cores that this process may use, if not given. They change no result.
         progress : callable, optional
 
@@ -219,60 +224,61 @@ class Sorter:
         progress("estimating noise, gain and rates", 0.0)
         raw = read_representative(target)
         check_trace(raw, self.settings)
-        jobs = jobs or usable_cores()
-        sight = see_recording(raw, self.repertoire, self.settings, fs_hz=self.fs_hz)
-        profile = self._profile_of(raw, sight, jobs)
-        if not is_faint(sight):
+        n_jobs = n_jobs or usable_cores()
+        initial = estimate_initially(raw, self.units, self.settings, fs_hz=self.fs_hz)
+        profile = self._profile_of(raw, initial, n_jobs)
+        if not is_faint(initial):
             _warn_of_odd_gain(profile.activity.gain)
         progress("estimating noise, gain and rates", 1.0)
-        preparation = Preparation(
-            self.settings, self.fs_hz, self.repertoire, self.average, self.labelled, profile, jobs
+        adaptation = Adaptation(
+            self.settings, self.fs_hz, self.units, self.average, self.labelled, profile, n_jobs
         )
         adapted = self._on(
-            preparation,
+            adaptation,
             self.base,
             target,
             progress,
-            measured=sight.profile,
+            measured=initial.profile,
             labelled_noise=self.labelled_noise,
         )
-        return adapted._looked_back(target, jobs, progress)
+        return adapted._looked_back(target, n_jobs, progress)
 
-    def _looked_back(self, target: BaseRecording, jobs: int, progress: Progress) -> Sorter:
+    def _looked_back(self, target: BaseRecording, n_jobs: int, progress: Progress) -> Sorter:
         """Sort some of the target, and compare what its probabilities say with what the rehearsal's said."""
+        if self.rehearsed is None:
+            return self
         progress("looking back", 0.0)
         n_samples, stretch = target.get_num_frames(), self.stretches(target)
         spans = list(iterate_spans(n_samples, self._span_samples(LOOKED_AT_SECONDS / LOOKED_AT_SPANS)))
         chosen = spans[:: -(-len(spans) // LOOKED_AT_SPANS)]
-        decoder, labels = self.prepared.decoder, self.repertoire.known
+        decoder, unit_ids = self.tuned.decoder, self.units.known
 
         def candidates(span: tuple[int, int]) -> Candidates:
-            return self.prepared.calibrated(find_candidates(decoder, stretch, n_samples, *span))
+            return self.tuned.calibrated(find_candidates(decoder, stretch, n_samples, *span))
 
-        seen = Candidates.concatenate(list(in_threads(candidates, chosen, jobs=jobs)))
+        seen = Candidates.concatenate(list(in_threads(candidates, chosen, n_jobs=n_jobs)))
         seconds = sum(stop - start for start, stop in chosen) / self.fs_hz
-        reckoned = reckon(seen, self.point.settle(seen), labels, seconds=seconds)
-        names = tuple(self.names[label] for label in labels)
-        assert self.rehearsed is not None
+        reckoned = reckon(seen, self.point.to_spikes(seen), unit_ids, seconds=seconds)
+        names = tuple(self.names[unit] for unit in unit_ids)
         forecast = looked_back(self.forecast, self.rehearsed, reckoned, names, seconds=seconds)
         for remark in forecast.remarks:
             logger.warning("%s", remark)
         progress("looking back", 1.0)
         return replace(self, forecast=forecast)
 
-    def _profile_of(self, raw: npt.NDArray[Any], sight: Sight, jobs: int) -> Profile:
+    def _profile_of(self, raw: npt.NDArray[Any], initial: InitialEstimate, n_jobs: int) -> Profile:
         """Estimate a target's profile; its gain with the help of the labelled trace, if that was kept."""
-        knowledge = (self.repertoire, self.settings)
+        knowledge = (self.units, self.settings)
         if self.labelled is None:
-            profile = profile_recording(sight, *knowledge, fs_hz=self.fs_hz)
-            return refine_profile(raw, profile, *knowledge, fs_hz=self.fs_hz, jobs=jobs)
-        templates = self.repertoire.templates
-        comparison = compare_gains(sight, self.labelled, templates, self.settings, fs_hz=self.fs_hz)
+            profile = estimate_profile(initial, *knowledge, fs_hz=self.fs_hz)
+            return refine_profile(raw, profile, *knowledge, fs_hz=self.fs_hz, n_jobs=n_jobs)
+        templates = self.units.templates
+        comparison = compare_gains(initial, self.labelled, templates, self.settings, fs_hz=self.fs_hz)
         choice = choose_gain(comparison)
 
         def profile_at(gain: float) -> Profile:
-            seen = with_gain(sight, gain, *knowledge, fs_hz=self.fs_hz)
-            return profile_recording(seen, *knowledge, fs_hz=self.fs_hz, gain_known=True)
+            seen = with_gain(initial, gain, *knowledge, fs_hz=self.fs_hz)
+            return estimate_profile(seen, *knowledge, fs_hz=self.fs_hz, gain_known=True)
 
         profile = profile_at(choice.gain)
         if profile.background != SILENT:
@@ -283,12 +289,12 @@ class Sorter:
         def may_be(gain: float) -> bool:
             return choice.sharp and comparison.as_good(gain, choice.gain)
 
-        return refine_profile(raw, profile, *knowledge, fs_hz=self.fs_hz, jobs=jobs, may_be_gain=may_be)
+        return refine_profile(raw, profile, *knowledge, fs_hz=self.fs_hz, n_jobs=n_jobs, may_be_gain=may_be)
 
     @classmethod
     def _on(
         cls,
-        preparation: Preparation,
+        adaptation: Adaptation,
         base: Networks | None,
         recording: BaseRecording | None,
         progress: Progress,
@@ -298,54 +304,54 @@ class Sorter:
         train: bool = True,
     ) -> Sorter:
         """Prepare for a recording: train (if so wanted), tune, choose and forecast on rehearsals."""
-        outcome = preparation.prepare(base, progress, train=train)
-        prepared = outcome.prepared
+        outcome = adaptation.prepare(base, progress, train=train)
+        tuned = outcome.tuned
         target_samples = recording.get_num_frames() if recording else None
-        forecast, outlook, unknown = preparation.forecast(outcome, target_samples, progress)
+        forecast, diagnostics, unknown = adaptation.forecast(outcome, target_samples, progress)
         logger.info(
             "noise %s, gain %.3g, %.1f spikes/s; thresholds %s, refractory period %d samples; "
             "expected score %.3f",
-            np.array2string(preparation.profile.scale, precision=3),
-            preparation.profile.activity.gain,
-            sum(preparation.profile.activity.rates) * preparation.fs_hz,
-            prepared.point.thresholds,
-            prepared.point.refractory_samples,
+            np.array2string(adaptation.profile.scale, precision=3),
+            adaptation.profile.activity.gain,
+            sum(adaptation.profile.activity.rates) * adaptation.fs_hz,
+            tuned.point.thresholds,
+            tuned.point.refractory_samples,
             forecast.score,
         )
         return cls(
-            settings=preparation.settings,
-            fs_hz=preparation.fs_hz,
-            channels=preparation.repertoire.templates.waveforms.shape[2],
-            repertoire=preparation.repertoire,
-            average=preparation.average,
-            labelled=preparation.labelled,
+            settings=adaptation.settings,
+            fs_hz=adaptation.fs_hz,
+            channels=adaptation.units.templates.waveforms.shape[2],
+            units=adaptation.units,
+            average=adaptation.average,
+            labelled=adaptation.labelled,
             base=base,
             measured=measured,
-            profile=preparation.profile,
-            prepared=prepared,
+            profile=adaptation.profile,
+            tuned=tuned,
             forecast=forecast,
-            outlook=outlook,
-            labelled_noise=preparation.profile.noise.power if labelled_noise is None else labelled_noise,
+            diagnostics=diagnostics,
+            labelled_noise=adaptation.profile.noise.power if labelled_noise is None else labelled_noise,
             unknown=unknown,
-            rehearsed=preparation.reckoned(outcome),
+            rehearsed=adaptation.reckoned(outcome),
         )
 
     @property
     def names(self) -> dict[int, str]:
         """What the labels called each class."""
-        names = zip(self.repertoire.labels, self.repertoire.names, strict=True)
-        return {label: name for label, name in names if label in self.repertoire.known}
+        names = zip(self.units.unit_ids, self.units.names, strict=True)
+        return {unit: name for unit, name in names if unit in self.units.known}
 
     @property
     def point(self) -> WorkingPoint:
         """How candidates become spikes."""
-        return self.prepared.point
+        return self.tuned.point
 
     @property
     def margin(self) -> Margin:
         """How far from a spike the samples lie that decide about it, at most."""
-        decoder = self.prepared.decoder
-        block = decoder.grid_samples - 1 + decoder.spill_samples
+        decoder = self.tuned.decoder
+        block = decoder.grid_samples - 1 + decoder.overlap_samples
         reach = self.point.refractory_samples + decoder.pick_reach + block
         hum = fir_margin(hum_kernel(self.profile.hum_hz, fs_hz=self.fs_hz))
         return decoder.margin + Margin(reach, reach) + hum
@@ -354,7 +360,7 @@ class Sorter:
         self,
         target: BaseRecording,
         *,
-        jobs: int | None = None,
+        n_jobs: int | None = None,
         span_seconds: float = SPAN_SECONDS,
         resume: Path | None = None,
         progress: Progress = silent,
@@ -365,7 +371,7 @@ class Sorter:
         ----------
         target : spikeinterface.BaseRecording
             One that the sorter was adapted to, or one like it.
-        jobs : int, optional
+        n_jobs : int, optional
             Threads; all cores that this process may use, if not given. They change no result.
         span_seconds : float
             Length of the spans in which the recording is read, each by one thread: to the nearest number of
@@ -385,22 +391,26 @@ class Sorter:
             If the recording does not fit the sorter or holds NaN or infinite samples.
         """
         self.check_fits(target)
-        n_samples, stretch = target.get_num_frames(), self.stretches(target)
+        n_samples, read_trace = target.get_num_frames(), self.stretches(target)
         found = sort_spans(
-            self.prepared,
-            stretch,
+            self.tuned,
+            read_trace,
             list(iterate_spans(n_samples, self._span_samples(span_seconds))),
-            jobs=jobs or usable_cores(),
+            n_jobs=n_jobs or usable_cores(),
             finished=open_spans(resume, self._facts(target)) if resume else None,
             progress=progress,
         )
-        spikes = self.point.part(found)
+        spikes = self.point.drop_refractory(found)
         if self.unknown is not None:
-            strangers = find_strangers(self.unknown, stretch, n_samples, spikes, jobs=jobs or usable_cores())
+            strangers = find_outliers(
+                self.unknown, read_trace, n_samples, spikes, n_jobs=n_jobs or usable_cores()
+            )
             spikes = self.unknown.mark(spikes, strangers)
         return spikes.described(fs_hz=self.fs_hz, names=self.names)
 
-    def score(self, target: BaseRecording, truth: Spikes | BaseSorting, *, jobs: int | None = None) -> float:
+    def score(
+        self, target: BaseRecording, truth: Spikes | BaseSorting, *, n_jobs: int | None = None
+    ) -> float:
         """Sort a recording and return how good that is: what it counts in a study, 0 to 1.
 
         Parameters
@@ -408,7 +418,7 @@ class Sorter:
         target : spikeinterface.BaseRecording
         truth : Spikes or spikeinterface.BaseSorting
             Its true spikes; `spikesorter.score` says more than one number.
-        jobs : int, optional
+        n_jobs : int, optional
             Threads; all cores that this process may use, if not given.
 
         Returns
@@ -416,21 +426,21 @@ class Sorter:
         float
         """
         true = as_spikes(truth, fs_hz=self.fs_hz)
-        return score(self.sort(target, jobs=jobs), true, fs_hz=self.fs_hz).score
+        return score(self.sort(target, n_jobs=n_jobs), true, fs_hz=self.fs_hz).score
 
     def get_params(self) -> dict[str, Any]:
         """Return all settings by name; `Settings.set_params` takes them."""
         return self.settings.get_params()
 
-    def hastened(self, *, jobs: int | None = None, progress: Progress = silent) -> Sorter:
+    def low_latency(self, *, n_jobs: int | None = None, progress: Progress = silent) -> Sorter:
         """Return a sorter for the same recordings that decides within some milliseconds, for closed loops.
 
-        Its decoder, `early`, sees only the past and the first part of a spike; it is rehearsed, tuned and
-        forecast like any other.
+        Its decoder, `low_latency`, sees only the past and the first part of a spike; it is rehearsed,
+        tuned and forecast like any other.
 
         Parameters
         ----------
-        jobs : int, optional
+        n_jobs : int, optional
             Threads; all cores that this process may use, if not given.
         progress : callable, optional
 
@@ -438,15 +448,15 @@ class Sorter:
         -------
         Sorter
         """
-        if self.prepared.name == "early":
+        if self.tuned.name == "low_latency":
             return self
-        settings = self.settings.model_copy(update={"decoder": "early"})
-        jobs = jobs or usable_cores()
-        preparation = Preparation(
-            settings, self.fs_hz, self.repertoire, self.average, self.labelled, self.profile, jobs
+        settings = self.settings.model_copy(update={"decoder": "low_latency"})
+        n_jobs = n_jobs or usable_cores()
+        adaptation = Adaptation(
+            settings, self.fs_hz, self.units, self.average, self.labelled, self.profile, n_jobs
         )
         return self._on(
-            preparation,
+            adaptation,
             self.base,
             None,
             progress,
@@ -460,7 +470,7 @@ class Sorter:
         *,
         mode: Literal["exact", "fast"] = "exact",
         calibration_seconds: float = 0.0,
-        jobs: int | None = None,
+        n_jobs: int | None = None,
     ) -> Stream:
         """Sort a recording that is still going on.
 
@@ -469,12 +479,12 @@ class Sorter:
         fs_hz : float
             Its sampling rate.
         mode : {"exact", "fast"}
-            exact: the spikes that `sort` would find; fast: those that `hastened` would find, which takes
+            exact: the spikes that `sort` would find; fast: those that `low_latency` would find, which takes
             some seconds to prepare.
         calibration_seconds : float
             How much of its beginning to adapt to first; 0 if this sorter was adapted to it, or to one like
             it. That part is sorted too, once it is over.
-        jobs : int, optional
+        n_jobs : int, optional
             Threads for adapting; all cores that this process may use, if not given.
 
         Returns
@@ -494,25 +504,25 @@ class Sorter:
         if self.settings.unknown.mark:
             raise SettingsError("unknown.mark: strangers cannot be marked in a stream; train without it")
 
-        def listen(calibration: npt.NDArray[Any]) -> Listener:
+        def set_up(calibration: npt.NDArray[Any]) -> StreamSetup:
             sorter = self
             if len(calibration):
                 from spikeinterface.core import NumpyRecording
 
-                sorter = self.adapt(NumpyRecording([calibration], self.fs_hz), jobs=jobs)
-            sorter = sorter.hastened(jobs=jobs) if mode == "fast" else sorter
-            return Listener(sorter.prepared, sorter.profile)
+                sorter = self.adapt(NumpyRecording([calibration], self.fs_hz), n_jobs=n_jobs)
+            sorter = sorter.low_latency(n_jobs=n_jobs) if mode == "fast" else sorter
+            return StreamSetup(sorter.tuned, sorter.profile)
 
         samples = round(calibration_seconds * self.fs_hz)
         return Stream(
             fs_hz=self.fs_hz,
             channels=self.channels,
             names=self.names,
-            listen=listen,
+            set_up=set_up,
             calibration_samples=samples,
         )
 
-    def stretches(self, target: BaseRecording) -> Stretch:
+    def stretches(self, target: BaseRecording) -> TraceReader:
         """Return a way to read a recording as decoders are given it: less its offset and its hum.
 
         Parameters
@@ -549,7 +559,7 @@ class Sorter:
         Returns
         -------
         ndarray of float32, shape (stop - start, curves)
-            One curve for each class, in order of `repertoire.known` (networks with a detector: one for
+            One curve for each class, in order of `units.known` (networks with a detector: one for
             all): expected number of spikes (pursuit) or probability of one.
 
         Raises
@@ -562,9 +572,9 @@ class Sorter:
         last = n_samples if stop is None else stop
         if not 0 <= start < last <= n_samples:
             raise InputError(f"no samples from {start} to {last}: the recording has {n_samples}")
-        decoder = self.prepared.decoder
+        decoder = self.tuned.decoder
         curves = decoder.curves(read_evidence(decoder, self.stretches(target), n_samples, start, last))
-        return curves[:, : len(self.repertoire.known)]
+        return curves[:, : len(self.units.known)]
 
     def with_working_point(
         self, *, threshold: float | None = None, refractory_samples: int | None = None
@@ -581,10 +591,10 @@ class Sorter:
             raise SettingsError(f"refractory_samples must be 0 or more, not {refractory_samples}")
         point = self.point
         if threshold is not None:
-            point = replace(point, thresholds=(threshold,) * len(point.labels))
+            point = replace(point, thresholds=(threshold,) * len(point.unit_ids))
         if refractory_samples is not None:
             point = replace(point, refractory_samples=refractory_samples)
-        return replace(self, prepared=replace(self.prepared, point=point))
+        return replace(self, tuned=replace(self.tuned, point=point))
 
     def save(self, folder: str | Path) -> None:
         """Write the sorter to a folder: JSON and plain arrays, no code; all or nothing."""
@@ -605,15 +615,15 @@ class Sorter:
         """What decides about the result; a long recording is known by its length and by parts of it."""
         return {
             "version": version("neural-spike-sorter"),
-            "sorter": model_digest((self.profile, self.prepared)),
+            "sorter": model_digest((self.profile, self.tuned)),
             "recording": digest(str(target.get_num_frames()).encode(), read_signature(target).tobytes()),
         }
 
     def _span_samples(self, seconds: float) -> int:
         if not seconds > 0:
             raise SettingsError(f"span_seconds must be more than 0, not {seconds:g}")
-        blocks = min(seconds * self.fs_hz, 1 << 40) / self.prepared.decoder.grid_samples
-        return max(round(blocks), 1) * self.prepared.decoder.grid_samples
+        blocks = min(seconds * self.fs_hz, 1 << 40) / self.tuned.decoder.grid_samples
+        return max(round(blocks), 1) * self.tuned.decoder.grid_samples
 
     def check_fits(self, target: BaseRecording) -> None:
         """Refuse a recording that cannot be of the same electrode: another rate or number of channels.
@@ -636,8 +646,8 @@ class Sorter:
 
     def __repr__(self) -> str:
         return (
-            f"Sorter({len(self.repertoire.known)} classes, {self.fs_hz:g} Hz, {self.channels} channel(s), "
-            f"decoder {self.prepared.name})"
+            f"Sorter({len(self.units.known)} classes, {self.fs_hz:g} Hz, {self.channels} channel(s), "
+            f"decoder {self.tuned.name})"
         )
 
 
@@ -660,23 +670,23 @@ def usable_cores() -> int:
 
 
 def _labelled_profile(
-    raw: npt.NDArray[Any], repertoire: Repertoire, settings: Settings, fs_hz: float
-) -> tuple[Sight, Profile]:
-    """Return the labelled recording at first sight, and its profile as well as it can be known.
+    raw: npt.NDArray[Any], units: Units, settings: Settings, fs_hz: float
+) -> tuple[InitialEstimate, Profile]:
+    """Return the labelled recording at first initial, and its profile as well as it can be known.
 
     Labels beat any estimate: its gain is 1 and its rates are counted.
     """
-    sight = see_recording(raw, repertoire, settings, fs_hz=fs_hz)
-    profile = profile_recording(sight, repertoire, settings, fs_hz=fs_hz)
-    counted = replace(profile.activity, gain=1.0, rates=tuple(repertoire.rates))
-    return sight, replace(profile, activity=counted)
+    initial = estimate_initially(raw, units, settings, fs_hz=fs_hz)
+    profile = estimate_profile(initial, units, settings, fs_hz=fs_hz)
+    counted = replace(profile.activity, gain=1.0, rates=tuple(units.rates))
+    return initial, replace(profile, activity=counted)
 
 
 def _variance_left(
-    trace: FloatArray, truth: Spikes, repertoire: Repertoire, kernel: npt.NDArray[np.float64], fs_hz: float
+    trace: FloatArray, truth: Spikes, units: Units, kernel: npt.NDArray[np.float64], fs_hz: float
 ) -> float:
     """Measure how much the labelled units vary, on spikes that lie wholly inside the recording."""
-    templates = repertoire.templates.of(repertoire.known)
+    templates = units.templates.of(units.known)
     after = templates.waveforms.shape[1] - templates.before
     inside = truth.within(templates.before, len(trace) - after + 1)
     before, behind = (max(to_samples(ms, fs_hz), 1) for ms in (BESIDE_BEFORE_MS, BESIDE_AFTER_MS))
@@ -692,10 +702,10 @@ def _check_channels(recording: BaseRecording) -> None:
         )
 
 
-def _without_faint(truth: Spikes, repertoire: Repertoire, faint: npt.NDArray[np.bool_]) -> Spikes:
+def _without_faint(truth: Spikes, units: Units, faint: npt.NDArray[np.bool_]) -> Spikes:
     """Drop labels of neurons that leave no mark on these channels: those of other ones, most likely."""
-    classes = list(zip(repertoire.labels, repertoire.names, faint.tolist(), strict=True))
-    left = np.isin(truth.label, [label for label, _, gone in classes if not gone])
+    classes = list(zip(units.unit_ids, units.names, faint.tolist(), strict=True))
+    left = np.isin(truth.unit, [unit for unit, _, gone in classes if not gone])
     if not left.any():
         raise InputError(
             "labels: no neuron can be told from noise on these channels; do the labels belong to this "
@@ -718,7 +728,7 @@ def _warn_of_odd_gain(gain: float) -> None:
 
 def _without_duplicates(truth: Spikes) -> Spikes:
     """Drop labels given twice: the same sample and class."""
-    again = (np.diff(truth.sample, prepend=-1) == 0) & (np.diff(truth.label, prepend=-1) == 0)
+    again = (np.diff(truth.sample, prepend=-1) == 0) & (np.diff(truth.unit, prepend=-1) == 0)
     if again.any():
         logger.warning("%d labels are given twice (same sample and class): used once", again.sum())
     return truth.select(~again)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from spikesorter.core.progress import Progress
 from spikesorter.core.spikes import Spikes
-from spikesorter.decoding.run import Stretch, find_candidates, in_threads
-from spikesorter.sorting.adaptation import Prepared
+from spikesorter.decoding.run import TraceReader, find_candidates, in_threads
+from spikesorter.sorting.adaptation import TunedDecoder
 from spikesorter.sorting.resume import FinishedSpans
 
 __all__ = ["sort_spans"]
 
 
 def sort_spans(
-    prepared: Prepared,
-    stretch: Stretch,
+    tuned: TunedDecoder,
+    read_trace: TraceReader,
     spans: list[tuple[int, int]],
     *,
-    jobs: int,
+    n_jobs: int,
     finished: FinishedSpans | None,
     progress: Progress,
 ) -> Spikes:
@@ -24,11 +24,11 @@ def sort_spans(
 
     Parameters
     ----------
-    prepared : Prepared
-    stretch : Stretch
+    tuned : TunedDecoder
+    read_trace : Stretch
     spans : list of (int, int)
         The whole recording, in order; each is sorted by one thread.
-    jobs : int
+    n_jobs : int
         Threads; they change no result.
     finished : FinishedSpans, optional
         Spans that are known already; those that are found are added.
@@ -44,14 +44,14 @@ def sort_spans(
         known = finished.read(*span) if finished else None
         if known is not None:
             return known
-        spikes = prepared.hold(find_candidates(prepared.decoder, stretch, n_samples, *span))
+        spikes = tuned.above_threshold(find_candidates(tuned.decoder, read_trace, n_samples, *span))
         if finished:
             finished.write(*span, spikes)
         return spikes
 
     parts = []
     progress("sorting", 0.0)
-    for (_, stop), part in zip(spans, in_threads(held, spans, jobs=jobs), strict=True):
+    for (_, stop), part in zip(spans, in_threads(held, spans, n_jobs=n_jobs), strict=True):
         parts.append(part)
         progress("sorting", stop / n_samples)
     return Spikes.concatenate(parts)

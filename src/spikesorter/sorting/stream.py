@@ -20,25 +20,25 @@ from spikesorter.io.samples import centred
 from spikesorter.signal.filters import GRID_SAMPLES, fir_filter_on_grid
 from spikesorter.signal.hum import hum_kernel
 from spikesorter.signal.spans import read_span
-from spikesorter.sorting.adaptation import Prepared
+from spikesorter.sorting.adaptation import TunedDecoder
 
-__all__ = ["Listener", "Stream"]
+__all__ = ["Stream", "StreamSetup"]
 
 FloatArray = npt.NDArray[np.float32]
 NativeArray = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Listener:
+class StreamSetup:
     """What a stream is sorted with: a decoder and what is known of the recording.
 
     Parameters
     ----------
-    prepared : Prepared
+    tuned : TunedDecoder
     profile : Profile
     """
 
-    prepared: Prepared
+    tuned: TunedDecoder
     profile: Profile
 
 
@@ -51,8 +51,8 @@ class Stream:
     channels : int
     names : mapping of int to str
         What neurons are called.
-    listen : callable
-        Returns the listener; is given the samples of the calibration period.
+    set_up : callable
+        Returns what to sort with; is given the samples of the calibration period.
     calibration_samples : int
         Length of that period; 0: none. It is sorted too, once it is over: no sample is dropped.
 
@@ -60,8 +60,8 @@ class Stream:
     --------
     >>> stream = sorter.stream(25_000)                            # doctest: +SKIP
     >>> for packet in packets:                                    # doctest: +SKIP
-    ...     for sample, label in zip(*(getattr(stream.push(packet), n) for n in ("sample", "label"))):
-    ...         print(sample, label, stream.behind_seconds)
+    ...     for sample, unit in zip(*(getattr(stream.push(packet), n) for n in ("sample", "unit"))):
+    ...         print(sample, unit, stream.behind_seconds)
     >>> last_spikes = stream.flush()                              # doctest: +SKIP
     """
 
@@ -71,13 +71,13 @@ class Stream:
         fs_hz: float,
         channels: int,
         names: Mapping[int, str],
-        listen: Callable[[NativeArray], Listener],
+        set_up: Callable[[NativeArray], StreamSetup],
         calibration_samples: int = 0,
     ) -> None:
         self.fs_hz = fs_hz
         self.channels = channels
         self.names = names
-        self._listen = listen
+        self._set_up = set_up
         self._calibration_samples = calibration_samples
         self._waiting: list[NativeArray] = []
         self._running: _Running | None = None if calibration_samples else self._begin(np.zeros((0, channels)))
@@ -100,9 +100,9 @@ class Stream:
         return (self.received_samples - self.decided_samples) / self.fs_hz
 
     @property
-    def listener(self) -> Listener | None:
+    def setup(self) -> StreamSetup | None:
         """What the stream is sorted with; None during calibration."""
-        return self._running.listener if self._running else None
+        return self._running.setup if self._running else None
 
     def push(self, samples: npt.ArrayLike) -> Spikes:
         """Take in the next samples, as many as there are.
@@ -156,7 +156,7 @@ class Stream:
         return spikes.described(fs_hz=self.fs_hz, names=self.names)
 
     def _begin(self, calibration: NativeArray) -> _Running:
-        return _Running(self._listen(calibration), self.fs_hz, self.channels)
+        return _Running(self._set_up(calibration), self.fs_hz, self.channels)
 
     def _checked(self, samples: npt.ArrayLike) -> NativeArray:
         if self._flushed:
@@ -202,15 +202,15 @@ class _Recent:
 class _Running:
     """A stream that knows how to be sorted."""
 
-    def __init__(self, listener: Listener, fs_hz: float, channels: int) -> None:
-        self.listener = listener
-        self.decoder = listener.prepared.decoder
-        hum_hz = listener.profile.hum_hz
+    def __init__(self, setup: StreamSetup, fs_hz: float, channels: int) -> None:
+        self.setup = setup
+        self.decoder = setup.tuned.decoder
+        hum_hz = setup.profile.hum_hz
         self.hum = hum_kernel(hum_hz, fs_hz=fs_hz) if hum_hz else None
         self.raw = _Recent(channels)
         self.trace = _Recent(channels) if hum_hz else self.raw
-        grid, spill = self.decoder.grid_samples, self.decoder.spill_samples
-        self.next_block = -spill // grid * grid
+        grid, overlap = self.decoder.grid_samples, self.decoder.overlap_samples
+        self.next_block = -overlap // grid * grid
         if self.hum is not None:  # what is taken out may reach before the beginning
             self.trace.first = (self.next_block - self.decoder.margin.before) // GRID_SAMPLES * GRID_SAMPLES
         self.evidence: FloatArray | None = None  # from `picked` less the reach of picking on
@@ -219,7 +219,7 @@ class _Running:
         self.decided = 0
 
     def push(self, packet: NativeArray) -> Spikes:
-        self.raw.append(centred(packet, self.listener.profile.offset))
+        self.raw.append(centred(packet, self.setup.profile.offset))
         return self._advance(ended=False)
 
     def flush(self) -> Spikes:
@@ -237,7 +237,7 @@ class _Running:
     def _clean(self, hum: npt.NDArray[np.float64], *, ended: bool) -> None:
         """Take the hum out of all tiles whose samples are there."""
         half = len(hum) // 2
-        beyond = self.decoder.margin.after + self.decoder.grid_samples + self.decoder.spill_samples
+        beyond = self.decoder.margin.after + self.decoder.grid_samples + self.decoder.overlap_samples
         stop = self.raw.end + beyond if ended else (self.raw.end - half) // GRID_SAMPLES * GRID_SAMPLES
         if stop > self.trace.end and self.raw.end:
             self.trace.append(fir_filter_on_grid(self.raw.read, hum, self.trace.end, stop))
@@ -245,15 +245,15 @@ class _Running:
 
     def _explain(self, *, ended: bool) -> None:
         """Compute the evidence of all blocks whose samples are there."""
-        grid, margin, spill = self.decoder.grid_samples, self.decoder.margin, self.decoder.spill_samples
+        grid, margin, overlap = self.decoder.grid_samples, self.decoder.margin, self.decoder.overlap_samples
         if ended:
-            stop = -(-(self.raw.end + spill) // grid) * grid
+            stop = -(-(self.raw.end + overlap) // grid) * grid
         else:
             stop = (self.trace.end - margin.after) // grid * grid
         if stop <= self.next_block:
             return
         rows = self.decoder.evidence(self.trace.read(self.next_block - margin.before, stop + margin.after))
-        self._add(rows, self.next_block - spill)
+        self._add(rows, self.next_block - overlap)
         self.next_block = stop
         self.trace.forget(stop - margin.before)
 
@@ -271,7 +271,7 @@ class _Running:
     def _pick(self, *, ended: bool) -> None:
         """Pick the candidates whose evidence is complete."""
         reach = self.decoder.pick_reach
-        stop = self.raw.end if ended else self.next_block - self.decoder.spill_samples - reach
+        stop = self.raw.end if ended else self.next_block - self.decoder.overlap_samples - reach
         if stop <= self.picked or self.evidence is None:
             return
         first = self.picked - reach
@@ -280,19 +280,19 @@ class _Running:
             known = np.pad(known, ((0, stop + reach - first - len(known)), (0, 0)))
         found = self.decoder.pick(known)
         if len(found):
-            held = self.listener.prepared.hold(found.shifted(self.picked))
+            held = self.setup.tuned.above_threshold(found.shifted(self.picked))
             self.held = Spikes.concatenate([self.held, held])
         self.evidence = self.evidence[stop - self.picked :]
         self.picked = stop
 
     def _decide(self, *, ended: bool) -> Spikes:
         """Return the spikes whose refractory period is over."""
-        point = self.listener.prepared.point
+        point = self.setup.tuned.point
         stop = self.picked if ended else max(self.picked - point.refractory_samples, 0)
         if len(self.held) == 0:
             self.decided = stop
             return self.held
-        sure = point.part(self.held).within(self.decided, stop)
+        sure = point.drop_refractory(self.held).within(self.decided, stop)
         self.held = self.held.within(stop - point.refractory_samples, self.picked)
         self.decided = stop
         return sure

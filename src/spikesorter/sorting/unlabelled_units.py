@@ -17,9 +17,9 @@ import numpy.typing as npt
 from spikesorter.core.settings import Settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.making import make_pursuit
-from spikesorter.decoding.run import draw_explanation
+from spikesorter.decoding.run import sample_explanation
 from spikesorter.estimation.profile import Profile, conditioning_kernel
-from spikesorter.estimation.units import FEW_SPIKES, Repertoire, learn_repertoire
+from spikesorter.estimation.units import FEW_SPIKES, Units, learn_units
 from spikesorter.signal.bank import Bank, CausalBank
 from spikesorter.signal.spans import to_samples
 
@@ -37,12 +37,12 @@ MOST_SHIFT_MS = 0.3
 def find_unlabelled(
     trace: npt.NDArray[np.float32],
     truth: Spikes,
-    repertoire: Repertoire,
+    units: Units,
     profile: Profile,
     settings: Settings,
     *,
     fs_hz: float,
-    jobs: int,
+    n_jobs: int,
 ) -> Spikes:
     """Find spikes of unlabelled neurons that are easily taken for labelled ones.
 
@@ -52,13 +52,13 @@ def find_unlabelled(
         Labelled recording, less its median.
     truth : Spikes
         Its labels.
-    repertoire : Repertoire
+    units : Units
         Learnt from them.
     profile : Profile
         Of the labelled recording.
     settings : Settings
     fs_hz : float
-    jobs : int
+    n_jobs : int
         Threads; they change no result.
 
     Returns
@@ -67,21 +67,21 @@ def find_unlabelled(
         Those well away from labelled ones; labels above all that are in `truth`, one for each neuron.
     """
     kernel, found = conditioning_kernel(settings.conditioning, fs_hz), Spikes.empty()
-    known = repertoire.labels
+    known = units.unit_ids
 
-    def learnt(strangers: Spikes) -> Repertoire:
-        every = Spikes.concatenate([truth, strangers])
-        labels = strangers.labels
-        return learn_repertoire(
-            trace, every, settings.templates, kernel=kernel, fs_hz=fs_hz, strangers=labels
+    def learnt(unlabelled_ids: Spikes) -> Units:
+        every = Spikes.concatenate([truth, unlabelled_ids])
+        unit_ids = unlabelled_ids.unit_ids
+        return learn_units(
+            trace, every, settings.templates, kernel=kernel, fs_hz=fs_hz, unlabelled_ids=unit_ids
         )
 
-    def counted(repertoire: Repertoire) -> Profile:
-        return replace(profile, activity=replace(profile.activity, rates=tuple(repertoire.rates)))
+    def counted(units: Units) -> Profile:
+        return replace(profile, activity=replace(profile.activity, rates=tuple(units.rates)))
 
     for _ in range(ROUNDS):
-        pursuit = make_pursuit(repertoire, counted(repertoire), settings, fs_hz=fs_hz)
-        drawn = draw_explanation(pursuit, trace, jobs=jobs).spikes
+        pursuit = make_pursuit(units, counted(units), settings, fs_hz=fs_hz)
+        drawn = sample_explanation(pursuit, trace, n_jobs=n_jobs).spikes
         alone = drawn.select(_away(drawn.sample, truth.sample, to_samples(AWAY_MS, fs_hz)))
         if len(alone) > MOST_UNLABELLED * len(truth):
             logger.warning(
@@ -90,19 +90,21 @@ def find_unlabelled(
                 len(drawn) / len(truth),
             )
             return Spikes.empty()
-        groups = _grouped(alone, truth, known, repertoire.strangers)
-        if groups.labels == found.labels:
+        groups = _grouped(alone, truth, known, units.unlabelled_ids)
+        if groups.unit_ids == found.unit_ids:
             break
         trial = learnt(groups)
         bank = make_pursuit(trial, counted(trial), settings, fs_hz=fs_hz).bank
         new = _distinct(bank, trial, to_samples(MOST_SHIFT_MS, fs_hz))
-        groups = groups.select(np.isin(groups.label, new))
-        if groups.labels == found.labels:
+        groups = groups.select(np.isin(groups.unit, new))
+        if groups.unit_ids == found.unit_ids:
             break
         found = groups
-        repertoire = learnt(found)
+        units = learnt(found)
     if len(found):
-        logger.info("%d unlabelled neurons are learnt too, as they resemble labelled ones", len(found.labels))
+        logger.info(
+            "%d unlabelled neurons are learnt too, as they resemble labelled ones", len(found.unit_ids)
+        )
     return found
 
 
@@ -111,26 +113,26 @@ def _away(samples: npt.NDArray[np.int64], others: npt.NDArray[np.int64], reach: 
     return np.asarray(first == last)
 
 
-def _grouped(alone: Spikes, truth: Spikes, known: tuple[int, ...], strangers: tuple[int, ...]) -> Spikes:
+def _grouped(alone: Spikes, truth: Spikes, known: tuple[int, ...], unlabelled_ids: tuple[int, ...]) -> Spikes:
     """Give spikes that were taken for a labelled class a new label, those of strangers keep theirs."""
-    counts, following = truth.counts(), max((*known, *strangers)) + 1
-    parts = [alone.of(label) for label in strangers]
-    for label in known:
-        taken = alone.of(label)
-        if len(taken) >= max(FEW_SPIKES, LEAST_SHARE * counts[label]):
-            parts.append(replace(taken, label=np.full(len(taken), following)))
+    counts, following = truth.counts(), max((*known, *unlabelled_ids)) + 1
+    parts = [alone.of(unit) for unit in unlabelled_ids]
+    for unit in known:
+        taken = alone.of(unit)
+        if len(taken) >= max(FEW_SPIKES, LEAST_SHARE * counts[unit]):
+            parts.append(replace(taken, unit=np.full(len(taken), following)))
             following += 1
     return Spikes.concatenate([part for part in parts if len(part) >= FEW_SPIKES])
 
 
-def _distinct(bank: Bank | CausalBank, repertoire: Repertoire, shift: int) -> list[int]:
+def _distinct(bank: Bank | CausalBank, units: Units, shift: int) -> list[int]:
     """Return the strangers whose shapes are no other class's, of two alike the first."""
     overlaps, middle = bank.overlaps, bank.overlaps.shape[1] // 2
     near = overlaps[:, middle - shift : middle + shift + 1].max(axis=1)
     energies = np.diagonal(overlaps[:, middle]).astype(np.float64)
     distances = energies[:, None] + energies - 2 * near
-    kept = [k for k, label in enumerate(repertoire.labels) if label not in repertoire.strangers]
-    for k, label in enumerate(repertoire.labels):
-        if label in repertoire.strangers and np.all(distances[k, kept] > DISTINCT**2):
+    kept = [k for k, unit in enumerate(units.unit_ids) if unit not in units.unlabelled_ids]
+    for k, unit in enumerate(units.unit_ids):
+        if unit in units.unlabelled_ids and np.all(distances[k, kept] > DISTINCT**2):
             kept.append(k)
-    return [repertoire.labels[k] for k in kept]
+    return [units.unit_ids[k] for k in kept]

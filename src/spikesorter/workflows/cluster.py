@@ -19,12 +19,12 @@ CONNECT_SECONDS = 20
 
 
 @contextmanager
-def running_on(jobs: int, scheduler: str | None) -> Iterator[Runner]:
+def running_on(n_jobs: int, scheduler: str | None) -> Iterator[Runner]:
     """Give a runner for `run_batch`, and end what was started for it.
 
     Parameters
     ----------
-    jobs : int
+    n_jobs : int
         Processes on this machine, of one thread each; 1: this process itself.
     scheduler : str or None
         Address of a Dask cluster that is running; its workers do it then.
@@ -38,7 +38,7 @@ def running_on(jobs: int, scheduler: str | None) -> Iterator[Runner]:
     InputError
         If Dask is needed and not installed, or the cluster does not answer.
     """
-    if scheduler is None and jobs == 1:
+    if scheduler is None and n_jobs == 1:
         yield run_here
         return
     try:
@@ -53,7 +53,7 @@ def running_on(jobs: int, scheduler: str | None) -> Iterator[Runner]:
         return
     with (
         LocalCluster(
-            n_workers=jobs,
+            n_workers=n_jobs,
             threads_per_worker=1,
             dashboard_address="127.0.0.1:0",  # any free port: others may run batches here too
             silence_logs=logging.CRITICAL,  # what happens to a recording is told by its outcome

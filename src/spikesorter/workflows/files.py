@@ -93,7 +93,7 @@ def train_model(
     labels: Path | None = None,
     options: RecordingOptions | None = None,
     by_group: bool = False,
-    jobs: int | None = None,
+    n_jobs: int | None = None,
     progress: Progress = silent,
     on_sorter: OnSorter = lambda name, sorter: None,
 ) -> None:
@@ -113,7 +113,7 @@ def train_model(
         How recordings are read, labelled one and targets alike.
     by_group : bool
         Whether each group of channels (property `group`) has a sorter of its own.
-    jobs : int, optional
+    n_jobs : int, optional
         Threads; all cores that this process may use, if not given. They change no result.
     progress : callable, optional
     on_sorter : callable, optional
@@ -127,16 +127,16 @@ def train_model(
     names, options = _unique_names(targets), options or RecordingOptions()
     check_targets(labelled, targets, settings, labels=labels, options=options)
     if by_group:
-        _train_groups(labelled, names, model, settings, labels, options, jobs, progress, on_sorter)
+        _train_groups(labelled, names, model, settings, labels, options, n_jobs, progress, on_sorter)
         return
     check_places(model, [])
-    fitted = fit_file(labelled, settings, progress, jobs=jobs, labels=labels, options=options)
+    fitted = fit_file(labelled, settings, progress, n_jobs=n_jobs, labels=labels, options=options)
     fitted.save(model)
     on_sorter(stem_of(labelled), fitted)
     for name, path in names.items():
         target = options.read(path, fs_hz=fitted.fs_hz)
         with naming(path):
-            adapted = fitted.adapt(target, jobs=jobs, progress=prefixed(name, progress))
+            adapted = fitted.adapt(target, n_jobs=n_jobs, progress=prefixed(name, progress))
         adapted.save(target_place(model, name))
         on_sorter(name, adapted)
 
@@ -148,7 +148,7 @@ def _train_groups(
     settings: Settings,
     labels: Path | None,
     options: RecordingOptions,
-    jobs: int | None,
+    n_jobs: int | None,
     progress: Progress,
     on_sorter: OnSorter,
 ) -> None:
@@ -156,14 +156,14 @@ def _train_groups(
     check_group_places(model, list(channel_groups(recording)))
     check_writable(model.parent)
     with naming(labelled):
-        fitted = fit_groups(recording, truth, settings=settings, jobs=jobs, progress=progress)
+        fitted = fit_groups(recording, truth, settings=settings, n_jobs=n_jobs, progress=progress)
     for group, sorter in fitted.items():
         sorter.save(group_place(model, group))
         on_sorter(f"{stem_of(labelled)}, group {group}", sorter)
     for name, path in targets.items():
         target = options.read(path, fs_hz=float(recording.get_sampling_frequency()))
         with naming(path):
-            adapted = adapt_groups(fitted, target, jobs=jobs, progress=prefixed(name, progress))
+            adapted = adapt_groups(fitted, target, n_jobs=n_jobs, progress=prefixed(name, progress))
         for group, sorter in adapted.items():
             sorter.save(target_place(group_place(model, group), name))
             on_sorter(f"{name}, group {group}", sorter)
@@ -176,7 +176,7 @@ def sort_files(
     *,
     to: str = "mat",
     options: RecordingOptions | None = None,
-    jobs: int | None = None,
+    n_jobs: int | None = None,
     span_seconds: float = SPAN_SECONDS,
     resume: bool = False,
     report: bool = True,
@@ -200,7 +200,7 @@ def sort_files(
         Format of the results, see `write_spikes`.
     options : RecordingOptions, optional
         How recordings are read.
-    jobs : int, optional
+    n_jobs : int, optional
         Threads; all cores that this process may use, if not given.
     span_seconds : float
         Length of the spans that a recording is read in.
@@ -225,8 +225,8 @@ def sort_files(
     check_export(to)
     options = options or RecordingOptions()
     names = _unique_names(paths)
-    jobs = jobs or usable_cores()
-    at_once = min(jobs, len(names))
+    n_jobs = n_jobs or usable_cores()
+    at_once = min(n_jobs, len(names))
 
     def choose(name: str) -> dict[str, str]:
         recording = options.read(names[name], fs_hz=model.fs_hz)
@@ -235,7 +235,7 @@ def sort_files(
             return model.nearest(recording)
 
     chosen = {}
-    for name, choice in zip(names, in_threads(choose, list(names), jobs=at_once), strict=True):
+    for name, choice in zip(names, in_threads(choose, list(names), n_jobs=at_once), strict=True):
         chosen[name] = choice
         progress("checking files", len(chosen) / len(paths))
     check_writable(out)
@@ -252,7 +252,7 @@ def sort_files(
             to=to,
             options=options,
             chosen=chosen[name],
-            jobs=jobs // at_once,
+            n_jobs=n_jobs // at_once,
             span_seconds=span_seconds,
             resume=spans / name if resume else None,
             progress=prefixed(name, progress),
@@ -263,7 +263,7 @@ def sort_files(
         return one
 
     done = []
-    for one in in_threads(sort, list(names), jobs=at_once):
+    for one in in_threads(sort, list(names), n_jobs=at_once):
         done.append(one)
         on_result(one)
     for name in names:  # not those of another run into the same folder
@@ -286,7 +286,7 @@ def sort_recording(
     to: str,
     options: RecordingOptions,
     chosen: Mapping[str, str] | None = None,
-    jobs: int | None = None,
+    n_jobs: int | None = None,
     span_seconds: float = SPAN_SECONDS,
     resume: Path | None = None,
     progress: Progress = silent,
@@ -303,7 +303,7 @@ def sort_recording(
     options : RecordingOptions
     chosen : mapping of str to str, optional
         For each group the target whose adaptation is used; the nearest, if not given.
-    jobs, span_seconds, resume, progress
+    n_jobs, span_seconds, resume, progress
         As for `Sorter.sort`.
 
     Returns
@@ -319,7 +319,7 @@ def sort_recording(
     with naming(path):
         nearest = model.nearest(recording) if chosen is None else chosen
         spikes = model.sort(
-            recording, nearest, jobs=jobs, span_seconds=span_seconds, resume=resume, progress=progress
+            recording, nearest, n_jobs=n_jobs, span_seconds=span_seconds, resume=resume, progress=progress
         )
     provenance = {
         "recording": str(path),
@@ -382,14 +382,14 @@ def fit_file(
     settings: Settings,
     progress: Progress,
     *,
-    jobs: int | None = None,
+    n_jobs: int | None = None,
     labels: Path | None = None,
     options: RecordingOptions | None = None,
 ) -> Sorter:
     """Read a labelled recording and fit a sorter to it."""
     recording, truth = _read_labelled(labelled, labels, settings, options or RecordingOptions())
     with naming(labelled):
-        return Sorter.fit(recording, truth, settings=settings, jobs=jobs, progress=progress)
+        return Sorter.fit(recording, truth, settings=settings, n_jobs=n_jobs, progress=progress)
 
 
 def _read_labelled(
@@ -407,7 +407,7 @@ def _read_labelled(
         )
     if truth.fs_hz and abs(truth.fs_hz - rate) > 1e-6 * rate:
         raise InputError(f"{source}: labels count at {truth.fs_hz:g} Hz, but {path} is at {rate:g} Hz")
-    return recording, truth.select(truth.label != UNKNOWN)
+    return recording, truth.select(truth.unit != UNKNOWN)
 
 
 def _unique_names(paths: list[Path]) -> dict[str, Path]:

@@ -58,7 +58,7 @@ def open_stream(
         raise InputError(f"{model}: give {known}--calibrate SECONDS, so that the stream's noise is known")
     name = LABELLED if calibration_seconds else like or targets[0]
     to = f"the first {calibration_seconds:g} s" if calibration_seconds else name
-    say(f"sorting{' early' if fast else ''}, as adapted to {to}")
+    say(f"sorting{' low_latency' if fast else ''}, as adapted to {to}")
     return sorters[name].stream(
         sorters[name].fs_hz, mode="fast" if fast else "exact", calibration_seconds=calibration_seconds
     )

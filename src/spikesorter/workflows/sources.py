@@ -112,7 +112,7 @@ def listen(packets: Iterator[Packet], stream: Stream) -> Iterator[dict[str, floa
     Yields
     ------
     dict
-        `sample`, `time_s`, `class`, `probability`, `class_probability`, `behind_s`.
+        `sample`, `time_s`, `class`, `probability`, `unit_probability`, `behind_s`.
     """
     for packet in packets:
         yield from _lines(stream, stream.push(packet))
@@ -121,14 +121,14 @@ def listen(packets: Iterator[Packet], stream: Stream) -> Iterator[dict[str, floa
 
 def _lines(stream: Stream, spikes: Spikes) -> Iterator[dict[str, float | int]]:
     """Yield spikes as plain values, ready to be written as JSON."""
-    columns = (spikes.sample, spikes.label, spikes.probability, spikes.class_probability)
-    for sample, label, probability, named in zip(*(c.tolist() for c in columns), strict=True):
+    columns = (spikes.sample, spikes.unit, spikes.probability, spikes.unit_probability)
+    for sample, unit, probability, named in zip(*(c.tolist() for c in columns), strict=True):
         yield {
             "sample": sample,
             "time_s": round(sample / stream.fs_hz, 6),
-            "class": label,
+            "class": unit,
             "probability": round(probability, 6),
-            "class_probability": round(named, 6),
+            "unit_probability": round(named, 6),
             "behind_s": round((stream.received_samples - sample) / stream.fs_hz, 6),
         }
 

@@ -91,7 +91,7 @@ def run_study(
     settings: Settings,
     *,
     preset: str = "default",
-    jobs: int | None = None,
+    n_jobs: int | None = None,
     progress: Progress = silent,
     report: bool = True,
     on_sorter: Callable[[str, Sorter], None] = lambda name, sorter: None,
@@ -111,7 +111,7 @@ def run_study(
     settings : Settings
     preset : str
         Name of the preset that the settings grew from; only recorded.
-    jobs : int, optional
+    n_jobs : int, optional
         Threads; all cores that this process may use, if not given. They change no result.
     progress : callable, optional
     report : bool
@@ -145,23 +145,23 @@ def run_study(
             for stale in ("scores.json", "forecast.json", RUN, "submission.zip", REPORT):
                 (out / stale).unlink(missing_ok=True)  # an earlier run's must not be taken for this one's
         with _timed(seconds, "fit"):
-            fitted = fit_file(files.labelled, settings, progress, jobs=jobs)
+            fitted = fit_file(files.labelled, settings, progress, n_jobs=n_jobs)
             fitted.save(model)
         on_sorter(files.labelled.stem, fitted)
         for name, path in files.targets.items():
             target, _ = read_mat(path, fs_hz=fitted.fs_hz)
             with naming(path):
                 with _timed(seconds, f"adapt {name}"):
-                    sorter = fitted.adapt(target, jobs=jobs, progress=prefixed(name, progress))
+                    sorter = fitted.adapt(target, n_jobs=n_jobs, progress=prefixed(name, progress))
                     sorter.save(model / TARGETS / name)
                 on_sorter(name, sorter)
                 forecasts[name] = sorter.forecast
                 write_json(out / "forecast.json", forecast_study(forecasts))
                 with _timed(seconds, f"sort {name}"):
-                    spikes = sorter.sort(target, jobs=jobs, progress=prefixed(name, progress))
+                    spikes = sorter.sort(target, n_jobs=n_jobs, progress=prefixed(name, progress))
             place = out / "predictions" / f"{name}.mat"
             write_mat(place, spikes, unknown=settings.unknown.mark)
-            named = spikes.select(spikes.label != UNKNOWN)
+            named = spikes.select(spikes.unit != UNKNOWN)
             known = score(named, truth[name], fs_hz=sorter.fs_hz) if name in truth else None
             results.append(TargetResult(name, spikes, sorter, known))
             shown += results_of(
@@ -197,7 +197,7 @@ def _run_facts(
                 "noise": [float(value) for value in result.sorter.profile.scale],
                 "gain": result.sorter.profile.activity.gain,
                 "spikes_per_s": sum(result.sorter.profile.activity.rates) * result.sorter.fs_hz,
-                "decoder": result.sorter.prepared.name,
+                "decoder": result.sorter.tuned.name,
                 "thresholds": list(result.sorter.point.thresholds),
                 "refractory_samples": result.sorter.point.refractory_samples,
             }

@@ -198,7 +198,7 @@ def _sorted(task: Task, start: float, attempt: int) -> Outcome:
         model,
         to=task.to,
         options=job.options,
-        jobs=task.threads,
+        n_jobs=task.threads,
         span_seconds=task.span_seconds,
         resume=spans,
     )

@@ -15,7 +15,7 @@ from spikesorter.decoding.nets.training import Weights, run_network_on_each
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["ClassifierArchitecture", "class_probabilities", "classifier_batches", "cut_waveforms"]
+__all__ = ["ClassifierArchitecture", "classifier_batches", "cut_waveforms", "unit_probabilities"]
 
 FloatArray = npt.NDArray[np.float32]
 RUN_BATCH = 1024
@@ -143,7 +143,7 @@ def classifier_batches(
         yield cut_waveforms(features, starts, architecture), classes[chosen]
 
 
-def class_probabilities(
+def unit_probabilities(
     architecture: ClassifierArchitecture,
     weights: Weights,
     features: FloatArray,

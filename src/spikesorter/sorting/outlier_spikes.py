@@ -14,13 +14,13 @@ from scipy.ndimage import uniform_filter1d
 
 from spikesorter.core.spikes import UNKNOWN, Spikes
 from spikesorter.decoding.pursuit import PursuitDecoder
-from spikesorter.decoding.run import Stretch, in_threads, padded
+from spikesorter.decoding.run import TraceReader, in_threads, padded
 from spikesorter.signal.filters import filtered_across
 from spikesorter.signal.peaks import pick_peaks
 from spikesorter.signal.spans import Margin
 from spikesorter.signal.templates import Templates, plant
 
-__all__ = ["Strangers", "UnknownRule", "find_strangers", "fit_unknown_rule"]
+__all__ = ["OutlierRule", "Outliers", "find_outliers", "fit_outlier_rule"]
 
 Trace = npt.NDArray[np.float32]
 BLOCKS = 64  # of the pursuit's, examined at once
@@ -30,7 +30,7 @@ UNSURE = 0.5  # probability of a spike that is there for want of a better explan
 
 
 @dataclass(frozen=True, eq=False)
-class Strangers:
+class Outliers:
     """What was found in a stretch: what is left beside each spike, and events beside no spike so marked."""
 
     left: Trace
@@ -38,7 +38,7 @@ class Strangers:
 
 
 @dataclass(frozen=True, eq=False)
-class UnknownRule:
+class OutlierRule:
     """What is left unexplained, and how much of it is too much.
 
     Parameters
@@ -76,7 +76,7 @@ class UnknownRule:
         around = self._blocks_around * self.pursuit.grid_samples
         return self.pursuit.margin + Margin(around, around)
 
-    def examine(self, trace: Trace, spikes: Spikes) -> Strangers:
+    def examine(self, trace: Trace, spikes: Spikes) -> Outliers:
         """Measure what known shapes leave of a block.
 
         Parameters
@@ -92,17 +92,17 @@ class UnknownRule:
         """
         energy, reach = self.left_over(trace), self._reach
         peaks = pick_peaks(energy, threshold=self.alone, distance_samples=self.window_samples) - reach
-        return Strangers(energy[spikes.sample + reach], peaks[(peaks >= 0) & (peaks < self.grid_samples)])
+        return Outliers(energy[spikes.sample + reach], peaks[(peaks >= 0) & (peaks < self.grid_samples)])
 
     def left_over(self, trace: Trace) -> Trace:
         """Return the energy of the whitened rest in the window of a start at each sample of a block.
 
         Some samples before and after the block are returned too: those that peaks in it are compared with.
         """
-        spill, margin = self.pursuit.spill_samples, self.pursuit.margin
-        draw = self.pursuit.to_draw(self.pursuit.explain(trace)[spill:-spill])
+        overlap, margin = self.pursuit.overlap_samples, self.pursuit.margin
+        explanation = self.pursuit.to_explanation(self.pursuit.explain(trace)[overlap:-overlap])
         known = trace[margin.before : len(trace) - margin.after]
-        rest = known - plant(len(known), draw.spikes, draw.sizes, self.templates)
+        rest = known - plant(len(known), explanation.spikes, explanation.amplitudes, self.templates)
         white = filtered_across(rest, self.pursuit.bank.whitener)
         power = (white.astype(np.float64) ** 2).sum(axis=1)
         shift = self.lead_samples - self.window_samples // 2
@@ -118,16 +118,16 @@ class UnknownRule:
     def _blocks_around(self) -> int:
         """Of the pursuit's: enough that no end of theirs is seen."""
         filters = self.window_samples + len(self.pursuit.bank.whitener) + self.templates.waveforms.shape[1]
-        needed = self._reach + filters + self.pursuit.spill_samples
+        needed = self._reach + filters + self.pursuit.overlap_samples
         return int(-(-needed // self.pursuit.grid_samples))
 
-    def mark(self, spikes: Spikes, strangers: Strangers) -> Spikes:
+    def mark(self, spikes: Spikes, outliers: Outliers) -> Spikes:
         """Return the spikes with strangers as class 0; a stranger that was taken for several counts once."""
-        unknown = strangers.left > self.beside
+        unknown = outliers.left > self.beside
         gaps = np.diff(spikes.sample[unknown], prepend=-self.window_samples - 1)
         first_of_each = np.zeros(len(spikes), bool)
         first_of_each[np.flatnonzero(unknown)[gaps > self.window_samples]] = True
-        away = self._away(strangers.alone, spikes.sample[unknown])
+        away = self._away(outliers.alone, spikes.sample[unknown])
         samples = np.concatenate([spikes.sample[first_of_each], away])
         marked = Spikes.from_arrays(
             samples,
@@ -143,20 +143,20 @@ class UnknownRule:
         return np.asarray(peaks[before == after])
 
 
-def find_strangers(
-    rule: UnknownRule, stretch: Stretch, n_samples: int, spikes: Spikes, *, jobs: int
-) -> Strangers:
+def find_outliers(
+    rule: OutlierRule, read_trace: TraceReader, n_samples: int, spikes: Spikes, *, n_jobs: int
+) -> Outliers:
     """Measure what known shapes leave of a recording.
 
     Parameters
     ----------
-    rule : UnknownRule
-    stretch : Stretch
+    rule : OutlierRule
+    read_trace : Stretch
     n_samples : int
         Length of the recording.
     spikes : Spikes
         Those that were found.
-    jobs : int
+    n_jobs : int
         Threads; they change no result.
 
     Returns
@@ -165,23 +165,23 @@ def find_strangers(
     """
     grid, margin = rule.grid_samples, rule.margin
 
-    def examine(start: int) -> Strangers:
-        trace = stretch(start - margin.before, start + grid + margin.after)
+    def examine(start: int) -> Outliers:
+        trace = read_trace(start - margin.before, start + grid + margin.after)
         seen = rule.examine(trace, spikes.within(start, min(start + grid, n_samples)).shifted(-start))
         alone = seen.alone + start
-        return Strangers(seen.left, alone[alone < n_samples])
+        return Outliers(seen.left, alone[alone < n_samples])
 
-    parts = list(in_threads(examine, list(range(0, n_samples, grid)), jobs=jobs))
+    parts = list(in_threads(examine, list(range(0, n_samples, grid)), n_jobs=n_jobs))
     left, alone = (np.concatenate([getattr(part, name) for part in parts]) for name in ("left", "alone"))
-    return Strangers(left, alone)
+    return Outliers(left, alone)
 
 
-def fit_unknown_rule(rule: UnknownRule, trace: Trace, found: Spikes, *, fs_hz: float) -> UnknownRule:
+def fit_outlier_rule(rule: OutlierRule, trace: Trace, found: Spikes, *, fs_hz: float) -> OutlierRule:
     """Set a rule's thresholds so that a rehearsal, which holds no strangers, has next to none marked.
 
     Parameters
     ----------
-    rule : UnknownRule
+    rule : OutlierRule
     trace : ndarray of float32, shape (samples, channels)
         Of the rehearsal.
     found : Spikes
@@ -190,10 +190,10 @@ def fit_unknown_rule(rule: UnknownRule, trace: Trace, found: Spikes, *, fs_hz: f
 
     Returns
     -------
-    UnknownRule
+    OutlierRule
     """
-    stretch, margin, grid = padded(trace), rule.margin, rule.grid_samples
-    whole = [rule.left_over(stretch(start - margin.before, start + grid + margin.after))
+    read_trace, margin, grid = padded(trace), rule.margin, rule.grid_samples
+    whole = [rule.left_over(read_trace(start - margin.before, start + grid + margin.after))
              for start in range(0, len(trace), grid)]  # fmt: skip
     around = (len(whole[0]) - grid) // 2
     energy = np.concatenate([part[around : around + grid] for part in whole])[: len(trace)]

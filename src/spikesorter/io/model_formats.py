@@ -1,0 +1,79 @@
+"""What older formats of models called things, so that they can still be read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["FORMAT_VERSION", "READABLE", "to_current"]
+
+FORMAT_VERSION = 7
+READABLE = (6, 7)
+"""Formats that can be read; tests/models keeps a sample of each."""
+
+# Format 6: a value's type and fields had these names.
+_TYPES_OF_6 = {
+    "BothDecoder": "CombinedDecoder",
+    "Outlook": "Diagnostics",
+    "Prepared": "TunedDecoder",
+    "Repertoire": "Units",
+    "UnknownRule": "OutlierRule",
+}
+_FIELDS_OF_6 = {
+    "Background": {"size": "amplitude"},
+    "BotmDecoder": {"labels": "unit_ids"},
+    "Calibration": {"labels": "unit_ids", "spike": "probability", "named": "unit_probability"},
+    "Diagnostics": {"classes": "unit_ids"},
+    "Forecast": {"labels": "unit_ids"},
+    "Lengths": {"play": "leeway"},
+    "Networks": {"labels": "unit_ids", "class_counts": "unit_counts"},
+    "PursuitDecoder": {"labels": "unit_ids", "one_name": "one_unit"},
+    "Sorter": {"repertoire": "units", "prepared": "tuned", "outlook": "diagnostics"},
+    "Templates": {"labels": "unit_ids"},
+    "Units": {"sizes": "amplitudes", "strangers": "unlabelled_ids"},
+    "WorkingPoint": {"labels": "unit_ids", "within_class": "within_unit"},
+}
+_DECODERS_OF_6 = {"both": "combined", "early": "low_latency"}
+
+
+def to_current(model: dict[str, Any], format_version: int) -> dict[str, Any]:
+    """Return a model's description as the current format would state it.
+
+    Parameters
+    ----------
+    model : dict
+        Of a format in `READABLE`; values that have a type state it under `is`.
+    format_version : int
+
+    Returns
+    -------
+    dict
+
+    Examples
+    --------
+    >>> to_current({"is": "Lengths", "block": 336, "play": 48}, 6)
+    {'is': 'Lengths', 'block': 336, 'leeway': 48}
+    """
+    return dict(_from_6(model)) if format_version == 6 else model
+
+
+def _from_6(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_from_6(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    stated = str(value.get("is", ""))
+    kind = _TYPES_OF_6.get(stated, stated)
+    renamed = _FIELDS_OF_6.get(kind, {})
+    current = {renamed.get(key, key): _from_6(item) for key, item in value.items()}
+    if kind:
+        current["is"] = kind
+    if kind == "Sorter":
+        current["settings"] = _settings_from_6(current["settings"])
+    if kind == "TunedDecoder":
+        current["name"] = _DECODERS_OF_6.get(current["name"], current["name"])
+    return current
+
+
+def _settings_from_6(settings: dict[str, Any]) -> dict[str, Any]:
+    decoder = settings["decoder"]
+    return settings | {"decoder": _DECODERS_OF_6.get(decoder, decoder)}
