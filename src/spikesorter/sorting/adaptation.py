@@ -281,12 +281,13 @@ class Adaptation:
             return self.planted(seconds, rng)
         lengths = self.settings.rehearsal
         most = int((lengths.tuning_seconds + lengths.forecast_seconds) * self.fs_hz)
+        part = self.labelled if self._published else self.labelled.excerpt(most)
         return graft_rehearsal(
-            self.labelled if self._published else self.labelled.excerpt(most),
+            part,
             self.units.templates,
             self.profile,
             kernel=conditioning_kernel(self.settings.conditioning, self.fs_hz),
-            n_samples=int(seconds * self.fs_hz),
+            n_samples=len(part.trace) if self._published else int(seconds * self.fs_hz),
             rng=rng,
         )
 
