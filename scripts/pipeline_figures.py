@@ -28,7 +28,7 @@ from spikesorter.decoding.nets.detector import widened_labels
 from spikesorter.decoding.run import find_evidence
 from spikesorter.estimation.profile import conditioning_kernel
 from spikesorter.estimation.rehearsal import Rehearsal, graft_rehearsal
-from spikesorter.report.figures import COLOURS
+from spikesorter.report.palette import COLOURS
 from spikesorter.signal.filters import fir_filter
 from spikesorter.signal.wavelet import denoise
 from spikesorter.simulate import SimulatedRecording, simulate_study
