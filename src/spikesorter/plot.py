@@ -1,6 +1,6 @@
 """Draw recordings, spikes, scores and sorters as Plotly figures.
 
-Each function returns a `plotly.graph_objects.Figure`, to be shown, changed and saved in Plotly's own ways. The
+Each function returns a `plotly.graph_objects.Figure`, which you can show, change and save as any other. The
 report shows the same figures.
 """
 
