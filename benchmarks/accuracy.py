@@ -154,7 +154,7 @@ def measure_noise(arguments: argparse.Namespace) -> None:
 def measure_unknown(arguments: argparse.Namespace) -> None:
     """Add a neuron of distinct shape to bath targets; count how many of its spikes are marked as unknown."""
     with made_study(arguments, "bath", 0) as study:
-        sorter = fit(study, [*arguments.set, "unknown.mark=true"])
+        sorter = fit(study, [*arguments.set, "outliers.mark=true"])
         results = {}
         for name in ("D2", "D3", "D4"):
             raw, truth = read_target(study, name)

@@ -30,6 +30,7 @@ from spikesorter.estimation.profile import conditioning_kernel
 from spikesorter.estimation.rehearsal import Rehearsal, graft_rehearsal
 from spikesorter.report.figures import COLOURS
 from spikesorter.signal.filters import fir_filter
+from spikesorter.signal.spans import to_samples
 from spikesorter.signal.wavelet import denoise
 from spikesorter.simulate import SimulatedRecording, simulate_study
 
@@ -294,7 +295,7 @@ def grid_search() -> Figure:
     evidence = find_evidence(decoder(), labelled.trace, n_jobs=1)
     reach = decoder().pick_reach
     candidates = decoder().pick(np.pad(evidence, ((reach, reach), (0, 0))))
-    thresholds, periods = SETTINGS.tuning.thresholds, SETTINGS.tuning.refractory_samples
+    thresholds, periods = SETTINGS.output.threshold_grid, SETTINGS.output.refractory_grid_ms
     values = np.array(
         [[detection_f1(candidates, labelled.spikes, t, r) for r in periods] for t in thresholds]
     )
@@ -312,7 +313,10 @@ def grid_search() -> Figure:
             color="white" if value < np.median(values) else "black",
         )
     point = adapted().tuned.point
-    place = (periods.index(point.refractory_samples), thresholds.index(threshold()))
+    place = (
+        [to_samples(ms, FS_HZ) for ms in periods].index(point.refractory_samples),
+        thresholds.index(threshold()),
+    )
     axes.plot(
         *place,
         marker="s",
@@ -326,7 +330,7 @@ def grid_search() -> Figure:
         xticklabels=periods,
         yticks=range(len(thresholds)),
         yticklabels=thresholds,
-        xlabel="refractory period (samples)",
+        xlabel="refractory period (ms)",
         ylabel="threshold",
     )
     axes.set_title(
@@ -338,9 +342,10 @@ def grid_search() -> Figure:
     return figure
 
 
-def detection_f1(candidates: Candidates, true: Spikes, least: float, period: int) -> float:
+def detection_f1(candidates: Candidates, true: Spikes, least: float, period_ms: float) -> float:
     """Return the F1 of detection at one point of the grid."""
     units = decoder().unit_ids
+    period = to_samples(period_ms, FS_HZ)
     point = replace(adapted().tuned.point, thresholds=(least,) * len(units), refractory_samples=period)
     return score(point.to_spikes(candidates), true, fs_hz=FS_HZ).f_det
 

@@ -61,16 +61,14 @@ def test_a_score_shows_its_figures_and_who_was_taken_for_whom() -> None:
 
 def test_a_sorter_shows_its_neurons_and_what_to_expect() -> None:
     labelled = simulate_study(units=2, seconds=6, noise_levels=(1.0,))[0]
-    settings = Settings().set_params(
-        decoder="pursuit", rehearsal__tuning_seconds=5, rehearsal__forecast_seconds=5
-    )
+    settings = Settings().replace(decoder="pursuit", rehearsal={"tuning_seconds": 5, "forecast_seconds": 5})
     truth = labelled.spikes.described(fs_hz=FS_HZ, names={1: "a & b", 2: HARMFUL})
     recording = NumpyRecording([labelled.trace], FS_HZ)
     sorter = Sorter.fit(recording, truth, settings=settings)
     page = words(sorter_html(sorter))
     assert {"a & b", HARMFUL, "expected F1"} <= set(page)
     assert sorter.score(recording, truth) == score(sorter.sort(recording), truth, fs_hz=FS_HZ).score > 0.9
-    assert sorter.get_params() == settings.get_params()
+    assert sorter.settings == settings
 
 
 def test_curves_fill_the_picture() -> None:

@@ -20,9 +20,7 @@ from spikesorter.sorting.sorter import Sorter
 from spikesorter.workflows.files import sort_files, train_model
 from tests.conftest import FS_HZ
 
-SETTINGS = Settings().set_params(
-    decoder="pursuit", rehearsal__tuning_seconds=10, rehearsal__forecast_seconds=10
-)
+SETTINGS = Settings().replace(decoder="pursuit", rehearsal={"tuning_seconds": 10, "forecast_seconds": 10})
 NAMES = {1: "a", 2: "b", 3: "c", 4: "d"}
 
 

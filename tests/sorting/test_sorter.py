@@ -23,9 +23,7 @@ from spikesorter.sorting.nearest import nearest_sorter
 from spikesorter.sorting.sorter import Sorter
 from tests.conftest import FS_HZ
 
-SETTINGS = Settings().set_params(
-    decoder="pursuit", rehearsal__tuning_seconds=5, rehearsal__forecast_seconds=5
-)
+SETTINGS = Settings().replace(decoder="pursuit", rehearsal={"tuning_seconds": 5, "forecast_seconds": 5})
 
 
 @pytest.fixture(scope="module")

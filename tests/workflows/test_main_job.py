@@ -108,7 +108,7 @@ def test_strangers_are_marked_if_asked_for_and_written_as_class_0(
                   Templates((9,), shape[None, :, None].astype(np.float32), 0))  # fmt: skip
     strange = NumpyRecording([(trace + added).astype(np.float32)], FS_HZ)
     assert 0 not in fitted.adapt(strange).sort(strange).unit_ids
-    marking = replace(fitted, settings=fitted.settings.replace(["unknown.mark=true"])).adapt(strange)
+    marking = replace(fitted, settings=fitted.settings.replace("outliers.mark=true")).adapt(strange)
     spikes = marking.sort(strange)
     near = np.abs(strangers.sample[:, None] - spikes.of(0).sample).min(axis=1) < 25
     assert near.mean() > 0.8
@@ -174,7 +174,7 @@ def test_train_makes_the_model_that_run_makes(run: Path, study_folder: Path, tmp
 
 def test_a_threshold_can_be_set_when_sorting(run: Path, study_folder: Path, tmp_path: Path) -> None:
     words = ("sort", study_folder / "D3.mat", "--model", run / "model", "--out", tmp_path)
-    spikesorter(*words, "--set", "detector.threshold=0.999", "--set", "detector.refractory_samples=0")
+    spikesorter(*words, "--set", "output.threshold=0.999", "--set", "output.refractory_ms=0")
     strict = read_mat_spikes(tmp_path / "D3.mat")
     assert 0 < len(strict) < len(read_mat_spikes(run / "predictions" / "D3.mat"))
 
@@ -260,7 +260,7 @@ def test_a_recording_that_starts_or_ends_in_a_spike_is_sorted(adapted: Sorter, s
         for cut in (start + 2, start + 5):
             adapted.sort(NumpyRecording([trace[cut : cut + 20_000]], FS_HZ))
             adapted.sort(NumpyRecording([trace[cut - 20_000 : cut]], FS_HZ)) if cut > 20_000 else None
-    everything = adapted.with_working_point(threshold=0.0, refractory_samples=0).sort(
+    everything = adapted.with_working_point(threshold=0.0, refractory_ms=0).sort(
         NumpyRecording([trace[:20_000]], FS_HZ)
     )
     assert 0 <= everything.sample.min() < everything.sample.max() < 20_000
@@ -365,7 +365,7 @@ def test_preset_published_runs_on_the_same_study(study_folder: Path, tmp_path: P
     facts = json.loads((tmp_path / "run.json").read_text())
     assert facts["preset"] == "published"
     assert facts["settings"]["classifier"]["unit_variance"] is True
-    tried = load_settings(preset="published").tuning.thresholds
+    tried = load_settings(preset="published").output.threshold_grid
     assert set(facts["recordings"]["D2"]["thresholds"]) <= set(tried)
     spikesorter("sort", study_folder / "D2.mat", "--model", tmp_path / "model", "--out", tmp_path / "again")
     assert (tmp_path / "again" / "D2.mat").read_bytes() == (tmp_path / "predictions" / "D2.mat").read_bytes()

@@ -42,7 +42,7 @@ Config = Annotated[
 Assignments = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="KEY=VALUE", help="A single setting, such as detector.threshold=0.8. Repeatable."
+        "--set", metavar="KEY=VALUE", help="A single setting, such as output.threshold=0.8. Repeatable."
     ),
 ]
 Preset = Annotated[

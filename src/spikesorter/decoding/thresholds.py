@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from spikesorter.core.score import score
-from spikesorter.core.settings import DetectorSettings, TuningSettings
+from spikesorter.core.sections import OutputSettings, TuningSettings
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.candidates import Candidates, WorkingPoint
+from spikesorter.signal.spans import to_samples
 
 __all__ = ["objective", "tune"]
 
@@ -21,14 +22,14 @@ def tune(
     truth: Spikes,
     unit_ids: tuple[int, ...],
     tuning: TuningSettings,
-    detector: DetectorSettings,
+    output: OutputSettings,
     *,
     fs_hz: float,
 ) -> tuple[WorkingPoint, float]:
     """Find the working point that does best on a rehearsal.
 
-    First one threshold for all classes together with the refractory period, by grid search; then, if so set,
-    a threshold for each class, class by class.
+    First one threshold for all units together with the refractory period, by grid search; then, if so set,
+    a threshold for each unit, unit by unit.
 
     Parameters
     ----------
@@ -38,9 +39,9 @@ def tune(
         Its spikes.
     unit_ids : tuple of int
     tuning : TuningSettings
-        Grid and objective.
-    detector : DetectorSettings
-        A threshold or refractory period that is set there is kept.
+        The objective.
+    output : OutputSettings
+        The grid; a threshold or refractory period that is set is kept.
     fs_hz : float
 
     Returns
@@ -51,18 +52,17 @@ def tune(
         Its objective.
     """
     search = _Search(candidates, truth, tuning.objective, fs_hz)
-    thresholds = sorted(tuning.thresholds if detector.threshold is None else (detector.threshold,))[::-1]
-    refractories = sorted(
-        tuning.refractory_samples if detector.refractory_samples is None else (detector.refractory_samples,)
-    )
-    within_unit = detector.refractory_scope == "class"
+    thresholds = sorted(output.threshold_grid if output.threshold is None else (output.threshold,))[::-1]
+    periods_ms = output.refractory_grid_ms if output.refractory_ms is None else (output.refractory_ms,)
+    refractories = sorted({to_samples(period_ms, fs_hz) for period_ms in periods_ms})
+    within_unit = output.refractory_scope == "unit"
     best = search.best(
         [
             WorkingPoint(unit_ids, (threshold,) * len(unit_ids), refractory, within_unit)
             for threshold, refractory in product(thresholds, refractories)
         ]
     )
-    if tuning.per_class and len(thresholds) > 1:
+    if output.per_unit and len(thresholds) > 1:
         for _ in range(ROUNDS):
             before = best[0]
             for k in range(len(unit_ids)):

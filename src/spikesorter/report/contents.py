@@ -284,7 +284,7 @@ def _facts(result: Result) -> list[list[str]]:
         ["doubtful", f"{len(doubtful(result.spikes))} of them less than {SURE:.0%} probable"],
         ["decoder", sorter.tuned.name],
         ["thresholds", thresholds],
-        ["refractory period", f"{sorter.point.refractory_samples} samples"],
+        ["refractory period", f"{1000 * sorter.point.refractory_samples / sorter.fs_hz:.3g} ms"],
         ["seed", str(sorter.settings.seed)],
         ["result", str(result.place)],
     ]

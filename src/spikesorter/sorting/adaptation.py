@@ -210,7 +210,7 @@ class Adaptation:
             fs_hz=self.fs_hz,
         )
         diagnostics = diagnose(candidates, found, truth, noise=self._noise_power(rehearsal), fs_hz=self.fs_hz)
-        rule = self._outlier_rule(rehearsal, found) if self.settings.unknown.mark else None
+        rule = self._outlier_rule(rehearsal, found) if self.settings.outliers.mark else None
         progress("forecasting", 1.0)
         return result, diagnostics, rule
 
@@ -224,8 +224,8 @@ class Adaptation:
         rule = OutlierRule(
             pursuit=self._pursuit(),
             templates=self.units.templates.scaled(self.profile.activity.gain),
-            lead_samples=to_samples(self.settings.unknown.before_ms, self.fs_hz),
-            window_samples=max(to_samples(self.settings.unknown.window_ms, self.fs_hz), 1),
+            lead_samples=to_samples(self.settings.outliers.before_ms, self.fs_hz),
+            window_samples=max(to_samples(self.settings.outliers.window_ms, self.fs_hz), 1),
             beside=np.inf,
             alone=np.inf,
         )
@@ -270,26 +270,25 @@ class Adaptation:
         self, name: str, decoder: AnyDecoder, evidence: FloatArray, rehearsal: Rehearsal
     ) -> TunedDecoder:
         """Calibrate and tune a decoder: every reading of its evidence coarsely, the best one finely."""
-        tuning = self.settings.tuning
-        coarse = tuning.model_copy(update={"per_class": False})
+        tuning, output = self.settings.tuning, self.settings.output
         unit_ids, truth = self.units.known, self._known(rehearsal.spikes)
-        detector = self.settings.detector
         if name != "cnn":  # these know when spikes exclude each other
-            detector = detector.model_copy(update={"refractory_samples": detector.refractory_samples or 0})
+            output = output.model_copy(update={"refractory_ms": output.refractory_ms or 0.0})
+        coarse = output.model_copy(update={"per_unit": False})
 
         def tried(variant: AnyDecoder) -> tuple[TunedDecoder, Candidates]:
             picked = _picked(variant, evidence)
             found = picked.select(np.isin(picked.unit, unit_ids))
             calibration = self._calibration(found, truth)
             calibrated = calibration.apply(found)
-            point, value = tune(calibrated, truth, unit_ids, coarse, detector, fs_hz=self.fs_hz)
+            point, value = tune(calibrated, truth, unit_ids, tuning, coarse, fs_hz=self.fs_hz)
             return TunedDecoder(variant, calibration, point, name, value), calibrated
 
         variants: list[AnyDecoder] = list(decoder.variants())
         outcomes = list(in_threads(tried, variants, n_jobs=self.n_jobs))
         good = max(one.value for one, _ in outcomes) - BY_CHANCE
         best, chosen = next(outcome for outcome in outcomes if outcome[0].value >= good)
-        point, value = tune(chosen, truth, unit_ids, tuning, detector, fs_hz=self.fs_hz)
+        point, value = tune(chosen, truth, unit_ids, tuning, output, fs_hz=self.fs_hz)
         return replace(best, point=point, value=value)
 
     def _calibration(self, found: Candidates, truth: Spikes) -> Calibration:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from spikesorter.core.errors import InputError, SettingsError
 from spikesorter.core.progress import Progress, silent
 from spikesorter.core.score import score
+from spikesorter.core.sections import MOST_REFRACTORY_MS
 from spikesorter.core.settings import Settings, check_settings
 from spikesorter.core.spikes import Spikes, check_rate
 from spikesorter.decoding.candidates import WorkingPoint
@@ -45,7 +46,7 @@ from spikesorter.io.samples import (
 )
 from spikesorter.signal.filters import fir_filter, fir_filter_on_grid, fir_margin
 from spikesorter.signal.hum import find_hum, hum_kernel
-from spikesorter.signal.spans import Margin, iterate_spans, read_span
+from spikesorter.signal.spans import Margin, iterate_spans, read_span, to_samples
 from spikesorter.signal.templates import average_waveform
 from spikesorter.sorting.adaptation import Adaptation, TunedDecoder
 from spikesorter.sorting.diagnostics import Diagnostics
@@ -162,7 +163,7 @@ class Sorter:
             units = learn_units(trace, truth, settings.templates, kernel=kernel, fs_hz=fs_hz)
             initial, profile = _labelled_profile(raw, units, settings, fs_hz)
         warn_of_labels(units, settings.templates, fs_hz=fs_hz)
-        if settings.unknown.learn and not settings.unknown.mark:
+        if settings.unlabelled.learn and not settings.outliers.mark:
             strangers = find_unlabelled(trace, truth, units, profile, settings, fs_hz=fs_hz, n_jobs=threads)
             if len(strangers):
                 every = Spikes.concatenate([truth, strangers])
@@ -367,10 +368,6 @@ class Sorter:
         true = as_spikes(truth, fs_hz=self.fs_hz)
         return score(self.sort(target, n_jobs=n_jobs), true, fs_hz=self.fs_hz).score
 
-    def get_params(self) -> dict[str, Any]:
-        """Return all settings by name; `Settings.set_params` takes them."""
-        return self.settings.get_params()
-
     def low_latency(self, *, n_jobs: int | None = None, progress: Progress = silent) -> Sorter:
         """Return a sorter for the same recordings that decides within some milliseconds, for closed loops.
 
@@ -440,8 +437,8 @@ class Sorter:
         self._check_rate(fs_hz)
         if mode not in ("exact", "fast"):
             raise SettingsError(f"mode must be exact or fast, not {mode!r}")
-        if self.settings.unknown.mark:
-            raise SettingsError("unknown.mark: strangers cannot be marked in a stream; train without it")
+        if self.settings.outliers.mark:
+            raise SettingsError("outliers.mark: a stream cannot mark outlier spikes; train without it")
 
         def set_up(calibration: npt.NDArray[Any]) -> StreamSetup:
             sorter = self
@@ -516,9 +513,16 @@ class Sorter:
         return curves[:, : len(self.units.known)]
 
     def with_working_point(
-        self, *, threshold: float | None = None, refractory_samples: int | None = None
+        self, *, threshold: float | None = None, refractory_ms: float | None = None
     ) -> Sorter:
         """Return a sorter with another threshold or refractory period than the tuned ones.
+
+        Parameters
+        ----------
+        threshold : float, optional
+            Least probability that a spike is there and of its unit, for all units.
+        refractory_ms : float, optional
+            Least distance of two spikes.
 
         Raises
         ------
@@ -526,13 +530,15 @@ class Sorter:
             If the threshold is no probability or the period is negative.
         """
         check_threshold(threshold)
-        if refractory_samples is not None and refractory_samples < 0:
-            raise SettingsError(f"refractory_samples must be 0 or more, not {refractory_samples}")
+        if refractory_ms is not None and not 0 <= refractory_ms <= MOST_REFRACTORY_MS:
+            raise SettingsError(
+                f"refractory_ms must lie between 0 and {MOST_REFRACTORY_MS:g}, not at {refractory_ms}"
+            )
         point = self.point
         if threshold is not None:
             point = replace(point, thresholds=(threshold,) * len(point.unit_ids))
-        if refractory_samples is not None:
-            point = replace(point, refractory_samples=refractory_samples)
+        if refractory_ms is not None:
+            point = replace(point, refractory_samples=to_samples(refractory_ms, self.fs_hz))
         return replace(self, tuned=replace(self.tuned, point=point))
 
     def save(self, folder: str | Path) -> None:

@@ -397,7 +397,7 @@ def _read_labelled(
 ) -> tuple[BaseRecording, Spikes]:
     """Read a recording and its labels: those of its own file, unless others are given."""
     is_mat = path.suffix.lower() == ".mat"
-    recording = options.read(path, fs_hz=settings.fs_hz if is_mat else None)
+    recording = options.read(path, fs_hz=settings.recording.fs_hz if is_mat else None)
     rate, source = float(recording.get_sampling_frequency()), labels or path
     truth = read_labels(labels, fs_hz=rate) if labels else own_labels(path, fs_hz=rate, stream=options.stream)
     if truth is None or len(truth) == 0:

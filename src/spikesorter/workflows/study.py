@@ -159,7 +159,7 @@ def run_study(
                 with _timed(seconds, f"sort {name}"):
                     spikes = sorter.sort(target, n_jobs=n_jobs, progress=prefixed(name, progress))
             place = out / "predictions" / f"{name}.mat"
-            write_mat(place, spikes, unknown=settings.unknown.mark)
+            write_mat(place, spikes, unknown=settings.outliers.mark)
             named = spikes.select(spikes.unit != UNKNOWN)
             known = score(named, truth[name], fs_hz=sorter.fs_hz) if name in truth else None
             results.append(TargetResult(name, spikes, sorter, known))
@@ -198,7 +198,7 @@ def _run_facts(
                 "spikes_per_s": sum(result.sorter.profile.activity.rates) * result.sorter.fs_hz,
                 "decoder": result.sorter.tuned.name,
                 "thresholds": list(result.sorter.point.thresholds),
-                "refractory_samples": result.sorter.point.refractory_samples,
+                "refractory_ms": 1000 * result.sorter.point.refractory_samples / result.sorter.fs_hz,
             }
             for result in results
         },
