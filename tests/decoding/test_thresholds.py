@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from spikesorter.core.sections import OutputSettings, TuningSettings
@@ -25,7 +26,7 @@ CANDIDATES = Candidates.from_arrays(
 def tuned(
     objective: str = "f1", candidates: Candidates = CANDIDATES, fs_hz: float = FS_HZ, **output: Any
 ) -> tuple[WorkingPoint, float]:
-    tuning, output = TuningSettings(objective=objective), OUTPUT.model_dump() | output
+    tuning, output = TuningSettings(objective=objective, least_precision=0), OUTPUT.model_dump() | output
     return tune(candidates, TRUTH, (1, 2), tuning, OutputSettings(**output), fs_hz=fs_hz)
 
 
@@ -73,3 +74,22 @@ def test_a_precision_can_be_asked_for() -> None:
     assert objective(found, TRUTH, "precision=0.6", fs_hz=25_000) == pytest.approx(2 / 3)  # recall
     assert objective(found, TRUTH, "precision=0.7", fs_hz=25_000) == pytest.approx(2 / 3 - 0.7)
     assert objective(Spikes.empty(), TRUTH, "precision=0.7", fs_hz=25_000) < 0
+
+
+def test_no_unit_is_reported_that_is_less_likely_right_than_wrong() -> None:
+    """The second unit's candidates are right one time in three, which the study's score forgives."""
+    rng = np.random.default_rng(0)
+    true = np.sort(rng.choice(np.arange(0, 10**6, 200), 600, replace=False))
+    truth = Spikes.from_arrays(true, np.repeat([1, 2], [300, 300])[rng.permutation(600)])
+    false = np.setdiff1d(np.arange(0, 10**6, 200), true)[: 2 * 300]
+    sample = np.concatenate([truth.sample, false])
+    label = np.concatenate([truth.label, np.full(600, 2)])
+    candidates = Candidates.from_arrays(sample, label, np.where(label == 1, 0.9, 0.3), np.ones(len(label)))
+    precision = {}
+    for least in (0.0, 0.5):
+        tuning, output = TuningSettings(objective="study", least_precision=least), OutputSettings(refractory_ms=0)
+        point, _ = tune(candidates, truth, (1, 2), tuning, output, fs_hz=25_000)
+        second = point.settle(candidates).of(2)
+        precision[least] = np.isin(second.sample, truth.of(2).sample).mean() if len(second) else 1.0
+    assert precision[0.0] < 0.5
+    assert precision[0.5] >= 0.5

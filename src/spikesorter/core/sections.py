@@ -45,8 +45,8 @@ def _objective(value: str) -> str:
         except ValueError:
             pass
         raise ValueError("precision must be a number between 0 and 1, such as precision=0.99")
-    if value not in ("study", "strict", "f1"):
-        raise ValueError("must be study, strict, f1 or, for instance, precision=0.99")
+    if value not in ("auto", "study", "strict", "f1"):
+        raise ValueError("must be auto, study, strict, f1 or, for instance, precision=0.99")
     return value
 
 
@@ -135,9 +135,9 @@ class RehearsalSettings(Section):
     """Simulated recordings like the target, with known spikes: for training, tuning and the forecast."""
 
     method: Literal["plant", "graft"] = Field(
-        "plant",
-        description="plant: templates at new times in noise like the target's; "
-        "graft: the labelled trace itself, with noise added (published)",
+        "graft",
+        description="graft: the labelled trace itself, with the noise that it lacks (published); "
+        "plant: templates at new times in noise like the target's",
     )
     training_seconds: float = Field(300.0, gt=1, le=36000, description="length of the rehearsal to train on")
     tuning_seconds: float = Field(120.0, gt=1, le=36000, description="length of the rehearsal to tune on")
@@ -145,7 +145,8 @@ class RehearsalSettings(Section):
         120.0,
         gt=1,
         le=36000,
-        description="length of the rehearsal that gives the expected precision and recall",
+        description="length of the planted rehearsal that gives the expected precision and recall (grafted ones "
+        "are held out part by part)",
     )
     gain_jitter: float = Field(
         0.01,
@@ -238,9 +239,15 @@ class TuningSettings(Section):
         "rehearsal", description="what to tune on; labelled: the clean labelled recording (published)"
     )
     objective: Annotated[str, AfterValidator(_objective)] = Field(
-        "study",
+        "auto",
         description="what to maximise: study (the study's score), strict (each unit's F1 within 0.4 ms), "
-        "f1 (of detection), or precision=0.99 (the most spikes at that precision)",
+        "f1 (of detection), or precision=0.99 (the most spikes at that precision); auto: study for a study "
+        "folder, strict for all else",
+    )
+    least_precision: Share = Field(
+        0.5,
+        description="least precision of each unit on the rehearsal, whatever the objective would gain by "
+        "reporting more; 0: none",
     )
 
 

@@ -168,6 +168,18 @@ class Settings(Section):
         _merge(changed, values)
         return Settings.model_validate(changed)
 
+    def tuned_for(self, objective: str) -> Settings:
+        """Return the settings with an objective in place of `auto`; one that was chosen stays.
+
+        Examples
+        --------
+        >>> Settings().tuned_for("strict").tuning.objective
+        'strict'
+        """
+        if self.tuning.objective != "auto":
+            return self
+        return self.replace(tuning={"objective": objective})
+
     def to_toml(self) -> str:
         """Return the settings as TOML, without those that are unset.
 
@@ -196,7 +208,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         },
         "classifier": {"unit_variance": True},
         "unlabelled": {"learn": False},
-        "tuning": {"on": "labelled", "objective": "f1"},
+        "tuning": {"on": "labelled", "objective": "f1", "least_precision": 0.0},
         "output": {
             "per_unit": False,
             "threshold_grid": [0.7, 0.75, 0.8, 0.85, 0.9, 0.95],
