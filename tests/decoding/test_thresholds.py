@@ -87,7 +87,10 @@ def test_no_unit_is_reported_that_is_less_likely_right_than_wrong() -> None:
     candidates = Candidates.from_arrays(sample, label, np.where(label == 1, 0.9, 0.3), np.ones(len(label)))
     precision = {}
     for least in (0.0, 0.5):
-        tuning, output = TuningSettings(objective="study", least_precision=least), OutputSettings(refractory_ms=0)
+        tuning, output = (
+            TuningSettings(objective="study", least_precision=least),
+            OutputSettings(refractory_ms=0),
+        )
         point, _ = tune(candidates, truth, (1, 2), tuning, output, fs_hz=25_000)
         second = point.settle(candidates).of(2)
         precision[least] = np.isin(second.sample, truth.of(2).sample).mean() if len(second) else 1.0

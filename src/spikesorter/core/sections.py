@@ -145,8 +145,8 @@ class RehearsalSettings(Section):
         120.0,
         gt=1,
         le=36000,
-        description="length of the planted rehearsal that gives the expected precision and recall (grafted ones "
-        "are held out part by part)",
+        description="length of the planted rehearsal that gives the expected precision and recall (grafted "
+        "ones are held out part by part)",
     )
     gain_jitter: float = Field(
         0.01,

@@ -103,7 +103,7 @@ def _settings_from_6(settings: dict[str, Any], fs_hz: float) -> dict[str, Any]:
         "recording": {"fs_hz": settings["fs_hz"]},
         "matched_filter": settings["matched_filter"],
         "detector": {key: value for key, value in detector.items() if key not in _OUTPUT_OF_6},
-        "tuning": {key: tuning[key] for key in ("on", "objective")},
+        "tuning": {key: tuning[key] for key in ("on", "objective")} | {"least_precision": 0.0},
         "unlabelled": {"learn": unknown["learn"]},
         "output": output,
         "outliers": {key: value for key, value in unknown.items() if key != "learn"},
