@@ -295,7 +295,7 @@ def outcome(sorter: Sorter, target: Any, truth: Spikes) -> dict[str, Any]:
     found = sorter.sort(target)
     there, right = judge_events(found.sample, found.unit, truth, fs_hz=sorter.fs_hz)
     return {
-        **score(found, truth, fs_hz=sorter.fs_hz).summary(),
+        **score(truth, found, fs_hz=sorter.fs_hz).summary(),
         "decoder": sorter.tuned.name,
         "gain": sorter.profile.activity.gain,
         "forecast": sorter.forecast.summary(),
@@ -376,7 +376,7 @@ def unknown_figures(found: Spikes, truth: Spikes, stranger: Spikes) -> dict[str,
     return {
         "marked": len(hit) / len(stranger),
         "known wrongly marked": len(wrong) / alone.sum(),
-        "score of the known": score(found.select(found.unit > 0), truth).score,
+        "score of the known": score(truth, found.select(found.unit > 0)).score,
     }
 
 

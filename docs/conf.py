@@ -196,7 +196,7 @@ def _module(name: str) -> str:
 def _contents(name: str) -> str:
     """List the public names of a module, less those that the package exports: these have one place."""
     module = f"spikesorter.{name}"
-    exported = [one for one in spikesorter.__all__ if getattr(spikesorter, one).__module__ == module]
+    exported = [one for one in spikesorter.__all__ if one in getattr(import_module(module), "__all__", ())]
     known = "".join(f"{{py:obj}}`spikesorter.{one}` is in [Python](api.md). " for one in exported)
     left_out = f"   :exclude-members: {', '.join(exported)}\n" if exported else ""
     return f"```{{eval-rst}}\n.. automodule:: {module}\n   :members:\n{left_out}```\n\n{known}\n"

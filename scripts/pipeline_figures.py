@@ -287,7 +287,7 @@ def classifier() -> Figure:
         plain(axes, "ms" if k > 1 else "")
     axes = figure.add_subplot(grid[:, 2])
     target = study()[1]
-    confusion = score(adapted().sort(recording_of(target)), target.spikes, fs_hz=FS_HZ).confusion
+    confusion = score(target.spikes, adapted().sort(recording_of(target)), fs_hz=FS_HZ).confusion
     names = [f"unit {k + 1}" for k in range(UNITS)]
     draw_matrix(axes, confusion, [*names, "false"], [*names, "missed"])
     axes.set(xlabel="classified as", ylabel="true")
@@ -354,7 +354,7 @@ def detection_f1(candidates: Candidates, true: Spikes, least: float, period_ms: 
     units = decoder().unit_ids
     period = to_samples(period_ms, FS_HZ)
     point = replace(adapted().tuned.point, thresholds=(least,) * len(units), refractory_samples=period)
-    return score(point.to_spikes(candidates), true, fs_hz=FS_HZ).f_det
+    return score(true, point.to_spikes(candidates), fs_hz=FS_HZ).f_det
 
 
 def threshold() -> float:
@@ -385,7 +385,7 @@ def inference() -> Figure:
 def scoring() -> Figure:
     """The score of the target, and the confusion matrix that it comes from."""
     target = study()[1]
-    result = score(adapted().sort(recording_of(target)), target.spikes, fs_hz=FS_HZ)
+    result = score(target.spikes, adapted().sort(recording_of(target)), fs_hz=FS_HZ)
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.3, 1))
     bars = [

@@ -41,19 +41,19 @@ def test_of_equal_distances_the_earlier_true_spike_comes_first() -> None:
 
 @pytest.mark.parametrize(("distance", "hit"), [(50, True), (51, False)])
 def test_the_loose_tolerance_is_50_samples_at_25_khz(distance: int, hit: bool) -> None:
-    result = score(spikes([(1000 + distance, 1)]), spikes([(1000, 1)]))
+    result = score(spikes([(1000, 1)]), spikes([(1000 + distance, 1)]))
     assert result.f_det == (1.0 if hit else 0.0)
     assert result.strict == 0
 
 
 @pytest.mark.parametrize(("distance", "hit"), [(10, True), (11, False)])
 def test_the_strict_tolerance_is_10_samples_at_25_khz(distance: int, hit: bool) -> None:
-    assert score(spikes([(1000 + distance, 1)]), spikes([(1000, 1)])).strict == (1.0 if hit else 0.0)
+    assert score(spikes([(1000, 1)]), spikes([(1000 + distance, 1)])).strict == (1.0 if hit else 0.0)
 
 
 def test_tolerances_are_times_not_samples() -> None:
-    assert score(spikes([(1012, 1)]), spikes([(1000, 1)]), fs_hz=30_000).strict == 1
-    assert score(spikes([(1013, 1)]), spikes([(1000, 1)]), fs_hz=30_000).strict == 0
+    assert score(spikes([(1000, 1)]), spikes([(1012, 1)]), fs_hz=30_000).strict == 1
+    assert score(spikes([(1000, 1)]), spikes([(1013, 1)]), fs_hz=30_000).strict == 0
 
 
 @given(trains)
@@ -66,7 +66,7 @@ def test_a_perfect_sorting_scores_one(pairs: list[tuple[int, int]]) -> None:
 def test_a_worked_example() -> None:
     true = spikes([(100, 1), (300, 1), (500, 2), (700, 2)])
     found = spikes([(102, 1), (300, 2), (505, 2), (900, 1)])
-    result = score(found, true)
+    result = score(true, found)
     assert (result.precision, result.recall, result.f_det) == (0.75, 0.75, 0.75)
     # Among the three pairs: class 1 has 1 right, 1 called 2; class 2 has 1 right.
     assert result.f_cls == pytest.approx((2 / 3 + 2 / 3) / 2)
@@ -77,14 +77,14 @@ def test_a_worked_example() -> None:
 
 def test_missed_spikes_do_not_enter_the_classification() -> None:
     true = spikes([(100, 1), (300, 2), (500, 1), (900, 2)])
-    result = score(true.within(0, 400), true)
+    result = score(true, true.within(0, 400))
     assert (result.f_cls, result.recall) == (1.0, 0.5)
 
 
 def test_no_spikes_is_a_result() -> None:
-    result = score(Spikes.empty(), spikes([(100, 1)]))
+    result = score(spikes([(100, 1)]), Spikes.empty())
     assert result.summary() == dict.fromkeys(result.summary(), 0.0)
-    assert score(spikes([(100, 1)]), Spikes.empty()).score == 0
+    assert score(Spikes.empty(), spikes([(100, 1)])).score == 0
     assert score(Spikes.empty(), Spikes.empty()).precision == 0
 
 

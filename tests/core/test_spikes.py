@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from spikeinterface.core import NumpySorting
 
 from spikesorter.core.errors import InputError
-from spikesorter.core.spikes import Spikes, pairs_within
+from spikesorter.core.pairs import pairs_within
+from spikesorter.core.spikes import Spikes
 
 samples = st.lists(st.integers(0, 500), max_size=40)
 

@@ -38,8 +38,8 @@ def test_trained_networks_find_and_name_planted_spikes(
     )
     assert (len(done), done[-1]) == (250 if curves == "per_unit" else 400, 1.0)
     found = HALF.to_spikes(picked(networks, features))
-    assert score(found, spikes).score > 0.9
-    assert score(found, spikes).strict > 0.85
+    assert score(spikes, found).score > 0.9
+    assert score(spikes, found).strict > 0.85
 
 
 def picked(networks: Networks, features: np.ndarray) -> Candidates:

@@ -71,9 +71,9 @@ def test_the_objective_can_be_a_score(name: str) -> None:
 
 def test_a_precision_can_be_asked_for() -> None:
     found = Spikes.from_arrays([1000, 2000, 2500], [1, 1, 1])
-    assert objective(found, TRUTH, "precision=0.6", fs_hz=25_000) == pytest.approx(2 / 3)  # recall
-    assert objective(found, TRUTH, "precision=0.7", fs_hz=25_000) == pytest.approx(2 / 3 - 0.7)
-    assert objective(Spikes.empty(), TRUTH, "precision=0.7", fs_hz=25_000) < 0
+    assert objective(TRUTH, found, "precision=0.6", fs_hz=25_000) == pytest.approx(2 / 3)  # recall
+    assert objective(TRUTH, found, "precision=0.7", fs_hz=25_000) == pytest.approx(2 / 3 - 0.7)
+    assert objective(TRUTH, Spikes.empty(), "precision=0.7", fs_hz=25_000) < 0
 
 
 def test_no_unit_is_reported_that_is_less_likely_right_than_wrong() -> None:
@@ -83,8 +83,9 @@ def test_no_unit_is_reported_that_is_less_likely_right_than_wrong() -> None:
     truth = Spikes.from_arrays(true, np.repeat([1, 2], [300, 300])[rng.permutation(600)])
     false = np.setdiff1d(np.arange(0, 10**6, 200), true)[: 2 * 300]
     sample = np.concatenate([truth.sample, false])
-    label = np.concatenate([truth.label, np.full(600, 2)])
-    candidates = Candidates.from_arrays(sample, label, np.where(label == 1, 0.9, 0.3), np.ones(len(label)))
+    unit_ids = np.concatenate([truth.unit, np.full(600, 2)])
+    probability = np.where(unit_ids == 1, 0.9, 0.3)
+    candidates = Candidates.from_arrays(sample, unit_ids, probability, np.ones(len(unit_ids)))
     precision = {}
     for least in (0.0, 0.5):
         tuning, output = (
@@ -92,7 +93,7 @@ def test_no_unit_is_reported_that_is_less_likely_right_than_wrong() -> None:
             OutputSettings(refractory_ms=0),
         )
         point, _ = tune(candidates, truth, (1, 2), tuning, output, fs_hz=25_000)
-        second = point.settle(candidates).of(2)
+        second = point.to_spikes(candidates).of(2)
         precision[least] = np.isin(second.sample, truth.of(2).sample).mean() if len(second) else 1.0
     assert precision[0.0] < 0.5
     assert precision[0.5] >= 0.5

@@ -155,7 +155,7 @@ def test_the_same_work_gives_the_same_sorter_and_a_good_one(known: Known) -> Non
     again = fitted.adapt(recording_of(known.target), n_jobs=1)
     found = again.sort(recording_of(known.target))
     assert found == known.sorter.sort(recording_of(known.target))
-    assert score(found, known.target_truth, fs_hz=FS_HZ).score > SOME_SPIKES
+    assert score(known.target_truth, found, fs_hz=FS_HZ).score > SOME_SPIKES
     assert known.sorter.score(recording_of(known.target), known.target_truth) == pytest.approx(
-        score(found, known.target_truth, fs_hz=FS_HZ).score
+        score(known.target_truth, found, fs_hz=FS_HZ).score
     )

@@ -47,7 +47,7 @@ def test_no_spikes_are_shown_too() -> None:
 
 def test_a_score_shows_its_figures_and_who_was_taken_for_whom() -> None:
     true = Spikes.from_arrays([100, 300, 500], [1, 2, 1])
-    result = score(Spikes.from_arrays([104, 300], [1, 1]), true)
+    result = score(true, Spikes.from_arrays([104, 300], [1, 1]))
     assert repr(result) == (
         "Score(0.473: detection F1 0.800 (precision 1.000, recall 0.667), classes 0.333; strict 0.250)"
     )
@@ -55,7 +55,7 @@ def test_a_score_shows_its_figures_and_who_was_taken_for_whom() -> None:
     assert "Score 0.473" in page
     assert "2, found as 1: 1" in page
     assert "1, found as missed: 1" in page
-    named = score(true, true.described(fs_hz=25_000, names={1: HARMFUL, 2: "b"}))
+    named = score(true.described(fs_hz=25_000, names={1: HARMFUL, 2: "b"}), true)
     assert {f"{HARMFUL}, found as {HARMFUL}: 2", HARMFUL, "b"} <= set(words(score_html(named)))
 
 
@@ -67,7 +67,7 @@ def test_a_sorter_shows_its_neurons_and_what_to_expect() -> None:
     sorter = Sorter.fit(recording, truth, settings=settings)
     page = words(sorter_html(sorter))
     assert {"a & b", HARMFUL, "expected F1"} <= set(page)
-    assert sorter.score(recording, truth) == score(sorter.sort(recording), truth, fs_hz=FS_HZ).score > 0.9
+    assert sorter.score(recording, truth) == score(truth, sorter.sort(recording), fs_hz=FS_HZ).score > 0.9
     assert sorter.settings == settings
 
 

@@ -65,7 +65,7 @@ def test_each_group_is_sorted_by_its_own_sorter_into_one_result(sorters: dict[st
     spikes = sort_groups(adapt_groups(sorters, target), target)
     assert spikes.names == NAMES
     assert spikes.fs_hz == FS_HZ
-    assert score(spikes, truth).strict > 0.95
+    assert score(truth, spikes).strict > 0.95
 
 
 def test_a_target_without_the_group_is_refused(sorters: dict[str, Sorter]) -> None:

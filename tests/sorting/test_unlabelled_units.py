@@ -39,7 +39,7 @@ def fit(recording: SimulatedRecording, unit_ids: Spikes, *, learn: bool = True) 
 
 def sorted_by(sorter: Sorter, target: SimulatedRecording) -> Score:
     recording = NumpyRecording([target.trace], FS_HZ)
-    return score(sorter.adapt(recording).sort(recording), of_known(target.spikes))
+    return score(of_known(target.spikes), sorter.adapt(recording).sort(recording))
 
 
 @pytest.fixture(scope="module")

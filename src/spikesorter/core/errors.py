@@ -1,11 +1,11 @@
-"""The exceptions that spikesorter raises on purpose.
+"""The errors that spikesorter raises on purpose.
 
 SpikeSorterError
 ├── InputError       a file, recording or labels that cannot be used
 ├── SettingsError    a setting that does not exist or has a value that makes no sense
 └── ModelError       a saved model that is missing, damaged, or made for another kind of recording
 
-Every message says what was wrong, where, what was expected and, if there is something to do, what.
+Every message says what is wrong, where, what was expected, and what to do if something can be done.
 The command line prints it as one line and exits with code 2.
 """
 
@@ -31,9 +31,13 @@ class ModelError(SpikeSorterError):
     """A saved model that is missing, damaged, or made for another kind of recording."""
 
 
+for _error in (SpikeSorterError, InputError, SettingsError, ModelError):
+    _error.__module__ = "spikesorter"  # the name in tracebacks, and the place to import them from
+
+
 @contextmanager
 def naming(source: object) -> Iterator[None]:
-    """Put the name of a file before the message of any error raised inside, unless it is there already.
+    """Put a file's name before the message of any error raised inside, unless it starts with it.
 
     Examples
     --------

@@ -73,7 +73,7 @@ def tune(
     return best
 
 
-def objective(found: Spikes, truth: Spikes, name: str, *, fs_hz: float) -> float:
+def objective(truth: Spikes, found: Spikes, name: str, *, fs_hz: float) -> float:
     """Return what is to be maximised: `study`, `strict`, `f1`, or recall at a precision (`precision=0.99`).
 
     The study's score forgives nearly all false alarms (a class's F1 is taken among the paired spikes), so
@@ -81,7 +81,7 @@ def objective(found: Spikes, truth: Spikes, name: str, *, fs_hz: float) -> float
 
     Where the precision asked for is not reached, the lacking precision is returned, as a negative number.
     """
-    result = score(found, truth, fs_hz=fs_hz)
+    result = score(truth, found, fs_hz=fs_hz)
     if name.startswith("precision="):
         lacking = result.precision - float(name.removeprefix("precision="))
         return result.recall if lacking >= 0 else lacking
@@ -105,7 +105,7 @@ class _Search:
     def _value(self, point: WorkingPoint) -> tuple[float, float]:
         """Return how much precision the classes lack, as a negative number, and then the objective."""
         found = point.to_spikes(self.candidates)
-        value = objective(found, self.truth, self.objective, fs_hz=self.fs_hz)
+        value = objective(self.truth, found, self.objective, fs_hz=self.fs_hz)
         return -self._lacking(found), value
 
     def _lacking(self, found: Spikes) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from spikesorter.core.errors import InputError
-from spikesorter.core.spikes import HIGHEST_HZ, LOWEST_HZ
+from spikesorter.core.spike import HIGHEST_HZ, LOWEST_HZ
 
 __all__ = [
     "MOST_EXPANSION",

@@ -255,7 +255,7 @@ def _score(result: Result) -> Score | None:
     if result.truth is None:
         return None
     named = result.spikes.select(result.spikes.unit != UNKNOWN)
-    return score(named, result.truth, fs_hz=result.sorter.fs_hz)
+    return score(result.truth, named, fs_hz=result.sorter.fs_hz)
 
 
 def _value(result: Result, measured: Score | None) -> float:

@@ -226,8 +226,8 @@ class Adaptation:
         tested = outcome if self._cross_fitted else self._rehearsed_anew(outcome.tuned)
         truth, once = self._known(tested.rehearsal.spikes), tested.rehearsal.period
         result = forecast_score(
-            tested.found,
             truth,
+            tested.found,
             self.units.known,
             n_samples=len(tested.rehearsal.trace),
             unlike_samples=once,
@@ -235,7 +235,7 @@ class Adaptation:
             fs_hz=self.fs_hz,
         )
         noise = self._noise_power(tested.rehearsal)
-        diagnostics = diagnose(tested.candidates, tested.found, truth, noise=noise, fs_hz=self.fs_hz)
+        diagnostics = diagnose(tested.candidates, truth, tested.found, noise=noise, fs_hz=self.fs_hz)
         rule = self._outlier_rule(outcome.tuned) if self.settings.outliers.mark else None
         progress("forecasting", 1.0)
         return result, diagnostics, rule
@@ -364,7 +364,7 @@ class Adaptation:
             parts.append(tuned.calibration.apply(found.select(folds.select(found, fold))))
             spikes.append(tuned.point.to_spikes(parts[-1]))
         held_out = Spikes.concatenate(spikes)
-        value = objective(held_out, truth, self.settings.tuning.objective, fs_hz=self.fs_hz)
+        value = objective(truth, held_out, self.settings.tuning.objective, fs_hz=self.fs_hz)
         return Outcome(replace(best, value=value), rehearsal, Candidates.concatenate(parts), held_out)
 
     def _read_best(

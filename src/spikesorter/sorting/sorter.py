@@ -19,7 +19,8 @@ from spikesorter.core.progress import Progress, silent
 from spikesorter.core.score import score
 from spikesorter.core.sections import MOST_REFRACTORY_MS
 from spikesorter.core.settings import Settings, check_settings
-from spikesorter.core.spikes import Spikes, check_rate
+from spikesorter.core.spike import check_rate
+from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.candidates import Candidates, WorkingPoint
 from spikesorter.decoding.cnn import Networks
 from spikesorter.decoding.run import TraceReader, find_candidates, in_threads, read_evidence
@@ -427,7 +428,7 @@ class Sorter:
         float
         """
         true = as_spikes(truth, fs_hz=self.fs_hz)
-        return score(self.sort(target, n_jobs=n_jobs), true, fs_hz=self.fs_hz).score
+        return score(true, self.sort(target, n_jobs=n_jobs), fs_hz=self.fs_hz).score
 
     def low_latency(self, *, n_jobs: int | None = None, progress: Progress = silent) -> Sorter:
         """Return a sorter for the same recordings that decides within some milliseconds, for closed loops.

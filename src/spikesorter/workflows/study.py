@@ -162,7 +162,7 @@ def run_study(
             place = out / "predictions" / f"{name}.mat"
             write_mat(place, spikes, unknown=settings.outliers.mark)
             named = spikes.select(spikes.unit != UNKNOWN)
-            known = score(named, truth[name], fs_hz=sorter.fs_hz) if name in truth else None
+            known = score(truth[name], named, fs_hz=sorter.fs_hz) if name in truth else None
             results.append(TargetResult(name, spikes, sorter, known))
             shown += results_of(
                 name, path, RecordingOptions(), spikes, {WHOLE: sorter}, place, truth=truth.get(name)
