@@ -1,7 +1,7 @@
 """Draw recordings, spikes, scores and sorters as Plotly figures.
 
-Each function returns a `plotly.graph_objects.Figure`, to be shown, changed and saved in Plotly's own ways.
-The report shows the same figures.
+Each function returns a `plotly.graph_objects.Figure`, which you can show, change and save as any other. The
+report shows the same figures.
 """
 
 from spikesorter.report.plots.quality import confusion, noise, precision_recall, reliability

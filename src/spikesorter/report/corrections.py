@@ -165,8 +165,8 @@ def decisions(corrections: Iterable[Correction]) -> dict[tuple[int, int], Correc
 
     Examples
     --------
-    >>> said = [Correction(9, 1, "reject"), Correction(9, 1, "accept"), Correction(30, 2, "reject")]
-    >>> [last.action for last in decisions([*said, Correction(30, 2, "undo")]).values()]
+    >>> decided = [Correction(9, 1, "reject"), Correction(9, 1, "accept"), Correction(30, 2, "reject")]
+    >>> [last.action for last in decisions([*decided, Correction(30, 2, "undo")]).values()]
     ['accept']
     """
     last = {correction.spike: correction for correction in corrections}
@@ -194,15 +194,15 @@ def corrected(spikes: Spikes, corrections: Iterable[Correction]) -> Spikes:
     Examples
     --------
     >>> spikes = Spikes.from_arrays([100, 200, 300], [1, 1, 2], [0.5, 0.6, 0.7])
-    >>> said = [Correction(100, 1, "reject"), Correction(200, 1, "rename", to=2)]
-    >>> corrected(spikes, said)
+    >>> decided = [Correction(100, 1, "reject"), Correction(200, 1, "rename", to=2)]
+    >>> corrected(spikes, decided)
     Spikes(2 spikes; {2: 2})
     """
-    said = decisions(corrections)
+    decided = decisions(corrections)
     kept = np.ones(len(spikes), np.bool_)
     units, there, named = spikes.unit.copy(), spikes.probability.copy(), spikes.unit_probability.copy()
-    for k in _touched(spikes, said):
-        correction = said.get((int(spikes.sample[k]), int(spikes.unit[k])))
+    for k in _touched(spikes, decided):
+        correction = decided.get((int(spikes.sample[k]), int(spikes.unit[k])))
         if correction is None:
             continue
         kept[k] = correction.action != "reject"
@@ -257,8 +257,8 @@ def write_labels(
     return labels
 
 
-def _touched(spikes: Spikes, said: dict[tuple[int, int], Correction]) -> list[int]:
-    samples = np.array([sample for sample, _ in said], np.int64)
+def _touched(spikes: Spikes, decided: dict[tuple[int, int], Correction]) -> list[int]:
+    samples = np.array([sample for sample, _ in decided], np.int64)
     return [int(k) for k in np.flatnonzero(np.isin(spikes.sample, samples))]
 
 

@@ -205,14 +205,18 @@ class Session:
         """
         r = self._which(fields)
         given: dict[str, Any] = {name: fields.get(name) for name in ("sample", "unit", "action", "to")}
-        said = Correction(**given)
-        if _find(self._results[r].spikes, said.spike) is None:
-            raise InputError(f"correction: no spike of unit {said.unit} was found at sample {said.sample}")
-        if said.to is not None and said.to not in {one["unit"] for one in self._shown[r]["units"]}:
-            raise InputError(f"correction: there is no unit {said.to}")
+        correction = Correction(**given)
+        if _find(self._results[r].spikes, correction.spike) is None:
+            raise InputError(
+                f"correction: no spike of unit {correction.unit} was found at sample {correction.sample}"
+            )
+        if correction.to is not None and correction.to not in {
+            one["unit"] for one in self._shown[r]["units"]
+        }:
+            raise InputError(f"correction: there is no unit {correction.to}")
         log = self._logs[self._results[r].place]
         with self._writing:
-            log.append(said)
+            log.append(correction)
             return self._state(r, decisions(log.read()))
 
     def save(self, fields: Mapping[str, Any]) -> Contents:
@@ -232,9 +236,9 @@ class Session:
         place = self._results[self._which(fields)].place
         found = self._found(place)
         with self._writing:
-            said = decisions(self._logs[place].read())
+            decided = decisions(self._logs[place].read())
             path, labels = self._write(place)
-        ignored = sum(_find(found, spike) is None for spike in said)
+        ignored = sum(_find(found, spike) is None for spike in decided)
         command = f"spikesorter train RECORDING --labels {shlex.quote(str(path))} --model FOLDER"
         return {"file": str(path), "command": command, "spikes": len(labels), "ignored": ignored}
 
@@ -256,14 +260,14 @@ class Session:
                 self._write(place) for place, log in self._logs.items() if self._is_pending(place, log)
             )
 
-    def _state(self, r: int, said: Mapping[tuple[int, int], Correction]) -> Contents:
+    def _state(self, r: int, decided: Mapping[tuple[int, int], Correction]) -> Contents:
         spikes, queue = self._results[r].spikes, self._queues[r]
-        present = {spike: place for spike in said if (place := _find(spikes, spike)) is not None}
+        present = {spike: place for spike in decided if (place := _find(spikes, spike)) is not None}
         places = np.fromiter(present.values(), np.int64, len(present))
         upcoming = queue[~np.isin(queue, places)]
         following = spikes.sample[upcoming], spikes.unit[upcoming], spikes.joint[upcoming]
         return {
-            "corrections": [asdict(said[spike]) for spike in present],
+            "corrections": [asdict(decided[spike]) for spike in present],
             "doubtful": len(queue),
             "reviewed": len(queue) - len(upcoming),
             "next": list(zip(*(values[:MOST_DOUBTFUL].tolist() for values in following), strict=True)),
@@ -282,8 +286,8 @@ class Session:
     def _write(self, place: Path) -> tuple[Path, Spikes]:
         path = self._beside(place, "csv")
         r = next(r for r, result in enumerate(self._results) if result.place == place)
-        said, rate = self._logs[place].read(), self._shown[r]["fs_hz"]
-        return path, write_labels(path, self._found(place), said, fs_hz=rate)
+        decided, rate = self._logs[place].read(), self._shown[r]["fs_hz"]
+        return path, write_labels(path, self._found(place), decided, fs_hz=rate)
 
     def _is_pending(self, place: Path, log: CorrectionLog) -> bool:
         labels = self._beside(place, "csv")

@@ -55,18 +55,18 @@
 
   // ---- corrections
 
-  const states = new Map(); // r -> {said: Map of spike to correction, doubtful, reviewed, next}
+  const states = new Map(); // r -> {decided: Map of spike to correction, doubtful, reviewed, next}
   const keyOf = (sample, unit) => `${sample} ${unit}`;
 
   const remember = (r, answer) => {
-    const said = new Map(answer.corrections.map((one) => [keyOf(one.sample, one.unit), one]));
-    states.set(r, { ...answer, said });
+    const decided = new Map(answer.corrections.map((one) => [keyOf(one.sample, one.unit), one]));
+    states.set(r, { ...answer, decided });
     return states.get(r);
   };
   const stateOf = async (r) => states.get(r) ?? remember(r, await get("corrections", { r }));
 
-  const asCorrected = (spike, said) => {
-    const correction = said.get(keyOf(spike.sample, spike.unit));
+  const asCorrected = (spike, decided) => {
+    const correction = decided.get(keyOf(spike.sample, spike.unit));
     if (correction === undefined) return spike;
     const unit = correction.action === "rename" ? correction.to : spike.unit;
     const rejected = correction.action === "reject";
@@ -74,10 +74,10 @@
   };
 
   // The spike as it was found, before it was renamed.
-  const asFound = (spike, said) => {
+  const asFound = (spike, decided) => {
     const unit = spike.was ?? spike.unit;
-    if (spike.was !== undefined || said.has(keyOf(spike.sample, unit))) return { ...spike, unit };
-    const renamed = [...said.values()].find((one) => one.sample === spike.sample && one.to === unit);
+    if (spike.was !== undefined || decided.has(keyOf(spike.sample, unit))) return { ...spike, unit };
+    const renamed = [...decided.values()].find((one) => one.sample === spike.sample && one.to === unit);
     return { ...spike, unit: renamed?.unit ?? unit };
   };
 
@@ -103,7 +103,7 @@
     },
     async span(r, start, stop) {
       const [span, state] = await Promise.all([keptSpan(r, start, stop), stateOf(r)]);
-      return { ...span, found: span.found.map((spike) => asCorrected(spike, state.said)) };
+      return { ...span, found: span.found.map((spike) => asCorrected(spike, state.decided)) };
     },
   };
 
@@ -203,9 +203,9 @@
     async pick(spike) {
       this.spike = null;
       this.picked = spike;
-      const { said } = states.get(this.r) ?? (await stateOf(this.r));
+      const { decided } = states.get(this.r) ?? (await stateOf(this.r));
       if (this.picked !== spike) return;
-      this.spike = spike && asFound(spike, said);
+      this.spike = spike && asFound(spike, decided);
       this.show();
     }
 
@@ -226,9 +226,9 @@
     }
 
     decision(state, spike = this.spike) {
-      const said = state?.said.get(keyOf(spike.sample, spike.unit));
-      if (said === undefined) return "not yet reviewed";
-      return said.action === "rename" ? `renamed to ${nameOf(this.r, said.to)}` : DONE[said.action];
+      const decided = state?.decided.get(keyOf(spike.sample, spike.unit));
+      if (decided === undefined) return "not yet reviewed";
+      return decided.action === "rename" ? `renamed to ${nameOf(this.r, decided.to)}` : DONE[decided.action];
     }
 
     say(action, to) {
@@ -245,8 +245,8 @@
     // Undo the correction of the selected spike or, if it has none, the last one made.
     undo() {
       return this.during(async () => {
-        const { said } = await stateOf(this.r);
-        const spike = [this.spike, this.last].find((one) => one && said.has(keyOf(one.sample, one.unit)));
+        const { decided } = await stateOf(this.r);
+        const spike = [this.spike, this.last].find((one) => one && decided.has(keyOf(one.sample, one.unit)));
         if (spike === undefined) {
           this.status.textContent = "There is nothing to undo.";
           return;
