@@ -59,6 +59,13 @@ def test_the_tolerance_is_a_time(distance: int, hit: bool) -> None:
     assert compare_sortings(true, true.shifted(distance), tolerance_ms=1.0).accuracy == 1
 
 
+def test_the_truth_comes_first() -> None:
+    truth = Spikes([1000, 2000, 3000, 4000], [1, 1, 1, 1], fs_hz=FS_HZ)
+    found = Spikes([1000, 2000, 3000], [1, 1, 1], fs_hz=FS_HZ)
+    comparison = compare_sortings(truth, found)
+    assert (comparison.precision, comparison.recall) == (1.0, 0.75)
+
+
 def test_no_spikes_is_a_result() -> None:
     true = Spikes.from_arrays([1000, 2000], [1, 2], fs_hz=FS_HZ)
     nothing = compare_sortings(true, Spikes.empty())
@@ -69,7 +76,7 @@ def test_no_spikes_is_a_result() -> None:
     assert compare_sortings(Spikes.empty(), Spikes.empty(), fs_hz=FS_HZ).accuracy == 0
 
 
-def test_silent_and_unknown_neurons_are_not_judged() -> None:
+def test_silent_units_and_outlier_spikes_are_not_judged() -> None:
     true = Spikes.from_arrays([1000], [1], fs_hz=FS_HZ, names={1: "a", 2: "silent"})
     found = Spikes.from_arrays([1000, 5000], [1, 0], fs_hz=FS_HZ)
     comparison = compare_sortings(true, found)

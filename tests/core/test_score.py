@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spikesorter.core.errors import InputError
 from spikesorter.core.score import match_spikes, score, study_score
 from spikesorter.core.spikes import Spikes
 
@@ -56,6 +57,36 @@ def test_tolerances_are_times_not_samples() -> None:
     assert score(spikes([(1000, 1)]), spikes([(1013, 1)]), fs_hz=30_000).strict == 0
 
 
+@pytest.mark.parametrize("rates", [(30_000.0, 30_000.0), (30_000.0, None), (None, 30_000.0)])
+def test_the_rate_is_that_of_the_spikes(rates: tuple[float | None, float | None]) -> None:
+    truth, found = (Spikes([start], [1], fs_hz=rate) for start, rate in zip((1000, 1012), rates, strict=True))
+    assert score(truth, found).strict == 1.0
+
+
+def test_without_any_rate_it_is_25_khz() -> None:
+    assert score(spikes([(1000, 1)]), spikes([(1012, 1)])).strict == 0
+    assert score(spikes([(1000, 1)]), spikes([(1010, 1)])).strict == 1
+
+
+def test_spikes_of_different_rates_are_not_scored() -> None:
+    truth, found = Spikes([1000], [1], fs_hz=25_000.0), Spikes([1200], [1], fs_hz=30_000.0)
+    with pytest.raises(InputError, match=r"different rates \(25000 and 30000 Hz\)"):
+        score(truth, found)
+    with pytest.raises(InputError, match=r"different rates \(25000 and 30000 Hz\)"):
+        score(truth, truth, fs_hz=30_000.0)
+
+
+def test_the_truth_comes_first() -> None:
+    """Changed places, precision and recall would change places too, unseen by any F1."""
+    truth, found = spikes([(100, 1), (500, 1), (900, 2), (1300, 3)]), spikes([(100, 1), (900, 4), (1700, 1)])
+    result = score(truth, found)
+    assert (result.precision, result.recall) == (2 / 3, 1 / 2)
+    assert set(result.strict_of) == {1, 2, 3}
+    assert result.confusion[result.unit_ids.index(2), result.unit_ids.index(4)] == 1
+    by_name = score(found=found, truth=truth)
+    assert by_name.summary() == result.summary()
+
+
 @given(trains)
 def test_a_perfect_sorting_scores_one(pairs: list[tuple[int, int]]) -> None:
     result = score(spikes(pairs), spikes(pairs))
@@ -68,7 +99,7 @@ def test_a_worked_example() -> None:
     found = spikes([(102, 1), (300, 2), (505, 2), (900, 1)])
     result = score(true, found)
     assert (result.precision, result.recall, result.f_det) == (0.75, 0.75, 0.75)
-    # Among the three pairs: class 1 has 1 right, 1 called 2; class 2 has 1 right.
+    # Among the three pairs: unit 1 has 1 right, 1 taken for 2; unit 2 has 1 right.
     assert result.f_cls == pytest.approx((2 / 3 + 2 / 3) / 2)
     assert result.score == pytest.approx(0.3 * 0.75 + 0.7 * 2 / 3)
     assert result.strict_of == {1: pytest.approx(0.5), 2: pytest.approx(0.5)}
