@@ -6,6 +6,7 @@ import traceback
 import pytest
 
 import spikesorter
+from spikesorter import Sorter
 from spikesorter.core import errors
 from spikesorter.core.errors import InputError, ModelError, SettingsError, SpikeSorterError, naming
 
@@ -13,7 +14,7 @@ OWN = [SpikeSorterError, InputError, SettingsError, ModelError]
 
 
 def test_every_error_is_here() -> None:
-    assert {kind.__name__ for kind in OWN} | {"naming"} == set(errors.__all__)
+    assert {kind.__name__ for kind in OWN} | {"made_by", "naming"} == set(errors.__all__)
 
 
 @pytest.mark.parametrize("kind", OWN)
@@ -34,3 +35,8 @@ def test_a_file_is_named_once() -> None:
         raise SettingsError("wrong")
     with pytest.raises(ValueError, match="^other$"), naming("a.toml"):
         raise ValueError("other")
+
+
+def test_a_sorter_cannot_be_made_from_nothing() -> None:
+    with pytest.raises(InputError, match=r"use Sorter\.fit\(recording, labels\) or Sorter\.load\(folder\)"):
+        Sorter()  # type: ignore[call-arg]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import version
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from spikesorter.core.cores import effective_n_jobs
-from spikesorter.core.errors import InputError, SettingsError
+from spikesorter.core.errors import InputError, SettingsError, made_by
 from spikesorter.core.progress import Progress, silent
 from spikesorter.core.score import score
 from spikesorter.core.sections import MOST_REFRACTORY_MS
 from spikesorter.core.settings import Settings, check_settings
 from spikesorter.core.spike import check_rate
 from spikesorter.core.spikes import Spikes
+from spikesorter.core.versions import __version__
 from spikesorter.decoding.candidates import Candidates, WorkingPoint
 from spikesorter.decoding.cnn import Networks
 from spikesorter.decoding.run import TraceReader, find_candidates, in_threads, read_evidence
@@ -80,6 +80,7 @@ USUAL_GAINS = (0.4, 2.5)
 LONGEST_CALIBRATION_S = 1e5
 
 
+@made_by("Sorter.fit(recording, labels) or Sorter.load(folder)")
 @dataclass(frozen=True, eq=False)
 class Sorter:
     """A spike sorter fitted to one labelled recording.
@@ -623,7 +624,7 @@ class Sorter:
     def _facts(self, target: BaseRecording) -> dict[str, str]:
         """What decides about the result; a long recording is known by its length and by parts of it."""
         return {
-            "version": version("neural-spike-sorter"),
+            "version": __version__,
             "sorter": model_digest((self.profile, self.tuned)),
             "recording": digest(str(target.get_num_frames()).encode(), read_signature(target).tobytes()),
         }
