@@ -168,10 +168,10 @@ def run(*command: str) -> None:
 
 def project_version() -> str:
     """Read the package's version, which is written in one place."""
-    text = (ROOT / "src" / "spikesorter" / "__init__.py").read_text("utf-8")
+    text = (ROOT / "src" / "spikesorter" / "core" / "versions.py").read_text("utf-8")
     found = re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)
     if not found:
-        sys.exit("src/spikesorter/__init__.py: no line __version__ = ...")
+        sys.exit("src/spikesorter/core/versions.py: no line __version__ = ...")
     return found[1]
 
 

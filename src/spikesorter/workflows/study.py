@@ -162,7 +162,7 @@ def run_study(
                 write_json(out / "forecast.json", forecast_study(forecasts))
                 with _timed(seconds, f"sort {name}"):
                     spikes = sorter.sort(recording, n_jobs=n_jobs, progress=told)
-            write_mat(_prediction(out, name), spikes, unknown=settings.unknown.mark)
+            write_mat(_prediction(out, name), spikes, unknown=settings.outliers.mark)
             results.append(TargetResult(name, spikes, sorter, _scored(spikes, truth.get(name), sorter)))
             on_result(results[-1])
         write_submission(out / "submission.zip", {result.name: result.spikes for result in results})
@@ -190,7 +190,7 @@ def _scored(spikes: Spikes, truth: Spikes | None, sorter: Sorter) -> Score | Non
     """Score what was found, outlier spikes left out, if the truth is known."""
     if truth is None:
         return None
-    return score(spikes.select(spikes.unit != UNKNOWN), truth, fs_hz=sorter.fs_hz)
+    return score(truth, spikes.select(spikes.unit != UNKNOWN), fs_hz=sorter.fs_hz)
 
 
 def _shown(result: TargetResult, target: CheckedRecording, place: Path, truth: Spikes | None) -> Result:
@@ -217,7 +217,7 @@ def _run_facts(
                 "spikes_per_s": sum(result.sorter.profile.activity.rates) * result.sorter.fs_hz,
                 "decoder": result.sorter.tuned.name,
                 "thresholds": list(result.sorter.point.thresholds),
-                "refractory_samples": result.sorter.point.refractory_samples,
+                "refractory_ms": 1000 * result.sorter.point.refractory_samples / result.sorter.fs_hz,
             }
             for result in results
         },
