@@ -170,8 +170,8 @@ def test_objectives_are_taken(objective: str) -> None:
         ("precision=0", "between 0 and 1"),
         ("precision=1", "between 0 and 1"),
         ("precision=high", "between 0 and 1"),
-        ("precision", "must be study, strict, f1 or"),
-        ("recall=0.9", "must be study, strict, f1 or"),
+        ("precision", "must be auto, study, strict, f1 or"),
+        ("recall=0.9", "must be auto, study, strict, f1 or"),
     ],
 )
 def test_other_objectives_are_refused(objective: str, message: str) -> None:
