@@ -497,9 +497,17 @@ def main() -> None:
 
 def write(out: Path, study: Path, results: dict[str, dict[str, Result]]) -> None:
     """Write what is known so far."""
-    versions = {package: importlib.metadata.version(package) for package in PACKAGES}
+    versions = {package: version_of(package) for package in PACKAGES}
     facts = {"study": study.name, "targets": results, "versions": versions}
     out.write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def version_of(package: str) -> str | None:
+    """Return a package's version; None if it is not installed, as for rivals that are not run."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def table(results: dict[str, dict[str, Result]], names: list[str]) -> str:

@@ -31,6 +31,7 @@ from spikesorter.io.model_formats import FORMAT_VERSION, READABLE, to_current
 
 __all__ = [
     "DESCRIPTION",
+    "TARGETS",
     "ModelFiles",
     "check_model_place",
     "model_digest",
@@ -41,6 +42,8 @@ __all__ = [
 ]
 
 DESCRIPTION, ARRAYS = "model.json", "arrays.npz"
+TARGETS = "targets"
+"""Folder inside a model's, of the models that were adapted to targets."""
 MOST_BYTES = {DESCRIPTION: 64 << 20, ARRAYS: 2 << 30}
 Value = TypeVar("Value")
 Arrays = dict[str, npt.NDArray[Any]]

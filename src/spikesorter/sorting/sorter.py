@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from spikesorter.core.cores import effective_n_jobs
 from spikesorter.core.errors import InputError, SettingsError
 from spikesorter.core.progress import Progress, silent
 from spikesorter.core.score import score
@@ -64,7 +64,7 @@ from spikesorter.sorting.unlabelled_units import find_unlabelled
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording, BaseSorting
 
-__all__ = ["SPAN_SECONDS", "Sorter", "check_threshold", "usable_cores"]
+__all__ = ["SPAN_SECONDS", "Sorter", "check_threshold"]
 
 logger = logging.getLogger(__name__)
 FloatArray = npt.NDArray[np.float32]
@@ -75,6 +75,7 @@ LOOKED_AT_SECONDS, LOOKED_AT_SPANS = 60.0, 12  # of a target, to compare it with
 MOST_KEPT = 1 << 25  # values of the labelled trace, to rehearse on: at 25 kHz, 22 minutes of one channel
 MOST_CHANNELS = 32  # filters lead from each to each: more than that are slow, and hear different neurons
 USUAL_GAINS = (0.4, 2.5)
+LONGEST_CALIBRATION_S = 1e5
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +132,7 @@ class Sorter:
         settings : Settings, optional
             Defaults if not given.
         n_jobs : int, optional
-            Threads; all cores that this process may use, if not given. They change no result.
+            Threads; -1 or None: one on each core. They change no result.
         progress : callable, optional
             Called with the step's name and the share of it that is done.
 
@@ -148,6 +149,7 @@ class Sorter:
             If the settings are none.
         """
         settings = check_settings(settings).tuned_for("strict")
+        n_jobs = effective_n_jobs(n_jobs)
         check_recording(recording)
         _check_channels(recording)
         fs_hz = check_rate(float(recording.get_sampling_frequency()))
@@ -162,7 +164,6 @@ class Sorter:
         trace = centred(raw, np.median(raw, axis=0))
         if settings.conditioning.remove_hum:
             trace = without_hum(trace, find_hum(trace, fs_hz=fs_hz), fs_hz=fs_hz)
-        threads = n_jobs or usable_cores()
         units = learn_units(trace, truth, settings.templates, kernel=kernel, fs_hz=fs_hz)
         initial, profile = _labelled_profile(raw, units, settings, fs_hz)
         if np.any(faint := initial.filters.detectability < LEAST_DETECTABILITY):
@@ -171,7 +172,7 @@ class Sorter:
             initial, profile = _labelled_profile(raw, units, settings, fs_hz)
         warn_of_labels(units, settings.templates, fs_hz=fs_hz)
         if settings.unknown.learn and not settings.unknown.mark:
-            strangers = find_unlabelled(trace, truth, units, profile, settings, fs_hz=fs_hz, n_jobs=threads)
+            strangers = find_unlabelled(trace, truth, units, profile, settings, fs_hz=fs_hz, n_jobs=n_jobs)
             if len(strangers):
                 every = Spikes.concatenate([truth, strangers])
                 units = learn_units(
@@ -193,7 +194,7 @@ class Sorter:
             Labelled(trace, truth, profile, left).excerpt(MOST_KEPT // trace.shape[1]) if kept else None
         )
         progress("learning spike shapes", 1.0)
-        adaptation = Adaptation(settings, fs_hz, units, average, labelled, profile, threads)
+        adaptation = Adaptation(settings, fs_hz, units, average, labelled, profile, n_jobs)
         base = adaptation.train_base(progress)
         return cls._on(adaptation, base, recording, progress, measured=initial.profile, train=False)
 
@@ -207,7 +208,7 @@ class Sorter:
         target : spikeinterface.BaseRecording
             Of the same electrode, at the same sampling rate.
         n_jobs : int, optional
-            Threads; all cores that this process may use, if not given. They change no result.
+            Threads; -1 or None: one on each core. They change no result.
         progress : callable, optional
 
         Returns
@@ -220,11 +221,11 @@ class Sorter:
         InputError
             If the target does not fit the sorter or cannot be used.
         """
+        n_jobs = effective_n_jobs(n_jobs)
         self.check_fits(target)
         progress("estimating noise, gain and rates", 0.0)
         raw = read_representative(target)
         check_trace(raw, self.settings)
-        n_jobs = n_jobs or usable_cores()
         initial = estimate_initially(raw, self.units, self.settings, fs_hz=self.fs_hz)
         profile = self._profile_of(raw, initial, n_jobs)
         if not is_faint(initial):
@@ -372,7 +373,7 @@ class Sorter:
         target : spikeinterface.BaseRecording
             One that the sorter was adapted to, or one like it.
         n_jobs : int, optional
-            Threads; all cores that this process may use, if not given. They change no result.
+            Threads; -1 or None: one on each core. They change no result.
         span_seconds : float
             Length of the spans in which the recording is read, each by one thread: to the nearest number of
             the decoder's blocks. It changes no result.
@@ -390,21 +391,20 @@ class Sorter:
         InputError
             If the recording does not fit the sorter or holds NaN or infinite samples.
         """
+        n_jobs = effective_n_jobs(n_jobs)
         self.check_fits(target)
         n_samples, read_trace = target.get_num_frames(), self.stretches(target)
         found = sort_spans(
             self.tuned,
             read_trace,
             list(iterate_spans(n_samples, self._span_samples(span_seconds))),
-            n_jobs=n_jobs or usable_cores(),
+            n_jobs=n_jobs,
             finished=open_spans(resume, self._facts(target)) if resume else None,
             progress=progress,
         )
         spikes = self.point.drop_refractory(found)
         if self.unknown is not None:
-            strangers = find_outliers(
-                self.unknown, read_trace, n_samples, spikes, n_jobs=n_jobs or usable_cores()
-            )
+            strangers = find_outliers(self.unknown, read_trace, n_samples, spikes, n_jobs=n_jobs)
             spikes = self.unknown.mark(spikes, strangers)
         return spikes.described(fs_hz=self.fs_hz, names=self.names)
 
@@ -419,7 +419,7 @@ class Sorter:
         truth : Spikes or spikeinterface.BaseSorting
             Its true spikes; `spikesorter.score` says more than one number.
         n_jobs : int, optional
-            Threads; all cores that this process may use, if not given.
+            Threads; -1 or None: one on each core.
 
         Returns
         -------
@@ -441,17 +441,17 @@ class Sorter:
         Parameters
         ----------
         n_jobs : int, optional
-            Threads; all cores that this process may use, if not given.
+            Threads; -1 or None: one on each core.
         progress : callable, optional
 
         Returns
         -------
         Sorter
         """
+        n_jobs = effective_n_jobs(n_jobs)
         if self.tuned.name == "low_latency":
             return self
         settings = self.settings.model_copy(update={"decoder": "low_latency"})
-        n_jobs = n_jobs or usable_cores()
         adaptation = Adaptation(
             settings, self.fs_hz, self.units, self.average, self.labelled, self.profile, n_jobs
         )
@@ -468,7 +468,7 @@ class Sorter:
         self,
         fs_hz: float,
         *,
-        mode: Literal["exact", "fast"] = "exact",
+        mode: Literal["exact", "low_latency"] = "exact",
         calibration_seconds: float = 0.0,
         n_jobs: int | None = None,
     ) -> Stream:
@@ -478,14 +478,14 @@ class Sorter:
         ----------
         fs_hz : float
             Its sampling rate.
-        mode : {"exact", "fast"}
-            exact: the spikes that `sort` would find; fast: those that `low_latency` would find, which takes
-            some seconds to prepare.
+        mode : {"exact", "low_latency"}
+            exact: the spikes that `sort` would find; low_latency: those that the sorter of the method
+            `low_latency` would find, which takes some seconds to prepare.
         calibration_seconds : float
             How much of its beginning to adapt to first; 0 if this sorter was adapted to it, or to one like
             it. That part is sorted too, once it is over.
         n_jobs : int, optional
-            Threads for adapting; all cores that this process may use, if not given.
+            Threads for adapting; -1 or None: one on each core.
 
         Returns
         -------
@@ -496,11 +496,14 @@ class Sorter:
         InputError
             If the rate is not the sorter's.
         SettingsError
-            If strangers are to be marked, for which all known spikes must be known first.
+            If the mode, the calibration time or `n_jobs` makes no sense, or if strangers are to be marked,
+            for which all known spikes must be known first.
         """
         self._check_rate(fs_hz)
-        if mode not in ("exact", "fast"):
-            raise SettingsError(f"mode must be exact or fast, not {mode!r}")
+        if mode not in ("exact", "low_latency"):
+            raise SettingsError(f"mode must be exact or low_latency, not {mode!r}")
+        n_jobs = effective_n_jobs(n_jobs)
+        samples = _calibration_samples(calibration_seconds, self.fs_hz)
         if self.settings.unknown.mark:
             raise SettingsError("unknown.mark: strangers cannot be marked in a stream; train without it")
 
@@ -510,10 +513,9 @@ class Sorter:
                 from spikeinterface.core import NumpyRecording
 
                 sorter = self.adapt(NumpyRecording([calibration], self.fs_hz), n_jobs=n_jobs)
-            sorter = sorter.low_latency(n_jobs=n_jobs) if mode == "fast" else sorter
+            sorter = sorter.low_latency(n_jobs=n_jobs) if mode == "low_latency" else sorter
             return StreamSetup(sorter.tuned, sorter.profile)
 
-        samples = round(calibration_seconds * self.fs_hz)
         return Stream(
             fs_hz=self.fs_hz,
             channels=self.channels,
@@ -664,9 +666,13 @@ def check_threshold(threshold: object) -> None:
         raise SettingsError(f"threshold must lie between 0 and 1, not at {threshold}")
 
 
-def usable_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _calibration_samples(seconds: float, fs_hz: float) -> int:
+    if not 0 <= seconds <= LONGEST_CALIBRATION_S:  # NaN too
+        raise SettingsError(
+            f"calibration_seconds must lie between 0 (no calibration) and {LONGEST_CALIBRATION_S:g}, "
+            f"not at {seconds:g}"
+        )
+    return round(seconds * fs_hz)
 
 
 def _labelled_profile(
