@@ -29,7 +29,7 @@ from spikesorter.decoding.calibration import judge_events
 from spikesorter.decoding.making import make_pursuit
 from spikesorter.estimation.profile import conditioning_kernel
 from spikesorter.estimation.rehearsal import Rehearsal, plant_rehearsal
-from spikesorter.report.figures import COLOURS
+from spikesorter.report.palette import COLOURS
 from spikesorter.signal.bank import Bank
 from spikesorter.signal.filters import fir_filter
 from spikesorter.signal.noise import NoiseSpectrum, synthesise_noise

@@ -5,7 +5,6 @@ import sys
 import xml.etree.ElementTree as ET
 
 import numpy as np
-import pytest
 from spikeinterface.core import NumpyRecording
 
 from spikesorter.core.score import score
@@ -29,7 +28,7 @@ def words(html: str) -> list[str]:
     return [text.strip() for text in parsed(html).itertext() if text.strip()]
 
 
-def test_spikes_show_each_neuron_and_when_it_fired() -> None:
+def test_spikes_show_each_unit_and_when_it_fired() -> None:
     spikes = Spikes.from_arrays(
         [0, 25_000, 49_999], [1, 2, 1], [1, 0.5, 1], fs_hz=25_000, names={1: HARMFUL, 3: "silent"}
     )
@@ -59,7 +58,7 @@ def test_a_score_shows_its_figures_and_who_was_taken_for_whom() -> None:
     assert {f"{HARMFUL}, found as {HARMFUL}: 2", HARMFUL, "b"} <= set(words(score_html(named)))
 
 
-def test_a_sorter_shows_its_neurons_and_what_to_expect() -> None:
+def test_a_sorter_shows_its_units_and_what_to_expect() -> None:
     labelled = simulate_study(units=2, seconds=6, noise_levels=(1.0,))[0]
     settings = Settings().set_params(
         decoder="pursuit", rehearsal__tuning_seconds=5, rehearsal__forecast_seconds=5
@@ -78,11 +77,6 @@ def test_curves_fill_the_picture() -> None:
     (line,) = [part for part in picture if part.tag.endswith("polyline")]
     points = np.array([point.split(",") for point in (line.get("points") or "").split()], float)
     np.testing.assert_allclose(points, [[0, 60], [210, 0], [420, 120]])
-
-
-@pytest.mark.parametrize("k", [0, 6, 7, 20])
-def test_there_is_a_colour_for_any_number_of_neurons(k: int) -> None:
-    assert drawing.colour(k) in drawing.COLOURS
 
 
 def test_a_notebook_draws_without_being_asked() -> None:

@@ -43,20 +43,20 @@ def test_folders_may_hold_different_formats(tmp_path: Path) -> None:
         score_files(tmp_path / "found", tmp_path / "truth")
 
 
-def test_neurons_are_matched_by_their_names(tmp_path: Path) -> None:
+def test_units_are_matched_by_their_names(tmp_path: Path) -> None:
     named = TRUE.described(fs_hz=25_000.0, names={1: "a", 2: "b", 3: "c"})
     write_spikes(tmp_path / "truth.csv", named)
     write_spikes(tmp_path / "found.csv", named.select(named.unit != 1))  # b and c are read as 1 and 2
     score = score_files(tmp_path / "found.csv", tmp_path / "truth.csv")["found"]
     assert score.strict_of == {1: 0.0, 2: 1.0, 3: 1.0}
-    assert [score.name_of(label) for label in score.unit_ids] == ["a", "b", "c"]
+    assert [score.name_of(unit) for unit in score.unit_ids] == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("names", [("found.csv", "truth.tsv"), ("truth.tsv", "found.csv")])
 def test_times_are_of_the_rate_that_the_other_side_states(names: tuple[str, str], tmp_path: Path) -> None:
     write_spikes(tmp_path / "found.csv", TRUE)
     times = "".join(
-        f"{sample / 25_000}\t{label}\n" for sample, label in zip(TRUE.sample, TRUE.unit, strict=True)
+        f"{sample / 25_000}\t{unit}\n" for sample, unit in zip(TRUE.sample, TRUE.unit, strict=True)
     )
     (tmp_path / "truth.tsv").write_text(f"time_s\tunit\n{times}")
     (scored,) = score_files(*(tmp_path / name for name in names)).values()

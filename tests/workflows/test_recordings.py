@@ -60,7 +60,13 @@ def test_sort_parses_each_file_once(
     study: Path, sorted_study: Path, tmp_path: Path, parsed: Counter[str]
 ) -> None:
     in_this_process(
-        "sort", study / "D2.mat", study / "D3.mat", "--model", sorted_study / "model", "--out", tmp_path / "out"
+        "sort",
+        study / "D2.mat",
+        study / "D3.mat",
+        "--model",
+        sorted_study / "model",
+        "--out",
+        tmp_path / "out",
     )
     assert parsed == {"study/D2.mat": 1, "study/D3.mat": 1}
     assert (tmp_path / "out" / "report.html").is_file()
@@ -144,7 +150,8 @@ def test_threads_that_make_no_sense_are_refused_before_anything_is_written(
         with pytest.raises(SettingsError, match=f"n_jobs must be .*, not {n_jobs}"):
             work()
     refused = in_this_process("batch", study, "--model", model, "--out", out, "-j", n_jobs, rc=2)
-    assert f"spikesorter: error: n_jobs must be a whole number from 1 to 1024, or -1 for all cores, not {n_jobs}" in (
-        " ".join(refused.stderr.split())
+    assert (
+        f"spikesorter: error: n_jobs must be a whole number from 1 to 1024, or -1 for all cores, not {n_jobs}"
+        in (" ".join(refused.stderr.split()))
     )
     assert not out.exists()

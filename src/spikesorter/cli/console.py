@@ -207,12 +207,12 @@ def print_model(model: Model) -> None:
             f"{facts['digest'][:12]}...); {facts['fs_hz']:g} Hz, {inside['channels']} channel(s)",
             markup=False,
         )
-        units = Table("class", "name", title="Neurons, as labelled")
+        units = Table("unit", "name", title="Units, as labelled")
         for column in ("spikes", "per second", "peak"):
             units.add_column(column, justify="right")
-        for one in inside["neurons"]:
+        for one in inside["units"]:
             cells = (str(one["labelled_spikes"]), f"{one['spikes_per_s']:.2f}", f"{one['peak']:.3g}")
-            units.add_row(str(one["class"]), escape(one["name"]), *cells)
+            units.add_row(str(one["unit"]), escape(one["name"]), *cells)
         console.print(units)
         table = Table("adapted to", "decoder", title="Recordings")
         for column in ("noise", "gain", "spikes/s", "forecast", "MB"):

@@ -123,9 +123,7 @@ def evaluate(
     fs: Rate = None,
     pairing: Annotated[
         Literal["hungarian", "name"],
-        typer.Option(
-            help="Pair each true unit with the one that agrees most with it, or with its namesake."
-        ),
+        typer.Option(help="Pair each true unit with the one that agrees most with it, or with its namesake."),
     ] = "hungarian",
     as_json: AsJson = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""Sortings on disk against their truth on disk."""
+"""Score and compare sortings on disk against true spikes on disk."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def score_files(
     ----------
     predictions, truth : Path
         Two sortings of any format that `read_labels` reads, or two folders with sortings of the same names.
-        Of folders, every sorting in `predictions` is scored, and each needs its truth.
+        In folders, every sorting in `predictions` is scored, and `truth` must hold its true spikes.
     fs_hz : float, optional
-        Sampling rate, where no file states it; 25,000 if not given.
+        Sampling rate, if no file states it; 25,000 by default.
     progress : callable, optional
 
     Returns
     -------
     dict of str to Score
-        In order of the names' numbers.
+        By name, in the order of the numbers in the names.
 
     Raises
     ------
@@ -59,9 +59,9 @@ def compare_files(
     pairing: Pairing = "hungarian",
     progress: Progress = silent,
 ) -> dict[str, Comparison]:
-    """Judge files as `score_files` does, but each true unit by SpikeInterface's comparison.
+    """Compare files unit by unit with SpikeInterface's comparison.
 
-    See `score_files` for the files, `spikesorter.core.comparison.compare_sortings` for how units are paired.
+    Takes the same files as `score_files`; `compare_sortings` says how units are paired.
     """
     pairs = _read_pairs(predictions, truth, fs_hz)
     comparisons: dict[str, Comparison] = {}
@@ -72,7 +72,7 @@ def compare_files(
 
 
 def unpredicted(predictions: Path, truth: Path) -> list[str]:
-    """Return the names of the targets in a folder of truth that a folder of predictions lacks."""
+    """Return the names of the targets that have true spikes but no predictions."""
     if _is_one(truth):
         return []
     found = _sortings(predictions)
@@ -131,7 +131,7 @@ def _read_pair(predictions: Path, truth: Path, fs_hz: float | None) -> tuple[Spi
             raise
         true = read_labels(truth, fs_hz=found.fs_hz)
     if true.fs_hz and found.fs_hz and abs(true.fs_hz - found.fs_hz) > 1e-6 * true.fs_hz:
-        raise InputError(f"{predictions}: counts at {found.fs_hz:g} Hz, but {truth} at {true.fs_hz:g} Hz")
+        raise InputError(f"{predictions}: is sampled at {found.fs_hz:g} Hz, but {truth} at {true.fs_hz:g} Hz")
     return found, true, true.fs_hz or found.fs_hz or USUAL_HZ
 
 

@@ -133,7 +133,7 @@ def run_study(
     SettingsError
         If `n_jobs` makes no sense.
     """
-    n_jobs, files = effective_n_jobs(n_jobs), find_study(folder)
+    n_jobs, files, settings = effective_n_jobs(n_jobs), find_study(folder), settings.tuned_for("study")
     truth = {name: read_mat_spikes(path) for name, path in files.truth.items()}
     seconds: dict[str, float] = {}
     results: list[TargetResult] = []
