@@ -15,7 +15,8 @@ from spikeinterface.extractors import read_nwb_sorting, read_phy
 from spikesorter import read_labels, write_spikes
 from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import Spikes
-from spikesorter.io.export import EXPORTS, check_export, check_export_place
+from spikesorter.io.export import check_export, check_export_place
+from spikesorter.io.formats import EXPORTS
 from spikesorter.io.mat import read_mat_spikes
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # SpikeInterface leaves files open

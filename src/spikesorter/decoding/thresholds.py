@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from spikesorter.core.score import score
-from spikesorter.core.settings import DetectorSettings, TuningSettings
+from spikesorter.core.sections import OutputSettings, TuningSettings
 from spikesorter.core.spikes import Spikes
+from spikesorter.decoding.calibration import judge_events
 from spikesorter.decoding.candidates import Candidates, WorkingPoint
+from spikesorter.signal.spans import to_samples
 
 __all__ = ["objective", "tune"]
 
@@ -21,14 +23,14 @@ def tune(
     truth: Spikes,
     unit_ids: tuple[int, ...],
     tuning: TuningSettings,
-    detector: DetectorSettings,
+    output: OutputSettings,
     *,
     fs_hz: float,
 ) -> tuple[WorkingPoint, float]:
     """Find the working point that does best on a rehearsal.
 
-    First one threshold for all classes together with the refractory period, by grid search; then, if so set,
-    a threshold for each class, class by class.
+    First one threshold for all units together with the refractory period, by grid search; then, if so set,
+    a threshold for each unit, unit by unit.
 
     Parameters
     ----------
@@ -38,9 +40,9 @@ def tune(
         Its spikes.
     unit_ids : tuple of int
     tuning : TuningSettings
-        Grid and objective.
-    detector : DetectorSettings
-        A threshold or refractory period that is set there is kept.
+        The objective.
+    output : OutputSettings
+        The grid; a threshold or refractory period that is set is kept.
     fs_hz : float
 
     Returns
@@ -50,19 +52,18 @@ def tune(
     value : float
         Its objective.
     """
-    search = _Search(candidates, truth, tuning.objective, fs_hz)
-    thresholds = sorted(tuning.thresholds if detector.threshold is None else (detector.threshold,))[::-1]
-    refractories = sorted(
-        tuning.refractory_samples if detector.refractory_samples is None else (detector.refractory_samples,)
-    )
-    within_unit = detector.refractory_scope == "class"
+    search = _Search(candidates, truth, tuning.objective, tuning.least_precision, fs_hz)
+    thresholds = sorted(output.threshold_grid if output.threshold is None else (output.threshold,))[::-1]
+    periods_ms = output.refractory_grid_ms if output.refractory_ms is None else (output.refractory_ms,)
+    refractories = sorted({to_samples(period_ms, fs_hz) for period_ms in periods_ms})
+    within_unit = output.refractory_scope == "unit"
     best = search.best(
         [
             WorkingPoint(unit_ids, (threshold,) * len(unit_ids), refractory, within_unit)
             for threshold, refractory in product(thresholds, refractories)
         ]
     )
-    if tuning.per_class and len(thresholds) > 1:
+    if output.per_unit and len(thresholds) > 1:
         for _ in range(ROUNDS):
             before = best[0]
             for k in range(len(unit_ids)):
@@ -72,7 +73,7 @@ def tune(
     return best
 
 
-def objective(found: Spikes, truth: Spikes, name: str, *, fs_hz: float) -> float:
+def objective(truth: Spikes, found: Spikes, name: str, *, fs_hz: float) -> float:
     """Return what is to be maximised: `study`, `strict`, `f1`, or recall at a precision (`precision=0.99`).
 
     The study's score forgives nearly all false alarms (a class's F1 is taken among the paired spikes), so
@@ -80,7 +81,7 @@ def objective(found: Spikes, truth: Spikes, name: str, *, fs_hz: float) -> float
 
     Where the precision asked for is not reached, the lacking precision is returned, as a negative number.
     """
-    result = score(found, truth, fs_hz=fs_hz)
+    result = score(truth, found, fs_hz=fs_hz)
     if name.startswith("precision="):
         lacking = result.precision - float(name.removeprefix("precision="))
         return result.recall if lacking >= 0 else lacking
@@ -93,15 +94,26 @@ class _Search:
     candidates: Candidates
     truth: Spikes
     objective: str
+    least_precision: float
     fs_hz: float
 
     def best(self, points: list[WorkingPoint]) -> tuple[WorkingPoint, float]:
-        values = [
-            objective(point.to_spikes(self.candidates), self.truth, self.objective, fs_hz=self.fs_hz)
-            for point in points
-        ]
+        values = [self._value(point) for point in points]
         chosen = max(range(len(points)), key=values.__getitem__)  # of equal ones, the first
-        return points[chosen], values[chosen]
+        return points[chosen], values[chosen][1]
+
+    def _value(self, point: WorkingPoint) -> tuple[float, float]:
+        """Return how much precision the classes lack, as a negative number, and then the objective."""
+        found = point.to_spikes(self.candidates)
+        value = objective(self.truth, found, self.objective, fs_hz=self.fs_hz)
+        return -self._lacking(found), value
+
+    def _lacking(self, found: Spikes) -> float:
+        if self.least_precision == 0:
+            return 0.0
+        _, right = judge_events(found.sample, found.unit, self.truth, fs_hz=self.fs_hz)
+        shares = [right[own].mean() for own in (found.unit == k for k in found.unit_ids)]
+        return float(sum(max(self.least_precision - share, 0.0) for share in shares))
 
 
 def _with(point: WorkingPoint, k: int, threshold: float) -> WorkingPoint:

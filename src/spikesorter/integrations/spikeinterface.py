@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import json
 import string
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from spikeinterface.sorters import BaseSorter, sorterlist
 
-from spikesorter.core.errors import InputError, ModelError, SettingsError
+from spikesorter.core.cores import effective_n_jobs
+from spikesorter.core.errors import InputError, ModelError
 from spikesorter.core.spikes import FIELDS, Spikes
+from spikesorter.core.versions import __version__
 from spikesorter.io.atomic import atomic_file
 from spikesorter.io.probabilities import ComputeSpikeProbabilities, compute_spike_probabilities
 from spikesorter.sorting.model import load_sorters
@@ -70,7 +71,7 @@ class SpikesorterSorter(BaseSorter):  # type: ignore[misc]  # its base has no ty
         "adapt": "Rehearse and tune for this recording first, which takes some seconds (default). If False, "
         "it is sorted as the target that the model was adapted to whose noise and gain are most like its own",
         "threshold": "Probability from which a spike counts, 0 to 1, for all units; tuned if None",
-        "n_jobs": "Threads; all cores that this process may use if None. They change no result",
+        "n_jobs": "Threads; -1 or None: one on each core. They change no result",
     }
 
     @classmethod
@@ -81,16 +82,14 @@ class SpikesorterSorter(BaseSorter):  # type: ignore[misc]  # its base has no ty
     @classmethod
     def get_sorter_version(cls) -> str:
         """Return the version of `neural-spike-sorter`."""
-        return version("neural-spike-sorter")
+        return __version__
 
     @classmethod
     def _check_params(cls, recording: BaseRecording, output_folder: Path, params: dict[str, Any]) -> Any:
         if not params["model"]:
             raise InputError("spikesorter: give model=FOLDER, fitted to a labelled recording beforehand")
         check_threshold(params["threshold"])
-        n_jobs = params["n_jobs"]
-        if n_jobs is not None and not (isinstance(n_jobs, int) and n_jobs > 0):
-            raise SettingsError(f"jobs must be a whole number of threads, 1 or more, not {n_jobs}")
+        effective_n_jobs(params["n_jobs"])  # refuses what makes no sense
         model = Path(_filled_in(str(params["model"]), recording)).expanduser().absolute()
         if not model.is_dir():
             raise ModelError(

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from spikesorter.core.errors import InputError
-from spikesorter.core.spikes import HIGHEST_HZ, LOWEST_HZ
+from spikesorter.core.spike import HIGHEST_HZ, LOWEST_HZ
+from spikesorter.core.spikes import Spikes
 
 __all__ = [
     "MOST_EXPANSION",
@@ -16,6 +17,7 @@ __all__ = [
     "check_declared",
     "check_rate",
     "free_memory",
+    "known_rate",
     "shown_bytes",
 ]
 
@@ -47,7 +49,7 @@ def check_declared(path: Path, what: str, *, declared: int, stored: int) -> None
     --------
     >>> check_declared(Path("D1.mat"), "d", declared=4 << 30, stored=4 << 20)
     Traceback (most recent call last):
-    spikesorter.core.errors.InputError: D1.mat: d claims 4.3 GB, but 4.2 MB are stored for it; no recording \
+    spikesorter.InputError: D1.mat: d claims 4.3 GB, but 4.2 MB are stored for it; no recording \
 packs more than 100-fold, so it is damaged or made to fill the memory
     """
     if declared > max(SMALL_BYTES, MOST_EXPANSION * stored):
@@ -56,7 +58,7 @@ packs more than 100-fold, so it is damaged or made to fill the memory
             f"recording packs more than {MOST_EXPANSION}-fold, so it is damaged or made to fill the memory"
         )
     free = free_memory()
-    if free is not None and declared > free:
+    if declared > free:
         raise InputError(
             f"{path}: {what} needs {shown_bytes(declared)} of memory, but only {shown_bytes(free)} are free; "
             "cut the recording into shorter ones, or save it as raw binary, which is read span by span"
@@ -73,6 +75,29 @@ def check_rate(path: Path, fs_hz: float) -> float:
     if not LOWEST_HZ <= fs_hz <= HIGHEST_HZ:  # NaN too
         raise InputError(f"{path}: fs is {fs_hz:g} Hz; expected 100 Hz to 10 MHz")
     return fs_hz
+
+
+def known_rate(path: Path, spikes: Spikes, fs_hz: float | None) -> float | None:
+    """Return the sampling rate (Hz) of spikes that are to be written; None if nobody states it.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file, for the message.
+    spikes : Spikes
+    fs_hz : float or None
+        What the caller says.
+
+    Raises
+    ------
+    InputError
+        If the two contradict each other, or no recording has such a rate.
+    """
+    if fs_hz is None or spikes.fs_hz is None:
+        return spikes.fs_hz if fs_hz is None else check_rate(path, fs_hz)
+    if abs(fs_hz - spikes.fs_hz) > 1e-6 * spikes.fs_hz:
+        raise InputError(f"{path}: fs_hz is {fs_hz:g}, but the spikes are at {spikes.fs_hz:g} Hz")
+    return spikes.fs_hz
 
 
 def check_archive(path: Path) -> None:
@@ -102,14 +127,11 @@ def check_archive(path: Path) -> None:
                 )
 
 
-def free_memory() -> int | None:
-    """Return how many bytes can be taken without harm; None where the system does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    kilobytes = next((line.split()[1] for line in lines if line.startswith("MemAvailable:")), None)
-    return None if kilobytes is None else int(kilobytes) << 10
+def free_memory() -> int:
+    """Return how many bytes of memory can be taken without swapping."""
+    import psutil
+
+    return int(psutil.virtual_memory().available)
 
 
 def shown_bytes(count: int) -> str:

@@ -8,7 +8,6 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +16,12 @@ import numpy as np
 
 from spikesorter.core.errors import InputError, naming
 from spikesorter.core.spikes import UNKNOWN, Spikes, check_spikes
+from spikesorter.core.versions import __version__
 from spikesorter.io.analyzer import MARK, UNDER_CURATION, write_analyzer, write_phy
 from spikesorter.io.atomic import atomic_file, atomic_folder
-from spikesorter.io.formats import missing_package, reading
-from spikesorter.io.labels import UNKNOWN_UNIT
+from spikesorter.io.bounds import known_rate
+from spikesorter.io.formats import EXPORTS, missing_package, reading
+from spikesorter.io.labels import PARQUET_MARK, UNKNOWN_UNIT
 from spikesorter.io.mat import check_replaceable, write_mat
 from spikesorter.io.nwb import is_own_nwb, write_nwb
 from spikesorter.io.recording import check_recording
@@ -28,16 +29,13 @@ from spikesorter.io.recording import check_recording
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
 
-__all__ = ["EXPORTS", "check_export", "check_export_place", "write_spikes"]
+__all__ = ["check_export", "check_export_place", "write_spikes"]
 
-EXPORTS = ("mat", "csv", "parquet", "nwb", "phy", "analyzer")
-"""Formats that spikes are written in; a result is called NAME.FORMAT."""
 NEED_RECORDING = ("phy", "analyzer")
 FOLDERS = ("phy", "analyzer")
 PACKAGES = {"parquet": ("pyarrow",), "nwb": ("pynwb",), "phy": ("pandas", "sklearn")}
 COLUMNS = ("sample", "time_s", "unit", "probability", "unit_probability")
 CSV_HEADER = ",".join(COLUMNS) + "\n"
-PARQUET_MARK = b"spikesorter"
 
 
 @dataclass(frozen=True)
@@ -116,10 +114,12 @@ def write_spikes(
     if name in NEED_RECORDING and recording is None:
         raise InputError(f"{path}: {name} holds waveforms and so needs the recording; give recording=")
     check_export_place(path, name)
-    facts = {"program": "spikesorter", "version": version("neural-spike-sorter"), **(provenance or {})}
-    rate = fs_hz or spikes.fs_hz or (recording.get_sampling_frequency() if recording else None)
+    facts = {"program": "spikesorter", "version": __version__, **(provenance or {})}
+    rate = known_rate(path, spikes, fs_hz)
+    if rate is None and recording is not None:
+        rate = float(recording.get_sampling_frequency())
     if name == "mat":
-        write_mat(path, spikes, unknown=True, fs_hz=fs_hz)
+        write_mat(path, spikes, unknown=True, fs_hz=rate)
         return
     result = _Result(spikes, rate, recording, facts, session_start)
     with (atomic_folder if name in FOLDERS else atomic_file)(path) as temporary:

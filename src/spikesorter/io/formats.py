@@ -13,7 +13,19 @@ from urllib.error import URLError
 
 from spikesorter.core.errors import InputError, SpikeSorterError
 
-__all__ = ["OWN_FORMATS", "Source", "find_source", "has_sorting", "missing_package", "reading", "stem_of"]
+__all__ = [
+    "EXPORTS",
+    "OWN_FORMATS",
+    "Source",
+    "find_source",
+    "has_sorting",
+    "missing_package",
+    "reading",
+    "stem_of",
+]
+
+EXPORTS = ("mat", "csv", "parquet", "nwb", "phy", "analyzer")
+"""Formats that spikes are written in; a result is called NAME.FORMAT."""
 
 OWN_FORMATS = ("mat", "npy", "raw", "wav", "nwb", "spikeinterface")
 """Formats that are not called by the name of an extractor of SpikeInterface."""

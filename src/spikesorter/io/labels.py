@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import csv
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from spikesorter.io.bounds import MOST_EXPANSION, check_archive, check_rate, sho
 from spikesorter.io.formats import has_sorting, reading
 from spikesorter.io.mat import read_mat_spikes
 from spikesorter.io.nwb import read_nwb_units
+from spikesorter.io.recording import OpenedRecording
 
 if TYPE_CHECKING:
     from spikeinterface.core import SortingAnalyzer
@@ -34,6 +36,7 @@ COLUMN_NAMES = {*SAMPLE_NAMES, *TIME_NAMES, *UNIT_NAMES, *PROBABILITIES}
 MOST_LETTERS = 1000  # of a number or of a neuron's name
 MOST_SAMPLES = 2.0**53
 SMALL_ROWS = 1_000_000  # of a table that says the same in all rows, which packs to nothing
+PARQUET_MARK = b"spikesorter"  # key of what `write_spikes` notes in a table of Parquet
 LEFT_OUT = "noise"  # clusters that a person has marked so in Phy
 
 Column = npt.NDArray[Any]
@@ -80,7 +83,7 @@ def read_labels(path: str | Path, *, fs_hz: float | None = None, stream: str | N
     elif ending in (".csv", ".tsv"):
         spikes = _from_table(path, _csv_columns(path, "\t" if ending == ".tsv" else ","), fs_hz)
     elif ending == ".parquet":
-        spikes = _from_table(path, _parquet_columns(path), fs_hz)
+        spikes = _from_table(path, _parquet_columns(path), _parquet_rate(path) or fs_hz)
     elif ".nwb" in path.suffixes[-2:]:
         spikes = read_nwb_units(path, fs_hz=fs_hz, stream=stream)
     elif has_sorting(path) or ending == ".npz":  # of nothing else: SpikeInterface would open old pickles
@@ -97,17 +100,21 @@ def read_labels(path: str | Path, *, fs_hz: float | None = None, stream: str | N
     return spikes.described(fs_hz=check_rate(path, rate), names=spikes.names)
 
 
-def own_labels(path: Path, *, fs_hz: float | None = None, stream: str | None = None) -> Spikes | None:
-    """Return the labels that a recording's own file holds (`.mat` and NWB), None if it holds none."""
-    if path.suffix.lower() == ".nwb" and path.is_file():
-        with reading(path, "NWB"), h5py.File(path, "r") as file:
-            labelled = "units" in file
-        return read_labels(path, fs_hz=fs_hz, stream=stream) if labelled else None
-    if path.suffix.lower() != ".mat":
-        return None
-    from spikesorter.io.mat import read_mat
+def own_labels(opened: OpenedRecording) -> Spikes | None:
+    """Return the labels that a recording's own file holds (`.mat` and NWB), None if it holds none.
 
-    return read_mat(path, fs_hz=fs_hz)[1]
+    Raises
+    ------
+    InputError
+        If they cannot be read or make no sense.
+    """
+    path = opened.path
+    if path.suffix.lower() != ".nwb" or not path.is_file():
+        return opened.labels
+    with reading(path, "NWB"), h5py.File(path, "r") as file:
+        labelled = "units" in file
+    rate = float(opened.recording.get_sampling_frequency())
+    return read_labels(path, fs_hz=rate, stream=opened.options.stream) if labelled else None
 
 
 def _read_phy(path: Path, fs_hz: float | None) -> Spikes:
@@ -211,6 +218,16 @@ def _parquet_columns(path: Path) -> dict[str, Column]:
         columns = {name.lower(): _arrow_texts(path, name, table.column(name)) for name in names}
         read = {name: _texts(path, name, values) for name, values in columns.items()}
     return {name.lower(): np.array([], str) for name in there} | read
+
+
+def _parquet_rate(path: Path) -> float | None:
+    """Return the sampling rate that `write_spikes` has put into a table's metadata."""
+    with reading(path, "a Parquet table"):
+        import pyarrow.parquet
+
+        written = (pyarrow.parquet.read_schema(path).metadata or {}).get(PARQUET_MARK)
+        rate = json.loads(written).get("fs_hz") if written else None
+        return None if rate is None else check_rate(path, float(rate))
 
 
 def _arrow_texts(path: Path, name: str, column: Any) -> list[str]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import struct
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spikesorter.core.errors import InputError
+from spikesorter.core.spikes import Spikes
 from spikesorter.io.bounds import check_rate, shown_bytes
 from spikesorter.io.formats import OWN_FORMATS, Source, find_source, reading
 from spikesorter.io.mat import MOST_CHANNELS, NUMERIC_KINDS, read_mat
@@ -19,7 +20,7 @@ from spikesorter.io.mat import MOST_CHANNELS, NUMERIC_KINDS, read_mat
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
 
-__all__ = ["RecordingOptions", "check_recording", "read_recording"]
+__all__ = ["OpenedRecording", "RecordingOptions", "check_recording", "read_recording"]
 
 Channel = str | int
 NOT_NEURAL = ("SYNC", "ADC", "AUXILIARY", "SUPPLY VOLTAGE", "DIGITAL", "DC AMPLIFIER", "STIM", "TEMPERATURE")
@@ -39,9 +40,57 @@ class RecordingOptions:
     channel: Sequence[Channel] = ()
     group: Channel | None = None
 
+    def open(self, path: str | Path, *, fs_hz: float | None = None) -> OpenedRecording:
+        """Open a recording; `fs_hz` is its sampling rate where neither the file nor the options state one.
+
+        Raises
+        ------
+        InputError
+            As `read_recording`.
+        """
+        path, rate = Path(path), self.fs_hz or fs_hz
+        source, labels = _source(path, self.format), None
+        if source.format == "mat":
+            recording, labels = read_mat(path, fs_hz=rate)
+        else:
+            with reading(path, source.format):
+                recording = _open(
+                    path, source, self.stream, fs_hz=rate, dtype=self.dtype, channels=self.channels
+                )
+        recording = _one_segment(path, recording, self.segment)
+        check_rate(path, recording.get_sampling_frequency())
+        chosen = _select_channels(path, recording, tuple(self.channel))
+        chosen = _select_group(path, chosen, self.group)
+        held = recording.get_memory_size() if source.format == "mat" else 0
+        return OpenedRecording(path, self, chosen, labels, held)
+
     def read(self, path: str | Path, *, fs_hz: float | None = None) -> BaseRecording:
-        """Read a recording; `fs_hz` is its rate where neither the file nor the options say."""
-        return read_recording(path, **asdict(self) | {"fs_hz": self.fs_hz or fs_hz})
+        """Open a recording and return nothing but its samples; see `open`."""
+        return self.open(path, fs_hz=fs_hz).recording
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedRecording:
+    """A recording that has been opened, to hand on, so that no file is read twice.
+
+    Parameters
+    ----------
+    path : Path
+    options : RecordingOptions
+        How it was read.
+    recording : spikeinterface.BaseRecording
+        One segment.
+    labels : Spikes or None
+        Labels that were read along with it, which `.mat` files may hold; see `own_labels`.
+    bytes_in_memory : int
+        Memory that it takes while it is open; 0 where samples are read when they are asked for.
+    """
+
+    path: Path
+    options: RecordingOptions
+    recording: BaseRecording
+    labels: Spikes | None
+    bytes_in_memory: int
 
 
 def read_recording(
@@ -99,17 +148,8 @@ def read_recording(
     >>> read_recording("session.ns5", channel=[17, 18])          # doctest: +SKIP
     >>> read_recording("probe.dat", fs_hz=30_000, dtype="int16", channels=4, channel=2)  # doctest: +SKIP
     """
-    path = Path(path)
-    source = _source(path, format)
-    if source.format == "mat":
-        recording, _ = read_mat(path, fs_hz=fs_hz)
-    else:
-        with reading(path, source.format):
-            recording = _open(path, source, stream, fs_hz=fs_hz, dtype=dtype, channels=channels)
-    recording = _one_segment(path, recording, segment)
-    check_rate(path, recording.get_sampling_frequency())
     chosen = (channel,) if isinstance(channel, (str, int)) else tuple(channel)
-    return _select_group(path, _select_channels(path, recording, chosen), group)
+    return RecordingOptions(fs_hz, dtype, channels, format, stream, segment, chosen, group).read(path)
 
 
 def check_recording(recording: Any) -> None:

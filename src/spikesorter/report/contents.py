@@ -255,7 +255,7 @@ def _score(result: Result) -> Score | None:
     if result.truth is None:
         return None
     named = result.spikes.select(result.spikes.unit != UNKNOWN)
-    return score(named, result.truth, fs_hz=result.sorter.fs_hz)
+    return score(result.truth, named, fs_hz=result.sorter.fs_hz)
 
 
 def _value(result: Result, measured: Score | None) -> float:
@@ -287,7 +287,7 @@ def _facts(result: Result) -> list[list[str]]:
         ["doubtful spikes", f"{len(doubtful(result.spikes))} (probability below {SURE:.2f})"],
         ["decoder", sorter.tuned.name],
         ["thresholds", thresholds],
-        ["refractory period", f"{sorter.point.refractory_samples * 1000 / sorter.fs_hz:g} ms"],
+        ["refractory period", f"{1000 * sorter.point.refractory_samples / sorter.fs_hz:.3g} ms"],
         ["seed", str(sorter.settings.seed)],
         ["result", str(result.place)],
     ]

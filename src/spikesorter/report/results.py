@@ -22,7 +22,17 @@ from spikesorter.sorting.sorter import Sorter
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
 
-__all__ = ["REPORT", "RUN", "SORT", "Result", "known_sorts", "open_results", "results_of", "sort_facts"]
+__all__ = [
+    "REPORT",
+    "RUN",
+    "SORT",
+    "Result",
+    "known_sorts",
+    "open_results",
+    "opened_when_read",
+    "results_of",
+    "sort_facts",
+]
 
 RUN, SORT, REPORT = "run.json", "sort.json", "report.html"
 
@@ -64,8 +74,8 @@ class Result:
 
 def results_of(
     name: str,
-    path: Path,
-    options: RecordingOptions,
+    read: Callable[[], BaseRecording],
+    n_samples: int,
     spikes: Spikes,
     sorters: Mapping[str, Sorter],
     place: Path,
@@ -77,10 +87,10 @@ def results_of(
     Parameters
     ----------
     name : str
-    path : Path
-        The recording.
-    options : RecordingOptions
-        How it is read.
+    read : callable
+        Returns the recording: one that is open, or see `opened_when_read`.
+    n_samples : int
+        Length of the recording.
     spikes : Spikes
         Found in all channels.
     sorters : mapping of str to Sorter
@@ -92,8 +102,6 @@ def results_of(
     -------
     list of Result
     """
-    read = partial(_opened, path, options, next(iter(sorters.values())).fs_hz)
-    n_samples = read().get_num_frames()
     if list(sorters) == [WHOLE]:
         return [Result(name, read, n_samples, spikes, truth, sorters[WHOLE], place)]
 
@@ -229,10 +237,29 @@ def _result(
     if not spikes.named_otherwise:
         spikes = spikes.described(fs_hz=rate, names=names)
     true = read_labels(truth, fs_hz=rate) if truth else None
-    results = results_of(name, path, options, spikes, sorters, place, truth=true)
-    if len(spikes) and spikes.sample[-1] >= results[0].n_samples:
+    read = opened_when_read(path, options, fs_hz=rate)
+    n_samples = read().get_num_frames()
+    if len(spikes) and spikes.sample[-1] >= n_samples:
         raise InputError(f"{path}: is shorter than when it was sorted; sort it again")
-    return results
+    return results_of(name, read, n_samples, spikes, sorters, place, truth=true)
+
+
+def opened_when_read(path: Path, options: RecordingOptions, *, fs_hz: float) -> Callable[[], BaseRecording]:
+    """Return a function that opens a recording; of many, the two read last stay open.
+
+    Parameters
+    ----------
+    path : Path
+    options : RecordingOptions
+        How it is read.
+    fs_hz : float
+        Its sampling rate, where neither the file nor the options state one.
+
+    Returns
+    -------
+    callable
+    """
+    return partial(_opened, path, options, fs_hz)
 
 
 @lru_cache(maxsize=2)

@@ -16,7 +16,8 @@ from scipy.ndimage import uniform_filter1d
 from scipy.signal import oaconvolve
 from scipy.sparse.linalg import spsolve
 
-from spikesorter.core.spikes import Spikes, pairs_within
+from spikesorter.core.pairs import pairs_within
+from spikesorter.core.spikes import Spikes
 from spikesorter.signal.filters import fir_filter
 
 __all__ = ["Templates", "average_waveform", "estimate_templates", "plant", "spike_amplitudes"]
@@ -45,6 +46,11 @@ class Templates:
     unit_ids: tuple[int, ...]
     waveforms: Trace
     before: int
+
+    def of(self, unit_ids: tuple[int, ...]) -> Templates:
+        """Return the shapes of some units only."""
+        kept = [k for k, unit in enumerate(self.unit_ids) if unit in unit_ids]
+        return Templates(tuple(self.unit_ids[k] for k in kept), self.waveforms[kept], self.before)
 
     def scaled(self, factor: float) -> Templates:
         """Return the shapes multiplied by a factor."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from spikesorter.core.errors import InputError, ModelError, naming
 from spikesorter.core.progress import Progress, silent
 from spikesorter.core.spikes import Spikes
-from spikesorter.io.model_files import DESCRIPTION, check_model_place, model_digest
+from spikesorter.io.model_files import DESCRIPTION, TARGETS, check_model_place, model_digest
 from spikesorter.sorting.groups import groups_of, sort_groups
 from spikesorter.sorting.nearest import nearest_sorter
 from spikesorter.sorting.sorter import SPAN_SECONDS, Sorter
@@ -34,7 +34,6 @@ __all__ = [
     "target_place",
 ]
 
-TARGETS = "targets"
 GROUPS = "groups"
 WHOLE = ""
 """Name of the only group of a model for all channels."""

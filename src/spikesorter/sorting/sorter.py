@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import version
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,23 +12,29 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from spikesorter.core.errors import InputError, SettingsError
+from spikesorter.core.cores import effective_n_jobs
+from spikesorter.core.errors import InputError, SettingsError, made_by
 from spikesorter.core.progress import Progress, silent
 from spikesorter.core.score import score
+from spikesorter.core.sections import MOST_REFRACTORY_MS
 from spikesorter.core.settings import Settings, check_settings
-from spikesorter.core.spikes import Spikes, check_rate
-from spikesorter.decoding.candidates import WorkingPoint
+from spikesorter.core.spike import check_rate
+from spikesorter.core.spikes import Spikes
+from spikesorter.core.versions import __version__
+from spikesorter.decoding.candidates import Candidates, WorkingPoint
 from spikesorter.decoding.cnn import Networks
-from spikesorter.decoding.run import TraceReader, read_evidence
+from spikesorter.decoding.run import TraceReader, find_candidates, in_threads, read_evidence
 from spikesorter.estimation.estimate import (
     LEAST_DETECTABILITY,
     InitialEstimate,
     estimate_initially,
     estimate_profile,
     is_faint,
+    with_gain,
 )
+from spikesorter.estimation.gain_evidence import choose_gain, compare_gains
 from spikesorter.estimation.profile import Profile, conditioning_kernel, without_hum
-from spikesorter.estimation.rehearsal import Labelled
+from spikesorter.estimation.rehearsal import Labelled, measure_variance_left
 from spikesorter.estimation.units import Units, learn_units, warn_of_labels
 from spikesorter.io.model_files import model_digest, read_model, write_model
 from spikesorter.io.recording import check_recording
@@ -44,12 +48,14 @@ from spikesorter.io.samples import (
     warn_of_silent_units,
 )
 from spikesorter.signal.filters import fir_filter, fir_filter_on_grid, fir_margin
+from spikesorter.signal.gain import SILENT
 from spikesorter.signal.hum import find_hum, hum_kernel
-from spikesorter.signal.spans import Margin, iterate_spans, read_span
+from spikesorter.signal.spans import Margin, iterate_spans, read_span, to_samples
 from spikesorter.signal.templates import average_waveform
 from spikesorter.sorting.adaptation import Adaptation, TunedDecoder
 from spikesorter.sorting.diagnostics import Diagnostics
 from spikesorter.sorting.forecast import Forecast
+from spikesorter.sorting.look_back import Reckoning, looked_back, reckon
 from spikesorter.sorting.outlier_spikes import OutlierRule, find_outliers
 from spikesorter.sorting.refine import refine_profile
 from spikesorter.sorting.resume import digest, open_spans
@@ -60,16 +66,21 @@ from spikesorter.sorting.unlabelled_units import find_unlabelled
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording, BaseSorting
 
-__all__ = ["SPAN_SECONDS", "Sorter", "check_threshold", "usable_cores"]
+__all__ = ["SPAN_SECONDS", "Sorter", "check_threshold"]
 
 logger = logging.getLogger(__name__)
 FloatArray = npt.NDArray[np.float32]
 
 SPAN_SECONDS = 10.0
+BESIDE_BEFORE_MS, BESIDE_AFTER_MS = 0.3, 1.2  # of a spike's start: where it is looked at how units vary
+LOOKED_AT_SECONDS, LOOKED_AT_SPANS = 60.0, 12  # of a target, to compare it with its rehearsal
+MOST_KEPT = 1 << 25  # values of the labelled trace, to rehearse on: at 25 kHz, 22 minutes of one channel
 MOST_CHANNELS = 32  # filters lead from each to each: more than that are slow, and hear different neurons
 USUAL_GAINS = (0.4, 2.5)
+LONGEST_CALIBRATION_S = 1e5
 
 
+@made_by("Sorter.fit(recording, labels) or Sorter.load(folder)")
 @dataclass(frozen=True, eq=False)
 class Sorter:
     """A spike sorter fitted to one labelled recording.
@@ -93,13 +104,14 @@ class Sorter:
     average: FloatArray
     labelled: Labelled | None
     base: Networks | None
-    measured: Profile  # at first sight: what other recordings are compared with
+    measured: Profile  # at first initial: what other recordings are compared with
     profile: Profile
     tuned: TunedDecoder
     forecast: Forecast
     diagnostics: Diagnostics
     labelled_noise: npt.NDArray[np.float64]  # power at each frequency and channel, to compare with
     unknown: OutlierRule | None
+    rehearsed: Reckoning | None = None  # to look back at, once a target is sorted
 
     @classmethod
     def fit(
@@ -123,7 +135,7 @@ class Sorter:
         settings : Settings, optional
             Defaults if not given.
         n_jobs : int, optional
-            Threads; all cores that this process may use, if not given. They change no result.
+            Threads; -1 or None: one on each core. They change no result.
         progress : callable, optional
             Called with the step's name and the share of it that is done.
 
@@ -139,7 +151,8 @@ class Sorter:
         SettingsError
             If the settings are none.
         """
-        settings = check_settings(settings)
+        settings = check_settings(settings).tuned_for("strict")
+        n_jobs = effective_n_jobs(n_jobs)
         check_recording(recording)
         _check_channels(recording)
         fs_hz = check_rate(float(recording.get_sampling_frequency()))
@@ -154,7 +167,6 @@ class Sorter:
         trace = centred(raw, np.median(raw, axis=0))
         if settings.conditioning.remove_hum:
             trace = without_hum(trace, find_hum(trace, fs_hz=fs_hz), fs_hz=fs_hz)
-        threads = n_jobs or usable_cores()
         units = learn_units(trace, truth, settings.templates, kernel=kernel, fs_hz=fs_hz)
         initial, profile = _labelled_profile(raw, units, settings, fs_hz)
         if np.any(faint := initial.filters.detectability < LEAST_DETECTABILITY):
@@ -162,8 +174,8 @@ class Sorter:
             units = learn_units(trace, truth, settings.templates, kernel=kernel, fs_hz=fs_hz)
             initial, profile = _labelled_profile(raw, units, settings, fs_hz)
         warn_of_labels(units, settings.templates, fs_hz=fs_hz)
-        if settings.unknown.learn and not settings.unknown.mark:
-            strangers = find_unlabelled(trace, truth, units, profile, settings, fs_hz=fs_hz, n_jobs=threads)
+        if settings.unlabelled.learn and not settings.outliers.mark:
+            strangers = find_unlabelled(trace, truth, units, profile, settings, fs_hz=fs_hz, n_jobs=n_jobs)
             if len(strangers):
                 every = Spikes.concatenate([truth, strangers])
                 units = learn_units(
@@ -180,9 +192,12 @@ class Sorter:
         before, after = settings.classifier.before_samples, settings.classifier.after_samples
         average = average_waveform(conditioned, truth, before=before, after=after)
         kept = settings.rehearsal.method == "graft" or settings.tuning.on == "labelled"
-        labelled = Labelled(trace, truth, profile) if kept else None
+        left = _variance_left(trace, truth, units, kernel, fs_hz) if kept else 0.0
+        labelled = (
+            Labelled(trace, truth, profile, left).excerpt(MOST_KEPT // trace.shape[1]) if kept else None
+        )
         progress("learning spike shapes", 1.0)
-        adaptation = Adaptation(settings, fs_hz, units, average, labelled, profile, threads)
+        adaptation = Adaptation(settings, fs_hz, units, average, labelled, profile, n_jobs)
         base = adaptation.train_base(progress)
         return cls._on(adaptation, base, recording, progress, measured=initial.profile, train=False)
 
@@ -196,7 +211,7 @@ class Sorter:
         target : spikeinterface.BaseRecording
             Of the same electrode, at the same sampling rate.
         n_jobs : int, optional
-            Threads; all cores that this process may use, if not given. They change no result.
+            Threads; -1 or None: one on each core. They change no result.
         progress : callable, optional
 
         Returns
@@ -209,21 +224,20 @@ class Sorter:
         InputError
             If the target does not fit the sorter or cannot be used.
         """
+        n_jobs = effective_n_jobs(n_jobs)
         self.check_fits(target)
         progress("estimating noise, gain and rates", 0.0)
         raw = read_representative(target)
         check_trace(raw, self.settings)
         initial = estimate_initially(raw, self.units, self.settings, fs_hz=self.fs_hz)
-        profile = estimate_profile(initial, self.units, self.settings, fs_hz=self.fs_hz)
-        n_jobs = n_jobs or usable_cores()
-        profile = refine_profile(raw, profile, self.units, self.settings, fs_hz=self.fs_hz, n_jobs=n_jobs)
+        profile = self._profile_of(raw, initial, n_jobs)
         if not is_faint(initial):
             _warn_of_odd_gain(profile.activity.gain)
         progress("estimating noise, gain and rates", 1.0)
         adaptation = Adaptation(
             self.settings, self.fs_hz, self.units, self.average, self.labelled, profile, n_jobs
         )
-        return self._on(
+        adapted = self._on(
             adaptation,
             self.base,
             target,
@@ -231,6 +245,55 @@ class Sorter:
             measured=initial.profile,
             labelled_noise=self.labelled_noise,
         )
+        return adapted._looked_back(target, n_jobs, progress)
+
+    def _looked_back(self, target: BaseRecording, n_jobs: int, progress: Progress) -> Sorter:
+        """Sort some of the target, and compare what its probabilities say with what the rehearsal's said."""
+        if self.rehearsed is None:
+            return self
+        progress("looking back", 0.0)
+        n_samples, stretch = target.get_num_frames(), self.stretches(target)
+        spans = list(iterate_spans(n_samples, self._span_samples(LOOKED_AT_SECONDS / LOOKED_AT_SPANS)))
+        chosen = spans[:: -(-len(spans) // LOOKED_AT_SPANS)]
+        decoder, unit_ids = self.tuned.decoder, self.units.known
+
+        def candidates(span: tuple[int, int]) -> Candidates:
+            return self.tuned.calibrated(find_candidates(decoder, stretch, n_samples, *span))
+
+        seen = Candidates.concatenate(list(in_threads(candidates, chosen, n_jobs=n_jobs)))
+        seconds = sum(stop - start for start, stop in chosen) / self.fs_hz
+        reckoned = reckon(seen, self.point.to_spikes(seen), unit_ids, seconds=seconds)
+        names = tuple(self.names[unit] for unit in unit_ids)
+        forecast = looked_back(self.forecast, self.rehearsed, reckoned, names, seconds=seconds)
+        for remark in forecast.remarks:
+            logger.warning("%s", remark)
+        progress("looking back", 1.0)
+        return replace(self, forecast=forecast)
+
+    def _profile_of(self, raw: npt.NDArray[Any], initial: InitialEstimate, n_jobs: int) -> Profile:
+        """Estimate a target's profile; its gain with the help of the labelled trace, if that was kept."""
+        knowledge = (self.units, self.settings)
+        if self.labelled is None:
+            profile = estimate_profile(initial, *knowledge, fs_hz=self.fs_hz)
+            return refine_profile(raw, profile, *knowledge, fs_hz=self.fs_hz, n_jobs=n_jobs)
+        templates = self.units.templates
+        comparison = compare_gains(initial, self.labelled, templates, self.settings, fs_hz=self.fs_hz)
+        choice = choose_gain(comparison)
+
+        def profile_at(gain: float) -> Profile:
+            seen = with_gain(initial, gain, *knowledge, fs_hz=self.fs_hz)
+            return estimate_profile(seen, *knowledge, fs_hz=self.fs_hz, gain_known=True)
+
+        profile = profile_at(choice.gain)
+        if profile.background != SILENT:
+            before, comparison = choice.gain, comparison.beside(profile.background)
+            choice = choose_gain(comparison)
+            profile = profile if choice.gain == before else profile_at(choice.gain)
+
+        def may_be(gain: float) -> bool:
+            return choice.sharp and comparison.as_good(gain, choice.gain)
+
+        return refine_profile(raw, profile, *knowledge, fs_hz=self.fs_hz, n_jobs=n_jobs, may_be_gain=may_be)
 
     @classmethod
     def _on(
@@ -245,9 +308,10 @@ class Sorter:
         train: bool = True,
     ) -> Sorter:
         """Prepare for a recording: train (if so wanted), tune, choose and forecast on rehearsals."""
-        tuned = adaptation.prepare(base, progress, train=train)
+        outcome = adaptation.prepare(base, progress, train=train)
+        tuned = outcome.tuned
         target_samples = recording.get_num_frames() if recording else None
-        forecast, diagnostics, unknown = adaptation.forecast(tuned, target_samples, progress)
+        forecast, diagnostics, unknown = adaptation.forecast(outcome, target_samples, progress)
         logger.info(
             "noise %s, gain %.3g, %.1f spikes/s; thresholds %s, refractory period %d samples; "
             "expected score %.3f",
@@ -273,6 +337,7 @@ class Sorter:
             diagnostics=diagnostics,
             labelled_noise=adaptation.profile.noise.power if labelled_noise is None else labelled_noise,
             unknown=unknown,
+            rehearsed=adaptation.reckoned(outcome),
         )
 
     @property
@@ -311,7 +376,7 @@ class Sorter:
         target : spikeinterface.BaseRecording
             One that the sorter was adapted to, or one like it.
         n_jobs : int, optional
-            Threads; all cores that this process may use, if not given. They change no result.
+            Threads; -1 or None: one on each core. They change no result.
         span_seconds : float
             Length of the spans in which the recording is read, each by one thread: to the nearest number of
             the decoder's blocks. It changes no result.
@@ -329,21 +394,20 @@ class Sorter:
         InputError
             If the recording does not fit the sorter or holds NaN or infinite samples.
         """
+        n_jobs = effective_n_jobs(n_jobs)
         self.check_fits(target)
         n_samples, read_trace = target.get_num_frames(), self.stretches(target)
         found = sort_spans(
             self.tuned,
             read_trace,
             list(iterate_spans(n_samples, self._span_samples(span_seconds))),
-            n_jobs=n_jobs or usable_cores(),
+            n_jobs=n_jobs,
             finished=open_spans(resume, self._facts(target)) if resume else None,
             progress=progress,
         )
         spikes = self.point.drop_refractory(found)
         if self.unknown is not None:
-            strangers = find_outliers(
-                self.unknown, read_trace, n_samples, spikes, n_jobs=n_jobs or usable_cores()
-            )
+            strangers = find_outliers(self.unknown, read_trace, n_samples, spikes, n_jobs=n_jobs)
             spikes = self.unknown.mark(spikes, strangers)
         return spikes.described(fs_hz=self.fs_hz, names=self.names)
 
@@ -358,18 +422,14 @@ class Sorter:
         truth : Spikes or spikeinterface.BaseSorting
             Its true spikes; `spikesorter.score` says more than one number.
         n_jobs : int, optional
-            Threads; all cores that this process may use, if not given.
+            Threads; -1 or None: one on each core.
 
         Returns
         -------
         float
         """
         true = as_spikes(truth, fs_hz=self.fs_hz)
-        return score(self.sort(target, n_jobs=n_jobs), true, fs_hz=self.fs_hz).score
-
-    def get_params(self) -> dict[str, Any]:
-        """Return all settings by name; `Settings.set_params` takes them."""
-        return self.settings.get_params()
+        return score(true, self.sort(target, n_jobs=n_jobs), fs_hz=self.fs_hz).score
 
     def low_latency(self, *, n_jobs: int | None = None, progress: Progress = silent) -> Sorter:
         """Return a sorter for the same recordings that decides within some milliseconds, for closed loops.
@@ -380,17 +440,17 @@ class Sorter:
         Parameters
         ----------
         n_jobs : int, optional
-            Threads; all cores that this process may use, if not given.
+            Threads; -1 or None: one on each core.
         progress : callable, optional
 
         Returns
         -------
         Sorter
         """
+        n_jobs = effective_n_jobs(n_jobs)
         if self.tuned.name == "low_latency":
             return self
         settings = self.settings.model_copy(update={"decoder": "low_latency"})
-        n_jobs = n_jobs or usable_cores()
         adaptation = Adaptation(
             settings, self.fs_hz, self.units, self.average, self.labelled, self.profile, n_jobs
         )
@@ -407,7 +467,7 @@ class Sorter:
         self,
         fs_hz: float,
         *,
-        mode: Literal["exact", "fast"] = "exact",
+        mode: Literal["exact", "low_latency"] = "exact",
         calibration_seconds: float = 0.0,
         n_jobs: int | None = None,
     ) -> Stream:
@@ -417,14 +477,14 @@ class Sorter:
         ----------
         fs_hz : float
             Its sampling rate.
-        mode : {"exact", "fast"}
-            exact: the spikes that `sort` would find; fast: those that `low_latency` would find, which takes
-            some seconds to prepare.
+        mode : {"exact", "low_latency"}
+            exact: the spikes that `sort` would find; low_latency: those that the sorter of the method
+            `low_latency` would find, which takes some seconds to prepare.
         calibration_seconds : float
             How much of its beginning to adapt to first; 0 if this sorter was adapted to it, or to one like
             it. That part is sorted too, once it is over.
         n_jobs : int, optional
-            Threads for adapting; all cores that this process may use, if not given.
+            Threads for adapting; -1 or None: one on each core.
 
         Returns
         -------
@@ -435,13 +495,16 @@ class Sorter:
         InputError
             If the rate is not the sorter's.
         SettingsError
-            If strangers are to be marked, for which all known spikes must be known first.
+            If the mode, the calibration time or `n_jobs` makes no sense, or if strangers are to be marked,
+            for which all known spikes must be known first.
         """
         self._check_rate(fs_hz)
-        if mode not in ("exact", "fast"):
-            raise SettingsError(f"mode must be exact or fast, not {mode!r}")
-        if self.settings.unknown.mark:
-            raise SettingsError("unknown.mark: strangers cannot be marked in a stream; train without it")
+        if mode not in ("exact", "low_latency"):
+            raise SettingsError(f"mode must be exact or low_latency, not {mode!r}")
+        n_jobs = effective_n_jobs(n_jobs)
+        samples = _calibration_samples(calibration_seconds, self.fs_hz)
+        if self.settings.outliers.mark:
+            raise SettingsError("outliers.mark: a stream cannot mark outlier spikes; train without it")
 
         def set_up(calibration: npt.NDArray[Any]) -> StreamSetup:
             sorter = self
@@ -449,10 +512,9 @@ class Sorter:
                 from spikeinterface.core import NumpyRecording
 
                 sorter = self.adapt(NumpyRecording([calibration], self.fs_hz), n_jobs=n_jobs)
-            sorter = sorter.low_latency(n_jobs=n_jobs) if mode == "fast" else sorter
+            sorter = sorter.low_latency(n_jobs=n_jobs) if mode == "low_latency" else sorter
             return StreamSetup(sorter.tuned, sorter.profile)
 
-        samples = round(calibration_seconds * self.fs_hz)
         return Stream(
             fs_hz=self.fs_hz,
             channels=self.channels,
@@ -516,9 +578,16 @@ class Sorter:
         return curves[:, : len(self.units.known)]
 
     def with_working_point(
-        self, *, threshold: float | None = None, refractory_samples: int | None = None
+        self, *, threshold: float | None = None, refractory_ms: float | None = None
     ) -> Sorter:
         """Return a sorter with another threshold or refractory period than the tuned ones.
+
+        Parameters
+        ----------
+        threshold : float, optional
+            Least probability that a spike is there and of its unit, for all units.
+        refractory_ms : float, optional
+            Least distance of two spikes.
 
         Raises
         ------
@@ -526,13 +595,15 @@ class Sorter:
             If the threshold is no probability or the period is negative.
         """
         check_threshold(threshold)
-        if refractory_samples is not None and refractory_samples < 0:
-            raise SettingsError(f"refractory_samples must be 0 or more, not {refractory_samples}")
+        if refractory_ms is not None and not 0 <= refractory_ms <= MOST_REFRACTORY_MS:
+            raise SettingsError(
+                f"refractory_ms must lie between 0 and {MOST_REFRACTORY_MS:g}, not at {refractory_ms}"
+            )
         point = self.point
         if threshold is not None:
             point = replace(point, thresholds=(threshold,) * len(point.unit_ids))
-        if refractory_samples is not None:
-            point = replace(point, refractory_samples=refractory_samples)
+        if refractory_ms is not None:
+            point = replace(point, refractory_samples=to_samples(refractory_ms, self.fs_hz))
         return replace(self, tuned=replace(self.tuned, point=point))
 
     def save(self, folder: str | Path) -> None:
@@ -553,7 +624,7 @@ class Sorter:
     def _facts(self, target: BaseRecording) -> dict[str, str]:
         """What decides about the result; a long recording is known by its length and by parts of it."""
         return {
-            "version": version("neural-spike-sorter"),
+            "version": __version__,
             "sorter": model_digest((self.profile, self.tuned)),
             "recording": digest(str(target.get_num_frames()).encode(), read_signature(target).tobytes()),
         }
@@ -603,15 +674,19 @@ def check_threshold(threshold: object) -> None:
         raise SettingsError(f"threshold must lie between 0 and 1, not at {threshold}")
 
 
-def usable_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _calibration_samples(seconds: float, fs_hz: float) -> int:
+    if not 0 <= seconds <= LONGEST_CALIBRATION_S:  # NaN too
+        raise SettingsError(
+            f"calibration_seconds must lie between 0 (no calibration) and {LONGEST_CALIBRATION_S:g}, "
+            f"not at {seconds:g}"
+        )
+    return round(seconds * fs_hz)
 
 
 def _labelled_profile(
     raw: npt.NDArray[Any], units: Units, settings: Settings, fs_hz: float
 ) -> tuple[InitialEstimate, Profile]:
-    """Return the labelled recording at first sight, and its profile as well as it can be known.
+    """Return the labelled recording at first initial, and its profile as well as it can be known.
 
     Labels beat any estimate: its gain is 1 and its rates are counted.
     """
@@ -619,6 +694,17 @@ def _labelled_profile(
     profile = estimate_profile(initial, units, settings, fs_hz=fs_hz)
     counted = replace(profile.activity, gain=1.0, rates=tuple(units.rates))
     return initial, replace(profile, activity=counted)
+
+
+def _variance_left(
+    trace: FloatArray, truth: Spikes, units: Units, kernel: npt.NDArray[np.float64], fs_hz: float
+) -> float:
+    """Measure how much the labelled units vary, on spikes that lie wholly inside the recording."""
+    templates = units.templates.of(units.known)
+    after = templates.waveforms.shape[1] - templates.before
+    inside = truth.within(templates.before, len(trace) - after + 1)
+    before, behind = (max(to_samples(ms, fs_hz), 1) for ms in (BESIDE_BEFORE_MS, BESIDE_AFTER_MS))
+    return measure_variance_left(trace, inside, templates, kernel=kernel, window=(before, behind))
 
 
 def _check_channels(recording: BaseRecording) -> None:

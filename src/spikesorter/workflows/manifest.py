@@ -14,7 +14,7 @@ from spikesorter.core.toml import read_toml
 from spikesorter.io.formats import find_source, stem_of
 from spikesorter.io.recording import RecordingOptions
 
-__all__ = ["Job", "jobs_of_folder", "read_jobs", "read_manifest"]
+__all__ = ["BatchItem", "read_batch", "read_folder", "read_manifest"]
 
 MOST_BYTES = 4 << 20  # 50,000 recordings
 MOST_SHOWN = 3
@@ -23,8 +23,8 @@ OPTIONS = ("fs_hz", "dtype", "channels", "format", "stream", "segment", "channel
 
 
 @dataclass(frozen=True)
-class Job:
-    """One recording to sort.
+class BatchItem:
+    """One recording to sort, and the model to sort it with.
 
     Parameters
     ----------
@@ -76,14 +76,14 @@ class _Manifest(_Options):
     recordings: list[Annotated[_Entry, BeforeValidator(_as_table)]]
 
 
-def read_jobs(
+def read_batch(
     source: Path,
     *,
     model: Path | None = None,
     options: RecordingOptions | None = None,
     root: Path | None = None,
-) -> list[Job]:
-    """Read what is to be sorted from a manifest or from a folder of recordings.
+) -> list[BatchItem]:
+    """Read what a batch is to sort from a manifest or from a folder of recordings.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def read_jobs(
 
     Returns
     -------
-    list of Job
+    list of BatchItem
 
     Raises
     ------
@@ -106,18 +106,27 @@ def read_jobs(
         If there is nothing to sort, two results would have one name, or the manifest cannot be used.
     """
     if source.is_dir():
-        return jobs_of_folder(source, model=model, options=options)
+        return read_folder(source, model=model, options=options)
     return read_manifest(source, model=model, options=options, root=root)
 
 
-def jobs_of_folder(folder: Path, *, model: Path | None, options: RecordingOptions | None = None) -> list[Job]:
-    """Return a job for each recording that lies in a folder, in order of name; see `read_jobs`."""
+def read_folder(
+    folder: Path, *, model: Path | None, options: RecordingOptions | None = None
+) -> list[BatchItem]:
+    """Return an item for each recording in a folder, in order of name; see `read_batch`.
+
+    Raises
+    ------
+    InputError
+    """
     if model is None:
         raise InputError(f"{folder}: a folder names no model; give one by --model")
     entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     chosen = options or RecordingOptions()
     found = [
-        Job(stem_of(path), path, model, chosen) for path in entries if chosen.format or _is_recording(path)
+        BatchItem(stem_of(path), path, model, chosen)
+        for path in entries
+        if chosen.format or _is_recording(path)
     ]
     if not found:
         raise InputError(f"{folder}: holds no recording of a format that is known by its name (--format)")
@@ -130,11 +139,11 @@ def read_manifest(
     model: Path | None = None,
     options: RecordingOptions | None = None,
     root: Path | None = None,
-) -> list[Job]:
-    r"""Read a manifest: TOML with a list `recordings`, and what holds for all of them before it.
+) -> list[BatchItem]:
+    r"""Read a manifest: TOML with a list `recordings`, and before it the options of all of them.
 
-    Parameters, return value and errors as for `read_jobs`. Paths in it may not leave `root`: a manifest
-    from elsewhere must not make the program read what it likes.
+    Parameters, return value and errors are those of `read_batch`. Paths in a manifest may not lead out of
+    `root`: a manifest from elsewhere must not make the program read other files.
 
     Examples
     --------
@@ -142,14 +151,14 @@ def read_manifest(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder) / "night.toml"
     ...     _ = path.write_text('model = "MODEL"\nrecordings = ["a.mat", {path = "b.ns5", channel = "e17"}]')
-    ...     [(job.name, job.options.channel) for job in read_manifest(path)]
+    ...     [(item.name, item.options.channel) for item in read_manifest(path)]
     [('a', ()), ('b', ('e17',))]
     """
     base = path.parent if root is None else root
     manifest = _parsed(path)
     common = {key: getattr(manifest, key) for key in OPTIONS}
     asked = {key: getattr(options or RecordingOptions(), key) or None for key in OPTIONS}
-    jobs = []
+    items = []
     for number, entry in enumerate(manifest.recordings, start=1):
         with naming(f"{path}: recording {number}"):
             chosen = {key: _first(getattr(entry, key), common[key], asked[key]) for key in OPTIONS}
@@ -158,18 +167,18 @@ def read_manifest(
             named = entry.model or manifest.model
             if named is None and model is None:
                 raise InputError("has no model; name one in the manifest or give --model")
-            jobs.append(
-                Job(
+            items.append(
+                BatchItem(
                     _plain_name(entry.name or stem_of(recording)),
                     recording,
                     _inside(base, named) if named else Path(str(model)),
                     RecordingOptions(**chosen),
                 )
             )
-    if not jobs:
+    if not items:
         raise InputError(f"{path}: lists no recordings")
     with naming(path):
-        return _named_once(jobs)
+        return _named_once(items)
 
 
 def _parsed(path: Path) -> _Manifest:
@@ -218,16 +227,16 @@ def _plain_name(name: str) -> str:
     return name
 
 
-def _named_once(jobs: list[Job]) -> list[Job]:
-    first: dict[str, Job] = {}
-    for job in jobs:
-        other = first.setdefault(job.name.casefold(), job)
-        if other is not job:
+def _named_once(items: list[BatchItem]) -> list[BatchItem]:
+    first: dict[str, BatchItem] = {}
+    for item in items:
+        other = first.setdefault(item.name.casefold(), item)
+        if other is not item:
             raise InputError(
-                f"{job.recording} and {other.recording} have one name, {job.name}; their results would "
+                f"{item.recording} and {other.recording} have one name, {item.name}; their results would "
                 "collide: give one of them another by name = ... in a manifest"
             )
-    return jobs
+    return items
 
 
 def _is_recording(path: Path) -> bool:

@@ -15,23 +15,23 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 from spikesorter.core.errors import InputError, SpikeSorterError
+from spikesorter.core.versions import __version__
 from spikesorter.io.atomic import write_json
 from spikesorter.io.export import check_export_place
 from spikesorter.sorting.model import Model, load_model
 from spikesorter.workflows.files import sort_recording
-from spikesorter.workflows.manifest import Job
+from spikesorter.workflows.manifest import BatchItem
 
 __all__ = [
     "NOTES",
     "PREDICTIONS",
     "SPANS",
     "Outcome",
-    "Task",
+    "SortTask",
     "lost",
     "note_of",
     "note_place",
@@ -95,25 +95,39 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Task:
-    """A job and where its result goes; travels to other processes and machines as it is."""
+class SortTask:
+    """A recording of a batch, and how to sort it; pickled to reach other processes and machines.
 
-    job: Job
+    Parameters
+    ----------
+    item : BatchItem
+    out : Path
+        The batch's folder of results.
+    to : str
+        Format of the result.
+    span_seconds : float
+    n_jobs : int
+        Threads.
+    model_digest : str
+        Of the model as it was when the batch began.
+    """
+
+    item: BatchItem
     out: Path
     to: str
     span_seconds: float
-    threads: int
+    n_jobs: int
     model_digest: str
 
 
-def sort_task(task: Task) -> Outcome:
+def sort_task(task: SortTask) -> Outcome:
     """Sort one recording, unless that is done; say what became of it.
 
     Faults that may pass, such as a file server that does not answer, are tried again twice.
 
     Parameters
     ----------
-    task : Task
+    task : SortTask
 
     Returns
     -------
@@ -128,27 +142,27 @@ def sort_task(task: Task) -> Outcome:
                 return _failed(task, _reason(error), time.perf_counter() - start, attempt)
             time.sleep(WAIT_SECONDS * attempt)
         except Exception as error:  # another library's: this recording fails, the batch goes on
-            logger.exception("%s", task.job.recording)
+            logger.exception("%s", task.item.recording)
             return _failed(task, _reason(error), time.perf_counter() - start, attempt)
     raise AssertionError("unreachable")
 
 
-def lost(task: Task, error: BaseException | None) -> Outcome:
+def lost(task: SortTask, error: BaseException | None) -> Outcome:
     """Return what became of a task that Dask gave up."""
     return _failed(task, f"its worker died each time ({type(error).__name__}); too little memory?", 0.0, 0)
 
 
-def settings_of(task: Task) -> dict[str, Any]:
+def settings_of(task: SortTask) -> dict[str, Any]:
     """What must be the same for results to belong into one folder."""
     return {
-        "version": version("neural-spike-sorter"),
+        "version": __version__,
         "model": task.model_digest,
         "format": task.to,
-        "options": json.loads(json.dumps(asdict(task.job.options))),
+        "options": json.loads(json.dumps(asdict(task.item.options))),
     }
 
 
-def note_of(task: Task) -> dict[str, Any] | None:
+def note_of(task: SortTask) -> dict[str, Any] | None:
     """Return the note (`outcome`, `facts`, `sha256`) of a recording that is done, None if it is not."""
     try:
         note = json.loads(note_place(task).read_text(encoding="utf-8"))
@@ -158,9 +172,9 @@ def note_of(task: Task) -> dict[str, Any] | None:
         return None
 
 
-def note_place(task: Task) -> Path:
+def note_place(task: SortTask) -> Path:
     """Return where a recording's note lies."""
-    return task.out / NOTES / f"{task.job.name}.json"
+    return task.out / NOTES / f"{task.item.name}.json"
 
 
 def remove_result(out: Path, note: Mapping[str, Any]) -> None:
@@ -181,33 +195,32 @@ def remove(place: Path) -> None:
         place.unlink(missing_ok=True)
 
 
-def _sorted(task: Task, start: float, attempt: int) -> Outcome:
-    job, place = task.job, _place(task)
-    known, facts = note_of(task), _facts(task, job.recording)
-    spans = task.out / SPANS / job.name
+def _sorted(task: SortTask, start: float, attempt: int) -> Outcome:
+    item, place = task.item, _place(task)
+    known, facts = note_of(task), _facts(task, item.recording)
+    spans = task.out / SPANS / item.name
     if known is not None and known["facts"] == facts and _intact(place, known["sha256"]):
         shutil.rmtree(spans, ignore_errors=True)
         return Outcome(**known["outcome"] | {"state": "kept"})
     if known is not None:  # of what the recording was before
         remove_result(task.out, known)
     check_export_place(place, task.to)
-    model = _loaded(job.model, task.model_digest)
+    model = _loaded(item.model, task.model_digest)
     one = sort_recording(
-        job.recording,
+        item.options.open(item.recording, fs_hz=model.fs_hz),
         place,
         model,
         to=task.to,
-        options=job.options,
-        n_jobs=task.threads,
+        n_jobs=task.n_jobs,
         span_seconds=task.span_seconds,
         resume=spans,
     )
-    if _facts(task, job.recording) != facts:
+    if _facts(task, item.recording) != facts:
         remove(place)
-        raise InputError(f"{job.recording}: was changed while it was sorted; sort it again when it is whole")
+        raise InputError(f"{item.recording}: was changed while it was sorted; sort it again when it is whole")
     outcome = Outcome(
-        name=job.name,
-        recording=str(job.recording),
+        name=item.name,
+        recording=str(item.recording),
         state="done",
         result=str(place.relative_to(task.out)),
         spikes=len(one.spikes),
@@ -226,7 +239,7 @@ def _sorted(task: Task, start: float, attempt: int) -> Outcome:
     return outcome
 
 
-def _facts(task: Task, recording: Path) -> dict[str, Any]:
+def _facts(task: SortTask, recording: Path) -> dict[str, Any]:
     return settings_of(task) | {"recording": str(recording), "stamp": _stamp(recording)}
 
 
@@ -239,8 +252,8 @@ def _stamp(path: Path) -> list[list[Any]]:
         raise InputError(f"{path}: no such file") from None
 
 
-def _place(task: Task) -> Path:
-    return task.out / PREDICTIONS / f"{task.job.name}.{task.to}"
+def _place(task: SortTask) -> Path:
+    return task.out / PREDICTIONS / f"{task.item.name}.{task.to}"
 
 
 def _intact(place: Path, digest: str) -> bool:
@@ -280,10 +293,10 @@ def _may_pass(error: BaseException) -> bool:
     return False
 
 
-def _failed(task: Task, reason: str, seconds: float, attempts: int) -> Outcome:
+def _failed(task: SortTask, reason: str, seconds: float, attempts: int) -> Outcome:
     return Outcome(
-        name=task.job.name,
-        recording=str(task.job.recording),
+        name=task.item.name,
+        recording=str(task.item.recording),
         state="failed",
         reason=" ".join(reason.split()),
         seconds=round(seconds, 3),
