@@ -84,7 +84,7 @@ def made_by(makers: str) -> Callable[[type[Made]], type[Made]]:
     """
 
     def explained(kind: type[Made]) -> type[Made]:
-        make: Callable[..., None] = kind.__init__  # type: ignore[misc]
+        make: Callable[..., None] = kind.__init__
 
         @wraps(make)
         def explain_or_make(self: Made, *values: Any, **fields: Any) -> None:
@@ -92,7 +92,7 @@ def made_by(makers: str) -> Callable[[type[Made]], type[Made]]:
                 raise InputError(f"{kind.__name__}() makes nothing; use {makers}")
             make(self, *values, **fields)
 
-        kind.__init__ = explain_or_make  # type: ignore[misc]
+        kind.__init__ = explain_or_make  # type: ignore[method-assign, assignment]
         return kind
 
     return explained
