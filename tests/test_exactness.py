@@ -29,6 +29,7 @@ KINDS = {
     "published": ("decoder=cnn", "detector.curves=spike", "detector.unit_variance=true"),
 }
 HUM_HZ = 50.0
+SPLIT_BY = "kind"  # see conftest: each kind may be tested by another process
 
 
 @pytest.fixture(scope="module", params=list(KINDS))
