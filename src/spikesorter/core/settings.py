@@ -69,7 +69,7 @@ RENAMED = {
     "unknown.before_ms": "outliers.before_ms",
     "unknown.window_ms": "outliers.window_ms",
 }
-"""What settings were called up to version 0.1, and what they are called now."""
+"""Former names of settings, and their present ones: old files and commands are told."""
 
 
 class Settings(Section):
