@@ -239,8 +239,8 @@ class TuningSettings(_Section):
     )
     least_precision: Share = Field(
         0.5,
-        description="what each class's reported spikes must reach on the rehearsal, whatever the objective "
-        "would gain by reporting more; 0: nothing",
+        description="what each class's reported spikes must reach on the rehearsal, if they can, "
+        "whatever the objective would gain by reporting more; 0: nothing",
     )
     per_class: bool = Field(True, description="whether each class has a threshold of its own")
     thresholds: tuple[Share, ...] = Field(

@@ -15,6 +15,7 @@ __all__ = ["objective", "tune"]
 
 ROUNDS = 2
 STRICT_SHARE = 0.15
+SHARE_REPORTED, NEARLY = 0.1, 0.8  # of a unit's spikes, to speak of precision; of the best precision in reach
 
 
 def tune(
@@ -51,8 +52,9 @@ def tune(
     value : float
         Its objective.
     """
-    search = _Search(candidates, truth, tuning.objective, tuning.least_precision, fs_hz)
     thresholds = sorted(tuning.thresholds if detector.threshold is None else (detector.threshold,))[::-1]
+    least = _least_precision(candidates, truth, tuning.least_precision, thresholds, fs_hz=fs_hz)
+    search = _Search(candidates, truth, tuning.objective, least, fs_hz)
     refractories = sorted(
         tuning.refractory_samples if detector.refractory_samples is None else (detector.refractory_samples,)
     )
@@ -94,7 +96,7 @@ class _Search:
     candidates: Candidates
     truth: Spikes
     objective: str
-    least_precision: float
+    least_precision: dict[int, float]
     fs_hz: float
 
     def best(self, points: list[WorkingPoint]) -> tuple[WorkingPoint, float]:
@@ -109,11 +111,31 @@ class _Search:
         return -self._lacking(found), value
 
     def _lacking(self, found: Spikes) -> float:
-        if self.least_precision == 0:
+        if not self.least_precision:
             return 0.0
         _, right = judge_events(found.sample, found.unit, self.truth, fs_hz=self.fs_hz)
-        shares = [right[own].mean() for own in (found.unit == k for k in found.unit_ids)]
-        return float(sum(max(self.least_precision - share, 0.0) for share in shares))
+        shares = {unit: float(right[found.unit == unit].mean()) for unit in found.unit_ids}
+        return sum(max(self.least_precision.get(unit, 0.0) - share, 0.0) for unit, share in shares.items())
+
+
+def _least_precision(
+    candidates: Candidates, truth: Spikes, least: float, thresholds: list[float], *, fs_hz: float
+) -> dict[int, float]:
+    """Return the precision that each unit must reach: half, say, or most of the best that it can have.
+
+    A unit that is never more likely right than wrong would otherwise not be reported at all.
+    """
+    if least == 0:
+        return {}
+    _, right = judge_events(candidates.sample, candidates.unit, truth, fs_hz=fs_hz)
+    wanted = {}
+    for unit in truth.unit_ids:
+        own = candidates.unit == unit
+        reported = [right[own][candidates.joint[own] >= threshold] for threshold in thresholds]
+        enough = SHARE_REPORTED * len(truth.of(unit))
+        within_reach = max((float(part.mean()) for part in reported if len(part) > enough), default=0.0)
+        wanted[unit] = min(least, NEARLY * within_reach)
+    return wanted
 
 
 def _with(point: WorkingPoint, k: int, threshold: float) -> WorkingPoint:
