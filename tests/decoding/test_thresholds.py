@@ -97,6 +97,16 @@ def test_a_unit_that_is_never_likelier_right_than_wrong_is_reported_where_it_is_
     unit = np.repeat([1, 2, 2], [300, 200, 800])
     probability = np.r_[np.full(300, 0.9), np.repeat([0.4, 0.1], 100), np.repeat([0.4, 0.1], [150, 650])]
     candidates = Candidates.from_arrays(sample, unit, probability, np.ones(len(unit)))
-    tuning = TuningSettings(objective="study", refractory_samples=(0,))
+    tuning = TuningSettings(objective="study", least_precision=0.5, refractory_samples=(0,))
     point, _ = tune(candidates, truth, (1, 2), tuning, DetectorSettings(), fs_hz=25_000)
     assert len(point.to_spikes(candidates).of(2)) == 250
+
+
+@pytest.mark.parametrize(("objective", "held"), [("strict", 0.5), ("study", 0.0)])
+def test_least_precision_is_half_for_people_and_nothing_for_a_score(objective: str, held: float) -> None:
+    tunings = [
+        TuningSettings(objective=objective, least_precision=least, refractory_samples=(0,))
+        for least in (None, held)
+    ]
+    points = [tune(CANDIDATES, TRUTH, (1, 2), one, DetectorSettings(), fs_hz=25_000) for one in tunings]
+    assert points[0] == points[1]

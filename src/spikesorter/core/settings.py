@@ -237,10 +237,10 @@ class TuningSettings(_Section):
         "f1 (of detection), or precision=0.99 (the most spikes at that precision); auto: study for a study "
         "folder, strict for all else",
     )
-    least_precision: Share = Field(
-        0.5,
-        description="what each class's reported spikes must reach on the rehearsal, if they can, "
-        "whatever the objective would gain by reporting more; 0: nothing",
+    least_precision: Share | None = Field(
+        None,
+        description="what each class's reported spikes must reach on the rehearsal, if they can, whatever "
+        "the objective would gain by more; unset: 0.5 with strict, 0 (nothing) with any other objective",
     )
     per_class: bool = Field(True, description="whether each class has a threshold of its own")
     thresholds: tuple[Share, ...] = Field(
@@ -333,9 +333,8 @@ class Settings(_Section):
 
     def tuned_for(self, objective: str) -> Settings:
         """Return the settings with an objective in place of `auto`; one that was chosen stays."""
-        if self.tuning.objective != "auto":
-            return self
-        tuning = self.tuning.model_copy(update={"objective": objective})
+        chosen = self.tuning.objective if self.tuning.objective != "auto" else objective
+        tuning = self.tuning.model_copy(update={"objective": chosen})
         return self.model_copy(update={"tuning": tuning})
 
     def get_params(self) -> dict[str, Any]:
@@ -401,7 +400,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "tuning": {
             "on": "labelled",
             "objective": "f1",
-            "least_precision": 0.0,
             "per_class": False,
             "thresholds": [0.7, 0.75, 0.8, 0.85, 0.9, 0.95],
             "refractory_samples": [25, 30, 35, 40, 45, 50, 55, 60],

@@ -15,6 +15,7 @@ __all__ = ["objective", "tune"]
 
 ROUNDS = 2
 STRICT_SHARE = 0.15
+USUAL_LEAST_PRECISION = {"strict": 0.5}  # what a unit reports is not to be less likely right than wrong
 SHARE_REPORTED, NEARLY = 0.1, 0.8  # of a unit's spikes, to speak of precision; of the best precision in reach
 
 
@@ -53,7 +54,9 @@ def tune(
         Its objective.
     """
     thresholds = sorted(tuning.thresholds if detector.threshold is None else (detector.threshold,))[::-1]
-    least = _least_precision(candidates, truth, tuning.least_precision, thresholds, fs_hz=fs_hz)
+    asked = tuning.least_precision
+    asked = asked if asked is not None else USUAL_LEAST_PRECISION.get(tuning.objective, 0.0)
+    least = _least_precision(candidates, truth, asked, thresholds, fs_hz=fs_hz)
     search = _Search(candidates, truth, tuning.objective, least, fs_hz)
     refractories = sorted(
         tuning.refractory_samples if detector.refractory_samples is None else (detector.refractory_samples,)
