@@ -142,7 +142,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     def group_of(item: pytest.Item) -> tuple[str, str]:
         file = item.path.relative_to(config.rootpath).as_posix()
         parameter = getattr(getattr(item, "module", None), "SPLIT_BY", None)
-        return file, str(item.callspec.params.get(parameter, "")) if parameter else ""  # type: ignore[attr-defined]
+        callspec = getattr(item, "callspec", None)
+        return file, str(callspec.params.get(parameter, "")) if callspec else ""
 
     items.sort(key=lambda item: ranks.get(group_of(item)[0], len(ranks)))
     if config.pluginmanager.hasplugin("xdist"):

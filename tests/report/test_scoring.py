@@ -8,7 +8,7 @@ from spikesorter import write_spikes
 from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.mat import write_mat
-from spikesorter.report.scoring import score_files, unpredicted
+from spikesorter.report.scoring import compare_files, score_files, unpredicted
 
 TRUE = Spikes.from_arrays([100, 900, 2000, 3000], [1, 2, 1, 3], fs_hz=25_000.0)
 
@@ -19,6 +19,26 @@ def test_sortings_of_any_format_are_scored(name: str, tmp_path: Path) -> None:
     write_spikes(tmp_path / f"found.{name}", TRUE)
     scores = score_files(tmp_path / "truth.mat", tmp_path / f"found.{name}")
     assert scores["found"].strict == 1.0
+
+
+@pytest.mark.parametrize("name", ["mat", "csv"])
+def test_files_are_scored_at_the_rate_that_they_state(name: str, tmp_path: Path) -> None:
+    """Twelve samples are 0.4 ms at 30 kHz, and would be 0.48 ms at 25 kHz."""
+    truth = TRUE.described(fs_hz=30_000.0, names={})
+    write_spikes(tmp_path / f"truth.{name}", truth)
+    write_spikes(tmp_path / f"found.{name}", truth.shifted(12))
+    paths = (tmp_path / f"truth.{name}", tmp_path / f"found.{name}")
+    assert score_files(*paths)["found"].strict == 1.0
+    assert compare_files(*paths)["found"].accuracy == 1.0
+
+
+def test_the_truth_comes_first(tmp_path: Path) -> None:
+    write_mat(tmp_path / "truth.mat", TRUE)
+    write_mat(tmp_path / "found.mat", TRUE[:3])
+    paths = (tmp_path / "truth.mat", tmp_path / "found.mat")
+    (scored,), (compared,) = score_files(*paths).values(), compare_files(*paths).values()
+    assert (scored.precision, scored.recall) == (1.0, 0.75)
+    assert [unit.found_as for unit in compared.units] == ["1", "2", None]
 
 
 @pytest.mark.filterwarnings("ignore:The extractor is not serializable")
@@ -66,7 +86,7 @@ def test_times_are_of_the_rate_that_the_other_side_states(names: tuple[str, str]
 
 
 def test_sortings_that_count_differently_are_not_compared(tmp_path: Path) -> None:
-    write_spikes(tmp_path / "found.csv", TRUE, fs_hz=30_000.0)
+    write_spikes(tmp_path / "found.csv", TRUE.described(fs_hz=30_000.0, names={}))
     write_spikes(tmp_path / "truth.csv", TRUE)
     with pytest.raises(InputError, match="counts at 30000 Hz, but .* at 25000 Hz"):
         score_files(tmp_path / "truth.csv", tmp_path / "found.csv")

@@ -109,7 +109,7 @@ def test_units_without_a_labelled_spike_are_named_once(
     truth = study[0].spikes.described(fs_hz=FS_HZ, names=names)
     assert Sorter.fit(recording_of(study[0]), truth, settings=SETTINGS).names == {1: "a", 2: "b"}
     assert [record.getMessage() for record in caplog.records] == [
-        "no spike is labelled of quiet, mute: nothing to learn, left out"
+        "units without a labelled spike are left out: quiet, mute"
     ]
 
 
