@@ -69,7 +69,7 @@ def measure_adapt(arguments: argparse.Namespace) -> Figures:
         seconds, sorter = timed(partial(fitted.adapt, target), repeats=1)
         sorter.save(models(arguments) / name)
         found = sorter.sort(target)
-        result = score(found, read_mat_spikes(study / "truth" / f"{name}.mat"))
+        result = score(read_mat_spikes(study / "truth" / f"{name}.mat"), found)
         figures[name] = {"seconds": seconds, "decoder": sorter.tuned.name, "score": result.score}
     return figures
 
@@ -223,7 +223,7 @@ def others_on_one_core(study: Path, model: Path, name: str) -> Figures:
     figures: Figures = {}
     sorter.sort(target.frame_slice(0, 100_000), n_jobs=1)
     seconds, found = timed(lambda: sorter.sort(target, n_jobs=1), repeats=3)
-    figures["spikesorter"] = {"seconds": seconds, "score": score(found, truth).score}
+    figures["spikesorter"] = {"seconds": seconds, "score": score(truth, found).score}
     with tempfile.TemporaryDirectory() as temporary:
         tuned = others.prepare(study, name, truth, Path(temporary))[0]
         recording = si.load(tuned / "recording")
@@ -260,7 +260,7 @@ def stream_on_one_core(study: Path, model: Path, name: str) -> Figures:
             "p99_ms": 1000 * float(np.quantile(seconds, 0.99)),
             "delay_median_ms": 1000 * float(np.median(delays)) / fs_hz,
             "delay_most_ms": 1000 * float(np.max(delays)) / fs_hz,
-            "score": score(found, truth).score,
+            "score": score(truth, found).score,
         }
     same = Sorter.load(model / name).sort(target)
     figures["exact"]["same_as_file"] = bool(

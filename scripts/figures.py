@@ -270,7 +270,7 @@ def scores() -> Figure:
         580: "false",
         700: "right",
     }
-    result = score(guess, true, fs_hz=FS_HZ)
+    result = score(true, guess, fs_hz=FS_HZ)
     figure = Figure(figsize=(10, 3.6), layout="constrained")
     axes = figure.subplots()
     for height, spikes in ((1, true), (0, guess)):
@@ -303,7 +303,7 @@ def forecast() -> Figure:
     stated, held = [], []
     for place, level in enumerate(LEVELS):
         target, spikes, expected = study()[1 + place], found(place), adapted(place).forecast
-        true = score(spikes, target.spikes, fs_hz=FS_HZ).score
+        true = score(target.spikes, spikes, fs_hz=FS_HZ).score
         bars = [[expected.score - expected.low], [expected.high - expected.score]]
         left.errorbar(true, expected.score, bars, fmt="o", color=COLOURS[0], capsize=3)
         left.annotate(

@@ -122,16 +122,17 @@ def test_shells_complete_presets_and_formats() -> None:
 
 
 def test_shells_complete_settings_and_their_values() -> None:
-    assert completed("spikesorter run S --set detector.th") == ["detector.threshold="]
+    assert completed("spikesorter run S --set outliers.m") == ["outliers.mark="]
     assert "decoder=pursuit" in completed("spikesorter train D1.mat --set decoder=")
-    assert completed("spikesorter run S --set unknown.mark=t") == ["unknown.mark=true"]
-    assert completed("spikesorter run S --set detector.threshold=") == []
+    assert completed("spikesorter run S --set outliers.mark=t") == ["outliers.mark=true"]
+    assert completed("spikesorter run S --set output.threshold=") == []
 
 
 def test_every_setting_can_be_completed_and_has_a_meaning() -> None:
     offered = dict(complete_assignment(""))
-    known = {name.replace("__", ".", 1) for name in Settings().get_params()}
-    assert {name.removesuffix("=") for name in offered} >= {name for name in known if "." in name}
+    sections = {name: value for name, value in Settings().model_dump().items() if isinstance(value, dict)}
+    known = {f"{name}.{key}" for name, section in sections.items() for key in section}
+    assert {name.removesuffix("=") for name in offered} >= known | {"seed", "decoder"}
     assert all(offered.values())
     for name in offered:
         for value, _ in complete_assignment(name):

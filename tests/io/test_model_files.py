@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from spikesorter.core.errors import InputError, ModelError
-from spikesorter.core.settings import DetectorSettings
+from spikesorter.core.sections import DetectorSettings
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.model_files import FORMAT_VERSION, read_model, read_model_files, seal, write_model
 

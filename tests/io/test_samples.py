@@ -75,7 +75,7 @@ def test_the_shortest_trace_is_a_networks_window_or_the_noises_transform(rng: np
     """A window of 120 samples, beside the reach of convolutions of 7 taps dilated by 1, 2, 4 and 8, twice."""
     window = 120 + 2 * 3 * (1 + 2 + 4 + 8) + 1
     for n_fft, shortest in ((64, window), (2048, 2048)):
-        settings = Settings().set_params(noise__n_fft=n_fft)
+        settings = Settings().replace(noise={"n_fft": n_fft})
         assert shortest_samples(settings) == shortest
         check_trace(rng.normal(size=(shortest, 1)), settings)
         with pytest.raises(InputError, match=f"only {shortest - 1} samples long; at least {shortest}"):

@@ -46,9 +46,9 @@ def test_figures_of_spikes_alone_need_a_rate_and_nothing_else(spikes: Spikes, fs
 
 
 @FEW
-@given(spikes_values(named=False), spikes_values(named=False), NAMES)
+@given(spikes_values(named=False, fs_hz=FS_HZ), spikes_values(named=False, fs_hz=FS_HZ), NAMES)
 def test_a_confusion_matrix_shows_every_count(found: Spikes, true: Spikes, name: str) -> None:
-    result = score(found, true, fs_hz=FS_HZ)
+    result = score(true, found, fs_hz=FS_HZ)
     (heat, *_) = plot.confusion(result, {1: name}).data
     shown = np.asarray(heat.text if heat.text is not None else heat.customdata)
     assert shown.shape[0] == len(result.unit_ids) + 1

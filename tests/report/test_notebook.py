@@ -46,7 +46,7 @@ def test_no_spikes_are_shown_too() -> None:
 
 def test_a_score_shows_its_figures_and_who_was_taken_for_whom() -> None:
     true = Spikes.from_arrays([100, 300, 500], [1, 2, 1])
-    result = score(Spikes.from_arrays([104, 300], [1, 1]), true)
+    result = score(true, Spikes.from_arrays([104, 300], [1, 1]))
     assert repr(result) == (
         "Score(0.473: detection F1 0.800 (precision 1.000, recall 0.667), classes 0.333; strict 0.250)"
     )
@@ -54,22 +54,20 @@ def test_a_score_shows_its_figures_and_who_was_taken_for_whom() -> None:
     assert "Score 0.473" in page
     assert "2, found as 1: 1" in page
     assert "1, found as missed: 1" in page
-    named = score(true, true.described(fs_hz=25_000, names={1: HARMFUL, 2: "b"}))
+    named = score(true.described(fs_hz=25_000, names={1: HARMFUL, 2: "b"}), true)
     assert {f"{HARMFUL}, found as {HARMFUL}: 2", HARMFUL, "b"} <= set(words(score_html(named)))
 
 
 def test_a_sorter_shows_its_units_and_what_to_expect() -> None:
     labelled = simulate_study(units=2, seconds=6, noise_levels=(1.0,))[0]
-    settings = Settings().set_params(
-        decoder="pursuit", rehearsal__tuning_seconds=5, rehearsal__forecast_seconds=5
-    )
+    settings = Settings().replace(decoder="pursuit", rehearsal={"tuning_seconds": 5, "forecast_seconds": 5})
     truth = labelled.spikes.described(fs_hz=FS_HZ, names={1: "a & b", 2: HARMFUL})
     recording = NumpyRecording([labelled.trace], FS_HZ)
     sorter = Sorter.fit(recording, truth, settings=settings)
     page = words(sorter_html(sorter))
     assert {"a & b", HARMFUL, "expected F1"} <= set(page)
-    assert sorter.score(recording, truth) == score(sorter.sort(recording), truth, fs_hz=FS_HZ).score > 0.9
-    assert sorter.get_params() == settings.get_params()
+    assert sorter.score(recording, truth) == score(truth, sorter.sort(recording), fs_hz=FS_HZ).score > 0.9
+    assert sorter.settings == settings
 
 
 def test_curves_fill_the_picture() -> None:

@@ -13,6 +13,7 @@ import sys
 import threading
 import types
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -479,9 +480,11 @@ def test_a_port_that_is_taken_or_none_is_said(session: Session, server: Loopback
 
 
 SERVER = """
+import signal
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
+signal.signal(signal.SIGINT, signal.default_int_handler)  # programs run in the background ignore it
 from spikesorter.report.viewer import CORRECTED, Session, run_viewer, serve
 from tests.report.viewing import fake_contents, fake_result, fake_span
 out = Path(sys.argv[1])
@@ -495,9 +498,14 @@ sys.stdout.write(f"ended {len(session.save_pending())}\\n")
 """
 
 
-def started(out: Path) -> subprocess.Popen[str]:
+@contextmanager
+def started(out: Path) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-c", SERVER, str(out), str(Path(__file__).parents[2])]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()  # where something has failed; otherwise it has ended
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows kills otherwise")

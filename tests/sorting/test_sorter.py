@@ -23,9 +23,7 @@ from spikesorter.sorting.nearest import nearest_sorter
 from spikesorter.sorting.sorter import Sorter
 from tests.conftest import FS_HZ
 
-SETTINGS = Settings().set_params(
-    decoder="pursuit", rehearsal__tuning_seconds=5, rehearsal__forecast_seconds=5
-)
+SETTINGS = Settings().replace(decoder="pursuit", rehearsal={"tuning_seconds": 5, "forecast_seconds": 5})
 
 
 @pytest.fixture(scope="module")
@@ -134,10 +132,10 @@ def test_what_is_of_another_kind_is_refused_and_called_by_it(
         with pytest.raises(InputError, match="labels: expected Spikes or a .* sorting, not a str"):
             use()
     for use in (
-        lambda: score(sorting, truth),
         lambda: score(truth, sorting),
-        lambda: compare_sortings(sorting, truth),
+        lambda: score(sorting, truth),
         lambda: compare_sortings(truth, sorting),
+        lambda: compare_sortings(sorting, truth),
         lambda: write_spikes(tmp_path / "a.csv", sorting, fs_hz=FS_HZ),
         lambda: write_mat(tmp_path / "a.mat", sorting),
     ):

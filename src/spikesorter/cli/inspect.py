@@ -137,9 +137,9 @@ def evaluate(
     from spikesorter.report.scoring import compare_files, score_files, unpredicted
 
     with working(quiet=as_json) as (progress, _):
-        scores = score_files(predictions, truth, fs_hz=fs, progress=progress)
-        comparisons = compare_files(predictions, truth, fs_hz=fs, pairing=pairing, progress=progress)
-    missing = unpredicted(predictions, truth)
+        scores = score_files(truth, predictions, fs_hz=fs, progress=progress)
+        comparisons = compare_files(truth, predictions, fs_hz=fs, pairing=pairing, progress=progress)
+    missing = unpredicted(truth, predictions)
     whole = None if missing else study_score({name: s.score for name, s in scores.items()})
     if missing:
         typer.echo(f"spikesorter: warning: no predictions for {', '.join(missing)}: no study score", err=True)

@@ -94,7 +94,7 @@ def sort(
     noise and gain are most like its own. Its spikes are written to FOLDER/NAME.mat (or another format), and
     FOLDER/report.html shows them.
 
-    Of the settings, only detector.threshold and detector.refractory_samples can still be changed.
+    Of the settings, only output.threshold and output.refractory_ms can still be changed.
     """
     from spikesorter.core.settings import Settings
 
@@ -273,14 +273,10 @@ def listen_command(
 def _working_point(settings: Settings) -> dict[str, Any]:
     from spikesorter.core.settings import Settings
 
-    point = {
-        "threshold": settings.detector.threshold,
-        "refractory_samples": settings.detector.refractory_samples,
-    }
-    plain = settings.detector.model_copy(update=dict.fromkeys(point))
-    if settings.model_copy(update={"detector": plain}) != Settings():
+    point = {"threshold": settings.output.threshold, "refractory_ms": settings.output.refractory_ms}
+    if settings.replace(output=dict.fromkeys(point)) != Settings():
         raise SettingsError(
-            "only detector.threshold and detector.refractory_samples can be set when sorting; "
+            "only output.threshold and output.refractory_ms can be set when sorting; "
             "all other settings were fixed when the model was trained"
         )
     return point

@@ -38,7 +38,7 @@ def effective_n_jobs(n_jobs: int | None) -> int:
     True
     >>> effective_n_jobs(0)
     Traceback (most recent call last):
-    spikesorter.core.errors.SettingsError: n_jobs must be a whole number from 1 to 1024, or -1 for all \
+    spikesorter.SettingsError: n_jobs must be a whole number from 1 to 1024, or -1 for all \
 cores, not 0
     """
     if n_jobs is None or n_jobs == ALL_CORES:

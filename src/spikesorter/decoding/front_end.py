@@ -115,7 +115,7 @@ def make_front_end(
     gain = np.float32(profile.activity.gain)
     reach = to_samples(settings.matched_filter.whitening_reach_ms, fs_hz)
     filters = None
-    if settings.matched_filter.kind == "per_class":
+    if settings.matched_filter.kind == "per_unit":
         templates = units.templates.filtered(kernel).scaled(float(gain))
         filters = make_matched_filters(templates, profile.noise, reach=reach)
     elif settings.matched_filter.kind == "average":

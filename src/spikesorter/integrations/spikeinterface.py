@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import string
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,6 +18,7 @@ from spikeinterface.sorters import BaseSorter, sorterlist
 from spikesorter.core.cores import effective_n_jobs
 from spikesorter.core.errors import InputError, ModelError
 from spikesorter.core.spikes import FIELDS, Spikes
+from spikesorter.core.versions import __version__
 from spikesorter.io.atomic import atomic_file
 from spikesorter.io.probabilities import ComputeSpikeProbabilities, compute_spike_probabilities
 from spikesorter.sorting.model import load_sorters
@@ -82,7 +82,7 @@ class SpikesorterSorter(BaseSorter):  # type: ignore[misc]  # its base has no ty
     @classmethod
     def get_sorter_version(cls) -> str:
         """Return the version of `neural-spike-sorter`."""
-        return version("neural-spike-sorter")
+        return __version__
 
     @classmethod
     def _check_params(cls, recording: BaseRecording, output_folder: Path, params: dict[str, Any]) -> Any:

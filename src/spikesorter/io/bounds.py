@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from spikesorter.core.errors import InputError
-from spikesorter.core.spikes import HIGHEST_HZ, LOWEST_HZ, Spikes
+from spikesorter.core.spike import HIGHEST_HZ, LOWEST_HZ
+from spikesorter.core.spikes import Spikes
 
 __all__ = [
     "MOST_EXPANSION",
@@ -48,7 +49,7 @@ def check_declared(path: Path, what: str, *, declared: int, stored: int) -> None
     --------
     >>> check_declared(Path("D1.mat"), "d", declared=4 << 30, stored=4 << 20)
     Traceback (most recent call last):
-    spikesorter.core.errors.InputError: D1.mat: d claims 4.3 GB, but 4.2 MB are stored for it; no recording \
+    spikesorter.InputError: D1.mat: d claims 4.3 GB, but 4.2 MB are stored for it; no recording \
 packs more than 100-fold, so it is damaged or made to fill the memory
     """
     if declared > max(SMALL_BYTES, MOST_EXPANSION * stored):

@@ -8,7 +8,6 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ import numpy as np
 
 from spikesorter.core.errors import InputError, naming
 from spikesorter.core.spikes import UNKNOWN, Spikes, check_spikes
+from spikesorter.core.versions import __version__
 from spikesorter.io.analyzer import MARK, UNDER_CURATION, write_analyzer, write_phy
 from spikesorter.io.atomic import atomic_file, atomic_folder
 from spikesorter.io.bounds import known_rate
@@ -114,7 +114,7 @@ def write_spikes(
     if name in NEED_RECORDING and recording is None:
         raise InputError(f"{path}: {name} holds waveforms; give the recording: recording=...")
     check_export_place(path, name)
-    facts = {"program": "spikesorter", "version": version("neural-spike-sorter"), **(provenance or {})}
+    facts = {"program": "spikesorter", "version": __version__, **(provenance or {})}
     rate = known_rate(path, spikes, fs_hz)
     if rate is None and recording is not None:
         rate = float(recording.get_sampling_frequency())

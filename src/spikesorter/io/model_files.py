@@ -17,7 +17,6 @@ import types
 import typing
 import zipfile
 from collections.abc import Iterator, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +25,7 @@ import numpy.typing as npt
 from pydantic import BaseModel
 
 from spikesorter.core.errors import InputError, ModelError, SpikeSorterError
+from spikesorter.core.versions import __version__
 from spikesorter.io.atomic import atomic_folder
 from spikesorter.io.model_formats import FORMAT_VERSION, READABLE, to_current
 
@@ -103,7 +103,7 @@ def write_model(value: Any, folder: Path) -> None:
     arrays: Arrays = {}
     description = {
         "format_version": FORMAT_VERSION,
-        "made_by": version("neural-spike-sorter"),
+        "made_by": __version__,
         "model": _pack(value, "", arrays),
     }
     stored = io.BytesIO()

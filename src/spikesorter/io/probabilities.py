@@ -9,7 +9,8 @@ from spikeinterface.core.analyzer_extension_core import BaseSpikeVectorExtension
 from spikeinterface.core.sortinganalyzer import register_result_extension
 
 from spikesorter.core.errors import InputError
-from spikesorter.core.spikes import PROBABILITIES, Float32Array, Int64Array, Spikes
+from spikesorter.core.spike import Float32Array, Int64Array
+from spikesorter.core.spikes import PROBABILITIES, Spikes
 
 if TYPE_CHECKING:
     from spikeinterface.core import BaseSorting

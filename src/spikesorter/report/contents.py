@@ -255,7 +255,7 @@ def _score(result: Result) -> Score | None:
     if result.truth is None:
         return None
     named = result.spikes.select(result.spikes.unit != UNKNOWN)
-    return score(named, result.truth, fs_hz=result.sorter.fs_hz)
+    return score(result.truth, named, fs_hz=result.sorter.fs_hz)
 
 
 def _value(result: Result, measured: Score | None) -> float:
@@ -278,15 +278,16 @@ def _facts(result: Result) -> list[list[str]]:
     sorter = result.sorter
     activity, seconds = sorter.profile.activity, result.n_samples / sorter.fs_hz
     thresholds = ", ".join(f"{value:.2f}" for value in sorter.point.thresholds)
+    channels = "channel" if sorter.channels == 1 else "channels"
     return [
-        ["length", f"{seconds:.1f} s at {sorter.fs_hz:g} Hz, {sorter.channels} channel(s)"],
+        ["length", f"{seconds:.1f} s at {sorter.fs_hz:g} Hz, {sorter.channels} {channels}"],
         ["noise (SD)", _listed(sorter.profile.scale)],
         ["gain against the labelled recording", f"{activity.gain:.3f}"],
         ["spikes", f"{len(result.spikes)}, {len(result.spikes) / seconds:.1f} per second"],
-        ["doubtful spikes", f"{len(doubtful(result.spikes))}, with a probability below {SURE:.2f}"],
+        ["doubtful spikes", f"{len(doubtful(result.spikes))} (probability below {SURE:.2f})"],
         ["decoder", sorter.tuned.name],
         ["thresholds", thresholds],
-        ["refractory period", f"{sorter.point.refractory_samples} samples"],
+        ["refractory period", f"{1000 * sorter.point.refractory_samples / sorter.fs_hz:.3g} ms"],
         ["seed", str(sorter.settings.seed)],
         ["result", str(result.place)],
     ]

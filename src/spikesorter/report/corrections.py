@@ -196,7 +196,7 @@ def corrected(spikes: Spikes, corrections: Iterable[Correction]) -> Spikes:
     >>> spikes = Spikes.from_arrays([100, 200, 300], [1, 1, 2], [0.5, 0.6, 0.7])
     >>> decided = [Correction(100, 1, "reject"), Correction(200, 1, "rename", to=2)]
     >>> corrected(spikes, decided)
-    Spikes(2 spikes; {2: 2})
+    Spikes(2 spikes of 1 unit; 2: 2)
     """
     decided = decisions(corrections)
     kept = np.ones(len(spikes), np.bool_)

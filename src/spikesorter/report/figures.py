@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spikesorter.core.errors import InputError
-from spikesorter.core.spikes import Spikes, numbered_alike
+from spikesorter.core.pairs import numbered_alike
+from spikesorter.core.spikes import Spikes
 from spikesorter.io.atomic import atomic_file
 from spikesorter.report.palette import colour, symbol
 

@@ -226,8 +226,8 @@ class Adaptation:
         tested = outcome if self._cross_fitted else self._rehearsed_anew(outcome.tuned)
         truth, once = self._known(tested.rehearsal.spikes), tested.rehearsal.period
         result = forecast_score(
-            tested.found,
             truth,
+            tested.found,
             self.units.known,
             n_samples=len(tested.rehearsal.trace),
             unlike_samples=once,
@@ -235,8 +235,8 @@ class Adaptation:
             fs_hz=self.fs_hz,
         )
         noise = self._noise_power(tested.rehearsal)
-        diagnostics = diagnose(tested.candidates, tested.found, truth, noise=noise, fs_hz=self.fs_hz)
-        rule = self._outlier_rule(outcome.tuned) if self.settings.unknown.mark else None
+        diagnostics = diagnose(tested.candidates, truth, tested.found, noise=noise, fs_hz=self.fs_hz)
+        rule = self._outlier_rule(outcome.tuned) if self.settings.outliers.mark else None
         progress("forecasting", 1.0)
         return result, diagnostics, rule
 
@@ -267,8 +267,8 @@ class Adaptation:
         rule = OutlierRule(
             pursuit=self._pursuit(),
             templates=self.units.templates.scaled(self.profile.activity.gain),
-            lead_samples=to_samples(self.settings.unknown.before_ms, self.fs_hz),
-            window_samples=max(to_samples(self.settings.unknown.window_ms, self.fs_hz), 1),
+            lead_samples=to_samples(self.settings.outliers.before_ms, self.fs_hz),
+            window_samples=max(to_samples(self.settings.outliers.window_ms, self.fs_hz), 1),
             beside=np.inf,
             alone=np.inf,
         )
@@ -364,30 +364,29 @@ class Adaptation:
             parts.append(tuned.calibration.apply(found.select(folds.select(found, fold))))
             spikes.append(tuned.point.to_spikes(parts[-1]))
         held_out = Spikes.concatenate(spikes)
-        value = objective(held_out, truth, self.settings.tuning.objective, fs_hz=self.fs_hz)
+        value = objective(truth, held_out, self.settings.tuning.objective, fs_hz=self.fs_hz)
         return Outcome(replace(best, value=value), rehearsal, Candidates.concatenate(parts), held_out)
 
     def _read_best(
         self, name: str, read: list[tuple[AnyDecoder, Candidates]], truth: Spikes
     ) -> tuple[TunedDecoder, Candidates]:
         """Tune every variant of a decoder's evidence coarsely, the best one finely."""
-        tuning, unit_ids = self.settings.tuning, self.units.known
-        coarse = tuning.model_copy(update={"per_class": False})
-        detector = self.settings.detector
+        tuning, output, unit_ids = self.settings.tuning, self.settings.output, self.units.known
         if name != "cnn":  # these know when spikes exclude each other
-            detector = detector.model_copy(update={"refractory_samples": detector.refractory_samples or 0})
+            output = output.model_copy(update={"refractory_ms": output.refractory_ms or 0.0})
+        coarse = output.model_copy(update={"per_unit": False})
 
         def tried(one: tuple[AnyDecoder, Candidates]) -> tuple[TunedDecoder, Candidates]:
             variant, found = one
             calibration = self._calibration(found, truth)
             calibrated = calibration.apply(found)
-            point, value = tune(calibrated, truth, unit_ids, coarse, detector, fs_hz=self.fs_hz)
+            point, value = tune(calibrated, truth, unit_ids, tuning, coarse, fs_hz=self.fs_hz)
             return TunedDecoder(variant, calibration, point, name, value), calibrated
 
         outcomes = list(in_threads(tried, read, n_jobs=self.n_jobs))
         good = max(one.value for one, _ in outcomes) - BY_CHANCE
         best, chosen = next(outcome for outcome in outcomes if outcome[0].value >= good)
-        point, value = tune(chosen, truth, unit_ids, tuning, detector, fs_hz=self.fs_hz)
+        point, value = tune(chosen, truth, unit_ids, tuning, output, fs_hz=self.fs_hz)
         return replace(best, point=point, value=value), chosen
 
     def _calibration(self, found: Candidates, truth: Spikes) -> Calibration:

@@ -153,7 +153,27 @@ def adapt_groups(
     n_jobs: int | None = None,
     progress: Progress = silent,
 ) -> dict[str, Sorter]:
-    """Adapt each group's sorter to its channels of a target; see `Sorter.adapt`."""
+    """Adapt each group's sorter to its channels of a target; see `Sorter.adapt`.
+
+    Parameters
+    ----------
+    sorters : mapping of str to Sorter
+        From `fit_groups`.
+    target : spikeinterface.BaseRecording
+        With the same groups of channels.
+    n_jobs, progress
+        As for `Sorter.adapt`.
+
+    Returns
+    -------
+    dict of str to Sorter
+        New ones, by group.
+
+    Raises
+    ------
+    InputError
+        If the target has other groups, or one of them cannot be used.
+    """
     groups = groups_of(sorters, target)
     adapted = {}
     for name, sorter in sorters.items():

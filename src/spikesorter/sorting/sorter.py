@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import version
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,11 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from spikesorter.core.cores import effective_n_jobs
-from spikesorter.core.errors import InputError, SettingsError
+from spikesorter.core.errors import InputError, SettingsError, made_by
 from spikesorter.core.progress import Progress, silent
 from spikesorter.core.score import score
+from spikesorter.core.sections import MOST_REFRACTORY_MS
 from spikesorter.core.settings import Settings, check_settings
-from spikesorter.core.spikes import Spikes, check_rate
+from spikesorter.core.spike import check_rate
+from spikesorter.core.spikes import Spikes
+from spikesorter.core.versions import __version__
 from spikesorter.decoding.candidates import Candidates, WorkingPoint
 from spikesorter.decoding.cnn import Networks
 from spikesorter.decoding.run import TraceReader, find_candidates, in_threads, read_evidence
@@ -78,6 +80,7 @@ USUAL_GAINS = (0.4, 2.5)
 LONGEST_CALIBRATION_S = 1e5
 
 
+@made_by("Sorter.fit(recording, labels) or Sorter.load(folder)")
 @dataclass(frozen=True, eq=False)
 class Sorter:
     """A spike sorter fitted to one labelled recording.
@@ -148,7 +151,8 @@ class Sorter:
         SettingsError
             If the settings are none.
         """
-        settings, n_jobs = check_settings(settings).tuned_for("strict"), effective_n_jobs(n_jobs)
+        settings = check_settings(settings).tuned_for("strict")
+        n_jobs = effective_n_jobs(n_jobs)
         check_recording(recording)
         _check_channels(recording)
         fs_hz = check_rate(float(recording.get_sampling_frequency()))
@@ -170,7 +174,7 @@ class Sorter:
             units = learn_units(trace, truth, settings.templates, kernel=kernel, fs_hz=fs_hz)
             initial, profile = _labelled_profile(raw, units, settings, fs_hz)
         warn_of_labels(units, settings.templates, fs_hz=fs_hz)
-        if settings.unknown.learn and not settings.unknown.mark:
+        if settings.unlabelled.learn and not settings.outliers.mark:
             strangers = find_unlabelled(trace, truth, units, profile, settings, fs_hz=fs_hz, n_jobs=n_jobs)
             if len(strangers):
                 every = Spikes.concatenate([truth, strangers])
@@ -425,11 +429,7 @@ class Sorter:
         float
         """
         true = as_spikes(truth, fs_hz=self.fs_hz)
-        return score(self.sort(target, n_jobs=n_jobs), true, fs_hz=self.fs_hz).score
-
-    def get_params(self) -> dict[str, Any]:
-        """Return all settings by name; `Settings.set_params` takes them."""
-        return self.settings.get_params()
+        return score(true, self.sort(target, n_jobs=n_jobs), fs_hz=self.fs_hz).score
 
     def low_latency(self, *, n_jobs: int | None = None, progress: Progress = silent) -> Sorter:
         """Return a sorter for the same recordings that decides within some milliseconds, for closed loops.
@@ -503,8 +503,8 @@ class Sorter:
             raise SettingsError(f"mode must be exact or low_latency, not {mode!r}")
         n_jobs = effective_n_jobs(n_jobs)
         samples = _calibration_samples(calibration_seconds, self.fs_hz)
-        if self.settings.unknown.mark:
-            raise SettingsError("unknown.mark: strangers cannot be marked in a stream; train without it")
+        if self.settings.outliers.mark:
+            raise SettingsError("outliers.mark: a stream cannot mark outlier spikes; train without it")
 
         def set_up(calibration: npt.NDArray[Any]) -> StreamSetup:
             sorter = self
@@ -578,9 +578,16 @@ class Sorter:
         return curves[:, : len(self.units.known)]
 
     def with_working_point(
-        self, *, threshold: float | None = None, refractory_samples: int | None = None
+        self, *, threshold: float | None = None, refractory_ms: float | None = None
     ) -> Sorter:
         """Return a sorter with another threshold or refractory period than the tuned ones.
+
+        Parameters
+        ----------
+        threshold : float, optional
+            Least probability that a spike is there and of its unit, for all units.
+        refractory_ms : float, optional
+            Least distance of two spikes.
 
         Raises
         ------
@@ -588,13 +595,15 @@ class Sorter:
             If the threshold is no probability or the period is negative.
         """
         check_threshold(threshold)
-        if refractory_samples is not None and refractory_samples < 0:
-            raise SettingsError(f"refractory_samples must be 0 or more, not {refractory_samples}")
+        if refractory_ms is not None and not 0 <= refractory_ms <= MOST_REFRACTORY_MS:
+            raise SettingsError(
+                f"refractory_ms must lie between 0 and {MOST_REFRACTORY_MS:g}, not at {refractory_ms}"
+            )
         point = self.point
         if threshold is not None:
             point = replace(point, thresholds=(threshold,) * len(point.unit_ids))
-        if refractory_samples is not None:
-            point = replace(point, refractory_samples=refractory_samples)
+        if refractory_ms is not None:
+            point = replace(point, refractory_samples=to_samples(refractory_ms, self.fs_hz))
         return replace(self, tuned=replace(self.tuned, point=point))
 
     def save(self, folder: str | Path) -> None:
@@ -615,7 +624,7 @@ class Sorter:
     def _facts(self, target: BaseRecording) -> dict[str, str]:
         """What decides about the result; a long recording is known by its length and by parts of it."""
         return {
-            "version": version("neural-spike-sorter"),
+            "version": __version__,
             "sorter": model_digest((self.profile, self.tuned)),
             "recording": digest(str(target.get_num_frames()).encode(), read_signature(target).tobytes()),
         }

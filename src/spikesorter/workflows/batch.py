@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spikesorter.core.cores import effective_n_jobs
 from spikesorter.core.errors import InputError
 from spikesorter.core.progress import Progress, silent
+from spikesorter.core.versions import __version__
 from spikesorter.io.atomic import check_writable, only_one, write_json
 from spikesorter.io.export import check_export
 from spikesorter.report.results import SORT, sort_facts
@@ -161,7 +161,7 @@ def summary(outcomes: Iterable[Outcome]) -> dict[str, Any]:
     """
     rows = [asdict(outcome) for outcome in outcomes]
     counts = {state: sum(row["state"] == state for row in rows) for state in ("done", "kept", "failed")}
-    return {"version": version("neural-spike-sorter"), **counts, "recordings": rows}
+    return {"version": __version__, **counts, "recordings": rows}
 
 
 def _make_folders(out: Path) -> None:

@@ -134,7 +134,7 @@ def open_labelled(
         If the recording or the labels cannot be used.
     """
     options, is_mat = options or RecordingOptions(), path.suffix.lower() == ".mat"
-    opened = options.open(path, fs_hz=settings.fs_hz if is_mat else None)
+    opened = options.open(path, fs_hz=settings.recording.fs_hz if is_mat else None)
     rate, source = float(opened.recording.get_sampling_frequency()), labels or path
     found = read_labels(labels, fs_hz=rate) if labels else own_labels(opened)
     if found is None or len(found) == 0:

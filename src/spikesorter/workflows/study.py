@@ -133,7 +133,8 @@ def run_study(
     SettingsError
         If `n_jobs` makes no sense.
     """
-    n_jobs, files, settings = effective_n_jobs(n_jobs), find_study(folder), settings.tuned_for("study")
+    settings = settings.tuned_for("study")
+    n_jobs, files = effective_n_jobs(n_jobs), find_study(folder)
     truth = {name: read_mat_spikes(path) for name, path in files.truth.items()}
     seconds: dict[str, float] = {}
     results: list[TargetResult] = []
@@ -161,7 +162,7 @@ def run_study(
                 write_json(out / "forecast.json", forecast_study(forecasts))
                 with _timed(seconds, f"sort {name}"):
                     spikes = sorter.sort(recording, n_jobs=n_jobs, progress=told)
-            write_mat(_prediction(out, name), spikes, unknown=settings.unknown.mark)
+            write_mat(_prediction(out, name), spikes, unknown=settings.outliers.mark)
             results.append(TargetResult(name, spikes, sorter, _scored(spikes, truth.get(name), sorter)))
             on_result(results[-1])
         write_submission(out / "submission.zip", {result.name: result.spikes for result in results})
@@ -189,7 +190,7 @@ def _scored(spikes: Spikes, truth: Spikes | None, sorter: Sorter) -> Score | Non
     """Score the spikes found, without outlier spikes; None if the true ones are not known."""
     if truth is None:
         return None
-    return score(spikes.select(spikes.unit != UNKNOWN), truth, fs_hz=sorter.fs_hz)
+    return score(truth, spikes.select(spikes.unit != UNKNOWN), fs_hz=sorter.fs_hz)
 
 
 def _shown(result: TargetResult, target: CheckedRecording, place: Path, truth: Spikes | None) -> Result:
@@ -216,7 +217,7 @@ def _run_facts(
                 "spikes_per_s": sum(result.sorter.profile.activity.rates) * result.sorter.fs_hz,
                 "decoder": result.sorter.tuned.name,
                 "thresholds": list(result.sorter.point.thresholds),
-                "refractory_samples": result.sorter.point.refractory_samples,
+                "refractory_ms": 1000 * result.sorter.point.refractory_samples / result.sorter.fs_hz,
             }
             for result in results
         },

@@ -16,11 +16,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 from spikesorter.core.errors import InputError, SpikeSorterError
+from spikesorter.core.versions import __version__
 from spikesorter.io.atomic import write_json
 from spikesorter.io.export import check_export_place
 from spikesorter.sorting.model import Model, load_model
@@ -156,7 +156,7 @@ def lost(task: SortTask, error: BaseException | None) -> Outcome:
 def settings_of(task: SortTask) -> dict[str, Any]:
     """Return what all results in one folder have in common."""
     return {
-        "version": version("neural-spike-sorter"),
+        "version": __version__,
         "model": task.model_digest,
         "format": task.to,
         "options": json.loads(json.dumps(asdict(task.item.options))),

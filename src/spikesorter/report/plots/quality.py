@@ -93,7 +93,7 @@ def precision_recall(
     _add_curve(figure, 0, "rehearsed", curve.recall, curve.precision, curve.threshold)
     _add_point(figure, 0, "threshold used, rehearsed", diagnostics.recall, diagnostics.precision)
     if found is not None and truth is not None:
-        measured = measure_trade_off(found, truth, fs_hz=rate_of(found, fs_hz))
+        measured = measure_trade_off(truth, found, fs_hz=rate_of(found, fs_hz))
         _add_curve(figure, 1, "measured", measured.recall, measured.precision, measured.threshold)
         if len(measured.recall):
             _add_point(figure, 1, "threshold used, measured", measured.recall[0], measured.precision[0])
@@ -125,7 +125,7 @@ def reliability(
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=line, name="as stated", hoverinfo="skip")
     curves = [("rehearsed", diagnostics.reliability)]
     if found is not None and truth is not None:
-        curves.append(("measured", measure_reliability(found, truth, fs_hz=rate_of(found, fs_hz))))
+        curves.append(("measured", measure_reliability(truth, found, fs_hz=rate_of(found, fs_hz))))
     for k, (name, curve) in enumerate(curves):
         enough = curve.events >= FEWEST_EVENTS
         figure.add_scatter(
