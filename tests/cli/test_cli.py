@@ -322,7 +322,7 @@ def test_train_says_a_line_for_each_recording_or_json(study_folder: Path, tmp_pa
     for name in ("D1", "D3"):
         found = rf"{name}: noise {number}, gain {number}, {number} spikes/s, pursuit"
         assert re.search(rf"{found}, forecast {number} ± {number}", told.stderr)
-    exact = json.loads(in_new_process(*words, "--model", tmp_path / "b", *sets, "--json").stdout)
+    exact = json.loads(spikesorter(*words, "--model", tmp_path / "b", *sets, "--json").stdout)
     assert list(exact["recordings"]) == ["D1", "D3"]
     assert exact["recordings"]["D3"]["decoder"] == "pursuit"
 

@@ -20,7 +20,7 @@ from spikesorter.io.mat import read_mat, read_mat_spikes
 from spikesorter.signal.templates import Templates, plant
 from spikesorter.sorting.nearest import nearest_sorter
 from spikesorter.sorting.sorter import Sorter
-from tests.cli.test_cli import in_new_process as spikesorter
+from tests.cli.test_cli import in_new_process, spikesorter
 from tests.conftest import FS_HZ, QUICK
 
 pytestmark = pytest.mark.slow
@@ -42,7 +42,7 @@ def adapted(fitted: Sorter, study_folder: Path) -> Sorter:
 @pytest.fixture(scope="module")
 def run(study_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run") / "out"
-    result = spikesorter("run", study_folder, "--out", out, *SETS)
+    result = in_new_process("run", study_folder, "--out", out, *SETS)
     assert "study" in result.stdout
     return out
 
@@ -140,7 +140,7 @@ def test_run_says_what_it_did(run: Path) -> None:
 
 def test_the_same_run_gives_the_same_bytes(run: Path, study_folder: Path, tmp_path: Path) -> None:
     compiled_anew = {"JAX_ENABLE_COMPILATION_CACHE": "false"}
-    spikesorter("run", study_folder, "--out", tmp_path, *SETS, "--quiet", **compiled_anew)
+    in_new_process("run", study_folder, "--out", tmp_path, *SETS, "--quiet", **compiled_anew)
     for name in ("predictions/D2.mat", "predictions/D3.mat", "submission.zip", "scores.json",
                  "model/model.json", "model/arrays.npz", "model/targets/D3/arrays.npz"):  # fmt: skip
         assert (tmp_path / name).read_bytes() == (run / name).read_bytes(), name
@@ -168,7 +168,7 @@ def test_a_recording_like_the_labelled_one_is_sorted_as_such(
 
 def test_train_makes_the_model_that_run_makes(run: Path, study_folder: Path, tmp_path: Path) -> None:
     targets = ("--targets", study_folder / "D2.mat", study_folder / "D3.mat")
-    spikesorter("train", study_folder / "D1.mat", *targets, "--model", tmp_path / "model", *SETS)
+    in_new_process("train", study_folder / "D1.mat", *targets, "--model", tmp_path / "model", *SETS)
     for name in ("arrays.npz", "targets/D2/arrays.npz", "targets/D3/model.json"):
         assert (tmp_path / "model" / name).read_bytes() == (run / "model" / name).read_bytes()
 
@@ -362,7 +362,7 @@ def test_two_channels_are_sorted_by_the_same_code(quick_settings: Settings, stud
 
 
 def test_preset_published_runs_on_the_same_study(study_folder: Path, tmp_path: Path) -> None:
-    spikesorter("run", study_folder, "--out", tmp_path, "--preset", "published", *SETS)
+    in_new_process("run", study_folder, "--out", tmp_path, "--preset", "published", *SETS)
     facts = json.loads((tmp_path / "run.json").read_text())
     assert facts["preset"] == "published"
     assert facts["settings"]["classifier"]["unit_variance"] is True
