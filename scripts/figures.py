@@ -26,11 +26,10 @@ from spikeinterface.core import NumpyRecording
 
 from spikesorter import Settings, Sorter, Spikes, score
 from spikesorter.decoding.calibration import judge_events
-from spikesorter.decoding.making import make_pursuit
+from spikesorter.estimation.context import Context
 from spikesorter.estimation.profile import conditioning_kernel
 from spikesorter.estimation.rehearsal import Rehearsal, plant_rehearsal
 from spikesorter.report.figures import COLOURS
-from spikesorter.signal.bank import Bank
 from spikesorter.signal.filters import fir_filter
 from spikesorter.signal.noise import NoiseSpectrum, synthesise_noise
 from spikesorter.simulate import SimulatedRecording, simulate_study
@@ -162,8 +161,7 @@ def spectrum(trace: FloatArray) -> tuple[FloatArray, FloatArray]:
 def detectability() -> Figure:
     """What whitening is for, and what d' means."""
     sorter, target = adapted(MIDDLING), study()[1 + MIDDLING]
-    bank = make_pursuit(sorter.units, sorter.profile, SETTINGS, fs_hz=FS_HZ).bank
-    assert isinstance(bank, Bank)
+    bank = Context.of(sorter.units, SETTINGS, fs_hz=FS_HZ).bank(sorter.profile)
     shapes = sorter.units.templates
     outputs = bank.apply(np.pad(target.trace, ((bank.margin.before, bank.margin.after), (0, 0))))
     figure = Figure(figsize=(10, 6.0), layout="constrained")

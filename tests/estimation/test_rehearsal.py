@@ -11,6 +11,7 @@ from scipy.stats import skew
 from spikesorter.core.settings import Settings, load_settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.front_end import FrontEnd, choose_denoise_strength, make_front_end
+from spikesorter.estimation.context import Context
 from spikesorter.estimation.profile import Profile, conditioning_kernel
 from spikesorter.estimation.rehearsal import Labelled, graft_rehearsal, plant_rehearsal
 from spikesorter.estimation.units import Units, learn_units
@@ -43,7 +44,7 @@ def profile(study: list[SimulatedRecording], units: Units) -> Profile:
 
 def front_end_for(settings: Settings, units: Units, profile: Profile) -> FrontEnd:
     average = units.templates.waveforms.mean(axis=0)[:64]
-    return make_front_end(units, profile, settings, average=average, fs_hz=FS_HZ)
+    return make_front_end(Context.of(units, settings, fs_hz=FS_HZ), profile, average=average)
 
 
 def test_a_profile_finds_offset_gain_polarity_and_activity(profile: Profile) -> None:

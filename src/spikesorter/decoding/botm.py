@@ -15,11 +15,13 @@ from scipy.special import expit, logsumexp, softmax
 
 from spikesorter.decoding.base import LEAST_PROBABILITY
 from spikesorter.decoding.candidates import Candidates
+from spikesorter.estimation.context import Context
+from spikesorter.estimation.profile import Profile
 from spikesorter.signal.bank import Bank
 from spikesorter.signal.peaks import pick_peaks
 from spikesorter.signal.spans import Margin
 
-__all__ = ["BotmDecoder"]
+__all__ = ["BotmDecoder", "make_botm"]
 
 Trace = npt.NDArray[np.float32]
 ROUNDS = 4  # of subtraction
@@ -105,3 +107,8 @@ class BotmDecoder:
 def _probabilities(logs: Trace) -> tuple[Trace, Trace]:
     """Probability that there is a spike, and, if so, of each class."""
     return np.asarray(expit(logsumexp(logs, axis=1))), np.asarray(softmax(logs, axis=1))
+
+
+def make_botm(context: Context, profile: Profile) -> BotmDecoder:
+    """Return the linear discriminants for recordings of a profile."""
+    return BotmDecoder(context.units.unit_ids, context.bank(profile), context.log_odds(profile))

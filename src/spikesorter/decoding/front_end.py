@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from spikesorter.core.settings import Settings
-from spikesorter.estimation.profile import Profile, conditioning_kernel
-from spikesorter.estimation.units import Units
+from spikesorter.estimation.context import Context
+from spikesorter.estimation.profile import Profile
 from spikesorter.signal.filters import fir_filter, fir_margin, local_unit_variance
 from spikesorter.signal.matched import MatchedFilters, make_matched_filters
-from spikesorter.signal.spans import Margin, to_samples
+from spikesorter.signal.spans import Margin
 from spikesorter.signal.templates import Templates
 from spikesorter.signal.wavelet import denoise, denoise_margin, level_noise
 
@@ -93,36 +93,30 @@ class FrontEnd:
         return replace(self, feature_sd=np.maximum(plain.features(trace).std(axis=0), 1e-6))
 
 
-def make_front_end(
-    units: Units, profile: Profile, settings: Settings, *, average: Trace, fs_hz: float
-) -> FrontEnd:
-    """Make the front end for recordings of a given profile, without denoising or scaling of features yet.
+def make_front_end(context: Context, profile: Profile, *, average: Trace) -> FrontEnd:
+    """Make the front end for recordings of a profile, without denoising or scaling of features yet.
 
     Parameters
     ----------
-    units : Units
+    context : Context
     profile : Profile
-    settings : Settings
     average : ndarray of float32, shape (window, channels)
-        The average labelled waveform, conditioned (for ``matched_filter.kind = "average"``).
-    fs_hz : float
+        Average labelled waveform, conditioned (for ``matched_filter.kind = "average"``).
 
     Returns
     -------
     FrontEnd
     """
-    kernel = conditioning_kernel(settings.conditioning, fs_hz)
-    gain = np.float32(profile.activity.gain)
-    reach = to_samples(settings.matched_filter.whitening_reach_ms, fs_hz)
+    settings, gain = context.settings, np.float32(profile.activity.gain)
     filters = None
     if settings.matched_filter.kind == "per_class":
-        templates = units.templates.filtered(kernel).scaled(float(gain))
-        filters = make_matched_filters(templates, profile.noise, reach=reach)
+        templates = context.templates.scaled(float(gain))
+        filters = make_matched_filters(templates, profile.noise, reach=context.whitening_reach)
     elif settings.matched_filter.kind == "average":
         template = Templates((0,), gain * average[None], settings.classifier.before_samples)
         filters = make_matched_filters(template, profile.noise, reach=0, whiten=False)
     front_end = FrontEnd(
-        kernel=kernel,
+        kernel=context.kernel,
         scale=np.float32(np.sign(gain)) * profile.scale,
         wavelet=settings.denoise.wavelet,
         level_sd=np.zeros((settings.denoise.level, len(profile.scale)), np.float32),

@@ -19,10 +19,12 @@ from spikesorter.decoding.gibbs import (
     priors_at,
     stack_priors,
 )
+from spikesorter.estimation.context import Context
+from spikesorter.estimation.profile import Profile
 from spikesorter.signal.bank import Bank, CausalBank
 from spikesorter.signal.spans import Margin
 
-__all__ = ["LOW_LATENCY_LENGTHS", "USUAL_LENGTHS", "Explanation", "PursuitDecoder"]
+__all__ = ["LOW_LATENCY_LENGTHS", "USUAL_LENGTHS", "Explanation", "PursuitDecoder", "make_pursuit"]
 
 Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
@@ -244,3 +246,19 @@ class PursuitDecoder:
     def _energies(self) -> Float64Array:
         """What a spike adds to its own output, by how much of it is seen, shape (seen, classes)."""
         return np.atleast_2d(self.bank.energies)
+
+
+def make_pursuit(context: Context, profile: Profile) -> PursuitDecoder:
+    """Return the pursuit for recordings of a profile."""
+    settings = context.settings.pursuit
+    spreads = np.array([np.std(amplitudes) for amplitudes in context.units.amplitudes])
+    return PursuitDecoder(
+        unit_ids=context.units.unit_ids,
+        bank=context.bank(profile),
+        log_odds=context.log_odds(profile),
+        spreads=np.hypot(spreads, np.hypot(settings.least_spread, profile.activity.wander)),
+        sweeps=settings.sweeps,
+        annealing_factor=settings.annealing_factor,
+        annealing_detectability=settings.annealing_detectability,
+        seed=context.settings.seed,
+    )

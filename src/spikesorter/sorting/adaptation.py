@@ -11,16 +11,17 @@ import numpy.typing as npt
 from spikesorter.core.progress import Progress
 from spikesorter.core.settings import Settings
 from spikesorter.core.spikes import Spikes
-from spikesorter.decoding.botm import BotmDecoder
+from spikesorter.decoding.botm import BotmDecoder, make_botm
 from spikesorter.decoding.calibration import UNCALIBRATED, Calibration, fit_calibration
 from spikesorter.decoding.candidates import Candidates, WorkingPoint
 from spikesorter.decoding.cnn import CnnDecoder, Networks, new_networks, train_networks
 from spikesorter.decoding.combined import CombinedDecoder, combine_decoders
 from spikesorter.decoding.front_end import FrontEnd, choose_denoise_strength, make_front_end
-from spikesorter.decoding.making import make_botm, make_low_latency_pursuit, make_pursuit
-from spikesorter.decoding.pursuit import PursuitDecoder
+from spikesorter.decoding.low_latency import make_low_latency_pursuit
+from spikesorter.decoding.pursuit import PursuitDecoder, make_pursuit
 from spikesorter.decoding.run import find_evidence, in_threads
 from spikesorter.decoding.thresholds import tune
+from spikesorter.estimation.context import Context
 from spikesorter.estimation.profile import Profile, conditioning_kernel
 from spikesorter.estimation.rehearsal import Labelled, Rehearsal, graft_rehearsal, plant_rehearsal
 from spikesorter.estimation.units import Units
@@ -248,9 +249,7 @@ class Adaptation:
 
     def front_end(self, rehearsal: Rehearsal) -> FrontEnd:
         """Make the front end of this profile, its statistics taken from a rehearsal."""
-        front_end = make_front_end(
-            self.units, self.profile, self.settings, average=self.average, fs_hz=self.fs_hz
-        )
+        front_end = make_front_end(self._context, self.profile, average=self.average)
         front_end = choose_denoise_strength(
             front_end, self.settings, trace=rehearsal.trace, clean=rehearsal.clean
         )
@@ -301,14 +300,18 @@ class Adaptation:
         """Leave out the spikes of unlabelled neurons, as results do."""
         return spikes.select(np.isin(spikes.unit, self.units.known))
 
+    @property
+    def _context(self) -> Context:
+        return Context.of(self.units, self.settings, fs_hz=self.fs_hz)
+
     def _botm(self) -> BotmDecoder:
-        return make_botm(self.units, self.profile, self.settings, fs_hz=self.fs_hz)
+        return make_botm(self._context, self.profile)
 
     def _pursuit(self) -> PursuitDecoder:
-        return make_pursuit(self.units, self.profile, self.settings, fs_hz=self.fs_hz)
+        return make_pursuit(self._context, self.profile)
 
     def _low_latency(self) -> PursuitDecoder:
-        return make_low_latency_pursuit(self.units, self.profile, self.settings, fs_hz=self.fs_hz)
+        return make_low_latency_pursuit(self._context, self.profile)
 
     def _untrained(self, base: Networks) -> CnnDecoder:
         rng = np.random.default_rng([self.settings.seed, ADAPT, TRAINING])

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from spikesorter.core.settings import Settings
-from spikesorter.decoding.making import make_pursuit
-from spikesorter.decoding.pursuit import Explanation, PursuitDecoder
+from spikesorter.decoding.pursuit import Explanation, PursuitDecoder, make_pursuit
 from spikesorter.decoding.run import sample_explanation
+from spikesorter.estimation.context import Context
 from spikesorter.estimation.profile import Profile, conditioning_kernel, without_hum
 from spikesorter.estimation.rehearsal import plant_rehearsal
 from spikesorter.estimation.units import Units
@@ -84,7 +84,7 @@ def refine_profile(
         }
     )
     for number in range(ROUNDS):
-        pursuit = make_pursuit(units, profile, quick, fs_hz=fs_hz)
+        pursuit = make_pursuit(Context.of(units, quick, fs_hz=fs_hz), profile)
         explanation = sample_explanation(pursuit, known, n_jobs=n_jobs)
         if profile.background == SILENT:
             noise = _noise_left(known, explanation, units, profile, settings, kernel)

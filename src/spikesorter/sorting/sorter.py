@@ -22,6 +22,7 @@ from spikesorter.core.spikes import Spikes, check_rate
 from spikesorter.decoding.candidates import WorkingPoint
 from spikesorter.decoding.cnn import Networks
 from spikesorter.decoding.run import TraceReader, read_evidence
+from spikesorter.estimation.context import Context
 from spikesorter.estimation.estimate import (
     LEAST_DETECTABILITY,
     InitialEstimate,
@@ -163,7 +164,9 @@ class Sorter:
             initial, profile = _labelled_profile(raw, units, settings, fs_hz)
         warn_of_labels(units, settings.templates, fs_hz=fs_hz)
         if settings.unknown.learn and not settings.unknown.mark:
-            strangers = find_unlabelled(trace, truth, units, profile, settings, fs_hz=fs_hz, n_jobs=threads)
+            strangers = find_unlabelled(
+                trace, truth, Context.of(units, settings, fs_hz=fs_hz), profile, n_jobs=threads
+            )
             if len(strangers):
                 every = Spikes.concatenate([truth, strangers])
                 units = learn_units(
