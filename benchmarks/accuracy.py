@@ -5,8 +5,10 @@
 Parts: `bath` and `cortex` (studies of the maker that everybody measures with), `reference` (the same bath
 studies decoded by `reference.py`, which is given the truth), `others` (other sorters and template matchers,
 needs the extra `compare`), `pairs` (spikes 3 to 20 samples apart), `gain` (gains and slow change), `noise`
-(colours of noise, against linear discriminants), `unknown` (a neuron that D1 does not hold). Each part writes
-FOLDER/PART....json; `table` prints what is there.
+(colours of noise, against linear discriminants), `unknown` (a neuron that D1 does not hold), `wild` (spikes
+that vary, beside the maker's `baseline.py`, which needs scikit-learn), `library` (a background of spikes),
+`cortex_seeds` (gains too) and `hc1` (a real tetrode recording with intracellular truth; its best channel).
+Each part writes FOLDER/PART....json; `table` prints what is there.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from ast import literal_eval
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,6 +47,8 @@ COLOURS = ("white", "1/f", "AR(1) 0.8")
 HUM_HZ, HUM = 50.0, 0.5  # of the noise's SD
 SECONDS = 40.0
 WITHIN = 0.03
+CORTEX_GAINS = (0.8, 1.25)
+FAMILIES = ("bath_", "cortex_", "reference_", "wild_", "library_", "hc1")
 
 
 def main() -> None:
@@ -66,6 +71,43 @@ def measure_cortex(arguments: argparse.Namespace) -> None:
     for seed in arguments.seeds:
         with made_study(arguments, "cortex", seed) as study:
             write(arguments, f"cortex_{seed}", sort_study(study, arguments.set))
+
+
+def measure_wild(arguments: argparse.Namespace) -> None:
+    """Sort wild studies of several seeds; run a plain supervised pipeline on the same files."""
+    for seed in arguments.seeds:
+        with made_study(arguments, "wild", seed) as study:
+            results = sort_study(study, arguments.set)
+            write(arguments, f"wild_{seed}", {**results, "baseline": baseline(arguments, study)})
+
+
+def measure_library(arguments: argparse.Namespace) -> None:
+    """Sort library studies of several seeds."""
+    for seed in arguments.seeds:
+        with made_study(arguments, "library", seed) as study:
+            write(arguments, f"library_{seed}", sort_study(study, arguments.set))
+
+
+def measure_cortex_seeds(arguments: argparse.Namespace) -> None:
+    """Sort cortex studies of several seeds; how far each gain is off is kept too."""
+    for seed in arguments.seeds:
+        with made_study(arguments, "cortex", seed) as study:
+            results = sort_study(study, arguments.set)
+            for number, one in enumerate(results["recordings"].values(), start=1):
+                true = np.random.default_rng([seed, number]).uniform(*CORTEX_GAINS)  # as the maker draws it
+                one["gain_error"] = one["gain"] / true - 1
+            write(arguments, f"cortex_seeds_{seed}", results)
+
+
+def measure_hc1(arguments: argparse.Namespace) -> None:
+    """Sort a real recording with intracellular truth: a tetrode, and its best channel."""
+    with tempfile.TemporaryDirectory() as folder:
+        study = Path(folder) / "hc1"
+        subprocess.run(
+            [sys.executable, str(arguments.maker.with_name("make_hc1.py")), str(study)], check=True
+        )
+        for name in ("hc1", "hc1-one"):
+            write(arguments, name.replace("-", "_"), sort_study(study.with_name(name), arguments.set))
 
 
 def measure_reference(arguments: argparse.Namespace) -> None:
@@ -172,7 +214,7 @@ def print_table(arguments: argparse.Namespace) -> None:
     """Print every figure that the parts have left."""
     results = {path.stem: json.loads(path.read_text()) for path in sorted(arguments.out.glob("*.json"))}
     for name, part in results.items():
-        if name.startswith(("bath_", "cortex_", "reference_")):
+        if name.startswith(FAMILIES):
             figures = part["recordings"].values()
             cells = " ".join(f"{figure['score']:.3f}" for figure in figures)
             strict = np.mean([figure["strict"] for figure in figures])
@@ -180,6 +222,7 @@ def print_table(arguments: argparse.Namespace) -> None:
         elif not name.startswith("others"):
             print(f"| {name} | {json.dumps(part)} |")
     summarise_seeds(results)
+    summarise_wild(results)
     summarise_trust(results)
 
 
@@ -193,6 +236,18 @@ def summarise_seeds(results: dict[str, Any]) -> None:
         error = 1.96 * np.std(ours - theirs, ddof=1) / np.sqrt(len(seeds))
         print(f"| bath seeds {seeds[0]}-{seeds[-1]} | mean {ours.mean():.3f}, given the truth "
               f"{theirs.mean():.3f}, difference {np.mean(ours - theirs):+.3f} +- {error:.3f} |")  # fmt: skip
+
+
+def summarise_wild(results: dict[str, Any]) -> None:
+    """How far the strict scores lie above those of the plain pipeline on the same files, target by target."""
+    both = [part for name, part in results.items() if name.startswith("wild_")]
+    above: dict[str, list[float]] = {}
+    for part in both:
+        for name, theirs in part["baseline"].items():
+            above.setdefault(name, []).append(part["recordings"][name]["strict"] - theirs["strict"])
+    if both:
+        cells = ", ".join(f"{name} {np.mean(values):+.3f}" for name, values in above.items())
+        print(f"| wild, strict above the plain pipeline, {len(both)} seeds | {cells} |")
 
 
 def summarise_trust(results: dict[str, Any]) -> None:
@@ -242,6 +297,7 @@ def outcome(sorter: Sorter, target: Any, truth: Spikes) -> dict[str, Any]:
     return {
         **score(found, truth, fs_hz=sorter.fs_hz).summary(),
         "decoder": sorter.tuned.name,
+        "gain": sorter.profile.activity.gain,
         "forecast": sorter.forecast.summary(),
         "ece_spike": expected_calibration_error(found.probability, there),
         "ece_class": expected_calibration_error(found.unit_probability[there], right[there]),
@@ -324,6 +380,21 @@ def unknown_figures(found: Spikes, truth: Spikes, stranger: Spikes) -> dict[str,
     }
 
 
+def baseline(arguments: argparse.Namespace, study: Path) -> dict[str, dict[str, Any]]:
+    """Run the maker's plain supervised pipeline on a study; its figures by target."""
+    script = arguments.maker.with_name("baseline.py")
+    said = subprocess.run(
+        [sys.executable, script.name, str(study)],
+        cwd=script.parent,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    return {
+        name: literal_eval(figures) for name, figures in (line.split(" ", 1) for line in said.splitlines())
+    }
+
+
 @contextmanager
 def made_study(arguments: argparse.Namespace, family: str, seed: int) -> Iterator[Path]:
     """Make a study of the maker, and remove it afterwards."""
@@ -347,6 +418,10 @@ def write(arguments: argparse.Namespace, name: str, results: dict[str, Any]) -> 
 
 PARTS = {
     "bath": measure_bath,
+    "wild": measure_wild,
+    "library": measure_library,
+    "cortex_seeds": measure_cortex_seeds,
+    "hc1": measure_hc1,
     "cortex": measure_cortex,
     "reference": measure_reference,
     "others": measure_others,

@@ -90,7 +90,14 @@ def grafted() -> Rehearsal:
     """Return the synthetic training recording: the labelled one with the target's noise."""
     sorter, kernel = adapted(), conditioning_kernel(SETTINGS.conditioning, FS_HZ)
     assert sorter.labelled is not None
-    return graft_rehearsal(sorter.labelled, sorter.profile, kernel=kernel, rng=np.random.default_rng(0))
+    return graft_rehearsal(
+        sorter.labelled,
+        sorter.units.templates,
+        sorter.profile,
+        kernel=kernel,
+        n_samples=len(sorter.labelled.trace),
+        rng=np.random.default_rng(0),
+    )
 
 
 def raw_target() -> FloatArray:

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
-from spikesorter.core.settings import DetectorSettings, TuningSettings
+from spikesorter.core.settings import DetectorSettings, Settings, TuningSettings
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.candidates import Candidates, WorkingPoint
 from spikesorter.decoding.thresholds import objective, tune
@@ -60,3 +61,28 @@ def test_a_precision_can_be_asked_for() -> None:
     assert objective(found, TRUTH, "precision=0.6", fs_hz=25_000) == pytest.approx(2 / 3)  # recall
     assert objective(found, TRUTH, "precision=0.7", fs_hz=25_000) == pytest.approx(2 / 3 - 0.7)
     assert objective(Spikes.empty(), TRUTH, "precision=0.7", fs_hz=25_000) < 0
+
+
+def test_no_class_is_reported_that_is_less_likely_right_than_wrong() -> None:
+    """The second class's candidates are right one time in three, which the study's score forgives."""
+    rng = np.random.default_rng(0)
+    true = np.sort(rng.choice(np.arange(0, 10**6, 200), 600, replace=False))
+    truth = Spikes.from_arrays(true, np.repeat([1, 2], [300, 300])[rng.permutation(600)])
+    false = np.setdiff1d(np.arange(0, 10**6, 200), true)[: 2 * 300]
+    sample = np.concatenate([truth.sample, false])
+    label = np.concatenate([truth.label, np.full(600, 2)])
+    candidates = Candidates.from_arrays(sample, label, np.where(label == 1, 0.9, 0.3), np.ones(len(label)))
+    precision = {}
+    for least in (0.0, 0.5):
+        tuning = TuningSettings(objective="study", least_precision=least, refractory_samples=(0,))
+        point, _ = tune(candidates, truth, (1, 2), tuning, DetectorSettings(), fs_hz=25_000)
+        second = point.settle(candidates).of(2)
+        precision[least] = np.isin(second.sample, truth.of(2).sample).mean() if len(second) else 1.0
+    assert precision[0.0] < 0.5
+    assert precision[0.5] >= 0.5
+
+
+def test_an_objective_that_was_chosen_stays() -> None:
+    assert Settings().tuned_for("strict").tuning.objective == "strict"
+    chosen = Settings().replace(["tuning.objective=f1"])
+    assert chosen.tuned_for("strict") == chosen

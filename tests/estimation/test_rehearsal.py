@@ -13,12 +13,17 @@ from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.front_end import FrontEnd, choose_denoise_strength, make_front_end
 from spikesorter.estimation.context import Context
 from spikesorter.estimation.profile import Profile, conditioning_kernel
-from spikesorter.estimation.rehearsal import Labelled, graft_rehearsal, plant_rehearsal
+from spikesorter.estimation.rehearsal import (
+    Labelled,
+    graft_rehearsal,
+    measure_variance_left,
+    plant_rehearsal,
+)
 from spikesorter.estimation.units import Units, learn_units
 from spikesorter.signal.filters import fir_filter
 from spikesorter.signal.gain import SILENT, Activity
 from spikesorter.signal.noise import estimate_noise_spectrum, quiet_samples
-from spikesorter.signal.templates import plant
+from spikesorter.signal.templates import Templates, plant
 from spikesorter.simulate import SimulatedRecording, simulate_study
 from tests.conftest import FS_HZ, profile_of, run_in_spans
 
@@ -103,8 +108,10 @@ def test_grafting_brings_the_labelled_trace_to_the_targets_noise(
     own = profile_of(study[0].trace, units, SETTINGS, fs_hz=FS_HZ)
     target = profile_of(study[1].trace, units, SETTINGS, fs_hz=FS_HZ)
     labelled = Labelled(study[0].trace, study[0].spikes, own)
-    rehearsal = graft_rehearsal(labelled, target, kernel=KERNEL, rng=rng)
-    assert rehearsal.spikes is study[0].spikes
+    rehearsal = graft_rehearsal(
+        labelled, units.templates, target, kernel=KERNEL, n_samples=len(labelled.trace), rng=rng
+    )
+    assert rehearsal.spikes == study[0].spikes
     trace = fir_filter(rehearsal.trace, KERNEL)
     quiet = quiet_samples(trace, threshold=4.5, before=60, after=170)
     noise = estimate_noise_spectrum(trace, quiet, n_fft=2048)
@@ -221,3 +228,56 @@ def test_a_rehearsal_with_background_is_skewed_like_its_target(
     assert 0.35 * skew(noise)[0] < skew(rehearsed["with"])[0] < 1.2 * skew(noise)[0]
     assert abs(skew(rehearsed["without"])[0]) < 0.05
     assert rehearsed["with"].std() == pytest.approx(noise.std(), rel=0.1)
+
+
+def test_a_graft_comes_as_often_as_it_takes_each_time_in_other_noise(
+    study: list[SimulatedRecording], units: Units, rng: np.random.Generator
+) -> None:
+    own = profile_of(study[0].trace, units, SETTINGS, fs_hz=FS_HZ)
+    target = profile_of(study[1].trace, units, SETTINGS, fs_hz=FS_HZ)
+    labelled, length = Labelled(study[0].trace, study[0].spikes, own), len(study[0].trace)
+    made = graft_rehearsal(
+        labelled, units.templates, target, kernel=KERNEL, n_samples=int(2.7 * length), rng=rng
+    )
+    assert (made.period, len(made.trace)) == (length, 3 * length)
+    assert made.spikes.within(length, 2 * length).shifted(-length) == study[0].spikes
+    noise = (made.trace - made.clean)[:, 0]
+    assert abs(np.corrcoef(noise[:length], noise[length : 2 * length])[0, 1]) < 0.05
+
+
+def test_a_graft_that_lacks_no_noise_comes_once(
+    study: list[SimulatedRecording], units: Units, rng: np.random.Generator
+) -> None:
+    own = profile_of(study[0].trace, units, SETTINGS, fs_hz=FS_HZ)
+    own = replace(own, activity=replace(own.activity, gain=1.0))
+    labelled = Labelled(study[0].trace, study[0].spikes, own)
+    made = graft_rehearsal(
+        labelled, units.templates, own, kernel=KERNEL, n_samples=3 * len(study[0].trace), rng=rng
+    )
+    np.testing.assert_allclose(made.trace, study[0].trace, atol=1e-3 * study[0].trace.std())
+
+
+def test_an_excerpt_is_the_middle(study: list[SimulatedRecording], profile: Profile) -> None:
+    labelled = Labelled(study[0].trace, study[0].spikes, profile)
+    part = labelled.excerpt(100_000)
+    start = (len(labelled.trace) - 100_000) // 2
+    np.testing.assert_array_equal(part.trace, labelled.trace[start : start + 100_000])
+    assert part.spikes.shifted(start) == labelled.spikes.within(start, start + 100_000)
+    assert labelled.excerpt(10**9) is labelled
+
+
+@pytest.mark.parametrize(("spread", "varies"), [(0.0, False), (0.3, True)])
+def test_units_that_vary_leave_more_beside_their_spikes(
+    shapes: Templates, spread: float, varies: bool, rng: np.random.Generator
+) -> None:
+    """A second shape, of random sign and size, that no size of the first one explains."""
+    n, at = 500_000, np.arange(500, 499_000, 700)
+    ones = np.ones(len(at), np.float32)
+    spikes = Spikes.from_arrays(at, np.ones(len(at), int))
+    other = Templates((1,), np.roll(shapes.waveforms[:1], 4, axis=1), shapes.before)
+    trace = plant(n, spikes, ones, shapes.of((1,)))
+    trace += plant(n, spikes, (spread * rng.standard_normal(len(at))).astype(np.float32), other)
+    trace += 0.5 * rng.standard_normal((n, 1), dtype=np.float32)
+    left = measure_variance_left(trace, spikes, shapes.of((1,)), kernel=KERNEL, window=(8, 30))
+    noise = float(fir_filter(0.5 * rng.standard_normal((n, 1), dtype=np.float32), KERNEL).var())
+    assert (left > 0.2 * noise) == varies

@@ -39,8 +39,8 @@ def _objective(value: str) -> str:
         except ValueError:
             pass
         raise ValueError("precision must be a number between 0 and 1, such as precision=0.99")
-    if value not in ("study", "strict", "f1"):
-        raise ValueError("must be study, strict, f1 or, for instance, precision=0.99")
+    if value not in ("auto", "study", "strict", "f1"):
+        raise ValueError("must be auto, study, strict, f1 or, for instance, precision=0.99")
     return value
 
 
@@ -112,14 +112,18 @@ class RehearsalSettings(_Section):
     """Labelled recordings made by the program, as noisy as the target."""
 
     method: Literal["plant", "graft"] = Field(
-        "plant",
-        description="plant: learnt spikes at new times in noise like the target's; "
-        "graft: the labelled trace itself, with noise added (published)",
+        "graft",
+        description="graft: the labelled trace itself, with the noise that it lacks (published); "
+        "plant: learnt spikes at new times in noise like the target's",
     )
     training_seconds: float = Field(300.0, gt=1, le=36000, description="length of the rehearsal to train on")
     tuning_seconds: float = Field(120.0, gt=1, le=36000, description="length of the rehearsal to tune on")
     forecast_seconds: float = Field(
-        120.0, gt=1, le=36000, description="length of the rehearsal that says how good the result will be"
+        120.0,
+        gt=1,
+        le=36000,
+        description="length of the planted rehearsal that says how good the result will be (grafted ones say "
+        "so themselves, each part by what was tuned on the others)",
     )
     gain_jitter: float = Field(
         0.01,
@@ -228,9 +232,15 @@ class TuningSettings(_Section):
         "rehearsal", description="what to tune on; labelled: the clean labelled recording (published)"
     )
     objective: Annotated[str, AfterValidator(_objective)] = Field(
-        "study",
+        "auto",
         description="what to maximise: study (the study's score), strict (each class's F1 within 0.4 ms), "
-        "f1 (of detection), or precision=0.99 (the most spikes at that precision)",
+        "f1 (of detection), or precision=0.99 (the most spikes at that precision); auto: study for a study "
+        "folder, strict for all else",
+    )
+    least_precision: Share = Field(
+        0.5,
+        description="what each class's reported spikes must reach on the rehearsal, whatever the objective "
+        "would gain by reporting more; 0: nothing",
     )
     per_class: bool = Field(True, description="whether each class has a threshold of its own")
     thresholds: tuple[Share, ...] = Field(
@@ -321,6 +331,13 @@ class Settings(_Section):
             _merge(values, _parse_assignment(assignment))
         return _validated(values, "--set")
 
+    def tuned_for(self, objective: str) -> Settings:
+        """Return the settings with an objective in place of `auto`; one that was chosen stays."""
+        if self.tuning.objective != "auto":
+            return self
+        tuning = self.tuning.model_copy(update={"objective": objective})
+        return self.model_copy(update={"tuning": tuning})
+
     def get_params(self) -> dict[str, Any]:
         """Return all settings by name, as scikit-learn names parts of parts: `detector__threshold`."""
         single = {name: value for name, value, _ in _fields(self)}
@@ -384,6 +401,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "tuning": {
             "on": "labelled",
             "objective": "f1",
+            "least_precision": 0.0,
             "per_class": False,
             "thresholds": [0.7, 0.75, 0.8, 0.85, 0.9, 0.95],
             "refractory_samples": [25, 30, 35, 40, 45, 50, 55, 60],

@@ -8,6 +8,7 @@ from itertools import product
 from spikesorter.core.score import score
 from spikesorter.core.settings import DetectorSettings, TuningSettings
 from spikesorter.core.spikes import Spikes
+from spikesorter.decoding.calibration import judge_events
 from spikesorter.decoding.candidates import Candidates, WorkingPoint
 
 __all__ = ["objective", "tune"]
@@ -50,7 +51,7 @@ def tune(
     value : float
         Its objective.
     """
-    search = _Search(candidates, truth, tuning.objective, fs_hz)
+    search = _Search(candidates, truth, tuning.objective, tuning.least_precision, fs_hz)
     thresholds = sorted(tuning.thresholds if detector.threshold is None else (detector.threshold,))[::-1]
     refractories = sorted(
         tuning.refractory_samples if detector.refractory_samples is None else (detector.refractory_samples,)
@@ -93,15 +94,26 @@ class _Search:
     candidates: Candidates
     truth: Spikes
     objective: str
+    least_precision: float
     fs_hz: float
 
     def best(self, points: list[WorkingPoint]) -> tuple[WorkingPoint, float]:
-        values = [
-            objective(point.to_spikes(self.candidates), self.truth, self.objective, fs_hz=self.fs_hz)
-            for point in points
-        ]
+        values = [self._value(point) for point in points]
         chosen = max(range(len(points)), key=values.__getitem__)  # of equal ones, the first
-        return points[chosen], values[chosen]
+        return points[chosen], values[chosen][1]
+
+    def _value(self, point: WorkingPoint) -> tuple[float, float]:
+        """Return how much precision the classes lack, as a negative number, and then the objective."""
+        found = point.to_spikes(self.candidates)
+        value = objective(found, self.truth, self.objective, fs_hz=self.fs_hz)
+        return -self._lacking(found), value
+
+    def _lacking(self, found: Spikes) -> float:
+        if self.least_precision == 0:
+            return 0.0
+        _, right = judge_events(found.sample, found.unit, self.truth, fs_hz=self.fs_hz)
+        shares = [right[own].mean() for own in (found.unit == k for k in found.unit_ids)]
+        return float(sum(max(self.least_precision - share, 0.0) for share in shares))
 
 
 def _with(point: WorkingPoint, k: int, threshold: float) -> WorkingPoint:

@@ -30,7 +30,14 @@ from spikesorter.signal.noise import NoiseSpectrum, estimate_noise_spectrum, qui
 from spikesorter.signal.spans import to_samples
 from spikesorter.signal.templates import Templates
 
-__all__ = ["LEAST_DETECTABILITY", "InitialEstimate", "estimate_initially", "estimate_profile", "is_faint"]
+__all__ = [
+    "LEAST_DETECTABILITY",
+    "InitialEstimate",
+    "estimate_initially",
+    "estimate_profile",
+    "is_faint",
+    "with_gain",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +57,7 @@ PROFILING = 2  # a stream of random numbers of its own
 
 @dataclass(frozen=True, eq=False)
 class InitialEstimate:
-    """A recording at first sight.
+    """A recording at first initial.
 
     Parameters
     ----------
@@ -103,15 +110,49 @@ def estimate_initially(
     )
 
 
-def estimate_profile(initial: InitialEstimate, units: Units, settings: Settings, *, fs_hz: float) -> Profile:
+def with_gain(
+    initial: InitialEstimate, gain: float, units: Units, settings: Settings, *, fs_hz: float
+) -> InitialEstimate:
+    """Return what was seen of a recording, its rates estimated anew at a gain that is known better.
+
+    Parameters
+    ----------
+    initial : InitialEstimate
+        From `estimate_initially`.
+    gain : float
+    units, settings, fs_hz
+        As for it.
+
+    Returns
+    -------
+    InitialEstimate
+    """
+    kernel = conditioning_kernel(settings.conditioning, fs_hz)
+    activity = estimate_rates(
+        measure_cumulants(initial.evidence),
+        initial.filters,
+        units.templates.filtered(kernel),
+        list(units.amplitudes),
+        gain=gain,
+        prior_rates=units.rates,
+        background=SILENT,
+    )
+    return replace(initial, profile=replace(initial.profile, activity=activity))
+
+
+def estimate_profile(
+    initial: InitialEstimate, units: Units, settings: Settings, *, fs_hz: float, gain_known: bool = False
+) -> Profile:
     """Estimate a recording's background too, and the rest anew beside it.
 
     Parameters
     ----------
     initial : InitialEstimate
         From `estimate_initially`.
-    repertoire, settings, fs_hz
+    units, settings, fs_hz
         As for it.
+    gain_known : bool
+        Whether the gain is not to be estimated anew.
 
     Returns
     -------
@@ -133,7 +174,8 @@ def estimate_profile(initial: InitialEstimate, units: Units, settings: Settings,
         prior_rates=units.rates,
         background=first.profile.background,
     )
-    profile = replace(profile, activity=activity)
+    if not gain_known:
+        profile = replace(profile, activity=activity)
     # The quiet stretches say how skewed the background makes the noise, but not by how many spikes of what
     # size: the largest are cut out of them. The whole distribution says it.
     trials = {0: likeness.with_background(profile, amplitude=BACKGROUND_SCALE[0])}

@@ -40,6 +40,7 @@ RATE_SPREAD = 0.5  # relative, of a class about the recording's overall activity
 ACTIVITY_SPREAD = 1.0  # relative
 BACKGROUND_AMPLITUDES = np.linspace(0.2, 1.0, 81)
 LEAST_BACKGROUND_SIZE, MOST_BACKGROUND_SIZE = 0.05, 0.6  # relative to the sorted neurons
+MOST_BACKGROUND_RATE = 0.5  # spikes per sample: bounds time and memory, whatever the recording holds
 LEAST_SKEW = 0.05  # of the noise; less cannot be told from small errors of the shapes, and does no harm
 LEAST_SIGNIFICANCE = 4.0
 CLEAR_DETECTABILITY = 5.0  # a spike of this d' is found nearly always, so that its size is not biased
@@ -79,8 +80,8 @@ class Background:
     rate : float
         Spikes per sample of all of them together.
     amplitude : float
-        Largest relative size; sizes are spread evenly from `BACKGROUND_SIZES[0]` to 1 times that. Negative
-        where the polarity is turned.
+        Largest relative amplitude; they are spread evenly from `BACKGROUND_AMPLITUDES[0]` to 1 times that.
+        Negative where the polarity is turned.
     """
 
     rate: float
@@ -221,7 +222,15 @@ def estimate_background(
             max(abs(fourth_moment / third_moment / gain), LEAST_BACKGROUND_SIZE), MOST_BACKGROUND_SIZE
         )
     amplitude = float(np.copysign(amplitude, gain))
-    return Background(third_moment / amplitude**3, amplitude)
+    return Background(
+        min(third_moment / amplitude**3, _most_background(amplitude, filters, templates)), amplitude
+    )
+
+
+def _most_background(amplitude: float, filters: MatchedFilters, templates: Templates) -> float:
+    """Rate at which the background alone would be all of the noise: the filters' outputs have variance 1."""
+    power = _powers(filters, templates, _unit_amplitudes(templates), orders=(2,)).mean()
+    return min(1 / float(amplitude**2 * np.mean(BACKGROUND_AMPLITUDES**2) * power), MOST_BACKGROUND_RATE)
 
 
 def _fit_rates(
@@ -301,13 +310,24 @@ def _responses(
     filters: MatchedFilters, templates: Templates, amplitudes: list[npt.NDArray[np.float32]]
 ) -> Float64Array:
     """Cumulants per unit rate at gain 1, shape (orders * filters, classes)."""
+    return _powers(filters, templates, amplitudes, orders=ORDERS)
+
+
+def _powers(
+    filters: MatchedFilters,
+    templates: Templates,
+    amplitudes: list[npt.NDArray[np.float32]],
+    *,
+    orders: tuple[int, ...],
+) -> Float64Array:
+    """Sums of powers of the filters' responses to each shape, shape (orders * filters, classes)."""
     columns = []
     for waveform, amplitude in zip(templates.waveforms, amplitudes, strict=True):
         padding = filters.kernels.shape[1]
         response = filters.apply(np.pad(waveform, ((padding, padding), (0, 0)))).astype(np.float64)
         columns.append(
             np.concatenate(
-                [(response**n).sum(axis=0) * np.mean(amplitude.astype(float) ** n) for n in ORDERS]
+                [(response**n).sum(axis=0) * np.mean(amplitude.astype(float) ** n) for n in orders]
             )
         )
     return np.stack(columns, axis=1)

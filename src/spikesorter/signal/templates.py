@@ -46,6 +46,11 @@ class Templates:
     waveforms: Trace
     before: int
 
+    def of(self, unit_ids: tuple[int, ...]) -> Templates:
+        """Return the shapes of some units only."""
+        kept = [k for k, unit in enumerate(self.unit_ids) if unit in unit_ids]
+        return Templates(tuple(self.unit_ids[k] for k in kept), self.waveforms[kept], self.before)
+
     def scaled(self, factor: float) -> Templates:
         """Return the shapes multiplied by a factor."""
         return Templates(self.unit_ids, self.waveforms * np.float32(factor), self.before)

@@ -30,6 +30,8 @@ class Forecast:
     unit_ids : tuple of int
     low, high : float
         The score lies between them in nine of ten cases.
+    remarks : tuple of str
+        What differs between the target and its rehearsal, each in one line.
     """
 
     score: float
@@ -42,11 +44,13 @@ class Forecast:
     unit_ids: tuple[int, ...]
     low: float
     high: float
+    remarks: tuple[str, ...] = ()
 
     def summary(self) -> dict[str, object]:
         """Return what `forecast.json` holds of a recording."""
         figures = {name: round(getattr(self, name), 4) for name in ("score", "low", "high", *FIGURES[1:])}
-        return {**figures, "f1": {str(k): round(v, 4) for k, v in zip(self.unit_ids, self.f1, strict=True)}}
+        f1 = {str(k): round(v, 4) for k, v in zip(self.unit_ids, self.f1, strict=True)}
+        return {**figures, "f1": f1, **({"remarks": list(self.remarks)} if self.remarks else {})}
 
 
 def forecast_score(
@@ -57,6 +61,7 @@ def forecast_score(
     n_samples: int,
     target_samples: int,
     fs_hz: float,
+    unlike_samples: int | None = None,
 ) -> Forecast:
     """Forecast from a rehearsal that had no part in training or tuning.
 
@@ -73,6 +78,8 @@ def forecast_score(
     target_samples : int
         Length of the target.
     fs_hz : float
+    unlike_samples : int, optional
+        How much of the rehearsal is not the same spikes again; all of it, if not given.
 
     Returns
     -------
@@ -86,10 +93,10 @@ def forecast_score(
         if len(truth.within(start * length, (start + 1) * length))
     ]
     of_stretch = float(np.std(parts, ddof=1)) if len(parts) > 1 else 0.5
-    chance = of_stretch**2 * length * (1 / n_samples + 1 / target_samples)
+    chance = of_stretch**2 * length * (1 / (unlike_samples or n_samples) + 1 / target_samples)
     reach = QUANTILE * float(np.sqrt(chance + MODEL_ERROR**2))
     return Forecast(
-        **{name: float(getattr(whole, name)) for name in FIGURES},
+        **{name: float(getattr(whole, name)) for name in FIGURES},  # type: ignore[arg-type]
         f1=tuple(whole.strict_of.get(unit, 0.0) for unit in unit_ids),
         unit_ids=unit_ids,
         low=max(whole.score - reach, 0.0),

@@ -10,6 +10,7 @@ biased alike. So the rates are right when the decoder expects as many in the reh
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -45,6 +46,11 @@ MAD_ERROR = 2.3  # relative standard error of a variance taken from the MAD, tim
 REFINING = 3  # a stream of random numbers of its own
 
 
+def _anything(_: float) -> bool:
+    """Believe any gain."""
+    return True
+
+
 def refine_profile(
     trace: npt.NDArray[np.generic],
     profile: Profile,
@@ -53,6 +59,7 @@ def refine_profile(
     *,
     fs_hz: float,
     n_jobs: int = 1,
+    may_be_gain: Callable[[float], bool] = _anything,
 ) -> Profile:
     """Return the profile with noise, rates and gain measured on what the known neurons explain.
 
@@ -69,6 +76,8 @@ def refine_profile(
     fs_hz : float
     n_jobs : int
         Threads; they change no result.
+    may_be_gain : callable
+        Says of a gain that clear spikes have whether it is to be believed.
 
     Returns
     -------
@@ -101,7 +110,9 @@ def refine_profile(
         activity = _rates_alike(
             profile.activity, explanation, sample_explanation(pursuit, rehearsal.trace, n_jobs=n_jobs)
         )
-        profile = replace(profile, activity=_sized_alike(activity, explanation, pursuit, units))
+        sized = _sized_alike(activity, explanation, pursuit, units)
+        gain = sized.gain if may_be_gain(sized.gain) else activity.gain
+        profile = replace(profile, activity=replace(sized, gain=gain))
     return profile
 
 

@@ -19,9 +19,9 @@ from spikesorter.core.progress import Progress, silent
 from spikesorter.core.score import score
 from spikesorter.core.settings import Settings, check_settings
 from spikesorter.core.spikes import Spikes, check_rate
-from spikesorter.decoding.candidates import WorkingPoint
+from spikesorter.decoding.candidates import Candidates, WorkingPoint
 from spikesorter.decoding.cnn import Networks
-from spikesorter.decoding.run import TraceReader, read_evidence
+from spikesorter.decoding.run import TraceReader, find_candidates, in_threads, read_evidence
 from spikesorter.estimation.context import Context
 from spikesorter.estimation.estimate import (
     LEAST_DETECTABILITY,
@@ -29,9 +29,11 @@ from spikesorter.estimation.estimate import (
     estimate_initially,
     estimate_profile,
     is_faint,
+    with_gain,
 )
+from spikesorter.estimation.gain_evidence import choose_gain, compare_gains
 from spikesorter.estimation.profile import Profile, conditioning_kernel, without_hum
-from spikesorter.estimation.rehearsal import Labelled
+from spikesorter.estimation.rehearsal import Labelled, measure_variance_left
 from spikesorter.estimation.units import Units, learn_units, warn_of_labels
 from spikesorter.io.model_files import model_digest, read_model, write_model
 from spikesorter.io.recording import check_recording
@@ -45,12 +47,14 @@ from spikesorter.io.samples import (
     warn_of_silent_units,
 )
 from spikesorter.signal.filters import fir_filter, fir_filter_on_grid, fir_margin
+from spikesorter.signal.gain import SILENT
 from spikesorter.signal.hum import find_hum, hum_kernel
-from spikesorter.signal.spans import Margin, iterate_spans, read_span
+from spikesorter.signal.spans import Margin, iterate_spans, read_span, to_samples
 from spikesorter.signal.templates import average_waveform
 from spikesorter.sorting.adaptation import Adaptation, TunedDecoder
 from spikesorter.sorting.diagnostics import Diagnostics
 from spikesorter.sorting.forecast import Forecast
+from spikesorter.sorting.look_back import Reckoning, looked_back, reckon
 from spikesorter.sorting.outlier_spikes import OutlierRule, find_outliers
 from spikesorter.sorting.refine import refine_profile
 from spikesorter.sorting.resume import digest, open_spans
@@ -67,6 +71,9 @@ logger = logging.getLogger(__name__)
 FloatArray = npt.NDArray[np.float32]
 
 SPAN_SECONDS = 10.0
+BESIDE_BEFORE_MS, BESIDE_AFTER_MS = 0.3, 1.2  # of a spike's start: where it is looked at how units vary
+LOOKED_AT_SECONDS, LOOKED_AT_SPANS = 60.0, 12  # of a target, to compare it with its rehearsal
+MOST_KEPT = 1 << 25  # values of the labelled trace, to rehearse on: at 25 kHz, 22 minutes of one channel
 MOST_CHANNELS = 32  # filters lead from each to each: more than that are slow, and hear different neurons
 USUAL_GAINS = (0.4, 2.5)
 
@@ -94,13 +101,14 @@ class Sorter:
     average: FloatArray
     labelled: Labelled | None
     base: Networks | None
-    measured: Profile  # at first sight: what other recordings are compared with
+    measured: Profile  # at first initial: what other recordings are compared with
     profile: Profile
     tuned: TunedDecoder
     forecast: Forecast
     diagnostics: Diagnostics
     labelled_noise: npt.NDArray[np.float64]  # power at each frequency and channel, to compare with
     unknown: OutlierRule | None
+    rehearsed: Reckoning | None = None  # to look back at, once a target is sorted
 
     @classmethod
     def fit(
@@ -140,7 +148,7 @@ class Sorter:
         SettingsError
             If the settings are none.
         """
-        settings = check_settings(settings)
+        settings = check_settings(settings).tuned_for("strict")
         check_recording(recording)
         _check_channels(recording)
         fs_hz = check_rate(float(recording.get_sampling_frequency()))
@@ -183,7 +191,10 @@ class Sorter:
         before, after = settings.classifier.before_samples, settings.classifier.after_samples
         average = average_waveform(conditioned, truth, before=before, after=after)
         kept = settings.rehearsal.method == "graft" or settings.tuning.on == "labelled"
-        labelled = Labelled(trace, truth, profile) if kept else None
+        left = _variance_left(trace, truth, units, kernel, fs_hz) if kept else 0.0
+        labelled = (
+            Labelled(trace, truth, profile, left).excerpt(MOST_KEPT // trace.shape[1]) if kept else None
+        )
         progress("learning spike shapes", 1.0)
         adaptation = Adaptation(settings, fs_hz, units, average, labelled, profile, threads)
         base = adaptation.train_base(progress)
@@ -216,17 +227,16 @@ class Sorter:
         progress("estimating noise, gain and rates", 0.0)
         raw = read_representative(target)
         check_trace(raw, self.settings)
-        initial = estimate_initially(raw, self.units, self.settings, fs_hz=self.fs_hz)
-        profile = estimate_profile(initial, self.units, self.settings, fs_hz=self.fs_hz)
         n_jobs = n_jobs or usable_cores()
-        profile = refine_profile(raw, profile, self.units, self.settings, fs_hz=self.fs_hz, n_jobs=n_jobs)
+        initial = estimate_initially(raw, self.units, self.settings, fs_hz=self.fs_hz)
+        profile = self._profile_of(raw, initial, n_jobs)
         if not is_faint(initial):
             _warn_of_odd_gain(profile.activity.gain)
         progress("estimating noise, gain and rates", 1.0)
         adaptation = Adaptation(
             self.settings, self.fs_hz, self.units, self.average, self.labelled, profile, n_jobs
         )
-        return self._on(
+        adapted = self._on(
             adaptation,
             self.base,
             target,
@@ -234,6 +244,55 @@ class Sorter:
             measured=initial.profile,
             labelled_noise=self.labelled_noise,
         )
+        return adapted._looked_back(target, n_jobs, progress)
+
+    def _looked_back(self, target: BaseRecording, n_jobs: int, progress: Progress) -> Sorter:
+        """Sort some of the target, and compare what its probabilities say with what the rehearsal's said."""
+        if self.rehearsed is None:
+            return self
+        progress("looking back", 0.0)
+        n_samples, stretch = target.get_num_frames(), self.stretches(target)
+        spans = list(iterate_spans(n_samples, self._span_samples(LOOKED_AT_SECONDS / LOOKED_AT_SPANS)))
+        chosen = spans[:: -(-len(spans) // LOOKED_AT_SPANS)]
+        decoder, unit_ids = self.tuned.decoder, self.units.known
+
+        def candidates(span: tuple[int, int]) -> Candidates:
+            return self.tuned.calibrated(find_candidates(decoder, stretch, n_samples, *span))
+
+        seen = Candidates.concatenate(list(in_threads(candidates, chosen, n_jobs=n_jobs)))
+        seconds = sum(stop - start for start, stop in chosen) / self.fs_hz
+        reckoned = reckon(seen, self.point.to_spikes(seen), unit_ids, seconds=seconds)
+        names = tuple(self.names[unit] for unit in unit_ids)
+        forecast = looked_back(self.forecast, self.rehearsed, reckoned, names, seconds=seconds)
+        for remark in forecast.remarks:
+            logger.warning("%s", remark)
+        progress("looking back", 1.0)
+        return replace(self, forecast=forecast)
+
+    def _profile_of(self, raw: npt.NDArray[Any], initial: InitialEstimate, n_jobs: int) -> Profile:
+        """Estimate a target's profile; its gain with the help of the labelled trace, if that was kept."""
+        knowledge = (self.units, self.settings)
+        if self.labelled is None:
+            profile = estimate_profile(initial, *knowledge, fs_hz=self.fs_hz)
+            return refine_profile(raw, profile, *knowledge, fs_hz=self.fs_hz, n_jobs=n_jobs)
+        templates = self.units.templates
+        comparison = compare_gains(initial, self.labelled, templates, self.settings, fs_hz=self.fs_hz)
+        choice = choose_gain(comparison)
+
+        def profile_at(gain: float) -> Profile:
+            seen = with_gain(initial, gain, *knowledge, fs_hz=self.fs_hz)
+            return estimate_profile(seen, *knowledge, fs_hz=self.fs_hz, gain_known=True)
+
+        profile = profile_at(choice.gain)
+        if profile.background != SILENT:
+            before, comparison = choice.gain, comparison.beside(profile.background)
+            choice = choose_gain(comparison)
+            profile = profile if choice.gain == before else profile_at(choice.gain)
+
+        def may_be(gain: float) -> bool:
+            return choice.sharp and comparison.as_good(gain, choice.gain)
+
+        return refine_profile(raw, profile, *knowledge, fs_hz=self.fs_hz, n_jobs=n_jobs, may_be_gain=may_be)
 
     @classmethod
     def _on(
@@ -248,9 +307,10 @@ class Sorter:
         train: bool = True,
     ) -> Sorter:
         """Prepare for a recording: train (if so wanted), tune, choose and forecast on rehearsals."""
-        tuned = adaptation.prepare(base, progress, train=train)
+        outcome = adaptation.prepare(base, progress, train=train)
+        tuned = outcome.tuned
         target_samples = recording.get_num_frames() if recording else None
-        forecast, diagnostics, unknown = adaptation.forecast(tuned, target_samples, progress)
+        forecast, diagnostics, unknown = adaptation.forecast(outcome, target_samples, progress)
         logger.info(
             "noise %s, gain %.3g, %.1f spikes/s; thresholds %s, refractory period %d samples; "
             "expected score %.3f",
@@ -276,6 +336,7 @@ class Sorter:
             diagnostics=diagnostics,
             labelled_noise=adaptation.profile.noise.power if labelled_noise is None else labelled_noise,
             unknown=unknown,
+            rehearsed=adaptation.reckoned(outcome),
         )
 
     @property
@@ -614,7 +675,7 @@ def usable_cores() -> int:
 def _labelled_profile(
     raw: npt.NDArray[Any], units: Units, settings: Settings, fs_hz: float
 ) -> tuple[InitialEstimate, Profile]:
-    """Return the labelled recording at first sight, and its profile as well as it can be known.
+    """Return the labelled recording at first initial, and its profile as well as it can be known.
 
     Labels beat any estimate: its gain is 1 and its rates are counted.
     """
@@ -622,6 +683,17 @@ def _labelled_profile(
     profile = estimate_profile(initial, units, settings, fs_hz=fs_hz)
     counted = replace(profile.activity, gain=1.0, rates=tuple(units.rates))
     return initial, replace(profile, activity=counted)
+
+
+def _variance_left(
+    trace: FloatArray, truth: Spikes, units: Units, kernel: npt.NDArray[np.float64], fs_hz: float
+) -> float:
+    """Measure how much the labelled units vary, on spikes that lie wholly inside the recording."""
+    templates = units.templates.of(units.known)
+    after = templates.waveforms.shape[1] - templates.before
+    inside = truth.within(templates.before, len(trace) - after + 1)
+    before, behind = (max(to_samples(ms, fs_hz), 1) for ms in (BESIDE_BEFORE_MS, BESIDE_AFTER_MS))
+    return measure_variance_left(trace, inside, templates, kernel=kernel, window=(before, behind))
 
 
 def _check_channels(recording: BaseRecording) -> None:

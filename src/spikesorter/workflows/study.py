@@ -130,6 +130,7 @@ def run_study(
     InputError
         If a file cannot be used.
     """
+    settings = settings.tuned_for("study")
     files = find_study(folder)
     truth = {name: read_mat_spikes(path) for name, path in files.truth.items()}
     seconds: dict[str, float] = {}

@@ -1,0 +1,95 @@
+"""The gain of a target, weighed against the labelled trace: neurons that nobody labelled must not fool it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from spikesorter.core.settings import Settings
+from spikesorter.core.spikes import Spikes
+from spikesorter.estimation.estimate import estimate_initially, with_gain
+from spikesorter.estimation.gain_evidence import GainComparison, choose_gain, compare_gains
+from spikesorter.estimation.profile import conditioning_kernel
+from spikesorter.estimation.rehearsal import Labelled
+from spikesorter.estimation.units import Units, learn_units
+from spikesorter.signal.templates import Templates, plant
+from tests.conftest import FS_HZ
+
+SETTINGS = Settings()
+SECONDS = 20
+KERNEL = conditioning_kernel(SETTINGS.conditioning, FS_HZ)
+T = np.arange(40) - 10
+SHAPES = Templates(
+    (1, 2, 3),
+    np.stack(
+        [size * np.where(T > 0, T / tau * np.exp(1 - T / tau), 0) for size, tau in ((12, 4), (9, 7), (5, 5))]
+    ).astype(np.float32)[:, :, None],
+    before=10,
+)  # the third is not labelled
+
+
+def made(rng: np.random.Generator, *, gain: float, others_per_s: float) -> tuple[np.ndarray, Spikes]:
+    """Two labelled neurons whose spikes vary by a tenth, and a smaller one, in noise of SD 1."""
+    n = int(SECONDS * FS_HZ)
+    counts = [10 * SECONDS, 10 * SECONDS, int(others_per_s * SECONDS)]
+    spikes = Spikes.from_arrays(rng.integers(100, n - 200, sum(counts)), np.repeat([1, 2, 3], counts))
+    sizes = (gain * (1 + 0.1 * rng.standard_normal(len(spikes)))).astype(np.float32)
+    trace = plant(n, spikes, sizes, SHAPES) + rng.standard_normal((n, 1), dtype=np.float32)
+    return trace, spikes.select(spikes.unit < 3)
+
+
+@dataclass(frozen=True)
+class Known:
+    units: Units
+    labelled: Labelled
+
+
+@pytest.fixture(scope="module")
+def known() -> Known:
+    trace, labels = made(np.random.default_rng(1), gain=1.0, others_per_s=20)
+    units = learn_units(trace, labels, SETTINGS.templates, kernel=KERNEL, fs_hz=FS_HZ)
+    profile = estimate_initially(trace, units, SETTINGS, fs_hz=FS_HZ).profile
+    return Known(units, Labelled(trace, labels, profile))
+
+
+def comparison(known: Known, *, gain: float, others_per_s: float, seed: int = 2) -> GainComparison:
+    trace, _ = made(np.random.default_rng(seed), gain=gain, others_per_s=others_per_s)
+    initial = estimate_initially(trace, known.units, SETTINGS, fs_hz=FS_HZ)
+    return compare_gains(initial, known.labelled, known.units.templates, SETTINGS, fs_hz=FS_HZ)
+
+
+@pytest.mark.parametrize("gain", [1.0, 0.8, 1.3, -1.0, 3.0])
+def test_the_gain_is_found(known: Known, gain: float) -> None:
+    assert choose_gain(comparison(known, gain=gain, others_per_s=20)).gain == pytest.approx(gain, rel=0.04)
+
+
+def test_a_gain_of_one_is_exactly_one(known: Known) -> None:
+    assert choose_gain(comparison(known, gain=1.0, others_per_s=20)).gain == 1.0
+
+
+@pytest.mark.parametrize("others_per_s", [2, 100])
+def test_how_often_unlabelled_neurons_fire_does_not_matter(known: Known, others_per_s: float) -> None:
+    compared = comparison(known, gain=1.0, others_per_s=others_per_s)
+    assert choose_gain(compared).gain == pytest.approx(1.0, rel=0.03)
+
+
+def test_a_wrong_gain_from_elsewhere_is_corrected(known: Known) -> None:
+    trace, _ = made(np.random.default_rng(3), gain=1.0, others_per_s=20)
+    initial = estimate_initially(trace, known.units, SETTINGS, fs_hz=FS_HZ)
+    fooled = with_gain(initial, 0.6, known.units, SETTINGS, fs_hz=FS_HZ)
+    choice = choose_gain(compare_gains(fooled, known.labelled, known.units.templates, SETTINGS, fs_hz=FS_HZ))
+    assert choice.gain == pytest.approx(1.0, rel=0.03)
+    assert not choice.sharp
+
+
+def test_rates_follow_a_gain_that_is_known(known: Known) -> None:
+    trace, _ = made(np.random.default_rng(3), gain=1.0, others_per_s=0)
+    initial = estimate_initially(trace, known.units, SETTINGS, fs_hz=FS_HZ)
+    rates = [
+        sum(with_gain(initial, gain, known.units, SETTINGS, fs_hz=FS_HZ).profile.activity.rates)
+        for gain in (0.8, 1.0, 1.25)
+    ]
+    assert rates[0] > rates[1] > rates[2]
+    assert rates[1] * FS_HZ == pytest.approx(20, rel=0.15)
