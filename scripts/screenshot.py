@@ -1,6 +1,9 @@
-"""Take the picture of a report that the README and the documentation show.
+"""Take the picture of a report that docs/look.md shows.
 
 `python scripts/screenshot.py OUT/report.html docs/images/report.png [--recording 3]`
+
+The report is that of the study `bath`, seed 0, by `spikesorter run bath --out OUT`. Use a relative OUT: the
+page shows where results are.
 """
 
 from __future__ import annotations

@@ -109,8 +109,15 @@ def profile_of(trace: np.ndarray, units: Units, settings: Settings, *, fs_hz: fl
     return estimate_profile(initial, units, settings, fs_hz=fs_hz)
 
 
-def pytest_configure() -> None:
-    """Give each test process a core of its own, or the threads of libraries wait for each other."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep compiled networks for all test processes, and give each of these a core of its own.
+
+    Otherwise each process compiles them anew, which takes longer than to train them, and the threads of
+    libraries wait for each other.
+    """
+    if cache := getattr(config, "cache", None):
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache.mkdir("jax")))
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker and hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 import spikesorter
 from spikesorter.cli import app
 from spikesorter.core.settings import Settings
+from spikesorter.io.model_formats import FORMAT_VERSION, READABLE
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -126,6 +127,11 @@ def test_files_and_modules_that_pages_name_exist() -> None:
         text = page.read_text("utf-8")
         assert [name for name in path.findall(text) if not (ROOT / name).is_file()] == [], page
         assert [name for name in module.findall(text) if not (package / name).is_file()] == [], page
+
+
+def test_the_page_of_file_formats_names_the_format_of_models() -> None:
+    page = (DOCS / "file-formats.md").read_text("utf-8")
+    assert f"The format is {FORMAT_VERSION}. Every format from {min(READABLE)} on stays readable" in page
 
 
 COMMAND = re.compile(r"(?:^|[`|$] ?|^ {4})spikesorter ((?:model )?[a-z]+)\b([^`|#\n]*)", re.MULTILINE)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Route, expect
+from playwright.sync_api import ConsoleMessage, Locator, Page, Route, expect
 from spikeinterface.core import NumpyRecording
 
 from spikesorter.report.contents import report_contents
@@ -19,6 +19,7 @@ from spikesorter.report.packing import pack
 from spikesorter.report.page import page_html, write_page
 from spikesorter.report.results import Result
 from spikesorter.sorting.sorter import Sorter
+from tests.browser.conftest import WAIT_MS, Chromium
 from tests.report.test_contents import unpacked
 
 pytestmark = pytest.mark.slow
@@ -76,7 +77,7 @@ class Opened:
 
 
 @pytest.fixture
-def opened(chromium: Browser, report: Path) -> Iterator[Opened]:
+def opened(chromium: Chromium, report: Path) -> Iterator[Opened]:
     page = chromium.new_page(viewport={"width": 1200, "height": 900}, color_scheme="light")
     one = Opened(page, report)
     yield one
@@ -93,7 +94,7 @@ def see_everything(page: Page) -> None:
 
 def eventually(is_so: Callable[[], bool], page: Page) -> None:
     """Wait until something is so; the page's own policy forbids Playwright to wait inside it."""
-    for _ in range(400):
+    for _ in range(WAIT_MS // 50):
         if is_so():
             return
         page.wait_for_timeout(50)
@@ -117,8 +118,8 @@ def test_it_opens_offline_with_words_first_and_draws_all_figures(
     assert page.locator(".plot .main-svg").count() >= 18
 
 
-def test_words_and_tables_need_no_javascript(chromium: Browser, report: Path) -> None:
-    page = chromium.new_context(java_script_enabled=False).new_page()
+def test_words_and_tables_need_no_javascript(chromium: Chromium, report: Path) -> None:
+    page = chromium.new_page(java_script_enabled=False)
     page.goto(report.as_uri())
     expect(page.locator("noscript")).to_be_visible()
     expect(page.locator(".recording .verdict").first).to_contain_text("against the truth")
@@ -263,7 +264,7 @@ def test_the_legend_names_a_neuron_once(opened: Opened) -> None:
 
 
 def test_several_channels_lie_one_above_the_other(
-    chromium: Browser, results: list[Result], tmp_path: Path
+    chromium: Chromium, results: list[Result], tmp_path: Path
 ) -> None:
     one = report_contents("two", results[:1])
     shown = one["recordings"][0]
@@ -305,7 +306,7 @@ def test_numbers_in_the_confusion_matrix_are_light_in_the_dark(opened: Opened) -
     eventually(lambda: set(opened.page.evaluate(fills)) == {"rgb(230, 237, 243)"}, opened.page)
 
 
-def test_on_a_phone_no_legend_lies_on_an_axis(chromium: Browser, report: Path) -> None:
+def test_on_a_phone_no_legend_lies_on_an_axis(chromium: Chromium, report: Path) -> None:
     page = chromium.new_page(viewport={"width": 390, "height": 740}, reduced_motion="reduce")
     opened = Opened(page, report)
     opened.trace()
@@ -323,7 +324,7 @@ def test_on_a_phone_no_legend_lies_on_an_axis(chromium: Browser, report: Path) -
     assert opened.wrong == []
 
 
-def test_a_phone_needs_no_scrolling_sideways(chromium: Browser, report: Path, tmp_path: Path) -> None:
+def test_a_phone_needs_no_scrolling_sideways(chromium: Chromium, report: Path, tmp_path: Path) -> None:
     page = chromium.new_page(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
     opened = Opened(page, report)
     opened.trace()
@@ -343,7 +344,7 @@ def swipe(page: Page, fingers: list[list[tuple[float, float]]]) -> None:
     session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
 
 
-def test_fingers_scroll_the_page_and_move_and_zoom_the_trace(chromium: Browser, report: Path) -> None:
+def test_fingers_scroll_the_page_and_move_and_zoom_the_trace(chromium: Chromium, report: Path) -> None:
     page = chromium.new_page(
         viewport={"width": 390, "height": 840}, has_touch=True, is_mobile=True, reduced_motion="reduce"
     )
@@ -391,7 +392,7 @@ def test_on_paper_figures_fit_and_settings_are_unfolded(opened: Opened) -> None:
     assert page.locator("details[open]").count() == 0
 
 
-def test_on_paper_everything_is_drawn_in_light_colours(chromium: Browser, report: Path) -> None:
+def test_on_paper_everything_is_drawn_in_light_colours(chromium: Chromium, report: Path) -> None:
     page = chromium.new_page(color_scheme="dark")
     opened = Opened(page, report)
     opened.trace()
@@ -407,7 +408,7 @@ def test_on_paper_everything_is_drawn_in_light_colours(chromium: Browser, report
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 1200), ("light", 390)])
-def test_no_serious_barrier_is_found(scheme: Any, width: int, chromium: Browser, report: Path) -> None:
+def test_no_serious_barrier_is_found(scheme: Any, width: int, chromium: Chromium, report: Path) -> None:
     page = chromium.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     opened = Opened(page, report)
     opened.trace()
@@ -419,11 +420,15 @@ def test_no_serious_barrier_is_found(scheme: Any, width: int, chromium: Browser,
     assert opened.wrong == []
 
 
-def test_a_page_is_under_ten_megabytes_and_opens_at_once(report: Path, chromium: Browser) -> None:
+def test_a_page_is_under_ten_megabytes_and_opens_before_its_figures_are_drawn(
+    opened: Opened, report: Path
+) -> None:
     assert report.stat().st_size < 10 << 20
-    page = chromium.new_page()
-    page.goto(report.as_uri(), wait_until="load", timeout=2000)
-    page.close()
+    figures = opened.page.locator(".plot")
+    drawn = figures.filter(has=opened.page.locator(".main-svg"))
+    assert drawn.count() < figures.count()
+    see_everything(opened.page)
+    assert drawn.count() == figures.count()
 
 
 def test_a_full_page_of_long_recordings_stays_under_ten_megabytes(results: list[Result]) -> None:

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect
+from playwright.sync_api import ConsoleMessage, Page, expect
 
 from spikesorter.io.labels import read_labels
 from spikesorter.report.corrections import Correction, CorrectionLog
 from spikesorter.report.server import LoopbackServer, Reply
 from spikesorter.report.viewer import CORRECTED, Desk, serve, show_results, viewer_script
+from tests.browser.conftest import Chromium
 from tests.report.viewing import HOSTILE, HOSTILE_UNIT, fake_contents, fake_result, fake_span
 
 pytestmark = pytest.mark.slow
@@ -68,7 +69,7 @@ def server(tmp_path: Path) -> Iterator[LoopbackServer]:
 
 
 @pytest.fixture
-def viewer(chromium: Browser, server: LoopbackServer) -> Iterator[Watched]:
+def viewer(chromium: Chromium, server: LoopbackServer) -> Iterator[Watched]:
     page = chromium.new_page()
     watched = Watched(page, server)
     yield watched
@@ -179,7 +180,7 @@ def test_keys_typed_elsewhere_judge_nothing(viewer: Watched, tmp_path: Path) -> 
     assert log_of(tmp_path) == []
 
 
-def test_what_is_not_saved_is_said_aloud(chromium: Browser, server: LoopbackServer, tmp_path: Path) -> None:
+def test_what_is_not_saved_is_said_aloud(chromium: Chromium, server: LoopbackServer, tmp_path: Path) -> None:
     page = chromium.new_page()
     viewer = Watched(page, server)
     press(viewer, "j", "at 16.0000 s: not yet judged")
@@ -193,7 +194,7 @@ def test_what_is_not_saved_is_said_aloud(chromium: Browser, server: LoopbackServ
     page.close()
 
 
-def test_a_server_that_is_gone_is_said_aloud(chromium: Browser, server: LoopbackServer) -> None:
+def test_a_server_that_is_gone_is_said_aloud(chromium: Chromium, server: LoopbackServer) -> None:
     page = chromium.new_page()
     viewer = Watched(page, server)
     press(viewer, "j", "at 16.0000 s: not yet judged")
@@ -205,7 +206,7 @@ def test_a_server_that_is_gone_is_said_aloud(chromium: Browser, server: Loopback
 
 
 def test_pages_of_other_origins_get_and_change_nothing(
-    chromium: Browser, server: LoopbackServer, tmp_path: Path
+    chromium: Chromium, server: LoopbackServer, tmp_path: Path
 ) -> None:
     """A foreign page that even knows the address, token and all."""
     body = json.dumps({"r": 0, "sample": 3000, "label": 1, "action": "reject"})
@@ -234,7 +235,7 @@ def sorted_copy(sorted_study: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def real(sorted_copy: Path, chromium: Browser) -> Iterator[Watched]:
+def real(sorted_copy: Path, chromium: Chromium) -> Iterator[Watched]:
     """The page of `spikesorter view` itself."""
     with show_results(sorted_copy) as (server, _):
         page = chromium.new_page(viewport={"width": 1200, "height": 900})

@@ -1,12 +1,35 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import BaseModel, ValidationError
 
 from spikesorter.core.errors import InputError, SettingsError
 from spikesorter.core.settings import PRESETS, Settings, describe_settings, load_settings
+
+KEPT = Path(__file__).with_name("kept_settings.json")
+"""Every setting's default, limits and choices, and what presets change: what users' files rely on."""
+
+
+def without_words(schema: Any) -> Any:
+    """Leave out titles and meanings, which may be put better at any time."""
+    if isinstance(schema, dict):
+        words = {"title", "description"} if "type" in schema or "anyOf" in schema else set()
+        return {key: without_words(value) for key, value in schema.items() if key not in words}
+    return [without_words(value) for value in schema] if isinstance(schema, list) else schema
+
+
+def current() -> dict[str, Any]:
+    presets = {name: load_settings(preset=name).model_dump(mode="json") for name in PRESETS}
+    return {"presets": presets, "schema": without_words(Settings.model_json_schema())}
+
+
+def test_defaults_limits_and_choices_change_on_purpose_only() -> None:
+    meant = "if the change is meant, keep it: python -m tests.core.test_settings"
+    assert current() == json.loads(KEPT.read_text(encoding="utf-8")), meant
 
 
 def test_defaults_follow_the_published_numbers() -> None:
@@ -120,3 +143,41 @@ def test_settings_go_by_scikit_learns_names() -> None:
         Settings().set_params(seed="one")
     with pytest.raises(SettingsError, match=r"detector\.threshold: Python takes it as detector__threshold"):
         Settings().set_params(**{"detector.threshold": 0.5})
+
+
+def test_of_much_that_is_wrong_the_first_five_are_said() -> None:
+    wrong = [f"detector.wrong{k}=1" for k in range(7)]
+    with pytest.raises(SettingsError) as error:
+        Settings().replace(wrong)
+    said = str(error.value).split("; ")
+    assert [text for text in said if text.startswith("and")] == ["and 2 more"]
+    assert sum("unknown setting" in text for text in said) == 5
+    with pytest.raises(SettingsError) as error:
+        Settings().replace(wrong[:5])
+    assert "more" not in str(error.value)
+    with pytest.raises(SettingsError, match=f"unknown setting '{'k' * 100}'"):
+        Settings().replace([f"{'k' * 101}=1"])
+
+
+@pytest.mark.parametrize("objective", ["study", "strict", "f1", "precision=0.99", "precision=0.01"])
+def test_objectives_are_taken(objective: str) -> None:
+    assert Settings().set_params(tuning__objective=objective).tuning.objective == objective
+
+
+@pytest.mark.parametrize(
+    ("objective", "message"),
+    [
+        ("precision=0", "between 0 and 1"),
+        ("precision=1", "between 0 and 1"),
+        ("precision=high", "between 0 and 1"),
+        ("precision", "must be study, strict, f1 or"),
+        ("recall=0.9", "must be study, strict, f1 or"),
+    ],
+)
+def test_other_objectives_are_refused(objective: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        Settings().set_params(tuning__objective=objective)
+
+
+if __name__ == "__main__":
+    KEPT.write_text(json.dumps(current(), indent=1) + "\n", encoding="utf-8")

@@ -253,3 +253,75 @@ def test_what_is_no_label_file_is_refused(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"no")
         with pytest.raises(InputError, match=f"{name}: cannot be read as"):
             read_labels(tmp_path / name)
+
+
+def test_a_folder_that_no_person_has_sorted_is_read_by_its_templates(tmp_path: Path) -> None:
+    folder = save_phy(tmp_path / "phy", TRUE)
+    (folder / "spike_clusters.npy").rename(folder / "spike_templates.npy")
+    assert read_labels(folder) == TRUE
+    np.save(folder / "spike_clusters.npy", np.full(4, 7))
+    assert read_labels(folder).unit_ids == (7,)
+
+
+def test_a_folder_of_phy_may_lack_its_rate(tmp_path: Path) -> None:
+    folder = save_phy(tmp_path / "phy", TRUE)
+    (folder / "params.py").write_text("dat_path = 'x.dat'\n")
+    assert read_labels(folder).fs_hz is None
+    assert read_labels(folder, fs_hz=20_000.0).fs_hz == 20_000
+    (folder / "params.py").unlink()
+    assert read_labels(folder).fs_hz is None
+
+
+def test_what_a_person_called_a_cluster_is_its_name(tmp_path: Path) -> None:
+    ids = "cluster_id\tsi_unit_id\n1\ta\n2\tb\n"
+    folder = save_phy(tmp_path / "phy", TRUE, cluster_si_unit_id=ids)
+    assert read_labels(folder).names == {1: "a", 2: "b"}
+    (folder / "cluster_unit_name.tsv").write_text("cluster_id\tunit_name\n1.0\tbasket\n2\tgranule\n")
+    assert read_labels(folder).names == {1: "basket", 2: "granule"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "fs_hz"),
+    [
+        ("100,0.004096,1", None),  # one alone could be rounded
+        ("0,0,1\n100,0.004096,1", None),
+        ("0,0,1\n100,0.004096,1\n250,0.01024,1", 24414.0625),
+        ("100,0.004096,1\n250,0.0102,1", None),
+    ],
+)
+def test_a_rate_is_told_by_two_spikes_that_agree(rows: str, fs_hz: float | None, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"sample,time_s,unit\n{rows}\n")
+    assert read_labels(tmp_path / "a.csv").fs_hz == fs_hz
+
+
+def test_numbers_as_spreadsheets_write_them_are_labels_and_others_are_names(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("sample,unit\n5,3.0\n9,12.\n12,3.00\n")
+    assert read_labels(tmp_path / "a.csv").names == {1: "3", 2: "12."}
+    (tmp_path / "a.csv").write_text("sample,unit\n5,3.0\n9,12\n")
+    assert read_labels(tmp_path / "a.csv").unit.tolist() == [3, 12]
+    (tmp_path / "a.csv").write_text("sample,unit\n5,3.5\n9,10\n12,9\n")
+    assert read_labels(tmp_path / "a.csv").names == {1: "9", 2: "10", 3: "3.5"}
+
+
+def test_names_of_any_length_that_a_person_would_write_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"sample,unit\n5,{'n' * 1000}\n")
+    assert read_labels(tmp_path / "a.csv").names == {1: "n" * 1000}
+    (tmp_path / "a.csv").write_text(f"sample,unit\n5,{'n' * 1001}\n")
+    with pytest.raises(InputError, match="an entry is 1001 letters long; expected at most 1000"):
+        read_labels(tmp_path / "a.csv")
+
+
+def test_samples_up_to_what_a_float_counts_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"sample,unit\n{2**53},1\n")
+    with pytest.raises(InputError, match="beyond any recording's length"):
+        read_labels(tmp_path / "a.csv")
+    (tmp_path / "a.csv").write_text("sample,unit\n4000000000,1\n")
+    assert read_labels(tmp_path / "a.csv").sample.tolist() == [4_000_000_000]
+
+
+def test_missing_cells_in_parquet_are_refused(tmp_path: Path) -> None:
+    import pandas as pd
+
+    pd.DataFrame({"sample": [1.0, None], "unit": ["a", "b"]}).to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(InputError, match="a.parquet: sample"):
+        read_labels(tmp_path / "a.parquet")

@@ -4,12 +4,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from spikeinterface.core import NumpySorting
+from spikeinterface.core import NumpyRecording, NumpySorting
 
 from spikesorter.core.errors import InputError
 from spikesorter.core.settings import Settings
 from spikesorter.core.spikes import Spikes
-from spikesorter.io.samples import as_spikes, check_trace
+from spikesorter.io.samples import (
+    SIGNATURE_SAMPLES,
+    as_spikes,
+    centred,
+    check_trace,
+    read_representative,
+    read_signature,
+    shortest_samples,
+    warn_of_silent_units,
+)
 from tests.conftest import FS_HZ
 
 
@@ -44,3 +53,57 @@ def test_channels_on_which_nothing_was_recorded_are_named(rng: np.random.Generat
         check_trace(trace, Settings())
     with pytest.raises(InputError, match="the trace is constant"):
         check_trace(np.zeros_like(trace), Settings())
+
+
+def test_rates_that_differ_by_rounding_alone_are_one() -> None:
+    spikes = Spikes.from_arrays([120], [1], fs_hz=FS_HZ * (1 + 0.9e-6))
+    assert as_spikes(spikes, fs_hz=FS_HZ) is spikes
+    with pytest.raises(InputError, match="labels count at"):
+        as_spikes(spikes.described(fs_hz=FS_HZ * (1 + 1.2e-6), names={}), fs_hz=FS_HZ)
+
+
+def test_units_without_a_spike_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    names = {1: "basket", 2: "granule", 3: "stellate"}
+    warn_of_silent_units(Spikes.from_arrays([120], [2], names=names))
+    assert "no spike is labelled of basket, stellate: nothing to learn" in caplog.text
+    caplog.clear()
+    warn_of_silent_units(Spikes.from_arrays([120], [2], names={2: "granule"}))
+    assert not caplog.text
+
+
+def test_the_shortest_trace_is_a_networks_window_or_the_noises_transform(rng: np.random.Generator) -> None:
+    """A window of 120 samples, beside the reach of convolutions of 7 taps dilated by 1, 2, 4 and 8, twice."""
+    window = 120 + 2 * 3 * (1 + 2 + 4 + 8) + 1
+    for n_fft, shortest in ((64, window), (2048, 2048)):
+        settings = Settings().set_params(noise__n_fft=n_fft)
+        assert shortest_samples(settings) == shortest
+        check_trace(rng.normal(size=(shortest, 1)), settings)
+        with pytest.raises(InputError, match=f"only {shortest - 1} samples long; at least {shortest}"):
+            check_trace(rng.normal(size=(shortest - 1, 1)), settings)
+
+
+def test_numbers_that_are_none_are_counted(rng: np.random.Generator) -> None:
+    trace = rng.normal(size=(5000, 1))
+    trace[[7, 8, 4000]] = [[np.nan], [np.inf], [-np.inf]]
+    with pytest.raises(InputError, match="3 samples are NaN or infinite"):
+        check_trace(trace, Settings())
+
+
+def test_a_long_recording_is_read_in_32_stretches_from_all_over_it() -> None:
+    n_samples = 10 * SIGNATURE_SAMPLES
+    ramp = np.arange(n_samples, dtype=np.int32)[:, None]
+    found = read_signature(NumpyRecording([ramp], FS_HZ))[:, 0]
+    assert len(found) == SIGNATURE_SAMPLES
+    stretches = found.reshape(32, -1)
+    np.testing.assert_array_equal(np.diff(stretches, axis=1), 1)
+    assert (found[0], found[-1]) == (0, n_samples - 1)
+    np.testing.assert_allclose(np.diff(stretches[:, 0]), (n_samples - len(found) / 32) / 31, atol=1)
+    short = NumpyRecording([ramp[:SIGNATURE_SAMPLES]], FS_HZ)
+    np.testing.assert_array_equal(read_signature(short), ramp[:SIGNATURE_SAMPLES])
+    np.testing.assert_array_equal(read_representative(NumpyRecording([ramp], FS_HZ)), ramp)
+
+
+def test_a_large_offset_costs_no_precision() -> None:
+    trace = np.array([[2**24 + 1], [2**24 + 3]], np.int32)
+    np.testing.assert_array_equal(centred(trace, 2.0**24), [[1], [3]])
+    assert centred(trace, 0.0).dtype == np.float32

@@ -28,6 +28,7 @@ from spikesorter.report.server import LoopbackServer
 from spikesorter.report.viewer import CORRECTED, Desk, run_viewer, serve
 from tests.report.viewing import FS_HZ, HOSTILE, N_SAMPLES, SPIKES, fake_contents, fake_result, fake_span
 
+HANGS_S = 120  # guards against hanging only
 REJECT = {"r": 0, "sample": 3000, "label": 1, "action": "reject"}
 
 
@@ -50,7 +51,7 @@ class Client:
     ) -> tuple[int, Any, http.client.HTTPResponse]:
         """Send a request; headers that are None are left out."""
         given = {key.replace("_", "-"): value for key, value in headers.items()}
-        connection = http.client.HTTPConnection("127.0.0.1", self.place.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.place.port, timeout=HANGS_S)
         connection.putrequest(method, path or f"{self.place.path}{name}", skip_host=True)
         for key, value in ({"Host": self.host} | given).items():
             if value is not None:
@@ -373,7 +374,7 @@ def test_only_what_is_there_is_answered(client: Client) -> None:
      b"GET http://[ HTTP/1.1\r\nHost: x\r\n\r\n"],
 )  # fmt: skip
 def test_no_request_ends_the_server(client: Client, sent: bytes, capfd: pytest.CaptureFixture[str]) -> None:
-    with socket.create_connection(("127.0.0.1", client.place.port or 0), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", client.place.port or 0), timeout=HANGS_S) as connection:
         connection.sendall(sent)
         connection.shutdown(socket.SHUT_WR)
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
@@ -510,7 +511,7 @@ def test_acknowledged_corrections_survive_a_kill_of_the_server(tmp_path: Path) -
         client = Client(process.stdout.readline().strip())
         assert client.get("corrections", r=0)[1]["judged"] == 1
         process.send_signal(signal.SIGINT)
-        rest, errors = process.communicate(timeout=20)
+        rest, errors = process.communicate(timeout=HANGS_S)
     assert (rest, errors, process.returncode) == ("ended 1\n", "", 0)
     assert read_labels(tmp_path / CORRECTED / "D5.csv").sample.tolist() == SPIKES.sample[1:].tolist()
 

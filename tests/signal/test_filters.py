@@ -5,14 +5,16 @@ import pytest
 
 from spikesorter.core.errors import SettingsError
 from spikesorter.signal.filters import (
+    GRID_SAMPLES,
     band_pass_kernel,
     drift_kernel,
     fir_filter,
+    fir_filter_on_grid,
     fir_margin,
     local_unit_variance,
     noise_scale,
 )
-from spikesorter.signal.spans import Margin
+from spikesorter.signal.spans import Margin, read_span
 
 FS_HZ = 25_000.0
 
@@ -78,3 +80,25 @@ def test_local_unit_variance_forgets_size_and_offset(rng: np.random.Generator) -
     same = local_unit_variance(trace, window_samples=120)
     np.testing.assert_allclose(local_unit_variance(5 * trace + 3, window_samples=120)[100:-100],
                                same[100:-100], atol=1e-3)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "start", [0, 1, GRID_SAMPLES - 1, GRID_SAMPLES, GRID_SAMPLES + 1, 3 * GRID_SAMPLES - 7]
+)
+@pytest.mark.parametrize("samples", [1, 5, GRID_SAMPLES, GRID_SAMPLES + 1])
+def test_a_filter_on_the_grid_is_the_filter_whichever_part_is_asked_for(
+    start: int, samples: int, rng: np.random.Generator
+) -> None:
+    trace = rng.standard_normal((5 * GRID_SAMPLES, 2)).astype(np.float32)
+    kernel = rng.standard_normal(801)
+
+    def read(first: int, last: int) -> np.ndarray:
+        return read_span(lambda a, b: trace[a:b], len(trace), first, last)
+
+    stop = start + samples
+    part = fir_filter_on_grid(read, kernel, start, stop)
+    padded = read(start - 400, stop + 400).astype(float)
+    expected = np.stack([np.convolve(column, kernel, "valid") for column in padded.T], axis=1)
+    np.testing.assert_allclose(part, expected, atol=1e-3)
+    whole = fir_filter_on_grid(read, kernel, 0, 4 * GRID_SAMPLES)
+    np.testing.assert_array_equal(part, whole[start:stop])

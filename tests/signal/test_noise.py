@@ -112,3 +112,22 @@ def test_copied_channels_do_not_break_the_floor(rng: np.random.Generator) -> Non
 def test_the_same_seed_gives_the_same_noise() -> None:
     first, second = (synthesise_noise(coloured(), 1000, np.random.default_rng(5)) for _ in range(2))
     assert np.array_equal(first, second)
+
+
+def test_a_line_is_smoothed_over_three_frequencies_as_a_hann_window_does() -> None:
+    """The transform of a Hann window over the lags is 1/4, 1/2, 1/4 around its frequency, and 0 elsewhere."""
+    at, n_samples = 40, 400_000
+    line = np.cos(2 * np.pi * at * np.arange(n_samples) / N_FFT).astype(np.float32)[:, None]
+    found = estimate_noise_spectrum(line, np.ones(n_samples, bool), n_fft=N_FFT)
+    shares = found.power[at - 3 : at + 4, 0] / found.power.sum()
+    np.testing.assert_allclose(shares, [0, 0, 0.25, 0.5, 0.25, 0, 0], atol=2e-3)
+    assert found.variance[0] == pytest.approx(0.5, rel=1e-3)
+
+
+def test_gaps_do_not_bias_the_spectrum(rng: np.random.Generator) -> None:
+    """What lies in the gaps is not seen, and each lag is averaged over the pairs that are there."""
+    noise = synthesise_noise(coloured(), 400_000, rng)
+    quiet = rng.random(len(noise)) < 0.5
+    noise[~quiet] = 1e3
+    found = estimate_noise_spectrum(noise, quiet, n_fft=N_FFT)
+    np.testing.assert_allclose(found.power, coloured().power, rtol=0.25)

@@ -47,3 +47,9 @@ def test_refractory_is_a_least_distance() -> None:
 def test_of_equally_probable_spikes_the_first_stays() -> None:
     spikes = Spikes.from_arrays([100, 105], [1, 1], [0.5, 0.5])
     assert enforce_refractory(spikes, refractory_samples=10, within_unit=True).sample.tolist() == [100]
+
+
+def test_a_peak_may_be_at_the_threshold_and_at_either_end() -> None:
+    assert pick_peaks(np.float32([0, 0.5, 0]), threshold=0.5, distance_samples=1).tolist() == [1]
+    assert pick_peaks(np.float32([2, 1, 0, 1, 3]), threshold=0.5, distance_samples=2).tolist() == [0, 4]
+    assert pick_peaks(np.float32([3, 2, 1, 2, 2]), threshold=0.5, distance_samples=3).tolist() == [0]

@@ -27,6 +27,7 @@ from tests.cli.test_cli import spikesorter as in_this_process
 from tests.conftest import FS_HZ
 from tests.test_exactness import SHORT
 
+HANGS_S = 120  # guards against hanging only
 SETTINGS = load_settings(assignments=[*SHORT, "decoder=pursuit"])
 
 
@@ -89,19 +90,22 @@ def test_a_socket_gives_the_same(model: Path, samples: np.ndarray, expected: Spi
     assert [line["sample"] for line in found] == expected.sample.tolist()
 
 
-def test_lab_streaming_layer_gives_the_same(model: Path, samples: np.ndarray, expected: Spikes) -> None:
+def test_lab_streaming_layer_gives_the_same(
+    model: Path, samples: np.ndarray, expected: Spikes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spikesorter.workflows.sources.TIMEOUT_S", HANGS_S)
     info = pylsl.StreamInfo("spikesorter test", "raw", 1, FS_HZ, "float32", "spikesorter-test")
     outlet = pylsl.StreamOutlet(info, chunk_size=1000, max_buffered=60)
 
     def serve(outlet: pylsl.StreamOutlet) -> None:
-        assert outlet.wait_for_consumers(20)
+        assert outlet.wait_for_consumers(HANGS_S)
         for first in range(0, len(samples), 1000):
             outlet.push_chunk(np.ascontiguousarray(samples[first : first + 1000]))
 
     thread = threading.Thread(target=serve, args=(outlet,))
     thread.start()
     stream = Sorter.load(model / "targets" / "D2").stream(FS_HZ)
-    parts, end = [], time.monotonic() + 60
+    parts, end = [], time.monotonic() + HANGS_S
     for packet in from_lsl("spikesorter test", fs_hz=FS_HZ, channels=1):
         parts.append(stream.push(packet))
         if stream.received_samples == len(samples):
