@@ -69,7 +69,7 @@ def measure_adapt(arguments: argparse.Namespace) -> Figures:
         sorter.save(models(arguments) / name)
         found = sorter.sort(target)
         result = score(found, read_mat_spikes(study / "truth" / f"{name}.mat"))
-        figures[name] = {"seconds": seconds, "decoder": sorter.tuned.name, "score": result.score}
+        figures[name] = {"seconds": seconds, "decoder": sorter.decoder, "score": result.score}
     return figures
 
 

@@ -141,9 +141,8 @@ def rehearsal() -> Figure:
 def rehearse(sorter: Sorter, n_samples: int) -> Rehearsal:
     """Make a rehearsal as `Sorter.adapt` does."""
     return plant_rehearsal(
-        sorter.units,
+        Context.of(sorter.units, SETTINGS, fs_hz=FS_HZ),
         sorter.profile,
-        kernel=conditioning_kernel(SETTINGS.conditioning, FS_HZ),
         n_samples=n_samples,
         gain_jitter=SETTINGS.rehearsal.gain_jitter,
         jitter_samples=int(FS_HZ),

@@ -26,7 +26,6 @@ from spikesorter.decoding.cnn import CnnDecoder
 from spikesorter.decoding.nets.classifier import cut_waveforms
 from spikesorter.decoding.nets.detector import widened_labels
 from spikesorter.decoding.run import find_evidence
-from spikesorter.estimation.profile import conditioning_kernel
 from spikesorter.estimation.rehearsal import Rehearsal, graft_rehearsal
 from spikesorter.report.figures import COLOURS
 from spikesorter.signal.filters import fir_filter
@@ -80,7 +79,7 @@ def adapted() -> Sorter:
 
 def decoder() -> CnnDecoder:
     """Return its detector and classifier."""
-    made = adapted().tuned.decoder
+    made = adapted().state.tuned.decoder
     assert isinstance(made, CnnDecoder)
     return made
 
@@ -88,14 +87,13 @@ def decoder() -> CnnDecoder:
 @cache
 def grafted() -> Rehearsal:
     """Return the synthetic training recording: the labelled one with the target's noise."""
-    sorter, kernel = adapted(), conditioning_kernel(SETTINGS.conditioning, FS_HZ)
-    assert sorter.labelled is not None
+    lessons = adapted().state.lessons
+    assert lessons.labelled is not None
     return graft_rehearsal(
-        sorter.labelled,
-        sorter.units.templates,
-        sorter.profile,
-        kernel=kernel,
-        n_samples=len(sorter.labelled.trace),
+        lessons.labelled,
+        lessons.context,
+        adapted().profile,
+        n_samples=len(lessons.labelled.trace),
         rng=np.random.default_rng(0),
     )
 
@@ -296,7 +294,7 @@ def classifier() -> Figure:
 
 def grid_search() -> Figure:
     """F1 on the labelled recording over threshold and refractory period."""
-    labelled = adapted().labelled
+    labelled = adapted().state.labelled
     assert labelled is not None
     evidence = find_evidence(decoder(), labelled.trace, n_jobs=1)
     reach = decoder().pick_reach
@@ -318,7 +316,7 @@ def grid_search() -> Figure:
             fontsize=8,
             color="white" if value < np.median(values) else "black",
         )
-    point = adapted().tuned.point
+    point = adapted().state.tuned.point
     place = (periods.index(point.refractory_samples), thresholds.index(threshold()))
     axes.plot(
         *place,
@@ -348,13 +346,13 @@ def grid_search() -> Figure:
 def detection_f1(candidates: Candidates, true: Spikes, least: float, period: int) -> float:
     """Return the F1 of detection at one point of the grid."""
     units = decoder().unit_ids
-    point = replace(adapted().tuned.point, thresholds=(least,) * len(units), refractory_samples=period)
+    point = replace(adapted().state.tuned.point, thresholds=(least,) * len(units), refractory_samples=period)
     return score(point.to_spikes(candidates), true, fs_hz=FS_HZ).f_det
 
 
 def threshold() -> float:
     """Return the tuned threshold, which is one for all units."""
-    point: WorkingPoint = adapted().tuned.point
+    point: WorkingPoint = adapted().state.tuned.point
     return point.thresholds[0]
 
 

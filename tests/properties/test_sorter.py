@@ -126,7 +126,7 @@ def test_a_sorter_comes_back_from_disk(known: Known) -> None:
         known.sorter.save(Path(folder) / "model")
         again = Sorter.load(Path(folder) / "model")
     assert again.sort(part) == known.sorter.sort(part)
-    assert again.get_params() == known.sorter.get_params() == SETTINGS.get_params()
+    assert again.settings == known.sorter.settings == SETTINGS
     assert repr(again) == repr(known.sorter)
 
 

@@ -70,7 +70,7 @@ def test_a_sorter_shows_its_neurons_and_what_to_expect() -> None:
     page = words(sorter_html(sorter))
     assert {"a & b", HARMFUL, "expected F1"} <= set(page)
     assert sorter.score(recording, truth) == score(sorter.sort(recording), truth, fs_hz=FS_HZ).score > 0.9
-    assert sorter.get_params() == settings.get_params()
+    assert sorter.settings == settings
 
 
 def test_curves_fill_the_picture() -> None:

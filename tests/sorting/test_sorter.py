@@ -19,7 +19,7 @@ from spikesorter.core.spikes import Spikes
 from spikesorter.io.export import write_spikes
 from spikesorter.io.mat import write_mat
 from spikesorter.simulate import SimulatedRecording, simulate_study
-from spikesorter.sorting.nearest import nearest_sorter
+from spikesorter.sorting.model import nearest_sorter
 from spikesorter.sorting.sorter import Sorter
 from tests.conftest import FS_HZ
 

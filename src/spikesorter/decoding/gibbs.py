@@ -1,13 +1,13 @@
-"""Which spikes explain a stretch of trace: Gibbs sampling over sets of spikes, compiled.
+"""Which spikes explain a part of trace: Gibbs sampling over sets of spikes, compiled.
 
-The stretch is known by the outputs of a `Bank`: `rest[t, k]` is the output of class k at sample t, less
-what the spikes placed so far add to it. A spike of class k at t, of size ~ N(1, spread_k^2), changes the log
+The part is known by the outputs of a `Bank`: `rest[t, k]` is the output of unit k at sample t, less
+what the spikes placed so far add to it. A spike of unit k at t, of size ~ N(1, spread_k^2), changes the log
 posterior by
 
     0.5 (rest + q)^2 / (energy + q) - 0.5 q - 0.5 log((energy + q) / q) + log odds,   q = 1 / spread^2,
 
-the size integrated out. A sweep cuts the stretch into windows; each window with at most one spike, or two, is
-emptied and drawn anew from its exact conditional distribution, which is also what is counted (Rao and
+the size integrated out. A sweep cuts the part into windows; each window with at most one spike, or two, is
+emptied and drawn again from its exact conditional distribution, which is also what is counted (Rao and
 Blackwell: the mean of probabilities has less noise than that of draws). `resolve` looks for better
 explanations where spikes overlap, beyond what draws would find. All of it is deterministic: the random
 numbers come from a state that the caller seeds.
@@ -53,7 +53,7 @@ NEGLIGIBLE = -20.0  # log of a probability beside the best one
 QUIET = -6.5  # log odds below which a sample needs no look
 LIKELY = -2.0  # log odds of one spike below which two need no look
 MOST_PAIRS = 1 << 16
-MOST_SPIKES = 8  # in one window that is solved anew
+MOST_SPIKES = 8  # in one window that is solved again
 LEAST_SPREAD = 1e-3
 NEAR = 2  # samples; pairs that differ by less from one that was tried are not tried
 STEP = 6  # samples by which polishing may move a spike at once
@@ -71,10 +71,10 @@ CERTAIN = 1e-3  # doubt below which more sweeps bring nothing
 
 
 class Priors(NamedTuple):
-    """What is known of each class before looking, at one heat; arrays of shape (classes,) or (seen, classes).
+    """What is known of each unit before looking, at one heat; arrays of shape (units,) or (seen, units).
 
-    `levels` and `evens` are outputs, for each place of a stretch, of shape (samples * classes,): from which
-    on it needs a look, and where a spike is as likely as none. Where a stretch ends before all of a spike is
+    `levels` and `evens` are outputs, for each place of a part, of shape (samples * units,): from which
+    on it needs a look, and where a spike is as likely as none. Where a part ends before all of a spike is
     seen, what it may say depends on how much of it is: one row for each number of samples seen after its
     start, the last for all of it.
     """
@@ -99,9 +99,9 @@ class Pairs(NamedTuple):
 
 
 class Block(NamedTuple):
-    """The state of one stretch: outputs not yet explained, sizes of the spikes placed (0: none), counts.
+    """The state of one part: outputs not yet explained, amplitudes of the spikes placed (0: none), counts.
 
-    `overlaps[seen, k, reach + lag, j]` is what a spike of class k adds to the output of class j `lag` samples
+    `overlaps[seen, k, reach + lag, j]` is what a spike of unit k adds to the output of unit j `lag` samples
     later. `open` lists where there is anything to draw: (first, last) of each part, shape (parts, 2). `found`
     is room to work in.
     """
@@ -116,7 +116,7 @@ class Block(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What is done with each stretch.
+    """What is done with each part.
 
     `stages` holds the priors of every heat, stacked, the posterior itself last; `sweeps` one row a sweep:
     stage, window, offset, most spikes in a window. The first `hot` sweeps anneal; after the search for better
@@ -138,14 +138,14 @@ def priors_at(
     ----------
     heat : float
         1 for the posterior itself.
-    energies : ndarray, shape (seen, classes)
+    energies : ndarray, shape (seen, units)
         Of a bank.
-    spreads : ndarray, shape (classes,)
-        SD of each class's relative size.
-    log_odds : ndarray, shape (classes,)
+    spreads : ndarray, shape (units,)
+        SD of each unit's relative amplitude.
+    log_odds : ndarray, shape (units,)
         Of a spike's start at a sample, before looking.
     samples : int
-        Of a stretch.
+        Of a part.
 
     Returns
     -------
@@ -184,9 +184,9 @@ def room_for_pairs():
 
 @_compiled
 def new_block(outputs, overlaps, seed, room):
-    """Return a stretch without spikes; `outputs` are a bank's, shape (samples, classes).
+    """Return a part without spikes; `outputs` are a bank's, shape (samples, units).
 
-    Its random numbers begin where its outputs say, so that no two stretches draw alike and any one draws
+    Its random numbers begin where its outputs say, so that no two parts draw alike and any one draws
     the same wherever it is met.
     """
     random = _scattered(outputs, seed)
@@ -232,18 +232,18 @@ def _normal(random):
 
 @_compiled
 def _seen(block, t):
-    """Return the row that stands for what is seen of a spike: the last one, unless the stretch ends soon."""
+    """Return the row that stands for what is seen of a spike: the last one, unless the part ends soon."""
     return min(len(block.rest) - 1 - t, len(block.overlaps) - 1)
 
 
 @_compiled
 def _add(block, t, k, amplitude):
     """Take a spike's share out of the outputs (or, of negative size, put it back)."""
-    n, classes = block.rest.shape
+    n, units = block.rest.shape
     reach = block.overlaps.shape[2] // 2
     first, last = max(0, t - reach), min(n, t + reach + 1)
-    rest = block.rest.reshape(-1)[first * classes : last * classes]
-    share = block.overlaps[_seen(block, t), k].reshape(-1)[(first - t + reach) * classes :]
+    rest = block.rest.reshape(-1)[first * units : last * units]
+    share = block.overlaps[_seen(block, t), k].reshape(-1)[(first - t + reach) * units :]
     factor = np.float32(amplitude)
     for i in range(len(rest)):
         rest[i] -= factor * share[i]
@@ -283,10 +283,10 @@ def _gain(block, priors, t, k):
 @_compiled
 def _gains(block, priors, first, last, gains):
     """Fill in the gain of every place in a window; return the highest."""
-    classes = block.rest.shape[1]
+    units = block.rest.shape[1]
     best, i = -np.inf, 0
     for t in range(first, last):
-        for k in range(classes):
+        for k in range(units):
             gains[i] = _gain(block, priors, t, k)
             best = max(best, gains[i])
             i += 1
@@ -296,9 +296,9 @@ def _gains(block, priors, first, last, gains):
 @_compiled
 def _loud(block, levels, first, last):
     """How many places of a window need a look."""
-    classes = block.rest.shape[1]
-    rest = block.rest.reshape(-1)[first * classes : last * classes]
-    level = levels[first * classes : last * classes]
+    units = block.rest.shape[1]
+    rest = block.rest.reshape(-1)[first * units : last * units]
+    level = levels[first * units : last * units]
     loud = np.int32(0)
     for i in range(len(rest)):
         loud += np.int32(rest[i] > level[i])
@@ -308,8 +308,8 @@ def _loud(block, levels, first, last):
 @_compiled
 def _placed(block, first, last):
     """How many spikes a window holds."""
-    classes = block.rest.shape[1]
-    amplitude = block.amplitude.reshape(-1)[first * classes : last * classes]
+    units = block.rest.shape[1]
+    amplitude = block.amplitude.reshape(-1)[first * units : last * units]
     placed = np.int32(0)
     for i in range(len(amplitude)):
         placed += np.int32(amplitude[i] != np.float32(0.0))
@@ -355,20 +355,20 @@ def _drop_negligible(found, n, best):
 
 @_compiled
 def _weigh_pairs(block, priors, first, last, gains, best):
-    """Weigh all pairs of places in a window, sizes integrated out; return how many count, and the best.
+    """Weigh all pairs of places in a window, amplitudes integrated out; return how many count, and the best.
 
     The second spike of a pair sees what the first leaves of it: output and energy both shrink by their
     overlap.
     """
     found, reach = block.found, block.overlaps.shape[2] // 2
-    classes = block.rest.shape[1]
-    n_places, n = (last - first) * classes, 0
-    rest = block.rest.reshape(-1)[first * classes : last * classes]
+    units = block.rest.shape[1]
+    n_places, n = (last - first) * units, 0
+    rest = block.rest.reshape(-1)[first * units : last * units]
     linear, whole, constant = np.empty(n_places), np.empty(n_places), np.empty(n_places)
     for i in range(n_places):
-        k = i % classes
+        k = i % units
         linear[i] = priors.heat * rest[i] + priors.precision[k]
-        whole[i] = priors.energy[_seen(block, first + i // classes), k] + priors.precision[k]
+        whole[i] = priors.energy[_seen(block, first + i // units), k] + priors.precision[k]
         constant[i] = priors.constant[k]
     # Most pairs are out of the question, which half the digits suffice to see, for twice as many at once.
     roughly, slack = np.empty(n_places, np.float32), ROUNDING * (1.0 + whole.max())
@@ -376,12 +376,12 @@ def _weigh_pairs(block, priors, first, last, gains, best):
     rough_constant, heat = constant.astype(np.float32), np.float32(priors.heat)
     half = np.float32(0.5)
     for i in range(n_places - 1):
-        ki, ti = i % classes, i // classes
+        ki, ti = i % units, i // units
         seen = _seen(block, first + ti)
         variance = priors.variance[seen, ki]
         expected = linear[i] * variance
         rough_expected, rough_variance = np.float32(expected), np.float32(variance)
-        overlaps = block.overlaps[seen, ki].reshape(-1)[(reach - ti) * classes :]
+        overlaps = block.overlaps[seen, ki].reshape(-1)[(reach - ti) * units :]
         least, counting = np.float32(best + NEGLIGIBLE - gains[i] - slack), np.int32(0)
         for j in range(i + 1, n_places):  # arithmetic alone, which the machine does for many at once
             overlap = heat * overlaps[j]
@@ -393,7 +393,7 @@ def _weigh_pairs(block, priors, first, last, gains, best):
             continue
         for j in range(i + 1, n_places):
             if roughly[j] > least:
-                overlap, k = priors.heat * overlaps[j], j % classes
+                overlap, k = priors.heat * overlaps[j], j % units
                 x = linear[j] - overlap * expected
                 power = whole[j] - overlap * overlap * variance
                 log = (
@@ -424,13 +424,13 @@ def _place_sampled_pair(block, priors, t, k, u, j):
 
 @_compiled
 def _sample_window(block, priors, first, last, most, odds):
-    """Draw an empty window anew, with at most one or two spikes; return how uncertain it was."""
-    found, classes = block.found, block.rest.shape[1]
+    """Draw an empty window again, with at most one or two spikes; return how uncertain it was."""
+    found, units = block.found, block.rest.shape[1]
     highest = _gains(block, priors, first, last, odds)
     n_pairs, best = 0, max(0.0, highest)
     if most == 2 and highest > LIKELY:
         n_pairs, best = _weigh_pairs(block, priors, first, last, odds, best)
-    n_places = (last - first) * classes
+    n_places = (last - first) * units
     none = math.exp(-best)
     total = none + _to_odds(odds, n_places, best) + _to_odds(found.log, n_pairs, best)
     left = _uniform(block.random) * total - none
@@ -438,7 +438,7 @@ def _sample_window(block, priors, first, last, most, odds):
     surest = none
     for i in range(n_places):
         if odds[i] > 0.0:
-            block.counts[first + i // classes, i % classes] += np.float32(odds[i] / total)
+            block.counts[first + i // units, i % units] += np.float32(odds[i] / total)
             surest = max(surest, odds[i])
             left -= odds[i]
             if one < 0 and left + odds[i] >= 0.0 and left < 0.0:
@@ -447,25 +447,25 @@ def _sample_window(block, priors, first, last, most, odds):
         pair_odds = found.log[i]
         if pair_odds > 0.0:
             a, b = found.one[i], found.other[i]
-            block.counts[first + a // classes, a % classes] += np.float32(pair_odds / total)
-            block.counts[first + b // classes, b % classes] += np.float32(pair_odds / total)
+            block.counts[first + a // units, a % units] += np.float32(pair_odds / total)
+            block.counts[first + b // units, b % units] += np.float32(pair_odds / total)
             surest = max(surest, pair_odds)
             left -= pair_odds
             if one < 0 and left + pair_odds >= 0.0 and left < 0.0:
                 one, other = a, b
     if one >= 0 and other < 0:
-        _place_sampled(block, priors, first + one // classes, one % classes)
+        _place_sampled(block, priors, first + one // units, one % units)
     elif one >= 0:
         _place_sampled_pair(
             block, priors,
-            first + one // classes, one % classes, first + other // classes, other % classes,
+            first + one // units, one % units, first + other // units, other % units,
         )  # fmt: skip
     return 1.0 - surest / total
 
 
 @_compiled
 def sweep(block, priors, window, offset, most):
-    """Draw anew each window that holds at most `most` spikes, 1 or 2; return the greatest uncertainty."""
+    """Draw again each window that holds at most `most` spikes, 1 or 2; return the greatest uncertainty."""
     odds = np.empty(window * block.rest.shape[1])
     doubt = 0.0
     for part in range(len(block.open)):
@@ -485,14 +485,14 @@ def sweep(block, priors, window, offset, most):
 
 
 @_compiled
-def place_spikes(block, samples, classes, amplitudes):
+def place_spikes(block, samples, units, amplitudes):
     """Place given spikes."""
     for i in range(len(samples)):
-        _place(block, samples[i], classes[i], amplitudes[i])
+        _place(block, samples[i], units[i], amplitudes[i])
 
 
 @_compiled
-def _take_out(block, first, last, samples, classes, amplitudes):
+def _take_out(block, first, last, samples, units, amplitudes):
     """Remove all spikes of a window, listing them; return how many, or -1 where they are too many."""
     found = 0
     for t in range(first, last):
@@ -500,19 +500,19 @@ def _take_out(block, first, last, samples, classes, amplitudes):
             if block.amplitude[t, k] != 0.0:
                 if found == MOST_SPIKES:
                     return -1
-                samples[found], classes[found], amplitudes[found] = t, k, block.amplitude[t, k]
+                samples[found], units[found], amplitudes[found] = t, k, block.amplitude[t, k]
                 found += 1
     for i in range(found):
-        _remove(block, samples[i], classes[i])
+        _remove(block, samples[i], units[i])
     return found
 
 
 @_compiled
-def _put_in(block, priors, samples, classes, amplitudes, n):
-    """Place spikes of given sizes; return by how much the log posterior rises."""
+def _put_in(block, priors, samples, units, amplitudes, n):
+    """Place spikes of given amplitudes; return by how much the log posterior rises."""
     total = 0.0
     for i in range(n):
-        t, k, amplitude = samples[i], classes[i], amplitudes[i]
+        t, k, amplitude = samples[i], units[i], amplitudes[i]
         energy = priors.energy[_seen(block, t), k]
         total += priors.heat * block.rest[t, k] * amplitude - 0.5 * amplitude * amplitude * energy
         total += priors.odds[k] - 0.5 * priors.precision[k] * (amplitude - 1.0) ** 2
@@ -538,7 +538,7 @@ def _best_place(block, priors, first, last):
 
 
 @_compiled
-def _improve(block, priors, first, last, samples, classes, n):
+def _improve(block, priors, first, last, samples, units, n):
     """Add spikes that gain, move each one to where it gains most, until nothing changes; return how many."""
     for _ in range(MOST_SPIKES):
         changed = False
@@ -546,22 +546,22 @@ def _improve(block, priors, first, last, samples, classes, n):
             t, k = _best_place(block, priors, first, last)
             if t >= 0:
                 _place(block, t, k, _expected_amplitude(block, priors, t, k))
-                samples[n], classes[n] = t, k
+                samples[n], units[n] = t, k
                 n += 1
                 changed = True
         i = 0
         while i < n:
-            t, k = samples[i], classes[i]
+            t, k = samples[i], units[i]
             _remove(block, t, k)
             near = max(first, t - STEP), min(last, t + STEP + 1)
             better, of = _best_place(block, priors, near[0], near[1])
             changed = changed or better != t or of != k
             if better < 0:
                 n -= 1
-                samples[i], classes[i] = samples[n], classes[n]
+                samples[i], units[i] = samples[n], units[n]
                 continue
             _place(block, better, of, _expected_amplitude(block, priors, better, of))
-            samples[i], classes[i] = better, of
+            samples[i], units[i] = better, of
             i += 1
         if not changed:
             break
@@ -569,7 +569,7 @@ def _improve(block, priors, first, last, samples, classes, n):
 
 
 @_compiled
-def _next_start(found, n, classes):
+def _next_start(found, n, units):
     """Return the best pair not yet tried and drop it with all that are nearly the same; -1: none left."""
     best = -1
     for i in range(n):
@@ -580,8 +580,8 @@ def _next_start(found, n, classes):
     one, other = found.one[best], found.other[best]
     for i in range(n):
         a, b = found.one[i], found.other[i]
-        alike = a % classes == one % classes and b % classes == other % classes
-        close = abs(a // classes - one // classes) <= NEAR and abs(b // classes - other // classes) <= NEAR
+        alike = a % units == one % units and b % units == other % units
+        close = abs(a // units - one // units) <= NEAR and abs(b // units - other // units) <= NEAR
         if alike and close:
             found.log[i] = -np.inf
     return one, other
@@ -589,8 +589,8 @@ def _next_start(found, n, classes):
 
 @_compiled
 def _resolve_window(block, priors, first, last, gains, lists, amplitudes):
-    """Empty a window and solve it anew from its best pairs of spikes on; say whether that was better."""
-    classes = block.rest.shape[1]
+    """Empty a window and solve it again from its best pairs of spikes on; say whether that was better."""
+    units = block.rest.shape[1]
     old = _take_out(block, first, last, lists[0], lists[1], amplitudes[0])
     if old < 0:
         return False
@@ -601,11 +601,11 @@ def _resolve_window(block, priors, first, last, gains, lists, amplitudes):
     best = max(0.0, _gains(block, priors, first, last, gains))
     n_pairs, _ = _weigh_pairs(block, priors, first, last, gains, best)
     for _ in range(RESOLVED_STARTS):
-        one, other = _next_start(block.found, n_pairs, classes)
+        one, other = _next_start(block.found, n_pairs, units)
         if one < 0:
             break
-        lists[2, 0], lists[3, 0] = first + one // classes, one % classes
-        lists[2, 1], lists[3, 1] = first + other // classes, other % classes
+        lists[2, 0], lists[3, 0] = first + one // units, one % units
+        lists[2, 1], lists[3, 1] = first + other // units, other % units
         for i in range(2):
             t, k = lists[2, i], lists[3, i]
             _place(block, t, k, _expected_amplitude(block, priors, t, k))
@@ -624,9 +624,9 @@ def _resolve_window(block, priors, first, last, gains, lists, amplitudes):
 
 @_compiled
 def resolve(block, priors):
-    """Solve anew every place where a spike has another one soon after its start; say whether it helped."""
-    classes = block.rest.shape[1]
-    gains = np.empty(RESOLVED_WINDOW * classes)
+    """Solve again every place where a spike has another one soon after its start; say whether it helped."""
+    units = block.rest.shape[1]
+    gains = np.empty(RESOLVED_WINDOW * units)
     lists = np.zeros((4, MOST_SPIKES), np.int64)
     amplitudes = np.zeros((2, MOST_SPIKES), np.float32)
     better = False
@@ -689,12 +689,12 @@ def _settle_place(block, priors, first, last, odds):
 
 @_compiled
 def settle_clear(block, priors, first_wanted, last_wanted):
-    """Settle the places that have nothing plausible near them; return the stretch with the rest open.
+    """Settle the places that have nothing plausible near them; return the part with the rest open.
 
     Far from the part that is wanted, what was placed at first stays: it need only explain what of it
     reaches there.
     """
-    n, classes = block.rest.shape
+    n, units = block.rest.shape
     if not _take_clear(block, priors):
         _empty_window(block, 0, n)
         return block
@@ -707,7 +707,7 @@ def settle_clear(block, priors, first_wanted, last_wanted):
         places[found, 0], places[found, 1] = first, last
         found, start = found + 1, last
     parts, count = places.copy(), 0
-    odds = np.empty((LONGEST_PLACE + 2 * AROUND) * classes)
+    odds = np.empty((LONGEST_PLACE + 2 * AROUND) * units)
     for i in range(found):
         first, last = places[i]
         short = last - first <= LONGEST_PLACE and _placed(block, first, last) <= 2
@@ -737,7 +737,7 @@ def _stage(plan, number):
 
 @_compiled
 def _only_near(block, first, last):
-    """Return the stretch with nothing open but what lies in or near a part of it."""
+    """Return the part with nothing open but what lies in or near a part of it."""
     parts, count = block.open.copy(), 0
     for i in range(len(parts)):
         begin, end = max(parts[i, 0], first - ALONE), min(parts[i, 1], last + ALONE)
@@ -752,7 +752,7 @@ def _only_near(block, first, last):
 
 @_compiled
 def _explain(block, plan, first, last):
-    """Sample the explanations of a stretch: one is left placed.
+    """Sample the explanations of a part: one is left placed.
 
     The expected number of spikes from one sample up to another is left in the counts.
     """
@@ -818,7 +818,7 @@ def explain_blocks(outputs, overlaps, plan, lengths, seed):
 
     Parameters
     ----------
-    outputs : ndarray of float32, shape (before + lengths * length + after, classes)
+    outputs : ndarray of float32, shape (before + lengths * length + after, units)
         Of a bank.
     overlaps : ndarray of float32
         The bank's.
@@ -829,15 +829,15 @@ def explain_blocks(outputs, overlaps, plan, lengths, seed):
 
     Returns
     -------
-    expected : ndarray of float32, shape (leeway + blocks * length + leeway, classes)
+    expected : ndarray of float32, shape (leeway + blocks * length + leeway, units)
         Number of spikes that start at each sample; 0 where the blocks before and after these will say.
     amplitudes : ndarray of float32, of the same shape
         Of the spikes of one explanation, drawn from the posterior; 0 where there is none.
     """
     length, before, after, leeway = lengths
-    blocks, classes = (len(outputs) - before - after) // length, outputs.shape[1]
-    expected = np.zeros((blocks * length + 2 * leeway, classes), np.float32)
-    amplitudes = np.zeros((blocks * length + 2 * leeway, classes), np.float32)
+    blocks, units = (len(outputs) - before - after) // length, outputs.shape[1]
+    expected = np.zeros((blocks * length + 2 * leeway, units), np.float32)
+    amplitudes = np.zeros((blocks * length + 2 * leeway, units), np.float32)
     room = room_for_pairs()
     priors = _stage(plan, len(plan.stages.heat) - 1)
     first = _quietest(outputs, priors, before, leeway)
@@ -861,11 +861,11 @@ def explain_causally(white, shapes, lead, overlaps, plan, lengths, seed):
     ----------
     white : ndarray of float32, shape (channels, lead + before + lengths * length + after)
         The whitened trace.
-    shapes : ndarray of float32, shape (classes, channels, samples)
+    templates : ndarray of float32, shape (units, channels, samples)
         Whitened spikes.
     lead : int
-        Samples of a shape before the spike's start.
-    overlaps : ndarray of float32, shape (seen, classes, lags, classes)
+        Samples of a template before the spike's start.
+    overlaps : ndarray of float32, shape (seen, units, lags, units)
         Of what is seen of spikes.
     plan : Plan
     lengths : tuple of int
@@ -874,24 +874,24 @@ def explain_causally(white, shapes, lead, overlaps, plan, lengths, seed):
 
     Returns
     -------
-    expected, amplitudes : ndarray of float32, shape (blocks * length, classes)
+    expected, amplitudes : ndarray of float32, shape (blocks * length, units)
         As those of `explain_blocks`.
     """
     length, before, after, _ = lengths
-    n, classes, taps = before + length + after, len(shapes), shapes.shape[2]
+    n, units, taps = before + length + after, len(shapes), shapes.shape[2]
     blocks = (white.shape[1] - lead - before - after) // length
-    expected = np.zeros((blocks * length, classes), np.float32)
-    amplitudes = np.zeros((blocks * length, classes), np.float32)
+    expected = np.zeros((blocks * length, units), np.float32)
+    amplitudes = np.zeros((blocks * length, units), np.float32)
     room = room_for_pairs()
     known = np.zeros(n + taps - 1, np.float32)  # nothing is known of what follows
     column = np.empty(n, np.float32)
-    outputs = np.empty((n, classes), np.float32)
+    outputs = np.empty((n, units), np.float32)
     for number in range(blocks):
         begin = number * length
         outputs[:] = 0.0
         for c in range(len(white)):
             known[: n + lead] = white[c, begin : begin + n + lead]
-            for k in range(classes):
+            for k in range(units):
                 column[:] = 0.0
                 correlate(known, shapes[k, c], column)
                 outputs[:, k] += column

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from spikesorter.decoding.bench import DecoderKind, untrained
 from spikesorter.decoding.pursuit import LOW_LATENCY_LENGTHS, PursuitDecoder, make_pursuit
 from spikesorter.estimation.context import Context
 from spikesorter.estimation.profile import Profile
@@ -25,3 +26,7 @@ def make_low_latency_pursuit(context: Context, profile: Profile) -> PursuitDecod
         length=context.samples(LENGTH_MS),
     )
     return replace(make_pursuit(context, profile), bank=bank, lengths=LOW_LATENCY_LENGTHS)
+
+
+KIND = DecoderKind("low_latency", PursuitDecoder, untrained(make_low_latency_pursuit), rank=15)
+"""How `settings.decoder` knows it."""

@@ -1,10 +1,10 @@
 """Which gain a target has: the one at which the labelled trace itself looks most like it.
 
-Cumulants and the sizes of clear spikes know labelled neurons only; a trace also holds others, which may be
+Cumulants and the amplitudes of clear spikes know labelled units only; a trace also holds others, which may be
 taken for them. The labelled trace holds the same others. Scaled by a gain, and given the noise that it then
 lacks, it has the target's events as far as the gain is right: as high, for each filter that sees them best,
-and in as much noise. How often each neuron fires may have changed, so the numbers of events near each
-neuron's labels, and away from all labels, are fitted.
+and in as much noise. How often each unit fires may have changed, so the numbers of events near each
+unit's labels, and away from all labels, are fitted.
 """
 
 from __future__ import annotations
@@ -16,17 +16,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import nnls
 
-from spikesorter.core.settings import Settings
 from spikesorter.core.spikes import Spikes
+from spikesorter.estimation.context import GAIN, Context
 from spikesorter.estimation.estimate import InitialEstimate
-from spikesorter.estimation.profile import Profile, conditioning_kernel
+from spikesorter.estimation.profile import Profile
 from spikesorter.estimation.rehearsal import Labelled, graft_rehearsal
-from spikesorter.signal.filters import fir_filter
 from spikesorter.signal.gain import Background
 from spikesorter.signal.matched import MatchedFilters
 from spikesorter.signal.peaks import pick_peaks
-from spikesorter.signal.spans import to_samples
-from spikesorter.signal.templates import Templates
 
 __all__ = ["GainChoice", "GainComparison", "choose_gain", "compare_gains"]
 
@@ -46,7 +43,6 @@ LOG_GAIN_SD = 0.35  # prior: most gains are within a factor of 1.4, but any may 
 MOST_SURPRISE = 9.0
 AGAINST_ONE = 6.0  # misfit by which another gain than 1 has to be better
 ALIKE = 4.0  # misfits that differ by less do not tell two gains apart
-TRYING = 4  # a stream of random numbers of its own
 
 
 @dataclass(frozen=True)
@@ -74,28 +70,20 @@ class GainComparison:
     Parameters
     ----------
     labelled : Labelled
-    templates : Templates
-        Of all units, unfiltered.
+    context : Context
     profile : Profile
         Of the target.
     filters : MatchedFilters
         For the target's noise.
-    kernel : ndarray, shape (taps,)
-        The conditioning filter.
-    evidence : ndarray of float32, shape (samples, classes)
+    evidence : ndarray of float32, shape (samples, units)
         Outputs of `filters` on the target.
-    fs_hz : float
-    seed : int
     """
 
     labelled: Labelled
-    templates: Templates
+    context: Context
     profile: Profile
     filters: MatchedFilters
-    kernel: Float64Array
     evidence: Trace
-    fs_hz: float
-    seed: int
     _known: dict[float, float] = field(default_factory=dict)
 
     def beside(self, background: Background) -> GainComparison:
@@ -134,21 +122,20 @@ class GainComparison:
 
     def _distance(self, gain: float) -> float:
         sign = np.sign(gain)
-        seen = _events(sign * self.evidence, self.fs_hz)
+        seen = _events(sign * self.evidence, self.context)
         edges = _edges(*seen, self.evidence.shape[1])
         wanted = _histogram(*seen, edges)
         activity = replace(self.profile.activity, gain=gain)
         rehearsal = graft_rehearsal(
             self.labelled,
-            self.templates,
+            self.context,
             replace(self.profile, activity=activity),
-            kernel=self.kernel,
             n_samples=len(self.labelled.trace),
-            rng=np.random.default_rng([self.seed, TRYING]),
+            rng=self.context.rng(*GAIN),
         )
-        outputs = self.filters.apply(fir_filter(rehearsal.trace, self.kernel))
-        at, winner, height = _located(sign * outputs, self.fs_hz)
-        source = _nearest_label(at, rehearsal.spikes, to_samples(NEAR_MS, self.fs_hz))
+        outputs = self.filters.apply(self.context.conditioned(rehearsal.trace))
+        at, winner, height = _located(sign * outputs, self.context)
+        source = _nearest_label(at, rehearsal.spikes, self.context.samples(NEAR_MS))
         parts = [
             _histogram(winner[source == k], height[source == k], edges)
             for k in (0, *rehearsal.spikes.unit_ids)
@@ -156,9 +143,7 @@ class GainComparison:
         return _misfit(wanted, np.stack(parts, axis=1).astype(np.float64))
 
 
-def compare_gains(
-    initial: InitialEstimate, labelled: Labelled, templates: Templates, settings: Settings, *, fs_hz: float
-) -> GainComparison:
+def compare_gains(initial: InitialEstimate, labelled: Labelled, context: Context) -> GainComparison:
     """Make ready for comparing a target with the labelled trace.
 
     Parameters
@@ -166,26 +151,20 @@ def compare_gains(
     initial : InitialEstimate
         Of the target.
     labelled : Labelled
-    templates : Templates
-        Of all units, unfiltered.
-    settings : Settings
-    fs_hz : float
+    context : Context
 
     Returns
     -------
     GainComparison
     """
-    most = int(COMPARED_SECONDS * fs_hz)
+    most = int(COMPARED_SECONDS * context.fs_hz)
     start = max((len(initial.evidence) - most) // 2, 0)
     return GainComparison(
         labelled=labelled.excerpt(most),
-        templates=templates,
+        context=context,
         profile=initial.profile,
         filters=initial.filters,
-        kernel=conditioning_kernel(settings.conditioning, fs_hz),
         evidence=initial.evidence[start : start + most],
-        fs_hz=fs_hz,
-        seed=settings.seed,
     )
 
 
@@ -218,16 +197,16 @@ def choose_gain(comparison: GainComparison) -> GainChoice:
 
 
 def _located(
-    evidence: Trace, fs_hz: float
+    evidence: Trace, context: Context
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """Where events are, which filter sees each best, and how high."""
     loudest = evidence.max(axis=1)
-    at = pick_peaks(loudest, threshold=THRESHOLD, distance_samples=max(to_samples(APART_MS, fs_hz), 1))
+    at = pick_peaks(loudest, threshold=THRESHOLD, distance_samples=max(context.samples(APART_MS), 1))
     return at, evidence[at].argmax(axis=1), loudest[at]
 
 
-def _events(evidence: Trace, fs_hz: float) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    return _located(evidence, fs_hz)[1:]
+def _events(evidence: Trace, context: Context) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    return _located(evidence, context)[1:]
 
 
 def _edges(

@@ -89,7 +89,7 @@ def read_conditioned(sorter: Sorter, recording: BaseRecording, start: int, stop:
     """
     kernel = conditioning_kernel(sorter.settings.conditioning, sorter.fs_hz)
     reach = len(kernel) // 2
-    return fir_filter(sorter.stretches(recording)(start - reach, stop + reach), kernel)[reach:-reach]
+    return fir_filter(sorter.trace_reader(recording)(start - reach, stop + reach), kernel)[reach:-reach]
 
 
 def measure_shapes(sorter: Sorter, recording: BaseRecording, spikes: Spikes) -> list[Shape]:
@@ -109,7 +109,7 @@ def measure_shapes(sorter: Sorter, recording: BaseRecording, spikes: Spikes) -> 
         One for each of the sorter's neurons that has spikes; of many spikes, some from all over are seen.
     """
     kernel = conditioning_kernel(sorter.settings.conditioning, sorter.fs_hz)
-    reach, read = len(kernel) // 2, sorter.stretches(recording)
+    reach, read = len(kernel) // 2, sorter.trace_reader(recording)
     templates = sorter.units.templates
     filtered = templates.filtered(kernel).scaled(sorter.profile.activity.gain)
     begin = filtered.before - templates.before  # a filter's echoes say nothing more

@@ -424,7 +424,7 @@ def noise(sorter: Sorter) -> Figure:
 
     figure = Figure()
     curves = (
-        ("labelled recording", sorter.labelled_noise),
+        ("labelled recording", sorter.state.labelled_noise),
         ("this recording", sorter.profile.noise.power),
         ("its rehearsal", sorter.diagnostics.noise),
     )

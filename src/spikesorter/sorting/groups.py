@@ -1,4 +1,4 @@
-"""Groups of channels that hear the same neurons, such as tetrodes: each with a sorter of its own."""
+"""Groups of channels that record the same units, such as tetrodes, each with a sorter of its own."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def channel_groups(recording: BaseRecording) -> dict[str, BaseRecording]:
 
 
 def share_labels(recording: BaseRecording, truth: Spikes) -> dict[str, Spikes]:
-    """Share labelled spikes out: each neuron to the group on which it is largest.
+    """Assign each labelled unit to the group of channels on which it is largest.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def share_labels(recording: BaseRecording, truth: Spikes) -> dict[str, Spikes]:
     Returns
     -------
     dict of str to Spikes
-        For each group of `channel_groups`; empty where a group has no neuron.
+        For each group of `channel_groups`; empty if a group has no unit.
     """
     channels = _channels_groups(recording)
     noise = noise_scale(read_signature(recording).astype(np.float32))
@@ -97,7 +97,7 @@ def fit_groups(
     n_jobs: int | None = None,
     progress: Progress = silent,
 ) -> dict[str, Sorter]:
-    """Fit a sorter to each group of channels that has labelled neurons.
+    """Fit a sorter to each group of channels that has labelled units.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def fit_groups(
     sorters = {}
     for name, group in groups.items():
         if len(shares[name]) == 0:
-            logger.warning("group %s: no labelled neuron is largest there; it will not be sorted", name)
+            logger.warning("group %s: no labelled unit is largest there; it will not be sorted", name)
             continue
         with naming(f"group {name}"):
             sorters[name] = Sorter.fit(
@@ -207,13 +207,13 @@ def sort_groups(
 
 
 def _channels_groups(recording: BaseRecording) -> list[str]:
-    """Name each channel's group; SpikeInterface, too, takes channels without the property to be in one."""
+    """Return each channel's group. Channels without the property are in one group, as in SpikeInterface."""
     groups = recording.get_property("group")
     return ["0"] * recording.get_num_channels() if groups is None else [str(group) for group in groups]
 
 
 def groups_of(wanted: Iterable[str], target: BaseRecording) -> dict[str, BaseRecording]:
-    """Return the groups of a target's channels, among them all that are wanted.
+    """Return the groups of a target's channels; refuse a target that lacks one of those wanted.
 
     Raises
     ------
@@ -233,7 +233,7 @@ def groups_of(wanted: Iterable[str], target: BaseRecording) -> dict[str, BaseRec
 
 
 def _sizes(recording: BaseRecording, spikes: Spikes) -> npt.NDArray[Any]:
-    """Largest excursion of a unit's mean waveform on each channel."""
+    """Return the largest deflection of a unit's mean waveform on each channel."""
     fs_hz, n_samples = recording.get_sampling_frequency(), recording.get_num_samples()
     before, after = to_samples(BEFORE_MS, fs_hz), to_samples(AFTER_MS, fs_hz)
     seen = spikes.sample[:: max(len(spikes) // SPIKES_SEEN, 1)]

@@ -15,8 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spikesorter.core.spikes import Spikes
-from spikesorter.decoding.pursuit import make_pursuit
-from spikesorter.decoding.run import sample_explanation
+from spikesorter.decoding.pursuit import make_pursuit, sample_explanation
 from spikesorter.estimation.context import Context
 from spikesorter.estimation.profile import Profile
 from spikesorter.estimation.units import FEW_SPIKES, Units, learn_units
@@ -41,7 +40,7 @@ def find_unlabelled(
     Parameters
     ----------
     trace : ndarray of float32, shape (samples, channels)
-        Labelled recording, less its median.
+        Labelled recording, without its median.
     labels : Spikes
         Its labels.
     context : Context
