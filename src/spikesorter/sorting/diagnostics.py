@@ -169,7 +169,7 @@ def measure_reliability(found: Spikes, truth: Spikes, *, fs_hz: float) -> Reliab
 
 
 def _right(found: Spikes, truth: Spikes, fs_hz: float) -> npt.NDArray[np.bool_]:
-    """Say which spikes are a true one of their class, each true one found once."""
+    """Say which spikes match a true one of their unit; each true one is matched once."""
     reach = np.round(TOLERANCE_MS * fs_hz / 1000, 6)
     right = np.zeros(len(found), bool)
     for unit in found.unit_ids:

@@ -61,14 +61,14 @@ def channel_groups(recording: BaseRecording) -> dict[str, BaseRecording]:
     }
 
 
-def share_labels(recording: BaseRecording, truth: Spikes) -> dict[str, Spikes]:
+def share_labels(recording: BaseRecording, labels: Spikes) -> dict[str, Spikes]:
     """Assign each labelled unit to the group of channels on which it is largest.
 
     Parameters
     ----------
     recording : spikeinterface.BaseRecording
         One segment.
-    truth : Spikes
+    labels : Spikes
         Its labels.
 
     Returns
@@ -78,12 +78,12 @@ def share_labels(recording: BaseRecording, truth: Spikes) -> dict[str, Spikes]:
     """
     channels = _channels_groups(recording)
     noise = noise_scale(read_signature(recording).astype(np.float32))
-    largest = {unit: _sizes(recording, truth.of(unit)) / noise for unit in truth.unit_ids}
-    home = {unit: channels[int(sizes.argmax())] for unit, sizes in largest.items()}
+    largest = {unit: _deflections(recording, labels.of(unit)) / noise for unit in labels.unit_ids}
+    home = {unit: channels[int(heights.argmax())] for unit, heights in largest.items()}
     return {
         group: replace(
-            truth.select(np.array([home[unit] == group for unit in truth.unit.tolist()], bool)),
-            names={unit: name for unit, name in truth.names.items() if home.get(unit) == group},
+            labels.select(np.array([home[unit] == group for unit in labels.unit.tolist()], bool)),
+            names={unit: name for unit, name in labels.names.items() if home.get(unit) == group},
         )
         for group in dict.fromkeys(channels)
     }
@@ -91,7 +91,7 @@ def share_labels(recording: BaseRecording, truth: Spikes) -> dict[str, Spikes]:
 
 def fit_groups(
     recording: BaseRecording,
-    truth: Spikes | BaseSorting,
+    labels: Spikes | BaseSorting,
     *,
     settings: Settings | None = None,
     n_jobs: int | None = None,
@@ -103,8 +103,8 @@ def fit_groups(
     ----------
     recording : spikeinterface.BaseRecording
         One segment, its channels' groups in the property `group`.
-    truth : Spikes or spikeinterface.BaseSorting
-        Labels of all of it.
+    labels : Spikes or spikeinterface.BaseSorting
+        Of the whole recording.
     settings : Settings, optional
     n_jobs : int, optional
         Threads; all cores that this process may use, if not given.
@@ -128,11 +128,11 @@ def fit_groups(
     check_recording(recording)
     if recording.get_property("group") is None:
         raise InputError("its channels are in no groups (property group): fit one sorter to all of them")
-    labels = as_spikes(truth, fs_hz=float(recording.get_sampling_frequency()))
-    if len(labels) == 0:
+    spikes = as_spikes(labels, fs_hz=float(recording.get_sampling_frequency()))
+    if len(spikes) == 0:
         raise InputError("labels: there are none")
-    warn_of_silent_units(labels)
-    groups, shares = channel_groups(recording), share_labels(recording, labels)
+    warn_of_silent_units(spikes)
+    groups, shares = channel_groups(recording), share_labels(recording, spikes)
     sorters = {}
     for name, group in groups.items():
         if len(shares[name]) == 0:
@@ -177,7 +177,7 @@ def sort_groups(
     sorters : mapping of str to Sorter
         From `fit_groups` or `adapt_groups`.
     target : spikeinterface.BaseRecording
-    jobs, span_seconds, resume, progress
+    n_jobs, span_seconds, resume, progress
         As for `Sorter.sort`; each group has a folder of its own in `resume`.
 
     Returns
@@ -232,7 +232,7 @@ def groups_of(wanted: Iterable[str], target: BaseRecording) -> dict[str, BaseRec
     return groups
 
 
-def _sizes(recording: BaseRecording, spikes: Spikes) -> npt.NDArray[Any]:
+def _deflections(recording: BaseRecording, spikes: Spikes) -> npt.NDArray[Any]:
     """Return the largest deflection of a unit's mean waveform on each channel."""
     fs_hz, n_samples = recording.get_sampling_frequency(), recording.get_num_samples()
     before, after = to_samples(BEFORE_MS, fs_hz), to_samples(AFTER_MS, fs_hz)

@@ -107,13 +107,15 @@ def looked_back(
     worse = max(rehearsed.score - target.score - CHANCE, 0.0) + DETECTION * lost * forecast.score
     stricter = max(rehearsed.strict - target.strict - CHANCE, 0.0) + lost * forecast.strict
     said = [
-        f"unit {name}: {times:.0f} times as many spikes as expected; they may be another unit's, or the gain
-        may be wrong" for name, times in zip(names, excess.tolist(), strict=True) if times > MANY_TIMES
+        f"unit {name}: {times:.0f} times as many spikes as expected; some may be another unit's, "
+        "or the gain is wrong"
+        for name, times in zip(names, excess.tolist(), strict=True)
+        if times > MANY_TIMES
     ]
     if max(worse, stricter) > WORTH_SAYING:
         said.append(
-            f"spikes are less certain than in the rehearsal: forecast lowered by {worse:.2f} (strict
-            {stricter:.2f})"
+            "spikes are less certain than in the rehearsal: "
+            f"forecast lowered by {worse:.2f} (strict {stricter:.2f})"
         )
     return replace(
         forecast,
