@@ -42,7 +42,7 @@ class Bank:
         ``filters[:, a, b]`` is what channel b is correlated with first, to add to filtered channel a.
     filters_before : int
         Taps of it that lie before the sample itself.
-    templates : ndarray of float32, shape (units, samples, channels)
+    shapes : ndarray of float32, shape (units, samples, channels)
         What the filtered trace is correlated with then.
     shapes_before : int
         Samples of a template before the spike's start.
@@ -135,7 +135,7 @@ class CausalBank:
     filters : ndarray of float32, shape (taps, channels, channels)
         ``filters[:, a, b]`` is what channel b is correlated with to add to whitened channel a. The filters
         are causal, and of minimum phase all together, so they delay least.
-    templates : ndarray of float32, shape (units, channels, samples)
+    shapes : ndarray of float32, shape (units, channels, samples)
         The spikes, whitened.
     lead : int
         Samples of a template before the spike's start.
