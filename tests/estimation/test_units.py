@@ -123,7 +123,7 @@ def test_shapes_that_outlast_their_window_are_warned_of(
         assert not caplog.text
         units = learn_units(trace, named, settings, kernel=KERNEL, fs_hz=25_000)
         warn_of_labels(units, settings, fs_hz=25_000)
-    assert "class slow one still has" in caplog.text
+    assert "unit slow one still has" in caplog.text
     assert "of its peak at the end of its window of 0.5 ms" in caplog.text
 
 
