@@ -196,7 +196,7 @@ def measure_noise(arguments: argparse.Namespace) -> None:
 def measure_unknown(arguments: argparse.Namespace) -> None:
     """Add a neuron of distinct shape to bath targets; count how many of its spikes are marked as unknown."""
     with made_study(arguments, "bath", 0) as study:
-        sorter = fit(study, [*arguments.set, "unknown.mark=true"])
+        sorter = fit(study, [*arguments.set, "outliers.mark=true"])
         results = {}
         for name in ("D2", "D3", "D4"):
             raw, truth = read_target(study, name)
@@ -295,7 +295,7 @@ def outcome(sorter: Sorter, target: Any, truth: Spikes) -> dict[str, Any]:
     found = sorter.sort(target)
     there, right = judge_events(found.sample, found.unit, truth, fs_hz=sorter.fs_hz)
     return {
-        **score(found, truth, fs_hz=sorter.fs_hz).summary(),
+        **score(truth, found, fs_hz=sorter.fs_hz).summary(),
         "decoder": sorter.decoder,
         "gain": sorter.profile.activity.gain,
         "forecast": sorter.forecast.summary(),
@@ -376,7 +376,7 @@ def unknown_figures(found: Spikes, truth: Spikes, stranger: Spikes) -> dict[str,
     return {
         "marked": len(hit) / len(stranger),
         "known wrongly marked": len(wrong) / alone.sum(),
-        "score of the known": score(found.select(found.unit > 0), truth).score,
+        "score of the known": score(truth, found.select(found.unit > 0)).score,
     }
 
 

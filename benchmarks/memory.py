@@ -1,6 +1,6 @@
 """How much memory: sorting an hour and ten hours from a file of 16-bit samples.
 
-    python benchmarks/memory.py --out FOLDER [--hours 1 10] [--jobs N]
+    python benchmarks/memory.py --out FOLDER [--hours 1 10] [--n-jobs N]
 
 A simulated minute is written again and again until the file is as long as wanted; it is sorted in a
 process of its own, through SpikeInterface's reader of raw binary files. Peak memory is the largest resident
@@ -111,7 +111,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--hours", type=float, nargs="+", default=[1.0, 10.0])
-    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--n-jobs", type=int, default=2)
     return parser.parse_args()
 
 

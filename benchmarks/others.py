@@ -44,7 +44,7 @@ import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
 from spikesorter import Score, Spikes, read_mat, score, study_score
-from spikesorter.core.spikes import pairs_within
+from spikesorter.core.pairs import pairs_within
 from spikesorter.io.mat import read_mat_fs, read_mat_spikes
 
 IntArray = npt.NDArray[np.int64]
@@ -361,7 +361,7 @@ def score_named(trains: dict[int, IntArray], truth: Spikes, fs_hz: float) -> Sco
     """Score classes whose constant offset is taken out where that helps."""
     moved = [train - offset(train, truth.of(k).sample, fs_hz)[0] for k, train in trains.items()]
     candidates = [list(trains.values()), moved]
-    results = [score(to_spikes(parts, list(trains)), truth, fs_hz=fs_hz) for parts in candidates]
+    results = [score(truth, to_spikes(parts, list(trains)), fs_hz=fs_hz) for parts in candidates]
     return max(results, key=lambda result: result.score)
 
 
@@ -376,7 +376,7 @@ def score_unnamed(trains: list[IntArray], truth: Spikes, fs_hz: float) -> Score:
 
     def scored(names: tuple[int, ...]) -> Score:
         parts = [train - matches[u][names[u]][0] for u, train in enumerate(trains) if names[u] >= 0]
-        return score(to_spikes(parts, [classes[k] for k in names if k >= 0]), truth, fs_hz=fs_hz)
+        return score(truth, to_spikes(parts, [classes[k] for k in names if k >= 0]), fs_hz=fs_hz)
 
     names = max(starting_names(agreement), key=lambda names: scored(names).score)
     best = scored(names)
@@ -497,9 +497,17 @@ def main() -> None:
 
 def write(out: Path, study: Path, results: dict[str, dict[str, Result]]) -> None:
     """Write what is known so far."""
-    versions = {package: importlib.metadata.version(package) for package in PACKAGES}
+    versions = {package: version_of(package) for package in PACKAGES}
     facts = {"study": study.name, "targets": results, "versions": versions}
     out.write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def version_of(package: str) -> str | None:
+    """Return a package's version; None if it is not installed, as for rivals that are not run."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def table(results: dict[str, dict[str, Result]], names: list[str]) -> str:

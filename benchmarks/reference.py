@@ -416,7 +416,7 @@ def decode_and_score(study: Path, name: str, maker: ModuleType) -> tuple[Spikes,
     for explanation in explanations(study, name, maker):
         before = best
         for spikes in candidates(explanation):
-            scored = score(spikes, truth, fs_hz=fs_hz)
+            scored = score(truth, spikes, fs_hz=fs_hz)
             if best is None or scored.score > best[1].score:
                 best = spikes, scored
         if best is before and explanation.discount >= ALWAYS_TRIED:

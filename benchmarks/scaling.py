@@ -19,8 +19,8 @@ from distributed import Client, LocalCluster
 from spikesorter.io.recording import RecordingOptions
 from spikesorter.report.results import RUN
 from spikesorter.workflows.batch import dask_runner, run_batch
-from spikesorter.workflows.manifest import Job, read_jobs
-from spikesorter.workflows.tasks import Outcome, Task
+from spikesorter.workflows.manifest import BatchItem, read_batch
+from spikesorter.workflows.tasks import Outcome, SortTask
 
 COUNT = 64
 
@@ -52,7 +52,14 @@ def empty_tasks_per_second(count: int = 3000) -> float:
     """Return how many tasks that do nothing pass client, scheduler and two processes, all on this machine."""
     options = RecordingOptions()
     tasks = [
-        Task(Job(f"R{k}", Path("recording"), Path("model"), options), Path("out"), "mat", 60.0, 1, "digest")
+        SortTask(
+            BatchItem(f"R{k}", Path("recording"), Path("model"), options),
+            Path("out"),
+            "mat",
+            60.0,
+            1,
+            "digest",
+        )
         for k in range(count)
     ]
     with (
@@ -64,25 +71,25 @@ def empty_tasks_per_second(count: int = 3000) -> float:
         return len(done) / (time.perf_counter() - start)
 
 
-def nothing(task: Task) -> Outcome:
+def nothing(task: SortTask) -> Outcome:
     """Do nothing."""
-    return Outcome(name=task.job.name, recording="", state="done")
+    return Outcome(name=task.item.name, recording="", state="done")
 
 
 def batch_seconds(recordings: Path, results: Path, folder: Path, workers: int) -> float:
     """Sort all with so many processes of Dask, which are there already, as in a long batch."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    jobs = read_jobs(recordings, model=results / "model")
+    items = read_batch(recordings, model=results / "model")
     out = folder / f"out{workers}"
     with (
         LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
         Client(cluster) as client,
     ):
         runner = dask_runner(client)
-        run_batch(jobs[: 2 * workers], out, runner=runner)  # imports and compiled code
+        run_batch(items[: 2 * workers], out, runner=runner)  # imports and compiled code
         shutil.rmtree(out)
         start = time.perf_counter()
-        outcomes = run_batch(jobs, out, runner=runner)
+        outcomes = run_batch(items, out, runner=runner)
         took = time.perf_counter() - start
     assert all(outcome.state == "done" for outcome in outcomes)
     return took

@@ -5,7 +5,8 @@
 Parts: adapt (fit and adapt, all cores; first, the others need its sorters), sort (one core, against five
 blocked-FFT template correlations), cnn (all of that for networks, one target), run (`spikesorter run`,
 defaults), others (SpikeInterface's sorters, one core, warm; needs the extra `compare`), workers (eight
-recordings, one and two threads), stream (10 ms packets, one core; delay; what `fast` loses), start (imports).
+recordings, one and two threads), stream (10 ms packets, one core; delay; what `low_latency` loses), start
+(imports).
 gpu (networks there and here; after cnn). `table` prints what was measured as a table.
 
 Seconds are the least of several runs; compare ratios, which do not depend on the machine.
@@ -68,7 +69,7 @@ def measure_adapt(arguments: argparse.Namespace) -> Figures:
         seconds, sorter = timed(partial(fitted.adapt, target), repeats=1)
         sorter.save(models(arguments) / name)
         found = sorter.sort(target)
-        result = score(found, read_mat_spikes(study / "truth" / f"{name}.mat"))
+        result = score(read_mat_spikes(study / "truth" / f"{name}.mat"), found)
         figures[name] = {"seconds": seconds, "decoder": sorter.decoder, "score": result.score}
     return figures
 
@@ -133,7 +134,7 @@ def measure_workers(arguments: argparse.Namespace) -> Figures:
 
 
 def measure_stream(arguments: argparse.Namespace) -> Figures:
-    """Packets of 10 ms on one core, exact and fast."""
+    """Packets of 10 ms on one core, exact and with low latency."""
     return {name: on_one_core("stream", arguments, name) for name in arguments.targets}
 
 
@@ -222,7 +223,7 @@ def others_on_one_core(study: Path, model: Path, name: str) -> Figures:
     figures: Figures = {}
     sorter.sort(target.frame_slice(0, 100_000), n_jobs=1)
     seconds, found = timed(lambda: sorter.sort(target, n_jobs=1), repeats=3)
-    figures["spikesorter"] = {"seconds": seconds, "score": score(found, truth).score}
+    figures["spikesorter"] = {"seconds": seconds, "score": score(truth, found).score}
     with tempfile.TemporaryDirectory() as temporary:
         tuned = others.prepare(study, name, truth, Path(temporary))[0]
         recording = si.load(tuned / "recording")
@@ -249,7 +250,7 @@ def stream_on_one_core(study: Path, model: Path, name: str) -> Figures:
     truth = read_mat_spikes(study / "truth" / f"{name}.mat")
     samples, figures = target.get_traces(), {}
     exact = Sorter.load(model / name)
-    for mode, sorter in (("exact", exact), ("fast", exact.low_latency(n_jobs=1))):
+    for mode, sorter in (("exact", exact), ("low_latency", exact.low_latency(n_jobs=1))):
         fs_hz = sorter.fs_hz
         push_all(sorter, samples[:50_000], round(PACKET_MS * fs_hz / 1000))  # compiles
         found, seconds, _ = push_all(sorter, samples, round(PACKET_MS * fs_hz / 1000))
@@ -259,7 +260,7 @@ def stream_on_one_core(study: Path, model: Path, name: str) -> Figures:
             "p99_ms": 1000 * float(np.quantile(seconds, 0.99)),
             "delay_median_ms": 1000 * float(np.median(delays)) / fs_hz,
             "delay_most_ms": 1000 * float(np.max(delays)) / fs_hz,
-            "score": score(found, truth).score,
+            "score": score(truth, found).score,
         }
     same = Sorter.load(model / name).sort(target)
     figures["exact"]["same_as_file"] = bool(

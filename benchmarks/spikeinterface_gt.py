@@ -226,7 +226,7 @@ def work(run: Callable[..., Spikes], case: Facts, channel: int | None,
 
 def judged(found: Spikes, truth: Spikes) -> Result:
     """Return the referee's verdict in a form to be written."""
-    verdict: Comparison = compare_sortings(found, truth, fs_hz=FS_HZ)
+    verdict: Comparison = compare_sortings(truth, found, fs_hz=FS_HZ)
     return verdict.summary()
 
 

@@ -120,13 +120,17 @@ def command_line() -> str:
 
 
 def settings() -> str:
-    """Describe the settings, section by section, and what presets change."""
-    top, *sections = re.split(r"^\n(?=# .*\n\[)", describe_settings(Settings()), flags=re.MULTILINE)
+    """Describe the settings, group by group and section by section, and what presets change."""
+    described = describe_settings(Settings())
+    top, *sections = re.split(r"^\n(?=# .*\n\[|# ---- )", described, flags=re.MULTILINE)
     pages = [f"## General\n\n{_table(top)}"]
     for section in sections:
+        if section.startswith("# ----"):
+            pages.append(f"## {section.strip().strip('#- ')}")
+            continue
         meaning, name, rest = section.split("\n", 2)
         name = name.strip("[]")
-        pages.append(f"## {name}\n\n{meaning.strip('# ')}\n\n{_table(rest)}")
+        pages.append(f"### {name}\n\n{meaning.strip('# ')}\n\n{_table(rest)}")
     changed = "\n".join(f"| `{key}` | `{value!r}` |" for key, value in _flat(PRESETS["published"]))
     pages.append(f"## Preset `published`\n\nChanges these:\n\n| setting | value |\n|---|---|\n{changed}")
     return "\n\n".join(pages)
@@ -192,7 +196,7 @@ def _module(name: str) -> str:
 def _contents(name: str) -> str:
     """List the public names of a module, less those that the package exports: these have one place."""
     module = f"spikesorter.{name}"
-    exported = [one for one in spikesorter.__all__ if getattr(spikesorter, one).__module__ == module]
+    exported = [one for one in spikesorter.__all__ if one in getattr(import_module(module), "__all__", ())]
     known = "".join(f"{{py:obj}}`spikesorter.{one}` is in [Python](api.md). " for one in exported)
     left_out = f"   :exclude-members: {', '.join(exported)}\n" if exported else ""
     return f"```{{eval-rst}}\n.. automodule:: {module}\n   :members:\n{left_out}```\n\n{known}\n"

@@ -29,7 +29,7 @@ from spikesorter.decoding.calibration import judge_events
 from spikesorter.estimation.context import Context
 from spikesorter.estimation.profile import conditioning_kernel
 from spikesorter.estimation.rehearsal import Rehearsal, plant_rehearsal
-from spikesorter.report.figures import COLOURS
+from spikesorter.report.palette import COLOURS
 from spikesorter.signal.filters import fir_filter
 from spikesorter.signal.noise import NoiseSpectrum, synthesise_noise
 from spikesorter.simulate import SimulatedRecording, simulate_study
@@ -267,7 +267,7 @@ def scores() -> Figure:
         580: "false",
         700: "right",
     }
-    result = score(guess, true, fs_hz=FS_HZ)
+    result = score(true, guess, fs_hz=FS_HZ)
     figure = Figure(figsize=(10, 3.6), layout="constrained")
     axes = figure.subplots()
     for height, spikes in ((1, true), (0, guess)):
@@ -300,7 +300,7 @@ def forecast() -> Figure:
     stated, held = [], []
     for place, level in enumerate(LEVELS):
         target, spikes, expected = study()[1 + place], found(place), adapted(place).forecast
-        true = score(spikes, target.spikes, fs_hz=FS_HZ).score
+        true = score(target.spikes, spikes, fs_hz=FS_HZ).score
         bars = [[expected.score - expected.low], [expected.high - expected.score]]
         left.errorbar(true, expected.score, bars, fmt="o", color=COLOURS[0], capsize=3)
         left.annotate(

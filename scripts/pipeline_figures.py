@@ -27,8 +27,9 @@ from spikesorter.decoding.nets.classifier import cut_waveforms
 from spikesorter.decoding.nets.detector import widened_labels
 from spikesorter.decoding.run import find_evidence
 from spikesorter.estimation.rehearsal import Rehearsal, graft_rehearsal
-from spikesorter.report.figures import COLOURS
+from spikesorter.report.palette import COLOURS
 from spikesorter.signal.filters import fir_filter
+from spikesorter.signal.spans import to_samples
 from spikesorter.signal.wavelet import denoise
 from spikesorter.simulate import SimulatedRecording, simulate_study
 
@@ -284,7 +285,7 @@ def classifier() -> Figure:
         plain(axes, "ms" if k > 1 else "")
     axes = figure.add_subplot(grid[:, 2])
     target = study()[1]
-    confusion = score(adapted().sort(recording_of(target)), target.spikes, fs_hz=FS_HZ).confusion
+    confusion = score(target.spikes, adapted().sort(recording_of(target)), fs_hz=FS_HZ).confusion
     names = [f"unit {k + 1}" for k in range(UNITS)]
     draw_matrix(axes, confusion, [*names, "false"], [*names, "missed"])
     axes.set(xlabel="classified as", ylabel="true")
@@ -299,7 +300,7 @@ def grid_search() -> Figure:
     evidence = find_evidence(decoder(), labelled.trace, n_jobs=1)
     reach = decoder().pick_reach
     candidates = decoder().pick(np.pad(evidence, ((reach, reach), (0, 0))))
-    thresholds, periods = SETTINGS.tuning.thresholds, SETTINGS.tuning.refractory_samples
+    thresholds, periods = SETTINGS.output.threshold_grid, SETTINGS.output.refractory_grid_ms
     values = np.array(
         [[detection_f1(candidates, labelled.spikes, t, r) for r in periods] for t in thresholds]
     )
@@ -317,7 +318,10 @@ def grid_search() -> Figure:
             color="white" if value < np.median(values) else "black",
         )
     point = adapted().state.tuned.point
-    place = (periods.index(point.refractory_samples), thresholds.index(threshold()))
+    place = (
+        [to_samples(ms, FS_HZ) for ms in periods].index(point.refractory_samples),
+        thresholds.index(threshold()),
+    )
     axes.plot(
         *place,
         marker="s",
@@ -331,7 +335,7 @@ def grid_search() -> Figure:
         xticklabels=periods,
         yticks=range(len(thresholds)),
         yticklabels=thresholds,
-        xlabel="refractory period (samples)",
+        xlabel="refractory period (ms)",
         ylabel="threshold",
     )
     axes.set_title(
@@ -343,11 +347,12 @@ def grid_search() -> Figure:
     return figure
 
 
-def detection_f1(candidates: Candidates, true: Spikes, least: float, period: int) -> float:
+def detection_f1(candidates: Candidates, true: Spikes, least: float, period_ms: float) -> float:
     """Return the F1 of detection at one point of the grid."""
     units = decoder().unit_ids
+    period = to_samples(period_ms, FS_HZ)
     point = replace(adapted().state.tuned.point, thresholds=(least,) * len(units), refractory_samples=period)
-    return score(point.to_spikes(candidates), true, fs_hz=FS_HZ).f_det
+    return score(true, point.to_spikes(candidates), fs_hz=FS_HZ).f_det
 
 
 def threshold() -> float:
@@ -378,7 +383,7 @@ def inference() -> Figure:
 def scoring() -> Figure:
     """The score of the target, and the confusion matrix that it comes from."""
     target = study()[1]
-    result = score(adapted().sort(recording_of(target)), target.spikes, fs_hz=FS_HZ)
+    result = score(target.spikes, adapted().sort(recording_of(target)), fs_hz=FS_HZ)
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.3, 1))
     bars = [

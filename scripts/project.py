@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -89,30 +90,48 @@ def demo() -> None:
 
 def test() -> None:
     """Run everything that CI runs."""
-    quick()
-    pytest("slow")
+    check()
+    pytest()
 
 
 def quick() -> None:
     """Run style, types, the quick tests, and build the documentation."""
-    lint()
-    pytest("not slow")
-    docs()
+    check()
+    pytest("-m", "not slow")
 
 
 def lint() -> None:
     """Check style and types of the Python code, and the JavaScript."""
     setup()
+    style()
+    types()
+
+
+def check() -> None:
+    """Check style and types and build the documentation, the last two side by side: each uses one core."""
+    setup()
+    style()
+    with ThreadPoolExecutor() as pool:
+        for done in [pool.submit(task) for task in (types, docs)]:
+            done.result()
+
+
+def style() -> None:
+    """Check the style of the Python code, and the JavaScript."""
     run(python(), "-m", "ruff", "format", "--check", ".")
     run(python(), "-m", "ruff", "check", ".")
-    run(python(), "-m", "mypy")
     run(str(BIN / executable("oxlint")), "--deny-warnings", *JAVASCRIPT)
+
+
+def types() -> None:
+    """Check the types of the Python code."""
+    run(python(), "-m", "mypy")
 
 
 def coverage() -> None:
     """Measure which lines and branches the quick tests run; build/coverage/html shows them."""
     setup()
-    pytest("not slow", "--cov", "--cov-report=term", "--cov-report=html")
+    pytest("-m", "not slow", "--cov", "--cov-report=term", "--cov-report=html")
 
 
 def oldest() -> None:
@@ -125,7 +144,8 @@ def oldest() -> None:
     there = str(OLDEST / BIN.name / executable("python"))
     run(uv(), "pip", "install", "-q", "--python", there, "-c", str(pins), "--editable", f"{ROOT}[dev]")
     # Old libraries with newer ones beside them are deprecated in places that are not ours.
-    pytest("not slow", "-W", "default", "-o", "filterwarnings=default", interpreter=there)
+    old = ("-W", "default", "-o", "filterwarnings=default")
+    pytest("-m", "not slow", *old, interpreter=there)
 
 
 def lock() -> None:
@@ -139,13 +159,14 @@ def docs() -> None:
     setup()
     shutil.rmtree(ROOT / SITE, ignore_errors=True)
     run(python(), "-m", "sphinx", "-W", "--keep-going", "-q", "-E", "-d", "build/doctrees", "docs", str(SITE))
+    os.environ["SPIKESORTER_SITE"] = str(ROOT / SITE)  # its tests need not build it again
     print(f"Documentation: {SITE / 'index.html'}", flush=True)
 
 
-def pytest(marked: str, *options: str, interpreter: str | None = None) -> None:
-    """Run the tests marked so, in two processes: most of them use one core."""
-    shared = ("-n", "2", "--dist", "loadfile", "--durations=20")
-    run(interpreter or python(), "-m", "pytest", "-q", "-m", marked, *shared, *options)
+def pytest(*options: str, interpreter: str | None = None) -> None:
+    """Run the tests in two processes, as most of them use one core; tests/conftest.py says in which order."""
+    shared = ("-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder", "--durations=20")
+    run(interpreter or python(), "-m", "pytest", "-q", *shared, *options)
 
 
 def resolve(*options: str) -> None:
@@ -168,10 +189,10 @@ def run(*command: str) -> None:
 
 def project_version() -> str:
     """Read the package's version, which is written in one place."""
-    text = (ROOT / "src" / "spikesorter" / "__init__.py").read_text("utf-8")
+    text = (ROOT / "src" / "spikesorter" / "core" / "versions.py").read_text("utf-8")
     found = re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)
     if not found:
-        sys.exit("src/spikesorter/__init__.py: no line __version__ = ...")
+        sys.exit("src/spikesorter/core/versions.py: no line __version__ = ...")
     return found[1]
 
 

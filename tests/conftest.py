@@ -38,6 +38,13 @@ QUICK = (
     "classifier.base_steps=150",
     "classifier.steps=60",
 )
+LONGEST_FIRST = (
+    "tests/workflows/test_main_job.py",
+    "tests/test_exactness.py",
+    "tests/faults/test_killed.py",
+    "tests/browser/test_report.py",
+    "tests/test_docs.py",
+)
 PURSUIT = ("decoder=pursuit", "rehearsal.tuning_seconds=10", "rehearsal.forecast_seconds=20")
 
 
@@ -123,3 +130,23 @@ def pytest_configure(config: pytest.Config) -> None:
     if worker and hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests of a file together, since they share what is made for them, and start with the longest.
+
+    Otherwise one process would still run a long file when all others are done. A file whose tests share
+    something for each value of one parameter is split by the one that it names in SPLIT_BY.
+    """
+    ranks = {name: rank for rank, name in enumerate(LONGEST_FIRST)}
+
+    def group_of(item: pytest.Item) -> tuple[str, str]:
+        file = item.path.relative_to(config.rootpath).as_posix()
+        parameter = getattr(getattr(item, "module", None), "SPLIT_BY", None)
+        callspec = getattr(item, "callspec", None)
+        return file, str(callspec.params.get(parameter, "")) if callspec else ""
+
+    items.sort(key=lambda item: ranks.get(group_of(item)[0], len(ranks)))
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            item.add_marker(pytest.mark.xdist_group("-".join(filter(None, group_of(item)))))

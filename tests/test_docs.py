@@ -158,7 +158,7 @@ def options_of(command: click.Command) -> set[str]:
 def test_settings_that_pages_name_exist() -> None:
     assignment = re.compile(r"(?:--set |\")([a-z_]+(?:\.[a-z_]+)?=[^\s`\",]+)")
     named = {one for page in PAGES for one in assignment.findall(page.read_text("utf-8"))}
-    assert {"decoder=pursuit", "unknown.mark=true"} <= named
+    assert {"decoder=pursuit", "outliers.mark=true"} <= named
     for one in sorted(one for one in named if not one.endswith("=...")):
         Settings().replace([one])  # refuses unknown names and values
 

@@ -29,6 +29,7 @@ KINDS = {
     "published": ("decoder=cnn", "detector.curves=spike", "detector.unit_variance=true"),
 }
 HUM_HZ = 50.0
+SPLIT_BY = "kind"  # see conftest: each kind may be tested by another process
 
 
 @pytest.fixture(scope="module", params=list(KINDS))
@@ -48,7 +49,7 @@ def sorter(kind: str, study: list[SimulatedRecording], target: NumpyRecording) -
     labelled = NumpyRecording([study[0].trace], FS_HZ)
     adapted = Sorter.fit(labelled, study[0].spikes, settings=settings).adapt(target)
     # Low thresholds, so that there is much to differ.
-    return adapted.with_working_point(threshold=0.05, refractory_samples=20)
+    return adapted.with_working_point(threshold=0.05, refractory_ms=0.8)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Learns a spike sorter from one labelled recording and runs it on noisier ones of the same neurons."""
+"""Learn a spike sorter from one labelled recording and run it on noisier recordings of the same units."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from spikesorter.core.errors import InputError, ModelError, SettingsError, SpikeSorterError
 from spikesorter.core.spikes import Spikes
+from spikesorter.core.versions import __version__ as __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,8 +43,6 @@ __all__ = [
     "write_mat",
     "write_spikes",
 ]
-
-__version__ = "0.1.0"
 
 # Loaded when first used: importing the package must not cost the seconds that JAX and Keras take.
 _MODULES = {

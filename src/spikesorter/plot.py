@@ -1,16 +1,12 @@
-"""Figures of recordings, spikes and scores, for notebooks and papers."""
+"""Draw recordings, spikes, scores and sorters as Plotly figures.
 
-from spikesorter.report.plot import (
-    amplitudes,
-    confusion,
-    correlograms,
-    intervals,
-    noise,
-    precision_recall,
-    reliability,
-    trace,
-    waveforms,
-)
+Each function returns a `plotly.graph_objects.Figure`, which you can show, change and save as any other. The
+report shows the same figures.
+"""
+
+from spikesorter.report.plots.quality import confusion, noise, precision_recall, reliability
+from spikesorter.report.plots.trace import trace
+from spikesorter.report.plots.units import amplitudes, correlograms, intervals, waveforms
 
 __all__ = [
     "amplitudes",

@@ -1,8 +1,8 @@
-// A stand-in for page.js: the hooks that viewer.js lives by, and markers to look at, nothing more.
+// A stand-in for page.js: what viewer.js calls, and markers to look at.
 (() => {
   "use strict";
-  const source = window.spikesorterSource;
-  const extras = window.spikesorterExtras;
+  const { spikesorter } = window;
+  const { extras, source } = spikesorter;
   const markers = document.getElementById("markers");
   let shown = [0, 0, 1];
   const show = async (r, start, stop) => {
@@ -10,8 +10,8 @@
     const span = await source.span(r, start, stop);
     const lines = span.found.map((spike) => {
       const line = document.createElement("li");
-      line.textContent = `${spike.sample} ${spike.label} ${spike.judged ?? "as found"}`;
-      line.onclick = () => extras.onSelect(r, spike);
+      line.textContent = `${spike.sample} ${spike.unit} ${spike.decision ?? "as found"}`;
+      line.addEventListener("click", () => extras.onSelect(r, spike));
       return line;
     });
     markers.replaceChildren(...lines);
@@ -19,7 +19,7 @@
     markers.dataset.evidence = String(Math.max(...span.evidence.map((curve) => Math.max(...curve))));
     extras.onPage(r, start, stop);
   };
-  window.spikesorterPage = {
+  spikesorter.page = {
     show,
     async select(r, spike) {
       const start = Math.floor(spike.sample / 6250) * 6250;

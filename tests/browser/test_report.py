@@ -254,7 +254,7 @@ def test_doubtful_spikes_are_shown_small_on_their_buttons(opened: Opened, result
     assert 100 <= len(points.split()) <= 150  # 6 ms at 25 kHz
 
 
-def test_the_legend_names_a_neuron_once(opened: Opened) -> None:
+def test_the_legend_names_a_unit_once(opened: Opened) -> None:
     entries = opened.trace().locator(".legendtext")
     expect(entries.first).to_be_visible()
     named = entries.all_text_contents()

@@ -14,8 +14,9 @@ from playwright.sync_api import ConsoleMessage, Page, expect
 
 from spikesorter.io.labels import read_labels
 from spikesorter.report.corrections import Correction, CorrectionLog
+from spikesorter.report.html import read_asset
 from spikesorter.report.server import LoopbackServer, Reply
-from spikesorter.report.viewer import CORRECTED, Desk, serve, show_results, viewer_script
+from spikesorter.report.viewer import CORRECTED, Session, serve, show_results
 from tests.browser.conftest import Chromium
 from tests.report.viewing import HOSTILE, HOSTILE_UNIT, fake_contents, fake_result, fake_span
 
@@ -24,7 +25,7 @@ STANDIN = (Path(__file__).parent / "standin.js").read_text(encoding="utf-8")
 PAGE = """<!doctype html><html lang="en"><title>viewer</title><link rel="icon" href="data:,">
 <main><h1>viewer</h1><ul id="markers"></ul><div id="controls"></div></main>
 <script type="application/json" id="contents">{contents}</script>
-<script>{viewer}</script><script>{standin}</script></html>"""
+<script>{data}</script><script>{viewer}</script><script>{standin}</script></html>"""
 
 TRY = """([url, options]) => fetch(url, options).then((response) => response.text(), () => "")"""
 
@@ -36,7 +37,7 @@ class Watched:
         self,
         page: Page,
         server: LoopbackServer,
-        sees: tuple[str, ...] = ("doubtful spikes judged", "27000 2"),
+        sees: tuple[str, ...] = ("doubtful spikes reviewed", "27000 2"),
     ) -> None:
         self.page, self.server = page, server
         self.wrong: list[str] = []
@@ -61,10 +62,12 @@ class Watched:
 def server(tmp_path: Path) -> Iterator[LoopbackServer]:
     results: Any = [fake_result(tmp_path)]
     contents = fake_contents(results)
-    desk = Desk(results, contents, tmp_path / CORRECTED, span=fake_span)
+    session = Session(results, contents, tmp_path / CORRECTED, span=fake_span)
     text = json.dumps(contents).replace("<", "\\u003c")
-    page = PAGE.format(contents=text, viewer=viewer_script(), standin=STANDIN)
-    with serve(desk, page) as server:
+    page = PAGE.format(
+        contents=text, data=read_asset("data.js"), viewer=read_asset("viewer.js"), standin=STANDIN
+    )
+    with serve(session, page) as server:
         yield server
 
 
@@ -96,23 +99,23 @@ def test_a_span_arrives_as_it_was_sent(viewer: Watched) -> None:
     expect(markers).to_have_attribute("data-evidence", "1")
 
 
-def test_keys_judge_one_doubtful_spike_after_the_other(viewer: Watched, tmp_path: Path) -> None:
-    viewer.sees("No spike is selected", "0 of 4 doubtful spikes judged")
-    press(viewer, "j", "Spike of neuron 1 at 16.0000 s: not yet judged")
+def test_keys_review_one_doubtful_spike_after_the_other(viewer: Watched, tmp_path: Path) -> None:
+    viewer.sees("No spike is selected", "0 of 4 doubtful spikes reviewed")
+    press(viewer, "j", "Spike of unit 1 at 16.0000 s: not yet reviewed")
     press(viewer, "x", "Saved: the spike at 16.0000 s is rejected.")
-    viewer.sees("Spike of neuron 1 at 0.1200 s: not yet judged", "1 of 4 doubtful spikes judged")
+    viewer.sees("Spike of unit 1 at 0.1200 s: not yet reviewed", "1 of 4 doubtful spikes reviewed")
     press(viewer, "a", "Saved: the spike at 0.1200 s is accepted.")
-    viewer.sees("Spike of neuron 1 at 0.6000 s: not yet judged")
+    viewer.sees("Spike of unit 1 at 0.6000 s: not yet reviewed")
     press(viewer, "3", "Saved: the spike at 0.6000 s is renamed to 3.")
-    viewer.sees("3 of 4 doubtful spikes judged", "Spike of neuron 3 at 0.8400 s: not yet judged")
+    viewer.sees("3 of 4 doubtful spikes reviewed", "Spike of unit 3 at 0.8400 s: not yet reviewed")
     said = [
         Correction(400_000, 1, "reject"),
         Correction(3_000, 1, "accept"),
         Correction(15_000, 1, "rename", 3),
     ]
     assert log_of(tmp_path) == said
-    press(viewer, "a", "4 of 4 doubtful spikes judged")
-    press(viewer, "j", "No doubtful spike is left.")
+    press(viewer, "a", "4 of 4 doubtful spikes reviewed")
+    press(viewer, "j", "All doubtful spikes are reviewed.")
 
 
 def test_the_mouse_does_the_same(viewer: Watched, tmp_path: Path) -> None:
@@ -131,31 +134,31 @@ def test_a_reload_shows_what_was_said(viewer: Watched, tmp_path: Path) -> None:
         ("9000 2", "1", "0.3600 s is renamed"),
         ("21000 3", "a", "0.8400 s is accepted"),
     ):
-        viewer.page.evaluate("window.spikesorterPage.show(0, 0, 31250)")
+        viewer.page.evaluate("window.spikesorter.page.show(0, 0, 31250)")
         viewer.page.get_by_text(f"{marker} as found").click()
         press(viewer, key, f"Saved: the spike at {after}")
-        viewer.sees("at 16.0000 s: not yet judged")
+        viewer.sees("at 16.0000 s: not yet reviewed")
     viewer.page.reload()
-    viewer.sees("2 of 4 doubtful spikes judged")
+    viewer.sees("2 of 4 doubtful spikes reviewed")
     expect(viewer.page.locator("#markers li")).to_have_text([
         "3000 1 rejected", "9000 1 renamed", "15000 1 as found", "21000 3 accepted", "27000 2 as found",
     ])  # fmt: skip
     viewer.page.get_by_text("9000 1 renamed").click()
-    viewer.sees(f"Spike of neuron {HOSTILE_UNIT} at 0.3600 s: renamed to 1.")
+    viewer.sees(f"Spike of unit {HOSTILE_UNIT} at 0.3600 s: renamed to 1.")
 
 
-def test_undo_takes_back_the_last_judgement_or_the_selected_one(viewer: Watched, tmp_path: Path) -> None:
+def test_undo_takes_back_the_last_correction_or_the_selected_one(viewer: Watched, tmp_path: Path) -> None:
     press(viewer, "u", "There is nothing to undo.")
-    press(viewer, "j", "at 16.0000 s: not yet judged")
-    press(viewer, "x", "at 0.1200 s: not yet judged")
-    press(viewer, "u", "Saved: the spike at 16.0000 s is not judged any more.")
-    viewer.sees("at 16.0000 s: not yet judged", "0 of 4 doubtful spikes judged")
+    press(viewer, "j", "at 16.0000 s: not yet reviewed")
+    press(viewer, "x", "at 0.1200 s: not yet reviewed")
+    press(viewer, "u", "Saved: the spike at 16.0000 s is no longer corrected.")
+    viewer.sees("at 16.0000 s: not yet reviewed", "0 of 4 doubtful spikes reviewed")
     assert log_of(tmp_path) == [Correction(400_000, 1, "reject"), Correction(400_000, 1, "undo")]
 
 
 def test_labels_are_saved_and_it_is_said_how_to_use_them(viewer: Watched, tmp_path: Path) -> None:
-    press(viewer, "j", "at 16.0000 s: not yet judged")
-    press(viewer, "x", "1 of 4 doubtful spikes judged")
+    press(viewer, "j", "at 16.0000 s: not yet reviewed")
+    press(viewer, "x", "1 of 4 doubtful spikes reviewed")
     viewer.page.get_by_role("button", name="Save as labels").click()
     place = tmp_path / CORRECTED / f"{HOSTILE}.csv"
     viewer.sees("Saved 5 spikes as labels in", str(place), "spikesorter train RECORDING --labels")
@@ -164,30 +167,30 @@ def test_labels_are_saved_and_it_is_said_how_to_use_them(viewer: Watched, tmp_pa
 
 def test_names_are_text(viewer: Watched) -> None:
     viewer.page.get_by_text("9000 2 as found").click()
-    viewer.sees(f"Spike of neuron {HOSTILE_UNIT}")
-    assert viewer.page.locator("img, script:not([type]):nth-of-type(4)").count() == 0
+    viewer.sees(f"Spike of unit {HOSTILE_UNIT}")
+    assert viewer.page.locator("img, script:not([type]):nth-of-type(5)").count() == 0
     assert f"{HOSTILE_UNIT} (key 2)" in viewer.page.get_by_label("Rename to").inner_text()
 
 
-def test_keys_typed_elsewhere_judge_nothing(viewer: Watched, tmp_path: Path) -> None:
-    press(viewer, "j", "at 16.0000 s: not yet judged")
+def test_keys_typed_elsewhere_correct_nothing(viewer: Watched, tmp_path: Path) -> None:
+    press(viewer, "j", "at 16.0000 s: not yet reviewed")
     viewer.page.get_by_label("Rename to").focus()
     viewer.page.keyboard.press("x")
     viewer.page.locator("h1").click()
     viewer.page.keyboard.press("Control+x")
-    viewer.page.keyboard.press("9")  # there is no ninth neuron
-    viewer.sees("at 16.0000 s: not yet judged")
+    viewer.page.keyboard.press("9")  # there is no ninth unit
+    viewer.sees("at 16.0000 s: not yet reviewed")
     assert log_of(tmp_path) == []
 
 
 def test_what_is_not_saved_is_said_aloud(chromium: Chromium, server: LoopbackServer, tmp_path: Path) -> None:
     page = chromium.new_page()
     viewer = Watched(page, server)
-    press(viewer, "j", "at 16.0000 s: not yet judged")
+    press(viewer, "j", "at 16.0000 s: not yet reviewed")
     (tmp_path / CORRECTED).write_text("a file in the way")
     press(viewer, "x", "Not saved: ")
     expect(page.get_by_role("alert")).to_contain_text("a file stands where a folder is needed")
-    viewer.sees("0 of 4 doubtful spikes judged", "at 16.0000 s: not yet judged")
+    viewer.sees("0 of 4 doubtful spikes reviewed", "at 16.0000 s: not yet reviewed")
     (tmp_path / CORRECTED).unlink()
     press(viewer, "x", "Saved: the spike at 16.0000 s is rejected.")
     expect(page.get_by_role("alert")).to_be_empty()
@@ -197,7 +200,7 @@ def test_what_is_not_saved_is_said_aloud(chromium: Chromium, server: LoopbackSer
 def test_a_server_that_is_gone_is_said_aloud(chromium: Chromium, server: LoopbackServer) -> None:
     page = chromium.new_page()
     viewer = Watched(page, server)
-    press(viewer, "j", "at 16.0000 s: not yet judged")
+    press(viewer, "j", "at 16.0000 s: not yet reviewed")
     page.context.set_offline(True)
     press(viewer, "x", "Not saved: the viewer does not answer")
     page.context.set_offline(False)
@@ -209,7 +212,7 @@ def test_pages_of_other_origins_get_and_change_nothing(
     chromium: Chromium, server: LoopbackServer, tmp_path: Path
 ) -> None:
     """A foreign page that even knows the address, token and all."""
-    body = json.dumps({"r": 0, "sample": 3000, "label": 1, "action": "reject"})
+    body = json.dumps({"r": 0, "sample": 3000, "unit": 1, "action": "reject"})
     tries: list[dict[str, Any]] = [
         {},
         {"mode": "no-cors"},
@@ -239,14 +242,14 @@ def real(sorted_copy: Path, chromium: Chromium) -> Iterator[Watched]:
     """The page of `spikesorter view` itself."""
     with show_results(sorted_copy) as (server, _):
         page = chromium.new_page(viewport={"width": 1200, "height": 900})
-        watched = Watched(page, server, sees=("doubtful spikes judged",))
+        watched = Watched(page, server, sees=("doubtful spikes reviewed",))
         yield watched
         page.close()
     assert watched.wrong == []
     assert {url for url in watched.asked if not url.startswith((server.url, "data:"))} == set()
 
 
-def test_the_real_page_is_paged_and_its_doubtful_spikes_are_judged(
+def test_the_real_page_is_paged_and_its_doubtful_spikes_are_reviewed(
     real: Watched, sorted_copy: Path, screenshot: Callable[[Page], None]
 ) -> None:
     page = real.page

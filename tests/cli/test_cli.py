@@ -204,7 +204,7 @@ def test_evaluate_also_judges_each_unit_as_spikeinterface_does(tmp_path: Path) -
     other = Spikes.from_arrays([105, 900, 2000, 5000], [7, 1, 7, 7])  # other names, one missed, one false
     write_mat(tmp_path / "found.mat", other)
     words = ("evaluate", tmp_path / "found.mat", tmp_path / "truth.mat")
-    verdict = json.loads(spikesorter(*words, "--json").stdout)["recordings"]["found"]["referee"]
+    verdict = json.loads(spikesorter(*words, "--json").stdout)["recordings"]["found"]["comparison"]
     assert [unit["found_as"] for unit in verdict["units"]] == ["7", "1"]
     assert [unit["accuracy"] for unit in verdict["units"]] == [0.5, 1.0]
     assert verdict["accuracy"] == 0.75
@@ -212,7 +212,7 @@ def test_evaluate_also_judges_each_unit_as_spikeinterface_does(tmp_path: Path) -
     by_name = spikesorter(*words, "--pairing", "name").stdout
     assert "no true unit for 7" in by_name
     write_mat(tmp_path / "found.mat", Spikes.empty())
-    nothing = json.loads(spikesorter(*words, "--json").stdout)["recordings"]["found"]["referee"]
+    nothing = json.loads(spikesorter(*words, "--json").stdout)["recordings"]["found"]["comparison"]
     assert [unit["accuracy"] for unit in nothing["units"]] == [0, 0]
 
 
@@ -333,7 +333,7 @@ def test_an_interruption_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
     monkeypatch.setattr("spikesorter.estimation.simulate.simulate_study", interrupted)
     said = spikesorter("simulate", tmp_path / "study", rc=130).stderr
-    assert said.strip() == "spikesorter: interrupted; what was written before is whole"
+    assert said.strip() == "spikesorter: interrupted; files written before are complete"
 
 
 def test_shells_can_complete_commands() -> None:

@@ -30,7 +30,7 @@ def found(true: Spikes, rng: np.random.Generator) -> Spikes:
 
 
 def test_figures_are_those_of_spikeinterface(found: Spikes, true: Spikes) -> None:
-    comparison = compare_sortings(found, true)
+    comparison = compare_sortings(true, found)
     theirs = compare_sorter_to_ground_truth(true.to_spikeinterface(), found.to_spikeinterface())
     table = theirs.get_performance()
     for unit in comparison.units:
@@ -45,40 +45,47 @@ def test_figures_are_those_of_spikeinterface(found: Spikes, true: Spikes) -> Non
 def test_units_can_be_paired_by_name_however_little_they_agree() -> None:
     true = Spikes.from_arrays([1000, 2000, 3000, 4000], [1, 1, 1, 2], fs_hz=FS_HZ)
     found = Spikes.from_arrays([1000, 4000, 5000, 6000], [1, 1, 2, 3], fs_hz=FS_HZ)
-    by_name = compare_sortings(found, true, pairing="name")
+    by_name = compare_sortings(true, found, pairing="name")
     assert by_name.units[0] == UnitComparison("1", "1", 0.25, 0.5, 1 / 3, 3, 2)
     assert by_name.units[1] == UnitComparison("2", "2", 0.0, 0.0, 0.0, 1, 1)
     assert by_name.unpaired == ("3",)
-    assert [unit.found_as for unit in compare_sortings(found, true).units] == [None, "1"]
+    assert [unit.found_as for unit in compare_sortings(true, found).units] == [None, "1"]
 
 
 @pytest.mark.parametrize(("distance", "hit"), [(12, True), (13, False)])
 def test_the_tolerance_is_a_time(distance: int, hit: bool) -> None:
     true = Spikes.from_arrays([1000], [1], fs_hz=FS_HZ)
-    assert compare_sortings(true.shifted(distance), true).accuracy == float(hit)
-    assert compare_sortings(true.shifted(distance), true, tolerance_ms=1.0).accuracy == 1
+    assert compare_sortings(true, true.shifted(distance)).accuracy == float(hit)
+    assert compare_sortings(true, true.shifted(distance), tolerance_ms=1.0).accuracy == 1
+
+
+def test_the_truth_comes_first() -> None:
+    truth = Spikes([1000, 2000, 3000, 4000], [1, 1, 1, 1], fs_hz=FS_HZ)
+    found = Spikes([1000, 2000, 3000], [1, 1, 1], fs_hz=FS_HZ)
+    comparison = compare_sortings(truth, found)
+    assert (comparison.precision, comparison.recall) == (1.0, 0.75)
 
 
 def test_no_spikes_is_a_result() -> None:
     true = Spikes.from_arrays([1000, 2000], [1, 2], fs_hz=FS_HZ)
-    nothing = compare_sortings(Spikes.empty(), true)
+    nothing = compare_sortings(true, Spikes.empty())
     assert (nothing.accuracy, nothing.precision, nothing.recall) == (0, 0, 0)
     assert [unit.true_spikes for unit in nothing.units] == [1, 1]
-    assert compare_sortings(true, Spikes.empty()).units == ()
-    assert compare_sortings(true, Spikes.empty()).unpaired == ("1", "2")
+    assert compare_sortings(Spikes.empty(), true).units == ()
+    assert compare_sortings(Spikes.empty(), true).unpaired == ("1", "2")
     assert compare_sortings(Spikes.empty(), Spikes.empty(), fs_hz=FS_HZ).accuracy == 0
 
 
-def test_silent_and_unknown_neurons_are_not_judged() -> None:
+def test_silent_units_and_outlier_spikes_are_not_judged() -> None:
     true = Spikes.from_arrays([1000], [1], fs_hz=FS_HZ, names={1: "a", 2: "silent"})
     found = Spikes.from_arrays([1000, 5000], [1, 0], fs_hz=FS_HZ)
-    comparison = compare_sortings(found, true)
+    comparison = compare_sortings(true, found)
     assert [unit.unit for unit in comparison.units] == ["a"]
     assert (comparison.accuracy, comparison.unpaired) == (1, ())
 
 
 def test_the_summary_is_plain(found: Spikes, true: Spikes) -> None:
-    summary = compare_sortings(found, true).summary()
+    summary = compare_sortings(true, found).summary()
     assert summary["units"][2] == {
         "unit": "c",
         "found_as": None,
@@ -95,6 +102,6 @@ def test_what_is_missing_or_wrong_is_said() -> None:
     with pytest.raises(InputError, match="sampling rate is not known; give fs_hz"):
         compare_sortings(spikes, spikes)
     with pytest.raises(InputError, match=r"different rates \(25000 and 30000 Hz\)"):
-        compare_sortings(spikes.described(fs_hz=25_000.0, names={}), spikes, fs_hz=FS_HZ)
+        compare_sortings(spikes, spikes.described(fs_hz=25_000.0, names={}), fs_hz=FS_HZ)
     with pytest.raises(SettingsError, match="hungarian or name, not 'best'"):
         compare_sortings(spikes, spikes, fs_hz=FS_HZ, pairing="best")  # type: ignore[arg-type]

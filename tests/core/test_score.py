@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spikesorter.core.errors import InputError
 from spikesorter.core.score import match_spikes, score, study_score
 from spikesorter.core.spikes import Spikes
 
@@ -41,19 +42,49 @@ def test_of_equal_distances_the_earlier_true_spike_comes_first() -> None:
 
 @pytest.mark.parametrize(("distance", "hit"), [(50, True), (51, False)])
 def test_the_loose_tolerance_is_50_samples_at_25_khz(distance: int, hit: bool) -> None:
-    result = score(spikes([(1000 + distance, 1)]), spikes([(1000, 1)]))
+    result = score(spikes([(1000, 1)]), spikes([(1000 + distance, 1)]))
     assert result.f_det == (1.0 if hit else 0.0)
     assert result.strict == 0
 
 
 @pytest.mark.parametrize(("distance", "hit"), [(10, True), (11, False)])
 def test_the_strict_tolerance_is_10_samples_at_25_khz(distance: int, hit: bool) -> None:
-    assert score(spikes([(1000 + distance, 1)]), spikes([(1000, 1)])).strict == (1.0 if hit else 0.0)
+    assert score(spikes([(1000, 1)]), spikes([(1000 + distance, 1)])).strict == (1.0 if hit else 0.0)
 
 
 def test_tolerances_are_times_not_samples() -> None:
-    assert score(spikes([(1012, 1)]), spikes([(1000, 1)]), fs_hz=30_000).strict == 1
-    assert score(spikes([(1013, 1)]), spikes([(1000, 1)]), fs_hz=30_000).strict == 0
+    assert score(spikes([(1000, 1)]), spikes([(1012, 1)]), fs_hz=30_000).strict == 1
+    assert score(spikes([(1000, 1)]), spikes([(1013, 1)]), fs_hz=30_000).strict == 0
+
+
+@pytest.mark.parametrize("rates", [(30_000.0, 30_000.0), (30_000.0, None), (None, 30_000.0)])
+def test_the_rate_is_that_of_the_spikes(rates: tuple[float | None, float | None]) -> None:
+    truth, found = (Spikes([start], [1], fs_hz=rate) for start, rate in zip((1000, 1012), rates, strict=True))
+    assert score(truth, found).strict == 1.0
+
+
+def test_without_any_rate_it_is_25_khz() -> None:
+    assert score(spikes([(1000, 1)]), spikes([(1012, 1)])).strict == 0
+    assert score(spikes([(1000, 1)]), spikes([(1010, 1)])).strict == 1
+
+
+def test_spikes_of_different_rates_are_not_scored() -> None:
+    truth, found = Spikes([1000], [1], fs_hz=25_000.0), Spikes([1200], [1], fs_hz=30_000.0)
+    with pytest.raises(InputError, match=r"different rates \(25000 and 30000 Hz\)"):
+        score(truth, found)
+    with pytest.raises(InputError, match=r"different rates \(25000 and 30000 Hz\)"):
+        score(truth, truth, fs_hz=30_000.0)
+
+
+def test_the_truth_comes_first() -> None:
+    """Changed places, precision and recall would change places too, unseen by any F1."""
+    truth, found = spikes([(100, 1), (500, 1), (900, 2), (1300, 3)]), spikes([(100, 1), (900, 4), (1700, 1)])
+    result = score(truth, found)
+    assert (result.precision, result.recall) == (2 / 3, 1 / 2)
+    assert set(result.strict_of) == {1, 2, 3}
+    assert result.confusion[result.unit_ids.index(2), result.unit_ids.index(4)] == 1
+    by_name = score(found=found, truth=truth)
+    assert by_name.summary() == result.summary()
 
 
 @given(trains)
@@ -66,9 +97,9 @@ def test_a_perfect_sorting_scores_one(pairs: list[tuple[int, int]]) -> None:
 def test_a_worked_example() -> None:
     true = spikes([(100, 1), (300, 1), (500, 2), (700, 2)])
     found = spikes([(102, 1), (300, 2), (505, 2), (900, 1)])
-    result = score(found, true)
+    result = score(true, found)
     assert (result.precision, result.recall, result.f_det) == (0.75, 0.75, 0.75)
-    # Among the three pairs: class 1 has 1 right, 1 called 2; class 2 has 1 right.
+    # Among the three pairs: unit 1 has 1 right, 1 taken for 2; unit 2 has 1 right.
     assert result.f_cls == pytest.approx((2 / 3 + 2 / 3) / 2)
     assert result.score == pytest.approx(0.3 * 0.75 + 0.7 * 2 / 3)
     assert result.strict_of == {1: pytest.approx(0.5), 2: pytest.approx(0.5)}
@@ -77,14 +108,14 @@ def test_a_worked_example() -> None:
 
 def test_missed_spikes_do_not_enter_the_classification() -> None:
     true = spikes([(100, 1), (300, 2), (500, 1), (900, 2)])
-    result = score(true.within(0, 400), true)
+    result = score(true, true.within(0, 400))
     assert (result.f_cls, result.recall) == (1.0, 0.5)
 
 
 def test_no_spikes_is_a_result() -> None:
-    result = score(Spikes.empty(), spikes([(100, 1)]))
+    result = score(spikes([(100, 1)]), Spikes.empty())
     assert result.summary() == dict.fromkeys(result.summary(), 0.0)
-    assert score(spikes([(100, 1)]), Spikes.empty()).score == 0
+    assert score(Spikes.empty(), spikes([(100, 1)])).score == 0
     assert score(Spikes.empty(), Spikes.empty()).precision == 0
 
 

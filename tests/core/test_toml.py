@@ -22,9 +22,10 @@ def path(tmp_path: Path) -> Path:
     [
         ("a = " + "[" * 100_000, "too deep within each other"),
         ("a = " + "{a=" * 100_000, "too deep within each other"),
-        ("a." * 100_000 + "a = 1", "a key of more than 8 parts"),
-        ("[" + '"x" . ' * 100_000 + "a]", "a key of more than 8 parts"),
-        ("'a,[b'." * 9 + "a = 1", "a key of more than 8 parts"),
+        ("a." * 100_000 + "a = 1", "a key of more than 32 parts"),
+        ("[" + '"x" . ' * 100_000 + "a]", "a key of more than 32 parts"),
+        ("'a,[b'." * 33 + "a = 1", "a key of more than 32 parts"),
+        ('"a\\"b" . ' * 40 + "a = 1", "a key of more than 32 parts"),
         ("a = " + "9" * 5000, "not a TOML file: Exceeds the limit"),
         ("a = 'x", "not a TOML file"),
         ("#" * 2000, "larger than 0 MB|no table is"),
@@ -41,6 +42,7 @@ def test_files_that_would_take_long_or_too_deep_are_refused(text: str, message: 
 @pytest.mark.parametrize(
     "text",
     [
+        ".".join("abcdefghijklmnopqrstuvwxyz") + " = 1",
         'a = "1.2.3.4.5.6.7.8.9.10.11"',
         "a = '''\n1.2.3.4.5.6.7.8.9.10.11'''",
         '"1.2.3.4.5.6.7.8.9.10" = 1',

@@ -5,7 +5,7 @@ import pytest
 
 from spikesorter.core.errors import ModelError
 from spikesorter.core.score import score
-from spikesorter.core.settings import ClassifierSettings, DetectorSettings
+from spikesorter.core.sections import ClassifierSettings, DetectorSettings
 from spikesorter.decoding.candidates import Candidates, WorkingPoint
 from spikesorter.decoding.networks import Networks, new_networks, train_networks
 from spikesorter.signal.templates import Templates, plant
@@ -15,7 +15,7 @@ HALF = WorkingPoint((1, 2), (0.3, 0.3), 0, True)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("curves", ["per_class", "spike"])
+@pytest.mark.parametrize("curves", ["per_unit", "spike"])
 def test_trained_networks_find_and_name_planted_spikes(
     curves: str, shapes: Templates, rng: np.random.Generator
 ) -> None:
@@ -36,10 +36,10 @@ def test_trained_networks_find_and_name_planted_spikes(
         rng=rng,
         on_progress=done.append,
     )
-    assert (len(done), done[-1]) == (250 if curves == "per_class" else 400, 1.0)
+    assert (len(done), done[-1]) == (250 if curves == "per_unit" else 400, 1.0)
     found = HALF.to_spikes(picked(networks, features))
-    assert score(found, spikes).score > 0.9
-    assert score(found, spikes).strict > 0.85
+    assert score(spikes, found).score > 0.9
+    assert score(spikes, found).strict > 0.85
 
 
 def picked(networks: Networks, features: np.ndarray) -> Candidates:
@@ -52,7 +52,7 @@ def test_a_classifiers_doubt_counts_unless_told_otherwise(rng: np.random.Generat
     both, spike = (
         picked(new_networks(1, (1, 2), settings, ClassifierSettings(), seed=0), features)
         for settings in (
-            DetectorSettings(curves="spike", probability="spike_and_class"),
+            DetectorSettings(curves="spike", probability="spike_and_unit"),
             DetectorSettings(curves="spike", probability="spike"),
         )
     )

@@ -68,7 +68,7 @@ def spikes(rng: np.random.Generator) -> Spikes:
 def test_overlapping_spikes_are_found_and_named(shapes: Templates, spikes: Spikes) -> None:
     decoder = make_decoder(shapes, 0.5, rate=0.008)
     found = POINT.to_spikes(candidates(decoder, noisy(shapes, spikes, 0.5)))
-    assert score(found, spikes).strict > 0.97
+    assert score(spikes, found).strict > 0.97
 
 
 def test_two_spikes_of_one_class_a_few_samples_apart_are_two(shapes: Templates) -> None:
@@ -77,7 +77,7 @@ def test_two_spikes_of_one_class_a_few_samples_apart_are_two(shapes: Templates) 
     pairs = Spikes.from_arrays(np.concatenate([starts, starts + 3]), np.ones(2 * len(starts), int))
     trace = noisy(shapes, pairs, 0.3)
     found = POINT.to_spikes(candidates(decoder, trace))
-    assert score(found, pairs).strict > 0.97
+    assert score(pairs, found).strict > 0.97
     assert find_evidence(decoder, trace, n_jobs=2).max() <= 1 + 1e-5
 
 
@@ -152,7 +152,7 @@ def test_linear_discriminants_find_spikes_too_but_fewer_overlaps(shapes: Templat
     botm = BotmDecoder(pursuit.unit_ids, pursuit.bank, pursuit.log_odds)
     trace = noisy(shapes, spikes, 0.8)
     of_botm, of_pursuit = (
-        score(POINT.to_spikes(candidates(decoder, trace)), spikes).strict for decoder in (botm, pursuit)
+        score(spikes, POINT.to_spikes(candidates(decoder, trace))).strict for decoder in (botm, pursuit)
     )
     assert 0.75 < of_botm < of_pursuit
 
@@ -164,7 +164,7 @@ def test_early_decisions_need_little_after_a_spike_and_are_nearly_as_good(
     assert low_latency.margin.after + low_latency.grid_samples + low_latency.pick_reach < 125
     trace = noisy(shapes, spikes, 0.8)
     of_early, of_late = (
-        score(POINT.to_spikes(candidates(decoder, trace)), spikes).strict for decoder in (low_latency, late)
+        score(spikes, POINT.to_spikes(candidates(decoder, trace))).strict for decoder in (low_latency, late)
     )
     assert of_early > max(0.9, of_late - 0.03)
 

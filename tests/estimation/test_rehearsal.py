@@ -155,7 +155,7 @@ def test_features_have_unit_sd_and_point_up_whatever_the_polarity(
     assert np.all(features.max(axis=0) > 2 * -features.min(axis=0))
 
 
-@pytest.mark.parametrize(("kind", "columns"), [("per_class", 4), ("average", 2), ("off", 1)])
+@pytest.mark.parametrize(("kind", "columns"), [("per_unit", 4), ("average", 2), ("off", 1)])
 def test_matched_filters_can_be_switched(kind: str, columns: int, units: Units, profile: Profile) -> None:
     settings = SETTINGS.replace([f"matched_filter.kind={kind}"])
     front_end = front_end_for(settings, units, profile)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spikesorter.core.errors import InputError
-from spikesorter.core.settings import ConditioningSettings, TemplateSettings
+from spikesorter.core.sections import ConditioningSettings, TemplateSettings
 from spikesorter.core.spikes import Spikes
 from spikesorter.estimation.profile import conditioning_kernel
 from spikesorter.estimation.units import Units, draw_spikes, learn_units, warn_of_labels

@@ -29,7 +29,7 @@ from typing import Any
 from spikesorter.core.errors import InputError
 from spikesorter.sorting.finished_spans import FinishedSpans
 from spikesorter.workflows.batch import Runner, run_batch, run_here
-from spikesorter.workflows.manifest import Job, read_jobs
+from spikesorter.workflows.manifest import BatchItem, read_batch
 from spikesorter.workflows.tasks import Outcome
 
 SPAN_SECONDS = 0.5
@@ -48,9 +48,9 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    jobs = read_jobs(given.recordings, model=given.model)
+    items = read_batch(given.recordings, model=given.model)
     start = time.perf_counter()
-    trial = Trial(jobs, given.out, given.workers)  # the first run compiles, the second is timed
+    trial = Trial(items, given.out, given.workers)  # the first run compiles, the second is timed
     if given.what == "kills":
         said = trial.killed_at_random(given.kills, random.Random(given.seed))
     else:
@@ -59,12 +59,12 @@ def main() -> None:
 
 
 class Trial:
-    """Batches of the same jobs, each into a folder of its own, compared with an undisturbed one."""
+    """Batches of the same items, each into a folder of its own, compared with an undisturbed one."""
 
-    def __init__(self, jobs: list[Job], out: Path, workers: int) -> None:
-        self.jobs, self.out, self.workers, self.number = jobs, out, workers, 0
+    def __init__(self, items: list[BatchItem], out: Path, workers: int) -> None:
+        self.items, self.out, self.workers, self.number = items, out, workers, 0
         self.log, self.reached = out / "spans.log", out / "reached"
-        run_batch(jobs, out / "compiled", span_seconds=SPAN_SECONDS)
+        run_batch(items, out / "compiled", span_seconds=SPAN_SECONDS)
         start = time.perf_counter()
         self.end(self.begin(out / "undisturbed"))
         self.seconds = time.perf_counter() - start
@@ -117,7 +117,7 @@ class Trial:
             if stop_at is not None:
                 stop_before(stop_at, self.reached, full=full)
             try:
-                run_batch(self.jobs, place, runner=forked(self.workers), span_seconds=SPAN_SECONDS)
+                run_batch(self.items, place, runner=forked(self.workers), span_seconds=SPAN_SECONDS)
             except InputError:
                 os._exit(REFUSED)
             except BaseException as error:

@@ -17,20 +17,20 @@ import pytest
 from spikesorter.core.errors import InputError
 from spikesorter.io.mat import read_mat, write_mat_recording
 from spikesorter.workflows.batch import dask_runner, run_batch
-from spikesorter.workflows.manifest import Job, read_jobs
+from spikesorter.workflows.manifest import BatchItem, read_batch
 from spikesorter.workflows.tasks import Outcome
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def jobs(study_folder: Path, sorted_study: Path, tmp_path: Path) -> list[Job]:
+def items(study_folder: Path, sorted_study: Path, tmp_path: Path) -> list[BatchItem]:
     folder = tmp_path / "recordings"
     folder.mkdir()
     trace = read_mat(study_folder / "D3.mat")[0].get_traces()
     for k in range(6):
         write_mat_recording(folder / f"R{k}.mat", trace[k * 25_000 : (k + 6) * 25_000], fs_hz=25_000.0)
-    return read_jobs(folder, model=sorted_study / "model")
+    return read_batch(folder, model=sorted_study / "model")
 
 
 def bytes_of(out: Path) -> dict[str, bytes]:
@@ -38,10 +38,12 @@ def bytes_of(out: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_worker_of_dask_that_is_killed_takes_no_recording_with_it(jobs: list[Job], tmp_path: Path) -> None:
+def test_a_worker_of_dask_that_is_killed_takes_no_recording_with_it(
+    items: list[BatchItem], tmp_path: Path
+) -> None:
     from distributed import Client, LocalCluster
 
-    run_batch(jobs, tmp_path / "here")
+    run_batch(items, tmp_path / "here")
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
         Client(cluster) as client,
@@ -52,7 +54,7 @@ def test_a_worker_of_dask_that_is_killed_takes_no_recording_with_it(jobs: list[J
             if victims:
                 os.kill(victims.pop(), signal.SIGKILL)
 
-        outcomes = run_batch(jobs, tmp_path / "there", runner=dask_runner(client), on_outcome=kill_one)
+        outcomes = run_batch(items, tmp_path / "there", runner=dask_runner(client), on_outcome=kill_one)
     assert {outcome.state for outcome in outcomes} == {"done"}
     assert victims == []
     assert bytes_of(tmp_path / "there") == bytes_of(tmp_path / "here")
@@ -77,29 +79,29 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_is_said_and_more_room_is_enough_to_go_on(
-    jobs: list[Job], small_disk: Path, tmp_path: Path
+    items: list[BatchItem], small_disk: Path, tmp_path: Path
 ) -> None:
-    run_batch(jobs, tmp_path / "there")
+    run_batch(items, tmp_path / "there")
     (small_disk / "ballast").write_bytes(b"x" * 40_000)
     told: list[Outcome] = []
     with pytest.raises(InputError, match=r"json: cannot be written: No space left on device"):
-        run_batch(jobs, small_disk / "out", on_outcome=told.append)  # there is no room for a summary either
-    assert len(told) == len(jobs)
+        run_batch(items, small_disk / "out", on_outcome=told.append)  # there is no room for a summary either
+    assert len(told) == len(items)
     failed = [outcome for outcome in told if outcome.state == "failed"]
     assert failed
     assert all("No space left on device" in outcome.reason for outcome in failed)
     whole = {name: bytes_of(tmp_path / "there")[name] for name in bytes_of(small_disk / "out")}
     assert bytes_of(small_disk / "out") == whole
     (small_disk / "ballast").unlink()
-    assert {outcome.state for outcome in run_batch(jobs, small_disk / "out")} <= {"done", "kept"}
+    assert {outcome.state for outcome in run_batch(items, small_disk / "out")} <= {"done", "kept"}
     assert bytes_of(small_disk / "out") == bytes_of(tmp_path / "there")
 
 
-def test_a_disk_that_is_read_only_is_read_and_not_written_to(jobs: list[Job], tmp_path: Path) -> None:
+def test_a_disk_that_is_read_only_is_read_and_not_written_to(items: list[BatchItem], tmp_path: Path) -> None:
     with mounted(tmp_path / "disk", "size=8m") as disk:
-        shutil.copytree(jobs[0].recording.parent, disk / "recordings")
+        shutil.copytree(items[0].recording.parent, disk / "recordings")
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-        there = read_jobs(disk / "recordings", model=jobs[0].model)
+        there = read_batch(disk / "recordings", model=items[0].model)
         assert {outcome.state for outcome in run_batch(there, tmp_path / "out")} == {"done"}
         with pytest.raises(InputError, match=r"disk/out.*[Rr]ead-only file system"):
             run_batch(there, disk / "out")
@@ -110,15 +112,15 @@ import os, sys
 from pathlib import Path
 from spikesorter.workflows.batch import run_batch
 from spikesorter.core.errors import InputError
-from spikesorter.workflows.manifest import read_jobs
+from spikesorter.workflows.manifest import read_batch
 
 place = Path(sys.argv[1])
-jobs = read_jobs(place / "recordings", model=place / "model")
-run_batch(jobs, place / "before")  # loads all libraries, which may lie where only root may look
+items = read_batch(place / "recordings", model=place / "model")
+run_batch(items, place / "before")  # loads all libraries, which may lie where only root may look
 os.setuid(65534)
-said = [one.reason for one in run_batch(jobs, place / "mine" / "out") if one.state == "failed"]
+said = [one.reason for one in run_batch(items, place / "mine" / "out") if one.state == "failed"]
 try:
-    run_batch(jobs, place / "out")
+    run_batch(items, place / "out")
 except InputError as error:
     said.append(str(error))
 (place / "mine" / "said.txt").write_text(chr(10).join(said))
@@ -126,13 +128,13 @@ except InputError as error:
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="changes who it is")
-def test_what_may_not_be_read_or_written_is_said(jobs: list[Job]) -> None:
+def test_what_may_not_be_read_or_written_is_said(items: list[BatchItem]) -> None:
     """As somebody else, in a process of its own: nothing is forbidden to root."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         place = Path(folder)
         place.chmod(0o755)
-        shutil.copytree(jobs[0].model, place / "model")
-        shutil.copytree(jobs[0].recording.parent, place / "recordings")
+        shutil.copytree(items[0].model, place / "model")
+        shutil.copytree(items[0].recording.parent, place / "recordings")
         (place / "recordings" / "R1.mat").chmod(0)
         (place / "mine").mkdir()
         (place / "mine").chmod(0o777)

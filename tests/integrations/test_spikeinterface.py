@@ -72,7 +72,7 @@ def test_what_run_sorter_finds_is_what_the_sorter_finds(
         label = sorting.unit_ids.tolist().index(unit) + 1
         np.testing.assert_array_equal(probability, spikes.of(label).probability)
     truth = Spikes.from_spikeinterface(example.truth)
-    assert compare_sortings(Spikes.from_spikeinterface(sorting), truth).accuracy > 0.9
+    assert compare_sortings(truth, Spikes.from_spikeinterface(sorting)).accuracy > 0.9
 
 
 def test_a_result_folder_can_be_read_again(sorted_once: tuple[Path, BaseSorting]) -> None:
@@ -115,7 +115,7 @@ def test_one_channel_needs_no_probe(tmp_path: Path) -> None:
     saved = saved_to(tmp_path / "bare", bare)
     sorting = run_sorter("spikesorter", saved, folder=tmp_path / "run", model=one.model, adapt=False)
     truth = Spikes.from_spikeinterface(one.truth)
-    assert compare_sortings(Spikes.from_spikeinterface(sorting), truth).recall > 0.5
+    assert compare_sortings(truth, Spikes.from_spikeinterface(sorting)).recall > 0.5
 
 
 def test_each_group_has_its_own_model(example: Example, tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_what_is_wrong_is_said_before_the_run(example: Example, tmp_path: Path) 
     for threshold in (2, -0.1, float("nan"), "high"):
         with pytest.raises(SettingsError, match=f"threshold must lie between 0 and 1, not at {threshold}"):
             run(model=example.model, threshold=threshold)
-    with pytest.raises(SettingsError, match="jobs must be a whole number of threads, 1 or more, not 0"):
+    with pytest.raises(SettingsError, match="n_jobs must be .* or -1 for all cores, not 0"):
         run(model=example.model, n_jobs=0)
 
 

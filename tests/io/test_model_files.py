@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from spikesorter.core.errors import InputError, ModelError
-from spikesorter.core.settings import DetectorSettings
+from spikesorter.core.sections import DetectorSettings
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.model_files import FORMAT_VERSION, read_model, read_model_files, seal, write_model
 
@@ -69,7 +69,7 @@ def contents(folder: Path) -> dict[str, Any]:
     return model
 
 
-@pytest.mark.parametrize(("number", "mend"), [(99, "a newer spikesorter wrote it"), (5, "train it anew")])
+@pytest.mark.parametrize(("number", "mend"), [(99, "a newer spikesorter wrote it"), (5, "train it again")])
 def test_other_format_versions_are_refused(number: int, mend: str, folder: Path) -> None:
     rewrite(folder, format_version=number)
     with pytest.raises(ModelError, match=f"format {number}, this version reads format 6, 7; {mend}"):
@@ -90,7 +90,7 @@ def test_a_model_that_was_tampered_with_is_refused(name: str, folder: Path) -> N
     value = {"arrays.npz": np.float32(2).tobytes(), "model.json": b'"rate": 0.5'}[name]
     at = whole.index(value)
     (folder / name).write_bytes(whole[:at] + value[:-1] + b"7" + whole[at + len(value) :])
-    with pytest.raises(ModelError, match="damaged: it is not what was written .SHA-256 differs"):
+    with pytest.raises(ModelError, match="damaged: it has changed since it was written .SHA-256 differs"):
         read_model(Outer, folder)
 
 

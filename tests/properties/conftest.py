@@ -27,7 +27,7 @@ SETTINGS = load_settings(
         "decoder=pursuit",
         "rehearsal.tuning_seconds=5",
         "rehearsal.forecast_seconds=5",
-        "unknown.learn=false",
+        "unlabelled.learn=false",
     )
 )
 

@@ -23,13 +23,14 @@ def spikes_values(
     *,
     most: int = 20,
     last: int = 10_000,
-    least_label: int = 1,
+    least_unit: int = 1,
     named: bool = True,
     distinct: bool = False,
+    fs_hz: float | None = None,
 ) -> Spikes:
-    """Draw spikes of up to four classes, with probabilities, and perhaps with names."""
+    """Draw spikes of up to four units, with probabilities, of any rate, and perhaps with names."""
     samples = draw(st.lists(st.integers(0, last), max_size=most, unique=distinct))
-    unit_ids = draw(st.lists(st.integers(least_label, 4), min_size=len(samples), max_size=len(samples)))
+    unit_ids = draw(st.lists(st.integers(least_unit, 4), min_size=len(samples), max_size=len(samples)))
     there, sure = (
         draw(st.lists(PROBABILITY, min_size=len(samples), max_size=len(samples))) for _ in range(2)
     )
@@ -37,7 +38,8 @@ def spikes_values(
     if named and draw(st.booleans()):
         words = draw(st.lists(NAMES, min_size=4, max_size=4, unique=True))
         names = dict(zip(range(1, 5), words, strict=True))
-    return Spikes.from_arrays(samples, unit_ids, there, sure, fs_hz=draw(RATES), names=names)
+    rate = draw(RATES) if fs_hz is None else fs_hz
+    return Spikes.from_arrays(samples, unit_ids, there, sure, fs_hz=rate, names=names)
 
 
 @st.composite

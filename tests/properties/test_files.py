@@ -29,7 +29,7 @@ def names_of(spikes: Spikes) -> list[str]:
 
 @pytest.mark.parametrize("ending", ["mat", "csv", "parquet"])
 @settings(max_examples=40)
-@given(spikes=spikes_values(least_label=0))
+@given(spikes=spikes_values(least_unit=0))
 def test_spikes_come_back_from_every_table_and_the_same_give_the_same_bytes(
     ending: str, spikes: Spikes
 ) -> None:
@@ -131,7 +131,7 @@ def test_nothing_of_another_is_written_over(spikes: Spikes, ending: str, content
         assert list(Path(folder).iterdir()) == [path]
 
 
-@given(spikes_values(least_label=0), st.booleans(), st.booleans())
+@given(spikes_values(least_unit=0), st.booleans(), st.booleans())
 def test_write_mat_writes_what_it_is_asked_for(spikes: Spikes, probability: bool, unknown: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.mat"

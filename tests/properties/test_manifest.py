@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikesorter.core.errors import InputError
-from spikesorter.workflows.manifest import read_jobs
+from spikesorter.workflows.manifest import read_batch
 
 PARTS = st.one_of(
     st.sampled_from(["..", ".", "", "~", "C:", "\\\\server", "a.mat", "b.ns5", "con", "%2e%2e"]),
@@ -38,16 +38,16 @@ def test_whatever_a_manifest_says_nothing_leaves_its_folder_and_no_two_results_a
     with tempfile.TemporaryDirectory() as folder:
         path = written(folder, {"model": "model", "recordings": entries})
         try:
-            jobs = read_jobs(path)
+            items = read_batch(path)
         except InputError as error:
             assert str(path) in str(error)  # noqa: PT017
             return
         root = Path(folder).resolve()
-        for job in jobs:
-            assert job.recording.resolve().is_relative_to(root)
-            assert job.model.resolve().is_relative_to(root)
-            assert (root / f"{job.name}.mat").resolve().parent == root
-        assert len({job.name.casefold() for job in jobs}) == len(jobs) == len(entries)
+        for item in items:
+            assert item.recording.resolve().is_relative_to(root)
+            assert item.model.resolve().is_relative_to(root)
+            assert (root / f"{item.name}.mat").resolve().parent == root
+        assert len({item.name.casefold() for item in items}) == len(items) == len(entries)
 
 
 @given(st.text(max_size=80))
@@ -56,6 +56,6 @@ def test_any_text_is_a_manifest_or_refused_in_words(text: str) -> None:
         path = Path(folder) / "night.toml"
         path.write_text(text, encoding="utf-8", errors="surrogatepass", newline="")
         try:
-            read_jobs(path, model=Path("model"))
+            read_batch(path, model=Path("model"))
         except InputError as error:
             assert str(path) in str(error)  # noqa: PT017

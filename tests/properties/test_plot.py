@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikesorter import InputError, Spikes, score
-from spikesorter.report import plot
+from spikesorter import InputError, Spikes, plot, score
+from spikesorter.report.plots.style import plain
 from tests.conftest import FS_HZ
 from tests.properties.conftest import Known, recording_of
 from tests.properties.strategies import NAMES, spikes_values
@@ -20,7 +20,7 @@ def points_of(figure: object, mode: str) -> int:
 
 @FEW
 @given(spikes_values(last=9999), st.floats(-1, 1), st.floats(0.0001, 1))
-def test_a_trace_shows_the_spikes_of_its_stretch_and_no_others(
+def test_a_trace_shows_the_spikes_of_its_part_and_no_others(
     known: Known, spikes: Spikes, start_s: float, seconds: float
 ) -> None:
     recording = recording_of(known.target[:10_000])
@@ -46,14 +46,14 @@ def test_figures_of_spikes_alone_need_a_rate_and_nothing_else(spikes: Spikes, fs
 
 
 @FEW
-@given(spikes_values(named=False), spikes_values(named=False), NAMES)
+@given(spikes_values(named=False, fs_hz=FS_HZ), spikes_values(named=False, fs_hz=FS_HZ), NAMES)
 def test_a_confusion_matrix_shows_every_count(found: Spikes, true: Spikes, name: str) -> None:
-    result = score(found, true, fs_hz=FS_HZ)
+    result = score(true, found, fs_hz=FS_HZ)
     (heat, *_) = plot.confusion(result, {1: name}).data
     shown = np.asarray(heat.text if heat.text is not None else heat.customdata)
     assert shown.shape[0] == len(result.unit_ids) + 1
     if 1 in result.unit_ids:
-        assert plot.plain(name) in {*heat.x, *heat.y}
+        assert plain(name) in {*heat.x, *heat.y}
 
 
 @FEW

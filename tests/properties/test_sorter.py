@@ -110,7 +110,7 @@ def test_recordings_of_another_kind_are_refused_in_words_or_sorted(
 def test_a_higher_threshold_finds_no_more(known: Known, threshold: float, refractory: int) -> None:
     part = recording_of(known.target[:50_000])
     low, high = (
-        known.sorter.with_working_point(threshold=value, refractory_samples=refractory).sort(part)
+        known.sorter.with_working_point(threshold=value, refractory_ms=1000 * refractory / FS_HZ).sort(part)
         for value in (threshold / 2, threshold)
     )
     assert len(high) <= len(low)
@@ -155,7 +155,7 @@ def test_the_same_work_gives_the_same_sorter_and_a_good_one(known: Known) -> Non
     again = fitted.adapt(recording_of(known.target), n_jobs=1)
     found = again.sort(recording_of(known.target))
     assert found == known.sorter.sort(recording_of(known.target))
-    assert score(found, known.target_truth, fs_hz=FS_HZ).score > SOME_SPIKES
+    assert score(known.target_truth, found, fs_hz=FS_HZ).score > SOME_SPIKES
     assert known.sorter.score(recording_of(known.target), known.target_truth) == pytest.approx(
-        score(found, known.target_truth, fs_hz=FS_HZ).score
+        score(known.target_truth, found, fs_hz=FS_HZ).score
     )

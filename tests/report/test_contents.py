@@ -45,7 +45,7 @@ def test_a_short_recording_is_embedded_whole(results: list[Result]) -> None:
     assert unpacked(embedded["evidence"]).shape == (len(trace), len(shown["curves"]))
     assert np.array_equal(unpacked(shown["found"]["sample"]), result.spikes.sample)
     assert result.truth is not None
-    assert np.array_equal(unpacked(shown["truth"]["label"]), result.truth.unit)
+    assert np.array_equal(unpacked(shown["truth"]["unit"]), result.truth.unit)
 
 
 def test_of_a_long_recording_pages_from_all_over_are_embedded_and_the_doubtful_ones(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -17,8 +18,8 @@ from spikesorter.report.corrections import (
     Correction,
     CorrectionLog,
     corrected,
+    decisions,
     doubtful,
-    judgements,
     write_labels,
 )
 
@@ -33,7 +34,7 @@ FOUND = Spikes.from_arrays(
 SAID = [Correction(100, 1, "reject"), Correction(200, 2, "rename", to=1), Correction(300, 1, "accept")]
 
 corrections = st.builds(
-    lambda sample, label, action: Correction(sample, label, action, 3 if action == "rename" else None),
+    lambda sample, unit, action: Correction(sample, unit, action, 3 if action == "rename" else None),
     st.sampled_from([100, 200, 300, 400, 999]),
     st.integers(0, 2),
     st.sampled_from(["accept", "reject", "rename", "undo"]),
@@ -66,7 +67,7 @@ def test_a_line_is_on_disk_when_append_returns(log: CorrectionLog, monkeypatch: 
     assert len(synced) == 2  # the file, and the folder that it is new in
 
 
-@pytest.mark.parametrize("torn", [b'{"sample": 4', b"{", b"\x00" * 10_000, b'{"sample": 1, "label": 1'])
+@pytest.mark.parametrize("torn", [b'{"sample": 4', b"{", b"\x00" * 10_000, b'{"sample": 1, "unit": 1'])
 def test_what_a_kill_tore_is_ignored_and_cut_off(log: CorrectionLog, torn: bytes) -> None:
     log.append(SAID[0])
     with log.path.open("ab") as file:
@@ -93,13 +94,15 @@ def test_a_file_torn_in_its_first_line_begins_anew(log: CorrectionLog) -> None:
         b"null",
         b"",
         b'{"sample": 1}',
-        b'{"sample": 1, "label": 1, "action": "explode"}',
-        b'{"sample": -1, "label": 1, "action": "accept"}',
-        b'{"sample": 1.0, "label": 1, "action": "accept"}',
-        b'{"sample": true, "label": 1, "action": "accept"}',
-        b'{"sample": 1, "label": 1, "action": "rename"}',
-        b'{"sample": 1, "label": 1, "action": ["accept"]}',
-        b'{"sample": 1, "label": 1, "action": "accept", "more": 1}',
+        b'"label"',
+        b'{"sample": 1, "label": 1, "unit": 1, "action": "accept"}',
+        b'{"sample": 1, "unit": 1, "action": "explode"}',
+        b'{"sample": -1, "unit": 1, "action": "accept"}',
+        b'{"sample": 1.0, "unit": 1, "action": "accept"}',
+        b'{"sample": true, "unit": 1, "action": "accept"}',
+        b'{"sample": 1, "unit": 1, "action": "rename"}',
+        b'{"sample": 1, "unit": 1, "action": ["accept"]}',
+        b'{"sample": 1, "unit": 1, "action": "accept", "more": 1}',
         b"\xff\xfe",
         b"[" * 100_000,
     ],
@@ -110,6 +113,18 @@ def test_a_broken_line_is_named(log: CorrectionLog, line: bytes) -> None:
         file.write(line + b"\n")
     with pytest.raises(InputError, match=r"D5\.jsonl: line 2: "):
         log.read()
+
+
+def test_logs_of_earlier_versions_are_read_and_continued(log: CorrectionLog) -> None:
+    log.path.parent.mkdir()
+    log.path.write_text(
+        '{"sample": 100, "label": 1, "action": "reject", "to": null}\n'
+        '{"sample": 200, "label": 2, "action": "rename", "to": 1}\n'
+    )
+    log.append(SAID[2])
+    assert log.read() == SAID
+    last = json.loads(log.path.read_text().splitlines()[-1])
+    assert last == {"sample": 300, "unit": 1, "action": "accept", "to": None}
 
 
 def test_a_full_disk_is_said_and_leaves_whole_lines(
@@ -172,7 +187,7 @@ def test_corrected_spikes_are_what_was_said() -> None:
 
 
 def test_the_last_word_counts() -> None:
-    assert judgements([Correction(100, 1, "reject"), Correction(100, 1, "accept")]) == {
+    assert decisions([Correction(100, 1, "reject"), Correction(100, 1, "accept")]) == {
         (100, 1): Correction(100, 1, "accept")
     }
 
@@ -181,7 +196,7 @@ def test_undone_is_as_if_nothing_had_been_said() -> None:
     assert corrected(FOUND, [*SAID, *(Correction(*said.spike, "undo") for said in SAID)]) == FOUND
 
 
-def test_spikes_at_one_sample_are_told_apart_by_their_neuron() -> None:
+def test_spikes_at_one_sample_are_told_apart_by_their_unit() -> None:
     assert corrected(FOUND, [Correction(400, 2, "reject")]).unit.tolist() == [1, 2, 1, 1]
 
 
@@ -199,11 +214,11 @@ def test_corrections_of_spikes_that_are_no_longer_there_change_nothing() -> None
 def test_no_spike_comes_from_nowhere(said: list[Correction]) -> None:
     labels = corrected(FOUND, said)
     assert set(labels.sample.tolist()) <= set(FOUND.sample.tolist())
-    last = judgements(said)
+    last = decisions(said)
     expected = {
-        (sample, last[sample, label].to or label) if (sample, label) in last else (sample, label)
-        for sample, label in zip(FOUND.sample.tolist(), FOUND.unit.tolist(), strict=True)
-        if (sample, label) not in last or last[sample, label].action != "reject"
+        (sample, last[sample, unit].to or unit) if (sample, unit) in last else (sample, unit)
+        for sample, unit in zip(FOUND.sample.tolist(), FOUND.unit.tolist(), strict=True)
+        if (sample, unit) not in last or last[sample, unit].action != "reject"
     }
     assert set(zip(labels.sample.tolist(), labels.unit.tolist(), strict=True)) == expected
     assert len(labels) == len(expected)
@@ -216,8 +231,8 @@ def test_the_most_doubtful_come_first_and_the_sure_not_at_all() -> None:
 
 def named(spikes: Spikes) -> set[tuple[int, str]]:
     return {
-        (sample, spikes.name_of(label))
-        for sample, label in zip(spikes.sample.tolist(), spikes.unit.tolist(), strict=True)
+        (sample, spikes.name_of(unit))
+        for sample, unit in zip(spikes.sample.tolist(), spikes.unit.tolist(), strict=True)
     }
 
 

@@ -35,14 +35,14 @@ def test_impossible_pictures_are_refused(
     assert not list(tmp_path.iterdir())
 
 
-def test_neurons_are_called_by_their_names_and_one_name_has_one_colour(
+def test_units_are_called_by_their_names_and_one_name_has_one_colour(
     study_folder: Path, tmp_path: Path
 ) -> None:
     recording, _ = read_mat(study_folder / "D2.mat")
     truth = Spikes.from_arrays([100, 900], [1, 2], names={1: "basket <1>", 2: "$granule$"})
-    found = Spikes.from_arrays([900], [1], names={1: "$granule$"})  # a file lacks the silent neuron
+    found = Spikes.from_arrays([900], [1], names={1: "$granule$"})  # a file lacks the silent unit
     path = tmp_path / "trace.svg"
     with rc_context({"svg.fonttype": "none"}):
         save_trace_figure(path, recording, found=found, truth=truth, start_s=0, seconds=0.1, title="D2")
     words = [text.strip() for text in ET.parse(path).getroot().itertext()]
-    assert [word for word in words if word.startswith("class ")] == ["class $granule$", "class basket <1>"]
+    assert [word for word in words if word.startswith("unit ")] == ["unit $granule$", "unit basket <1>"]

@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 
+from spikesorter import plot
 from spikesorter.core.errors import InputError
 from spikesorter.core.score import score
 from spikesorter.core.spikes import Spikes
-from spikesorter.report import plot
+from spikesorter.report.palette import SYMBOLS
 from spikesorter.report.results import Result
 
 TRUTH = Spikes.from_arrays(np.arange(1, 60) * 700, np.arange(59) % 3 + 1, fs_hz=25_000.0)
@@ -18,14 +19,14 @@ def names_of(figure: object) -> list[str]:
     return [str(one.get("name")) for one in json.loads(figure.to_json())["data"]]  # type: ignore[attr-defined]
 
 
-def test_a_trace_shows_each_neurons_spikes_found_and_true(results: list[Result]) -> None:
+def test_a_trace_shows_each_units_spikes_found_and_true(results: list[Result]) -> None:
     result = results[0]
     figure = plot.trace(result.recording, found=result.spikes, truth=result.truth, start_s=1, seconds=0.5)
     marks = [one for one in figure.data if one.mode == "markers"]
     inside = result.spikes.within(25_000, 37_500)
     found = [one for one in marks if one.name.startswith("found")]
     assert sum(len(one.x) for one in found) == len(inside)
-    assert {one.marker.symbol for one in found} == set(plot.SYMBOLS[: len(inside.unit_ids)])
+    assert {one.marker.symbol for one in found} == {one.plotly for one in SYMBOLS[: len(inside.unit_ids)]}
     assert any(one.name.startswith("true") for one in marks)
     assert len(figure.data[0].x) == 12_500
 
@@ -38,7 +39,7 @@ def test_a_sorter_adds_its_evidence(results: list[Result]) -> None:
     assert max(one.y.max() for one in curves) > 0.5
 
 
-def test_a_stretch_beyond_the_end_is_refused(results: list[Result]) -> None:
+def test_a_part_beyond_the_end_is_refused(results: list[Result]) -> None:
     with pytest.raises(InputError, match="nothing to draw from second 99 on; it lasts 12 s"):
         plot.trace(results[0].recording, start_s=99)
 
@@ -69,7 +70,7 @@ def test_correlograms_are_of_the_busiest_eight() -> None:
     assert len(plot.correlograms(spikes).data) == 64
 
 
-def test_the_confusion_matrix_names_neurons_and_counts(results: list[Result]) -> None:
+def test_the_confusion_matrix_names_units_and_counts(results: list[Result]) -> None:
     whole = score(TRUTH, TRUTH)
     heat = plot.confusion(whole, {1: "<b>bold</b>"}).data[0]
     assert list(heat.y) == ["&lt;b&gt;bold&lt;/b&gt;", "2", "3", "false"]

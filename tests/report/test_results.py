@@ -18,7 +18,7 @@ def test_a_runs_results_come_with_truth_and_sorter(sorted_study: Path) -> None:
     assert [result.name for result in results] == ["D2", "D3"]
     for result in results:
         assert result.truth is not None
-        assert score(result.spikes, result.truth).score > 0.85
+        assert score(result.truth, result.spikes).score > 0.85
         assert result.sorter.sort(result.recording) == result.spikes
         assert result.place == sorted_study / "predictions" / f"{result.name}.mat"
 

@@ -8,7 +8,7 @@ from spikesorter import write_spikes
 from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.mat import write_mat
-from spikesorter.report.scoring import score_files, unpredicted
+from spikesorter.report.scoring import compare_files, score_files, unpredicted
 
 TRUE = Spikes.from_arrays([100, 900, 2000, 3000], [1, 2, 1, 3], fs_hz=25_000.0)
 
@@ -17,8 +17,28 @@ TRUE = Spikes.from_arrays([100, 900, 2000, 3000], [1, 2, 1, 3], fs_hz=25_000.0)
 def test_sortings_of_any_format_are_scored(name: str, tmp_path: Path) -> None:
     write_mat(tmp_path / "truth.mat", TRUE)
     write_spikes(tmp_path / f"found.{name}", TRUE)
-    scores = score_files(tmp_path / f"found.{name}", tmp_path / "truth.mat")
+    scores = score_files(tmp_path / "truth.mat", tmp_path / f"found.{name}")
     assert scores["found"].strict == 1.0
+
+
+@pytest.mark.parametrize("name", ["mat", "csv"])
+def test_files_are_scored_at_the_rate_that_they_state(name: str, tmp_path: Path) -> None:
+    """Twelve samples are 0.4 ms at 30 kHz, and would be 0.48 ms at 25 kHz."""
+    truth = TRUE.described(fs_hz=30_000.0, names={})
+    write_spikes(tmp_path / f"truth.{name}", truth)
+    write_spikes(tmp_path / f"found.{name}", truth.shifted(12))
+    paths = (tmp_path / f"truth.{name}", tmp_path / f"found.{name}")
+    assert score_files(*paths)["found"].strict == 1.0
+    assert compare_files(*paths)["found"].accuracy == 1.0
+
+
+def test_the_truth_comes_first(tmp_path: Path) -> None:
+    write_mat(tmp_path / "truth.mat", TRUE)
+    write_mat(tmp_path / "found.mat", TRUE[:3])
+    paths = (tmp_path / "truth.mat", tmp_path / "found.mat")
+    (scored,), (compared,) = score_files(*paths).values(), compare_files(*paths).values()
+    assert (scored.precision, scored.recall) == (1.0, 0.75)
+    assert [unit.found_as for unit in compared.units] == ["1", "2", None]
 
 
 @pytest.mark.filterwarnings("ignore:The extractor is not serializable")
@@ -28,35 +48,35 @@ def test_a_folder_that_is_one_sorting_is_no_folder_of_sortings(tmp_path: Path) -
         sorting.delete_property(name)
     sorting.save(folder=tmp_path / "found")
     write_mat(tmp_path / "truth.mat", TRUE)
-    assert score_files(tmp_path / "found", tmp_path / "truth.mat")["found"].score == 1.0
+    assert score_files(tmp_path / "truth.mat", tmp_path / "found")["found"].score == 1.0
 
 
 def test_folders_may_hold_different_formats(tmp_path: Path) -> None:
     for name in ("D2", "D3"):
         write_spikes(tmp_path / "found" / f"{name}.csv", TRUE)
         write_mat(tmp_path / "truth" / f"{name}.mat", TRUE)
-    assert set(score_files(tmp_path / "found", tmp_path / "truth")) == {"D2", "D3"}
+    assert set(score_files(tmp_path / "truth", tmp_path / "found")) == {"D2", "D3"}
     (tmp_path / "found" / "D3.csv").unlink()
-    assert unpredicted(tmp_path / "found", tmp_path / "truth") == ["D3"]
+    assert unpredicted(tmp_path / "truth", tmp_path / "found") == ["D3"]
     write_mat(tmp_path / "found" / "D2.mat", TRUE)
     with pytest.raises(InputError, match="has the same name as"):
-        score_files(tmp_path / "found", tmp_path / "truth")
+        score_files(tmp_path / "truth", tmp_path / "found")
 
 
-def test_neurons_are_matched_by_their_names(tmp_path: Path) -> None:
+def test_units_are_matched_by_their_names(tmp_path: Path) -> None:
     named = TRUE.described(fs_hz=25_000.0, names={1: "a", 2: "b", 3: "c"})
     write_spikes(tmp_path / "truth.csv", named)
     write_spikes(tmp_path / "found.csv", named.select(named.unit != 1))  # b and c are read as 1 and 2
-    score = score_files(tmp_path / "found.csv", tmp_path / "truth.csv")["found"]
+    score = score_files(tmp_path / "truth.csv", tmp_path / "found.csv")["found"]
     assert score.strict_of == {1: 0.0, 2: 1.0, 3: 1.0}
-    assert [score.name_of(label) for label in score.unit_ids] == ["a", "b", "c"]
+    assert [score.name_of(unit) for unit in score.unit_ids] == ["a", "b", "c"]
 
 
-@pytest.mark.parametrize("names", [("found.csv", "truth.tsv"), ("truth.tsv", "found.csv")])
+@pytest.mark.parametrize("names", [("truth.tsv", "found.csv"), ("found.csv", "truth.tsv")])
 def test_times_are_of_the_rate_that_the_other_side_states(names: tuple[str, str], tmp_path: Path) -> None:
     write_spikes(tmp_path / "found.csv", TRUE)
     times = "".join(
-        f"{sample / 25_000}\t{label}\n" for sample, label in zip(TRUE.sample, TRUE.unit, strict=True)
+        f"{sample / 25_000}\t{unit}\n" for sample, unit in zip(TRUE.sample, TRUE.unit, strict=True)
     )
     (tmp_path / "truth.tsv").write_text(f"time_s\tunit\n{times}")
     (scored,) = score_files(*(tmp_path / name for name in names)).values()
@@ -66,14 +86,14 @@ def test_times_are_of_the_rate_that_the_other_side_states(names: tuple[str, str]
 
 
 def test_sortings_that_count_differently_are_not_compared(tmp_path: Path) -> None:
-    write_spikes(tmp_path / "found.csv", TRUE, fs_hz=30_000.0)
+    write_spikes(tmp_path / "found.csv", TRUE.described(fs_hz=30_000.0, names={}))
     write_spikes(tmp_path / "truth.csv", TRUE)
     with pytest.raises(InputError, match="counts at 30000 Hz, but .* at 25000 Hz"):
-        score_files(tmp_path / "found.csv", tmp_path / "truth.csv")
+        score_files(tmp_path / "truth.csv", tmp_path / "found.csv")
 
 
 def test_a_folder_without_sortings_is_refused(tmp_path: Path) -> None:
     for name in ("found", "truth"):
         (tmp_path / name).mkdir()
     with pytest.raises(InputError, match="holds no .mat files, nor sortings"):
-        score_files(tmp_path / "found", tmp_path / "truth")
+        score_files(tmp_path / "truth", tmp_path / "found")

@@ -20,8 +20,8 @@ def test_a_model_says_what_it_holds(sorted_study: Path, study_folder: Path) -> N
     (group,) = facts["groups"].values()
     _, labels = read_mat(study_folder / "D1.mat")
     assert labels is not None
-    assert [one["class"] for one in group["neurons"]] == list(labels.unit_ids)
-    assert sum(one["labelled_spikes"] for one in group["neurons"]) == pytest.approx(len(labels), rel=0.05)
+    assert [one["unit"] for one in group["units"]] == list(labels.unit_ids)
+    assert sum(one["labelled_spikes"] for one in group["units"]) == pytest.approx(len(labels), rel=0.05)
     targets = sorted(path.stem for path in study_folder.glob("D[2-9].mat"))
     assert list(group["recordings"]) == ["(labelled)", *targets]
     noise = [one["noise"][0] for one in group["recordings"].values()]

@@ -13,6 +13,7 @@ import sys
 import threading
 import types
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -25,11 +26,11 @@ from spikesorter.core.spikes import Spikes
 from spikesorter.io.labels import read_labels
 from spikesorter.report.corrections import Correction, CorrectionLog
 from spikesorter.report.server import LoopbackServer
-from spikesorter.report.viewer import CORRECTED, Desk, run_viewer, serve
+from spikesorter.report.viewer import CORRECTED, Session, run_viewer, serve
 from tests.report.viewing import FS_HZ, HOSTILE, N_SAMPLES, SPIKES, fake_contents, fake_result, fake_span
 
 HANGS_S = 120  # guards against hanging only
-REJECT = {"r": 0, "sample": 3000, "label": 1, "action": "reject"}
+REJECT = {"r": 0, "sample": 3000, "unit": 1, "action": "reject"}
 
 
 class Client:
@@ -74,19 +75,19 @@ class Client:
         return self.ask("POST", name, body=body, **(usual | headers))[:2]
 
 
-def make_desk(out: Path, names: tuple[str, ...] = (HOSTILE, "D5"), **changes: Any) -> Desk:
+def make_session(out: Path, names: tuple[str, ...] = (HOSTILE, "D5"), **changes: Any) -> Session:
     results: Any = [fake_result(out, name) for name in names]
-    return Desk(results, fake_contents(results), out / CORRECTED, **({"span": fake_span} | changes))
+    return Session(results, fake_contents(results), out / CORRECTED, **({"span": fake_span} | changes))
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return make_desk(tmp_path)
+def session(tmp_path: Path) -> Session:
+    return make_session(tmp_path)
 
 
 @pytest.fixture
-def server(desk: Desk) -> Iterator[LoopbackServer]:
-    with serve(desk, "<!doctype html><p>the page") as server:
+def server(session: Session) -> Iterator[LoopbackServer]:
+    with serve(session, "<!doctype html><p>the page") as server:
         yield server
 
 
@@ -116,9 +117,11 @@ def test_the_page_comes_with_its_token_and_is_hard_to_abuse(client: Client) -> N
     assert "Python" not in (response.getheader("Server") or "")
 
 
-def test_a_page_runs_the_scripts_that_it_was_made_with_and_no_others(desk: Desk) -> None:
+def test_a_page_runs_the_scripts_that_it_was_made_with_and_no_others(session: Session) -> None:
     script = "document.title = 1;\n"
-    with serve(desk, f"<p onclick=alert(1)><script>{script}</script><SCRIPT type='x'>2</SCRIPT>") as server:
+    with serve(
+        session, f"<p onclick=alert(1)><script>{script}</script><SCRIPT type='x'>2</SCRIPT>"
+    ) as server:
         policy = Client(server.url).ask("GET", "")[2].getheader("Content-Security-Policy") or ""
     digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (script, "2")]
     assert f"script-src 'sha256-{digests[0]}' 'sha256-{digests[1]}';" in policy
@@ -127,9 +130,9 @@ def test_a_page_runs_the_scripts_that_it_was_made_with_and_no_others(desk: Desk)
 
 
 def test_each_server_has_another_token_and_listens_on_the_loopback_address_alone(
-    desk: Desk, server: LoopbackServer
+    session: Session, server: LoopbackServer
 ) -> None:
-    with serve(desk, "") as other:
+    with serve(session, "") as other:
         assert urlsplit(other.url).path != urlsplit(server.url).path
         assert len(urlsplit(other.url).path) > 40
     assert server._server.server_address[0] == "127.0.0.1"
@@ -249,9 +252,9 @@ def test_only_the_span_that_is_asked_for_is_read(tmp_path: Path) -> None:
         seen.append((start, stop))
         return fake_span(result, start, stop)
 
-    desk = make_desk(tmp_path, span=spying)
+    session = make_session(tmp_path, span=spying)
     assert seen == []
-    desk.span({"r": "1", "start": "100", "stop": "200"})
+    session.span({"r": "1", "start": "100", "stop": "200"})
     assert seen == [(100, 200)]
 
 
@@ -265,7 +268,7 @@ def test_readers_are_used_by_one_thread_at_a_time(tmp_path: Path) -> None:
         inside.pop()
         return answer
 
-    with serve(make_desk(tmp_path, span=slow), "") as server:
+    with serve(make_session(tmp_path, span=slow), "") as server:
         client = Client(server.url)
         threads = [
             threading.Thread(
@@ -284,7 +287,7 @@ def test_the_most_doubtful_spikes_come_next(client: Client) -> None:
     status, state = client.get("corrections", r=0)
     assert status == 200
     assert [entry[0] for entry in state["next"]] == [400_000, 3_000, 15_000, 21_000]
-    assert (state["doubtful"], state["judged"], state["corrections"]) == (4, 0, [])
+    assert (state["doubtful"], state["reviewed"], state["corrections"]) == (4, 0, [])
 
 
 # what is kept
@@ -294,27 +297,27 @@ def test_corrections_are_kept_counted_and_told_again(client: Client, tmp_path: P
     status, state = client.post("correct", REJECT)
     assert status == 200
     assert state == client.get("corrections", r=0)[1]
-    assert (state["doubtful"], state["judged"]) == (4, 1)
+    assert (state["doubtful"], state["reviewed"]) == (4, 1)
     assert [entry[0] for entry in state["next"]] == [400_000, 15_000, 21_000]
-    assert state["corrections"] == [{"sample": 3000, "label": 1, "action": "reject", "to": None}]
+    assert state["corrections"] == [{"sample": 3000, "unit": 1, "action": "reject", "to": None}]
     assert log_of(tmp_path) == [Correction(3000, 1, "reject")]
     assert client.get("corrections", r=1)[1]["corrections"] == []
-    rename = {"r": 1, "sample": 9000, "label": 2, "action": "rename", "to": 3}
-    assert client.post("correct", rename)[1]["judged"] == 0  # it was not doubtful
+    rename = {"r": 1, "sample": 9000, "unit": 2, "action": "rename", "to": 3}
+    assert client.post("correct", rename)[1]["reviewed"] == 0  # it was not doubtful
     assert log_of(tmp_path, "D5") == [Correction(9000, 2, "rename", 3)]
 
 
 def test_undo_takes_back(client: Client) -> None:
     client.post("correct", REJECT)
     state = client.post("correct", REJECT | {"action": "undo"})[1]
-    assert (state["judged"], state["corrections"]) == (0, [])
+    assert (state["reviewed"], state["corrections"]) == (0, [])
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"sample": 3001}, "no spike of neuron 1 was found at sample 3001"),
-        ({"label": 2}, "no spike of neuron 2"),
+        ({"sample": 3001}, "no spike of unit 1 was found at sample 3001"),
+        ({"unit": 2}, "no spike of unit 2"),
         ({"sample": "3000"}, "sample must be a whole number"),
         ({"sample": True}, "sample must be"),
         ({"sample": 1e300}, "sample must be"),
@@ -322,9 +325,9 @@ def test_undo_takes_back(client: Client) -> None:
         ({"action": "explode"}, "action must be one of"),
         ({"action": None}, "action must be one of"),
         ({"action": ["reject"]}, "action must be one of"),
-        ({"action": "rename"}, "new label"),
-        ({"action": "rename", "to": 4}, "there is no neuron 4"),
-        ({"action": "rename", "to": "<b>"}, "new label"),
+        ({"action": "rename"}, "new unit"),
+        ({"action": "rename", "to": 4}, "there is no unit 4"),
+        ({"action": "rename", "to": "<b>"}, "new unit"),
         ({"to": 2}, "takes no `to`"),
         ({"r": 7}, "no recording 7"),
         ({"r": None}, "r must be"),
@@ -390,7 +393,7 @@ def test_a_fault_is_told_without_its_insides(
     def broken(result: Any, start: int, stop: int) -> dict[str, Any]:
         raise RuntimeError("secret insides")
 
-    with serve(make_desk(tmp_path, span=broken), "") as server:
+    with serve(make_session(tmp_path, span=broken), "") as server:
         client = Client(server.url)
         status, answer = client.get("span", r=0, start=0, stop=10)
         assert (status, set(answer)) == (500, {"error"})
@@ -409,7 +412,7 @@ def test_a_correction_that_could_not_be_kept_is_not_acknowledged(client: Client,
 
 def test_labels_are_saved_for_the_next_fit(client: Client, tmp_path: Path) -> None:
     client.post("correct", REJECT)
-    client.post("correct", {"r": 0, "sample": 9000, "label": 2, "action": "rename", "to": 1})
+    client.post("correct", {"r": 0, "sample": 9000, "unit": 2, "action": "rename", "to": 1})
     status, saved = client.post("save", {"r": 0})
     assert status == 200
     place = tmp_path / CORRECTED / f"{HOSTILE}.csv"
@@ -417,47 +420,47 @@ def test_labels_are_saved_for_the_next_fit(client: Client, tmp_path: Path) -> No
     assert shlex.split(saved["command"])[:5] == ["spikesorter", "train", "RECORDING", "--labels", str(place)]
     labels = read_labels(saved["file"])
     assert labels.sample.tolist() == [9_000, 15_000, 21_000, 27_000, 400_000]
-    assert [labels.name_of(label) for label in labels.unit[:2]] == ["1", "1"]
+    assert [labels.name_of(unit) for unit in labels.unit[:2]] == ["1", "1"]
 
 
 def test_labels_of_groups_of_channels_are_of_the_whole_recording(tmp_path: Path) -> None:
     first = fake_result(tmp_path, "tetrodes", SPIKES.select(SPIKES.unit == 1))
     second = fake_result(tmp_path, "tetrodes", SPIKES.select(SPIKES.unit != 1))
     both: Any = [first, second]
-    desk = Desk(both, fake_contents(both), tmp_path / CORRECTED, span=fake_span)
-    desk.correct(REJECT)
-    desk.correct({"r": 1, "sample": 9000, "label": 2, "action": "reject"})
-    assert desk.corrections({"r": 0})["corrections"] == [
-        {"sample": 3000, "label": 1, "action": "reject", "to": None}
+    session = Session(both, fake_contents(both), tmp_path / CORRECTED, span=fake_span)
+    session.correct(REJECT)
+    session.correct({"r": 1, "sample": 9000, "unit": 2, "action": "reject"})
+    assert session.corrections({"r": 0})["corrections"] == [
+        {"sample": 3000, "unit": 1, "action": "reject", "to": None}
     ]
-    saved = desk.save({"r": 1})
+    saved = session.save({"r": 1})
     assert read_labels(saved["file"]).sample.tolist() == [15_000, 21_000, 27_000, 400_000]
     assert saved["ignored"] == 0
 
 
 def test_corrections_of_spikes_that_are_gone_are_ignored_and_counted(tmp_path: Path) -> None:
-    make_desk(tmp_path).correct(REJECT)
+    make_session(tmp_path).correct(REJECT)
     later: Any = [fake_result(tmp_path, HOSTILE, SPIKES.select(SPIKES.sample != 3000))]
-    desk = Desk(later, fake_contents(later), tmp_path / CORRECTED, span=fake_span)
-    assert desk.corrections({"r": 0})["corrections"] == []
-    assert desk.save({"r": 0})["ignored"] == 1
+    session = Session(later, fake_contents(later), tmp_path / CORRECTED, span=fake_span)
+    assert session.corrections({"r": 0})["corrections"] == []
+    assert session.save({"r": 0})["ignored"] == 1
 
 
 def test_a_result_without_spikes_is_one(tmp_path: Path) -> None:
     nothing: Any = [fake_result(tmp_path, "D5", Spikes.empty())]
-    desk = Desk(nothing, fake_contents(nothing), tmp_path / CORRECTED, span=fake_span)
-    assert desk.corrections({"r": 0}) == {"corrections": [], "doubtful": 0, "judged": 0, "next": []}
-    assert desk.save({"r": 0})["spikes"] == 0
+    session = Session(nothing, fake_contents(nothing), tmp_path / CORRECTED, span=fake_span)
+    assert session.corrections({"r": 0}) == {"corrections": [], "doubtful": 0, "reviewed": 0, "next": []}
+    assert session.save({"r": 0})["spikes"] == 0
 
 
 def test_at_the_end_labels_are_written_where_corrections_came_since(tmp_path: Path) -> None:
-    desk = make_desk(tmp_path)
-    assert desk.save_pending() == {}
-    desk.correct(REJECT)
-    desk.correct(REJECT | {"r": 1})
-    saved = Path(desk.save({"r": 1})["file"])
+    session = make_session(tmp_path)
+    assert session.save_pending() == {}
+    session.correct(REJECT)
+    session.correct(REJECT | {"r": 1})
+    saved = Path(session.save({"r": 1})["file"])
     os.utime(saved, ns=(2**62, 2**62))  # clocks are coarse
-    pending = desk.save_pending()
+    pending = session.save_pending()
     assert [path.name for path in pending] == [f"{HOSTILE}.csv"]
     assert np.array_equal(read_labels(*pending).sample, SPIKES.sample[1:])
 
@@ -465,37 +468,44 @@ def test_at_the_end_labels_are_written_where_corrections_came_since(tmp_path: Pa
 def test_a_broken_log_is_said_before_anything_is_shown(tmp_path: Path) -> None:
     (tmp_path / CORRECTED).mkdir()
     (tmp_path / CORRECTED / "D5.jsonl").write_text("nonsense\n")
-    with pytest.raises(InputError, match=r"D5\.jsonl: line 1: is no correction"):
-        make_desk(tmp_path)
+    with pytest.raises(InputError, match=r"D5\.jsonl: line 1: is not a correction"):
+        make_session(tmp_path)
 
 
-def test_a_port_that_is_taken_or_none_is_said(desk: Desk, server: LoopbackServer) -> None:
+def test_a_port_that_is_taken_or_none_is_said(session: Session, server: LoopbackServer) -> None:
     with pytest.raises(InputError, match=rf"port {server.port}: cannot be used"):
-        serve(desk, "", port=server.port)
+        serve(session, "", port=server.port)
     with pytest.raises(InputError, match="port must lie between"):
-        serve(desk, "", port=70_000)
+        serve(session, "", port=70_000)
 
 
 SERVER = """
+import signal
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from spikesorter.report.viewer import CORRECTED, Desk, run_viewer, serve
+signal.signal(signal.SIGINT, signal.default_int_handler)  # programs run in the background ignore it
+from spikesorter.report.viewer import CORRECTED, Session, run_viewer, serve
 from tests.report.viewing import fake_contents, fake_result, fake_span
 out = Path(sys.argv[1])
 results = [fake_result(out, "D5")]
-desk = Desk(results, fake_contents(results), out / CORRECTED, span=fake_span)
-with serve(desk, "the page") as server:
+session = Session(results, fake_contents(results), out / CORRECTED, span=fake_span)
+with serve(session, "the page") as server:
     sys.stdout.write(server.url + "\\n")
     sys.stdout.flush()
     server.wait()
-sys.stdout.write(f"ended {len(desk.save_pending())}\\n")
+sys.stdout.write(f"ended {len(session.save_pending())}\\n")
 """
 
 
-def started(out: Path) -> subprocess.Popen[str]:
+@contextmanager
+def started(out: Path) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-c", SERVER, str(out), str(Path(__file__).parents[2])]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()  # where something has failed; otherwise it has ended
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows kills otherwise")
@@ -509,7 +519,7 @@ def test_acknowledged_corrections_survive_a_kill_of_the_server(tmp_path: Path) -
     with started(tmp_path) as process:
         assert process.stdout is not None
         client = Client(process.stdout.readline().strip())
-        assert client.get("corrections", r=0)[1]["judged"] == 1
+        assert client.get("corrections", r=0)[1]["reviewed"] == 1
         process.send_signal(signal.SIGINT)
         rest, errors = process.communicate(timeout=HANGS_S)
     assert (rest, errors, process.returncode) == ("ended 1\n", "", 0)
@@ -533,7 +543,7 @@ def test_a_folder_of_results_is_viewed_until_interrupted(
     def use(server: LoopbackServer) -> None:
         client = Client(server.url)
         assert addresses == [server.url]
-        assert "spikesorterSource" in client.ask("GET", "")[1]
+        assert "spikesorter.source" in client.ask("GET", "")[1]
         assert client.get("span", r=0, start=0, stop=100)[0] == 200
         assert client.post("correct", REJECT)[0] == 200
 

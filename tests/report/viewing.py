@@ -86,7 +86,7 @@ def fake_contents(results: list[FakeResult]) -> dict[str, Any]:
 def _recording(result: FakeResult) -> dict[str, Any]:
     spikes = result.spikes
     order = np.argsort(np.abs(spikes.joint - 0.5), kind="stable")
-    units = [{"label": unit, "name": spikes.name_of(unit)} for unit in (1, 2, 3)]
+    units = [{"unit": unit, "name": spikes.name_of(unit)} for unit in (1, 2, 3)]
     return {
         "name": result.name,
         "fs_hz": FS_HZ,
@@ -94,7 +94,7 @@ def _recording(result: FakeResult) -> dict[str, Any]:
         "verdict": {"level": "fair", "words": "Expected score 0.8."},
         "facts": [["noise", "1"]],
         "units": units,
-        "unit_table": {"head": ["neuron", "spikes"], "rows": [[unit["name"], "2"] for unit in units]},
+        "unit_table": {"head": ["unit", "spikes"], "rows": [[unit["name"], "2"] for unit in units]},
         "channels": ["0"],
         "curves": [unit["name"] for unit in units],
         "pages": [[start, min(start + PAGE, N_SAMPLES)] for start in range(0, N_SAMPLES, PAGE)],

@@ -14,21 +14,22 @@ N_SAMPLES = 1_500_000
 
 def with_misses(rng: np.random.Generator, share: float) -> tuple[Spikes, Spikes]:
     truth = poisson_spikes(rng, n_samples=N_SAMPLES, count=3000)
-    return truth.select(rng.random(len(truth)) > share), truth
+    return truth, truth.select(rng.random(len(truth)) > share)
 
 
-def made(found: Spikes, truth: Spikes, target_samples: int = N_SAMPLES) -> Forecast:
+def made(truth: Spikes, found: Spikes, target_samples: int = N_SAMPLES) -> Forecast:
     return forecast_score(
-        found, truth, (1, 2), n_samples=N_SAMPLES, target_samples=target_samples, fs_hz=FS_HZ
+        truth, found, (1, 2), n_samples=N_SAMPLES, target_samples=target_samples, fs_hz=FS_HZ
     )
 
 
 def test_a_forecast_is_the_rehearsals_score_with_an_interval(rng: np.random.Generator) -> None:
-    found, truth = with_misses(rng, 0.3)
-    forecast = made(found, truth)
-    assert forecast.score == score(found, truth).score
+    truth, found = with_misses(rng, 0.3)
+    forecast = made(truth, found)
+    assert forecast.score == score(truth, found).score
+    assert forecast.precision > 0.99 > 0.75 > forecast.recall
     assert forecast.low < forecast.score < forecast.high
-    assert forecast.f1 == tuple(score(found, truth).strict_of.values())
+    assert forecast.f1 == tuple(score(truth, found).strict_of.values())
 
 
 def test_intervals_hold_the_score_of_another_recording(rng: np.random.Generator) -> None:
@@ -40,14 +41,14 @@ def test_intervals_hold_the_score_of_another_recording(rng: np.random.Generator)
 
 
 def test_a_short_target_is_less_certain(rng: np.random.Generator) -> None:
-    found, truth = with_misses(rng, 0.3)
-    long, short = made(found, truth), made(found, truth, N_SAMPLES // 50)
+    truth, found = with_misses(rng, 0.3)
+    long, short = made(truth, found), made(truth, found, N_SAMPLES // 50)
     assert short.high - short.low > 1.2 * (long.high - long.low)
 
 
 def test_finding_nothing_is_forecast_too(rng: np.random.Generator) -> None:
-    _, truth = with_misses(rng, 0.3)
-    assert made(Spikes.empty(), truth).score == 0
+    truth, _ = with_misses(rng, 0.3)
+    assert made(truth, Spikes.empty()).score == 0
 
 
 def test_a_study_is_weighted_as_its_score(rng: np.random.Generator) -> None:

@@ -20,9 +20,7 @@ from spikesorter.sorting.sorter import Sorter
 from spikesorter.workflows.files import sort_files, train_model
 from tests.conftest import FS_HZ
 
-SETTINGS = Settings().set_params(
-    decoder="pursuit", rehearsal__tuning_seconds=10, rehearsal__forecast_seconds=10
-)
+SETTINGS = Settings().replace(decoder="pursuit", rehearsal={"tuning_seconds": 10, "forecast_seconds": 10})
 NAMES = {1: "a", 2: "b", 3: "c", 4: "d"}
 
 
@@ -67,7 +65,7 @@ def test_each_group_is_sorted_by_its_own_sorter_into_one_result(sorters: dict[st
     spikes = sort_groups(adapt_groups(sorters, target), target)
     assert spikes.names == NAMES
     assert spikes.fs_hz == FS_HZ
-    assert score(spikes, truth).strict > 0.95
+    assert score(truth, spikes).strict > 0.95
 
 
 def test_a_target_without_the_group_is_refused(sorters: dict[str, Sorter]) -> None:
@@ -107,7 +105,7 @@ def test_a_group_without_neurons_is_left_out(caplog: pytest.LogCaptureFixture) -
     sorters = fit_groups(recording, truth.select(truth.unit <= 2), settings=SETTINGS)
     assert list(sorters) == ["left"]
     assert warnings_in(caplog) == [
-        "no spike is labelled of c, d: nothing to learn, left out",
+        "units without a labelled spike are left out: c, d",
         "group right: no labelled unit is largest there; it will not be sorted",
     ]
 

@@ -33,7 +33,7 @@ def sorting(counts: tuple[int, int], certainty: float, seed: int = 0) -> Reckoni
 def forecast(rng: np.random.Generator) -> Forecast:
     truth = poisson_spikes(rng, n_samples=1_500_000, count=2000)
     found = truth.select(rng.random(len(truth)) > 0.1)
-    return forecast_score(found, truth, (1, 2), n_samples=1_500_000, target_samples=1_500_000, fs_hz=FS_HZ)
+    return forecast_score(truth, found, (1, 2), n_samples=1_500_000, target_samples=1_500_000, fs_hz=FS_HZ)
 
 
 def test_sure_spikes_are_reckoned_right() -> None:

@@ -14,11 +14,10 @@ from spikesorter.simulate import SimulatedRecording, simulate_study
 from spikesorter.sorting.sorter import Sorter
 from tests.conftest import FS_HZ
 
-SETTINGS = Settings().set_params(
+SETTINGS = Settings().replace(
     decoder="pursuit",
-    tuning__objective="strict",
-    rehearsal__tuning_seconds=15,
-    rehearsal__forecast_seconds=15,
+    tuning={"objective": "strict"},
+    rehearsal={"tuning_seconds": 15, "forecast_seconds": 15},
 )
 STRANGER = 3
 
@@ -34,13 +33,13 @@ def of_known(spikes: Spikes) -> Spikes:
 
 
 def fit(recording: SimulatedRecording, unit_ids: Spikes, *, learn: bool = True) -> Sorter:
-    settings = SETTINGS.set_params(unknown__learn=learn)
+    settings = SETTINGS.replace(unlabelled={"learn": learn})
     return Sorter.fit(NumpyRecording([recording.trace], FS_HZ), unit_ids, settings=settings)
 
 
 def sorted_by(sorter: Sorter, target: SimulatedRecording) -> Score:
     recording = NumpyRecording([target.trace], FS_HZ)
-    return score(sorter.adapt(recording).sort(recording), of_known(target.spikes))
+    return score(of_known(target.spikes), sorter.adapt(recording).sort(recording))
 
 
 @pytest.fixture(scope="module")

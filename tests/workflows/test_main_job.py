@@ -91,7 +91,7 @@ def test_every_decoder_sorts_and_comes_back_from_disk(
     adapted = chosen.adapt(target)
     assert adapted.decoder == decoder
     spikes = adapted.sort(target)
-    assert score(spikes, read_mat_spikes(study_folder / "truth" / "D3.mat")).score > 0.7
+    assert score(read_mat_spikes(study_folder / "truth" / "D3.mat"), spikes).score > 0.7
     adapted.save(tmp_path / "model")
     assert Sorter.load(tmp_path / "model").sort(target) == spikes
 
@@ -108,7 +108,7 @@ def test_strangers_are_marked_if_asked_for_and_written_as_class_0(
                   Templates((9,), shape[None, :, None].astype(np.float32), 0))  # fmt: skip
     strange = NumpyRecording([(trace + added).astype(np.float32)], FS_HZ)
     assert 0 not in fitted.adapt(strange).sort(strange).unit_ids
-    marking = replace(fitted, settings=fitted.settings.replace(["unknown.mark=true"])).adapt(strange)
+    marking = replace(fitted, settings=fitted.settings.replace("outliers.mark=true")).adapt(strange)
     spikes = marking.sort(strange)
     near = np.abs(strangers.sample[:, None] - spikes.of(0).sample).min(axis=1) < 25
     assert near.mean() > 0.8
@@ -126,7 +126,7 @@ def test_a_gain_that_wanders_costs_little(fitted: Sorter, study_folder: Path) ->
     assert adapted.profile.activity.wander == pytest.approx(0.15 / np.sqrt(2), rel=0.4)
     still = fitted.adapt(target)
     assert still.profile.activity.wander < 0.04
-    assert score(adapted.sort(wandering), truth).score > score(still.sort(target), truth).score - 0.03
+    assert score(truth, adapted.sort(wandering)).score > score(truth, still.sort(target)).score - 0.03
 
 
 def test_run_says_what_it_did(run: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_recording_like_the_labelled_one_is_sorted_as_such(
     words = ("sort", study_folder / "D1.mat", "--model", run / "model", "--out", tmp_path)
     assert "as adapted to (labelled)" in spikesorter(*words).stderr
     found = read_mat_spikes(tmp_path / "D1.mat")
-    assert score(found, read_mat_spikes(study_folder / "D1.mat")).score > 0.95
+    assert score(read_mat_spikes(study_folder / "D1.mat"), found).score > 0.95
 
 
 def test_train_makes_the_model_that_run_makes(run: Path, study_folder: Path, tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_train_makes_the_model_that_run_makes(run: Path, study_folder: Path, tmp
 
 def test_a_threshold_can_be_set_when_sorting(run: Path, study_folder: Path, tmp_path: Path) -> None:
     words = ("sort", study_folder / "D3.mat", "--model", run / "model", "--out", tmp_path)
-    spikesorter(*words, "--set", "detector.threshold=0.999", "--set", "detector.refractory_samples=0")
+    spikesorter(*words, "--set", "output.threshold=0.999", "--set", "output.refractory_ms=0")
     strict = read_mat_spikes(tmp_path / "D3.mat")
     assert 0 < len(strict) < len(read_mat_spikes(run / "predictions" / "D3.mat"))
 
@@ -193,7 +193,7 @@ def test_adapting_learns_the_noise_and_beats_not_adapting(
 ) -> None:
     target, _ = read_mat(study_folder / "D3.mat")
     truth = read_mat_spikes(study_folder / "truth" / "D3.mat")
-    assert score(adapted.sort(target), truth).f_det > score(fitted.sort(target), truth).f_det + 0.01
+    assert score(truth, adapted.sort(target)).f_det > score(truth, fitted.sort(target)).f_det + 0.01
     assert adapted.profile.scale > 2 * fitted.profile.scale
 
 
@@ -213,7 +213,7 @@ def test_a_delay_moves_every_spike_by_as_much(adapted: Sorter, study_folder: Pat
     quiet = np.full((777, 1), np.median(trace), np.float32)
     delayed = NumpyRecording([np.concatenate([quiet, trace])], FS_HZ)
     plain, moved = adapted.sort(target).shifted(777), adapted.sort(delayed)
-    assert score(moved, plain).strict > 0.998  # but for rounding at the threshold
+    assert score(plain, moved).strict > 0.998  # but for rounding at the threshold
 
 
 def test_any_span_length_gives_the_same_spikes(adapted: Sorter, study_folder: Path) -> None:
@@ -240,7 +240,7 @@ def test_a_target_of_half_the_size_and_turned_polarity_is_sorted_as_well(
     truth = read_mat_spikes(study_folder / "truth" / "D3.mat")
     sorter = fitted.adapt(turned)
     assert sorter.profile.activity.gain == pytest.approx(-0.5, rel=0.05)
-    assert score(sorter.sort(turned), truth).score > score(adapted.sort(target), truth).score - 0.03
+    assert score(truth, sorter.sort(turned)).score > score(truth, adapted.sort(target)).score - 0.03
 
 
 def test_the_curve_peaks_at_the_spikes_found(adapted: Sorter, study_folder: Path) -> None:
@@ -261,7 +261,7 @@ def test_a_recording_that_starts_or_ends_in_a_spike_is_sorted(adapted: Sorter, s
         for cut in (start + 2, start + 5):
             adapted.sort(NumpyRecording([trace[cut : cut + 20_000]], FS_HZ))
             adapted.sort(NumpyRecording([trace[cut - 20_000 : cut]], FS_HZ)) if cut > 20_000 else None
-    everything = adapted.with_working_point(threshold=0.0, refractory_samples=0).sort(
+    everything = adapted.with_working_point(threshold=0.0, refractory_ms=0).sort(
         NumpyRecording([trace[:20_000]], FS_HZ)
     )
     assert 0 <= everything.sample.min() < everything.sample.max() < 20_000
@@ -274,7 +274,7 @@ def test_a_large_offset_and_drift_cost_nothing(adapted: Sorter, study_folder: Pa
     far = NumpyRecording([trace + 1e8 + np.linspace(-30, 30, len(trace))[:, None]], FS_HZ)
     truth = read_mat_spikes(study_folder / "truth" / "D3.mat")
     again = replace(adapted, profile=replace(adapted.profile, offset=np.array([1e8])))
-    assert score(again.sort(far), truth).score > score(plain, truth).score - 0.01
+    assert score(truth, again.sort(far)).score > score(truth, plain).score - 0.01
 
 
 def test_labels_given_twice_are_used_once(
@@ -358,7 +358,7 @@ def test_two_channels_are_sorted_by_the_same_code(quick_settings: Settings, stud
     sorter = Sorter.fit(doubled(labelled, 0.1), truth, settings=quick_settings)
     both = doubled(target, 0.5)
     found = sorter.adapt(both).sort(both)
-    assert score(found, read_mat_spikes(study_folder / "truth" / "D3.mat")).score > 0.85
+    assert score(read_mat_spikes(study_folder / "truth" / "D3.mat"), found).score > 0.85
 
 
 def test_preset_published_runs_on_the_same_study(study_folder: Path, tmp_path: Path) -> None:
@@ -366,7 +366,7 @@ def test_preset_published_runs_on_the_same_study(study_folder: Path, tmp_path: P
     facts = json.loads((tmp_path / "run.json").read_text())
     assert facts["preset"] == "published"
     assert facts["settings"]["classifier"]["unit_variance"] is True
-    tried = load_settings(preset="published").tuning.thresholds
+    tried = load_settings(preset="published").output.threshold_grid
     assert set(facts["recordings"]["D2"]["thresholds"]) <= set(tried)
     spikesorter("sort", study_folder / "D2.mat", "--model", tmp_path / "model", "--out", tmp_path / "again")
     assert (tmp_path / "again" / "D2.mat").read_bytes() == (tmp_path / "predictions" / "D2.mat").read_bytes()

@@ -6,7 +6,7 @@ import pytest
 
 from spikesorter.core.errors import InputError
 from spikesorter.io.recording import RecordingOptions
-from spikesorter.workflows.manifest import read_jobs
+from spikesorter.workflows.manifest import read_batch
 
 MODEL = Path("MODEL")
 
@@ -20,11 +20,11 @@ def manifest(folder: Path, text: str) -> Path:
 def test_a_folders_recordings_are_its_jobs_in_order_of_name(tmp_path: Path) -> None:
     for name in ("b.mat", "a.ns5", "notes.txt", ".hidden.mat", "c.json"):
         (tmp_path / name).touch()
-    jobs = read_jobs(tmp_path, model=MODEL, options=RecordingOptions(channel=("7",)))
-    assert [(job.name, job.recording, job.model) for job in jobs] == [
+    items = read_batch(tmp_path, model=MODEL, options=RecordingOptions(channel=("7",)))
+    assert [(item.name, item.recording, item.model) for item in items] == [
         ("a", tmp_path / "a.ns5", MODEL), ("b", tmp_path / "b.mat", MODEL)
     ]  # fmt: skip
-    assert {job.options.channel for job in jobs} == {("7",)}
+    assert {item.options.channel for item in items} == {("7",)}
 
 
 def test_what_a_manifest_says_of_one_recording_comes_before_what_it_says_of_all(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_what_a_manifest_says_of_one_recording_comes_before_what_it_says_of_all(
         ]
         """,
     )
-    one, two = read_jobs(path, model=MODEL, options=RecordingOptions(fs_hz=20_000.0, stream="s"))
+    one, two = read_batch(path, model=MODEL, options=RecordingOptions(fs_hz=20_000.0, stream="s"))
     assert (one.name, one.recording, one.model) == ("one", tmp_path / "one.mat", tmp_path / "day")
     assert one.options == RecordingOptions(fs_hz=30_000.0, stream="s", channel=("e1",))
     assert (two.name, two.recording, two.model) == (
@@ -51,8 +51,8 @@ def test_what_a_manifest_says_of_one_recording_comes_before_what_it_says_of_all(
 
 def test_paths_start_from_a_root_and_the_model_given_serves_where_none_is_named(tmp_path: Path) -> None:
     path = manifest(tmp_path, 'recordings = ["a.mat"]')
-    (job,) = read_jobs(path, model=MODEL, root=Path("/data"))
-    assert (job.recording, job.model) == (Path("/data/a.mat"), MODEL)
+    (item,) = read_batch(path, model=MODEL, root=Path("/data"))
+    assert (item.recording, item.model) == (Path("/data/a.mat"), MODEL)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_paths_start_from_a_root_and_the_model_given_serves_where_none_is_named(
 )
 def test_manifests_that_make_no_sense_are_refused_in_words(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message) as refused:
-        read_jobs(manifest(tmp_path, text.replace("\\\\", "\\")))
+        read_batch(manifest(tmp_path, text.replace("\\\\", "\\")))
     assert "night.toml" in str(refused.value)
 
 
@@ -90,13 +90,13 @@ def test_a_manifest_is_no_large_file(tmp_path: Path) -> None:
     with path.open("wb") as file:
         file.truncate(1 << 40)
     with pytest.raises(InputError, match="is larger than 4 MB; no manifest is"):
-        read_jobs(path, model=MODEL)
+        read_batch(path, model=MODEL)
 
 
 def test_there_must_be_something_to_sort_and_a_model_to_sort_it_with(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file or folder"):
-        read_jobs(tmp_path / "nothing", model=MODEL)
+        read_batch(tmp_path / "nothing", model=MODEL)
     with pytest.raises(InputError, match="holds no recording"):
-        read_jobs(tmp_path, model=MODEL)
-    with pytest.raises(InputError, match="names no model; give one by --model"):
-        read_jobs(tmp_path)
+        read_batch(tmp_path, model=MODEL)
+    with pytest.raises(InputError, match="names no model; give one with --model"):
+        read_batch(tmp_path)

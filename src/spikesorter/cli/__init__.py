@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from spikesorter.cli import inspect, sort, start, train
+from spikesorter.cli.commands import PlainCommand, PlainGroup, TrainCommand, examples
 from spikesorter.core.errors import SpikeSorterError
 
 __all__ = ["app", "main"]
@@ -16,27 +18,29 @@ USER_ERROR = 2
 INTERRUPTED = 130
 
 app = typer.Typer(
+    cls=PlainGroup,
     rich_markup_mode="markdown",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
-    help="Learn a spike sorter from one labelled recording and run it on noisier ones of the same neurons.",
+    help="Learn a spike sorter from one labelled recording, and sort noisier recordings of the same units.",
+    epilog=examples("simulate STUDY", "run STUDY --out OUT", "view OUT"),
 )
 
 
 def main() -> None:
-    """Run the command line; errors that a user can mend become one line and exit code 2."""
+    """Run the command line; an error that a user can mend is printed as one line, with exit code 2."""
     try:
         app()
     except SpikeSorterError as error:
         sys.stderr.write(f"spikesorter: error: {' '.join(str(error).split())}\n")
         sys.exit(USER_ERROR)
-    except BrokenPipeError:  # whoever read our output has seen enough
+    except BrokenPipeError:  # the reader of the output has closed it, as `head` does
         sys.stderr.close()
         sys.exit(0)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:  # which is what typer makes of Ctrl-C
-            sys.stderr.write("spikesorter: interrupted; what was written before is whole\n")
+            sys.stderr.write("spikesorter: interrupted; files written before are complete\n")
         raise
 
 
@@ -57,14 +61,28 @@ def _options(
     pass
 
 
-app.command()(train.run)
-app.command()(train.train)
-app.command()(sort.sort)
-app.command()(sort.batch)
-app.command("listen")(sort.listen_command)
-app.command()(inspect.view)
-app.command()(inspect.evaluate)
-app.command()(start.simulate)
-app.command("config")(start.show_config)
-app.command()(inspect.plot)
-app.add_typer(inspect.model_commands)
+WORK, LOOK, START = "Learn and sort", "Look at results and models", "Begin"
+
+
+def _add(
+    command: Callable[..., None],
+    panel: str,
+    shown: str,
+    *,
+    name: str | None = None,
+    cls: type[PlainCommand] = PlainCommand,
+) -> None:
+    app.command(name, cls=cls, rich_help_panel=panel, epilog=shown)(command)
+
+
+_add(train.run, WORK, train.RUN_EXAMPLES)
+_add(train.train, WORK, train.TRAIN_EXAMPLES, cls=TrainCommand)
+_add(sort.sort, WORK, sort.SORT_EXAMPLES)
+_add(sort.batch, WORK, sort.BATCH_EXAMPLES)
+_add(sort.listen_command, WORK, sort.LISTEN_EXAMPLES, name="listen")
+_add(inspect.view, LOOK, inspect.VIEW_EXAMPLES)
+_add(inspect.evaluate, LOOK, inspect.EVALUATE_EXAMPLES)
+_add(inspect.plot, LOOK, inspect.PLOT_EXAMPLES)
+app.add_typer(inspect.model_commands, rich_help_panel=LOOK)
+_add(start.simulate, START, start.SIMULATE_EXAMPLES)
+_add(start.show_config, START, start.CONFIG_EXAMPLES, name="config")

@@ -1,4 +1,4 @@
-"""Commands that look at results and models: `view`, `evaluate`, `plot`, `model info`."""
+"""Commands to look at results and models: `view`, `evaluate`, `plot`, `model info`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from spikesorter.cli.commands import PlainCommand, PlainGroup, examples
 from spikesorter.cli.console import (
     model_json,
     print_comparisons,
@@ -19,28 +20,49 @@ from spikesorter.cli.console import (
 from spikesorter.cli.options import (
     AsJson,
     Rate,
+    between,
     reads_recordings,
 )
 
 if TYPE_CHECKING:
     from spikesorter.io.recording import RecordingOptions
 
-__all__ = ["evaluate", "model_commands", "plot", "view"]
+__all__ = [
+    "EVALUATE_EXAMPLES",
+    "PLOT_EXAMPLES",
+    "VIEW_EXAMPLES",
+    "evaluate",
+    "model_commands",
+    "plot",
+    "view",
+]
 
-model_commands = typer.Typer(name="model", help="Look at a model.", no_args_is_help=True)
+VIEW_EXAMPLES = examples("view OUT", "view SORTED --no-browser --port 8000")
+EVALUATE_EXAMPLES = examples(
+    "evaluate OUT/predictions STUDY/truth",
+    "evaluate phy_folder truth.csv --fs 30000 --json",
+)
+PLOT_EXAMPLES = examples(
+    "plot D2.mat --found OUT/predictions/D2.mat --truth truth/D2.mat --out d2.png",
+    "plot probe.dat --fs 30000 --dtype int16 --channels 4 --start 12.5 --seconds 0.1 --out probe.svg",
+)
+
+model_commands = typer.Typer(name="model", cls=PlainGroup, help="Inspect a model.", no_args_is_help=True)
 
 
 @model_commands.callback()
 def _model() -> None:
-    pass  # keeps `info` a command of its own name while there is no second one
+    pass  # without it, typer would drop the name of the only command, `info`
 
 
-@model_commands.command()
+@model_commands.command(cls=PlainCommand, epilog=examples("model info MODEL", "model info OUT/model --json"))
 def info(
-    model: Annotated[Path, typer.Argument(metavar="FOLDER", help="From `train`, or OUT/model of `run`.")],
+    model: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Model, from `train`, or OUT/model of `run`.")
+    ],
     as_json: AsJson = False,
 ) -> None:
-    """Say what a model holds, after checking that it is whole: neurons, what it was adapted to, forecasts."""
+    """Check that a model is whole, and print its units, its targets and their expected scores."""
     from spikesorter.sorting.model import load_model
 
     loaded = load_model(model)
@@ -51,14 +73,26 @@ def info(
 
 
 def view(
-    out: Annotated[Path, typer.Argument(metavar="FOLDER", help="Results of `run` or `sort`.")],
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 0,
-    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open it in the browser.")] = True,
+    out: Annotated[Path, typer.Argument(metavar="FOLDER", help="Results of `run`, `sort` or `batch`.")],
+    port: Annotated[
+        int,
+        typer.Option(metavar="N", help="Port of the page; 0: any that is free.", callback=between(0, 65535)),
+    ] = 0,
+    browser: Annotated[
+        bool,
+        typer.Option(
+            "--browser/--no-browser",
+            help="Open the page in the browser. [opened by default]",
+            show_default=False,
+        ),
+    ] = True,
 ) -> None:
-    """Look at results in the browser, however long the recordings, and correct them; ends with Ctrl-C.
+    """Look at results in the browser and correct them; Ctrl-C ends it.
 
-    Accept, reject or rename doubtful spikes: FOLDER/corrected/NAME.csv are labels for the next `train`. The
-    page is for this machine and this user alone: its address holds a token that is new each time.
+    Recordings may have any length. Doubtful spikes can be accepted, rejected or assigned to another unit. The
+    corrected spikes are saved to FOLDER/corrected/NAME.csv, as labels for the next `train`.
+
+    Only this user on this machine can open the page: its address holds a token that is new each time.
     """
     import webbrowser
 
@@ -80,33 +114,37 @@ def view(
 
 def evaluate(
     predictions: Annotated[
-        Path, typer.Argument(help="Spikes found: a file or folder of any format, or a folder of them.")
+        Path,
+        typer.Argument(
+            metavar="FOUND", help="The spikes found: a result of any format, or a folder of such results."
+        ),
     ],
-    truth: Annotated[Path, typer.Argument(help="Likewise, with the true spikes.")],
+    truth: Annotated[Path, typer.Argument(metavar="TRUTH", help="The true spikes: likewise.")],
     fs: Rate = None,
     pairing: Annotated[
         Literal["hungarian", "name"],
-        typer.Option(help="Pair units with those they agree with most, or with their namesakes."),
+        typer.Option(help="Pair each true unit with the one that agrees most with it, or with its namesake."),
     ] = "hungarian",
     as_json: AsJson = False,
 ) -> None:
-    """Score predictions against the truth, as the study does and strictly.
+    """Score spikes that were found against the true ones.
 
-    A second table gives each true unit's accuracy, precision and recall by SpikeInterface's
-    compare_sorter_to_ground_truth, for which units may have any names.
+    The first tables give the study's score, the strict score and the confusion matrix; they pair units by
+    name. The last table gives the accuracy, precision and recall of each true unit as SpikeInterface's
+    compare_sorter_to_ground_truth does; units may have any names.
     """
     from spikesorter.core.score import study_score
     from spikesorter.report.scoring import compare_files, score_files, unpredicted
 
     with working(quiet=as_json) as (progress, _):
-        scores = score_files(predictions, truth, fs_hz=fs, progress=progress)
-        comparisons = compare_files(predictions, truth, fs_hz=fs, pairing=pairing, progress=progress)
-    missing = unpredicted(predictions, truth)
+        scores = score_files(truth, predictions, fs_hz=fs, progress=progress)
+        comparisons = compare_files(truth, predictions, fs_hz=fs, pairing=pairing, progress=progress)
+    missing = unpredicted(truth, predictions)
     whole = None if missing else study_score({name: s.score for name, s in scores.items()})
     if missing:
         typer.echo(f"spikesorter: warning: no predictions for {', '.join(missing)}: no study score", err=True)
     if as_json:
-        rows = {name: s.summary() | {"referee": comparisons[name].summary()} for name, s in scores.items()}
+        rows = {name: s.summary() | {"comparison": comparisons[name].summary()} for name, s in scores.items()}
         contents: dict[str, Any] = {"recordings": rows}
         typer.echo(json.dumps(contents | ({} if missing else {"study": whole}), indent=2))
     else:
@@ -118,26 +156,36 @@ def evaluate(
 
 @reads_recordings
 def plot(
-    recording: Annotated[Path, typer.Argument(help="The recording.")],
+    recording: Annotated[Path, typer.Argument(metavar="RECORDING", help="The recording to draw.")],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Picture to write (.png, .svg, .pdf).")],
-    found: Annotated[Path | None, typer.Option(help="Predictions for it.")] = None,
-    truth: Annotated[Path | None, typer.Option(help="Its true spikes.")] = None,
-    start: Annotated[float, typer.Option(min=0.0, max=1e9, help="Second at which the picture starts.")] = 0.0,
-    seconds: Annotated[float, typer.Option(min=0.001, max=60.0, help="How much of it to show.")] = 0.2,
+    found: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="The spikes found in it, of any format.")
+    ] = None,
+    truth: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Its true spikes. [the labels in the recording's own file]"),
+    ] = None,
+    start: Annotated[
+        float,
+        typer.Option(metavar="S", help="Second at which the picture starts.", callback=between(0, 1e9)),
+    ] = 0.0,
+    seconds: Annotated[
+        float, typer.Option(metavar="S", help="How many seconds to draw.", callback=between(0.001, 60))
+    ] = 0.2,
     *,
     options: RecordingOptions,
 ) -> None:
-    """Draw a stretch of a recording with the spikes found in it and the true ones."""
+    """Draw part of a recording with the spikes found in it and the true ones."""
     from spikesorter.io.formats import stem_of
     from spikesorter.io.labels import own_labels, read_labels
     from spikesorter.report.figures import save_trace_figure
 
-    trace = options.read(recording)
-    rate = trace.get_sampling_frequency()
-    own = None if truth else own_labels(recording, fs_hz=rate, stream=options.stream)
+    opened = options.open(recording)
+    rate = opened.recording.get_sampling_frequency()
+    own = None if truth else own_labels(opened)
     save_trace_figure(
         out,
-        trace,
+        opened.recording,
         found=read_labels(found, fs_hz=rate) if found else None,
         truth=read_labels(truth, fs_hz=rate) if truth else own,
         start_s=start,

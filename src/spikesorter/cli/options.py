@@ -1,4 +1,4 @@
-"""Options that several commands share: one definition each."""
+"""Options that several commands share, each defined once."""
 
 from __future__ import annotations
 
@@ -10,68 +10,133 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from spikesorter.cli.completion import complete_assignment, complete_format, complete_preset
+
 if TYPE_CHECKING:
     from spikesorter.io.recording import RecordingOptions
 
 __all__ = [
     "AsJson",
     "Assignments",
-    "Channel",
-    "Channels",
     "Config",
-    "Dtype",
-    "Format",
-    "Group",
-    "Jobs",
+    "ExportFormat",
+    "ModelFolder",
+    "NJobs",
     "Objective",
+    "Out",
     "Preset",
     "Quiet",
     "Rate",
     "Report",
-    "Segment",
-    "StreamName",
+    "between",
     "reads_recordings",
 ]
 
-INPUT = "Recordings"
+INPUT = "How recordings are read"
+SETTINGS = "Settings"
+OUTPUT = "Output"
+
+Checked = Callable[[float | None], float | None]
+
+
+def between(least: float, most: float) -> Checked:
+    """Return a callback that refuses an option's value outside these bounds, and NaN."""
+
+    def check(value: float | None) -> float | None:
+        if value is not None and not least <= value <= most:
+            raise typer.BadParameter(f"must lie between {least:g} and {most:g}, not at {value:g}")
+        return value
+
+    return check
+
 
 Config = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", help="TOML file of settings; see `spikesorter config`."),
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="TOML file of settings; `spikesorter config` prints one to edit.",
+        rich_help_panel=SETTINGS,
+    ),
 ]
 Assignments = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="KEY=VALUE", help="A single setting, such as detector.threshold=0.8. Repeatable."
+        "--set",
+        metavar="KEY=VALUE",
+        help="One setting, such as decoder=pursuit. Repeatable.",
+        rich_help_panel=SETTINGS,
+        autocompletion=complete_assignment,
     ),
 ]
 Preset = Annotated[
     str,
-    typer.Option("--preset", metavar="NAME", help="default, or published: the published pipeline's choices."),
+    typer.Option(
+        "--preset",
+        metavar="NAME",
+        help="Settings to start from: default, or published (those of the published pipeline).",
+        rich_help_panel=SETTINGS,
+        autocompletion=complete_preset,
+    ),
 ]
 Objective = Annotated[
     str | None,
     typer.Option(
         "--objective",
         metavar="NAME",
-        help="What to tune for: study (default), strict, f1, or a precision to keep, such as precision=0.99.",
+        help="What thresholds are tuned for: study (default), strict, f1, or a precision to keep, such as "
+        "precision=0.99.",
+        rich_help_panel=SETTINGS,
     ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and warnings only.")]
+ModelFolder = Annotated[
+    Path,
+    typer.Option("--model", metavar="FOLDER", help="Model, from `train`, or OUT/model of `run`."),
+]
+Out = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where to write the results.")]
+ExportFormat = Annotated[
+    str,
+    typer.Option(
+        "--to",
+        metavar="FORMAT",
+        help="Format of the results: mat, csv, parquet, nwb, phy or analyzer.",
+        rich_help_panel=OUTPUT,
+        autocompletion=complete_format,
+    ),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Print errors and warnings only.", rich_help_panel=OUTPUT),
+]
 AsJson = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object, for programs, rather than words and tables.")
+    bool,
+    typer.Option("--json", help="Print one JSON object instead of tables.", rich_help_panel=OUTPUT),
 ]
 Report = Annotated[
-    bool, typer.Option("--report/--no-report", help="Write report.html, to look at in a browser.")
+    bool,
+    typer.Option(
+        "--report/--no-report",
+        help="Write report.html, to look at in a browser. [written by default]",
+        show_default=False,
+        rich_help_panel=OUTPUT,
+    ),
 ]
 Rate = Annotated[
     float | None,
-    typer.Option("--fs", metavar="HZ", min=100.0, max=1e7, help="Sampling rate, where a file does not say."),
+    typer.Option(
+        "--fs",
+        metavar="HZ",
+        help="Sampling rate, where a file does not state it.",
+        callback=between(100, 1e7),
+    ),
 ]
-Jobs = Annotated[
+NJobs = Annotated[
     int | None,
     typer.Option(
-        "--jobs", "-j", metavar="N", min=1, max=1024, help="Threads; all cores if not given. Same result."
+        "--n-jobs",
+        "-j",
+        metavar="N",
+        help="Threads; -1: one on each core, which is the default. Results do not depend on it.",
     ),
 ]
 Format = Annotated[
@@ -79,46 +144,77 @@ Format = Annotated[
     typer.Option(
         "--format",
         metavar="NAME",
-        help="What they are, if the name does not say: raw, npy, intan, openephysbinary, ...",
+        help="Their format, where the file name does not show it: raw, npy, intan, openephysbinary, ...",
         rich_help_panel=INPUT,
     ),
 ]
 Dtype = Annotated[
     str | None,
-    typer.Option("--dtype", metavar="TYPE", help="Raw binary: int16, float32, ...", rich_help_panel=INPUT),
+    typer.Option(
+        "--dtype",
+        metavar="TYPE",
+        help="Raw binary: type of a sample, such as int16 or float32.",
+        rich_help_panel=INPUT,
+    ),
 ]
 Channels = Annotated[
     int | None,
-    typer.Option("--channels", metavar="N", min=1, help="Raw binary: channels.", rich_help_panel=INPUT),
+    typer.Option(
+        "--channels",
+        metavar="N",
+        help="Raw binary: number of channels.",
+        rich_help_panel=INPUT,
+        callback=between(1, 100_000),
+    ),
 ]
 Channel = Annotated[
     list[str] | None,
     typer.Option(
-        "--channel", metavar="ID", help="Read this channel of many. Repeatable.", rich_help_panel=INPUT
+        "--channel",
+        metavar="ID",
+        help="Read this channel only: by id, name or position (from 0). Repeatable.",
+        rich_help_panel=INPUT,
     ),
 ]
 Group = Annotated[
     str | None,
     typer.Option(
-        "--group", metavar="ID", help="Read this group of channels (a tetrode).", rich_help_panel=INPUT
+        "--group",
+        metavar="ID",
+        help="Read this group of channels only, such as a tetrode.",
+        rich_help_panel=INPUT,
     ),
 ]
 StreamName = Annotated[
     str | None,
     typer.Option(
-        "--stream", metavar="NAME", help="Read this stream, where there are several.", rich_help_panel=INPUT
+        "--stream", metavar="NAME", help="Read this stream, if there are several.", rich_help_panel=INPUT
     ),
 ]
 Segment = Annotated[
     int | None,
     typer.Option(
-        "--segment", metavar="N", min=0, help="Read this segment (from 0) of several.", rich_help_panel=INPUT
+        "--segment",
+        metavar="N",
+        help="Read this segment (from 0), if there are several.",
+        rich_help_panel=INPUT,
+        callback=between(0, 1_000_000),
+    ),
+]
+InputRate = Annotated[
+    float | None,
+    typer.Option(
+        "--fs",
+        metavar="HZ",
+        help="Sampling rate, where a file does not state it.",
+        rich_help_panel=INPUT,
+        callback=between(100, 1e7),
     ),
 ]
 
 
 READING: dict[str, Any] = {
-    "fs": Rate,
+    "fs": InputRate,
     "dtype": Dtype,
     "channels": Channels,
     "form": Format,
@@ -130,7 +226,7 @@ READING: dict[str, Any] = {
 
 
 def reads_recordings(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that say how a recording is read, in the place of its parameter `options`.
+    """Replace a command's parameter `options` by the options that say how recordings are read.
 
     Parameters
     ----------
@@ -140,7 +236,7 @@ def reads_recordings(command: Callable[..., None]) -> Callable[..., None]:
     Returns
     -------
     callable
-        With the signature that typer is to see.
+        Its signature is what typer reads.
     """
 
     @wraps(command)

@@ -1,4 +1,4 @@
-"""Commands that sort with a model: `sort`, `batch`, `listen`."""
+"""Commands to sort with a model: `sort`, `batch`, `listen`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from spikesorter.cli.commands import examples
+from spikesorter.cli.completion import complete_target
 from spikesorter.cli.console import (
     outcome_line,
     print_batch,
@@ -18,11 +20,16 @@ from spikesorter.cli.console import (
     working,
 )
 from spikesorter.cli.options import (
+    OUTPUT,
     AsJson,
     Assignments,
-    Jobs,
+    ExportFormat,
+    ModelFolder,
+    NJobs,
+    Out,
     Quiet,
     Report,
+    between,
     reads_recordings,
 )
 from spikesorter.core.errors import SettingsError
@@ -32,41 +39,62 @@ if TYPE_CHECKING:
     from spikesorter.io.recording import RecordingOptions
     from spikesorter.workflows.tasks import Outcome
 
-__all__ = ["batch", "listen_command", "sort"]
+__all__ = ["BATCH_EXAMPLES", "LISTEN_EXAMPLES", "SORT_EXAMPLES", "batch", "listen_command", "sort"]
+
+SORT_EXAMPLES = examples(
+    "sort D4.mat D5.mat --model OUT/model --out SORTED",
+    "sort session.ns5 --channel 17 --model MODEL --out SORTED --to nwb",
+    "sort probe.dat --fs 30000 --dtype int16 --channels 4 --model MODEL --out SORTED",
+)
+BATCH_EXAMPLES = examples(
+    "batch RECORDINGS --model MODEL --out NIGHT --n-jobs 8",
+    "batch night.toml --out NIGHT",
+)
+LISTEN_EXAMPLES = examples(
+    "listen --model OUT/model --like D4 < samples.raw",
+    "listen tcp://127.0.0.1:5000 --model MODEL --calibrate 60",
+    "listen lsl:Amplifier --model MODEL --like D4 --low-latency",
+)
 
 
 @reads_recordings
 def sort(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings to sort.")],
-    model: Annotated[
-        Path, typer.Option("--model", metavar="FOLDER", help="From `train`, or OUT/model of `run`.")
-    ],
-    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where to write the results.")],
-    to: Annotated[
-        str,
-        typer.Option(metavar="FORMAT", help="Of the results: mat, csv, parquet, nwb, phy or analyzer."),
-    ] = "mat",
+    model: ModelFolder,
+    out: Out,
+    n_jobs: NJobs = None,
     *,
     options: RecordingOptions,
     assignments: Assignments = None,
-    n_jobs: Jobs = None,
-    span_seconds: Annotated[
-        float,
-        typer.Option(metavar="S", min=0.001, max=1e6, help="Read a recording in spans of S. Same result."),
-    ] = 10.0,
+    to: ExportFormat = "mat",
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Keep finished spans; go on where such a run stopped."),
+        typer.Option(
+            "--resume",
+            help="Keep finished parts, and continue an interrupted run that kept them.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = False,
+    span_seconds: Annotated[
+        float,
+        typer.Option(
+            metavar="S",
+            help="Read recordings in spans of S seconds. Results do not depend on it.",
+            callback=between(0.001, 1e6),
+            rich_help_panel=OUTPUT,
+        ),
+    ] = 10.0,
     report: Report = True,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Sort recordings of any format with a saved model (inference only).
+    """Sort recordings with a saved model.
 
-    Each recording's result is named after it, FOLDER/NAME.mat, say; FOLDER/report.html shows them all.
-    Each is sorted by the model's adaptation to noise and gain most like its own. Of the settings, only
-    detector.threshold and detector.refractory_samples can still be changed.
+    The model holds a sorter for each target that it was adapted to. Each recording is sorted by the one whose
+    noise and gain are most like its own. Its spikes are written to FOLDER/NAME.mat (or another format), and
+    FOLDER/report.html shows them.
+
+    Of the settings, only output.threshold and output.refractory_ms can still be changed.
     """
     from spikesorter.core.settings import Settings
 
@@ -98,65 +126,76 @@ def sort(
 def batch(
     source: Annotated[
         Path,
-        typer.Argument(metavar="MANIFEST|FOLDER", help="TOML that lists recordings, or a folder of them."),
+        typer.Argument(
+            metavar="MANIFEST|FOLDER", help="TOML file that lists recordings, or a folder of them."
+        ),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where to write the results.")],
+    out: Out,
     model: Annotated[
         Path | None,
-        typer.Option("--model", metavar="FOLDER", help="For recordings that the manifest names none for."),
+        typer.Option("--model", metavar="FOLDER", help="Model for recordings whose manifest names none."),
     ] = None,
-    to: Annotated[
-        str,
-        typer.Option(metavar="FORMAT", help="Of the results: mat, csv, parquet, nwb, phy or analyzer."),
-    ] = "mat",
     root: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Where a manifest's paths start. [the manifest's own folder]"),
+        typer.Option(metavar="FOLDER", help="Where paths in a manifest start. [the manifest's own folder]"),
     ] = None,
     n_jobs: Annotated[
-        int, typer.Option("--jobs", "-j", metavar="N", min=1, max=1024, help="Processes on this machine.")
+        int,
+        typer.Option("--n-jobs", "-j", metavar="N", help="Processes on this machine; -1: one on each core."),
     ] = 1,
     scheduler: Annotated[
         str | None,
-        typer.Option(metavar="ADDRESS", help="Of a running Dask cluster, tcp://HOST:PORT, instead."),
+        typer.Option(
+            metavar="ADDRESS", help="Use the Dask cluster at this address (tcp://HOST:PORT) instead."
+        ),
     ] = None,
-    span_seconds: Annotated[
-        float,
-        typer.Option(metavar="S", min=0.001, max=1e6, help="Work that a kill may lose, of each recording."),
-    ] = 60.0,
-    restart: Annotated[
-        bool,
-        typer.Option("--restart", help="Take over a folder of other settings: sort everything again."),
-    ] = False,
     *,
     options: RecordingOptions,
+    to: ExportFormat = "mat",
+    restart: Annotated[
+        bool,
+        typer.Option(
+            "--restart",
+            help="Sort everything again, also into a folder that holds results of other settings.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
+    span_seconds: Annotated[
+        float,
+        typer.Option(
+            metavar="S",
+            help="Keep finished parts of S seconds: what an interruption may cost of each recording.",
+            callback=between(0.001, 1e6),
+            rich_help_panel=OUTPUT,
+        ),
+    ] = 60.0,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Sort many recordings; go on where an earlier run was killed; one that fails does not stop the others.
+    """Sort many recordings; one that fails does not stop the others.
 
-    Writes FOLDER/predictions/NAME.mat and, at the end, batch.json: of each recording what became of it, how
-    long it took and how good it is expected to be. The same command, started again, sorts what is missing.
-    Exit code 1 if any failed.
+    Spikes are written to FOLDER/predictions/NAME.mat. At the end, FOLDER/batch.json says for each recording
+    whether it was sorted, how long that took, and its expected score. After an interruption, the same command
+    sorts what is missing. The exit code is 1 if a recording failed.
     """
-    from spikesorter.workflows.manifest import read_jobs
+    from spikesorter.workflows.manifest import read_batch
 
     with working(quiet or as_json) as (progress, say):
         from spikesorter.workflows.batch import run_batch
         from spikesorter.workflows.cluster import running_on
 
-        recordings = read_jobs(source, model=model, options=options, root=root)
+        items = read_batch(source, model=model, options=options, root=root)
         numbers = count(1)
 
         def tell(outcome: Outcome) -> None:
             line = outcome_line(outcome)
             if outcome.state == "failed" and quiet:
                 typer.echo(f"spikesorter: error: {line}", err=True)
-            say(f"{next(numbers)}/{len(recordings)} {line}")
+            say(f"{next(numbers)}/{len(items)} {line}")
 
         with running_on(n_jobs, scheduler) as runner:
             outcomes = run_batch(
-                recordings,
+                items,
                 out,
                 to=to,
                 runner=runner,
@@ -176,39 +215,52 @@ def batch(
 
 
 def listen_command(
-    model: Annotated[
-        Path, typer.Option("--model", metavar="FOLDER", help="From `train`, or OUT/model of `run`.")
-    ],
+    model: ModelFolder,
     source: Annotated[
-        str, typer.Argument(help="-: standard input; tcp://HOST:PORT; or lsl:NAME (Lab Streaming Layer).")
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="-: standard input; tcp://HOST:PORT; or lsl:NAME (Lab Streaming Layer).",
+        ),
     ] = "-",
     like: Annotated[
         str | None,
-        typer.Option("--like", metavar="NAME", help="Sort as adapted to this target."),
+        typer.Option(
+            "--like",
+            metavar="NAME",
+            help="Use the sorter that was adapted to this target.",
+            autocompletion=complete_target,
+        ),
     ] = None,
     calibrate: Annotated[
         float,
-        typer.Option(metavar="S", min=0.0, max=1e5, help="Or adapt to the first S seconds."),
+        typer.Option(
+            metavar="S",
+            help="Adapt to the first S seconds instead. Their spikes are reported, too, once they are over.",
+        ),
     ] = 0.0,
-    fast: Annotated[
-        bool, typer.Option("--fast", help="Report within some milliseconds, a little less accurately.")
+    low_latency: Annotated[
+        bool,
+        typer.Option(
+            "--low-latency", help="Report spikes within 5 ms rather than 40 ms, a little less accurately."
+        ),
     ] = False,
     dtype: Annotated[
-        Literal["int16", "float32"], typer.Option(help="Of raw samples (not for lsl).")
+        Literal["int16", "float32"], typer.Option(help="Type of raw samples (lsl knows its own).")
     ] = "int16",
     quiet: Quiet = False,
 ) -> None:
-    """Sort a recording that is still going on; write each spike as a line of JSON as soon as it is sure.
+    """Sort a recording in progress, and print each spike as soon as it is certain.
 
-    Each line says `sample`, `time_s`, `class`, `probability`, `unit_probability`, and `behind_s`: how much
-    later the stream was when the spike was reported. Nothing is dropped: samples that come during calibration
-    are sorted after it.
+    Each spike is one line of JSON: `sample`, `time_s`, `unit`, `probability`, `unit_probability` and
+    `behind_s`, the time between the spike and the newest sample when it is printed.
     """
-    from spikesorter.workflows.live import open_source, open_stream
-    from spikesorter.workflows.sources import listen
+    from spikesorter.workflows.live import listen, open_source, open_stream
 
     with working(quiet) as (_, say):
-        stream = open_stream(model, like=like, calibration_seconds=calibrate, fast=fast, say=say)
+        stream = open_stream(
+            model, like=like, calibration_seconds=calibrate, low_latency=low_latency, say=say
+        )
         packets = open_source(source, dtype=dtype, fs_hz=stream.fs_hz, channels=stream.channels)
         found = 0
         for spike in listen(packets, stream):
@@ -221,14 +273,10 @@ def listen_command(
 def _working_point(settings: Settings) -> dict[str, Any]:
     from spikesorter.core.settings import Settings
 
-    point = {
-        "threshold": settings.detector.threshold,
-        "refractory_samples": settings.detector.refractory_samples,
-    }
-    plain = settings.detector.model_copy(update=dict.fromkeys(point))
-    if settings.model_copy(update={"detector": plain}) != Settings():
+    point = {"threshold": settings.output.threshold, "refractory_ms": settings.output.refractory_ms}
+    if settings.replace(output=dict.fromkeys(point)) != Settings():
         raise SettingsError(
-            "only detector.threshold and detector.refractory_samples can be set when sorting; "
-            "all else was fixed when the model was trained"
+            "only output.threshold and output.refractory_ms can be set when sorting; "
+            "all other settings were fixed when the model was trained"
         )
     return point

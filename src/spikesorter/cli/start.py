@@ -1,44 +1,63 @@
-"""Commands to begin with: `simulate` and `config`."""
+"""Commands to start with: `simulate` and `config`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from spikesorter.cli.console import (
-    working,
-)
-from spikesorter.cli.options import (
-    Assignments,
-    Config,
-    Preset,
-)
+from spikesorter.cli.commands import examples
+from spikesorter.cli.console import working
+from spikesorter.cli.options import Assignments, Config, Preset, between
 from spikesorter.core.errors import SettingsError
 
-if TYPE_CHECKING:
-    pass
+__all__ = ["CONFIG_EXAMPLES", "SIMULATE_EXAMPLES", "show_config", "simulate"]
 
-__all__ = ["show_config", "simulate"]
+SIMULATE_EXAMPLES = examples(
+    "simulate STUDY",
+    "simulate TETRODE --units 6 --channels 4 --seconds 120 --noise 0.5 --noise 1",
+)
+CONFIG_EXAMPLES = examples(
+    "config > my.toml",
+    "config --preset published --set seed=7",
+)
 
 
 def simulate(
-    out: Annotated[Path, typer.Argument(help="Folder to write D1.mat, D2.mat, ... and truth/ to.")],
-    units: Annotated[int, typer.Option(min=1, max=50, help="Number of neurons.")] = 4,
-    seconds: Annotated[float, typer.Option(min=1.0, max=36000.0, help="Length of each recording.")] = 30.0,
+    out: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Where to write D1.mat, D2.mat, ... and truth/.")
+    ],
+    units: Annotated[int, typer.Option(metavar="N", help="Number of units.", callback=between(1, 50))] = 4,
+    seconds: Annotated[
+        float, typer.Option(metavar="S", help="Length of each recording.", callback=between(1, 36_000))
+    ] = 30.0,
     noise: Annotated[
         list[float] | None,
-        typer.Option(help="Noise SD of a target; the smallest spike's peak is 2.5. Repeatable. [0.5, 1, 2]"),
+        typer.Option(
+            metavar="SD",
+            help="SD of a target's noise; the smallest unit's peak is 2.5. Repeatable. [0.5, 1, 2]",
+        ),
     ] = None,
     rate: Annotated[
-        float, typer.Option(min=0.1, max=2000.0, help="Spikes per second of all neurons.")
+        float, typer.Option(metavar="R", help="Spikes per second of all units.", callback=between(0.1, 2000))
     ] = 50.0,
-    fs: Annotated[float, typer.Option(min=1000.0, max=1e6, help="Sampling rate, Hz.")] = 25_000.0,
-    channels: Annotated[int, typer.Option(min=1, max=64, help="Contacts near each other.")] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same study.")] = 0,
+    fs: Annotated[
+        float, typer.Option(metavar="HZ", help="Sampling rate.", callback=between(1000, 1e6))
+    ] = 25_000.0,
+    channels: Annotated[
+        int,
+        typer.Option(metavar="N", help="Number of channels, close together.", callback=between(1, 64)),
+    ] = 1,
+    seed: Annotated[
+        int,
+        typer.Option(metavar="N", help="The same seed gives the same study.", callback=between(0, 2**32 - 1)),
+    ] = 0,
 ) -> None:
-    """Simulate a study to try things on: a labelled recording and noisier targets, with their truth."""
+    """Simulate a study to try things on.
+
+    It has a labelled recording (D1.mat), noisier targets (D2.mat, ...), and their true spikes (truth/).
+    """
     from spikesorter.estimation.simulate import NOISE_LEVELS, simulate_study
     from spikesorter.io.atomic import check_writable
     from spikesorter.io.mat import (
@@ -50,7 +69,7 @@ def simulate(
 
     levels = tuple(noise or NOISE_LEVELS)
     if not all(0 < level < 1e6 for level in levels):
-        raise SettingsError(f"--noise must be larger than 0 and finite, not {min(levels):g}")
+        raise SettingsError(f"--noise must be more than 0 and less than 1e6, not {min(levels):g}")
     check_writable(out)
     for number in range(1, len(levels) + 2):
         check_replaceable_recording(out / f"D{number}.mat")
@@ -75,7 +94,7 @@ def simulate(
 
 
 def show_config(preset: Preset = "default", config: Config = None, assignments: Assignments = None) -> None:
-    """Print all settings with their meaning, as a TOML file to edit and give to --config."""
+    """Print all settings with their meanings, as a TOML file to edit and pass to --config."""
     from spikesorter.core.settings import describe_settings, load_settings
 
     typer.echo(

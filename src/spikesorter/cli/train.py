@@ -1,4 +1,4 @@
-"""Commands that learn: `run` and `train`."""
+"""Commands to learn from labels: `run` and `train`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spikesorter.cli.commands import examples
 from spikesorter.cli.console import (
     print_study,
     result_line,
@@ -16,12 +17,12 @@ from spikesorter.cli.console import (
     working,
 )
 from spikesorter.cli.options import (
-    INPUT,
     AsJson,
     Assignments,
     Config,
-    Jobs,
+    NJobs,
     Objective,
+    Out,
     Preset,
     Quiet,
     Report,
@@ -32,25 +33,37 @@ if TYPE_CHECKING:
     from spikesorter.io.recording import RecordingOptions
     from spikesorter.sorting.sorter import Sorter
 
-__all__ = ["run", "train"]
+__all__ = ["RUN_EXAMPLES", "TRAIN_EXAMPLES", "run", "train"]
+
+RUN_EXAMPLES = examples(
+    "run STUDY --out OUT",
+    "run STUDY --out OUT --set decoder=pursuit --n-jobs 4",
+)
+TRAIN_EXAMPLES = examples(
+    "train D1.mat --targets D2.mat D3.mat --model MODEL",
+    "train session.ns5 --channel 17 --labels PHY_FOLDER --model MODEL",
+    "train tetrodes.nwb --by-group --targets night.nwb --model MODEL",
+)
 
 
 def run(
-    study: Annotated[Path, typer.Argument(help="Folder with D1.mat (labelled), D2.mat, D3.mat, ...")],
-    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where to write the results.")],
+    study: Annotated[
+        Path, typer.Argument(metavar="STUDY", help="Folder with D1.mat (labelled), D2.mat, D3.mat, ...")
+    ],
+    out: Out,
+    n_jobs: NJobs = None,
     config: Config = None,
     assignments: Assignments = None,
     preset: Preset = "default",
     objective: Objective = None,
-    n_jobs: Jobs = None,
     report: Report = True,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Do everything for a study: train on D1, adapt to each target, sort it, score it if truth/ is there.
+    """Do everything for a study: learn from D1, adapt to each target, sort it, and score it.
 
-    Writes FOLDER/model/, forecast.json (how good to expect the results to be), predictions/,
-    submission.zip, run.json, report.html and, with truth, scores.json.
+    Results are scored if the true spikes are known (STUDY/truth/D2.mat, ...). Writes the model, forecast.json
+    (expected scores), predictions/, submission.zip, run.json, report.html and scores.json to FOLDER.
     """
     from spikesorter.core.settings import load_settings
 
@@ -78,49 +91,43 @@ def run(
 
 @reads_recordings
 def train(
-    labelled: Annotated[
-        Path, typer.Argument(metavar="RECORDING", help="Labelled recording; must come first.")
-    ],
+    labelled: Annotated[Path, typer.Argument(metavar="RECORDING", help="The labelled recording.")],
     model: Annotated[Path, typer.Option("--model", metavar="FOLDER", help="Where to save the model.")],
+    targets: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--targets", metavar="FILE...", help="Recordings to adapt to, of the same electrode. Repeatable."
+        ),
+    ] = None,
     labels: Annotated[
         Path | None,
         typer.Option(
             "--labels",
             metavar="PATH",
-            help="Its labels: .mat, .csv, .parquet, .nwb, folder of Phy or SpikeInterface. "
+            help="Its labels: .mat, .csv, .parquet, .nwb, or a folder of Phy or SpikeInterface. "
             "[those in the recording's own file]",
         ),
     ] = None,
-    targets: Annotated[
-        list[Path] | None,
+    by_group: Annotated[
+        bool,
         typer.Option(
-            "--targets", metavar="FILE", help="Recording to adapt to. Repeatable; several may follow."
+            "--by-group",
+            help="Learn a sorter for each group of channels, such as a tetrode; `sort` joins their results.",
         ),
-    ] = None,
-    more_targets: Annotated[
-        list[Path] | None, typer.Argument(metavar="[MORE_TARGETS]...", hidden=True)
-    ] = None,
+    ] = False,
+    n_jobs: NJobs = None,
     config: Config = None,
     assignments: Assignments = None,
     preset: Preset = "default",
     objective: Objective = None,
     *,
     options: RecordingOptions,
-    by_group: Annotated[
-        bool,
-        typer.Option(
-            "--by-group",
-            help="Learn a sorter for each group of channels (tetrode); `sort` joins their results.",
-            rich_help_panel=INPUT,
-        ),
-    ] = False,
-    n_jobs: Jobs = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Learn from a labelled recording, adapt to targets, and save the model.
 
-    Says of each what was found out about it, and how good its result is expected to be.
+    Prints for each recording its noise, gain and firing rate, and the expected score.
     """
     from spikesorter.core.settings import load_settings
 
@@ -134,10 +141,9 @@ def train(
             learnt[name] = sorter_facts(sorter)
             say(sorter_line(name, sorter))
 
-        every = [*(targets or []), *(more_targets or [])]
         train_model(
             labelled,
-            every,
+            targets or [],
             model,
             settings,
             labels=labels,

@@ -1,4 +1,4 @@
-"""The field's referee: accuracy, precision and recall of each unit, as SpikeInterface judges any sorting."""
+"""Accuracy, precision and recall of each unit, by SpikeInterface's comparison to a ground truth."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from spikesorter.core.errors import InputError, SettingsError
+from spikesorter.core.pairs import common_rate
 from spikesorter.core.spikes import UNKNOWN, Spikes, check_spikes
 
 if TYPE_CHECKING:
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "Pairing", "UnitComparison", "compare_sortings"]
 
-TOLERANCE_MS = 0.4  # SpikeInterface's own
-LEAST_AGREEMENT = 0.5  # likewise: units that agree less are no match
+TOLERANCE_MS = 0.4  # SpikeInterface's default
+LEAST_AGREEMENT = 0.5  # SpikeInterface's default: units that agree less are no match
 
 Pairing = Literal["hungarian", "name"]
 
@@ -50,12 +51,12 @@ class UnitComparison:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How good a sorting is in the eyes of SpikeInterface's `compare_sorter_to_ground_truth`.
+    """How good a sorting is by SpikeInterface's `compare_sorter_to_ground_truth`.
 
     Parameters
     ----------
     units : tuple of UnitComparison
-        One for each true unit that has spikes, in order of label.
+        One for each true unit that has spikes, in order of `unit_ids`.
     unpaired : tuple of str
         Found units that no true unit is paired with.
     """
@@ -80,13 +81,13 @@ class Comparison:
 
     @property
     def has_namesakes(self) -> bool:
-        """Whether any found unit is called like a true one, or there are none that could be."""
+        """Whether any found unit has the name of a true one, or one side has no units."""
         true = {unit.unit for unit in self.units}
         found = {unit.found_as for unit in self.units if unit.found_as is not None} | {*self.unpaired}
         return bool(true & found) or not true or not found
 
     def summary(self) -> dict[str, Any]:
-        """Return all of it as `spikesorter evaluate --json` prints it."""
+        """Return the figures as `spikesorter evaluate --json` prints them."""
         return {
             "accuracy": self.accuracy,
             "precision": self.precision,
@@ -100,69 +101,71 @@ class Comparison:
 
 
 def compare_sortings(
+    truth: Spikes,
     found: Spikes,
-    true: Spikes,
     *,
     fs_hz: float | None = None,
     pairing: Pairing = "hungarian",
     tolerance_ms: float = TOLERANCE_MS,
 ) -> Comparison:
-    """Judge a sorting of any tool as the field does: by SpikeInterface's comparison to a ground truth.
+    """Compare a sorting of any tool with the true spikes, by SpikeInterface's comparison to a ground truth.
 
     Parameters
     ----------
-    found, true : Spikes
-        Units may have other names in one than in the other. Spikes of no known neuron (label 0) are left
-        out, as they are when handed over to SpikeInterface. The spikes' times must mean the same in both: a
-        tool that reports peaks does not agree with labels that mark starts.
+    truth, found : Spikes
+        Units may have other names in one than in the other. Outlier spikes (unit 0) are left out, as by
+        `Spikes.to_spikeinterface`. Times must mean the same in both: a tool that reports peaks does not
+        agree with labels that mark starts.
     fs_hz : float, optional
         Sampling rate, where neither of them says it.
     pairing : {"hungarian", "name"}
-        hungarian: true and found units are paired so that they agree most, units that agree by less than
-        half are not (SpikeInterface's default, and its figures). name: units of one name are a pair, however
-        little they agree.
+        hungarian: pair true and found units so that agreement is highest; units that agree by less than half
+        stay unpaired (SpikeInterface's default). name: pair units of the same name, however little they
+        agree.
     tolerance_ms : float
-        Greatest distance between a true spike and a found one that are the same.
+        Greatest distance between a true spike and the found one that it is paired with.
 
     Returns
     -------
     Comparison
-        Sortings without a spike or a unit are judged like any other: all their figures are 0, precision too.
+        Of a sorting without spikes or units all figures are 0, precision too.
 
     Raises
     ------
     InputError
-        If the sampling rate is not known, or `found` and `true` have different ones.
+        If the sampling rate is not known, or `truth` and `found` have different ones.
     SettingsError
         If there is no such pairing.
 
     Examples
     --------
-    >>> true = Spikes.from_arrays([100, 300, 500, 700], [1, 2, 1, 1], fs_hz=25_000.0)
-    >>> found = Spikes.from_arrays([104, 300, 500, 900], [5, 7, 5, 5], fs_hz=25_000.0)
-    >>> for unit in compare_sortings(found, true).units:
+    >>> truth = Spikes([100, 300, 500, 700], [1, 2, 1, 1], fs_hz=25_000.0)
+    >>> found = Spikes([104, 300, 500, 900], [5, 7, 5, 5], fs_hz=25_000.0)
+    >>> for unit in compare_sortings(truth, found).units:
     ...     print(unit.unit, unit.found_as, unit.accuracy, round(unit.precision, 2), round(unit.recall, 2))
     1 5 0.5 0.67 0.67
     2 7 1.0 1.0 1.0
     """
     if pairing not in ("hungarian", "name"):
         raise SettingsError(f"pairing must be hungarian or name, not {pairing!r}")
+    check_spikes(truth, "truth")
     check_spikes(found, "found")
-    check_spikes(true, "true")
-    rate = _common_rate(found, true, fs_hz)
-    true_names, found_names = _unit_names(true), _unit_names(found)
+    rate = common_rate(truth, found, fs_hz)
+    if rate is None:
+        raise InputError("spikes: their sampling rate is not known; give fs_hz")
+    true_names, found_names = _unit_names(truth), _unit_names(found)
     if not true_names or not found_names:
         return Comparison(
-            tuple(_missed(true, name, unit) for name, unit in true_names.items()), (*found_names,)
+            tuple(_missed(truth, name, unit) for name, unit in true_names.items()), (*found_names,)
         )
-    comparison = _compare(_sorting(found, found_names, rate), _sorting(true, true_names, rate), tolerance_ms)
+    comparison = _compare(_sorting(truth, true_names, rate), _sorting(found, found_names, rate), tolerance_ms)
     if pairing == "name":
         partners = {name: name if name in found_names else None for name in true_names}
     else:
         matches = comparison.hungarian_match_12
         partners = {name: matches[name] or None for name in true_names}  # "" where there is none
     units = [
-        _missed(true, name, unit)
+        _missed(truth, name, unit)
         if (partner := partners[name]) is None
         else _verdict(
             name,
@@ -176,23 +179,23 @@ def compare_sortings(
     return Comparison(tuple(units), tuple(name for name in found_names if name not in partners.values()))
 
 
-def _compare(found: BaseSorting, true: BaseSorting, tolerance_ms: float) -> Any:
+def _compare(truth: BaseSorting, found: BaseSorting, tolerance_ms: float) -> Any:
     from spikeinterface.comparison import compare_sorter_to_ground_truth
 
     return compare_sorter_to_ground_truth(
-        true, found, delta_time=tolerance_ms, match_score=LEAST_AGREEMENT, exhaustive_gt=True
+        truth, found, delta_time=tolerance_ms, match_score=LEAST_AGREEMENT, exhaustive_gt=True
     )
 
 
 def _sorting(spikes: Spikes, names: dict[str, int], fs_hz: float) -> BaseSorting:
-    """Hand over to SpikeInterface by names alone: its comparison wants all ids of one kind."""
+    """Make a SpikeInterface sorting with names as ids: its comparison wants all ids of one type."""
     from spikeinterface.core import NumpySorting
 
     return NumpySorting.from_unit_dict([{name: spikes.of(k).sample for name, k in names.items()}], fs_hz)
 
 
 def _unit_names(spikes: Spikes) -> dict[str, int]:
-    """Return the labels that have spikes, by name."""
+    """Return the units that have spikes, by name."""
     return {spikes.name_of(unit): unit for unit in spikes.unit_ids if unit != UNKNOWN}
 
 
@@ -203,15 +206,5 @@ def _verdict(name: str, partner: str, *, both: int, true_spikes: int, found_spik
     )
 
 
-def _missed(true: Spikes, name: str, unit: int) -> UnitComparison:
-    return UnitComparison(name, None, 0.0, 0.0, 0.0, true.counts()[unit], 0)
-
-
-def _common_rate(found: Spikes, true: Spikes, fs_hz: float | None) -> float:
-    known = {rate for rate in (fs_hz, found.fs_hz, true.fs_hz) if rate is not None}
-    if not known:
-        raise InputError("spikes: their sampling rate is not known; give fs_hz")
-    if max(known) - min(known) > 1e-6 * max(known):
-        rates = " and ".join(f"{rate:g}" for rate in sorted(known))
-        raise InputError(f"spikes: found and true ones are sampled at different rates ({rates} Hz)")
-    return max(known)
+def _missed(truth: Spikes, name: str, unit: int) -> UnitComparison:
+    return UnitComparison(name, None, 0.0, 0.0, 0.0, truth.counts()[unit], 0)

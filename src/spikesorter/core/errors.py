@@ -1,18 +1,22 @@
-"""The exceptions that spikesorter raises on purpose.
+"""The errors that spikesorter raises on purpose.
 
 SpikeSorterError
 ├── InputError       a file, recording or labels that cannot be used
 ├── SettingsError    a setting that does not exist or has a value that makes no sense
 └── ModelError       a saved model that is missing, damaged, or made for another kind of recording
 
-Every message says what was wrong, where, what was expected and, if there is something to do, what.
+Every message says what is wrong, where, what was expected, and what to do if something can be done.
 The command line prints it as one line and exits with code 2.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
+from typing import Any, TypeVar
 
-__all__ = ["InputError", "ModelError", "SettingsError", "SpikeSorterError", "naming"]
+__all__ = ["InputError", "ModelError", "SettingsError", "SpikeSorterError", "made_by", "naming"]
+
+Made = TypeVar("Made")
 
 
 class SpikeSorterError(Exception):
@@ -31,9 +35,13 @@ class ModelError(SpikeSorterError):
     """A saved model that is missing, damaged, or made for another kind of recording."""
 
 
+for _error in (SpikeSorterError, InputError, SettingsError, ModelError):
+    _error.__module__ = "spikesorter"  # the name in tracebacks, and the place to import them from
+
+
 @contextmanager
 def naming(source: object) -> Iterator[None]:
-    """Put the name of a file before the message of any error raised inside, unless it is there already.
+    """Put a file's name before the message of any error raised inside, unless it starts with it.
 
     Examples
     --------
@@ -50,3 +58,42 @@ def naming(source: object) -> Iterator[None]:
         if str(error).startswith(str(source)):
             raise
         raise type(error)(f"{source}: {error}") from error
+
+
+def made_by(makers: str) -> Callable[[type[Made]], type[Made]]:
+    """Have a class that is called without arguments say how its values are made.
+
+    Parameters
+    ----------
+    makers : str
+        What to call instead.
+
+    Returns
+    -------
+    callable
+        Decorator of a class.
+
+    Examples
+    --------
+    >>> @made_by("Model.load(folder)")
+    ... class Model:
+    ...     def __init__(self, weights): ...
+    >>> Model()
+    Traceback (most recent call last):
+    spikesorter.InputError: Model() makes nothing; use Model.load(folder)
+    """
+
+    def explained(kind: type[Made]) -> type[Made]:
+        changed: Any = kind  # for type checkers, methods are not to be replaced
+        make = changed.__init__
+
+        @wraps(make)
+        def explain_or_make(self: Made, *values: Any, **fields: Any) -> None:
+            if not (values or fields):
+                raise InputError(f"{kind.__name__}() makes nothing; use {makers}")
+            make(self, *values, **fields)
+
+        changed.__init__ = explain_or_make
+        return kind
+
+    return explained

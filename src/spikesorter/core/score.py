@@ -1,4 +1,4 @@
-"""Spikes against spikes: how good a sorting is. Knows no sorter."""
+"""How good a sorting is, given the true spikes; of any sorter."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from spikesorter.core.spikes import Spikes, check_rate, check_spikes, pairs_within
+from spikesorter.core.pairs import common_rate, pairs_within
+from spikesorter.core.spikes import Spikes, check_spikes
 
 __all__ = ["Score", "match_spikes", "score", "study_score", "study_weights"]
 
+USUAL_HZ = 25_000.0
 LOOSE_MS = 2.0
 STRICT_MS = 0.4
 DETECTION_WEIGHT = 0.3
@@ -22,26 +24,32 @@ IndexArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """How good a sorting of one recording is.
+    """How good a sorting of one recording is; `spikesorter.score` makes it.
 
     Parameters
     ----------
     score : float
         0.3 `f_det` + 0.7 `f_cls`: what a recording counts in a study.
     f_det, precision, recall : float
-        Of detection, whatever the class, spikes paired within 2 ms.
+        Of detection, whatever the unit; spikes are paired within 2 ms.
     f_cls : float
-        Mean over the true classes of each class's F1, among the paired spikes.
+        Mean over the true units of each unit's F1 among the paired spikes.
     strict : float
-        Mean over the true classes of each class's F1, spikes of a class paired within 0.4 ms.
+        Mean over the true units of each unit's F1; spikes of a unit are paired within 0.4 ms.
     strict_of : dict of int to float
-        The strict F1 of each class.
+        The strict F1 of each true unit.
     unit_ids : tuple of int
-        Classes that are true or found.
-    confusion : ndarray of int64, shape (classes + 1, classes + 1)
-        Rows true, columns found; the last column counts the missed spikes, the last row the false ones.
+        Units that are true or found.
+    confusion : ndarray of int64, shape (units + 1, units + 1)
+        Rows are true units, columns found ones; the last column counts missed spikes, the last row false
+        ones.
     names : mapping of int to str
-        What classes are called, where they have names.
+        Names of the units, where they have names.
+
+    Examples
+    --------
+    >>> score(Spikes([100, 300, 500], [1, 2, 1]), Spikes([104, 300], [1, 1]))
+    Score(0.473: detection F1 0.800 (precision 1.000, recall 0.667), classification F1 0.333; strict 0.250)
     """
 
     score: float
@@ -56,18 +64,32 @@ class Score:
     names: Mapping[int, str] = field(default_factory=dict)
 
     def name_of(self, unit: int) -> str:
-        """Return what a class is called: its label, if it has no name."""
+        """Return a unit's name: its number, if it has none.
+
+        Examples
+        --------
+        >>> truth = Spikes([100, 300], [1, 2], names={1: "basket"})
+        >>> [score(truth, truth).name_of(unit) for unit in (1, 2)]
+        ['basket', '2']
+        """
         return self.names.get(unit, str(unit))
 
     def summary(self) -> dict[str, float]:
-        """Return the single figures by name, as `scores.json` holds them."""
+        """Return the single figures by name, as `scores.json` holds them.
+
+        Examples
+        --------
+        >>> truth = Spikes([100, 300], [1, 2])
+        >>> score(truth, truth[:1]).summary()["recall"]
+        0.5
+        """
         names = ("score", "f_det", "f_cls", "precision", "recall", "strict")
         return {name: float(getattr(self, name)) for name in names}
 
     def __repr__(self) -> str:
         return (
             f"Score({self.score:.3f}: detection F1 {self.f_det:.3f} (precision {self.precision:.3f}, recall "
-            f"{self.recall:.3f}), classes {self.f_cls:.3f}; strict {self.strict:.3f})"
+            f"{self.recall:.3f}), classification F1 {self.f_cls:.3f}; strict {self.strict:.3f})"
         )
 
 
@@ -114,14 +136,18 @@ def _first_come(i: IndexArray, j: IndexArray, n_true: int, n_found: int) -> Inde
     return partner
 
 
-def score(found: Spikes, true: Spikes, *, fs_hz: float = 25_000.0) -> Score:
-    """Score a sorting against the truth.
+def score(truth: Spikes, found: Spikes, *, fs_hz: float | None = None) -> Score:
+    """Score a sorting against the true spikes.
+
+    The order of the arguments is that of scikit-learn and SpikeInterface: the truth comes first.
 
     Parameters
     ----------
-    found, true : Spikes
-    fs_hz : float
-        Sampling rate, which turns the tolerances of 2 ms and 0.4 ms into samples.
+    truth, found : Spikes
+        A unit has the same number in both.
+    fs_hz : float, optional
+        Sampling rate, which turns the tolerances of 2 ms and 0.4 ms into samples; that of `truth` and `found`
+        if not given, 25,000 if these do not say it.
 
     Returns
     -------
@@ -130,50 +156,51 @@ def score(found: Spikes, true: Spikes, *, fs_hz: float = 25_000.0) -> Score:
     Raises
     ------
     InputError
-        If one of them is something else, such as a sorting of SpikeInterface, or the rate makes no sense.
+        If one of them is something else, such as a sorting of SpikeInterface; if they are sampled at
+        different rates.
 
     Examples
     --------
-    >>> true = Spikes.from_arrays([100, 300, 500], [1, 2, 1])
-    >>> score(true, true).score
+    >>> truth = Spikes([100, 300, 500], [1, 2, 1])
+    >>> score(truth, truth).score
     1.0
-    >>> found = Spikes.from_arrays([104, 300], [1, 1])
-    >>> round(score(found, true).f_det, 3), round(score(found, true).f_cls, 3)
-    (0.8, 0.333)
+    >>> result = score(truth, Spikes([104, 300], [1, 1]))
+    >>> result.precision, round(result.recall, 3), round(result.f_cls, 3)
+    (1.0, 0.667, 0.333)
     """
+    check_spikes(truth, "truth")
     check_spikes(found, "found")
-    check_spikes(true, "true")
-    check_rate(fs_hz)
-    i, j = match_spikes(true.sample, found.sample, tolerance_samples=_samples(LOOSE_MS, fs_hz))
-    true_ids = true.unit_ids
+    rate = common_rate(truth, found, fs_hz) or USUAL_HZ
+    i, j = match_spikes(truth.sample, found.sample, tolerance_samples=_samples(LOOSE_MS, rate))
+    true_ids = truth.unit_ids
     unit_ids = tuple(sorted({*true_ids, *found.unit_ids}))
-    confusion = _confusion(true, found, i, j, unit_ids)
+    confusion = _confusion(truth, found, i, j, unit_ids)
     inner = confusion[:-1, :-1]
     of_unit = [_f1(inner[k, k], inner[k].sum(), inner[:, k].sum()) for k in range(len(unit_ids))]
     f_cls = _mean([f for k, f in zip(unit_ids, of_unit, strict=True) if k in true_ids])
-    strict_of = {k: _strict_f1(found.of(k), true.of(k), fs_hz) for k in true_ids}
-    f_det = _f1(len(i), len(true), len(found))
+    strict_of = {k: _strict_f1(truth.of(k), found.of(k), rate) for k in true_ids}
+    f_det = _f1(len(i), len(truth), len(found))
     return Score(
         score=DETECTION_WEIGHT * f_det + (1 - DETECTION_WEIGHT) * f_cls,
         f_det=f_det,
         f_cls=f_cls,
         precision=len(i) / len(found) if len(found) else 0.0,
-        recall=len(i) / len(true) if len(true) else 0.0,
+        recall=len(i) / len(truth) if len(truth) else 0.0,
         strict=_mean(list(strict_of.values())),
         strict_of=strict_of,
         unit_ids=unit_ids,
         confusion=confusion,
-        names={**found.names, **true.names},
+        names={**found.names, **truth.names},
     )
 
 
 def study_score(scores: Mapping[str, float]) -> float:
-    """Return the weighted mean of the recordings' scores: weights 2, 3, 4, ... in order of the targets.
+    """Return the weighted mean of the recordings' scores: weights 2, 3, 4, ... in the order of the targets.
 
     Parameters
     ----------
     scores : mapping of str to float
-        Score of each target, the least noisy target first.
+        Score of each target, the least noisy one first.
 
     Returns
     -------
@@ -188,7 +215,13 @@ def study_score(scores: Mapping[str, float]) -> float:
 
 
 def study_weights(targets: int) -> npt.NDArray[np.float64]:
-    """Return what each target counts in its study: proportional to 2, 3, 4, ..., in all 1."""
+    """Return each target's weight in its study: proportional to 2, 3, 4, ..., with sum 1.
+
+    Examples
+    --------
+    >>> study_weights(3).round(3).tolist()
+    [0.222, 0.333, 0.444]
+    """
     weights = np.arange(2, targets + 2, dtype=float)
     return weights / weights.sum() if targets else weights
 
@@ -198,12 +231,12 @@ def _samples(milliseconds: float, fs_hz: float) -> float:
 
 
 def _confusion(
-    true: Spikes, found: Spikes, i: IndexArray, j: IndexArray, unit_ids: tuple[int, ...]
+    truth: Spikes, found: Spikes, i: IndexArray, j: IndexArray, unit_ids: tuple[int, ...]
 ) -> IndexArray:
     n = len(unit_ids)
-    rows = np.concatenate([np.searchsorted(unit_ids, true.unit), [n]]).astype(np.int64)
+    rows = np.concatenate([np.searchsorted(unit_ids, truth.unit), [n]]).astype(np.int64)
     columns = np.concatenate([np.searchsorted(unit_ids, found.unit), [n]]).astype(np.int64)
-    missed = np.delete(np.arange(len(true)), i)
+    missed = np.delete(np.arange(len(truth)), i)
     false = np.delete(np.arange(len(found)), j)
     a = np.concatenate([i, missed, np.full(len(false), -1)]).astype(np.int64)
     b = np.concatenate([j, np.full(len(missed), -1), false]).astype(np.int64)
@@ -212,9 +245,9 @@ def _confusion(
     return confusion
 
 
-def _strict_f1(found: Spikes, true: Spikes, fs_hz: float) -> float:
-    i, _ = match_spikes(true.sample, found.sample, tolerance_samples=_samples(STRICT_MS, fs_hz))
-    return _f1(len(i), len(true), len(found))
+def _strict_f1(truth: Spikes, found: Spikes, fs_hz: float) -> float:
+    i, _ = match_spikes(truth.sample, found.sample, tolerance_samples=_samples(STRICT_MS, fs_hz))
+    return _f1(len(i), len(truth), len(found))
 
 
 def _f1(hits: int, n_true: int, n_found: int) -> float:

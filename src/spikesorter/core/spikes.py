@@ -1,101 +1,106 @@
-"""The one value for spikes: truth, detections and results alike."""
+"""The one value for spikes: true ones, detected ones and results alike."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from spikesorter.core.errors import InputError
+from spikesorter.core.spike import Float32Array, Int64Array, Spike, probabilities, whole_numbers
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
     from spikeinterface import BaseSorting
     from spikeinterface.core import NumpySorting
 
 __all__ = [
-    "HIGHEST_HZ",
-    "LOWEST_HZ",
     "PROBABILITIES",
     "UNKNOWN",
     "Spikes",
-    "check_rate",
     "check_spikes",
-    "numbered_alike",
-    "pairs_within",
 ]
 
-Int64Array = npt.NDArray[np.int64]
-Float32Array = npt.NDArray[np.float32]
 FIELDS = {"sample": np.int64, "unit": np.int64, "probability": np.float32, "unit_probability": np.float32}
 
 PROBABILITIES = ("probability", "unit_probability")
 
 UNKNOWN = 0
-"""Label of a spike that fits no known neuron."""
+"""Unit of outlier spikes: those that fit no known unit."""
 
-LOWEST_HZ, HIGHEST_HZ = 100.0, 1e7
-MOST_SAMPLES = 1 << 53
+MOST_SHOWN = 6  # units, in a repr
+
+
+def _sure() -> Float32Array:
+    return np.ones((), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class Spikes:
     """Spikes of one recording, in order of time.
 
+    A slice or a mask selects spikes, a position gives one `Spike`, and iteration goes through them all.
+
     Parameters
     ----------
     sample : ndarray of int64, shape (spikes,)
-        The sample at which each spike *starts* (0-based), in non-decreasing order. A spike's start is
-        where its waveform leaves the baseline, some 5 to 15 samples before its peak at 25 kHz; it is what
-        the labels of the labelled recording mark.
+        The sample at which each spike *starts* (0-based), in non-decreasing order. A spike starts where its
+        waveform leaves the baseline, some 5 to 15 samples before its peak at 25 kHz; this is what the labels
+        of the labelled recording mark.
     unit : ndarray of int64, shape (spikes,)
-        The neuron (class) of each spike, 1 or larger; 0 for a spike that fits no known neuron.
+        The unit of each spike, 1 or larger; 0 for an outlier spike, which fits no known unit.
     probability : ndarray of float32, shape (spikes,)
-        How sure the sorter is that a spike is there, whatever its class, 0 to 1. Ones for truth.
+        Probability that a spike is there, of whatever unit, 0 to 1. Ones if not given; one number holds for
+        all spikes.
     unit_probability : ndarray of float32, shape (spikes,)
-        How sure the sorter is of the class, given that a spike is there, 0 to 1. Ones for truth.
+        Probability of the unit, given that a spike is there, 0 to 1. Likewise.
     fs_hz : float, optional
-        Sampling rate, where it is known: other tools count in seconds.
+        Sampling rate, where it is known.
     names : mapping of int to str, optional
-        What neurons are called elsewhere; a neuron without a name is called by its label. May name neurons
-        of which there is no spike. Rate and names are ignored when spikes are compared.
+        Names of units; a unit without a name is called by its number. Units without spikes may have names.
+        Rate and names are ignored when spikes are compared.
 
     Raises
     ------
     InputError
         If the arrays differ in length, are not one-dimensional, are out of order or out of range, or two
-        neurons have one name.
+        units have one name.
 
     See Also
     --------
-    Spikes.from_arrays : sorts and converts what it is given.
+    Spikes.from_arrays : takes arrays in any order.
 
     Examples
     --------
-    >>> spikes = Spikes.from_arrays([300, 120], [2, 1])
-    >>> spikes.sample
-    array([120, 300])
-    >>> len(spikes), spikes.unit_ids
-    (2, (1, 2))
+    >>> spikes = Spikes([120, 300, 450], [1, 2, 1], fs_hz=25_000.0, names={1: "basket"})
+    >>> spikes
+    Spikes(3 spikes of 2 units; basket: 2, 2: 1; 25000 Hz)
+    >>> spikes[1:].sample, spikes[spikes.unit == 1].sample
+    (array([300, 450]), array([120, 450]))
+    >>> [spike.unit for spike in spikes]
+    [1, 2, 1]
     """
 
     sample: Int64Array
     unit: Int64Array
-    probability: Float32Array
-    unit_probability: Float32Array
+    probability: Float32Array = field(default_factory=_sure)
+    unit_probability: Float32Array = field(default_factory=_sure)
     fs_hz: float | None = field(default=None, kw_only=True)
     names: Mapping[int, str] = field(default_factory=dict, kw_only=True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", dict(sorted(self.names.items())))
         if len(set(self.names.values())) < len(self.names):
-            raise InputError(f"spikes: two neurons have one name: {', '.join(self.names.values())}")
+            raise InputError(f"spikes: two units have one name: {', '.join(self.names.values())}")
         for name, dtype in FIELDS.items():
-            check = _probabilities if name in PROBABILITIES else _whole_numbers
+            check = probabilities if name in PROBABILITIES else whole_numbers
             values = np.array(check(name, getattr(self, name)), dtype=dtype)
+            if values.ndim == 0 and name in PROBABILITIES:
+                values = np.full(len(self.sample), values)
             if values.ndim != 1:
                 raise InputError(f"spikes: {name} must have one dimension, not {values.ndim}")
             values.flags.writeable = False
@@ -113,7 +118,7 @@ class Spikes:
         if self.sample[0] < 0:
             raise InputError(f"spikes: samples must be 0 or more, found {self.sample[0]}")
         if self.unit.min() < UNKNOWN:
-            raise InputError(f"spikes: labels must be 0 or more, found {self.unit.min()}")
+            raise InputError(f"spikes: units must be 0 or more, found {self.unit.min()}")
 
     @classmethod
     def from_arrays(
@@ -126,41 +131,57 @@ class Spikes:
         fs_hz: float | None = None,
         names: Mapping[int, str] | None = None,
     ) -> Spikes:
-        """Make spikes from arrays in any order; equal samples are put in order of label.
+        """Make spikes from arrays in any order; spikes of one sample are put in order of their units.
 
         Parameters
         ----------
         sample, unit : array_like of whole numbers, shape (spikes,)
             See `Spikes`.
-        probability, unit_probability : array_like of float, shape (spikes,), optional
-            Ones if not given.
+        probability, unit_probability : float or array_like of float, shape (spikes,), optional
+            See `Spikes`.
         fs_hz, names : optional
             See `Spikes`.
 
         Returns
         -------
         Spikes
+
+        Examples
+        --------
+        >>> Spikes.from_arrays([300, 120], [2, 1], [0.5, 1.0]).probability
+        array([1. , 0.5], dtype=float32)
         """
-        samples, unit_ids = _whole_numbers("sample", sample), _whole_numbers("unit", unit)
-        there, named = (
-            np.ones(samples.shape, np.float32) if values is None else _probabilities(name, values)
+        samples, units = whole_numbers("sample", sample), whole_numbers("unit", unit)
+        there, sure = (
+            np.broadcast_to(checked, samples.shape) if checked.ndim == 0 else checked
             for name, values in zip(PROBABILITIES, (probability, unit_probability), strict=True)
+            for checked in (probabilities(name, 1.0 if values is None else values),)
         )
-        if len({samples.shape, unit_ids.shape, there.shape, named.shape}) > 1 or samples.ndim != 1:
-            return cls(samples, unit_ids, there, named)  # says what is wrong
-        order = np.lexsort((unit_ids, samples))
-        return cls(
-            samples[order], unit_ids[order], there[order], named[order], fs_hz=fs_hz, names=names or {}
-        )
+        if len({samples.shape, units.shape, there.shape, sure.shape}) > 1 or samples.ndim != 1:
+            return cls(samples, units, there, sure)  # says what is wrong
+        order = np.lexsort((units, samples))
+        return cls(samples[order], units[order], there[order], sure[order], fs_hz=fs_hz, names=names or {})
 
     @classmethod
     def empty(cls) -> Spikes:
-        """No spikes: a result like any other."""
+        """Return no spikes: a result like any other.
+
+        Examples
+        --------
+        >>> len(Spikes.empty())
+        0
+        """
         return cls.from_arrays([], [])
 
     @classmethod
     def concatenate(cls, parts: list[Spikes]) -> Spikes:
-        """Join spikes of several spans of one recording into one value."""
+        """Join spikes of several spans of one recording; rate and names are those of the first part.
+
+        Examples
+        --------
+        >>> Spikes.concatenate([Spikes([300], [2]), Spikes([120], [1])]).sample
+        array([120, 300])
+        """
         if not parts:
             return cls.empty()
         fields = (np.concatenate([getattr(part, name) for part in parts]) for name in FIELDS)
@@ -168,7 +189,7 @@ class Spikes:
 
     @classmethod
     def from_spikeinterface(cls, sorting: BaseSorting) -> Spikes:
-        """Take over a sorting of any tool.
+        """Make spikes of a SpikeInterface sorting.
 
         Parameters
         ----------
@@ -178,8 +199,8 @@ class Spikes:
         Returns
         -------
         Spikes
-            Units keep their numbers if all of these are whole and larger than 0; otherwise they are numbered
-            from 1, in order, and keep their ids as names.
+            Units keep their ids as numbers if all of these are whole and larger than 0; otherwise they are
+            numbered from 1, in order, and keep their ids as names.
 
         Raises
         ------
@@ -209,7 +230,7 @@ class Spikes:
         )
 
     def to_spikeinterface(self, fs_hz: float | None = None) -> NumpySorting:
-        """Hand over to SpikeInterface, and so to all that it knows.
+        """Return the spikes as a SpikeInterface sorting.
 
         Parameters
         ----------
@@ -219,9 +240,9 @@ class Spikes:
         Returns
         -------
         spikeinterface.core.NumpySorting
-            One unit for each neuron, also for one without spikes, with the properties `probability` and
-            `unit_probability` (of each of its spikes: float32 arrays), and `mean_probability`. Spikes of no
-            known neuron are left out. Unit ids are names, or labels where there are no names.
+            Named units without spikes are in it too. Each unit has the properties `probability` and
+            `unit_probability` (of each of its spikes: float32 arrays), and `mean_probability`. Outlier spikes
+            are left out. Unit ids are names, or numbers where there are no names.
 
         Raises
         ------
@@ -253,52 +274,149 @@ class Spikes:
         sorting.set_property("mean_probability", np.array(means, np.float64))
         return sorting
 
+    def to_dataframe(self) -> DataFrame:
+        """Return the spikes as a table.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns `sample`, `time_s` (if `fs_hz` is known), `unit`, `name`, `probability` and
+            `unit_probability`; one row for each spike.
+
+        Examples
+        --------
+        >>> Spikes([120, 300], [2, 1], fs_hz=25_000.0, names={1: "basket"}).to_dataframe()
+           sample  time_s  unit    name  probability  unit_probability
+        0     120  0.0048     2       2          1.0               1.0
+        1     300  0.0120     1  basket          1.0               1.0
+        """
+        from pandas import DataFrame
+
+        times = {} if self.fs_hz is None else {"time_s": self.sample / self.fs_hz}
+        columns = {
+            "sample": self.sample,
+            **times,
+            "unit": self.unit,
+            "name": [self.name_of(unit) for unit in self.unit.tolist()],
+            **{name: getattr(self, name) for name in PROBABILITIES},
+        }
+        return DataFrame(columns)
+
     def described(self, *, fs_hz: float, names: Mapping[int, str]) -> Spikes:
-        """Return the same spikes with their sampling rate and their neurons' names."""
+        """Return the same spikes with a sampling rate and names of units.
+
+        Examples
+        --------
+        >>> Spikes([120], [1]).described(fs_hz=25_000.0, names={1: "basket"})
+        Spikes(1 spike of 1 unit; basket: 1; 25000 Hz)
+        """
         return replace(self, fs_hz=fs_hz, names=names)
 
     def name_of(self, unit: int) -> str:
-        """Return what a neuron is called: its label, if it has no name."""
+        """Return a unit's name: its number, if it has none.
+
+        Examples
+        --------
+        >>> Spikes([120, 300], [1, 2], names={1: "basket"}).name_of(2)
+        '2'
+        """
         return self.names.get(unit, str(unit))
 
     @property
     def named_otherwise(self) -> bool:
-        """Whether any neuron is called by another name than its label."""
+        """Whether any unit has another name than its number."""
         return any(name != str(unit) for unit, name in self.names.items())
 
     @property
     def joint(self) -> Float32Array:
-        """Probability that a spike is there and is of its class."""
+        """Probability that a spike is there and is of its unit.
+
+        Examples
+        --------
+        >>> Spikes([120], [1], 0.5, 0.5).joint
+        array([0.25], dtype=float32)
+        """
         return self.probability * self.unit_probability
 
     @cached_property
     def unit_ids(self) -> tuple[int, ...]:
-        """The classes that occur, in order."""
+        """Units that have spikes, in order.
+
+        Examples
+        --------
+        >>> Spikes([120, 300, 450], [7, 2, 7]).unit_ids
+        (2, 7)
+        """
         return tuple(np.unique(self.unit).tolist())
 
     def select(self, mask: npt.NDArray[np.bool_]) -> Spikes:
-        """Return the spikes for which `mask` (bool, shape (spikes,)) is true."""
+        """Return the spikes for which `mask` (bool, shape (spikes,)) is true, as `spikes[mask]` does."""
         return replace(self, **{name: getattr(self, name)[mask] for name in FIELDS})
 
     def of(self, unit: int) -> Spikes:
-        """Return the spikes of one class."""
+        """Return the spikes of one unit.
+
+        Examples
+        --------
+        >>> Spikes([120, 300, 450], [1, 2, 1]).of(1).sample
+        array([120, 450])
+        """
         return self.select(self.unit == unit)
 
     def within(self, start: int, stop: int) -> Spikes:
-        """Return the spikes that start in samples `start` to `stop` (not included)."""
+        """Return the spikes that start in samples `start` to `stop` (not included).
+
+        Examples
+        --------
+        >>> Spikes([120, 300, 450], [1, 2, 1]).within(120, 450).sample
+        array([120, 300])
+        """
         return self.select((self.sample >= start) & (self.sample < stop))
 
     def shifted(self, samples: int) -> Spikes:
-        """Return the spikes moved by a number of samples."""
+        """Return the spikes moved by a number of samples.
+
+        Examples
+        --------
+        >>> Spikes([120, 300], [1, 2]).shifted(-20).sample
+        array([100, 280])
+        """
         return replace(self, sample=self.sample + samples)
 
     def counts(self) -> dict[int, int]:
-        """Return the number of spikes of each class that occurs."""
+        """Return the number of spikes of each unit that has any.
+
+        Examples
+        --------
+        >>> Spikes([120, 300, 450], [1, 2, 1]).counts()
+        {1: 2, 2: 1}
+        """
         unit_ids, counts = np.unique(self.unit, return_counts=True)
         return {int(k): int(n) for k, n in zip(unit_ids, counts, strict=True)}
 
     def __len__(self) -> int:
         return len(self.sample)
+
+    def __iter__(self) -> Iterator[Spike]:
+        return map(Spike._make, zip(*(getattr(self, name).tolist() for name in FIELDS), strict=True))
+
+    @overload
+    def __getitem__(self, place: int | np.integer[Any]) -> Spike: ...
+
+    @overload
+    def __getitem__(self, place: slice | Sequence[int] | Int64Array | npt.NDArray[np.bool_]) -> Spikes: ...
+
+    def __getitem__(self, place: Any) -> Spike | Spikes:
+        if isinstance(place, int | np.integer) and not isinstance(place, bool):
+            return Spike._make(getattr(self, name)[place].item() for name in FIELDS)
+        if not isinstance(place, slice):
+            place = np.asarray(place)
+            if place.dtype.kind not in "iub" or place.ndim != 1:
+                raise InputError(
+                    "spikes: a position, a slice, a mask or positions select spikes; spikes.of(unit) gives "
+                    "those of a unit, spikes.sample their samples"
+                )
+        return replace(self, **{name: getattr(self, name)[place] for name in FIELDS})
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Spikes):
@@ -306,40 +424,20 @@ class Spikes:
         return all(np.array_equal(getattr(self, name), getattr(other, name)) for name in FIELDS)
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{k}: {n}" for k, n in self.counts().items())
-        return f"Spikes({len(self)} spikes; {{{counts}}})"
+        counts = self.counts()
+        shown = [f"{self.name_of(k)}: {n}" for k, n in list(counts.items())[:MOST_SHOWN]]
+        more = ["..."] if len(counts) > MOST_SHOWN else []
+        rate = "" if self.fs_hz is None else f"; {self.fs_hz:g} Hz"
+        parts = f"; {', '.join(shown + more)}" if shown else ""
+        return f"Spikes({_counted(len(self), 'spike')} of {_counted(len(counts), 'unit')}{parts}{rate})"
 
 
-def _numbers(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
-    try:
-        array = np.asarray(values)
-    except ValueError as error:  # lists of several lengths
-        raise InputError(f"spikes: {name} must hold numbers: {error}") from None
-    if array.size and array.dtype.kind not in "iuf":
-        raise InputError(f"spikes: {name} must hold real numbers, not {array.dtype}")
-    return array
-
-
-def _probabilities(name: str, values: npt.ArrayLike) -> Float32Array:
-    array = _numbers(name, values)
-    if not np.all((array >= 0) & (array <= 1)):
-        raise InputError(f"spikes: {name}: probabilities must lie between 0 and 1")
-    return array.astype(np.float32)
-
-
-def _whole_numbers(name: str, values: npt.ArrayLike) -> Int64Array:
-    array = _numbers(name, values)
-    if array.size == 0:
-        return array.astype(np.int64)
-    if array.dtype.kind == "f" and not np.all(np.isfinite(array) & (array == np.round(array))):
-        raise InputError(f"spikes: {name} must hold whole numbers; some are fractional, NaN or infinite")
-    if not -MOST_SAMPLES < array.min() <= array.max() < MOST_SAMPLES:
-        raise InputError(f"spikes: {name} holds numbers beyond any recording's length")
-    return array.astype(np.int64)
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def check_spikes(spikes: object, what: str) -> None:
-    """Refuse what are no spikes of ours.
+    """Refuse what is not `Spikes`.
 
     Raises
     ------
@@ -350,70 +448,3 @@ def check_spikes(spikes: object, what: str) -> None:
             f"{what}: expected Spikes, not a {type(spikes).__name__}; spikesorter.read_labels opens files, "
             "Spikes.from_spikeinterface takes sortings, Spikes.from_arrays arrays"
         )
-
-
-def check_rate(fs_hz: float) -> float:
-    """Return a sampling rate if it makes sense.
-
-    Raises
-    ------
-    InputError
-    """
-    if not LOWEST_HZ <= fs_hz <= HIGHEST_HZ:
-        raise InputError(f"sampled at {fs_hz:g} Hz (fs_hz); expected 100 Hz to 10 MHz")
-    return fs_hz
-
-
-def numbered_alike(a: Spikes, b: Spikes) -> tuple[Spikes, Spikes]:
-    """Number neurons by their names, where they have names: a file may lack a silent neuron.
-
-    Examples
-    --------
-    >>> a = Spikes.from_arrays([100, 300], [1, 2], names={1: "basket", 2: "granule"})
-    >>> b = Spikes.from_arrays([300], [1], names={1: "granule"})
-    >>> [spikes.unit_ids for spikes in numbered_alike(a, b)]
-    [(1, 2), (2,)]
-    """
-    if not (a.named_otherwise or b.named_otherwise):
-        return a, b
-    names = sorted({spikes.name_of(k) for spikes in (a, b) for k in spikes.unit_ids if k != UNKNOWN})
-    number_of = {name: number for number, name in enumerate(names, start=1)}
-
-    def renumbered(spikes: Spikes) -> Spikes:
-        new = {k: UNKNOWN if k == UNKNOWN else number_of[spikes.name_of(k)] for k in spikes.unit_ids}
-        unit_ids = [new[unit] for unit in spikes.unit.tolist()]
-        return Spikes.from_arrays(
-            spikes.sample,
-            unit_ids,
-            spikes.probability,
-            spikes.unit_probability,
-            fs_hz=spikes.fs_hz,
-            names={number: name for name, number in number_of.items()},
-        )
-
-    return renumbered(a), renumbered(b)
-
-
-def pairs_within(a: Int64Array, b: Int64Array, reach: int) -> tuple[Int64Array, Int64Array]:
-    """Find all pairs of samples from two sorted arrays that are at most `reach` apart.
-
-    Parameters
-    ----------
-    a, b : ndarray of int64, sorted
-    reach : int
-
-    Returns
-    -------
-    i, j : ndarray of int64, shape (pairs,)
-        Such that ``abs(a[i] - b[j]) <= reach``; in order of i, then j.
-
-    Examples
-    --------
-    >>> pairs_within(np.array([10, 50]), np.array([8, 12, 90]), 5)
-    (array([0, 0]), array([0, 1]))
-    """
-    first, last = np.searchsorted(b, a - reach, "left"), np.searchsorted(b, a + reach, "right")
-    counts = last - first
-    i = np.repeat(np.arange(len(a)), counts)
-    before = np.repeat(np.cumsum(counts) - counts, counts)
-    return i, np.arange(len(i)) - before + np.repeat(first, counts)

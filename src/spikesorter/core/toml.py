@@ -1,4 +1,4 @@
-"""TOML files from anywhere: read only if they are of a size and depth that people write."""
+"""TOML files from anywhere, by tomllib: within the size and depth that people write."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from spikesorter.core.errors import InputError
 
 __all__ = ["read_toml"]
 
-DEEPEST = 8
-KEY = r"""(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"?|'[^'\n]*+'?)"""
-LONG_TEXT = r"""(?:"{3}(?:[^\\]|\\.)*?(?:"{3}|\Z)|'{3}.*?(?:'{3}|\Z))"""
-LONG_KEY = re.compile(rf"{LONG_TEXT}|\#[^\n]*+|((?:{KEY}[ \t]*+\.[ \t]*+){{{DEEPEST}}})|{KEY}", re.DOTALL)
-"""Strings, comments and keys one after the other; group 1 is a key of too many parts."""
+MOST_PARTS = 32
+PART = r"""(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+"""
+LONG_KEY = re.compile(rf"(?<![\w\\-])(?:{PART}){{{MOST_PARTS}}}")  # tomllib takes quadratic time for these
 
 
 def read_toml(path: Path, *, what: str, most_bytes: int) -> dict[str, Any]:
@@ -27,7 +25,7 @@ def read_toml(path: Path, *, what: str, most_bytes: int) -> dict[str, Any]:
     what : str
         What the file should be, such as "manifest", for messages.
     most_bytes : int
-        Larger ones are not read.
+        Larger files are refused.
 
     Returns
     -------
@@ -36,7 +34,7 @@ def read_toml(path: Path, *, what: str, most_bytes: int) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If it cannot be read, is too large or too deep, or is no TOML.
+        If the file cannot be read, is too large or too deep, or is not TOML.
 
     Examples
     --------
@@ -51,8 +49,8 @@ def read_toml(path: Path, *, what: str, most_bytes: int) -> dict[str, Any]:
         if path.stat().st_size > most_bytes:
             raise InputError(f"{path}: is larger than {most_bytes >> 20} MB; no {what} is")
         text = path.read_text(encoding="utf-8")
-        if any(found[1] for found in LONG_KEY.finditer(text)):  # tomllib takes quadratic time for these
-            raise InputError(f"{path}: is no {what}: has a key of more than {DEEPEST} parts")
+        if LONG_KEY.search(text):
+            raise InputError(f"{path}: is no {what}: has a key of more than {MOST_PARTS} parts")
         return tomllib.loads(text)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; expected a {what} (TOML)") from None

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from spikesorter.core.spikes import Spikes, pairs_within
+from spikesorter.core.pairs import pairs_within
+from spikesorter.core.spikes import Spikes
 from spikesorter.signal.peaks import enforce_refractory, pick_peaks
 
 __all__ = ["Candidates", "WorkingPoint", "pick_candidates", "reach_of_picking"]

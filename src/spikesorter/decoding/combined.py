@@ -163,7 +163,7 @@ def make_combined(bench: Bench, tried: Mapping[str, Trial]) -> Trial:
 
 
 def _curve_for_each_unit(settings: Settings) -> bool:
-    return settings.detector.curves == "per_class"
+    return settings.detector.curves == "per_unit"
 
 
 KIND = DecoderKind(

@@ -110,7 +110,7 @@ def make_front_end(context: Context, profile: Profile, *, average: Trace) -> Fro
     """
     settings, gain = context.settings, np.float32(profile.activity.gain)
     filters = None
-    if settings.matched_filter.kind == "per_class":
+    if settings.matched_filter.kind == "per_unit":
         templates = context.templates.scaled(float(gain))
         filters = make_matched_filters(templates, profile.noise, reach=context.whitening_reach)
     elif settings.matched_filter.kind == "average":

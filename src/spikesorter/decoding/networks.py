@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy.ndimage import maximum_filter1d
 
 from spikesorter.core.errors import ModelError
-from spikesorter.core.settings import ClassifierSettings, DetectorSettings
+from spikesorter.core.sections import ClassifierSettings, DetectorSettings
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.base import LEAST_PROBABILITY
 from spikesorter.decoding.candidates import Candidates
@@ -116,15 +116,15 @@ def new_networks(
     seed: int,
 ) -> Networks:
     """Return untrained networks for features with a number of columns."""
-    per_class = detector.curves == "per_class"
+    per_unit = detector.curves == "per_unit"
     detector_architecture = DetectorArchitecture(
         columns,
         detector.filters,
         detector.kernel_samples,
         detector.dilations,
-        outputs=len(unit_ids) if per_class else 1,
+        outputs=len(unit_ids) if per_unit else 1,
     )
-    classifier_architecture = None if per_class else ClassifierArchitecture(
+    classifier_architecture = None if per_unit else ClassifierArchitecture(
         inputs=columns + 1,
         before=classifier.before_samples,
         after=classifier.after_samples,
@@ -142,7 +142,7 @@ def new_networks(
         classifier_weights=initial_weights(classifier_architecture, seed=seed)
         if classifier_architecture
         else (),
-        unit_counts=detector.probability == "spike_and_class",
+        unit_counts=detector.probability == "spike_and_unit",
     )
 
 

@@ -60,6 +60,6 @@ def wanted_kinds(settings: Settings) -> tuple[DecoderKind, ...]:
     if not wanted.fits(settings):
         raise SettingsError(
             f"decoder = {wanted.name} does not go with detector.curves = {settings.detector.curves}; "
-            "set that to per_class, or choose another decoder"
+            "set that to per_unit, or choose another decoder"
         )
     return tuple(kind for kind in decoder_kinds() if kind.name in (wanted.name, *wanted.needs))

@@ -6,15 +6,18 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from spikesorter.core.score import score
-from spikesorter.core.settings import DetectorSettings, TuningSettings
+from spikesorter.core.sections import OutputSettings, TuningSettings
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.calibration import judge_events
 from spikesorter.decoding.candidates import Candidates, WorkingPoint
+from spikesorter.signal.spans import to_samples
 
 __all__ = ["objective", "tune"]
 
 ROUNDS = 2
 STRICT_SHARE = 0.15
+USUAL_LEAST_PRECISION = {"strict": 0.5}  # what a unit reports is not to be less likely right than wrong
+SHARE_REPORTED, NEARLY = 0.1, 0.8  # of a unit's spikes, to speak of precision; of the best precision in reach
 
 
 def tune(
@@ -22,7 +25,7 @@ def tune(
     truth: Spikes,
     unit_ids: tuple[int, ...],
     tuning: TuningSettings,
-    detector: DetectorSettings,
+    output: OutputSettings,
     *,
     fs_hz: float,
 ) -> tuple[WorkingPoint, float]:
@@ -39,9 +42,9 @@ def tune(
         Its spikes.
     unit_ids : tuple of int
     tuning : TuningSettings
-        Grid and objective.
-    detector : DetectorSettings
-        A threshold or refractory period that is set there stays.
+        The objective.
+    output : OutputSettings
+        The grid. A threshold or refractory period that is set stays.
     fs_hz : float
 
     Returns
@@ -51,19 +54,21 @@ def tune(
     value : float
         Its objective.
     """
-    search = _Search(candidates, truth, tuning.objective, tuning.least_precision, fs_hz)
-    thresholds = sorted(tuning.thresholds if detector.threshold is None else (detector.threshold,))[::-1]
-    refractories = sorted(
-        tuning.refractory_samples if detector.refractory_samples is None else (detector.refractory_samples,)
-    )
-    within_unit = detector.refractory_scope == "class"
+    thresholds = sorted(output.threshold_grid if output.threshold is None else (output.threshold,))[::-1]
+    periods_ms = output.refractory_grid_ms if output.refractory_ms is None else (output.refractory_ms,)
+    refractories = sorted({to_samples(period_ms, fs_hz) for period_ms in periods_ms})
+    within_unit = output.refractory_scope == "unit"
+    asked = tuning.least_precision
+    asked = asked if asked is not None else USUAL_LEAST_PRECISION.get(tuning.objective, 0.0)
+    least = _least_precision(candidates, truth, asked, thresholds, fs_hz=fs_hz)
+    search = _Search(candidates, truth, tuning.objective, least, fs_hz)
     best = search.best(
         [
             WorkingPoint(unit_ids, (threshold,) * len(unit_ids), refractory, within_unit)
             for threshold, refractory in product(thresholds, refractories)
         ]
     )
-    if tuning.per_class and len(thresholds) > 1:
+    if output.per_unit and len(thresholds) > 1:
         for _ in range(ROUNDS):
             before = best[0]
             for k in range(len(unit_ids)):
@@ -73,7 +78,7 @@ def tune(
     return best
 
 
-def objective(found: Spikes, truth: Spikes, name: str, *, fs_hz: float) -> float:
+def objective(truth: Spikes, found: Spikes, name: str, *, fs_hz: float) -> float:
     """Return what is maximised: `study`, `strict`, `f1`, or recall at a precision (`precision=0.99`).
 
     A study's score hardly counts false alarms, as it takes a unit's F1 among the paired spikes. The best
@@ -81,7 +86,7 @@ def objective(found: Spikes, truth: Spikes, name: str, *, fs_hz: float) -> float
 
     If the precision asked for is not reached, what it lacks is returned as a negative number.
     """
-    result = score(found, truth, fs_hz=fs_hz)
+    result = score(truth, found, fs_hz=fs_hz)
     if name.startswith("precision="):
         lacking = result.precision - float(name.removeprefix("precision="))
         return result.recall if lacking >= 0 else lacking
@@ -94,7 +99,7 @@ class _Search:
     candidates: Candidates
     truth: Spikes
     objective: str
-    least_precision: float
+    least_precision: dict[int, float]
     fs_hz: float
 
     def best(self, points: list[WorkingPoint]) -> tuple[WorkingPoint, float]:
@@ -105,15 +110,35 @@ class _Search:
     def _value(self, point: WorkingPoint) -> tuple[float, float]:
         """Return how much precision the units lack, as a negative number, and then the objective."""
         found = point.to_spikes(self.candidates)
-        value = objective(found, self.truth, self.objective, fs_hz=self.fs_hz)
+        value = objective(self.truth, found, self.objective, fs_hz=self.fs_hz)
         return -self._lacking(found), value
 
     def _lacking(self, found: Spikes) -> float:
-        if self.least_precision == 0:
+        if not self.least_precision:
             return 0.0
         _, right = judge_events(found.sample, found.unit, self.truth, fs_hz=self.fs_hz)
-        shares = [right[own].mean() for own in (found.unit == k for k in found.unit_ids)]
-        return float(sum(max(self.least_precision - share, 0.0) for share in shares))
+        shares = {unit: float(right[found.unit == unit].mean()) for unit in found.unit_ids}
+        return sum(max(self.least_precision.get(unit, 0.0) - share, 0.0) for unit, share in shares.items())
+
+
+def _least_precision(
+    candidates: Candidates, truth: Spikes, least: float, thresholds: list[float], *, fs_hz: float
+) -> dict[int, float]:
+    """Return the precision that each unit must reach: half, say, or most of the best that it can have.
+
+    A unit that is never more likely right than wrong would otherwise not be reported at all.
+    """
+    if least == 0:
+        return {}
+    _, right = judge_events(candidates.sample, candidates.unit, truth, fs_hz=fs_hz)
+    wanted = {}
+    for unit in truth.unit_ids:
+        own = candidates.unit == unit
+        reported = [right[own][candidates.joint[own] >= threshold] for threshold in thresholds]
+        enough = SHARE_REPORTED * len(truth.of(unit))
+        within_reach = max((float(part.mean()) for part in reported if len(part) > enough), default=0.0)
+        wanted[unit] = min(least, NEARLY * within_reach)
+    return wanted
 
 
 def _with(point: WorkingPoint, k: int, threshold: float) -> WorkingPoint:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from spikesorter.core.settings import DetectorSettings
+from spikesorter.core.sections import OutputSettings
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.base import Decoder
 from spikesorter.decoding.bench import Bench, DecoderKind, Trial
@@ -103,7 +103,7 @@ def tune_decoder(kind: DecoderKind, trial: Trial, bench: Bench) -> Outcome:
         return Outcome(best, bench.rehearsal, candidates, best.point.to_spikes(candidates))
     parts, found = tuner.held_out(picked, truth)
     settings = bench.context.settings
-    value = objective(found, truth, settings.tuning.objective, fs_hz=bench.context.fs_hz)
+    value = objective(truth, found, settings.tuning.objective, fs_hz=bench.context.fs_hz)
     return Outcome(replace(best, value=value), bench.rehearsal, parts, found)
 
 
@@ -130,20 +130,21 @@ class _Tuner:
     ) -> tuple[TunedDecoder, Candidates]:
         """Tune every variant coarsely, the best one finely."""
         tuning, unit_ids = self.bench.context.settings.tuning, self.bench.context.units.known
-        coarse, detector = tuning.model_copy(update={"per_class": False}), self._detector
+        output = self._output
+        coarse = output.model_copy(update={"per_unit": False})
         fs_hz = self.bench.context.fs_hz
 
         def tuned(one: tuple[Decoder, Candidates]) -> tuple[TunedDecoder, Candidates]:
             variant, found = one
             calibration = self._calibration(found, truth)
             calibrated = calibration.apply(found)
-            point, value = tune(calibrated, truth, unit_ids, coarse, detector, fs_hz=fs_hz)
+            point, value = tune(calibrated, truth, unit_ids, tuning, coarse, fs_hz=fs_hz)
             return TunedDecoder(variant, calibration, point, self.kind.name, value), calibrated
 
         outcomes = list(in_threads(tuned, picked, n_jobs=self.bench.n_jobs))
         good = max(one.value for one, _ in outcomes) - BY_CHANCE
         best, chosen = next(outcome for outcome in outcomes if outcome[0].value >= good)
-        point, value = tune(chosen, truth, unit_ids, tuning, detector, fs_hz=fs_hz)
+        point, value = tune(chosen, truth, unit_ids, tuning, output, fs_hz=fs_hz)
         return replace(best, point=point, value=value), chosen
 
     def held_out(self, picked: list[tuple[Decoder, Candidates]], truth: Spikes) -> tuple[Candidates, Spikes]:
@@ -159,11 +160,11 @@ class _Tuner:
         return Candidates.concatenate(parts), Spikes.concatenate(spikes)
 
     @property
-    def _detector(self) -> DetectorSettings:
-        detector = self.bench.context.settings.detector
+    def _output(self) -> OutputSettings:
+        output = self.bench.context.settings.output
         if self.kind.tunes_refractory:
-            return detector
-        return detector.model_copy(update={"refractory_samples": detector.refractory_samples or 0})
+            return output
+        return output.model_copy(update={"refractory_ms": output.refractory_ms or 0.0})
 
     def _calibration(self, found: Candidates, truth: Spikes) -> Calibration:
         if self.bench.rehearser.published:

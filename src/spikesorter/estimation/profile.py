@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from spikesorter.core.settings import ConditioningSettings
+from spikesorter.core.sections import ConditioningSettings
 from spikesorter.signal.filters import band_pass_kernel, drift_kernel, fir_filter
 from spikesorter.signal.gain import SILENT, Activity, Background
 from spikesorter.signal.hum import hum_kernel

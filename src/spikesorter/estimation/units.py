@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spikesorter.core.errors import InputError
-from spikesorter.core.settings import TemplateSettings
+from spikesorter.core.sections import TemplateSettings
 from spikesorter.core.spikes import Spikes
 from spikesorter.signal.filters import fir_filter, noise_scale
 from spikesorter.signal.spans import to_samples

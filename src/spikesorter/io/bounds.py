@@ -1,4 +1,4 @@
-"""What a file may claim: sizes are checked against what it holds before any memory is taken for them."""
+"""Limits of what files may claim: sizes are checked before memory is allocated for them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from spikesorter.core.errors import InputError
-from spikesorter.core.spikes import HIGHEST_HZ, LOWEST_HZ
+from spikesorter.core.spike import HIGHEST_HZ, LOWEST_HZ
+from spikesorter.core.spikes import Spikes
 
 __all__ = [
     "MOST_EXPANSION",
@@ -16,12 +17,13 @@ __all__ = [
     "check_declared",
     "check_rate",
     "free_memory",
+    "known_rate",
     "shown_bytes",
 ]
 
 MOST_EXPANSION = 100
-"""What is packed more tightly than this is no recording: noise does not pack."""
-SMALL_BYTES = 64 << 20  # below this, tight packing does no harm
+"""A file that is compressed more than this holds no recording: noise does not compress."""
+SMALL_BYTES = 64 << 20  # below this, high compression does no harm
 NPY_HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -29,15 +31,15 @@ NPY_HEADERS = {
 
 
 def check_declared(path: Path, what: str, *, declared: int, stored: int) -> None:
-    """Refuse an array that claims far more than is stored for it, or more than there is memory.
+    """Refuse an array that claims far more than is stored for it, or more than fits into memory.
 
     Parameters
     ----------
     path : Path
     what : str
-        What claims it, for the message.
+        The array's name, for the message.
     declared, stored : int
-        Bytes in memory and bytes in the file.
+        Size in memory and in the file, bytes.
 
     Raises
     ------
@@ -47,7 +49,7 @@ def check_declared(path: Path, what: str, *, declared: int, stored: int) -> None
     --------
     >>> check_declared(Path("D1.mat"), "d", declared=4 << 30, stored=4 << 20)
     Traceback (most recent call last):
-    spikesorter.core.errors.InputError: D1.mat: d claims 4.3 GB, but 4.2 MB are stored for it; no recording \
+    spikesorter.InputError: D1.mat: d claims 4.3 GB, but 4.2 MB are stored for it; no recording \
 packs more than 100-fold, so it is damaged or made to fill the memory
     """
     if declared > max(SMALL_BYTES, MOST_EXPANSION * stored):
@@ -56,10 +58,10 @@ packs more than 100-fold, so it is damaged or made to fill the memory
             f"recording packs more than {MOST_EXPANSION}-fold, so it is damaged or made to fill the memory"
         )
     free = free_memory()
-    if free is not None and declared > free:
+    if declared > free:
         raise InputError(
             f"{path}: {what} needs {shown_bytes(declared)} of memory, but only {shown_bytes(free)} are free; "
-            "cut the recording into shorter ones, or save it as raw binary, which is read span by span"
+            "split the recording, or save it as raw binary, which is read span by span"
         )
 
 
@@ -75,8 +77,31 @@ def check_rate(path: Path, fs_hz: float) -> float:
     return fs_hz
 
 
+def known_rate(path: Path, spikes: Spikes, fs_hz: float | None) -> float | None:
+    """Return the sampling rate (Hz) of spikes that are to be written; None if it is stated nowhere.
+
+    Parameters
+    ----------
+    path : Path
+        The file, for the message.
+    spikes : Spikes
+    fs_hz : float or None
+        As stated by the caller.
+
+    Raises
+    ------
+    InputError
+        If the two contradict each other, or no recording has such a rate.
+    """
+    if fs_hz is None or spikes.fs_hz is None:
+        return spikes.fs_hz if fs_hz is None else check_rate(path, fs_hz)
+    if abs(fs_hz - spikes.fs_hz) > 1e-6 * spikes.fs_hz:
+        raise InputError(f"{path}: fs_hz is {fs_hz:g}, but the spikes are at {spikes.fs_hz:g} Hz")
+    return spikes.fs_hz
+
+
 def check_archive(path: Path) -> None:
-    """Refuse an .npz file whose arrays claim more than is stored, or whose headers do not fit their size.
+    """Refuse an .npz file whose arrays claim more than is stored, or whose headers contradict their size.
 
     Raises
     ------
@@ -102,18 +127,15 @@ def check_archive(path: Path) -> None:
                 )
 
 
-def free_memory() -> int | None:
-    """Return how many bytes can be taken without harm; None where the system does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    kilobytes = next((line.split()[1] for line in lines if line.startswith("MemAvailable:")), None)
-    return None if kilobytes is None else int(kilobytes) << 10
+def free_memory() -> int:
+    """Return how many bytes of memory can be taken without swapping."""
+    import psutil
+
+    return int(psutil.virtual_memory().available)
 
 
 def shown_bytes(count: int) -> str:
-    """Write a number of bytes for people.
+    """Write a number of bytes for humans.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Spikes in the field's formats: tables, NWB, Phy and SpikeInterface."""
+"""Write spikes in the formats of the field: tables, NWB, Phy and SpikeInterface."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +16,12 @@ import numpy as np
 
 from spikesorter.core.errors import InputError, naming
 from spikesorter.core.spikes import UNKNOWN, Spikes, check_spikes
+from spikesorter.core.versions import __version__
 from spikesorter.io.analyzer import MARK, UNDER_CURATION, write_analyzer, write_phy
 from spikesorter.io.atomic import atomic_file, atomic_folder
-from spikesorter.io.formats import missing_package, reading
-from spikesorter.io.labels import UNKNOWN_UNIT
+from spikesorter.io.bounds import known_rate
+from spikesorter.io.formats import EXPORTS, missing_package, reading
+from spikesorter.io.labels import PARQUET_MARK, UNKNOWN_UNIT
 from spikesorter.io.mat import check_replaceable, write_mat
 from spikesorter.io.nwb import is_own_nwb, write_nwb
 from spikesorter.io.recording import check_recording
@@ -28,21 +29,18 @@ from spikesorter.io.recording import check_recording
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
 
-__all__ = ["EXPORTS", "check_export", "check_export_place", "write_spikes"]
+__all__ = ["check_export", "check_export_place", "write_spikes"]
 
-EXPORTS = ("mat", "csv", "parquet", "nwb", "phy", "analyzer")
-"""Formats that spikes are written in; a result is called NAME.FORMAT."""
 NEED_RECORDING = ("phy", "analyzer")
 FOLDERS = ("phy", "analyzer")
 PACKAGES = {"parquet": ("pyarrow",), "nwb": ("pynwb",), "phy": ("pandas", "sklearn")}
 COLUMNS = ("sample", "time_s", "unit", "probability", "unit_probability")
 CSV_HEADER = ",".join(COLUMNS) + "\n"
-PARQUET_MARK = b"spikesorter"
 
 
 @dataclass(frozen=True)
 class _Result:
-    """What is written, and all that a format may want to say beside the spikes."""
+    """Spikes to write, and what a format may hold beside them."""
 
     spikes: Spikes
     fs_hz: float | None
@@ -67,32 +65,32 @@ def write_spikes(
     provenance: Mapping[str, str] | None = None,
     session_start: datetime | None = None,
 ) -> None:
-    """Write spikes in a format of the field: all or nothing, and over nothing but an older result.
+    """Write spikes in a format of the field: completely or not at all, and over an older result only.
 
     Parameters
     ----------
     path : str or Path
         File or, for ``"phy"`` and ``"analyzer"``, folder.
     spikes : Spikes
-        Spikes of no known neuron are written as unit ``unknown`` (`.mat`: class 0) or, in formats that know
-        units alone (NWB, Phy, analyzer), left out.
+        Outlier spikes are written as unit ``unknown`` (`.mat`: class 0); NWB, Phy and the analyzer, which
+        hold units only, leave them out.
     format : {"mat", "csv", "parquet", "nwb", "phy", "analyzer"}, optional
-        What the path's ending says, if not given.
+        The path's ending, if not given.
     fs_hz : float, optional
-        Sampling rate, where the spikes do not say.
+        Sampling rate, where the spikes do not state it.
     recording : spikeinterface.BaseRecording, optional
-        What the spikes were found in; needed for Phy and the analyzer. NWB then holds mean waveforms, and the
-        recording's own times.
+        The recording in which the spikes were found; needed for Phy and the analyzer. With it, NWB holds mean
+        waveforms and the recording's own times.
     provenance : mapping of str to str, optional
-        What to note of how the spikes came about (NWB, Phy, analyzer), beside program and version.
+        Further facts on the origin of the spikes (NWB, Phy, analyzer), beside program and version.
     session_start : datetime, optional
         NWB: when the recording began; 1970 if not known.
 
     Raises
     ------
     InputError
-        If something else than an older result lies there, a package is missing, or the format cannot hold the
-        spikes: Phy knows no sorting without spikes.
+        If the path holds anything but an older result, a package is missing, the sampling rates contradict
+        each other, or the format cannot hold the spikes: Phy cannot open a sorting without spikes.
 
     Examples
     --------
@@ -114,12 +112,14 @@ def write_spikes(
         if recording is not None:
             check_recording(recording)
     if name in NEED_RECORDING and recording is None:
-        raise InputError(f"{path}: {name} holds waveforms and so needs the recording; give recording=")
+        raise InputError(f"{path}: {name} holds waveforms; give the recording: recording=...")
     check_export_place(path, name)
-    facts = {"program": "spikesorter", "version": version("neural-spike-sorter"), **(provenance or {})}
-    rate = fs_hz or spikes.fs_hz or (recording.get_sampling_frequency() if recording else None)
+    facts = {"program": "spikesorter", "version": __version__, **(provenance or {})}
+    rate = known_rate(path, spikes, fs_hz)
+    if rate is None and recording is not None:
+        rate = float(recording.get_sampling_frequency())
     if name == "mat":
-        write_mat(path, spikes, unknown=True, fs_hz=fs_hz)
+        write_mat(path, spikes, unknown=True, fs_hz=rate)
         return
     result = _Result(spikes, rate, recording, facts, session_start)
     with (atomic_folder if name in FOLDERS else atomic_file)(path) as temporary:
@@ -130,7 +130,7 @@ def write_spikes(
 
 
 def check_export(name: str, path: Path | None = None) -> None:
-    """Refuse a format that spikes are not written in, or whose packages are not installed.
+    """Refuse an unknown format, and one whose packages are not installed.
 
     Raises
     ------
@@ -145,7 +145,7 @@ def check_export(name: str, path: Path | None = None) -> None:
 
 
 def check_export_place(path: Path, name: str) -> None:
-    """Refuse to write over anything but an older result of the same format.
+    """Refuse to overwrite anything but an older result of the same format.
 
     Raises
     ------
@@ -156,7 +156,7 @@ def check_export_place(path: Path, name: str) -> None:
     if name == "mat":
         check_replaceable(path)
     elif name in FOLDERS and (path / UNDER_CURATION).exists():
-        raise InputError(f"{path}: has been worked on in Phy since; move it away or choose another folder")
+        raise InputError(f"{path}: has been edited in Phy since; move it away or choose another folder")
     elif not _WRITTEN_HERE[name](path):
         raise InputError(f"{path}: exists and was not written by spikesorter; choose another folder")
 
@@ -166,7 +166,9 @@ def _write_csv(path: Path, result: _Result) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     columns = _columns(result)
-    probabilities = [columns[name].astype(str).tolist() for name in COLUMNS[3:]]  # as short as float32 allows
+    probabilities = [
+        columns[name].astype(str).tolist() for name in COLUMNS[3:]
+    ]  # with as few digits as float32 needs
     writer.writerows(zip(*(columns[name].tolist() for name in COLUMNS[:3]), *probabilities, strict=True))
     path.write_text(text.getvalue(), encoding="utf-8", newline="")
 

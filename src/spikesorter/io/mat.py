@@ -1,7 +1,7 @@
-"""MATLAB files: v5 to v7.2 by SciPy, v7.3 by h5py, both opened read-only.
+"""MATLAB files: v5 to v7.2 are read by SciPy, v7.3 by h5py.
 
-A recording file holds `d` (the trace), `fs` (Hz; optional), and, if it is labelled, `Index` (sample of
-each spike's start, 0-based) and `Class` (its neuron, 1-based).
+A recording file holds `d` (the trace), `fs` (sampling rate in Hz; optional) and, if it is labelled, `Index`
+(sample of each spike's start, from 0) and `Class` (its unit, from 1).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import scipy.io
 from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import UNKNOWN, Spikes, check_spikes
 from spikesorter.io.atomic import atomic_file
-from spikesorter.io.bounds import check_rate
+from spikesorter.io.bounds import check_rate, known_rate
 from spikesorter.io.mat5 import read_mat5
 from spikesorter.io.mat73 import read_mat73
 
@@ -54,19 +54,32 @@ def read_mat(path: str | Path, *, fs_hz: float | None = None) -> tuple[BaseRecor
     ----------
     path : str or Path
     fs_hz : float, optional
-        Sampling rate if the file does not say; 25,000 if not given either.
+        Sampling rate, used if the file states none; 25,000 if not given.
 
     Returns
     -------
     recording : spikeinterface.BaseRecording
         One segment, in memory, in the file's own data type.
-    spikes : Spikes or None
+    labels : Spikes or None
         None if the file has neither `Index` nor `Class`.
 
     Raises
     ------
     InputError
         If the file cannot be read or its contents make no sense.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import scipy.io
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "D1.mat"
+    ...     scipy.io.savemat(path, {"d": [0.1, 4.0, 0.2, 0.1], "fs": 30_000, "Index": [1], "Class": [2]})
+    ...     recording, labels = read_mat(path)
+    >>> recording.get_traces().shape, recording.get_sampling_frequency()
+    ((4, 1), 30000.0)
+    >>> labels
+    Spikes(1 spikes; {2: 1})
     """
     path = Path(path)
     variables = _read_variables(path, RECORDING_VARIABLES)
@@ -80,7 +93,16 @@ def read_mat(path: str | Path, *, fs_hz: float | None = None) -> tuple[BaseRecor
 
 
 def read_mat_spikes(path: str | Path) -> Spikes:
-    """Read the spikes of a file of predictions or truth, or of a labelled recording.
+    """Read the spikes of a file: predictions, known spikes, or the labels of a recording.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    Spikes
+        With sampling rate, names and probabilities, as far as the file holds them.
 
     Raises
     ------
@@ -114,38 +136,50 @@ def write_mat(
     unknown: bool = False,
     fs_hz: float | None = None,
 ) -> None:
-    """Write spikes as columns `Index` (int64), `Class` (uint8 or wider), `Probability` and
-    `ClassProbability` (float32).
+    """Write spikes to a `.mat` file, in the form of the published study and with what it leaves out.
 
-    Where neurons are called by other names than their numbers, these are written as a cell array `Names`.
-
-    The same spikes give the same bytes: no time is written into the header.
+    The variables are columns of one length: `Index` (int64), `Class` (uint8, int64 from 256 units on),
+    `Probability` and `ClassProbability` (float32); then `fs`, if the sampling rate is known, and `Names`, a
+    cell array, if units have other names than their numbers. The same spikes give the same bytes: the header
+    holds no time.
 
     Parameters
     ----------
     path : str or Path
-        Replaced if it exists; appears whole or not at all.
+        Replaced if it exists; the file appears whole or not at all.
     spikes : Spikes
     probability : bool
         Whether to write the probabilities.
     unknown : bool
-        Whether to write spikes of no known neuron too, as class 0.
+        Whether to write outlier spikes too, as class 0.
     fs_hz : float, optional
-        Sampling rate, written as `fs` if given.
+        Sampling rate, where the spikes do not state it.
 
     Raises
     ------
     InputError
-        If the file cannot be written.
+        If the file cannot be written, or the spikes state another sampling rate.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> spikes = Spikes.from_arrays([120, 300], [2, 1], fs_hz=30_000.0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_mat(Path(folder) / "D2.mat", spikes)
+    ...     again = read_mat_spikes(Path(folder) / "D2.mat")
+    >>> again == spikes, again.fs_hz
+    (True, 30000.0)
     """
     check_spikes(spikes, "spikes")
+    rate = known_rate(Path(path), spikes, fs_hz)
     written = spikes if unknown else spikes.select(spikes.unit != UNKNOWN)
+    variables = _columns(written, probability=probability) | _rate(rate) | _cells(spikes)
     with atomic_file(Path(path)) as temporary:
-        temporary.write_bytes(_mat_bytes(SPIKES, _columns(written, probability=probability) | _rate(fs_hz)))
+        temporary.write_bytes(_mat_bytes(SPIKES, variables))
 
 
 def check_replaceable(path: Path) -> None:
-    """Refuse to overwrite a file that was not written here as spikes, such as somebody's recording.
+    """Refuse to overwrite a file that `write_mat` did not write, such as somebody's recording.
 
     Raises
     ------
@@ -155,7 +189,7 @@ def check_replaceable(path: Path) -> None:
 
 
 def check_replaceable_recording(path: Path) -> None:
-    """Refuse to overwrite a file that was not written here as a recording.
+    """Refuse to overwrite a file that `write_mat_recording` did not write.
 
     Raises
     ------
@@ -177,12 +211,12 @@ def _refuse_foreign(path: Path, header: bytes) -> None:
 def write_mat_recording(
     path: str | Path, trace: npt.NDArray[Any], *, fs_hz: float, labels: Spikes | None = None
 ) -> None:
-    """Write a recording as `d` and `fs`, with `Index` and `Class` if it is labelled.
+    """Write a recording as `d` and `fs`, with `Index`, `Class` and `Names` if it is labelled.
 
     Parameters
     ----------
     path : str or Path
-        Replaced if it exists; appears whole or not at all.
+        Replaced if it exists; the file appears whole or not at all.
     trace : ndarray, shape (samples, channels)
     fs_hz : float
     labels : Spikes, optional
@@ -194,13 +228,13 @@ def write_mat_recording(
     """
     variables: dict[str, Any] = {"d": trace, "fs": fs_hz}
     if labels is not None:
-        variables |= _columns(labels, probability=False)
+        variables |= _columns(labels, probability=False) | _cells(labels)
     with atomic_file(Path(path)) as temporary:
         temporary.write_bytes(_mat_bytes(RECORDING, variables))
 
 
 def write_submission(path: str | Path, sortings: dict[str, Spikes]) -> None:
-    """Write the study's submission: a ZIP of one .mat file of `Index` and `Class` for each target.
+    """Write the study's submission: a ZIP with one `.mat` file of `Index` and `Class` for each target.
 
     Parameters
     ----------
@@ -228,10 +262,15 @@ def _columns(spikes: Spikes, *, probability: bool) -> dict[str, npt.NDArray[Any]
     }
     if probability:
         columns |= {name: getattr(spikes, field)[:, None] for name, field in PROBABILITIES.items()}
-    if spikes.named_otherwise:
-        names = [spikes.names.get(unit, "") for unit in range(1, max(spikes.names) + 1)]
-        columns["Names"] = np.array(names, object)[:, None]  # a cell array: the k-th is the name of class k
     return columns
+
+
+def _cells(spikes: Spikes) -> dict[str, npt.NDArray[Any]]:
+    """Return the names of units as a cell array, of which the k-th is the name of class k."""
+    if not spikes.named_otherwise:
+        return {}
+    names = [spikes.names.get(unit, "") for unit in range(1, max(spikes.names) + 1)]
+    return {"Names": np.array(names, object)[:, None]}
 
 
 def _rate(fs_hz: float | None) -> dict[str, Any]:
@@ -257,7 +296,7 @@ def _read_variables(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray
         if not start.startswith(b"MATLAB"):
             raise InputError(f"{path}: not a .mat file (MATLAB v5 to v7.3)")
         if start.startswith(b"MATLAB 7.3"):
-            raise InputError(f"{path}: truncated or damaged: says that it is a v7.3 .mat file, but is none")
+            raise InputError(f"{path}: truncated or damaged: its header says v7.3, but it is no HDF5 file")
         return {name: np.asarray(values) for name, values in read_mat5(path, names).items()}
     except InputError:
         raise
@@ -265,14 +304,14 @@ def _read_variables(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
     except MemoryError:
         raise InputError(f"{path}: declares more data than fits into memory") from None
-    except Exception as error:  # SciPy's and HDF5's readers raise whatever the bytes lead them to
+    except Exception as error:  # SciPy and HDF5 may raise anything on damaged bytes
         raise InputError(
             f"{path}: truncated or damaged: {getattr(error, 'strerror', None) or error}"
         ) from None
 
 
 def _trace(path: Path, variables: dict[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """Check `d` and return it as (samples, channels): the longer side is taken to be time."""
+    """Check `d` and return it as (samples, channels): its longer side is time."""
     if "d" not in variables:
         raise InputError(f"{path}: has no variable d (the trace)")
     d = variables["d"]
@@ -285,12 +324,10 @@ def _trace(path: Path, variables: dict[str, npt.NDArray[Any]]) -> npt.NDArray[An
     if trace.size == 0:
         raise InputError(f"{path}: d is empty")
     if trace.shape[1] > MOST_CHANNELS:
-        raise InputError(f"{path}: d has shape {d.shape}: more than {MOST_CHANNELS} channels make no sense")
+        raise InputError(f"{path}: d has shape {d.shape}: at most {MOST_CHANNELS} channels are supported")
     if trace.dtype.kind == "f" and not np.isfinite(trace).all():
         bad = int(np.count_nonzero(~np.isfinite(trace)))
-        raise InputError(
-            f"{path}: d has {bad} samples that are NaN or infinite; cut them out or fill them in"
-        )
+        raise InputError(f"{path}: d has {bad} samples that are NaN or infinite; remove or replace them")
     if np.any(trace.max(axis=0) == trace.min(axis=0)):
         raise InputError(f"{path}: d is constant: nothing was recorded")
     return np.ascontiguousarray(trace)
@@ -321,7 +358,7 @@ def _spikes(path: Path, variables: dict[str, npt.NDArray[Any]], *, n_samples: in
         raise InputError(f"{path}: Index must be 0 or more, found {index.min()}")
     if n_samples is not None and len(index) and index.max() >= n_samples:
         raise InputError(f"{path}: Index goes up to {index.max()}, but d has only {n_samples} samples")
-    least = UNKNOWN if n_samples is None else 1  # what to learn from must be known
+    least = UNKNOWN if n_samples is None else 1  # labels must be of known units
     if len(unit) and unit.min() < least:
         raise InputError(f"{path}: Class must be {least} or more, found {unit.min()}")
     there, named = (

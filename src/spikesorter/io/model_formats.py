@@ -32,7 +32,14 @@ _FIELDS_OF_6 = {
     "Units": {"sizes": "amplitudes", "strangers": "unlabelled_ids"},
     "WorkingPoint": {"labels": "unit_ids", "within_class": "within_unit"},
 }
-_DECODERS_OF_6 = {"both": "combined", "early": "low_latency"}
+_OUTPUT_OF_6 = ("threshold", "refractory_samples", "refractory_scope")
+_VALUES_OF_6 = {
+    "both": "combined",
+    "class": "unit",
+    "early": "low_latency",
+    "per_class": "per_unit",
+    "spike_and_class": "spike_and_unit",
+}
 
 
 def to_current(model: dict[str, Any], format_version: int) -> dict[str, Any]:
@@ -68,12 +75,43 @@ def _from_6(value: Any) -> Any:
     if kind:
         current["is"] = kind
     if kind == "Sorter":
-        current["settings"] = _settings_from_6(current["settings"])
+        current["settings"] = _settings_from_6(current["settings"], current["fs_hz"])
     if kind == "TunedDecoder":
-        current["name"] = _DECODERS_OF_6.get(current["name"], current["name"])
+        current["name"] = _VALUES_OF_6.get(current["name"], current["name"])
     return current
 
 
-def _settings_from_6(settings: dict[str, Any]) -> dict[str, Any]:
-    decoder = settings["decoder"]
-    return settings | {"decoder": _DECODERS_OF_6.get(decoder, decoder)}
+def _settings_from_6(settings: dict[str, Any], fs_hz: float) -> dict[str, Any]:
+    """Sort settings into their present sections; refractory periods were in samples, of any rate."""
+
+    def in_ms(samples: float) -> float:
+        return 1000 * samples / fs_hz
+
+    known = {key: value for key, value in settings.items() if key not in ("fs_hz", "unknown")}
+    detector, tuning, unknown = settings["detector"], settings["tuning"], settings["unknown"]
+    period = detector["refractory_samples"]
+    output = {
+        "threshold": detector["threshold"],
+        "threshold_grid": tuning["thresholds"],
+        "per_unit": tuning["per_class"],
+        "refractory_ms": None if period is None else in_ms(period),
+        "refractory_grid_ms": [in_ms(samples) for samples in tuning["refractory_samples"]],
+        "refractory_scope": detector["refractory_scope"],
+    }
+    sections = {
+        "decoder": settings["decoder"],
+        "recording": {"fs_hz": settings["fs_hz"]},
+        "matched_filter": settings["matched_filter"],
+        "detector": {key: value for key, value in detector.items() if key not in _OUTPUT_OF_6},
+        "tuning": {key: tuning[key] for key in ("on", "objective")} | {"least_precision": 0.0},
+        "unlabelled": {"learn": unknown["learn"]},
+        "output": output,
+        "outliers": {key: value for key, value in unknown.items() if key != "learn"},
+    }
+    return known | dict(_renamed_values(sections))
+
+
+def _renamed_values(settings: Any) -> Any:
+    if isinstance(settings, dict):
+        return {key: _renamed_values(value) for key, value in settings.items()}
+    return _VALUES_OF_6.get(settings, settings) if isinstance(settings, str) else settings

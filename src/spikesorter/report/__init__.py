@@ -1,1 +1,1 @@
-"""Look at results and correct them: report, viewer, figures, metrics."""
+"""Look at results and correct them: report, viewer, figures, measurements."""

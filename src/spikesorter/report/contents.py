@@ -1,4 +1,4 @@
-"""What the report and the viewer show, as plain values that JSON can hold; no page is drawn here."""
+"""Collect what the report and the viewer show, as plain values that JSON can hold."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
 Contents = dict[str, Any]
 
 DETAILED = 12
-"""Recordings that a report shows in full; the rest of many are in its table only."""
+"""Recordings that a report shows in full. Any others are in its table only."""
 
 EMBEDDED_SAMPLES = 2_000_000  # of all channels and recordings together: some 3 MB in the page
 MOST_SPIKES = 200_000  # of a recording, likewise
@@ -39,8 +39,8 @@ PAGE_SECONDS = 0.25
 DOUBTFUL = 60
 GOOD, FAIR = 0.9, 0.7  # scores
 NOTE = (
-    "The other {} recordings, expected to be better than these, are in the table only; `spikesorter view` "
-    "shows each of them."
+    "The other {} recordings have higher expected scores and are in the table only. `spikesorter view` shows "
+    "each of them."
 )
 
 
@@ -57,11 +57,11 @@ def report_contents(
     ----------
     title : str
     results : sequence of Result
-        Of many, the twelve that are expected to be worst are shown in full.
+        If there are more than twelve, the twelve with the lowest expected scores are shown in full.
     overall : float, optional
         A study's score.
     seconds : mapping of str to float, optional
-        How long each step took.
+        Time that each step took.
 
     Returns
     -------
@@ -86,9 +86,10 @@ def report_contents(
 
 
 def viewer_contents(title: str, results: Sequence[Result]) -> Contents:
-    """Return what the viewer shows at once.
+    """Return the contents of the viewer, as far as they are in its page.
 
-    Traces are fetched by span (`span_contents`), figures when they come into sight (`figure_contents`).
+    The page fetches traces by span (`span_contents`), and figures when they are scrolled into view
+    (`figure_contents`).
 
     Parameters
     ----------
@@ -116,7 +117,8 @@ def recording_contents(result: Result, *, budget_samples: int | None) -> Content
     ----------
     result : Result
     budget_samples : int, optional
-        Samples of its trace, all channels together, to embed; none if not given: the viewer fetches them.
+        Samples of its trace to embed, all channels together. Without it, no trace, spikes and figures are
+        embedded: the viewer fetches them.
 
     Returns
     -------
@@ -137,7 +139,7 @@ def recording_contents(result: Result, *, budget_samples: int | None) -> Content
         "n_samples": n_samples,
         "verdict": {"level": _level(_value(result, whole_score)), "words": _words(result, whole_score)},
         "facts": _facts(result),
-        "units": [{"label": unit, "name": _name(result, unit)} for unit in _labels(result)],
+        "units": [{"unit": unit, "name": _name(result, unit)} for unit in _labels(result)],
         "unit_table": _unit_table(result, whole_score),
         "channels": [str(channel) for channel in recording.get_channel_ids()],
         "curves": _curves(result),
@@ -155,7 +157,7 @@ def recording_contents(result: Result, *, budget_samples: int | None) -> Content
 
 
 def span_contents(result: Result, start: int, stop: int) -> Contents:
-    """Return what is in a stretch of a recording: conditioned trace, evidence, found and true spikes.
+    """Return a span of a recording: conditioned trace, evidence, found and true spikes.
 
     Parameters
     ----------
@@ -179,7 +181,7 @@ def span_contents(result: Result, start: int, stop: int) -> Contents:
 
 
 def figure_contents(result: Result) -> list[Contents]:
-    """Return a recording's figures, drawn; the viewer asks for them when they come into sight.
+    """Return a recording's figures, drawn, for the viewer.
 
     Parameters
     ----------
@@ -216,7 +218,7 @@ def _page(
 
 def _summary(results: Sequence[Result], scores: Sequence[Score | None], detailed: Sequence[int]) -> Contents:
     measured = any(one is not None for one in scores)
-    head = ["recording", "expected score", "between", *(["score", "strict"] if measured else [])]
+    head = ["recording", "expected score", "90 % interval", *(["score", "strict"] if measured else [])]
     head += ["spikes", "per second", "noise", "gain", "decoder"]
     rows = []
     for k, (result, one) in enumerate(zip(results, scores, strict=True)):
@@ -253,7 +255,7 @@ def _score(result: Result) -> Score | None:
     if result.truth is None:
         return None
     named = result.spikes.select(result.spikes.unit != UNKNOWN)
-    return score(named, result.truth, fs_hz=result.sorter.fs_hz)
+    return score(result.truth, named, fs_hz=result.sorter.fs_hz)
 
 
 def _value(result: Result, measured: Score | None) -> float:
@@ -266,25 +268,26 @@ def _level(value: float) -> str:
 
 def _words(result: Result, measured: Score | None) -> str:
     forecast = result.sorter.forecast
-    expected = f"{forecast.score:.3f} (nine times of ten between {forecast.low:.3f} and {forecast.high:.3f})"
+    expected = f"{forecast.score:.3f} (90 % interval {forecast.low:.3f} to {forecast.high:.3f})"
     if measured is None:
-        return f"Expected score {expected}; forecast on a rehearsal, without labels of this recording."
-    return f"Score {measured.score:.3f}, against the truth; {expected} was expected."
+        return f"Expected score {expected}, forecast on a rehearsal, without labels of this recording."
+    return f"Score {measured.score:.3f} against the truth. The expected score was {expected}."
 
 
 def _facts(result: Result) -> list[list[str]]:
     sorter = result.sorter
     activity, seconds = sorter.profile.activity, result.n_samples / sorter.fs_hz
     thresholds = ", ".join(f"{value:.2f}" for value in sorter.point.thresholds)
+    channels = "channel" if sorter.channels == 1 else "channels"
     return [
-        ["length", f"{seconds:.1f} s at {sorter.fs_hz:g} Hz, {sorter.channels} channel(s)"],
+        ["length", f"{seconds:.1f} s at {sorter.fs_hz:g} Hz, {sorter.channels} {channels}"],
         ["noise (SD)", _listed(sorter.profile.scale)],
         ["gain against the labelled recording", f"{activity.gain:.3f}"],
         ["spikes", f"{len(result.spikes)}, {len(result.spikes) / seconds:.1f} per second"],
-        ["doubtful", f"{len(doubtful(result.spikes))} of them less than {SURE:.0%} probable"],
+        ["doubtful spikes", f"{len(doubtful(result.spikes))} (probability below {SURE:.2f})"],
         ["decoder", sorter.decoder],
         ["thresholds", thresholds],
-        ["refractory period", f"{sorter.point.refractory_samples} samples"],
+        ["refractory period", f"{1000 * sorter.point.refractory_samples / sorter.fs_hz:.3g} ms"],
         ["seed", str(sorter.settings.seed)],
         ["result", str(result.place)],
     ]
@@ -295,7 +298,7 @@ def _unit_table(result: Result, measured: Score | None) -> Contents:
     seconds = result.n_samples / sorter.fs_hz
     expected = dict(zip(sorter.forecast.unit_ids, sorter.forecast.f1, strict=True))
     counts = result.spikes.counts()
-    head = ["neuron", "spikes", "per second", "mean probability", "expected F1"]
+    head = ["unit", "spikes", "per second", "mean probability", "expected F1"]
     rows = []
     for unit in _labels(result):
         train = result.spikes.of(unit)
@@ -326,7 +329,7 @@ def _curves(result: Result) -> list[str]:
 
 
 def _pages(result: Result, doubtful: list[int], budget_samples: int | None) -> tuple[list[list[int]], bool]:
-    """Choose stretches to show: all, or those around doubtful spikes and others from all over."""
+    """Choose pages to show: all, or those around doubtful spikes and some from all over the recording."""
     n_samples = result.n_samples
     length = max(round(PAGE_SECONDS * result.sorter.fs_hz), 1)
     count = -(-n_samples // length)
@@ -348,7 +351,7 @@ def _within(spikes: Spikes, pages: list[list[int]]) -> Spikes:
 
 
 def _embedded(result: Result, pages: list[list[int]]) -> Contents:
-    """Code the pages' trace and evidence by single bytes."""
+    """Pack the trace and evidence of pages, each value in one byte."""
     runs = list(_runs(pages))
     trace = np.concatenate([read_conditioned(result.sorter, result.recording, *run) for run in runs])
     curves = [result.sorter.evidence(result.recording, start=a, stop=b) for a, b in runs]
@@ -365,7 +368,7 @@ def _embedded(result: Result, pages: list[list[int]]) -> Contents:
 
 
 def _runs(pages: list[list[int]]) -> Iterator[tuple[int, int]]:
-    """Join pages that follow upon each other."""
+    """Join pages that follow each other."""
     first, last = pages[0]
     for start, stop in pages[1:]:
         if start != last:

@@ -1,4 +1,4 @@
-"""What a person says of found spikes, and the labels that follow for the next fit."""
+"""Keep a user's corrections of found spikes, and make labels of them for the next fit."""
 
 from __future__ import annotations
 
@@ -24,67 +24,67 @@ __all__ = [
     "Correction",
     "CorrectionLog",
     "corrected",
+    "decisions",
     "doubtful",
-    "judgements",
     "write_labels",
 ]
 
 Action = Literal["accept", "reject", "rename", "undo"]
-"""Undo takes back what was said of a spike before."""
+"""Undo takes back an earlier correction of the spike."""
 
 SURE = 0.95
-"""A spike that is at least so probable is not doubtful."""
+"""A spike with at least this probability is not doubtful."""
 
 
 @dataclass(frozen=True)
 class Correction:
-    """What a person says of one spike.
+    """A user's decision on one spike.
 
     Parameters
     ----------
-    sample, label : int
+    sample, unit : int
         The spike, as it was found.
     action : {"accept", "reject", "rename", "undo"}
     to : int, optional
-        Rename: the label that it should have had.
+        To rename: the unit that fired the spike.
 
     Raises
     ------
     InputError
-        If any of these is something else.
+        If a value is none of these.
     """
 
     sample: int
-    label: int
+    unit: int
     action: Action
     to: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("sample", "label"):
+        for name in ("sample", "unit"):
             _check_count(name, getattr(self, name))
         if self.action not in get_args(Action):
             raise InputError(f"action must be one of {', '.join(get_args(Action))}, not {self.action!r:.40}")
         if self.action == "rename":
-            _check_count("to, the new label,", self.to)
+            _check_count("to, the new unit,", self.to)
         elif self.to is not None:
-            raise InputError(f"only a renamed spike has a new label; {self.action} takes no `to`")
+            raise InputError(f"only a renamed spike has a new unit; {self.action} takes no `to`")
 
     @property
     def spike(self) -> tuple[int, int]:
-        """Sample and label of the spike that is spoken of."""
-        return self.sample, self.label
+        """Sample and unit of the spike, as it was found."""
+        return self.sample, self.unit
 
 
 class CorrectionLog:
-    """A file that corrections are added to, and nothing is ever removed from: one line of JSON for each.
+    """A file of corrections, one line of JSON for each. Lines are added and never removed.
 
-    A correction that `append` has returned from is on disk, whatever happens to the program afterwards. What
-    it was writing when it was killed is ignored, and cut off before the next one is added.
+    Once `append` returns, the correction is on disk, whatever happens to the program afterwards. A line that
+    was being written when the program was killed is ignored, and cut off before the next one is added.
 
     Parameters
     ----------
     path : Path
-        Made with the first correction.
+        Created by the first correction.
 
     Examples
     --------
@@ -93,7 +93,7 @@ class CorrectionLog:
     ...     log = CorrectionLog(Path(folder) / "D5.jsonl")
     ...     log.append(Correction(1200, 1, "rename", to=2))
     ...     log.read()
-    [Correction(sample=1200, label=1, action='rename', to=2)]
+    [Correction(sample=1200, unit=1, action='rename', to=2)]
     """
 
     def __init__(self, path: Path) -> None:
@@ -119,10 +119,12 @@ class CorrectionLog:
     def read(self) -> list[Correction]:
         """Return all corrections, in the order in which they were made.
 
+        Logs of earlier versions, which say `label` for `unit`, are read too.
+
         Raises
         ------
         InputError
-            If the file cannot be read or holds anything else than corrections.
+            If the file cannot be read or holds anything but corrections.
         """
         try:
             *lines, _torn = self.path.read_bytes().split(b"\n")
@@ -150,22 +152,21 @@ class CorrectionLog:
     def _parsed(self, number: int, line: bytes) -> Correction:
         with naming(f"{self.path}: line {number}"):
             try:
-                fields = json.loads(line)
-                return Correction(**fields)
+                return _correction(json.loads(line))
             except (ValueError, TypeError, RecursionError):
                 raise InputError(
-                    f"is no correction: {line[:60].decode(errors='replace')!r}; expected e.g. "
-                    '{"sample": 1200, "label": 1, "action": "reject"}. Mend or remove the line'
+                    f"is not a correction: {line[:60].decode(errors='replace')!r}; expected e.g. "
+                    '{"sample": 1200, "unit": 1, "action": "reject"}. Correct or remove the line'
                 ) from None
 
 
-def judgements(corrections: Iterable[Correction]) -> dict[tuple[int, int], Correction]:
-    """Return what counts of each spike (sample, label): what was said of it last, unless that was undone.
+def decisions(corrections: Iterable[Correction]) -> dict[tuple[int, int], Correction]:
+    """Return the last correction of each spike (sample, unit), unless it was undone.
 
     Examples
     --------
-    >>> said = [Correction(9, 1, "reject"), Correction(9, 1, "accept"), Correction(30, 2, "reject")]
-    >>> [last.action for last in judgements([*said, Correction(30, 2, "undo")]).values()]
+    >>> decided = [Correction(9, 1, "reject"), Correction(9, 1, "accept"), Correction(30, 2, "reject")]
+    >>> [last.action for last in decisions([*decided, Correction(30, 2, "undo")]).values()]
     ['accept']
     """
     last = {correction.spike: correction for correction in corrections}
@@ -173,48 +174,48 @@ def judgements(corrections: Iterable[Correction]) -> dict[tuple[int, int], Corre
 
 
 def corrected(spikes: Spikes, corrections: Iterable[Correction]) -> Spikes:
-    """Return spikes as a person would have them.
+    """Apply corrections to spikes.
 
     Parameters
     ----------
     spikes : Spikes
         As they were found.
     corrections : iterable of Correction
-        In the order in which they were made. Those of spikes that are not there are ignored: the recording
-        may have been sorted again.
+        In the order in which they were made. Corrections of spikes that are not there are ignored: the
+        recording may have been sorted again.
 
     Returns
     -------
     Spikes
-        Without the rejected ones; renamed ones have their new label. Accepted and renamed ones have
-        probability 1, all others what they had. A spike that was renamed to what another at its sample is
-        called already is the same spike, and there once.
+        Without the rejected spikes, and with renamed spikes under their new unit. Accepted and renamed spikes
+        have probability 1; the others keep theirs. If a spike is renamed to the unit of another spike at the
+        same sample, both are one spike.
 
     Examples
     --------
     >>> spikes = Spikes.from_arrays([100, 200, 300], [1, 1, 2], [0.5, 0.6, 0.7])
-    >>> said = [Correction(100, 1, "reject"), Correction(200, 1, "rename", to=2)]
-    >>> corrected(spikes, said)
-    Spikes(2 spikes; {2: 2})
+    >>> decided = [Correction(100, 1, "reject"), Correction(200, 1, "rename", to=2)]
+    >>> corrected(spikes, decided)
+    Spikes(2 spikes of 1 unit; 2: 2)
     """
-    said = judgements(corrections)
+    decided = decisions(corrections)
     kept = np.ones(len(spikes), np.bool_)
-    labels, there, named = spikes.unit.copy(), spikes.probability.copy(), spikes.unit_probability.copy()
-    for k in _touched(spikes, said):
-        correction = said.get((int(spikes.sample[k]), int(spikes.unit[k])))
+    units, there, named = spikes.unit.copy(), spikes.probability.copy(), spikes.unit_probability.copy()
+    for k in _touched(spikes, decided):
+        correction = decided.get((int(spikes.sample[k]), int(spikes.unit[k])))
         if correction is None:
             continue
         kept[k] = correction.action != "reject"
-        labels[k] = spikes.unit[k] if correction.to is None else correction.to
+        units[k] = spikes.unit[k] if correction.to is None else correction.to
         there[k] = named[k] = 1.0
     changed = Spikes.from_arrays(
-        spikes.sample[kept], labels[kept], there[kept], named[kept], fs_hz=spikes.fs_hz, names=spikes.names
+        spikes.sample[kept], units[kept], there[kept], named[kept], fs_hz=spikes.fs_hz, names=spikes.names
     )
     return _each_once(changed)
 
 
 def doubtful(spikes: Spikes) -> npt.NDArray[np.int64]:
-    """Return the places of the spikes that may not be there or be another's, the most doubtful first.
+    """Return the indices of the doubtful spikes, those with a probability nearest to one half first.
 
     Examples
     --------
@@ -234,40 +235,48 @@ def write_labels(
     Parameters
     ----------
     path : str or Path
-        `.csv`, `.mat`, or another format of `write_spikes`; whole or not at all.
+        `.csv`, `.mat`, or another format of `write_spikes`. It is written whole or not at all.
     spikes : Spikes
         As they were found.
     corrections : iterable of Correction
     fs_hz : float, optional
-        Sampling rate, where the spikes do not say.
+        Sampling rate, if the spikes do not state it.
 
     Returns
     -------
     Spikes
-        What was written.
+        Those written.
 
     Raises
     ------
     InputError
-        If something else than older labels lies there, or it cannot be written.
+        If the path holds anything but earlier labels, or cannot be written.
     """
     labels = corrected(spikes, corrections)
     write_spikes(path, labels, fs_hz=fs_hz)
     return labels
 
 
-def _touched(spikes: Spikes, said: dict[tuple[int, int], Correction]) -> list[int]:
-    samples = np.array([sample for sample, _ in said], np.int64)
+def _touched(spikes: Spikes, decided: dict[tuple[int, int], Correction]) -> list[int]:
+    samples = np.array([sample for sample, _ in decided], np.int64)
     return [int(k) for k in np.flatnonzero(np.isin(spikes.sample, samples))]
 
 
 def _each_once(spikes: Spikes) -> Spikes:
-    """Drop what is at the same sample and has the same label as the spike before; keep the surest."""
+    """Of several spikes of one unit at one sample, keep the most probable."""
     order = np.lexsort((-spikes.joint, spikes.unit, spikes.sample))
-    sample, label = spikes.sample[order], spikes.unit[order]
+    sample, unit = spikes.sample[order], spikes.unit[order]
     again = np.zeros(len(spikes), np.bool_)
-    again[order[1:]] = (np.diff(sample) == 0) & (np.diff(label) == 0)
+    again[order[1:]] = (np.diff(sample) == 0) & (np.diff(unit) == 0)
     return spikes.select(~again)
+
+
+def _correction(fields: Any) -> Correction:
+    if not isinstance(fields, dict):
+        raise TypeError("not an object")
+    if "unit" not in fields and "label" in fields:  # as earlier versions wrote it
+        fields = {("unit" if name == "label" else name): value for name, value in fields.items()}
+    return Correction(**fields)
 
 
 def _check_count(name: str, value: Any) -> None:
@@ -276,7 +285,7 @@ def _check_count(name: str, value: Any) -> None:
 
 
 def _whole_lines(end: int, file: Any) -> int:
-    """Return where the last whole line of a file ends."""
+    """Return the end of the last complete line of a file."""
     step = 4096
     while end > 0:
         first = max(end - step, 0)

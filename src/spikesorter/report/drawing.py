@@ -1,21 +1,19 @@
-"""What notebooks show of a value: a table and a small picture, as HTML that needs nothing else."""
+"""Draw tables and small pictures for notebooks, as HTML that needs nothing else."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["COLOURS", "heat_map", "lines", "page", "raster", "table"]
+from spikesorter.report.html import call_macro
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#b8a500")
-"""Told apart by the colour-blind too (after M. Okabe and K. Ito), on white and on black."""
+__all__ = ["heat_map", "lines", "page", "raster", "table"]
 
 WIDTH, HEIGHT = 420, 120
 ROW_HEIGHT, CELL = 12, 26
-LABEL_WIDTH = 60
+NAME_WIDTH, HEAD_HEIGHT = 60, 18
 MOST_MARKS = 400  # in a row; more cannot be told apart
 MOST_POINTS = 200
 
@@ -30,13 +28,18 @@ def page(title: str, *parts: str) -> str:
     title : str
         Plain text.
     *parts : str
-        HTML from the other functions here.
+        HTML from the other functions here; any other text is escaped.
 
     Returns
     -------
     str
+
+    Examples
+    --------
+    >>> str(page("2 & 3", "<i>"))
+    '<div><p><b>2 &amp; 3</b></p>&lt;i&gt;</div>'
     """
-    return f"<div><p><b>{escape(title)}</b></p>{''.join(parts)}</div>"
+    return _draw("page", title, parts)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -44,14 +47,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
     Examples
     --------
-    >>> table(["unit"], [["<a>"]])
+    >>> str(table(["unit"], [["<a>"]]))
     '<table><thead><tr><th>unit</th></tr></thead><tbody><tr><td>&lt;a&gt;</td></tr></tbody></table>'
     """
-    heads = "".join(f"<th>{escape(name)}</th>" for name in head)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows
-    )
-    return f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+    return _draw("table", head, rows)
 
 
 def lines(curves: FloatArray, names: Sequence[str]) -> str:
@@ -72,14 +71,8 @@ def lines(curves: FloatArray, names: Sequence[str]) -> str:
     top, bottom = max(float(curves.max(initial=0.0)), 0.0), min(float(curves.min(initial=0.0)), 0.0)
     x = np.arange(0, samples, step) * (WIDTH / max(samples - 1, 1))
     y = (top - curves[:, ::step]) * (HEIGHT / max(top - bottom, 1e-12))
-    drawn = []
-    for k, (name, heights) in enumerate(zip(names, y, strict=True)):
-        points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, heights, strict=True))
-        drawn.append(
-            f'<polyline points="{points}" fill="none" stroke="{colour(k)}" stroke-width="1.5">'
-            f"<title>{escape(name)}</title></polyline>"
-        )
-    return _picture(WIDTH, HEIGHT, "mean waveforms", drawn)
+    points = [" ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, heights, strict=True)) for heights in y]
+    return _draw("lines", WIDTH, HEIGHT, list(zip(names, points, strict=True)))
 
 
 def raster(trains: Sequence[FloatArray], names: Sequence[str]) -> str:
@@ -95,13 +88,12 @@ def raster(trains: Sequence[FloatArray], names: Sequence[str]) -> str:
     -------
     str
     """
-    drawn = []
+    rows = []
     for k, (name, times) in enumerate(zip(names, trains, strict=True)):
-        step = max(len(times) // MOST_MARKS, 1)
-        top = k * ROW_HEIGHT
-        marks = "".join(f"M{LABEL_WIDTH + t * WIDTH:.1f} {top + 2}v{ROW_HEIGHT - 4}" for t in times[::step])
-        drawn.append(_text(0, top + ROW_HEIGHT - 3, name) + f'<path d="{marks}" stroke="{colour(k)}"/>')
-    return _picture(LABEL_WIDTH + WIDTH, max(len(trains), 1) * ROW_HEIGHT, "spikes over time", drawn)
+        thinned = times[:: max(len(times) // MOST_MARKS, 1)]
+        mark = f"{k * ROW_HEIGHT + 2}v{ROW_HEIGHT - 4}"
+        rows.append((name, "".join(f"M{NAME_WIDTH + time * WIDTH:.1f} {mark}" for time in thinned)))
+    return _draw("raster", NAME_WIDTH + WIDTH, ROW_HEIGHT, rows)
 
 
 def heat_map(counts: npt.NDArray[np.integer], rows: Sequence[str], columns: Sequence[str]) -> str:
@@ -117,35 +109,12 @@ def heat_map(counts: npt.NDArray[np.integer], rows: Sequence[str], columns: Sequ
     str
     """
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    drawn = [
-        _text(LABEL_WIDTH + (j + 0.5) * CELL, 12, name, anchor="middle") for j, name in enumerate(columns)
+    cells = [
+        [(column, int(count), f"{share:.2f}") for column, count, share in zip(columns, *row, strict=True)]
+        for row in zip(counts, shares, strict=True)
     ]
-    for i, name in enumerate(rows):
-        top = 18 + i * CELL
-        drawn.append(_text(0, top + 0.65 * CELL, name))
-        for j in range(len(columns)):
-            left = LABEL_WIDTH + j * CELL
-            drawn.append(
-                f'<rect x="{left}" y="{top}" width="{CELL - 1}" height="{CELL - 1}" fill="{COLOURS[0]}" '
-                f'fill-opacity="{shares[i, j]:.2f}" stroke="currentColor" stroke-opacity="0.2">'
-                f"<title>{escape(name)}, found as {escape(columns[j])}: {counts[i, j]}</title></rect>"
-            )
-    size = LABEL_WIDTH + (len(columns) + 1) * CELL, 18 + len(rows) * CELL
-    return _picture(*size, "true neurons (rows) and what was found (columns)", drawn)
+    return _draw("heat_map", NAME_WIDTH, HEAD_HEIGHT, CELL, columns, list(zip(rows, cells, strict=True)))
 
 
-def colour(k: int) -> str:
-    """Return the colour of the k-th neuron."""
-    return COLOURS[k % len(COLOURS)]
-
-
-def _text(x: float, y: float, words: str, *, anchor: str = "start") -> str:
-    style = f'font-size="10" fill="currentColor" text-anchor="{anchor}"'
-    return f'<text x="{x:.0f}" y="{y:.0f}" {style}>{escape(words)}</text>'
-
-
-def _picture(width: int, height: int, what: str, drawn: list[str]) -> str:
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
-        f'height="{height}" role="img" aria-label="{escape(what)}">{"".join(drawn)}</svg>'
-    )
+def _draw(macro: str, *arguments: object) -> str:
+    return call_macro("notebook.html", macro, *arguments)

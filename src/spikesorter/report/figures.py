@@ -1,4 +1,4 @@
-"""Pictures of a recording and its spikes."""
+"""Save a picture of a part of a recording and its spikes, drawn with Matplotlib."""
 
 from __future__ import annotations
 
@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spikesorter.core.errors import InputError
-from spikesorter.core.spikes import Spikes, numbered_alike
+from spikesorter.core.pairs import numbered_alike
+from spikesorter.core.spikes import Spikes
 from spikesorter.io.atomic import atomic_file
+from spikesorter.report.palette import colour, symbol
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
 
 __all__ = ["save_trace_figure"]
-
-# Okabe and Ito's colours, told apart by the colour-blind; yellow left out, too light on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-MARKERS = ("v", "s", "o", "D", "^", "P", "X")
 
 
 def save_trace_figure(
@@ -32,24 +30,24 @@ def save_trace_figure(
     seconds: float,
     title: str,
 ) -> None:
-    """Draw a stretch of a recording, the found spikes above it and the true ones on top.
+    """Draw a part of a recording, the found spikes above it and the true ones on top.
 
     Parameters
     ----------
     path : Path
-        Picture to write; its ending says the format.
+        Picture to write; its suffix is the format: .png, .svg or .pdf.
     recording : spikeinterface.BaseRecording
         Its first channel is drawn.
     found, truth : Spikes or None
-        Left out if None.
+        Not drawn if None.
     start_s, seconds : float
-        The stretch.
+        The part.
     title : str
 
     Raises
     ------
     InputError
-        If Matplotlib is not installed, the stretch lies beyond the end, or the picture cannot be written.
+        If Matplotlib is not installed, the part lies beyond the end, or the picture cannot be written.
     """
     try:
         from matplotlib.figure import Figure
@@ -89,8 +87,8 @@ def save_trace_figure(
 
 
 def _style(unit_ids: list[int], unit: int) -> dict[str, Any]:
-    place = unit_ids.index(unit)
-    return {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
+    k = unit_ids.index(unit)
+    return {"color": colour(k), "marker": symbol(k).matplotlib}
 
 
 def _draw_spikes(axes: Any, spikes: Spikes, unit_ids: list[int], height: float, fs_hz: float) -> None:
@@ -104,5 +102,5 @@ def _draw_spikes(axes: Any, spikes: Spikes, unit_ids: list[int], height: float, 
 def _draw_legend(axes: Any, names: Mapping[int, str], unit_ids: list[int]) -> None:
     for unit in unit_ids:
         name = names[unit].replace("$", r"\$")  # no formula
-        axes.plot([], [], linestyle="none", label=f"class {name}", **_style(unit_ids, unit))
+        axes.plot([], [], linestyle="none", label=f"unit {name}", **_style(unit_ids, unit))
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=len(unit_ids), frameon=False)

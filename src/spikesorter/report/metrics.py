@@ -1,4 +1,7 @@
-"""What is found in a recording, measured for the eye: shapes, sizes, intervals and correlograms."""
+"""Measure what figures show of found spikes: waveforms, amplitudes, intervals and correlograms.
+
+Intervals and correlograms are counted by SpikeInterface.
+"""
 
 from __future__ import annotations
 
@@ -9,44 +12,44 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import oaconvolve
 
-from spikesorter.core.spikes import Spikes, pairs_within
+from spikesorter.core.spikes import UNKNOWN, Spikes
 from spikesorter.estimation.profile import conditioning_kernel
 from spikesorter.signal.filters import fir_filter
 from spikesorter.sorting.sorter import Sorter
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
+    from spikeinterface.core import NumpySorting
 
 __all__ = [
-    "Histogram",
+    "Histograms",
     "Shape",
-    "measure_correlogram",
+    "measure_correlograms",
     "measure_intervals",
     "measure_shapes",
     "read_conditioned",
 ]
 
 FloatArray = npt.NDArray[np.float32]
-SPIKES_SEEN = 400  # of a neuron: enough for a mean and to see a drift
-CORRELATED_SPIKES = 20_000  # likewise: the first ones, evenly thinned ones would show false gaps
+SPIKES_SEEN = 400  # of a unit: enough for a mean, and to see drift
 
 
 @dataclass(frozen=True, eq=False)
 class Shape:
-    """How spikes of one neuron look in a recording, and how they should.
+    """The waveform of one unit in a recording, and the one that is expected.
 
     Parameters
     ----------
     unit : int
     mean, spread : ndarray of float32, shape (samples, channels)
-        Mean and standard deviation of the conditioned trace around the spikes seen.
+        Mean and standard deviation of the conditioned trace around the spikes that were read.
     expected : ndarray of float32, shape (samples, channels)
-        The labelled recording's shape, conditioned too, at this recording's gain.
+        The unit's template from the labelled recording, conditioned too, at this recording's gain.
     before : int
         Samples before the spikes' start.
-    sample : ndarray of int64, shape (spikes seen,)
-    amplitude : ndarray of float32, shape (spikes seen,)
-        Of each spike, relative to the expected shape; overlapping ones add to it.
+    sample : ndarray of int64, shape (spikes read,)
+    amplitude : ndarray of float32, shape (spikes read,)
+        Of each spike, 1 as expected. Overlapping spikes change it.
     """
 
     unit: int
@@ -59,21 +62,30 @@ class Shape:
 
 
 @dataclass(frozen=True, eq=False)
-class Histogram:
-    """Counts in bins.
+class Histograms:
+    """Counts in bins, of each unit or of each pair of units.
 
     Parameters
     ----------
+    unit_ids : tuple of int
+        The units that have spikes, in order.
     edges_ms : ndarray of float64, shape (bins + 1,)
-    counts : ndarray of int64, shape (bins,)
+        A bin holds its lower edge and not its upper one.
+    counts : ndarray of int64, shape (units, bins) or (units, units, bins)
     """
 
+    unit_ids: tuple[int, ...]
     edges_ms: npt.NDArray[np.float64]
     counts: npt.NDArray[np.int64]
 
+    @property
+    def middles_ms(self) -> npt.NDArray[np.float64]:
+        """The middle of each bin, float64, shape (bins,)."""
+        return (self.edges_ms[1:] + self.edges_ms[:-1]) / 2
+
 
 def read_conditioned(sorter: Sorter, recording: BaseRecording, start: int, stop: int) -> FloatArray:
-    """Read a stretch of a recording as the decoders take it: without offset, hum and drift.
+    """Read a part of a recording as the decoders do: without offset, hum and drift.
 
     Parameters
     ----------
@@ -81,7 +93,7 @@ def read_conditioned(sorter: Sorter, recording: BaseRecording, start: int, stop:
         Adapted to the recording.
     recording : spikeinterface.BaseRecording
     start, stop : int
-        Samples, possibly beyond the ends.
+        Samples; they may lie beyond the ends.
 
     Returns
     -------
@@ -93,7 +105,7 @@ def read_conditioned(sorter: Sorter, recording: BaseRecording, start: int, stop:
 
 
 def measure_shapes(sorter: Sorter, recording: BaseRecording, spikes: Spikes) -> list[Shape]:
-    """Measure the mean waveform of each neuron, its spread, and the sizes of single spikes.
+    """Measure the mean waveform of each unit, its spread, and the amplitudes of single spikes.
 
     Parameters
     ----------
@@ -106,13 +118,14 @@ def measure_shapes(sorter: Sorter, recording: BaseRecording, spikes: Spikes) -> 
     Returns
     -------
     list of Shape
-        One for each of the sorter's neurons that has spikes; of many spikes, some from all over are seen.
+        One for each of the sorter's units that has spikes. Of many spikes, 400 or fewer from all over the
+        recording are read.
     """
     kernel = conditioning_kernel(sorter.settings.conditioning, sorter.fs_hz)
     reach, read = len(kernel) // 2, sorter.trace_reader(recording)
     templates = sorter.units.templates
     filtered = templates.filtered(kernel).scaled(sorter.profile.activity.gain)
-    begin = filtered.before - templates.before  # a filter's echoes say nothing more
+    begin = filtered.before - templates.before  # beyond lies only what the filter adds
     inside = slice(begin, begin + templates.waveforms.shape[1])
     shapes = []
     for unit, expected in zip(templates.unit_ids, filtered.waveforms[:, inside], strict=True):
@@ -131,60 +144,98 @@ def measure_shapes(sorter: Sorter, recording: BaseRecording, spikes: Spikes) -> 
     return shapes
 
 
-def measure_intervals(spikes: Spikes, *, fs_hz: float, most_ms: float = 100.0, bins: int = 50) -> Histogram:
-    """Count the intervals between successive spikes, given those of one neuron.
+def measure_intervals(
+    spikes: Spikes, *, fs_hz: float, window_ms: float = 100.0, bin_ms: float = 2.0
+) -> Histograms:
+    """Count the intervals between successive spikes of each unit.
 
     Parameters
     ----------
     spikes : Spikes
+        Spikes of unknown units are left out.
     fs_hz : float
-    most_ms : float
+    window_ms : float
         Longer intervals are left out.
-    bins : int
+    bin_ms : float
+        Rounded to a whole number of samples.
 
     Returns
     -------
-    Histogram
+    Histograms
+        Counts of shape (units, bins).
+
+    See Also
+    --------
+    spikeinterface.postprocessing.compute_isi_histograms_numpy : Does the counting.
 
     Examples
     --------
-    >>> measure_intervals(Spikes.from_arrays([0, 50, 80], [1, 1, 1]), fs_hz=1000.0, bins=2).counts
-    array([1, 1])
+    >>> spikes = Spikes.from_arrays([0, 50, 80], [1, 1, 1])
+    >>> measure_intervals(spikes, fs_hz=1000.0, bin_ms=50.0).counts
+    array([[1, 1]])
     """
-    edges = np.linspace(0, most_ms, bins + 1)
-    counts, _ = np.histogram(np.diff(spikes.sample) * 1000 / fs_hz, edges)
-    return Histogram(edges, counts.astype(np.int64))
+    from spikeinterface.postprocessing import compute_isi_histograms_numpy
+
+    unit_ids, sorting = _known_units(spikes, fs_hz)
+    counts, edges = compute_isi_histograms_numpy(sorting, window_ms, _at_least_a_sample(bin_ms, fs_hz))
+    return Histograms(unit_ids, edges, counts)
 
 
-def measure_correlogram(
-    spikes: Spikes, others: Spikes, *, fs_hz: float, most_ms: float = 50.0, bins: int = 101
-) -> Histogram:
-    """Count the distances from one neuron's spikes to another's, or to its own other spikes.
+def measure_correlograms(
+    spikes: Spikes, *, fs_hz: float, window_ms: float = 50.0, bin_ms: float = 1.0
+) -> Histograms:
+    """Count the lags from each unit's spikes to every other unit's, and to its own other spikes.
 
     Parameters
     ----------
-    spikes, others : Spikes
-        The first 20,000 of each are used.
+    spikes : Spikes
+        Spikes of unknown units are left out.
     fs_hz : float
-    most_ms : float
-        Greatest distance.
-    bins : int
+    window_ms : float
+        Greatest lag, before and after.
+    bin_ms : float
+        Rounded to a whole number of samples.
 
     Returns
     -------
-    Histogram
-        Positive where `others` come later.
+    Histograms
+        Counts of shape (units, units, bins): ``counts[i, j]`` is of positive lags where unit j fires after
+        unit i. No bin lies around 0: lag 0 is in the first bin of the second half.
+
+    See Also
+    --------
+    spikeinterface.postprocessing.compute_correlograms : Does the counting, with its rows and columns swapped.
+
+    Notes
+    -----
+    SpikeInterface's method in NumPy is used. Its compiled one gives the same counts, but first compiles for
+    more than a second in each process, and leaves Numba with one thread.
 
     Examples
     --------
-    >>> a, b = Spikes.from_arrays([0, 100], [1, 1]), Spikes.from_arrays([10, 110], [2, 2])
-    >>> measure_correlogram(a, b, fs_hz=1000.0, bins=5).counts
-    array([0, 0, 0, 2, 0])
+    >>> spikes = Spikes.from_arrays([0, 10, 100, 110], [1, 2, 1, 2])
+    >>> found = measure_correlograms(spikes, fs_hz=1000.0, window_ms=20.0, bin_ms=10.0)
+    >>> found.edges_ms
+    array([-20., -10.,   0.,  10.,  20.])
+    >>> found.counts[0, 1]
+    array([0, 0, 0, 2])
     """
-    edges = np.linspace(-most_ms, most_ms, bins + 1)
-    first, second = spikes.sample[:CORRELATED_SPIKES], others.sample[:CORRELATED_SPIKES]
-    i, j = pairs_within(first, second, int(most_ms * fs_hz / 1000))
-    if np.array_equal(first, second):
-        i, j = i[i != j], j[i != j]
-    counts, _ = np.histogram((second[j] - first[i]) * 1000 / fs_hz, edges)
-    return Histogram(edges, counts.astype(np.int64))
+    from spikeinterface.postprocessing import compute_correlograms
+
+    unit_ids, sorting = _known_units(spikes, fs_hz)
+    counts, edges = compute_correlograms(
+        sorting, window_ms=2 * window_ms, bin_ms=_at_least_a_sample(bin_ms, fs_hz), method="numpy"
+    )
+    return Histograms(unit_ids, edges, counts.transpose(1, 0, 2))
+
+
+def _known_units(spikes: Spikes, fs_hz: float) -> tuple[tuple[int, ...], NumpySorting]:
+    from spikeinterface.core import NumpySorting
+
+    unit_ids = tuple(unit for unit in spikes.unit_ids if unit != UNKNOWN)
+    trains = {unit: spikes.of(unit).sample for unit in unit_ids}
+    return unit_ids, NumpySorting.from_unit_dict([trains], fs_hz)
+
+
+def _at_least_a_sample(bin_ms: float, fs_hz: float) -> float:
+    return max(bin_ms, 1001 / fs_hz)  # a thousandth more: SpikeInterface refuses less, and rounds

@@ -1,4 +1,4 @@
-"""Show values in notebooks: tables and small pictures, as HTML that needs nothing else."""
+"""Show spikes, scores and sorters in notebooks as tables and small pictures."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def spikes_html(spikes: Spikes) -> str:
 
 
 def score_html(score: Score) -> str:
-    """Return the figures, the strict F1 of each unit, and the confusion matrix.
+    """Return the score and its parts, the strict F1 of each unit, and the confusion matrix.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def score_html(score: Score) -> str:
 
 
 def sorter_html(sorter: Sorter) -> str:
-    """Return the units, their d' in recordings like the one adapted to, and the forecast.
+    """Return the units, each with its d' at the noise of the recording adapted to, and the forecast.
 
     Parameters
     ----------

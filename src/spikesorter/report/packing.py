@@ -1,4 +1,4 @@
-"""Arrays in a page: gzipped bytes as text, which the page unpacks by itself."""
+"""Pack arrays for a page as gzipped bytes in base64; `assets/data.js` unpacks them."""
 
 from __future__ import annotations
 
@@ -14,20 +14,47 @@ from spikesorter.core.spikes import Spikes
 __all__ = ["CODES", "pack", "pack_spikes"]
 
 CODES = 255
-"""The largest code of a value in a single byte."""
+"""The largest code of a value in one byte."""
 
 
 def pack_spikes(spikes: Spikes) -> dict[str, Any]:
-    """Pack spikes, their probabilities as single bytes."""
+    """Pack spikes, each probability in one byte.
+
+    Parameters
+    ----------
+    spikes : Spikes
+
+    Returns
+    -------
+    dict
+        `sample`, `unit` and `probability`, packed.
+
+    Examples
+    --------
+    >>> pack_spikes(Spikes.from_arrays([100, 300], [1, 2]))["unit"]["shape"]
+    [2]
+    """
     return {
         "sample": pack(spikes.sample, "i4"),
-        "label": pack(spikes.unit, "i4"),
+        "unit": pack(spikes.unit, "i4"),
         "probability": pack(np.round(spikes.joint * CODES), "u1"),
     }
 
 
 def pack(values: npt.NDArray[Any], dtype: str) -> dict[str, Any]:
-    """Pack an array for the page, which unpacks it by itself."""
+    """Pack an array.
+
+    Parameters
+    ----------
+    values : ndarray
+    dtype : {"u1", "i4", "f4"}
+        What its values are kept as.
+
+    Returns
+    -------
+    dict
+        `dtype`, `shape`, and the values as text: `gz`.
+    """
     array = np.ascontiguousarray(values, np.dtype(dtype).newbyteorder("<"))
     packed = gzip.compress(array.tobytes(), compresslevel=6, mtime=0)
     return {"dtype": dtype, "shape": list(array.shape), "gz": base64.b64encode(packed).decode()}

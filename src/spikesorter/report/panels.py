@@ -1,4 +1,4 @@
-"""The figures of one recording's result, each with what one sees in it."""
+"""Draw the figures of one recording's result, each with a title and a caption."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from spikesorter.core.score import Score
 from spikesorter.core.spikes import UNKNOWN, Spikes
-from spikesorter.report import plot
 from spikesorter.report.metrics import Shape, measure_shapes
+from spikesorter.report.plots import quality, units
 from spikesorter.report.results import Result
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ __all__ = ["panel_frames", "panels"]
 
 @dataclass(frozen=True, eq=False)
 class _Subject:
-    """A result, and what several figures want of it."""
+    """A result, and what several figures need of it."""
 
     result: Result
     measured: Score | None
@@ -44,6 +44,7 @@ class _Panel:
     title: str
     caption: str
     draw: Callable[[_Subject], Figure]
+    shape: str = ""
 
 
 def panels(result: Result, measured: Score | None) -> Iterator[dict[str, Any]]:
@@ -53,12 +54,12 @@ def panels(result: Result, measured: Score | None) -> Iterator[dict[str, Any]]:
     ----------
     result : Result
     measured : Score, optional
-        Against the truth, where it is known; what was rehearsed is drawn otherwise.
+        Against the true spikes, if they are known. Without it, the rehearsal's confusion matrix is drawn.
 
     Yields
     ------
     dict
-        Its `id`, `title`, `caption`, and `figure` as Plotly's JSON.
+        Its `id`, `title`, `caption`, `shape` (classes of page.css), and `figure` as Plotly's JSON.
     """
     subject = _Subject(result, measured)
     for panel, frame in zip(PANELS, panel_frames(), strict=True):
@@ -68,91 +69,101 @@ def panels(result: Result, measured: Score | None) -> Iterator[dict[str, Any]]:
 
 
 def panel_frames() -> list[dict[str, Any]]:
-    """Return what `panels` does with nothing drawn yet: `figure` is None."""
-    return [{"id": one.name, "title": one.title, "caption": one.caption, "figure": None} for one in PANELS]
+    """Return what `panels` yields, with nothing drawn yet: `figure` is None."""
+    return [
+        {"id": one.name, "title": one.title, "caption": one.caption, "shape": one.shape, "figure": None}
+        for one in PANELS
+    ]
 
 
 def _waveforms(subject: _Subject) -> Figure:
     result = subject.result
-    return plot.waveforms(result.recording, result.spikes, result.sorter, shapes=subject.shapes)
+    return units.waveforms(result.recording, result.spikes, result.sorter, shapes=subject.shapes)
 
 
 def _amplitudes(subject: _Subject) -> Figure:
     result = subject.result
-    return plot.amplitudes(result.recording, result.spikes, result.sorter, shapes=subject.shapes)
+    return units.amplitudes(result.recording, result.spikes, result.sorter, shapes=subject.shapes)
 
 
 def _confusion(subject: _Subject) -> Figure:
     sorter = subject.result.sorter
-    return plot.confusion(subject.measured or sorter.diagnostics, dict(sorter.names))
+    return quality.confusion(subject.measured or sorter.diagnostics, dict(sorter.names))
 
 
 def _precision_recall(subject: _Subject) -> Figure:
     result = subject.result
-    return plot.precision_recall(result.sorter.diagnostics, found=subject.found, truth=result.truth)
+    return quality.precision_recall(result.sorter.diagnostics, found=subject.found, truth=result.truth)
 
 
 def _reliability(subject: _Subject) -> Figure:
     result = subject.result
-    return plot.reliability(result.sorter.diagnostics, found=subject.found, truth=result.truth)
+    return quality.reliability(result.sorter.diagnostics, found=subject.found, truth=result.truth)
 
 
+WIDE, MANY = "wide", "wide panels"  # across the page; likewise, and scrolled where the screen is narrow
 PANELS = (
     _Panel(
         "waveforms",
         "Mean waveforms",
-        "What was found here (line, with its standard deviation) beside the labelled recording's shape at "
-        "this recording's gain (dashed), both after drift removal and band-pass. Overlapping spikes widen "
-        "the spread; of faint neurons only the larger spikes are found.",
+        "Line: mean of the spikes found here, with its standard deviation. Dashed: the unit's template from "
+        "the labelled recording, at this recording's gain. Both are shown after removal of hum and drift. "
+        "Overlapping spikes widen the spread. Of units with low amplitudes, only the larger spikes are "
+        "found.",
         _waveforms,
+        MANY,
     ),
     _Panel(
         "amplitudes",
         "Amplitude over time",
-        "Size of single spikes relative to the labelled shape at this gain. A trend is drift; points far off "
-        "are mostly overlaps.",
+        "Amplitude of single spikes; 1 is the unit's template at this recording's gain. A trend is drift. "
+        "Most points far from 1 are overlapping spikes.",
         _amplitudes,
+        WIDE,
     ),
     _Panel(
         "intervals",
         "Inter-spike intervals",
-        "Time between successive spikes of one neuron.",
-        lambda subject: plot.intervals(subject.found),
+        "Time between successive spikes of one unit, in bins of 2 ms. If some are shorter than the unit's "
+        "refractory period, it has spikes that are false or another unit's.",
+        lambda subject: units.intervals(subject.found),
+        MANY,
     ),
     _Panel(
         "correlograms",
         "Cross-correlograms",
-        "When the neuron of the column fires around each spike of the neuron of the row (ms); on the "
-        "diagonal, around its own other spikes. A narrow peak or gap between two neurons hints at spikes "
-        "given the wrong name.",
-        lambda subject: plot.correlograms(subject.found),
+        "When the unit of the column fires around spikes of the unit of the row, in bins of 1 ms. On the "
+        "diagonal: around its own other spikes. A narrow peak or gap between two units suggests that spikes "
+        "of one were assigned to the other.",
+        lambda subject: units.correlograms(subject.found),
+        MANY,
     ),
     _Panel(
         "confusion",
         "Confusion matrix",
-        "Which neurons were taken for which: rows true, columns found, spikes paired within 2 ms; against "
-        "the truth, where it is known, otherwise on the rehearsal.",
+        "Which units were taken for which: rows are true, columns found, and spikes are paired within 2 ms. "
+        "Measured if the true spikes are known, otherwise on the rehearsal.",
         _confusion,
     ),
     _Panel(
         "precision-recall",
         "Precision against recall",
-        "As the threshold moves, each spike of its class within 0.4 ms. What is measured ends where the "
-        "thresholds stand: less probable spikes were not reported.",
+        "For all thresholds. A spike is right if a true one of its unit starts within 0.4 ms. The measured "
+        "curve ends at the thresholds that were used, because less probable spikes were not reported.",
         _precision_recall,
     ),
     _Panel(
         "reliability",
         "Calibration",
-        "Of the spikes said to be so probable, the share that is right. On the dashed line probabilities "
-        "mean what they say.",
+        "Of the spikes with a stated probability, the share that is right. On the dashed line, both are "
+        "equal.",
         _reliability,
     ),
     _Panel(
         "noise",
         "Noise spectrum",
-        "Of the labelled recording, of this one, and of the rehearsal that was made to be like this one: the "
-        "last two should agree.",
-        lambda subject: plot.noise(subject.result.sorter),
+        "Of the labelled recording, of this recording, and of its rehearsal. The last two should agree: if "
+        "they do not, the forecast cannot be trusted.",
+        lambda subject: quality.noise(subject.result.sorter),
     ),
 )

@@ -1,4 +1,4 @@
-"""Results on disk, with all that is needed to look at them: the recording, the spikes, and their sorter."""
+"""Open results on disk with all that is needed to look at them: recording, spikes and sorter."""
 
 from __future__ import annotations
 
@@ -22,30 +22,40 @@ from spikesorter.sorting.sorter import Sorter
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
 
-__all__ = ["REPORT", "RUN", "SORT", "Result", "known_sorts", "open_results", "results_of", "sort_facts"]
+__all__ = [
+    "REPORT",
+    "RUN",
+    "SORT",
+    "Result",
+    "known_sorts",
+    "open_results",
+    "opened_when_read",
+    "results_of",
+    "sort_facts",
+]
 
 RUN, SORT, REPORT = "run.json", "sort.json", "report.html"
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """One recording's result, or that of one group of its channels.
+    """The result of one recording, or of one group of its channels.
 
     Parameters
     ----------
     name : str
     read : callable
-        Opens the recording: of hundreds only those are to be open that are looked at.
+        Opens the recording. It is opened when it is looked at, since there may be hundreds.
     n_samples : int
         Length of the recording.
     spikes : Spikes
-        What was found.
+        Those found.
     truth : Spikes or None
-        What should have been, where it is known.
+        The true spikes, if they are known.
     sorter : Sorter
-        What it was found with.
+        The one that found them.
     place : Path
-        Where the spikes are written.
+        The file with the spikes found.
     """
 
     name: str
@@ -64,25 +74,25 @@ class Result:
 
 def results_of(
     name: str,
-    path: Path,
-    options: RecordingOptions,
+    read: Callable[[], BaseRecording],
+    n_samples: int,
     spikes: Spikes,
     sorters: Mapping[str, Sorter],
     place: Path,
     *,
     truth: Spikes | None = None,
 ) -> list[Result]:
-    """Return a recording's result: one for all channels, or one for each of the groups that were sorted.
+    """Return the results of a recording: one for all channels, or one for each group that was sorted.
 
     Parameters
     ----------
     name : str
-    path : Path
-        Of the recording.
-    options : RecordingOptions
-        How it is read.
+    read : callable
+        Returns the recording: one that is open, or see `opened_when_read`.
+    n_samples : int
+        Length of the recording.
     spikes : Spikes
-        Found in all of it.
+        Found in all channels.
     sorters : mapping of str to Sorter
         By group; "" for all channels.
     place : Path
@@ -92,8 +102,6 @@ def results_of(
     -------
     list of Result
     """
-    read = partial(_opened, path, options, next(iter(sorters.values())).fs_hz)
-    n_samples = read().get_num_frames()
     if list(sorters) == [WHOLE]:
         return [Result(name, read, n_samples, spikes, truth, sorters[WHOLE], place)]
 
@@ -117,12 +125,12 @@ def results_of(
 def sort_facts(
     result: Path, recording: Path, model: Model, options: RecordingOptions, chosen: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return what `sort.json` says of a recording: how to find again what its result was made from.
+    """Return the entry of a recording in `sort.json`: what its result was made from.
 
     Parameters
     ----------
     result, recording : Path
-        The result's is relative to the folder that `sort.json` lies in.
+        The result's path is relative to the folder of `sort.json`.
     model : Model
     options : RecordingOptions
     chosen : mapping of str to str
@@ -143,7 +151,7 @@ def sort_facts(
 
 
 def known_sorts(out: Path) -> dict[str, Any]:
-    """Return what `sort.json` in a folder says of each recording; nothing where there is none."""
+    """Return the entries of `sort.json` in a folder; none if there is no such file."""
     try:
         known = json.loads((out / SORT).read_text(encoding="utf-8"))["recordings"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -152,7 +160,7 @@ def known_sorts(out: Path) -> dict[str, Any]:
 
 
 def open_results(out: Path) -> list[Result]:
-    """Open what `spikesorter run` or `sort` left in a folder.
+    """Open the results of `spikesorter run` or `sort` in a folder.
 
     Parameters
     ----------
@@ -161,12 +169,12 @@ def open_results(out: Path) -> list[Result]:
     Returns
     -------
     list of Result
-        In the order in which they were sorted.
+        In the order of sorting.
 
     Raises
     ------
     InputError
-        If the folder holds no results, or what they were made from is gone or changed.
+        If the folder holds no results, or their recordings or model are missing or changed.
     """
     results: list[Result] = []
     for name, opened in ((RUN, _open_run), (SORT, _open_sort)):
@@ -176,7 +184,7 @@ def open_results(out: Path) -> list[Result]:
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise InputError(f"{out / name}: is damaged ({error}); sort again") from None
     if not results:
-        raise InputError(f"{out}: holds no results ({RUN} or {SORT}) of `run`, `sort` or an ended `batch`")
+        raise InputError(f"{out}: holds no results ({RUN} or {SORT}) of `run`, `sort` or a completed `batch`")
     return results
 
 
@@ -203,7 +211,7 @@ def _open_sort(out: Path, facts: Mapping[str, Any]) -> list[Result]:
     results = []
     for name, one in facts["recordings"].items():
         place = out / one["result"]
-        if not place.exists():  # tidied away
+        if not place.exists():  # removed by the user
             continue
         if one["model"] not in models:
             models[one["model"]] = load_model(Path(one["model"]))
@@ -229,10 +237,29 @@ def _result(
     if not spikes.named_otherwise:
         spikes = spikes.described(fs_hz=rate, names=names)
     true = read_labels(truth, fs_hz=rate) if truth else None
-    results = results_of(name, path, options, spikes, sorters, place, truth=true)
-    if len(spikes) and spikes.sample[-1] >= results[0].n_samples:
+    read = opened_when_read(path, options, fs_hz=rate)
+    n_samples = read().get_num_frames()
+    if len(spikes) and spikes.sample[-1] >= n_samples:
         raise InputError(f"{path}: is shorter than when it was sorted; sort it again")
-    return results
+    return results_of(name, read, n_samples, spikes, sorters, place, truth=true)
+
+
+def opened_when_read(path: Path, options: RecordingOptions, *, fs_hz: float) -> Callable[[], BaseRecording]:
+    """Return a function that opens a recording; of many, the two read last stay open.
+
+    Parameters
+    ----------
+    path : Path
+    options : RecordingOptions
+        How it is read.
+    fs_hz : float
+        Its sampling rate, where neither the file nor the options state one.
+
+    Returns
+    -------
+    callable
+    """
+    return partial(_opened, path, options, fs_hz)
 
 
 @lru_cache(maxsize=2)

@@ -1,4 +1,4 @@
-"""Sortings on disk against their truth on disk."""
+"""Score and compare sortings on disk against true spikes on disk."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 
 from spikesorter.core.comparison import Comparison, Pairing, compare_sortings
 from spikesorter.core.errors import InputError
+from spikesorter.core.pairs import numbered_alike
 from spikesorter.core.progress import Progress, silent
 from spikesorter.core.score import Score, score
-from spikesorter.core.spikes import Spikes, numbered_alike
+from spikesorter.core.spikes import Spikes
 from spikesorter.io.formats import has_sorting
 from spikesorter.io.labels import LABEL_ENDINGS, RateNeededError, read_labels
 
@@ -20,59 +21,59 @@ USUAL_HZ = 25_000.0
 
 
 def score_files(
-    predictions: Path, truth: Path, *, fs_hz: float | None = None, progress: Progress = silent
+    truth: Path, predictions: Path, *, fs_hz: float | None = None, progress: Progress = silent
 ) -> dict[str, Score]:
     """Score a sorting, or a folder of them, against the truth.
 
     Parameters
     ----------
-    predictions, truth : Path
+    truth, predictions : Path
         Two sortings of any format that `read_labels` reads, or two folders with sortings of the same names.
-        Of folders, every sorting in `predictions` is scored, and each needs its truth.
+        In folders, every sorting in `predictions` is scored, and `truth` must hold its true spikes.
     fs_hz : float, optional
-        Sampling rate, where no file states it; 25,000 if not given.
+        Sampling rate, if no file states it; 25,000 by default.
     progress : callable, optional
 
     Returns
     -------
     dict of str to Score
-        In order of the names' numbers.
+        By name, in the order of the numbers in the names.
 
     Raises
     ------
     InputError
         If a file is missing or cannot be used.
     """
-    pairs = _read_pairs(predictions, truth, fs_hz)
+    pairs = _read_pairs(truth, predictions, fs_hz)
     scores: dict[str, Score] = {}
-    for name, (found, true, rate) in pairs.items():
+    for name, (true, found, rate) in pairs.items():
         progress("scoring", len(scores) / len(pairs))
-        scores[name] = score(*numbered_alike(found, true), fs_hz=rate)
+        scores[name] = score(*numbered_alike(true, found), fs_hz=rate)
     return scores
 
 
 def compare_files(
-    predictions: Path,
     truth: Path,
+    predictions: Path,
     *,
     fs_hz: float | None = None,
     pairing: Pairing = "hungarian",
     progress: Progress = silent,
 ) -> dict[str, Comparison]:
-    """Judge files as `score_files` does, but each true unit by SpikeInterface's comparison.
+    """Compare files unit by unit with SpikeInterface's comparison.
 
-    See `score_files` for the files, `spikesorter.core.comparison.compare_sortings` for how units are paired.
+    Takes the same files as `score_files`; `compare_sortings` says how units are paired.
     """
-    pairs = _read_pairs(predictions, truth, fs_hz)
+    pairs = _read_pairs(truth, predictions, fs_hz)
     comparisons: dict[str, Comparison] = {}
-    for name, (found, true, rate) in pairs.items():
+    for name, (true, found, rate) in pairs.items():
         progress("comparing units", len(comparisons) / len(pairs))
-        comparisons[name] = compare_sortings(found, true, fs_hz=rate, pairing=pairing)
+        comparisons[name] = compare_sortings(true, found, fs_hz=rate, pairing=pairing)
     return comparisons
 
 
-def unpredicted(predictions: Path, truth: Path) -> list[str]:
-    """Return the names of the targets in a folder of truth that a folder of predictions lacks."""
+def unpredicted(truth: Path, predictions: Path) -> list[str]:
+    """Return the names of the targets that have true spikes but no predictions."""
     if _is_one(truth):
         return []
     found = _sortings(predictions)
@@ -106,9 +107,9 @@ def _result_name(path: Path) -> str:
 
 
 def _read_pairs(
-    predictions: Path, truth: Path, fs_hz: float | None
+    truth: Path, predictions: Path, fs_hz: float | None
 ) -> dict[str, tuple[Spikes, Spikes, float]]:
-    """Read spikes found, true spikes and their sampling rate, by name."""
+    """Read true spikes, found spikes and their sampling rate, by name."""
     if _is_one(predictions) != _is_one(truth):
         raise InputError(f"{predictions} and {truth}: give two files or two folders")
     found = _sortings(predictions)
@@ -116,12 +117,12 @@ def _read_pairs(
         raise InputError(f"{predictions}: holds no .mat files, nor sortings of another format")
     answers = _sortings(truth)
     return {
-        name: _read_pair(path, truth if _is_one(truth) else answers.get(name, truth / path.name), fs_hz)
+        name: _read_pair(truth if _is_one(truth) else answers.get(name, truth / path.name), path, fs_hz)
         for name, path in found.items()
     }
 
 
-def _read_pair(predictions: Path, truth: Path, fs_hz: float | None) -> tuple[Spikes, Spikes, float]:
+def _read_pair(truth: Path, predictions: Path, fs_hz: float | None) -> tuple[Spikes, Spikes, float]:
     try:
         true = read_labels(truth, fs_hz=fs_hz)
         found = read_labels(predictions, fs_hz=true.fs_hz or fs_hz)
@@ -131,8 +132,8 @@ def _read_pair(predictions: Path, truth: Path, fs_hz: float | None) -> tuple[Spi
             raise
         true = read_labels(truth, fs_hz=found.fs_hz)
     if true.fs_hz and found.fs_hz and abs(true.fs_hz - found.fs_hz) > 1e-6 * true.fs_hz:
-        raise InputError(f"{predictions}: counts at {found.fs_hz:g} Hz, but {truth} at {true.fs_hz:g} Hz")
-    return found, true, true.fs_hz or found.fs_hz or USUAL_HZ
+        raise InputError(f"{predictions}: is sampled at {found.fs_hz:g} Hz, but {truth} at {true.fs_hz:g} Hz")
+    return true, found, true.fs_hz or found.fs_hz or USUAL_HZ
 
 
 def _by_number(path: Path) -> tuple[list[int], str]:

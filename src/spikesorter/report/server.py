@@ -1,18 +1,15 @@
-"""A small web server for this machine's own browser, and for the page that it serves alone.
+"""Serve one page to a browser on this machine.
 
-Whoever wants an answer must know the token in the address, ask for the host by a name of this machine (a
-foreign name that was made to point here is refused), and, from a browser, be the served page itself.
+A request is answered only if its address holds the token, it names this machine as its host (a foreign name
+that was made to point here is refused), and, if a browser sent it, it comes from the served page itself.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import hmac
 import json
 import logging
 import os
-import re
 import secrets
 import socketserver
 import threading
@@ -24,19 +21,14 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from spikesorter.core.errors import InputError, SpikeSorterError
+from spikesorter.report.policy import NOTHING, allow_scripts, scripts_in
 
 __all__ = ["LoopbackServer", "Reply", "Route", "json_reply", "page_reply"]
 
 HOST = "127.0.0.1"
 BODY_BYTES = 4096  # the largest that is read
 QUERY_FIELDS = 8
-SECONDS_TO_SPEAK = 30
-NOTHING = "default-src 'none'; frame-ancestors 'none'"
-PAGE_POLICY = (
-    "default-src 'none'; script-src {}; style-src 'unsafe-inline'; img-src data: blob:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-SCRIPT = re.compile(r"<script\b[^>]*>(.*?)</script", re.DOTALL | re.IGNORECASE)
+REQUEST_SECONDS = 30  # for a caller to send a request
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -50,7 +42,7 @@ LOGGER = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Reply:
-    """What is sent back: bytes, what they are, and what they may do in a browser."""
+    """What is sent back: bytes, their type, and their content security policy."""
 
     body: bytes
     kind: str = "application/json"
@@ -59,7 +51,7 @@ class Reply:
 
 
 Route = Callable[[Mapping[str, Any]], Reply]
-"""Given the fields of the query (GET: text) or of the body (POST: JSON), answers or raises an InputError."""
+"""Takes the fields of the query (GET: text) or body (POST: JSON); returns a reply or raises `InputError`."""
 
 
 def json_reply(value: Any, status: HTTPStatus = HTTPStatus.OK) -> Reply:
@@ -68,11 +60,9 @@ def json_reply(value: Any, status: HTTPStatus = HTTPStatus.OK) -> Reply:
 
 
 def page_reply(html: str) -> Reply:
-    """Return a page that may run the scripts that it holds now, and no others, and ask this server only."""
+    """Return a page that may run the scripts that it holds and no others, and may ask this server only."""
     html = html.replace("\r\n", "\n")  # as browsers do before they compare
-    digests = (hashlib.sha256(script.encode()).digest() for script in SCRIPT.findall(html))
-    allowed = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
-    policy = PAGE_POLICY.format(allowed or "'none'")
+    policy = allow_scripts(scripts_in(html), served=True, header=True)
     return Reply(html.encode(), "text/html; charset=utf-8", policy=policy)
 
 
@@ -160,7 +150,7 @@ class _RefusalError(Exception):
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
-    timeout = SECONDS_TO_SPEAK
+    timeout = REQUEST_SECONDS
     server_version, sys_version = "spikesorter", ""
 
     def do_GET(self) -> None:

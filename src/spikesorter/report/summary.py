@@ -1,4 +1,4 @@
-"""What a sorter or a whole model is, in plain values: for tables, and for other programs."""
+"""Describe a sorter or a model in plain values, for tables and for other programs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["model_facts", "sorter_facts"]
 
 
 def sorter_facts(sorter: Sorter) -> dict[str, Any]:
-    """Return what was found out about the recording that a sorter was adapted to, and its forecast.
+    """Return the estimates for the recording that a sorter was adapted to, and the forecast.
 
     Parameters
     ----------
@@ -24,7 +24,8 @@ def sorter_facts(sorter: Sorter) -> dict[str, Any]:
     Returns
     -------
     dict
-        Noise (SD of each channel) and gain, relative to the labelled recording's unit; rate; decoder.
+        Noise (SD of each channel), gain relative to the labelled recording, spikes per second, decoder and
+        forecast.
     """
     activity = sorter.profile.activity
     return {
@@ -37,7 +38,7 @@ def sorter_facts(sorter: Sorter) -> dict[str, Any]:
 
 
 def model_facts(model: Model) -> dict[str, Any]:
-    """Return what a model holds.
+    """Return the contents of a model.
 
     Parameters
     ----------
@@ -46,13 +47,13 @@ def model_facts(model: Model) -> dict[str, Any]:
     Returns
     -------
     dict
-        For each group of channels ("" if there are none) its neurons, and for each recording that it was
-        adapted to `sorter_facts` and what its files say of themselves.
+        For each group of channels ("" if there are no groups): its units and, for each recording that it was
+        adapted to, `sorter_facts` and the facts of its files.
 
     Raises
     ------
     ModelError
-        If its files changed since it was loaded, and are damaged.
+        If its files were damaged since it was loaded.
     """
     one = next(iter(next(iter(model.groups.values())).values()))
     settings, usual = (values.model_dump(mode="json") for values in (one.settings, type(one.settings)()))
@@ -72,7 +73,7 @@ def _group_facts(folder: Path, group: str, sorters: Mapping[str, Sorter]) -> dic
     fitted = sorters[LABELLED]
     return {
         "channels": fitted.channels,
-        "neurons": _neurons(fitted),
+        "units": _units(fitted),
         "recordings": {
             name: sorter_facts(sorter)
             | asdict(read_model_files(place if name == LABELLED else target_place(place, name)))
@@ -81,11 +82,11 @@ def _group_facts(folder: Path, group: str, sorters: Mapping[str, Sorter]) -> dic
     }
 
 
-def _neurons(sorter: Sorter) -> list[dict[str, Any]]:
+def _units(sorter: Sorter) -> list[dict[str, Any]]:
     known = sorter.units
     return [
         {
-            "class": unit,
+            "unit": unit,
             "name": known.names[k],
             "labelled_spikes": len(known.amplitudes[k]),
             "spikes_per_s": float(known.rates[k]) * sorter.fs_hz,
@@ -97,7 +98,7 @@ def _neurons(sorter: Sorter) -> list[dict[str, Any]]:
 
 
 def _unusual(settings: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those settings that are not the default, by their full names."""
+    """Return the settings that differ from their defaults, by full name."""
     found: dict[str, Any] = {}
     for key, value in settings.items():
         if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""The viewer: results in a browser, by a server on this machine, and what the user says of their spikes."""
+"""The viewer: serve results to a browser on this machine, and keep the user's corrections of their spikes."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ import numpy as np
 
 from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import Spikes
-from spikesorter.report.corrections import Correction, CorrectionLog, doubtful, judgements, write_labels
+from spikesorter.report.corrections import Correction, CorrectionLog, decisions, doubtful, write_labels
+from spikesorter.report.html import read_asset
 from spikesorter.report.server import LoopbackServer, Route, json_reply, page_reply
 
 if TYPE_CHECKING:
     from spikesorter.report.results import Result
 
-__all__ = ["CORRECTED", "Desk", "run_viewer", "serve", "show_results"]
+__all__ = ["CORRECTED", "Session", "run_viewer", "serve", "show_results"]
 
 CORRECTED = "corrected"
-"""Folder beside the results: what the user said (`NAME.jsonl`), and the labels that follow (`NAME.csv`)."""
+"""Folder beside the results with corrections (`NAME.jsonl`), and the labels that follow (`NAME.csv`)."""
 
-MOST_SECONDS = 10  # of a recording, asked for at once
-FIGURES_KEPT = 8  # of so many recordings
-MOST_DOUBTFUL = 60  # told at once
+MOST_SECONDS = 10  # of a recording, in one request
+FIGURES_KEPT = 8  # recordings
+MOST_DOUBTFUL = 60  # in one reply
 
 Contents = dict[str, Any]
 
@@ -42,35 +43,35 @@ def run_viewer(
     Parameters
     ----------
     out : Path
-        A folder of results of `spikesorter run` or `sort`. Corrections go to its folder `corrected`.
+        Results of `spikesorter run` or `sort`. Corrections are written to `corrected` in this folder.
     port : int
-        0: any that is free.
+        0: any free one.
     on_ready : callable, optional
-        Told the address, with its token, once the page is there.
+        Called with the address, token included, when the page can be opened.
 
     Returns
     -------
     dict of Path to Spikes
-        The labels that were written at the end, because corrections had come since they were last written.
+        The labels that were written at the end: those with corrections since they were last written.
 
     Raises
     ------
     InputError
         If the folder holds no results, their corrections cannot be read, or the port cannot be used.
     """
-    with show_results(out, port=port) as (server, desk):
+    with show_results(out, port=port) as (server, session):
         on_ready(server.url)
         server.wait()
-    return desk.save_pending()
+    return session.save_pending()
 
 
 @contextmanager
-def show_results(out: Path, *, port: int = 0) -> Iterator[tuple[LoopbackServer, Desk]]:
-    """Serve the page of a folder's results while the block lasts; see `run_viewer`.
+def show_results(out: Path, *, port: int = 0) -> Iterator[tuple[LoopbackServer, Session]]:
+    """Serve the page of a folder's results while a `with` block lasts; see `run_viewer`.
 
     Yields
     ------
-    LoopbackServer, Desk
+    LoopbackServer, Session
     """
     from spikesorter.report.contents import figure_contents, span_contents, viewer_contents
     from spikesorter.report.page import page_html
@@ -78,21 +79,21 @@ def show_results(out: Path, *, port: int = 0) -> Iterator[tuple[LoopbackServer, 
 
     results = open_results(out)
     contents = viewer_contents(str(out), results)
-    desk = Desk(results, contents, out / CORRECTED, span=span_contents, figures=figure_contents)
-    with serve(desk, page_html(contents, scripts=[viewer_script()]), port=port) as server:
-        yield server, desk
+    session = Session(results, contents, out / CORRECTED, span=span_contents, figures=figure_contents)
+    with serve(session, page_html(contents, scripts=[read_asset("viewer.js")]), port=port) as server:
+        yield server, session
 
 
-def serve(desk: Desk, page: str, *, port: int = 0) -> LoopbackServer:
-    """Return a server of a page and of what it asks a desk for; serves from `with` on, its address is `url`.
+def serve(session: Session, page: str, *, port: int = 0) -> LoopbackServer:
+    """Return a server for a page and the session that answers it. It serves while its `with` block lasts.
 
     Parameters
     ----------
-    desk : Desk
+    session : Session
     page : str
         HTML.
     port : int
-        0: any that is free.
+        0: any free one.
 
     Raises
     ------
@@ -100,34 +101,29 @@ def serve(desk: Desk, page: str, *, port: int = 0) -> LoopbackServer:
         If the port cannot be used.
     """
     html = page_reply(page)
-    return LoopbackServer({("GET", ""): lambda fields: html} | desk.routes(), port=port)
+    return LoopbackServer({("GET", ""): lambda fields: html} | session.routes(), port=port)
 
 
-def viewer_script() -> str:
-    """Return what the viewer adds to the page of the report."""
-    return (Path(__file__).parent / "assets" / "viewer.js").read_text(encoding="utf-8")
-
-
-class Desk:
-    """What the page may ask for: spans of recordings, doubtful spikes, corrections.
+class Session:
+    """Answer what the page asks for: spans of recordings, figures, doubtful spikes, corrections.
 
     Parameters
     ----------
     results : sequence of Result
     contents : dict
-        What the page shows of them (`viewer_contents`): their lengths, rates and neurons.
+        The contents of the page (`viewer_contents`): lengths, sampling rates and units are taken from it.
     folder : Path
-        Gets corrections and labels.
+        Where corrections and labels are written.
     span : callable
-        Given a result, start and stop, returns what is shown of that span, as JSON can hold it. Never called
-        twice at a time: readers of recordings were not made for several threads.
+        Given a result, start and stop, returns the contents of that span, as JSON can hold them. It is called
+        by one thread at a time, because readers of recordings are not made for several.
     figures : callable, optional
-        Given a result, returns its figures, drawn. Likewise.
+        Given a result, returns its figures, drawn. It is called by one thread at a time too.
 
     Raises
     ------
     InputError
-        If corrections that were made before cannot be read.
+        If earlier corrections cannot be read.
     """
 
     def __init__(
@@ -149,7 +145,7 @@ class Desk:
             log.read()
 
     def routes(self) -> dict[tuple[str, str], Route]:
-        """Return what is answered, by method and name."""
+        """Return the routes by method and name."""
         return {
             ("GET", "span"): lambda fields: json_reply(self.span(fields)),
             ("GET", "figures"): lambda fields: json_reply(self.figures(fields)),
@@ -182,51 +178,55 @@ class Desk:
             return self._figures(result)
 
     def corrections(self, fields: Mapping[str, Any]) -> Contents:
-        """Return what was said of a recording's (`r`) spikes, and which are to be looked at next.
+        """Return the corrections of a recording's (`r`) spikes, and the doubtful spikes to look at next.
 
         Returns
         -------
         dict
-            `corrections`: what counts, of each spike; `doubtful` and `judged`: how many doubtful spikes there
-            are, and of how many of them something was said; `next`: [sample, label, probability] of others,
-            the most doubtful first.
+            `corrections`: the last one of each spike; `doubtful`: number of doubtful spikes; `reviewed`:
+            number of those with a correction; `next`: [sample, unit, probability] of those without one, the
+            most doubtful first.
         """
         r = self._which(fields)
-        return self._state(r, judgements(self._logs[self._results[r].place].read()))
+        return self._state(r, decisions(self._logs[self._results[r].place].read()))
 
     def correct(self, fields: Mapping[str, Any]) -> Contents:
-        """Write down what the user says of a spike: `r`, `sample`, `label`, `action` and, to rename, `to`.
+        """Keep a correction of a spike: `r`, `sample`, `unit`, `action` and, to rename, `to`.
 
         Returns
         -------
         dict
-            As `corrections` does. When this returns, the correction is on disk.
+            As of `corrections`. When this returns, the correction is on disk.
 
         Raises
         ------
         InputError
-            If it makes no sense or cannot be written.
+            If there is no such spike or unit, a value is not allowed, or the log cannot be written.
         """
         r = self._which(fields)
-        given: dict[str, Any] = {name: fields.get(name) for name in ("sample", "label", "action", "to")}
-        said = Correction(**given)
-        if _find(self._results[r].spikes, said.spike) is None:
-            raise InputError(f"correction: no spike of neuron {said.label} was found at sample {said.sample}")
-        if said.to is not None and said.to not in {unit["label"] for unit in self._shown[r]["units"]}:
-            raise InputError(f"correction: there is no neuron {said.to}")
+        given: dict[str, Any] = {name: fields.get(name) for name in ("sample", "unit", "action", "to")}
+        correction = Correction(**given)
+        if _find(self._results[r].spikes, correction.spike) is None:
+            raise InputError(
+                f"correction: no spike of unit {correction.unit} was found at sample {correction.sample}"
+            )
+        if correction.to is not None and correction.to not in {
+            one["unit"] for one in self._shown[r]["units"]
+        }:
+            raise InputError(f"correction: there is no unit {correction.to}")
         log = self._logs[self._results[r].place]
         with self._writing:
-            log.append(said)
-            return self._state(r, judgements(log.read()))
+            log.append(correction)
+            return self._state(r, decisions(log.read()))
 
     def save(self, fields: Mapping[str, Any]) -> Contents:
-        """Write a recording's (`r`) spikes, corrected, as labels for the next fit.
+        """Write a recording's (`r`) corrected spikes as labels for the next fit.
 
         Returns
         -------
         dict
-            `file`; `command`: what learns from it; `spikes`: how many are in it; `ignored`: how many
-            corrections are of spikes that are not in the results any more.
+            `file`; `command`: the one that trains with it; `spikes`: their number; `ignored`: number of
+            corrections of spikes that are no longer in the results.
 
         Raises
         ------
@@ -236,19 +236,19 @@ class Desk:
         place = self._results[self._which(fields)].place
         found = self._found(place)
         with self._writing:
-            said = judgements(self._logs[place].read())
+            decided = decisions(self._logs[place].read())
             path, labels = self._write(place)
-        ignored = sum(_find(found, spike) is None for spike in said)
+        ignored = sum(_find(found, spike) is None for spike in decided)
         command = f"spikesorter train RECORDING --labels {shlex.quote(str(path))} --model FOLDER"
         return {"file": str(path), "command": command, "spikes": len(labels), "ignored": ignored}
 
     def save_pending(self) -> dict[Path, Spikes]:
-        """Write labels wherever corrections have come since they were last written.
+        """Write the labels of all recordings with corrections since their labels were last written.
 
         Returns
         -------
         dict of Path to Spikes
-            What was written where.
+            The labels, by the file that they were written to.
 
         Raises
         ------
@@ -260,16 +260,16 @@ class Desk:
                 self._write(place) for place, log in self._logs.items() if self._is_pending(place, log)
             )
 
-    def _state(self, r: int, said: Mapping[tuple[int, int], Correction]) -> Contents:
+    def _state(self, r: int, decided: Mapping[tuple[int, int], Correction]) -> Contents:
         spikes, queue = self._results[r].spikes, self._queues[r]
-        present = {spike: place for spike in said if (place := _find(spikes, spike)) is not None}
+        present = {spike: place for spike in decided if (place := _find(spikes, spike)) is not None}
         places = np.fromiter(present.values(), np.int64, len(present))
         upcoming = queue[~np.isin(queue, places)]
         following = spikes.sample[upcoming], spikes.unit[upcoming], spikes.joint[upcoming]
         return {
-            "corrections": [asdict(said[spike]) for spike in present],
+            "corrections": [asdict(decided[spike]) for spike in present],
             "doubtful": len(queue),
-            "judged": len(queue) - len(upcoming),
+            "reviewed": len(queue) - len(upcoming),
             "next": list(zip(*(values[:MOST_DOUBTFUL].tolist() for values in following), strict=True)),
         }
 
@@ -280,19 +280,19 @@ class Desk:
         return r
 
     def _found(self, place: Path) -> Spikes:
-        """Return all spikes of a file of results; groups of channels share one."""
+        """Return all spikes in a file of results, which groups of channels share."""
         return Spikes.concatenate([result.spikes for result in self._results if result.place == place])
 
     def _write(self, place: Path) -> tuple[Path, Spikes]:
         path = self._beside(place, "csv")
         r = next(r for r, result in enumerate(self._results) if result.place == place)
-        said, rate = self._logs[place].read(), self._shown[r]["fs_hz"]
-        return path, write_labels(path, self._found(place), said, fs_hz=rate)
+        decided, rate = self._logs[place].read(), self._shown[r]["fs_hz"]
+        return path, write_labels(path, self._found(place), decided, fs_hz=rate)
 
     def _is_pending(self, place: Path, log: CorrectionLog) -> bool:
         labels = self._beside(place, "csv")
         if not labels.exists():
-            return bool(judgements(log.read()))
+            return bool(decisions(log.read()))
         return log.path.exists() and labels.stat().st_mtime_ns <= log.path.stat().st_mtime_ns
 
     def _beside(self, place: Path, ending: str) -> Path:
@@ -300,7 +300,7 @@ class Desk:
 
 
 def _count(fields: Mapping[str, Any], name: str) -> int:
-    """Return a whole number, 0 or more, from a query or a body."""
+    """Return the value of a field, a whole number of 0 or more."""
     value = fields.get(name)
     if isinstance(value, str) and re.fullmatch("[0-9]{1,15}", value):
         return int(value)
@@ -310,7 +310,7 @@ def _count(fields: Mapping[str, Any], name: str) -> int:
 
 
 def _find(spikes: Spikes, spike: tuple[int, int]) -> int | None:
-    """Return the place of a spike (sample, label), None if it is not there."""
-    sample, label = spike
+    """Return the index of a spike (sample, unit), None if it is not there."""
+    sample, unit = spike
     first, last = np.searchsorted(spikes.sample, (sample, sample + 1))
-    return next((k for k in range(first, last) if spikes.unit[k] == label), None)
+    return next((k for k in range(first, last) if spikes.unit[k] == unit), None)

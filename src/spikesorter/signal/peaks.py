@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from spikesorter.core.spikes import Spikes, pairs_within
+from spikesorter.core.pairs import pairs_within
+from spikesorter.core.spikes import Spikes
 
 __all__ = ["enforce_refractory", "pick_peaks"]
 

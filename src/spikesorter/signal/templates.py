@@ -16,7 +16,8 @@ from scipy.ndimage import uniform_filter1d
 from scipy.signal import oaconvolve
 from scipy.sparse.linalg import spsolve
 
-from spikesorter.core.spikes import Spikes, pairs_within
+from spikesorter.core.pairs import pairs_within
+from spikesorter.core.spikes import Spikes
 from spikesorter.signal.filters import fir_filter
 
 __all__ = ["Templates", "average_waveform", "estimate_templates", "plant", "spike_amplitudes"]

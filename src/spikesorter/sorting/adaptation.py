@@ -125,7 +125,7 @@ def tune_for(
     outcome = _best_outcome(bench)
     progress("forecasting", 0.0)
     forecast, diagnostics = _forecast(bench, outcome, target_samples)
-    unknown = _outlier_rule(bench, outcome.tuned) if context.settings.unknown.mark else None
+    unknown = _outlier_rule(bench, outcome.tuned) if context.settings.outliers.mark else None
     progress("forecasting", 1.0)
     _log(context, profile, outcome.tuned, forecast)
     return SorterState(
@@ -193,8 +193,8 @@ def _forecast(bench: Bench, outcome: Outcome, target_samples: int | None) -> tup
     tested = outcome if bench.rehearser.cross_fits else _tested_again(bench, outcome.tuned)
     true, once = known_spikes(tested.rehearsal, context.units.known), tested.rehearsal.period
     forecast = forecast_score(
-        tested.found,
         true,
+        tested.found,
         context.units.known,
         n_samples=len(tested.rehearsal.trace),
         unlike_samples=once,
@@ -202,7 +202,7 @@ def _forecast(bench: Bench, outcome: Outcome, target_samples: int | None) -> tup
         fs_hz=context.fs_hz,
     )
     noise = bench.rehearser.noise_power(tested.rehearsal)
-    return forecast, diagnose(tested.candidates, tested.found, true, noise=noise, fs_hz=context.fs_hz)
+    return forecast, diagnose(tested.candidates, true, tested.found, noise=noise, fs_hz=context.fs_hz)
 
 
 def _tested_again(bench: Bench, tuned: TunedDecoder) -> Outcome:
@@ -219,8 +219,8 @@ def _outlier_rule(bench: Bench, tuned: TunedDecoder) -> OutlierRule:
     rule = OutlierRule(
         pursuit=make_pursuit(context, profile),
         templates=context.units.templates.scaled(profile.activity.gain),
-        lead_samples=context.samples(context.settings.unknown.before_ms),
-        window_samples=max(context.samples(context.settings.unknown.window_ms), 1),
+        lead_samples=context.samples(context.settings.outliers.before_ms),
+        window_samples=max(context.samples(context.settings.outliers.window_ms), 1),
         beside=np.inf,
         alone=np.inf,
     )

@@ -85,7 +85,7 @@ class Diagnostics:
 
 
 def diagnose(
-    candidates: Candidates, found: Spikes, truth: Spikes, *, noise: Float64Array, fs_hz: float
+    candidates: Candidates, truth: Spikes, found: Spikes, *, noise: Float64Array, fs_hz: float
 ) -> Diagnostics:
     """Compare the spikes found in a rehearsal with the true ones.
 
@@ -93,9 +93,9 @@ def diagnose(
     ----------
     candidates : Candidates
         With calibrated probabilities.
-    found : Spikes
-        Reported ones.
     truth : Spikes
+    found : Spikes
+        Those that are reported.
     noise : ndarray of float64, shape (frequencies, channels)
     fs_hz : float
 
@@ -104,24 +104,24 @@ def diagnose(
     Diagnostics
     """
     every = Spikes(candidates.sample, candidates.unit, candidates.probability, candidates.unit_probability)
-    whole, right = score(found, truth, fs_hz=fs_hz), _right(found, truth, fs_hz)
+    whole, right = score(truth, found, fs_hz=fs_hz), _right(truth, found, fs_hz)
     return Diagnostics(
         unit_ids=whole.unit_ids,
         confusion=whole.confusion,
         precision=_share(right.sum(), len(found)),
         recall=_share(right.sum(), len(truth)),
-        trade_off=measure_trade_off(every, truth, fs_hz=fs_hz),
-        reliability=measure_reliability(found, truth, fs_hz=fs_hz),
+        trade_off=measure_trade_off(truth, every, fs_hz=fs_hz),
+        reliability=measure_reliability(truth, found, fs_hz=fs_hz),
         noise=noise,
     )
 
 
-def measure_trade_off(found: Spikes, truth: Spikes, *, fs_hz: float) -> TradeOff:
+def measure_trade_off(truth: Spikes, found: Spikes, *, fs_hz: float) -> TradeOff:
     """Measure precision and recall at every threshold above the least probability found.
 
     Parameters
     ----------
-    found, truth : Spikes
+    truth, found : Spikes
     fs_hz : float
 
     Returns
@@ -132,13 +132,13 @@ def measure_trade_off(found: Spikes, truth: Spikes, *, fs_hz: float) -> TradeOff
     --------
     >>> truth = Spikes.from_arrays([100, 300], [1, 1])
     >>> found = Spikes.from_arrays([100, 200], [1, 1], [0.9, 0.5])
-    >>> curve = measure_trade_off(found, truth, fs_hz=25_000.0)
+    >>> curve = measure_trade_off(truth, found, fs_hz=25_000.0)
     >>> curve.precision[[0, -1]], curve.recall[[0, -1]]
     (array([0.5, 1. ]), array([0.5, 0.5]))
     """
     if len(found) == 0:
         return TradeOff(*(np.zeros(0) for _ in range(3)))
-    right, probability = _right(found, truth, fs_hz), found.joint.astype(np.float64)
+    right, probability = _right(truth, found, fs_hz), found.joint.astype(np.float64)
     order = np.argsort(-probability, kind="stable")
     hits, stated = np.cumsum(right[order]), probability[order]
     last = np.append(np.flatnonzero(np.diff(stated)), len(stated) - 1)  # equal ones are reported together
@@ -148,19 +148,19 @@ def measure_trade_off(found: Spikes, truth: Spikes, *, fs_hz: float) -> TradeOff
     )
 
 
-def measure_reliability(found: Spikes, truth: Spikes, *, fs_hz: float) -> Reliability:
+def measure_reliability(truth: Spikes, found: Spikes, *, fs_hz: float) -> Reliability:
     """Measure how many of the spikes of like probability are right: there, and of their class.
 
     Parameters
     ----------
-    found, truth : Spikes
+    truth, found : Spikes
     fs_hz : float
 
     Returns
     -------
     Reliability
     """
-    stated, right = found.joint.astype(np.float64), _right(found, truth, fs_hz)
+    stated, right = found.joint.astype(np.float64), _right(truth, found, fs_hz)
     bin_of = np.minimum((stated * BINS).astype(np.int64), BINS - 1)
     events = np.bincount(bin_of, minlength=BINS)
     of = np.where(events, events, np.nan)
@@ -168,7 +168,7 @@ def measure_reliability(found: Spikes, truth: Spikes, *, fs_hz: float) -> Reliab
     return Reliability(total / of, hits / of, events.astype(np.int64))
 
 
-def _right(found: Spikes, truth: Spikes, fs_hz: float) -> npt.NDArray[np.bool_]:
+def _right(truth: Spikes, found: Spikes, fs_hz: float) -> npt.NDArray[np.bool_]:
     """Say which spikes match a true one of their unit; each true one is matched once."""
     reach = np.round(TOLERANCE_MS * fs_hz / 1000, 6)
     right = np.zeros(len(found), bool)

@@ -20,7 +20,8 @@ import numpy.typing as npt
 from spikesorter.core.errors import InputError
 from spikesorter.core.progress import Progress
 from spikesorter.core.settings import Settings
-from spikesorter.core.spikes import Spikes, check_rate
+from spikesorter.core.spike import check_rate
+from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.cnn import train_base_networks
 from spikesorter.decoding.networks import Networks
 from spikesorter.decoding.registry import wanted_kinds
@@ -150,7 +151,7 @@ def _without_faint_units(source: _Source, learnt: _Learnt) -> _Learnt:
 
 def _with_unlabelled_units(source: _Source, learnt: _Learnt, *, n_jobs: int) -> _Learnt:
     """Add unlabelled units that could be taken for labelled ones, if the settings say so."""
-    if not source.settings.unknown.learn or source.settings.unknown.mark:
+    if not source.settings.unlabelled.learn or source.settings.outliers.mark:
         return learnt
     found = find_unlabelled(source.trace, learnt.spikes, learnt.context, learnt.profile, n_jobs=n_jobs)
     if len(found) == 0:

@@ -54,8 +54,8 @@ class Forecast:
 
 
 def forecast_score(
-    found: Spikes,
     truth: Spikes,
+    found: Spikes,
     unit_ids: tuple[int, ...],
     *,
     n_samples: int,
@@ -69,8 +69,8 @@ def forecast_score(
 
     Parameters
     ----------
-    found, truth : Spikes
-        Found spikes and true spikes of the rehearsal.
+    truth, found : Spikes
+        True spikes and found spikes of the rehearsal.
     unit_ids : tuple of int
     n_samples : int
         Length of the rehearsal.
@@ -84,10 +84,10 @@ def forecast_score(
     -------
     Forecast
     """
-    whole = score(found, truth, fs_hz=fs_hz)
+    whole = score(truth, found, fs_hz=fs_hz)
     length = n_samples // PARTS
     parts = [
-        _part(found, truth, start * length, length, fs_hz).score
+        _part(truth, found, start * length, length, fs_hz).score
         for start in range(PARTS)
         if len(truth.within(start * length, (start + 1) * length))
     ]
@@ -123,5 +123,5 @@ def forecast_study(forecasts: dict[str, Forecast]) -> dict[str, object]:
     }
 
 
-def _part(found: Spikes, truth: Spikes, start: int, length: int, fs_hz: float) -> Score:
-    return score(found.within(start, start + length), truth.within(start, start + length), fs_hz=fs_hz)
+def _part(truth: Spikes, found: Spikes, start: int, length: int, fs_hz: float) -> Score:
+    return score(truth.within(start, start + length), found.within(start, start + length), fs_hz=fs_hz)

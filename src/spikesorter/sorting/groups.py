@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from spikesorter.core.cores import effective_n_jobs
 from spikesorter.core.errors import InputError, naming
 from spikesorter.core.progress import Progress, prefixed, silent
 from spikesorter.core.settings import Settings, check_settings
@@ -107,7 +108,7 @@ def fit_groups(
         Of the whole recording.
     settings : Settings, optional
     n_jobs : int, optional
-        Threads; all cores that this process may use, if not given.
+        Threads; -1 or None: one on each core.
     progress : callable, optional
 
     Returns
@@ -124,7 +125,7 @@ def fit_groups(
     >>> sorters = fit_groups(recording, sorting)                  # doctest: +SKIP
     >>> spikes = sort_groups(adapt_groups(sorters, target), target)  # doctest: +SKIP
     """
-    settings = check_settings(settings)
+    settings, n_jobs = check_settings(settings), effective_n_jobs(n_jobs)
     check_recording(recording)
     if recording.get_property("group") is None:
         raise InputError("its channels are in no groups (property group): fit one sorter to all of them")
@@ -152,7 +153,27 @@ def adapt_groups(
     n_jobs: int | None = None,
     progress: Progress = silent,
 ) -> dict[str, Sorter]:
-    """Adapt each group's sorter to its channels of a target; see `Sorter.adapt`."""
+    """Adapt each group's sorter to its channels of a target; see `Sorter.adapt`.
+
+    Parameters
+    ----------
+    sorters : mapping of str to Sorter
+        From `fit_groups`.
+    target : spikeinterface.BaseRecording
+        With the same groups of channels.
+    n_jobs, progress
+        As for `Sorter.adapt`.
+
+    Returns
+    -------
+    dict of str to Sorter
+        New ones, by group.
+
+    Raises
+    ------
+    InputError
+        If the target has other groups, or one of them cannot be used.
+    """
     groups = groups_of(sorters, target)
     adapted = {}
     for name, sorter in sorters.items():

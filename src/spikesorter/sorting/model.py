@@ -17,7 +17,7 @@ from spikesorter.core.errors import InputError, ModelError, naming
 from spikesorter.core.progress import Progress, silent
 from spikesorter.core.spikes import Spikes
 from spikesorter.estimation.estimate import estimate_initially, is_faint
-from spikesorter.io.model_files import DESCRIPTION, check_model_place, model_digest
+from spikesorter.io.model_files import DESCRIPTION, TARGETS, check_model_place, model_digest
 from spikesorter.io.samples import check_trace, read_representative, shortest_samples
 from spikesorter.sorting.groups import groups_of, sort_groups
 from spikesorter.sorting.sorter import SPAN_SECONDS, Sorter
@@ -40,7 +40,6 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 LIKE_GAINS = (0.5, 2.0)
-TARGETS = "targets"
 GROUPS = "groups"
 WHOLE = ""
 """Name of the only group of a model for all channels."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -10,9 +9,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
+from spikesorter.core.cores import effective_n_jobs
 from spikesorter.core.errors import InputError, SettingsError
 from spikesorter.core.progress import Progress, silent
 from spikesorter.core.score import score
+from spikesorter.core.sections import MOST_REFRACTORY_MS
 from spikesorter.core.settings import Settings, check_settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.candidates import WorkingPoint
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from spikesorter.sorting.diagnostics import Diagnostics
     from spikesorter.sorting.forecast import Forecast
 
-__all__ = ["SPAN_SECONDS", "Sorter", "check_threshold", "usable_cores"]
+__all__ = ["SPAN_SECONDS", "Sorter", "check_threshold"]
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -59,10 +60,7 @@ class Sorter:
     _state: SorterState
 
     def __init__(self, *args: object, **kwargs: object) -> None:
-        raise TypeError(
-            "a Sorter is made by Sorter.fit(recording, labels), or read from a model folder by "
-            "Sorter.load(folder)"
-        )
+        raise InputError("Sorter() makes nothing; use Sorter.fit(recording, labels) or Sorter.load(folder)")
 
     @classmethod
     def fit(
@@ -86,7 +84,7 @@ class Sorter:
         settings : Settings, optional
             Defaults if not given.
         n_jobs : int, optional
-            Threads; all cores that this process may use, if not given. They change no result.
+            Threads; -1 or None: one on each core. They change no result.
         progress : callable, optional
             Called with the name of a step and the share of it that is done.
 
@@ -104,7 +102,7 @@ class Sorter:
         """
         settings = check_settings(settings).tuned_for("strict")
         return cls._of(
-            fit_state(recording, labels, settings, n_jobs=n_jobs or usable_cores(), progress=progress)
+            fit_state(recording, labels, settings, n_jobs=effective_n_jobs(n_jobs), progress=progress)
         )
 
     def adapt(
@@ -117,7 +115,7 @@ class Sorter:
         target : spikeinterface.BaseRecording
             Of the same electrode, at the same sampling rate.
         n_jobs : int, optional
-            Threads; all cores that this process may use, if not given. They change no result.
+            Threads; -1 or None: one on each core. They change no result.
         progress : callable, optional
 
         Returns
@@ -130,7 +128,7 @@ class Sorter:
         InputError
             If the target does not fit the sorter or cannot be used.
         """
-        return self._of(adapt_state(self._state, target, n_jobs=n_jobs or usable_cores(), progress=progress))
+        return self._of(adapt_state(self._state, target, n_jobs=effective_n_jobs(n_jobs), progress=progress))
 
     def sort(
         self,
@@ -148,7 +146,7 @@ class Sorter:
         target : spikeinterface.BaseRecording
             The one that the sorter was adapted to, or one like it.
         n_jobs : int, optional
-            Threads; all cores that this process may use, if not given. They change no result.
+            Threads; -1 or None: one on each core. They change no result.
         span_seconds : float
             Length of the spans in which the recording is read, each by one thread; rounded to whole blocks
             of the decoder. It changes no result.
@@ -171,7 +169,7 @@ class Sorter:
         return sort_recording(
             self._state,
             target,
-            n_jobs=n_jobs or usable_cores(),
+            n_jobs=effective_n_jobs(n_jobs),
             span_seconds=span_seconds,
             resume=resume,
             progress=progress,
@@ -188,14 +186,14 @@ class Sorter:
         truth : Spikes or spikeinterface.BaseSorting
             Its true spikes. `spikesorter.score` returns more than one number.
         n_jobs : int, optional
-            Threads; all cores that this process may use, if not given.
+            Threads; -1 or None: one on each core.
 
         Returns
         -------
         float
         """
         true = as_spikes(truth, fs_hz=self.fs_hz)
-        return score(self.sort(target, n_jobs=n_jobs), true, fs_hz=self.fs_hz).score
+        return score(true, self.sort(target, n_jobs=n_jobs), fs_hz=self.fs_hz).score
 
     def low_latency(self, *, n_jobs: int | None = None, progress: Progress = silent) -> Sorter:
         """Return a sorter for the same recordings that decides within milliseconds, for closed loops.
@@ -206,7 +204,7 @@ class Sorter:
         Parameters
         ----------
         n_jobs : int, optional
-            Threads; all cores that this process may use, if not given.
+            Threads; -1 or None: one on each core.
         progress : callable, optional
 
         Returns
@@ -215,13 +213,13 @@ class Sorter:
         """
         if self.decoder == "low_latency":
             return self
-        return self._of(low_latency_state(self._state, n_jobs=n_jobs or usable_cores(), progress=progress))
+        return self._of(low_latency_state(self._state, n_jobs=effective_n_jobs(n_jobs), progress=progress))
 
     def stream(
         self,
         fs_hz: float,
         *,
-        mode: Literal["exact", "fast"] = "exact",
+        mode: Literal["exact", "low_latency"] = "exact",
         calibration_seconds: float = 0.0,
         n_jobs: int | None = None,
     ) -> Stream:
@@ -231,14 +229,14 @@ class Sorter:
         ----------
         fs_hz : float
             Its sampling rate.
-        mode : {"exact", "fast"}
-            exact: the spikes that `sort` would find. fast: those that `low_latency` would find; preparing it
-            takes some seconds.
+        mode : {"exact", "low_latency"}
+            exact: the spikes that `sort` would find. low_latency: those that the sorter returned by the
+            method `low_latency` would find; preparing it takes some seconds.
         calibration_seconds : float
             How much of the beginning to adapt to first. 0 if the sorter was adapted to this recording, or to
             one like it. That part is sorted as well, once it is over.
         n_jobs : int, optional
-            Threads for adapting; all cores that this process may use, if not given.
+            Threads for adapting; -1 or None: one on each core.
 
         Returns
         -------
@@ -249,15 +247,17 @@ class Sorter:
         InputError
             If the rate is not the sorter's.
         SettingsError
-            If the mode is unknown, the calibration is negative, or outlier spikes are to be marked: that
-            takes all other spikes first.
+            If the mode, the calibration time or `n_jobs` makes no sense, or if outlier spikes are to be
+            marked: that takes all other spikes first.
         """
+        if mode not in ("exact", "low_latency"):
+            raise SettingsError(f"mode must be exact or low_latency, not {mode!r}")
         return open_stream(
             self._state,
             fs_hz,
-            low_latency=_is_low_latency(mode),
+            low_latency=mode == "low_latency",
             calibration_seconds=calibration_seconds,
-            n_jobs=n_jobs or usable_cores(),
+            n_jobs=effective_n_jobs(n_jobs),
         )
 
     def evidence(self, target: BaseRecording, *, start: int = 0, stop: int | None = None) -> FloatArray:
@@ -305,7 +305,7 @@ class Sorter:
         return trace_reader(target, self.profile, fs_hz=self.fs_hz)
 
     def with_working_point(
-        self, *, threshold: float | None = None, refractory_samples: int | None = None
+        self, *, threshold: float | None = None, refractory_ms: float | None = None
     ) -> Sorter:
         """Return a sorter with another threshold or refractory period than the tuned ones.
 
@@ -313,8 +313,8 @@ class Sorter:
         ----------
         threshold : float, optional
             Least probability of a spike, for all units; stays as it was tuned if not given.
-        refractory_samples : int, optional
-            Likewise.
+        refractory_ms : float, optional
+            Least distance between two spikes; likewise.
 
         Returns
         -------
@@ -326,11 +326,11 @@ class Sorter:
             If the threshold is no probability or the period is negative.
         """
         check_threshold(threshold)
-        if refractory_samples is not None and refractory_samples < 0:
-            raise SettingsError(f"refractory_samples must be 0 or more, not {refractory_samples}")
-        return self._of(
-            self._state.with_working_point(threshold=threshold, refractory_samples=refractory_samples)
-        )
+        if refractory_ms is not None and not 0 <= refractory_ms <= MOST_REFRACTORY_MS:
+            raise SettingsError(
+                f"refractory_ms must lie between 0 and {MOST_REFRACTORY_MS:g}, not at {refractory_ms}"
+            )
+        return self._of(self._state.with_working_point(threshold=threshold, refractory_ms=refractory_ms))
 
     def save(self, folder: str | Path) -> None:
         """Write the sorter to a folder, whole or not at all: JSON and plain arrays, no code."""
@@ -426,14 +426,3 @@ def check_threshold(threshold: object) -> None:
         return
     if not isinstance(threshold, Real) or not 0 <= float(threshold) <= 1:
         raise SettingsError(f"threshold must lie between 0 and 1, not at {threshold}")
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _is_low_latency(mode: str) -> bool:
-    if mode not in ("exact", "fast"):
-        raise SettingsError(f"mode must be exact or fast, not {mode!r}")
-    return mode == "fast"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ import numpy.typing as npt
 from spikesorter.core.errors import InputError, SettingsError
 from spikesorter.core.progress import Progress
 from spikesorter.core.spikes import Spikes
+from spikesorter.core.versions import __version__
 from spikesorter.decoding.base import Decoder
 from spikesorter.decoding.run import TraceReader, find_candidates, in_threads
 from spikesorter.decoding.tuning import TunedDecoder
@@ -138,7 +138,7 @@ def _sort_spans(
 def _facts(state: SorterState, target: BaseRecording) -> dict[str, str]:
     """Return what the result depends on. A long recording is identified by its length and parts of it."""
     return {
-        "version": version("neural-spike-sorter"),
+        "version": __version__,
         "sorter": model_digest((state.profile, state.tuned)),
         "recording": _digest(str(target.get_num_frames()).encode(), read_signature(target).tobytes()),
     }

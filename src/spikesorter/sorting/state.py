@@ -20,7 +20,7 @@ from spikesorter.estimation.units import Units
 from spikesorter.io.recording import check_recording
 from spikesorter.signal.filters import fir_margin
 from spikesorter.signal.hum import hum_kernel
-from spikesorter.signal.spans import Margin
+from spikesorter.signal.spans import Margin, to_samples
 from spikesorter.sorting.diagnostics import Diagnostics
 from spikesorter.sorting.forecast import Forecast
 from spikesorter.sorting.look_back import Reckoning
@@ -123,13 +123,13 @@ class SorterState:
         hum = fir_margin(hum_kernel(self.profile.hum_hz, fs_hz=self.fs_hz))
         return decoder.margin + Margin(reach, reach) + hum
 
-    def with_working_point(self, *, threshold: float | None, refractory_samples: int | None) -> SorterState:
+    def with_working_point(self, *, threshold: float | None, refractory_ms: float | None) -> SorterState:
         """Return the state with another threshold or refractory period, where one is given."""
         point = self.tuned.point
         if threshold is not None:
             point = replace(point, thresholds=(threshold,) * len(point.unit_ids))
-        if refractory_samples is not None:
-            point = replace(point, refractory_samples=refractory_samples)
+        if refractory_ms is not None:
+            point = replace(point, refractory_samples=to_samples(refractory_ms, self.fs_hz))
         return replace(self, tuned=replace(self.tuned, point=point))
 
     def check_fits(self, target: BaseRecording) -> None:

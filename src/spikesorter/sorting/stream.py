@@ -26,6 +26,7 @@ __all__ = ["Stream", "open_stream"]
 
 FloatArray = npt.NDArray[np.float32]
 NativeArray = npt.NDArray[Any]
+LONGEST_CALIBRATION_S = 1e5
 
 
 def open_stream(
@@ -33,10 +34,13 @@ def open_stream(
 ) -> Stream:
     """Return a stream that a sorter's state decides about; see `Sorter.stream`."""
     state.check_rate(fs_hz)
-    if not 0 <= calibration_seconds < float("inf"):
-        raise SettingsError(f"calibration_seconds must be 0 or more, not {calibration_seconds:g}")
-    if state.settings.unknown.mark:
-        raise SettingsError("unknown.mark: outlier spikes cannot be marked in a stream; train without it")
+    if not 0 <= calibration_seconds <= LONGEST_CALIBRATION_S:  # NaN as well
+        raise SettingsError(
+            f"calibration_seconds must lie between 0 (no calibration) and {LONGEST_CALIBRATION_S:g}, "
+            f"not at {calibration_seconds:g}"
+        )
+    if state.settings.outliers.mark:
+        raise SettingsError("outliers.mark: a stream cannot mark outlier spikes; train without it")
 
     def prepare(calibration: NativeArray) -> SorterState:
         prepared = state

@@ -1,1 +1,1 @@
-"""Whole jobs: files, studies, batches, streams."""
+"""From files to results: training, sorting, studies, batches, streams."""

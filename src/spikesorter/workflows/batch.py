@@ -1,29 +1,31 @@
-"""Many recordings, each a task that fails alone: in this process, in local ones, or wherever Dask runs.
+"""Sort many recordings, each as a task of its own: in this process, in several, or on a Dask cluster.
 
-Nothing here schedules work: a loop does in this process, Dask does everywhere else.
+A task that fails does not stop the others. Nothing is scheduled here: in one process the tasks run in a loop,
+everywhere else Dask schedules them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spikesorter.core.cores import effective_n_jobs
 from spikesorter.core.errors import InputError
 from spikesorter.core.progress import Progress, silent
+from spikesorter.core.versions import __version__
 from spikesorter.io.atomic import check_writable, only_one, write_json
 from spikesorter.io.export import check_export
 from spikesorter.report.results import SORT, sort_facts
 from spikesorter.sorting.model import Model, load_model
-from spikesorter.workflows.manifest import Job
+from spikesorter.workflows.manifest import BatchItem
 from spikesorter.workflows.tasks import (
     NOTES,
     PREDICTIONS,
     SPANS,
     Outcome,
-    Task,
+    SortTask,
     lost,
     note_of,
     note_place,
@@ -39,19 +41,19 @@ if TYPE_CHECKING:
 __all__ = ["BATCH", "BATCH_SPAN_SECONDS", "dask_runner", "run_batch", "run_here", "summary"]
 
 BATCH, LOCK = "batch.json", "lock"
-BATCH_SPAN_SECONDS = 60.0  # shorter ones would be more files than a shared disk likes
+BATCH_SPAN_SECONDS = 60.0  # shorter ones would make too many files for a shared disk
 
-Runner = Callable[[Callable[[Task], Outcome], list[Task]], Iterator[Outcome]]
-"""Applies a function to tasks, wherever, and yields what comes back, in any order."""
+Runner = Callable[[Callable[[SortTask], Outcome], list[SortTask]], Iterator[Outcome]]
+"""Applies a function to tasks, anywhere, and yields the outcomes in any order."""
 
 
 def run_batch(
-    jobs: list[Job],
+    items: list[BatchItem],
     out: Path,
     *,
     to: str = "mat",
     runner: Runner | None = None,
-    threads: int = 1,
+    n_jobs: int | None = 1,
     span_seconds: float = BATCH_SPAN_SECONDS,
     restart: bool = False,
     progress: Progress = silent,
@@ -61,40 +63,44 @@ def run_batch(
 
     Parameters
     ----------
-    jobs : list of Job
-        From `read_jobs`.
+    items : list of BatchItem
+        From `read_batch`.
     out : Path
-        Gets `predictions/NAME.mat`, `batch.json`, and, in `.batch`, a note of each recording that is done.
+        Gets `predictions/NAME.mat`, `batch.json` and, in `.batch`, a note on each recording that is done.
     to : str
         Format of the results, see `write_spikes`.
     runner : callable, optional
         `run_here`, if not given; `dask_runner` for other processes and machines.
-    threads : int
-        Of each process. They change no result.
+    n_jobs : int, optional
+        Threads of each process; -1 or None: one on each core. They change no result.
     span_seconds : float
-        A killed recording loses at most what was being done of such spans; each makes a small file.
+        Each finished span is kept in a small file until the recording is done, so that an interruption loses
+        no more than the spans in progress.
     restart : bool
-        Take over a folder of other settings or another version, and sort everything again.
+        Sort everything again, even if the folder holds results of other settings or another version.
     progress : callable, optional
     on_outcome : callable, optional
-        Told what became of each recording as soon as it is known.
+        Told the outcome of each recording as soon as it is known.
 
     Returns
     -------
     list of Outcome
-        In the order of the jobs.
+        In the order of the items.
 
     Raises
     ------
     InputError
-        If the folder cannot be written to or is another batch's.
+        If the folder cannot be written to, or holds results of other settings.
     ModelError
         If a model cannot be used.
+    SettingsError
+        If `n_jobs` makes no sense.
     """
     check_export(to)
-    models = {folder: load_model(folder) for folder in dict.fromkeys(job.model for job in jobs)}
+    n_jobs = effective_n_jobs(n_jobs)
+    models = {folder: load_model(folder) for folder in dict.fromkeys(item.model for item in items)}
     digests = {folder: model.whole_digest() for folder, model in models.items()}
-    tasks = [Task(job, out, to, span_seconds, threads, digests[job.model]) for job in jobs]
+    tasks = [SortTask(item, out, to, span_seconds, n_jobs, digests[item.model]) for item in items]
     _make_folders(out)
     outcomes: dict[str, Outcome] = {}
     with only_one(out / NOTES / LOCK, "running a batch"):
@@ -105,20 +111,20 @@ def run_batch(
                 outcomes[outcome.name] = outcome
                 on_outcome(outcome)
                 progress("sorting", len(outcomes) / len(tasks))
-        finally:  # `spikesorter view` goes by it, also after an interruption
-            write_json(out / SORT, {"recordings": _sorts(jobs, outcomes, models)})
-        ordered = [outcomes[job.name] for job in jobs]
+        finally:  # `spikesorter view` reads it, also after an interruption
+            write_json(out / SORT, {"recordings": _sorts(items, outcomes, models)})
+        ordered = [outcomes[item.name] for item in items]
         write_json(out / BATCH, summary(ordered))
     return ordered
 
 
-def run_here(work: Callable[[Task], Outcome], tasks: list[Task]) -> Iterator[Outcome]:
-    """Run tasks in this process, one after the other."""
+def run_here(work: Callable[[SortTask], Outcome], tasks: list[SortTask]) -> Iterator[Outcome]:
+    """Run tasks in this process, one after another."""
     return map(work, tasks)
 
 
 def dask_runner(client: Client) -> Runner:
-    """Return a runner on the workers of a Dask cluster, local or not.
+    """Return a runner that uses the workers of a Dask cluster, local or remote.
 
     Parameters
     ----------
@@ -127,13 +133,13 @@ def dask_runner(client: Client) -> Runner:
     Returns
     -------
     callable
-        A worker that dies takes no other recording with it: Dask starts its tasks again elsewhere, up to
-        `distributed.scheduler.allowed-failures` times, before they count as failed.
+        If a worker dies, Dask starts its task again on another one, up to
+        `distributed.scheduler.allowed-failures` times, before the recording counts as failed.
     """
     from distributed import as_completed
 
-    def run(work: Callable[[Task], Outcome], tasks: list[Task]) -> Iterator[Outcome]:
-        futures = client.map(work, tasks, pure=False, key=[f"sort-{task.job.name}" for task in tasks])
+    def run(work: Callable[[SortTask], Outcome], tasks: list[SortTask]) -> Iterator[Outcome]:
+        futures = client.map(work, tasks, pure=False, key=[f"sort-{task.item.name}" for task in tasks])
         task_of = dict(zip(futures, tasks, strict=True))
         for future in as_completed(futures):
             task = task_of.pop(future)
@@ -143,7 +149,7 @@ def dask_runner(client: Client) -> Runner:
 
 
 def summary(outcomes: Iterable[Outcome]) -> dict[str, Any]:
-    """Return what `batch.json` holds.
+    """Return the contents of `batch.json`.
 
     Parameters
     ----------
@@ -155,7 +161,7 @@ def summary(outcomes: Iterable[Outcome]) -> dict[str, Any]:
     """
     rows = [asdict(outcome) for outcome in outcomes]
     counts = {state: sum(row["state"] == state for row in rows) for state in ("done", "kept", "failed")}
-    return {"version": version("neural-spike-sorter"), **counts, "recordings": rows}
+    return {"version": __version__, **counts, "recordings": rows}
 
 
 def _make_folders(out: Path) -> None:
@@ -167,8 +173,8 @@ def _make_folders(out: Path) -> None:
         check_writable(folder)
 
 
-def _check_folder(out: Path, tasks: list[Task], *, restart: bool) -> None:
-    """Refuse a folder that holds results of other settings; clear away what a killed run was writing."""
+def _check_folder(out: Path, tasks: list[SortTask], *, restart: bool) -> None:
+    """Refuse a folder with results of other settings; remove files that a killed run left unfinished."""
     begun = ((out / PREDICTIONS, ".*"), (out / NOTES, ".*"), (out, f".{SORT}.*"), (out, f".{BATCH}.*"))
     for left in [path for folder, pattern in begun for path in folder.glob(pattern)]:
         remove(left)
@@ -183,15 +189,19 @@ def _check_folder(out: Path, tasks: list[Task], *, restart: bool) -> None:
         unlike = [key for key, value in settings_of(task).items() if known["facts"].get(key) != value]
         if unlike:
             raise InputError(
-                f"{out}: {task.job.name} was sorted there with another {', '.join(unlike)}; choose another "
+                f"{out}: {task.item.name} was sorted there with another {', '.join(unlike)}; choose another "
                 "folder, or sort everything again with --restart"
             )
     (out / BATCH).unlink(missing_ok=True)  # an earlier run's must not be taken for this one's
 
 
-def _sorts(jobs: list[Job], outcomes: Mapping[str, Outcome], models: Mapping[Path, Model]) -> dict[str, Any]:
+def _sorts(
+    items: list[BatchItem], outcomes: Mapping[str, Outcome], models: Mapping[Path, Model]
+) -> dict[str, Any]:
     return {
-        job.name: sort_facts(Path(one.result), job.recording, models[job.model], job.options, one.adapted_to)
-        for job in jobs
-        if (one := outcomes.get(job.name)) is not None and one.state != "failed"
+        item.name: sort_facts(
+            Path(one.result), item.recording, models[item.model], item.options, one.adapted_to
+        )
+        for item in items
+        if (one := outcomes.get(item.name)) is not None and one.state != "failed"
     }

@@ -1,4 +1,4 @@
-"""Where a batch runs: in this process, in others on this machine, or on a Dask cluster."""
+"""Choose where a batch runs: in this process, in several on this machine, or on a Dask cluster."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from spikesorter.core.cores import effective_n_jobs
 from spikesorter.core.errors import InputError
 from spikesorter.workflows.batch import Runner, dask_runner, run_here
 
@@ -19,15 +20,15 @@ CONNECT_SECONDS = 20
 
 
 @contextmanager
-def running_on(n_jobs: int, scheduler: str | None) -> Iterator[Runner]:
-    """Give a runner for `run_batch`, and end what was started for it.
+def running_on(n_jobs: int | None, scheduler: str | None) -> Iterator[Runner]:
+    """Provide a runner for `run_batch`, and stop afterwards what was started for it.
 
     Parameters
     ----------
-    n_jobs : int
-        Processes on this machine, of one thread each; 1: this process itself.
+    n_jobs : int or None
+        Processes on this machine, of one thread each; 1: this process itself; -1 or None: one on each core.
     scheduler : str or None
-        Address of a Dask cluster that is running; its workers do it then.
+        Address of a running Dask cluster, whose workers are used instead.
 
     Yields
     ------
@@ -37,7 +38,10 @@ def running_on(n_jobs: int, scheduler: str | None) -> Iterator[Runner]:
     ------
     InputError
         If Dask is needed and not installed, or the cluster does not answer.
+    SettingsError
+        If `n_jobs` makes no sense.
     """
+    n_jobs = effective_n_jobs(n_jobs)
     if scheduler is None and n_jobs == 1:
         yield run_here
         return
@@ -45,7 +49,7 @@ def running_on(n_jobs: int, scheduler: str | None) -> Iterator[Runner]:
         from distributed import Client, LocalCluster
     except ImportError:
         raise InputError(
-            "several processes need Dask: pip install 'neural-spike-sorter[cluster]'; or leave out --jobs"
+            "several processes need Dask: pip install 'neural-spike-sorter[cluster]'; or leave out --n-jobs"
         ) from None
     if scheduler is not None:
         with _connected(scheduler) as client:
@@ -55,8 +59,8 @@ def running_on(n_jobs: int, scheduler: str | None) -> Iterator[Runner]:
         LocalCluster(
             n_workers=n_jobs,
             threads_per_worker=1,
-            dashboard_address="127.0.0.1:0",  # any free port: others may run batches here too
-            silence_logs=logging.CRITICAL,  # what happens to a recording is told by its outcome
+            dashboard_address="127.0.0.1:0",  # any free port: several batches may run on one machine
+            silence_logs=logging.CRITICAL,  # a recording's outcome says what happened to it
         ) as cluster,
         Client(cluster) as client,
     ):

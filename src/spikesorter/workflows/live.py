@@ -1,44 +1,54 @@
-"""Streams by a saved model, and where their samples come from."""
+"""Sort a recording in progress: samples from a pipe, a TCP socket or Lab Streaming Layer; spikes as JSON."""
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
+import numpy as np
 import numpy.typing as npt
 
 from spikesorter.core.errors import InputError, ModelError
+from spikesorter.core.spikes import Spikes
 from spikesorter.sorting.model import LABELLED, load_sorters
 from spikesorter.sorting.stream import Stream
-from spikesorter.workflows.sources import from_lsl, from_pipe, from_tcp
 
-__all__ = ["open_source", "open_stream"]
+__all__ = ["from_lsl", "from_pipe", "from_tcp", "listen", "open_source", "open_stream"]
+
+Packet = npt.NDArray[Any]
+MOST_BYTES = 1 << 16  # read at once; what has arrived is never held back
+TIMEOUT_S = 10.0  # to find a source
 
 
 def open_stream(
     model: Path,
     *,
-    like: str | None,
-    calibration_seconds: float,
-    fast: bool,
+    like: str | None = None,
+    calibration_seconds: float = 0.0,
+    low_latency: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> Stream:
-    """Make a stream that sorts by a saved model.
+    """Return a stream that sorts with a saved model.
 
     Parameters
     ----------
     model : Path
     like : str, optional
-        Target of the model to sort as; not needed where there is only one, or with calibration.
+        Target of the model whose sorter to use; not needed where there is only one, or with calibration.
     calibration_seconds : float
         How much of the stream to adapt to first; 0: none.
-    fast : bool
-        Whether to decide early.
+    low_latency : bool
+        Whether to report spikes within some milliseconds; see `Sorter.low_latency`.
     say : callable, optional
-        Told what the stream is sorted as.
+        Told what the stream's sorter was adapted to.
+
+    Returns
+    -------
+    Stream
 
     Raises
     ------
@@ -46,31 +56,47 @@ def open_stream(
         If there is no such model or target.
     InputError
         If it is not clear which target is meant.
+    SettingsError
+        If the calibration time makes no sense.
     """
     sorters = load_sorters(model)
     targets = [name for name in sorters if name != LABELLED]
     if calibration_seconds and like:
-        raise InputError("listen: give a target to sort as, or a time to calibrate, not both")
+        raise InputError("listen: give a target to sort like, or a time to calibrate, not both")
     if like is not None and like not in targets:
         raise ModelError(f"{model}: was not adapted to {like}; it knows: {', '.join(targets) or 'no target'}")
     if like is None and not calibration_seconds and len(targets) != 1:
         known = f"--like NAME (one of {', '.join(targets)}) or " if targets else ""
         raise InputError(f"{model}: give {known}--calibrate SECONDS, so that the stream's noise is known")
     name = LABELLED if calibration_seconds else like or targets[0]
-    to = f"the first {calibration_seconds:g} s" if calibration_seconds else name
-    say(f"sorting{' low_latency' if fast else ''}, as adapted to {to}")
-    return sorters[name].stream(
-        sorters[name].fs_hz, mode="fast" if fast else "exact", calibration_seconds=calibration_seconds
+    stream = sorters[name].stream(
+        sorters[name].fs_hz,
+        mode="low_latency" if low_latency else "exact",
+        calibration_seconds=calibration_seconds,
     )
+    to = f"the first {calibration_seconds:g} s" if calibration_seconds else name
+    say(f"sorting{' with low latency' if low_latency else ''}, as adapted to {to}")
+    return stream
 
 
 def open_source(source: str, *, dtype: str, fs_hz: float, channels: int) -> Iterator[npt.NDArray[Any]]:
-    """Return the packets of a source: "-" (standard input), "tcp://HOST:PORT" or "lsl:NAME".
+    """Return the packets of samples that a source sends.
+
+    Parameters
+    ----------
+    source : str
+        "-" (standard input), "tcp://HOST:PORT" or "lsl:NAME".
+    dtype, fs_hz, channels
+        See `from_pipe` and `from_lsl`.
+
+    Returns
+    -------
+    iterator of ndarray, shape (samples, channels)
 
     Raises
     ------
     InputError
-        If it is none of these.
+        If the source is none of these.
     """
     if source == "-":
         return from_pipe(sys.stdin.buffer, dtype=dtype, channels=channels)
@@ -84,3 +110,135 @@ def open_source(source: str, *, dtype: str, fs_hz: float, channels: int) -> Iter
     if place.scheme != "tcp" or not host or not port:
         raise InputError(f"{source}: expected -, tcp://HOST:PORT or lsl:NAME")
     return from_tcp(host, port, dtype=dtype, channels=channels)
+
+
+def listen(packets: Iterator[Packet], stream: Stream) -> Iterator[dict[str, float | int | str]]:
+    """Push packets into a stream and yield each spike as soon as nothing to come can change it.
+
+    Parameters
+    ----------
+    packets : iterator of ndarray
+    stream : Stream
+
+    Yields
+    ------
+    dict
+        `sample`; `time_s`; `unit`, the name that the labels gave it; `probability`; `unit_probability`;
+        `behind_s`, the time between the spike's start and the newest sample when it is reported.
+    """
+    for packet in packets:
+        yield from _rows(stream, stream.push(packet))
+    yield from _rows(stream, stream.flush())
+
+
+def _rows(stream: Stream, spikes: Spikes) -> Iterator[dict[str, float | int | str]]:
+    """Yield spikes as plain values, ready to be written as JSON."""
+    columns = (spikes.sample, spikes.unit, spikes.probability, spikes.unit_probability)
+    for sample, unit, probability, unit_probability in zip(*(c.tolist() for c in columns), strict=True):
+        yield {
+            "sample": sample,
+            "time_s": round(sample / stream.fs_hz, 6),
+            "unit": spikes.name_of(unit),
+            "probability": round(probability, 6),
+            "unit_probability": round(unit_probability, 6),
+            "behind_s": round((stream.received_samples - sample) / stream.fs_hz, 6),
+        }
+
+
+def from_pipe(pipe: BinaryIO, *, dtype: str, channels: int) -> Iterator[Packet]:
+    """Yield raw samples from a pipe as they arrive, channels interleaved.
+
+    Parameters
+    ----------
+    pipe : binary file
+        Such as ``sys.stdin.buffer``.
+    dtype : str
+        "int16" or "float32", in the byte order of this machine.
+    channels : int
+
+    Yields
+    ------
+    ndarray, shape (samples, channels)
+    """
+    read: Callable[[int], bytes] = getattr(pipe, "read1", pipe.read)
+    yield from _packets(lambda: read(MOST_BYTES), np.dtype(dtype), channels)
+
+
+def from_tcp(host: str, port: int, *, dtype: str, channels: int) -> Iterator[Packet]:
+    """Yield raw samples from a TCP server until it closes the connection; see `from_pipe`.
+
+    Raises
+    ------
+    InputError
+        If there is no such server, or the connection breaks.
+    """
+    try:
+        connection = socket.create_connection((host, port), timeout=TIMEOUT_S)
+    except OSError as error:
+        raise InputError(f"tcp://{host}:{port}: cannot connect: {error}") from None
+    with connection:
+        connection.settimeout(None)
+        try:
+            yield from _packets(lambda: connection.recv(MOST_BYTES), np.dtype(dtype), channels)
+        except OSError as error:
+            raise InputError(f"tcp://{host}:{port}: the connection broke: {error}") from None
+
+
+def from_lsl(name: str, *, fs_hz: float, channels: int) -> Iterator[Packet]:
+    """Yield the samples of a Lab Streaming Layer stream as they arrive; needs the extra `live`.
+
+    Parameters
+    ----------
+    name : str
+        The stream's name.
+    fs_hz : float
+        Sampling rate that the sorter needs.
+    channels : int
+        Number of channels that the sorter needs.
+
+    Yields
+    ------
+    ndarray of float32, shape (samples, channels)
+
+    Raises
+    ------
+    InputError
+        If `pylsl` is not installed, or there is no such stream, or it has another rate or number of channels.
+    """
+    try:
+        import pylsl
+    except ImportError as error:
+        raise InputError(
+            f"lsl:{name}: needs pylsl ({error}); install it with: pip install 'neural-spike-sorter[live]'"
+        ) from None
+    found = pylsl.resolve_byprop("name", name, timeout=TIMEOUT_S)
+    if not found:
+        raise InputError(f"lsl:{name}: no such stream within {TIMEOUT_S:g} s")
+    info = found[0]
+    if info.nominal_srate() != fs_hz or info.channel_count() != channels:
+        raise InputError(
+            f"lsl:{name}: {info.channel_count()} channel(s) at {info.nominal_srate():g} Hz; the sorter "
+            f"expects {channels} at {fs_hz:g} Hz"
+        )
+    inlet = pylsl.StreamInlet(info, recover=False)
+    while True:
+        try:
+            samples, _ = inlet.pull_chunk(timeout=0.01, max_samples=MOST_BYTES)
+        except pylsl.LostError:
+            return
+        if samples:
+            yield np.asarray(samples, np.float32)
+
+
+def _packets(read: Callable[[], bytes], dtype: np.dtype[Any], channels: int) -> Iterator[Packet]:
+    """Cut bytes into whole samples; the bytes of an incomplete one are kept until the rest arrives."""
+    width = dtype.itemsize * channels
+    left = b""
+    while data := read():
+        left += data
+        whole = len(left) - len(left) % width
+        if whole:
+            yield np.frombuffer(left[:whole], dtype).reshape(-1, channels)
+        left = left[whole:]
+    if left:
+        raise InputError(f"stream: ended in the middle of a sample ({len(left)} of {width} bytes)")

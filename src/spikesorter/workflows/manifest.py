@@ -1,4 +1,4 @@
-"""What a batch is to sort: a folder of recordings, or a manifest that names them and their models."""
+"""Read what a batch is to sort: a folder of recordings, or a manifest of recordings and models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spikesorter.core.toml import read_toml
 from spikesorter.io.formats import find_source, stem_of
 from spikesorter.io.recording import RecordingOptions
 
-__all__ = ["Job", "jobs_of_folder", "read_jobs", "read_manifest"]
+__all__ = ["BatchItem", "read_batch", "read_folder", "read_manifest"]
 
 MOST_BYTES = 4 << 20  # 50,000 recordings
 MOST_SHOWN = 3
@@ -23,13 +23,13 @@ OPTIONS = ("fs_hz", "dtype", "channels", "format", "stream", "segment", "channel
 
 
 @dataclass(frozen=True)
-class Job:
-    """One recording to sort.
+class BatchItem:
+    """One recording to sort, and the model to sort it with.
 
     Parameters
     ----------
     name : str
-        Of its result; no two of a batch are the same.
+        Name of its result; unique in a batch.
     recording : Path
     model : Path
     options : RecordingOptions
@@ -76,29 +76,29 @@ class _Manifest(_Options):
     recordings: list[Annotated[_Entry, BeforeValidator(_as_table)]]
 
 
-def read_jobs(
+def read_batch(
     source: Path,
     *,
     model: Path | None = None,
     options: RecordingOptions | None = None,
     root: Path | None = None,
-) -> list[Job]:
-    """Read what is to be sorted from a manifest or from a folder of recordings.
+) -> list[BatchItem]:
+    """Read what a batch is to sort from a manifest or from a folder of recordings.
 
     Parameters
     ----------
     source : Path
         A `.toml` file or a folder.
     model : Path, optional
-        For recordings that the manifest names no model for.
+        For recordings for which the manifest names no model.
     options : RecordingOptions, optional
         Likewise.
     root : Path, optional
-        Folder that a manifest's paths start from; its own, if not given.
+        Folder to which a manifest's paths are relative; its own, if not given.
 
     Returns
     -------
-    list of Job
+    list of BatchItem
 
     Raises
     ------
@@ -106,21 +106,30 @@ def read_jobs(
         If there is nothing to sort, two results would have one name, or the manifest cannot be used.
     """
     if source.is_dir():
-        return jobs_of_folder(source, model=model, options=options)
+        return read_folder(source, model=model, options=options)
     return read_manifest(source, model=model, options=options, root=root)
 
 
-def jobs_of_folder(folder: Path, *, model: Path | None, options: RecordingOptions | None = None) -> list[Job]:
-    """Return a job for each recording that lies in a folder, in order of name; see `read_jobs`."""
+def read_folder(
+    folder: Path, *, model: Path | None, options: RecordingOptions | None = None
+) -> list[BatchItem]:
+    """Return an item for each recording in a folder, in order of name; see `read_batch`.
+
+    Raises
+    ------
+    InputError
+    """
     if model is None:
-        raise InputError(f"{folder}: a folder names no model; give one by --model")
+        raise InputError(f"{folder}: a folder names no model; give one with --model")
     entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     chosen = options or RecordingOptions()
     found = [
-        Job(stem_of(path), path, model, chosen) for path in entries if chosen.format or _is_recording(path)
+        BatchItem(stem_of(path), path, model, chosen)
+        for path in entries
+        if chosen.format or _is_recording(path)
     ]
     if not found:
-        raise InputError(f"{folder}: holds no recording of a format that is known by its name (--format)")
+        raise InputError(f"{folder}: holds no recording whose format its name shows; see --format")
     return _named_once(found)
 
 
@@ -130,11 +139,11 @@ def read_manifest(
     model: Path | None = None,
     options: RecordingOptions | None = None,
     root: Path | None = None,
-) -> list[Job]:
-    r"""Read a manifest: TOML with a list `recordings`, and what holds for all of them before it.
+) -> list[BatchItem]:
+    r"""Read a manifest: TOML with a list `recordings`, and before it the options of all of them.
 
-    Parameters, return value and errors as for `read_jobs`. Paths in it may not leave `root`: a manifest
-    from elsewhere must not make the program read what it likes.
+    Parameters, return value and errors are those of `read_batch`. Paths in a manifest may not lead out of
+    `root`: a manifest from elsewhere must not make the program read other files.
 
     Examples
     --------
@@ -142,14 +151,14 @@ def read_manifest(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder) / "night.toml"
     ...     _ = path.write_text('model = "MODEL"\nrecordings = ["a.mat", {path = "b.ns5", channel = "e17"}]')
-    ...     [(job.name, job.options.channel) for job in read_manifest(path)]
+    ...     [(item.name, item.options.channel) for item in read_manifest(path)]
     [('a', ()), ('b', ('e17',))]
     """
     base = path.parent if root is None else root
     manifest = _parsed(path)
     common = {key: getattr(manifest, key) for key in OPTIONS}
     asked = {key: getattr(options or RecordingOptions(), key) or None for key in OPTIONS}
-    jobs = []
+    items = []
     for number, entry in enumerate(manifest.recordings, start=1):
         with naming(f"{path}: recording {number}"):
             chosen = {key: _first(getattr(entry, key), common[key], asked[key]) for key in OPTIONS}
@@ -158,18 +167,18 @@ def read_manifest(
             named = entry.model or manifest.model
             if named is None and model is None:
                 raise InputError("has no model; name one in the manifest or give --model")
-            jobs.append(
-                Job(
+            items.append(
+                BatchItem(
                     _plain_name(entry.name or stem_of(recording)),
                     recording,
                     _inside(base, named) if named else Path(str(model)),
                     RecordingOptions(**chosen),
                 )
             )
-    if not jobs:
+    if not items:
         raise InputError(f"{path}: lists no recordings")
     with naming(path):
-        return _named_once(jobs)
+        return _named_once(items)
 
 
 def _parsed(path: Path) -> _Manifest:
@@ -192,22 +201,24 @@ def _explained(error: Mapping[str, Any]) -> str:
 
 
 def _inside(base: Path, text: str) -> Path:
-    """Return a path below a folder; refuse what leads out of it on any system."""
+    """Return a path below a folder; refuse one that leads out of it on any system."""
     for kind in (PurePosixPath, PureWindowsPath):
         pure = kind(text)
         if pure.is_absolute() or pure.drive or ".." in pure.parts:
-            raise InputError(f"{text}: leads out of {base.resolve()}; paths start there; see --root")
+            raise InputError(
+                f"{text}: leads out of {base.resolve()}, to which paths are relative; see --root"
+            )
     if "\0" in text:
         raise InputError(f"{text!r}: is no path")
     try:
         (base / text).exists()
-    except OSError as error:  # a name too long, or a folder that may not be looked into
+    except OSError as error:  # a name that is too long, or a folder that may not be read
         raise InputError(f"{text[:LONGEST_KEY]}: is no path: {error.strerror or error}") from None
     return base / text
 
 
 def _plain_name(name: str) -> str:
-    """Refuse a name that is no plain file name on any system."""
+    """Refuse a name that is no plain file name on every system."""
     if (
         name in (".", "..")
         or name.startswith((".", " "))
@@ -218,16 +229,16 @@ def _plain_name(name: str) -> str:
     return name
 
 
-def _named_once(jobs: list[Job]) -> list[Job]:
-    first: dict[str, Job] = {}
-    for job in jobs:
-        other = first.setdefault(job.name.casefold(), job)
-        if other is not job:
+def _named_once(items: list[BatchItem]) -> list[BatchItem]:
+    first: dict[str, BatchItem] = {}
+    for item in items:
+        other = first.setdefault(item.name.casefold(), item)
+        if other is not item:
             raise InputError(
-                f"{job.recording} and {other.recording} have one name, {job.name}; their results would "
+                f"{item.recording} and {other.recording} have one name, {item.name}; their results would "
                 "collide: give one of them another by name = ... in a manifest"
             )
-    return jobs
+    return items
 
 
 def _is_recording(path: Path) -> bool:
@@ -235,7 +246,7 @@ def _is_recording(path: Path) -> bool:
         find_source(path)
     except SpikeSorterError:
         return False
-    return path.suffix != ".json"  # describes a recording beside it, or none
+    return path.suffix != ".json"  # describes a recording beside it, if any
 
 
 def _first(*values: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A study on disk: a labelled D1.mat and its targets D2.mat, D3.mat, ..., run from end to end."""
+"""Run a study: a labelled recording D1.mat and its targets D2.mat, D3.mat, ..."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spikesorter.core.cores import effective_n_jobs
 from spikesorter.core.errors import InputError, naming
 from spikesorter.core.progress import Progress, prefixed, silent
 from spikesorter.core.score import Score, score, study_score
@@ -17,22 +18,22 @@ from spikesorter.core.settings import Settings
 from spikesorter.core.spikes import UNKNOWN, Spikes
 from spikesorter.core.versions import versions
 from spikesorter.io.atomic import write_json
-from spikesorter.io.mat import read_mat, read_mat_spikes, write_mat, write_submission
-from spikesorter.io.recording import RecordingOptions
+from spikesorter.io.mat import read_mat_spikes, write_mat, write_submission
 from spikesorter.report.contents import report_contents
 from spikesorter.report.page import write_page
-from spikesorter.report.results import REPORT, RUN, Result, results_of
+from spikesorter.report.results import REPORT, RUN, Result
 from spikesorter.sorting.forecast import Forecast, forecast_study
-from spikesorter.sorting.model import TARGETS, WHOLE
+from spikesorter.sorting.model import WHOLE, target_place
 from spikesorter.sorting.sorter import Sorter
-from spikesorter.workflows.files import check_places, check_targets, fit_file
+from spikesorter.workflows.files import check_places, checked_results, fit_labelled
+from spikesorter.workflows.recordings import CheckedRecording, open_labelled, open_targets
 
 __all__ = ["StudyFiles", "TargetResult", "find_study", "run_study", "whole_score"]
 
 
 @dataclass(frozen=True)
 class StudyFiles:
-    """The files of a study: the labelled recording, its targets by name, and their truth where known."""
+    """The files of a study: the labelled recording, targets by name, and true spikes where known."""
 
     labelled: Path
     targets: dict[str, Path]
@@ -41,7 +42,7 @@ class StudyFiles:
 
 @dataclass(frozen=True, eq=False)
 class TargetResult:
-    """What became of one target.
+    """The result of one target.
 
     Parameters
     ----------
@@ -49,9 +50,9 @@ class TargetResult:
     spikes : Spikes
         What was found.
     sorter : Sorter
-        What it was found with.
+        The sorter that found them.
     score : Score or None
-        Against the truth, if that is known.
+        None if the true spikes are not known.
     """
 
     name: str
@@ -72,7 +73,7 @@ def find_study(folder: Path) -> StudyFiles:
         raise InputError(f"{folder}: no such folder; expected one with D1.mat, D2.mat, ...")
     labelled = folder / "D1.mat"
     if not labelled.is_file():
-        raise InputError(f"{labelled}: no such file; a study needs its labelled recording under this name")
+        raise InputError(f"{labelled}: no such file; the labelled recording of a study has this name")
     numbered = {
         int(match[1]): path
         for path in folder.iterdir()
@@ -97,29 +98,29 @@ def run_study(
     on_sorter: Callable[[str, Sorter], None] = lambda name, sorter: None,
     on_result: Callable[[TargetResult], None] = lambda result: None,
 ) -> list[TargetResult]:
-    """Train, adapt to every target, sort, score where the truth is known, and write all results.
+    """Train, adapt to every target, sort, score where true spikes are known, and write all results.
 
-    Every file is read and checked before anything is written; each result is on disk as soon as it is there.
+    All files are opened and checked before anything is written. Each result is written at once.
 
     Parameters
     ----------
     folder : Path
         See `find_study`.
     out : Path
-        Gets `model/`, `forecast.json`, `predictions/`, `submission.zip`, `run.json`, `report.html` and, with
-        truth, `scores.json`.
+        Gets `model/`, `forecast.json`, `predictions/`, `submission.zip`, `run.json`, `report.html` and, if
+        true spikes are known, `scores.json`.
     settings : Settings
     preset : str
-        Name of the preset that the settings grew from; only recorded.
+        Name of the preset of these settings, to be recorded.
     n_jobs : int, optional
-        Threads; all cores that this process may use, if not given. They change no result.
+        Threads; -1 or None: one on each core. They change no result.
     progress : callable, optional
     report : bool
         Whether to write `report.html`.
     on_sorter : callable, optional
         Told the name and the sorter of the labelled recording, then of each target before it is sorted.
     on_result : callable, optional
-        Told each target's result as it comes.
+        Told each target's result as soon as it is known.
 
     Returns
     -------
@@ -129,56 +130,73 @@ def run_study(
     ------
     InputError
         If a file cannot be used.
+    SettingsError
+        If `n_jobs` makes no sense.
     """
     settings = settings.tuned_for("study")
-    files = find_study(folder)
+    n_jobs, files = effective_n_jobs(n_jobs), find_study(folder)
     truth = {name: read_mat_spikes(path) for name, path in files.truth.items()}
     seconds: dict[str, float] = {}
     results: list[TargetResult] = []
-    shown: list[Result] = []
     forecasts: dict[str, Forecast] = {}
     model = out / "model"
     with _timed(seconds, "total"):
         with _timed(seconds, "check"):
-            check_targets(files.labelled, list(files.targets.values()), settings)
-            check_places(model, [out / "predictions" / f"{name}.mat" for name in files.targets])
+            labelled = open_labelled(files.labelled, settings)
+            targets = open_targets(files.targets, labelled, settings, progress=progress)
+            check_places(model, [_prediction(out, name) for name in targets])
             for stale in ("scores.json", "forecast.json", RUN, "submission.zip", REPORT):
                 (out / stale).unlink(missing_ok=True)  # an earlier run's must not be taken for this one's
         with _timed(seconds, "fit"):
-            fitted = fit_file(files.labelled, settings, progress, n_jobs=n_jobs)
+            fitted = fit_labelled(labelled, settings, n_jobs=n_jobs, progress=progress)
             fitted.save(model)
         on_sorter(files.labelled.stem, fitted)
-        for name, path in files.targets.items():
-            target, _ = read_mat(path, fs_hz=fitted.fs_hz)
-            with naming(path):
+        for name, target in targets.items():
+            recording, told = target.open().recording, prefixed(name, progress)
+            with naming(target.path):
                 with _timed(seconds, f"adapt {name}"):
-                    sorter = fitted.adapt(target, n_jobs=n_jobs, progress=prefixed(name, progress))
-                    sorter.save(model / TARGETS / name)
+                    sorter = fitted.adapt(recording, n_jobs=n_jobs, progress=told)
+                    sorter.save(target_place(model, name))
                 on_sorter(name, sorter)
                 forecasts[name] = sorter.forecast
                 write_json(out / "forecast.json", forecast_study(forecasts))
                 with _timed(seconds, f"sort {name}"):
-                    spikes = sorter.sort(target, n_jobs=n_jobs, progress=prefixed(name, progress))
-            place = out / "predictions" / f"{name}.mat"
-            write_mat(place, spikes, unknown=settings.unknown.mark)
-            named = spikes.select(spikes.unit != UNKNOWN)
-            known = score(named, truth[name], fs_hz=sorter.fs_hz) if name in truth else None
-            results.append(TargetResult(name, spikes, sorter, known))
-            shown += results_of(
-                name, path, RecordingOptions(), spikes, {WHOLE: sorter}, place, truth=truth.get(name)
-            )
+                    spikes = sorter.sort(recording, n_jobs=n_jobs, progress=told)
+            write_mat(_prediction(out, name), spikes, unknown=settings.outliers.mark)
+            results.append(TargetResult(name, spikes, sorter, _scored(spikes, truth.get(name), sorter)))
             on_result(results[-1])
         write_submission(out / "submission.zip", {result.name: result.spikes for result in results})
     _write_scores(out / "scores.json", results)
     write_json(out / RUN, _run_facts(folder, settings, preset, seconds, results))
     if report:
         progress("writing the report", 0.0)
+        shown = [
+            _shown(result, targets[result.name], _prediction(out, result.name), truth.get(result.name))
+            for result in results
+        ]
         contents = report_contents(
             f"Study {folder.resolve().name}", shown, overall=whole_score(results), seconds=seconds
         )
         write_page(out / REPORT, contents)
         progress("writing the report", 1.0)
     return results
+
+
+def _prediction(out: Path, name: str) -> Path:
+    return out / "predictions" / f"{name}.mat"
+
+
+def _scored(spikes: Spikes, truth: Spikes | None, sorter: Sorter) -> Score | None:
+    """Score the spikes found, without outlier spikes; None if the true ones are not known."""
+    if truth is None:
+        return None
+    return score(truth, spikes.select(spikes.unit != UNKNOWN), fs_hz=sorter.fs_hz)
+
+
+def _shown(result: TargetResult, target: CheckedRecording, place: Path, truth: Spikes | None) -> Result:
+    """Return what the report shows of a target."""
+    (shown,) = checked_results(result.name, target, result.spikes, {WHOLE: result.sorter}, place, truth=truth)
+    return shown
 
 
 def _run_facts(
@@ -199,7 +217,7 @@ def _run_facts(
                 "spikes_per_s": sum(result.sorter.profile.activity.rates) * result.sorter.fs_hz,
                 "decoder": result.sorter.decoder,
                 "thresholds": list(result.sorter.point.thresholds),
-                "refractory_samples": result.sorter.point.refractory_samples,
+                "refractory_ms": 1000 * result.sorter.point.refractory_samples / result.sorter.fs_hz,
             }
             for result in results
         },
@@ -207,7 +225,7 @@ def _run_facts(
 
 
 def whole_score(results: list[TargetResult]) -> float | None:
-    """Return a study's score, if the truth of every target is known."""
+    """Return a study's score; None unless the true spikes of every target are known."""
     scores = {result.name: result.score.score for result in results if result.score is not None}
     return study_score(scores) if scores and len(scores) == len(results) else None
 

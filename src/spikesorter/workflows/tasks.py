@@ -1,6 +1,7 @@
-"""One recording of a batch: tried again where that may help, known by a note once it is done.
+"""Sort one recording of a batch; try again after faults that may pass, and note what is done.
 
-A task can be killed at any moment: what is whole has its name, what is done has its note.
+A task may be killed at any moment: a file gets its name when it is complete, a recording its note when it is
+done.
 """
 
 from __future__ import annotations
@@ -15,23 +16,23 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 from spikesorter.core.errors import InputError, SpikeSorterError
+from spikesorter.core.versions import __version__
 from spikesorter.io.atomic import write_json
 from spikesorter.io.export import check_export_place
 from spikesorter.sorting.model import Model, load_model
 from spikesorter.workflows.files import sort_recording
-from spikesorter.workflows.manifest import Job
+from spikesorter.workflows.manifest import BatchItem
 
 __all__ = [
     "NOTES",
     "PREDICTIONS",
     "SPANS",
     "Outcome",
-    "Task",
+    "SortTask",
     "lost",
     "note_of",
     "note_place",
@@ -58,26 +59,26 @@ State = Literal["done", "kept", "failed"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one recording.
+    """The outcome of one recording.
 
     Parameters
     ----------
     name, recording : str
     state : {"done", "kept", "failed"}
-        kept: an earlier run had finished it.
+        kept: an earlier run has sorted it.
     reason : str
         Why it failed.
     result : str
-        Where the spikes are, below the batch's folder.
+        Where the spikes are, relative to the batch's folder.
     spikes : int
     forecast : dict
-        Of each group of channels: expected `score`, `low`, `high`.
+        For each group of channels: expected `score`, `low`, `high`.
     adapted_to : dict
-        Of each group.
+        For each group, the target.
     seconds : float
-        That it took.
+        Time taken.
     peak_mb : float
-        Most memory that its process has used so far.
+        Peak memory of its process so far, MB.
     attempts : int
     """
 
@@ -95,25 +96,39 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Task:
-    """A job and where its result goes; travels to other processes and machines as it is."""
-
-    job: Job
-    out: Path
-    to: str
-    span_seconds: float
-    threads: int
-    model_digest: str
-
-
-def sort_task(task: Task) -> Outcome:
-    """Sort one recording, unless that is done; say what became of it.
-
-    Faults that may pass, such as a file server that does not answer, are tried again twice.
+class SortTask:
+    """A recording of a batch, and how to sort it; pickled to reach other processes and machines.
 
     Parameters
     ----------
-    task : Task
+    item : BatchItem
+    out : Path
+        The batch's folder of results.
+    to : str
+        Format of the result.
+    span_seconds : float
+    n_jobs : int
+        Threads.
+    model_digest : str
+        Of the model as it was when the batch began.
+    """
+
+    item: BatchItem
+    out: Path
+    to: str
+    span_seconds: float
+    n_jobs: int
+    model_digest: str
+
+
+def sort_task(task: SortTask) -> Outcome:
+    """Sort one recording, unless that is done already.
+
+    After a fault that may pass, such as a file server that does not answer, it is tried again, up to twice.
+
+    Parameters
+    ----------
+    task : SortTask
 
     Returns
     -------
@@ -127,28 +142,28 @@ def sort_task(task: Task) -> Outcome:
             if attempt > RETRIES or not _may_pass(error):
                 return _failed(task, _reason(error), time.perf_counter() - start, attempt)
             time.sleep(WAIT_SECONDS * attempt)
-        except Exception as error:  # another library's: this recording fails, the batch goes on
-            logger.exception("%s", task.job.recording)
+        except Exception as error:  # of another library: this recording fails, the batch continues
+            logger.exception("%s", task.item.recording)
             return _failed(task, _reason(error), time.perf_counter() - start, attempt)
     raise AssertionError("unreachable")
 
 
-def lost(task: Task, error: BaseException | None) -> Outcome:
-    """Return what became of a task that Dask gave up."""
+def lost(task: SortTask, error: BaseException | None) -> Outcome:
+    """Return the outcome of a task that Dask has given up."""
     return _failed(task, f"its worker died each time ({type(error).__name__}); too little memory?", 0.0, 0)
 
 
-def settings_of(task: Task) -> dict[str, Any]:
-    """What must be the same for results to belong into one folder."""
+def settings_of(task: SortTask) -> dict[str, Any]:
+    """Return what all results in one folder have in common."""
     return {
-        "version": version("neural-spike-sorter"),
+        "version": __version__,
         "model": task.model_digest,
         "format": task.to,
-        "options": json.loads(json.dumps(asdict(task.job.options))),
+        "options": json.loads(json.dumps(asdict(task.item.options))),
     }
 
 
-def note_of(task: Task) -> dict[str, Any] | None:
+def note_of(task: SortTask) -> dict[str, Any] | None:
     """Return the note (`outcome`, `facts`, `sha256`) of a recording that is done, None if it is not."""
     try:
         note = json.loads(note_place(task).read_text(encoding="utf-8"))
@@ -158,16 +173,13 @@ def note_of(task: Task) -> dict[str, Any] | None:
         return None
 
 
-def note_place(task: Task) -> Path:
-    """Return where a recording's note lies."""
-    return task.out / NOTES / f"{task.job.name}.json"
+def note_place(task: SortTask) -> Path:
+    """Return the path of a recording's note."""
+    return task.out / NOTES / f"{task.item.name}.json"
 
 
 def remove_result(out: Path, note: Mapping[str, Any]) -> None:
-    """Remove an earlier run's result, a file or folder, so that nobody takes it for one of today.
-
-    What somebody has put in its place since then is not ours to remove.
-    """
+    """Remove an earlier run's result, so that it is not taken for a new one; only if it is unchanged."""
     place = out / PREDICTIONS / Path(note["outcome"]["result"]).name
     if _intact(place, note["sha256"]):
         remove(place)
@@ -181,33 +193,34 @@ def remove(place: Path) -> None:
         place.unlink(missing_ok=True)
 
 
-def _sorted(task: Task, start: float, attempt: int) -> Outcome:
-    job, place = task.job, _place(task)
-    known, facts = note_of(task), _facts(task, job.recording)
-    spans = task.out / SPANS / job.name
+def _sorted(task: SortTask, start: float, attempt: int) -> Outcome:
+    item, place = task.item, _place(task)
+    known, facts = note_of(task), _facts(task, item.recording)
+    spans = task.out / SPANS / item.name
     if known is not None and known["facts"] == facts and _intact(place, known["sha256"]):
         shutil.rmtree(spans, ignore_errors=True)
         return Outcome(**known["outcome"] | {"state": "kept"})
-    if known is not None:  # of what the recording was before
+    if known is not None:  # the recording or the settings have changed
         remove_result(task.out, known)
     check_export_place(place, task.to)
-    model = _loaded(job.model, task.model_digest)
+    model = _loaded(item.model, task.model_digest)
     one = sort_recording(
-        job.recording,
+        item.options.open(item.recording, fs_hz=model.fs_hz),
         place,
         model,
         to=task.to,
-        options=job.options,
-        n_jobs=task.threads,
+        n_jobs=task.n_jobs,
         span_seconds=task.span_seconds,
         resume=spans,
     )
-    if _facts(task, job.recording) != facts:
+    if _facts(task, item.recording) != facts:
         remove(place)
-        raise InputError(f"{job.recording}: was changed while it was sorted; sort it again when it is whole")
+        raise InputError(
+            f"{item.recording}: was changed while it was sorted; sort it again when it is complete"
+        )
     outcome = Outcome(
-        name=job.name,
-        recording=str(job.recording),
+        name=item.name,
+        recording=str(item.recording),
         state="done",
         result=str(place.relative_to(task.out)),
         spikes=len(one.spikes),
@@ -226,12 +239,12 @@ def _sorted(task: Task, start: float, attempt: int) -> Outcome:
     return outcome
 
 
-def _facts(task: Task, recording: Path) -> dict[str, Any]:
+def _facts(task: SortTask, recording: Path) -> dict[str, Any]:
     return settings_of(task) | {"recording": str(recording), "stamp": _stamp(recording)}
 
 
 def _stamp(path: Path) -> list[list[Any]]:
-    """What changes when a recording does: size and time of its files."""
+    """Return sizes and times of a recording's files, which change when it does."""
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     try:
         return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
@@ -239,8 +252,8 @@ def _stamp(path: Path) -> list[list[Any]]:
         raise InputError(f"{path}: no such file") from None
 
 
-def _place(task: Task) -> Path:
-    return task.out / PREDICTIONS / f"{task.job.name}.{task.to}"
+def _place(task: SortTask) -> Path:
+    return task.out / PREDICTIONS / f"{task.item.name}.{task.to}"
 
 
 def _intact(place: Path, digest: str) -> bool:
@@ -251,7 +264,7 @@ def _intact(place: Path, digest: str) -> bool:
 
 
 def _digest_of(place: Path) -> str:
-    """Return a SHA-256 of a file, or of all files of a folder and their names."""
+    """Return a SHA-256 of a file, or of a folder's files and their names."""
     total = hashlib.sha256()
     files = sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place]
     for file in files:
@@ -263,7 +276,7 @@ def _digest_of(place: Path) -> str:
 
 @lru_cache(maxsize=2)
 def _loaded(folder: Path, digest: str) -> Model:
-    """Load a model once for each process; it must still be the one that the batch began with."""
+    """Load a model once for each process; refuse one that has changed since the batch began."""
     model = load_model(folder)
     if model.whole_digest() != digest:
         raise InputError(f"{folder}: the model was changed while the batch ran; start it again")
@@ -271,7 +284,7 @@ def _loaded(folder: Path, digest: str) -> Model:
 
 
 def _may_pass(error: BaseException) -> bool:
-    """Say whether a fault, or what it came of, may be gone in a moment."""
+    """Return whether a fault, or one of its causes, may pass."""
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, (MemoryError, TimeoutError)) or getattr(seen, "errno", None) in MAY_PASS:
@@ -280,10 +293,10 @@ def _may_pass(error: BaseException) -> bool:
     return False
 
 
-def _failed(task: Task, reason: str, seconds: float, attempts: int) -> Outcome:
+def _failed(task: SortTask, reason: str, seconds: float, attempts: int) -> Outcome:
     return Outcome(
-        name=task.job.name,
-        recording=str(task.job.recording),
+        name=task.item.name,
+        recording=str(task.item.recording),
         state="failed",
         reason=" ".join(reason.split()),
         seconds=round(seconds, 3),
@@ -297,7 +310,7 @@ def _reason(error: Exception) -> str:
 
 
 def _peak_mb() -> float:
-    """Return the most memory that this process has used, 0 where that cannot be known."""
+    """Return the peak memory of this process in MB; 0 on Windows."""
     try:
         import resource
     except ImportError:  # Windows

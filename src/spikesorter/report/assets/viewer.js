@@ -1,11 +1,12 @@
-// The viewer's part of the page: traces come from the server span by span, and spikes can be judged.
-// All text from outside is put in as text, never as HTML.
+// The viewer's part of the page: traces come from the server span by span, and the user corrects spikes.
+// Text from outside is put in as text, never as HTML.
 (() => {
   "use strict";
 
   const SPANS_KEPT = 24;
   const DONE = { accept: "accepted", reject: "rejected", rename: "renamed" };
-  const contents = JSON.parse(document.getElementById("contents").textContent);
+  const { spikesorter } = window;
+  const { contents, spikeAt, unpack, unpackSpikes } = spikesorter;
 
   // ---- the server
 
@@ -28,14 +29,6 @@
       body: JSON.stringify(fields),
     });
 
-  const TYPES = { u1: Uint8Array, i4: Int32Array, f4: Float32Array };
-
-  const unpack = async (packed) => {
-    const bytes = Uint8Array.from(atob(packed.gz), (character) => character.charCodeAt(0));
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-    return new TYPES[packed.dtype](await new Response(stream).arrayBuffer());
-  };
-
   const unpackColumns = async (packed) => {
     const [rows, columns] = packed.shape;
     const values = await unpack(packed);
@@ -44,14 +37,9 @@
     );
   };
 
-  const unpackSpikes = async (packed) => {
-    if (packed === null) return null;
-    const parts = await Promise.all([packed.sample, packed.label, packed.probability].map(unpack));
-    return Array.from(parts[0], (sample, k) => ({
-      sample,
-      label: parts[1][k],
-      probability: parts[2][k] / 255,
-    }));
+  const unpackEach = async (packed) => {
+    const spikes = await unpackSpikes(packed);
+    return spikes && Array.from(spikes.sample, (_, k) => spikeAt(spikes, k));
   };
 
   const fetchSpan = async (r, start, stop) => {
@@ -59,41 +47,41 @@
     const [trace, evidence, found, truth] = await Promise.all([
       unpackColumns(span.trace),
       unpackColumns(span.evidence),
-      unpackSpikes(span.found),
-      unpackSpikes(span.truth),
+      unpackEach(span.found),
+      unpackEach(span.truth),
     ]);
     return { start: span.start, stop: span.stop, trace, evidence, found, truth };
   };
 
-  // ---- what was said of spikes
+  // ---- corrections
 
-  const states = new Map(); // r -> {said: Map of spike to correction, doubtful, judged, next}
-  const keyOf = (sample, label) => `${sample} ${label}`;
+  const states = new Map(); // r -> {decided: Map of spike to correction, doubtful, reviewed, next}
+  const keyOf = (sample, unit) => `${sample} ${unit}`;
 
   const remember = (r, answer) => {
-    const said = new Map(answer.corrections.map((one) => [keyOf(one.sample, one.label), one]));
-    states.set(r, { ...answer, said });
+    const decided = new Map(answer.corrections.map((one) => [keyOf(one.sample, one.unit), one]));
+    states.set(r, { ...answer, decided });
     return states.get(r);
   };
   const stateOf = async (r) => states.get(r) ?? remember(r, await get("corrections", { r }));
 
-  const asCorrected = (spike, said) => {
-    const correction = said.get(keyOf(spike.sample, spike.label));
+  const asCorrected = (spike, decided) => {
+    const correction = decided.get(keyOf(spike.sample, spike.unit));
     if (correction === undefined) return spike;
-    const label = correction.action === "rename" ? correction.to : spike.label;
+    const unit = correction.action === "rename" ? correction.to : spike.unit;
     const rejected = correction.action === "reject";
-    return { ...spike, label, was: spike.label, judged: DONE[correction.action], rejected };
+    return { ...spike, unit, was: spike.unit, decision: DONE[correction.action], rejected };
   };
 
-  // The spike as it was found, whatever it has been renamed to since.
-  const asFound = (spike, said) => {
-    const label = spike.was ?? spike.label;
-    if (spike.was !== undefined || said.has(keyOf(spike.sample, label))) return { ...spike, label };
-    const renamed = [...said.values()].find((one) => one.sample === spike.sample && one.to === label);
-    return { ...spike, label: renamed?.label ?? label };
+  // The spike as it was found, before it was renamed.
+  const asFound = (spike, decided) => {
+    const unit = spike.was ?? spike.unit;
+    if (spike.was !== undefined || decided.has(keyOf(spike.sample, unit))) return { ...spike, unit };
+    const renamed = [...decided.values()].find((one) => one.sample === spike.sample && one.to === unit);
+    return { ...spike, unit: renamed?.unit ?? unit };
   };
 
-  const spans = new Map(); // the last few, as they were found
+  const spans = new Map(); // the last ones asked for, as they were found
 
   const keptSpan = (r, start, stop) => {
     const key = `${r} ${start} ${stop}`;
@@ -107,7 +95,7 @@
 
   const figures = new Map(); // r -> Promise: every figure of a recording asks, the server is asked once
 
-  window.spikesorterSource = {
+  spikesorter.source = {
     figures(r) {
       if (!figures.has(r)) figures.set(r, get("figures", { r }));
       figures.get(r).catch(() => figures.delete(r));
@@ -115,7 +103,7 @@
     },
     async span(r, start, stop) {
       const [span, state] = await Promise.all([keptSpan(r, start, stop), stateOf(r)]);
-      return { ...span, found: span.found.map((spike) => asCorrected(spike, state.said)) };
+      return { ...span, found: span.found.map((spike) => asCorrected(spike, state.decided)) };
     },
   };
 
@@ -133,16 +121,16 @@
       key ? [`${text} `, element("kbd", { textContent: key })] : [text],
     );
 
-  const nameOf = (r, label) =>
-    contents.recordings[r].units.find((unit) => unit.label === label)?.name ?? String(label);
+  const nameOf = (r, unit) =>
+    contents.recordings[r].units.find((one) => one.unit === unit)?.name ?? String(unit);
 
-  // Key 3 renames to the neuron called 3 or, if none is, to the third, unless that one is called by another digit.
+  // Key 3 renames to the unit called 3. If there is none, it renames to the third unit, unless its name is another digit.
   const keysOf = (units) => {
     const keys = new Map();
     for (let digit = 1; digit <= 9; digit += 1) {
-      const named = units.find((unit) => unit.name === String(digit));
-      const unit = named ?? units.filter((one) => one.label > 0)[digit - 1];
-      if (unit !== undefined && (named || !/^[1-9]$/.test(unit.name))) keys.set(String(digit), unit.label);
+      const named = units.find(({ name }) => name === String(digit));
+      const found = named ?? units.filter(({ unit }) => unit > 0)[digit - 1];
+      if (found !== undefined && (named || !/^[1-9]$/.test(found.name))) keys.set(String(digit), found.unit);
     }
     return keys;
   };
@@ -151,7 +139,7 @@
     constructor(r, host) {
       this.r = r;
       this.spike = null;
-      this.last = null; // the spike that was judged last, for undo
+      this.last = null; // the spike that was corrected last, for undo
       this.busy = false;
       this.units = contents.recordings[r].units;
       this.keys = keysOf(this.units);
@@ -161,7 +149,7 @@
       this.status.setAttribute("role", "status");
       this.problem = element("p", { className: "viewer-problem" });
       this.problem.setAttribute("role", "alert");
-      this.select = element("select", {}, this.units.map((unit) => this.option(unit)));
+      this.select = element("select", {}, this.units.map((one) => this.option(one)));
       this.buttons = [
         button("Accept", "a", () => this.say("accept")),
         button("Reject", "x", () => this.say("reject")),
@@ -170,12 +158,12 @@
       ];
       const rest = [
         button("Undo", "u", () => this.undo()),
-        button("Next not judged", "j", () => this.next()),
+        button("Next unreviewed", "j", () => this.next()),
         button("Save as labels", "", () => this.save()),
       ];
       host.replaceChildren(
         element("fieldset", { className: "viewer-controls" }, [
-          element("legend", { textContent: "Judge spikes" }),
+          element("legend", { textContent: "Correct spikes" }),
           this.words,
           element("div", { className: "viewer-buttons" }, [...this.buttons, ...rest]),
           this.count,
@@ -186,13 +174,13 @@
       this.show();
     }
 
-    option(unit) {
-      const key = [...this.keys].find(([, label]) => label === unit.label)?.[0];
-      const hint = key !== undefined && key !== unit.name ? ` (key ${key})` : "";
-      return element("option", { value: String(unit.label), textContent: `${unit.name}${hint}` });
+    option({ unit, name }) {
+      const key = [...this.keys].find(([, one]) => one === unit)?.[0];
+      const hint = key !== undefined && key !== name ? ` (key ${key})` : "";
+      return element("option", { value: String(unit), textContent: `${name}${hint}` });
     }
 
-    // Run one thing at a time; what goes wrong is said aloud.
+    // Run one thing at a time. What goes wrong is shown, and read out by screen readers.
     async during(work, failed = "Not saved") {
       if (this.busy) return;
       this.busy = true;
@@ -211,13 +199,13 @@
       this.problem.textContent = `${what}: ${error.message}`;
     }
 
-    // Nothing is selected until it is known what was said of the spike: a key must not judge the one before.
+    // Select nothing until the spike's correction is known: a key must not correct the spike before.
     async pick(spike) {
       this.spike = null;
       this.picked = spike;
-      const { said } = states.get(this.r) ?? (await stateOf(this.r));
+      const { decided } = states.get(this.r) ?? (await stateOf(this.r));
       if (this.picked !== spike) return;
-      this.spike = spike && asFound(spike, said);
+      this.spike = spike && asFound(spike, decided);
       this.show();
     }
 
@@ -227,20 +215,20 @@
       this.select.disabled = spike === null;
       for (const one of this.buttons) if (one.tagName === "BUTTON") one.disabled = spike === null;
       if (spike === null) {
-        this.words.textContent = "No spike is selected: click one, or go to the next doubtful one.";
+        this.words.textContent = "No spike is selected. Click one, or go to the next doubtful spike.";
       } else {
-        const name = nameOf(this.r, spike.label);
-        this.words.textContent = `Spike of neuron ${name} at ${this.time(spike)}: ${this.judgement(state)}.`;
+        const name = nameOf(this.r, spike.unit);
+        this.words.textContent = `Spike of unit ${name} at ${this.time(spike)}: ${this.decision(state)}.`;
       }
       if (state !== undefined) {
-        this.count.textContent = `${state.judged} of ${state.doubtful} doubtful spikes judged`;
+        this.count.textContent = `${state.reviewed} of ${state.doubtful} doubtful spikes reviewed`;
       }
     }
 
-    judgement(state, spike = this.spike) {
-      const said = state?.said.get(keyOf(spike.sample, spike.label));
-      if (said === undefined) return "not yet judged";
-      return said.action === "rename" ? `renamed to ${nameOf(this.r, said.to)}` : DONE[said.action];
+    decision(state, spike = this.spike) {
+      const decided = state?.decided.get(keyOf(spike.sample, spike.unit));
+      if (decided === undefined) return "not yet reviewed";
+      return decided.action === "rename" ? `renamed to ${nameOf(this.r, decided.to)}` : DONE[decided.action];
     }
 
     say(action, to) {
@@ -249,29 +237,29 @@
       return this.during(async () => {
         const state = await this.send(spike, to === undefined ? { action } : { action, to });
         this.last = spike;
-        this.status.textContent = `Saved: the spike at ${this.time(spike)} is ${this.judgement(state, spike)}.`;
-        if (!(await this.advance(state))) await window.spikesorterPage.redraw(r);
+        this.status.textContent = `Saved: the spike at ${this.time(spike)} is ${this.decision(state, spike)}.`;
+        if (!(await this.advance(state))) await spikesorter.page.redraw(r);
       });
     }
 
-    // Take back what was said of the selected spike or, if nothing was, the last judgement.
+    // Undo the correction of the selected spike or, if it has none, the last one made.
     undo() {
       return this.during(async () => {
-        const { said } = await stateOf(this.r);
-        const spike = [this.spike, this.last].find((one) => one && said.has(keyOf(one.sample, one.label)));
+        const { decided } = await stateOf(this.r);
+        const spike = [this.spike, this.last].find((one) => one && decided.has(keyOf(one.sample, one.unit)));
         if (spike === undefined) {
           this.status.textContent = "There is nothing to undo.";
           return;
         }
         await this.send(spike, { action: "undo" });
-        this.status.textContent = `Saved: the spike at ${this.time(spike)} is not judged any more.`;
-        await window.spikesorterPage.select(this.r, { ...spike, was: undefined });
-        await window.spikesorterPage.redraw(this.r);
+        this.status.textContent = `Saved: the spike at ${this.time(spike)} is no longer corrected.`;
+        await spikesorter.page.select(this.r, { ...spike, was: undefined });
+        await spikesorter.page.redraw(this.r);
       });
     }
 
-    async send({ sample, label }, judgement) {
-      const state = remember(this.r, await post("correct", { r: this.r, sample, label, ...judgement }));
+    async send({ sample, unit }, decision) {
+      const state = remember(this.r, await post("correct", { r: this.r, sample, unit, ...decision }));
       this.show();
       return state;
     }
@@ -282,28 +270,28 @@
 
     next() {
       return this.during(async () => {
-        if (!(await this.advance(await stateOf(this.r)))) this.status.textContent = "No doubtful spike is left.";
+        if (!(await this.advance(await stateOf(this.r)))) this.status.textContent = "All doubtful spikes are reviewed.";
       }, "Not found");
     }
 
-    // Go to the most doubtful spike that is not judged yet; false if there is none.
+    // Go to the most doubtful spike without a correction; false if there is none.
     async advance(state) {
-      const current = this.spike && keyOf(this.spike.sample, this.spike.label);
-      const following = state.next.find(([sample, label]) => keyOf(sample, label) !== current);
+      const current = this.spike && keyOf(this.spike.sample, this.spike.unit);
+      const following = state.next.find(([sample, unit]) => keyOf(sample, unit) !== current);
       if (following === undefined) return false;
-      const [sample, label, probability] = following;
-      await window.spikesorterPage.select(this.r, { sample, label, probability });
+      const [sample, unit, probability] = following;
+      await spikesorter.page.select(this.r, { sample, unit, probability });
       return true;
     }
 
     save() {
       return this.during(async () => {
         const saved = await post("save", { r: this.r });
-        const gone = saved.ignored ? ` ${saved.ignored} corrections are of spikes that are no longer there.` : "";
+        const gone = saved.ignored ? ` ${saved.ignored} corrections were left out: their spikes are no longer in the results.` : "";
         this.status.replaceChildren(
           `Saved ${saved.spikes} spikes as labels in `,
           element("code", { textContent: saved.file }),
-          `.${gone} To learn from them: `,
+          `.${gone} To train with them: `,
           element("code", { textContent: saved.command }),
         );
       });
@@ -322,14 +310,14 @@
   const shown = new Map(); // r -> Controls
   let current = null;
 
-  window.spikesorterExtras = {
+  spikesorter.extras = {
     mount(r, host) {
       const controls = new Controls(r, host);
       shown.set(r, controls);
       current ??= r;
       stateOf(r).then(
         () => controls.show(),
-        (error) => controls.complain("What was said before cannot be read", error),
+        (error) => controls.complain("Earlier corrections cannot be read", error),
       );
     },
     onPage(r) {
@@ -338,7 +326,7 @@
     onSelect(r, spike) {
       current = r;
       const controls = shown.get(r);
-      controls?.pick(spike ?? null).catch((error) => controls.complain("Cannot be judged", error));
+      controls?.pick(spike ?? null).catch((error) => controls.complain("Cannot be corrected", error));
     },
   };
 

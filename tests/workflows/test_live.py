@@ -20,8 +20,7 @@ from spikesorter.core.spikes import Spikes
 from spikesorter.io.mat import read_mat
 from spikesorter.sorting.sorter import Sorter
 from spikesorter.workflows.files import train_model
-from spikesorter.workflows.live import open_source, open_stream
-from spikesorter.workflows.sources import from_lsl, from_pipe, from_tcp, listen
+from spikesorter.workflows.live import from_lsl, from_pipe, from_tcp, listen, open_source, open_stream
 from tests.cli.test_cli import ENVIRONMENT, PROGRAM
 from tests.cli.test_cli import spikesorter as in_this_process
 from tests.conftest import FS_HZ
@@ -58,10 +57,17 @@ def test_a_pipe_gives_lines_of_json(model: Path, samples: np.ndarray, expected: 
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line["sample"] for line in lines] == expected.sample.tolist()
-    assert [line["class"] for line in lines] == expected.unit.tolist()
+    assert [line["unit"] for line in lines] == [str(unit) for unit in expected.unit.tolist()]
     assert lines[7]["time_s"] == pytest.approx(expected.sample[7] / FS_HZ)
     assert all(0 < line["behind_s"] < 5 for line in lines)
     assert f"{len(expected)} spikes in 4.0 s" in done.stderr.decode()
+
+
+def test_units_are_called_as_in_the_labels(samples: np.ndarray, model: Path) -> None:
+    stream = open_stream(model)
+    stream.names = {1: "basket", 2: "granule", 3: "stellate"}
+    units = {line["unit"] for line in listen(iter([samples]), stream)}
+    assert units == {"basket", "granule", "stellate"}
 
 
 def test_a_reader_that_leaves_is_no_error(model: Path, samples: np.ndarray) -> None:
@@ -82,7 +88,7 @@ def test_a_socket_gives_the_same(model: Path, samples: np.ndarray, expected: Spi
 
     thread = threading.Thread(target=serve)
     thread.start()
-    stream = open_stream(model, like=None, calibration_seconds=0, fast=False)
+    stream = open_stream(model)
     source = f"tcp://127.0.0.1:{server.getsockname()[1]}"
     found = list(listen(open_source(source, dtype="float32", fs_hz=FS_HZ, channels=1), stream))
     thread.join()
@@ -163,10 +169,17 @@ def test_what_cannot_be_is_said(model: Path) -> None:
     sorter = Sorter.load(model)
     with pytest.raises(InputError, match="fitted at 25000 Hz"):
         sorter.stream(30_000)
-    with pytest.raises(SettingsError, match="mode must be exact or fast, not 'quick'"):
+    with pytest.raises(SettingsError, match="mode must be exact or low_latency, not 'quick'"):
         sorter.stream(FS_HZ, mode="quick")  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"ended after 0.0 s, before its calibration of 5 s"):
         sorter.stream(FS_HZ, calibration_seconds=5).flush()
+    for seconds in (-1, float("nan"), float("inf")):
+        with pytest.raises(
+            SettingsError, match=f"calibration_seconds must lie between 0 .* not at {seconds}"
+        ):
+            sorter.stream(FS_HZ, calibration_seconds=seconds)
+    with pytest.raises(SettingsError, match="n_jobs must be a whole number"):
+        sorter.stream(FS_HZ, n_jobs=0)
     with pytest.raises(InputError, match="in the middle of a sample"):
         list(from_pipe(io.BytesIO(b"12345"), dtype="int16", channels=2))
     with pytest.raises(InputError, match="cannot connect"):
@@ -175,5 +188,8 @@ def test_what_cannot_be_is_said(model: Path) -> None:
         refused = in_this_process("listen", source, "--model", model, rc=2)
         assert "expected -, tcp://HOST:PORT or lsl:NAME" in refused.stderr
     assert "knows: D2" in in_this_process("listen", "--model", model, "--like", "D9", rc=2).stderr
+    for seconds in ("-1", "nan"):
+        refused = in_this_process("listen", "--model", model, "--calibrate", seconds, rc=2)
+        assert "calibration_seconds must lie between 0" in refused.stderr
     both = in_this_process("listen", "--model", model, "--like", "D2", "--calibrate", "5", rc=2)
     assert "not both" in both.stderr

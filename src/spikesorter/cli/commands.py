@@ -1,0 +1,90 @@
+"""Commands with plain help, examples, and several words after one option."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+__all__ = ["PlainCommand", "PlainGroup", "TrainCommand", "examples"]
+
+PROGRAM = "spikesorter"
+
+
+def examples(*lines: str) -> str:
+    """Return a command's examples as the text below its help."""
+    shown = "\n".join(f"$ {PROGRAM} {line}" for line in lines)
+    return f"**Examples**\n\n```console\n{shown}\n```"
+
+
+class PlainCommand(TyperCommand):
+    """A command whose help shows no type where none helps: of arguments and of flags."""
+
+    def get_params(self, ctx: Any) -> Any:
+        """Return the parameters as help shows them."""
+        return _without_types(super().get_params(ctx))
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return the parts of the line "Usage", arguments without braces."""
+        return _without_braces(super().collect_usage_pieces(ctx))
+
+
+class PlainGroup(TyperGroup):
+    """A group of commands, shown likewise."""
+
+    def get_params(self, ctx: Any) -> Any:
+        """Return the parameters as help shows them."""
+        return _without_types(super().get_params(ctx))
+
+
+class TrainCommand(PlainCommand):
+    """`train`: several files may follow `--targets`, and no word may stand anywhere else."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the words of the command line; refuse one too many, and say what may have been meant."""
+        ctx.allow_extra_args = True
+        left: list[str] = super().parse_args(ctx, repeated("--targets", args))
+        if left and not ctx.resilient_parsing:
+            raise typer.BadParameter(
+                f"one recording is learnt from, but another word follows: {left[0]}. If it is a recording to "
+                f"adapt to: --targets {' '.join(left)}",
+                ctx=ctx,
+            )
+        return left
+
+
+def repeated(option: str, words: list[str]) -> list[str]:
+    """Repeat an option before each word that follows it.
+
+    Examples
+    --------
+    >>> repeated("--targets", ["D1.mat", "--targets", "D2.mat", "D3.mat", "--quiet"])
+    ['D1.mat', '--targets', 'D2.mat', '--targets', 'D3.mat', '--quiet']
+    """
+    written: list[str] = []
+    inside = False
+    for number, word in enumerate(words):
+        if word.startswith("-") and word != "-":
+            inside = word == option
+        elif inside and words[number - 1] != option:
+            written.append(option)
+        written.append(word)
+    return written
+
+
+def _without_types(params: Any) -> Any:
+    for param in params:
+        if param.param_type_name == "argument":  # typer has no way to say so; older ones show none
+            param.display_type_rich = _nothing
+        elif param.is_flag:
+            param.metavar = ""
+    return params
+
+
+def _nothing(ctx: Any) -> str:
+    return ""
+
+
+def _without_braces(pieces: list[str]) -> list[str]:
+    return [piece.strip("{}").replace("}...", "...") for piece in pieces]

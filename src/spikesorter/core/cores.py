@@ -1,0 +1,53 @@
+"""How many threads or processes to use: the one place that knows what `n_jobs` means."""
+
+from __future__ import annotations
+
+from numbers import Integral
+
+from spikesorter.core.errors import SettingsError
+
+__all__ = ["effective_n_jobs"]
+
+ALL_CORES = -1
+MOST_JOBS = 1024
+
+
+def effective_n_jobs(n_jobs: int | None) -> int:
+    """Return the number of threads or processes that `n_jobs` asks for.
+
+    Parameters
+    ----------
+    n_jobs : int or None
+        1 to 1024; -1 or None for one on each core that this process may use (of those that the operating
+        system, a container or `LOKY_MAX_CPU_COUNT` leave to it).
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    SettingsError
+        If it is anything else, such as 0.
+
+    Examples
+    --------
+    >>> effective_n_jobs(2)
+    2
+    >>> effective_n_jobs(-1) == effective_n_jobs(None) >= 1
+    True
+    >>> effective_n_jobs(0)
+    Traceback (most recent call last):
+    spikesorter.SettingsError: n_jobs must be a whole number from 1 to 1024, or -1 for all \
+cores, not 0
+    """
+    if n_jobs is None or n_jobs == ALL_CORES:
+        from joblib import cpu_count
+
+        return int(cpu_count())
+    whole = isinstance(n_jobs, Integral) and not isinstance(n_jobs, bool)
+    if not whole or not 1 <= n_jobs <= MOST_JOBS:
+        raise SettingsError(
+            f"n_jobs must be a whole number from 1 to {MOST_JOBS}, or -1 for all cores, not {n_jobs!r}"
+        )
+    return int(n_jobs)

@@ -1,0 +1,107 @@
+"""Two sets of spikes of one recording: their common rate, their units' numbers, their pairs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spikesorter.core.errors import InputError
+from spikesorter.core.spike import Int64Array, check_rate
+from spikesorter.core.spikes import UNKNOWN, Spikes
+
+__all__ = ["common_rate", "numbered_alike", "pairs_within"]
+
+SAME_RATE = 1e-6  # relative difference
+
+
+def common_rate(truth: Spikes, found: Spikes, fs_hz: float | None = None) -> float | None:
+    """Return the sampling rate at which both count, if anything says it.
+
+    Parameters
+    ----------
+    truth, found : Spikes
+    fs_hz : float, optional
+        What the caller knows.
+
+    Returns
+    -------
+    float or None
+
+    Raises
+    ------
+    InputError
+        If two rates differ, or one makes no sense.
+
+    Examples
+    --------
+    >>> truth = Spikes([100, 300], [1, 2], fs_hz=30_000.0)
+    >>> common_rate(truth, Spikes([104], [1]))
+    30000.0
+    """
+    known = {check_rate(rate) for rate in (fs_hz, truth.fs_hz, found.fs_hz) if rate is not None}
+    if known and max(known) - min(known) > SAME_RATE * max(known):
+        rates = " and ".join(f"{rate:g}" for rate in sorted(known))
+        raise InputError(f"spikes: true and found ones are sampled at different rates ({rates} Hz)")
+    return max(known, default=None)
+
+
+def numbered_alike(a: Spikes, b: Spikes) -> tuple[Spikes, Spikes]:
+    """Number units by their names, where they have names: a file may lack a silent unit.
+
+    Parameters
+    ----------
+    a, b : Spikes
+
+    Returns
+    -------
+    a, b : Spikes
+        Units of one name have one number.
+
+    Examples
+    --------
+    >>> a = Spikes([100, 300], [1, 2], names={1: "basket", 2: "granule"})
+    >>> b = Spikes([300], [1], names={1: "granule"})
+    >>> [spikes.unit_ids for spikes in numbered_alike(a, b)]
+    [(1, 2), (2,)]
+    """
+    if not (a.named_otherwise or b.named_otherwise):
+        return a, b
+    names = sorted({spikes.name_of(k) for spikes in (a, b) for k in spikes.unit_ids if k != UNKNOWN})
+    number_of = {name: number for number, name in enumerate(names, start=1)}
+    return _renumbered(a, number_of), _renumbered(b, number_of)
+
+
+def _renumbered(spikes: Spikes, number_of: dict[str, int]) -> Spikes:
+    new = {k: UNKNOWN if k == UNKNOWN else number_of[spikes.name_of(k)] for k in spikes.unit_ids}
+    return Spikes.from_arrays(
+        spikes.sample,
+        [new[unit] for unit in spikes.unit.tolist()],
+        spikes.probability,
+        spikes.unit_probability,
+        fs_hz=spikes.fs_hz,
+        names={number: name for name, number in number_of.items()},
+    )
+
+
+def pairs_within(a: Int64Array, b: Int64Array, reach: int) -> tuple[Int64Array, Int64Array]:
+    """Find all pairs of samples from two sorted arrays that are at most `reach` apart.
+
+    Parameters
+    ----------
+    a, b : ndarray of int64, sorted
+    reach : int
+
+    Returns
+    -------
+    i, j : ndarray of int64, shape (pairs,)
+        Such that ``abs(a[i] - b[j]) <= reach``; in order of i, then j.
+
+    Examples
+    --------
+    >>> pairs_within(np.array([10, 50]), np.array([8, 12, 90]), 5)
+    (array([0, 0]), array([0, 1]))
+    """
+    first, last = np.searchsorted(b, a - reach, "left"), np.searchsorted(b, a + reach, "right")
+    counts = last - first
+    i = np.repeat(np.arange(len(a)), counts)
+    before = np.repeat(np.cumsum(counts) - counts, counts)
+    return i, np.arange(len(i)) - before + np.repeat(first, counts)

@@ -1,0 +1,99 @@
+"""One spike, and checks of the numbers that spikes are made of."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from spikesorter.core.errors import InputError
+
+__all__ = [
+    "HIGHEST_HZ",
+    "LOWEST_HZ",
+    "Float32Array",
+    "Int64Array",
+    "Spike",
+    "check_rate",
+    "probabilities",
+    "whole_numbers",
+]
+
+Int64Array = npt.NDArray[np.int64]
+Float32Array = npt.NDArray[np.float32]
+
+LOWEST_HZ, HIGHEST_HZ = 100.0, 1e7
+MOST_SAMPLES = 1 << 53
+
+
+class Spike(NamedTuple):
+    """One spike, in plain numbers; see `Spikes`.
+
+    Examples
+    --------
+    >>> Spike(sample=120, unit=2, probability=0.9, unit_probability=1.0).unit
+    2
+    """
+
+    sample: int
+    unit: int
+    probability: float
+    unit_probability: float
+
+
+def check_rate(fs_hz: float) -> float:
+    """Return a sampling rate; refuse one that makes no sense.
+
+    Raises
+    ------
+    InputError
+    """
+    if not LOWEST_HZ <= fs_hz <= HIGHEST_HZ:
+        raise InputError(f"sampled at {fs_hz:g} Hz (fs_hz); expected 100 Hz to 10 MHz")
+    return fs_hz
+
+
+def _numbers(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
+    try:
+        array = np.asarray(values)
+    except ValueError as error:  # lists of several lengths
+        raise InputError(f"spikes: {name} must hold numbers: {error}") from None
+    if array.size and array.dtype.kind not in "iuf":
+        raise InputError(f"spikes: {name} must hold real numbers, not {array.dtype}")
+    return array
+
+
+def probabilities(name: str, values: npt.ArrayLike) -> Float32Array:
+    """Return values as float32; refuse what does not lie between 0 and 1.
+
+    Raises
+    ------
+    InputError
+    """
+    array = _numbers(name, values)
+    if not np.all((array >= 0) & (array <= 1)):
+        raise InputError(f"spikes: {name}: probabilities must lie between 0 and 1")
+    return array.astype(np.float32)
+
+
+def whole_numbers(name: str, values: npt.ArrayLike) -> Int64Array:
+    """Return values as int64; refuse fractions and what lies beyond any recording's length.
+
+    Raises
+    ------
+    InputError
+
+    Examples
+    --------
+    >>> whole_numbers("sample", [120.0, 300.0])
+    array([120, 300])
+    """
+    array = _numbers(name, values)
+    if array.size == 0:
+        return array.astype(np.int64)
+    if array.dtype.kind == "f" and not np.all(np.isfinite(array) & (array == np.round(array))):
+        raise InputError(f"spikes: {name} must hold whole numbers; some are fractional, NaN or infinite")
+    if not -MOST_SAMPLES < array.min() <= array.max() < MOST_SAMPLES:
+        raise InputError(f"spikes: {name} holds numbers beyond any recording's length")
+    return array.astype(np.int64)

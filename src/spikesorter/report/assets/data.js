@@ -1,0 +1,106 @@
+// The data of a page: what is embedded in it, unpacked where it is needed.
+//
+// Makes `window.spikesorter`, which all scripts of the page share:
+//   contents               what the page is about
+//   unpack, unpackSpikes   give arrays for what was packed
+//   spikeAt(spikes, k)     one spike of unpacked ones: {sample, unit, probability}
+//   embedded, source       where traces come from: the page itself or, in the viewer, its server
+//     .span(r, start, stop)  Promise of {start, stop, trace, evidence: a Float32Array for each channel or curve,
+//                            found, truth: a list of spikes, or null}; of a corrected spike,
+//                            `decision` says how, `rejected` whether it was rejected, `was` its unit as found
+//     .figures(r)            Promise of the figures of recording r, where the page does not hold them
+//   extras                 what the viewer adds:
+//     .mount(r, host)        puts controls below the trace of recording r
+//     .onPage(r, start, stop), .onSelect(r, spike)
+//   page                   what the viewer asks of the page: show(r, start), select(r, spike),
+//                          nextDoubtful(r, step), redraw(r); each gives a Promise
+//   style, drawn, drawFigure, Trace: see figures.js and trace.js
+//
+// Text from outside is text: it is put in by textContent, and escaped for Plotly, which reads a little HTML.
+(() => {
+  "use strict";
+
+  const contents = JSON.parse(document.getElementById("contents").textContent);
+  const TYPES = { u1: Uint8Array, i4: Int32Array, f4: Float32Array };
+
+  // An array that was packed as gzipped bytes in base64.
+  const unpack = async (packed) => {
+    const bytes = Uint8Array.from(atob(packed.gz), (character) => character.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return new TYPES[packed.dtype](await new Response(stream).arrayBuffer());
+  };
+
+  // Spikes as columns: their samples, units and probabilities.
+  const unpackSpikes = async (packed) => {
+    if (packed === null) return null;
+    const [sample, unit, codes] = await Promise.all([packed.sample, packed.unit, packed.probability].map(unpack));
+    return { sample, unit, probability: Float32Array.from(codes, (code) => code / 255) };
+  };
+
+  const spikeAt = (spikes, k) => ({
+    sample: spikes.sample[k], unit: spikes.unit[k], probability: spikes.probability[k],
+  });
+
+  // ---- what is embedded in the page
+
+  const unpackRecording = async (r) => {
+    const one = contents.recordings[r];
+    const [trace, evidence, found, truth] = await Promise.all([
+      unpack(one.embedded.trace),
+      unpack(one.embedded.evidence),
+      unpackSpikes(one.found),
+      unpackSpikes(one.truth),
+    ]);
+    let offset = 0;
+    const pages = one.pages.map(([start, stop]) => {
+      const page = { start, stop, offset };
+      offset += stop - start;
+      return page;
+    });
+    return { one, trace, evidence, found, truth, pages };
+  };
+
+  const firstAtLeast = (sorted, value) => {
+    let low = 0;
+    let high = sorted.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (sorted[middle] < value) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  };
+
+  const spikesWithin = (spikes, start, stop) => {
+    if (spikes === null) return null;
+    const inside = [];
+    for (let k = firstAtLeast(spikes.sample, start); k < spikes.sample.length && spikes.sample[k] < stop; k += 1) {
+      inside.push(spikeAt(spikes, k));
+    }
+    return inside;
+  };
+
+  const unpacked = new Map();
+  const embedded = {
+    async span(r, start, stop) {
+      if (!unpacked.has(r)) unpacked.set(r, unpackRecording(r));
+      const { one, trace, evidence, found, truth, pages } = await unpacked.get(r);
+      const page = pages.find((each) => each.start <= start && stop <= each.stop);
+      const first = page.offset + start - page.start;
+      const column = (codes, columns, k, low, step) =>
+        Float32Array.from({ length: stop - start }, (_, i) => low + step * codes[(first + i) * columns + k]);
+      const { low, step, evidence_step: evidenceStep } = one.embedded;
+      const curves = one.curves.length;
+      return {
+        start,
+        stop,
+        trace: low.map((_, k) => column(trace, low.length, k, low[k], step[k])),
+        evidence: one.curves.map((_, k) => column(evidence, curves, k, 0, evidenceStep)),
+        found: spikesWithin(found, start, stop),
+        truth: spikesWithin(truth, start, stop),
+      };
+    },
+  };
+
+  window.spikesorter = { contents, unpack, unpackSpikes, spikeAt, embedded, source: embedded, extras: {} };
+})();

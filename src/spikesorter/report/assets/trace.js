@@ -1,0 +1,379 @@
+// The trace of a recording: paged and zoomed by button, key, mouse and finger, with its spikes and the evidence.
+(() => {
+  "use strict";
+
+  const { spikesorter } = window;
+  const { contents, embedded, extras, source } = spikesorter;
+  const { CONFIG, GREY, coloured, palette, plain, sizeOf } = spikesorter.style;
+  const AROUND_S = 0.015; // shown either side of a spike that is selected
+  const MOST_POINTS = 8000; // of a channel; more are thinned to what the screen shows
+  const LEAST_S = 0.001;
+  const WINDOW_S = 0.003; // either side of a doubtful spike in its small picture
+
+  // A small picture of the channel with the largest values. The dashed line is where the spike starts.
+  const windowOf = (trace, offset, length, colour) => {
+    const ranges = trace.map((values) => [Math.min(...values), Math.max(...values)]);
+    const size = ([low, high]) => high - low;
+    const k = ranges.reduce((best, range, i) => (size(range) > size(ranges[best]) ? i : best), 0);
+    const y = (value) => 2 + (36 * (ranges[k][1] - value)) / Math.max(size(ranges[k]), 1e-12);
+    const points = Array.from(trace[k], (value, i) => `${((160 * (i + offset)) / length).toFixed(1)},${y(value).toFixed(1)}`);
+    const element = (tag, attributes, children = []) => {
+      const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+      for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+      made.append(...children);
+      return made;
+    };
+    return element("svg", { viewBox: "0 0 160 40", preserveAspectRatio: "none", "aria-hidden": "true" }, [
+      element("line", { x1: 80, x2: 80, y1: 0, y2: 40, stroke: colour, "stroke-width": 2, "stroke-dasharray": "4 3" }),
+      element("polyline", { points: points.join(" "), fill: "none", stroke: "currentColor" }),
+    ]);
+  };
+
+  class Trace {
+    constructor(section) {
+      this.r = Number(section.dataset.r);
+      this.one = contents.recordings[this.r];
+      this.section = section;
+      this.host = section.querySelector(".plot");
+      this.status = section.querySelector(".status");
+      this.units = new Map(this.one.units.map((one, k) => [one.unit, { ...one, k }]));
+      this.page = 0;
+      this.range = null; // seconds; null: the whole page
+      this.spike = null;
+      this.doubt = -1;
+      this.span = null;
+      this.asked = 0;
+      section.addEventListener("keydown", (event) => this.pressed(event));
+      this.watchFingers();
+      for (const control of section.querySelectorAll("[data-do]")) {
+        if (control.tagName === "BUTTON") control.addEventListener("click", () => this.act(control.dataset.do));
+      }
+      this.go = section.querySelector('input[data-do="go"]');
+      this.go.addEventListener("change", () => this.toSecond(Number(this.go.value)));
+      this.buttons = [...section.parentElement.querySelectorAll("button[data-doubtful]")];
+      this.buttons.forEach((button, k) => button.addEventListener("click", () => this.toDoubtful(k)));
+    }
+
+    start() {
+      this.started ??= (extras.mount?.(this.r, this.section.querySelector(".controls")), this.show(this.page));
+      this.pictured ??= this.pictureDoubtful();
+      return this.started;
+    }
+
+    pressed(event) {
+      if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select")) return;
+      const keys = {
+        ArrowLeft: "back", ArrowRight: "on", "+": "in", "=": "in", "-": "out", 0: "all", Home: "all",
+        n: "next", p: "previous", g: "focus",
+      };
+      if (keys[event.key] === undefined) return;
+      event.preventDefault();
+      this.act(keys[event.key]);
+    }
+
+    act(what) {
+      const ways = {
+        back: () => this.show(this.page - 1),
+        on: () => this.show(this.page + 1),
+        in: () => this.zoom(0.5),
+        out: () => this.zoom(2),
+        all: () => this.zoom(Infinity),
+        next: () => this.nextDoubtful(1),
+        previous: () => this.nextDoubtful(-1),
+        focus: () => this.go.focus(),
+      };
+      return ways[what]();
+    }
+
+    seconds(sample) {
+      return sample / this.one.fs_hz;
+    }
+
+    pageOf(sample) {
+      return this.one.pages.findIndex(([start, stop]) => start <= sample && sample < stop);
+    }
+
+    // Show a page. If several were asked for, only the last one is drawn, whichever answer comes first.
+    async show(page, range = null) {
+      this.page = Math.min(Math.max(page, 0), this.one.pages.length - 1);
+      this.range = range;
+      const [start, stop] = this.one.pages[this.page];
+      this.asked += 1;
+      const { asked } = this;
+      try {
+        const span = await source.span(this.r, start, stop);
+        if (asked !== this.asked) return;
+        this.span = span;
+      } catch (error) {
+        this.status.textContent = `The trace cannot be shown: ${error.message}`;
+        return;
+      }
+      await this.draw();
+      extras.onPage?.(this.r, start, stop);
+    }
+
+    zoom(factor) {
+      if (this.span === null) return Promise.resolve();
+      const [low, high] = this.shown();
+      const wanted = Math.max((high - low) * factor, LEAST_S);
+      const inside = this.spike === null ? null : this.seconds(this.spike.sample);
+      const middle = inside !== null && inside > low && inside < high ? inside : (low + high) / 2;
+      return this.look(middle - wanted / 2, wanted);
+    }
+
+    shown() {
+      return this.range ?? [this.seconds(this.span.start), this.seconds(this.span.stop)];
+    }
+
+    // Show a number of seconds from a time on, within the page.
+    look(from, length) {
+      const whole = [this.seconds(this.span.start), this.seconds(this.span.stop)];
+      if (length >= whole[1] - whole[0]) this.range = null;
+      else {
+        const low = Math.min(Math.max(from, whole[0]), whole[1] - length);
+        this.range = [low, low + length];
+      }
+      return this.draw();
+    }
+
+    // One finger moves the trace, two zoom it; up and down it scrolls the page (touch-action in page.css).
+    watchFingers() {
+      const down = new Map(); // pointer -> x
+      const share = (x) => {
+        const box = this.host.querySelector(".nsewdrag").getBoundingClientRect();
+        return (x - box.left) / box.width;
+      };
+      let began = null; // where the fingers lay, and what was shown
+      const begin = () => {
+        began = this.span && down.size ? { at: [...down.values()].map(share), shown: this.shown() } : null;
+      };
+      const only = (act) => (event) => event.pointerType === "touch" && act(event);
+      const lift = only((event) => down.delete(event.pointerId) && begin());
+      this.host.addEventListener("pointerdown", only((event) => begin(down.set(event.pointerId, event.clientX))));
+      window.addEventListener("pointerup", lift);
+      window.addEventListener("pointercancel", lift);
+      this.host.addEventListener("pointermove", only((event) => {
+        if (!began || !down.has(event.pointerId)) return;
+        down.set(event.pointerId, event.clientX);
+        const { at, shown: [low, high] } = began;
+        const now = [...down.values()].map(share);
+        const apart = at.length > 1 && Math.abs(now[1] - now[0]) > 0.02 ? (at[1] - at[0]) / (now[1] - now[0]) : 1;
+        const length = Math.max((high - low) * Math.abs(apart), LEAST_S);
+        this.look(low + at[0] * (high - low) - now[0] * length, length);
+      }));
+    }
+
+    // Put a small picture on each doubtful spike's button, where the trace is embedded.
+    async pictureDoubtful() {
+      if (source !== embedded) return;
+      const half = Math.round(WINDOW_S * this.one.fs_hz);
+      for (const [k, [sample, unit]] of this.one.doubtful.entries()) {
+        const page = this.one.pages[this.pageOf(sample)];
+        if (page === undefined) continue;
+        const start = Math.max(sample - half, page[0]);
+        const { trace } = await embedded.span(this.r, start, Math.min(sample + half, page[1]));
+        this.buttons[k].prepend(windowOf(trace, start - sample + half, 2 * half, this.appearance(unit).color));
+      }
+    }
+
+    toSecond(second) {
+      if (!Number.isFinite(second)) return Promise.resolve();
+      const sample = Math.round(second * this.one.fs_hz);
+      const found = this.one.pages.findIndex(([, stop]) => sample < stop);
+      return this.show(found < 0 ? this.one.pages.length - 1 : found);
+    }
+
+    nextDoubtful(step) {
+      const count = this.one.doubtful.length;
+      if (count === 0) {
+        this.status.textContent = "There is no doubtful spike.";
+        return Promise.resolve();
+      }
+      const from = this.doubt < 0 && step < 0 ? 0 : this.doubt;
+      return this.toDoubtful((from + step + count) % count);
+    }
+
+    toDoubtful(k) {
+      const [sample, unit, probability] = this.one.doubtful[k];
+      return this.select({ sample, unit, probability });
+    }
+
+    async select(spike) {
+      this.spike = spike;
+      this.doubt = spike === null ? -1 : this.one.doubtful.findIndex(
+        ([sample, unit]) => sample === spike.sample && unit === (spike.was ?? spike.unit),
+      );
+      this.buttons.forEach((button, k) => {
+        if (k === this.doubt) button.setAttribute("aria-current", "true");
+        else button.removeAttribute("aria-current");
+      });
+      extras.onSelect?.(this.r, spike);
+      if (spike === null) return this.draw();
+      const page = this.pageOf(spike.sample);
+      if (page < 0) {
+        this.status.textContent =
+          `The spike at ${this.seconds(spike.sample).toFixed(4)} s is not in this file; spikesorter view shows it.`;
+        return null;
+      }
+      const at = this.seconds(spike.sample);
+      const [start, stop] = this.one.pages[page].map((sample) => this.seconds(sample));
+      return this.show(page, [Math.max(at - AROUND_S, start), Math.min(at + AROUND_S, stop)]);
+    }
+
+    // Samples `first` to `last`, thinned to the least and the largest of each column of the screen.
+    thinned(values, first, last) {
+      const columns = Math.max(this.host.clientWidth, 300);
+      const x = [];
+      const y = [];
+      const put = (i) => {
+        x.push(this.seconds(this.span.start + i));
+        y.push(values[i]);
+      };
+      if (last - first <= Math.max(MOST_POINTS, 4 * columns)) {
+        for (let i = first; i < last; i += 1) put(i);
+        return { x, y };
+      }
+      const width = (last - first) / columns;
+      for (let column = 0; column < columns; column += 1) {
+        const begin = Math.floor(first + column * width);
+        const end = Math.floor(first + (column + 1) * width);
+        let low = begin;
+        let high = begin;
+        for (let i = begin; i < end; i += 1) {
+          if (values[i] < values[low]) low = i;
+          if (values[i] > values[high]) high = i;
+        }
+        for (const i of low < high ? [low, high] : [high, low]) put(i);
+      }
+      return { x, y };
+    }
+
+    appearance(unit) {
+      const { name, k } = this.units.get(unit) ?? { name: String(unit), k: this.units.size };
+      return {
+        name: plain(name),
+        color: contents.colours[k % contents.colours.length],
+        symbol: contents.symbols[k % contents.symbols.length],
+      };
+    }
+
+    // `named`: units that the legend names already.
+    marks(spikes, height, row, group, named) {
+      return [...this.units.keys()].flatMap((unit) => {
+        const own = spikes.filter((spike) => spike.unit === unit);
+        if (own.length === 0) return [];
+        const { name, color, symbol } = this.appearance(unit);
+        return {
+          type: "scatter",
+          mode: "markers",
+          x: own.map((spike) => this.seconds(spike.sample)),
+          y: own.map(() => height),
+          customdata: own,
+          text: own.map(
+            (spike) =>
+              `${row} ${name}<br>${this.seconds(spike.sample).toFixed(4)} s` +
+              (group === "found" ? `, probability ${spike.probability.toFixed(2)}` : "") +
+              (spike.decision ? `<br>${plain(spike.decision)}` : ""),
+          ),
+          hovertemplate: "%{text}<extra></extra>",
+          marker: {
+            color,
+            symbol: own.map((spike) => (spike.rejected ? "x-thin-open" : group === "true" ? `${symbol}-open` : symbol)),
+            size: 9,
+            line: { width: own.map((spike) => (spike.decision ? 2 : 1)), color },
+          },
+          name,
+          legendgroup: String(unit),
+          showlegend: !named.has(unit) && Boolean(named.add(unit)),
+          meta: group,
+        };
+      });
+    }
+
+    async draw() {
+      if (this.span === null) return;
+      const { start, stop, trace, evidence, found, truth } = this.span;
+      const [low, high] = this.range ?? [this.seconds(start), this.seconds(stop)];
+      const first = Math.max(Math.floor(low * this.one.fs_hz) - start - 1, 0);
+      const last = Math.min(Math.ceil(high * this.one.fs_hz) - start + 2, stop - start);
+      const extent = (values) => values.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [Infinity, -Infinity]);
+      const extents = trace.map(extent);
+      const height = Math.max(...extents.map(([a, b]) => b - a), 1e-12);
+      const lines = trace.map((values, k) => {
+        const { x, y } = this.thinned(values, first, last);
+        return {
+          type: "scatter", mode: "lines", x, y: y.map((value) => value - k * height), hoverinfo: "skip",
+          line: { color: GREY, width: 1 }, showlegend: false, meta: "trace",
+        };
+      });
+      const curves = evidence.map((values, k) => {
+        const one = this.one.units[k];
+        const known = evidence.length === this.one.curves.length && this.one.curves[k] === one?.name;
+        return {
+          type: "scatter", mode: "lines", ...this.thinned(values, first, last), yaxis: "y2", showlegend: false,
+          line: { color: known ? this.appearance(one.unit).color : GREY, width: 1 }, meta: "evidence",
+          name: plain(this.one.curves[k]), hovertemplate: "evidence of %{fullData.name}: %{y:.2f}<extra></extra>",
+        };
+      });
+      const top = extents[0][1];
+      const named = new Set();
+      const marks = this.marks(found, top + 0.1 * height, "found", "found", named);
+      const trueMarks = truth === null ? [] : this.marks(truth, top + 0.2 * height, "true", "true", named);
+      const many = trace.length > 1;
+      const layout = {
+        height: many ? 440 + 60 * trace.length : 440,
+        margin: { l: 60, r: 15, t: 10, b: 50 },
+        uirevision: "kept",
+        legend: { orientation: "h", x: 0, y: 1.01, yanchor: "bottom" },
+        xaxis: { title: { text: "time (s)" }, range: [low, high], anchor: "y2" },
+        yaxis: {
+          domain: [0.27, 1],
+          fixedrange: true,
+          ...(many && {
+            tickvals: this.one.channels.map((_, k) => -k * height),
+            ticktext: this.one.channels.map(plain),
+          }),
+        },
+        yaxis2: { domain: [0, 0.2], range: [0, 1.05], fixedrange: true, title: { text: "evidence" } },
+        dragmode: "pan",
+        shapes: this.spike === null ? [] : [{
+          type: "line", x0: this.seconds(this.spike.sample), x1: this.seconds(this.spike.sample), yref: "paper",
+          y0: 0, y1: 1, line: { color: palette().ink, width: 1, dash: "dot" },
+        }],
+      };
+      const begun = this.host.classList.contains("js-plotly-plot");
+      const sized = coloured({ ...layout, ...sizeOf(this.host) });
+      await Plotly.react(this.host, [...lines, ...marks, ...trueMarks, ...curves], sized, { ...CONFIG, displayModeBar: false });
+      if (!begun) this.listen();
+      spikesorter.drawn.set(this.host, () => this.draw());
+      this.tell(low, high, found);
+    }
+
+    tell(low, high, found) {
+      const inside = found.filter((spike) => this.seconds(spike.sample) >= low && this.seconds(spike.sample) <= high);
+      const shown = `${low.toFixed(3)} to ${high.toFixed(3)} s of ${this.seconds(this.one.n_samples).toFixed(1)} s`;
+      const doubt = this.doubt < 0 ? "" : `; doubtful spike ${this.doubt + 1} of ${this.one.doubtful.length}`;
+      this.status.textContent =
+        `${shown}, page ${this.page + 1} of ${this.one.pages.length}; ${inside.length} spikes found here${doubt}.`;
+    }
+
+    listen() {
+      this.host.on("plotly_click", (event) => {
+        const point = event.points.find((each) => each.data.meta === "found");
+        if (point !== undefined) this.select(point.customdata);
+      });
+      this.host.on("plotly_relayout", (change) => {
+        const low = change["xaxis.range[0]"];
+        const high = change["xaxis.range[1]"];
+        if (low === undefined && !change["xaxis.autorange"]) return;
+        const whole = [this.seconds(this.span.start), this.seconds(this.span.stop)];
+        const range = low === undefined ? whole : [Math.max(low, whole[0]), Math.min(high, whole[1])];
+        if (this.range && range[0] === this.range[0] && range[1] === this.range[1]) return;
+        this.range = range[1] - range[0] >= LEAST_S ? range : null;
+        this.draw();
+      });
+    }
+  }
+
+  spikesorter.Trace = Trace;
+})();

@@ -1,0 +1,64 @@
+"""Fill HTML templates: every value is escaped, unless a template says that it is HTML already."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from spikesorter.report.palette import colour, symbol
+
+__all__ = ["call_macro", "read_asset", "render"]
+
+HERE = Path(__file__).parent
+
+
+def render(template: str, **values: Any) -> str:
+    """Fill a template of the folder `templates`.
+
+    Parameters
+    ----------
+    template : str
+        Its file.
+    **values : Any
+        Text is escaped. `str` that came from `call_macro` is HTML and stays as it is.
+
+    Returns
+    -------
+    str
+    """
+    return _environment().get_template(template).render(**values)
+
+
+def call_macro(template: str, macro: str, *arguments: Any) -> str:
+    """Return the HTML that a macro of a template makes; values are escaped as in `render`.
+
+    Examples
+    --------
+    >>> str(call_macro("notebook.html", "table", ["unit"], [["<a>"]]))
+    '<table><thead><tr><th>unit</th></tr></thead><tbody><tr><td>&lt;a&gt;</td></tr></tbody></table>'
+    """
+    html: str = getattr(_environment().get_template(template).module, macro)(*arguments)
+    return html
+
+
+@cache
+def read_asset(name: str) -> str:
+    """Return a style sheet or a script of the folder `assets`."""
+    return (HERE / "assets" / name).read_text(encoding="utf-8")
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        autoescape=True,
+        loader=FileSystemLoader(HERE / "templates"),
+        lstrip_blocks=True,
+        trim_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    environment.globals |= {"unit_colour": colour, "unit_symbol": symbol}
+    return environment

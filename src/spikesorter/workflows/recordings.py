@@ -1,0 +1,226 @@
+"""Open the recordings of a command: once, and before anything is written; hand them on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from spikesorter.core.errors import InputError
+from spikesorter.core.progress import Progress, silent
+from spikesorter.core.settings import Settings
+from spikesorter.core.spikes import UNKNOWN, Spikes
+from spikesorter.io.formats import stem_of
+from spikesorter.io.labels import own_labels, read_labels
+from spikesorter.io.recording import OpenedRecording, RecordingOptions
+from spikesorter.io.samples import shortest_samples
+
+__all__ = [
+    "CheckedRecording",
+    "LabelledRecording",
+    "keep_open",
+    "open_labelled",
+    "open_targets",
+    "unique_names",
+]
+
+MOST_OPEN = 64
+MOST_BYTES_OPEN = 2 << 30
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledRecording:
+    """A recording with the labels to learn from.
+
+    Parameters
+    ----------
+    opened : OpenedRecording
+    labels : Spikes
+        At least one; all of known units.
+    """
+
+    opened: OpenedRecording
+    labels: Spikes
+
+    @property
+    def fs_hz(self) -> float:
+        """Sampling rate."""
+        return float(self.opened.recording.get_sampling_frequency())
+
+
+@dataclass(frozen=True, eq=False)
+class CheckedRecording:
+    """A recording that has been opened and checked.
+
+    Parameters
+    ----------
+    path : Path
+    options : RecordingOptions
+        How it is read.
+    fs_hz : float
+    n_samples : int
+    kept : OpenedRecording or None
+        None if it was closed to save memory; see `keep_open`.
+    """
+
+    path: Path
+    options: RecordingOptions
+    fs_hz: float
+    n_samples: int
+    kept: OpenedRecording | None
+
+    def open(self) -> OpenedRecording:
+        """Return the recording as it was opened; open it again only if it was not kept."""
+        return self.kept or self.options.open(self.path, fs_hz=self.fs_hz)
+
+
+def keep_open(
+    recordings: Iterable[OpenedRecording],
+    *,
+    most_open: int = MOST_OPEN,
+    most_bytes: int = MOST_BYTES_OPEN,
+) -> Iterator[CheckedRecording]:
+    """Keep recordings open for later use, up to a limit.
+
+    Only `.mat` files take memory while they are open. Recordings beyond the limits are closed, and opened
+    again when they are used, so that a command on a thousand files needs no more memory than one on a few.
+
+    Parameters
+    ----------
+    recordings : iterable of OpenedRecording
+    most_open : int
+        How many to keep.
+    most_bytes : int
+        How much memory they may take together.
+
+    Yields
+    ------
+    CheckedRecording
+    """
+    n_kept, held_bytes = 0, 0
+    for opened in recordings:
+        held_bytes += opened.bytes_in_memory
+        keep = n_kept < most_open and held_bytes <= most_bytes
+        n_kept += keep
+        yield CheckedRecording(
+            opened.path,
+            opened.options,
+            float(opened.recording.get_sampling_frequency()),
+            opened.recording.get_num_frames(),
+            opened if keep else None,
+        )
+
+
+def open_labelled(
+    path: Path, settings: Settings, *, labels: Path | None = None, options: RecordingOptions | None = None
+) -> LabelledRecording:
+    """Open a recording with its labels: those in its own file, unless others are given.
+
+    Parameters
+    ----------
+    path : Path
+    settings : Settings
+    labels : Path, optional
+        Of any format that `read_labels` reads.
+    options : RecordingOptions, optional
+
+    Returns
+    -------
+    LabelledRecording
+
+    Raises
+    ------
+    InputError
+        If the recording or the labels cannot be used.
+    """
+    options, is_mat = options or RecordingOptions(), path.suffix.lower() == ".mat"
+    opened = options.open(path, fs_hz=settings.recording.fs_hz if is_mat else None)
+    rate, source = float(opened.recording.get_sampling_frequency()), labels or path
+    found = read_labels(labels, fs_hz=rate) if labels else own_labels(opened)
+    if found is None or len(found) == 0:
+        variables = " (variables Index and Class)" if is_mat and not labels else ""
+        raise InputError(
+            f"{source}: has no labels{variables}{'' if labels else '; or give them with --labels'}"
+        )
+    if found.fs_hz and abs(found.fs_hz - rate) > 1e-6 * rate:
+        raise InputError(f"{source}: labels are at {found.fs_hz:g} Hz, but {path} is at {rate:g} Hz")
+    _check_length(opened, settings)
+    return LabelledRecording(opened, found.select(found.unit != UNKNOWN))
+
+
+def open_targets(
+    targets: Mapping[str, Path],
+    labelled: LabelledRecording,
+    settings: Settings,
+    *,
+    options: RecordingOptions | None = None,
+    progress: Progress = silent,
+) -> dict[str, CheckedRecording]:
+    """Open all targets, and refuse those that cannot be used.
+
+    Parameters
+    ----------
+    targets : mapping of str to Path
+        By name.
+    labelled : LabelledRecording
+        Targets must have its sampling rate and number of channels.
+    settings : Settings
+    options : RecordingOptions, optional
+    progress : callable, optional
+
+    Returns
+    -------
+    dict of str to CheckedRecording
+
+    Raises
+    ------
+    InputError
+        If a target cannot be read, is too short, or differs from the labelled recording.
+    """
+    chosen = options or RecordingOptions()
+
+    def opened() -> Iterator[OpenedRecording]:
+        for number, path in enumerate(targets.values()):
+            progress("checking files", number / len(targets))
+            one = chosen.open(path, fs_hz=labelled.fs_hz)
+            _check_length(one, settings)
+            _check_alike(one, labelled)
+            yield one
+
+    return dict(zip(targets, keep_open(opened()), strict=True))
+
+
+def unique_names(paths: list[Path]) -> dict[str, Path]:
+    """Return recordings by name: the file name without its ending, after which results are named.
+
+    Raises
+    ------
+    InputError
+        If two have one name.
+    """
+    names: dict[str, Path] = {}
+    for path in paths:
+        name = stem_of(path)
+        if name in names:
+            raise InputError(f"{path}: has the same name as {names[name]}; their results would collide")
+        names[name] = path
+    return names
+
+
+def _check_length(opened: OpenedRecording, settings: Settings) -> None:
+    n_samples, shortest = opened.recording.get_num_frames(), shortest_samples(settings)
+    if n_samples < shortest:
+        raise InputError(f"{opened.path}: only {n_samples} samples long; at least {shortest} are needed")
+
+
+def _check_alike(target: OpenedRecording, labelled: LabelledRecording) -> None:
+    path, first = target.path, labelled.opened
+    rate = target.recording.get_sampling_frequency()
+    if rate != labelled.fs_hz:
+        raise InputError(
+            f"{path}: sampled at {rate:g} Hz, but {first.path} at {labelled.fs_hz:g} Hz; "
+            "resample one of them first"
+        )
+    channels, wanted = target.recording.get_num_channels(), first.recording.get_num_channels()
+    if channels != wanted:
+        raise InputError(f"{path}: has {channels} channels, but {first.path} has {wanted}")

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import html as entities
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jinja2 import UndefinedError
+
+from spikesorter.report import html
+from spikesorter.report.html import call_macro, read_asset, render
+from spikesorter.report.page import page_html, write_page
+from spikesorter.report.palette import COLOURS, SYMBOLS, colour, symbol
+from spikesorter.report.policy import NOTHING, allow_scripts, scripts_in
+from spikesorter.report.server import page_reply
+from tests.report.viewing import HOSTILE, HOSTILE_UNIT, fake_contents, fake_result
+
+TEMPLATES = sorted((Path(html.__file__).parent / "templates").glob("*.html"))
+
+
+@pytest.fixture
+def contents(tmp_path: Path) -> dict[str, Any]:
+    results: Any = [fake_result(tmp_path)]
+    return fake_contents(results)
+
+
+def words(page: str) -> str:
+    """What is left of a page without its scripts, styles and tags."""
+    return entities.unescape(
+        re.sub(r"<[^>]*>", "", re.sub(r"(?s)<(script|style)\b.*?</\1", "", page.replace(">", ">\n")))
+    )
+
+
+def test_names_are_escaped_wherever_they_stand(contents: dict[str, Any]) -> None:
+    contents["note"] = contents["recordings"][0]["verdict"]["words"] = '"><b onload=alert(3)>'
+    contents["about"] = [{"title": "<i>", "text": "</pre><i>"}, {"title": "</td>", "rows": [["<u>", "<s>"]]}]
+    contents["recordings"][0]["figures"] = [
+        {"id": "x", "title": '" onfocus="alert(4)', "caption": "<em>", "shape": "", "figure": None}
+    ]
+    page = page_html(contents)
+    outside = re.sub(r"(?s)<(script|style)\b.*?</\1>", "", page)
+    assert len(scripts_in(page)) == 6  # contents, Plotly, and the four of assets
+    for tag in ("<b ", "<i>", "<u>", "<s>", "<em>", "<img", "<script>", ' onfocus="'):
+        assert tag not in outside
+    shown = words(page)
+    for text in (HOSTILE, HOSTILE_UNIT, '"><b onload=alert(3)>', "<u>", "</pre><i>", "<em>"):
+        assert text in shown
+
+
+def test_embedded_contents_are_json_that_is_no_html(contents: dict[str, Any]) -> None:
+    text = scripts_in(page_html(contents))[0]
+    assert not set("<>&") & set(text)
+    shown = json.loads(text)
+    assert shown["title"] == f"results of {HOSTILE}"
+    assert shown["recordings"] == json.loads(json.dumps(contents["recordings"]))
+    assert (shown["colours"], shown["symbols"]) == (list(COLOURS), [one.plotly for one in SYMBOLS])
+
+
+def test_values_that_json_cannot_hold_are_refused(contents: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        page_html(contents | {"kind": float("nan")})
+
+
+def test_a_missing_value_is_an_error_and_not_a_gap(contents: dict[str, Any]) -> None:
+    del contents["title"]
+    with pytest.raises(UndefinedError, match="title"):
+        page_html(contents)
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
+def test_only_our_own_scripts_and_style_are_inserted_as_they_are(template: Path) -> None:
+    unescaped = re.findall(r"{{ *(\w+)[^}]*\| *safe", template.read_text(encoding="utf-8"))
+    assert set(unescaped) <= {"script", "style"}
+    assert "autoescape" not in template.read_text(encoding="utf-8")
+
+
+def test_macros_give_html_and_text_given_to_them_is_escaped() -> None:
+    table = call_macro("notebook.html", "table", ["<a>"], [["<b>"]])
+    assert "<th>&lt;a&gt;</th>" in table
+    nested = call_macro("notebook.html", "page", "<c>", (table, "<d>"))
+    assert table in nested
+    assert "&lt;c&gt;" in nested
+    assert "&lt;d&gt;" in nested
+
+
+def test_an_unknown_template_or_value_is_an_error() -> None:
+    with pytest.raises(UndefinedError):
+        render("page.html")
+
+
+def test_the_policy_of_the_page_allows_its_scripts_and_no_network(contents: dict[str, Any]) -> None:
+    page = page_html(contents)
+    (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page)
+    stated = entities.unescape(policy)
+    assert stated == allow_scripts(scripts_in(page)[1:], served=False, header=False)
+    assert "connect-src 'none'" in stated
+    assert "frame-ancestors" not in stated  # browsers take it from headers only
+
+
+def test_the_policy_of_the_viewer_is_the_same_but_for_its_server(contents: dict[str, Any]) -> None:
+    page = page_html(contents, scripts=[read_asset("viewer.js")])
+    (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page)
+    scripts = scripts_in(page)
+    assert entities.unescape(policy) == allow_scripts(scripts[1:], served=True, header=False)
+    assert page_reply(page).policy == allow_scripts(scripts, served=True, header=True)
+    assert NOTHING == "default-src 'none'; frame-ancestors 'none'"
+
+
+def test_a_report_is_written_whole(contents: dict[str, Any], tmp_path: Path) -> None:
+    write_page(tmp_path / "report.html", contents)
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert text.lstrip().startswith("<!doctype html>")
+    assert text.rstrip().endswith("</html>")
+
+
+def test_each_unit_has_its_colour_and_symbol_in_the_table(contents: dict[str, Any]) -> None:
+    page = page_html(contents)
+    found = re.findall(r'<span class="key" aria-hidden="true" style="color: (\S+)">(\S+)</span>', page)
+    assert found == [(colour(k), symbol(k).text) for k in range(3)]
+
+
+@pytest.mark.parametrize("k", [0, 6, 7, 20])
+def test_there_is_a_colour_and_a_symbol_for_any_number_of_units(k: int) -> None:
+    assert colour(k) == COLOURS[k % 7]
+    assert symbol(k) == SYMBOLS[k % 9]

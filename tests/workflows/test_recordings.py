@@ -1,0 +1,155 @@
+"""Each recording of a command is opened once, and handed on."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import spikesorter.io.mat
+import spikesorter.io.recording
+from spikesorter.core.errors import InputError, SettingsError
+from spikesorter.core.settings import load_settings
+from spikesorter.io.recording import RecordingOptions
+from spikesorter.sorting.model import load_model
+from spikesorter.workflows import recordings
+from spikesorter.workflows.files import sort_files, train_model
+from spikesorter.workflows.recordings import keep_open, open_labelled, open_targets
+from spikesorter.workflows.study import run_study
+from tests.cli.test_cli import spikesorter as in_this_process
+from tests.conftest import PURSUIT
+
+SETTINGS = load_settings(assignments=[*PURSUIT, "rehearsal.forecast_seconds=5"])
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each `.mat` file is parsed, by its path's last two parts."""
+    counts: Counter[str] = Counter()
+    parse = spikesorter.io.mat._read_variables
+
+    def counted(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+        counts["/".join(path.parts[-2:])] += 1
+        return parse(path, names)
+
+    monkeypatch.setattr(spikesorter.io.mat, "_read_variables", counted)
+    return counts
+
+
+@pytest.fixture
+def study(study_folder: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(study_folder, tmp_path / "study")
+
+
+def test_run_parses_each_file_once(study: Path, tmp_path: Path, parsed: Counter[str]) -> None:
+    run_study(study, tmp_path / "out", SETTINGS)
+    once = ("study/D1.mat", "study/D2.mat", "study/D3.mat", "truth/D2.mat", "truth/D3.mat")
+    assert parsed == Counter(dict.fromkeys(once, 1))
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_train_parses_each_file_once(study: Path, tmp_path: Path, parsed: Counter[str]) -> None:
+    train_model(study / "D1.mat", [study / "D2.mat"], tmp_path / "model", SETTINGS)
+    assert parsed == {"study/D1.mat": 1, "study/D2.mat": 1}
+
+
+def test_sort_parses_each_file_once(
+    study: Path, sorted_study: Path, tmp_path: Path, parsed: Counter[str]
+) -> None:
+    in_this_process(
+        "sort",
+        study / "D2.mat",
+        study / "D3.mat",
+        "--model",
+        sorted_study / "model",
+        "--out",
+        tmp_path / "out",
+    )
+    assert parsed == {"study/D2.mat": 1, "study/D3.mat": 1}
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_batch_parses_a_recording_once(
+    study: Path, sorted_study: Path, tmp_path: Path, parsed: Counter[str]
+) -> None:
+    (tmp_path / "night").mkdir()
+    shutil.copy(study / "D2.mat", tmp_path / "night" / "D2.mat")
+    in_this_process("batch", tmp_path / "night", "--model", sorted_study / "model", "--out", tmp_path / "out")
+    assert parsed == {"night/D2.mat": 1}
+
+
+def test_plot_parses_a_recording_and_its_labels_once(
+    study: Path, tmp_path: Path, parsed: Counter[str]
+) -> None:
+    in_this_process("plot", study / "D1.mat", "--out", tmp_path / "d1.png")
+    assert parsed == {"study/D1.mat": 1}
+
+
+def test_files_beyond_the_memory_are_opened_again_and_give_the_same(
+    study: Path, sorted_study: Path, tmp_path: Path, parsed: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths, model = [study / "D2.mat", study / "D3.mat"], load_model(sorted_study / "model")
+    kept = sort_files(paths, model, tmp_path / "kept")
+    parsed.clear()
+    monkeypatch.setattr(recordings.keep_open, "__kwdefaults__", {"most_open": 1, "most_bytes": 1 << 30})
+    again = sort_files(paths, model, tmp_path / "again", report=False)
+    assert parsed == {"study/D2.mat": 1, "study/D3.mat": 2}
+    assert [one.spikes for one in again] == [one.spikes for one in kept]
+    sort_files(paths, model, tmp_path / "again")
+    report = (tmp_path / "again" / "report.html").read_text(encoding="utf-8")
+    assert "D3" in report
+
+
+def test_as_many_are_kept_open_as_the_limits_allow(study: Path) -> None:
+    opened = [RecordingOptions().open(study / f"D{number}.mat") for number in (1, 2, 3)]
+    one = opened[0].bytes_in_memory
+    assert one == opened[0].recording.get_traces().nbytes
+    for limits, kept in (
+        ({}, [True, True, True]),
+        ({"most_open": 1}, [True, False, False]),
+        ({"most_bytes": 2 * one}, [True, True, False]),
+        ({"most_bytes": 0}, [False, False, False]),
+    ):
+        checked = list(keep_open(opened, **limits))
+        assert [recording.kept is not None for recording in checked] == kept
+        for recording, original in zip(checked, opened, strict=True):
+            found = recording.open().recording
+            np.testing.assert_array_equal(found.get_traces(), original.recording.get_traces())
+            assert recording.n_samples == found.get_num_frames()
+
+
+def test_files_that_are_read_bit_by_bit_take_no_memory(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.arange(1000, dtype=np.int16))
+    assert RecordingOptions(fs_hz=25_000.0).open(tmp_path / "a.npy").bytes_in_memory == 0
+
+
+def test_targets_that_cannot_be_worked_with_are_refused(study: Path, tmp_path: Path) -> None:
+    labelled = open_labelled(study / "D1.mat", SETTINGS)
+    np.save(tmp_path / "two.npy", np.random.default_rng(0).standard_normal((30_000, 2)))
+    with pytest.raises(InputError, match=r"two\.npy: has 2 channels, but .*D1\.mat has 1"):
+        open_targets({"two": tmp_path / "two.npy"}, labelled, SETTINGS)
+    other = RecordingOptions(fs_hz=30_000.0)
+    np.save(tmp_path / "one.npy", np.random.default_rng(0).standard_normal(30_000))
+    with pytest.raises(InputError, match=r"one\.npy: sampled at 30000 Hz, but .*D1\.mat at 25000 Hz"):
+        open_targets({"one": tmp_path / "one.npy"}, labelled, SETTINGS, options=other)
+
+
+@pytest.mark.parametrize("n_jobs", [0, -3])
+def test_threads_that_make_no_sense_are_refused_before_anything_is_written(
+    n_jobs: int, study: Path, sorted_study: Path, tmp_path: Path
+) -> None:
+    out, model = tmp_path / "out", sorted_study / "model"
+    for work in (
+        lambda: run_study(study, out, SETTINGS, n_jobs=n_jobs),
+        lambda: train_model(study / "D1.mat", [], out, SETTINGS, n_jobs=n_jobs),
+        lambda: sort_files([study / "D2.mat"], load_model(model), out, n_jobs=n_jobs),
+    ):
+        with pytest.raises(SettingsError, match=f"n_jobs must be .*, not {n_jobs}"):
+            work()
+    refused = in_this_process("batch", study, "--model", model, "--out", out, "-j", n_jobs, rc=2)
+    said = f"n_jobs must be a whole number from 1 to 1024, or -1 for all cores, not {n_jobs}"
+    assert refused.stderr.strip() == f"spikesorter: error: {said}"
+    assert not out.exists()
