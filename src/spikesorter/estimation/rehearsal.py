@@ -115,8 +115,8 @@ def plant_rehearsal(
     rates = tuple(np.maximum(profile.activity.rates, least).tolist())
     spikes, amplitudes = draw_spikes(units, rates, n_samples, rng)
     jitter = np.hypot(gain_jitter, profile.activity.wander)
-    stretches = 1 + jitter * rng.standard_normal(n_samples // jitter_samples + 1)
-    gains = profile.activity.gain * stretches[spikes.sample // jitter_samples]
+    factors = 1 + jitter * rng.standard_normal(n_samples // jitter_samples + 1)
+    gains = profile.activity.gain * factors[spikes.sample // jitter_samples]
     templates, noise = units.templates, profile.noise.unfiltered(context.kernel)
     clean = plant(n_samples, spikes, (amplitudes * gains).astype(np.float32), templates)
     background, spectrum = _background(profile.background, templates, noise, n_samples, rng)
