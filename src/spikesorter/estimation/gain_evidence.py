@@ -90,8 +90,8 @@ class GainComparison:
         """Return the comparison with background spikes in the noise that is added to the labelled trace."""
         return replace(self, profile=replace(self.profile, background=background), _known={})
 
-        """Return how much the labelled trace at a gain differs from the target (chi-squared plus prior)."""
-        """Return the difference of the labelled trace at a gain from the target: chi-squared, and the prior's."""
+    def misfit(self, gain: float) -> float:
+        """Return how much the labelled trace at a gain differs from the target (chi-squared and prior)."""
         key = round(gain, 6)
         if key not in self._known:
             surprise = min((np.log(abs(gain)) / LOG_GAIN_SD) ** 2, MOST_SURPRISE)
