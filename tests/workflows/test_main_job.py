@@ -18,7 +18,7 @@ from spikesorter.core.settings import Settings, load_settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.mat import read_mat, read_mat_spikes
 from spikesorter.signal.templates import Templates, plant
-from spikesorter.sorting.nearest import nearest_sorter
+from spikesorter.sorting.model import nearest_sorter
 from spikesorter.sorting.sorter import Sorter
 from tests.cli.test_cli import in_new_process, spikesorter
 from tests.conftest import FS_HZ, QUICK
@@ -89,7 +89,7 @@ def test_every_decoder_sorts_and_comes_back_from_disk(
     target, _ = read_mat(study_folder / "D3.mat")
     chosen = replace(fitted, settings=fitted.settings.replace([f"decoder={decoder}"]))
     adapted = chosen.adapt(target)
-    assert adapted.tuned.name == decoder
+    assert adapted.decoder == decoder
     spikes = adapted.sort(target)
     assert score(read_mat_spikes(study_folder / "truth" / "D3.mat"), spikes).score > 0.7
     adapted.save(tmp_path / "model")

@@ -6,7 +6,7 @@ import numpy as np
 
 from spikesorter.core.score import Score
 from spikesorter.core.spikes import UNKNOWN, Spikes
-from spikesorter.decoding.making import make_pursuit
+from spikesorter.estimation.context import Context
 from spikesorter.report import drawing
 from spikesorter.sorting.sorter import Sorter
 
@@ -90,8 +90,8 @@ def sorter_html(sorter: Sorter) -> str:
     str
     """
     units, forecast, fs_hz = sorter.units, sorter.forecast, sorter.fs_hz
-    pursuit = make_pursuit(units, sorter.profile, sorter.settings, fs_hz=fs_hz)
-    detectability = np.sqrt(pursuit.bank.energies)
+    bank = Context.of(units, sorter.settings, fs_hz=fs_hz).bank(sorter.profile)
+    detectability = np.sqrt(bank.energies)
     activity, expected = sorter.profile.activity, dict(zip(forecast.unit_ids, forecast.f1, strict=True))
     counts = [len(amplitudes) for amplitudes in units.amplitudes]
     rows = [
