@@ -182,7 +182,8 @@ def says_nothing(node: ast.AST) -> bool:
     is_types = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
     is_import = isinstance(node, ast.Import | ast.ImportFrom)
     is_all = isinstance(node, ast.Assign) and "__all__" in ast.dump(node.targets[0])
-    return is_words or is_types or is_import or is_all or isinstance(node, ast.JoinedStr)
+    is_check = isinstance(node, ast.keyword) and node.arg == "strict"  # of `zip`
+    return is_words or is_types or is_import or is_all or is_check or isinstance(node, ast.JoinedStr)
 
 
 def changes(source: Source, node: ast.AST) -> Iterator[Change]:
