@@ -159,6 +159,7 @@ def docs() -> None:
     setup()
     shutil.rmtree(ROOT / SITE, ignore_errors=True)
     run(python(), "-m", "sphinx", "-W", "--keep-going", "-q", "-E", "-d", "build/doctrees", "docs", str(SITE))
+    os.environ["SPIKESORTER_SITE"] = str(ROOT / SITE)  # its tests need not build it again
     print(f"Documentation: {SITE / 'index.html'}", flush=True)
 
 

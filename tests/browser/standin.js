@@ -11,7 +11,7 @@
     const lines = span.found.map((spike) => {
       const line = document.createElement("li");
       line.textContent = `${spike.sample} ${spike.unit} ${spike.decision ?? "as found"}`;
-      line.onclick = () => extras.onSelect(r, spike);
+      line.addEventListener("click", () => extras.onSelect(r, spike));
       return line;
     });
     markers.replaceChildren(...lines);

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
 from typer.main import get_command
 
 import spikesorter
 from spikesorter.cli import app
 from spikesorter.core.settings import Settings
+from tests.browser.conftest import Chromium
 from tests.test_docs import DOCS, SITE_PAGES
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built site; a warning is an error."""
+    """The site that the set of checks has just built, or one built now; a warning is an error."""
+    if built := os.environ.get("SPIKESORTER_SITE"):
+        return Path(built)
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "sphinx", "-W", "-q", "-E", "-d", str(folder / "trees")]
     subprocess.run([*command, str(DOCS), str(folder / "html")], check=True)
@@ -52,7 +55,7 @@ def test_signatures_of_the_site_have_types(site: Path) -> None:
 
 
 @pytest.mark.slow
-def test_code_can_be_copied_and_search_leads_to_sections(site: Path, chromium: Browser) -> None:
+def test_code_can_be_copied_and_search_leads_to_sections(site: Path, chromium: Chromium) -> None:
     page = chromium.new_page()
     page.goto((site / "index.html").as_uri())
     page.locator("button.copybtn").first.wait_for(state="attached")

@@ -204,7 +204,7 @@ def test_evaluate_also_judges_each_unit_as_spikeinterface_does(tmp_path: Path) -
     other = Spikes.from_arrays([105, 900, 2000, 5000], [7, 1, 7, 7])  # other names, one missed, one false
     write_mat(tmp_path / "found.mat", other)
     words = ("evaluate", tmp_path / "found.mat", tmp_path / "truth.mat")
-    verdict = json.loads(spikesorter(*words, "--json").stdout)["recordings"]["found"]["referee"]
+    verdict = json.loads(spikesorter(*words, "--json").stdout)["recordings"]["found"]["comparison"]
     assert [unit["found_as"] for unit in verdict["units"]] == ["7", "1"]
     assert [unit["accuracy"] for unit in verdict["units"]] == [0.5, 1.0]
     assert verdict["accuracy"] == 0.75
@@ -212,11 +212,11 @@ def test_evaluate_also_judges_each_unit_as_spikeinterface_does(tmp_path: Path) -
     by_name = spikesorter(*words, "--pairing", "name").stdout
     assert "no true unit for 7" in by_name
     write_mat(tmp_path / "found.mat", Spikes.empty())
-    nothing = json.loads(spikesorter(*words, "--json").stdout)["recordings"]["found"]["referee"]
+    nothing = json.loads(spikesorter(*words, "--json").stdout)["recordings"]["found"]["comparison"]
     assert [unit["accuracy"] for unit in nothing["units"]] == [0, 0]
 
 
-def test_evaluate_calls_neurons_by_their_names_and_says_when_none_is_shared(tmp_path: Path) -> None:
+def test_evaluate_calls_units_by_their_names_and_says_when_none_is_shared(tmp_path: Path) -> None:
     true = Spikes.from_arrays([100, 900, 2000], [1, 2, 1], fs_hz=25_000.0, names={1: "basket", 2: "[b]x[/b]"})
     write_spikes(tmp_path / "truth.csv", true)
     write_spikes(tmp_path / "found.csv", true)
@@ -227,7 +227,7 @@ def test_evaluate_calls_neurons_by_their_names_and_says_when_none_is_shared(tmp_
     assert "no unit found is called" not in alike
     write_spikes(tmp_path / "found.csv", true.described(fs_hz=25_000.0, names={1: "unit a", 2: "unit b"}))
     other = spikesorter("evaluate", tmp_path / "found.csv", tmp_path / "truth.csv").stdout
-    said = "found: no unit found is called like a true one: scores pair neurons by name, SpikeInterface's"
+    said = "found: no unit found is called like a true one: scores pair units by name, SpikeInterface's"
     assert sum(line.startswith(said) for line in other.splitlines()) == 1
 
 
@@ -322,7 +322,7 @@ def test_train_says_a_line_for_each_recording_or_json(study_folder: Path, tmp_pa
     for name in ("D1", "D3"):
         found = rf"{name}: noise {number}, gain {number}, {number} spikes/s, pursuit"
         assert re.search(rf"{found}, forecast {number} ± {number}", told.stderr)
-    exact = json.loads(in_new_process(*words, "--model", tmp_path / "b", *sets, "--json").stdout)
+    exact = json.loads(spikesorter(*words, "--model", tmp_path / "b", *sets, "--json").stdout)
     assert list(exact["recordings"]) == ["D1", "D3"]
     assert exact["recordings"]["D3"]["decoder"] == "pursuit"
 
@@ -333,7 +333,7 @@ def test_an_interruption_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
     monkeypatch.setattr("spikesorter.estimation.simulate.simulate_study", interrupted)
     said = spikesorter("simulate", tmp_path / "study", rc=130).stderr
-    assert said.strip() == "spikesorter: interrupted; what was written before is whole"
+    assert said.strip() == "spikesorter: interrupted; files written before are complete"
 
 
 def test_shells_can_complete_commands() -> None:

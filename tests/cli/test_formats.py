@@ -160,15 +160,15 @@ def test_train_takes_labels_of_another_tool_and_results_keep_their_names(
 def test_train_says_what_is_wrong_with_labels(study_folder: Path, trace: np.ndarray, tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", trace)
     words = ("train", tmp_path / "a.npy", "--model", tmp_path / "model", *SETS)
-    assert "a.npy: does not say its sampling rate" in spikesorter(*words, rc=2).stderr
+    assert "a.npy: does not state its sampling rate" in spikesorter(*words, rc=2).stderr
     words = (*words, "--fs", 25_000)
-    assert "a.npy: has no labels; or give some by --labels" in spikesorter(*words, rc=2).stderr
+    assert "a.npy: has no labels; or give them with --labels" in spikesorter(*words, rc=2).stderr
     (tmp_path / "a.csv").write_text("sample,unit\n")
     result = spikesorter(*words, "--labels", tmp_path / "a.csv", rc=2)
     assert "a.csv: has no labels" in result.stderr
     (tmp_path / "a.csv").write_text("sample,time_s,unit\n300,0.01,1\n600,0.02,1\n")
     result = spikesorter(*words, "--labels", tmp_path / "a.csv", rc=2)
-    assert "labels count at 30000 Hz, but" in result.stderr
+    assert "labels are at 30000 Hz, but" in result.stderr
 
 
 def test_plot_draws_any_recording_with_any_spikes(

@@ -171,9 +171,7 @@ def test_what_is_wrong_is_said_before_the_run(example: Example, tmp_path: Path) 
     for threshold in (2, -0.1, float("nan"), "high"):
         with pytest.raises(SettingsError, match=f"threshold must lie between 0 and 1, not at {threshold}"):
             run(model=example.model, threshold=threshold)
-    with pytest.raises(
-        SettingsError, match="n_jobs must be a whole number from 1 to 1024, or -1 for all cores, not 0"
-    ):
+    with pytest.raises(SettingsError, match="n_jobs must be .* or -1 for all cores, not 0"):
         run(model=example.model, n_jobs=0)
 
 

@@ -28,9 +28,9 @@ FILES = ("mat", "csv", "parquet", "nwb")
 @pytest.fixture(autouse=True)
 def _nothing_to_compile(monkeypatch: pytest.MonkeyPatch) -> None:
     """SpikeInterface compares templates by code that it compiles anew in each process, for ten seconds."""
-    from spikeinterface.postprocessing import template_similarity as room
+    from spikeinterface.postprocessing import template_similarity as module
 
-    monkeypatch.setattr(room, "_compute_similarity_matrix", room._compute_similarity_matrix_numpy)
+    monkeypatch.setattr(module, "_compute_similarity_matrix", module._compute_similarity_matrix_numpy)
 
 
 @pytest.fixture
@@ -64,13 +64,30 @@ def test_what_is_written_comes_back(
 ) -> None:
     path = tmp_path / f"result.{name}"
     write_spikes(path, spikes, recording=recording)
-    found = read_labels(path, fs_hz=FS_HZ)
+    found = read_labels(path)  # rate and names come from the result alone
     assert trains(found) == trains(spikes)
-    assert found.fs_hz == FS_HZ
+    assert found.fs_hz == pytest.approx(FS_HZ, rel=1e-9)
     assert found == spikes
     write_spikes(path, spikes.of(1), recording=recording)
     assert trains(read_labels(path, fs_hz=FS_HZ)) == trains(spikes.of(1))
     assert not [entry.name for entry in tmp_path.iterdir() if entry.name.startswith(".")]
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_a_sampling_rate_that_contradicts_the_spikes_is_refused(
+    name: str, spikes: Spikes, recording: BinaryRecordingExtractor, tmp_path: Path
+) -> None:
+    path = tmp_path / f"result.{name}"
+    with pytest.raises(InputError, match=r"result\..*: fs_hz is 25000, but the spikes are at 30000 Hz"):
+        write_spikes(path, spikes, recording=recording, fs_hz=25_000.0)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("name", ["mat", "parquet"])
+def test_the_rate_is_known_of_a_single_spike(name: str, tmp_path: Path) -> None:
+    path = tmp_path / f"one.{name}"
+    write_spikes(path, Spikes.from_arrays([0], [1], fs_hz=FS_HZ))
+    assert read_labels(path).fs_hz == FS_HZ
 
 
 @pytest.mark.parametrize("name", ["mat", "csv", "parquet"])
@@ -221,7 +238,7 @@ def test_a_recording_without_a_probe_is_not_changed(
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_spikes_of_no_known_neuron(name: str, tmp_path: Path) -> None:
+def test_outlier_spikes(name: str, tmp_path: Path) -> None:
     path = tmp_path / f"a.{name}"
     some = Spikes.from_arrays([5, 9], [0, 2], fs_hz=FS_HZ)
     write_spikes(path, some)
@@ -253,14 +270,14 @@ def test_work_done_in_phy_is_not_written_over(
     write_spikes(path, spikes, recording=recording)
     check_export_place(path, "phy")
     (path / "cluster_info.tsv").touch()
-    with pytest.raises(InputError, match="has been worked on in Phy since"):
+    with pytest.raises(InputError, match="has been edited in Phy since"):
         check_export_place(path, "phy")
 
 
 def test_formats_that_are_not_written_are_refused(spikes: Spikes, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no format 'xls'; spikes are written as mat, csv, parquet, nwb"):
         write_spikes(tmp_path / "a.xls", spikes)
-    with pytest.raises(InputError, match="phy holds waveforms and so needs the recording"):
+    with pytest.raises(InputError, match="phy holds waveforms; give the recording"):
         write_spikes(tmp_path / "a", spikes, format="phy")
     with pytest.raises(InputError, match="sampling rate is not known; give fs_hz"):
         write_spikes(tmp_path / "a.csv", Spikes.empty())

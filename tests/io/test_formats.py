@@ -87,7 +87,7 @@ def test_an_intan_folder_is_known_by_its_header(tmp_path: Path) -> None:
     [
         ("a.xyz", r"files ending in \.xyz are of no known format; known are .*\.edf.*format=NAME"),
         ("noending", "files ending in nothing"),
-        ("a.h5", "of many kinds; say which with .*maxwell"),
+        ("a.h5", "of many formats; choose one with .*maxwell"),
     ],
 )
 def test_unknown_files_are_refused_with_what_is_known(name: str, message: str, tmp_path: Path) -> None:
@@ -137,11 +137,11 @@ def test_a_missing_package_is_named_with_its_extra() -> None:
         ),
         (
             IndexError("index 0 is out of bounds"),
-            "its reader stumbled (IndexError: index 0 is out of bounds); is it whole, and of this format?",
+            "its reader failed (IndexError: index 0 is out of bounds); is it whole, and of this format?",
         ),
         (ValueError("no\nheader "), "cannot be read as b: no header; is it whole, and of this format?"),
         (ValueError(), "cannot be read as b: ValueError; is it whole, and of this format?"),
-        (URLError("no network"), "its reader wants to fetch something first, and there is no connection"),
+        (URLError("no network"), "its reader needs to download something first, and there is no connection"),
     ],
 )
 def test_what_a_reader_says_is_one_line_that_names_the_file(error: Exception, message: str) -> None:

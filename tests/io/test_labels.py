@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io
 from spikeinterface.core import NpzSortingExtractor, NumpyRecording, NumpySorting
 
 from spikesorter import read_labels
@@ -12,6 +13,8 @@ from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.labels import own_labels
 from spikesorter.io.mat import write_mat, write_mat_recording
+from spikesorter.io.recording import RecordingOptions
+from tests.io.makers import write_blackrock
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # SpikeInterface leaves what it wrote open
@@ -68,8 +71,10 @@ def save_nwb(
 def test_mat(tmp_path: Path) -> None:
     write_mat(tmp_path / "a.mat", TRUE)
     assert read_labels(tmp_path / "a.mat") == TRUE
-    assert read_labels(tmp_path / "a.mat").fs_hz is None
-    assert read_labels(tmp_path / "a.mat", fs_hz=FS_HZ).fs_hz == FS_HZ
+    assert read_labels(tmp_path / "a.mat").fs_hz == FS_HZ
+    scipy.io.savemat(tmp_path / "b.mat", {"Index": [5], "Class": [1]})
+    assert read_labels(tmp_path / "b.mat").fs_hz is None
+    assert read_labels(tmp_path / "b.mat", fs_hz=FS_HZ).fs_hz == FS_HZ
 
 
 @pytest.mark.parametrize(
@@ -121,7 +126,7 @@ def test_names_are_kept_and_numbered(tmp_path: Path) -> None:
         ("when,what\n1,2\n", "found when, what"),
         ("sample,unit\n1\n", "row 2 has 1 cells, but the header 2"),
         ("sample,unit\nsoon,1\n", "could not convert"),
-        ("sample,unit\n0.5,1\n", "samples must be whole numbers; are these times"),
+        ("sample,unit\n0.5,1\n", "samples must be whole numbers; if they are times"),
         ("sample,unit\n,1\n", "could not convert"),
         ("sample,unit\nnan,1\n", "NaN"),
         ("sample,unit\n-4,1\n", "found -4"),
@@ -228,14 +233,18 @@ def test_nwb_units_alone_need_a_rate(tmp_path: Path) -> None:
 
 
 def test_labels_in_the_file_of_the_recording(tmp_path: Path) -> None:
-    assert own_labels(save_nwb(tmp_path / "a.nwb", TRUE, series={"raw": 1.0})) == TRUE
-    assert own_labels(save_nwb(tmp_path / "b.nwb", None, series={"raw": 1.0})) is None
+    def own(path: Path) -> Spikes | None:
+        return own_labels(RecordingOptions().open(path))
+
+    assert own(save_nwb(tmp_path / "a.nwb", TRUE, series={"raw": 1.0})) == TRUE
+    assert own(save_nwb(tmp_path / "b.nwb", None, series={"raw": 1.0})) is None
     trace = np.sin(np.arange(1000.0))[:, None]
     write_mat_recording(tmp_path / "a.mat", trace, fs_hz=FS_HZ, labels=TRUE)
     write_mat_recording(tmp_path / "b.mat", trace, fs_hz=FS_HZ)
-    assert own_labels(tmp_path / "a.mat") == TRUE
-    assert own_labels(tmp_path / "b.mat") is None
-    assert own_labels(tmp_path / "a.ns5") is None
+    assert own(tmp_path / "a.mat") == TRUE
+    assert own(tmp_path / "b.mat") is None
+    write_blackrock(tmp_path / "a.ns5", np.ones((100, 2), np.int16))
+    assert own(tmp_path / "a.ns5") is None
     with pytest.raises(InputError, match="holds no units"):
         read_labels(tmp_path / "b.nwb")
 

@@ -160,7 +160,7 @@ def test_a_packed_variable_may_not_go_on_beyond_what_it_claims(path: Path) -> No
     bomb = packer.compress(matrix("x", doubles(9), shape=(9, 1)))
     bomb += b"".join(packer.compress(bytes(1 << 20)) for _ in range(200)) + packer.flush()
     save_v5(path, struct.pack("<II", 15, len(bomb)) + bomb, matrix("d", doubles(9), shape=(9, 1)))
-    refused(read_mat, path, "packed into a variable that claims")
+    refused(read_mat, path, "compressed into a variable that claims")
 
 
 def test_more_than_fits_into_memory_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,10 +233,10 @@ def virtual(file: h5py.File) -> None:
             "a part of d claims 80.0 MB",
         ),
         (lambda file: file.create_dataset("d", (10**8,), "f8", compression="gzip"), "d claims 800.0 MB"),
-        (virtual, "lies in another file"),
+        (virtual, "is stored in another file"),
         (
             lambda file: file.create_dataset("d", (500,), "f8", external=[("/etc/hostname", 0, 4000)]),
-            "lies in another file",
+            "is stored in another file",
         ),
         (lambda file: file.__setitem__("d", h5py.ExternalLink("other.h5", "/d")), "a link to elsewhere"),
         (lambda file: file.__setitem__("d", h5py.SoftLink("/e")), "a link to elsewhere"),
@@ -293,7 +293,7 @@ def npy(shape: str, dtype: str = "<i2", data: bytes = bytes(100)) -> bytes:
         (npy("(0, 1000000000000000000)"), "must hold an array of numbers"),
         (npy("(5,)", "|O"), "Python objects"),
         (npy("(" * 200 + "5" + ")" * 200), "Cannot parse header"),
-        (b"PK\x03\x04" + bytes(100), "it is none, whatever its name says"),
+        (b"PK\x03\x04" + bytes(100), "it is none, despite its name"),
     ],
 )
 def test_npy_files_that_lie_are_refused(contents: bytes, message: str, path: Path) -> None:
@@ -363,7 +363,7 @@ def test_tables_that_no_recording_has_are_refused(text: str, message: str, path:
 
 
 @pytest.mark.parametrize("unit", ["9" * 20, "9" * 900])
-def test_a_number_that_is_too_large_for_a_neurons_is_its_name(unit: str, path: Path) -> None:
+def test_a_number_that_is_too_large_for_a_units_is_its_name(unit: str, path: Path) -> None:
     path = path.with_suffix(".csv")
     path.write_text(f"sample,unit\n5,{unit}\n9,2\n")
     spikes = read_labels(path)

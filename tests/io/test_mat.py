@@ -128,7 +128,7 @@ def test_truncated_files_are_refused(saver: Any, share: float, path: Path) -> No
         read_mat(path)
 
 
-def test_spikes_of_no_known_neuron_are_written_on_request(path: Path) -> None:
+def test_outlier_spikes_are_written_on_request(path: Path) -> None:
     spikes = Spikes.from_arrays([5, 9], [0, 2])
     write_mat(path, spikes)
     assert read_mat_spikes(path) == spikes.of(2)
@@ -171,6 +171,23 @@ def test_written_spikes_come_back(path: Path) -> None:
     assert contents["Index"].shape == contents["Class"].shape == contents["Probability"].shape == (3, 1)
 
 
+def test_the_sampling_rate_and_names_are_written_after_the_published_variables(path: Path) -> None:
+    spikes = Spikes.from_arrays([5, 10], [1, 2], fs_hz=30_000.0, names={1: "basket", 2: "granule"})
+    write_mat(path, spikes)
+    found = read_mat_spikes(path)
+    assert (found.fs_hz, found.names) == (30_000.0, {1: "basket", 2: "granule"})
+    names = [name for name, _, _ in scipy.io.whosmat(path)]
+    assert names == ["Index", "Class", "Probability", "ClassProbability", "fs", "Names"]
+    write_mat(path, Spikes.from_arrays([5], [1]), fs_hz=20_000.0)
+    assert read_mat_spikes(path).fs_hz == 20_000.0
+    write_mat(path, Spikes.from_arrays([5], [1]))
+    assert read_mat_spikes(path).fs_hz is None
+    with pytest.raises(InputError, match="fs_hz is 25000, but the spikes are at 30000 Hz"):
+        write_mat(path, spikes, fs_hz=25_000.0)
+    with pytest.raises(InputError, match="fs is 0 Hz"):
+        write_mat(path, Spikes.from_arrays([5], [1]), fs_hz=0.0)
+
+
 def test_no_spikes_are_written_and_read_like_any(path: Path) -> None:
     write_mat(path, Spikes.empty())
     assert read_mat_spikes(path) == Spikes.empty()
@@ -191,7 +208,7 @@ def test_the_same_spikes_give_the_same_bytes_at_any_time(
 
 
 def test_the_submission_holds_index_and_class_of_each_target(tmp_path: Path) -> None:
-    spikes = Spikes.from_arrays([5, 10], [1, 2], [0.5, 0.6])
+    spikes = Spikes.from_arrays([5, 10], [1, 2], [0.5, 0.6], fs_hz=30_000.0, names={1: "basket"})
     write_submission(tmp_path / "s.zip", {"D2": spikes, "D3": Spikes.empty()})
     with zipfile.ZipFile(tmp_path / "s.zip") as archive:
         assert archive.namelist() == ["D2.mat", "D3.mat"]

@@ -220,7 +220,7 @@ def test_channels_are_chosen_by_group(trace: np.ndarray, tmp_path: Path) -> None
     [
         ({}, r"give fs_hz \(--fs\), dtype \(--dtype\), channels \(--channels\)"),
         ({"fs_hz": FS_HZ, "dtype": "int16"}, r"give channels \(--channels\)"),
-        ({**RAW, "channels": 7}, "18000 bytes, which is no whole number of 7-channel samples of int16"),
+        ({**RAW, "channels": 7}, "18000 bytes, not a whole number of 7-channel samples of int16"),
         ({**RAW, "channels": 0}, "channels must lie between 1 and"),
         ({**RAW, "dtype": "text"}, "dtype must be a type of real numbers, such as int16, not text"),
         ({**RAW, "channel": 3}, "no channel 3; there are 0, 1, 2"),
@@ -244,7 +244,7 @@ def test_what_is_missing_or_wrong_is_said(
         (np.zeros((2, 2, 2)), "shape"),
         (np.array(["a", "b"]), "array of numbers"),
         (np.zeros(0), "array of numbers"),
-        (np.ones((5000, 5000), np.int8), "more than 4096 channels"),
+        (np.ones((5000, 5000), np.int8), "at most 4096 channels are supported"),
     ],
 )
 def test_arrays_that_are_no_recordings_are_refused(array: np.ndarray, message: str, tmp_path: Path) -> None:
@@ -254,7 +254,7 @@ def test_arrays_that_are_no_recordings_are_refused(array: np.ndarray, message: s
 
 def test_arrays_need_a_rate(trace: np.ndarray, tmp_path: Path) -> None:
     path = npy(tmp_path / "a.npy", trace)
-    with pytest.raises(InputError, match=r"does not say its sampling rate; give fs_hz \(--fs\)"):
+    with pytest.raises(InputError, match=r"does not state its sampling rate; give fs_hz \(--fs\)"):
         read_recording(path)
     assert RecordingOptions().read(path, fs_hz=20_000.0).get_sampling_frequency() == 20_000
     assert RecordingOptions(fs_hz=10_000.0).read(path, fs_hz=20_000.0).get_sampling_frequency() == 10_000

@@ -105,8 +105,8 @@ def test_a_group_without_neurons_is_left_out(caplog: pytest.LogCaptureFixture) -
     sorters = fit_groups(recording, truth.select(truth.unit <= 2), settings=SETTINGS)
     assert list(sorters) == ["left"]
     assert warnings_in(caplog) == [
-        "no spike is labelled of c, d: nothing to learn, left out",
-        "group right: no labelled neuron is largest there; it will not be sorted",
+        "units without a labelled spike are left out: c, d",
+        "group right: no labelled unit is largest there; it will not be sorted",
     ]
 
 

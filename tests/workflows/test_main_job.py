@@ -18,9 +18,9 @@ from spikesorter.core.settings import Settings, load_settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.mat import read_mat, read_mat_spikes
 from spikesorter.signal.templates import Templates, plant
-from spikesorter.sorting.nearest import nearest_sorter
+from spikesorter.sorting.model import nearest_sorter
 from spikesorter.sorting.sorter import Sorter
-from tests.cli.test_cli import in_new_process as spikesorter
+from tests.cli.test_cli import in_new_process, spikesorter
 from tests.conftest import FS_HZ, QUICK
 
 pytestmark = pytest.mark.slow
@@ -42,7 +42,7 @@ def adapted(fitted: Sorter, study_folder: Path) -> Sorter:
 @pytest.fixture(scope="module")
 def run(study_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run") / "out"
-    result = spikesorter("run", study_folder, "--out", out, *SETS)
+    result = in_new_process("run", study_folder, "--out", out, *SETS)
     assert "study" in result.stdout
     return out
 
@@ -89,28 +89,28 @@ def test_every_decoder_sorts_and_comes_back_from_disk(
     target, _ = read_mat(study_folder / "D3.mat")
     chosen = replace(fitted, settings=fitted.settings.replace([f"decoder={decoder}"]))
     adapted = chosen.adapt(target)
-    assert adapted.tuned.name == decoder
+    assert adapted.decoder == decoder
     spikes = adapted.sort(target)
     assert score(read_mat_spikes(study_folder / "truth" / "D3.mat"), spikes).score > 0.7
     adapted.save(tmp_path / "model")
     assert Sorter.load(tmp_path / "model").sort(target) == spikes
 
 
-def test_strangers_are_marked_if_asked_for_and_written_as_class_0(
+def test_outlier_spikes_are_marked_if_asked_for_and_written_as_class_0(
     fitted: Sorter, study_folder: Path, tmp_path: Path
 ) -> None:
     target, _ = read_mat(study_folder / "D2.mat")
     trace = target.get_traces()
     t = np.arange(60.0)
     shape = -7 * np.exp(-0.5 * ((t - 8) / 2.5) ** 2) + 4 * np.exp(-0.5 * ((t - 17) / 5) ** 2)
-    strangers = Spikes.from_arrays(np.arange(1000, len(trace) - 1000, 4001), np.full(75, 9))
-    added = plant(len(trace), strangers, np.ones(75, np.float32),
+    outliers = Spikes.from_arrays(np.arange(1000, len(trace) - 1000, 4001), np.full(75, 9))
+    added = plant(len(trace), outliers, np.ones(75, np.float32),
                   Templates((9,), shape[None, :, None].astype(np.float32), 0))  # fmt: skip
     strange = NumpyRecording([(trace + added).astype(np.float32)], FS_HZ)
     assert 0 not in fitted.adapt(strange).sort(strange).unit_ids
     marking = replace(fitted, settings=fitted.settings.replace("outliers.mark=true")).adapt(strange)
     spikes = marking.sort(strange)
-    near = np.abs(strangers.sample[:, None] - spikes.of(0).sample).min(axis=1) < 25
+    near = np.abs(outliers.sample[:, None] - spikes.of(0).sample).min(axis=1) < 25
     assert near.mean() > 0.8
     marking.save(tmp_path / "model")
     assert Sorter.load(tmp_path / "model").sort(strange) == spikes
@@ -140,7 +140,7 @@ def test_run_says_what_it_did(run: Path) -> None:
 
 def test_the_same_run_gives_the_same_bytes(run: Path, study_folder: Path, tmp_path: Path) -> None:
     compiled_anew = {"JAX_ENABLE_COMPILATION_CACHE": "false"}
-    spikesorter("run", study_folder, "--out", tmp_path, *SETS, "--quiet", **compiled_anew)
+    in_new_process("run", study_folder, "--out", tmp_path, *SETS, "--quiet", **compiled_anew)
     for name in ("predictions/D2.mat", "predictions/D3.mat", "submission.zip", "scores.json",
                  "model/model.json", "model/arrays.npz", "model/targets/D3/arrays.npz"):  # fmt: skip
         assert (tmp_path / name).read_bytes() == (run / name).read_bytes(), name
@@ -168,7 +168,7 @@ def test_a_recording_like_the_labelled_one_is_sorted_as_such(
 
 def test_train_makes_the_model_that_run_makes(run: Path, study_folder: Path, tmp_path: Path) -> None:
     targets = ("--targets", study_folder / "D2.mat", study_folder / "D3.mat")
-    spikesorter("train", study_folder / "D1.mat", *targets, "--model", tmp_path / "model", *SETS)
+    in_new_process("train", study_folder / "D1.mat", *targets, "--model", tmp_path / "model", *SETS)
     for name in ("arrays.npz", "targets/D2/arrays.npz", "targets/D3/model.json"):
         assert (tmp_path / "model" / name).read_bytes() == (run / "model" / name).read_bytes()
 
@@ -298,7 +298,7 @@ def test_another_unit_is_warned_of(
     assert "in another unit" in caplog.text
 
 
-def test_stretches_that_are_not_there_are_refused(adapted: Sorter, study_folder: Path) -> None:
+def test_samples_that_are_not_there_are_refused(adapted: Sorter, study_folder: Path) -> None:
     target, _ = read_mat(study_folder / "D3.mat")
     for start, stop in ((-50, 100), (0, 10**6), (100, 100)):
         with pytest.raises(InputError, match="the recording has 300000"):
@@ -362,7 +362,7 @@ def test_two_channels_are_sorted_by_the_same_code(quick_settings: Settings, stud
 
 
 def test_preset_published_runs_on_the_same_study(study_folder: Path, tmp_path: Path) -> None:
-    spikesorter("run", study_folder, "--out", tmp_path, "--preset", "published", *SETS)
+    in_new_process("run", study_folder, "--out", tmp_path, "--preset", "published", *SETS)
     facts = json.loads((tmp_path / "run.json").read_text())
     assert facts["preset"] == "published"
     assert facts["settings"]["classifier"]["unit_variance"] is True

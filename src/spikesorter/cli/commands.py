@@ -1,4 +1,4 @@
-"""How commands are shown and parsed: help without clutter, examples, several words after one option."""
+"""Commands with plain help, examples, and several words after one option."""
 
 from __future__ import annotations
 

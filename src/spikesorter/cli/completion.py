@@ -1,4 +1,4 @@
-"""What a shell completes when a user presses Tab: names of settings, presets, formats and targets."""
+"""Shell completion of option values: settings, presets, formats and targets."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ Suggestion = tuple[str, str]
 
 
 def complete_preset(incomplete: str) -> list[str]:
-    """Return the presets that begin so."""
+    """Return the presets that start with a text."""
     from spikesorter.core.settings import PRESETS
 
     return [name for name in PRESETS if name.startswith(incomplete)]
 
 
 def complete_format(incomplete: str) -> list[str]:
-    """Return the formats of results that begin so."""
+    """Return the formats of results that start with a text."""
     from spikesorter.io.formats import EXPORTS
 
     return [name for name in EXPORTS if name.startswith(incomplete)]
 
 
 def complete_target(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Return the targets of the model given by `--model` whose names begin so."""
+    """Return the targets that start with a text, of the model given by `--model`."""
     from spikesorter.io.model_files import TARGETS
 
     model = ctx.params.get("model")
@@ -41,7 +41,7 @@ def complete_target(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def complete_assignment(incomplete: str) -> list[Suggestion]:
-    """Return the settings that begin so; after the sign "=", the values of a setting that has few."""
+    """Return the settings that start with a text or, after "=", the values of a setting that has few."""
     key, sign, begun = incomplete.partition("=")
     if not sign:
         return [(f"{name}=", meaning) for name, meaning, _ in _settings() if name.startswith(key)]

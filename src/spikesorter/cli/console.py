@@ -1,4 +1,4 @@
-"""What the command line shows: progress and warnings on standard error, tables on standard output."""
+"""Print: progress and warnings on standard error, tables on standard output."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ __all__ = [
 
 @contextmanager
 def working(quiet: bool) -> Iterator[tuple[Progress, Any]]:
-    """Show progress and warnings on standard error while work is done; give (progress, say a line)."""
+    """Show progress and warnings during work; provide a callback for progress and one for lines."""
     import warnings
 
     from rich.console import Console
@@ -82,7 +82,7 @@ def working(quiet: bool) -> Iterator[tuple[Progress, Any]]:
 
 
 class _ConsoleHandler(logging.Handler):
-    """Shows the library's warnings beside the progress bar."""
+    """Prints the library's warnings above the progress bar."""
 
     def __init__(self, console: Any) -> None:
         super().__init__(logging.WARNING)
@@ -94,30 +94,30 @@ class _ConsoleHandler(logging.Handler):
 
 
 def sorter_line(name: str, sorter: Sorter) -> str:
-    """One line on what was learnt, or found out about a target, before any of it is sorted."""
+    """Return a line on a recording that a sorter was fitted or adapted to: noise, gain, rate, forecast."""
     profile = sorter.profile
     noise = ", ".join(f"{float(value):.3g}" for value in profile.scale)
     rate = sum(profile.activity.rates) * sorter.fs_hz
     return (
         f"{name}: noise {noise}, gain {profile.activity.gain:.2f}, {rate:.1f} spikes/s, "
-        f"{sorter.tuned.name}, forecast {_forecast(sorter)}"
+        f"{sorter.decoder}, forecast {_forecast(sorter)}"
     )
 
 
 def result_line(result: TargetResult) -> str:
-    """One line on how a target went."""
+    """Return a line on the result of a target."""
     line = f"{result.name}: {len(result.spikes)} spikes"
     return line + (f", score {result.score.score:.3f}" if result.score else "")
 
 
 def sorted_line(one: SortedFile) -> str:
-    """One line on a recording that was sorted, and how good that is expected to be."""
+    """Return a line on a sorted recording, with its expected score."""
     forecasts = ", ".join(_forecast(sorter) for sorter in one.sorters.values())
     return f"{one.path}: {len(one.spikes)} spikes (as adapted to {one.adapted_to}), forecast {forecasts}"
 
 
 def outcome_line(outcome: Outcome) -> str:
-    """One line on what became of a recording of a batch."""
+    """Return a line on the outcome of a recording of a batch."""
     if outcome.state == "failed":
         return f"{outcome.name}: failed: {outcome.reason}"
     again = "" if outcome.state == "done" else "; done before"
@@ -125,7 +125,7 @@ def outcome_line(outcome: Outcome) -> str:
 
 
 def print_batch(outcomes: list[Outcome]) -> None:
-    """Print what became of each recording, what failed last."""
+    """Print the outcome of each recording; failures come last."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -152,7 +152,7 @@ def _expected(outcome: Outcome) -> str:
 
 
 def study_json(results: list[TargetResult], out: Path) -> str:
-    """Return what a run found as JSON."""
+    """Return the results of a run as JSON."""
     from spikesorter.report.summary import sorter_facts
     from spikesorter.workflows.study import whole_score
 
@@ -167,7 +167,7 @@ def study_json(results: list[TargetResult], out: Path) -> str:
 
 
 def sorted_json(done: list[SortedFile]) -> str:
-    """Return what was sorted as JSON."""
+    """Return the results of `sort` as JSON."""
     from spikesorter.report.summary import sorter_facts
 
     recordings = [
@@ -184,14 +184,14 @@ def sorted_json(done: list[SortedFile]) -> str:
 
 
 def model_json(model: Model) -> str:
-    """Return what a model holds as JSON."""
+    """Return the contents of a model as JSON."""
     from spikesorter.report.summary import model_facts
 
     return json.dumps(model_facts(model), indent=2)
 
 
 def print_model(model: Model) -> None:
-    """Print what a model holds: what wrote it, its neurons, and what it was adapted to."""
+    """Print the contents of a model: version, units, and the targets that it was adapted to."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -203,11 +203,11 @@ def print_model(model: Model) -> None:
         fitted = next(iter(inside["recordings"].values()))
         title = f"{model.folder}" + (f", group {group}" if group else "")
         console.print(
-            f"{title}: format {fitted['format_version']}, by spikesorter {fitted['made_by']}; whole (digest "
-            f"{facts['digest'][:12]}...); {facts['fs_hz']:g} Hz, {inside['channels']} channel(s)",
+            f"{title}: format {fitted['format_version']}, by spikesorter {fitted['made_by']}; undamaged "
+            f"(digest {facts['digest'][:12]}...); {facts['fs_hz']:g} Hz, {inside['channels']} channel(s)",
             markup=False,
         )
-        units = Table("unit", "name", title="Units, as labelled")
+        units = Table("unit", "name", title="Labelled units")
         for column in ("spikes", "per second", "peak"):
             units.add_column(column, justify="right")
         for one in inside["units"]:
@@ -229,7 +229,7 @@ def print_model(model: Model) -> None:
             )
         console.print(table)
     settings = ", ".join(f"{key} = {value}" for key, value in facts["settings"].items())
-    console.print(f"Settings: {settings or 'all as by default'}", markup=False)
+    console.print(f"Settings: {settings or 'all have their defaults'}", markup=False)
 
 
 def _forecast(sorter: Sorter) -> str:
@@ -241,7 +241,7 @@ def _span(score: float, low: float, high: float) -> str:
 
 
 def print_study(results: list[TargetResult]) -> None:
-    """Print the scores of a run, if the truth was known."""
+    """Print the scores of a run, if true spikes are known."""
     from spikesorter.workflows.study import whole_score
 
     rows = {r.name: (r.score, [str(len(r.spikes))]) for r in results if r.score}
@@ -250,7 +250,7 @@ def print_study(results: list[TargetResult]) -> None:
 
 
 def print_scores(rows: dict[str, tuple[Score, list[str]]], extra: list[str], whole: float | None) -> None:
-    """Print a table of scores, with further columns before them, and the study's score below."""
+    """Print a table of scores, with further columns first and the study's score last."""
     from rich.console import Console
     from rich.table import Table
 
@@ -269,12 +269,12 @@ def print_scores(rows: dict[str, tuple[Score, list[str]]], extra: list[str], who
 
 
 def print_confusion(recording: str, result: Score) -> None:
-    """Print which classes were taken for which."""
+    """Print the confusion matrix."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=f"{escape(recording)}: true spikes (rows) and what was found (columns)")
+    table = Table(title=f"{escape(recording)}: true spikes (rows) and spikes found (columns)")
     table.add_column("")
     names = [escape(result.name_of(unit)) for unit in result.unit_ids]
     for name in (*names, "missed"):
@@ -285,7 +285,7 @@ def print_confusion(recording: str, result: Score) -> None:
 
 
 def print_comparisons(comparisons: dict[str, Comparison]) -> None:
-    """Print how well each true unit was found, in the eyes of SpikeInterface's comparison."""
+    """Print how well each true unit was found, as measured by SpikeInterface."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -306,7 +306,7 @@ def print_comparisons(comparisons: dict[str, Comparison]) -> None:
     for recording, comparison in comparisons.items():
         if not comparison.has_namesakes:
             console.print(
-                f"{recording}: no unit found is called like a true one: scores pair neurons by name, "
+                f"{recording}: no unit found has the name of a true one: scores pair units by name, "
                 "SpikeInterface's comparison by agreement (unless --pairing name)",
                 markup=False,
                 soft_wrap=True,

@@ -1,4 +1,4 @@
-"""Commands that look at results and models: `view`, `evaluate`, `plot`, `model info`."""
+"""Commands to look at results and models: `view`, `evaluate`, `plot`, `model info`."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ model_commands = typer.Typer(name="model", cls=PlainGroup, help="Inspect a model
 
 @model_commands.callback()
 def _model() -> None:
-    pass  # keeps `info` a command of its own name while there is no second one
+    pass  # without it, typer would drop the name of the only command, `info`
 
 
 @model_commands.command(cls=PlainCommand, epilog=examples("model info MODEL", "model info OUT/model --json"))
@@ -144,7 +144,7 @@ def evaluate(
     if missing:
         typer.echo(f"spikesorter: warning: no predictions for {', '.join(missing)}: no study score", err=True)
     if as_json:
-        rows = {name: s.summary() | {"referee": comparisons[name].summary()} for name, s in scores.items()}
+        rows = {name: s.summary() | {"comparison": comparisons[name].summary()} for name, s in scores.items()}
         contents: dict[str, Any] = {"recordings": rows}
         typer.echo(json.dumps(contents | ({} if missing else {"study": whole}), indent=2))
     else:

@@ -1,4 +1,4 @@
-"""Options that several commands share: one definition each."""
+"""Options that several commands share, each defined once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands that sort with a model: `sort`, `batch`, `listen`."""
+"""Commands to sort with a model: `sort`, `batch`, `listen`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands to begin with: `simulate` and `config`."""
+"""Commands to start with: `simulate` and `config`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands that learn: `run` and `train`."""
+"""Commands to learn from labels: `run` and `train`."""
 
 from __future__ import annotations
 

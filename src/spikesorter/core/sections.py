@@ -244,10 +244,10 @@ class TuningSettings(Section):
         "f1 (of detection), or precision=0.99 (the most spikes at that precision); auto: study for a study "
         "folder, strict for all else",
     )
-    least_precision: Share = Field(
-        0.5,
-        description="least precision of each unit on the rehearsal, whatever the objective would gain by "
-        "reporting more; 0: none",
+    least_precision: Share | None = Field(
+        None,
+        description="least precision of each unit on the rehearsal, if it can reach it, whatever the "
+        "objective would gain by reporting more; 0: none; unset: 0.5 with strict, 0 with other objectives",
     )
 
 

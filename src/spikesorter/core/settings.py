@@ -208,7 +208,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         },
         "classifier": {"unit_variance": True},
         "unlabelled": {"learn": False},
-        "tuning": {"on": "labelled", "objective": "f1", "least_precision": 0.0},
+        "tuning": {"on": "labelled", "objective": "f1"},
         "output": {
             "per_unit": False,
             "threshold_grid": [0.7, 0.75, 0.8, 0.85, 0.9, 0.95],

@@ -1,4 +1,4 @@
-"""Finding the working point that does best on a recording with a known answer."""
+"""Tune thresholds and refractory period on a recording whose spikes are known."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ __all__ = ["objective", "tune"]
 
 ROUNDS = 2
 STRICT_SHARE = 0.15
+USUAL_LEAST_PRECISION = {"strict": 0.5}  # what a unit reports is not to be less likely right than wrong
+SHARE_REPORTED, NEARLY = 0.1, 0.8  # of a unit's spikes, to speak of precision; of the best precision in reach
 
 
 def tune(
@@ -27,10 +29,10 @@ def tune(
     *,
     fs_hz: float,
 ) -> tuple[WorkingPoint, float]:
-    """Find the working point that does best on a rehearsal.
+    """Find the thresholds and refractory period that do best on a rehearsal.
 
-    First one threshold for all units together with the refractory period, by grid search; then, if so set,
-    a threshold for each unit, unit by unit.
+    A grid search finds one threshold for all units and the refractory period. Then, if so set, the
+    threshold of one unit after the other is searched.
 
     Parameters
     ----------
@@ -42,21 +44,24 @@ def tune(
     tuning : TuningSettings
         The objective.
     output : OutputSettings
-        The grid; a threshold or refractory period that is set is kept.
+        The grid. A threshold or refractory period that is set stays.
     fs_hz : float
 
     Returns
     -------
     point : WorkingPoint
-        Of equally good ones, the highest threshold, then the shortest refractory period.
+        Of equally good ones, the one with the highest threshold, then with the shortest refractory period.
     value : float
         Its objective.
     """
-    search = _Search(candidates, truth, tuning.objective, tuning.least_precision, fs_hz)
     thresholds = sorted(output.threshold_grid if output.threshold is None else (output.threshold,))[::-1]
     periods_ms = output.refractory_grid_ms if output.refractory_ms is None else (output.refractory_ms,)
     refractories = sorted({to_samples(period_ms, fs_hz) for period_ms in periods_ms})
     within_unit = output.refractory_scope == "unit"
+    asked = tuning.least_precision
+    asked = asked if asked is not None else USUAL_LEAST_PRECISION.get(tuning.objective, 0.0)
+    least = _least_precision(candidates, truth, asked, thresholds, fs_hz=fs_hz)
+    search = _Search(candidates, truth, tuning.objective, least, fs_hz)
     best = search.best(
         [
             WorkingPoint(unit_ids, (threshold,) * len(unit_ids), refractory, within_unit)
@@ -74,12 +79,12 @@ def tune(
 
 
 def objective(truth: Spikes, found: Spikes, name: str, *, fs_hz: float) -> float:
-    """Return what is to be maximised: `study`, `strict`, `f1`, or recall at a precision (`precision=0.99`).
+    """Return what is maximised: `study`, `strict`, `f1`, or recall at a precision (`precision=0.99`).
 
-    The study's score forgives nearly all false alarms (a class's F1 is taken among the paired spikes), so
-    that its best thresholds may be absurdly low; a little of the strict score in `study` keeps them sensible.
+    A study's score hardly counts false alarms, as it takes a unit's F1 among the paired spikes. The best
+    thresholds may be absurdly low. So `study` includes a little of the strict score.
 
-    Where the precision asked for is not reached, the lacking precision is returned, as a negative number.
+    If the precision asked for is not reached, what it lacks is returned as a negative number.
     """
     result = score(truth, found, fs_hz=fs_hz)
     if name.startswith("precision="):
@@ -94,7 +99,7 @@ class _Search:
     candidates: Candidates
     truth: Spikes
     objective: str
-    least_precision: float
+    least_precision: dict[int, float]
     fs_hz: float
 
     def best(self, points: list[WorkingPoint]) -> tuple[WorkingPoint, float]:
@@ -103,17 +108,37 @@ class _Search:
         return points[chosen], values[chosen][1]
 
     def _value(self, point: WorkingPoint) -> tuple[float, float]:
-        """Return how much precision the classes lack, as a negative number, and then the objective."""
+        """Return how much precision the units lack, as a negative number, and then the objective."""
         found = point.to_spikes(self.candidates)
         value = objective(self.truth, found, self.objective, fs_hz=self.fs_hz)
         return -self._lacking(found), value
 
     def _lacking(self, found: Spikes) -> float:
-        if self.least_precision == 0:
+        if not self.least_precision:
             return 0.0
         _, right = judge_events(found.sample, found.unit, self.truth, fs_hz=self.fs_hz)
-        shares = [right[own].mean() for own in (found.unit == k for k in found.unit_ids)]
-        return float(sum(max(self.least_precision - share, 0.0) for share in shares))
+        shares = {unit: float(right[found.unit == unit].mean()) for unit in found.unit_ids}
+        return sum(max(self.least_precision.get(unit, 0.0) - share, 0.0) for unit, share in shares.items())
+
+
+def _least_precision(
+    candidates: Candidates, truth: Spikes, least: float, thresholds: list[float], *, fs_hz: float
+) -> dict[int, float]:
+    """Return the precision that each unit must reach: half, say, or most of the best that it can have.
+
+    A unit that is never more likely right than wrong would otherwise not be reported at all.
+    """
+    if least == 0:
+        return {}
+    _, right = judge_events(candidates.sample, candidates.unit, truth, fs_hz=fs_hz)
+    wanted = {}
+    for unit in truth.unit_ids:
+        own = candidates.unit == unit
+        reported = [right[own][candidates.joint[own] >= threshold] for threshold in thresholds]
+        enough = SHARE_REPORTED * len(truth.of(unit))
+        within_reach = max((float(part.mean()) for part in reported if len(part) > enough), default=0.0)
+        wanted[unit] = min(least, NEARLY * within_reach)
+    return wanted
 
 
 def _with(point: WorkingPoint, k: int, threshold: float) -> WorkingPoint:

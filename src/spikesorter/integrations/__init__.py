@@ -1,1 +1,1 @@
-"""The sorter inside other programs; each module is imported by those who want it."""
+"""Use the sorter inside other programs; each module must be imported to take effect."""

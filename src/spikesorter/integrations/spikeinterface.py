@@ -1,8 +1,8 @@
-"""The sorter inside SpikeInterface; to import this module is to register it there.
+"""Use the sorter inside SpikeInterface; importing this module registers it there.
 
 After ``import spikesorter.integrations.spikeinterface``, SpikeInterface knows the sorter "spikesorter"
 (`spikeinterface.sorters.run_sorter("spikesorter", recording, folder=..., model="MODEL")`) and the analyzer
-extension "spike_probabilities". Its registries have no entry points: each process has to import the module.
+extension "spike_probabilities". SpikeInterface has no entry points, so each process must import the module.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from spikesorter.core.spikes import FIELDS, Spikes
 from spikesorter.core.versions import __version__
 from spikesorter.io.atomic import atomic_file
 from spikesorter.io.probabilities import ComputeSpikeProbabilities, compute_spike_probabilities
-from spikesorter.sorting.model import load_sorters
-from spikesorter.sorting.nearest import nearest_sorter
+from spikesorter.sorting.model import load_sorters, nearest_sorter
 from spikesorter.sorting.sorter import Sorter, check_threshold
 
 if TYPE_CHECKING:
@@ -40,10 +39,10 @@ HEADER = "spikes.json"
 
 
 class SpikesorterSorter(BaseSorter):  # type: ignore[misc]  # its base has no types
-    """The sorter "spikesorter" of SpikeInterface: sorts by a model that was fitted to labels beforehand.
+    """The sorter "spikesorter" of SpikeInterface, which sorts with a model that was fitted to labels before.
 
-    `run_sorter` runs it, and returns a sorting whose units have the labels' names, also those without a
-    spike, and the properties `probability`, `unit_probability` and `mean_probability` of
+    `run_sorter` returns a sorting of all units that the labels name, also those without a spike. Units have
+    the labels' names and the properties `probability`, `unit_probability` and `mean_probability` of
     `Spikes.to_spikeinterface`. See `spikeinterface.sorters.get_sorter_params_description("spikesorter")`.
     """
 
@@ -53,8 +52,8 @@ class SpikesorterSorter(BaseSorter):  # type: ignore[misc]  # its base has no ty
     requires_binary_data = False
     handle_multi_segment = False
     sorter_description = (
-        "Finds and names the spikes of neurons that are known from one labelled recording of the same "
-        "electrode, in noisier ones; each spike with its probability. One channel or a few."
+        "Sorts the spikes of units that are known from one labelled recording of the same electrode, in "
+        "noisier recordings; each spike has its probability. One channel or a few."
     )
     installation_mesg = "pip install neural-spike-sorter"
 
@@ -66,17 +65,17 @@ class SpikesorterSorter(BaseSorter):  # type: ignore[misc]  # its base has no ty
     }
     _params_description: ClassVar[dict[str, str]] = {
         "model": "Folder of the model, from Sorter.save, `spikesorter train` or `spikesorter run`; required. "
-        "{group} in it stands for the recording's property `group` (or any other that its channels share), "
-        "so that each tetrode gets a model of its own",
-        "adapt": "Rehearse and tune for this recording first, which takes some seconds (default). If False, "
-        "it is sorted as the target that the model was adapted to whose noise and gain are most like its own",
+        "{group} in it is replaced by the recording's property `group` (or another property that has one "
+        "value on all channels), so that each tetrode can have its own model",
+        "adapt": "Adapt to this recording first, which takes some seconds (default). If False, the model's "
+        "sorter is used that was adapted to noise and gain most like the recording's",
         "threshold": "Probability from which a spike counts, 0 to 1, for all units; tuned if None",
         "n_jobs": "Threads; -1 or None: one on each core. They change no result",
     }
 
     @classmethod
     def is_installed(cls) -> bool:
-        """Say that it is: it is imported."""
+        """Return True: the sorter is part of this package."""
         return True
 
     @classmethod
@@ -87,7 +86,9 @@ class SpikesorterSorter(BaseSorter):  # type: ignore[misc]  # its base has no ty
     @classmethod
     def _check_params(cls, recording: BaseRecording, output_folder: Path, params: dict[str, Any]) -> Any:
         if not params["model"]:
-            raise InputError("spikesorter: give model=FOLDER, fitted to a labelled recording beforehand")
+            raise InputError(
+                "spikesorter: give model=FOLDER, a model that was fitted to a labelled recording"
+            )
         check_threshold(params["threshold"])
         effective_n_jobs(params["n_jobs"])  # refuses what makes no sense
         model = Path(_filled_in(str(params["model"]), recording)).expanduser().absolute()
@@ -99,7 +100,7 @@ class SpikesorterSorter(BaseSorter):  # type: ignore[misc]  # its base has no ty
 
     @classmethod
     def _setup_recording(cls, recording: Any, sorter_output_folder: Any, params: Any, verbose: bool) -> None:
-        """Do nothing: the recording is read as it is."""
+        """Do nothing: the recording is read directly."""
 
     @classmethod
     def _run_from_folder(cls, sorter_output_folder: Path, params: dict[str, Any], verbose: bool) -> None:
@@ -120,9 +121,9 @@ class SpikesorterSorter(BaseSorter):  # type: ignore[misc]  # its base has no ty
 
 
 def register_sorter() -> None:
-    """Make SpikeInterface know the sorter in this process; done when the module is imported.
+    """Register the sorter with SpikeInterface in this process; importing the module does so.
 
-    A second time changes nothing.
+    Calling it again changes nothing.
     """
     name = SpikesorterSorter.sorter_name
     others = [sorter for sorter in sorterlist.sorter_full_list if sorter.sorter_name != name]
@@ -131,12 +132,12 @@ def register_sorter() -> None:
 
 
 def _filled_in(model: str, recording: BaseRecording) -> str:
-    """Put the recording's properties in the place of their names in braces."""
+    """Replace names in braces by the recording's properties."""
     try:
         names = {name for _, name, _, _ in string.Formatter().parse(model) if name is not None}
         return model.format(**{name: _common_property(recording, name) for name in names})
     except (ValueError, IndexError, AttributeError) as error:
-        raise InputError(f"{model}: cannot be understood: {error}; braces hold a property's name") from None
+        raise InputError(f"{model}: cannot be parsed: {error}; braces hold a property's name") from None
 
 
 def _common_property(recording: BaseRecording, name: str) -> Any:
@@ -152,7 +153,7 @@ def _common_property(recording: BaseRecording, name: str) -> Any:
 
 
 def _write_spikes(folder: Path, spikes: Spikes) -> None:
-    header = {"fs_hz": spikes.fs_hz, "names": [[label, name] for label, name in spikes.names.items()]}
+    header = {"fs_hz": spikes.fs_hz, "names": [[unit, name] for unit, name in spikes.names.items()]}
     with atomic_file(folder / HEADER) as temporary:
         temporary.write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
     with atomic_file(folder / SPIKES) as temporary, temporary.open("wb") as file:

@@ -1,1 +1,1 @@
-"""Recordings and labels in, spikes and models out: all that opens files."""
+"""Read recordings and labels, write spikes and models."""

@@ -1,4 +1,4 @@
-"""Spikes with their recording: `SortingAnalyzer` and folders of Phy, both made by SpikeInterface."""
+"""Spikes joined with their recording: `SortingAnalyzer` and folders of Phy, both by SpikeInterface."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 __all__ = ["MARK", "UNDER_CURATION", "make_analyzer", "write_analyzer", "write_phy"]
 
 MARK = "spikesorter.json"
-"""File by which a folder written here is known again; says how it came about."""
+"""File that marks a folder written here, and holds the provenance of its spikes."""
 UNDER_CURATION = "cluster_info.tsv"
 """File that Phy writes when a person saves."""
 
-BEFORE_MS, AFTER_MS = 1.0, 2.5  # about a spike's start
+BEFORE_MS, AFTER_MS = 1.0, 2.5  # of a spike's start
 SPIKES_PER_UNIT = 500
 LEAST_FOR_COMPONENTS = 6
 ONE_AT_A_TIME = {"n_jobs": 1, "progress_bar": False}
 HARMLESS = (
-    "The extractor is not serializable",  # a recording in memory: the analyzer is then without one
+    "The extractor is not serializable",  # a recording in memory: the analyzer keeps no link to it
     "The Recording is not serializable",
     "unclosed file",
 )
@@ -38,17 +38,17 @@ HARMLESS = (
 def make_analyzer(
     spikes: Spikes, recording: BaseRecording, *, folder: Path | None = None, numbered: bool = False
 ) -> SortingAnalyzer:
-    """Join spikes and recording, with waveforms of up to 500 spikes a unit and their mean.
+    """Join spikes and recording; with waveforms of up to 500 spikes of each unit, and their means.
 
     Parameters
     ----------
     spikes : Spikes
     recording : spikeinterface.BaseRecording
-        Without a probe, its channels are laid out along a line.
+        If it has no probe, its channels are placed along a line.
     folder : Path, optional
-        Where to keep it; in memory, if not given.
+        Where to store it; in memory, if not given.
     numbered : bool
-        Whether units are called by their labels, whatever their names.
+        Whether units are called by their numbers, even if they have names.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def make_analyzer(
     Raises
     ------
     InputError
-        If a spike lies beyond the recording's end.
+        If a spike lies beyond the end of the recording.
     """
     from spikeinterface.core import create_sorting_analyzer
 
@@ -70,7 +70,7 @@ def make_analyzer(
     rate = float(recording.get_sampling_frequency())
     named = spikes.described(fs_hz=rate, names={} if numbered else spikes.names)
     sorting = named.to_spikeinterface()
-    for name in PROBABILITIES:  # an array for each unit: SpikeInterface could only pickle that
+    for name in PROBABILITIES:  # arrays of each unit, which SpikeInterface could only pickle
         sorting.delete_property(name)
     place: dict[str, Any] = {"format": "memory"} if folder is None else {"format": "binary_folder"}
     with _quiet():
@@ -98,7 +98,7 @@ def make_analyzer(
 
 
 def write_analyzer(folder: Path, spikes: Spikes, recording: BaseRecording | None) -> None:
-    """Write a `SortingAnalyzer` to a folder, which is replaced, with the probabilities of single spikes."""
+    """Write a `SortingAnalyzer` to a folder, replacing it, with the probabilities of single spikes."""
     from spikesorter.io.probabilities import ComputeSpikeProbabilities
 
     assert recording is not None
@@ -107,7 +107,7 @@ def write_analyzer(folder: Path, spikes: Spikes, recording: BaseRecording | None
 
 
 def write_phy(folder: Path, spikes: Spikes, recording: BaseRecording | None) -> None:
-    """Write a folder that Phy opens, which is replaced; probabilities are attributes of the spikes.
+    """Write a folder for Phy, replacing it; probabilities become attributes of the spikes.
 
     Raises
     ------
@@ -121,7 +121,9 @@ def write_phy(folder: Path, spikes: Spikes, recording: BaseRecording | None) -> 
     if len(known) == 0:
         raise InputError("there are no spikes, and Phy cannot open such a folder; write another format")
     names = {unit: spikes.name_of(unit) for unit in known.unit_ids}
-    known = known.described(fs_hz=recording.get_sampling_frequency(), names=names)  # without silent units
+    known = known.described(
+        fs_hz=recording.get_sampling_frequency(), names=names
+    )  # without units that have no spikes
     analyzer = make_analyzer(known, recording, numbered=True)
     shown = ["mean_probability"]
     if known.named_otherwise:
@@ -143,7 +145,7 @@ def write_phy(folder: Path, spikes: Spikes, recording: BaseRecording | None) -> 
 
 
 def _with_probe(recording: BaseRecording) -> BaseRecording:
-    """Return the recording, or a view of it with its channels along a line if it has no probe."""
+    """Return the recording; if it has no probe, a view of it with its channels along a line."""
     if recording.has_probe():
         return recording
     from probeinterface import generate_linear_probe

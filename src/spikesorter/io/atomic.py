@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Write files and folders completely or not at all."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["atomic_file", "atomic_folder", "check_writable", "only_one", "write_
 
 
 def check_writable(folder: Path) -> None:
-    """Make a folder, unless it is there, and make sure that files can be written to it.
+    """Make a folder if it is missing, and make sure that it can be written to.
 
     Raises
     ------
     InputError
-        If not.
+        If it cannot be written to, or a file has its name.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -36,19 +36,19 @@ def check_writable(folder: Path) -> None:
 
 @contextmanager
 def only_one(path: Path, doing: str) -> Iterator[None]:
-    """Make sure that no other process does the same in the same place, while the block lasts.
+    """Hold a lock while the block runs, so that no other process does the same in the same folder.
 
     Parameters
     ----------
     path : Path
-        File that says so; it stays. A process that dies holds it no longer.
+        File to lock; it is not removed. The lock of a process that dies is released.
     doing : str
-        What is done, for the message.
+        What the lock is for, for the message.
 
     Raises
     ------
     InputError
-        If another process does it.
+        If another process holds the lock.
     """
     with path.open("a+b") as file:
         try:
@@ -62,7 +62,7 @@ def only_one(path: Path, doing: str) -> Iterator[None]:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path` to write to; moved into place if all went well.
+    """Provide a temporary path to write to, and move it to `path` if no error occurred.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, contents: dict[str, Any]) -> None:
-    """Write a JSON file, whole or not at all.
+    """Write a JSON file completely or not at all.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def write_json(path: Path, contents: dict[str, Any]) -> None:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder beside `path` to fill; put in the place of `path` if all went well.
+    """Provide a temporary folder to fill, and move it to `path` if no error occurred.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def _exchange(new: Path, path: Path) -> None:
-    """Put a folder in the place of another; if that fails, the old one is put back."""
+    """Replace a folder by another; restore the old one if that fails."""
     aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
     try:
         if path.exists():
@@ -153,7 +153,7 @@ def _lock(handle: int) -> None:
 
 
 def _flush(file: Path) -> None:
-    """Put a file's bytes on the disk: a name must not get there before them if the machine stops."""
+    """Flush a file to the disk before it gets its name, in case the machine stops in between."""
     with file.open("rb+") as opened:
         os.fsync(opened.fileno())
 

@@ -1,4 +1,4 @@
-"""What a file may claim: sizes are checked against what it holds before any memory is taken for them."""
+"""Limits of what files may claim: sizes are checked before memory is allocated for them."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ __all__ = [
 ]
 
 MOST_EXPANSION = 100
-"""What is packed more tightly than this is no recording: noise does not pack."""
-SMALL_BYTES = 64 << 20  # below this, tight packing does no harm
+"""A file that is compressed more than this holds no recording: noise does not compress."""
+SMALL_BYTES = 64 << 20  # below this, high compression does no harm
 NPY_HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -31,15 +31,15 @@ NPY_HEADERS = {
 
 
 def check_declared(path: Path, what: str, *, declared: int, stored: int) -> None:
-    """Refuse an array that claims far more than is stored for it, or more than there is memory.
+    """Refuse an array that claims far more than is stored for it, or more than fits into memory.
 
     Parameters
     ----------
     path : Path
     what : str
-        What claims it, for the message.
+        The array's name, for the message.
     declared, stored : int
-        Bytes in memory and bytes in the file.
+        Size in memory and in the file, bytes.
 
     Raises
     ------
@@ -61,7 +61,7 @@ packs more than 100-fold, so it is damaged or made to fill the memory
     if declared > free:
         raise InputError(
             f"{path}: {what} needs {shown_bytes(declared)} of memory, but only {shown_bytes(free)} are free; "
-            "cut the recording into shorter ones, or save it as raw binary, which is read span by span"
+            "split the recording, or save it as raw binary, which is read span by span"
         )
 
 
@@ -78,15 +78,15 @@ def check_rate(path: Path, fs_hz: float) -> float:
 
 
 def known_rate(path: Path, spikes: Spikes, fs_hz: float | None) -> float | None:
-    """Return the sampling rate (Hz) of spikes that are to be written; None if nobody states it.
+    """Return the sampling rate (Hz) of spikes that are to be written; None if it is stated nowhere.
 
     Parameters
     ----------
     path : Path
-        Of the file, for the message.
+        The file, for the message.
     spikes : Spikes
     fs_hz : float or None
-        What the caller says.
+        As stated by the caller.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def known_rate(path: Path, spikes: Spikes, fs_hz: float | None) -> float | None:
 
 
 def check_archive(path: Path) -> None:
-    """Refuse an .npz file whose arrays claim more than is stored, or whose headers do not fit their size.
+    """Refuse an .npz file whose arrays claim more than is stored, or whose headers contradict their size.
 
     Raises
     ------
@@ -135,7 +135,7 @@ def free_memory() -> int:
 
 
 def shown_bytes(count: int) -> str:
-    """Write a number of bytes for people.
+    """Write a number of bytes for humans.
 
     Examples
     --------

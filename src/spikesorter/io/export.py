@@ -1,4 +1,4 @@
-"""Spikes in the field's formats: tables, NWB, Phy and SpikeInterface."""
+"""Write spikes in the formats of the field: tables, NWB, Phy and SpikeInterface."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CSV_HEADER = ",".join(COLUMNS) + "\n"
 
 @dataclass(frozen=True)
 class _Result:
-    """What is written, and all that a format may want to say beside the spikes."""
+    """Spikes to write, and what a format may hold beside them."""
 
     spikes: Spikes
     fs_hz: float | None
@@ -65,32 +65,32 @@ def write_spikes(
     provenance: Mapping[str, str] | None = None,
     session_start: datetime | None = None,
 ) -> None:
-    """Write spikes in a format of the field: all or nothing, and over nothing but an older result.
+    """Write spikes in a format of the field: completely or not at all, and over an older result only.
 
     Parameters
     ----------
     path : str or Path
         File or, for ``"phy"`` and ``"analyzer"``, folder.
     spikes : Spikes
-        Spikes of no known neuron are written as unit ``unknown`` (`.mat`: class 0) or, in formats that know
-        units alone (NWB, Phy, analyzer), left out.
+        Outlier spikes are written as unit ``unknown`` (`.mat`: class 0); NWB, Phy and the analyzer, which
+        hold units only, leave them out.
     format : {"mat", "csv", "parquet", "nwb", "phy", "analyzer"}, optional
-        What the path's ending says, if not given.
+        The path's ending, if not given.
     fs_hz : float, optional
-        Sampling rate, where the spikes do not say.
+        Sampling rate, where the spikes do not state it.
     recording : spikeinterface.BaseRecording, optional
-        What the spikes were found in; needed for Phy and the analyzer. NWB then holds mean waveforms, and the
-        recording's own times.
+        The recording in which the spikes were found; needed for Phy and the analyzer. With it, NWB holds mean
+        waveforms and the recording's own times.
     provenance : mapping of str to str, optional
-        What to note of how the spikes came about (NWB, Phy, analyzer), beside program and version.
+        Further facts on the origin of the spikes (NWB, Phy, analyzer), beside program and version.
     session_start : datetime, optional
         NWB: when the recording began; 1970 if not known.
 
     Raises
     ------
     InputError
-        If something else than an older result lies there, a package is missing, or the format cannot hold the
-        spikes: Phy knows no sorting without spikes.
+        If the path holds anything but an older result, a package is missing, the sampling rates contradict
+        each other, or the format cannot hold the spikes: Phy cannot open a sorting without spikes.
 
     Examples
     --------
@@ -112,7 +112,7 @@ def write_spikes(
         if recording is not None:
             check_recording(recording)
     if name in NEED_RECORDING and recording is None:
-        raise InputError(f"{path}: {name} holds waveforms and so needs the recording; give recording=")
+        raise InputError(f"{path}: {name} holds waveforms; give the recording: recording=...")
     check_export_place(path, name)
     facts = {"program": "spikesorter", "version": __version__, **(provenance or {})}
     rate = known_rate(path, spikes, fs_hz)
@@ -130,7 +130,7 @@ def write_spikes(
 
 
 def check_export(name: str, path: Path | None = None) -> None:
-    """Refuse a format that spikes are not written in, or whose packages are not installed.
+    """Refuse an unknown format, and one whose packages are not installed.
 
     Raises
     ------
@@ -145,7 +145,7 @@ def check_export(name: str, path: Path | None = None) -> None:
 
 
 def check_export_place(path: Path, name: str) -> None:
-    """Refuse to write over anything but an older result of the same format.
+    """Refuse to overwrite anything but an older result of the same format.
 
     Raises
     ------
@@ -156,7 +156,7 @@ def check_export_place(path: Path, name: str) -> None:
     if name == "mat":
         check_replaceable(path)
     elif name in FOLDERS and (path / UNDER_CURATION).exists():
-        raise InputError(f"{path}: has been worked on in Phy since; move it away or choose another folder")
+        raise InputError(f"{path}: has been edited in Phy since; move it away or choose another folder")
     elif not _WRITTEN_HERE[name](path):
         raise InputError(f"{path}: exists and was not written by spikesorter; choose another folder")
 
@@ -166,7 +166,9 @@ def _write_csv(path: Path, result: _Result) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     columns = _columns(result)
-    probabilities = [columns[name].astype(str).tolist() for name in COLUMNS[3:]]  # as short as float32 allows
+    probabilities = [
+        columns[name].astype(str).tolist() for name in COLUMNS[3:]
+    ]  # with as few digits as float32 needs
     writer.writerows(zip(*(columns[name].tolist() for name in COLUMNS[:3]), *probabilities, strict=True))
     path.write_text(text.getvalue(), encoding="utf-8", newline="")
 

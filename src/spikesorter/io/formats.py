@@ -1,4 +1,4 @@
-"""What a file or folder is: the format that its ending or its contents speak of."""
+"""Recognise the format of a file or folder by its ending or contents."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ EXPORTS = ("mat", "csv", "parquet", "nwb", "phy", "analyzer")
 """Formats that spikes are written in; a result is called NAME.FORMAT."""
 
 OWN_FORMATS = ("mat", "npy", "raw", "wav", "nwb", "spikeinterface")
-"""Formats that are not called by the name of an extractor of SpikeInterface."""
+"""Formats whose names are not those of SpikeInterface's extractors."""
 
 ENDINGS = {
     ".mat": "mat", ".npy": "npy", ".wav": "wav", ".nwb": "nwb", ".zarr": "spikeinterface",
@@ -53,7 +53,7 @@ FOLDER_CONTENTS = {
     "*.mpx": "alphaomega",
     "raw.mda": "mda",
 }
-"""The first of these that a folder holds says what it is."""
+"""The first of these that a folder holds is its format."""
 
 PART_OF_A_FOLDER = {
     ".oebin": "openephysbinary",
@@ -76,16 +76,16 @@ SORTING_FILES = ("spike_times.npy", "si_folder.json", "spikeinterface_info.json"
 
 @dataclass(frozen=True)
 class Source:
-    """Where a recording lies and how it is to be read.
+    """Where a recording is and how to read it.
 
     Parameters
     ----------
     path : Path
-        What the reader is given: for a file that is part of a folder, the folder.
+        What the reader opens: for a file that is part of a folder, the folder.
     format : str
         One of `OWN_FORMATS`, or the name of an extractor of SpikeInterface.
     stream : str, optional
-        The stream that the file's own name speaks of.
+        The stream that the file's name indicates.
     """
 
     path: Path
@@ -94,12 +94,12 @@ class Source:
 
 
 def find_source(path: Path) -> Source:
-    """Tell what a recording is from its ending or, for folders, from what is in it.
+    """Recognise a recording by its ending or, if it is a folder, by its contents.
 
     Raises
     ------
     InputError
-        If there is nothing, or nothing known.
+        If there is no such file, or its format is not recognised.
 
     Examples
     --------
@@ -127,8 +127,8 @@ def _folder_source(path: Path) -> Source:
         if (path / header).is_file():
             return Source(path / header, "intan")
     raise InputError(
-        f"{path}: a folder of no known format; give the recording's file instead, or say what it is with "
-        "format=NAME (--format), a name of SpikeInterface's extractors, such as openephysbinary or spikeglx"
+        f"{path}: a folder of no known format; give the recording's file instead, or its format with "
+        "format=NAME (--format): a name of SpikeInterface's extractors, such as openephysbinary or spikeglx"
     )
 
 
@@ -148,14 +148,14 @@ def _file_source(path: Path) -> Source:
         return Source(path, "neuronexus" if path.name.endswith(".xdat.json") else "spikeinterface")
     if ending in AMBIGUOUS:
         raise InputError(
-            f"{path}: {ending} files are of many kinds; say which with format=NAME (--format): "
+            f"{path}: {ending} files are of many formats; choose one with format=NAME (--format): "
             f"{AMBIGUOUS[ending]}"
         )
     if ending not in ENDINGS:
         known = ", ".join(sorted({*ENDINGS, *PART_OF_A_FOLDER}))
         raise InputError(
             f"{path}: files ending in {ending or 'nothing'} are of no known format; known are {known}; "
-            "or say what it is with format=NAME (--format): raw, or a name of SpikeInterface's extractors"
+            "or give the format with format=NAME (--format): raw, or a name of SpikeInterface's extractors"
         )
     name = ENDINGS[ending]
     return Source(path, name, ending[3] if name == "blackrock" and ending != ".nev" else None)
@@ -167,20 +167,20 @@ def has_sorting(path: Path) -> bool:
 
 
 def stem_of(path: Path) -> str:
-    """Return what a recording is called: its file's name without the ending, or its folder's name.
+    """Return a recording's name: that of its file without the ending, or that of its folder.
 
     Examples
     --------
     >>> stem_of(Path("data/today.ns5"))
     'today'
     """
-    place = path.absolute()  # of a link, its own name
+    place = path.absolute()  # a link keeps its own name
     return place.name if place.is_dir() and place.suffix not in (".zarr", ".nwb") else place.stem
 
 
 @contextmanager
 def reading(path: Path, what: str, *, done: str = "read") -> Iterator[None]:
-    """Turn whatever another library raises while it reads or writes a file into an error that names the file.
+    """Turn any error of another library that reads or writes a file into one that names the file.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ def reading(path: Path, what: str, *, done: str = "read") -> Iterator[None]:
     what : str
         The format, for the message.
     done : str
-        What cannot be done: "read" or "written".
+        What is being done: "read" or "written".
 
     Raises
     ------
@@ -206,19 +206,19 @@ def reading(path: Path, what: str, *, done: str = "read") -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    """Say in one line why; what a reader's own stumbling says is no reason that a user would understand."""
-    said = textwrap.shorten(str(error)[: 2 * MOST_SAID], MOST_SAID, placeholder=" ...")
+    """Return the reason in one line; a reader's internal error is named as such."""
+    said = textwrap.shorten(str(error)[: 2 * MOST_LETTERS], MOST_LETTERS, placeholder=" ...")
     if isinstance(error, URLError):
-        return f"its reader wants to fetch something first, and there is no connection ({said})"
+        return f"its reader needs to download something first, and there is no connection ({said})"
     if "allow_pickle" in said:
         return "it holds Python objects, or no array at all"
-    if isinstance(error, STUMBLINGS):
-        return f"its reader stumbled ({type(error).__name__}: {said})"
+    if isinstance(error, INTERNAL_ERRORS):
+        return f"its reader failed ({type(error).__name__}: {said})"
     return said or type(error).__name__
 
 
-MOST_SAID = 400
-STUMBLINGS = (
+MOST_LETTERS = 400
+INTERNAL_ERRORS = (
     LookupError,
     TypeError,
     AttributeError,
@@ -232,7 +232,7 @@ EXTRAS = {"pynwb": "nwb", "pyarrow": "parquet", "pandas": "phy", "sklearn": "phy
 
 
 def missing_package(what: str, error: Exception) -> str:
-    """Say which package a format needs, and how to get it."""
+    """Return a message that names the package that a format needs, and how to install it."""
     name = getattr(error, "name", None) or _package_in(error)
     if name in EXTRAS:
         return f'{what} needs {name}: pip install "neural-spike-sorter[{EXTRAS[name]}]"'
@@ -241,6 +241,6 @@ def missing_package(what: str, error: Exception) -> str:
 
 
 def _package_in(error: Exception) -> str:
-    """Return the package that a reader asks for in words, as some do by other exceptions than ImportError."""
+    """Return the package that a reader asks for in its message: some do not raise ImportError."""
     found = PACKAGE.search(" ".join(str(error).split()))
     return next((name for name in found.groups() if name), "") if found else ""

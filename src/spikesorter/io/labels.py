@@ -1,4 +1,4 @@
-"""Labels of any format: spikes that a person or another tool has found and named."""
+"""Labels of any format: spikes that a person or another tool has sorted."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ __all__ = ["LABEL_ENDINGS", "UNKNOWN_UNIT", "RateNeededError", "own_labels", "re
 
 LABEL_ENDINGS = (".mat", ".csv", ".tsv", ".parquet", ".nwb", ".npz")
 UNKNOWN_UNIT = "unknown"
-"""What tables call a spike that fits no known neuron."""
+"""Unit of outlier spikes in tables."""
 SAMPLE_NAMES = ("sample", "sample_index", "index", "frame")
 TIME_NAMES = ("time_s", "time", "times", "spike_time", "seconds", "t")
 UNIT_NAMES = ("unit", "unit_id", "class", "label", "cluster", "cluster_id", "neuron")
 COLUMN_NAMES = {*SAMPLE_NAMES, *TIME_NAMES, *UNIT_NAMES, *PROBABILITIES}
-MOST_LETTERS = 1000  # of a number or of a neuron's name
+MOST_LETTERS = 1000  # of a number or a unit's name
 MOST_SAMPLES = 2.0**53
-SMALL_ROWS = 1_000_000  # of a table that says the same in all rows, which packs to nothing
-PARQUET_MARK = b"spikesorter"  # key of what `write_spikes` notes in a table of Parquet
-LEFT_OUT = "noise"  # clusters that a person has marked so in Phy
+SMALL_ROWS = 1_000_000  # of a table whose rows are alike, which compresses to nothing
+PARQUET_MARK = b"spikesorter"  # key of the metadata that `write_spikes` adds
+LEFT_OUT = "noise"  # group of Phy that is not read
 
 Column = npt.NDArray[Any]
 
 
 class RateNeededError(InputError):
-    """Labels in seconds, of an unknown sampling rate."""
+    """Labels in seconds whose sampling rate is not known."""
 
 
 def read_labels(path: str | Path, *, fs_hz: float | None = None, stream: str | None = None) -> Spikes:
-    """Read labels, or the spikes that any tool has found.
+    r"""Read labels, or spikes that any tool has found.
 
     Parameters
     ----------
@@ -56,21 +56,31 @@ def read_labels(path: str | Path, *, fs_hz: float | None = None, stream: str | N
         `.nwb` (its units table); a folder of Phy; a folder, `.zarr` or `.npz` of a SpikeInterface sorting, or
         a folder of its sorters or of a `SortingAnalyzer`.
     fs_hz : float, optional
-        Sampling rate of the recording, where the labels do not say.
+        Sampling rate of the recording, where the labels do not state it.
     stream : str, optional
-        NWB: path of the ElectricalSeries that the units are of, where there are several.
+        NWB: path of the ElectricalSeries in which the units were found, where there are several.
 
     Returns
     -------
     Spikes
-        With sampling rate, if it is known. Neurons keep their numbers if all of these are whole and larger
-        than 0; otherwise they are numbered from 1 and keep their names. Clusters that were marked as noise in
+        With sampling rate, if it is known. Units whose names are whole numbers above 0 keep these numbers;
+        otherwise all units are numbered from 1 and keep their names. Clusters that were marked as noise in
         Phy are left out.
 
     Raises
     ------
     InputError
         If the labels cannot be read or make no sense.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "labels.csv"
+    ...     _ = path.write_text("time_s,unit\n0.01,basket\n0.025,granule\n")
+    ...     labels = read_labels(path, fs_hz=30_000.0)
+    >>> labels.sample, labels.names
+    (array([300, 750]), {1: 'basket', 2: 'granule'})
     """
     path = Path(path)
     if not path.exists():
@@ -101,7 +111,7 @@ def read_labels(path: str | Path, *, fs_hz: float | None = None, stream: str | N
 
 
 def own_labels(opened: OpenedRecording) -> Spikes | None:
-    """Return the labels that a recording's own file holds (`.mat` and NWB), None if it holds none.
+    """Return the labels in a recording's own file (`.mat` and NWB); None if it holds none.
 
     Raises
     ------
@@ -118,7 +128,7 @@ def own_labels(opened: OpenedRecording) -> Spikes | None:
 
 
 def _read_phy(path: Path, fs_hz: float | None) -> Spikes:
-    """Read a folder of Phy as it is: SpikeInterface's reader runs its params.py and wants pandas."""
+    """Read a folder of Phy: SpikeInterface's reader would execute its params.py, and needs pandas."""
     with reading(path, "a folder of Phy"):
         times = _whole_array(path / "spike_times.npy")
         by_hand = path / "spike_clusters.npy"
@@ -143,7 +153,7 @@ def _read_phy(path: Path, fs_hz: float | None) -> Spikes:
 
 
 def _mapped(path: Path) -> npt.NDArray[Any]:
-    """Open an .npy file of numbers; mapping refuses what claims more than there is."""
+    """Open an .npy file of numbers; mapping refuses a file that claims more than it holds."""
     with np.errstate(over="raise"):
         values = np.load(path, mmap_mode="r", allow_pickle=False)
     if values.dtype.kind not in "iuf":
@@ -159,7 +169,7 @@ def _whole_array(path: Path) -> npt.NDArray[np.int64]:
 
 
 def _phy_column(path: Path, column: str) -> dict[int, str]:
-    """Return a property of the clusters; cluster_info.tsv, which Phy writes last, knows best."""
+    """Return a property of the clusters; cluster_info.tsv, which Phy writes last, takes precedence."""
     tables = sorted(path.glob("*.tsv"), key=lambda table: table.name == "cluster_info.tsv")
     values: dict[int, str] = {}
     for table in tables:
@@ -172,7 +182,7 @@ def _phy_column(path: Path, column: str) -> dict[int, str]:
 
 
 def _phy_rate(path: Path) -> float | None:
-    """Return the sampling rate that params.py states, without running it."""
+    """Return the sampling rate that params.py states, without executing it."""
     params = path / "params.py"
     if not params.is_file():
         return None
@@ -195,7 +205,7 @@ def _csv_columns(path: Path, delimiter: str) -> dict[str, Column]:
 
 
 def _texts(path: Path, name: str, values: Sequence[str]) -> Column:
-    """Return texts as an array, in which each takes as much memory as the longest."""
+    """Return texts as an array; in it, each takes as much memory as the longest."""
     longest = max(map(len, values), default=0)
     if longest > MOST_LETTERS:
         raise InputError(
@@ -221,7 +231,7 @@ def _parquet_columns(path: Path) -> dict[str, Column]:
 
 
 def _parquet_rate(path: Path) -> float | None:
-    """Return the sampling rate that `write_spikes` has put into a table's metadata."""
+    """Return the sampling rate in the metadata that `write_spikes` adds to a table."""
     with reading(path, "a Parquet table"):
         import pyarrow.parquet
 
@@ -231,7 +241,7 @@ def _parquet_rate(path: Path) -> float | None:
 
 
 def _arrow_texts(path: Path, name: str, column: Any) -> list[str]:
-    """Return a column of Parquet as texts; one that is stored once, however often it comes, is told once."""
+    """Return a column of Parquet as texts; a value that is stored once is decoded once."""
     import pyarrow
 
     if not pyarrow.types.is_dictionary(column.type):
@@ -256,7 +266,7 @@ def _from_table(path: Path, columns: Mapping[str, Column], fs_hz: float | None) 
         counted = _numbers(path, "sample", samples)
         if np.any(counted != np.round(counted)):
             raise InputError(
-                f"{path}: samples must be whole numbers; are these times? Call the column time_s"
+                f"{path}: samples must be whole numbers; if they are times in seconds, call them time_s"
             )
         fs_hz = _stated_rate(counted, seconds) or fs_hz
     elif fs_hz is None:
@@ -284,7 +294,7 @@ def _numbers(path: Path, name: str, column: Column) -> npt.NDArray[np.float64]:
 
 
 def _stated_rate(samples: npt.NDArray[np.float64], seconds: npt.NDArray[np.float64] | None) -> float | None:
-    """Return the rate at which each sample is at its second; None if these are too few or rounded."""
+    """Return the rate that relates samples to seconds; None if they are too few or rounded."""
     if seconds is None or np.count_nonzero(later := seconds > 0) < 2:
         return None
     rate = float(np.round(np.median(samples[later] / seconds[later]), 6))
@@ -298,24 +308,24 @@ def _numbered(
     probabilities: Mapping[str, npt.NDArray[np.float64]],
     fs_hz: float | None,
 ) -> Spikes:
-    """Make spikes of units called by numbers or names, as `Spikes.from_spikeinterface` numbers them."""
+    """Make spikes of units with numbers or names, numbered as by `Spikes.from_spikeinterface`."""
     names, which = np.unique(units, return_inverse=True)
     plain = [_whole(name) for name in names.tolist()]
     known = [name for name in plain if name != UNKNOWN_UNIT]
     if all(name.isdecimal() and UNKNOWN < int(name) < MOST_SAMPLES for name in known):
-        label_of = {name: int(name) for name in known}
+        number_of = {name: int(name) for name in known}
         named: dict[int, str] = {}
     else:
         ordered = sorted(
             set(known), key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)
         )
-        label_of = {name: number for number, name in enumerate(ordered, start=1)}
-        named = {number: name for name, number in label_of.items()}
-    labels = np.array([label_of.get(name, UNKNOWN) for name in plain], np.int64)
+        number_of = {name: number for number, name in enumerate(ordered, start=1)}
+        named = {number: name for name, number in number_of.items()}
+    unit_ids = np.array([number_of.get(name, UNKNOWN) for name in plain], np.int64)
     with naming(path):
         return Spikes.from_arrays(
             samples,
-            labels[which] if len(units) else [],
+            unit_ids[which] if len(units) else [],
             probabilities.get("probability"),
             probabilities.get("unit_probability"),
             fs_hz=fs_hz,
@@ -324,7 +334,7 @@ def _numbered(
 
 
 def _whole(name: str) -> str:
-    """Write 3.0, as spreadsheets do, as 3."""
+    """Write 3.0, as spreadsheets export it, as 3."""
     head, _, tail = name.partition(".")
     return head if head.isdecimal() and tail and not tail.strip("0") else name
 
@@ -332,7 +342,7 @@ def _whole(name: str) -> str:
 def _read_sorting(path: Path) -> Spikes:
     from spikeinterface.core import BaseSorting, NpzSortingExtractor, SortingAnalyzer, load
 
-    from spikesorter.io.probabilities import ComputeSpikeProbabilities  # else it is unknown to `load`
+    from spikesorter.io.probabilities import ComputeSpikeProbabilities  # registers it for `load`
 
     if path.suffix.lower() == ".npz":
         check_archive(path)
@@ -347,17 +357,17 @@ def _read_sorting(path: Path) -> Spikes:
 
 
 def _with_probabilities(spikes: Spikes, analyzer: SortingAnalyzer) -> Spikes:
-    """Add the probabilities, which lie in the order of the analyzer's spikes."""
+    """Add the probabilities, which are in the order of the analyzer's spikes."""
     from spikesorter.io.probabilities import ComputeSpikeProbabilities
 
-    label_of = {name: label for label, name in spikes.names.items()}
-    labels = np.array([label_of[str(unit)] for unit in analyzer.unit_ids], np.int64)
+    number_of = {name: unit for unit, name in spikes.names.items()}
+    unit_ids = np.array([number_of[str(unit)] for unit in analyzer.unit_ids], np.int64)
     vector = analyzer.sorting.to_spike_vector()
     stored = analyzer.get_extension(ComputeSpikeProbabilities.extension_name)
     values = {name: stored.get_data(return_data_name=name) for name in PROBABILITIES}
     return Spikes.from_arrays(
         vector["sample_index"],
-        labels[vector["unit_index"]],
+        unit_ids[vector["unit_index"]],
         **values,
         fs_hz=spikes.fs_hz,
         names=spikes.names,

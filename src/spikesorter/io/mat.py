@@ -296,7 +296,7 @@ def _read_variables(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray
         if not start.startswith(b"MATLAB"):
             raise InputError(f"{path}: not a .mat file (MATLAB v5 to v7.3)")
         if start.startswith(b"MATLAB 7.3"):
-            raise InputError(f"{path}: truncated or damaged: says that it is a v7.3 .mat file, but is none")
+            raise InputError(f"{path}: truncated or damaged: its header says v7.3, but it is no HDF5 file")
         return {name: np.asarray(values) for name, values in read_mat5(path, names).items()}
     except InputError:
         raise
@@ -304,14 +304,14 @@ def _read_variables(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
     except MemoryError:
         raise InputError(f"{path}: declares more data than fits into memory") from None
-    except Exception as error:  # SciPy's and HDF5's readers raise whatever the bytes lead them to
+    except Exception as error:  # SciPy and HDF5 may raise anything on damaged bytes
         raise InputError(
             f"{path}: truncated or damaged: {getattr(error, 'strerror', None) or error}"
         ) from None
 
 
 def _trace(path: Path, variables: dict[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """Check `d` and return it as (samples, channels): the longer side is taken to be time."""
+    """Check `d` and return it as (samples, channels): its longer side is time."""
     if "d" not in variables:
         raise InputError(f"{path}: has no variable d (the trace)")
     d = variables["d"]
@@ -324,7 +324,7 @@ def _trace(path: Path, variables: dict[str, npt.NDArray[Any]]) -> npt.NDArray[An
     if trace.size == 0:
         raise InputError(f"{path}: d is empty")
     if trace.shape[1] > MOST_CHANNELS:
-        raise InputError(f"{path}: d has shape {d.shape}: more than {MOST_CHANNELS} channels make no sense")
+        raise InputError(f"{path}: d has shape {d.shape}: at most {MOST_CHANNELS} channels are supported")
     if trace.dtype.kind == "f" and not np.isfinite(trace).all():
         bad = int(np.count_nonzero(~np.isfinite(trace)))
         raise InputError(f"{path}: d has {bad} samples that are NaN or infinite; remove or replace them")
@@ -358,7 +358,7 @@ def _spikes(path: Path, variables: dict[str, npt.NDArray[Any]], *, n_samples: in
         raise InputError(f"{path}: Index must be 0 or more, found {index.min()}")
     if n_samples is not None and len(index) and index.max() >= n_samples:
         raise InputError(f"{path}: Index goes up to {index.max()}, but d has only {n_samples} samples")
-    least = UNKNOWN if n_samples is None else 1  # what to learn from must be known
+    least = UNKNOWN if n_samples is None else 1  # labels must be of known units
     if len(unit) and unit.min() < least:
         raise InputError(f"{path}: Class must be {least} or more, found {unit.min()}")
     there, named = (

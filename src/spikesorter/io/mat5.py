@@ -1,7 +1,7 @@
-"""MATLAB files of v5 to v7.2, read by SciPy once their headers have been found to be honest.
+"""MATLAB files of v5 to v7.2: SciPy reads them once their headers have been checked.
 
-SciPy believes what a file says of itself: it unpacks whatever is there and descends as deep as it is led.
-So the headers are walked first. A variable that is packed is unpacked here by its first bytes only.
+SciPy trusts a file's headers: it decompresses whatever follows, and recurses as deep as they lead. So the
+headers are read here first. Of a compressed variable, only the first bytes are decompressed for that.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ COMPLEX_FLAG = 0x800
 
 @dataclass(frozen=True)
 class _Variable:
-    """What the head of a variable says; offsets count from the tag of its matrix."""
+    """The header of a variable; offsets count from the tag of its matrix."""
 
     name: str
     kind: int
@@ -75,7 +75,7 @@ def read_mat5(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]
     InputError
         If the file is damaged, or a variable claims more than the file holds or than makes sense.
     Exception
-        Whatever SciPy raises on what the headers do not show.
+        Whatever SciPy raises on damage that the headers do not show.
     """
     with path.open("rb") as file:
         found = _check(path, file, names)
@@ -86,7 +86,7 @@ def read_mat5(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]
 
 
 def _check(path: Path, file: BinaryIO, names: tuple[str, ...]) -> list[str]:
-    """Return which of these variables are there, once all are found to be as large as they say."""
+    """Return the variables that the file has, after checking that each is as large as it claims."""
     found: list[str] = []
     order = "<" if file.read(FILE_HEADER_BYTES)[126:] == b"IM" else ">"
     for number, (variable, matrix) in enumerate(_variables(path, file, order)):
@@ -105,7 +105,7 @@ def _check(path: Path, file: BinaryIO, names: tuple[str, ...]) -> list[str]:
 
 
 def _variables(path: Path, file: BinaryIO, order: str) -> Iterator[tuple[_Variable, Any]]:
-    """Yield each variable's head, and a function that returns its first so many bytes."""
+    """Yield each variable's header, and a function that returns its first bytes."""
     size, start = path.stat().st_size, FILE_HEADER_BYTES
     while start < size:
         file.seek(start)
@@ -145,7 +145,7 @@ def _head(path: Path, head: bytes, order: str, packed_bytes: int | None) -> _Var
         raise InputError(f"{path}: truncated or damaged: holds an element of type {kind}, not a variable")
     if packed_bytes is not None and packed_bytes > total + total // 100 + HEAD_BYTES:
         raise InputError(
-            f"{path}: truncated or damaged: {shown_bytes(packed_bytes)} are packed into a variable that "
+            f"{path}: truncated or damaged: {shown_bytes(packed_bytes)} are compressed into a variable that "
             f"claims {shown_bytes(total)}"
         )
     (flags,) = struct.unpack(f"{order}I", _exactly(path, head[16:20], 4))
@@ -169,7 +169,7 @@ def _head(path: Path, head: bytes, order: str, packed_bytes: int | None) -> _Var
 
 
 def _element(path: Path, data: bytes, at: int, order: str) -> tuple[int, int, int, int]:
-    """Return type, start and length of the element at a place, and where the next one starts."""
+    """Return type, start and length of the element at an offset, and the start of the next one."""
     kind, length = struct.unpack(f"{order}II", _exactly(path, data[at:], TAG_BYTES, longer=True))
     if kind >> 16:  # up to four bytes, within the tag itself
         if kind >> 16 > 4:
@@ -205,7 +205,7 @@ def _check_array(path: Path, variable: _Variable) -> None:
 
 
 def _check_cells(path: Path, cells: _Variable, data: bytes, order: str) -> None:
-    """Refuse a cell array that holds anything but texts: cells within cells could lead SciPy astray."""
+    """Refuse a cell array of anything but texts: nested cells could make SciPy recurse without end."""
     if cells.size > MOST_NAMES or cells.total_bytes > MOST_NAMES_BYTES:
         raise InputError(
             f"{path}: {cells.name} claims {cells.size} names in {shown_bytes(cells.total_bytes)}; expected "

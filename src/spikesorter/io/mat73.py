@@ -1,4 +1,4 @@
-"""MATLAB files of v7.3, which are HDF5: nothing but plain arrays that lie in the file itself."""
+"""MATLAB files of v7.3, which are HDF5: plain arrays that are stored in the file itself."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ FILTERS = {
     h5py.h5z.FILTER_LZF,
 }  # fmt: skip
 DEFLATE_EXPANSION = 1032
-"""Deflate cannot pack more tightly."""
-MOST_UNPACKED = 256 << 20  # of one chunk, which HDF5 unpacks whole, however much it turns out to be
+"""Deflate cannot compress more."""
+MOST_UNPACKED = 256 << 20  # of one chunk, which HDF5 decompresses whole, whatever its size
 
 
 def read_mat73(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
@@ -31,7 +31,7 @@ def read_mat73(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]
     Raises
     ------
     InputError
-        If a variable is no plain array of numbers, lies elsewhere, or claims more than the file holds.
+        If a variable is no plain array of numbers, is stored elsewhere, or claims more than the file holds.
     Exception
         Whatever h5py raises on a damaged file.
     """
@@ -55,9 +55,9 @@ def read_mat73(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]
 
 
 def _matlab_class(dataset: h5py.Dataset) -> str:
-    """Return what MATLAB calls a variable's type; it writes a text of fixed length.
+    """Return a variable's MATLAB type, which MATLAB writes as a text of fixed length.
 
-    Texts of variable length, as Python writes them, are passed over: damaged ones lead HDF5 in circles.
+    Texts of variable length, which Python writes, are ignored: damaged ones send HDF5 into an endless loop.
     """
     if "MATLAB_class" in dataset.attrs:
         stored = dataset.attrs.get_id("MATLAB_class")
@@ -67,14 +67,14 @@ def _matlab_class(dataset: h5py.Dataset) -> str:
 
 
 def check_dataset(path: Path, name: str, dataset: h5py.Dataset) -> None:
-    """Refuse a dataset that lies in other files or claims more than this one holds.
+    """Refuse a dataset that is stored in other files or claims more than this one holds.
 
     Raises
     ------
     InputError
     """
     if dataset.is_virtual or dataset.external:
-        raise InputError(f"{path}: {name} lies in another file, which is not opened")
+        raise InputError(f"{path}: {name} is stored in another file, which is not opened")
     if dataset.dtype.kind not in "iufc":
         raise InputError(f"{path}: {name} must hold numbers, not {dataset.dtype}")
     if dataset.shape is None:
@@ -84,8 +84,8 @@ def check_dataset(path: Path, name: str, dataset: h5py.Dataset) -> None:
     unknown = sorted(set(filters) - FILTERS)
     if unknown:
         raise InputError(
-            f"{path}: {name} is packed by filter {unknown[0]} of HDF5, which is not known; known are "
-            "deflate, shuffle, checksums, szip and lzf"
+            f"{path}: {name} is compressed by filter {unknown[0]} of HDF5, which is not supported; use "
+            "deflate, shuffle, checksums, szip or lzf"
         )
     stored, size = dataset.id.get_storage_size(), path.stat().st_size
     if stored > size:
@@ -103,7 +103,7 @@ def check_dataset(path: Path, name: str, dataset: h5py.Dataset) -> None:
 
 
 def _check_chunks(path: Path, name: str, dataset: h5py.Dataset, chunk_bytes: int) -> None:
-    """Refuse a packed part that holds more than its size: HDF5 would unpack all of it."""
+    """Refuse a compressed chunk that holds more than its size: HDF5 would decompress all of it."""
     suspects = []
 
     def look(info: Any) -> None:
@@ -113,7 +113,7 @@ def _check_chunks(path: Path, name: str, dataset: h5py.Dataset, chunk_bytes: int
     dataset.id.chunk_iter(look)
     for info in suspects:
         skipped, packed = dataset.id.read_direct_chunk(info.chunk_offset)
-        if skipped:  # this part was stored as it is
+        if skipped:  # this chunk is not compressed
             continue
         unpacker = zlib.decompressobj()
         held = len(unpacker.decompress(packed, chunk_bytes + 1))

@@ -1,8 +1,8 @@
-"""Models on disk: a JSON file that describes them and a file of plain arrays; no code, no pickle.
+"""Models on disk: a JSON file that describes the model, and a file of plain arrays; no code, no pickle.
 
-What is written follows from the types of the values themselves: frozen dataclasses become JSON objects,
-arrays are put aside by name, settings become their own JSON. Reading goes by the same types; what a model
-of an older version does not say yet has its default. Both files are sealed by one SHA-256.
+What is written follows from the types of the values: frozen dataclasses become JSON objects, arrays go to the
+second file by name, settings become their own JSON. Reading follows the same types; a field that an older
+model lacks has its default. One SHA-256 seals both files.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 @dataclasses.dataclass(frozen=True)
 class ModelFiles:
-    """What the files of a model say of themselves.
+    """Facts about the files of a model.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class ModelFiles:
     made_by : str
         Version of spikesorter that wrote it.
     sha256 : str
-        Seal of all that it holds; right when this was read.
+        Seal of the contents, which was checked when it was read.
     file_bytes : int
         Size of both files.
     """
@@ -71,12 +71,12 @@ class ModelFiles:
 
 
 def check_model_place(folder: Path) -> None:
-    """Refuse to write a model where something else stands.
+    """Refuse to write a model over anything but a model.
 
     Raises
     ------
     InputError
-        If there is a file, or a folder that holds anything but a model.
+        If there is a file, or a folder with other contents.
     """
     if folder.is_dir() and ((folder / DESCRIPTION).is_file() or not any(folder.iterdir())):
         return
@@ -85,19 +85,19 @@ def check_model_place(folder: Path) -> None:
 
 
 def write_model(value: Any, folder: Path) -> None:
-    """Write a frozen dataclass to a folder, whole or not at all.
+    """Write a frozen dataclass to a folder, completely or not at all.
 
     Parameters
     ----------
     value : dataclass instance
-        Of scalars, strings, tuples, arrays, settings and further such dataclasses.
+        Its fields are scalars, strings, tuples, arrays, settings and further such dataclasses.
     folder : Path
         An older model there is replaced.
 
     Raises
     ------
     InputError
-        If something else stands there, or it cannot be written.
+        If the folder holds anything else, or cannot be written.
     """
     check_model_place(folder)
     arrays: Arrays = {}
@@ -115,7 +115,7 @@ def write_model(value: Any, folder: Path) -> None:
 
 
 def seal(description: Mapping[str, Any], arrays: bytes) -> str:
-    """Return the SHA-256 that a model's description holds: of all else in it, and of the file of arrays."""
+    """Return the seal of a model: a SHA-256 of its description (without the seal) and its file of arrays."""
     unsealed = {key: value for key, value in description.items() if key != "sha256"}
     total = hashlib.sha256(json.dumps(unsealed, sort_keys=True).encode())
     total.update(arrays)
@@ -123,7 +123,7 @@ def seal(description: Mapping[str, Any], arrays: bytes) -> str:
 
 
 def model_digest(value: Any) -> str:
-    """Return a hexadecimal SHA-256 of all that `write_model` would write of a value."""
+    """Return a SHA-256 (hexadecimal) of all that `write_model` would write of a value."""
     arrays: Arrays = {}
     description = json.dumps(_pack(value, "", arrays), sort_keys=True)
     total = hashlib.sha256(description.encode())
@@ -149,7 +149,7 @@ def read_model(kind: type[Value], folder: Path) -> Value:
     Raises
     ------
     ModelError
-        If the folder holds no such model, a damaged one, or one of another format version.
+        If the folder holds no such model, or one that is damaged or of another format version.
     """
     with _damage_named(folder):
         description, stored = _read_files(folder)
@@ -158,7 +158,7 @@ def read_model(kind: type[Value], folder: Path) -> Value:
 
 
 def read_model_files(folder: Path) -> ModelFiles:
-    """Check the files of a model and return what they say of themselves.
+    """Check the files of a model and return facts about them.
 
     Raises
     ------
@@ -178,7 +178,7 @@ def read_model_files(folder: Path) -> ModelFiles:
 
 @contextlib.contextmanager
 def _damage_named(folder: Path) -> Iterator[None]:
-    """Turn whatever a damaged model leads to into an error that names its folder."""
+    """Turn any error that a damaged model causes into one that names its folder."""
     try:
         yield
     except ModelError:
@@ -206,11 +206,11 @@ def _damage_named(folder: Path) -> Iterator[None]:
 
 
 def _read_files(folder: Path) -> tuple[dict[str, Any], bytes]:
-    """Return the description and the file of arrays, once it is sure that both are as they were written."""
+    """Return the description and the file of arrays, after checking that neither has changed."""
     description = json.loads(_bytes_of(folder / DESCRIPTION))
     found = description["format_version"]
     if found not in READABLE:
-        mend = "train it anew" if found < FORMAT_VERSION else "a newer spikesorter wrote it: install that"
+        mend = "train it again" if found < FORMAT_VERSION else "a newer spikesorter wrote it: install that"
         formats = ", ".join(map(str, READABLE))
         raise ModelError(
             f"{folder}: written in model format {found}, this version reads format {formats}; {mend}"
@@ -218,8 +218,8 @@ def _read_files(folder: Path) -> tuple[dict[str, Any], bytes]:
     stored = _bytes_of(folder / ARRAYS)
     if seal(description, stored) != description["sha256"]:
         raise ModelError(
-            f"{folder}: the model is damaged: it is not what was written (SHA-256 differs); take it from a "
-            "copy, or train it anew"
+            f"{folder}: the model is damaged: it has changed since it was written (SHA-256 differs); use a "
+            "copy, or train it again"
         )
     return description, stored
 
@@ -232,7 +232,7 @@ def _bytes_of(path: Path) -> bytes:
 
 
 def _arrays(stored: bytes) -> Arrays:
-    """Read arrays as `numpy.savez` writes them, uncompressed: none is larger than its file."""
+    """Read arrays as `numpy.savez` writes them: uncompressed, so that none is larger than its file."""
     with zipfile.ZipFile(io.BytesIO(stored)) as archive:
         entries = archive.infolist()
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
@@ -283,7 +283,7 @@ def _unpack(kind: Any, packed: Any, arrays: Arrays) -> Any:
             kinds = [one for one in kinds if one.__name__ == packed["is"]]
         (kind,) = kinds
         return _unpack(kind, packed, arrays)
-    # What NDArray[...] is differs between versions of Python and NumPy; that it is no class does not.
+    # The type of NDArray[...] differs between versions of Python and NumPy, but it is never a class.
     if not isinstance(kind, type) and isinstance(packed, dict) and packed.keys() == {"array"}:
         return arrays[packed["array"]]
     if origin is Mapping:
@@ -295,7 +295,7 @@ def _unpack(kind: Any, packed: Any, arrays: Arrays) -> Any:
     if dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
         values = {
-            field.name: _unpack(hints[field.name], packed[field.name], arrays)
+            field.name: _unpack(_kind_of(field, hints, packed), packed[field.name], arrays)
             for field in dataclasses.fields(kind)
             if field.name in packed or not _has_default(field)
         }
@@ -303,6 +303,16 @@ def _unpack(kind: Any, packed: Any, arrays: Arrays) -> Any:
     if not isinstance(packed, kind):
         raise TypeError(f"expected {kind.__name__}, found {packed!r}")
     return packed
+
+
+def _kind_of(field: dataclasses.Field[Any], hints: Mapping[str, Any], packed: Mapping[str, Any]) -> Any:
+    """Return the type of a field: its hint, or that of `one_of` in its metadata which the model names."""
+    if "one_of" not in field.metadata:
+        return hints[field.name]
+    kinds, name = {kind.__name__: kind for kind in field.metadata["one_of"]()}, packed[field.name]["is"]
+    if name not in kinds:
+        raise ValueError(f"it holds a {name}, which this version does not know")
+    return kinds[name]
 
 
 def _has_default(field: dataclasses.Field[Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Neurodata Without Borders: units with spike times, probabilities, waveforms and provenance."""
+"""Neurodata Without Borders: units with spike times, probabilities, mean waveforms and provenance."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ NOT_KNOWN = datetime(1970, 1, 1, tzinfo=UTC)
 COLUMNS = {
     "spike_times": "when each spike starts, in seconds",
     "spike_sample": "sample of the recording, from 0, at which each spike starts",
-    "unit_name": "what the labels that were learnt from call the neuron",
-    "mean_probability": "mean probability that a spike of this unit is there and is of it",
-    "spike_probability": "probability that each spike is there, whatever its unit",
+    "unit_name": "name of the unit in the labels that were learnt from",
+    "mean_probability": "mean probability that a spike exists and belongs to this unit",
+    "spike_probability": "probability that each spike exists, whatever its unit",
     "waveform_mean": "mean waveform about the start of the spikes",
     "electrodes": "channels of the recording",
-    "spike_unit_probability": "probability that each spike is of this unit, given that it is there",
+    "spike_unit_probability": "probability that each spike belongs to this unit, given that it exists",
 }
 
 
@@ -48,7 +48,7 @@ def write_nwb(
     provenance: Mapping[str, str],
     session_start: datetime | None,
 ) -> None:
-    """Write an NWB file of one units table; spikes of no known neuron are left out.
+    """Write an NWB file with one units table; outlier spikes are left out.
 
     Parameters
     ----------
@@ -76,21 +76,21 @@ def write_nwb(
     )
     _add_units(file, known, recording)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*does not end in '.nwb'")  # it does once it is whole
+        warnings.filterwarnings("ignore", message=".*does not end in '.nwb'")  # the temporary file does not
         with NWBHDF5IO(path, "w") as output:
             output.write(file)
 
 
 def read_nwb_units(path: Path, *, fs_hz: float | None = None, stream: str | None = None) -> Spikes:
-    """Read the units table; times become samples of the recording in the same file, if there is one.
+    """Read the units table; times become samples of the recording in the same file, if it holds one.
 
     Parameters
     ----------
     path : Path
     fs_hz : float, optional
-        Sampling rate, where the file does not say.
+        Sampling rate, where the file does not state it.
     stream : str, optional
-        Path of the ElectricalSeries that the units are of, where there are several.
+        Path of the ElectricalSeries in which the units were found, where there are several.
 
     Returns
     -------
@@ -126,7 +126,7 @@ def _units(path: Path, fs_hz: float | None, stream: str | None) -> BaseSorting:
         return NwbSortingExtractor(path, electrical_series_path=fitting[0])
     try:
         return NwbSortingExtractor(path)
-    except ValueError:  # the rate is not known
+    except ValueError:  # the sampling rate is not known
         if fs_hz is None:
             raise InputError(
                 f"{path}: holds times in seconds; give their sampling rate: fs_hz (--fs)"
@@ -135,9 +135,9 @@ def _units(path: Path, fs_hz: float | None, stream: str | None) -> BaseSorting:
 
 
 def _with_columns(path: Path, sorting: BaseSorting, spikes: Spikes) -> Spikes:
-    """Put what `write_nwb` says of each spike, which lies in order of units, in order of time.
+    """Add what `write_nwb` stores for each spike, unit by unit.
 
-    Among it is the sample: its time is of the session, which may have begun before the recording.
+    This includes the sample: times count from the start of the session, which may precede the recording.
     """
     if not path.is_file():
         return spikes
@@ -146,14 +146,14 @@ def _with_columns(path: Path, sorting: BaseSorting, spikes: Spikes) -> Spikes:
         if not all(column in file for column in columns.values()):
             return spikes
         values = {name: file[column][:] for name, column in columns.items()}
-    label_of = {name: unit for unit, name in spikes.names.items()}
+    number_of = {name: unit for unit, name in spikes.names.items()}
     trains = [sorting.get_unit_spike_train(unit) for unit in sorting.unit_ids]
-    labels = [np.full(len(t), label_of[str(u)]) for u, t in zip(sorting.unit_ids, trains, strict=True)]
+    units = [np.full(len(t), number_of[str(u)]) for u, t in zip(sorting.unit_ids, trains, strict=True)]
     if not trains:
         return spikes
     samples = values.pop(SAMPLE)
     return Spikes.from_arrays(
-        samples, np.concatenate(labels), **values, fs_hz=spikes.fs_hz, names=spikes.names
+        samples, np.concatenate(units), **values, fs_hz=spikes.fs_hz, names=spikes.names
     )
 
 
@@ -166,7 +166,7 @@ def is_own_nwb(path: Path) -> bool:
 
 
 def session_start_of(path: Path) -> datetime | None:
-    """Return when the session of an NWB file began; None if the file is none or does not say."""
+    """Return when the session of an NWB file began; None if it is no NWB file or does not state it."""
     if path.suffix.lower() != ".nwb" or not path.is_file():
         return None
     with reading(path, "NWB"), h5py.File(path, "r") as file:
@@ -178,12 +178,12 @@ def session_start_of(path: Path) -> datetime | None:
 
 
 def _add_units(file: Any, spikes: Spikes, recording: BaseRecording | None) -> None:
-    """Add the units table, made of whole columns: row by row, pynwb could not tell the type of empty ones."""
+    """Add the units table, column by column: row by row, pynwb could not infer the types of empty columns."""
     from hdmf.common import DynamicTableRegion, ElementIdentifiers, VectorData, VectorIndex
     from pynwb.misc import Units
 
-    labels = sorted({*spikes.unit_ids, *(unit for unit in spikes.names if unit != UNKNOWN)})
-    trains = [spikes.of(unit) for unit in labels]
+    unit_ids = sorted({*spikes.unit_ids, *(unit for unit in spikes.names if unit != UNKNOWN)})
+    trains = [spikes.of(unit) for unit in unit_ids]
     waveforms, volts = _mean_waveforms(spikes, recording)
     about = "" if volts else "; waveforms are in the recording's own unit, as its gain is not known"
     columns: list[Any] = []
@@ -203,17 +203,17 @@ def _add_units(file: Any, spikes: Spikes, recording: BaseRecording | None) -> No
         add(f"spike_{name}", _joined(trains, name), each=counts)
     means = [float(train.joint.mean(dtype=np.float64)) if len(train) else np.nan for train in trains]
     add("mean_probability", np.array(means, np.float64))
-    if labels:
-        add("unit_name", np.array([spikes.name_of(unit) for unit in labels], object))
-    if labels and recording is not None and waveforms is not None:
+    if unit_ids:
+        add("unit_name", np.array([spikes.name_of(unit) for unit in unit_ids], object))
+    if unit_ids and recording is not None and waveforms is not None:
         channels = _add_electrodes(file, recording)
         add("waveform_mean", waveforms)
-        every = np.tile(np.arange(channels), len(labels))
-        add("electrodes", every, each=[channels] * len(labels), table=file.electrodes)
+        every = np.tile(np.arange(channels), len(unit_ids))
+        add("electrodes", every, each=[channels] * len(unit_ids), table=file.electrodes)
     file.units = Units(
         name="units",
-        description=f"units of spikesorter; a spike's time is that of its start{about}",
-        id=ElementIdentifiers(name="id", data=np.array(labels, np.int64)),
+        description=f"units of spikesorter; spike times are those of their starts{about}",
+        id=ElementIdentifiers(name="id", data=np.array(unit_ids, np.int64)),
         columns=columns,
         colnames=[column.name for column in columns if not column.name.endswith("_index")],
         waveform_rate=spikes.fs_hz,
@@ -233,7 +233,7 @@ def _joined(trains: list[Spikes], name: str) -> npt.NDArray[Any]:
 def _times(
     samples: npt.NDArray[np.int64], spikes: Spikes, recording: BaseRecording | None
 ) -> npt.NDArray[np.float64]:
-    """Return seconds: on the recording's own clock, if there is one."""
+    """Return times in seconds, on the clock of the recording if it is known."""
     times = samples / _rate(spikes) if recording is None else recording.sample_index_to_time(samples)
     return np.asarray(times, np.float64)
 
@@ -251,7 +251,7 @@ def _mean_waveforms(
 
 def _add_electrodes(file: Any, recording: BaseRecording) -> int:
     """Add the electrodes table; return the number of electrodes."""
-    device = file.create_device(name="electrode", description="what the recording was made with: not known")
+    device = file.create_device(name="electrode", description="device of the recording: not known")
     group = file.create_electrode_group(
         name="electrodes", description="channels of the recording", location="unknown", device=device
     )

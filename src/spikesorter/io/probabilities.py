@@ -1,4 +1,4 @@
-"""Probabilities of spikes in SpikeInterface's `SortingAnalyzer`: the extension "spike_probabilities"."""
+"""Probabilities of spikes in a `SortingAnalyzer` of SpikeInterface: extension "spike_probabilities"."""
 
 from __future__ import annotations
 
@@ -19,28 +19,31 @@ __all__ = ["ComputeSpikeProbabilities", "compute_spike_probabilities"]
 
 
 class ComputeSpikeProbabilities(BaseSpikeVectorExtension):  # type: ignore[misc]  # its base has no types
-    """How sure the sorter was of each spike, and of its unit.
+    """The probability that each spike exists, and that it belongs to its unit.
 
-    `analyzer.compute("spike_probabilities")` takes them from the sorting's properties `probability` and
-    `unit_probability`, where `Spikes.to_spikeinterface` and the sorter "spikesorter" put them;
-    `analyzer.compute("spike_probabilities", spikes=spikes)` from a `Spikes`, as is needed where the sorting
-    lost them: analyzers of format "zarr" keep no such properties. `get_data()` returns the probability that
-    each spike is there, in the order of the analyzer's spikes;
-    `get_data(return_data_name="unit_probability")` that it is of its unit, given that it is there;
-    `get_data(outputs="by_unit")` a dict for each segment. They are saved, loaded, selected, split and softly
-    merged with the analyzer; a hard merge computes all extensions again and cannot do so for this one.
-    SpikeInterface 0.105 splits no unit whose sorting has properties of several values: once this is computed,
-    `analyzer.sorting.delete_property("probability")` and of "unit_probability" are enough.
+    `analyzer.compute("spike_probabilities")` takes both from the sorting's properties `probability` and
+    `unit_probability`, which `Spikes.to_spikeinterface` and the sorter "spikesorter" set. Where the sorting
+    has lost them, `analyzer.compute("spike_probabilities", spikes=spikes)` takes them from a `Spikes`:
+    analyzers of format "zarr", for example, do not keep such properties.
+
+    `get_data()` returns the probability that each spike exists, in the order of the analyzer's spikes.
+    `get_data(return_data_name="unit_probability")` returns the probability that it belongs to its unit, given
+    that it exists. `get_data(outputs="by_unit")` returns a dict for each segment.
+
+    The extension is saved, loaded, selected, split and softly merged with the analyzer. A hard merge computes
+    all extensions again, which is not possible for this one. SpikeInterface 0.105 cannot split a unit while
+    its sorting has properties of several values: delete `probability` and `unit_probability` with
+    `analyzer.sorting.delete_property` once the extension is computed.
 
     Parameters
     ----------
     spikes : Spikes, optional
-        Holds the spikes of each of the analyzer's units, under its name; may hold others too.
+        The spikes of each of the analyzer's units, under its name; other units are ignored.
 
     Raises
     ------
     InputError
-        If the probabilities are not known, or are those of other spikes.
+        If the probabilities are not known, or belong to other spikes.
     """
 
     extension_name = "spike_probabilities"
@@ -55,13 +58,13 @@ class ComputeSpikeProbabilities(BaseSpikeVectorExtension):  # type: ignore[misc]
         self._spikes: Spikes | None = None
 
     def _set_params(self, spikes: Spikes | None = None) -> dict[str, Any]:
-        self._spikes = spikes  # no parameter to save: what is taken from it is
+        self._spikes = spikes  # not saved as a parameter: its probabilities are saved as data
         return {}
 
     def _run(self, verbose: bool = False) -> None:
         sorting = self.sorting_analyzer.sorting
         if sorting.get_num_segments() != 1:
-            raise InputError(f"has {sorting.get_num_segments()} segments; probabilities are known of one")
+            raise InputError(f"has {sorting.get_num_segments()} segments; probabilities need a single one")
         places = sorting.get_spike_vector_to_indices()[0]
         for name in PROBABILITIES:
             values = np.ones(len(sorting.to_spike_vector()), np.float32)
@@ -78,14 +81,14 @@ def _from_property(sorting: BaseSorting, unit: Any, name: str) -> Float32Array:
     if properties is None:
         raise InputError(
             f"the sorting has no property {name}: give the sorter's spikes (spikes=...). Sortings of other "
-            "tools, analyzers of format zarr and merged units have none (merge softly once the extension is "
-            "computed); analyzers that spikesorter wrote hold the extension already"
+            "tools, analyzers of format zarr and merged units have none (compute the extension, then merge "
+            "softly); analyzers that spikesorter wrote hold the extension already"
         )
     values = np.asarray(properties[sorting.id_to_index(unit)], np.float32)
     expected = len(sorting.get_unit_spike_train(unit, segment_index=0))
     if values.shape != (expected,):
         raise InputError(
-            f"unit {unit} has {expected} spikes, but the property {name} is of {values.size}: spikes were "
+            f"unit {unit} has {expected} spikes, but {values.size} values of {name}: spikes were "
             "added or removed; give them as spikes=..."
         )
     return values
@@ -95,7 +98,7 @@ def _from_spikes(sorting: BaseSorting, unit: Any, name: str, spikes: Spikes) -> 
     own = spikes.select(_named(spikes, str(unit)))
     train: Int64Array = sorting.get_unit_spike_train(unit, segment_index=0)
     if not np.array_equal(own.sample, train):
-        raise InputError(f"unit {unit}: the spikes given are not those of the analyzer's unit")
+        raise InputError(f"unit {unit}: the given spikes are not those of the analyzer's unit")
     values: Float32Array = getattr(own, name)
     return values
 

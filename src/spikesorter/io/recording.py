@@ -1,4 +1,4 @@
-"""Recordings of any format: own readers for plain files, SpikeInterface's for all others."""
+"""Open recordings of any format: plain files here, all others by SpikeInterface."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MOST_LISTED = 24
 
 @dataclass(frozen=True)
 class RecordingOptions:
-    """What `read_recording` is to be told beside the path; see there."""
+    """How a recording is read: the options of `read_recording`."""
 
     fs_hz: float | None = None
     dtype: str | None = None
@@ -48,7 +48,7 @@ class RecordingOptions:
         InputError
             As `read_recording`.
         """
-        path, rate = Path(path), self.fs_hz or fs_hz
+        path, rate = Path(path), fs_hz if self.fs_hz is None else self.fs_hz
         source, labels = _source(path, self.format), None
         if source.format == "mat":
             recording, labels = read_mat(path, fs_hz=rate)
@@ -107,7 +107,7 @@ def read_recording(
 ) -> BaseRecording:
     """Open a recording of any format that the field uses.
 
-    Nothing is read until it is asked for, except of `.mat` files, which are read whole.
+    Samples are read when they are needed; only `.mat` files are read at once.
 
     Parameters
     ----------
@@ -116,44 +116,49 @@ def read_recording(
         SpikeInterface saved, or any file or folder that its extractors read: Intan, Blackrock, Open Ephys,
         SpikeGLX, Neuralynx, Plexon, Spike2, EDF, ...
     fs_hz : float, optional
-        Sampling rate (Hz) of files that do not say: raw binary, `.npy` and some `.mat`.
+        Sampling rate (Hz) of files that do not state it: raw binary, `.npy` and some `.mat`.
     dtype : str, optional
         Raw binary: type of a sample, such as ``"int16"``.
     channels : int, optional
-        Raw binary: number of channels, which lie side by side.
+        Raw binary: number of channels, which are interleaved.
     format : str, optional
-        What the file is, where its name does not say: ``"raw"``, ``"npy"``, ..., or a name of
+        Format of the file, where its name does not show it: ``"raw"``, ``"npy"``, ..., or a name of
         SpikeInterface's extractors, such as ``"intan"``.
     stream : str, optional
         Name or id of the stream to read, where there are several (NWB: path of the ElectricalSeries).
     segment : int, optional
         Which segment to read (from 0), where there are several.
     channel : str, int or sequence of these, optional
-        Channels to read, by id, by name or, if neither fits, by place (from 0); all if not given.
+        Channels to read, by id, by name or, if neither matches, by position (from 0); all if not given.
     group : str or int, optional
-        Read those of the channels whose property `group` has this value, such as those of one tetrode.
+        Read the channels whose property `group` has this value, such as those of one tetrode.
 
     Returns
     -------
     spikeinterface.BaseRecording
-        One segment, samples in the file's own type.
+        One segment, with samples of the file's own type.
 
     Raises
     ------
     InputError
-        If the file cannot be read, or what is to be read of it is not clear; says what there is.
+        If the file cannot be read, or it is not clear what to read; the message lists what there is.
 
     Examples
     --------
-    >>> read_recording("session.ns5", channel=[17, 18])          # doctest: +SKIP
-    >>> read_recording("probe.dat", fs_hz=30_000, dtype="int16", channels=4, channel=2)  # doctest: +SKIP
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "probe.dat"
+    ...     np.arange(12, dtype=np.int16).tofile(path)  # three samples of four channels
+    ...     recording = read_recording(path, fs_hz=30_000, dtype="int16", channels=4, channel=2)
+    ...     recording.get_traces()[:, 0]
+    array([ 2,  6, 10], dtype=int16)
     """
     chosen = (channel,) if isinstance(channel, (str, int)) else tuple(channel)
     return RecordingOptions(fs_hz, dtype, channels, format, stream, segment, chosen, group).read(path)
 
 
 def check_recording(recording: Any) -> None:
-    """Refuse what is no recording of one segment.
+    """Refuse anything but a recording of one segment.
 
     Raises
     ------
@@ -205,9 +210,9 @@ def _open(path: Path, source: Source, stream: str | None, **plain: Any) -> BaseR
 def _open_npy(path: Path, *, fs_hz: float | None, **_: Any) -> BaseRecording:
     with path.open("rb") as file:
         if file.read(len(np.lib.format.MAGIC_PREFIX)) != np.lib.format.MAGIC_PREFIX:
-            raise InputError(f"{path}: cannot be read as npy: it is none, whatever its name says")
+            raise InputError(f"{path}: cannot be read as npy: it is none, despite its name")
     with np.errstate(over="raise"):
-        array = np.load(path, mmap_mode="r", allow_pickle=False)  # refuses to map more than there is
+        array = np.load(path, mmap_mode="r", allow_pickle=False)  # refuses to map more than the file holds
     if array.ndim not in (1, 2) or array.dtype.kind not in NUMERIC_KINDS or array.size == 0:
         raise InputError(
             f"{path}: must hold an array of numbers of shape (samples,) or (samples, channels), not "
@@ -233,7 +238,7 @@ def _open_wav(path: Path, **_: Any) -> BaseRecording:
 
 
 def _check_wav_parts(path: Path) -> None:
-    """Refuse a WAV file of which a part, up to the samples, claims more than is left of the file."""
+    """Refuse a WAV file of which a chunk, up to the samples, claims more than is left of the file."""
     size, place, part = path.stat().st_size, 12, b""
     with path.open("rb") as file:
         kind = file.read(4)
@@ -251,14 +256,14 @@ def _check_wav_parts(path: Path) -> None:
 
 
 def _binary(path: Path, array: Any, fs_hz: float) -> BaseRecording:
-    """Read a mapped array through SpikeInterface, which maps the part that is asked for and lets go of it."""
+    """Read a mapped array by SpikeInterface, which maps only the part that is needed."""
     trace = np.atleast_2d(array).T if array.ndim == 1 or array.shape[0] < array.shape[1] else array
     if trace.shape[1] > MOST_CHANNELS:
-        raise InputError(f"{path}: has shape {array.shape}: more than {MOST_CHANNELS} channels make no sense")
+        raise InputError(f"{path}: has shape {array.shape}: at most {MOST_CHANNELS} channels are supported")
     if trace.flags.c_contiguous:
         whole = _binary_file(path, fs_hz, trace.dtype, trace.shape[1], file_offset=array.offset)
-        return whole.frame_slice(0, len(trace))  # what comes after, such as a WAV file's remarks, is no trace
-    from spikeinterface.core import NumpyRecording  # its binary reader knows no channels one after the other
+        return whole.frame_slice(0, len(trace))  # what follows, such as a WAV file's metadata, is no trace
+    from spikeinterface.core import NumpyRecording  # its binary reader needs interleaved channels
 
     return NumpyRecording([trace], fs_hz)
 
@@ -283,8 +288,8 @@ def _open_raw(path: Path, *, fs_hz: float | None, dtype: str | None, channels: i
     ]
     if missing or fs_hz is None or dtype is None or channels is None:
         raise InputError(
-            f"{path}: raw binary files say nothing of themselves; give {', '.join(missing)}; or, if "
-            "it is none, say what it is with format=NAME (--format)"
+            f"{path}: raw binary files do not describe themselves; give {', '.join(missing)}; or, if "
+            "it has another format, give format=NAME (--format)"
         )
     try:
         kind = np.dtype(dtype)
@@ -297,15 +302,15 @@ def _open_raw(path: Path, *, fs_hz: float | None, dtype: str | None, channels: i
     size, step = path.stat().st_size, kind.itemsize * channels
     if size == 0 or size % step:
         raise InputError(
-            f"{path}: holds {size} bytes, which is no whole number of {channels}-channel samples of {kind} "
-            f"({step} bytes each); is the type or the number of channels another, or the file cut off?"
+            f"{path}: holds {size} bytes, not a whole number of {channels}-channel samples of {kind} "
+            f"({step} bytes each); check the type, the number of channels, and that the file is complete"
         )
     return _binary_file(path, check_rate(path, fs_hz), kind, channels)
 
 
 def _needed(path: Path, fs_hz: float | None) -> float:
     if fs_hz is None:
-        raise InputError(f"{path}: does not say its sampling rate; give fs_hz (--fs)")
+        raise InputError(f"{path}: does not state its sampling rate; give fs_hz (--fs)")
     return check_rate(path, fs_hz)
 
 
@@ -345,7 +350,7 @@ def _open_extractor(path: Path, source: Source, stream: str | None) -> BaseRecor
 def _choose_stream(
     path: Path, names: Sequence[str], ids: Sequence[str], wanted: str | None, own: str | None = None
 ) -> str:
-    """Return the id of the stream that is wanted, or that alone can be meant."""
+    """Return the id of the stream that is wanted, or of the only neural one."""
     listed = "; ".join(
         name if name == key else f"{name} (id {key})" for name, key in zip(names, ids, strict=True)
     )

@@ -1,6 +1,7 @@
-"""Many recordings, each a task that fails alone: in this process, in local ones, or wherever Dask runs.
+"""Sort many recordings, each as a task of its own: in this process, in several, or on a Dask cluster.
 
-Nothing here schedules work: a loop does in this process, Dask does everywhere else.
+A task that fails does not stop the others. Nothing is scheduled here: in one process the tasks run in a loop,
+everywhere else Dask schedules them.
 """
 
 from __future__ import annotations
@@ -40,10 +41,10 @@ if TYPE_CHECKING:
 __all__ = ["BATCH", "BATCH_SPAN_SECONDS", "dask_runner", "run_batch", "run_here", "summary"]
 
 BATCH, LOCK = "batch.json", "lock"
-BATCH_SPAN_SECONDS = 60.0  # shorter ones would be more files than a shared disk likes
+BATCH_SPAN_SECONDS = 60.0  # shorter ones would make too many files for a shared disk
 
 Runner = Callable[[Callable[[SortTask], Outcome], list[SortTask]], Iterator[Outcome]]
-"""Applies a function to tasks, wherever, and yields what comes back, in any order."""
+"""Applies a function to tasks, anywhere, and yields the outcomes in any order."""
 
 
 def run_batch(
@@ -65,7 +66,7 @@ def run_batch(
     items : list of BatchItem
         From `read_batch`.
     out : Path
-        Gets `predictions/NAME.mat`, `batch.json`, and, in `.batch`, a note of each recording that is done.
+        Gets `predictions/NAME.mat`, `batch.json` and, in `.batch`, a note on each recording that is done.
     to : str
         Format of the results, see `write_spikes`.
     runner : callable, optional
@@ -73,12 +74,13 @@ def run_batch(
     n_jobs : int, optional
         Threads of each process; -1 or None: one on each core. They change no result.
     span_seconds : float
-        A killed recording loses at most what was being done of such spans; each makes a small file.
+        Each finished span is kept in a small file until the recording is done, so that an interruption loses
+        no more than the spans in progress.
     restart : bool
-        Take over a folder of other settings or another version, and sort everything again.
+        Sort everything again, even if the folder holds results of other settings or another version.
     progress : callable, optional
     on_outcome : callable, optional
-        Told what became of each recording as soon as it is known.
+        Told the outcome of each recording as soon as it is known.
 
     Returns
     -------
@@ -88,9 +90,11 @@ def run_batch(
     Raises
     ------
     InputError
-        If the folder cannot be written to or is another batch's.
+        If the folder cannot be written to, or holds results of other settings.
     ModelError
         If a model cannot be used.
+    SettingsError
+        If `n_jobs` makes no sense.
     """
     check_export(to)
     n_jobs = effective_n_jobs(n_jobs)
@@ -107,7 +111,7 @@ def run_batch(
                 outcomes[outcome.name] = outcome
                 on_outcome(outcome)
                 progress("sorting", len(outcomes) / len(tasks))
-        finally:  # `spikesorter view` goes by it, also after an interruption
+        finally:  # `spikesorter view` reads it, also after an interruption
             write_json(out / SORT, {"recordings": _sorts(items, outcomes, models)})
         ordered = [outcomes[item.name] for item in items]
         write_json(out / BATCH, summary(ordered))
@@ -115,12 +119,12 @@ def run_batch(
 
 
 def run_here(work: Callable[[SortTask], Outcome], tasks: list[SortTask]) -> Iterator[Outcome]:
-    """Run tasks in this process, one after the other."""
+    """Run tasks in this process, one after another."""
     return map(work, tasks)
 
 
 def dask_runner(client: Client) -> Runner:
-    """Return a runner on the workers of a Dask cluster, local or not.
+    """Return a runner that uses the workers of a Dask cluster, local or remote.
 
     Parameters
     ----------
@@ -129,8 +133,8 @@ def dask_runner(client: Client) -> Runner:
     Returns
     -------
     callable
-        A worker that dies takes no other recording with it: Dask starts its tasks again elsewhere, up to
-        `distributed.scheduler.allowed-failures` times, before they count as failed.
+        If a worker dies, Dask starts its task again on another one, up to
+        `distributed.scheduler.allowed-failures` times, before the recording counts as failed.
     """
     from distributed import as_completed
 
@@ -145,7 +149,7 @@ def dask_runner(client: Client) -> Runner:
 
 
 def summary(outcomes: Iterable[Outcome]) -> dict[str, Any]:
-    """Return what `batch.json` holds.
+    """Return the contents of `batch.json`.
 
     Parameters
     ----------
@@ -170,7 +174,7 @@ def _make_folders(out: Path) -> None:
 
 
 def _check_folder(out: Path, tasks: list[SortTask], *, restart: bool) -> None:
-    """Refuse a folder that holds results of other settings; clear away what a killed run was writing."""
+    """Refuse a folder with results of other settings; remove files that a killed run left unfinished."""
     begun = ((out / PREDICTIONS, ".*"), (out / NOTES, ".*"), (out, f".{SORT}.*"), (out, f".{BATCH}.*"))
     for left in [path for folder, pattern in begun for path in folder.glob(pattern)]:
         remove(left)

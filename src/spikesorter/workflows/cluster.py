@@ -1,4 +1,4 @@
-"""Where a batch runs: in this process, in others on this machine, or on a Dask cluster."""
+"""Choose where a batch runs: in this process, in several on this machine, or on a Dask cluster."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def running_on(n_jobs: int | None, scheduler: str | None) -> Iterator[Runner]:
         LocalCluster(
             n_workers=n_jobs,
             threads_per_worker=1,
-            dashboard_address="127.0.0.1:0",  # any free port: others may run batches here too
-            silence_logs=logging.CRITICAL,  # what happens to a recording is told by its outcome
+            dashboard_address="127.0.0.1:0",  # any free port: several batches may run on one machine
+            silence_logs=logging.CRITICAL,  # a recording's outcome says what happened to it
         ) as cluster,
         Client(cluster) as client,
     ):

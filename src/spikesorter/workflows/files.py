@@ -1,4 +1,4 @@
-"""Commands on files: train a model, sort recordings with it."""
+"""Train a model on files, and sort files with it."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ __all__ = [
 ]
 
 OnSorter = Callable[[str, Sorter], None]
-WRITING = threading.Lock()  # SpikeInterface and pynwb were not made for several threads
-SPANS = ".spans"  # finished ones, in the folder of results, while a resumable run goes on
+WRITING = threading.Lock()  # SpikeInterface and pynwb are not safe for several threads
+SPANS = ".spans"  # of finished spans, in the folder of results, during a resumable run
 
 
 @dataclass(frozen=True, eq=False)
 class SortedFile:
-    """What became of one recording.
+    """The result of one recording.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class SortedFile:
 
     @property
     def adapted_to(self) -> str:
-        """The targets that the sorters used were adapted to, for people."""
+        """The targets that the sorters were adapted to, as text."""
         return ", ".join(dict.fromkeys(self.chosen.values()))
 
 
@@ -191,8 +191,8 @@ def sort_files(
 ) -> list[SortedFile]:
     """Sort recordings, each by the sorter that was adapted to noise and gain most like its own.
 
-    Several are sorted at once, each by one thread; a single one by all threads, span by span. Neither changes
-    any result.
+    Several recordings are sorted at once, each in one thread. A single one is sorted span by span, in several
+    threads. Results do not depend on it.
 
     Parameters
     ----------
@@ -200,8 +200,8 @@ def sort_files(
     model : Model
         From `load_model`.
     out : Path
-        Gets one file or folder for each recording, of the same name, with the format as its ending;
-        `sort.json`, which says what each was made from; and `report.html`.
+        Gets one file or folder NAME.FORMAT for each recording; `sort.json`, which says what each was made
+        from; and `report.html`.
     to : str
         Format of the results, see `write_spikes`.
     options : RecordingOptions, optional
@@ -211,13 +211,13 @@ def sort_files(
     span_seconds : float
         Length of the spans that a recording is read in.
     resume : bool
-        Keep finished spans in the folder `.spans` beside the results until all recordings are done, and go on
-        from those that an interrupted run left there.
+        Keep finished spans in the folder `.spans` until all recordings are done, and use those that an
+        interrupted run has left there.
     report : bool
         Whether to write `report.html`.
     progress : callable, optional
     on_result : callable, optional
-        Told each file's result as it comes.
+        Told each recording's result as soon as it is known.
 
     Returns
     -------
@@ -260,7 +260,7 @@ def sort_files(
     for name, one in zip(names, in_threads(sort, list(names), n_jobs=at_once), strict=True):
         done[name] = one
         on_result(one)
-    for name in names:  # not those of another run into the same folder
+    for name in names:  # those of another run into the same folder stay
         shutil.rmtree(spans / name, ignore_errors=True)
     if spans.is_dir() and not any(spans.iterdir()):
         spans.rmdir()
@@ -369,7 +369,7 @@ def sort_recording(
     Raises
     ------
     InputError
-        If the recording cannot be used or the spikes not be written.
+        If the recording cannot be used, or the spikes cannot be written.
     """
     path, recording = opened.path, opened.recording
     with naming(path):
@@ -395,7 +395,7 @@ def sort_recording(
 
 
 def check_places(model: Path, predictions: list[Path]) -> None:
-    """Make sure that results can be written, over nothing but older results, before hours are spent.
+    """Make sure that results can be written, and replace nothing but older results.
 
     Raises
     ------
@@ -415,7 +415,7 @@ def fit_labelled(
     n_jobs: int | None = None,
     progress: Progress = silent,
 ) -> Sorter:
-    """Fit a sorter to a labelled recording that is open; errors name its file."""
+    """Fit a sorter to a labelled recording; errors name its file."""
     with naming(labelled.opened.path):
         return Sorter.fit(
             labelled.opened.recording, labelled.labels, settings=settings, n_jobs=n_jobs, progress=progress

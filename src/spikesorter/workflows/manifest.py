@@ -1,4 +1,4 @@
-"""What a batch is to sort: a folder of recordings, or a manifest that names them and their models."""
+"""Read what a batch is to sort: a folder of recordings, or a manifest of recordings and models."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class BatchItem:
     Parameters
     ----------
     name : str
-        Of its result; no two of a batch are the same.
+        Name of its result; unique in a batch.
     recording : Path
     model : Path
     options : RecordingOptions
@@ -90,11 +90,11 @@ def read_batch(
     source : Path
         A `.toml` file or a folder.
     model : Path, optional
-        For recordings that the manifest names no model for.
+        For recordings for which the manifest names no model.
     options : RecordingOptions, optional
         Likewise.
     root : Path, optional
-        Folder that a manifest's paths start from; its own, if not given.
+        Folder to which a manifest's paths are relative; its own, if not given.
 
     Returns
     -------
@@ -120,7 +120,7 @@ def read_folder(
     InputError
     """
     if model is None:
-        raise InputError(f"{folder}: a folder names no model; give one by --model")
+        raise InputError(f"{folder}: a folder names no model; give one with --model")
     entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     chosen = options or RecordingOptions()
     found = [
@@ -129,7 +129,7 @@ def read_folder(
         if chosen.format or _is_recording(path)
     ]
     if not found:
-        raise InputError(f"{folder}: holds no recording of a format that is known by its name (--format)")
+        raise InputError(f"{folder}: holds no recording whose format its name shows; see --format")
     return _named_once(found)
 
 
@@ -201,22 +201,24 @@ def _explained(error: Mapping[str, Any]) -> str:
 
 
 def _inside(base: Path, text: str) -> Path:
-    """Return a path below a folder; refuse what leads out of it on any system."""
+    """Return a path below a folder; refuse one that leads out of it on any system."""
     for kind in (PurePosixPath, PureWindowsPath):
         pure = kind(text)
         if pure.is_absolute() or pure.drive or ".." in pure.parts:
-            raise InputError(f"{text}: leads out of {base.resolve()}; paths start there; see --root")
+            raise InputError(
+                f"{text}: leads out of {base.resolve()}, to which paths are relative; see --root"
+            )
     if "\0" in text:
         raise InputError(f"{text!r}: is no path")
     try:
         (base / text).exists()
-    except OSError as error:  # a name too long, or a folder that may not be looked into
+    except OSError as error:  # a name that is too long, or a folder that may not be read
         raise InputError(f"{text[:LONGEST_KEY]}: is no path: {error.strerror or error}") from None
     return base / text
 
 
 def _plain_name(name: str) -> str:
-    """Refuse a name that is no plain file name on any system."""
+    """Refuse a name that is no plain file name on every system."""
     if (
         name in (".", "..")
         or name.startswith((".", " "))
@@ -244,7 +246,7 @@ def _is_recording(path: Path) -> bool:
         find_source(path)
     except SpikeSorterError:
         return False
-    return path.suffix != ".json"  # describes a recording beside it, or none
+    return path.suffix != ".json"  # describes a recording beside it, if any
 
 
 def _first(*values: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The recordings of a command: each is opened once, checked before anything is written, and handed on."""
+"""Open the recordings of a command: once, and before anything is written; hand them on."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class LabelledRecording:
 
 @dataclass(frozen=True, eq=False)
 class CheckedRecording:
-    """A recording that was opened and found fit to work with.
+    """A recording that has been opened and checked.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class CheckedRecording:
     fs_hz : float
     n_samples : int
     kept : OpenedRecording or None
-        None if it was closed again because others fill the memory; see `keep_open`.
+        None if it was closed to save memory; see `keep_open`.
     """
 
     path: Path
@@ -80,10 +80,10 @@ def keep_open(
     most_open: int = MOST_OPEN,
     most_bytes: int = MOST_BYTES_OPEN,
 ) -> Iterator[CheckedRecording]:
-    """Keep recordings open until their turn comes: the first ones, as many as make no harm.
+    """Keep recordings open for later use, up to a limit.
 
-    Only `.mat` files take memory while they are open. Those beyond the limits are opened again later, so that
-    a command on a thousand files needs no more memory than one on a few.
+    Only `.mat` files take memory while they are open. Recordings beyond the limits are closed, and opened
+    again when they are used, so that a command on a thousand files needs no more memory than one on a few.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def keep_open(
 def open_labelled(
     path: Path, settings: Settings, *, labels: Path | None = None, options: RecordingOptions | None = None
 ) -> LabelledRecording:
-    """Open a recording and its labels: those of its own file, unless others are given.
+    """Open a recording with its labels: those in its own file, unless others are given.
 
     Parameters
     ----------
@@ -140,10 +140,10 @@ def open_labelled(
     if found is None or len(found) == 0:
         variables = " (variables Index and Class)" if is_mat and not labels else ""
         raise InputError(
-            f"{source}: has no labels{variables}{'' if labels else '; or give some by --labels'}"
+            f"{source}: has no labels{variables}{'' if labels else '; or give them with --labels'}"
         )
     if found.fs_hz and abs(found.fs_hz - rate) > 1e-6 * rate:
-        raise InputError(f"{source}: labels count at {found.fs_hz:g} Hz, but {path} is at {rate:g} Hz")
+        raise InputError(f"{source}: labels are at {found.fs_hz:g} Hz, but {path} is at {rate:g} Hz")
     _check_length(opened, settings)
     return LabelledRecording(opened, found.select(found.unit != UNKNOWN))
 
@@ -156,14 +156,14 @@ def open_targets(
     options: RecordingOptions | None = None,
     progress: Progress = silent,
 ) -> dict[str, CheckedRecording]:
-    """Open all targets and refuse those that cannot be worked with, before hours are spent.
+    """Open all targets, and refuse those that cannot be used.
 
     Parameters
     ----------
     targets : mapping of str to Path
         By name.
     labelled : LabelledRecording
-        What they must be like: the same sampling rate, as many channels.
+        Targets must have its sampling rate and number of channels.
     settings : Settings
     options : RecordingOptions, optional
     progress : callable, optional
@@ -175,7 +175,7 @@ def open_targets(
     Raises
     ------
     InputError
-        If a target cannot be read, is too short, or unlike the labelled recording.
+        If a target cannot be read, is too short, or differs from the labelled recording.
     """
     chosen = options or RecordingOptions()
 
@@ -191,7 +191,7 @@ def open_targets(
 
 
 def unique_names(paths: list[Path]) -> dict[str, Path]:
-    """Return recordings by their names without ending, after which results are named.
+    """Return recordings by name: the file name without its ending, after which results are named.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A study on disk: a labelled D1.mat and its targets D2.mat, D3.mat, ..., run from end to end."""
+"""Run a study: a labelled recording D1.mat and its targets D2.mat, D3.mat, ..."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = ["StudyFiles", "TargetResult", "find_study", "run_study", "whole_score
 
 @dataclass(frozen=True)
 class StudyFiles:
-    """The files of a study: the labelled recording, its targets by name, and their truth where known."""
+    """The files of a study: the labelled recording, targets by name, and true spikes where known."""
 
     labelled: Path
     targets: dict[str, Path]
@@ -42,7 +42,7 @@ class StudyFiles:
 
 @dataclass(frozen=True, eq=False)
 class TargetResult:
-    """What became of one target.
+    """The result of one target.
 
     Parameters
     ----------
@@ -50,9 +50,9 @@ class TargetResult:
     spikes : Spikes
         What was found.
     sorter : Sorter
-        What it was found with.
+        The sorter that found them.
     score : Score or None
-        Against the truth, if that is known.
+        None if the true spikes are not known.
     """
 
     name: str
@@ -73,7 +73,7 @@ def find_study(folder: Path) -> StudyFiles:
         raise InputError(f"{folder}: no such folder; expected one with D1.mat, D2.mat, ...")
     labelled = folder / "D1.mat"
     if not labelled.is_file():
-        raise InputError(f"{labelled}: no such file; a study needs its labelled recording under this name")
+        raise InputError(f"{labelled}: no such file; the labelled recording of a study has this name")
     numbered = {
         int(match[1]): path
         for path in folder.iterdir()
@@ -98,7 +98,7 @@ def run_study(
     on_sorter: Callable[[str, Sorter], None] = lambda name, sorter: None,
     on_result: Callable[[TargetResult], None] = lambda result: None,
 ) -> list[TargetResult]:
-    """Train, adapt to every target, sort, score where the truth is known, and write all results.
+    """Train, adapt to every target, sort, score where true spikes are known, and write all results.
 
     All files are opened and checked before anything is written. Each result is written at once.
 
@@ -107,11 +107,11 @@ def run_study(
     folder : Path
         See `find_study`.
     out : Path
-        Gets `model/`, `forecast.json`, `predictions/`, `submission.zip`, `run.json`, `report.html` and, with
-        truth, `scores.json`.
+        Gets `model/`, `forecast.json`, `predictions/`, `submission.zip`, `run.json`, `report.html` and, if
+        true spikes are known, `scores.json`.
     settings : Settings
     preset : str
-        Name of the preset that the settings grew from; only recorded.
+        Name of the preset of these settings, to be recorded.
     n_jobs : int, optional
         Threads; -1 or None: one on each core. They change no result.
     progress : callable, optional
@@ -120,7 +120,7 @@ def run_study(
     on_sorter : callable, optional
         Told the name and the sorter of the labelled recording, then of each target before it is sorted.
     on_result : callable, optional
-        Told each target's result as it comes.
+        Told each target's result as soon as it is known.
 
     Returns
     -------
@@ -187,7 +187,7 @@ def _prediction(out: Path, name: str) -> Path:
 
 
 def _scored(spikes: Spikes, truth: Spikes | None, sorter: Sorter) -> Score | None:
-    """Score what was found, outlier spikes left out, if the truth is known."""
+    """Score the spikes found, without outlier spikes; None if the true ones are not known."""
     if truth is None:
         return None
     return score(truth, spikes.select(spikes.unit != UNKNOWN), fs_hz=sorter.fs_hz)
@@ -215,7 +215,7 @@ def _run_facts(
                 "noise": [float(value) for value in result.sorter.profile.scale],
                 "gain": result.sorter.profile.activity.gain,
                 "spikes_per_s": sum(result.sorter.profile.activity.rates) * result.sorter.fs_hz,
-                "decoder": result.sorter.tuned.name,
+                "decoder": result.sorter.decoder,
                 "thresholds": list(result.sorter.point.thresholds),
                 "refractory_ms": 1000 * result.sorter.point.refractory_samples / result.sorter.fs_hz,
             }
@@ -225,7 +225,7 @@ def _run_facts(
 
 
 def whole_score(results: list[TargetResult]) -> float | None:
-    """Return a study's score, if the truth of every target is known."""
+    """Return a study's score; None unless the true spikes of every target are known."""
     scores = {result.name: result.score.score for result in results if result.score is not None}
     return study_score(scores) if scores and len(scores) == len(results) else None
 

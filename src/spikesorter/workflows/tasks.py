@@ -1,6 +1,7 @@
-"""One recording of a batch: tried again where that may help, known by a note once it is done.
+"""Sort one recording of a batch; try again after faults that may pass, and note what is done.
 
-A task can be killed at any moment: what is whole has its name, what is done has its note.
+A task may be killed at any moment: a file gets its name when it is complete, a recording its note when it is
+done.
 """
 
 from __future__ import annotations
@@ -58,26 +59,26 @@ State = Literal["done", "kept", "failed"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one recording.
+    """The outcome of one recording.
 
     Parameters
     ----------
     name, recording : str
     state : {"done", "kept", "failed"}
-        kept: an earlier run had finished it.
+        kept: an earlier run has sorted it.
     reason : str
         Why it failed.
     result : str
-        Where the spikes are, below the batch's folder.
+        Where the spikes are, relative to the batch's folder.
     spikes : int
     forecast : dict
-        Of each group of channels: expected `score`, `low`, `high`.
+        For each group of channels: expected `score`, `low`, `high`.
     adapted_to : dict
-        Of each group.
+        For each group, the target.
     seconds : float
-        That it took.
+        Time taken.
     peak_mb : float
-        Most memory that its process has used so far.
+        Peak memory of its process so far, MB.
     attempts : int
     """
 
@@ -121,9 +122,9 @@ class SortTask:
 
 
 def sort_task(task: SortTask) -> Outcome:
-    """Sort one recording, unless that is done; say what became of it.
+    """Sort one recording, unless that is done already.
 
-    Faults that may pass, such as a file server that does not answer, are tried again twice.
+    After a fault that may pass, such as a file server that does not answer, it is tried again, up to twice.
 
     Parameters
     ----------
@@ -141,19 +142,19 @@ def sort_task(task: SortTask) -> Outcome:
             if attempt > RETRIES or not _may_pass(error):
                 return _failed(task, _reason(error), time.perf_counter() - start, attempt)
             time.sleep(WAIT_SECONDS * attempt)
-        except Exception as error:  # another library's: this recording fails, the batch goes on
+        except Exception as error:  # of another library: this recording fails, the batch continues
             logger.exception("%s", task.item.recording)
             return _failed(task, _reason(error), time.perf_counter() - start, attempt)
     raise AssertionError("unreachable")
 
 
 def lost(task: SortTask, error: BaseException | None) -> Outcome:
-    """Return what became of a task that Dask gave up."""
+    """Return the outcome of a task that Dask has given up."""
     return _failed(task, f"its worker died each time ({type(error).__name__}); too little memory?", 0.0, 0)
 
 
 def settings_of(task: SortTask) -> dict[str, Any]:
-    """What must be the same for results to belong into one folder."""
+    """Return what all results in one folder have in common."""
     return {
         "version": __version__,
         "model": task.model_digest,
@@ -173,15 +174,12 @@ def note_of(task: SortTask) -> dict[str, Any] | None:
 
 
 def note_place(task: SortTask) -> Path:
-    """Return where a recording's note lies."""
+    """Return the path of a recording's note."""
     return task.out / NOTES / f"{task.item.name}.json"
 
 
 def remove_result(out: Path, note: Mapping[str, Any]) -> None:
-    """Remove an earlier run's result, a file or folder, so that nobody takes it for one of today.
-
-    What somebody has put in its place since then is not ours to remove.
-    """
+    """Remove an earlier run's result, so that it is not taken for a new one; only if it is unchanged."""
     place = out / PREDICTIONS / Path(note["outcome"]["result"]).name
     if _intact(place, note["sha256"]):
         remove(place)
@@ -202,7 +200,7 @@ def _sorted(task: SortTask, start: float, attempt: int) -> Outcome:
     if known is not None and known["facts"] == facts and _intact(place, known["sha256"]):
         shutil.rmtree(spans, ignore_errors=True)
         return Outcome(**known["outcome"] | {"state": "kept"})
-    if known is not None:  # of what the recording was before
+    if known is not None:  # the recording or the settings have changed
         remove_result(task.out, known)
     check_export_place(place, task.to)
     model = _loaded(item.model, task.model_digest)
@@ -217,7 +215,9 @@ def _sorted(task: SortTask, start: float, attempt: int) -> Outcome:
     )
     if _facts(task, item.recording) != facts:
         remove(place)
-        raise InputError(f"{item.recording}: was changed while it was sorted; sort it again when it is whole")
+        raise InputError(
+            f"{item.recording}: was changed while it was sorted; sort it again when it is complete"
+        )
     outcome = Outcome(
         name=item.name,
         recording=str(item.recording),
@@ -244,7 +244,7 @@ def _facts(task: SortTask, recording: Path) -> dict[str, Any]:
 
 
 def _stamp(path: Path) -> list[list[Any]]:
-    """What changes when a recording does: size and time of its files."""
+    """Return sizes and times of a recording's files, which change when it does."""
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     try:
         return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
@@ -264,7 +264,7 @@ def _intact(place: Path, digest: str) -> bool:
 
 
 def _digest_of(place: Path) -> str:
-    """Return a SHA-256 of a file, or of all files of a folder and their names."""
+    """Return a SHA-256 of a file, or of a folder's files and their names."""
     total = hashlib.sha256()
     files = sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place]
     for file in files:
@@ -276,7 +276,7 @@ def _digest_of(place: Path) -> str:
 
 @lru_cache(maxsize=2)
 def _loaded(folder: Path, digest: str) -> Model:
-    """Load a model once for each process; it must still be the one that the batch began with."""
+    """Load a model once for each process; refuse one that has changed since the batch began."""
     model = load_model(folder)
     if model.whole_digest() != digest:
         raise InputError(f"{folder}: the model was changed while the batch ran; start it again")
@@ -284,7 +284,7 @@ def _loaded(folder: Path, digest: str) -> Model:
 
 
 def _may_pass(error: BaseException) -> bool:
-    """Say whether a fault, or what it came of, may be gone in a moment."""
+    """Return whether a fault, or one of its causes, may pass."""
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, (MemoryError, TimeoutError)) or getattr(seen, "errno", None) in MAY_PASS:
@@ -310,7 +310,7 @@ def _reason(error: Exception) -> str:
 
 
 def _peak_mb() -> float:
-    """Return the most memory that this process has used, 0 where that cannot be known."""
+    """Return the peak memory of this process in MB; 0 on Windows."""
     try:
         import resource
     except ImportError:  # Windows
