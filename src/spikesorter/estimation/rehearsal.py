@@ -149,7 +149,7 @@ def measure_variance_left(
     kernel: npt.NDArray[np.float64],
     window: tuple[int, int],
 ) -> float:
-    """Measure how much waveforms vary: the variance that templates, at their best amplitudes, leave near spikes.
+    """Measure how much waveforms vary: the variance near spikes that best-fitting templates leave.
 
     Parameters
     ----------

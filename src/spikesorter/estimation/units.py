@@ -130,7 +130,7 @@ def warn_of_labels(units: Units, settings: TemplateSettings, *, fs_hz: float) ->
     for name, amplitudes in zip(units.names, units.amplitudes, strict=True):
         if len(amplitudes) < FEW_SPIKES:
             logger.warning(
-                                "unit %s has only %d labelled spikes and will be learnt badly (%d or more are needed)",
+                "unit %s has only %d labelled spikes and will be learnt badly; at least %d are needed",
                 name, len(amplitudes), FEW_SPIKES,
             )  # fmt: skip
     end = max(to_samples(END_MS, fs_hz), 1)
