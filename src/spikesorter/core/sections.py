@@ -273,8 +273,8 @@ class OutputSettings(Section):
     per_unit: bool = Field(True, description="whether each unit has a tuned threshold of its own")
     refractory_ms: RefractoryMs | None = Field(
         None,
-        description="least distance between two spikes (see refractory_scope); unset: tuned for networks, 0 for "
-        "other decoders, which know when spikes exclude each other",
+        description="least distance between two spikes (see refractory_scope); unset: tuned for networks, 0 "
+        "for other decoders, which know when spikes exclude each other",
     )
     refractory_grid_ms: tuple[RefractoryMs, ...] = Field(
         (0.0, 0.2, 0.4, 0.8, 1.6, 2.4),
