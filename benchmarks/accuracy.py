@@ -296,7 +296,7 @@ def outcome(sorter: Sorter, target: Any, truth: Spikes) -> dict[str, Any]:
     there, right = judge_events(found.sample, found.unit, truth, fs_hz=sorter.fs_hz)
     return {
         **score(truth, found, fs_hz=sorter.fs_hz).summary(),
-        "decoder": sorter.tuned.name,
+        "decoder": sorter.decoder,
         "gain": sorter.profile.activity.gain,
         "forecast": sorter.forecast.summary(),
         "ece_spike": expected_calibration_error(found.probability, there),

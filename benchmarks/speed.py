@@ -70,7 +70,7 @@ def measure_adapt(arguments: argparse.Namespace) -> Figures:
         sorter.save(models(arguments) / name)
         found = sorter.sort(target)
         result = score(read_mat_spikes(study / "truth" / f"{name}.mat"), found)
-        figures[name] = {"seconds": seconds, "decoder": sorter.tuned.name, "score": result.score}
+        figures[name] = {"seconds": seconds, "decoder": sorter.decoder, "score": result.score}
     return figures
 
 

@@ -26,11 +26,10 @@ from spikeinterface.core import NumpyRecording
 
 from spikesorter import Settings, Sorter, Spikes, score
 from spikesorter.decoding.calibration import judge_events
-from spikesorter.decoding.making import make_pursuit
+from spikesorter.estimation.context import Context
 from spikesorter.estimation.profile import conditioning_kernel
 from spikesorter.estimation.rehearsal import Rehearsal, plant_rehearsal
 from spikesorter.report.palette import COLOURS
-from spikesorter.signal.bank import Bank
 from spikesorter.signal.filters import fir_filter
 from spikesorter.signal.noise import NoiseSpectrum, synthesise_noise
 from spikesorter.simulate import SimulatedRecording, simulate_study
@@ -142,9 +141,8 @@ def rehearsal() -> Figure:
 def rehearse(sorter: Sorter, n_samples: int) -> Rehearsal:
     """Make a rehearsal as `Sorter.adapt` does."""
     return plant_rehearsal(
-        sorter.units,
+        Context.of(sorter.units, SETTINGS, fs_hz=FS_HZ),
         sorter.profile,
-        kernel=conditioning_kernel(SETTINGS.conditioning, FS_HZ),
         n_samples=n_samples,
         gain_jitter=SETTINGS.rehearsal.gain_jitter,
         jitter_samples=int(FS_HZ),
@@ -162,8 +160,7 @@ def spectrum(trace: FloatArray) -> tuple[FloatArray, FloatArray]:
 def detectability() -> Figure:
     """What whitening is for, and what d' means."""
     sorter, target = adapted(MIDDLING), study()[1 + MIDDLING]
-    bank = make_pursuit(sorter.units, sorter.profile, SETTINGS, fs_hz=FS_HZ).bank
-    assert isinstance(bank, Bank)
+    bank = Context.of(sorter.units, SETTINGS, fs_hz=FS_HZ).bank(sorter.profile)
     shapes = sorter.units.templates
     outputs = bank.apply(np.pad(target.trace, ((bank.margin.before, bank.margin.after), (0, 0))))
     figure = Figure(figsize=(10, 6.0), layout="constrained")

@@ -26,7 +26,6 @@ from spikesorter.decoding.cnn import CnnDecoder
 from spikesorter.decoding.nets.classifier import cut_waveforms
 from spikesorter.decoding.nets.detector import widened_labels
 from spikesorter.decoding.run import find_evidence
-from spikesorter.estimation.profile import conditioning_kernel
 from spikesorter.estimation.rehearsal import Rehearsal, graft_rehearsal
 from spikesorter.report.palette import COLOURS
 from spikesorter.signal.filters import fir_filter
@@ -81,7 +80,7 @@ def adapted() -> Sorter:
 
 def decoder() -> CnnDecoder:
     """Return its detector and classifier."""
-    made = adapted().tuned.decoder
+    made = adapted().state.tuned.decoder
     assert isinstance(made, CnnDecoder)
     return made
 
@@ -89,14 +88,13 @@ def decoder() -> CnnDecoder:
 @cache
 def grafted() -> Rehearsal:
     """Return the synthetic training recording: the labelled one with the target's noise."""
-    sorter, kernel = adapted(), conditioning_kernel(SETTINGS.conditioning, FS_HZ)
-    assert sorter.labelled is not None
+    lessons = adapted().state.lessons
+    assert lessons.labelled is not None
     return graft_rehearsal(
-        sorter.labelled,
-        sorter.units.templates,
-        sorter.profile,
-        kernel=kernel,
-        n_samples=len(sorter.labelled.trace),
+        lessons.labelled,
+        lessons.context,
+        adapted().profile,
+        n_samples=len(lessons.labelled.trace),
         rng=np.random.default_rng(0),
     )
 
@@ -297,7 +295,7 @@ def classifier() -> Figure:
 
 def grid_search() -> Figure:
     """F1 on the labelled recording over threshold and refractory period."""
-    labelled = adapted().labelled
+    labelled = adapted().state.labelled
     assert labelled is not None
     evidence = find_evidence(decoder(), labelled.trace, n_jobs=1)
     reach = decoder().pick_reach
@@ -319,7 +317,7 @@ def grid_search() -> Figure:
             fontsize=8,
             color="white" if value < np.median(values) else "black",
         )
-    point = adapted().tuned.point
+    point = adapted().state.tuned.point
     place = (
         [to_samples(ms, FS_HZ) for ms in periods].index(point.refractory_samples),
         thresholds.index(threshold()),
@@ -353,13 +351,13 @@ def detection_f1(candidates: Candidates, true: Spikes, least: float, period_ms: 
     """Return the F1 of detection at one point of the grid."""
     units = decoder().unit_ids
     period = to_samples(period_ms, FS_HZ)
-    point = replace(adapted().tuned.point, thresholds=(least,) * len(units), refractory_samples=period)
+    point = replace(adapted().state.tuned.point, thresholds=(least,) * len(units), refractory_samples=period)
     return score(true, point.to_spikes(candidates), fs_hz=FS_HZ).f_det
 
 
 def threshold() -> float:
     """Return the tuned threshold, which is one for all units."""
-    point: WorkingPoint = adapted().tuned.point
+    point: WorkingPoint = adapted().state.tuned.point
     return point.thresholds[0]
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from spikesorter.core.settings import Settings, load_settings
 from spikesorter.core.spikes import Spikes
+from spikesorter.estimation.context import Context
 from spikesorter.estimation.estimate import estimate_initially, estimate_profile
 from spikesorter.estimation.profile import Profile
 from spikesorter.estimation.units import Units
@@ -112,8 +113,8 @@ def poisson_spikes(
 
 
 def profile_of(trace: np.ndarray, units: Units, settings: Settings, *, fs_hz: float) -> Profile:
-    initial = estimate_initially(trace, units, settings, fs_hz=fs_hz)
-    return estimate_profile(initial, units, settings, fs_hz=fs_hz)
+    context = Context.of(units, settings, fs_hz=fs_hz)
+    return estimate_profile(estimate_initially(trace, context), context)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -216,7 +216,7 @@ def test_evaluate_also_judges_each_unit_as_spikeinterface_does(tmp_path: Path) -
     assert [unit["accuracy"] for unit in nothing["units"]] == [0, 0]
 
 
-def test_evaluate_calls_neurons_by_their_names_and_says_when_none_is_shared(tmp_path: Path) -> None:
+def test_evaluate_calls_units_by_their_names_and_says_when_none_is_shared(tmp_path: Path) -> None:
     true = Spikes.from_arrays([100, 900, 2000], [1, 2, 1], fs_hz=25_000.0, names={1: "basket", 2: "[b]x[/b]"})
     write_spikes(tmp_path / "truth.csv", true)
     write_spikes(tmp_path / "found.csv", true)
@@ -227,7 +227,7 @@ def test_evaluate_calls_neurons_by_their_names_and_says_when_none_is_shared(tmp_
     assert "no unit found is called" not in alike
     write_spikes(tmp_path / "found.csv", true.described(fs_hz=25_000.0, names={1: "unit a", 2: "unit b"}))
     other = spikesorter("evaluate", tmp_path / "found.csv", tmp_path / "truth.csv").stdout
-    said = "found: no unit found is called like a true one: scores pair neurons by name, SpikeInterface's"
+    said = "found: no unit found is called like a true one: scores pair units by name, SpikeInterface's"
     assert sum(line.startswith(said) for line in other.splitlines()) == 1
 
 

@@ -11,8 +11,14 @@ from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.base import Decoder
 from spikesorter.decoding.botm import BotmDecoder
 from spikesorter.decoding.candidates import Candidates, WorkingPoint
-from spikesorter.decoding.pursuit import LOW_LATENCY_LENGTHS, USUAL_LENGTHS, Explanation, PursuitDecoder
-from spikesorter.decoding.run import find_candidates, find_evidence, padded, read_evidence, sample_explanation
+from spikesorter.decoding.pursuit import (
+    LOW_LATENCY_LENGTHS,
+    USUAL_LENGTHS,
+    Explanation,
+    PursuitDecoder,
+    sample_explanation,
+)
+from spikesorter.decoding.run import find_candidates, find_evidence, padded, read_evidence
 from spikesorter.signal.bank import make_bank, make_causal_bank
 from spikesorter.signal.noise import NoiseSpectrum
 from spikesorter.signal.templates import Templates, plant

@@ -9,11 +9,12 @@ import pytest
 
 from spikesorter.core.settings import Settings
 from spikesorter.core.spikes import Spikes
+from spikesorter.estimation.context import Context
 from spikesorter.estimation.estimate import estimate_initially, with_gain
 from spikesorter.estimation.gain_evidence import GainComparison, choose_gain, compare_gains
 from spikesorter.estimation.profile import conditioning_kernel
 from spikesorter.estimation.rehearsal import Labelled
-from spikesorter.estimation.units import Units, learn_units
+from spikesorter.estimation.units import learn_units
 from spikesorter.signal.templates import Templates, plant
 from tests.conftest import FS_HZ
 
@@ -42,7 +43,7 @@ def made(rng: np.random.Generator, *, gain: float, others_per_s: float) -> tuple
 
 @dataclass(frozen=True)
 class Known:
-    units: Units
+    context: Context
     labelled: Labelled
 
 
@@ -50,14 +51,15 @@ class Known:
 def known() -> Known:
     trace, labels = made(np.random.default_rng(1), gain=1.0, others_per_s=20)
     units = learn_units(trace, labels, SETTINGS.templates, kernel=KERNEL, fs_hz=FS_HZ)
-    profile = estimate_initially(trace, units, SETTINGS, fs_hz=FS_HZ).profile
-    return Known(units, Labelled(trace, labels, profile))
+    context = Context.of(units, SETTINGS, fs_hz=FS_HZ)
+    profile = estimate_initially(trace, context).profile
+    return Known(context, Labelled(trace, labels, profile))
 
 
 def comparison(known: Known, *, gain: float, others_per_s: float, seed: int = 2) -> GainComparison:
     trace, _ = made(np.random.default_rng(seed), gain=gain, others_per_s=others_per_s)
-    initial = estimate_initially(trace, known.units, SETTINGS, fs_hz=FS_HZ)
-    return compare_gains(initial, known.labelled, known.units.templates, SETTINGS, fs_hz=FS_HZ)
+    initial = estimate_initially(trace, known.context)
+    return compare_gains(initial, known.labelled, known.context)
 
 
 @pytest.mark.parametrize("gain", [1.0, 0.8, 1.3, -1.0, 3.0])
@@ -77,19 +79,16 @@ def test_how_often_unlabelled_neurons_fire_does_not_matter(known: Known, others_
 
 def test_a_wrong_gain_from_elsewhere_is_corrected(known: Known) -> None:
     trace, _ = made(np.random.default_rng(3), gain=1.0, others_per_s=20)
-    initial = estimate_initially(trace, known.units, SETTINGS, fs_hz=FS_HZ)
-    fooled = with_gain(initial, 0.6, known.units, SETTINGS, fs_hz=FS_HZ)
-    choice = choose_gain(compare_gains(fooled, known.labelled, known.units.templates, SETTINGS, fs_hz=FS_HZ))
+    initial = estimate_initially(trace, known.context)
+    fooled = with_gain(initial, 0.6, known.context)
+    choice = choose_gain(compare_gains(fooled, known.labelled, known.context))
     assert choice.gain == pytest.approx(1.0, rel=0.03)
     assert not choice.sharp
 
 
 def test_rates_follow_a_gain_that_is_known(known: Known) -> None:
     trace, _ = made(np.random.default_rng(3), gain=1.0, others_per_s=0)
-    initial = estimate_initially(trace, known.units, SETTINGS, fs_hz=FS_HZ)
-    rates = [
-        sum(with_gain(initial, gain, known.units, SETTINGS, fs_hz=FS_HZ).profile.activity.rates)
-        for gain in (0.8, 1.0, 1.25)
-    ]
+    initial = estimate_initially(trace, known.context)
+    rates = [sum(with_gain(initial, gain, known.context).profile.activity.rates) for gain in (0.8, 1.0, 1.25)]
     assert rates[0] > rates[1] > rates[2]
     assert rates[1] * FS_HZ == pytest.approx(20, rel=0.15)

@@ -11,6 +11,7 @@ from scipy.stats import skew
 from spikesorter.core.settings import Settings, load_settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.front_end import FrontEnd, choose_denoise_strength, make_front_end
+from spikesorter.estimation.context import Context
 from spikesorter.estimation.profile import Profile, conditioning_kernel
 from spikesorter.estimation.rehearsal import (
     Labelled,
@@ -46,9 +47,13 @@ def profile(study: list[SimulatedRecording], units: Units) -> Profile:
     return profile_of(turned, units, SETTINGS, fs_hz=FS_HZ)
 
 
+def context_of(units: Units) -> Context:
+    return Context.of(units, SETTINGS, fs_hz=FS_HZ)
+
+
 def front_end_for(settings: Settings, units: Units, profile: Profile) -> FrontEnd:
     average = units.templates.waveforms.mean(axis=0)[:64]
-    return make_front_end(units, profile, settings, average=average, fs_hz=FS_HZ)
+    return make_front_end(Context.of(units, settings, fs_hz=FS_HZ), profile, average=average)
 
 
 def test_a_profile_finds_offset_gain_polarity_and_activity(profile: Profile) -> None:
@@ -72,9 +77,8 @@ def test_a_rehearsal_has_the_targets_noise_and_size(
     study: list[SimulatedRecording], units: Units, profile: Profile, rng: np.random.Generator
 ) -> None:
     rehearsal = plant_rehearsal(
-        units,
+        context_of(units),
         profile,
-        kernel=KERNEL,
         n_samples=500_000,
         gain_jitter=0.0,
         jitter_samples=25_000,
@@ -94,7 +98,7 @@ def test_gain_jitter_spreads_the_sizes(units: Units, profile: Profile, rng: np.r
     peaks = {}
     for jitter in (0.0, 0.3):
         rehearsal = plant_rehearsal(
-            units, profile, kernel=KERNEL, n_samples=250_000, gain_jitter=jitter,
+            context_of(units), profile, n_samples=250_000, gain_jitter=jitter,
             jitter_samples=2500, rng=np.random.default_rng(0),
         )  # fmt: skip
         peaks[jitter] = rehearsal.clean.min()
@@ -107,9 +111,7 @@ def test_grafting_brings_the_labelled_trace_to_the_targets_noise(
     own = profile_of(study[0].trace, units, SETTINGS, fs_hz=FS_HZ)
     target = profile_of(study[1].trace, units, SETTINGS, fs_hz=FS_HZ)
     labelled = Labelled(study[0].trace, study[0].spikes, own)
-    rehearsal = graft_rehearsal(
-        labelled, units.templates, target, kernel=KERNEL, n_samples=len(labelled.trace), rng=rng
-    )
+    rehearsal = graft_rehearsal(labelled, context_of(units), target, n_samples=len(labelled.trace), rng=rng)
     assert rehearsal.spikes == study[0].spikes
     trace = fir_filter(rehearsal.trace, KERNEL)
     quiet = quiet_samples(trace, threshold=4.5, before=60, after=170)
@@ -212,9 +214,8 @@ def test_a_rehearsal_with_background_is_skewed_like_its_target(
     noise = fir_filter(noise, KERNEL)
     rehearsals = {
         name: plant_rehearsal(
-            units,
+            context_of(units),
             profile,
-            kernel=KERNEL,
             n_samples=500_000,
             gain_jitter=0.0,
             jitter_samples=500_000,
@@ -235,9 +236,7 @@ def test_a_graft_comes_as_often_as_it_takes_each_time_in_other_noise(
     own = profile_of(study[0].trace, units, SETTINGS, fs_hz=FS_HZ)
     target = profile_of(study[1].trace, units, SETTINGS, fs_hz=FS_HZ)
     labelled, length = Labelled(study[0].trace, study[0].spikes, own), len(study[0].trace)
-    made = graft_rehearsal(
-        labelled, units.templates, target, kernel=KERNEL, n_samples=int(2.7 * length), rng=rng
-    )
+    made = graft_rehearsal(labelled, context_of(units), target, n_samples=int(2.7 * length), rng=rng)
     assert (made.period, len(made.trace)) == (length, 3 * length)
     assert made.spikes.within(length, 2 * length).shifted(-length) == study[0].spikes
     noise = (made.trace - made.clean)[:, 0]

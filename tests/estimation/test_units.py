@@ -20,7 +20,7 @@ SETTINGS = TemplateSettings(before_ms=0.4, after_ms=1.2)
 
 
 def refractory_units(shapes: Templates, rng: np.random.Generator) -> Units:
-    """Class 1 never fires within 100 samples and is small after short intervals; class 2 is Poisson."""
+    """Unit 1 never fires within 100 samples and is small after short intervals; unit 2 is Poisson."""
     intervals = (100 + rng.exponential(900, 2000)).astype(np.float32)
     amplitudes = np.where(intervals < 300, 0.5, 1.0).astype(np.float32)
     poisson = rng.exponential(500, 2000).astype(np.float32)
@@ -58,7 +58,7 @@ def test_few_spikes_are_warned_of_and_used(
     with caplog.at_level(logging.WARNING):
         warn_of_labels(units, SETTINGS, fs_hz=25_000)
     said = [record.getMessage().split(" (")[0] for record in caplog.records]
-    assert said[0] == "class rare one has only 2 labelled spikes"
+    assert said[0] == "unit rare one has only 2 labelled spikes"
     assert not any("basket has only" in line for line in said)
     drawn, _ = draw_spikes(units, (1e-3, 1e-3), 500_000, rng)
     assert drawn.counts()[2] == pytest.approx(500, rel=0.2)
@@ -123,7 +123,7 @@ def test_shapes_that_outlast_their_window_are_warned_of(
         assert not caplog.text
         units = learn_units(trace, named, settings, kernel=KERNEL, fs_hz=25_000)
         warn_of_labels(units, settings, fs_hz=25_000)
-    assert "class slow one still has" in caplog.text
+    assert "unit slow one still has" in caplog.text
     assert "of its peak at the end of its window of 0.5 ms" in caplog.text
 
 

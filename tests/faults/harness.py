@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from spikesorter.core.errors import InputError
-from spikesorter.sorting.resume import FinishedSpans
+from spikesorter.sorting.finished_spans import FinishedSpans
 from spikesorter.workflows.batch import Runner, run_batch, run_here
 from spikesorter.workflows.manifest import BatchItem, read_batch
 from spikesorter.workflows.tasks import Outcome

@@ -28,9 +28,9 @@ FILES = ("mat", "csv", "parquet", "nwb")
 @pytest.fixture(autouse=True)
 def _nothing_to_compile(monkeypatch: pytest.MonkeyPatch) -> None:
     """SpikeInterface compares templates by code that it compiles anew in each process, for ten seconds."""
-    from spikeinterface.postprocessing import template_similarity as room
+    from spikeinterface.postprocessing import template_similarity as module
 
-    monkeypatch.setattr(room, "_compute_similarity_matrix", room._compute_similarity_matrix_numpy)
+    monkeypatch.setattr(module, "_compute_similarity_matrix", module._compute_similarity_matrix_numpy)
 
 
 @pytest.fixture
@@ -238,7 +238,7 @@ def test_a_recording_without_a_probe_is_not_changed(
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_spikes_of_no_known_neuron(name: str, tmp_path: Path) -> None:
+def test_outlier_spikes(name: str, tmp_path: Path) -> None:
     path = tmp_path / f"a.{name}"
     some = Spikes.from_arrays([5, 9], [0, 2], fs_hz=FS_HZ)
     write_spikes(path, some)

@@ -363,7 +363,7 @@ def test_tables_that_no_recording_has_are_refused(text: str, message: str, path:
 
 
 @pytest.mark.parametrize("unit", ["9" * 20, "9" * 900])
-def test_a_number_that_is_too_large_for_a_neurons_is_its_name(unit: str, path: Path) -> None:
+def test_a_number_that_is_too_large_for_a_units_is_its_name(unit: str, path: Path) -> None:
     path = path.with_suffix(".csv")
     path.write_text(f"sample,unit\n5,{unit}\n9,2\n")
     spikes = read_labels(path)

@@ -128,7 +128,7 @@ def test_truncated_files_are_refused(saver: Any, share: float, path: Path) -> No
         read_mat(path)
 
 
-def test_spikes_of_no_known_neuron_are_written_on_request(path: Path) -> None:
+def test_outlier_spikes_are_written_on_request(path: Path) -> None:
     spikes = Spikes.from_arrays([5, 9], [0, 2])
     write_mat(path, spikes)
     assert read_mat_spikes(path) == spikes.of(2)

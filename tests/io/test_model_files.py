@@ -3,7 +3,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -199,3 +199,20 @@ def test_a_mapping_must_come_back_as_one(tmp_path: Path) -> None:
     rewrite(tmp_path / "model", model=contents(tmp_path / "model") | {"names": {"one": "a"}})
     with pytest.raises(ModelError, match="damaged"):
         read_model(Spikes, tmp_path / "model")
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    one: Inner | Outer = field(metadata={"one_of": lambda: (Inner, DetectorSettings)})
+
+
+def test_a_field_of_one_of_several_types_comes_back_as_what_it_was(tmp_path: Path) -> None:
+    write_model(Chosen(Inner((), (7,))), tmp_path / "model")
+    again = read_model(Chosen, tmp_path / "model").one
+    assert isinstance(again, Inner)
+    assert again.numbers == (7,)
+    unknown = contents(tmp_path / "model")
+    unknown["one"]["is"] = "Later"
+    rewrite(tmp_path / "model", model=unknown)
+    with pytest.raises(ModelError, match="damaged: it holds a Later, which this version does not know"):
+        read_model(Chosen, tmp_path / "model")

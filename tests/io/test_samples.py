@@ -89,15 +89,15 @@ def test_numbers_that_are_none_are_counted(rng: np.random.Generator) -> None:
         check_trace(trace, Settings())
 
 
-def test_a_long_recording_is_read_in_32_stretches_from_all_over_it() -> None:
+def test_a_long_recording_is_read_in_32_parts_from_all_over_it() -> None:
     n_samples = 10 * SIGNATURE_SAMPLES
     ramp = np.arange(n_samples, dtype=np.int32)[:, None]
     found = read_signature(NumpyRecording([ramp], FS_HZ))[:, 0]
     assert len(found) == SIGNATURE_SAMPLES
-    stretches = found.reshape(32, -1)
-    np.testing.assert_array_equal(np.diff(stretches, axis=1), 1)
+    parts = found.reshape(32, -1)
+    np.testing.assert_array_equal(np.diff(parts, axis=1), 1)
     assert (found[0], found[-1]) == (0, n_samples - 1)
-    np.testing.assert_allclose(np.diff(stretches[:, 0]), (n_samples - len(found) / 32) / 31, atol=1)
+    np.testing.assert_allclose(np.diff(parts[:, 0]), (n_samples - len(found) / 32) / 31, atol=1)
     short = NumpyRecording([ramp[:SIGNATURE_SAMPLES]], FS_HZ)
     np.testing.assert_array_equal(read_signature(short), ramp[:SIGNATURE_SAMPLES])
     np.testing.assert_array_equal(read_representative(NumpyRecording([ramp], FS_HZ)), ramp)

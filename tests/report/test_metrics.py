@@ -20,7 +20,7 @@ FS_HZ = 25_000.0
 def test_a_part_is_conditioned_as_the_whole_is(results: list[Result]) -> None:
     sorter, recording = results[0].sorter, results[0].recording
     whole = fir_filter(
-        sorter.stretches(recording)(0, recording.get_num_frames()),
+        sorter.trace_reader(recording)(0, recording.get_num_frames()),
         conditioning_kernel(sorter.settings.conditioning, sorter.fs_hz),
     )
     for start, stop in ((2000, 2500), (70_000, 71_234)):

@@ -88,7 +88,7 @@ def test_times_are_of_the_rate_that_the_other_side_states(names: tuple[str, str]
 def test_sortings_that_count_differently_are_not_compared(tmp_path: Path) -> None:
     write_spikes(tmp_path / "found.csv", TRUE.described(fs_hz=30_000.0, names={}))
     write_spikes(tmp_path / "truth.csv", TRUE)
-    with pytest.raises(InputError, match="counts at 30000 Hz, but .* at 25000 Hz"):
+    with pytest.raises(InputError, match="is sampled at 30000 Hz, but .* at 25000 Hz"):
         score_files(tmp_path / "truth.csv", tmp_path / "found.csv")
 
 

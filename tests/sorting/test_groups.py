@@ -106,7 +106,7 @@ def test_a_group_without_neurons_is_left_out(caplog: pytest.LogCaptureFixture) -
     assert list(sorters) == ["left"]
     assert warnings_in(caplog) == [
         "units without a labelled spike are left out: c, d",
-        "group right: no labelled neuron is largest there; it will not be sorted",
+        "group right: no labelled unit is largest there; it will not be sorted",
     ]
 
 

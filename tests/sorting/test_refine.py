@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from spikesorter.core.settings import Settings
+from spikesorter.estimation.context import Context
 from spikesorter.estimation.profile import Profile, conditioning_kernel
 from spikesorter.estimation.units import learn_units
 from spikesorter.signal.gain import Background
@@ -30,7 +31,7 @@ def profiles() -> dict[str, Profile]:
                          rates=tuple(2 * rate for rate in first.activity.rates)),
     )  # fmt: skip
     refined = {
-        name: refine_profile(target.trace, profile, known, SETTINGS, fs_hz=FS_HZ)
+        name: refine_profile(target.trace, profile, Context.of(known, SETTINGS, fs_hz=FS_HZ))
         for name, profile in (
             ("refined", first),
             ("from afar", off),

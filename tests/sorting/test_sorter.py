@@ -1,7 +1,8 @@
-"""The sorter's doors: what it warns of, and what it refuses, without a word about how well it sorts."""
+"""What the sorter says, warns of and refuses; how well it sorts is tested elsewhere."""
 
 from __future__ import annotations
 
+import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from spikesorter.core.spikes import Spikes
 from spikesorter.io.export import write_spikes
 from spikesorter.io.mat import write_mat
 from spikesorter.simulate import SimulatedRecording, simulate_study
-from spikesorter.sorting.nearest import nearest_sorter
+from spikesorter.sorting.model import nearest_sorter
 from spikesorter.sorting.sorter import Sorter
 from tests.conftest import FS_HZ
 
@@ -47,7 +48,7 @@ def sorters(study: list[SimulatedRecording]) -> dict[str, Sorter]:
     [
         (10, r"seem to be (9|10)[.0-9]* times as large as in D., which the sorter was adapted to"),
         (0.1, r"seem to be 0\.[01][0-9]* times as large as in D., which the sorter was adapted to"),
-        (1e3, "no labelled neuron can be told from this recording's noise .*is it in another unit"),
+        (1e3, "no labelled unit can be told from this recording's noise .*same unit of voltage"),
         (1e-3, r"seem to be 0\.0[0-9]* times as large as in D., which the sorter was adapted to"),
     ],
 )
@@ -82,7 +83,7 @@ def test_one_sorter_takes_a_recording_too_short_to_be_measured(
     assert not caplog.text
 
 
-def test_neurons_that_are_not_on_these_channels_are_named_and_left_out(
+def test_units_that_are_not_on_these_channels_are_named_and_left_out(
     study: list[SimulatedRecording], rng: np.random.Generator, caplog: pytest.LogCaptureFixture
 ) -> None:
     one = study[0]
@@ -91,14 +92,14 @@ def test_neurons_that_are_not_on_these_channels_are_named_and_left_out(
     every = Spikes.concatenate([one.spikes, elsewhere]).described(fs_hz=FS_HZ, names=names)
     sorter = Sorter.fit(recording_of(one), every, settings=SETTINGS)
     assert [record.getMessage() for record in caplog.records] == [
-        "neuron far one cannot be told from noise on these channels: left out",
-        "neuron far two cannot be told from noise on these channels: left out",
+        "unit far one cannot be told from noise on these channels: left out",
+        "unit far two cannot be told from noise on these channels: left out",
     ]
     assert sorter.names == {1: "a", 2: "b"}
     alone = Sorter.fit(recording_of(one), one.spikes, settings=SETTINGS)
     assert sorter.sort(recording_of(study[1])) == alone.sort(recording_of(study[1]))
     noise = NumpyRecording([rng.normal(size=one.trace.shape).astype(np.float32)], FS_HZ)
-    with pytest.raises(InputError, match="no neuron can be told from noise on these channels"):
+    with pytest.raises(InputError, match="no unit can be told from noise on these channels"):
         Sorter.fit(noise, elsewhere, settings=SETTINGS)
 
 
@@ -148,3 +149,37 @@ def test_what_is_of_another_kind_is_refused_and_called_by_it(
     with pytest.raises(SettingsError, match="expected a TOML file's path, not a dict"):
         load_settings(cast(Any, {"decoder": "pursuit"}))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_sorter_is_made_by_fit_or_load_alone() -> None:
+    with pytest.raises(InputError, match=r"makes nothing; use Sorter\.fit\(.*Sorter\.load\(folder\)"):
+        Sorter()
+    with pytest.raises(InputError, match="makes nothing"):
+        Sorter(settings=SETTINGS)
+
+
+def test_a_sorter_never_changes(sorters: dict[str, Sorter]) -> None:
+    before = sorters["D2"].point
+    other = sorters["D2"].with_working_point(threshold=0.9, refractory_ms=0.28)
+    assert (set(other.point.thresholds), other.point.refractory_samples) == ({0.9}, 7)
+    assert sorters["D2"].point == before
+    for name in ("settings", "units", "fs_hz", "forecast", "anything"):
+        with pytest.raises(AttributeError):
+            setattr(sorters["D2"], name, None)
+
+
+def test_a_sorter_says_what_it_is_in_one_line(sorters: dict[str, Sorter]) -> None:
+    assert repr(sorters["D2"]) == "Sorter(2 units, 1 channel(s), 25000 Hz, decoder pursuit)"
+
+
+def test_a_sorter_can_be_copied_and_sent_to_other_processes(
+    sorters: dict[str, Sorter], study: list[SimulatedRecording]
+) -> None:
+    again = pickle.loads(pickle.dumps(sorters["D2"]))
+    assert again.sort(recording_of(study[1])) == sorters["D2"].sort(recording_of(study[1]))
+
+
+@pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf")])
+def test_a_calibration_takes_some_time_or_none(seconds: float, sorters: dict[str, Sorter]) -> None:
+    with pytest.raises(SettingsError, match="calibration_seconds must lie between 0"):
+        sorters["D2"].stream(FS_HZ, calibration_seconds=seconds)

@@ -131,9 +131,9 @@ def test_a_calibrated_stream_sorts_its_calibration_too(model: Path, study_folder
     fitted = Sorter.load(model)
     stream, parts = fitted.stream(FS_HZ, calibration_seconds=6), []
     for first in range(0, len(samples), 10_000):
-        assert (stream.setup is None) == (first < 6 * FS_HZ)
+        assert (stream.state is None) == (first < 6 * FS_HZ)
         parts.append(stream.push(samples[first : first + 10_000]))
-        if stream.setup is None:
+        if stream.state is None:
             assert stream.behind_seconds == stream.received_samples / FS_HZ
     found = Spikes.concatenate([*parts, stream.flush()])
     beginning = target.frame_slice(0, int(6 * FS_HZ))

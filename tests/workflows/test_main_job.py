@@ -18,7 +18,7 @@ from spikesorter.core.settings import Settings, load_settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.mat import read_mat, read_mat_spikes
 from spikesorter.signal.templates import Templates, plant
-from spikesorter.sorting.nearest import nearest_sorter
+from spikesorter.sorting.model import nearest_sorter
 from spikesorter.sorting.sorter import Sorter
 from tests.cli.test_cli import in_new_process, spikesorter
 from tests.conftest import FS_HZ, QUICK
@@ -89,28 +89,28 @@ def test_every_decoder_sorts_and_comes_back_from_disk(
     target, _ = read_mat(study_folder / "D3.mat")
     chosen = replace(fitted, settings=fitted.settings.replace([f"decoder={decoder}"]))
     adapted = chosen.adapt(target)
-    assert adapted.tuned.name == decoder
+    assert adapted.decoder == decoder
     spikes = adapted.sort(target)
     assert score(read_mat_spikes(study_folder / "truth" / "D3.mat"), spikes).score > 0.7
     adapted.save(tmp_path / "model")
     assert Sorter.load(tmp_path / "model").sort(target) == spikes
 
 
-def test_strangers_are_marked_if_asked_for_and_written_as_class_0(
+def test_outlier_spikes_are_marked_if_asked_for_and_written_as_class_0(
     fitted: Sorter, study_folder: Path, tmp_path: Path
 ) -> None:
     target, _ = read_mat(study_folder / "D2.mat")
     trace = target.get_traces()
     t = np.arange(60.0)
     shape = -7 * np.exp(-0.5 * ((t - 8) / 2.5) ** 2) + 4 * np.exp(-0.5 * ((t - 17) / 5) ** 2)
-    strangers = Spikes.from_arrays(np.arange(1000, len(trace) - 1000, 4001), np.full(75, 9))
-    added = plant(len(trace), strangers, np.ones(75, np.float32),
+    outliers = Spikes.from_arrays(np.arange(1000, len(trace) - 1000, 4001), np.full(75, 9))
+    added = plant(len(trace), outliers, np.ones(75, np.float32),
                   Templates((9,), shape[None, :, None].astype(np.float32), 0))  # fmt: skip
     strange = NumpyRecording([(trace + added).astype(np.float32)], FS_HZ)
     assert 0 not in fitted.adapt(strange).sort(strange).unit_ids
     marking = replace(fitted, settings=fitted.settings.replace("outliers.mark=true")).adapt(strange)
     spikes = marking.sort(strange)
-    near = np.abs(strangers.sample[:, None] - spikes.of(0).sample).min(axis=1) < 25
+    near = np.abs(outliers.sample[:, None] - spikes.of(0).sample).min(axis=1) < 25
     assert near.mean() > 0.8
     marking.save(tmp_path / "model")
     assert Sorter.load(tmp_path / "model").sort(strange) == spikes
@@ -298,7 +298,7 @@ def test_another_unit_is_warned_of(
     assert "in another unit" in caplog.text
 
 
-def test_stretches_that_are_not_there_are_refused(adapted: Sorter, study_folder: Path) -> None:
+def test_samples_that_are_not_there_are_refused(adapted: Sorter, study_folder: Path) -> None:
     target, _ = read_mat(study_folder / "D3.mat")
     for start, stop in ((-50, 100), (0, 10**6), (100, 100)):
         with pytest.raises(InputError, match="the recording has 300000"):

@@ -100,7 +100,7 @@ def sorter_line(name: str, sorter: Sorter) -> str:
     rate = sum(profile.activity.rates) * sorter.fs_hz
     return (
         f"{name}: noise {noise}, gain {profile.activity.gain:.2f}, {rate:.1f} spikes/s, "
-        f"{sorter.tuned.name}, forecast {_forecast(sorter)}"
+        f"{sorter.decoder}, forecast {_forecast(sorter)}"
     )
 
 

@@ -267,10 +267,14 @@ class OutputSettings(Section):
     )
     per_unit: bool = Field(True, description="whether each unit has a tuned threshold of its own")
     refractory_ms: RefractoryMs | None = Field(
-        None, description="least distance of two spikes (see refractory_scope); unset: tuned"
+        None,
+        description="least distance of two spikes (see refractory_scope); unset: tuned for networks, 0 for "
+        "other decoders, which know when spikes exclude each other",
     )
     refractory_grid_ms: tuple[RefractoryMs, ...] = Field(
-        (0.0, 0.2, 0.4, 0.8, 1.6, 2.4), min_length=1, description="refractory periods to try when tuning"
+        (0.0, 0.2, 0.4, 0.8, 1.6, 2.4),
+        min_length=1,
+        description="refractory periods to try when tuning networks",
     )
     refractory_scope: Literal["unit", "all"] = Field(
         "unit", description="whether the refractory period holds within a unit or across all (published)"

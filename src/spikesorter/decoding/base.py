@@ -1,4 +1,4 @@
-"""What every decoder can do: a stretch of trace in, evidence out; and from evidence, candidates."""
+"""What every decoder does: turn a trace into evidence, and evidence into candidates."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ __all__ = ["LEAST_PROBABILITY", "Decoder"]
 
 Trace = npt.NDArray[np.float32]
 LEAST_PROBABILITY = 0.01
-"""Candidates below this are not worth carrying on."""
+"""Candidates below this probability are dropped at once."""
 
 
 class Decoder(Protocol):
-    """A decoder made for one noise, gain and activity; frozen.
+    """A decoder for recordings of one profile; frozen.
 
-    Evidence is computed in blocks that lie on a fixed grid, each from the same samples in whatever span it is
-    asked for: so any spans, in any order, and a stream give the same bytes.
+    Evidence is computed in blocks on a fixed grid. A block is always computed from the same samples, whatever
+    span is asked for. So any spans, in any order, and a stream give the same bytes.
     """
 
     @property
     def unit_ids(self) -> tuple[int, ...]:
-        """The classes, in order."""
+        """Units that it finds, in order."""
         ...
 
     @property
     def grid_samples(self) -> int:
-        """Length of a block; blocks begin at multiples of it."""
+        """Length of a block. Blocks begin at multiples of it."""
         ...
 
     @property
     def margin(self) -> Margin:
-        """How far around a block the trace decides about its evidence."""
+        """Samples around a block that its evidence depends on."""
         ...
 
     @property
     def overlap_samples(self) -> int:
-        """By how much a block's evidence may spill over its ends: what several say of a sample adds up."""
+        """Samples by which evidence of neighbouring blocks overlaps; where it does, it adds up."""
         ...
 
     @property
     def pick_reach(self) -> int:
-        """How far from a candidate the evidence lies that decides about it."""
+        """Samples around a candidate whose evidence it depends on."""
         ...
 
     def evidence(self, trace: Trace) -> Trace:
@@ -56,20 +56,20 @@ class Decoder(Protocol):
         Parameters
         ----------
         trace : ndarray of float32, shape (margin.before + blocks * grid_samples + margin.after, channels)
-            Less its offset, otherwise unfiltered.
+            Without its offset, otherwise unfiltered.
 
         Returns
         -------
-        ndarray of float32, shape (spill_samples + blocks * grid_samples + spill_samples, columns)
+        ndarray of float32, shape (overlap_samples + blocks * grid_samples + overlap_samples, columns)
         """
         ...
 
     def curves(self, evidence: Trace) -> Trace:
-        """Return what people want to see of the evidence: curves that rise where spikes start."""
+        """Return the evidence as curves to look at, which rise where spikes start."""
         ...
 
     def pick(self, evidence: Trace) -> Candidates:
-        """Return the places where spikes may be.
+        """Return the candidates: samples at which spikes may start.
 
         Parameters
         ----------
@@ -79,10 +79,10 @@ class Decoder(Protocol):
         Returns
         -------
         Candidates
-            Counted from the first of the `samples` in the middle, and inside them.
+            Inside the `samples` in the middle, counted from the first of them.
         """
         ...
 
     def variants(self) -> Sequence[Self]:
-        """Return variants of this decoder that read the same evidence differently."""
+        """Return variants of this decoder, which pick from the same evidence in different ways."""
         ...

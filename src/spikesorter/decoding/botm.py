@@ -1,8 +1,8 @@
-"""Matched filters as linear discriminants: the linear optimum, and the yardstick for every other decoder.
+"""Linear discriminants on matched filters (BOTM): the linear optimum, to compare other decoders with.
 
 After F. Franke et al. (2015), "Bayes optimal template matching for spike sorting", J. Comput. Neurosci.,
-doi 10.1007/s10827-015-0547-7. Overlaps are taken apart by subtraction: the most probable spike first, then
-what is left.
+doi 10.1007/s10827-015-0547-7. Overlapping spikes are resolved by subtraction: the most probable spike is
+subtracted first, then others are found in what is left.
 """
 
 from __future__ import annotations
@@ -14,16 +14,19 @@ import numpy.typing as npt
 from scipy.special import expit, logsumexp, softmax
 
 from spikesorter.decoding.base import LEAST_PROBABILITY
+from spikesorter.decoding.bench import DecoderKind, untrained
 from spikesorter.decoding.candidates import Candidates
+from spikesorter.estimation.context import Context
+from spikesorter.estimation.profile import Profile
 from spikesorter.signal.bank import Bank
 from spikesorter.signal.peaks import pick_peaks
 from spikesorter.signal.spans import Margin
 
-__all__ = ["BotmDecoder"]
+__all__ = ["BotmDecoder", "make_botm"]
 
 Trace = npt.NDArray[np.float32]
 ROUNDS = 4  # of subtraction
-DISTANCE_SAMPLES = 15  # of two spikes in one round; nearer ones wait for the next
+DISTANCE_SAMPLES = 15  # between two spikes of one round; nearer ones are left to the next
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +37,7 @@ class BotmDecoder:
     ----------
     unit_ids : tuple of int
     bank : Bank
-    log_odds : ndarray of float64, shape (classes,)
+    log_odds : ndarray of float64, shape (units,)
         Of a spike's start at a sample, from the firing rates.
     """
 
@@ -44,7 +47,7 @@ class BotmDecoder:
 
     @property
     def grid_samples(self) -> int:
-        """Blocks of one sample: spans may start anywhere."""
+        """Blocks are single samples, so spans may start anywhere."""
         return 1
 
     @property
@@ -54,12 +57,12 @@ class BotmDecoder:
 
     @property
     def overlap_samples(self) -> int:
-        """No evidence of a block lies beyond its ends."""
+        """Blocks do not overlap."""
         return 0
 
     @property
     def pick_reach(self) -> int:
-        """How far a spike may depend on others, through all rounds."""
+        """Samples around a candidate that it may depend on, through all rounds of subtraction."""
         return ROUNDS * (int(self.bank.overlaps.shape[1]) // 2 + DISTANCE_SAMPLES)
 
     def evidence(self, trace: Trace) -> Trace:
@@ -67,16 +70,16 @@ class BotmDecoder:
         return self.bank.apply(trace)
 
     def curves(self, evidence: Trace) -> Trace:
-        """Return the probability of a spike of each class at each sample, were it the only one."""
+        """Return the probability of a spike of each unit at each sample, were it the only one."""
         spike, named = _probabilities(self._discriminants(evidence))
         return np.asarray(spike[:, None] * named, np.float32)
 
     def variants(self) -> list[BotmDecoder]:
-        """Return this decoder: there is one way to read its evidence."""
+        """Return this decoder only."""
         return [self]
 
     def pick(self, evidence: Trace) -> Candidates:
-        """Return the places where spikes may be."""
+        """Return the candidates: samples at which spikes may start."""
         rest = evidence.copy()
         reach = self.bank.overlaps.shape[1] // 2
         found = []
@@ -98,10 +101,19 @@ class BotmDecoder:
         return Candidates.concatenate(found).inside(self.pick_reach, len(evidence) - self.pick_reach)
 
     def _discriminants(self, outputs: Trace) -> Trace:
-        """Log posterior odds of each class against no spike, shape (samples, classes)."""
+        """Return the log posterior odds of each unit against no spike, shape (samples, units)."""
         return np.asarray(outputs - 0.5 * self.bank.energies + self.log_odds, np.float32)
 
 
 def _probabilities(logs: Trace) -> tuple[Trace, Trace]:
-    """Probability that there is a spike, and, if so, of each class."""
+    """Return the probability that there is a spike, and that of each unit if there is one."""
     return np.asarray(expit(logsumexp(logs, axis=1))), np.asarray(softmax(logs, axis=1))
+
+
+def make_botm(context: Context, profile: Profile) -> BotmDecoder:
+    """Return the linear discriminants for recordings of a profile."""
+    return BotmDecoder(context.units.unit_ids, context.bank(profile), context.log_odds(profile))
+
+
+KIND = DecoderKind("botm", BotmDecoder, untrained(make_botm), rank=10, in_auto=True)
+"""How `settings.decoder` knows it."""

@@ -1,4 +1,4 @@
-"""Probabilities that mean what they say: a decoder's evidence against what was true on a rehearsal."""
+"""Calibrate probabilities: compare a decoder's evidence with the true spikes of a rehearsal."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ TOLERANCE_MS = 0.4
 LEAST, MOST = 1e-4, 1 - 1e-4
 LEAST_WEIGHT = 0.02
 AS_IT_STANDS = np.array([0.0, 1.0, 1.0])
-TRUST = 10.0  # candidates' worth of belief that the evidence is right as it stands
+TRUST = 10.0  # weight, in candidates, of the prior that evidence is calibrated already
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Maps from evidence to probability, for each class: log odds on log odds, with a bend at even odds.
+    """Maps from evidence to probability for each unit: log odds to log odds, with a bend at even odds.
 
     Parameters
     ----------
     unit_ids : tuple of int
-        Empty: nothing is changed.
+        Empty if nothing is to be changed.
     probability, unit_probability : tuple of tuple of float
-        For each label, the coefficients for `Candidates.probability` and `Candidates.unit_probability`.
+        For each unit, the coefficients for `Candidates.probability` and `Candidates.unit_probability`.
     """
 
     unit_ids: tuple[int, ...]
@@ -62,23 +62,22 @@ class Calibration:
 
 
 UNCALIBRATED = Calibration((), (), ())
-"""Evidence as it stands."""
+"""Leaves evidence as it is."""
 
 
 def fit_calibration(
     candidates: Candidates, truth: Spikes, unit_ids: tuple[int, ...], *, fs_hz: float
 ) -> Calibration:
-    """Fit maps from evidence to the share of candidates that were right.
+    """Fit maps from evidence to the share of candidates that are right.
 
     Parameters
     ----------
     candidates : Candidates
         Of a rehearsal.
     truth : Spikes
-        Its spikes.
+        Its spikes. A candidate is right if a true spike starts within 0.4 ms.
     unit_ids : tuple of int
     fs_hz : float
-        A candidate is right if a true spike starts at most 0.4 ms from it.
 
     Returns
     -------
@@ -97,7 +96,7 @@ def fit_calibration(
 def judge_events(
     sample: Int64Array, unit: Int64Array, truth: Spikes, *, fs_hz: float
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Say of each event whether a true spike is there, and whether one of its class is."""
+    """Return for each event whether a true spike is within 0.4 ms, and whether one of its unit is."""
     reach = int(np.round(TOLERANCE_MS * fs_hz / 1000, 6))
     there = _near(sample, truth.sample, reach)
     right = np.zeros(len(sample), bool)
@@ -110,7 +109,7 @@ def judge_events(
 def expected_calibration_error(
     probability: npt.ArrayLike, right: npt.NDArray[np.bool_], *, bins: int = 15
 ) -> float:
-    """Return the mean distance of stated probability and share of right ones, over equal bins (ECE).
+    """Return the expected calibration error: the mean difference of probability and share of right events.
 
     Parameters
     ----------
@@ -121,7 +120,7 @@ def expected_calibration_error(
     Returns
     -------
     float
-        0 where there are no events.
+        Mean over equal bins; 0 if there are no events.
 
     Examples
     --------
@@ -156,10 +155,10 @@ def fit_log_odds(terms: Float64Array, right: npt.NDArray[np.bool_], usual: Float
     Parameters
     ----------
     terms : ndarray of float64, shape (events, terms)
-        The first is 1 throughout; more of any other never means less probability.
+        The first is 1 throughout. The others have positive weights.
     right : ndarray of bool, shape (events,)
     usual : ndarray of float64, shape (terms,)
-        Weights to stay close to where there are few events.
+        Weights of the prior.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""From curves to events: candidates with their evidence, and the rules by which they become spikes."""
+"""Candidates: where spikes may start and how probable that is, and the rules by which they become spikes."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ __all__ = ["Candidates", "WorkingPoint", "pick_candidates", "reach_of_picking"]
 FloatArray = npt.NDArray[np.float32]
 Int64Array = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
-POINTED = np.float32(0.01)  # weight of the sample itself in a sum, which else is a plateau at a sure spike
-LESS_THAN_TWO = 1.4  # spikes expected near a place
-RIVAL_SAMPLES = 3  # beyond the smoothing, two names of one spike are at most that far apart
+POINTED = np.float32(0.01)  # weight of the sample itself in a sum; without it, a sure spike is a plateau
+LESS_THAN_TWO = 1.4  # spikes expected near a sample
+RIVAL_SAMPLES = 3  # apart, beyond the smoothing, are candidates of two units for one spike at most
 
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Places where a decoder sees evidence of a spike, in order of time.
+    """Samples at which spikes may start, in order of time.
 
     Parameters
     ----------
     sample, unit : ndarray of int64, shape (candidates,)
     probability : ndarray of float32, shape (candidates,)
-        Probability that a spike is there, of whatever class.
+        Probability that a spike of any unit is there.
     unit_probability : ndarray of float32, shape (candidates,)
-        Probability that it is of this class, if one is there.
+        Probability that it belongs to this unit, if one is there.
     """
 
     sample: Int64Array
@@ -41,11 +41,11 @@ class Candidates:
 
     @property
     def joint(self) -> FloatArray:
-        """Probability that a spike of this class is there."""
+        """Probability that a spike of this unit is there."""
         return self.probability * self.unit_probability
 
     def select(self, mask: BoolArray) -> Candidates:
-        """Return those for which `mask` is true."""
+        """Return the candidates for which `mask` is true."""
         return Candidates(
             self.sample[mask], self.unit[mask], self.probability[mask], self.unit_probability[mask]
         )
@@ -55,7 +55,7 @@ class Candidates:
         return Candidates(self.sample + samples, self.unit, self.probability, self.unit_probability)
 
     def inside(self, start: int, stop: int) -> Candidates:
-        """Return those from one sample up to another, counted from the first of them."""
+        """Return the candidates from `start` up to `stop`, counted from `start`."""
         return self.select((self.sample >= start) & (self.sample < stop)).shifted(-start)
 
     def __len__(self) -> int:
@@ -77,7 +77,7 @@ class Candidates:
 
     @classmethod
     def concatenate(cls, parts: list[Candidates]) -> Candidates:
-        """Join candidates of several stretches."""
+        """Return the candidates of several parts together, in order."""
         if not parts:
             return cls.from_arrays([], [], [], [])
         names = ("sample", "unit", "probability", "unit_probability")
@@ -92,22 +92,22 @@ def pick_candidates(
     least: float,
     one_unit: bool = False,
 ) -> Candidates:
-    """Pick the peaks of each class's curve of expected spikes a sample.
+    """Pick the peaks of each unit's curve of expected spikes.
 
-    The spikes expected within `smoothing_samples` either side are summed first: where noise blurs a spike's
-    place, its probability is spread over several samples. That far two spikes of a class must be apart.
+    Noise spreads the probability of a spike over several samples. So the spikes expected within
+    `smoothing_samples` on either side are summed first. Two spikes of a unit must be farther apart than that.
 
     Parameters
     ----------
-    curves : ndarray of float32, shape (samples, classes)
+    curves : ndarray of float32, shape (samples, units)
         Expected number of spikes that start at each sample.
     unit_ids : tuple of int
-        The classes.
+        Units of the curves.
     smoothing_samples : int
     least : float
         Least probability of a candidate.
     one_unit : bool
-        Where less than two spikes are expected, keep only the likeliest of several names.
+        Where fewer than two spikes are expected, keep only the most probable unit.
 
     Returns
     -------
@@ -141,13 +141,13 @@ def pick_candidates(
 
 
 def reach_of_picking(smoothing_samples: int) -> int:
-    """Return how far from a place the curves lie that decide in `pick_candidates` about it."""
+    """Return the samples around a candidate of `pick_candidates` whose curves it depends on."""
     rivals = smoothing_samples + RIVAL_SAMPLES
-    return rivals + 2 * smoothing_samples + 1  # a rival is a peak of sums itself
+    return rivals + 2 * smoothing_samples + 1  # a rival is itself a peak of sums
 
 
 def _summed(curves: FloatArray, reach: int) -> FloatArray:
-    """Sum over `reach` samples to either side, by doubling: a running sum would depend on its start."""
+    """Sum over `reach` samples on either side, by doubling: a running sum would depend on its start."""
     if reach == 0:
         return curves
     ahead = np.pad(curves, ((reach, reach), (0, 0)))  # sums of `width` samples from each one on
@@ -162,7 +162,7 @@ def _summed(curves: FloatArray, reach: int) -> FloatArray:
 
 
 def _outdone(found: Candidates, reach: int) -> BoolArray:
-    """Say which candidates have a likelier one of another class near."""
+    """Say which candidates have a more probable one of another unit near them."""
     i, j = pairs_within(found.sample, found.sample, reach)
     joint = found.joint
     outdone = np.zeros(len(found), bool)
@@ -172,17 +172,17 @@ def _outdone(found: Candidates, reach: int) -> BoolArray:
 
 @dataclass(frozen=True)
 class WorkingPoint:
-    """How candidates become spikes.
+    """Thresholds and refractory period: how candidates become spikes.
 
     Parameters
     ----------
     unit_ids : tuple of int
     thresholds : tuple of float
-        For each label, the least probability that a spike of this class is there.
+        For each unit, the least probability that a spike of it is there.
     refractory_samples : int
-        Least distance of two spikes.
+        Least distance between two spikes.
     within_unit : bool
-        Whether the refractory period holds within a class only.
+        Whether the refractory period applies within each unit only.
     """
 
     unit_ids: tuple[int, ...]
@@ -191,7 +191,7 @@ class WorkingPoint:
     within_unit: bool
 
     def to_spikes(self, candidates: Candidates) -> Spikes:
-        """Return the candidates that hold, as spikes."""
+        """Return the candidates above their thresholds that keep the refractory period, as spikes."""
         return self.drop_refractory(self.above_threshold(candidates))
 
     def above_threshold(self, candidates: Candidates) -> Spikes:
@@ -201,7 +201,7 @@ class WorkingPoint:
         return Spikes(held.sample, held.unit, held.probability, held.unit_probability)
 
     def drop_refractory(self, spikes: Spikes) -> Spikes:
-        """Return the spikes that keep the refractory period from likelier ones."""
+        """Drop spikes that are within the refractory period of a more probable one."""
         return enforce_refractory(
             spikes, refractory_samples=self.refractory_samples, within_unit=self.within_unit
         )

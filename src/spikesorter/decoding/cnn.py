@@ -1,114 +1,33 @@
-"""The network decoder: a curve for each class, or a detector that says where and a classifier who."""
+"""Network decoder: networks behind a front end, trained on rehearsals."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import maximum_filter1d
 
-from spikesorter.core.errors import ModelError
-from spikesorter.core.sections import ClassifierSettings, DetectorSettings
+from spikesorter.core.progress import Progress
 from spikesorter.core.spikes import Spikes
-from spikesorter.decoding.base import LEAST_PROBABILITY
+from spikesorter.decoding.bench import Bench, DecoderKind, Trial
 from spikesorter.decoding.candidates import Candidates
-from spikesorter.decoding.front_end import FrontEnd
-from spikesorter.decoding.nets.classifier import (
-    ClassifierArchitecture,
-    classifier_batches,
-    unit_probabilities,
-)
-from spikesorter.decoding.nets.detector import (
-    DetectorArchitecture,
-    detection_curve,
-    detector_batches,
-    widened_labels,
-)
-from spikesorter.decoding.nets.training import Weights, initial_weights, train
+from spikesorter.decoding.cross_fitting import FOLDS, Folds
+from spikesorter.decoding.front_end import FrontEnd, fit_front_end
+from spikesorter.decoding.networks import Networks, new_networks, train_networks
 from spikesorter.decoding.pursuit import USUAL_LENGTHS
-from spikesorter.signal.peaks import pick_peaks
+from spikesorter.estimation.context import TRAIN, TRAIN_BASE
+from spikesorter.estimation.profile import Profile
+from spikesorter.estimation.rehearser import Rehearser
+from spikesorter.signal.matched import make_matched_filters
 from spikesorter.signal.spans import Margin
 
-__all__ = ["CnnDecoder", "Networks", "new_networks", "train_networks"]
+__all__ = ["CnnDecoder", "make_cnn", "train_base_networks"]
 
 FloatArray = npt.NDArray[np.float32]
-TILE_SAMPLES = 24 * USUAL_LENGTHS.block  # fits the cache, and the pursuit's blocks fit it
-PEAK_DISTANCE_SAMPLES = 2  # the detector's labels are that wide: nearer peaks are one spike
-
-
-@dataclass(frozen=True, eq=False)
-class Networks:
-    """Networks with their weights.
-
-    Parameters
-    ----------
-    unit_ids : tuple of int
-        The classes, in the order of the networks' outputs.
-    detector : DetectorArchitecture
-        With one curve for each class, or one for all.
-    detector_weights : tuple of ndarray
-    classifier : ClassifierArchitecture or None
-        None where the detector has a curve for each class.
-    classifier_weights : tuple of ndarray
-    unit_counts : bool
-        Whether the classifier's doubt lowers a spike's evidence (published: no).
-    """
-
-    unit_ids: tuple[int, ...]
-    detector: DetectorArchitecture
-    detector_weights: Weights
-    classifier: ClassifierArchitecture | None
-    classifier_weights: Weights
-    unit_counts: bool
-
-    def __post_init__(self) -> None:
-        expected = 1 if self.classifier else len(self.unit_ids)
-        columns = self.classifier.inputs - 1 if self.classifier else self.detector.inputs
-        classes = self.classifier.classes if self.classifier else len(self.unit_ids)
-        fits = self.detector.outputs == expected and classes == len(self.unit_ids)
-        if not fits or self.detector.inputs != columns:
-            raise ModelError(
-                f"the networks do not fit together: {len(self.unit_ids)} labels for {classes} classes, "
-                f"{self.detector.outputs} curves, {self.detector.inputs} features for {columns}"
-            )
-
-    @property
-    def pick_reach(self) -> int:
-        """How far from a candidate curves and features lie that decide about it."""
-        around = max(self.classifier.before, self.classifier.after) if self.classifier else 1
-        return PEAK_DISTANCE_SAMPLES + around
-
-    def curves(self, features: FloatArray) -> FloatArray:
-        """Return the probability of a spike's start, shape (samples, curves); features with their margin."""
-        return detection_curve(self.detector, self.detector_weights, features)
-
-    def pick(self, curves: FloatArray, features: FloatArray) -> Candidates:
-        """Return the peaks of the curves, with their classes."""
-        if self.classifier:
-            return self._classified(features, np.ascontiguousarray(curves[:, 0]), self.classifier)
-        silent = np.prod(1 - maximum_filter1d(curves, 3, axis=0, mode="nearest"), axis=1)
-        parts = []
-        for k, unit in enumerate(self.unit_ids):
-            own = np.ascontiguousarray(curves[:, k])
-            samples = _peaks(own)
-            spike = np.maximum(1 - silent[samples], own[samples])
-            parts.append(
-                Candidates(samples, np.full(len(samples), unit, np.int64), spike, own[samples] / spike)
-            )
-        return Candidates.concatenate(parts)
-
-    def _classified(
-        self, features: FloatArray, curve: FloatArray, classifier: ClassifierArchitecture
-    ) -> Candidates:
-        samples = _peaks(curve)
-        classes = unit_probabilities(classifier, self.classifier_weights, features, samples)
-        winner = classes.argmax(axis=1)
-        named = classes[np.arange(len(samples)), winner] if self.unit_counts else np.ones(len(samples))
-        return Candidates.from_arrays(
-            samples, np.array(self.unit_ids)[winner], np.minimum(curve[samples], 1), np.minimum(named, 1)
-        )
+TILE_SAMPLES = 24 * USUAL_LENGTHS.block  # fits into the cache, and is a multiple of the pursuit's blocks
+BASE_DETECTABILITIES = (np.inf, 16.0, 8.0, 4.0)  # noise levels that the base networks are trained at
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +45,7 @@ class CnnDecoder:
 
     @property
     def unit_ids(self) -> tuple[int, ...]:
-        """The classes, in order."""
+        """Units that it finds, in order."""
         return self.networks.unit_ids
 
     @property
@@ -141,12 +60,12 @@ class CnnDecoder:
 
     @property
     def overlap_samples(self) -> int:
-        """No evidence of a block lies beyond its ends."""
+        """Blocks do not overlap."""
         return 0
 
     @property
     def pick_reach(self) -> int:
-        """How far from a candidate the evidence lies that decides about it."""
+        """Samples around a candidate whose evidence it depends on."""
         return self.networks.pick_reach
 
     def evidence(self, trace: FloatArray) -> FloatArray:
@@ -160,13 +79,13 @@ class CnnDecoder:
         return evidence[:, : self.networks.detector.outputs]
 
     def pick(self, evidence: FloatArray) -> Candidates:
-        """Return the places where spikes may be."""
+        """Return the candidates: samples at which spikes may start."""
         features = evidence[:, self.networks.detector.outputs :]
         found = self.networks.pick(self.curves(evidence), features)
         return found.inside(self.pick_reach, len(evidence) - self.pick_reach)
 
     def variants(self) -> list[CnnDecoder]:
-        """Return this decoder: there is one way to read its evidence."""
+        """Return this decoder only."""
         return [self]
 
     def _tile(self, trace: FloatArray) -> FloatArray:
@@ -178,117 +97,136 @@ class CnnDecoder:
         return np.concatenate([curves, features[reach.before : len(features) - reach.after]], axis=1)
 
 
-def _peaks(curve: FloatArray) -> npt.NDArray[np.int64]:
-    return pick_peaks(curve, threshold=LEAST_PROBABILITY, distance_samples=PEAK_DISTANCE_SAMPLES)
+def make_cnn(bench: Bench, tried: Mapping[str, Trial]) -> Trial:
+    """Train the base networks further for the bench's profile, unless they are to stay as they are.
+
+    Where rehearsals are cross-fitted, the evidence of each part comes from networks that were trained on the
+    other parts. The decoder's own networks are trained on all of it.
+    """
+    del tried
+    if bench.base is None:
+        raise ValueError("decoder cnn: no base networks were trained")
+    context, rng = bench.context, bench.context.rng(*TRAIN)
+    rehearsal = bench.rehearser.rehearse(context.settings.rehearsal.training_seconds, rng)
+    front_end = fit_front_end(context, bench.rehearser.profile, rehearsal, average=bench.average)
+    untrained = CnnDecoder(front_end, bench.base)
+    if not bench.train:
+        return bench.trial(untrained)
+    features = front_end.features(rehearsal.trace)
+    train = partial(_trained, bench, untrained, rng=rng)
+    cnn = train(features, rehearsal.spikes, on_progress=partial(bench.progress, "training"))
+    if not bench.rehearser.cross_fits:
+        return bench.trial(cnn)
+    folds, evidence = Folds(rehearsal.period), np.empty(0, np.float32)
+    for fold in range(FOLDS):
+        inside = ~folds.mask(len(features), fold)
+        held_out = train(
+            features[inside],
+            _spikes_inside(rehearsal.spikes, inside),
+            on_progress=partial(bench.progress, f"training for held-out part {fold + 1} of {FOLDS}"),
+        )
+        part = bench.see(held_out)
+        own = Folds(bench.rehearsal.period).mask(len(part), fold)
+        evidence = np.where(own[:, None], part, evidence) if fold else part
+    return Trial(cnn, evidence)
 
 
-def new_networks(
-    columns: int,
-    unit_ids: tuple[int, ...],
-    detector: DetectorSettings,
-    classifier: ClassifierSettings,
-    *,
-    seed: int,
-) -> Networks:
-    """Return untrained networks for features of so many columns."""
-    per_unit = detector.curves == "per_unit"
-    detector_architecture = DetectorArchitecture(
-        columns,
-        detector.filters,
-        detector.kernel_samples,
-        detector.dilations,
-        outputs=len(unit_ids) if per_unit else 1,
-    )
-    classifier_architecture = None if per_unit else ClassifierArchitecture(
-        inputs=columns + 1,
-        before=classifier.before_samples,
-        after=classifier.after_samples,
-        classes=len(unit_ids),
-        filters=classifier.filters,
-        kernel_samples=classifier.kernel_samples,
-        layers=classifier.layers,
-        unit_variance=classifier.unit_variance,
-    )  # fmt: skip
-    return Networks(
-        unit_ids=unit_ids,
-        detector=detector_architecture,
-        detector_weights=initial_weights(detector_architecture, seed=seed),
-        classifier=classifier_architecture,
-        classifier_weights=initial_weights(classifier_architecture, seed=seed)
-        if classifier_architecture
-        else (),
-        unit_counts=detector.probability == "spike_and_unit",
-    )
-
-
-def train_networks(
-    networks: Networks,
-    features: FloatArray,
-    spikes: Spikes,
-    detector: DetectorSettings,
-    classifier: ClassifierSettings,
-    *,
-    detector_steps: int,
-    classifier_steps: int,
-    rng: np.random.Generator,
-    on_progress: Callable[[float], None],
-) -> Networks:
-    """Return the networks trained further on a rehearsal.
+def train_base_networks(rehearser: Rehearser, *, average: FloatArray, progress: Progress) -> Networks:
+    """Train networks from nothing, on rehearsals of a range of noise levels.
 
     Parameters
     ----------
-    networks : Networks
-        Where to start; not changed.
-    features : ndarray of float32, shape (samples, columns)
-        Of the rehearsal.
-    spikes : Spikes
-        Its truth.
-    detector, classifier : settings
-    detector_steps, classifier_steps : int
-    rng : numpy.random.Generator
-        Draws the windows.
-    on_progress : callable
-        Told the share of the work that is done.
+    rehearser : Rehearser
+        Of the labelled recording's profile.
+    average : ndarray of float32, shape (window, channels)
+        Average labelled waveform, conditioned.
+    progress : callable
 
     Returns
     -------
     Networks
     """
-    total = detector_steps + (classifier_steps if networks.classifier else 0)
-    trains = [spikes] if networks.classifier else [spikes.of(unit) for unit in networks.unit_ids]
-    wanted = [widened_labels(train, len(features), label_samples=detector.label_samples) for train in trains]
-    detector_weights = train(
-        networks.detector,
-        networks.detector_weights,
-        detector_batches(
-            features,
-            np.stack(wanted, axis=1),
-            window_samples=detector.window_samples,
-            margin=networks.detector.margin,
-            batch_windows=detector.batch_windows,
-            rng=rng,
+    context, rng = rehearser.context, rehearser.context.rng(*TRAIN_BASE)
+    settings, profiles = context.settings, _noisier_profiles(rehearser)
+    seconds = settings.rehearsal.training_seconds / len(profiles)
+    progress("rehearsing", 0.0)
+    features, parts, offset = [], [], 0
+    for number, profile in enumerate(profiles, start=1):
+        level = replace(rehearser, profile=profile)
+        rehearsal = level.rehearse(seconds, rng) if level.published else level.plant(seconds, rng)
+        front_end = fit_front_end(context, profile, rehearsal, average=average)
+        features.append(front_end.features(rehearsal.trace))
+        parts.append(rehearsal.spikes.shifted(offset))
+        offset += len(rehearsal.trace)
+        progress("rehearsing", number / len(profiles))
+    return train_networks(
+        new_networks(
+            features[0].shape[1],
+            context.units.unit_ids,
+            settings.detector,
+            settings.classifier,
+            seed=settings.seed,
         ),
-        steps=detector_steps,
-        learning_rate=detector.learning_rate,
-        on_step=lambda step: on_progress(step / total),
+        np.concatenate(features),
+        Spikes.concatenate(parts),
+        settings.detector,
+        settings.classifier,
+        detector_steps=settings.detector.base_steps,
+        classifier_steps=settings.classifier.base_steps,
+        rng=rng,
+        on_progress=partial(progress, "training the base networks"),
     )
-    networks = replace(networks, detector_weights=detector_weights)
-    if networks.classifier is None:
-        return networks
-    classifier_weights = train(
-        networks.classifier,
-        networks.classifier_weights,
-        classifier_batches(
-            features,
-            spikes.sample,
-            np.searchsorted(networks.unit_ids, spikes.unit),
-            networks.classifier,
-            jitter_samples=classifier.jitter_samples,
-            batch_waveforms=classifier.batch_waveforms,
-            rng=rng,
-        ),
-        steps=classifier_steps,
-        learning_rate=classifier.learning_rate,
-        on_step=lambda step: on_progress((detector_steps + step) / total),
+
+
+def _trained(
+    bench: Bench,
+    untrained: CnnDecoder,
+    features: FloatArray,
+    spikes: Spikes,
+    *,
+    rng: np.random.Generator,
+    on_progress: Callable[[float], None],
+) -> CnnDecoder:
+    settings = bench.context.settings
+    networks = train_networks(
+        untrained.networks,
+        features,
+        spikes,
+        settings.detector,
+        settings.classifier,
+        detector_steps=settings.detector.steps,
+        classifier_steps=settings.classifier.steps,
+        rng=rng,
+        on_progress=on_progress,
     )
-    return replace(networks, classifier_weights=classifier_weights)
+    return replace(untrained, networks=networks)
+
+
+def _spikes_inside(spikes: Spikes, inside: npt.NDArray[np.bool_]) -> Spikes:
+    """Return the spikes of the samples that are kept, counted among those."""
+    kept = spikes.select(inside[spikes.sample])
+    return replace(kept, sample=(np.cumsum(inside) - 1)[kept.sample])
+
+
+def _noisier_profiles(rehearser: Rehearser) -> list[Profile]:
+    """Scale a profile's noise so that the median unit has each of a range of d'."""
+    context, profile = rehearser.context, rehearser.profile
+    filters = make_matched_filters(context.templates, profile.noise, reach=context.whitening_reach)
+    own = float(np.median(filters.detectability))
+    factors = sorted({max(1.0, own / wanted) for wanted in BASE_DETECTABILITIES})
+    return [
+        replace(profile, noise=profile.noise.scaled(f**2), scale=profile.scale * np.float32(f))
+        for f in factors
+    ]
+
+
+KIND = DecoderKind(
+    "cnn",
+    CnnDecoder,
+    make_cnn,
+    rank=30,
+    in_auto=True,
+    uses_networks=True,
+    tunes_refractory=True,
+)
+"""How `settings.decoder` knows it."""

@@ -1,12 +1,13 @@
-"""Pursuit and network together: what the network sees weighs in where the pursuit's model falls short.
+"""Combined decoder: the pursuit's candidates, with probabilities from pursuit and networks together.
 
-The pursuit knows shapes, Gaussian noise and rates exactly, and nothing else; the network has seen rehearsals
-with all that the program knows of the target, such as spikes of distant neurons, and knows nothing exactly.
+The pursuit knows templates, Gaussian noise and firing rates exactly, and nothing else. The networks have seen
+rehearsals with all that is known of the target, such as background spikes, but know nothing exactly.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,17 +15,19 @@ import numpy.typing as npt
 from scipy.ndimage import maximum_filter1d
 from scipy.special import expit, logit
 
+from spikesorter.core.settings import Settings
 from spikesorter.core.spikes import Spikes
+from spikesorter.decoding.bench import Bench, DecoderKind, Trial
 from spikesorter.decoding.calibration import LEAST, MOST, fit_log_odds, judge_events
 from spikesorter.decoding.candidates import Candidates
 from spikesorter.decoding.cnn import CnnDecoder
 from spikesorter.decoding.pursuit import PursuitDecoder
 from spikesorter.signal.spans import Margin
 
-__all__ = ["CombinedDecoder", "combine_decoders"]
+__all__ = ["CombinedDecoder", "combine_decoders", "make_combined"]
 
 FloatArray = npt.NDArray[np.float32]
-NEAR_SAMPLES = 2  # a network's peak may be that far off
+NEAR_SAMPLES = 2  # by which a network's peak may be off
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,9 +38,9 @@ class CombinedDecoder:
     ----------
     pursuit : PursuitDecoder
     cnn : CnnDecoder
-        With a curve for each class.
+        With a curve for each unit.
     weights : tuple of tuple of float
-        For each class: constant, weight of the pursuit's log odds, weight of the network's.
+        For each unit: constant, weight of the pursuit's log odds, weight of the network's.
     """
 
     pursuit: PursuitDecoder
@@ -46,7 +49,7 @@ class CombinedDecoder:
 
     @property
     def unit_ids(self) -> tuple[int, ...]:
-        """The classes, in order."""
+        """Units that it finds, in order."""
         return self.pursuit.unit_ids
 
     @property
@@ -83,12 +86,12 @@ class CombinedDecoder:
         return evidence[:, : len(self.unit_ids)]
 
     def pick(self, evidence: FloatArray) -> Candidates:
-        """Return the places where spikes may be."""
+        """Return the candidates: samples at which spikes may start."""
         found = self.pursuit.pick(self.curves(evidence)[NEAR_SAMPLES : len(evidence) - NEAR_SAMPLES])
         return self._weighed(found, self.network_near(evidence))
 
     def variants(self) -> list[CombinedDecoder]:
-        """Return this decoder: how to read its evidence was settled for the pursuit."""
+        """Return this decoder only: the pursuit's variant was chosen before."""
         return [self]
 
     def network_near(self, evidence: FloatArray) -> FloatArray:
@@ -147,3 +150,30 @@ def _terms(found: Candidates, network: FloatArray, unit_ids: tuple[int, ...]) ->
 
 def _cut(trace: FloatArray, given: Margin, wanted: Margin) -> FloatArray:
     return trace[given.before - wanted.before : len(trace) - given.after + wanted.after]
+
+
+def make_combined(bench: Bench, tried: Mapping[str, Trial]) -> Trial:
+    """Combine the pursuit, as it was tuned, with the networks; their evidence is used again."""
+    pursuit, cnn = tried["pursuit"].decoder, tried["cnn"].decoder
+    if not isinstance(pursuit, PursuitDecoder) or not isinstance(cnn, CnnDecoder):
+        raise TypeError("decoder combined: needs a pursuit and networks")
+    evidence = np.concatenate([tried["pursuit"].evidence, tried["cnn"].evidence], axis=1)
+    spikes, fs_hz = bench.rehearsal.spikes, bench.context.fs_hz
+    return Trial(combine_decoders(pursuit, cnn, evidence, spikes, fs_hz=fs_hz), evidence)
+
+
+def _curve_for_each_unit(settings: Settings) -> bool:
+    return settings.detector.curves == "per_unit"
+
+
+KIND = DecoderKind(
+    "combined",
+    CombinedDecoder,
+    make_combined,
+    rank=40,
+    in_auto=True,
+    uses_networks=True,
+    needs=("pursuit", "cnn"),
+    fits=_curve_for_each_unit,
+)
+"""How `settings.decoder` knows it."""

@@ -1,4 +1,4 @@
-"""The front end: from a raw trace to the features that networks see, as local operators."""
+"""Front end of the networks: turns a raw trace into features, by local operators."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from spikesorter.core.settings import Settings
-from spikesorter.estimation.profile import Profile, conditioning_kernel
-from spikesorter.estimation.units import Units
+from spikesorter.estimation.context import Context
+from spikesorter.estimation.profile import Profile
+from spikesorter.estimation.rehearsal import Rehearsal
 from spikesorter.signal.filters import fir_filter, fir_margin, local_unit_variance
 from spikesorter.signal.matched import MatchedFilters, make_matched_filters
-from spikesorter.signal.spans import Margin, to_samples
+from spikesorter.signal.spans import Margin
 from spikesorter.signal.templates import Templates
 from spikesorter.signal.wavelet import denoise, denoise_margin, level_noise
 
-__all__ = ["FrontEnd", "choose_denoise_strength", "make_front_end"]
+__all__ = ["FrontEnd", "choose_denoise_strength", "fit_front_end", "make_front_end"]
 
 Trace = npt.NDArray[np.float32]
 STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0)
@@ -24,25 +25,25 @@ STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0)
 
 @dataclass(frozen=True, eq=False)
 class FrontEnd:
-    """All that turns a raw trace into features; every statistic in it was estimated beforehand.
+    """Turns a raw trace into features. All its statistics are estimated beforehand.
 
     Parameters
     ----------
     kernel : ndarray of float64, shape (taps,)
         Conditioning filter: drift removal and band-pass.
     scale : ndarray of float32, shape (channels,)
-        Divides the conditioned trace (negative where polarity is turned).
+        Divides the conditioned trace; negative if the polarity is inverted.
     wavelet : str
     level_sd : ndarray of float32, shape (levels, channels)
         Noise SD of the scaled trace at each wavelet level.
     strength : float
-        Of the denoising; 0: none.
+        Of the denoising; 0 for none.
     filters : MatchedFilters or None
         Applied to the conditioned trace.
     window_samples : int
-        Stretch that is scaled to unit variance; 0: none.
+        Window that is scaled to unit variance; 0 for none.
     feature_sd : ndarray of float32, shape (columns,)
-        Divides the features, so that they are of order 1.
+        Divides the features, to bring them to order 1.
     """
 
     kernel: npt.NDArray[np.float64]
@@ -74,7 +75,7 @@ class FrontEnd:
     def features(self, trace: Trace) -> Trace:
         """Return the denoised trace and the matched filters' outputs, shape (samples, columns).
 
-        `trace` is less its offset, otherwise unfiltered: drift removal and band-pass come first here.
+        `trace` is without its offset, and otherwise unfiltered: it is conditioned here.
         """
         conditioned = fir_filter(trace, self.kernel)
         trace = conditioned / self.scale
@@ -93,36 +94,30 @@ class FrontEnd:
         return replace(self, feature_sd=np.maximum(plain.features(trace).std(axis=0), 1e-6))
 
 
-def make_front_end(
-    units: Units, profile: Profile, settings: Settings, *, average: Trace, fs_hz: float
-) -> FrontEnd:
-    """Make the front end for recordings of a given profile, without denoising or scaling of features yet.
+def make_front_end(context: Context, profile: Profile, *, average: Trace) -> FrontEnd:
+    """Make the front end for recordings of a profile, without denoising or scaling of features yet.
 
     Parameters
     ----------
-    units : Units
+    context : Context
     profile : Profile
-    settings : Settings
     average : ndarray of float32, shape (window, channels)
-        The average labelled waveform, conditioned (for ``matched_filter.kind = "average"``).
-    fs_hz : float
+        Average labelled waveform, conditioned (for ``matched_filter.kind = "average"``).
 
     Returns
     -------
     FrontEnd
     """
-    kernel = conditioning_kernel(settings.conditioning, fs_hz)
-    gain = np.float32(profile.activity.gain)
-    reach = to_samples(settings.matched_filter.whitening_reach_ms, fs_hz)
+    settings, gain = context.settings, np.float32(profile.activity.gain)
     filters = None
     if settings.matched_filter.kind == "per_unit":
-        templates = units.templates.filtered(kernel).scaled(float(gain))
-        filters = make_matched_filters(templates, profile.noise, reach=reach)
+        templates = context.templates.scaled(float(gain))
+        filters = make_matched_filters(templates, profile.noise, reach=context.whitening_reach)
     elif settings.matched_filter.kind == "average":
         template = Templates((0,), gain * average[None], settings.classifier.before_samples)
         filters = make_matched_filters(template, profile.noise, reach=0, whiten=False)
     front_end = FrontEnd(
-        kernel=kernel,
+        kernel=context.kernel,
         scale=np.float32(np.sign(gain)) * profile.scale,
         wavelet=settings.denoise.wavelet,
         level_sd=np.zeros((settings.denoise.level, len(profile.scale)), np.float32),
@@ -137,15 +132,15 @@ def make_front_end(
 def choose_denoise_strength(
     front_end: FrontEnd, settings: Settings, *, trace: Trace, clean: Trace
 ) -> FrontEnd:
-    """Return the front end with its denoising set: as the settings say, or the best on a rehearsal.
+    """Return the front end with its denoising strength set, as the settings say or by a rehearsal.
 
     Parameters
     ----------
     front_end : FrontEnd
     settings : Settings
     trace, clean : ndarray of float32, shape (samples, channels)
-        A rehearsal with and without its noise; the best strength brings the one closest to
-        the other (least squares).
+        A rehearsal with and without its noise. The best strength brings one closest to the other, by least
+        squares.
 
     Returns
     -------
@@ -163,3 +158,26 @@ def choose_denoise_strength(
         ]
         strength = STRENGTHS[int(np.argmin(errors))]
     return replace(front_end, strength=float(strength), level_sd=level_sd)
+
+
+def fit_front_end(context: Context, profile: Profile, rehearsal: Rehearsal, *, average: Trace) -> FrontEnd:
+    """Make the front end for recordings of a profile, its statistics taken from a rehearsal.
+
+    Parameters
+    ----------
+    context : Context
+    profile : Profile
+    rehearsal : Rehearsal
+        Of this profile.
+    average : ndarray of float32, shape (window, channels)
+        Average labelled waveform, conditioned.
+
+    Returns
+    -------
+    FrontEnd
+    """
+    front_end = make_front_end(context, profile, average=average)
+    front_end = choose_denoise_strength(
+        front_end, context.settings, trace=rehearsal.trace, clean=rehearsal.clean
+    )
+    return front_end.standardised(rehearsal.trace)

@@ -1,23 +1,23 @@
-"""Which spikes explain a stretch of trace: Gibbs sampling over sets of spikes, compiled.
+"""Gibbs sampling over sets of spikes that explain a block of trace; compiled.
 
-The stretch is known by the outputs of a `Bank`: `rest[t, k]` is the output of class k at sample t, less
-what the spikes placed so far add to it. A spike of class k at t, of size ~ N(1, spread_k^2), changes the log
+A block is given by the outputs of a `Bank`: `rest[t, k]` is the output of unit k at sample t, less what the
+spikes placed so far add to it. A spike of unit k at t, with amplitude ~ N(1, spread_k^2), changes the log
 posterior by
 
     0.5 (rest + q)^2 / (energy + q) - 0.5 q - 0.5 log((energy + q) / q) + log odds,   q = 1 / spread^2,
 
-the size integrated out. A sweep cuts the stretch into windows; each window with at most one spike, or two, is
-emptied and drawn anew from its exact conditional distribution, which is also what is counted (Rao and
-Blackwell: the mean of probabilities has less noise than that of draws). `resolve` looks for better
-explanations where spikes overlap, beyond what draws would find. All of it is deterministic: the random
-numbers come from a state that the caller seeds.
+with its amplitude integrated out. A sweep divides the block into windows. Each window with at most one
+spike (or two) is emptied and sampled again from its exact conditional distribution. The probabilities of
+that distribution are averaged, not the samples, as they have less noise (Rao and Blackwell). `resolve`
+searches for better explanations of overlapping spikes than sampling would find. All of it is deterministic:
+random numbers come from a state that the caller seeds.
 
-`heat` below 1 makes everything less certain, as more noise would; a start at low heat that rises to 1
-finds explanations that a cold start would never reach (annealing). A spike with nothing plausible near it
-needs none of that: its distribution is drawn from once.
+A `heat` below 1 makes everything less certain, as more noise would. Sampling that starts at a low heat,
+which rises to 1, finds explanations that a start at 1 would not reach (annealing). A spike with nothing
+plausible near it needs none of this. It is sampled once, exactly.
 
-All compiled code of the decoder is in this one file: Numba keeps what it has compiled as long as the file
-is unchanged, and would not see a change elsewhere.
+All compiled code of the decoder is in this file, because Numba's cache of compiled code notices changes of a
+file, but not of what the file imports.
 """
 
 from __future__ import annotations
@@ -49,34 +49,34 @@ __all__ = [
 
 Float64Array = npt.NDArray[np.float64]
 Trace = npt.NDArray[np.float32]
-NEGLIGIBLE = -20.0  # log of a probability beside the best one
-QUIET = -6.5  # log odds below which a sample needs no look
-LIKELY = -2.0  # log odds of one spike below which two need no look
+NEGLIGIBLE = -20.0  # log of a probability relative to the best one
+QUIET = -6.5  # log odds below which a sample is not looked at
+LIKELY = -2.0  # log odds of one spike below which two are not looked at
 MOST_PAIRS = 1 << 16
-MOST_SPIKES = 8  # in one window that is solved anew
+MOST_SPIKES = 8  # in one window that is solved again
 LEAST_SPREAD = 1e-3
-NEAR = 2  # samples; pairs that differ by less from one that was tried are not tried
-STEP = 6  # samples by which polishing may move a spike at once
+NEAR = 2  # samples; pairs that differ by no more from one that was tried are not tried
+STEP = 6  # samples by which a spike may be moved at once
 RESOLVED_WINDOW, RESOLVED_LEAD, RESOLVED_GAP, RESOLVED_STARTS = 48, 8, 40, 8
 RESOLVED_TWICE = 2
-ALONE = 40  # samples; a place with nothing plausible so near is settled by itself
-LONGEST_PLACE, AROUND = 40, 8  # samples; how long such a place may be, and what is looked at beside it
-EDGE, LOST = 2, 1e-3  # share of its probability that may lie so near the ends of what is looked at
-FEWEST_APART = 32  # samples a spike; where more seem clear, none is
-SEAM_AROUND = 20  # samples that are to be quiet to either side of where two blocks meet
-ROUNDING = 3e-6  # of 32-bit logs, beside the largest precision or energy
-SCATTERED_STEP = 8  # samples between outputs that decide where random numbers begin
-CHUNK = 16  # samples that are looked over at once
-CERTAIN = 1e-3  # doubt below which more sweeps bring nothing
+ALONE = 40  # samples; a place with nothing plausible nearer is settled by itself
+LONGEST_PLACE, AROUND = 40, 8  # samples; greatest length of such a place, and what is sampled beside it
+EDGE, LOST = 2, 1e-3  # samples at its ends, and share of its probability that may lie there
+FEWEST_APART = 32  # samples per spike; if more spikes seem clear, none is
+SEAM_AROUND = 20  # samples on either side of where two blocks meet that should be quiet
+ROUNDING = 3e-6  # of 32-bit logs, relative to the largest precision or energy
+SCATTERED_STEP = 8  # samples between outputs that seed the random numbers
+CHUNK = 16  # samples that are looked at together
+CERTAIN = 1e-3  # uncertainty below which more sweeps change nothing
 
 
 class Priors(NamedTuple):
-    """What is known of each class before looking, at one heat; arrays of shape (classes,) or (seen, classes).
+    """Prior of each unit's spikes at one heat; arrays of shape (units,) or (seen, units).
 
-    `levels` and `evens` are outputs, for each place of a stretch, of shape (samples * classes,): from which
-    on it needs a look, and where a spike is as likely as none. Where a stretch ends before all of a spike is
-    seen, what it may say depends on how much of it is: one row for each number of samples seen after its
-    start, the last for all of it.
+    `levels` and `evens` are outputs for each sample of a block and each unit, shape (samples * units,): the
+    one from which on a spike is plausible, and the one at which it is as probable as none. If a block ends
+    before a spike does, less is known of it. So there is one row for each number of samples known after its
+    start; the last is for the whole spike.
     """
 
     heat: float
@@ -91,7 +91,7 @@ class Priors(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """Room for the pairs of spikes in a window that are worth keeping: their places and log posterior."""
+    """Memory for pairs of spikes in a window: their places and log posterior."""
 
     one: npt.NDArray[np.int32]
     other: npt.NDArray[np.int32]
@@ -99,11 +99,11 @@ class Pairs(NamedTuple):
 
 
 class Block(NamedTuple):
-    """The state of one stretch: outputs not yet explained, sizes of the spikes placed (0: none), counts.
+    """State of one block: outputs not yet explained, amplitudes of the spikes placed (0: none), counts.
 
-    `overlaps[seen, k, reach + lag, j]` is what a spike of class k adds to the output of class j `lag` samples
-    later. `open` lists where there is anything to draw: (first, last) of each part, shape (parts, 2). `found`
-    is room to work in.
+    `overlaps[seen, k, reach + lag, j]` is what a spike of unit k adds to the output of unit j `lag` samples
+    later. `open` lists what is left to sample, as (first, last) of each part, shape (parts, 2). `found` is
+    memory to work in.
     """
 
     rest: Trace
@@ -116,11 +116,11 @@ class Block(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What is done with each stretch.
+    """What is done with each block.
 
-    `stages` holds the priors of every heat, stacked, the posterior itself last; `sweeps` one row a sweep:
-    stage, window, offset, most spikes in a window. The first `hot` sweeps anneal; after the search for better
-    explanations, `settling` ones are drawn but, unless all is certain by then, not counted.
+    `stages` holds the priors of every heat, stacked; heat 1 is last. `sweeps` has one row for each sweep:
+    stage, window, offset, most spikes in a window. The first `hot` sweeps anneal. After the search for
+    better explanations, the first `settling` sweeps are not counted, unless all is certain after them.
     """
 
     stages: Priors
@@ -132,20 +132,20 @@ class Plan(NamedTuple):
 def priors_at(
     heat: float, energies: Float64Array, spreads: Float64Array, log_odds: Float64Array, *, samples: int
 ) -> Priors:
-    """Put together the constants of the log posterior.
+    """Compute the constants of the log posterior.
 
     Parameters
     ----------
     heat : float
-        1 for the posterior itself.
-    energies : ndarray, shape (seen, classes)
+        1 for the true posterior.
+    energies : ndarray, shape (seen, units)
         Of a bank.
-    spreads : ndarray, shape (classes,)
-        SD of each class's relative size.
-    log_odds : ndarray, shape (classes,)
-        Of a spike's start at a sample, before looking.
+    spreads : ndarray, shape (units,)
+        SD of each unit's relative amplitude.
+    log_odds : ndarray, shape (units,)
+        That a spike starts at a sample, a priori.
     samples : int
-        Of a stretch.
+        Length of a block.
 
     Returns
     -------
@@ -167,7 +167,7 @@ def priors_at(
 
 
 def stack_priors(stages: list[Priors]) -> Priors:
-    """Return the priors of several heats as one, each array with the heats as its first axis."""
+    """Return the priors of several heats together; the heats are the first axis of each array."""
     stacked: Any = [np.array(values) for values in zip(*stages, strict=True)]
     return Priors(*stacked)
 
@@ -178,16 +178,16 @@ def _compiled(function: Any) -> Any:
 
 @_compiled
 def room_for_pairs():
-    """Return room for as many pairs as are ever kept."""
+    """Return memory for the pairs of one window."""
     return Pairs(np.empty(MOST_PAIRS, np.int32), np.empty(MOST_PAIRS, np.int32), np.empty(MOST_PAIRS))
 
 
 @_compiled
 def new_block(outputs, overlaps, seed, room):
-    """Return a stretch without spikes; `outputs` are a bank's, shape (samples, classes).
+    """Return a block without spikes; `outputs` are a bank's, shape (samples, units).
 
-    Its random numbers begin where its outputs say, so that no two stretches draw alike and any one draws
-    the same wherever it is met.
+    Its outputs seed its random numbers. So blocks are sampled differently from each other, but each always in
+    the same way.
     """
     random = _scattered(outputs, seed)
     everything = np.array([[0, len(outputs)]], np.int64)
@@ -198,9 +198,9 @@ def new_block(outputs, overlaps, seed, room):
 
 @_compiled
 def _scattered(outputs, seed):
-    """Return a state that the seed and some of the outputs decide about (mixed as in splitmix64).
+    """Return a random state from the seed and some of the outputs (mixed as in splitmix64).
 
-    The outputs are rounded first: another machine's last bits are to change as little as they can.
+    The outputs are rounded first, so that the last bits of another machine hardly matter.
     """
     state = np.uint64(seed + 1)
     for t in range(0, len(outputs), SCATTERED_STEP):
@@ -232,18 +232,18 @@ def _normal(random):
 
 @_compiled
 def _seen(block, t):
-    """Return the row that stands for what is seen of a spike: the last one, unless the stretch ends soon."""
+    """Return the row for what is known of a spike: the last one, unless the block ends soon."""
     return min(len(block.rest) - 1 - t, len(block.overlaps) - 1)
 
 
 @_compiled
 def _add(block, t, k, amplitude):
-    """Take a spike's share out of the outputs (or, of negative size, put it back)."""
-    n, classes = block.rest.shape
+    """Subtract a spike from the outputs (or add it, if its amplitude is negative)."""
+    n, units = block.rest.shape
     reach = block.overlaps.shape[2] // 2
     first, last = max(0, t - reach), min(n, t + reach + 1)
-    rest = block.rest.reshape(-1)[first * classes : last * classes]
-    share = block.overlaps[_seen(block, t), k].reshape(-1)[(first - t + reach) * classes :]
+    rest = block.rest.reshape(-1)[first * units : last * units]
+    share = block.overlaps[_seen(block, t), k].reshape(-1)[(first - t + reach) * units :]
     factor = np.float32(amplitude)
     for i in range(len(rest)):
         rest[i] -= factor * share[i]
@@ -275,18 +275,18 @@ def _place_sampled(block, priors, t, k):
 
 @_compiled
 def _gain(block, priors, t, k):
-    """Log posterior odds of one more spike, its size integrated out."""
+    """Return the log posterior odds of one more spike, with its amplitude integrated out."""
     x, seen = priors.heat * block.rest[t, k] + priors.precision[k], _seen(block, t)
     return 0.5 * x * x * priors.variance[seen, k] + priors.single[seen, k]
 
 
 @_compiled
 def _gains(block, priors, first, last, gains):
-    """Fill in the gain of every place in a window; return the highest."""
-    classes = block.rest.shape[1]
+    """Compute the gain of every place in a window; return the highest."""
+    units = block.rest.shape[1]
     best, i = -np.inf, 0
     for t in range(first, last):
-        for k in range(classes):
+        for k in range(units):
             gains[i] = _gain(block, priors, t, k)
             best = max(best, gains[i])
             i += 1
@@ -295,10 +295,10 @@ def _gains(block, priors, first, last, gains):
 
 @_compiled
 def _loud(block, levels, first, last):
-    """How many places of a window need a look."""
-    classes = block.rest.shape[1]
-    rest = block.rest.reshape(-1)[first * classes : last * classes]
-    level = levels[first * classes : last * classes]
+    """Return how many places of a window are plausible."""
+    units = block.rest.shape[1]
+    rest = block.rest.reshape(-1)[first * units : last * units]
+    level = levels[first * units : last * units]
     loud = np.int32(0)
     for i in range(len(rest)):
         loud += np.int32(rest[i] > level[i])
@@ -307,9 +307,9 @@ def _loud(block, levels, first, last):
 
 @_compiled
 def _placed(block, first, last):
-    """How many spikes a window holds."""
-    classes = block.rest.shape[1]
-    amplitude = block.amplitude.reshape(-1)[first * classes : last * classes]
+    """Return how many spikes a window has."""
+    units = block.rest.shape[1]
+    amplitude = block.amplitude.reshape(-1)[first * units : last * units]
     placed = np.int32(0)
     for i in range(len(amplitude)):
         placed += np.int32(amplitude[i] != np.float32(0.0))
@@ -334,7 +334,7 @@ def _count_all(block, first, last):
 
 @_compiled
 def _to_odds(logs, n, best):
-    """Turn logs into odds beside the best, in place; return their sum."""
+    """Turn logs into odds relative to the best, in place; return their sum."""
     total = 0.0
     for i in range(n):
         logs[i] = math.exp(logs[i] - best) if logs[i] - best > NEGLIGIBLE else 0.0
@@ -355,45 +355,45 @@ def _drop_negligible(found, n, best):
 
 @_compiled
 def _weigh_pairs(block, priors, first, last, gains, best):
-    """Weigh all pairs of places in a window, sizes integrated out; return how many count, and the best.
+    """Compute the log posterior of all pairs of places in a window; return how many count, and the best.
 
-    The second spike of a pair sees what the first leaves of it: output and energy both shrink by their
+    Amplitudes are integrated out. The first spike of a pair reduces output and energy of the second by their
     overlap.
     """
     found, reach = block.found, block.overlaps.shape[2] // 2
-    classes = block.rest.shape[1]
-    n_places, n = (last - first) * classes, 0
-    rest = block.rest.reshape(-1)[first * classes : last * classes]
+    units = block.rest.shape[1]
+    n_places, n = (last - first) * units, 0
+    rest = block.rest.reshape(-1)[first * units : last * units]
     linear, whole, constant = np.empty(n_places), np.empty(n_places), np.empty(n_places)
     for i in range(n_places):
-        k = i % classes
+        k = i % units
         linear[i] = priors.heat * rest[i] + priors.precision[k]
-        whole[i] = priors.energy[_seen(block, first + i // classes), k] + priors.precision[k]
+        whole[i] = priors.energy[_seen(block, first + i // units), k] + priors.precision[k]
         constant[i] = priors.constant[k]
-    # Most pairs are out of the question, which half the digits suffice to see, for twice as many at once.
+    # Most pairs are implausible. Single precision suffices to tell, and is twice as fast.
     roughly, slack = np.empty(n_places, np.float32), ROUNDING * (1.0 + whole.max())
     rough_linear, rough_whole = linear.astype(np.float32), whole.astype(np.float32)
     rough_constant, heat = constant.astype(np.float32), np.float32(priors.heat)
     half = np.float32(0.5)
     for i in range(n_places - 1):
-        ki, ti = i % classes, i // classes
+        ki, ti = i % units, i // units
         seen = _seen(block, first + ti)
         variance = priors.variance[seen, ki]
         expected = linear[i] * variance
         rough_expected, rough_variance = np.float32(expected), np.float32(variance)
-        overlaps = block.overlaps[seen, ki].reshape(-1)[(reach - ti) * classes :]
+        overlaps = block.overlaps[seen, ki].reshape(-1)[(reach - ti) * units :]
         least, counting = np.float32(best + NEGLIGIBLE - gains[i] - slack), np.int32(0)
-        for j in range(i + 1, n_places):  # arithmetic alone, which the machine does for many at once
+        for j in range(i + 1, n_places):  # no branches, so that it is vectorised
             overlap = heat * overlaps[j]
             x = rough_linear[j] - overlap * rough_expected
             power = rough_whole[j] - overlap * overlap * rough_variance
             roughly[j] = half * x * x / power + rough_constant[j]
-            counting += np.int32(roughly[j] > least)  # what follows only takes away
+            counting += np.int32(roughly[j] > least)  # what follows only removes some
         if counting == 0:
             continue
         for j in range(i + 1, n_places):
             if roughly[j] > least:
-                overlap, k = priors.heat * overlaps[j], j % classes
+                overlap, k = priors.heat * overlaps[j], j % units
                 x = linear[j] - overlap * expected
                 power = whole[j] - overlap * overlap * variance
                 log = (
@@ -424,13 +424,13 @@ def _place_sampled_pair(block, priors, t, k, u, j):
 
 @_compiled
 def _sample_window(block, priors, first, last, most, odds):
-    """Draw an empty window anew, with at most one or two spikes; return how uncertain it was."""
-    found, classes = block.found, block.rest.shape[1]
+    """Sample an empty window, with at most one or two spikes; return how uncertain it is."""
+    found, units = block.found, block.rest.shape[1]
     highest = _gains(block, priors, first, last, odds)
     n_pairs, best = 0, max(0.0, highest)
     if most == 2 and highest > LIKELY:
         n_pairs, best = _weigh_pairs(block, priors, first, last, odds, best)
-    n_places = (last - first) * classes
+    n_places = (last - first) * units
     none = math.exp(-best)
     total = none + _to_odds(odds, n_places, best) + _to_odds(found.log, n_pairs, best)
     left = _uniform(block.random) * total - none
@@ -438,7 +438,7 @@ def _sample_window(block, priors, first, last, most, odds):
     surest = none
     for i in range(n_places):
         if odds[i] > 0.0:
-            block.counts[first + i // classes, i % classes] += np.float32(odds[i] / total)
+            block.counts[first + i // units, i % units] += np.float32(odds[i] / total)
             surest = max(surest, odds[i])
             left -= odds[i]
             if one < 0 and left + odds[i] >= 0.0 and left < 0.0:
@@ -447,25 +447,25 @@ def _sample_window(block, priors, first, last, most, odds):
         pair_odds = found.log[i]
         if pair_odds > 0.0:
             a, b = found.one[i], found.other[i]
-            block.counts[first + a // classes, a % classes] += np.float32(pair_odds / total)
-            block.counts[first + b // classes, b % classes] += np.float32(pair_odds / total)
+            block.counts[first + a // units, a % units] += np.float32(pair_odds / total)
+            block.counts[first + b // units, b % units] += np.float32(pair_odds / total)
             surest = max(surest, pair_odds)
             left -= pair_odds
             if one < 0 and left + pair_odds >= 0.0 and left < 0.0:
                 one, other = a, b
     if one >= 0 and other < 0:
-        _place_sampled(block, priors, first + one // classes, one % classes)
+        _place_sampled(block, priors, first + one // units, one % units)
     elif one >= 0:
         _place_sampled_pair(
             block, priors,
-            first + one // classes, one % classes, first + other // classes, other % classes,
+            first + one // units, one % units, first + other // units, other % units,
         )  # fmt: skip
     return 1.0 - surest / total
 
 
 @_compiled
 def sweep(block, priors, window, offset, most):
-    """Draw anew each window that holds at most `most` spikes, 1 or 2; return the greatest uncertainty."""
+    """Sample again each window with at most `most` spikes, 1 or 2; return the greatest uncertainty."""
     odds = np.empty(window * block.rest.shape[1])
     doubt = 0.0
     for part in range(len(block.open)):
@@ -485,34 +485,34 @@ def sweep(block, priors, window, offset, most):
 
 
 @_compiled
-def place_spikes(block, samples, classes, amplitudes):
+def place_spikes(block, samples, units, amplitudes):
     """Place given spikes."""
     for i in range(len(samples)):
-        _place(block, samples[i], classes[i], amplitudes[i])
+        _place(block, samples[i], units[i], amplitudes[i])
 
 
 @_compiled
-def _take_out(block, first, last, samples, classes, amplitudes):
-    """Remove all spikes of a window, listing them; return how many, or -1 where they are too many."""
+def _take_out(block, first, last, samples, units, amplitudes):
+    """Remove all spikes of a window and list them; return how many, or -1 if there are too many."""
     found = 0
     for t in range(first, last):
         for k in range(block.amplitude.shape[1]):
             if block.amplitude[t, k] != 0.0:
                 if found == MOST_SPIKES:
                     return -1
-                samples[found], classes[found], amplitudes[found] = t, k, block.amplitude[t, k]
+                samples[found], units[found], amplitudes[found] = t, k, block.amplitude[t, k]
                 found += 1
     for i in range(found):
-        _remove(block, samples[i], classes[i])
+        _remove(block, samples[i], units[i])
     return found
 
 
 @_compiled
-def _put_in(block, priors, samples, classes, amplitudes, n):
-    """Place spikes of given sizes; return by how much the log posterior rises."""
+def _put_in(block, priors, samples, units, amplitudes, n):
+    """Place spikes of given amplitudes; return the change of the log posterior."""
     total = 0.0
     for i in range(n):
-        t, k, amplitude = samples[i], classes[i], amplitudes[i]
+        t, k, amplitude = samples[i], units[i], amplitudes[i]
         energy = priors.energy[_seen(block, t), k]
         total += priors.heat * block.rest[t, k] * amplitude - 0.5 * amplitude * amplitude * energy
         total += priors.odds[k] - 0.5 * priors.precision[k] * (amplitude - 1.0) ** 2
@@ -522,7 +522,7 @@ def _put_in(block, priors, samples, classes, amplitudes, n):
 
 @_compiled
 def _best_place(block, priors, first, last):
-    """Return the free place where one more spike gains most, or -1 where none gains."""
+    """Return the free place where one more spike gains most, or -1 if none gains."""
     best, at, of = 0.0, -1, -1
     for begin in range(first, last, CHUNK):
         end = min(begin + CHUNK, last)
@@ -538,7 +538,7 @@ def _best_place(block, priors, first, last):
 
 
 @_compiled
-def _improve(block, priors, first, last, samples, classes, n):
+def _improve(block, priors, first, last, samples, units, n):
     """Add spikes that gain, move each one to where it gains most, until nothing changes; return how many."""
     for _ in range(MOST_SPIKES):
         changed = False
@@ -546,22 +546,22 @@ def _improve(block, priors, first, last, samples, classes, n):
             t, k = _best_place(block, priors, first, last)
             if t >= 0:
                 _place(block, t, k, _expected_amplitude(block, priors, t, k))
-                samples[n], classes[n] = t, k
+                samples[n], units[n] = t, k
                 n += 1
                 changed = True
         i = 0
         while i < n:
-            t, k = samples[i], classes[i]
+            t, k = samples[i], units[i]
             _remove(block, t, k)
             near = max(first, t - STEP), min(last, t + STEP + 1)
             better, of = _best_place(block, priors, near[0], near[1])
             changed = changed or better != t or of != k
             if better < 0:
                 n -= 1
-                samples[i], classes[i] = samples[n], classes[n]
+                samples[i], units[i] = samples[n], units[n]
                 continue
             _place(block, better, of, _expected_amplitude(block, priors, better, of))
-            samples[i], classes[i] = better, of
+            samples[i], units[i] = better, of
             i += 1
         if not changed:
             break
@@ -569,8 +569,8 @@ def _improve(block, priors, first, last, samples, classes, n):
 
 
 @_compiled
-def _next_start(found, n, classes):
-    """Return the best pair not yet tried and drop it with all that are nearly the same; -1: none left."""
+def _next_start(found, n, units):
+    """Return the best pair not yet tried, and drop it with all similar ones; -1 if none is left."""
     best = -1
     for i in range(n):
         if found.log[i] > -np.inf and (best < 0 or found.log[i] > found.log[best]):
@@ -580,8 +580,8 @@ def _next_start(found, n, classes):
     one, other = found.one[best], found.other[best]
     for i in range(n):
         a, b = found.one[i], found.other[i]
-        alike = a % classes == one % classes and b % classes == other % classes
-        close = abs(a // classes - one // classes) <= NEAR and abs(b // classes - other // classes) <= NEAR
+        alike = a % units == one % units and b % units == other % units
+        close = abs(a // units - one // units) <= NEAR and abs(b // units - other // units) <= NEAR
         if alike and close:
             found.log[i] = -np.inf
     return one, other
@@ -589,8 +589,8 @@ def _next_start(found, n, classes):
 
 @_compiled
 def _resolve_window(block, priors, first, last, gains, lists, amplitudes):
-    """Empty a window and solve it anew from its best pairs of spikes on; say whether that was better."""
-    classes = block.rest.shape[1]
+    """Empty a window and solve it again, starting from its best pairs of spikes; say whether it is better."""
+    units = block.rest.shape[1]
     old = _take_out(block, first, last, lists[0], lists[1], amplitudes[0])
     if old < 0:
         return False
@@ -601,11 +601,11 @@ def _resolve_window(block, priors, first, last, gains, lists, amplitudes):
     best = max(0.0, _gains(block, priors, first, last, gains))
     n_pairs, _ = _weigh_pairs(block, priors, first, last, gains, best)
     for _ in range(RESOLVED_STARTS):
-        one, other = _next_start(block.found, n_pairs, classes)
+        one, other = _next_start(block.found, n_pairs, units)
         if one < 0:
             break
-        lists[2, 0], lists[3, 0] = first + one // classes, one % classes
-        lists[2, 1], lists[3, 1] = first + other // classes, other % classes
+        lists[2, 0], lists[3, 0] = first + one // units, one % units
+        lists[2, 1], lists[3, 1] = first + other // units, other % units
         for i in range(2):
             t, k = lists[2, i], lists[3, i]
             _place(block, t, k, _expected_amplitude(block, priors, t, k))
@@ -624,9 +624,9 @@ def _resolve_window(block, priors, first, last, gains, lists, amplitudes):
 
 @_compiled
 def resolve(block, priors):
-    """Solve anew every place where a spike has another one soon after its start; say whether it helped."""
-    classes = block.rest.shape[1]
-    gains = np.empty(RESOLVED_WINDOW * classes)
+    """Solve again every place where a spike follows soon after another; say whether that helped."""
+    units = block.rest.shape[1]
+    gains = np.empty(RESOLVED_WINDOW * units)
     lists = np.zeros((4, MOST_SPIKES), np.int64)
     amplitudes = np.zeros((2, MOST_SPIKES), np.float32)
     better = False
@@ -642,7 +642,7 @@ def resolve(block, priors):
 
 @_compiled
 def _take_clear(block, priors):
-    """Place the spike that gains most, again and again; say whether they were not too many."""
+    """Place the spike that gains most, again and again; return False if there are too many."""
     n = len(block.rest)
     for _ in range(n // FEWEST_APART + 1):
         t, k = _best_place(block, priors, 0, n)
@@ -654,7 +654,7 @@ def _take_clear(block, priors):
 
 @_compiled
 def _next_place(block, priors, start):
-    """Return the next place, (first, last), where spikes are placed or plausible; first = -1: none."""
+    """Return the next place (first, last) where spikes are placed or plausible; first is -1 if none is."""
     n = len(block.rest)
     first, last = -1, start
     for begin in range(start, n, CHUNK):
@@ -674,7 +674,7 @@ def _next_place(block, priors, start):
 
 @_compiled
 def _settle_place(block, priors, first, last, odds):
-    """Draw a short place at once and say whether that settles it; if not, leave it as it was."""
+    """Sample a short place once, and say whether that settles it; if not, leave it as it was."""
     n = len(block.rest)
     first, last = max(first - AROUND, 0), min(last + AROUND, n)
     _empty_window(block, first, last)
@@ -689,25 +689,25 @@ def _settle_place(block, priors, first, last, odds):
 
 @_compiled
 def settle_clear(block, priors, first_wanted, last_wanted):
-    """Settle the places that have nothing plausible near them; return the stretch with the rest open.
+    """Settle the places that have nothing plausible near them; return the block with the rest open.
 
-    Far from the part that is wanted, what was placed at first stays: it need only explain what of it
-    reaches there.
+    Far from the samples that are wanted, the spikes placed first stay. They only have to explain what extends
+    to those samples.
     """
-    n, classes = block.rest.shape
+    n, units = block.rest.shape
     if not _take_clear(block, priors):
         _empty_window(block, 0, n)
         return block
     places = np.empty((n // ALONE + 1, 2), np.int64)
     found, start = 0, 0
-    while True:  # all of them first: drawing one changes what is plausible beside it
+    while True:  # find all of them first: sampling one changes what is plausible beside it
         first, last = _next_place(block, priors, start)
         if first < 0:
             break
         places[found, 0], places[found, 1] = first, last
         found, start = found + 1, last
     parts, count = places.copy(), 0
-    odds = np.empty((LONGEST_PLACE + 2 * AROUND) * classes)
+    odds = np.empty((LONGEST_PLACE + 2 * AROUND) * units)
     for i in range(found):
         first, last = places[i]
         short = last - first <= LONGEST_PLACE and _placed(block, first, last) <= 2
@@ -737,7 +737,7 @@ def _stage(plan, number):
 
 @_compiled
 def _only_near(block, first, last):
-    """Return the stretch with nothing open but what lies in or near a part of it."""
+    """Return the block with only what is in or near a part of it open."""
     parts, count = block.open.copy(), 0
     for i in range(len(parts)):
         begin, end = max(parts[i, 0], first - ALONE), min(parts[i, 1], last + ALONE)
@@ -752,9 +752,9 @@ def _only_near(block, first, last):
 
 @_compiled
 def _explain(block, plan, first, last):
-    """Sample the explanations of a stretch: one is left placed.
+    """Sample explanations of a block. The last one stays placed.
 
-    The expected number of spikes from one sample up to another is left in the counts.
+    The expected numbers of spikes from `first` up to `last` are left in the counts.
     """
     priors = _stage(plan, len(plan.stages.heat) - 1)
     block = settle_clear(block, priors, first, last)
@@ -786,9 +786,9 @@ def _explain(block, plan, first, last):
 
 @_compiled
 def _quietest(outputs, priors, nominal, leeway):
-    """Return the sample near a seam that lies farthest from anything that looks like a spike.
+    """Return the sample near the boundary of two blocks that is farthest from anything like a spike.
 
-    It depends on the outputs beside the seam alone, so that both blocks, wherever they are explained, agree.
+    It depends on the outputs near the boundary only, so both blocks agree on it.
     """
     if leeway == 0:
         return nominal
@@ -802,7 +802,7 @@ def _quietest(outputs, priors, nominal, leeway):
                 loudness[i] = max(loudness[i], 0.5 * x * x * priors.variance[-1, k] + priors.single[-1, k])
     best, quietest = np.inf, nominal
     for shift in range(2 * leeway + 1):
-        t = leeway + (shift + 1) // 2 * (1 if shift % 2 else -1)  # from the middle outwards
+        t = leeway + (shift + 1) // 2 * (1 if shift % 2 else -1)  # from the middle outward
         loudest = loudness[t : t + 2 * SEAM_AROUND + 1].max()
         if loudest < best:
             best, quietest = loudest, nominal - leeway + t
@@ -811,14 +811,14 @@ def _quietest(outputs, priors, nominal, leeway):
 
 @_compiled
 def explain_blocks(outputs, overlaps, plan, lengths, seed):
-    """Explain a trace block by block, each on its own with its context, so that nothing else matters.
+    """Explain a trace block by block. Each block depends on itself and its context only.
 
-    Where one block ends and the next begins is moved by up to `leeway` samples to where it is quiet, so that
-    overlapping spikes are explained together.
+    The boundary of two blocks is moved by up to `leeway` samples to a quiet place, so that overlapping spikes
+    are explained together.
 
     Parameters
     ----------
-    outputs : ndarray of float32, shape (before + lengths * length + after, classes)
+    outputs : ndarray of float32, shape (before + lengths * length + after, units)
         Of a bank.
     overlaps : ndarray of float32
         The bank's.
@@ -829,15 +829,15 @@ def explain_blocks(outputs, overlaps, plan, lengths, seed):
 
     Returns
     -------
-    expected : ndarray of float32, shape (leeway + blocks * length + leeway, classes)
-        Number of spikes that start at each sample; 0 where the blocks before and after these will say.
+    expected : ndarray of float32, shape (leeway + blocks * length + leeway, units)
+        Number of spikes that start at each sample; 0 where the blocks before and after these decide.
     amplitudes : ndarray of float32, of the same shape
-        Of the spikes of one explanation, drawn from the posterior; 0 where there is none.
+        Of the spikes of one explanation, sampled from the posterior; 0 where none starts.
     """
     length, before, after, leeway = lengths
-    blocks, classes = (len(outputs) - before - after) // length, outputs.shape[1]
-    expected = np.zeros((blocks * length + 2 * leeway, classes), np.float32)
-    amplitudes = np.zeros((blocks * length + 2 * leeway, classes), np.float32)
+    blocks, units = (len(outputs) - before - after) // length, outputs.shape[1]
+    expected = np.zeros((blocks * length + 2 * leeway, units), np.float32)
+    amplitudes = np.zeros((blocks * length + 2 * leeway, units), np.float32)
     room = room_for_pairs()
     priors = _stage(plan, len(plan.stages.heat) - 1)
     first = _quietest(outputs, priors, before, leeway)
@@ -855,18 +855,18 @@ def explain_blocks(outputs, overlaps, plan, lengths, seed):
 
 @_compiled
 def explain_causally(white, shapes, lead, overlaps, plan, lengths, seed):
-    """Explain a trace block by block, each on nothing but the past and a little context after it.
+    """Explain a trace block by block, each from the past and a short context after it.
 
     Parameters
     ----------
     white : ndarray of float32, shape (channels, lead + before + lengths * length + after)
         The whitened trace.
-    shapes : ndarray of float32, shape (classes, channels, samples)
-        Whitened spikes.
+    shapes : ndarray of float32, shape (units, channels, samples)
+        Whitened templates.
     lead : int
-        Samples of a shape before the spike's start.
-    overlaps : ndarray of float32, shape (seen, classes, lags, classes)
-        Of what is seen of spikes.
+        Samples of a template before the spike's start.
+    overlaps : ndarray of float32, shape (seen, units, lags, units)
+        Of a `CausalBank`.
     plan : Plan
     lengths : tuple of int
         Samples of a block, of its context before and after it, and 0.
@@ -874,24 +874,24 @@ def explain_causally(white, shapes, lead, overlaps, plan, lengths, seed):
 
     Returns
     -------
-    expected, amplitudes : ndarray of float32, shape (blocks * length, classes)
+    expected, amplitudes : ndarray of float32, shape (blocks * length, units)
         As those of `explain_blocks`.
     """
     length, before, after, _ = lengths
-    n, classes, taps = before + length + after, len(shapes), shapes.shape[2]
+    n, units, taps = before + length + after, len(shapes), shapes.shape[2]
     blocks = (white.shape[1] - lead - before - after) // length
-    expected = np.zeros((blocks * length, classes), np.float32)
-    amplitudes = np.zeros((blocks * length, classes), np.float32)
+    expected = np.zeros((blocks * length, units), np.float32)
+    amplitudes = np.zeros((blocks * length, units), np.float32)
     room = room_for_pairs()
     known = np.zeros(n + taps - 1, np.float32)  # nothing is known of what follows
     column = np.empty(n, np.float32)
-    outputs = np.empty((n, classes), np.float32)
+    outputs = np.empty((n, units), np.float32)
     for number in range(blocks):
         begin = number * length
         outputs[:] = 0.0
         for c in range(len(white)):
             known[: n + lead] = white[c, begin : begin + n + lead]
-            for k in range(classes):
+            for k in range(units):
                 column[:] = 0.0
                 correlate(known, shapes[k, c], column)
                 outputs[:, k] += column

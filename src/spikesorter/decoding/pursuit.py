@@ -1,4 +1,4 @@
-"""The pursuit decoder: known shapes in known noise, overlapping spikes explained jointly."""
+"""Pursuit decoder: known templates in known noise; overlapping spikes are explained jointly."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.base import LEAST_PROBABILITY
+from spikesorter.decoding.bench import DecoderKind, untrained
 from spikesorter.decoding.candidates import Candidates, pick_candidates, reach_of_picking
 from spikesorter.decoding.gibbs import (
     Plan,
@@ -19,10 +20,20 @@ from spikesorter.decoding.gibbs import (
     priors_at,
     stack_priors,
 )
+from spikesorter.decoding.run import compute_in_spans
+from spikesorter.estimation.context import Context
+from spikesorter.estimation.profile import Profile
 from spikesorter.signal.bank import Bank, CausalBank
 from spikesorter.signal.spans import Margin
 
-__all__ = ["LOW_LATENCY_LENGTHS", "USUAL_LENGTHS", "Explanation", "PursuitDecoder"]
+__all__ = [
+    "LOW_LATENCY_LENGTHS",
+    "USUAL_LENGTHS",
+    "Explanation",
+    "PursuitDecoder",
+    "make_pursuit",
+    "sample_explanation",
+]
 
 Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
@@ -30,7 +41,7 @@ Float64Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Lengths:
-    """Samples of a block, of its context before and after, and by which it may begin or end elsewhere."""
+    """Samples of a block, of its context before and after, and by which its ends may be moved."""
 
     block: int
     before: int
@@ -38,32 +49,32 @@ class Lengths:
     leeway: int
 
 
-# Short blocks, so that a stream need not wait long; beyond the context, other spikes hardly matter.
+# Blocks are short, so that streams need not wait long. Spikes beyond the context hardly matter.
 USUAL_LENGTHS = Lengths(block=336, before=128, after=128, leeway=48)
 SMOOTHINGS = (0, 1, 2, 4, 8)
 LOW_LATENCY_LENGTHS = Lengths(block=24, before=96, after=68, leeway=0)
 EARLY_SMOOTHINGS = (0, 1)
 WINDOWS = (16, 8, 4)  # samples; overlapping spikes are in one window of some sweep and apart in another
 PAIR_WINDOW = 14
-SETTLING_SWEEPS = 4  # drawn, but not counted
+SETTLING_SWEEPS = 4  # sampled, but not counted
 SINGLES, PAIRS = 1, 2
 HOT_PAIRS = 2
 
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """One explanation of a trace, drawn from the posterior.
+    """One explanation of a trace, sampled from the posterior.
 
-    Unlike the most probable explanation, or the mean, it leaves noise behind that is neither too small nor
-    too large.
+    What it leaves of the trace is noise of the right power. The most probable explanation leaves too
+    little, the mean too much.
 
     Parameters
     ----------
     spikes : Spikes
     amplitudes : ndarray of float32, shape (spikes,)
-        Relative size of each.
-    expected : ndarray of float64, shape (classes,)
-        Expected number of spikes of each class, over all draws.
+        Relative amplitude of each.
+    expected : ndarray of float64, shape (units,)
+        Expected number of spikes of each unit, over all samples of the posterior.
     """
 
     spikes: Spikes
@@ -73,30 +84,30 @@ class Explanation:
 
 @dataclass(frozen=True, eq=False)
 class PursuitDecoder:
-    """Spikes' posterior probabilities by sampling, given shapes, noise and rates.
+    """Posterior probabilities of spikes by Gibbs sampling, given templates, noise and rates.
 
     Parameters
     ----------
     unit_ids : tuple of int
     bank : Bank or CausalBank
-        The latter for decisions that cannot wait.
-    log_odds : ndarray of float64, shape (classes,)
+        The latter for low latency.
+    log_odds : ndarray of float64, shape (units,)
         Of a spike's start at a sample, from the firing rates.
-    spreads : ndarray of float64, shape (classes,)
-        SD of each class's relative size.
+    spreads : ndarray of float64, shape (units,)
+        SD of each unit's relative amplitude.
     sweeps : int
         Counted sweeps.
     annealing_factor : float
         By which the heat rises from step to step.
     annealing_detectability : float
-        d' of a middling class at which annealing starts.
+        d' of the median unit at which annealing starts.
     seed : int
     lengths : Lengths
         Of the blocks.
     smoothing_samples : int
-        Where noise blurs a spike's place: how far to either side its probability is gathered.
+        Samples on either side over which a spike's probability is summed, as noise spreads it.
     one_unit : bool
-        Whether only the likeliest of several names for one spike is kept.
+        Whether only the most probable of several units is kept for one spike.
     """
 
     unit_ids: tuple[int, ...]
@@ -118,21 +129,21 @@ class PursuitDecoder:
 
     @property
     def margin(self) -> Margin:
-        """How far from a block's ends the samples lie that decide about it."""
+        """Samples around a block that it depends on."""
         return self.bank.margin + Margin(self.lengths.before, self.lengths.after)
 
     @property
     def overlap_samples(self) -> int:
-        """By how much a block's evidence may spill over its ends."""
+        """Samples by which evidence of neighbouring blocks overlaps."""
         return self.lengths.leeway
 
     @property
     def pick_reach(self) -> int:
-        """How far from a candidate the evidence lies that decides about it."""
+        """Samples around a candidate whose evidence it depends on."""
         return reach_of_picking(self.smoothing_samples)
 
     def evidence(self, trace: Trace) -> Trace:
-        """Return the expected number of spikes of each class that start at each sample.
+        """Return the expected number of spikes of each unit that start at each sample.
 
         Parameters
         ----------
@@ -140,20 +151,20 @@ class PursuitDecoder:
 
         Returns
         -------
-        ndarray of float32, shape (spill_samples + blocks * grid_samples + spill_samples, classes)
+        ndarray of float32, shape (overlap_samples + blocks * grid_samples + overlap_samples, units)
         """
         return self.explain(trace)[:, : len(self.unit_ids)]
 
     def curves(self, evidence: Trace) -> Trace:
-        """Return the evidence: it is what people want to see."""
+        """Return the evidence as it is."""
         return evidence
 
     def pick(self, evidence: Trace) -> Candidates:
-        """Return the places where spikes may be.
+        """Return the candidates: samples at which spikes may start.
 
         Parameters
         ----------
-        evidence : ndarray of float32, shape (pick_reach + samples + pick_reach, classes)
+        evidence : ndarray of float32, shape (pick_reach + samples + pick_reach, units)
         """
         picked = pick_candidates(
             evidence,
@@ -165,7 +176,7 @@ class PursuitDecoder:
         return picked.inside(self.pick_reach, len(evidence) - self.pick_reach)
 
     def variants(self) -> list[PursuitDecoder]:
-        """Return variants: more or less smoothing, one name a spike or several."""
+        """Return variants: more or less smoothing, one unit for each spike or several."""
         return [
             replace(self, smoothing_samples=samples, one_unit=one_unit)
             for samples in (SMOOTHINGS if self.lengths == USUAL_LENGTHS else EARLY_SMOOTHINGS)
@@ -173,7 +184,7 @@ class PursuitDecoder:
         ]
 
     def explain(self, trace: Trace) -> Trace:
-        """Return the evidence, and beside it the spikes of one explanation drawn from the posterior.
+        """Return the evidence, and in further columns one explanation sampled from the posterior.
 
         Parameters
         ----------
@@ -182,8 +193,8 @@ class PursuitDecoder:
 
         Returns
         -------
-        ndarray of float32, shape (spill_samples + blocks * grid_samples + spill_samples, 2 * classes)
-            Sizes in the second half of the columns, 0 where there is no spike.
+        ndarray of float32, shape (overlap_samples + blocks * grid_samples + overlap_samples, 2 * units)
+            Amplitudes in the second half of the columns, 0 where no spike starts.
         """
         lengths = self._plain_lengths
         if isinstance(self.bank, CausalBank):
@@ -197,7 +208,7 @@ class PursuitDecoder:
         return np.concatenate(explained, axis=1)
 
     def to_explanation(self, explained: Trace) -> Explanation:
-        """Put what `explain` returns into words."""
+        """Turn what `explain` returns into spikes and amplitudes."""
         evidence, amplitudes = np.split(explained, 2, axis=1)
         samples, classes = np.nonzero(amplitudes)
         spikes = Spikes.from_arrays(samples, np.array(self.unit_ids)[classes])
@@ -209,7 +220,7 @@ class PursuitDecoder:
 
     @cached_property
     def _plan(self) -> Plan:
-        """Annealing sweeps, then settling and counted ones."""
+        """Return annealing sweeps, then those that settle, then those that count."""
         stages = self._annealing()
         schedule = np.random.default_rng(self.seed)
 
@@ -242,5 +253,43 @@ class PursuitDecoder:
 
     @property
     def _energies(self) -> Float64Array:
-        """What a spike adds to its own output, by how much of it is seen, shape (seen, classes)."""
+        """Squared d' of each unit, by how much of a spike is known, shape (seen, units)."""
         return np.atleast_2d(self.bank.energies)
+
+
+def make_pursuit(context: Context, profile: Profile) -> PursuitDecoder:
+    """Return the pursuit for recordings of a profile."""
+    settings = context.settings.pursuit
+    spreads = np.array([np.std(amplitudes) for amplitudes in context.units.amplitudes])
+    return PursuitDecoder(
+        unit_ids=context.units.unit_ids,
+        bank=context.bank(profile),
+        log_odds=context.log_odds(profile),
+        spreads=np.hypot(spreads, np.hypot(settings.least_spread, profile.activity.wander)),
+        sweeps=settings.sweeps,
+        annealing_factor=settings.annealing_factor,
+        annealing_detectability=settings.annealing_detectability,
+        seed=context.settings.seed,
+    )
+
+
+def sample_explanation(pursuit: PursuitDecoder, trace: Trace, *, n_jobs: int) -> Explanation:
+    """Sample one explanation of a whole trace in memory from the posterior.
+
+    Parameters
+    ----------
+    pursuit : PursuitDecoder
+    trace : ndarray of float32, shape (samples, channels)
+        Without its offset.
+    n_jobs : int
+        Threads; they change no result.
+
+    Returns
+    -------
+    Explanation
+    """
+    return pursuit.to_explanation(compute_in_spans(pursuit, pursuit.explain, trace, n_jobs=n_jobs))
+
+
+KIND = DecoderKind("pursuit", PursuitDecoder, untrained(make_pursuit), rank=20, in_auto=True, preferred=True)
+"""How `settings.decoder` knows it."""

@@ -1,4 +1,4 @@
-"""Running a decoder over a recording: any spans, in any number of threads, give the same candidates."""
+"""Run a decoder over a recording: any spans, in any number of threads, give the same candidates."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ import numpy.typing as npt
 
 from spikesorter.decoding.base import Decoder
 from spikesorter.decoding.candidates import Candidates
-from spikesorter.decoding.pursuit import Explanation, PursuitDecoder
 from spikesorter.signal.spans import iterate_spans, read_span
 
 __all__ = [
     "TraceReader",
+    "compute_in_spans",
     "find_candidates",
     "find_evidence",
     "in_threads",
     "padded",
     "read_evidence",
-    "sample_explanation",
 ]
 
 Trace = npt.NDArray[np.float32]
@@ -31,7 +30,7 @@ TraceReader = Callable[[int, int], Trace]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-PART_SAMPLES = 1 << 16  # of a trace in memory, for one thread at a time
+SPAN_SAMPLES = 1 << 16  # of a trace in memory, for one thread at a time
 
 
 def read_evidence(decoder: Decoder, read_trace: TraceReader, n_samples: int, start: int, stop: int) -> Trace:
@@ -40,7 +39,7 @@ def read_evidence(decoder: Decoder, read_trace: TraceReader, n_samples: int, sta
     Parameters
     ----------
     decoder : Decoder
-    read_trace : Stretch
+    read_trace : TraceReader
     n_samples : int
         Length of the recording.
     start, stop : int
@@ -63,29 +62,42 @@ def find_candidates(
 
 def find_evidence(decoder: Decoder, trace: Trace, *, n_jobs: int) -> Trace:
     """Return the evidence of a whole trace in memory, shape (samples, columns)."""
-    read = partial(read_evidence, decoder, padded(trace), len(trace))
-    spans = list(iterate_spans(len(trace), _whole_blocks(PART_SAMPLES, decoder)))
+    return compute_in_spans(decoder, decoder.evidence, trace, n_jobs=n_jobs)
+
+
+def compute_in_spans(
+    decoder: Decoder, compute: Callable[[Trace], Trace], trace: Trace, *, n_jobs: int
+) -> Trace:
+    """Compute what a decoder says of a whole trace in memory, span by span in threads.
+
+    Parameters
+    ----------
+    decoder : Decoder
+        Its blocks and margins are kept.
+    compute : callable
+        Takes and returns what `decoder.evidence` does.
+    trace : ndarray of float32, shape (samples, channels)
+        Without its offset.
+    n_jobs : int
+        Threads; they change no result.
+
+    Returns
+    -------
+    ndarray of float32, shape (samples, columns)
+    """
+    read = partial(_read_blocks, decoder, compute, padded(trace), len(trace))
+    length = -(-SPAN_SAMPLES // decoder.grid_samples) * decoder.grid_samples
+    spans = list(iterate_spans(len(trace), length))
     return np.concatenate(list(in_threads(lambda span: read(*span), spans, n_jobs=n_jobs)))
 
 
-def sample_explanation(pursuit: PursuitDecoder, trace: Trace, *, n_jobs: int) -> Explanation:
-    """Draw one explanation of a whole trace in memory from the posterior."""
-    read_trace, n_samples = padded(trace), len(trace)
-    spans = list(iterate_spans(n_samples, _whole_blocks(PART_SAMPLES, pursuit)))
-
-    def explain(span: tuple[int, int]) -> Trace:
-        return _read_blocks(pursuit, pursuit.explain, read_trace, n_samples, *span)
-
-    return pursuit.to_explanation(np.concatenate(list(in_threads(explain, spans, n_jobs=n_jobs))))
-
-
 def padded(trace: Trace) -> TraceReader:
-    """Return a way to read a trace in memory that goes on at its first and last value beyond its ends."""
+    """Return a reader of a trace in memory; beyond its ends the trace keeps its first or last value."""
     return lambda start, stop: read_span(lambda a, b: trace[a:b], len(trace), start, stop)
 
 
 def in_threads(function: Callable[[Item], Result], items: list[Item], *, n_jobs: int) -> Iterator[Result]:
-    """Yield a function's results in order, so many at once; NumPy and compiled code let others run."""
+    """Yield a function's results in order, `n_jobs` at once: NumPy and compiled code release the GIL."""
     if n_jobs == 1 or len(items) < 2:
         yield from map(function, items)
         return
@@ -105,7 +117,7 @@ def _read_blocks(
     start: int,
     stop: int,
 ) -> Trace:
-    """Compute all blocks that say anything of samples `start` to `stop`; zero beyond the recording's ends."""
+    """Compute all blocks that concern samples `start` to `stop`; zero beyond the recording's ends."""
     grid, margin, overlap = decoder.grid_samples, decoder.margin, decoder.overlap_samples
     first, last = min(max(start, 0), n_samples), min(max(stop, 0), n_samples)
     begin = (first - overlap) // grid * grid
@@ -115,7 +127,3 @@ def _read_blocks(
     if first == start and last == stop:
         return inside
     return np.pad(inside, ((first - start, stop - last), (0, 0)))
-
-
-def _whole_blocks(samples: int, decoder: Decoder) -> int:
-    return -(-samples // decoder.grid_samples) * decoder.grid_samples

@@ -1,4 +1,4 @@
-"""Finding the working point that does best on a recording with a known answer."""
+"""Tune thresholds and refractory period on a recording whose spikes are known."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def tune(
     *,
     fs_hz: float,
 ) -> tuple[WorkingPoint, float]:
-    """Find the working point that does best on a rehearsal.
+    """Find the thresholds and refractory period that do best on a rehearsal.
 
-    First one threshold for all units together with the refractory period, by grid search; then, if so set,
-    a threshold for each unit, unit by unit.
+    A grid search finds one threshold for all units and the refractory period. Then, if so set, the
+    threshold of one unit after the other is searched.
 
     Parameters
     ----------
@@ -44,13 +44,13 @@ def tune(
     tuning : TuningSettings
         The objective.
     output : OutputSettings
-        The grid; a threshold or refractory period that is set is kept.
+        The grid. A threshold or refractory period that is set stays.
     fs_hz : float
 
     Returns
     -------
     point : WorkingPoint
-        Of equally good ones, the highest threshold, then the shortest refractory period.
+        Of equally good ones, the one with the highest threshold, then with the shortest refractory period.
     value : float
         Its objective.
     """
@@ -79,12 +79,12 @@ def tune(
 
 
 def objective(truth: Spikes, found: Spikes, name: str, *, fs_hz: float) -> float:
-    """Return what is to be maximised: `study`, `strict`, `f1`, or recall at a precision (`precision=0.99`).
+    """Return what is maximised: `study`, `strict`, `f1`, or recall at a precision (`precision=0.99`).
 
-    The study's score forgives nearly all false alarms (a class's F1 is taken among the paired spikes), so
-    that its best thresholds may be absurdly low; a little of the strict score in `study` keeps them sensible.
+    A study's score hardly counts false alarms, as it takes a unit's F1 among the paired spikes. The best
+    thresholds may be absurdly low. So `study` includes a little of the strict score.
 
-    Where the precision asked for is not reached, the lacking precision is returned, as a negative number.
+    If the precision asked for is not reached, what it lacks is returned as a negative number.
     """
     result = score(truth, found, fs_hz=fs_hz)
     if name.startswith("precision="):
@@ -108,7 +108,7 @@ class _Search:
         return points[chosen], values[chosen][1]
 
     def _value(self, point: WorkingPoint) -> tuple[float, float]:
-        """Return how much precision the classes lack, as a negative number, and then the objective."""
+        """Return how much precision the units lack, as a negative number, and then the objective."""
         found = point.to_spikes(self.candidates)
         value = objective(self.truth, found, self.objective, fs_hz=self.fs_hz)
         return -self._lacking(found), value

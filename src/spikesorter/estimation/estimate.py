@@ -1,4 +1,4 @@
-"""Finding out what a recording is like, without labels."""
+"""Estimate what an unlabelled recording is like: offset, hum, noise, gain, firing rates, background."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from spikesorter.core.errors import InputError
-from spikesorter.core.settings import Settings
-from spikesorter.estimation.profile import Profile, conditioning_kernel, without_hum
+from spikesorter.estimation.context import PROFILE, Context
+from spikesorter.estimation.profile import Profile, without_hum
 from spikesorter.estimation.rehearsal import plant_rehearsal
-from spikesorter.estimation.units import Units
 from spikesorter.io.samples import centred
-from spikesorter.signal.filters import fir_filter, noise_scale
+from spikesorter.signal.filters import noise_scale
 from spikesorter.signal.gain import (
     SILENT,
+    Activity,
+    Background,
     Cumulants,
     estimate_activity,
     estimate_background,
@@ -27,8 +28,6 @@ from spikesorter.signal.gain import (
 from spikesorter.signal.hum import find_hum
 from spikesorter.signal.matched import MatchedFilters, make_matched_filters
 from spikesorter.signal.noise import NoiseSpectrum, estimate_noise_spectrum, quiet_samples
-from spikesorter.signal.spans import to_samples
-from spikesorter.signal.templates import Templates
 
 __all__ = [
     "LEAST_DETECTABILITY",
@@ -42,28 +41,27 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 Trace = npt.NDArray[np.float32]
-QUIET_BEFORE_MS, QUIET_AFTER_MS = 1.6, 1.2  # kept free around a shape, whose place is roughly known
-ROUNDING = 1e-5  # 100 dB below the spikes there is nothing but the rounding of float32
+QUIET_BEFORE_MS, QUIET_AFTER_MS = 1.6, 1.2  # kept free around a template, as its place is known roughly
+ROUNDING = 1e-5  # 100 dB below the spikes, float32 holds nothing but rounding
 NOISE_ROUNDS = 2  # the second finds what the first one's noise hid; a third changes nothing measurable
 BACKGROUND_ROUNDS = 2
 BACKGROUND_SAMPLES = 1 << 19
-BACKGROUND_SCALE = (0.07, 0.1, 0.14, 0.2, 0.28, 0.4)  # sizes to try, as long as they get better
+BACKGROUND_SCALE = (0.07, 0.1, 0.14, 0.2, 0.28, 0.4)  # amplitudes to try, as long as they fit better
 HISTOGRAM_EDGES = np.arange(-12.0, 12.5, 0.5)  # in SD of the noise
 HISTOGRAM_ERROR = 0.02
 LEAST_DETECTABILITY = 1.0
-"""d' of a neuron that can be told from noise at all."""
-PROFILING = 2  # a stream of random numbers of its own
+"""Least d' at which a unit can be told from noise."""
 
 
 @dataclass(frozen=True, eq=False)
 class InitialEstimate:
-    """A recording at first initial.
+    """First estimate of a recording, good enough to compare recordings.
 
     Parameters
     ----------
     profile : Profile
-        As if it held no spikes of distant neurons.
-    evidence : ndarray of float32, shape (samples, classes)
+        Without background spikes.
+    evidence : ndarray of float32, shape (samples, units)
         Outputs of `filters`.
     filters : MatchedFilters
     """
@@ -73,19 +71,14 @@ class InitialEstimate:
     filters: MatchedFilters
 
 
-def estimate_initially(
-    trace: npt.NDArray[Any], units: Units, settings: Settings, *, fs_hz: float
-) -> InitialEstimate:
-    """Estimate a recording's noise, gain and firing rates, without labels: well enough to compare.
+def estimate_initially(trace: npt.NDArray[Any], context: Context) -> InitialEstimate:
+    """Estimate a recording's noise, gain and firing rates, without labels.
 
     Parameters
     ----------
     trace : ndarray, shape (samples, channels)
         Raw, in the recording's own data type.
-    units : Units
-        What the labelled recording taught.
-    settings : Settings
-    fs_hz : float
+    context : Context
 
     Returns
     -------
@@ -96,141 +89,141 @@ def estimate_initially(
     InputError
         If too little of the recording is free of spikes, or it holds no noise at all.
     """
+    fs_hz, units = context.fs_hz, context.units
     offset = np.median(trace, axis=0).astype(np.float64)
-    kernel = conditioning_kernel(settings.conditioning, fs_hz)
     centred_trace = centred(trace, offset)
-    hum_hz = find_hum(centred_trace, fs_hz=fs_hz) if settings.conditioning.remove_hum else ()
-    conditioned = fir_filter(without_hum(centred_trace, hum_hz, fs_hz=fs_hz), kernel)
-    noise, filters = _noise_and_filters(conditioned, units, settings, fs_hz)
-    templates, amplitudes = units.templates.filtered(kernel), list(units.amplitudes)
+    remove_hum = context.settings.conditioning.remove_hum
+    hum_hz = find_hum(centred_trace, fs_hz=fs_hz) if remove_hum else ()
+    conditioned = context.conditioned(without_hum(centred_trace, hum_hz, fs_hz=fs_hz))
+    noise, filters = _noise_and_filters(conditioned, context)
     evidence = filters.apply(conditioned)
-    activity = estimate_activity(evidence, filters, templates, amplitudes, prior_rates=units.rates)
-    return InitialEstimate(
-        Profile(offset, _scale(conditioned), noise, activity, hum_hz=hum_hz), evidence, filters
+    activity = estimate_activity(
+        evidence, filters, context.templates, list(units.amplitudes), prior_rates=units.rates
     )
+    profile = Profile(offset, _scale(conditioned), noise, activity, hum_hz=hum_hz)
+    return InitialEstimate(profile, evidence, filters)
 
 
-def with_gain(
-    initial: InitialEstimate, gain: float, units: Units, settings: Settings, *, fs_hz: float
-) -> InitialEstimate:
-    """Return what was seen of a recording, its rates estimated anew at a gain that is known better.
+def with_gain(initial: InitialEstimate, gain: float, context: Context) -> InitialEstimate:
+    """Return an initial estimate whose firing rates are estimated again, for a gain that is known better.
 
     Parameters
     ----------
     initial : InitialEstimate
         From `estimate_initially`.
     gain : float
-    units, settings, fs_hz
-        As for it.
+    context : Context
 
     Returns
     -------
     InitialEstimate
     """
-    kernel = conditioning_kernel(settings.conditioning, fs_hz)
-    activity = estimate_rates(
-        measure_cumulants(initial.evidence),
-        initial.filters,
-        units.templates.filtered(kernel),
-        list(units.amplitudes),
-        gain=gain,
-        prior_rates=units.rates,
-        background=SILENT,
-    )
+    cumulants = measure_cumulants(initial.evidence)
+    activity = _rates_at(cumulants, initial.filters, context, gain=gain, background=SILENT)
     return replace(initial, profile=replace(initial.profile, activity=activity))
 
 
-def estimate_profile(
-    initial: InitialEstimate, units: Units, settings: Settings, *, fs_hz: float, gain_known: bool = False
-) -> Profile:
-    """Estimate a recording's background too, and the rest anew beside it.
+def estimate_profile(initial: InitialEstimate, context: Context, *, gain_known: bool = False) -> Profile:
+    """Estimate a recording's background spikes as well, and then its gain and firing rates again.
 
     Parameters
     ----------
     initial : InitialEstimate
         From `estimate_initially`.
-    units, settings, fs_hz
-        As for it.
+    context : Context
     gain_known : bool
-        Whether the gain is not to be estimated anew.
+        Whether the gain stays as it is.
 
     Returns
     -------
     Profile
     """
-    profile, evidence, filters = initial.profile, initial.evidence, initial.filters
-    kernel = conditioning_kernel(settings.conditioning, fs_hz)
-    templates, amplitudes = units.templates.filtered(kernel), list(units.amplitudes)
-    whole, quiet = (measure_cumulants(e) for e in (evidence, evidence[_quiet(evidence, settings, fs_hz)]))
-    likeness = _Likeness(evidence, whole, quiet, filters, templates, units, settings, fs_hz)
-    first = likeness.with_background(profile, amplitude=None)
-    if first.profile.background == SILENT:
+    profile, evidence = initial.profile, initial.evidence
+    quiet = measure_cumulants(evidence[_quiet(evidence, context)])
+    comparison = _Comparison(initial, measure_cumulants(evidence), quiet, context)
+    background = comparison.with_background(profile, amplitude=None).profile.background
+    if background == SILENT:
         return profile
-    activity = estimate_activity(
-        evidence,
-        filters,
-        templates,
-        amplitudes,
-        prior_rates=units.rates,
-        background=first.profile.background,
-    )
     if not gain_known:
+        activity = estimate_activity(
+            evidence,
+            initial.filters,
+            context.templates,
+            list(context.units.amplitudes),
+            prior_rates=context.units.rates,
+            background=background,
+        )
         profile = replace(profile, activity=activity)
-    # The quiet stretches say how skewed the background makes the noise, but not by how many spikes of what
-    # size: the largest are cut out of them. The whole distribution says it.
-    trials = {0: likeness.with_background(profile, amplitude=BACKGROUND_SCALE[0])}
-    best = 0
-    for step in range(1, len(BACKGROUND_SCALE)):
-        trials[step] = likeness.with_background(profile, amplitude=BACKGROUND_SCALE[step])
-        if trials[step].misfit > trials[best].misfit:
+    # Quiet parts say how skewed the background makes the noise. They do not say how many spikes of what
+    # amplitude it has, as the largest are cut out of them. The whole distribution does.
+    best = comparison.with_background(profile, amplitude=BACKGROUND_SCALE[0])
+    for amplitude in BACKGROUND_SCALE[1:]:
+        trial = comparison.with_background(profile, amplitude=amplitude)
+        if trial.misfit > best.misfit:
             break
-        best = step
-    return trials[best].profile
+        best = trial
+    return best.profile
+
+
+def is_faint(initial: InitialEstimate) -> bool:
+    """Return whether no unit can be told from a recording's noise, at the gain estimated; warn if so.
+
+    Parameters
+    ----------
+    initial : InitialEstimate
+
+    Returns
+    -------
+    bool
+    """
+    clearest = float(initial.filters.detectability.max() * abs(initial.profile.activity.gain))
+    if clearest >= LEAST_DETECTABILITY:
+        return False
+    logger.warning(
+        "no labelled unit can be told from this recording's noise (the clearest has a d' of %.2g): do the "
+        "recording and the labelled one count in the same unit of voltage? Do not trust the result",
+        clearest,
+    )
+    return True
 
 
 @dataclass(frozen=True, eq=False)
 class _Trial:
-    """A profile, and how unlike the target its rehearsal is."""
+    """A profile, and how unlike the recording its rehearsal is."""
 
     profile: Profile
     misfit: float
 
 
 @dataclass(frozen=True, eq=False)
-class _Likeness:
-    """Compares a target with rehearsals of it by their matched filters' outputs."""
+class _Comparison:
+    """Compares a recording with its rehearsals by the outputs of matched filters."""
 
-    evidence: Trace
+    initial: InitialEstimate
     whole: Cumulants
     quiet: Cumulants
-    filters: MatchedFilters
-    templates: Templates
-    units: Units
-    settings: Settings
-    fs_hz: float
+    context: Context
 
     def with_background(self, profile: Profile, *, amplitude: float | None) -> _Trial:
-        """Fit the background's rate, and its size unless that is given, and the neurons' rates beside it."""
+        """Fit the background's rate, its amplitude unless given, and the units' rates."""
         for number in range(BACKGROUND_ROUNDS):
             rehearsed = self._rehearsed(profile, number)
             background = estimate_background(
                 self.quiet,
-                measure_cumulants(rehearsed[_quiet(rehearsed, self.settings, self.fs_hz)]),
-                self.filters,
-                self.templates,
+                measure_cumulants(rehearsed[_quiet(rehearsed, self.context)]),
+                self.initial.filters,
+                self.context.templates,
                 gain=profile.activity.gain,
                 background=profile.background,
                 amplitude=amplitude,
             )
             if background == profile.background:
                 break
-            activity = estimate_rates(
+            activity = _rates_at(
                 self.whole,
-                self.filters,
-                self.templates,
-                list(self.units.amplitudes),
+                self.initial.filters,
+                self.context,
                 gain=profile.activity.gain,
-                prior_rates=self.units.rates,
                 background=background,
             )
             profile = replace(profile, activity=activity, background=background)
@@ -239,41 +232,48 @@ class _Likeness:
         return _Trial(profile, self._misfit(self._rehearsed(profile, BACKGROUND_ROUNDS)))
 
     def _rehearsed(self, profile: Profile, number: int) -> Trace:
-        kernel = conditioning_kernel(self.settings.conditioning, self.fs_hz)
         rehearsal = plant_rehearsal(
-            self.units,
+            self.context,
             profile,
-            kernel=kernel,
             n_samples=BACKGROUND_SAMPLES,
             gain_jitter=0.0,
             jitter_samples=BACKGROUND_SAMPLES,
-            rng=np.random.default_rng([self.settings.seed, PROFILING, number]),
+            rng=self.context.rng(*PROFILE, number),
         )
-        return self.filters.apply(fir_filter(rehearsal.trace, kernel))
+        return self.initial.filters.apply(self.context.conditioned(rehearsal.trace))
 
     def _misfit(self, rehearsed: Trace) -> float:
-        """Chi-squared distance of the outputs' histograms, neither trusted to better than 2 %."""
-        share = len(self.evidence) / len(rehearsed)
-        seen, expected = _histogram(self.evidence), share * _histogram(rehearsed)
+        """Return the chi-squared distance of the outputs' histograms, each trusted to 2 %."""
+        share = len(self.initial.evidence) / len(rehearsed)
+        seen, expected = _histogram(self.initial.evidence), share * _histogram(rehearsed)
         variance = seen + share * expected + (HISTOGRAM_ERROR * seen) ** 2 + 10
         return float(((seen - expected) ** 2 / variance).sum())
+
+
+def _rates_at(
+    cumulants: Cumulants, filters: MatchedFilters, context: Context, *, gain: float, background: Background
+) -> Activity:
+    return estimate_rates(
+        cumulants,
+        filters,
+        context.templates,
+        list(context.units.amplitudes),
+        gain=gain,
+        prior_rates=context.units.rates,
+        background=background,
+    )
 
 
 def _histogram(evidence: Trace) -> npt.NDArray[np.float64]:
     return np.stack([np.histogram(column, HISTOGRAM_EDGES)[0] for column in evidence.T]).astype(np.float64)
 
 
-def _noise_and_filters(
-    conditioned: Trace, units: Units, settings: Settings, fs_hz: float
-) -> tuple[NoiseSpectrum, MatchedFilters]:
-    templates = units.templates.filtered(conditioning_kernel(settings.conditioning, fs_hz))
+def _noise_and_filters(conditioned: Trace, context: Context) -> tuple[NoiseSpectrum, MatchedFilters]:
     evidence = conditioned
     for _ in range(NOISE_ROUNDS):
-        quiet = _quiet(evidence, settings, fs_hz)
-        noise = estimate_noise_spectrum(conditioned, quiet, n_fft=settings.noise.n_fft)
-        filters = make_matched_filters(
-            templates, noise, reach=to_samples(settings.matched_filter.whitening_reach_ms, fs_hz)
-        )
+        quiet = _quiet(evidence, context)
+        noise = estimate_noise_spectrum(conditioned, quiet, n_fft=context.settings.noise.n_fft)
+        filters = make_matched_filters(context.templates, noise, reach=context.whitening_reach)
         evidence = filters.apply(conditioned)
     return noise, filters
 
@@ -288,32 +288,11 @@ def _scale(conditioned: Trace) -> Trace:
     return scale
 
 
-def _quiet(evidence: Trace, settings: Settings, fs_hz: float) -> npt.NDArray[np.bool_]:
+def _quiet(evidence: Trace, context: Context) -> npt.NDArray[np.bool_]:
+    settings = context.settings
     return quiet_samples(
         evidence,
         threshold=settings.noise.quiet_threshold,
-        before=to_samples(settings.templates.before_ms + QUIET_BEFORE_MS, fs_hz),
-        after=to_samples(settings.templates.after_ms + QUIET_AFTER_MS, fs_hz),
+        before=context.samples(settings.templates.before_ms + QUIET_BEFORE_MS),
+        after=context.samples(settings.templates.after_ms + QUIET_AFTER_MS),
     )
-
-
-def is_faint(initial: InitialEstimate) -> bool:
-    """Return whether all neurons drown in a recording's noise, at the gain measured there; warn if so.
-
-    Parameters
-    ----------
-    initial : InitialEstimate
-
-    Returns
-    -------
-    bool
-    """
-    clearest = float(initial.filters.detectability.max() * abs(initial.profile.activity.gain))
-    if clearest >= LEAST_DETECTABILITY:
-        return False
-    logger.warning(
-        "no labelled neuron can be told from this recording's noise (the clearest has a d' of %.2g): is it "
-        "in another unit than the labelled one? The result is not to be trusted",
-        clearest,
-    )
-    return True

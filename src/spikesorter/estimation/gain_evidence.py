@@ -1,10 +1,10 @@
-"""Which gain a target has: the one at which the labelled trace itself looks most like it.
+"""Choose a target's gain: the one at which the labelled trace itself looks most like the target.
 
-Cumulants and the sizes of clear spikes know labelled neurons only; a trace also holds others, which may be
-taken for them. The labelled trace holds the same others. Scaled by a gain, and given the noise that it then
-lacks, it has the target's events as far as the gain is right: as high, for each filter that sees them best,
-and in as much noise. How often each neuron fires may have changed, so the numbers of events near each
-neuron's labels, and away from all labels, are fitted.
+Cumulants and the amplitudes of clear spikes assume that all spikes are of labelled units. A trace has
+others as well, which may be taken for them. The labelled trace has the same others. Scaled by the right
+gain, with the noise that it then lacks, it has the same events as the target: as high in the filter that
+sees them best. As firing rates may have changed, the numbers of events near each unit's labels, and away
+from all, are fitted.
 """
 
 from __future__ import annotations
@@ -16,37 +16,33 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import nnls
 
-from spikesorter.core.settings import Settings
 from spikesorter.core.spikes import Spikes
+from spikesorter.estimation.context import GAIN, Context
 from spikesorter.estimation.estimate import InitialEstimate
-from spikesorter.estimation.profile import Profile, conditioning_kernel
+from spikesorter.estimation.profile import Profile
 from spikesorter.estimation.rehearsal import Labelled, graft_rehearsal
-from spikesorter.signal.filters import fir_filter
 from spikesorter.signal.gain import Background
 from spikesorter.signal.matched import MatchedFilters
 from spikesorter.signal.peaks import pick_peaks
-from spikesorter.signal.spans import to_samples
-from spikesorter.signal.templates import Templates
 
 __all__ = ["GainChoice", "GainComparison", "choose_gain", "compare_gains"]
 
 logger = logging.getLogger(__name__)
 Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
-COMPARED_SECONDS = 30.0  # of either trace; more tells little more
-THRESHOLD = 4.0  # noise SD; lower events are mostly noise's own
+COMPARED_SECONDS = 30.0  # of either trace; more hardly helps
+THRESHOLD = 4.0  # noise SD; lower events are mostly noise
 APART_MS, NEAR_MS = 0.6, 0.5
 EVENTS_IN_BIN, MOST_BINS = 15, 24
 MODEL_ERROR = 0.05  # relative, of the number of events in a bin
-MOST_MISFIT = 25.0  # of one bin: what only the target holds, such as artefacts, is not to decide
+MOST_MISFIT = 25.0  # of one bin, so that what only the target has, such as artefacts, does not decide
 STEPS = np.exp(np.linspace(-np.log(2), np.log(2), 9))
 FINE_STEP = 0.03
-NEAR_BEST = 0.25  # in the logarithm: gains whose misfits say together where the least one is
-LOG_GAIN_SD = 0.35  # prior: most gains are within a factor of 1.4, but any may be
+NEAR_BEST = 0.25  # in the logarithm; misfits of gains so near are interpolated to find the least one
+LOG_GAIN_SD = 0.35  # prior: most gains are within a factor of 1.4, but any is possible
 MOST_SURPRISE = 9.0
 AGAINST_ONE = 6.0  # misfit by which another gain than 1 has to be better
 ALIKE = 4.0  # misfits that differ by less do not tell two gains apart
-TRYING = 4  # a stream of random numbers of its own
 
 
 @dataclass(frozen=True)
@@ -57,9 +53,9 @@ class GainChoice:
     ----------
     gain : float
     sharp : bool
-        Whether it is the one that the target's own clear spikes say, which later estimates may sharpen.
+        Whether it is the one of the target's clear spikes, which later estimates may refine.
     reason : str
-        In words.
+        In words, for the log.
     """
 
     gain: float
@@ -69,41 +65,33 @@ class GainChoice:
 
 @dataclass(frozen=True, eq=False)
 class GainComparison:
-    """A target's events, to compare those of the labelled trace with at any gain.
+    """Compares events of a target with those of the labelled trace at any gain.
 
     Parameters
     ----------
     labelled : Labelled
-    templates : Templates
-        Of all units, unfiltered.
+    context : Context
     profile : Profile
         Of the target.
     filters : MatchedFilters
         For the target's noise.
-    kernel : ndarray, shape (taps,)
-        The conditioning filter.
-    evidence : ndarray of float32, shape (samples, classes)
+    evidence : ndarray of float32, shape (samples, units)
         Outputs of `filters` on the target.
-    fs_hz : float
-    seed : int
     """
 
     labelled: Labelled
-    templates: Templates
+    context: Context
     profile: Profile
     filters: MatchedFilters
-    kernel: Float64Array
     evidence: Trace
-    fs_hz: float
-    seed: int
     _known: dict[float, float] = field(default_factory=dict)
 
     def beside(self, background: Background) -> GainComparison:
-        """Return the comparison with that background in the noise that the labelled trace is given."""
+        """Return the comparison with background spikes in the noise that is added to the labelled trace."""
         return replace(self, profile=replace(self.profile, background=background), _known={})
 
     def misfit(self, gain: float) -> float:
-        """Return how unlike the target the labelled trace is at a gain (chi-squared, and its surprise)."""
+        """Return how much the labelled trace at a gain differs from the target (chi-squared and prior)."""
         key = round(gain, 6)
         if key not in self._known:
             surprise = min((np.log(abs(gain)) / LOG_GAIN_SD) ** 2, MOST_SURPRISE)
@@ -111,7 +99,7 @@ class GainComparison:
         return self._known[key]
 
     def best(self, starts: tuple[float, ...]) -> float:
-        """Return the gain of least misfit, looked for around each of some gains."""
+        """Return the gain of least misfit; start from each of some gains."""
         tried = [start * float(step) for start in starts for step in STEPS]
         best = min(tried, key=self.misfit)
         for factor in (1 + 3 * FINE_STEP, 1 + FINE_STEP):
@@ -120,7 +108,7 @@ class GainComparison:
         return bottom if self.as_good(bottom, best) else best
 
     def _bottom(self, best: float) -> float:
-        """Return where a parabola through the misfits around the least one is lowest."""
+        """Return the minimum of a parabola through the misfits around the least one."""
         near = [gain for gain in self._known if gain * best > 0 and abs(np.log(gain / best)) < NEAR_BEST]
         steps = np.log(np.array(near) / best)
         curvature, slope, _ = np.polyfit(steps, [self._known[gain] for gain in near], 2)
@@ -129,26 +117,25 @@ class GainComparison:
         return best * float(np.exp(np.clip(-slope / (2 * curvature), -2 * FINE_STEP, 2 * FINE_STEP)))
 
     def as_good(self, gain: float, other: float) -> bool:
-        """Return whether the labelled trace at one gain is as like the target as at another."""
+        """Return whether one gain fits the target as well as another."""
         return self.misfit(gain) <= self.misfit(other) + ALIKE
 
     def _distance(self, gain: float) -> float:
         sign = np.sign(gain)
-        seen = _events(sign * self.evidence, self.fs_hz)
+        seen = _events(sign * self.evidence, self.context)
         edges = _edges(*seen, self.evidence.shape[1])
         wanted = _histogram(*seen, edges)
         activity = replace(self.profile.activity, gain=gain)
         rehearsal = graft_rehearsal(
             self.labelled,
-            self.templates,
+            self.context,
             replace(self.profile, activity=activity),
-            kernel=self.kernel,
             n_samples=len(self.labelled.trace),
-            rng=np.random.default_rng([self.seed, TRYING]),
+            rng=self.context.rng(*GAIN),
         )
-        outputs = self.filters.apply(fir_filter(rehearsal.trace, self.kernel))
-        at, winner, height = _located(sign * outputs, self.fs_hz)
-        source = _nearest_label(at, rehearsal.spikes, to_samples(NEAR_MS, self.fs_hz))
+        outputs = self.filters.apply(self.context.conditioned(rehearsal.trace))
+        at, winner, height = _located(sign * outputs, self.context)
+        source = _nearest_label(at, rehearsal.spikes, self.context.samples(NEAR_MS))
         parts = [
             _histogram(winner[source == k], height[source == k], edges)
             for k in (0, *rehearsal.spikes.unit_ids)
@@ -156,41 +143,33 @@ class GainComparison:
         return _misfit(wanted, np.stack(parts, axis=1).astype(np.float64))
 
 
-def compare_gains(
-    initial: InitialEstimate, labelled: Labelled, templates: Templates, settings: Settings, *, fs_hz: float
-) -> GainComparison:
-    """Make ready for comparing a target with the labelled trace.
+def compare_gains(initial: InitialEstimate, labelled: Labelled, context: Context) -> GainComparison:
+    """Prepare to compare a target with the labelled trace.
 
     Parameters
     ----------
     initial : InitialEstimate
         Of the target.
     labelled : Labelled
-    templates : Templates
-        Of all units, unfiltered.
-    settings : Settings
-    fs_hz : float
+    context : Context
 
     Returns
     -------
     GainComparison
     """
-    most = int(COMPARED_SECONDS * fs_hz)
+    most = int(COMPARED_SECONDS * context.fs_hz)
     start = max((len(initial.evidence) - most) // 2, 0)
     return GainComparison(
         labelled=labelled.excerpt(most),
-        templates=templates,
+        context=context,
         profile=initial.profile,
         filters=initial.filters,
-        kernel=conditioning_kernel(settings.conditioning, fs_hz),
         evidence=initial.evidence[start : start + most],
-        fs_hz=fs_hz,
-        seed=settings.seed,
     )
 
 
 def choose_gain(comparison: GainComparison) -> GainChoice:
-    """Weigh the gain that a target's cumulants and clear spikes say against 1 and against any other.
+    """Choose between a gain of 1, the gain of a target's cumulants and clear spikes, and any other.
 
     Parameters
     ----------
@@ -205,11 +184,11 @@ def choose_gain(comparison: GainComparison) -> GainChoice:
     best = comparison.best(starts)
     at_one, at_said, at_best = (comparison.misfit(gain) for gain in (1.0, said, best))
     if at_one <= min(at_said, at_best) + AGAINST_ONE:
-        choice = GainChoice(1.0, False, "nothing speaks against the labelled recording's")
+        choice = GainChoice(1.0, False, "the labelled recording's fits as well")
     elif comparison.as_good(said, best):
-        choice = GainChoice(said, True, "from its clear spikes; the labelled trace agrees")
+        choice = GainChoice(said, True, "of its clear spikes; it fits the labelled trace")
     else:
-        choice = GainChoice(best, False, f"as the labelled trace looks then; its clear spikes say {said:.3g}")
+        choice = GainChoice(best, False, f"best fit of the labelled trace; its clear spikes have {said:.3g}")
     logger.info(
         "gain %.3g: %s (misfit %.0f; at 1, %.0f; at %.3g, %.0f)",
         choice.gain, choice.reason, comparison.misfit(choice.gain), at_one, said, at_said,
@@ -218,22 +197,22 @@ def choose_gain(comparison: GainComparison) -> GainChoice:
 
 
 def _located(
-    evidence: Trace, fs_hz: float
+    evidence: Trace, context: Context
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Where events are, which filter sees each best, and how high."""
+    """Return where events are, which filter responds most to each, and how high."""
     loudest = evidence.max(axis=1)
-    at = pick_peaks(loudest, threshold=THRESHOLD, distance_samples=max(to_samples(APART_MS, fs_hz), 1))
+    at = pick_peaks(loudest, threshold=THRESHOLD, distance_samples=max(context.samples(APART_MS), 1))
     return at, evidence[at].argmax(axis=1), loudest[at]
 
 
-def _events(evidence: Trace, fs_hz: float) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    return _located(evidence, fs_hz)[1:]
+def _events(evidence: Trace, context: Context) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    return _located(evidence, context)[1:]
 
 
 def _edges(
     winner: npt.NDArray[np.int64], height: npt.NDArray[np.float32], filters: int
 ) -> list[Float64Array]:
-    """Heights that part each filter's events of the target into like numbers."""
+    """Return heights that divide each filter's events of the target into bins of equal numbers."""
     edges = []
     for k in range(filters):
         own = height[winner == k]
@@ -250,7 +229,7 @@ def _histogram(
 
 
 def _nearest_label(at: npt.NDArray[np.int64], spikes: Spikes, reach: int) -> npt.NDArray[np.int64]:
-    """Return the label of the labelled spike nearest to each event; 0 where none is near."""
+    """Return the unit of the labelled spike nearest to each event; 0 if none is near."""
     if len(spikes) == 0:
         return np.zeros(len(at), np.int64)
     after = np.clip(np.searchsorted(spikes.sample, at), 0, len(spikes) - 1)
@@ -262,7 +241,7 @@ def _nearest_label(at: npt.NDArray[np.int64], spikes: Spikes, reach: int) -> npt
 
 
 def _misfit(wanted: npt.NDArray[np.int64], parts: Float64Array) -> float:
-    """Chi-squared of the best mixture of the labelled trace's events, each kind as often as it takes."""
+    """Return chi-squared of the best mixture of the labelled trace's events, each kind at its own rate."""
     counts = wanted.astype(np.float64)
     error = np.sqrt(counts + parts.sum(axis=1) + (MODEL_ERROR * counts) ** 2 + 1)
     shares, _ = nnls(parts / error[:, None], counts / error)

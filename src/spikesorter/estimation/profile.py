@@ -1,4 +1,4 @@
-"""What a recording is like: its offset, noise, gain, activity and background."""
+"""Profile of a recording: its offset, noise, gain, firing rates, background and hum."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Trace = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Profile:
-    """What a recording is like.
+    """What distinguishes a recording from others of the same electrode.
 
     Parameters
     ----------
@@ -29,13 +29,13 @@ class Profile:
     scale : ndarray of float32, shape (channels,)
         Noise level of the conditioned trace (median absolute deviation, as a Gaussian's SD).
     noise : NoiseSpectrum
-        Of the conditioned trace, background spikes included.
+        Of the conditioned trace, including background spikes.
     activity : Activity
-        Gain against the labelled recording, and firing rates.
+        Gain relative to the labelled recording, and firing rates.
     background : Background
-        Spikes of distant neurons.
+        Spikes of distant units.
     hum_hz : tuple of float
-        Harmonics of the mains that are to be taken out before anything else.
+        Harmonics of the mains, which are removed before anything else.
     """
 
     offset: npt.NDArray[np.float64]
@@ -46,20 +46,20 @@ class Profile:
     hum_hz: tuple[float, ...] = ()
 
     def distance(self, other: Profile) -> float:
-        """Return how unlike two recordings' noise and gain are, in nepers of amplitude; 0 for the same."""
+        """Return how much noise and gain of two recordings differ, in nepers of amplitude."""
         gain, other_gain = self.activity.gain, other.activity.gain
         if gain * other_gain <= 0:
-            return float("inf")  # of turned polarity
+            return float("inf")  # of opposite polarity
         return self.noise.distance(other.noise) + abs(float(np.log(gain / other_gain)))
 
 
 def without_hum(trace: Trace, hum_hz: tuple[float, ...], *, fs_hz: float) -> Trace:
-    """Return a trace without those lines of hum."""
+    """Return a trace without these lines of hum."""
     return fir_filter(trace, hum_kernel(hum_hz, fs_hz=fs_hz)) if hum_hz else trace
 
 
 def conditioning_kernel(settings: ConditioningSettings, fs_hz: float) -> npt.NDArray[np.float64]:
-    """Return the one filter that removes drift and passes the band."""
+    """Return the conditioning filter, which removes drift and passes the band."""
     drift = drift_kernel(window_ms=settings.drift_window_ms, fs_hz=fs_hz)
     band = band_pass_kernel(low_hz=settings.low_hz, high_hz=settings.high_hz, taps=settings.taps, fs_hz=fs_hz)
     return np.convolve(drift, band)

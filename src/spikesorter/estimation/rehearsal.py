@@ -1,4 +1,4 @@
-"""Rehearsals: labelled recordings made by the program, as noisy as a target."""
+"""Rehearsals: simulated recordings like a target, with known spikes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy.typing as npt
 from scipy.ndimage import uniform_filter1d
 
 from spikesorter.core.spikes import Spikes
+from spikesorter.estimation.context import Context
 from spikesorter.estimation.profile import Profile
-from spikesorter.estimation.units import Units, draw_spikes
+from spikesorter.estimation.units import draw_spikes
 from spikesorter.signal.filters import fir_filter
 from spikesorter.signal.gain import BACKGROUND_AMPLITUDES, Background
 from spikesorter.signal.noise import NoiseSpectrum, synthesise_noise
@@ -19,26 +20,25 @@ from spikesorter.signal.templates import Templates, plant, spike_amplitudes
 __all__ = ["Labelled", "Rehearsal", "graft_rehearsal", "measure_variance_left", "plant_rehearsal"]
 
 FloatArray = npt.NDArray[np.float32]
-LEAST_SPIKES = 20  # of each neuron in a rehearsal, however rarely it fires
-LEAST_MISSING = 0.1  # of the target's noise; the same trace in less other noise teaches nothing new
-LEAST_ACTIVITY = 0.1  # of the labelled rate: a neuron that seems silent must still be known if it fires
+LEAST_SPIKES = 20  # of each unit in a rehearsal, however rarely it fires
+LEAST_MISSING = 0.1  # of the target's noise; with less added, repeating the trace teaches nothing
+LEAST_ACTIVITY = 0.1  # of the labelled rate, as a unit that seems silent may still fire
 
 
 @dataclass(frozen=True, eq=False)
 class Rehearsal:
-    """A recording with a known answer.
+    """A recording with known spikes.
 
     Parameters
     ----------
     trace : ndarray of float32, shape (samples, channels)
-        Like a target's, less its offset: not yet conditioned.
+        Like a target's without its offset; not conditioned.
     clean : ndarray of float32, shape (samples, channels)
-        The same without the noise that was added.
+        The same without the added noise.
     spikes : Spikes
-        The truth.
+        Those in it.
     period : int
-        Samples after which the same spikes come again, in other noise: what is learnt from one of them is
-        known of the others. The length of the trace, if they never do.
+        Samples after which the same spikes are repeated, in other noise. Length of the trace if they are not.
     """
 
     trace: FloatArray
@@ -54,14 +54,14 @@ class Labelled:
     Parameters
     ----------
     trace : ndarray of float32, shape (samples, channels)
-        Less its offset.
+        Without its offset.
     spikes : Spikes
         Its labels.
     profile : Profile
         Its own.
     variance_left : float
-        What the best of each unit's shape leaves beside a spike beyond what is left elsewhere: variance a
-        sample, conditioned, mean over the channels. 0: units do not vary.
+        Variance that templates leave beside spikes, beyond that elsewhere: of a sample of the conditioned
+        trace, mean over the channels. 0 if units do not vary.
     """
 
     trace: FloatArray
@@ -70,12 +70,12 @@ class Labelled:
     variance_left: float = 0.0
 
     def varies_beyond(self, profile: Profile) -> float:
-        """Return the variance that spikes leave at a target's gain, relative to the target's noise."""
+        """Return the variance left beside spikes at a target's gain, relative to the target's noise."""
         left = self.variance_left * profile.activity.gain**2
         return left / max(float(profile.noise.variance.mean()), 1e-30)
 
     def excerpt(self, samples: int) -> Labelled:
-        """Return so many samples from its middle; all of it, if it is no longer."""
+        """Return at most that many samples from its middle."""
         if len(self.trace) <= samples:
             return self
         start = (len(self.trace) - samples) // 2
@@ -84,42 +84,40 @@ class Labelled:
 
 
 def plant_rehearsal(
-    units: Units,
+    context: Context,
     profile: Profile,
     *,
-    kernel: npt.NDArray[np.float64],
     n_samples: int,
     gain_jitter: float,
     jitter_samples: int,
     rng: np.random.Generator,
 ) -> Rehearsal:
-    """Plant spikes like the labelled ones in noise like a target's, at its gain and firing rates.
+    """Add spikes like the labelled ones to noise like a target's, at its gain and firing rates.
 
     Parameters
     ----------
-    units : Units
+    context : Context
     profile : Profile
         Of the target.
-    kernel : ndarray, shape (taps,)
-        The conditioning filter, under which the noise was measured.
     n_samples : int
     gain_jitter : float
-        Relative SD of the gain from stretch to stretch, beside the profile's own: estimates are a little off.
+        Relative SD of the gain over time, on top of the profile's, as estimates are not exact.
     jitter_samples : int
-        Length of such a stretch.
+        After which the gain changes.
     rng : numpy.random.Generator
 
     Returns
     -------
     Rehearsal
     """
+    units = context.units
     least = np.maximum(LEAST_ACTIVITY * units.rates, LEAST_SPIKES / n_samples)
     rates = tuple(np.maximum(profile.activity.rates, least).tolist())
     spikes, amplitudes = draw_spikes(units, rates, n_samples, rng)
     jitter = np.hypot(gain_jitter, profile.activity.wander)
-    stretches = 1 + jitter * rng.standard_normal(n_samples // jitter_samples + 1)
-    gains = profile.activity.gain * stretches[spikes.sample // jitter_samples]
-    templates, noise = units.templates, profile.noise.unfiltered(kernel)
+    factors = 1 + jitter * rng.standard_normal(n_samples // jitter_samples + 1)
+    gains = profile.activity.gain * factors[spikes.sample // jitter_samples]
+    templates, noise = units.templates, profile.noise.unfiltered(context.kernel)
     clean = plant(n_samples, spikes, (amplitudes * gains).astype(np.float32), templates)
     background, spectrum = _background(profile.background, templates, noise, n_samples, rng)
     gaussian = synthesise_noise(noise.minus(spectrum), n_samples, rng)
@@ -133,7 +131,7 @@ def _background(
     n_samples: int,
     rng: np.random.Generator,
 ) -> tuple[FloatArray, NoiseSpectrum]:
-    """Draw a trace of distant spikes; return it with its spectrum (by Campbell's theorem)."""
+    """Draw a trace of background spikes; return it with its spectrum (by Campbell's theorem)."""
     count = rng.poisson(background.rate * n_samples)
     spikes = Spikes.from_arrays(rng.integers(0, n_samples, count), rng.choice(templates.unit_ids, count))
     amplitudes = (background.amplitude * rng.choice(BACKGROUND_AMPLITUDES, count)).astype(np.float32)
@@ -151,28 +149,29 @@ def measure_variance_left(
     kernel: npt.NDArray[np.float64],
     window: tuple[int, int],
 ) -> float:
-    """Measure what fixed shapes, each at its best size, leave beside spikes beyond what is left elsewhere.
+    """Measure how much units vary: what templates at their best amplitudes leave beside spikes.
 
     Parameters
     ----------
     trace : ndarray of float32, shape (samples, channels)
-        Labelled recording, less its median.
+        Labelled recording, without its median.
     spikes : Spikes
-        All that are known, those of unlabelled units too.
+        All that are known.
     templates : Templates
-        Their shapes.
+        Of their units.
     kernel : ndarray, shape (taps,)
         The conditioning filter.
     window : tuple of int
-        Samples before a spike's start and from it on in which it is looked at.
+        Samples before a spike's start and from it on, in which the rest is measured.
 
     Returns
     -------
     float
-        Variance a sample, mean over the channels; the median spike's, so that overlooked ones do not count.
+        Variance of a sample beyond that elsewhere, mean over the channels; of the median spike, so that
+        overlapping ones do not count.
     """
-    sizes = spike_amplitudes(trace, spikes, templates, kernel=kernel)
-    left = fir_filter(trace - plant(len(trace), spikes, sizes, templates), kernel)
+    amplitudes = spike_amplitudes(trace, spikes, templates, kernel=kernel)
+    left = fir_filter(trace - plant(len(trace), spikes, amplitudes, templates), kernel)
     before, after = window
     energy = uniform_filter1d((left.astype(np.float64) ** 2).mean(axis=1), before + after)
     at = np.clip(spikes.sample + (after - before) // 2, 0, len(trace) - 1)
@@ -187,30 +186,27 @@ def measure_variance_left(
 
 def graft_rehearsal(
     labelled: Labelled,
-    templates: Templates,
+    context: Context,
     profile: Profile,
     *,
-    kernel: npt.NDArray[np.float64],
     n_samples: int,
     rng: np.random.Generator,
 ) -> Rehearsal:
-    """Lay on the labelled trace, at the target's gain, the noise that it lacks to be like the target.
+    """Add to the labelled trace, at the target's gain, the noise that it lacks to be like the target.
 
-    All that is real about the labelled trace is in such a rehearsal: spikes that vary, neurons that nobody
-    labelled, noise that is not Gaussian, labels with their faults.
+    Such a rehearsal has all that is real about the labelled trace: spikes that vary, unlabelled units, noise
+    that is not Gaussian, and labels with errors.
 
     Parameters
     ----------
     labelled : Labelled
-    templates : Templates
-        Shapes of the background's spikes, which are part of what is laid over where the target has any.
+    context : Context
+        With the templates of background spikes, which are added as well if the target has any.
     profile : Profile
         Of the target.
-    kernel : ndarray, shape (taps,)
-        The conditioning filter, under which the noise was measured.
     n_samples : int
-        Length wanted. The labelled trace comes as often as gives the nearest length, each time in other
-        noise; once only, where it lacks next to none.
+        Length wanted. The labelled trace is repeated to come nearest to it, each time in other noise. If it
+        lacks hardly any noise, it comes once.
     rng : numpy.random.Generator
 
     Returns
@@ -225,7 +221,7 @@ def graft_rehearsal(
     clean = np.tile((gain * labelled.trace).astype(np.float32), (times, 1))
     spikes = Spikes.concatenate([labelled.spikes.shifted(number * length) for number in range(times)])
     outside = replace(profile.background, rate=share * profile.background.rate)
-    unfiltered = missing.unfiltered(kernel)
-    background, spectrum = _background(outside, templates, unfiltered, len(clean), rng)
+    unfiltered = missing.unfiltered(context.kernel)
+    background, spectrum = _background(outside, context.units.templates, unfiltered, len(clean), rng)
     noise = synthesise_noise(unfiltered.minus(spectrum), len(clean), rng)
     return Rehearsal(clean + background + noise, clean, spikes, length)

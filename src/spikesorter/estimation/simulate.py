@@ -1,4 +1,4 @@
-"""Studies without an electrode: neurons of known shape, recorded ever more noisily."""
+"""Simulate studies: units of known templates in more and more noise."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ FloatArray = npt.NDArray[np.float32]
 LABELLED_NOISE = 0.3
 NOISE_LEVELS = (0.5, 1.0, 2.0)
 LENGTH_MS = 5.6
-FADE_MS = 2.0  # at its end, over which a shape dies away
-EDGE_MS = 2.0  # no spike starts nearer to the ends: its neighbours could not be seen
+FADE_MS = 2.0  # at the end of a template, over which it fades out
+EDGE_MS = 2.0  # at either end of the recording, in which no spike starts
 DRIFT_CORNER_HZ = 5.0
 SHARED = 0.5  # of the noise's power, between two channels
-PLACES = 1  # a stream of random numbers of its own
+PLACES = 1  # stream of random numbers
 N_FFT = 8192
 
 
@@ -51,17 +51,17 @@ def simulate_study(
     Parameters
     ----------
     units : int
-        Number of classes. Their peaks run from 8 down to 2.5 units.
+        Number of units. Their peaks are 8 down to 2.5, in an arbitrary unit of voltage.
     seconds : float
         Length of each recording.
     noise_levels : tuple of float
-        SD of each target's white noise, in the same unit; the labelled recording has 0.3.
+        SD of each target's white noise, in the same unit. The labelled recording has 0.3.
     spikes_per_s : float
-        Of all neurons together, at Poisson times.
+        Of all units together, at Poisson times.
     fs_hz : float
     channels : int
-        Contacts near each other. Each neuron is largest on one of them and smaller on the others, down to
-        nothing; half of the noise's power is heard by all.
+        Contacts near each other. Each unit is largest on one of them and smaller on the others. All channels
+        share half of the noise's power.
     seed : int
     progress : callable, optional
 
@@ -88,13 +88,13 @@ def simulate_study(
 
 
 def _nearness(units: int, channels: int, seed: int) -> FloatArray:
-    """How large each neuron is on each channel, 1 at most, shape (neurons, channels)."""
+    """Draw how large each unit is on each channel, at most 1, shape (units, channels)."""
     near = np.random.default_rng([seed, PLACES]).random((units, channels), dtype=np.float32)
     return np.asarray(near / near.max(axis=1, keepdims=True), np.float32)
 
 
 def _shapes(units: int, fs_hz: float, nearness: FloatArray, rng: np.random.Generator) -> Templates:
-    """Draw shapes: a fast rise and decay (an alpha function), less a slower after-potential."""
+    """Draw templates: a fast rise and decay (an alpha function) minus a slower after-potential."""
     time_ms = np.arange(to_samples(LENGTH_MS, fs_hz)) * 1000 / fs_hz
     fade = 0.5 + 0.5 * np.cos(np.pi * np.clip((time_ms - LENGTH_MS) / FADE_MS + 1, 0, 1))
     waveforms = []

@@ -1,4 +1,4 @@
-"""What a labelled recording teaches about its neurons: shapes, sizes and firing habits."""
+"""Learn units from a labelled recording: templates, amplitudes and interval distributions."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ __all__ = ["FEW_SPIKES", "Units", "draw_spikes", "learn_units", "warn_of_labels"
 
 logger = logging.getLogger(__name__)
 FEW_SPIKES = 20
-"""A class with fewer labelled spikes than this is learnt badly: worth a warning."""
+"""A unit with fewer labelled spikes than this is learnt badly; there is a warning then."""
 
-END_MS, MUCH_LEFT = 0.4, 0.1  # of a window, and of a peak: a shape that has not died away by then
+END_MS, MUCH_LEFT = 0.4, 0.1  # end of a template's window, and share of its peak that is much there
 LEAST_EXCESS = 0.05
 SHRINKING_MS = 0.4
 FloatArray = npt.NDArray[np.float32]
@@ -29,22 +29,22 @@ FloatArray = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """What is known of each neuron.
+    """What is known of each unit.
 
     Parameters
     ----------
     templates : Templates
-        Shape of each class, in the labelled recording's unit, unfiltered.
-    amplitudes : tuple of ndarray of float32, one a class
-        Relative size of each labelled spike.
-    intervals : tuple of ndarray of float32, one a class
-        Samples from the spike before to each labelled spike; same lengths as `amplitudes`.
-    rates : ndarray of float64, shape (classes,)
+        Unfiltered, in the labelled recording's unit of voltage.
+    amplitudes : tuple of ndarray of float32, one for each unit
+        Relative amplitude of each labelled spike.
+    intervals : tuple of ndarray of float32, one for each unit
+        Samples from the previous spike to each labelled spike; as many as `amplitudes`.
+    rates : ndarray of float64, shape (units,)
         Spikes per sample in the labelled recording.
     names : tuple of str
-        What the classes are called in the labels.
+        Names in the labels.
     unlabelled_ids : tuple of int
-        Those of the classes that nobody labelled: they explain spikes, and are left out of results.
+        Units without labels. They explain spikes, and are left out of results.
     """
 
     templates: Templates
@@ -56,12 +56,12 @@ class Units:
 
     @property
     def unit_ids(self) -> tuple[int, ...]:
-        """The classes, in order; strangers come last."""
+        """All units, in order; unlabelled ones come last."""
         return self.templates.unit_ids
 
     @property
     def known(self) -> tuple[int, ...]:
-        """The classes that were labelled."""
+        """Labelled units."""
         return tuple(unit for unit in self.unit_ids if unit not in self.unlabelled_ids)
 
 
@@ -74,20 +74,20 @@ def learn_units(
     fs_hz: float,
     unlabelled_ids: tuple[int, ...] = (),
 ) -> Units:
-    """Learn shapes, sizes and intervals from a labelled recording.
+    """Learn templates, amplitudes and intervals from a labelled recording.
 
     Parameters
     ----------
     trace : ndarray of float32, shape (samples, channels)
-        Raw, less its median.
+        Raw, without its median.
     spikes : Spikes
         Its labels.
     settings : TemplateSettings
     kernel : ndarray, shape (taps,)
-        Filter under which errors are measured: removes drift.
+        Conditioning filter, after which errors are measured.
     fs_hz : float
     unlabelled_ids : tuple of int
-        Labels that nobody gave.
+        Those of the spikes' units that have no labels.
 
     Returns
     -------
@@ -117,9 +117,9 @@ def learn_units(
 
 
 def warn_of_labels(units: Units, settings: TemplateSettings, *, fs_hz: float) -> None:
-    """Warn of neurons that are learnt badly: from few spikes, or with shapes that their window cuts off.
+    """Warn of units that are learnt badly: from few spikes, or with templates longer than their window.
 
-    What is cut off is taken for noise, or for spikes.
+    What the window cuts off is taken for noise or for other spikes.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def warn_of_labels(units: Units, settings: TemplateSettings, *, fs_hz: float) ->
     for name, amplitudes in zip(units.names, units.amplitudes, strict=True):
         if len(amplitudes) < FEW_SPIKES:
             logger.warning(
-                "class %s has only %d labelled spikes (%d or more are wanted): it will be learnt badly",
+                "unit %s has only %d labelled spikes (%d or more are wanted): it will be learnt badly",
                 name, len(amplitudes), FEW_SPIKES,
             )  # fmt: skip
     end = max(to_samples(END_MS, fs_hz), 1)
@@ -138,7 +138,7 @@ def warn_of_labels(units: Units, settings: TemplateSettings, *, fs_hz: float) ->
         left = np.abs(waveform[-end:].mean(axis=0)).max() / np.abs(waveform).max()
         if left > MUCH_LEFT:
             logger.warning(
-                "class %s still has %.0f %% of its peak at the end of its window of %g ms; longer shapes "
+                "unit %s still has %.0f %% of its peak at the end of its window of %g ms; longer templates "
                 "(templates.after_ms) would find its spikes better",
                 name, 100 * left, settings.after_ms,
             )  # fmt: skip
@@ -147,17 +147,17 @@ def warn_of_labels(units: Units, settings: TemplateSettings, *, fs_hz: float) ->
 def draw_spikes(
     units: Units, rates: tuple[float, ...], n_samples: int, rng: np.random.Generator
 ) -> tuple[Spikes, FloatArray]:
-    """Draw spikes that fire as the labelled ones do, at other rates.
+    """Draw spike trains with the units' interval distributions, at other rates.
 
-    Each class's intervals are drawn from its labelled ones, stretched above the shortest of them so as to
-    give the rate wanted; each interval brings the size of the spike that followed it, so that spikes that
-    shrink in bursts do so here.
+    Each unit's intervals are drawn from its labelled ones. What they exceed the shortest by is scaled to give
+    the rate wanted. Each interval comes with the amplitude of the spike that ended it, so spikes that get
+    smaller in bursts do so here as well.
 
     Parameters
     ----------
     units : Units
     rates : tuple of float
-        Spikes per sample of each class.
+        Spikes per sample of each unit.
     n_samples : int
     rng : numpy.random.Generator
 
@@ -193,7 +193,7 @@ def _without_noise(
     kernel: npt.NDArray[np.float64],
     fs_hz: float,
 ) -> Templates:
-    """Shrink away what the noise of the labelled recording adds to the shapes."""
+    """Shrink parts of the templates that may be noise of the labelled recording."""
     left = trace - plant(len(trace), spikes, np.ones(len(spikes), np.float32), templates)
     variance = noise_scale(fir_filter(left, kernel)).astype(np.float64) ** 2
     counts = np.array(list(spikes.counts().values()))
@@ -203,7 +203,7 @@ def _without_noise(
 
 
 def _intervals(samples: npt.NDArray[np.int64], n_samples: int) -> FloatArray:
-    """Intervals before each spike; the first one's is taken to be the mean."""
+    """Return the interval before each spike; the first one's is taken to be the mean."""
     mean = n_samples / len(samples)
     return np.concatenate([[mean], np.diff(samples)]).astype(np.float32)
 
@@ -215,6 +215,6 @@ def _stretched(intervals: npt.NDArray[np.float64], rate: float, n_samples: int) 
         return np.asarray(-wanted * np.log1p(-quantiles))
     shortest = min(float(intervals.min()), 0.5 * wanted)
     excess = np.maximum(intervals - shortest, 0)
-    if excess.mean() < LEAST_EXCESS * (wanted - shortest):  # as regular as a clock: slow the clock
+    if excess.mean() < LEAST_EXCESS * (wanted - shortest):  # very regular, so scale the intervals themselves
         return np.asarray(intervals * wanted / intervals.mean())
     return np.asarray(shortest + excess * (wanted - shortest) / excess.mean())

@@ -21,8 +21,7 @@ from spikesorter.core.spikes import FIELDS, Spikes
 from spikesorter.core.versions import __version__
 from spikesorter.io.atomic import atomic_file
 from spikesorter.io.probabilities import ComputeSpikeProbabilities, compute_spike_probabilities
-from spikesorter.sorting.model import load_sorters
-from spikesorter.sorting.nearest import nearest_sorter
+from spikesorter.sorting.model import load_sorters, nearest_sorter
 from spikesorter.sorting.sorter import Sorter, check_threshold
 
 if TYPE_CHECKING:

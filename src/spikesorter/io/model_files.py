@@ -295,7 +295,7 @@ def _unpack(kind: Any, packed: Any, arrays: Arrays) -> Any:
     if dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
         values = {
-            field.name: _unpack(hints[field.name], packed[field.name], arrays)
+            field.name: _unpack(_kind_of(field, hints, packed), packed[field.name], arrays)
             for field in dataclasses.fields(kind)
             if field.name in packed or not _has_default(field)
         }
@@ -303,6 +303,16 @@ def _unpack(kind: Any, packed: Any, arrays: Arrays) -> Any:
     if not isinstance(packed, kind):
         raise TypeError(f"expected {kind.__name__}, found {packed!r}")
     return packed
+
+
+def _kind_of(field: dataclasses.Field[Any], hints: Mapping[str, Any], packed: Mapping[str, Any]) -> Any:
+    """Return the type of a field: its hint, or that of `one_of` in its metadata which the model names."""
+    if "one_of" not in field.metadata:
+        return hints[field.name]
+    kinds, name = {kind.__name__: kind for kind in field.metadata["one_of"]()}, packed[field.name]["is"]
+    if name not in kinds:
+        raise ValueError(f"it holds a {name}, which this version does not know")
+    return kinds[name]
 
 
 def _has_default(field: dataclasses.Field[Any]) -> bool:

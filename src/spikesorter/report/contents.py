@@ -228,7 +228,7 @@ def _summary(results: Sequence[Result], scores: Sequence[Score | None], detailed
         if measured:
             cells += [f"{one.score:.3f}", f"{one.strict:.3f}"] if one else ["", ""]
         cells += [str(len(result.spikes)), f"{len(result.spikes) / seconds:.1f}"]
-        cells += [_listed(profile.scale), f"{profile.activity.gain:.2f}", result.sorter.tuned.name]
+        cells += [_listed(profile.scale), f"{profile.activity.gain:.2f}", result.sorter.decoder]
         rows.append(
             {
                 "cells": cells,
@@ -285,7 +285,7 @@ def _facts(result: Result) -> list[list[str]]:
         ["gain against the labelled recording", f"{activity.gain:.3f}"],
         ["spikes", f"{len(result.spikes)}, {len(result.spikes) / seconds:.1f} per second"],
         ["doubtful spikes", f"{len(doubtful(result.spikes))} (probability below {SURE:.2f})"],
-        ["decoder", sorter.tuned.name],
+        ["decoder", sorter.decoder],
         ["thresholds", thresholds],
         ["refractory period", f"{1000 * sorter.point.refractory_samples / sorter.fs_hz:.3g} ms"],
         ["seed", str(sorter.settings.seed)],

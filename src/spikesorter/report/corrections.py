@@ -52,6 +52,11 @@ class Correction:
     ------
     InputError
         If a value is none of these.
+
+    Examples
+    --------
+    >>> Correction(1200, 1, "rename", to=2).spike
+    (1200, 1)
     """
 
     sample: int
@@ -251,6 +256,15 @@ def write_labels(
     ------
     InputError
         If the path holds anything but earlier labels, or cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> spikes = Spikes.from_arrays([100, 200], [1, 1], fs_hz=25_000.0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     written = write_labels(Path(folder) / "D5.csv", spikes, [Correction(100, 1, "reject")])
+    >>> written.sample
+    array([200])
     """
     labels = corrected(spikes, corrections)
     write_spikes(path, labels, fs_hz=fs_hz)

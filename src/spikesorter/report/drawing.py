@@ -65,6 +65,11 @@ def lines(curves: FloatArray, names: Sequence[str]) -> str:
     Returns
     -------
     str
+
+    Examples
+    --------
+    >>> lines(np.array([[0.0, 1.0, -1.0]]), ["a"]).count("<polyline")
+    1
     """
     samples = curves.shape[1]
     step = max(samples // MOST_POINTS, 1)
@@ -87,6 +92,11 @@ def raster(trains: Sequence[FloatArray], names: Sequence[str]) -> str:
     Returns
     -------
     str
+
+    Examples
+    --------
+    >>> raster([np.array([0.1, 0.9]), np.array([0.5])], ["a", "b"]).count("<path")
+    2
     """
     rows = []
     for k, (name, times) in enumerate(zip(names, trains, strict=True)):
@@ -107,6 +117,11 @@ def heat_map(counts: npt.NDArray[np.integer], rows: Sequence[str], columns: Sequ
     Returns
     -------
     str
+
+    Examples
+    --------
+    >>> "a, found as b: 3" in heat_map(np.array([[5, 3]]), ["a"], ["a", "b"])
+    True
     """
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     cells = [

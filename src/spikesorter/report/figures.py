@@ -48,6 +48,18 @@ def save_trace_figure(
     ------
     InputError
         If Matplotlib is not installed, the part lies beyond the end, or the picture cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from spikeinterface.core import NumpyRecording
+    >>> recording = NumpyRecording([np.zeros((5000, 1), np.float32)], 25_000.0)
+    >>> found = Spikes.from_arrays([500, 900], [1, 2])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "D5.svg"
+    ...     save_trace_figure(path, recording, found=found, truth=None, start_s=0, seconds=0.1, title="D5")
+    ...     path.read_bytes()[:5]
+    b'<?xml'
     """
     try:
         from matplotlib.figure import Figure

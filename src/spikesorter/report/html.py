@@ -46,7 +46,13 @@ def call_macro(template: str, macro: str, *arguments: Any) -> str:
 
 @cache
 def read_asset(name: str) -> str:
-    """Return a style sheet or a script of the folder `assets`."""
+    """Return a style sheet or a script of the folder `assets`.
+
+    Examples
+    --------
+    >>> "--ink" in read_asset("page.css")
+    True
+    """
     return (HERE / "assets" / name).read_text(encoding="utf-8")
 
 

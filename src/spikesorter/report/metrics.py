@@ -13,7 +13,6 @@ import numpy.typing as npt
 from scipy.signal import oaconvolve
 
 from spikesorter.core.spikes import UNKNOWN, Spikes
-from spikesorter.estimation.profile import conditioning_kernel
 from spikesorter.signal.filters import fir_filter
 from spikesorter.sorting.sorter import Sorter
 
@@ -99,9 +98,9 @@ def read_conditioned(sorter: Sorter, recording: BaseRecording, start: int, stop:
     -------
     ndarray of float32, shape (stop - start, channels)
     """
-    kernel = conditioning_kernel(sorter.settings.conditioning, sorter.fs_hz)
+    kernel = sorter.state.lessons.context.kernel
     reach = len(kernel) // 2
-    return fir_filter(sorter.stretches(recording)(start - reach, stop + reach), kernel)[reach:-reach]
+    return fir_filter(sorter.trace_reader(recording)(start - reach, stop + reach), kernel)[reach:-reach]
 
 
 def measure_shapes(sorter: Sorter, recording: BaseRecording, spikes: Spikes) -> list[Shape]:
@@ -121,8 +120,8 @@ def measure_shapes(sorter: Sorter, recording: BaseRecording, spikes: Spikes) -> 
         One for each of the sorter's units that has spikes. Of many spikes, 400 or fewer from all over the
         recording are read.
     """
-    kernel = conditioning_kernel(sorter.settings.conditioning, sorter.fs_hz)
-    reach, read = len(kernel) // 2, sorter.stretches(recording)
+    kernel = sorter.state.lessons.context.kernel
+    reach, read = len(kernel) // 2, sorter.trace_reader(recording)
     templates = sorter.units.templates
     filtered = templates.filtered(kernel).scaled(sorter.profile.activity.gain)
     begin = filtered.before - templates.before  # beyond lies only what the filter adds

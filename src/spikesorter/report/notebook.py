@@ -6,7 +6,7 @@ import numpy as np
 
 from spikesorter.core.score import Score
 from spikesorter.core.spikes import UNKNOWN, Spikes
-from spikesorter.decoding.making import make_pursuit
+from spikesorter.estimation.context import Context
 from spikesorter.report import drawing
 from spikesorter.sorting.sorter import Sorter
 
@@ -23,6 +23,11 @@ def spikes_html(spikes: Spikes) -> str:
     Returns
     -------
     str
+
+    Examples
+    --------
+    >>> spikes_html(Spikes.from_arrays([100, 300], [1, 2]))[:27]
+    '<div><p><b>2 spikes</b></p>'
     """
     unit_ids = sorted({*spikes.unit_ids, *spikes.names})
     seconds = float(spikes.sample[-1] + 1) / spikes.fs_hz if spikes.fs_hz and len(spikes) else None
@@ -38,7 +43,7 @@ def spikes_html(spikes: Spikes) -> str:
     ]
     last = float(spikes.sample[-1]) if len(spikes) else 1.0
     times = [train.sample / max(last, 1.0) for train in trains.values()]
-    return drawing.page(
+    return _page(
         f"{len(spikes)} spikes" + (f" in {seconds:.1f} s" if seconds else ""),
         drawing.table(("unit", "spikes", "per second", "mean probability"), rows),
         drawing.raster(times, [str(row[0]) for row in rows]),
@@ -55,10 +60,17 @@ def score_html(score: Score) -> str:
     Returns
     -------
     str
+
+    Examples
+    --------
+    >>> from spikesorter import score
+    >>> spikes = Spikes.from_arrays([100, 300], [1, 2])
+    >>> score_html(score(spikes, spikes))[:30]
+    '<div><p><b>Score 1.000</b></p>'
     """
     names = [score.name_of(unit) for unit in score.unit_ids]
     strict = [(score.name_of(unit), f"{value:.3f}") for unit, value in score.strict_of.items()]
-    return drawing.page(
+    return _page(
         f"Score {score.score:.3f}",
         drawing.table(list(score.summary()), [[f"{value:.3f}" for value in score.summary().values()]]),
         drawing.table(("unit", "strict F1"), strict),
@@ -78,8 +90,8 @@ def sorter_html(sorter: Sorter) -> str:
     str
     """
     units, forecast, fs_hz = sorter.units, sorter.forecast, sorter.fs_hz
-    pursuit = make_pursuit(units, sorter.profile, sorter.settings, fs_hz=fs_hz)
-    detectability = np.sqrt(pursuit.bank.energies)
+    bank = Context.of(units, sorter.settings, fs_hz=fs_hz).bank(sorter.profile)
+    detectability = np.sqrt(bank.energies)
     activity, expected = sorter.profile.activity, dict(zip(forecast.unit_ids, forecast.f1, strict=True))
     counts = [len(amplitudes) for amplitudes in units.amplitudes]
     rows = [
@@ -96,9 +108,13 @@ def sorter_html(sorter: Sorter) -> str:
     shapes = units.templates.waveforms[: len(units.known)]
     clearest = np.abs(shapes).max(axis=1).argmax(axis=1)
     score = f"{forecast.score:.3f} ({forecast.low:.3f} to {forecast.high:.3f})"
-    return drawing.page(
+    return _page(
         repr(sorter),
         drawing.table(("expected score", "gain"), [(score, f"{activity.gain:.2f}")]),
         drawing.table(("unit", "labelled spikes", "per second", "d'", "expected F1"), rows),
         drawing.lines(shapes[np.arange(len(shapes)), :, clearest], units.names[: len(shapes)]),
     )
+
+
+def _page(title: str, *parts: str) -> str:
+    return str(drawing.page(title, *parts))  # what leaves the package is text, not markup

@@ -54,6 +54,11 @@ def pack(values: npt.NDArray[Any], dtype: str) -> dict[str, Any]:
     -------
     dict
         `dtype`, `shape`, and the values as text: `gz`.
+
+    Examples
+    --------
+    >>> pack(np.arange(6).reshape(3, 2), "u1")["shape"]
+    [3, 2]
     """
     array = np.ascontiguousarray(values, np.dtype(dtype).newbyteorder("<"))
     packed = gzip.compress(array.tobytes(), compresslevel=6, mtime=0)

@@ -22,6 +22,11 @@ class Symbol(NamedTuple):
         Names of the marker.
     text : str
         The character.
+
+    Examples
+    --------
+    >>> SYMBOLS[1]
+    Symbol(plotly='square', matplotlib='s', text='■')
     """
 
     plotly: str

@@ -69,7 +69,13 @@ def panels(result: Result, measured: Score | None) -> Iterator[dict[str, Any]]:
 
 
 def panel_frames() -> list[dict[str, Any]]:
-    """Return what `panels` yields, with nothing drawn yet: `figure` is None."""
+    """Return what `panels` yields, with nothing drawn yet: `figure` is None.
+
+    Examples
+    --------
+    >>> panel_frames()[0]["title"]
+    'Mean waveforms'
+    """
     return [
         {"id": one.name, "title": one.title, "caption": one.caption, "shape": one.shape, "figure": None}
         for one in PANELS

@@ -151,7 +151,13 @@ def sort_facts(
 
 
 def known_sorts(out: Path) -> dict[str, Any]:
-    """Return the entries of `sort.json` in a folder; none if there is no such file."""
+    """Return the entries of `sort.json` in a folder; none if there is no such file.
+
+    Examples
+    --------
+    >>> known_sorts(Path("no such folder"))
+    {}
+    """
     try:
         known = json.loads((out / SORT).read_text(encoding="utf-8"))["recordings"]
     except (OSError, ValueError, KeyError, TypeError):

@@ -43,6 +43,17 @@ def score_files(
     ------
     InputError
         If a file is missing or cannot be used.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from spikesorter import Spikes, write_spikes
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "D5.csv"
+    ...     write_spikes(path, Spikes.from_arrays([100, 300], [1, 2], fs_hz=25_000.0))
+    ...     scores = score_files(path, path)
+    >>> scores["D5"].score
+    1.0
     """
     pairs = _read_pairs(truth, predictions, fs_hz)
     scores: dict[str, Score] = {}

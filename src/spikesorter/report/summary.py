@@ -32,7 +32,7 @@ def sorter_facts(sorter: Sorter) -> dict[str, Any]:
         "noise": [float(value) for value in sorter.profile.scale],
         "gain": activity.gain,
         "spikes_per_s": sum(activity.rates) * sorter.fs_hz,
-        "decoder": sorter.tuned.name,
+        "decoder": sorter.decoder,
         "forecast": sorter.forecast.summary(),
     }
 

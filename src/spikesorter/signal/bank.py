@@ -1,9 +1,9 @@
-"""A bank of spike shapes in whitened measure: how much each shape is there, and how shapes overlap.
+"""Whitened matched filters of all templates, and how templates overlap.
 
-A trace with Gaussian noise of covariance C holds spikes s at times t. All that the trace says about them are
-the correlations with C^-1 s, and what tells one explanation from another besides are the overlaps
-s^T C^-1 s' of the shapes at each distance. Both follow from one short whitening filter, applied to trace and
-shapes alike, so that they fit each other exactly.
+A trace with Gaussian noise of covariance C holds spikes with templates s at times t. All that the trace
+says about them are its correlations with C^-1 s. To compare explanations, the overlaps s^T C^-1 s' of
+templates at each distance are needed as well. Both follow from one short whitening filter, applied to trace
+and templates, so they fit each other exactly.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["Bank", "CausalBank", "make_bank", "make_causal_bank"]
 
 Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
-POWER_FLOOR = 0.02  # of the noise's mean power: what a filter took away is not to be amplified back
+POWER_FLOOR = 0.02  # of the noise's mean power, so that what a filter removed is not amplified
 LEAST_RESPONSE = 1e-3
 TAPER = 0.5  # share of the whitening reach over which its filter fades out
 N_FFT = 16_384
@@ -32,7 +32,9 @@ N_FFT = 16_384
 
 @dataclass(frozen=True, eq=False)
 class Bank:
-    """Whitened matched filters that keep their scale, in two steps, and their overlaps.
+    """Whitened matched filters, applied in two steps, and their overlaps.
+
+    Unlike those of `MatchedFilters`, outputs are not scaled to noise of variance 1.
 
     Parameters
     ----------
@@ -40,16 +42,16 @@ class Bank:
         ``filters[:, a, b]`` is what channel b is correlated with first, to add to filtered channel a.
     filters_before : int
         Taps of it that lie before the sample itself.
-    shapes : ndarray of float32, shape (classes, samples, channels)
+    shapes : ndarray of float32, shape (units, samples, channels)
         What the filtered trace is correlated with then.
     shapes_before : int
-        Samples of a shape before the spike's start.
-    overlaps : ndarray of float32, shape (classes, lags, classes)
-        ``overlaps[k, reach + lag, j]`` is what a spike of class k adds to the output of class j, `lag`
-        samples later; lags from -reach to reach.
+        Samples of a template before the spike's start.
+    overlaps : ndarray of float32, shape (units, lags, units)
+        ``overlaps[k, reach + lag, j]`` is what a spike of unit k adds to the output of unit j `lag` samples
+        later; lags from -reach to reach.
     whitener : ndarray of float64, shape (taps, channels, channels)
-        Filters from each channel (last axis) to each whitened one, in which the noise is white and shared
-        by no two.
+        Filters from each channel (last axis) to each whitened channel. In those the noise is white, and
+        independent between channels.
     """
 
     filters: Trace
@@ -67,14 +69,14 @@ class Bank:
 
     @property
     def energies(self) -> Float64Array:
-        """What a spike adds to its own output at its start: d' squared, shape (classes,)."""
+        """Squared d' of each unit: what a spike adds to its own output at its start, shape (units,)."""
         own = np.arange(len(self.overlaps))
         return np.asarray(self.overlaps[own, self.overlaps.shape[1] // 2, own], np.float64)
 
     def apply(self, trace: Trace) -> Trace:
-        """Correlate a stretch of trace, filtered, with every shape, where the whole of it fits.
+        """Correlate the whitened trace with every template, wherever the whole template fits.
 
-        The output at a sample is the same, to the last bit, in whatever stretch it lies.
+        The output at a sample is the same, to the last bit, whatever part of a recording is given.
 
         Parameters
         ----------
@@ -82,13 +84,13 @@ class Bank:
 
         Returns
         -------
-        ndarray of float32, shape (samples, classes)
+        ndarray of float32, shape (samples, units)
         """
-        classes, samples, _ = self.shapes.shape
+        units, samples, _ = self.shapes.shape
         filtered = len(trace) - len(self.filters) + 1
-        outputs = np.zeros((classes, filtered - samples + 1), np.float32)
+        outputs = np.zeros((units, filtered - samples + 1), np.float32)
         for c, white in enumerate(_correlated_across(trace, self.filters)):
-            for k in range(classes):
+            for k in range(units):
                 correlate(white, np.ascontiguousarray(self.shapes[k, :, c]), outputs[k])
         return np.ascontiguousarray(outputs.T)
 
@@ -103,7 +105,7 @@ def make_bank(templates: Templates, noise: NoiseSpectrum, *, kernel: Float64Arra
     noise : NoiseSpectrum
         Of the trace after the filter `kernel`.
     kernel : ndarray, shape (taps,)
-        Symmetric; what it takes away, such as drift, the bank takes away too.
+        Symmetric. What it removes, such as drift, the bank removes as well.
     reach : int
         Half the length of the whitening filter, in samples.
 
@@ -126,21 +128,21 @@ def make_bank(templates: Templates, noise: NoiseSpectrum, *, kernel: Float64Arra
 
 @dataclass(frozen=True, eq=False)
 class CausalBank:
-    """Whitened shapes for a trace whose future is not known yet.
+    """Whitened templates for decisions on a trace whose future is not known yet.
 
     Parameters
     ----------
     filters : ndarray of float32, shape (taps, channels, channels)
-        ``filters[:, a, b]`` is what channel b is correlated with to add to whitened channel a: it looks at
-        the past alone, and all of them together are of minimum phase, so that they delay least.
-    shapes : ndarray of float32, shape (classes, channels, samples)
+        ``filters[:, a, b]`` is what channel b is correlated with to add to whitened channel a. The filters
+        are causal, and of minimum phase all together, so they delay least.
+    shapes : ndarray of float32, shape (units, channels, samples)
         The spikes, whitened.
     lead : int
-        Samples of a shape before the spike's start.
-    overlaps : ndarray of float32, shape (seen, classes, lags, classes)
-        ``overlaps[seen, k, reach + lag, j]`` is what a spike of class k adds to the output of class j, `lag`
-        samples later, if `seen` samples after its start are the last that are known; the last row is for
-        all of it.
+        Samples of a template before the spike's start.
+    overlaps : ndarray of float32, shape (seen, units, lags, units)
+        ``overlaps[seen, k, reach + lag, j]`` is what a spike of unit k adds to the output of unit j `lag`
+        samples later, if `seen` samples after its start are the last that are known. The last row is for the
+        whole spike.
     """
 
     filters: Trace
@@ -150,12 +152,12 @@ class CausalBank:
 
     @property
     def margin(self) -> Margin:
-        """What an output depends on, beside the samples that are seen of a spike."""
+        """What an output depends on, apart from the samples that are known of a spike."""
         return Margin(self.lead + len(self.filters) - 1, 0)
 
     @property
     def energies(self) -> Float64Array:
-        """What a spike adds to its own output at its start, shape (seen, classes)."""
+        """Squared d' of each unit, by how much of a spike is known, shape (seen, units)."""
         own = np.arange(self.overlaps.shape[1])
         return np.asarray(self.overlaps[:, own, self.overlaps.shape[2] // 2, own], np.float64)
 
@@ -165,14 +167,14 @@ class CausalBank:
         return self.filters[::-1].astype(np.float64)
 
     def whiten(self, trace: Trace) -> Trace:
-        """Return a whitened stretch, shape (channels, samples - taps + 1)."""
+        """Return a trace whitened, shape (channels, samples - taps + 1)."""
         return _correlated_across(trace, self.filters)
 
 
 def make_causal_bank(
     templates: Templates, noise: NoiseSpectrum, *, kernel: Float64Array, past: int, length: int
 ) -> CausalBank:
-    """Make a bank for decisions on what little of a spike is known soon after its start.
+    """Make a bank for decisions soon after a spike's start, when little of it is known.
 
     Parameters
     ----------
@@ -181,7 +183,7 @@ def make_causal_bank(
     past : int
         Length of the whitening filter, in samples.
     length : int
-        Samples after a spike's start from which on nothing of it is looked for.
+        Samples after a spike's start that are used at most.
 
     Returns
     -------
@@ -203,7 +205,7 @@ def make_causal_bank(
 
 
 def _overlaps_seen(white: Float64Array, seen: int) -> Float64Array:
-    """Overlaps of whitened shapes if nothing is known from so many samples of the first one on."""
+    """Return the overlaps of whitened templates, the first of each pair known for so many samples only."""
     first = white.copy()
     first[:, :, seen:] = 0
     return np.stack([[_correlation(s, k) for k in white] for s in first]).transpose(0, 2, 1)
@@ -225,8 +227,8 @@ def _response(kernel: Float64Array) -> Float64Array:
 def _minimum_phase(response: Float64Array, noise: NoiseSpectrum) -> Float64Array:
     """Return the causal whitening filters that delay least, shape (N_FFT, channels, channels).
 
-    Each channel is whitened by itself first, by its folded cepstrum; what channels then still share is taken
-    apart by a factor of their coherence.
+    Each channel is whitened by itself first, by its folded cepstrum. A factor of the channels' coherence then
+    removes what they still share.
     """
     density = noise.floored(POWER_FLOOR).at(N_FFT)
     power = np.einsum("fcc->fc", density).real
@@ -242,7 +244,7 @@ def _minimum_phase(response: Float64Array, noise: NoiseSpectrum) -> Float64Array
 
 
 def _without_offset(short: Float64Array, taper: Float64Array, response: Float64Array) -> Float64Array:
-    """Let no offset pass where none passes the kernel."""
+    """Remove the response to an offset, if the kernel removes offsets."""
     if response[0] >= LEAST_RESPONSE:
         return short
     return np.asarray(short - short.sum(axis=0) * (taper / taper.sum())[:, None, None])
@@ -251,7 +253,7 @@ def _without_offset(short: Float64Array, taper: Float64Array, response: Float64A
 def _scaled(
     short: Float64Array, templates: Templates, noise: NoiseSpectrum, response: Float64Array
 ) -> Float64Array:
-    """Scale so that noise leaves the matched filters with the variance that their overlaps say."""
+    """Scale the filters so that noise gives outputs of the variance that the overlaps state."""
     inside = slice(1, None)  # at frequency 0 there is nothing to measure
     filters = fft.rfft(short, N_FFT, axis=0)[inside]
     unfiltered = noise.at(N_FFT)[inside] / np.maximum(response, LEAST_RESPONSE)[inside, None, None] ** 2
@@ -264,7 +266,7 @@ def _scaled(
 
 
 def _whitened(templates: Templates, whitener: Float64Array) -> Float64Array:
-    """Return the shapes as they look in the whitened trace, shape (classes, channels, samples)."""
+    """Return the templates as they look in the whitened trace, shape (units, channels, samples)."""
     shapes, channels = templates.waveforms.astype(np.float64), range(whitener.shape[1])
     return np.array(
         [
@@ -275,7 +277,7 @@ def _whitened(templates: Templates, whitener: Float64Array) -> Float64Array:
 
 
 def _squared(whitener: Float64Array) -> Float64Array:
-    """Return the filters that whiten, and then undo the delays: those of the matched filter."""
+    """Return the filters that whiten and then whiten time-reversed, as matched filters do."""
     channels = range(whitener.shape[1])
     pairs = [
         [sum(np.convolve(whitener[:, m, a], whitener[::-1, m, b]) for m in channels) for b in channels]
@@ -295,7 +297,7 @@ def _correlated_across(trace: Trace, filters: Trace) -> Trace:
 
 
 def _correlation(spike: Float64Array, other: Float64Array) -> Float64Array:
-    """What a whitened spike adds to another shape's output at each lag; both of shape (channels, samples)."""
+    """Return what a whitened spike adds to another one's output at each lag, both (channels, samples)."""
     pairs = zip(spike, other, strict=True)
     return np.asarray(sum(np.correlate(a, b, "full") for a, b in pairs))
 

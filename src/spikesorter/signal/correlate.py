@@ -1,8 +1,8 @@
-"""Correlation with short kernels, the same bytes at a sample wherever a stretch begins or ends.
+"""Correlate with short kernels, giving the same bytes at a sample wherever a part begins or ends.
 
 A fast Fourier transform rounds each output differently for every length and place. Here each output is one
-sum in one order, so that spans of any length, and streams, agree to the last bit; for kernels of a few
-hundred taps it is no slower.
+sum in one order. So spans of any length, and streams, agree to the last bit. For kernels of a few hundred
+taps it is as fast.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Drift removal, band-pass and scale: zero-phase FIR filters with a stated margin.
 
-Recursive zero-phase filters (`sosfiltfilt`) depend on the whole recording, so that a file, a stream and
-a parallel run would differ; finite ones do not.
+Recursive zero-phase filters (`sosfiltfilt`) depend on the whole recording. A file, a stream and a parallel
+run would give different results. Finite filters give the same.
 """
 
 from __future__ import annotations
@@ -134,11 +134,17 @@ def fir_filter(trace: Trace, kernel: Kernel) -> Trace:
     ----------
     trace : ndarray of float32, shape (samples, channels)
     kernel : ndarray, shape (taps,), taps odd
-        Its middle tap meets the sample itself, so that a symmetric kernel delays nothing.
+        The middle tap is for the sample itself, so a symmetric kernel delays nothing.
 
     Returns
     -------
     ndarray of float32, shape (samples, channels)
+
+    Examples
+    --------
+    >>> trace = np.float32([0, 0, 4, 0, 0])[:, None]
+    >>> fir_filter(trace, np.array([0.25, 0.5, 0.25]))[:, 0].round(6)
+    array([0., 1., 2., 1., 0.], dtype=float32)
     """
     half = len(kernel) // 2
     if half == 0:
@@ -148,14 +154,14 @@ def fir_filter(trace: Trace, kernel: Kernel) -> Trace:
 
 
 def fir_filter_on_grid(read: Callable[[int, int], Trace], kernel: Kernel, start: int, stop: int) -> Trace:
-    """Convolve part of a recording with a long kernel, the same bytes at a sample whichever part it is.
+    """Convolve part of a recording with a long kernel; the bytes at a sample are the same for any part.
 
-    The fast Fourier transforms lie on a fixed grid.
+    To this end, Fourier transforms lie on a fixed grid.
 
     Parameters
     ----------
     read : callable
-        Returns samples of the recording from one place to another, both possibly beyond its ends.
+        Returns samples of the recording from one place to another, which may lie beyond its ends.
     kernel : ndarray, shape (taps,), taps odd
         As for `fir_filter`.
     start, stop : int
@@ -187,15 +193,22 @@ def noise_scale(trace: Trace) -> npt.NDArray[np.float32]:
     Returns
     -------
     ndarray of float32, shape (channels,)
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).normal(scale=3.0, size=(100_000, 1))
+    >>> noise[:50] = 500.0
+    >>> noise_scale(noise).round(1)
+    array([3.], dtype=float32)
     """
     return np.asarray(median_abs_deviation(trace, axis=0, scale="normal"), np.float32)
 
 
 def local_unit_variance(trace: Trace, *, window_samples: int) -> Trace:
-    """Scale the trace, column by column, to zero mean and unit variance in a window around each sample.
+    """Scale each column to zero mean and unit variance in a window around each sample.
 
-    What the published pipeline does to each of its windows, as one local operator; its margin is half the
-    window.
+    The published pipeline scales each of its windows so. Here it is one local operator, whose margin is half
+    the window.
 
     Parameters
     ----------

@@ -1,9 +1,9 @@
-"""Gain and firing rates of an unlabelled recording, from the cumulants of its matched-filter outputs.
+"""Estimate gain and firing rates of an unlabelled recording from cumulants of matched filters' outputs.
 
-Spikes at random times are shot noise: by Campbell's theorem, the n-th cumulant of a filter's output is the
-sum over the classes of rate * (gain * size)^n * (sum of the filter's n-th power response to the shape),
-however much the spikes overlap; Gaussian noise adds nothing from the third cumulant on. So rates and
-gain follow without detecting a single spike, also where most spikes drown in the noise.
+Spikes at random times are shot noise. By Campbell's theorem, the n-th cumulant of a filter's output is the
+sum over the units of rate * (gain * amplitude)^n * (sum of the n-th power of the filter's response to the
+template), however much the spikes overlap. Gaussian noise adds nothing from the third cumulant on. So rates
+and gain follow without detecting a spike, even if most spikes are hidden in noise.
 """
 
 from __future__ import annotations
@@ -34,34 +34,34 @@ Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 ORDERS = (3, 4)
 BLOCKS = 24
-LOG_GAIN_SD, MOST_SURPRISE = 0.35, 9.0  # prior: most gains are within a factor of 1.4, but any may be
+LOG_GAIN_SD, MOST_SURPRISE = 0.35, 9.0  # prior: most gains are within a factor of 1.4, but any is possible
 GAINS = np.exp(np.linspace(np.log(0.05), np.log(20), 121))
-RATE_SPREAD = 0.5  # relative, of a class about the recording's overall activity
+RATE_SPREAD = 0.5  # relative, of a unit about the recording's overall activity
 ACTIVITY_SPREAD = 1.0  # relative
 BACKGROUND_AMPLITUDES = np.linspace(0.2, 1.0, 81)
-LEAST_BACKGROUND_SIZE, MOST_BACKGROUND_SIZE = 0.05, 0.6  # relative to the sorted neurons
-MOST_BACKGROUND_RATE = 0.5  # spikes per sample: bounds time and memory, whatever the recording holds
-LEAST_SKEW = 0.05  # of the noise; less cannot be told from small errors of the shapes, and does no harm
+LEAST_BACKGROUND_SIZE, MOST_BACKGROUND_SIZE = 0.05, 0.6  # relative to the sorted units
+MOST_BACKGROUND_RATE = 0.5  # spikes per sample; bounds time and memory for any recording
+LEAST_SKEW = 0.05  # of the noise; less may come from small errors of the templates, and does no harm
 LEAST_SIGNIFICANCE = 4.0
-CLEAR_DETECTABILITY = 5.0  # a spike of this d' is found nearly always, so that its size is not biased
+CLEAR_DETECTABILITY = 5.0  # nearly all spikes of this d' are found, so their amplitudes are not biased
 CLEAR_DISTANCE_SAMPLES = 20
 CLEAR_SPIKES = 50
 GAIN_ROUNDS, GAIN_TOLERANCE = 20, 0.003
-MODEL_ERROR = 0.03  # relative: shapes, independence of spikes
+MODEL_ERROR = 0.03  # relative: templates, independence of spikes
 
 
 @dataclass(frozen=True)
 class Activity:
-    """How large and how many a recording's spikes are, compared with the labelled recording.
+    """Gain and firing rates of a recording, compared with the labelled recording.
 
     Parameters
     ----------
     gain : float
-        Factor on all shapes; negative where the polarity is turned.
+        Factor on all templates; negative if the polarity is inverted.
     rates : tuple of float
-        Spikes per sample of each class.
+        Spikes per sample of each unit.
     wander : float
-        Relative SD of the gain over the recording, beyond the spread of sizes in the labelled one.
+        Relative SD of the gain over time, beyond the spread of amplitudes in the labelled recording.
     """
 
     gain: float
@@ -71,24 +71,24 @@ class Activity:
 
 @dataclass(frozen=True)
 class Background:
-    """Spikes of distant neurons: too small and too many to be sorted, but not Gaussian noise either.
+    """Spikes of distant units: too small and too many to be sorted, yet not Gaussian noise.
 
-    Their shapes are taken to be those of the labelled neurons, each shape equally often.
+    They are taken to have the templates of the labelled units, each equally often.
 
     Parameters
     ----------
     rate : float
-        Spikes per sample of all of them together.
+        Spikes per sample, of all together.
     amplitude : float
-        Largest relative amplitude; they are spread evenly from `BACKGROUND_AMPLITUDES[0]` to 1 times that.
-        Negative where the polarity is turned.
+        Largest relative amplitude. Amplitudes are spread evenly from `BACKGROUND_AMPLITUDES[0]` times it up
+        to it. Negative if the polarity is inverted.
     """
 
     rate: float
     amplitude: float
 
     def cumulants(self, response: Float64Array) -> Float64Array:
-        """Return what it adds to the cumulants; `response` holds those of unit spikes at unit rate."""
+        """Return what it adds to the cumulants; `response` has those of spikes of amplitude 1 at rate 1."""
         scale = [np.mean(BACKGROUND_AMPLITUDES**n) * self.amplitude**n for n in ORDERS]
         return np.asarray(self.rate * np.repeat(scale, len(response) // len(ORDERS)) * response.mean(axis=1))
 
@@ -99,7 +99,7 @@ SILENT = Background(0.0, 0.0)
 
 @dataclass(frozen=True, eq=False)
 class Cumulants:
-    """Third and fourth cumulants of each filter's output, one after the other, with their standard errors."""
+    """Third cumulants of all filters' outputs, then the fourth, with their standard errors."""
 
     value: Float64Array
     error: Float64Array
@@ -118,18 +118,17 @@ def estimate_activity(
 
     Parameters
     ----------
-    evidence : ndarray of float32, shape (samples, classes)
+    evidence : ndarray of float32, shape (samples, units)
         Output of `filters` on the recording.
     filters : MatchedFilters
     templates : Templates
-        The shapes that the filters were made from.
+        The templates that the filters were made from.
     amplitudes : list of ndarray of float32
-        Relative sizes of each class's spikes in the labelled recording.
-    prior_rates : ndarray, shape (classes,)
-        Spikes per sample expected without further knowledge; what the recording does not say is filled
-        in from here.
+        Relative amplitudes of each unit's spikes in the labelled recording.
+    prior_rates : ndarray, shape (units,)
+        Spikes per sample to expect. They decide where the recording says little.
     background : Background
-        Whose cumulants are not the sorted neurons'.
+        Its cumulants are subtracted first.
 
     Returns
     -------
@@ -160,7 +159,7 @@ def estimate_rates(
     prior_rates: npt.NDArray[np.float64],
     background: Background,
 ) -> Activity:
-    """Estimate firing rates where the gain is known; parameters as for `estimate_activity`.
+    """Estimate firing rates for a known gain; parameters as for `estimate_activity`.
 
     `seen` are the cumulants of the filters' outputs on the whole recording.
     """
@@ -180,29 +179,29 @@ def estimate_background(
     background: Background = SILENT,
     amplitude: float | None = None,
 ) -> Background:
-    """Estimate the background from what the quiet stretches hold beyond what a rehearsal's hold.
+    """Estimate the background by comparing quiet parts of a recording with those of its rehearsal.
 
-    Quiet stretches are not free of spikes: the smallest of the known neurons are overlooked there too. In
-    a rehearsal they are overlooked alike, so that the difference is the background's.
+    Quiet parts hold spikes of the smallest units, which are overlooked. In a rehearsal as many are
+    overlooked, so the difference is due to the background.
 
     Parameters
     ----------
     quiet, rehearsed : Cumulants
-        Of the filters' outputs on the quiet stretches of the target and of its rehearsal.
+        Of the filters' outputs on the quiet parts of the target and of its rehearsal.
     filters : MatchedFilters
     templates : Templates
-        The shapes that the filters were made from.
+        The templates that the filters were made from.
     gain : float
         Of the target.
     background : Background
         What the rehearsal was made with.
     amplitude : float, optional
-        Largest relative size of its spikes, positive, where that is known; only the rate is estimated then.
+        Largest relative amplitude of its spikes, positive, if known; only the rate is estimated then.
 
     Returns
     -------
     Background
-        The one given, if the rehearsal was like the target.
+        The one given, if the rehearsal is like the target.
     """
     response = _responses(filters, templates, _unit_amplitudes(templates))
     excess = quiet.value - rehearsed.value
@@ -214,7 +213,7 @@ def estimate_background(
     wanted = excess + background.cumulants(response)
     parts, of_unit = (np.split(x, len(ORDERS)) for x in (wanted, response.mean(axis=1)))
     third_moment, fourth_moment = (
-        float(part @ unit / (unit @ unit) / np.mean(BACKGROUND_AMPLITUDES**n))  # rate * size^n
+        float(part @ unit / (unit @ unit) / np.mean(BACKGROUND_AMPLITUDES**n))  # rate * amplitude^n
         for part, unit, n in zip(parts, of_unit, ORDERS, strict=True)
     )
     if amplitude is None:
@@ -228,7 +227,7 @@ def estimate_background(
 
 
 def _most_background(amplitude: float, filters: MatchedFilters, templates: Templates) -> float:
-    """Rate at which the background alone would be all of the noise: the filters' outputs have variance 1."""
+    """Return the rate at which the background would make up all noise (outputs have variance 1)."""
     power = _powers(filters, templates, _unit_amplitudes(templates), orders=(2,)).mean()
     return min(1 / float(amplitude**2 * np.mean(BACKGROUND_AMPLITUDES**2) * power), MOST_BACKGROUND_RATE)
 
@@ -240,16 +239,16 @@ def _fit_rates(
     response: Float64Array,
     prior_rates: npt.NDArray[np.float64],
 ) -> tuple[float, float, tuple[float, ...]]:
-    """Misfit, gain and the rates that explain the cumulants best if that is the gain.
+    """Return misfit, gain, and the rates that explain the cumulants best at this gain.
 
-    The last unknown is the recording's overall activity: rates are drawn to it times the prior's.
+    The last unknown is the recording's overall activity; the prior of each rate is proportional to it.
     """
-    n_classes = len(prior_rates)
-    powers = np.repeat([gain**n for n in ORDERS], n_classes)
+    n_units = len(prior_rates)
+    powers = np.repeat([gain**n for n in ORDERS], n_units)
     fit = np.column_stack([response * powers[:, None] / error[:, None], np.zeros(len(mean))])
-    tied = np.column_stack([np.diag(1 / prior_rates), -np.ones(n_classes)]) / RATE_SPREAD
-    usual = np.eye(n_classes + 1)[-1] / ACTIVITY_SPREAD
-    right = np.concatenate([mean / error, np.zeros(n_classes), [1 / ACTIVITY_SPREAD]])
+    tied = np.column_stack([np.diag(1 / prior_rates), -np.ones(n_units)]) / RATE_SPREAD
+    usual = np.eye(n_units + 1)[-1] / ACTIVITY_SPREAD
+    right = np.concatenate([mean / error, np.zeros(n_units), [1 / ACTIVITY_SPREAD]])
     solution, misfit = nnls(np.vstack([fit, tied, usual]), right)
     surprise = min((np.log(abs(gain)) / LOG_GAIN_SD) ** 2, MOST_SURPRISE)
     return misfit**2 + surprise, gain, tuple(solution[:-1].tolist())
@@ -258,10 +257,10 @@ def _fit_rates(
 def _gain_of_clear_spikes(
     evidence: Trace, filters: MatchedFilters, gain: float, rates: tuple[float, ...]
 ) -> float:
-    """Sharpen a gain by the sizes of the spikes that nothing can hide, where there are enough of them.
+    """Correct a gain by the amplitudes of spikes that clearly stand out, if there are enough of them.
 
-    Spikes are found and named by the linear discriminants of Franke et al. (2015), doi
-    10.1007/s10827-015-0547-7; the median of their sizes is robust against the overlapping ones.
+    Spikes are found and assigned to units by the linear discriminants of Franke et al. (2015), doi
+    10.1007/s10827-015-0547-7. The median amplitude is robust against overlaps.
     """
     for _ in range(GAIN_ROUNDS):
         expected = gain * filters.detectability
@@ -281,7 +280,7 @@ def _gain_of_clear_spikes(
 
 
 def measure_cumulants(evidence: Trace) -> Cumulants:
-    """Measure the third and fourth cumulants of each column; their errors come from the spread of blocks.
+    """Measure the third and fourth cumulants of each column, and their errors from the spread over blocks.
 
     Parameters
     ----------
@@ -309,7 +308,7 @@ def _unit_amplitudes(templates: Templates) -> list[npt.NDArray[np.float32]]:
 def _responses(
     filters: MatchedFilters, templates: Templates, amplitudes: list[npt.NDArray[np.float32]]
 ) -> Float64Array:
-    """Cumulants per unit rate at gain 1, shape (orders * filters, classes)."""
+    """Return the cumulants at rate 1 and gain 1, shape (orders * filters, units)."""
     return _powers(filters, templates, amplitudes, orders=ORDERS)
 
 
@@ -320,7 +319,7 @@ def _powers(
     *,
     orders: tuple[int, ...],
 ) -> Float64Array:
-    """Sums of powers of the filters' responses to each shape, shape (orders * filters, classes)."""
+    """Return sums of powers of the filters' responses to each template, (orders * filters, units)."""
     columns = []
     for waveform, amplitude in zip(templates.waveforms, amplitudes, strict=True):
         padding = filters.kernels.shape[1]

@@ -1,4 +1,4 @@
-"""Mains hum: lines in the spectrum that no short filter can take out without the spikes."""
+"""Mains hum: narrow lines of the spectrum, which short filters cannot remove without the spikes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ MAINS_HZ = (50.0, 60.0)
 HIGHEST_HZ = 1000.0
 SEGMENT_S = 1.0
 LEAST_SEGMENTS = 8
-NEIGHBOURHOOD_HZ = (3.0, 12.0)  # from the line; what lies there is the noise that it stands out from
+NEIGHBOURHOOD_HZ = (3.0, 12.0)  # from the line, where the noise around it is measured
 STANDS_OUT = 6.0
 WINDOW_S = 0.5
 
 
 def find_hum(trace: Trace, *, fs_hz: float) -> tuple[float, ...]:
-    """Return the harmonics of the mains that stand out of a recording's spectrum.
+    """Find the harmonics of the mains that stand out of a recording's spectrum.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def find_hum(trace: Trace, *, fs_hz: float) -> tuple[float, ...]:
 
 
 def hum_kernel(lines_hz: tuple[float, ...], *, fs_hz: float) -> npt.NDArray[np.float64]:
-    """Return a symmetric filter that takes out narrow lines and leaves the rest as it is.
+    """Return a symmetric filter that removes narrow lines and leaves the rest as it is.
 
     Parameters
     ----------
@@ -68,6 +68,13 @@ def hum_kernel(lines_hz: tuple[float, ...], *, fs_hz: float) -> npt.NDArray[np.f
     -------
     ndarray of float64, shape (taps,)
         A single 1 if there are no lines.
+
+    Examples
+    --------
+    >>> kernel = hum_kernel((50.0,), fs_hz=10_000)
+    >>> time_s = np.arange(len(kernel)) / 10_000
+    >>> bool(abs(kernel @ np.cos(2 * np.pi * 50 * time_s)) < 1e-2)
+    True
     """
     if not lines_hz:
         return np.ones(1)

@@ -1,4 +1,4 @@
-"""Matched filters: a recording correlated with spike shapes, in the measure of its own noise."""
+"""Matched filters: correlate a recording with templates, whitened by the recording's noise."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ from spikesorter.signal.templates import Templates
 __all__ = ["MatchedFilters", "make_matched_filters"]
 
 Trace = npt.NDArray[np.float32]
-POWER_FLOOR = 0.02  # of the noise's mean power: what a filter took away is not to be amplified back
+POWER_FLOOR = 0.02  # of the noise's mean power, so that what a filter removed is not amplified
 TAPER = 0.2  # share of the whitening reach over which a kernel fades out
 
 
 @dataclass(frozen=True, eq=False)
 class MatchedFilters:
-    """A bank of matched filters, one for each class.
+    """A bank of matched filters, one for each unit.
 
     Parameters
     ----------
-    kernels : ndarray of float32, shape (classes, taps, channels)
-        To be correlated with the trace; scaled so that noise alone gives an output of variance 1.
+    kernels : ndarray of float32, shape (units, taps, channels)
+        To correlate the trace with. Scaled so that noise gives outputs of variance 1.
     before : int
-        Taps that lie before the spike's start: the output peaks at the start.
-    detectability : ndarray of float64, shape (classes,)
-        Output at a spike's start, in SD of the noise: d' = sqrt(s^T C^-1 s) (less what truncation costs).
+        Taps before the spike's start, so that the output peaks at the start.
+    detectability : ndarray of float64, shape (units,)
+        d' of each unit, the output at a spike's start in SD of the noise: sqrt(s^T C^-1 s), less what
+        truncation costs.
     """
 
     kernels: Trace
@@ -52,7 +53,7 @@ class MatchedFilters:
 
         Returns
         -------
-        ndarray of float32, shape (samples, classes)
+        ndarray of float32, shape (samples, units)
         """
         after = self.margin.after
         output = np.zeros((len(trace), len(self.kernels)), np.float32)
@@ -65,7 +66,7 @@ class MatchedFilters:
 def make_matched_filters(
     templates: Templates, noise: NoiseSpectrum, *, reach: int, whiten: bool = True
 ) -> MatchedFilters:
-    """Make the filters that tell each shape best from noise of a given spectrum: C^-1 s.
+    """Make the filters that detect each template best in noise of a given spectrum: C^-1 s.
 
     Parameters
     ----------
@@ -74,18 +75,18 @@ def make_matched_filters(
     noise : NoiseSpectrum
         Of that trace.
     reach : int
-        How many samples a filter may reach beyond its template on either side, for the whitening.
+        Samples by which a filter may extend beyond its template on either side, for whitening.
     whiten : bool
-        If false, the filters are the shapes themselves, best in white noise only (published).
+        If false, filters are the templates themselves, which is best in white noise only (published).
 
     Returns
     -------
     MatchedFilters
     """
-    n_classes, length, channels = templates.waveforms.shape
+    n_units, length, channels = templates.waveforms.shape
     taps = length + 2 * reach
     n_fft = 2 * fft.next_fast_len(taps, real=True)
-    shapes = np.zeros((n_classes, taps, channels))
+    shapes = np.zeros((n_units, taps, channels))
     shapes[:, reach : reach + length] = templates.waveforms
 
     kernels = shapes

@@ -1,10 +1,10 @@
-"""The spectrum of a recording's noise, robust against its spikes, and noise of a given spectrum.
+"""Estimate the spectrum of a recording's noise in spite of its spikes, and synthesise noise of a spectrum.
 
-Channels that lie near each other share much of their noise, at some frequencies more than at others: the
-spectrum is a matrix at each frequency, of one row and one column for one channel.
+Neighbouring channels share much of their noise, more at some frequencies than at others. So the spectrum is a
+matrix at each frequency, with one row and one column for each channel.
 
-Spectral noise matching: the noise of a target, laid on the labelled recording, gives a labelled
-recording that is as noisy as the target (`rehearsal`).
+Spectral noise matching adds the noise of a target to the labelled recording. This gives a labelled recording
+that is as noisy as the target (`estimation.rehearsal`).
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ __all__ = ["NoiseSpectrum", "estimate_noise_spectrum", "quiet_samples", "synthes
 Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 LEAST_RESPONSE = 0.05
-LEAST_POWER = 1e-6  # of the mean: no frequency is without any noise
-LEAST_OWN = 1e-6  # of the loudest mixture of channels: of copies, the difference has no noise
+LEAST_POWER = 1e-6  # of the mean, as no frequency is without any noise
+LEAST_OWN = 1e-6  # of the loudest mixture of channels; the difference of equal channels has no noise
 DISTANCE_FLOOR = 1e-4
 BLOCK_FREQUENCIES = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
 class NoiseSpectrum:
-    """Power of a recording's noise at each frequency, and how channels share it.
+    """Power of a recording's noise at each frequency, and the part that channels share.
 
     Parameters
     ----------
     density : ndarray of complex128, shape (frequencies, channels, channels)
-        Hermitian, at the frequencies of `numpy.fft.rfftfreq(n_fft)`: the mean of ``x * y.conj()`` over the
-        transforms x, y of two channels. White noise of variance v has v everywhere on the diagonal.
+        Hermitian, at the frequencies of `numpy.fft.rfftfreq(n_fft)`: the mean of ``x * y.conj()`` for the
+        transforms x, y of two channels. White noise of variance v has v on the diagonal at all frequencies.
     """
 
     density: npt.NDArray[np.complex128]
@@ -80,8 +80,9 @@ class NoiseSpectrum:
         return np.diagonal(self.covariance)
 
     def floored(self, fraction: float) -> NoiseSpectrum:
-        """Return the spectrum, lifted to at least `fraction` of its mean over the frequencies (noise added
-        where there is next to none, as outside a band-pass), so that dividing by it is safe.
+        """Return the spectrum, raised to at least `fraction` of its mean over the frequencies.
+
+        So it is safe to divide by it, even where there is hardly any noise, as outside a band-pass.
         """
         values, vectors = np.linalg.eigh(self.covariance)
         root = np.sqrt(np.maximum(values, max(LEAST_OWN * values[-1], 1e-30)))
@@ -98,11 +99,11 @@ class NoiseSpectrum:
         return NoiseSpectrum(self.density * factor)
 
     def minus(self, other: NoiseSpectrum) -> NoiseSpectrum:
-        """Return what is missing from `other` to have this power: never negative."""
+        """Return the power that `other` lacks to reach this one; never negative."""
         return NoiseSpectrum(clipped(self.density - other.density, 0.0))
 
     def unfiltered(self, kernel: Float64Array) -> NoiseSpectrum:
-        """Return the spectrum that gives this one after a symmetric filter; none where little passes it."""
+        """Return the spectrum that a symmetric filter turns into this one; 0 where it passes little."""
         response = np.abs(np.fft.rfft(kernel, max(self.n_fft, len(kernel))))
         known = np.fft.rfftfreq(max(self.n_fft, len(kernel)))
         gain = np.interp(np.fft.rfftfreq(self.n_fft), known, response)[:, None, None]
@@ -124,18 +125,18 @@ class NoiseSpectrum:
 def quiet_samples(
     evidence: Trace, *, threshold: float, before: int, after: int, least_fraction: float = 0.1
 ) -> npt.NDArray[np.bool_]:
-    """Say which samples lie away from anything that looks like a spike.
+    """Find the samples that lie away from anything that looks like a spike.
 
     Parameters
     ----------
     evidence : ndarray, shape (samples, columns)
-        Curves that rise (or fall) at spikes, such as matched-filter outputs; each is measured in units
-        of its own median absolute deviation.
+        Curves that rise or fall at spikes, such as matched filters' outputs. Each is measured relative to its
+        own median absolute deviation.
     threshold : float
-        A sample whose evidence exceeds this is a spike's. Raised until at least `least_fraction` of the
-        recording is quiet.
+        A sample above it belongs to a spike. It is raised until at least `least_fraction` of the recording is
+        quiet.
     before, after : int
-        How many samples around such a sample are not quiet either.
+        Samples before and after such a sample that are not quiet either.
 
     Returns
     -------
@@ -151,10 +152,10 @@ def quiet_samples(
 
 
 def estimate_noise_spectrum(trace: Trace, quiet: npt.NDArray[np.bool_], *, n_fft: int) -> NoiseSpectrum:
-    """Estimate the noise's spectrum from the quiet samples alone (Blackman and Tukey, with gaps).
+    """Estimate the noise's spectrum from quiet samples only (Blackman and Tukey, with gaps).
 
-    The autocovariance at each lag is the mean over the pairs of quiet samples at that lag, so that gaps,
-    however many, do not bias it; a Hann window over the lags smooths the spectrum.
+    The autocovariance at each lag is the mean over all pairs of quiet samples at that lag, so gaps do not
+    bias it. A Hann window over the lags smooths the spectrum.
 
     Parameters
     ----------
@@ -192,7 +193,7 @@ def estimate_noise_spectrum(trace: Trace, quiet: npt.NDArray[np.bool_], *, n_fft
 
 
 def synthesise_noise(spectrum: NoiseSpectrum, n_samples: int, rng: np.random.Generator) -> Trace:
-    """Draw Gaussian noise with a given spectrum.
+    """Synthesise Gaussian noise of a given spectrum.
 
     Parameters
     ----------
@@ -203,8 +204,14 @@ def synthesise_noise(spectrum: NoiseSpectrum, n_samples: int, rng: np.random.Gen
     Returns
     -------
     ndarray of float32, shape (n_samples, channels)
+
+    Examples
+    --------
+    >>> white = NoiseSpectrum.independent(np.full((129, 1), 4.0))
+    >>> synthesise_noise(white, 100_000, np.random.default_rng(0)).std().round(1)
+    np.float32(2.0)
     """
-    length = fft.next_fast_len(n_samples + spectrum.n_fft, real=True)  # its wrapped ends are cut off
+    length = fft.next_fast_len(n_samples + spectrum.n_fft, real=True)  # the ends that wrap around are cut off
     white = rng.standard_normal((spectrum.density.shape[1], length), dtype=np.float32)
     transform, frequencies = fft.rfft(white, axis=1), np.fft.rfftfreq(length)
     for first in range(0, len(frequencies), BLOCK_FREQUENCIES):
@@ -216,7 +223,7 @@ def synthesise_noise(spectrum: NoiseSpectrum, n_samples: int, rng: np.random.Gen
 
 
 def _widened(mask: npt.NDArray[np.bool_], before: int, after: int) -> npt.NDArray[np.bool_]:
-    """Mark also `before` samples before and `after` samples after each marked one."""
+    """Mark `before` samples before and `after` samples after each marked one as well."""
     edges = np.zeros(len(mask) + 1, np.int64)
     marked = np.flatnonzero(mask)
     np.add.at(edges, np.maximum(marked - before, 0), 1)
@@ -225,9 +232,9 @@ def _widened(mask: npt.NDArray[np.bool_], before: int, after: int) -> npt.NDArra
 
 
 def _correlations(trace: Trace, lags: int) -> Float64Array:
-    """Sums over time of ``x(t + lag) * y(t)`` at lags 0 to lags - 1, shape (lags, channels x, channels y).
+    """Return the sums over time of ``x(t + lag) * y(t)``, shape (lags, channels of x, channels of y).
 
-    In blocks, so that memory is small.
+    They are computed in blocks to save memory.
     """
     block = 1 << 18
     total = np.zeros((lags, trace.shape[1], trace.shape[1]))

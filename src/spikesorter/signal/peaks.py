@@ -1,4 +1,4 @@
-"""From a curve of evidence to events: local rules with a stated reach, no chains."""
+"""Pick peaks of a curve, and keep a refractory period: local rules with a stated reach."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def pick_peaks(
     curve : ndarray of float32, shape (samples,)
     threshold : float
     distance_samples : int
-        A peak is the highest point within this many samples either side; of equal ones, the first. This
-        is also the margin of the rule. Beyond the ends there is nothing.
+        A peak is the highest point within this many samples on either side; of equal ones, the first. This
+        is also the margin of the rule.
 
     Returns
     -------
@@ -44,8 +44,8 @@ def pick_peaks(
 def enforce_refractory(spikes: Spikes, *, refractory_samples: int, within_unit: bool) -> Spikes:
     """Drop each spike that has a more probable one less than a refractory period away.
 
-    A spike is compared with all others, also with those that are dropped themselves, so that the rule
-    reaches no further than one refractory period.
+    A spike is compared with all others, even with those that are dropped themselves. So the rule reaches no
+    further than one refractory period.
 
     Parameters
     ----------
@@ -53,11 +53,17 @@ def enforce_refractory(spikes: Spikes, *, refractory_samples: int, within_unit: 
     refractory_samples : int
         Least distance of two spikes; 0 drops none.
     within_unit : bool
-        Whether only spikes of the same class are compared.
+        Whether only spikes of the same unit are compared.
 
     Returns
     -------
     Spikes
+
+    Examples
+    --------
+    >>> spikes = Spikes.from_arrays([100, 110, 300], [1, 1, 1], [0.9, 0.6, 0.7])
+    >>> enforce_refractory(spikes, refractory_samples=25, within_unit=True).sample
+    array([100, 300])
     """
     if refractory_samples == 0:
         return spikes

@@ -1,7 +1,7 @@
 """Margins of local operators, and the spans that they are run over.
 
 A local operator's output at a sample depends only on the input from `before` samples before it to
-`after` samples after it. Beyond its ends a recording stays at its first or last value.
+`after` samples after it. Beyond its ends a recording keeps its first or last value.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Trace = npt.NDArray[Any]
 class Margin:
     """How many samples before and after a sample an operator's output there depends on.
 
-    Operators run one after the other add their margins.
+    The margins of operators that are applied one after the other add up.
 
     Examples
     --------
@@ -49,7 +49,13 @@ def to_samples(milliseconds: float, fs_hz: float) -> int:
 
 
 def iterate_spans(n_samples: int, span_samples: int) -> Iterator[tuple[int, int]]:
-    """Yield (start, stop) of the spans of `span_samples` that cover `n_samples`, on a fixed grid."""
+    """Yield (start, stop) of the spans of `span_samples` that cover `n_samples`, on a fixed grid.
+
+    Examples
+    --------
+    >>> list(iterate_spans(10, 4))
+    [(0, 4), (4, 8), (8, 10)]
+    """
     for start in range(0, n_samples, span_samples):
         yield start, min(start + span_samples, n_samples)
 

@@ -1,7 +1,7 @@
-"""Spike shapes and sizes from a labelled recording, solved for jointly.
+"""Estimate templates and amplitudes of labelled spikes jointly, by least squares.
 
-Averaging windows around spikes smears each shape with its overlapping neighbours; here all shapes are
-the least-squares solution of one linear model: trace = sum over spikes of their class's shape + noise.
+Averages of windows around spikes are smeared by overlapping neighbours. Here all templates are the
+least-squares solution of one linear model: trace = sum over spikes of their unit's template + noise.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ __all__ = ["Templates", "average_waveform", "estimate_templates", "plant", "spik
 
 Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
-RIDGE = 1e-2  # of a class's spike count: tames what the filtered trace says nothing about, such as an offset
-SHRINKAGE = 3.0  # as the mean square of a short stretch of noise is easily two or three times its variance
-MAX_AMPLITUDE_SPREAD = 0.5  # prior SD of a spike's relative size
+RIDGE = 1e-2  # of a unit's spike count; for what the filtered trace does not determine, such as an offset
+SHRINKAGE = 3.0  # the mean square of a short part of noise is easily two or three times its variance
+MAX_AMPLITUDE_SPREAD = 0.5  # prior SD of a spike's relative amplitude
 
 
 @dataclass(frozen=True, eq=False)
 class Templates:
-    """The shape of each class's spikes.
+    """Template of each unit: the mean waveform of its spikes.
 
     Parameters
     ----------
     unit_ids : tuple of int
-        The classes, in order.
-    waveforms : ndarray of float32, shape (classes, samples, channels)
+        In order.
+    waveforms : ndarray of float32, shape (units, samples, channels)
         In the unit of the labelled recording's trace, before any filter.
     before : int
         Samples of a waveform that lie before the spike's start.
@@ -48,27 +48,27 @@ class Templates:
     before: int
 
     def of(self, unit_ids: tuple[int, ...]) -> Templates:
-        """Return the shapes of some units only."""
+        """Return the templates of some units."""
         kept = [k for k, unit in enumerate(self.unit_ids) if unit in unit_ids]
         return Templates(tuple(self.unit_ids[k] for k in kept), self.waveforms[kept], self.before)
 
     def scaled(self, factor: float) -> Templates:
-        """Return the shapes multiplied by a factor."""
+        """Return the templates multiplied by a factor."""
         return Templates(self.unit_ids, self.waveforms * np.float32(factor), self.before)
 
     def shrunk(self, variance: Float64Array, *, window_samples: int) -> Templates:
-        """Return the shapes without what may as well be noise of their estimation.
+        """Shrink the parts of templates that may be estimation noise.
 
-        Each stretch is scaled by 1 - 3 v / p, p its mean square and v the variance of its error, or to
-        nothing if that is less than 0 (after W. James and C. Stein): what is clear stays as it is, and
-        tails that a few noisy spikes say nothing about vanish.
+        Around each sample, with mean square p and error variance v, a template is scaled by 1 - 3 v / p, or
+        to 0 if that is negative (after W. James and C. Stein). Clear parts stay as they are. Tails that a
+        few noisy spikes do not determine vanish.
 
         Parameters
         ----------
-        variance : ndarray, shape (classes, channels)
-            Of the error of one sample of a shape.
+        variance : ndarray, shape (units, channels)
+            Of the error of one sample of a template.
         window_samples : int
-            Length of a stretch, around each sample.
+            Over which p is measured.
 
         Returns
         -------
@@ -79,7 +79,7 @@ class Templates:
         return Templates(self.unit_ids, (self.waveforms * kept).astype(np.float32), self.before)
 
     def filtered(self, kernel: Float64Array) -> Templates:
-        """Return the shapes as they look after `fir_filter` with this kernel, longer by its reach."""
+        """Return the templates after `fir_filter` with this kernel, longer by its reach on either side."""
         half = len(kernel) // 2
         padded = np.pad(self.waveforms, ((0, 0), (half, half), (0, 0)))
         waveforms = np.stack([fir_filter(waveform, kernel) for waveform in padded])
@@ -87,7 +87,7 @@ class Templates:
 
 
 def average_waveform(trace: Trace, spikes: Spikes, *, before: int, after: int) -> Trace:
-    """Average the windows around all spikes: the published pipeline's one template.
+    """Average the windows around all spikes, as the published pipeline's only template.
 
     Parameters
     ----------
@@ -108,10 +108,10 @@ def average_waveform(trace: Trace, spikes: Spikes, *, before: int, after: int) -
 def estimate_templates(
     trace: Trace, spikes: Spikes, *, before: int, after: int, kernel: Float64Array
 ) -> Templates:
-    """Solve for the shapes of all classes jointly by least squares.
+    """Estimate the templates of all units jointly, by least squares.
 
-    The error is measured after a symmetric filter, so that drift which it removes does not matter, while
-    the shapes themselves are those of the unfiltered trace.
+    The error is measured after a symmetric filter, so drift that the filter removes does not matter. The
+    templates are those of the unfiltered trace.
 
     Parameters
     ----------
@@ -120,14 +120,14 @@ def estimate_templates(
     spikes : Spikes
         Its spikes.
     before, after : int
-        Samples of a shape before a spike's start and from it on.
+        Samples of a template before a spike's start and from it on.
     kernel : ndarray, shape (taps,)
         Symmetric filter, such as `drift_kernel`.
 
     Returns
     -------
     Templates
-        Of shape (classes, before + after, channels).
+        Of shape (units, before + after, channels).
     """
     unit_ids = spikes.unit_ids
     inside = _inside(spikes, len(trace), before, after)
@@ -149,10 +149,10 @@ def estimate_templates(
 def spike_amplitudes(
     trace: Trace, spikes: Spikes, templates: Templates, *, kernel: Float64Array
 ) -> npt.NDArray[np.float32]:
-    """Estimate the size of every spike relative to its class's shape, all of them jointly.
+    """Estimate the amplitude of every spike relative to its unit's template, all of them jointly.
 
-    What the noise alone adds to the spread of a class's sizes is shrunk away: a class whose spikes are
-    all alike gets sizes near 1.
+    The part of a unit's spread that noise causes is shrunk away. A unit whose spikes do not vary gets
+    amplitudes near 1.
 
     Parameters
     ----------
@@ -184,12 +184,12 @@ def spike_amplitudes(
 
 
 def plant(n_samples: int, spikes: Spikes, amplitudes: npt.NDArray[np.float32], templates: Templates) -> Trace:
-    """Return a noiseless trace of these spikes, overlapping ones added.
+    """Return a trace of these spikes without noise; overlapping ones add up.
 
     Parameters
     ----------
     n_samples : int
-        Length of the trace; what reaches beyond its ends is cut off.
+        Length of the trace. Templates are cut off at its ends.
     spikes : Spikes
     amplitudes : ndarray of float32, shape (spikes,)
         Factor of each spike.
@@ -198,6 +198,12 @@ def plant(n_samples: int, spikes: Spikes, amplitudes: npt.NDArray[np.float32], t
     Returns
     -------
     ndarray of float32, shape (n_samples, channels)
+
+    Examples
+    --------
+    >>> templates = Templates((1,), np.float32([[[1], [2]]]), before=0)
+    >>> plant(5, Spikes.from_arrays([0, 1], [1, 1]), np.float32([1, 10]), templates)[:, 0].round(4)
+    array([ 1., 12., 20.,  0.,  0.], dtype=float32)
     """
     length, channels = templates.waveforms.shape[1:]
     trace = np.zeros((n_samples, channels), np.float32)
@@ -217,7 +223,7 @@ def _inside(spikes: Spikes, n_samples: int, before: int, after: int) -> Spikes:
 def _lag_sums(
     a: npt.NDArray[np.int64], b: npt.NDArray[np.int64], squared_kernel: Float64Array, length: int
 ) -> Float64Array:
-    """Sums over all pairs of squared_kernel((a + i) - (b + l)), one for each |i - l| < length."""
+    """Return the sums over all pairs of squared_kernel((a + i) - (b + l)), one for each |i - l| < length."""
     half = len(squared_kernel) // 2
     reach = half + length
     i, j = pairs_within(a, b, reach)
@@ -229,7 +235,7 @@ def _lag_sums(
 
 
 def _template_overlaps(templates: Templates, squared_kernel: Float64Array) -> Float64Array:
-    """Inner products of all pairs of filtered shapes at all lags, shape (classes, classes, lags)."""
+    """Return the inner products of all pairs of filtered templates at all lags, (units, units, lags)."""
     smooth = templates.filtered(squared_kernel).waveforms.astype(float)
     raw = templates.waveforms.astype(float)
     return np.array(
@@ -250,7 +256,7 @@ def _spike_gram(
 
 
 def _project(trace: Trace, templates: Templates) -> Trace:
-    """Correlate the trace with each shape, at every start, shape (samples, classes)."""
+    """Correlate the trace with each template, at every start, shape (samples, units)."""
     length = templates.waveforms.shape[1]
     after = length - templates.before
     columns = []

@@ -26,7 +26,7 @@ def level_noise(trace: Trace, *, wavelet: str, level: int) -> Trace:
     Parameters
     ----------
     trace : ndarray of float32, shape (samples, channels)
-        The whole recording, or a stretch that stands for it.
+        The whole recording, or a representative part.
     wavelet : str
         A PyWavelets name, `sym4` or `db4` in the published pipeline.
     level : int
@@ -44,9 +44,9 @@ def level_noise(trace: Trace, *, wavelet: str, level: int) -> Trace:
 def denoise(trace: Trace, *, noise_sd: Trace, strength: float, wavelet: str) -> Trace:
     """Shrink the detail coefficients by a soft threshold; the approximation is kept.
 
-    The threshold of a level is `strength` times its noise SD times sqrt(2 ln(1000)): `strength` 1 is
-    the universal threshold of Donoho and Johnstone (1994) for a stretch of a thousand samples. A fixed
-    stretch, because the recording's own length must not change what is done to a sample of it.
+    The threshold of a level is `strength` times its noise SD times sqrt(2 ln(1000)): `strength` 1 is the
+    universal threshold of Donoho and Johnstone (1994) for a thousand samples. The number is fixed, because
+    the recording's length must not change what is done to a sample.
 
     Parameters
     ----------

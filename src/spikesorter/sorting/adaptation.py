@@ -1,486 +1,302 @@
-"""Preparing for a recording: rehearse it, train, tune and choose a decoder, forecast the score."""
+"""Adapt to a target: estimate its profile, rehearse it, tune and choose a decoder, forecast the score."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from spikesorter.core.progress import Progress
-from spikesorter.core.settings import Settings
-from spikesorter.core.spikes import Spikes
-from spikesorter.decoding.botm import BotmDecoder
-from spikesorter.decoding.calibration import UNCALIBRATED, Calibration, fit_calibration
-from spikesorter.decoding.candidates import Candidates, WorkingPoint
-from spikesorter.decoding.cnn import CnnDecoder, Networks, new_networks, train_networks
-from spikesorter.decoding.combined import CombinedDecoder, combine_decoders
-from spikesorter.decoding.front_end import FrontEnd, choose_denoise_strength, make_front_end
-from spikesorter.decoding.making import make_botm, make_low_latency_pursuit, make_pursuit
-from spikesorter.decoding.pursuit import PursuitDecoder
-from spikesorter.decoding.run import find_evidence, in_threads
-from spikesorter.decoding.thresholds import objective, tune
-from spikesorter.estimation.profile import Profile, conditioning_kernel
-from spikesorter.estimation.rehearsal import Labelled, Rehearsal, graft_rehearsal, plant_rehearsal
-from spikesorter.estimation.units import Units
-from spikesorter.io.samples import shortest_samples
-from spikesorter.signal.filters import fir_filter
-from spikesorter.signal.matched import make_matched_filters
-from spikesorter.signal.noise import estimate_noise_spectrum
-from spikesorter.signal.spans import to_samples
-from spikesorter.sorting.cross_fitting import FOLDS, Folds
+from spikesorter.decoding.bench import Bench, DecoderKind, Trial
+from spikesorter.decoding.candidates import Candidates
+from spikesorter.decoding.pursuit import make_pursuit
+from spikesorter.decoding.registry import AUTO, wanted_kinds
+from spikesorter.decoding.run import find_candidates, find_evidence, in_threads
+from spikesorter.decoding.tuning import Outcome, TunedDecoder, known_spikes, pick_all, tune_decoder
+from spikesorter.estimation.context import Context
+from spikesorter.estimation.estimate import (
+    InitialEstimate,
+    estimate_initially,
+    estimate_profile,
+    is_faint,
+    with_gain,
+)
+from spikesorter.estimation.gain_evidence import choose_gain, compare_gains
+from spikesorter.estimation.profile import Profile
+from spikesorter.estimation.rehearser import Rehearser
+from spikesorter.io.samples import check_trace, read_representative
+from spikesorter.signal.gain import SILENT
+from spikesorter.signal.spans import iterate_spans
 from spikesorter.sorting.diagnostics import Diagnostics, diagnose
 from spikesorter.sorting.forecast import Forecast, forecast_score
-from spikesorter.sorting.look_back import Reckoning, reckon
+from spikesorter.sorting.look_back import looked_back, reckon
 from spikesorter.sorting.outlier_spikes import OutlierRule, fit_outlier_rule
+from spikesorter.sorting.refine import refine_profile
+from spikesorter.sorting.spans import span_samples, trace_reader
+from spikesorter.sorting.state import Lessons, SorterState
 
-__all__ = ["Adaptation", "AnyDecoder", "Outcome", "TunedDecoder"]
+if TYPE_CHECKING:
+    from spikeinterface import BaseRecording
+
+__all__ = ["adapt_state", "low_latency_state", "tune_for"]
 
 logger = logging.getLogger(__name__)
-FloatArray = npt.NDArray[np.float32]
-AnyDecoder = PursuitDecoder | CnnDecoder | CombinedDecoder | BotmDecoder
-
-BASE_DETECTABILITIES = (np.inf, 16.0, 8.0, 4.0)  # noise levels that the base networks are trained at
-SECONDS_OF_EACH_GAIN = 1.0
-MUCH_VARIED = 0.2  # variance left beside spikes by fixed shapes, of the target's noise
-BY_CHANCE = 0.001  # of the objective: of variants so alike the first, which smooths least, is taken
-HARDLY = 0.005  # of the objective: less may be chance
-FIT, ADAPT = 0, 1  # separate streams of random numbers
-TRAINING, TUNING, FORECAST = 0, 1, 2
+HARDLY = 0.005  # of the objective; less may be chance
+USUAL_GAINS = (0.4, 2.5)
+LOOKED_AT_SECONDS, LOOKED_AT_SPANS = 60.0, 12  # of a target, to compare it with its rehearsal
 
 
-@dataclass(frozen=True, eq=False)
-class TunedDecoder:
-    """A decoder, ready for a recording.
-
-    Parameters
-    ----------
-    decoder : PursuitDecoder, CnnDecoder, CombinedDecoder or BotmDecoder
-    calibration : Calibration
-    point : WorkingPoint
-    name : str
-        Of the decoder.
-    value : float
-        Of the objective on a rehearsal; on the labelled trace, of each part when tuned on the others.
-    """
-
-    decoder: AnyDecoder
-    calibration: Calibration
-    point: WorkingPoint
-    name: str
-    value: float
-
-    def above_threshold(self, candidates: Candidates) -> Spikes:
-        """Return the candidates above their thresholds; the refractory period has yet to be kept."""
-        return self.point.above_threshold(self.calibrated(candidates))
-
-    def calibrated(self, candidates: Candidates) -> Candidates:
-        """Return the candidates of known neurons, with probabilities that mean what they say."""
-        return self.calibration.apply(candidates.select(np.isin(candidates.unit, self.point.unit_ids)))
+def adapt_state(state: SorterState, target: BaseRecording, *, n_jobs: int, progress: Progress) -> SorterState:
+    """Return a sorter's state adapted to a target; see `Sorter.adapt`."""
+    state.check_fits(target)
+    progress("estimating noise, gain and rates", 0.0)
+    raw = read_representative(target)
+    check_trace(raw, state.settings)
+    initial = estimate_initially(raw, state.lessons.context)
+    profile = _estimate_target(raw, initial, state.lessons, n_jobs=n_jobs)
+    if not is_faint(initial):
+        _warn_of_odd_gain(profile.activity.gain)
+    progress("estimating noise, gain and rates", 1.0)
+    adapted = tune_for(
+        state.lessons,
+        profile,
+        measured=initial.profile,
+        target_samples=target.get_num_frames(),
+        train=True,
+        n_jobs=n_jobs,
+        progress=progress,
+    )
+    return _looked_back(adapted, target, n_jobs=n_jobs, progress=progress)
 
 
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """What became of a decoder on a rehearsal.
-
-    Parameters
-    ----------
-    tuned : TunedDecoder
-    rehearsal : Rehearsal
-    candidates : Candidates
-        Calibrated; each by what was tuned on other parts of the rehearsal.
-    found : Spikes
-        Those above their thresholds, likewise.
-    """
-
-    tuned: TunedDecoder
-    rehearsal: Rehearsal
-    candidates: Candidates
-    found: Spikes
+def low_latency_state(state: SorterState, *, n_jobs: int, progress: Progress) -> SorterState:
+    """Return a sorter's state with a low-latency decoder for the same recordings."""
+    settings = state.settings.model_copy(update={"decoder": "low_latency"})
+    lessons = replace(state.lessons, context=replace(state.lessons.context, settings=settings))
+    return tune_for(
+        lessons,
+        state.profile,
+        measured=state.measured,
+        target_samples=None,
+        train=True,
+        n_jobs=n_jobs,
+        progress=progress,
+    )
 
 
-@dataclass(frozen=True, eq=False)
-class Adaptation:
-    """Where rehearsals of one profile are made, trained on and tuned on.
+def tune_for(
+    lessons: Lessons,
+    profile: Profile,
+    *,
+    measured: Profile,
+    target_samples: int | None,
+    train: bool,
+    n_jobs: int,
+    progress: Progress,
+) -> SorterState:
+    """Rehearse recordings of a profile; tune the decoders wanted, choose the best, forecast its score.
 
     Parameters
     ----------
-    settings : Settings
-    fs_hz : float
-    units : Units
-        What the labelled recording taught.
-    average : ndarray of float32, shape (window, channels)
-        Its average waveform, conditioned.
-    labelled : Labelled or None
-        The labelled recording itself, where the settings work on it.
+    lessons : Lessons
     profile : Profile
-        Of the recording to prepare for.
+        Of the recordings to sort.
+    measured : Profile
+        Initial estimate of the same.
+    target_samples : int or None
+        Length of the recording to sort, if there is a certain one.
+    train : bool
+        Whether networks are trained further for this profile, or taken as they are.
     n_jobs : int
-        Threads; they change no result.
+    progress : callable
+
+    Returns
+    -------
+    SorterState
     """
+    context, rehearser = lessons.context, Rehearser(lessons.context, profile, lessons.labelled)
+    progress("rehearsing", 0.0)
+    rehearsal = rehearser.for_tuning()
+    progress("rehearsing", 1.0)
+    bench = Bench(rehearser, rehearsal, lessons.average, lessons.base, train, n_jobs, progress)
+    outcome = _best_outcome(bench)
+    progress("forecasting", 0.0)
+    forecast, diagnostics = _forecast(bench, outcome, target_samples)
+    unknown = _outlier_rule(bench, outcome.tuned) if context.settings.outliers.mark else None
+    progress("forecasting", 1.0)
+    _log(context, profile, outcome.tuned, forecast)
+    return SorterState(
+        settings=context.settings,
+        fs_hz=context.fs_hz,
+        channels=context.units.templates.waveforms.shape[2],
+        units=context.units,
+        average=lessons.average,
+        labelled=lessons.labelled,
+        base=lessons.base,
+        measured=measured,
+        profile=profile,
+        tuned=outcome.tuned,
+        forecast=forecast,
+        diagnostics=diagnostics,
+        labelled_noise=lessons.labelled_noise,
+        unknown=unknown,
+        rehearsed=reckon(
+            outcome.candidates,
+            outcome.found,
+            context.units.known,
+            seconds=len(rehearsal.trace) / context.fs_hz,
+        ),
+    )
 
-    settings: Settings
-    fs_hz: float
-    units: Units
-    average: FloatArray
-    labelled: Labelled | None
-    profile: Profile
-    n_jobs: int = 1
 
-    def train_base(self, progress: Progress) -> Networks | None:
-        """Train networks from nothing over a range of noise levels, if the settings may need any."""
-        if self.settings.decoder in ("pursuit", "botm", "low_latency"):
-            return None
-        rng = np.random.default_rng([self.settings.seed, FIT])
-        levels = [replace(self, profile=profile) for profile in self._noisier_profiles()]
-        seconds = self.settings.rehearsal.training_seconds / len(levels)
-        progress("rehearsing", 0.0)
-        features, parts, offset = [], [], 0
-        for number, level in enumerate(levels, start=1):
-            rehearsal = level.rehearse(seconds, rng) if self._published else level.planted(seconds, rng)
-            features.append(level.front_end(rehearsal).features(rehearsal.trace))
-            parts.append(rehearsal.spikes.shifted(offset))
-            offset += len(rehearsal.trace)
-            progress("rehearsing", number / len(levels))
-        untrained = new_networks(
-            features[0].shape[1],
-            self.units.unit_ids,
-            self.settings.detector,
-            self.settings.classifier,
-            seed=self.settings.seed,
-        )
-        return train_networks(
-            untrained,
-            np.concatenate(features),
-            Spikes.concatenate(parts),
-            self.settings.detector,
-            self.settings.classifier,
-            detector_steps=self.settings.detector.base_steps,
-            classifier_steps=self.settings.classifier.base_steps,
-            rng=rng,
-            on_progress=lambda done: progress("training the base networks", done),
-        )
+def _best_outcome(bench: Bench) -> Outcome:
+    """Make, tune and compare the decoders that the settings want."""
+    settings = bench.context.settings
+    outcomes: list[tuple[DecoderKind, Outcome]] = []
+    tried: dict[str, Trial] = {}
+    for kind in wanted_kinds(settings):
+        if kind.uses_networks and _good_enough(bench, outcomes):
+            continue
+        bench.progress(f"trying decoder {kind.name}", 0.0)
+        trial = kind.make(bench, tried)
+        outcome = tune_decoder(kind, trial, bench)
+        tried[kind.name] = replace(trial, decoder=outcome.tuned.decoder)
+        outcomes.append((kind, outcome))
+        bench.progress(f"trying decoder {kind.name}", 1.0)
+    best = _chosen([one for one in outcomes if settings.decoder in (AUTO, one[0].name)])
+    values = {kind.name: round(outcome.tuned.value, 4) for kind, outcome in outcomes}
+    logger.info("%s on the rehearsal: %s; chosen: %s", settings.tuning.objective, values, best.tuned.name)
+    return best
 
-    def prepare(self, base: Networks | None, progress: Progress, *, train: bool = True) -> Outcome:
-        """Make the decoders that the settings allow, tune each on a rehearsal, and return the best.
 
-        Parameters
-        ----------
-        base : Networks or None
-            From `train_base`.
-        progress : callable
-        train : bool
-            Whether to train the networks for this profile, or take the base networks as they are.
+def _good_enough(bench: Bench, outcomes: list[tuple[DecoderKind, Outcome]]) -> bool:
+    """Say whether `auto` has a decoder so good that none with networks need be tried."""
+    settings = bench.context.settings
+    if settings.decoder != AUTO or bench.rehearser.units_vary:
+        return False
+    return any(kind.preferred and one.tuned.value >= settings.enough for kind, one in outcomes)
 
-        Returns
-        -------
-        Outcome
-        """
-        wanted = self.settings.decoder
-        progress("rehearsing", 0.0)
-        rehearsal = self._tuning_rehearsal()
-        progress("rehearsing", 1.0)
-        tried: list[Outcome] = []
-        if wanted in ("auto", "botm"):
-            botm = self._botm()
-            tried.append(self._tuned("botm", botm, self._seen(botm, rehearsal), rehearsal))
-        if wanted == "low_latency":
-            low_latency = self._low_latency()
-            tried.append(
-                self._tuned("low_latency", low_latency, self._seen(low_latency, rehearsal), rehearsal)
-            )
-        if wanted in ("auto", "pursuit", "combined"):
-            progress("rehearsing the pursuit", 0.0)
-            pursuit = self._pursuit()
-            explained = self._seen(pursuit, rehearsal)
-            tried.append(self._tuned("pursuit", pursuit, explained, rehearsal))
-            progress("rehearsing the pursuit", 1.0)
-        good_enough = wanted == "auto" and not self._varied and tried[-1].tuned.value >= self.settings.enough
-        if base is not None and not good_enough:
-            cnn, seen = self._networks(base, rehearsal, progress, train=train)
-            tried.append(self._tuned("cnn", cnn, seen, rehearsal))
-            if wanted in ("auto", "combined") and base.classifier is None:
-                decoders = (one.tuned.decoder for one in tried)
-                variant = next(one for one in decoders if isinstance(one, PursuitDecoder))
-                side_by_side = np.concatenate([explained, seen], axis=1)
-                joined = combine_decoders(variant, cnn, side_by_side, rehearsal.spikes, fs_hz=self.fs_hz)
-                tried.append(self._tuned("combined", joined, side_by_side, rehearsal))
-        values = {one.tuned.name: round(one.tuned.value, 4) for one in tried}
-        best = _chosen([one for one in tried if wanted in ("auto", one.tuned.name)])
-        name = best.tuned.name
-        logger.info("%s on the rehearsal: %s; chosen: %s", self.settings.tuning.objective, values, name)
-        return best
 
-    def forecast(
-        self, outcome: Outcome, target_samples: int | None, progress: Progress
-    ) -> tuple[Forecast, Diagnostics, OutlierRule | None]:
-        """Forecast the score of a recording of this profile, and more.
+def _chosen(outcomes: list[tuple[DecoderKind, Outcome]]) -> Outcome:
+    """Return the best outcome, or the preferred decoder's if that is hardly worse."""
+    best = max((outcome for _, outcome in outcomes), key=lambda one: one.tuned.value)
+    preferred = [outcome for kind, outcome in outcomes if kind.preferred]
+    return next((one for one in preferred if best.tuned.value - one.tuned.value < HARDLY), best)
 
-        On the labelled trace, by what became of each part of it when trained and tuned on the others;
-        otherwise on another rehearsal.
-        """
-        progress("forecasting", 0.0)
-        tested = outcome if self._cross_fitted else self._rehearsed_anew(outcome.tuned)
-        truth, once = self._known(tested.rehearsal.spikes), tested.rehearsal.period
-        result = forecast_score(
-            truth,
-            tested.found,
-            self.units.known,
-            n_samples=len(tested.rehearsal.trace),
-            unlike_samples=once,
-            target_samples=target_samples or once,
-            fs_hz=self.fs_hz,
-        )
-        noise = self._noise_power(tested.rehearsal)
-        diagnostics = diagnose(tested.candidates, truth, tested.found, noise=noise, fs_hz=self.fs_hz)
-        rule = self._outlier_rule(outcome.tuned) if self.settings.outliers.mark else None
-        progress("forecasting", 1.0)
-        return result, diagnostics, rule
 
-    def reckoned(self, outcome: Outcome) -> Reckoning:
-        """Reckon how good the sorting of a rehearsal is, as if its truth were unknown."""
-        seconds = len(outcome.rehearsal.trace) / self.fs_hz
-        return reckon(outcome.candidates, outcome.found, self.units.known, seconds=seconds)
+def _forecast(bench: Bench, outcome: Outcome, target_samples: int | None) -> tuple[Forecast, Diagnostics]:
+    """Forecast the score: on the parts held out of a cross-fitted rehearsal, or on another rehearsal."""
+    context = bench.context
+    tested = outcome if bench.rehearser.cross_fits else _tested_again(bench, outcome.tuned)
+    true, once = known_spikes(tested.rehearsal, context.units.known), tested.rehearsal.period
+    forecast = forecast_score(
+        true,
+        tested.found,
+        context.units.known,
+        n_samples=len(tested.rehearsal.trace),
+        unlike_samples=once,
+        target_samples=target_samples or once,
+        fs_hz=context.fs_hz,
+    )
+    noise = bench.rehearser.noise_power(tested.rehearsal)
+    return forecast, diagnose(tested.candidates, true, tested.found, noise=noise, fs_hz=context.fs_hz)
 
-    def _rehearsed_anew(self, tuned: TunedDecoder) -> Outcome:
-        """Sort a planted rehearsal that had no part in training or tuning."""
-        rng = np.random.default_rng([self.settings.seed, ADAPT, FORECAST])
-        rehearsal = self.planted(self.settings.rehearsal.forecast_seconds, rng)
-        candidates = tuned.calibrated(_picked(tuned.decoder, self._seen(tuned.decoder, rehearsal)))
-        return Outcome(tuned, rehearsal, candidates, tuned.point.to_spikes(candidates))
 
-    def _noise_power(self, rehearsal: Rehearsal) -> npt.NDArray[np.float64]:
-        """Power of a rehearsal's noise: what was added, and what the labelled trace brought."""
-        kernel = conditioning_kernel(self.settings.conditioning, self.fs_hz)
-        noise = fir_filter(rehearsal.trace - rehearsal.clean, kernel)
-        everywhere = np.ones(len(noise), bool)
-        added = estimate_noise_spectrum(noise, everywhere, n_fft=self.settings.noise.n_fft).power
-        if not self._grafted or self.labelled is None:
-            return added
-        return added + self.labelled.profile.noise.scaled(self.profile.activity.gain**2).power
+def _tested_again(bench: Bench, tuned: TunedDecoder) -> Outcome:
+    """Sort a planted rehearsal that had no part in training or tuning."""
+    rehearsal = bench.rehearser.for_forecast()
+    evidence = find_evidence(tuned.decoder, rehearsal.trace, n_jobs=bench.n_jobs)
+    candidates = tuned.calibrated(pick_all(tuned.decoder, evidence))
+    return Outcome(tuned, rehearsal, candidates, tuned.point.to_spikes(candidates))
 
-    def _outlier_rule(self, tuned: TunedDecoder) -> OutlierRule:
-        """What is too much to be left by a known neuron, from a rehearsal that holds no strangers."""
-        rule = OutlierRule(
-            pursuit=self._pursuit(),
-            templates=self.units.templates.scaled(self.profile.activity.gain),
-            lead_samples=to_samples(self.settings.outliers.before_ms, self.fs_hz),
-            window_samples=max(to_samples(self.settings.outliers.window_ms, self.fs_hz), 1),
-            beside=np.inf,
-            alone=np.inf,
-        )
-        tested = self._rehearsed_anew(tuned)
-        return fit_outlier_rule(rule, tested.rehearsal.trace, tested.found, fs_hz=self.fs_hz)
 
-    def rehearse(self, seconds: float, rng: np.random.Generator) -> Rehearsal:
-        """Make a rehearsal of this profile, as the settings say."""
-        if not self._grafted or self.labelled is None:
-            return self.planted(seconds, rng)
-        lengths = self.settings.rehearsal
-        most = int((lengths.tuning_seconds + lengths.forecast_seconds) * self.fs_hz)
-        part = self.labelled if self._published else self.labelled.excerpt(most)
-        return graft_rehearsal(
-            part,
-            self.units.templates,
-            self.profile,
-            kernel=conditioning_kernel(self.settings.conditioning, self.fs_hz),
-            n_samples=len(part.trace) if self._published else int(seconds * self.fs_hz),
-            rng=rng,
-        )
+def _outlier_rule(bench: Bench, tuned: TunedDecoder) -> OutlierRule:
+    """Return how much a labelled unit's spike may leave unexplained, from a rehearsal without outliers."""
+    context, profile = bench.context, bench.rehearser.profile
+    rule = OutlierRule(
+        pursuit=make_pursuit(context, profile),
+        templates=context.units.templates.scaled(profile.activity.gain),
+        lead_samples=context.samples(context.settings.outliers.before_ms),
+        window_samples=max(context.samples(context.settings.outliers.window_ms), 1),
+        beside=np.inf,
+        alone=np.inf,
+    )
+    tested = _tested_again(bench, tuned)
+    return fit_outlier_rule(rule, tested.rehearsal.trace, tested.found, fs_hz=context.fs_hz)
 
-    def planted(self, seconds: float, rng: np.random.Generator) -> Rehearsal:
-        """Plant spikes in noise of this profile, for long enough for a training window at the least."""
-        return plant_rehearsal(
-            self.units,
-            self.profile,
-            kernel=conditioning_kernel(self.settings.conditioning, self.fs_hz),
-            n_samples=max(int(seconds * self.fs_hz), shortest_samples(self.settings)),
-            gain_jitter=self.settings.rehearsal.gain_jitter,
-            jitter_samples=int(SECONDS_OF_EACH_GAIN * self.fs_hz),
-            rng=rng,
+
+def _estimate_target(
+    raw: npt.NDArray[Any], initial: InitialEstimate, lessons: Lessons, *, n_jobs: int
+) -> Profile:
+    """Estimate a target's profile; its gain with the help of the labelled trace, if that was kept."""
+    context = lessons.context
+    if lessons.labelled is None:
+        return refine_profile(raw, estimate_profile(initial, context), context, n_jobs=n_jobs)
+    comparison = compare_gains(initial, lessons.labelled, context)
+    choice = choose_gain(comparison)
+    profile = _profile_at(choice.gain, initial, context)
+    if profile.background != SILENT:
+        before, comparison = choice.gain, comparison.beside(profile.background)
+        choice = choose_gain(comparison)
+        profile = profile if choice.gain == before else _profile_at(choice.gain, initial, context)
+
+    def may_be(gain: float) -> bool:
+        return choice.sharp and comparison.as_good(gain, choice.gain)
+
+    return refine_profile(raw, profile, context, n_jobs=n_jobs, may_be_gain=may_be)
+
+
+def _profile_at(gain: float, initial: InitialEstimate, context: Context) -> Profile:
+    return estimate_profile(with_gain(initial, gain, context), context, gain_known=True)
+
+
+def _looked_back(
+    state: SorterState, target: BaseRecording, *, n_jobs: int, progress: Progress
+) -> SorterState:
+    """Sort part of the target, and compare what its probabilities say with what the rehearsal's said."""
+    if state.rehearsed is None:
+        return state
+    progress("comparing target and rehearsal", 0.0)
+    decoder, known, n_samples = state.tuned.decoder, state.units.known, target.get_num_frames()
+    read_trace = trace_reader(target, state.profile, fs_hz=state.fs_hz)
+    length = span_samples(LOOKED_AT_SECONDS / LOOKED_AT_SPANS, decoder, fs_hz=state.fs_hz)
+    spans = list(iterate_spans(n_samples, length))
+    chosen = spans[:: -(-len(spans) // LOOKED_AT_SPANS)]
+
+    def candidates(span: tuple[int, int]) -> Candidates:
+        return state.tuned.calibrated(find_candidates(decoder, read_trace, n_samples, *span))
+
+    seen = Candidates.concatenate(list(in_threads(candidates, chosen, n_jobs=n_jobs)))
+    seconds = sum(stop - start for start, stop in chosen) / state.fs_hz
+    reckoned = reckon(seen, state.tuned.point.to_spikes(seen), known, seconds=seconds)
+    names = tuple(state.names[unit] for unit in known)
+    forecast = looked_back(state.forecast, state.rehearsed, reckoned, names, seconds=seconds)
+    for remark in forecast.remarks:
+        logger.warning("%s", remark)
+    progress("comparing target and rehearsal", 1.0)
+    return replace(state, forecast=forecast)
+
+
+def _warn_of_odd_gain(gain: float) -> None:
+    if not USUAL_GAINS[0] <= abs(gain) <= USUAL_GAINS[1]:
+        logger.warning(
+            "the spikes seem to be %.3g times as large as in the labelled recording: does this one count in "
+            "another unit of voltage? If it is of another electrode, do not trust the result",
+            gain,
         )
 
-    @property
-    def _grafted(self) -> bool:
-        """Whether rehearsals are made on the labelled trace itself."""
-        return self.settings.rehearsal.method == "graft" and self.labelled is not None
 
-    @property
-    def _published(self) -> bool:
-        """Whether all is trained and tuned on the same labelled trace, as published."""
-        return self.settings.tuning.on == "labelled"
-
-    @property
-    def _varied(self) -> bool:
-        """Whether units vary so much, for this noise, that fixed shapes are in doubt."""
-        varies = self.labelled.varies_beyond(self.profile) if self.labelled is not None else 0.0
-        return self._cross_fitted and varies > MUCH_VARIED
-
-    @property
-    def _cross_fitted(self) -> bool:
-        return self._grafted and not self._published
-
-    def front_end(self, rehearsal: Rehearsal) -> FrontEnd:
-        """Make the front end of this profile, its statistics taken from a rehearsal."""
-        front_end = make_front_end(
-            self.units, self.profile, self.settings, average=self.average, fs_hz=self.fs_hz
-        )
-        front_end = choose_denoise_strength(
-            front_end, self.settings, trace=rehearsal.trace, clean=rehearsal.clean
-        )
-        return front_end.standardised(rehearsal.trace)
-
-    def _tuning_rehearsal(self) -> Rehearsal:
-        """Make a fresh rehearsal, or take the labelled recording if so set."""
-        if self.settings.tuning.on == "labelled" and self.labelled is not None:
-            trace = self.labelled.trace
-            return Rehearsal(trace, trace, self.labelled.spikes, len(trace))
-        rng = np.random.default_rng([self.settings.seed, ADAPT, TUNING])
-        return self.rehearse(self.settings.rehearsal.tuning_seconds, rng)
-
-    def _seen(self, decoder: AnyDecoder, rehearsal: Rehearsal) -> FloatArray:
-        return find_evidence(decoder, rehearsal.trace, n_jobs=self.n_jobs)
-
-    def _tuned(self, name: str, decoder: AnyDecoder, evidence: FloatArray, rehearsal: Rehearsal) -> Outcome:
-        """Calibrate and tune a decoder on a rehearsal; on the labelled trace, judge it by cross-fitting."""
-        read = [
-            (variant, found.select(np.isin(found.unit, self.units.known)))
-            for variant in decoder.variants()
-            for found in (_picked(variant, evidence),)
-        ]
-        truth = self._known(rehearsal.spikes)
-        best, candidates = self._read_best(name, read, truth)
-        if not self._cross_fitted:
-            return Outcome(best, rehearsal, candidates, best.point.to_spikes(candidates))
-        folds = Folds(rehearsal.period)
-        parts, spikes = [], []
-        for fold in range(FOLDS):
-            learnt = [(one, found.select(folds.select(found, fold, others=True))) for one, found in read]
-            tuned, _ = self._read_best(name, learnt, truth.select(folds.select(truth, fold, others=True)))
-            found = next(found for variant, found in read if variant is tuned.decoder)
-            parts.append(tuned.calibration.apply(found.select(folds.select(found, fold))))
-            spikes.append(tuned.point.to_spikes(parts[-1]))
-        held_out = Spikes.concatenate(spikes)
-        value = objective(truth, held_out, self.settings.tuning.objective, fs_hz=self.fs_hz)
-        return Outcome(replace(best, value=value), rehearsal, Candidates.concatenate(parts), held_out)
-
-    def _read_best(
-        self, name: str, read: list[tuple[AnyDecoder, Candidates]], truth: Spikes
-    ) -> tuple[TunedDecoder, Candidates]:
-        """Tune every variant of a decoder's evidence coarsely, the best one finely."""
-        tuning, output, unit_ids = self.settings.tuning, self.settings.output, self.units.known
-        if name != "cnn":  # these know when spikes exclude each other
-            output = output.model_copy(update={"refractory_ms": output.refractory_ms or 0.0})
-        coarse = output.model_copy(update={"per_unit": False})
-
-        def tried(one: tuple[AnyDecoder, Candidates]) -> tuple[TunedDecoder, Candidates]:
-            variant, found = one
-            calibration = self._calibration(found, truth)
-            calibrated = calibration.apply(found)
-            point, value = tune(calibrated, truth, unit_ids, tuning, coarse, fs_hz=self.fs_hz)
-            return TunedDecoder(variant, calibration, point, name, value), calibrated
-
-        outcomes = list(in_threads(tried, read, n_jobs=self.n_jobs))
-        good = max(one.value for one, _ in outcomes) - BY_CHANCE
-        best, chosen = next(outcome for outcome in outcomes if outcome[0].value >= good)
-        point, value = tune(chosen, truth, unit_ids, tuning, output, fs_hz=self.fs_hz)
-        return replace(best, point=point, value=value), chosen
-
-    def _calibration(self, found: Candidates, truth: Spikes) -> Calibration:
-        if self.settings.tuning.on == "labelled":
-            return UNCALIBRATED
-        return fit_calibration(found, truth, self.units.known, fs_hz=self.fs_hz)
-
-    def _known(self, spikes: Spikes) -> Spikes:
-        """Leave out the spikes of unlabelled neurons, as results do."""
-        return spikes.select(np.isin(spikes.unit, self.units.known))
-
-    def _botm(self) -> BotmDecoder:
-        return make_botm(self.units, self.profile, self.settings, fs_hz=self.fs_hz)
-
-    def _pursuit(self) -> PursuitDecoder:
-        return make_pursuit(self.units, self.profile, self.settings, fs_hz=self.fs_hz)
-
-    def _low_latency(self) -> PursuitDecoder:
-        return make_low_latency_pursuit(self.units, self.profile, self.settings, fs_hz=self.fs_hz)
-
-    def _networks(
-        self, base: Networks, rehearsal: Rehearsal, progress: Progress, *, train: bool
-    ) -> tuple[CnnDecoder, FloatArray]:
-        """Return networks for this profile, and what they see in a rehearsal that was not trained on."""
-        rng = np.random.default_rng([self.settings.seed, ADAPT, TRAINING])
-        studied = self.rehearse(self.settings.rehearsal.training_seconds, rng)
-        front_end = self.front_end(studied)
-        untrained = CnnDecoder(front_end, base)
-        if not train:
-            return untrained, self._seen(untrained, rehearsal)
-        features = front_end.features(studied.trace)
-        cnn = self._trained(untrained, features, studied.spikes, rng, partial(progress, "training"))
-        if not self._cross_fitted:
-            return cnn, self._seen(cnn, rehearsal)
-        folds, seen = Folds(studied.period), np.empty(0, np.float32)
-        for fold in range(FOLDS):
-            step = partial(progress, f"training for held-out part {fold + 1} of {FOLDS}")
-            inside = ~folds.mask(len(features), fold)
-            moved = np.cumsum(inside) - 1
-            spikes = studied.spikes.select(inside[studied.spikes.sample])
-            spikes = replace(spikes, sample=moved[spikes.sample])
-            part = self._seen(self._trained(untrained, features[inside], spikes, rng, step), rehearsal)
-            own = Folds(rehearsal.period).mask(len(part), fold)
-            seen = np.where(own[:, None], part, seen) if fold else part
-        return cnn, seen
-
-    def _trained(
-        self,
-        untrained: CnnDecoder,
-        features: FloatArray,
-        spikes: Spikes,
-        rng: np.random.Generator,
-        on_progress: Callable[[float], None],
-    ) -> CnnDecoder:
-        """Train networks further, on features of a rehearsal of this profile."""
-        networks = train_networks(
-            untrained.networks,
-            features,
-            spikes,
-            self.settings.detector,
-            self.settings.classifier,
-            detector_steps=self.settings.detector.steps,
-            classifier_steps=self.settings.classifier.steps,
-            rng=rng,
-            on_progress=on_progress,
-        )
-        return replace(untrained, networks=networks)
-
-    def _noisier_profiles(self) -> list[Profile]:
-        """The profile with its noise scaled so that a middling class has each of a range of d'."""
-        kernel = conditioning_kernel(self.settings.conditioning, self.fs_hz)
-        filters = make_matched_filters(
-            self.units.templates.filtered(kernel),
-            self.profile.noise,
-            reach=to_samples(self.settings.matched_filter.whitening_reach_ms, self.fs_hz),
-        )
-        own = float(np.median(filters.detectability))
-        factors = sorted({max(1.0, own / wanted) for wanted in BASE_DETECTABILITIES})
-        return [
-            replace(
-                self.profile, noise=self.profile.noise.scaled(f**2), scale=self.profile.scale * np.float32(f)
-            )
-            for f in factors
-        ]
-
-
-def _chosen(tried: list[Outcome]) -> Outcome:
-    """Return the best; the pursuit, which knows what it does, where that is hardly worse."""
-    best = max(tried, key=lambda one: one.tuned.value)
-    pursuit = [one for one in tried if one.tuned.name == "pursuit"]
-    return pursuit[0] if pursuit and best.tuned.value - pursuit[0].tuned.value < HARDLY else best
-
-
-def _picked(decoder: AnyDecoder, evidence: FloatArray) -> Candidates:
-    """Pick the candidates of a whole rehearsal."""
-    reach = decoder.pick_reach
-    return decoder.pick(np.pad(evidence, ((reach, reach), (0, 0))))
+def _log(context: Context, profile: Profile, tuned: TunedDecoder, forecast: Forecast) -> None:
+    logger.info(
+        "noise %s, gain %.3g, %.1f spikes/s; thresholds %s, refractory period %d samples; "
+        "expected score %.3f",
+        np.array2string(profile.scale, precision=3),
+        profile.activity.gain,
+        sum(profile.activity.rates) * context.fs_hz,
+        tuned.point.thresholds,
+        tuned.point.refractory_samples,
+        forecast.score,
+    )

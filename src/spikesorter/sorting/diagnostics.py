@@ -1,7 +1,7 @@
-"""What a sorting is likely to look like beyond its score, and what it did look like where the truth is known.
+"""Diagnostics of a sorting: precision and recall at each threshold, calibration, confusion of units.
 
-Precision against recall, what stated probabilities are worth, and which neurons are taken for which: on a
-rehearsal they are known before any label of the target is seen.
+They are measured on a rehearsal, so they are known without any label of the target. If a target's true
+spikes are known, they can be measured on it as well.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ Float64Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class TradeOff:
-    """Precision and recall of events that are at least so probable.
+    """Precision and recall at each threshold.
 
     Parameters
     ----------
     threshold, precision, recall : ndarray of float64, shape (points,)
-        In order of rising threshold. An event is right if a true spike of its class starts within 0.4 ms.
+        By rising threshold. A spike is right if a true one of its unit starts within 0.4 ms.
     """
 
     threshold: Float64Array
@@ -40,14 +40,14 @@ class TradeOff:
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
-    """How many of the events of like probability were right.
+    """Stated probability, and share of spikes that are right.
 
     Parameters
     ----------
     stated : ndarray of float64, shape (bins,)
-        Mean probability of the events in each tenth; NaN where there are none.
+        Mean probability of the spikes in each tenth; NaN if there are none.
     right : ndarray of float64, shape (bins,)
-        Share of them that were right; likewise.
+        Share of them that are right; likewise.
     events : ndarray of int64, shape (bins,)
     """
 
@@ -58,19 +58,19 @@ class Reliability:
 
 @dataclass(frozen=True, eq=False)
 class Diagnostics:
-    """What became of a rehearsal that had no part in training or tuning.
+    """How a rehearsal was sorted that had no part in training or tuning.
 
     Parameters
     ----------
     unit_ids : tuple of int
-    confusion : ndarray of int64, shape (classes + 1, classes + 1)
+    confusion : ndarray of int64, shape (units + 1, units + 1)
         As in `Score`.
     precision, recall : float
-        At the working point, each spike of its class within 0.4 ms.
+        At the tuned thresholds; a spike is right if a true one of its unit starts within 0.4 ms.
     trade_off : TradeOff
-        Of all candidates, those below the working point too.
+        Of all candidates, including those below the thresholds.
     reliability : Reliability
-        Of the spikes that are reported.
+        Of reported spikes.
     noise : ndarray of float64, shape (frequencies, channels)
         Power of the rehearsal's noise, as in `NoiseSpectrum`.
     """
@@ -87,7 +87,7 @@ class Diagnostics:
 def diagnose(
     candidates: Candidates, truth: Spikes, found: Spikes, *, noise: Float64Array, fs_hz: float
 ) -> Diagnostics:
-    """Compare what was found in a rehearsal with what is in it.
+    """Compare the spikes found in a rehearsal with the true ones.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def measure_trade_off(truth: Spikes, found: Spikes, *, fs_hz: float) -> TradeOff
     right, probability = _right(truth, found, fs_hz), found.joint.astype(np.float64)
     order = np.argsort(-probability, kind="stable")
     hits, stated = np.cumsum(right[order]), probability[order]
-    last = np.append(np.flatnonzero(np.diff(stated)), len(stated) - 1)  # equal ones hold or fall together
+    last = np.append(np.flatnonzero(np.diff(stated)), len(stated) - 1)  # equal ones are reported together
     chosen = last[np.unique(np.linspace(len(last) - 1, 0, POINTS).round().astype(int))[::-1]]
     return TradeOff(
         stated[chosen], hits[chosen] / (chosen + 1.0), hits[chosen] / np.float64(max(len(truth), 1))
@@ -169,7 +169,7 @@ def measure_reliability(truth: Spikes, found: Spikes, *, fs_hz: float) -> Reliab
 
 
 def _right(truth: Spikes, found: Spikes, fs_hz: float) -> npt.NDArray[np.bool_]:
-    """Say which spikes are a true one of their class, each true one found once."""
+    """Say which spikes match a true one of their unit; each true one is matched once."""
     reach = np.round(TOLERANCE_MS * fs_hz / 1000, 6)
     right = np.zeros(len(found), bool)
     for unit in found.unit_ids:

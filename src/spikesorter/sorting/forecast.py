@@ -1,4 +1,4 @@
-"""How good a sorting will be, before any label is seen: the score on a rehearsal, with its uncertainty."""
+"""Forecast the score of a sorting from a rehearsal, with an interval."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from spikesorter.core.spikes import Spikes
 __all__ = ["Forecast", "forecast_score", "forecast_study"]
 
 FIGURES = ("score", "strict", "precision", "recall", "f_det", "f_cls")
-STRETCHES = 12
-QUANTILE = 1.645  # nine of ten lie within that many SD
-MODEL_ERROR = 0.01  # SD; what rehearsals and targets differ by beyond chance, measured (docs/experiments.md)
+PARTS = 12
+QUANTILE = 1.645  # SD within which nine of ten lie
+MODEL_ERROR = 0.01  # SD of scores of rehearsals and targets beyond chance, measured (docs/dev/experiments.md)
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What to expect of one recording's sorting.
+    """Expected score of a recording's sorting.
 
     Parameters
     ----------
     score, strict, precision, recall, f_det, f_cls : float
         As in `Score`.
     f1 : tuple of float
-        Strict F1 of each label.
+        Strict F1 of each unit.
     unit_ids : tuple of int
     low, high : float
-        The score lies between them in nine of ten cases.
+        Interval in which the score lies in nine of ten cases.
     remarks : tuple of str
-        What differs between the target and its rehearsal, each in one line.
+        Differences between the target and its rehearsal, one sentence each.
     """
 
     score: float
@@ -63,15 +63,14 @@ def forecast_score(
     fs_hz: float,
     unlike_samples: int | None = None,
 ) -> Forecast:
-    """Forecast from a rehearsal that had no part in training or tuning.
+    """Forecast the score from a rehearsal that had no part in training or tuning.
 
-    The interval holds two chances and one doubt: that the rehearsal happened to be easy, that the target
-    happens to be, and that rehearsals are not quite like targets.
+    The interval allows for chance in the rehearsal, chance in the target, and differences between the two.
 
     Parameters
     ----------
     truth, found : Spikes
-        Of the rehearsal.
+        True spikes and found spikes of the rehearsal.
     unit_ids : tuple of int
     n_samples : int
         Length of the rehearsal.
@@ -79,21 +78,21 @@ def forecast_score(
         Length of the target.
     fs_hz : float
     unlike_samples : int, optional
-        How much of the rehearsal is not the same spikes again; all of it, if not given.
+        Length of the rehearsal without repeated spikes; all of it, if not given.
 
     Returns
     -------
     Forecast
     """
     whole = score(truth, found, fs_hz=fs_hz)
-    length = n_samples // STRETCHES
+    length = n_samples // PARTS
     parts = [
         _part(truth, found, start * length, length, fs_hz).score
-        for start in range(STRETCHES)
+        for start in range(PARTS)
         if len(truth.within(start * length, (start + 1) * length))
     ]
-    of_stretch = float(np.std(parts, ddof=1)) if len(parts) > 1 else 0.5
-    chance = of_stretch**2 * length * (1 / (unlike_samples or n_samples) + 1 / target_samples)
+    of_part = float(np.std(parts, ddof=1)) if len(parts) > 1 else 0.5
+    chance = of_part**2 * length * (1 / (unlike_samples or n_samples) + 1 / target_samples)
     reach = QUANTILE * float(np.sqrt(chance + MODEL_ERROR**2))
     return Forecast(
         **{name: float(getattr(whole, name)) for name in FIGURES},  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Groups of channels that hear the same neurons, such as tetrodes: each with a sorter of its own."""
+"""Groups of channels that record the same units, such as tetrodes, each with a sorter of its own."""
 
 from __future__ import annotations
 
@@ -62,29 +62,29 @@ def channel_groups(recording: BaseRecording) -> dict[str, BaseRecording]:
     }
 
 
-def share_labels(recording: BaseRecording, truth: Spikes) -> dict[str, Spikes]:
-    """Share labelled spikes out: each neuron to the group on which it is largest.
+def share_labels(recording: BaseRecording, labels: Spikes) -> dict[str, Spikes]:
+    """Assign each labelled unit to the group of channels on which it is largest.
 
     Parameters
     ----------
     recording : spikeinterface.BaseRecording
         One segment.
-    truth : Spikes
+    labels : Spikes
         Its labels.
 
     Returns
     -------
     dict of str to Spikes
-        For each group of `channel_groups`; empty where a group has no neuron.
+        For each group of `channel_groups`; empty if a group has no unit.
     """
     channels = _channels_groups(recording)
     noise = noise_scale(read_signature(recording).astype(np.float32))
-    largest = {unit: _sizes(recording, truth.of(unit)) / noise for unit in truth.unit_ids}
-    home = {unit: channels[int(sizes.argmax())] for unit, sizes in largest.items()}
+    largest = {unit: _deflections(recording, labels.of(unit)) / noise for unit in labels.unit_ids}
+    home = {unit: channels[int(heights.argmax())] for unit, heights in largest.items()}
     return {
         group: replace(
-            truth.select(np.array([home[unit] == group for unit in truth.unit.tolist()], bool)),
-            names={unit: name for unit, name in truth.names.items() if home.get(unit) == group},
+            labels.select(np.array([home[unit] == group for unit in labels.unit.tolist()], bool)),
+            names={unit: name for unit, name in labels.names.items() if home.get(unit) == group},
         )
         for group in dict.fromkeys(channels)
     }
@@ -92,20 +92,20 @@ def share_labels(recording: BaseRecording, truth: Spikes) -> dict[str, Spikes]:
 
 def fit_groups(
     recording: BaseRecording,
-    truth: Spikes | BaseSorting,
+    labels: Spikes | BaseSorting,
     *,
     settings: Settings | None = None,
     n_jobs: int | None = None,
     progress: Progress = silent,
 ) -> dict[str, Sorter]:
-    """Fit a sorter to each group of channels that has labelled neurons.
+    """Fit a sorter to each group of channels that has labelled units.
 
     Parameters
     ----------
     recording : spikeinterface.BaseRecording
         One segment, its channels' groups in the property `group`.
-    truth : Spikes or spikeinterface.BaseSorting
-        Labels of all of it.
+    labels : Spikes or spikeinterface.BaseSorting
+        Of the whole recording.
     settings : Settings, optional
     n_jobs : int, optional
         Threads; -1 or None: one on each core.
@@ -129,15 +129,15 @@ def fit_groups(
     check_recording(recording)
     if recording.get_property("group") is None:
         raise InputError("its channels are in no groups (property group): fit one sorter to all of them")
-    labels = as_spikes(truth, fs_hz=float(recording.get_sampling_frequency()))
-    if len(labels) == 0:
+    spikes = as_spikes(labels, fs_hz=float(recording.get_sampling_frequency()))
+    if len(spikes) == 0:
         raise InputError("labels: there are none")
-    warn_of_silent_units(labels)
-    groups, shares = channel_groups(recording), share_labels(recording, labels)
+    warn_of_silent_units(spikes)
+    groups, shares = channel_groups(recording), share_labels(recording, spikes)
     sorters = {}
     for name, group in groups.items():
         if len(shares[name]) == 0:
-            logger.warning("group %s: no labelled neuron is largest there; it will not be sorted", name)
+            logger.warning("group %s: no labelled unit is largest there; it will not be sorted", name)
             continue
         with naming(f"group {name}"):
             sorters[name] = Sorter.fit(
@@ -228,13 +228,13 @@ def sort_groups(
 
 
 def _channels_groups(recording: BaseRecording) -> list[str]:
-    """Name each channel's group; SpikeInterface, too, takes channels without the property to be in one."""
+    """Return each channel's group. Channels without the property are in one group, as in SpikeInterface."""
     groups = recording.get_property("group")
     return ["0"] * recording.get_num_channels() if groups is None else [str(group) for group in groups]
 
 
 def groups_of(wanted: Iterable[str], target: BaseRecording) -> dict[str, BaseRecording]:
-    """Return the groups of a target's channels, among them all that are wanted.
+    """Return the groups of a target's channels; refuse a target that lacks one of those wanted.
 
     Raises
     ------
@@ -253,8 +253,8 @@ def groups_of(wanted: Iterable[str], target: BaseRecording) -> dict[str, BaseRec
     return groups
 
 
-def _sizes(recording: BaseRecording, spikes: Spikes) -> npt.NDArray[Any]:
-    """Largest excursion of a unit's mean waveform on each channel."""
+def _deflections(recording: BaseRecording, spikes: Spikes) -> npt.NDArray[Any]:
+    """Return the largest deflection of a unit's mean waveform on each channel."""
     fs_hz, n_samples = recording.get_sampling_frequency(), recording.get_num_samples()
     before, after = to_samples(BEFORE_MS, fs_hz), to_samples(AFTER_MS, fs_hz)
     seen = spikes.sample[:: max(len(spikes) // SPIKES_SEEN, 1)]

@@ -1,9 +1,10 @@
-"""Look back: compare a target, once sorted, with its rehearsal.
+"""Compare a target, once sorted, with its rehearsal, and correct the forecast.
 
-Probabilities say how good a sorting is likely to be without any truth: of spikes of probability p, a share p
-is right, and what was not reported was missed as often as its probability says. The forecast is lowered by as
-much as this reckoning comes out worse for the target than for the rehearsal. Where a unit fires many times as
-often as it was labelled to, something else is likely to be taken for it.
+Calibrated probabilities give an estimate of how good a sorting is, without true spikes: of spikes with
+probability p, a share p is right, and a candidate that was not reported is a missed spike as often as its
+probability says. If this estimate is worse for the target than for the rehearsal, the forecast is lowered
+by the difference. If a unit fires many times as often as it was labelled, something else is probably taken
+for it.
 """
 
 from __future__ import annotations
@@ -20,23 +21,23 @@ from spikesorter.sorting.forecast import Forecast
 __all__ = ["Reckoning", "looked_back", "reckon"]
 
 Float64Array = npt.NDArray[np.float64]
-MANY_TIMES = 4.0  # as often as labelled: neurons seldom change their rate more
-FEW = 10.0  # spikes; fewer may be many times as many by chance
+MANY_TIMES = 4.0  # as often as in the rehearsal; units seldom change their rate by more
+FEW = 10.0  # spikes; fewer may be many times as many as expected by chance
 DETECTION = 0.3  # of the score
 WORTH_SAYING = 0.03  # of the score
-CHANCE = 0.01  # SD of what two reckonings of like recordings differ by
+CHANCE = 0.01  # SD of the difference between estimates for similar recordings
 
 
 @dataclass(frozen=True, eq=False)
 class Reckoning:
-    """What probabilities say of a sorting.
+    """How good a sorting is, as estimated from its probabilities.
 
     Parameters
     ----------
     counts : ndarray of float64, shape (units,)
-        Spikes reported a second.
+        Spikes reported per second.
     precision, strict, score : float
-        As in `Score`, as far as probabilities say.
+        As in `Score`, estimated.
     """
 
     counts: Float64Array
@@ -46,12 +47,12 @@ class Reckoning:
 
 
 def reckon(candidates: Candidates, found: Spikes, unit_ids: tuple[int, ...], *, seconds: float) -> Reckoning:
-    """Reckon from probabilities how good a sorting is.
+    """Estimate from probabilities how good a sorting is.
 
     Parameters
     ----------
     candidates : Candidates
-        Calibrated, those below their thresholds too.
+        Calibrated, including those below their thresholds.
     found : Spikes
         Those that were reported.
     unit_ids : tuple of int
@@ -83,7 +84,7 @@ def reckon(candidates: Candidates, found: Spikes, unit_ids: tuple[int, ...], *, 
 def looked_back(
     forecast: Forecast, rehearsed: Reckoning, target: Reckoning, names: tuple[str, ...], *, seconds: float
 ) -> Forecast:
-    """Return a forecast that knows how unlike its rehearsal the target turned out to be.
+    """Return a forecast that allows for differences between the target and its rehearsal.
 
     Parameters
     ----------
@@ -93,12 +94,12 @@ def looked_back(
     names : tuple of str
         Of the units.
     seconds : float
-        How much of the target was looked at.
+        Length of the part of the target that was sorted.
 
     Returns
     -------
     Forecast
-        Lower, its interval wider, with a remark on each thing that differs much.
+        Lowered, with a wider interval, and with a remark on each large difference.
     """
     excess = target.counts / np.maximum(rehearsed.counts, FEW / seconds)
     crowded = excess > MANY_TIMES
@@ -106,13 +107,15 @@ def looked_back(
     worse = max(rehearsed.score - target.score - CHANCE, 0.0) + DETECTION * lost * forecast.score
     stricter = max(rehearsed.strict - target.strict - CHANCE, 0.0) + lost * forecast.strict
     said = [
-        f"unit {name}: {times:.0f} times as many spikes as expected; another neuron's, or a wrong gain"
+        f"unit {name}: {times:.0f} times as many spikes as expected; some may be another unit's, "
+        "or the gain is wrong"
         for name, times in zip(names, excess.tolist(), strict=True)
         if times > MANY_TIMES
     ]
     if max(worse, stricter) > WORTH_SAYING:
         said.append(
-            f"spikes less sure than in the rehearsal: forecast lowered by {worse:.2f} (strict {stricter:.2f})"
+            "spikes are less certain than in the rehearsal: "
+            f"forecast lowered by {worse:.2f} (strict {stricter:.2f})"
         )
     return replace(
         forecast,

@@ -1,10 +1,12 @@
-"""Model folders: a fitted sorter and those adapted to targets, for all channels or for each group of them.
+"""Model folders: a fitted sorter and those adapted to targets, for all channels or for each group.
 
-MODEL/ holds the fitted sorter, MODEL/targets/NAME those adapted; or MODEL/groups/GROUP/ holds the like of it.
+MODEL/ holds the fitted sorter, and MODEL/targets/NAME/ those adapted. If channels are in groups, each
+MODEL/groups/GROUP/ holds the same.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 from spikesorter.core.errors import InputError, ModelError, naming
 from spikesorter.core.progress import Progress, silent
 from spikesorter.core.spikes import Spikes
+from spikesorter.estimation.estimate import estimate_initially, is_faint
 from spikesorter.io.model_files import DESCRIPTION, TARGETS, check_model_place, model_digest
+from spikesorter.io.samples import check_trace, read_representative, shortest_samples
 from spikesorter.sorting.groups import groups_of, sort_groups
-from spikesorter.sorting.nearest import nearest_sorter
 from spikesorter.sorting.sorter import SPAN_SECONDS, Sorter
 
 if TYPE_CHECKING:
@@ -31,9 +34,12 @@ __all__ = [
     "group_place",
     "load_model",
     "load_sorters",
+    "nearest_sorter",
     "target_place",
 ]
 
+logger = logging.getLogger(__name__)
+LIKE_GAINS = (0.5, 2.0)
 GROUPS = "groups"
 WHOLE = ""
 """Name of the only group of a model for all channels."""
@@ -114,12 +120,13 @@ class Model:
 
     def digest(self, chosen: Mapping[str, str]) -> str:
         """Return a digest of all that decides about results of the sorters chosen."""
-        return model_digest(tuple((sorter.profile, sorter.tuned) for sorter in self.chosen(chosen).values()))
+        states = [sorter.state for sorter in self.chosen(chosen).values()]
+        return model_digest(tuple((state.profile, state.tuned) for state in states))
 
     def whole_digest(self) -> str:
         """Return a digest of all that decides about any result."""
         sorters = tuple(
-            (sorter.measured, sorter.profile, sorter.tuned)
+            (sorter.state.measured, sorter.state.profile, sorter.state.tuned)
             for group in self.groups.values()
             for sorter in group.values()
         )
@@ -165,6 +172,43 @@ def load_sorters(folder: Path) -> dict[str, Sorter]:
     return {LABELLED: Sorter.load(folder), **adapted}
 
 
+def nearest_sorter(sorters: Mapping[str, Sorter], target: BaseRecording) -> str:
+    """Return the name of the sorter whose target was most like this one in noise and gain.
+
+    Parameters
+    ----------
+    sorters : mapping of str to Sorter
+        Adapted from one fitted sorter.
+    target : spikeinterface.BaseRecording
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ModelError
+        If there is no sorter.
+    InputError
+        If the target does not fit the sorters or cannot be used.
+    """
+    if not sorters:
+        raise ModelError("there is no sorter to choose from")
+    one = next(iter(sorters.values())).state
+    one.check_fits(target)
+    raw = read_representative(target)
+    if len(sorters) == 1 and len(raw) < shortest_samples(one.settings):
+        return next(iter(sorters))  # too short to be measured, but not to be sorted
+    check_trace(raw, one.settings)
+    initial = estimate_initially(raw, one.lessons.context)
+    distances = {name: sorter.state.measured.distance(initial.profile) for name, sorter in sorters.items()}
+    nearest = min(distances, key=lambda name: (distances[name], name))
+    if not is_faint(initial):
+        gain = initial.profile.activity.gain / sorters[nearest].state.measured.activity.gain
+        _warn_of_other_gain(gain, nearest)
+    return nearest
+
+
 def target_place(folder: Path, name: str) -> Path:
     """Return where a model keeps the sorter adapted to a target."""
     return folder / TARGETS / name
@@ -191,6 +235,17 @@ def check_group_places(folder: Path, groups: list[str]) -> None:
     others += [path.name for path in _folders(folder / GROUPS) if path.name not in groups]
     if others:
         raise InputError(f"{folder}: holds {sorted(others)[0]} already; choose another place for the model")
+
+
+def _warn_of_other_gain(ratio: float, name: str) -> None:
+    if not LIKE_GAINS[0] <= ratio <= LIKE_GAINS[1]:
+        logger.warning(
+            "the spikes seem to be %.3g times as large as in %s, which the sorter was adapted to: does this "
+            "recording count in another unit of voltage? Adapt to it (train --targets, Sorter.adapt), or do "
+            "not trust the result",
+            ratio,
+            name,
+        )
 
 
 def _folders(inside: Path) -> list[Path]:

@@ -1,7 +1,7 @@
-"""Spikes of neurons that the labelled recording does not hold: what no known shape explains.
+"""Find outlier spikes: spikes that no unit's template explains.
 
-A decoder that must explain everything by known shapes forces a stranger's spikes into them, and leaves much
-unexplained beside. How much is left beside a known neuron's spike, a rehearsal tells.
+A decoder that must explain everything by known templates assigns such spikes to some unit, and leaves much of
+them unexplained. How much is left beside a unit's own spikes is known from a rehearsal.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from spikesorter.signal.templates import Templates, plant
 __all__ = ["OutlierRule", "Outliers", "find_outliers", "fit_outlier_rule"]
 
 Trace = npt.NDArray[np.float32]
-BLOCKS = 64  # of the pursuit's, examined at once
+BLOCKS = 64  # of the pursuit, examined at once
 KNOWN_MARKED = 0.004  # share of the known spikes of a rehearsal that may be marked
 FALSE_EVENTS_PER_S = 0.1
-UNSURE = 0.5  # probability of a spike that is there for want of a better explanation
+UNSURE = 0.5  # probability that is given to events of their own
 
 
 @dataclass(frozen=True, eq=False)
 class Outliers:
-    """What was found in a stretch: what is left beside each spike, and events beside no spike so marked."""
+    """What is left in part of a recording: energy beside each spike, and samples of events of their own."""
 
     left: Trace
     alone: npt.NDArray[np.int64]
@@ -39,23 +39,22 @@ class Outliers:
 
 @dataclass(frozen=True, eq=False)
 class OutlierRule:
-    """What is left unexplained, and how much of it is too much.
+    """How much may be left unexplained, and how it is measured.
 
     Parameters
     ----------
     pursuit : PursuitDecoder
-        Explains what can be explained by known shapes.
+        Explains the trace by known templates.
     templates : Templates
-        Those shapes at the target's gain, as they look in the unfiltered trace.
+        The same, at the target's gain, unfiltered.
     lead_samples, window_samples : int
-        What is left is measured in a window that begins `lead_samples` before a spike's start.
+        Window in which the rest is measured, and how long before a spike's start it begins.
     beside : float
-        Energy left beside a spike above which it is none of its class.
+        Energy left beside a spike above which it is an outlier.
     alone : float
         Energy that is an event of its own.
 
-    What is left is measured in blocks on a fixed grid, of `grid_samples`, for the same reason as a decoder's
-    evidence.
+    The rest is measured in blocks on a fixed grid, like a decoder's evidence and for the same reason.
     """
 
     pursuit: PursuitDecoder
@@ -72,32 +71,32 @@ class OutlierRule:
 
     @property
     def margin(self) -> Margin:
-        """Margin of `examine`: what reaches into a block is explained too."""
+        """Margin of `examine`, which also explains what extends into a block."""
         around = self._blocks_around * self.pursuit.grid_samples
         return self.pursuit.margin + Margin(around, around)
 
     def examine(self, trace: Trace, spikes: Spikes) -> Outliers:
-        """Measure what known shapes leave of a block.
+        """Measure what known templates leave unexplained in a block.
 
         Parameters
         ----------
         trace : ndarray of float32, shape (margin.before + grid_samples + margin.after, channels)
-            Less its offset.
+            Without its offset.
         spikes : Spikes
-            Those that were found in the block, counted from its first sample.
+            Found in the block, counted from its first sample.
 
         Returns
         -------
-        Strangers
+        Outliers
         """
         energy, reach = self.left_over(trace), self._reach
         peaks = pick_peaks(energy, threshold=self.alone, distance_samples=self.window_samples) - reach
         return Outliers(energy[spikes.sample + reach], peaks[(peaks >= 0) & (peaks < self.grid_samples)])
 
     def left_over(self, trace: Trace) -> Trace:
-        """Return the energy of the whitened rest in the window of a start at each sample of a block.
+        """Return the energy of the whitened rest around each sample of a block.
 
-        Some samples before and after the block are returned too: those that peaks in it are compared with.
+        Samples before and after the block with which its peaks are compared are included.
         """
         overlap, margin = self.pursuit.overlap_samples, self.pursuit.margin
         explanation = self.pursuit.to_explanation(self.pursuit.explain(trace)[overlap:-overlap])
@@ -116,13 +115,13 @@ class OutlierRule:
 
     @property
     def _blocks_around(self) -> int:
-        """Of the pursuit's: enough that no end of theirs is seen."""
+        """Blocks of the pursuit on either side of those examined, so that the ends do no harm."""
         filters = self.window_samples + len(self.pursuit.bank.whitener) + self.templates.waveforms.shape[1]
         needed = self._reach + filters + self.pursuit.overlap_samples
         return int(-(-needed // self.pursuit.grid_samples))
 
     def mark(self, spikes: Spikes, outliers: Outliers) -> Spikes:
-        """Return the spikes with strangers as class 0; a stranger that was taken for several counts once."""
+        """Mark outliers as unit 0; one that was taken for several spikes counts once."""
         unknown = outliers.left > self.beside
         gaps = np.diff(spikes.sample[unknown], prepend=-self.window_samples - 1)
         first_of_each = np.zeros(len(spikes), bool)
@@ -137,7 +136,7 @@ class OutlierRule:
         return Spikes.concatenate([spikes.select(~unknown), marked])
 
     def _away(self, peaks: npt.NDArray[np.int64], marked: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return the peaks that have no spike near that is a stranger's."""
+        """Return the peaks that have no marked spike near them."""
         before = np.searchsorted(marked, peaks - self.window_samples, "left")
         after = np.searchsorted(marked, peaks + self.window_samples, "right")
         return np.asarray(peaks[before == after])
@@ -146,22 +145,22 @@ class OutlierRule:
 def find_outliers(
     rule: OutlierRule, read_trace: TraceReader, n_samples: int, spikes: Spikes, *, n_jobs: int
 ) -> Outliers:
-    """Measure what known shapes leave of a recording.
+    """Measure what known templates leave unexplained in a recording.
 
     Parameters
     ----------
     rule : OutlierRule
-    read_trace : Stretch
+    read_trace : TraceReader
     n_samples : int
         Length of the recording.
     spikes : Spikes
-        Those that were found.
+        Found in it.
     n_jobs : int
         Threads; they change no result.
 
     Returns
     -------
-    Strangers
+    Outliers
     """
     grid, margin = rule.grid_samples, rule.margin
 
@@ -177,7 +176,7 @@ def find_outliers(
 
 
 def fit_outlier_rule(rule: OutlierRule, trace: Trace, found: Spikes, *, fs_hz: float) -> OutlierRule:
-    """Set a rule's thresholds so that a rehearsal, which holds no strangers, has next to none marked.
+    """Set a rule's thresholds by a rehearsal: as it has no outliers, hardly any may be marked.
 
     Parameters
     ----------
@@ -185,7 +184,7 @@ def fit_outlier_rule(rule: OutlierRule, trace: Trace, found: Spikes, *, fs_hz: f
     trace : ndarray of float32, shape (samples, channels)
         Of the rehearsal.
     found : Spikes
-        What the decoder finds there.
+        What the decoder finds in it.
     fs_hz : float
 
     Returns

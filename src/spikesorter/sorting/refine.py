@@ -1,11 +1,10 @@
-"""Measuring a recording's noise, firing rates and gain anew, once its spikes can be explained.
+"""Refine a recording's noise, firing rates and gain, once its spikes can be explained.
 
-Stretches that seem quiet hold spikes that were overlooked, and the shadows that drift removal casts beside
-large ones; noise measured there is too strong. What is left when a likely set of spikes is taken out has
-neither.
+Parts that seem quiet hold spikes that were overlooked, and the undershoot that drift removal leaves beside
+large ones. Noise measured there comes out too strong. What a sampled explanation leaves has neither.
 
-How many spikes of a class a decoder expects is biased by whatever its model lacks; on a rehearsal it is
-biased alike. So the rates are right when the decoder expects as many in the rehearsal as in the target.
+Whatever a decoder's model lacks biases how many spikes it expects. On a rehearsal the bias is the same.
+So the rates are right when the decoder expects as many spikes in the rehearsal as in the target.
 """
 
 from __future__ import annotations
@@ -16,15 +15,12 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from spikesorter.core.settings import Settings
-from spikesorter.decoding.making import make_pursuit
-from spikesorter.decoding.pursuit import Explanation, PursuitDecoder
-from spikesorter.decoding.run import sample_explanation
-from spikesorter.estimation.profile import Profile, conditioning_kernel, without_hum
+from spikesorter.decoding.pursuit import Explanation, PursuitDecoder, make_pursuit, sample_explanation
+from spikesorter.estimation.context import REFINE, Context
+from spikesorter.estimation.profile import Profile, without_hum
 from spikesorter.estimation.rehearsal import plant_rehearsal
 from spikesorter.estimation.units import Units
 from spikesorter.io.samples import centred
-from spikesorter.signal.filters import fir_filter
 from spikesorter.signal.gain import SILENT, Activity
 from spikesorter.signal.noise import NoiseSpectrum, estimate_noise_spectrum
 from spikesorter.signal.templates import plant
@@ -38,32 +34,28 @@ SWEEPS = 4
 MOST_SAMPLES = 1_500_000
 LARGEST_STEP = 3.0  # factor on a rate in one round
 UNSURE = 10.0  # spikes; fewer say little about a rate
-OPEN_SPREAD = 0.1  # of sizes, while it is not known how much they wander
+OPEN_SPREAD = 0.1  # of amplitudes, until it is known how much the gain fluctuates
 CLEAR_DETECTABILITY, CLEAR_SPIKES = 10.0, 50
-ASSUMED_WANDER = 0.03  # where no spike is clear enough to measure it
+ASSUMED_WANDER = 0.03  # if no spike is clear enough to measure it
 MOST_WANDER = 0.3
 MAD_ERROR = 2.3  # relative standard error of a variance taken from the MAD, times the root of the count
-REFINING = 3  # a stream of random numbers of its own
 
 
-def _anything(_: float) -> bool:
-    """Believe any gain."""
+def _any_gain(_: float) -> bool:
     return True
 
 
 def refine_profile(
     trace: npt.NDArray[np.generic],
     profile: Profile,
-    units: Units,
-    settings: Settings,
+    context: Context,
     *,
-    fs_hz: float,
     n_jobs: int = 1,
-    may_be_gain: Callable[[float], bool] = _anything,
+    may_be_gain: Callable[[float], bool] = _any_gain,
 ) -> Profile:
-    """Return the profile with noise, rates and gain measured on what the known neurons explain.
+    """Return the profile with noise, rates and gain measured on a sampled explanation.
 
-    Where there is background, the known neurons would be made to explain it: the noise stays as it is.
+    If there is background, the labelled units would be made to explain it. So the noise stays as it is then.
 
     Parameters
     ----------
@@ -71,57 +63,54 @@ def refine_profile(
         Raw, in the recording's own data type.
     profile : Profile
         From `estimate_profile`.
-    units : Units
-    settings : Settings
-    fs_hz : float
+    context : Context
     n_jobs : int
         Threads; they change no result.
     may_be_gain : callable
-        Says of a gain that clear spikes have whether it is to be believed.
+        Says whether to believe the gain that clear spikes show.
 
     Returns
     -------
     Profile
     """
-    known = without_hum(centred(trace[:MOST_SAMPLES], profile.offset), profile.hum_hz, fs_hz=fs_hz)
-    kernel = conditioning_kernel(settings.conditioning, fs_hz)
-    quick = settings.model_copy(
-        update={
-            "pursuit": settings.pursuit.model_copy(
-                update={"sweeps": SWEEPS, "least_spread": max(settings.pursuit.least_spread, OPEN_SPREAD)}
-            )
-        }
-    )
+    centred_trace = centred(trace[:MOST_SAMPLES], profile.offset)
+    target = without_hum(centred_trace, profile.hum_hz, fs_hz=context.fs_hz)
+    quick = _quick(context)
     for number in range(ROUNDS):
-        pursuit = make_pursuit(units, profile, quick, fs_hz=fs_hz)
-        explanation = sample_explanation(pursuit, known, n_jobs=n_jobs)
+        pursuit = make_pursuit(quick, profile)
+        explanation = sample_explanation(pursuit, target, n_jobs=n_jobs)
         if profile.background == SILENT:
-            noise = _noise_left(known, explanation, units, profile, settings, kernel)
-            profile = replace(profile, noise=noise)
+            profile = replace(profile, noise=_noise_left(target, explanation, context, profile))
         rehearsal = plant_rehearsal(
-            units,
+            context,
             profile,
-            kernel=kernel,
-            n_samples=len(known),
+            n_samples=len(target),
             gain_jitter=0.0,
-            jitter_samples=len(known),
-            rng=np.random.default_rng([settings.seed, REFINING, number]),
+            jitter_samples=len(target),
+            rng=context.rng(*REFINE, number),
         )
-        activity = _rates_alike(
-            profile.activity, explanation, sample_explanation(pursuit, rehearsal.trace, n_jobs=n_jobs)
-        )
-        sized = _sized_alike(activity, explanation, pursuit, units)
-        gain = sized.gain if may_be_gain(sized.gain) else activity.gain
-        profile = replace(profile, activity=replace(sized, gain=gain))
+        rehearsed = sample_explanation(pursuit, rehearsal.trace, n_jobs=n_jobs)
+        activity = _with_rates(profile.activity, explanation, rehearsed)
+        measured = _with_gain(activity, explanation, pursuit, context.units)
+        gain = measured.gain if may_be_gain(measured.gain) else activity.gain
+        profile = replace(profile, activity=replace(measured, gain=gain))
     return profile
 
 
-def _sized_alike(
+def _quick(context: Context) -> Context:
+    """Return the context with settings for a pursuit of few sweeps that expects varied amplitudes."""
+    settings, pursuit = context.settings, context.settings.pursuit
+    least_spread = max(pursuit.least_spread, OPEN_SPREAD)
+    pursuit = pursuit.model_copy(update={"sweeps": SWEEPS, "least_spread": least_spread})
+    return replace(context, settings=settings.model_copy(update={"pursuit": pursuit}))
+
+
+def _with_gain(
     activity: Activity, explanation: Explanation, pursuit: PursuitDecoder, units: Units
 ) -> Activity:
-    """Correct the gain by the sizes of clear spikes, and say how much more they spread than labelled ones.
+    """Correct the gain by the amplitudes of clear spikes; measure how much it fluctuates.
 
-    A drawn size is drawn towards 1 by its prior and has the posterior's noise; both are known and undone.
+    The prior draws a sampled amplitude towards 1, and the posterior adds noise. Both are known and undone.
     """
     energies, precisions = pursuit.bank.energies, 1 / pursuit.spreads**2
     centres, excesses, errors = [], [], []
@@ -148,22 +137,14 @@ def _sized_alike(
     )
 
 
-def _noise_left(
-    known: Trace,
-    explanation: Explanation,
-    units: Units,
-    profile: Profile,
-    settings: Settings,
-    kernel: npt.NDArray[np.float64],
-) -> NoiseSpectrum:
-    templates = units.templates.scaled(profile.activity.gain)
-    left = fir_filter(
-        known - plant(len(known), explanation.spikes, explanation.amplitudes, templates), kernel
-    )
-    return estimate_noise_spectrum(left, np.ones(len(left), bool), n_fft=settings.noise.n_fft)
+def _noise_left(trace: Trace, explanation: Explanation, context: Context, profile: Profile) -> NoiseSpectrum:
+    templates = context.units.templates.scaled(profile.activity.gain)
+    explained = plant(len(trace), explanation.spikes, explanation.amplitudes, templates)
+    left = context.conditioned(trace - explained)
+    return estimate_noise_spectrum(left, np.ones(len(left), bool), n_fft=context.settings.noise.n_fft)
 
 
-def _rates_alike(activity: Activity, target: Explanation, rehearsal: Explanation) -> Activity:
+def _with_rates(activity: Activity, target: Explanation, rehearsal: Explanation) -> Activity:
     """Scale the rates by how many more spikes the target seems to hold than its rehearsal."""
     factors = (target.expected + UNSURE) / (rehearsal.expected + UNSURE)
     factors = np.clip(factors, 1 / LARGEST_STEP, LARGEST_STEP)

@@ -2,209 +2,113 @@
 
 from __future__ import annotations
 
-import logging
-from dataclasses import dataclass, replace
-from functools import partial
 from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from spikesorter.core.cores import effective_n_jobs
-from spikesorter.core.errors import InputError, SettingsError, made_by
+from spikesorter.core.errors import InputError, SettingsError
 from spikesorter.core.progress import Progress, silent
 from spikesorter.core.score import score
 from spikesorter.core.sections import MOST_REFRACTORY_MS
 from spikesorter.core.settings import Settings, check_settings
-from spikesorter.core.spike import check_rate
 from spikesorter.core.spikes import Spikes
-from spikesorter.core.versions import __version__
-from spikesorter.decoding.candidates import Candidates, WorkingPoint
-from spikesorter.decoding.cnn import Networks
-from spikesorter.decoding.run import TraceReader, find_candidates, in_threads, read_evidence
-from spikesorter.estimation.estimate import (
-    LEAST_DETECTABILITY,
-    InitialEstimate,
-    estimate_initially,
-    estimate_profile,
-    is_faint,
-    with_gain,
-)
-from spikesorter.estimation.gain_evidence import choose_gain, compare_gains
-from spikesorter.estimation.profile import Profile, conditioning_kernel, without_hum
-from spikesorter.estimation.rehearsal import Labelled, measure_variance_left
-from spikesorter.estimation.units import Units, learn_units, warn_of_labels
-from spikesorter.io.model_files import model_digest, read_model, write_model
-from spikesorter.io.recording import check_recording
-from spikesorter.io.samples import (
-    as_spikes,
-    centred,
-    check_trace,
-    read_representative,
-    read_samples,
-    read_signature,
-    warn_of_silent_units,
-)
-from spikesorter.signal.filters import fir_filter, fir_filter_on_grid, fir_margin
-from spikesorter.signal.gain import SILENT
-from spikesorter.signal.hum import find_hum, hum_kernel
-from spikesorter.signal.spans import Margin, iterate_spans, read_span, to_samples
-from spikesorter.signal.templates import average_waveform
-from spikesorter.sorting.adaptation import Adaptation, TunedDecoder
-from spikesorter.sorting.diagnostics import Diagnostics
-from spikesorter.sorting.forecast import Forecast
-from spikesorter.sorting.look_back import Reckoning, looked_back, reckon
-from spikesorter.sorting.outlier_spikes import OutlierRule, find_outliers
-from spikesorter.sorting.refine import refine_profile
-from spikesorter.sorting.resume import digest, open_spans
-from spikesorter.sorting.spans import sort_spans
-from spikesorter.sorting.stream import Stream, StreamSetup
-from spikesorter.sorting.unlabelled_units import find_unlabelled
+from spikesorter.decoding.candidates import WorkingPoint
+from spikesorter.decoding.run import TraceReader, read_evidence
+from spikesorter.estimation.profile import Profile
+from spikesorter.estimation.units import Units
+from spikesorter.io.model_files import read_model, write_model
+from spikesorter.io.samples import as_spikes
+from spikesorter.sorting.adaptation import adapt_state, low_latency_state
+from spikesorter.sorting.fitting import fit_state
+from spikesorter.sorting.spans import sort_recording, trace_reader
+from spikesorter.sorting.state import SorterState
+from spikesorter.sorting.stream import Stream, open_stream
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording, BaseSorting
 
+    from spikesorter.sorting.diagnostics import Diagnostics
+    from spikesorter.sorting.forecast import Forecast
+
 __all__ = ["SPAN_SECONDS", "Sorter", "check_threshold"]
 
-logger = logging.getLogger(__name__)
 FloatArray = npt.NDArray[np.float32]
 
 SPAN_SECONDS = 10.0
-BESIDE_BEFORE_MS, BESIDE_AFTER_MS = 0.3, 1.2  # of a spike's start: where it is looked at how units vary
-LOOKED_AT_SECONDS, LOOKED_AT_SPANS = 60.0, 12  # of a target, to compare it with its rehearsal
-MOST_KEPT = 1 << 25  # values of the labelled trace, to rehearse on: at 25 kHz, 22 minutes of one channel
-MOST_CHANNELS = 32  # filters lead from each to each: more than that are slow, and hear different neurons
-USUAL_GAINS = (0.4, 2.5)
-LONGEST_CALIBRATION_S = 1e5
 
 
-@made_by("Sorter.fit(recording, labels) or Sorter.load(folder)")
-@dataclass(frozen=True, eq=False)
 class Sorter:
-    """A spike sorter fitted to one labelled recording.
+    """A spike sorter, fitted to one labelled recording.
 
-    Made by `Sorter.fit` or `Sorter.load` alone, so that it is always fitted. `adapt` returns a new one;
-    nothing changes an existing one.
+    `Sorter.fit` and `Sorter.load` make one, so it is always fitted. `adapt` and the other methods that change
+    something return a new sorter; a sorter itself never changes.
 
     Examples
     --------
-    >>> from spikesorter import Sorter, read_mat, score
-    >>> recording, truth = read_mat("D1.mat")                    # doctest: +SKIP
-    >>> sorter = Sorter.fit(recording, truth)                    # doctest: +SKIP
+    >>> from spikesorter import Sorter, read_mat
+    >>> recording, labels = read_mat("D1.mat")                   # doctest: +SKIP
+    >>> sorter = Sorter.fit(recording, labels)                   # doctest: +SKIP
     >>> target, _ = read_mat("D5.mat")                           # doctest: +SKIP
     >>> spikes = sorter.adapt(target).sort(target)               # doctest: +SKIP
     """
 
-    settings: Settings
-    fs_hz: float
-    channels: int
-    units: Units
-    average: FloatArray
-    labelled: Labelled | None
-    base: Networks | None
-    measured: Profile  # at first initial: what other recordings are compared with
-    profile: Profile
-    tuned: TunedDecoder
-    forecast: Forecast
-    diagnostics: Diagnostics
-    labelled_noise: npt.NDArray[np.float64]  # power at each frequency and channel, to compare with
-    unknown: OutlierRule | None
-    rehearsed: Reckoning | None = None  # to look back at, once a target is sorted
+    __slots__ = ("_state",)
+    _state: SorterState
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        raise InputError("Sorter() makes nothing; use Sorter.fit(recording, labels) or Sorter.load(folder)")
 
     @classmethod
     def fit(
         cls,
         recording: BaseRecording,
-        truth: Spikes | BaseSorting,
+        labels: Spikes | BaseSorting,
         *,
         settings: Settings | None = None,
         n_jobs: int | None = None,
         progress: Progress = silent,
     ) -> Sorter:
-        """Learn the neurons of a labelled recording and train the base networks.
+        """Learn the units of a labelled recording, and train base networks if the settings may need any.
 
         Parameters
         ----------
         recording : spikeinterface.BaseRecording
             One segment.
-        truth : Spikes or spikeinterface.BaseSorting
-            Its labels: the same point of every spike, be it the start or the peak; found spikes are reported
-            at that point.
+        labels : Spikes or spikeinterface.BaseSorting
+            Its spikes. The same point of every spike must be labelled, be it the start or the peak. Found
+            spikes are reported at that point.
         settings : Settings, optional
             Defaults if not given.
         n_jobs : int, optional
             Threads; -1 or None: one on each core. They change no result.
         progress : callable, optional
-            Called with the step's name and the share of it that is done.
+            Called with the name of a step and the share of it that is done.
 
         Returns
         -------
         Sorter
-            Adapted to recordings like the labelled one.
+            For recordings like the labelled one.
 
         Raises
         ------
         InputError
             If the recording or the labels cannot be used.
         SettingsError
-            If the settings are none.
+            If the settings are not `Settings`, or exclude each other.
         """
         settings = check_settings(settings).tuned_for("strict")
-        n_jobs = effective_n_jobs(n_jobs)
-        check_recording(recording)
-        _check_channels(recording)
-        fs_hz = check_rate(float(recording.get_sampling_frequency()))
-        raw = read_samples(recording, 0, recording.get_num_frames())
-        check_trace(raw, settings)
-        truth = as_spikes(truth, fs_hz=fs_hz)
-        _check_labels(truth, len(raw))
-        truth = _without_duplicates(truth)
-        warn_of_silent_units(truth)
-        kernel = conditioning_kernel(settings.conditioning, fs_hz)
-        progress("learning spike shapes", 0.0)
-        trace = centred(raw, np.median(raw, axis=0))
-        if settings.conditioning.remove_hum:
-            trace = without_hum(trace, find_hum(trace, fs_hz=fs_hz), fs_hz=fs_hz)
-        units = learn_units(trace, truth, settings.templates, kernel=kernel, fs_hz=fs_hz)
-        initial, profile = _labelled_profile(raw, units, settings, fs_hz)
-        if np.any(faint := initial.filters.detectability < LEAST_DETECTABILITY):
-            truth = _without_faint(truth, units, faint)
-            units = learn_units(trace, truth, settings.templates, kernel=kernel, fs_hz=fs_hz)
-            initial, profile = _labelled_profile(raw, units, settings, fs_hz)
-        warn_of_labels(units, settings.templates, fs_hz=fs_hz)
-        if settings.unlabelled.learn and not settings.outliers.mark:
-            strangers = find_unlabelled(trace, truth, units, profile, settings, fs_hz=fs_hz, n_jobs=n_jobs)
-            if len(strangers):
-                every = Spikes.concatenate([truth, strangers])
-                units = learn_units(
-                    trace,
-                    every,
-                    settings.templates,
-                    kernel=kernel,
-                    fs_hz=fs_hz,
-                    unlabelled_ids=strangers.unit_ids,
-                )
-                initial, profile = _labelled_profile(raw, units, settings, fs_hz)
-        conditioned = fir_filter(trace, kernel)
-        truth = truth.select(np.isin(truth.unit, units.unit_ids))
-        before, after = settings.classifier.before_samples, settings.classifier.after_samples
-        average = average_waveform(conditioned, truth, before=before, after=after)
-        kept = settings.rehearsal.method == "graft" or settings.tuning.on == "labelled"
-        left = _variance_left(trace, truth, units, kernel, fs_hz) if kept else 0.0
-        labelled = (
-            Labelled(trace, truth, profile, left).excerpt(MOST_KEPT // trace.shape[1]) if kept else None
+        return cls._of(
+            fit_state(recording, labels, settings, n_jobs=effective_n_jobs(n_jobs), progress=progress)
         )
-        progress("learning spike shapes", 1.0)
-        adaptation = Adaptation(settings, fs_hz, units, average, labelled, profile, n_jobs)
-        base = adaptation.train_base(progress)
-        return cls._on(adaptation, base, recording, progress, measured=initial.profile, train=False)
 
     def adapt(
         self, target: BaseRecording, *, n_jobs: int | None = None, progress: Progress = silent
     ) -> Sorter:
-        """Rehearse a target, train on the rehearsal and tune the thresholds there; no labels needed.
+        """Adapt to a target: rehearse it, and train and tune on the rehearsal. No labels are needed.
 
         Parameters
         ----------
@@ -224,141 +128,7 @@ class Sorter:
         InputError
             If the target does not fit the sorter or cannot be used.
         """
-        n_jobs = effective_n_jobs(n_jobs)
-        self.check_fits(target)
-        progress("estimating noise, gain and rates", 0.0)
-        raw = read_representative(target)
-        check_trace(raw, self.settings)
-        initial = estimate_initially(raw, self.units, self.settings, fs_hz=self.fs_hz)
-        profile = self._profile_of(raw, initial, n_jobs)
-        if not is_faint(initial):
-            _warn_of_odd_gain(profile.activity.gain)
-        progress("estimating noise, gain and rates", 1.0)
-        adaptation = Adaptation(
-            self.settings, self.fs_hz, self.units, self.average, self.labelled, profile, n_jobs
-        )
-        adapted = self._on(
-            adaptation,
-            self.base,
-            target,
-            progress,
-            measured=initial.profile,
-            labelled_noise=self.labelled_noise,
-        )
-        return adapted._looked_back(target, n_jobs, progress)
-
-    def _looked_back(self, target: BaseRecording, n_jobs: int, progress: Progress) -> Sorter:
-        """Sort some of the target, and compare what its probabilities say with what the rehearsal's said."""
-        if self.rehearsed is None:
-            return self
-        progress("looking back", 0.0)
-        n_samples, stretch = target.get_num_frames(), self.stretches(target)
-        spans = list(iterate_spans(n_samples, self._span_samples(LOOKED_AT_SECONDS / LOOKED_AT_SPANS)))
-        chosen = spans[:: -(-len(spans) // LOOKED_AT_SPANS)]
-        decoder, unit_ids = self.tuned.decoder, self.units.known
-
-        def candidates(span: tuple[int, int]) -> Candidates:
-            return self.tuned.calibrated(find_candidates(decoder, stretch, n_samples, *span))
-
-        seen = Candidates.concatenate(list(in_threads(candidates, chosen, n_jobs=n_jobs)))
-        seconds = sum(stop - start for start, stop in chosen) / self.fs_hz
-        reckoned = reckon(seen, self.point.to_spikes(seen), unit_ids, seconds=seconds)
-        names = tuple(self.names[unit] for unit in unit_ids)
-        forecast = looked_back(self.forecast, self.rehearsed, reckoned, names, seconds=seconds)
-        for remark in forecast.remarks:
-            logger.warning("%s", remark)
-        progress("looking back", 1.0)
-        return replace(self, forecast=forecast)
-
-    def _profile_of(self, raw: npt.NDArray[Any], initial: InitialEstimate, n_jobs: int) -> Profile:
-        """Estimate a target's profile; its gain with the help of the labelled trace, if that was kept."""
-        knowledge = (self.units, self.settings)
-        if self.labelled is None:
-            profile = estimate_profile(initial, *knowledge, fs_hz=self.fs_hz)
-            return refine_profile(raw, profile, *knowledge, fs_hz=self.fs_hz, n_jobs=n_jobs)
-        templates = self.units.templates
-        comparison = compare_gains(initial, self.labelled, templates, self.settings, fs_hz=self.fs_hz)
-        choice = choose_gain(comparison)
-
-        def profile_at(gain: float) -> Profile:
-            seen = with_gain(initial, gain, *knowledge, fs_hz=self.fs_hz)
-            return estimate_profile(seen, *knowledge, fs_hz=self.fs_hz, gain_known=True)
-
-        profile = profile_at(choice.gain)
-        if profile.background != SILENT:
-            before, comparison = choice.gain, comparison.beside(profile.background)
-            choice = choose_gain(comparison)
-            profile = profile if choice.gain == before else profile_at(choice.gain)
-
-        def may_be(gain: float) -> bool:
-            return choice.sharp and comparison.as_good(gain, choice.gain)
-
-        return refine_profile(raw, profile, *knowledge, fs_hz=self.fs_hz, n_jobs=n_jobs, may_be_gain=may_be)
-
-    @classmethod
-    def _on(
-        cls,
-        adaptation: Adaptation,
-        base: Networks | None,
-        recording: BaseRecording | None,
-        progress: Progress,
-        *,
-        measured: Profile,
-        labelled_noise: npt.NDArray[np.float64] | None = None,
-        train: bool = True,
-    ) -> Sorter:
-        """Prepare for a recording: train (if so wanted), tune, choose and forecast on rehearsals."""
-        outcome = adaptation.prepare(base, progress, train=train)
-        tuned = outcome.tuned
-        target_samples = recording.get_num_frames() if recording else None
-        forecast, diagnostics, unknown = adaptation.forecast(outcome, target_samples, progress)
-        logger.info(
-            "noise %s, gain %.3g, %.1f spikes/s; thresholds %s, refractory period %d samples; "
-            "expected score %.3f",
-            np.array2string(adaptation.profile.scale, precision=3),
-            adaptation.profile.activity.gain,
-            sum(adaptation.profile.activity.rates) * adaptation.fs_hz,
-            tuned.point.thresholds,
-            tuned.point.refractory_samples,
-            forecast.score,
-        )
-        return cls(
-            settings=adaptation.settings,
-            fs_hz=adaptation.fs_hz,
-            channels=adaptation.units.templates.waveforms.shape[2],
-            units=adaptation.units,
-            average=adaptation.average,
-            labelled=adaptation.labelled,
-            base=base,
-            measured=measured,
-            profile=adaptation.profile,
-            tuned=tuned,
-            forecast=forecast,
-            diagnostics=diagnostics,
-            labelled_noise=adaptation.profile.noise.power if labelled_noise is None else labelled_noise,
-            unknown=unknown,
-            rehearsed=adaptation.reckoned(outcome),
-        )
-
-    @property
-    def names(self) -> dict[int, str]:
-        """What the labels called each class."""
-        names = zip(self.units.unit_ids, self.units.names, strict=True)
-        return {unit: name for unit, name in names if unit in self.units.known}
-
-    @property
-    def point(self) -> WorkingPoint:
-        """How candidates become spikes."""
-        return self.tuned.point
-
-    @property
-    def margin(self) -> Margin:
-        """How far from a spike the samples lie that decide about it, at most."""
-        decoder = self.tuned.decoder
-        block = decoder.grid_samples - 1 + decoder.overlap_samples
-        reach = self.point.refractory_samples + decoder.pick_reach + block
-        hum = fir_margin(hum_kernel(self.profile.hum_hz, fs_hz=self.fs_hz))
-        return decoder.margin + Margin(reach, reach) + hum
+        return self._of(adapt_state(self._state, target, n_jobs=effective_n_jobs(n_jobs), progress=progress))
 
     def sort(
         self,
@@ -369,20 +139,20 @@ class Sorter:
         resume: Path | None = None,
         progress: Progress = silent,
     ) -> Spikes:
-        """Find and name the spikes of a recording.
+        """Find the spikes of a recording and assign them to units.
 
         Parameters
         ----------
         target : spikeinterface.BaseRecording
-            One that the sorter was adapted to, or one like it.
+            The one that the sorter was adapted to, or one like it.
         n_jobs : int, optional
             Threads; -1 or None: one on each core. They change no result.
         span_seconds : float
-            Length of the spans in which the recording is read, each by one thread: to the nearest number of
-            the decoder's blocks. It changes no result.
+            Length of the spans in which the recording is read, each by one thread; rounded to whole blocks
+            of the decoder. It changes no result.
         resume : Path, optional
-            Folder to keep each finished span in; those that are there from an interrupted run, of the same
-            recording, sorter and span length, are not computed again. Yours to remove.
+            Folder to keep finished spans in. If an interrupted run of the same recording, sorter and span
+            length left some there, they are not computed again. Removing the folder is up to you.
         progress : callable, optional
 
         Returns
@@ -392,35 +162,29 @@ class Sorter:
         Raises
         ------
         InputError
-            If the recording does not fit the sorter or holds NaN or infinite samples.
+            If the recording does not fit the sorter, or holds NaN or infinite samples.
+        SettingsError
+            If `span_seconds` is not more than 0.
         """
-        n_jobs = effective_n_jobs(n_jobs)
-        self.check_fits(target)
-        n_samples, read_trace = target.get_num_frames(), self.stretches(target)
-        found = sort_spans(
-            self.tuned,
-            read_trace,
-            list(iterate_spans(n_samples, self._span_samples(span_seconds))),
-            n_jobs=n_jobs,
-            finished=open_spans(resume, self._facts(target)) if resume else None,
+        return sort_recording(
+            self._state,
+            target,
+            n_jobs=effective_n_jobs(n_jobs),
+            span_seconds=span_seconds,
+            resume=resume,
             progress=progress,
         )
-        spikes = self.point.drop_refractory(found)
-        if self.unknown is not None:
-            strangers = find_outliers(self.unknown, read_trace, n_samples, spikes, n_jobs=n_jobs)
-            spikes = self.unknown.mark(spikes, strangers)
-        return spikes.described(fs_hz=self.fs_hz, names=self.names)
 
     def score(
         self, target: BaseRecording, truth: Spikes | BaseSorting, *, n_jobs: int | None = None
     ) -> float:
-        """Sort a recording and return how good that is: what it counts in a study, 0 to 1.
+        """Sort a recording and return its score, as a study counts it: 0 to 1.
 
         Parameters
         ----------
         target : spikeinterface.BaseRecording
         truth : Spikes or spikeinterface.BaseSorting
-            Its true spikes; `spikesorter.score` says more than one number.
+            Its true spikes. `spikesorter.score` returns more than one number.
         n_jobs : int, optional
             Threads; -1 or None: one on each core.
 
@@ -432,10 +196,10 @@ class Sorter:
         return score(true, self.sort(target, n_jobs=n_jobs), fs_hz=self.fs_hz).score
 
     def low_latency(self, *, n_jobs: int | None = None, progress: Progress = silent) -> Sorter:
-        """Return a sorter for the same recordings that decides within some milliseconds, for closed loops.
+        """Return a sorter for the same recordings that decides within milliseconds, for closed loops.
 
-        Its decoder, `low_latency`, sees only the past and the first part of a spike; it is rehearsed,
-        tuned and forecast like any other.
+        Its decoder `low_latency` sees only the past and the first part of a spike. It is rehearsed, tuned
+        and forecast like any other.
 
         Parameters
         ----------
@@ -447,21 +211,9 @@ class Sorter:
         -------
         Sorter
         """
-        n_jobs = effective_n_jobs(n_jobs)
-        if self.tuned.name == "low_latency":
+        if self.decoder == "low_latency":
             return self
-        settings = self.settings.model_copy(update={"decoder": "low_latency"})
-        adaptation = Adaptation(
-            settings, self.fs_hz, self.units, self.average, self.labelled, self.profile, n_jobs
-        )
-        return self._on(
-            adaptation,
-            self.base,
-            None,
-            progress,
-            measured=self.measured,
-            labelled_noise=self.labelled_noise,
-        )
+        return self._of(low_latency_state(self._state, n_jobs=effective_n_jobs(n_jobs), progress=progress))
 
     def stream(
         self,
@@ -471,18 +223,18 @@ class Sorter:
         calibration_seconds: float = 0.0,
         n_jobs: int | None = None,
     ) -> Stream:
-        """Sort a recording that is still going on.
+        """Sort a recording while it goes on.
 
         Parameters
         ----------
         fs_hz : float
             Its sampling rate.
         mode : {"exact", "low_latency"}
-            exact: the spikes that `sort` would find; low_latency: those that the sorter of the method
-            `low_latency` would find, which takes some seconds to prepare.
+            exact: the spikes that `sort` would find. low_latency: those that the sorter returned by the
+            method `low_latency` would find; preparing it takes some seconds.
         calibration_seconds : float
-            How much of its beginning to adapt to first; 0 if this sorter was adapted to it, or to one like
-            it. That part is sorted too, once it is over.
+            How much of the beginning to adapt to first. 0 if the sorter was adapted to this recording, or to
+            one like it. That part is sorted as well, once it is over.
         n_jobs : int, optional
             Threads for adapting; -1 or None: one on each core.
 
@@ -495,61 +247,21 @@ class Sorter:
         InputError
             If the rate is not the sorter's.
         SettingsError
-            If the mode, the calibration time or `n_jobs` makes no sense, or if strangers are to be marked,
-            for which all known spikes must be known first.
+            If the mode, the calibration time or `n_jobs` makes no sense, or if outlier spikes are to be
+            marked: that takes all other spikes first.
         """
-        self._check_rate(fs_hz)
         if mode not in ("exact", "low_latency"):
             raise SettingsError(f"mode must be exact or low_latency, not {mode!r}")
-        n_jobs = effective_n_jobs(n_jobs)
-        samples = _calibration_samples(calibration_seconds, self.fs_hz)
-        if self.settings.outliers.mark:
-            raise SettingsError("outliers.mark: a stream cannot mark outlier spikes; train without it")
-
-        def set_up(calibration: npt.NDArray[Any]) -> StreamSetup:
-            sorter = self
-            if len(calibration):
-                from spikeinterface.core import NumpyRecording
-
-                sorter = self.adapt(NumpyRecording([calibration], self.fs_hz), n_jobs=n_jobs)
-            sorter = sorter.low_latency(n_jobs=n_jobs) if mode == "low_latency" else sorter
-            return StreamSetup(sorter.tuned, sorter.profile)
-
-        return Stream(
-            fs_hz=self.fs_hz,
-            channels=self.channels,
-            names=self.names,
-            set_up=set_up,
-            calibration_samples=samples,
+        return open_stream(
+            self._state,
+            fs_hz,
+            low_latency=mode == "low_latency",
+            calibration_seconds=calibration_seconds,
+            n_jobs=effective_n_jobs(n_jobs),
         )
 
-    def stretches(self, target: BaseRecording) -> TraceReader:
-        """Return a way to read a recording as decoders are given it: less its offset and its hum.
-
-        Parameters
-        ----------
-        target : spikeinterface.BaseRecording
-
-        Returns
-        -------
-        callable
-            Returns samples from one place to another as float32, shape (samples, channels); beyond the ends
-            the trace stays as it was there.
-        """
-
-        def read(start: int, stop: int) -> FloatArray:
-            raw = read_span(partial(read_samples, target), target.get_num_frames(), start, stop)
-            if not np.isfinite(raw).all():
-                raise InputError(f"samples from {max(start, 0)} to {stop} hold NaN or infinite values")
-            return centred(raw, self.profile.offset)
-
-        if not self.profile.hum_hz:
-            return read
-        kernel = hum_kernel(self.profile.hum_hz, fs_hz=self.fs_hz)
-        return partial(fir_filter_on_grid, read, kernel)
-
     def evidence(self, target: BaseRecording, *, start: int = 0, stop: int | None = None) -> FloatArray:
-        """Return the decoder's curves: the evidence of a spike's start at each sample.
+        """Return the decoder's curves: evidence that a spike starts at each sample.
 
         Parameters
         ----------
@@ -560,22 +272,37 @@ class Sorter:
         Returns
         -------
         ndarray of float32, shape (stop - start, curves)
-            One curve for each class, in order of `units.known` (networks with a detector: one for
-            all): expected number of spikes (pursuit) or probability of one.
+            One curve for each unit, in the order of `units.known` (published networks: one for all units):
+            the expected number of spikes (pursuit), or the probability of one.
 
         Raises
         ------
         InputError
             If the recording does not fit the sorter, or the samples lie beyond its ends.
         """
-        self.check_fits(target)
+        self._state.check_fits(target)
         n_samples = target.get_num_frames()
         last = n_samples if stop is None else stop
         if not 0 <= start < last <= n_samples:
             raise InputError(f"no samples from {start} to {last}: the recording has {n_samples}")
-        decoder = self.tuned.decoder
-        curves = decoder.curves(read_evidence(decoder, self.stretches(target), n_samples, start, last))
+        decoder = self._state.tuned.decoder
+        curves = decoder.curves(read_evidence(decoder, self.trace_reader(target), n_samples, start, last))
         return curves[:, : len(self.units.known)]
+
+    def trace_reader(self, target: BaseRecording) -> TraceReader:
+        """Return a way to read a recording as decoders get it: without its offset and hum.
+
+        Parameters
+        ----------
+        target : spikeinterface.BaseRecording
+
+        Returns
+        -------
+        callable
+            Returns samples from one place to another as float32, shape (samples, channels). Beyond the ends
+            the trace keeps its first or last value.
+        """
+        return trace_reader(target, self.profile, fs_hz=self.fs_hz)
 
     def with_working_point(
         self, *, threshold: float | None = None, refractory_ms: float | None = None
@@ -585,9 +312,13 @@ class Sorter:
         Parameters
         ----------
         threshold : float, optional
-            Least probability that a spike is there and of its unit, for all units.
+            Least probability of a spike, for all units; stays as it was tuned if not given.
         refractory_ms : float, optional
-            Least distance of two spikes.
+            Least distance between two spikes; likewise.
+
+        Returns
+        -------
+        Sorter
 
         Raises
         ------
@@ -599,16 +330,11 @@ class Sorter:
             raise SettingsError(
                 f"refractory_ms must lie between 0 and {MOST_REFRACTORY_MS:g}, not at {refractory_ms}"
             )
-        point = self.point
-        if threshold is not None:
-            point = replace(point, thresholds=(threshold,) * len(point.unit_ids))
-        if refractory_ms is not None:
-            point = replace(point, refractory_samples=to_samples(refractory_ms, self.fs_hz))
-        return replace(self, tuned=replace(self.tuned, point=point))
+        return self._of(self._state.with_working_point(threshold=threshold, refractory_ms=refractory_ms))
 
     def save(self, folder: str | Path) -> None:
-        """Write the sorter to a folder: JSON and plain arrays, no code; all or nothing."""
-        write_model(self, Path(folder))
+        """Write the sorter to a folder, whole or not at all: JSON and plain arrays, no code."""
+        write_model(self._state, Path(folder))
 
     @classmethod
     def load(cls, folder: str | Path) -> Sorter:
@@ -619,45 +345,73 @@ class Sorter:
         ModelError
             If the folder holds no sorter, a damaged one, or one of another format.
         """
-        return read_model(cls, Path(folder))
+        return cls._of(read_model(SorterState, Path(folder)))
 
-    def _facts(self, target: BaseRecording) -> dict[str, str]:
-        """What decides about the result; a long recording is known by its length and by parts of it."""
-        return {
-            "version": __version__,
-            "sorter": model_digest((self.profile, self.tuned)),
-            "recording": digest(str(target.get_num_frames()).encode(), read_signature(target).tobytes()),
-        }
+    @property
+    def settings(self) -> Settings:
+        """Settings that it was fitted with."""
+        return self._state.settings
 
-    def _span_samples(self, seconds: float) -> int:
-        if not seconds > 0:
-            raise SettingsError(f"span_seconds must be more than 0, not {seconds:g}")
-        blocks = min(seconds * self.fs_hz, 1 << 40) / self.tuned.decoder.grid_samples
-        return max(round(blocks), 1) * self.tuned.decoder.grid_samples
+    @property
+    def fs_hz(self) -> float:
+        """Sampling rate of the recordings that it sorts."""
+        return self._state.fs_hz
 
-    def check_fits(self, target: BaseRecording) -> None:
-        """Refuse a recording that cannot be of the same electrode: another rate or number of channels.
+    @property
+    def channels(self) -> int:
+        """Number of channels of the recordings that it sorts."""
+        return self._state.channels
 
-        Raises
-        ------
-        InputError
-        """
-        check_recording(target)
-        self._check_rate(float(target.get_sampling_frequency()))
-        channels = target.get_num_channels()
-        if channels != self.channels:
-            raise InputError(f"has {channels} channels, but the sorter was fitted to {self.channels}")
+    @property
+    def units(self) -> Units:
+        """Units that it knows: templates, amplitudes, intervals."""
+        return self._state.units
 
-    def _check_rate(self, fs_hz: float) -> None:
-        if abs(fs_hz - self.fs_hz) > 1e-6 * self.fs_hz:
-            raise InputError(
-                f"sampled at {fs_hz:g} Hz, but the sorter was fitted at {self.fs_hz:g} Hz; resample it first"
-            )
+    @property
+    def names(self) -> dict[int, str]:
+        """Names of the labelled units, by unit id."""
+        return self._state.names
+
+    @property
+    def profile(self) -> Profile:
+        """Noise, gain, firing rates and background of the recording adapted to."""
+        return self._state.profile
+
+    @property
+    def decoder(self) -> str:
+        """Name of the decoder that was chosen."""
+        return self._state.tuned.name
+
+    @property
+    def point(self) -> WorkingPoint:
+        """Thresholds and refractory period: how candidates become spikes."""
+        return self._state.tuned.point
+
+    @property
+    def forecast(self) -> Forecast:
+        """Score to expect, from a rehearsal."""
+        return self._state.forecast
+
+    @property
+    def diagnostics(self) -> Diagnostics:
+        """Expected precision, recall, calibration and confusion, from a rehearsal."""
+        return self._state.diagnostics
+
+    @property
+    def state(self) -> SorterState:
+        """All that it holds. For the package's own use: its fields may change between versions."""
+        return self._state
+
+    @classmethod
+    def _of(cls, state: SorterState) -> Sorter:
+        sorter = object.__new__(cls)
+        sorter._state = state
+        return sorter
 
     def __repr__(self) -> str:
         return (
-            f"Sorter({len(self.units.known)} classes, {self.fs_hz:g} Hz, {self.channels} channel(s), "
-            f"decoder {self.tuned.name})"
+            f"Sorter({len(self.units.known)} units, {self.channels} channel(s), {self.fs_hz:g} Hz, "
+            f"decoder {self.decoder})"
         )
 
 
@@ -672,86 +426,3 @@ def check_threshold(threshold: object) -> None:
         return
     if not isinstance(threshold, Real) or not 0 <= float(threshold) <= 1:
         raise SettingsError(f"threshold must lie between 0 and 1, not at {threshold}")
-
-
-def _calibration_samples(seconds: float, fs_hz: float) -> int:
-    if not 0 <= seconds <= LONGEST_CALIBRATION_S:  # NaN too
-        raise SettingsError(
-            f"calibration_seconds must lie between 0 (no calibration) and {LONGEST_CALIBRATION_S:g}, "
-            f"not at {seconds:g}"
-        )
-    return round(seconds * fs_hz)
-
-
-def _labelled_profile(
-    raw: npt.NDArray[Any], units: Units, settings: Settings, fs_hz: float
-) -> tuple[InitialEstimate, Profile]:
-    """Return the labelled recording at first initial, and its profile as well as it can be known.
-
-    Labels beat any estimate: its gain is 1 and its rates are counted.
-    """
-    initial = estimate_initially(raw, units, settings, fs_hz=fs_hz)
-    profile = estimate_profile(initial, units, settings, fs_hz=fs_hz)
-    counted = replace(profile.activity, gain=1.0, rates=tuple(units.rates))
-    return initial, replace(profile, activity=counted)
-
-
-def _variance_left(
-    trace: FloatArray, truth: Spikes, units: Units, kernel: npt.NDArray[np.float64], fs_hz: float
-) -> float:
-    """Measure how much the labelled units vary, on spikes that lie wholly inside the recording."""
-    templates = units.templates.of(units.known)
-    after = templates.waveforms.shape[1] - templates.before
-    inside = truth.within(templates.before, len(trace) - after + 1)
-    before, behind = (max(to_samples(ms, fs_hz), 1) for ms in (BESIDE_BEFORE_MS, BESIDE_AFTER_MS))
-    return measure_variance_left(trace, inside, templates, kernel=kernel, window=(before, behind))
-
-
-def _check_channels(recording: BaseRecording) -> None:
-    channels = recording.get_num_channels()
-    if channels > MOST_CHANNELS:
-        raise InputError(
-            f"has {channels} channels; a sorter takes up to {MOST_CHANNELS} that hear the same neurons: "
-            "select some, or set the recording's property group and use spikesorter.fit_groups"
-        )
-
-
-def _without_faint(truth: Spikes, units: Units, faint: npt.NDArray[np.bool_]) -> Spikes:
-    """Drop labels of neurons that leave no mark on these channels: those of other ones, most likely."""
-    classes = list(zip(units.unit_ids, units.names, faint.tolist(), strict=True))
-    left = np.isin(truth.unit, [unit for unit, _, gone in classes if not gone])
-    if not left.any():
-        raise InputError(
-            "labels: no neuron can be told from noise on these channels; do the labels belong to this "
-            "recording and its channels, and count at its sampling rate?"
-        )
-    for _, name, gone in classes:
-        if gone:
-            logger.warning("neuron %s cannot be told from noise on these channels: left out", name)
-    return truth.select(left)
-
-
-def _warn_of_odd_gain(gain: float) -> None:
-    if not USUAL_GAINS[0] <= abs(gain) <= USUAL_GAINS[1]:
-        logger.warning(
-            "the spikes seem to be %.3g times as large as in the labelled recording: is this one in another "
-            "unit? If it is of another electrode, the result is not to be trusted",
-            gain,
-        )
-
-
-def _without_duplicates(truth: Spikes) -> Spikes:
-    """Drop labels given twice: the same sample and class."""
-    again = (np.diff(truth.sample, prepend=-1) == 0) & (np.diff(truth.unit, prepend=-1) == 0)
-    if again.any():
-        logger.warning("%d labels are given twice (same sample and class): used once", again.sum())
-    return truth.select(~again)
-
-
-def _check_labels(truth: Spikes, n_samples: int) -> None:
-    if len(truth) == 0:
-        raise InputError("labels: there are none")
-    if truth.sample[-1] >= n_samples:
-        raise InputError(
-            f"labels: a spike starts at sample {truth.sample[-1]}, but the recording has {n_samples} samples"
-        )

@@ -1,67 +1,87 @@
-"""A recording that is still going on: samples in as they come, spikes out once nothing can change them.
+"""Sort a recording while it goes on: samples go in, spikes come out once nothing can change them.
 
-The steps are those of a file run, on what has come in so far: each begins as soon as the samples in its
-margin are there, so that the spikes are the same, to the last bit, however the samples are cut into packets.
+The steps are those of sorting a file, applied to what has come in so far. Each step begins as soon as the
+samples in its margin are there. So the spikes are the same, to the last bit, whatever the packets.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from spikesorter.core.errors import InputError
+from spikesorter.core.errors import InputError, SettingsError
+from spikesorter.core.progress import silent
 from spikesorter.core.spikes import Spikes
-from spikesorter.estimation.profile import Profile
 from spikesorter.io.samples import centred
 from spikesorter.signal.filters import GRID_SAMPLES, fir_filter_on_grid
 from spikesorter.signal.hum import hum_kernel
 from spikesorter.signal.spans import read_span
-from spikesorter.sorting.adaptation import TunedDecoder
+from spikesorter.sorting.adaptation import adapt_state, low_latency_state
+from spikesorter.sorting.state import SorterState
 
-__all__ = ["Stream", "StreamSetup"]
+__all__ = ["Stream", "open_stream"]
 
 FloatArray = npt.NDArray[np.float32]
 NativeArray = npt.NDArray[Any]
+LONGEST_CALIBRATION_S = 1e5
 
 
-@dataclass(frozen=True, eq=False)
-class StreamSetup:
-    """What a stream is sorted with: a decoder and what is known of the recording.
+def open_stream(
+    state: SorterState, fs_hz: float, *, low_latency: bool, calibration_seconds: float, n_jobs: int
+) -> Stream:
+    """Return a stream that a sorter's state decides about; see `Sorter.stream`."""
+    state.check_rate(fs_hz)
+    if not 0 <= calibration_seconds <= LONGEST_CALIBRATION_S:  # NaN as well
+        raise SettingsError(
+            f"calibration_seconds must lie between 0 (no calibration) and {LONGEST_CALIBRATION_S:g}, "
+            f"not at {calibration_seconds:g}"
+        )
+    if state.settings.outliers.mark:
+        raise SettingsError("outliers.mark: a stream cannot mark outlier spikes; train without it")
 
-    Parameters
-    ----------
-    tuned : TunedDecoder
-    profile : Profile
-    """
+    def prepare(calibration: NativeArray) -> SorterState:
+        prepared = state
+        if len(calibration):
+            from spikeinterface.core import NumpyRecording
 
-    tuned: TunedDecoder
-    profile: Profile
+            beginning = NumpyRecording([calibration], state.fs_hz)
+            prepared = adapt_state(state, beginning, n_jobs=n_jobs, progress=silent)
+        if low_latency and prepared.tuned.name != "low_latency":
+            return low_latency_state(prepared, n_jobs=n_jobs, progress=silent)
+        return prepared
+
+    return Stream(
+        fs_hz=state.fs_hz,
+        channels=state.channels,
+        names=state.names,
+        prepare=prepare,
+        calibration_samples=round(calibration_seconds * state.fs_hz),
+    )
 
 
 class Stream:
-    """Sorts samples as they come; made by `Sorter.stream`.
+    """Sorts samples as they come. `Sorter.stream` makes it.
 
     Parameters
     ----------
     fs_hz : float
     channels : int
     names : mapping of int to str
-        What neurons are called.
-    set_up : callable
-        Returns what to sort with; is given the samples of the calibration period.
+        Names of the units.
+    prepare : callable
+        Returns the state of the sorter to sort with. It is given the samples of the calibration period.
     calibration_samples : int
-        Length of that period; 0: none. It is sorted too, once it is over: no sample is dropped.
+        Length of that period; 0: none. It is sorted as well, once it is over.
 
     Examples
     --------
     >>> stream = sorter.stream(25_000)                            # doctest: +SKIP
     >>> for packet in packets:                                    # doctest: +SKIP
-    ...     for sample, unit in zip(*(getattr(stream.push(packet), n) for n in ("sample", "unit"))):
-    ...         print(sample, unit, stream.behind_seconds)
+    ...     spikes = stream.push(packet)
+    ...     print(spikes.sample, spikes.unit, stream.behind_seconds)
     >>> last_spikes = stream.flush()                              # doctest: +SKIP
     """
 
@@ -71,13 +91,13 @@ class Stream:
         fs_hz: float,
         channels: int,
         names: Mapping[int, str],
-        set_up: Callable[[NativeArray], StreamSetup],
+        prepare: Callable[[NativeArray], SorterState],
         calibration_samples: int = 0,
     ) -> None:
         self.fs_hz = fs_hz
         self.channels = channels
         self.names = names
-        self._set_up = set_up
+        self._prepare = prepare
         self._calibration_samples = calibration_samples
         self._waiting: list[NativeArray] = []
         self._running: _Running | None = None if calibration_samples else self._begin(np.zeros((0, channels)))
@@ -100,9 +120,9 @@ class Stream:
         return (self.received_samples - self.decided_samples) / self.fs_hz
 
     @property
-    def setup(self) -> StreamSetup | None:
-        """What the stream is sorted with; None during calibration."""
-        return self._running.setup if self._running else None
+    def state(self) -> SorterState | None:
+        """State of the sorter that decides; None during calibration."""
+        return self._running.state if self._running else None
 
     def push(self, samples: npt.ArrayLike) -> Spikes:
         """Take in the next samples, as many as there are.
@@ -156,7 +176,7 @@ class Stream:
         return spikes.described(fs_hz=self.fs_hz, names=self.names)
 
     def _begin(self, calibration: NativeArray) -> _Running:
-        return _Running(self._set_up(calibration), self.fs_hz, self.channels)
+        return _Running(self._prepare(calibration), self.fs_hz, self.channels)
 
     def _checked(self, samples: npt.ArrayLike) -> NativeArray:
         if self._flushed:
@@ -202,10 +222,10 @@ class _Recent:
 class _Running:
     """A stream that knows how to be sorted."""
 
-    def __init__(self, setup: StreamSetup, fs_hz: float, channels: int) -> None:
-        self.setup = setup
-        self.decoder = setup.tuned.decoder
-        hum_hz = setup.profile.hum_hz
+    def __init__(self, state: SorterState, fs_hz: float, channels: int) -> None:
+        self.state = state
+        self.decoder = state.tuned.decoder
+        hum_hz = state.profile.hum_hz
         self.hum = hum_kernel(hum_hz, fs_hz=fs_hz) if hum_hz else None
         self.raw = _Recent(channels)
         self.trace = _Recent(channels) if hum_hz else self.raw
@@ -219,7 +239,7 @@ class _Running:
         self.decided = 0
 
     def push(self, packet: NativeArray) -> Spikes:
-        self.raw.append(centred(packet, self.setup.profile.offset))
+        self.raw.append(centred(packet, self.state.profile.offset))
         return self._advance(ended=False)
 
     def flush(self) -> Spikes:
@@ -280,14 +300,14 @@ class _Running:
             known = np.pad(known, ((0, stop + reach - first - len(known)), (0, 0)))
         found = self.decoder.pick(known)
         if len(found):
-            held = self.setup.tuned.above_threshold(found.shifted(self.picked))
+            held = self.state.tuned.above_threshold(found.shifted(self.picked))
             self.held = Spikes.concatenate([self.held, held])
         self.evidence = self.evidence[stop - self.picked :]
         self.picked = stop
 
     def _decide(self, *, ended: bool) -> Spikes:
         """Return the spikes whose refractory period is over."""
-        point = self.setup.tuned.point
+        point = self.state.tuned.point
         stop = self.picked if ended else max(self.picked - point.refractory_samples, 0)
         if len(self.held) == 0:
             self.decided = stop

@@ -215,7 +215,7 @@ def _run_facts(
                 "noise": [float(value) for value in result.sorter.profile.scale],
                 "gain": result.sorter.profile.activity.gain,
                 "spikes_per_s": sum(result.sorter.profile.activity.rates) * result.sorter.fs_hz,
-                "decoder": result.sorter.tuned.name,
+                "decoder": result.sorter.decoder,
                 "thresholds": list(result.sorter.point.thresholds),
                 "refractory_ms": 1000 * result.sorter.point.refractory_samples / result.sorter.fs_hz,
             }

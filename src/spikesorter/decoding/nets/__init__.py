@@ -1,8 +1,8 @@
-"""The networks beside their settings, and one seeded training loop.
+"""Networks, each with its architecture, and one seeded training loop.
 
-Keras 3 describes the networks; JAX runs them. Weights are plain tuples of arrays: functions take them and
-return new ones, and nothing here keeps state between calls but compiled code. Both libraries are loaded when
-a network is first built: sorting by a pursuit needs neither, nor the seconds that they take.
+Keras 3 describes the networks, JAX runs them. Weights are plain tuples of arrays; functions take them and
+return new ones. Only compiled code is kept between calls. Both libraries are loaded when a network is first
+built, because sorting by a pursuit does not need them and they take seconds to load.
 """
 
 import os

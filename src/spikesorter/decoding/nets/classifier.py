@@ -1,4 +1,4 @@
-"""The classifier: names a spike from the features around its start."""
+"""Classifier network: assigns a spike to a unit, from the features around its start."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BATCH_NORM_MOMENTUM = 0.9  # a few hundred steps suffice to forget the initial s
 
 @dataclass(frozen=True)
 class ClassifierArchitecture:
-    """Convolutions with batch normalisation, global average pooling, one output a class.
+    """Convolutions with batch normalisation, global average pooling, and one output for each unit.
 
     Parameters
     ----------
@@ -33,11 +33,12 @@ class ClassifierArchitecture:
     before, after : int
         Samples of a waveform before the spike's start and from it on.
     classes : int
+        Number of units.
     filters, kernel_samples, layers : int
         Of the convolutions.
     unit_variance : bool
-        Whether each waveform is scaled to zero mean and unit variance first, as published; its size is
-        lost by that, and with it what tells neurons of like shape apart.
+        Whether each waveform is scaled to zero mean and unit variance first (published). This loses its
+        amplitude, by which units of similar template differ.
     """
 
     inputs: int
@@ -50,7 +51,7 @@ class ClassifierArchitecture:
     unit_variance: bool
 
     def build(self, seed: int) -> keras.Model:
-        """Return the Keras model: (spikes, before + after, inputs) -> logits (spikes, classes)."""
+        """Return the Keras model: (spikes, before + after, inputs) -> logits (spikes, units)."""
         import keras
 
         initialisers = (keras.initializers.HeNormal(seed=seed + i) for i in range(self.layers + 1))
@@ -66,7 +67,7 @@ class ClassifierArchitecture:
         return keras.Model(inputs, x)
 
     def loss(self, outputs: Any, labels: Any) -> Any:
-        """Cross-entropy; `labels` counts classes from 0."""
+        """Cross-entropy; `labels` counts units from 0."""
         import jax
         import jax.numpy as jnp
 
@@ -79,13 +80,13 @@ def cut_waveforms(
 ) -> FloatArray:
     """Cut the features around each spike's start.
 
-    A last column marks the start by a bump: average pooling alone would forget where in the window a
-    shape was seen, and with overlapping spikes that is what says which of them is meant.
+    A last column marks the start by a bump. Average pooling alone would lose where in the window a spike is,
+    and which of two overlapping spikes is meant.
 
     Parameters
     ----------
     features : ndarray of float32, shape (samples, columns)
-        Zero is taken beyond its ends.
+        Taken to be zero beyond its ends.
     samples : ndarray of int64, shape (spikes,)
     architecture : ClassifierArchitecture
 
@@ -116,7 +117,7 @@ def classifier_batches(
     batch_waveforms: int,
     rng: np.random.Generator,
 ) -> Iterator[tuple[FloatArray, npt.NDArray[np.int64]]]:
-    """Yield batches of waveforms cut near the starts of a rehearsal's spikes, for ever.
+    """Yield batches of waveforms cut near the starts of a rehearsal's spikes, endlessly.
 
     Parameters
     ----------
@@ -124,10 +125,10 @@ def classifier_batches(
     samples : ndarray of int64, shape (spikes,)
         Starts of the rehearsal's spikes.
     classes : ndarray of int64, shape (spikes,)
-        Counted from 0.
+        Unit of each spike, counted from 0.
     architecture : ClassifierArchitecture
     jitter_samples : int
-        A detector is off by a sample or two; so are these cuts, by at most this much.
+        Cuts are off by up to this much, as detected starts are.
     batch_waveforms : int
     rng : numpy.random.Generator
 
@@ -149,7 +150,7 @@ def unit_probabilities(
     features: FloatArray,
     samples: npt.NDArray[np.int64],
 ) -> FloatArray:
-    """Return the probability of each class for each spike, shape (spikes, classes)."""
+    """Return the probability of each unit for each spike, shape (spikes, units)."""
     probabilities = [np.zeros((0, architecture.classes), np.float32)]
     for first in range(0, len(samples), RUN_BATCH):
         waveforms = cut_waveforms(features, samples[first : first + RUN_BATCH], architecture)

@@ -1,4 +1,4 @@
-"""The detector: a fully convolutional network that gives each sample the probability of a spike's start."""
+"""Detector network: fully convolutional, gives the probability that a spike starts at each sample."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["DetectorArchitecture", "detection_curve", "detector_batches", "widened_labels"]
 
 FloatArray = npt.NDArray[np.float32]
-RARE = -4.0  # log odds of a spike's start that an untrained network begins with
+RARE = -4.0  # log odds of a spike's start in an untrained network
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class DetectorArchitecture:
     dilations : tuple of int
         One for each layer.
     outputs : int
-        Curves: one for each class, or one for all.
+        Curves: one for each unit, or one for all.
     """
 
     inputs: int
@@ -75,7 +75,7 @@ class DetectorArchitecture:
         return keras.Model(inputs, x)
 
     def loss(self, outputs: Any, labels: Any) -> Any:
-        """Binary cross-entropy at the samples in the window's middle, which see no padding."""
+        """Return the binary cross-entropy in the window's middle, which no padding reaches."""
         import jax.numpy as jnp
 
         edge = (outputs.shape[1] - labels.shape[1]) // 2
@@ -101,10 +101,9 @@ def detector_batches(
     batch_windows: int,
     rng: np.random.Generator,
 ) -> Iterator[tuple[FloatArray, FloatArray]]:
-    """Yield batches of windows from anywhere in a rehearsal, for ever.
+    """Yield batches of windows from anywhere in a rehearsal, endlessly.
 
-    Each window comes with the network's margin on both sides, so that what is learnt at its edges is what
-    will be computed inside a long trace.
+    Each window has the network's margin on both sides, so that its edges are computed as inside a long trace.
 
     Parameters
     ----------

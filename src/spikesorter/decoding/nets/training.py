@@ -1,4 +1,4 @@
-"""One seeded training loop and one way to run a network, for all networks."""
+"""Train and run networks: one seeded training loop for all of them."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def train(
     weights : tuple of ndarray
         Where to start; not changed.
     batches : iterable of (inputs, labels)
-        At least `steps` of them, all of one shape.
+        At least `steps` of them, all of one template.
     steps : int
         Number of updates.
     learning_rate : float
@@ -88,7 +88,7 @@ def train(
 
 
 def run_network(architecture: Architecture, weights: Weights, inputs: FloatArray) -> FloatArray:
-    """Return a network's outputs (logits) for one batch; compiled once for each shape of input."""
+    """Return a network's outputs (logits) for one batch; compiled once for each template of input."""
     model, forward = _compiled_forward(architecture)
     return np.asarray(forward(*_split(model, weights), inputs))
 

@@ -153,7 +153,7 @@ def noise(sorter: Sorter) -> Figure:
 
     figure = Figure()
     curves = (
-        ("labelled recording", sorter.labelled_noise, GREY, "dash"),
+        ("labelled recording", sorter.state.labelled_noise, GREY, "dash"),
         ("this recording", sorter.profile.noise.power, colour(0), "solid"),
         ("its rehearsal", sorter.diagnostics.noise, colour(1), "dot"),
     )

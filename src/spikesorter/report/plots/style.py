@@ -29,7 +29,13 @@ def plain(text: str) -> str:
 
 
 def name_of(names: Mapping[int, str], unit: int) -> str:
-    """Return what a figure calls a unit."""
+    """Return what a figure calls a unit.
+
+    Examples
+    --------
+    >>> name_of({1: "<a>"}, 1), name_of({}, 2), name_of({}, UNKNOWN)
+    ('&lt;a&gt;', '2', 'unknown')
+    """
     return "unknown" if unit == UNKNOWN else plain(names.get(unit, str(unit)))
 
 
@@ -59,6 +65,11 @@ def rate_of(spikes: Spikes, fs_hz: float | None) -> float:
     ------
     InputError
         If neither is known.
+
+    Examples
+    --------
+    >>> rate_of(Spikes.from_arrays([100], [1], fs_hz=25_000.0), None)
+    25000.0
     """
     rate = fs_hz or spikes.fs_hz
     if not rate:

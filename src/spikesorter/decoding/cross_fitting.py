@@ -1,7 +1,8 @@
 """Cross-fitting: each part of a rehearsal is judged by what was learnt and tuned on the others.
 
-A rehearsal on the labelled trace holds each labelled spike once, however often the trace is repeated in other
-noise. What was trained or tuned on a spike knows it by heart and would promise too much of spikes like it.
+A rehearsal on the labelled trace holds the same labelled spikes, however often the trace is repeated in
+other noise. A decoder that was trained or tuned on a spike does better on it than on others, and would
+promise too much.
 """
 
 from __future__ import annotations
@@ -17,18 +18,18 @@ from spikesorter.decoding.candidates import Candidates
 __all__ = ["FOLDS", "Folds"]
 
 FOLDS = 2
-STRETCHES = 12  # of the labelled trace, in turn of one fold and of another: slow change is in all folds
+PARTS = 12  # of the labelled trace, in alternating folds, so that slow change is in all of them
 BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Folds:
-    """Which part of a rehearsal each of its samples belongs to.
+    """Assigns each sample of a rehearsal to a fold.
 
     Parameters
     ----------
     period : int
-        Samples after which the same spikes come again: they belong to the same fold.
+        Samples after which the same spikes are repeated. Repeated spikes are in the same fold.
 
     Examples
     --------
@@ -39,13 +40,13 @@ class Folds:
     period: int
 
     def of(self, samples: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return the fold, from 0 on, of each sample."""
-        return np.asarray(samples % self.period * STRETCHES // self.period % FOLDS)
+        """Return the fold of each sample, counted from 0."""
+        return np.asarray(samples % self.period * PARTS // self.period % FOLDS)
 
     def mask(self, n_samples: int, fold: int) -> BoolArray:
-        """Return which of so many samples, from the first on, are of a fold."""
+        """Return which of the first `n_samples` samples are in a fold."""
         return np.asarray(self.of(np.arange(n_samples)) == fold)
 
     def select(self, events: Candidates | Spikes, fold: int, *, others: bool = False) -> BoolArray:
-        """Return which events are of a fold; or which are of the others."""
+        """Return which events are in a fold, or in the other folds."""
         return np.asarray((self.of(events.sample) == fold) != others)

@@ -1,8 +1,7 @@
-"""Finished spans on disk, so that an interrupted run goes on where it stopped."""
+"""Keep the spikes of finished spans on disk, so that an interrupted run goes on where it stopped."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import zipfile
@@ -17,7 +16,7 @@ from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.atomic import atomic_file, check_writable
 
-__all__ = ["FinishedSpans", "digest", "open_spans"]
+__all__ = ["FinishedSpans", "open_spans"]
 
 FACTS = "run.json"
 FIELDS = ("sample", "unit", "probability", "unit_probability")
@@ -25,7 +24,7 @@ FIELDS = ("sample", "unit", "probability", "unit_probability")
 
 @dataclass(frozen=True)
 class FinishedSpans:
-    """A folder of the spikes found in each finished span."""
+    """A folder that holds the spikes of each finished span."""
 
     folder: Path
 
@@ -38,7 +37,7 @@ class FinishedSpans:
             return None
 
     def write(self, start: int, stop: int, spikes: Spikes) -> None:
-        """Keep the spikes of a span: whole or not at all."""
+        """Write the spikes of a span, whole or not at all."""
         arrays: dict[str, npt.NDArray[Any]] = {name: getattr(spikes, name) for name in FIELDS}
         with atomic_file(self._path(start, stop)) as temporary, temporary.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
@@ -48,14 +47,14 @@ class FinishedSpans:
 
 
 def open_spans(folder: Path, facts: dict[str, str]) -> FinishedSpans:
-    """Return the spans that a run of the same facts has finished; those of another run are removed.
+    """Return the spans that a run with the same facts has finished; remove those of other runs.
 
     Parameters
     ----------
     folder : Path
-        Made if it is not there.
+        Made if it does not exist.
     facts : dict of str
-        What decides about the result, such as digests of the recording and of the sorter.
+        What the result depends on, such as digests of the recording and of the sorter.
 
     Raises
     ------
@@ -74,15 +73,6 @@ def open_spans(folder: Path, facts: dict[str, str]) -> FinishedSpans:
         with atomic_file(folder / FACTS) as temporary:
             temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     return FinishedSpans(folder)
-
-
-def digest(*parts: bytes) -> str:
-    """Return a SHA-256 over some bytes, as hexadecimal."""
-    total = hashlib.sha256()
-    for part in parts:
-        total.update(len(part).to_bytes(8, "little"))
-        total.update(part)
-    return total.hexdigest()
 
 
 def _visible(folder: Path) -> bool:

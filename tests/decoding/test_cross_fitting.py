@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from spikesorter.core.spikes import Spikes
-from spikesorter.sorting.cross_fitting import FOLDS, STRETCHES, Folds
+from spikesorter.decoding.cross_fitting import FOLDS, STRETCHES, Folds
 
 
 def test_every_sample_is_of_one_fold_and_folds_are_alike() -> None:

@@ -1,0 +1,65 @@
+"""Registry of decoders: every file of this folder that defines `KIND`.
+
+A new decoder is one new file: a frozen class that does what `Decoder` says, a function that makes it, and a
+`KIND` that names both. Then `settings.decoder` can name it (a test compares the two), model files can hold
+it, and `auto` tries it if `KIND` says so.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+from typing import Any
+
+import spikesorter.decoding
+from spikesorter.core.errors import SettingsError
+from spikesorter.core.settings import Settings
+from spikesorter.decoding.bench import DecoderKind
+
+__all__ = ["AUTO", "decoder_kinds", "decoder_types", "wanted_kinds"]
+
+AUTO = "auto"
+"""What `settings.decoder` says to try several decoders and take the best."""
+
+
+@cache
+def decoder_kinds() -> tuple[DecoderKind, ...]:
+    """Return all kinds of decoders, in the order in which they are made."""
+    files = [module for module in pkgutil.iter_modules(spikesorter.decoding.__path__) if not module.ispkg]
+    modules = [importlib.import_module(f"spikesorter.decoding.{file.name}") for file in files]
+    kinds = [module.KIND for module in modules if hasattr(module, "KIND")]
+    return tuple(sorted(kinds, key=lambda kind: kind.rank))
+
+
+def decoder_types() -> tuple[type[Any], ...]:
+    """Return the units of all decoders, each once: what a model file may hold."""
+    return tuple(dict.fromkeys(kind.decoder for kind in decoder_kinds()))
+
+
+def wanted_kinds(settings: Settings) -> tuple[DecoderKind, ...]:
+    """Return the kinds of decoders to make for some settings, in order.
+
+    Parameters
+    ----------
+    settings : Settings
+
+    Returns
+    -------
+    tuple of DecoderKind
+        All that `auto` tries, or the one that is set and those that it needs.
+
+    Raises
+    ------
+    SettingsError
+        If other settings exclude the decoder that is set.
+    """
+    if settings.decoder == AUTO:
+        return tuple(kind for kind in decoder_kinds() if kind.in_auto and kind.fits(settings))
+    wanted = next(kind for kind in decoder_kinds() if kind.name == settings.decoder)
+    if not wanted.fits(settings):
+        raise SettingsError(
+            f"decoder = {wanted.name} does not go with detector.curves = {settings.detector.curves}; "
+            "set that to per_unit, or choose another decoder"
+        )
+    return tuple(kind for kind in decoder_kinds() if kind.name in (wanted.name, *wanted.needs))

@@ -1,0 +1,173 @@
+"""Calibrate and tune a decoder on a rehearsal, and say how good it is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from spikesorter.core.sections import OutputSettings
+from spikesorter.core.spikes import Spikes
+from spikesorter.decoding.base import Decoder
+from spikesorter.decoding.bench import Bench, DecoderKind, Trial
+from spikesorter.decoding.calibration import UNCALIBRATED, Calibration, fit_calibration
+from spikesorter.decoding.candidates import Candidates, WorkingPoint
+from spikesorter.decoding.cross_fitting import FOLDS, Folds
+from spikesorter.decoding.registry import decoder_types
+from spikesorter.decoding.run import in_threads
+from spikesorter.decoding.thresholds import objective, tune
+from spikesorter.estimation.rehearsal import Rehearsal
+
+__all__ = ["Outcome", "TunedDecoder", "known_spikes", "pick_all", "tune_decoder"]
+
+BY_CHANCE = 0.001  # of the objective; of variants so alike, the first is taken, which smooths least
+
+
+@dataclass(frozen=True, eq=False)
+class TunedDecoder:
+    """A decoder, ready for a recording.
+
+    Parameters
+    ----------
+    decoder : Decoder
+    calibration : Calibration
+    point : WorkingPoint
+    name : str
+        Of the decoder.
+    value : float
+        Of the objective on a rehearsal; if that is cross-fitted, of each part by what the others tuned.
+    """
+
+    decoder: Decoder = field(metadata={"one_of": decoder_types})
+    calibration: Calibration
+    point: WorkingPoint
+    name: str
+    value: float
+
+    def above_threshold(self, candidates: Candidates) -> Spikes:
+        """Return the candidates above their thresholds; the refractory period is not yet kept."""
+        return self.point.above_threshold(self.calibrated(candidates))
+
+    def calibrated(self, candidates: Candidates) -> Candidates:
+        """Return the candidates of labelled units with calibrated probabilities."""
+        return self.calibration.apply(candidates.select(np.isin(candidates.unit, self.point.unit_ids)))
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a tuned decoder finds in a rehearsal.
+
+    Parameters
+    ----------
+    tuned : TunedDecoder
+    rehearsal : Rehearsal
+    candidates : Candidates
+        Calibrated; where the rehearsal is cross-fitted, each by what was tuned on other parts.
+    found : Spikes
+        Those above their thresholds, likewise.
+    """
+
+    tuned: TunedDecoder
+    rehearsal: Rehearsal
+    candidates: Candidates
+    found: Spikes
+
+
+def tune_decoder(kind: DecoderKind, trial: Trial, bench: Bench) -> Outcome:
+    """Calibrate and tune a decoder; where rehearsals are cross-fitted, judge each part by the others.
+
+    Parameters
+    ----------
+    kind : DecoderKind
+    trial : Trial
+        The decoder with its evidence.
+    bench : Bench
+        With the rehearsal that the evidence is of.
+
+    Returns
+    -------
+    Outcome
+        Its decoder is the best variant of the one given.
+    """
+    known = bench.context.units.known
+    picked = [
+        (variant, found.select(np.isin(found.unit, known)))
+        for variant in trial.decoder.variants()
+        for found in (pick_all(variant, trial.evidence),)
+    ]
+    tuner = _Tuner(kind, bench)
+    truth = known_spikes(bench.rehearsal, known)
+    best, candidates = tuner.best(picked, truth)
+    if not bench.rehearser.cross_fits:
+        return Outcome(best, bench.rehearsal, candidates, best.point.to_spikes(candidates))
+    parts, found = tuner.held_out(picked, truth)
+    settings = bench.context.settings
+    value = objective(truth, found, settings.tuning.objective, fs_hz=bench.context.fs_hz)
+    return Outcome(replace(best, value=value), bench.rehearsal, parts, found)
+
+
+def known_spikes(rehearsal: Rehearsal, unit_ids: tuple[int, ...]) -> Spikes:
+    """Return a rehearsal's spikes of labelled units: those of unlabelled ones are no result."""
+    return rehearsal.spikes.select(np.isin(rehearsal.spikes.unit, unit_ids))
+
+
+def pick_all(decoder: Decoder, evidence: npt.NDArray[np.float32]) -> Candidates:
+    """Return the candidates of a whole rehearsal, from its evidence."""
+    reach = decoder.pick_reach
+    return decoder.pick(np.pad(evidence, ((reach, reach), (0, 0))))
+
+
+@dataclass(frozen=True, eq=False)
+class _Tuner:
+    """Calibrates and tunes variants of one kind of decoder."""
+
+    kind: DecoderKind
+    bench: Bench
+
+    def best(
+        self, picked: list[tuple[Decoder, Candidates]], truth: Spikes
+    ) -> tuple[TunedDecoder, Candidates]:
+        """Tune every variant coarsely, the best one finely."""
+        tuning, unit_ids = self.bench.context.settings.tuning, self.bench.context.units.known
+        output = self._output
+        coarse = output.model_copy(update={"per_unit": False})
+        fs_hz = self.bench.context.fs_hz
+
+        def tuned(one: tuple[Decoder, Candidates]) -> tuple[TunedDecoder, Candidates]:
+            variant, found = one
+            calibration = self._calibration(found, truth)
+            calibrated = calibration.apply(found)
+            point, value = tune(calibrated, truth, unit_ids, tuning, coarse, fs_hz=fs_hz)
+            return TunedDecoder(variant, calibration, point, self.kind.name, value), calibrated
+
+        outcomes = list(in_threads(tuned, picked, n_jobs=self.bench.n_jobs))
+        good = max(one.value for one, _ in outcomes) - BY_CHANCE
+        best, chosen = next(outcome for outcome in outcomes if outcome[0].value >= good)
+        point, value = tune(chosen, truth, unit_ids, tuning, output, fs_hz=fs_hz)
+        return replace(best, point=point, value=value), chosen
+
+    def held_out(self, picked: list[tuple[Decoder, Candidates]], truth: Spikes) -> tuple[Candidates, Spikes]:
+        """Return each part's candidates and spikes by what was tuned on the other parts."""
+        folds = Folds(self.bench.rehearsal.period)
+        parts, spikes = [], []
+        for fold in range(FOLDS):
+            others = [(one, found.select(folds.select(found, fold, others=True))) for one, found in picked]
+            tuned, _ = self.best(others, truth.select(folds.select(truth, fold, others=True)))
+            found = next(found for variant, found in picked if variant is tuned.decoder)
+            parts.append(tuned.calibration.apply(found.select(folds.select(found, fold))))
+            spikes.append(tuned.point.to_spikes(parts[-1]))
+        return Candidates.concatenate(parts), Spikes.concatenate(spikes)
+
+    @property
+    def _output(self) -> OutputSettings:
+        output = self.bench.context.settings.output
+        if self.kind.tunes_refractory:
+            return output
+        return output.model_copy(update={"refractory_ms": output.refractory_ms or 0.0})
+
+    def _calibration(self, found: Candidates, truth: Spikes) -> Calibration:
+        if self.bench.rehearser.published:
+            return UNCALIBRATED
+        context = self.bench.context
+        return fit_calibration(found, truth, context.units.known, fs_hz=context.fs_hz)

@@ -1,0 +1,87 @@
+"""What every step from estimation to sorting needs to know: settings, sampling rate, units, conditioning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from spikesorter.core.settings import Settings
+from spikesorter.estimation.profile import Profile, conditioning_kernel
+from spikesorter.estimation.units import Units
+from spikesorter.signal.bank import Bank, make_bank
+from spikesorter.signal.filters import fir_filter
+from spikesorter.signal.spans import to_samples
+from spikesorter.signal.templates import Templates
+
+__all__ = ["FORECAST", "GAIN", "PROFILE", "REFINE", "TRAIN", "TRAIN_BASE", "TUNE", "Context"]
+
+# Streams of random numbers: none depends on how much another one is used.
+TRAIN_BASE = (0,)
+TRAIN, TUNE, FORECAST = (1, 0), (1, 1), (1, 2)
+PROFILE = (2,)
+REFINE = (3,)
+GAIN = (4,)
+
+LEAST_RATE = 0.02  # relative to the labelled recording: a unit that seems silent may still fire
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """What was set and learnt, the same for every recording that a sorter works on.
+
+    A recording itself is described by its `Profile`.
+
+    Parameters
+    ----------
+    settings : Settings
+    fs_hz : float
+        Sampling rate.
+    units : Units
+        Learnt from the labelled recording.
+    kernel : ndarray of float64, shape (taps,)
+        Conditioning filter: removes drift, passes the band.
+    """
+
+    settings: Settings
+    fs_hz: float
+    units: Units
+    kernel: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, units: Units, settings: Settings, *, fs_hz: float) -> Context:
+        """Return the context of some units, with the conditioning filter that the settings describe."""
+        return cls(settings, fs_hz, units, conditioning_kernel(settings.conditioning, fs_hz))
+
+    @cached_property
+    def templates(self) -> Templates:
+        """The units' templates, conditioned."""
+        return self.units.templates.filtered(self.kernel)
+
+    @property
+    def whitening_reach(self) -> int:
+        """Samples by which whitening filters reach beyond a template on either side."""
+        return self.samples(self.settings.matched_filter.whitening_reach_ms)
+
+    def samples(self, milliseconds: float) -> int:
+        """Return a length of time as a whole number of samples."""
+        return to_samples(milliseconds, self.fs_hz)
+
+    def conditioned(self, trace: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return a trace of shape (samples, channels), conditioned."""
+        return fir_filter(trace, self.kernel)
+
+    def bank(self, profile: Profile) -> Bank:
+        """Return the units' whitened matched filters for recordings of a profile."""
+        templates = self.units.templates.scaled(profile.activity.gain)
+        return make_bank(templates, profile.noise, kernel=self.kernel, reach=self.whitening_reach)
+
+    def log_odds(self, profile: Profile) -> npt.NDArray[np.float64]:
+        """Return the log odds that a spike of each unit starts at a sample, from the firing rates."""
+        return np.asarray(np.log(np.maximum(profile.activity.rates, LEAST_RATE * self.units.rates)))
+
+    def rng(self, *stream: int) -> np.random.Generator:
+        """Return the random numbers of one of the streams above, from their beginning."""
+        return np.random.default_rng([self.settings.seed, *stream])

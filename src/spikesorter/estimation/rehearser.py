@@ -1,0 +1,117 @@
+"""Make rehearsals of one profile, for training, tuning and forecasting, as the settings say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from spikesorter.estimation.context import FORECAST, TUNE, Context
+from spikesorter.estimation.profile import Profile
+from spikesorter.estimation.rehearsal import Labelled, Rehearsal, graft_rehearsal, plant_rehearsal
+from spikesorter.io.samples import shortest_samples
+from spikesorter.signal.noise import estimate_noise_spectrum
+
+__all__ = ["Rehearser"]
+
+SECONDS_OF_EACH_GAIN = 1.0
+MUCH_VARIED = 0.2  # variance that fixed templates leave beside spikes, relative to the target's noise
+
+
+@dataclass(frozen=True, eq=False)
+class Rehearser:
+    """Makes rehearsals of one profile.
+
+    Parameters
+    ----------
+    context : Context
+    profile : Profile
+        Of the recording to be rehearsed.
+    labelled : Labelled or None
+        The labelled recording, if the settings rehearse on it.
+    """
+
+    context: Context
+    profile: Profile
+    labelled: Labelled | None
+
+    @property
+    def grafts(self) -> bool:
+        """Whether rehearsals are made on the labelled trace itself."""
+        return self.context.settings.rehearsal.method == "graft" and self.labelled is not None
+
+    @property
+    def published(self) -> bool:
+        """Whether decoders are trained and tuned on the same labelled trace, as published."""
+        return self.context.settings.tuning.on == "labelled"
+
+    @property
+    def cross_fits(self) -> bool:
+        """Whether each part of a rehearsal is judged by what was learnt on the other parts."""
+        return self.grafts and not self.published
+
+    @property
+    def units_vary(self) -> bool:
+        """Whether units vary so much, for this noise, that fixed templates are in doubt."""
+        varies = self.labelled.varies_beyond(self.profile) if self.labelled is not None else 0.0
+        return self.cross_fits and varies > MUCH_VARIED
+
+    def rehearse(self, seconds: float, rng: np.random.Generator) -> Rehearsal:
+        """Make a rehearsal, planted or grafted as the settings say."""
+        if not self.grafts or self.labelled is None:
+            return self.plant(seconds, rng)
+        lengths, fs_hz = self.context.settings.rehearsal, self.context.fs_hz
+        most = int((lengths.tuning_seconds + lengths.forecast_seconds) * fs_hz)
+        part = self.labelled if self.published else self.labelled.excerpt(most)
+        return graft_rehearsal(
+            part,
+            self.context,
+            self.profile,
+            n_samples=len(part.trace) if self.published else int(seconds * fs_hz),
+            rng=rng,
+        )
+
+    def plant(self, seconds: float, rng: np.random.Generator) -> Rehearsal:
+        """Make a planted rehearsal; long enough for a training window at least."""
+        fs_hz, settings = self.context.fs_hz, self.context.settings
+        return plant_rehearsal(
+            self.context,
+            self.profile,
+            n_samples=max(int(seconds * fs_hz), shortest_samples(settings)),
+            gain_jitter=settings.rehearsal.gain_jitter,
+            jitter_samples=int(SECONDS_OF_EACH_GAIN * fs_hz),
+            rng=rng,
+        )
+
+    def for_tuning(self) -> Rehearsal:
+        """Make the rehearsal to tune decoders on; as published, that is the labelled recording itself."""
+        if self.published and self.labelled is not None:
+            trace = self.labelled.trace
+            return Rehearsal(trace, trace, self.labelled.spikes, len(trace))
+        return self.rehearse(self.context.settings.rehearsal.tuning_seconds, self.context.rng(*TUNE))
+
+    def for_forecast(self) -> Rehearsal:
+        """Make a planted rehearsal that has no part in training or tuning."""
+        return self.plant(self.context.settings.rehearsal.forecast_seconds, self.context.rng(*FORECAST))
+
+    def noise_power(self, rehearsal: Rehearsal) -> npt.NDArray[np.float64]:
+        """Return the power of a rehearsal's noise, both added and brought by the labelled trace.
+
+        Parameters
+        ----------
+        rehearsal : Rehearsal
+            Made by this rehearser.
+
+        Returns
+        -------
+        ndarray of float64, shape (frequencies, channels)
+            As `NoiseSpectrum.power`.
+        """
+        noise = self.context.conditioned(rehearsal.trace - rehearsal.clean)
+        everywhere = np.ones(len(noise), bool)
+        n_fft = self.context.settings.noise.n_fft
+        added = estimate_noise_spectrum(noise, everywhere, n_fft=n_fft).power
+        if not self.grafts or self.labelled is None:
+            return added
+        return added + self.labelled.profile.noise.scaled(self.profile.activity.gain**2).power

@@ -1,0 +1,230 @@
+"""Fit a sorter to a labelled recording, pass by pass.
+
+1. Check recording and labels, remove offset and hum.
+2. Learn the units' templates, amplitudes and intervals, and estimate the recording's profile.
+3. Leave out units that cannot be told from noise on these channels, and learn again.
+4. Find unlabelled units that could be taken for labelled ones, and learn again with them.
+5. Train base networks, if the settings may need any.
+6. Tune a decoder for recordings like the labelled one (`sorting.adaptation`).
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spikesorter.core.errors import InputError
+from spikesorter.core.progress import Progress
+from spikesorter.core.settings import Settings
+from spikesorter.core.spike import check_rate
+from spikesorter.core.spikes import Spikes
+from spikesorter.decoding.cnn import train_base_networks
+from spikesorter.decoding.networks import Networks
+from spikesorter.decoding.registry import wanted_kinds
+from spikesorter.estimation.context import Context
+from spikesorter.estimation.estimate import LEAST_DETECTABILITY, estimate_initially, estimate_profile
+from spikesorter.estimation.profile import Profile, conditioning_kernel, without_hum
+from spikesorter.estimation.rehearsal import Labelled, measure_variance_left
+from spikesorter.estimation.rehearser import Rehearser
+from spikesorter.estimation.units import Units, learn_units, warn_of_labels
+from spikesorter.io.recording import check_recording
+from spikesorter.io.samples import as_spikes, centred, check_trace, read_samples, warn_of_silent_units
+from spikesorter.signal.hum import find_hum
+from spikesorter.signal.templates import average_waveform
+from spikesorter.sorting.adaptation import tune_for
+from spikesorter.sorting.state import Lessons, SorterState
+from spikesorter.sorting.unlabelled_units import find_unlabelled
+
+if TYPE_CHECKING:
+    from spikeinterface import BaseRecording, BaseSorting
+
+__all__ = ["fit_state"]
+
+logger = logging.getLogger(__name__)
+FloatArray = npt.NDArray[np.float32]
+BESIDE_BEFORE_MS, BESIDE_AFTER_MS = 0.3, 1.2  # around a spike's start, where a unit's variation is measured
+MOST_KEPT = 1 << 25  # values of the labelled trace to rehearse on; 22 minutes of one channel at 25 kHz
+MOST_CHANNELS = 32  # filters go from each channel to each, so more are slow, and record different units
+
+
+def fit_state(
+    recording: BaseRecording,
+    labels: Spikes | BaseSorting,
+    settings: Settings,
+    *,
+    n_jobs: int,
+    progress: Progress,
+) -> SorterState:
+    """Fit a sorter to a labelled recording; see `Sorter.fit`."""
+    wanted_kinds(settings)
+    source = _read(recording, labels, settings)
+    progress("learning templates", 0.0)
+    learnt = _learn(source, source.labels)
+    learnt = _without_faint_units(source, learnt)
+    warn_of_labels(learnt.context.units, settings.templates, fs_hz=source.fs_hz)
+    learnt = _with_unlabelled_units(source, learnt, n_jobs=n_jobs)
+    lessons = _lessons(source, learnt)
+    progress("learning templates", 1.0)
+    lessons = replace(lessons, base=_base_networks(lessons, learnt.profile, progress))
+    return tune_for(
+        lessons,
+        learnt.profile,
+        measured=learnt.measured,
+        target_samples=recording.get_num_frames(),
+        train=False,
+        n_jobs=n_jobs,
+        progress=progress,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """A labelled recording that has been checked."""
+
+    raw: npt.NDArray[Any]
+    trace: FloatArray  # without offset and hum
+    labels: Spikes
+    settings: Settings
+    fs_hz: float
+    kernel: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class _Learnt:
+    """What is known of a labelled recording after a pass."""
+
+    spikes: Spikes  # all that were learnt from; those of unlabelled units too
+    context: Context
+    measured: Profile  # initial estimate
+    profile: Profile
+    detectability: npt.NDArray[np.float64]  # of each unit
+
+
+def _read(recording: BaseRecording, labels: Spikes | BaseSorting, settings: Settings) -> _Source:
+    check_recording(recording)
+    _check_channels(recording)
+    fs_hz = check_rate(float(recording.get_sampling_frequency()))
+    raw = read_samples(recording, 0, recording.get_num_frames())
+    check_trace(raw, settings)
+    spikes = as_spikes(labels, fs_hz=fs_hz)
+    _check_labels(spikes, len(raw))
+    spikes = _without_duplicates(spikes)
+    warn_of_silent_units(spikes)
+    trace = centred(raw, np.median(raw, axis=0))
+    if settings.conditioning.remove_hum:
+        trace = without_hum(trace, find_hum(trace, fs_hz=fs_hz), fs_hz=fs_hz)
+    return _Source(raw, trace, spikes, settings, fs_hz, conditioning_kernel(settings.conditioning, fs_hz))
+
+
+def _learn(source: _Source, spikes: Spikes, *, unlabelled_ids: tuple[int, ...] = ()) -> _Learnt:
+    """Learn units from spikes, and estimate the recording's profile with them.
+
+    Labels beat estimates: the recording's gain is 1, and its rates are counted.
+    """
+    units = learn_units(
+        source.trace,
+        spikes,
+        source.settings.templates,
+        kernel=source.kernel,
+        fs_hz=source.fs_hz,
+        unlabelled_ids=unlabelled_ids,
+    )
+    context = Context(source.settings, source.fs_hz, units, source.kernel)
+    initial = estimate_initially(source.raw, context)
+    profile = estimate_profile(initial, context)
+    counted = replace(profile.activity, gain=1.0, rates=tuple(units.rates))
+    profile = replace(profile, activity=counted)
+    return _Learnt(spikes, context, initial.profile, profile, initial.filters.detectability)
+
+
+def _without_faint_units(source: _Source, learnt: _Learnt) -> _Learnt:
+    """Leave out units that cannot be told from noise on these channels: most likely others record them."""
+    faint = learnt.detectability < LEAST_DETECTABILITY
+    if not np.any(faint):
+        return learnt
+    return _learn(source, _labels_without(source.labels, learnt.context.units, faint))
+
+
+def _with_unlabelled_units(source: _Source, learnt: _Learnt, *, n_jobs: int) -> _Learnt:
+    """Add unlabelled units that could be taken for labelled ones, if the settings say so."""
+    if not source.settings.unlabelled.learn or source.settings.outliers.mark:
+        return learnt
+    found = find_unlabelled(source.trace, learnt.spikes, learnt.context, learnt.profile, n_jobs=n_jobs)
+    if len(found) == 0:
+        return learnt
+    every = Spikes.concatenate([learnt.spikes, found])
+    again = _learn(source, every, unlabelled_ids=found.unit_ids)
+    return replace(again, spikes=learnt.spikes)
+
+
+def _lessons(source: _Source, learnt: _Learnt) -> Lessons:
+    settings, context = source.settings, learnt.context
+    labels = learnt.spikes.select(np.isin(learnt.spikes.unit, context.units.unit_ids))
+    before, after = settings.classifier.before_samples, settings.classifier.after_samples
+    average = average_waveform(context.conditioned(source.trace), labels, before=before, after=after)
+    labelled = None
+    if settings.rehearsal.method == "graft" or settings.tuning.on == "labelled":
+        left = _variance_left(source.trace, labels, context)
+        whole = Labelled(source.trace, labels, learnt.profile, left)
+        labelled = whole.excerpt(MOST_KEPT // source.trace.shape[1])
+    return Lessons(context, average, labelled, None, learnt.profile.noise.power)
+
+
+def _base_networks(lessons: Lessons, profile: Profile, progress: Progress) -> Networks | None:
+    if not any(kind.uses_networks for kind in wanted_kinds(lessons.context.settings)):
+        return None
+    rehearser = Rehearser(lessons.context, profile, lessons.labelled)
+    return train_base_networks(rehearser, average=lessons.average, progress=progress)
+
+
+def _variance_left(trace: FloatArray, labels: Spikes, context: Context) -> float:
+    """Measure how much the labelled units vary, on spikes that lie wholly inside the recording."""
+    templates = context.units.templates.of(context.units.known)
+    after = templates.waveforms.shape[1] - templates.before
+    inside = labels.within(templates.before, len(trace) - after + 1)
+    window = (max(context.samples(BESIDE_BEFORE_MS), 1), max(context.samples(BESIDE_AFTER_MS), 1))
+    return measure_variance_left(trace, inside, templates, kernel=context.kernel, window=window)
+
+
+def _labels_without(labels: Spikes, units: Units, faint: npt.NDArray[np.bool_]) -> Spikes:
+    known = list(zip(units.unit_ids, units.names, faint.tolist(), strict=True))
+    kept = np.isin(labels.unit, [unit for unit, _, gone in known if not gone])
+    if not kept.any():
+        raise InputError(
+            "labels: no unit can be told from noise on these channels; do the labels belong to this "
+            "recording and its channels, and count at its sampling rate?"
+        )
+    for _, name, gone in known:
+        if gone:
+            logger.warning("unit %s cannot be told from noise on these channels: left out", name)
+    return labels.select(kept)
+
+
+def _without_duplicates(labels: Spikes) -> Spikes:
+    """Drop labels given twice: the same sample and unit."""
+    again = (np.diff(labels.sample, prepend=-1) == 0) & (np.diff(labels.unit, prepend=-1) == 0)
+    if again.any():
+        logger.warning("%d labels are given twice (same sample and unit): used once", again.sum())
+    return labels.select(~again)
+
+
+def _check_channels(recording: BaseRecording) -> None:
+    channels = recording.get_num_channels()
+    if channels > MOST_CHANNELS:
+        raise InputError(
+            f"has {channels} channels; a sorter takes up to {MOST_CHANNELS} that record the same units: "
+            "select some, or set the recording's property group and use spikesorter.fit_groups"
+        )
+
+
+def _check_labels(labels: Spikes, n_samples: int) -> None:
+    if len(labels) == 0:
+        raise InputError("labels: there are none")
+    if labels.sample[-1] >= n_samples:
+        raise InputError(
+            f"labels: a spike starts at sample {labels.sample[-1]}, but the recording has {n_samples} samples"
+        )
