@@ -44,7 +44,7 @@ __all__ = [
     "write_spikes",
 ]
 
-# Loaded when first used: importing the package must not cost the seconds that JAX and Keras take.
+# Loaded on first use, because JAX and Keras take seconds to import.
 _MODULES = {
     "Score": "core.score",
     "Settings": "core.settings",
@@ -75,7 +75,7 @@ def __dir__() -> list[str]:
 
 
 def _show_in_notebooks() -> None:
-    """Have notebooks show values as tables and pictures; drawing is loaded when something is shown."""
+    """Show values as tables and figures in notebooks; the drawing code is loaded on first use."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if shell is None:
         return

@@ -1,6 +1,8 @@
 """Draw recordings, spikes, scores and sorters as Plotly figures.
 
-Each function returns a `plotly.graph_objects.Figure`, which you can show, change and save as any other. The
+report shows the same figures.
+Each function returns a `plotly.graph_objects.Figure`, which you can show, change and save like any other.
+The report shows the same figures.
 report shows the same figures.
 """
 

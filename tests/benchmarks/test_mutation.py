@@ -92,6 +92,7 @@ def test_words_types_imports_and_decorators_are_left() -> None:
         def f(a: Literal[1], b: "str | None") -> Literal[-1]:
             """Words."""
             c: Literal[2]
+            d = zip(a, b, strict=True)
             raise ValueError(f"{a + 1} too many")
     '''
     assert lines_after(text) == []

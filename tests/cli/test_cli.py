@@ -224,10 +224,10 @@ def test_evaluate_calls_units_by_their_names_and_says_when_none_is_shared(tmp_pa
     confusion = alike[alike.index("true spikes (rows)") : alike.index("SpikeInterface's comparison")]
     assert "basket" in confusion
     assert "[b]x[/b]" in confusion
-    assert "no unit found is called" not in alike
+    assert "no unit found has the name" not in alike
     write_spikes(tmp_path / "found.csv", true.described(fs_hz=25_000.0, names={1: "unit a", 2: "unit b"}))
     other = spikesorter("evaluate", tmp_path / "found.csv", tmp_path / "truth.csv").stdout
-    said = "found: no unit found is called like a true one: scores pair units by name, SpikeInterface's"
+    said = "found: no unit found has the name of a true one: scores pair units by name, SpikeInterface's"
     assert sum(line.startswith(said) for line in other.splitlines()) == 1
 
 

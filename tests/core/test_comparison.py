@@ -105,3 +105,21 @@ def test_what_is_missing_or_wrong_is_said() -> None:
         compare_sortings(spikes, spikes.described(fs_hz=25_000.0, names={}), fs_hz=FS_HZ)
     with pytest.raises(SettingsError, match="hungarian or name, not 'best'"):
         compare_sortings(spikes, spikes, fs_hz=FS_HZ, pairing="best")  # type: ignore[arg-type]
+
+
+def test_a_found_unit_may_be_called_like_a_true_one_or_not() -> None:
+    def compared(true_name: str, found_name: str, shift: int) -> bool:
+        true = Spikes.from_arrays([1000, 2000], [1, 1], fs_hz=FS_HZ, names={1: true_name})
+        found = Spikes.from_arrays([1000 + shift, 2000 + shift], [1, 1], fs_hz=FS_HZ, names={1: found_name})
+        return compare_sortings(found, true).has_namesakes
+
+    assert compared("a", "a", shift=0)
+    assert compared("a", "a", shift=500)  # called so, though it is no match
+    assert not compared("a", "b", shift=0)
+    assert not compared("a", "b", shift=500)
+
+
+def test_where_nothing_is_true_or_found_no_name_could_be_a_namesake() -> None:
+    spikes = Spikes.from_arrays([1000], [1], fs_hz=FS_HZ)
+    assert compare_sortings(Spikes.empty(), spikes).has_namesakes is True
+    assert compare_sortings(spikes, Spikes.empty()).has_namesakes is True

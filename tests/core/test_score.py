@@ -125,3 +125,17 @@ def test_the_study_weighs_later_targets_more() -> None:
         assert study_score({other: float(other == name) for other in names}) == pytest.approx(weight)
     assert study_score({"D2": 1.0, "D3": 0.0}) == pytest.approx(0.4)
     assert study_score({}) == 0
+
+
+@pytest.mark.parametrize(("distance", "hit"), [(400, True), (401, False)])
+def test_the_strict_tolerance_is_400_samples_at_1_mhz(distance: int, hit: bool) -> None:
+    true = spikes([(100_000, 1)])
+    assert score(true, true.shifted(distance), fs_hz=1e6).strict == float(hit)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_what_are_no_spikes_is_refused(place: int) -> None:
+    pair: list[object] = [spikes([(100, 1)]), spikes([(100, 1)])]
+    pair[place] = np.array([100])
+    with pytest.raises(InputError, match="expected Spikes, not a ndarray"):
+        score(*pair)  # type: ignore[arg-type]

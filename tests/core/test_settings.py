@@ -236,5 +236,14 @@ def test_settings_cannot_be_changed_in_place() -> None:
     assert hash(settings) == hash(Settings())
 
 
+def test_a_settings_file_may_be_as_large_as_a_megabyte(tmp_path: Path) -> None:
+    file = tmp_path / "large.toml"
+    file.write_text("#" * (2**20 - 1) + "\n")
+    assert load_settings(file) == Settings()
+    file.write_text("#" * 2**20 + "\n")
+    with pytest.raises(InputError, match="large.toml"):
+        load_settings(file)
+
+
 if __name__ == "__main__":
     KEPT.write_text(json.dumps(current(), indent=1) + "\n", encoding="utf-8")

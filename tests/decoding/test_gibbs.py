@@ -10,10 +10,10 @@ import pytest
 from spikesorter.decoding.gibbs import (
     Block,
     new_block,
+    pair_memory,
     place_spikes,
     priors_at,
     resolve,
-    room_for_pairs,
     settle_clear,
     sweep,
 )
@@ -64,7 +64,7 @@ def test_sampling_gives_the_exact_posterior(
     log_odds = np.array([-1.0, -2.0])
     energies = np.array([overlaps[k, REACH, k] for k in range(CLASSES)], float)
     priors = priors_at(1.0, energies[None], np.zeros(CLASSES), log_odds, samples=SAMPLES)
-    block = new_block(outputs, overlaps[None], 0, room_for_pairs())
+    block = new_block(outputs, overlaps[None], 0, pair_memory())
     sweeps = 60_000
     for number in range(sweeps):
         window = 1 + number % 3
@@ -76,7 +76,7 @@ def test_sampling_gives_the_exact_posterior(
 
 def test_what_is_placed_is_taken_out_of_the_outputs(overlaps: np.ndarray) -> None:
     outputs = np.zeros((20, CLASSES), np.float32)
-    block = new_block(outputs, overlaps[None], 0, room_for_pairs())
+    block = new_block(outputs, overlaps[None], 0, pair_memory())
     place_spikes(block, np.array([10, 19]), np.array([1, 0]), np.array([2.0, 1.0]))
     np.testing.assert_allclose(block.rest[10 - REACH : 10 + REACH + 1], -2 * overlaps[1], rtol=1e-6)
     np.testing.assert_allclose(block.rest[19 - REACH + 4 - 4 :], -overlaps[0][: REACH + 1], rtol=1e-6)
@@ -93,9 +93,9 @@ def smooth_bank(noise_sd: float) -> np.ndarray:
 
 
 def planted(overlaps: np.ndarray, samples: list[int], classes: list[int]) -> Block:
-    block = new_block(np.zeros((200, 2), np.float32), overlaps[None], 0, room_for_pairs())
+    block = new_block(np.zeros((200, 2), np.float32), overlaps[None], 0, pair_memory())
     place_spikes(block, np.array(samples), np.array(classes), -np.ones(len(samples)))
-    return new_block(block.rest, overlaps[None], 0, room_for_pairs())
+    return new_block(block.rest, overlaps[None], 0, pair_memory())
 
 
 @pytest.mark.parametrize("distance", [2, 5, 9])
@@ -129,8 +129,8 @@ def test_a_lone_spike_is_settled_at_once_as_sampling_would() -> None:
     priors = priors_at(1.0, energies[None], np.full(2, 0.01), np.full(2, -5.0), samples=200)
     rng = np.random.default_rng(3)
     outputs = planted(overlaps, [60], [0]).rest + rng.normal(0, 1.0, (200, 2)).astype(np.float32)
-    settled = settle_clear(new_block(outputs, overlaps[None], 0, room_for_pairs()), priors, 0, 200)
-    sampled, sweeps = new_block(outputs, overlaps[None], 0, room_for_pairs()), 20_000
+    settled = settle_clear(new_block(outputs, overlaps[None], 0, pair_memory()), priors, 0, 200)
+    sampled, sweeps = new_block(outputs, overlaps[None], 0, pair_memory()), 20_000
     for number in range(sweeps):
         sweep(sampled, priors, 16, number % 16, 1 + number % 2)
     near = slice(50, 70)

@@ -166,7 +166,7 @@ def test_what_is_wrong_is_said_before_the_run(example: Example, tmp_path: Path) 
         run(model="models/{tetrode}")
     with pytest.raises(InputError, match="has 2 values of the property side"):
         run(model="models/{side}")
-    with pytest.raises(InputError, match="cannot be understood"):
+    with pytest.raises(InputError, match="cannot be parsed"):
         run(model="models/{group")
     for threshold in (2, -0.1, float("nan"), "high"):
         with pytest.raises(SettingsError, match=f"threshold must lie between 0 and 1, not at {threshold}"):

@@ -8,7 +8,7 @@ import pytest
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.candidates import Candidates
 from spikesorter.sorting.forecast import Forecast, forecast_score
-from spikesorter.sorting.look_back import Reckoning, looked_back, reckon
+from spikesorter.sorting.look_back import Reckoning, corrected_forecast, reckon
 from tests.conftest import poisson_spikes
 
 FS_HZ = 25_000.0
@@ -43,14 +43,16 @@ def test_sure_spikes_are_reckoned_right() -> None:
 
 
 def test_a_target_like_its_rehearsal_changes_nothing(forecast: Forecast) -> None:
-    seen = looked_back(
+    seen = corrected_forecast(
         forecast, sorting((500, 500), 0.9), sorting((700, 400), 0.9, 1), NAMES, seconds=SECONDS
     )
     assert seen == forecast
 
 
 def test_less_sure_spikes_lower_the_forecast_and_widen_its_interval(forecast: Forecast) -> None:
-    seen = looked_back(forecast, sorting((500, 500), 0.9), sorting((500, 500), 0.6), NAMES, seconds=SECONDS)
+    seen = corrected_forecast(
+        forecast, sorting((500, 500), 0.9), sorting((500, 500), 0.6), NAMES, seconds=SECONDS
+    )
     assert seen.strict < forecast.strict - 0.1
     assert seen.score < forecast.score
     assert seen.high - seen.low > forecast.high - forecast.low
@@ -58,11 +60,15 @@ def test_less_sure_spikes_lower_the_forecast_and_widen_its_interval(forecast: Fo
 
 
 def test_a_unit_that_fires_many_times_as_often_is_named(forecast: Forecast) -> None:
-    seen = looked_back(forecast, sorting((500, 500), 0.9), sorting((500, 4000), 0.9), NAMES, seconds=SECONDS)
+    seen = corrected_forecast(
+        forecast, sorting((500, 500), 0.9), sorting((500, 4000), 0.9), NAMES, seconds=SECONDS
+    )
     assert seen.remarks[0].startswith("unit b: 8 times as many spikes as expected")
     assert seen.strict < 0.85 * forecast.strict
 
 
 def test_a_few_spikes_of_a_silent_unit_are_not_many_times_as_many(forecast: Forecast) -> None:
-    seen = looked_back(forecast, sorting((500, 1), 0.9), sorting((500, 12), 0.9), NAMES, seconds=SECONDS)
+    seen = corrected_forecast(
+        forecast, sorting((500, 1), 0.9), sorting((500, 12), 0.9), NAMES, seconds=SECONDS
+    )
     assert not [remark for remark in seen.remarks if "times as many" in remark]

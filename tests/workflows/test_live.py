@@ -99,7 +99,7 @@ def test_a_socket_gives_the_same(model: Path, samples: np.ndarray, expected: Spi
 def test_lab_streaming_layer_gives_the_same(
     model: Path, samples: np.ndarray, expected: Spikes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spikesorter.workflows.sources.TIMEOUT_S", HANGS_S)
+    monkeypatch.setattr("spikesorter.workflows.live.TIMEOUT_S", HANGS_S)
     info = pylsl.StreamInfo("spikesorter test", "raw", 1, FS_HZ, "float32", "spikesorter-test")
     outlet = pylsl.StreamOutlet(info, chunk_size=1000, max_buffered=60)
 

@@ -1,4 +1,4 @@
-"""Accuracy, precision and recall of each unit, by SpikeInterface's comparison to a ground truth."""
+"""Accuracy, precision and recall of each unit, by SpikeInterface's ground-truth comparison."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ Pairing = Literal["hungarian", "name"]
 
 @dataclass(frozen=True)
 class UnitComparison:
-    """How well one true unit was found.
+    """Accuracy, precision and recall for one true unit.
 
     Parameters
     ----------
     unit : str
         Its name.
     found_as : str or None
-        Name of the found unit that it is paired with, if there is one.
+        Name of the found unit that it is paired with; None if there is none.
     accuracy : float
-        Spikes found / (true spikes + false ones); 0 without a partner, as are the next two.
+        Spikes found / (true spikes + false ones). Without a partner, all three figures are 0.
     precision : float
         Share of the partner's spikes that are this unit's.
     recall : float
-        Share of this unit's spikes that the partner holds.
+        Share of this unit's spikes that the partner has.
     true_spikes, found_spikes : int
         Spikes of the unit, and of its partner.
     """
@@ -51,7 +51,7 @@ class UnitComparison:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How good a sorting is by SpikeInterface's `compare_sorter_to_ground_truth`.
+    """Result of SpikeInterface's `compare_sorter_to_ground_truth` for one sorting.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ class Comparison:
 
     @property
     def has_namesakes(self) -> bool:
-        """Whether any found unit has the name of a true one, or one side has no units."""
+        """Whether a found unit and a true unit have the same name, or one side has no units."""
         true = {unit.unit for unit in self.units}
         found = {unit.found_as for unit in self.units if unit.found_as is not None} | {*self.unpaired}
         return bool(true & found) or not true or not found
@@ -108,34 +108,33 @@ def compare_sortings(
     pairing: Pairing = "hungarian",
     tolerance_ms: float = TOLERANCE_MS,
 ) -> Comparison:
-    """Compare a sorting of any tool with the true spikes, by SpikeInterface's comparison to a ground truth.
+    """Compare any tool's sorting with the true spikes, by SpikeInterface's ground-truth comparison.
 
     Parameters
     ----------
     truth, found : Spikes
-        Units may have other names in one than in the other. Outlier spikes (unit 0) are left out, as by
-        `Spikes.to_spikeinterface`. Times must mean the same in both: a tool that reports peaks does not
+        The two may name their units differently. Outlier spikes (unit 0) are left out, as in
+        `Spikes.to_spikeinterface`. Spike times must be defined alike: a tool that reports peaks does not
         agree with labels that mark starts.
     fs_hz : float, optional
-        Sampling rate, where neither of them says it.
+        Sampling rate, if neither of them has one.
     pairing : {"hungarian", "name"}
-        hungarian: pair true and found units so that agreement is highest; units that agree by less than half
-        stay unpaired (SpikeInterface's default). name: pair units of the same name, however little they
-        agree.
+        hungarian: pair units so that total agreement is highest, and leave units that agree by less than half
+        unpaired (SpikeInterface's default). name: pair units of the same name, however little they agree.
     tolerance_ms : float
-        Greatest distance between a true spike and the found one that it is paired with.
+        Largest time difference between a true spike and the found spike that it is paired with.
 
     Returns
     -------
     Comparison
-        Of a sorting without spikes or units all figures are 0, precision too.
+        All figures of a sorting without spikes are 0, precision included.
 
     Raises
     ------
     InputError
         If the sampling rate is not known, or `truth` and `found` have different ones.
     SettingsError
-        If there is no such pairing.
+        If `pairing` is neither of the two.
 
     Examples
     --------
@@ -152,7 +151,7 @@ def compare_sortings(
     check_spikes(found, "found")
     rate = common_rate(truth, found, fs_hz)
     if rate is None:
-        raise InputError("spikes: their sampling rate is not known; give fs_hz")
+        raise InputError("spikes: the sampling rate is not known; give fs_hz")
     true_names, found_names = _unit_names(truth), _unit_names(found)
     if not true_names or not found_names:
         return Comparison(
@@ -188,7 +187,7 @@ def _compare(truth: BaseSorting, found: BaseSorting, tolerance_ms: float) -> Any
 
 
 def _sorting(spikes: Spikes, names: dict[str, int], fs_hz: float) -> BaseSorting:
-    """Make a SpikeInterface sorting with names as ids: its comparison wants all ids of one type."""
+    """Make a SpikeInterface sorting with names as ids: its comparison requires ids of one type."""
     from spikeinterface.core import NumpySorting
 
     return NumpySorting.from_unit_dict([{name: spikes.of(k).sample for name, k in names.items()}], fs_hz)

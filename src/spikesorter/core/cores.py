@@ -1,4 +1,4 @@
-"""How many threads or processes to use: the one place that knows what `n_jobs` means."""
+"""Number of threads or processes: the meaning of `n_jobs`, defined once."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def effective_n_jobs(n_jobs: int | None) -> int:
     Parameters
     ----------
     n_jobs : int or None
-        1 to 1024; -1 or None for one on each core that this process may use (of those that the operating
-        system, a container or `LOKY_MAX_CPU_COUNT` leave to it).
+        1 to 1024; -1 or None for one on each core available to this process. The operating system, a
+        container or `LOKY_MAX_CPU_COUNT` may limit these.
 
     Returns
     -------
@@ -28,7 +28,7 @@ def effective_n_jobs(n_jobs: int | None) -> int:
     Raises
     ------
     SettingsError
-        If it is anything else, such as 0.
+        If `n_jobs` is anything else, such as 0.
 
     Examples
     --------

@@ -2,10 +2,10 @@
 
 SpikeSorterError
 ├── InputError       a file, recording or labels that cannot be used
-├── SettingsError    a setting that does not exist or has a value that makes no sense
+├── SettingsError    a setting that does not exist or has an invalid value
 └── ModelError       a saved model that is missing, damaged, or made for another kind of recording
 
-Every message says what is wrong, where, what was expected, and what to do if something can be done.
+Every message states what is wrong, where, what was expected, and what can be done about it.
 The command line prints it as one line and exits with code 2.
 """
 
@@ -28,7 +28,7 @@ class InputError(SpikeSorterError):
 
 
 class SettingsError(SpikeSorterError):
-    """A setting that does not exist or has a value that makes no sense."""
+    """A setting that does not exist or has an invalid value."""
 
 
 class ModelError(SpikeSorterError):
@@ -41,7 +41,7 @@ for _error in (SpikeSorterError, InputError, SettingsError, ModelError):
 
 @contextmanager
 def naming(source: object) -> Iterator[None]:
-    """Put a file's name before the message of any error raised inside, unless it starts with it.
+    """Put a file's name before the message of any error raised inside, unless the message starts with it.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def naming(source: object) -> Iterator[None]:
 
 
 def made_by(makers: str) -> Callable[[type[Made]], type[Made]]:
-    """Have a class that is called without arguments say how its values are made.
+    """Make a class name its constructors when it is called without arguments.
 
     Parameters
     ----------
@@ -80,17 +80,17 @@ def made_by(makers: str) -> Callable[[type[Made]], type[Made]]:
     ...     def __init__(self, weights): ...
     >>> Model()
     Traceback (most recent call last):
-    spikesorter.InputError: Model() makes nothing; use Model.load(folder)
+    spikesorter.InputError: Model() needs arguments; use Model.load(folder)
     """
 
     def explained(kind: type[Made]) -> type[Made]:
-        changed: Any = kind  # for type checkers, methods are not to be replaced
+        changed: Any = kind  # type checkers do not let a method be replaced
         make = changed.__init__
 
         @wraps(make)
         def explain_or_make(self: Made, *values: Any, **fields: Any) -> None:
             if not (values or fields):
-                raise InputError(f"{kind.__name__}() makes nothing; use {makers}")
+                raise InputError(f"{kind.__name__}() needs arguments; use {makers}")
             make(self, *values, **fields)
 
         changed.__init__ = explain_or_make

@@ -1,4 +1,4 @@
-"""Two sets of spikes of one recording: their common rate, their units' numbers, their pairs."""
+"""Matching of two sets of spikes of one recording: sampling rate, unit numbers, pairs of spikes."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ SAME_RATE = 1e-6  # relative difference
 
 
 def common_rate(truth: Spikes, found: Spikes, fs_hz: float | None = None) -> float | None:
-    """Return the sampling rate at which both count, if anything says it.
+    """Return the sampling rate of two sets of spikes, or None if it is not known.
 
     Parameters
     ----------
     truth, found : Spikes
     fs_hz : float, optional
-        What the caller knows.
+        Sampling rate that the caller knows.
 
     Returns
     -------
@@ -29,7 +29,7 @@ def common_rate(truth: Spikes, found: Spikes, fs_hz: float | None = None) -> flo
     Raises
     ------
     InputError
-        If two rates differ, or one makes no sense.
+        If two rates differ, or one is out of range.
 
     Examples
     --------
@@ -40,12 +40,14 @@ def common_rate(truth: Spikes, found: Spikes, fs_hz: float | None = None) -> flo
     known = {check_rate(rate) for rate in (fs_hz, truth.fs_hz, found.fs_hz) if rate is not None}
     if known and max(known) - min(known) > SAME_RATE * max(known):
         rates = " and ".join(f"{rate:g}" for rate in sorted(known))
-        raise InputError(f"spikes: true and found ones are sampled at different rates ({rates} Hz)")
+        raise InputError(f"spikes: truth and found have different sampling rates ({rates} Hz)")
     return max(known, default=None)
 
 
 def numbered_alike(a: Spikes, b: Spikes) -> tuple[Spikes, Spikes]:
-    """Number units by their names, where they have names: a file may lack a silent unit.
+    """Give units of the same name the same number in both.
+
+    Numbers alone may not agree, because a file may leave out a unit without spikes.
 
     Parameters
     ----------
@@ -54,7 +56,7 @@ def numbered_alike(a: Spikes, b: Spikes) -> tuple[Spikes, Spikes]:
     Returns
     -------
     a, b : Spikes
-        Units of one name have one number.
+        The same spikes with the new numbers. Unchanged if units have no names.
 
     Examples
     --------

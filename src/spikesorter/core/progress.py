@@ -1,4 +1,4 @@
-"""How the library reports progress to a caller; it never prints."""
+"""Progress callbacks: the library reports to its caller and never prints."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""How good a sorting is, given the true spikes; of any sorter."""
+"""Score any sorter's result against the true spikes."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ IndexArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """How good a sorting of one recording is; `spikesorter.score` makes it.
+    """Score of one recording's sorting, as `spikesorter.score` returns it.
 
     Parameters
     ----------
     score : float
-        0.3 `f_det` + 0.7 `f_cls`: what a recording counts in a study.
+        0.3 `f_det` + 0.7 `f_cls`: the recording's score in a study.
     f_det, precision, recall : float
-        Of detection, whatever the unit; spikes are paired within 2 ms.
+        F1, precision and recall of detection, irrespective of unit. Spikes are paired within 2 ms.
     f_cls : float
         Mean over the true units of each unit's F1 among the paired spikes.
     strict : float
@@ -39,12 +39,12 @@ class Score:
     strict_of : dict of int to float
         The strict F1 of each true unit.
     unit_ids : tuple of int
-        Units that are true or found.
+        Units of the true or the found spikes.
     confusion : ndarray of int64, shape (units + 1, units + 1)
         Rows are true units, columns found ones; the last column counts missed spikes, the last row false
         ones.
     names : mapping of int to str
-        Names of the units, where they have names.
+        Names of the units that have one.
 
     Examples
     --------
@@ -98,14 +98,14 @@ def match_spikes(
 ) -> tuple[IndexArray, IndexArray]:
     """Pair true and found spikes, the closest first, each in at most one pair.
 
-    Of pairs equally far apart, the one with the earlier true spike comes first, then the earlier found one.
+    Among pairs equally far apart, the earlier true spike comes first, then the earlier found spike.
 
     Parameters
     ----------
     true, found : ndarray of int64, sorted
         Starts of the spikes.
     tolerance_samples : float
-        Greatest distance of a pair.
+        Largest distance within a pair.
 
     Returns
     -------
@@ -124,7 +124,7 @@ def match_spikes(
     return paired, partner[paired]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]  # Numba's has no types
+@njit(cache=True)  # type: ignore[untyped-decorator]  # Numba's decorator has no types
 def _first_come(i: IndexArray, j: IndexArray, n_true: int, n_found: int) -> IndexArray:
     """Give each true spike the first partner in the list that is still free; -1 where there is none."""
     partner = np.full(n_true, -1, np.int64)
@@ -146,8 +146,8 @@ def score(truth: Spikes, found: Spikes, *, fs_hz: float | None = None) -> Score:
     truth, found : Spikes
         A unit has the same number in both.
     fs_hz : float, optional
-        Sampling rate, which turns the tolerances of 2 ms and 0.4 ms into samples; that of `truth` and `found`
-        if not given, 25,000 if these do not say it.
+        Sampling rate, which converts the tolerances of 2 ms and 0.4 ms to samples. The default is that of
+        `truth` or `found`, or 25,000 if neither has one.
 
     Returns
     -------
@@ -156,8 +156,8 @@ def score(truth: Spikes, found: Spikes, *, fs_hz: float | None = None) -> Score:
     Raises
     ------
     InputError
-        If one of them is something else, such as a sorting of SpikeInterface; if they are sampled at
-        different rates.
+        If one of them is not `Spikes` (a SpikeInterface sorting, for instance), or their sampling rates
+        differ.
 
     Examples
     --------

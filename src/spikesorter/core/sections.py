@@ -1,4 +1,4 @@
-"""The sections of the settings: frozen, each default and meaning written once, unknown names refused."""
+"""Sections of the settings, each default and meaning written once."""
 
 from __future__ import annotations
 
@@ -58,45 +58,47 @@ Strength = Annotated[float, Field(ge=0, le=10)]
 
 
 class Section(BaseModel):
-    """Settings that belong together; frozen, unknown names refused."""
+    """Frozen group of settings that refuses unknown names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
-    if not TYPE_CHECKING:  # a type checker knows from `frozen`
+    if not TYPE_CHECKING:  # type checkers infer this from `frozen`
 
         def __setattr__(self, name: str, value: object) -> None:
             raise SettingsError(
                 f"{name}: settings cannot be changed in place; settings.replace(decoder='cnn') or "
-                "settings.replace('output.threshold=0.8') returns changed ones"
+                "settings.replace('output.threshold=0.8') returns a changed copy"
             )
 
 
 class RecordingSettings(Section):
-    """What files may leave out."""
+    """Values used for files that do not state them."""
 
-    fs_hz: float = Field(25_000.0, ge=100, le=1e7, description="sampling rate where a file does not say")
+    fs_hz: float = Field(25_000.0, ge=100, le=1e7, description="sampling rate of files that do not state it")
 
 
 class ConditioningSettings(Section):
-    """Linear filters that every recording passes first."""
+    """Linear filters applied to every recording first."""
 
     drift_window_ms: float = Field(
-        40.0, ge=0, le=1000, description="moving average that is subtracted to remove drift; 0: none"
+        40.0, ge=0, le=1000, description="length of the moving average subtracted to remove drift; 0: none"
     )
     low_hz: float = Field(0.0, ge=0, description="lower edge of the band-pass; 0: none")
     high_hz: float = Field(6000.0, ge=0, description="upper edge of the band-pass; 0: none")
     remove_hum: bool = Field(
-        True, description="remove harmonics of 50 or 60 Hz that stand out of the spectrum"
+        True, description="remove harmonics of 50 or 60 Hz that stand out from the spectrum"
     )
     taps: Odd = Field(101, ge=3, le=5001, description="length of the band-pass filter, odd")
 
 
 class NoiseSettings(Section):
-    """Estimation of a recording's noise from its parts without spikes."""
+    """Noise estimation from the parts of a recording without spikes."""
 
-    n_fft: int = Field(2048, ge=64, le=65536, multiple_of=2, description="resolution of the noise spectrum")
+    n_fft: int = Field(
+        2048, ge=64, le=65536, multiple_of=2, description="transform length of the noise spectrum"
+    )
     quiet_threshold: float = Field(
-        4.5, gt=1, description="matched filter output (in noise SD) above which a sample may be a spike's"
+        4.5, gt=1, description="matched filter output (in noise SD) above which a sample may be in a spike"
     )
 
 
@@ -104,16 +106,16 @@ class TemplateSettings(Section):
     """Templates learnt from the labelled recording."""
 
     before_ms: float = Field(0.8, ge=0, le=80, description="part of a template before the spike's start")
-    after_ms: float = Field(5.6, gt=0.1, le=160, description="part of a template from the spike's start on")
+    after_ms: float = Field(5.6, gt=0.1, le=160, description="part of a template after the spike's start")
 
 
 class MatchedFilterSettings(Section):
-    """Matched filters whose outputs the networks see beside the trace."""
+    """Matched filters whose outputs the networks receive along with the trace."""
 
     kind: Literal["per_unit", "average", "off"] = Field(
         "per_unit",
-        description="per_unit: one filter for each unit, whitened by the target's noise; average: one, of "
-        "the mean template, not whitened (published); off: none",
+        description="per_unit: one filter for each unit, whitened by the target's noise; average: one "
+        "filter, the mean template, not whitened (published); off: none",
     )
     whitening_reach_ms: float = Field(
         6.0, ge=0, le=200, description="reach of the whitening beyond the template, on each side"
@@ -121,7 +123,7 @@ class MatchedFilterSettings(Section):
 
 
 class DenoiseSettings(Section):
-    """Wavelet denoising of the trace that the networks see; the matched filters see the trace as it is."""
+    """Wavelet denoising of the trace that the networks receive; matched filters use the original trace."""
 
     strength: Literal["auto"] | Strength = Field(
         0.0,
@@ -136,7 +138,7 @@ class RehearsalSettings(Section):
 
     method: Literal["plant", "graft"] = Field(
         "graft",
-        description="graft: the labelled trace itself, with the noise that it lacks (published); "
+        description="graft: the labelled trace with noise added to match the target (published); "
         "plant: templates at new times in noise like the target's",
     )
     training_seconds: float = Field(300.0, gt=1, le=36000, description="length of the rehearsal to train on")
@@ -145,14 +147,14 @@ class RehearsalSettings(Section):
         120.0,
         gt=1,
         le=36000,
-        description="length of the planted rehearsal that gives the expected precision and recall (grafted "
-        "ones are held out part by part)",
+        description="length of the planted rehearsal for the expected precision and recall (grafted "
+        "rehearsals hold out one part after the other)",
     )
     gain_jitter: float = Field(
         0.01,
         ge=0,
         le=0.5,
-        description="SD of the gain from second to second of a rehearsal, beyond what the target shows",
+        description="SD of a rehearsal's gain from second to second, on top of the target's own",
     )
 
 
@@ -160,7 +162,10 @@ class PursuitSettings(Section):
     """The decoder that explains the trace by templates in noise of a known spectrum."""
 
     sweeps: int = Field(
-        24, ge=1, le=10_000, description="posterior samples of each window; probabilities are their averages"
+        24,
+        ge=1,
+        le=10_000,
+        description="posterior samples of each window, over which probabilities are averaged",
     )
     annealing_factor: float = Field(
         2.0, gt=1.01, le=100, description="factor between the temperatures of two steps of the annealing"
@@ -169,7 +174,7 @@ class PursuitSettings(Section):
         6.0, gt=0, le=100, description="d' of the median unit at the temperature where annealing starts"
     )
     least_spread: float = Field(
-        0.01, ge=0, le=1, description="least SD of a unit's relative amplitude; gains are not known exactly"
+        0.01, ge=0, le=1, description="least SD of a unit's relative amplitude (gains are not known exactly)"
     )
 
 
@@ -194,7 +199,7 @@ class DetectorSettings(Section):
     steps: int = Field(800, ge=1, description="training steps for a target, on top of the base network")
     base_steps: int = Field(1500, ge=1, description="training steps of the base network")
     batch_windows: int = Field(64, ge=1, description="windows in a training step")
-    learning_rate: float = Field(2e-3, gt=0, le=1, description="at the start; falls to 0 (Adam)")
+    learning_rate: float = Field(2e-3, gt=0, le=1, description="initial learning rate of Adam; decays to 0")
     probability: Literal["spike_and_unit", "spike"] = Field(
         "spike_and_unit",
         description="with curves = spike, what the threshold applies to: the probability that a spike is "
@@ -214,26 +219,26 @@ class ClassifierSettings(Section):
         False, description="scale each waveform to unit variance, which loses its amplitude (published)"
     )
     jitter_samples: int = Field(
-        3, ge=0, le=100, description="training waveforms are cut up to this far from the spike's start"
+        3, ge=0, le=100, description="largest random offset of training waveforms from the spike's start"
     )
     steps: int = Field(1000, ge=1, description="training steps for a target, on top of the base network")
     base_steps: int = Field(1000, ge=1, description="training steps of the base network")
     batch_waveforms: int = Field(128, ge=1, description="waveforms in a training step")
-    learning_rate: float = Field(2e-3, gt=0, le=1, description="at the start; falls to 0 (Adam)")
+    learning_rate: float = Field(2e-3, gt=0, le=1, description="initial learning rate of Adam; decays to 0")
 
 
 class UnlabelledSettings(Section):
-    """Units that fire in the labelled recording but that the labels leave out."""
+    """Units that fire in the labelled recording but have no labels."""
 
     learn: bool = Field(
         True,
-        description="learn such units too, where they could be mistaken for labelled ones; results leave "
-        "them out (not with outliers.mark)",
+        description="learn those that could be mistaken for labelled units, and leave their spikes out of "
+        "results (not with outliers.mark)",
     )
 
 
 class TuningSettings(Section):
-    """What thresholds and refractory period are tuned for."""
+    """Tuning of thresholds and refractory period."""
 
     on: Literal["rehearsal", "labelled"] = Field(
         "rehearsal", description="what to tune on; labelled: the clean labelled recording (published)"
@@ -246,8 +251,8 @@ class TuningSettings(Section):
     )
     least_precision: Share | None = Field(
         None,
-        description="least precision of each unit on the rehearsal, if it can reach it, whatever the "
-        "objective would gain by reporting more; 0: none; unset: 0.5 with strict, 0 with other objectives",
+        description="least precision of each unit on the rehearsal, if it can be reached, even where the "
+        "objective would gain from more spikes; 0: none; unset: 0.5 with strict, 0 with other objectives",
     )
 
 
@@ -268,8 +273,8 @@ class OutputSettings(Section):
     per_unit: bool = Field(True, description="whether each unit has a tuned threshold of its own")
     refractory_ms: RefractoryMs | None = Field(
         None,
-        description="least distance of two spikes (see refractory_scope); unset: tuned for networks, 0 for "
-        "other decoders, which know when spikes exclude each other",
+        description="least distance between two spikes (see refractory_scope); unset: tuned for networks, 0 "
+        "for other decoders, which know when spikes exclude each other",
     )
     refractory_grid_ms: tuple[RefractoryMs, ...] = Field(
         (0.0, 0.2, 0.4, 0.8, 1.6, 2.4),
@@ -277,17 +282,17 @@ class OutputSettings(Section):
         description="refractory periods to try when tuning networks",
     )
     refractory_scope: Literal["unit", "all"] = Field(
-        "unit", description="whether the refractory period holds within a unit or across all (published)"
+        "unit", description="unit: between spikes of the same unit; all: between any two spikes (published)"
     )
 
 
 class OutlierSettings(Section):
-    """Outlier spikes: those that fit no known unit."""
+    """Outlier spikes: spikes that fit no known unit."""
 
     mark: bool = Field(
         False, description="report outlier spikes, as unit 0, rather than assign each to a known unit"
     )
     before_ms: float = Field(
-        0.2, ge=0, le=50, description="start, before a spike, of the window whose residual is judged"
+        0.2, ge=0, le=50, description="start of the window whose residual is tested, before a spike's start"
     )
     window_ms: float = Field(1.6, ge=0.1, le=100, description="length of that window")

@@ -1,4 +1,4 @@
-"""All settings: put together from defaults, presets, files and single values."""
+"""All settings, combined from defaults, presets, files and single values."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ __all__ = ["GROUPS", "PRESETS", "Settings", "describe_settings", "load_settings"
 
 
 MOST_BYTES = 1 << 20
-MOST_SHOWN = 5  # of all that is wrong
+MOST_SHOWN = 5  # errors in one message
 LONGEST_KEY = 100
 
 GROUPS = {
@@ -54,7 +54,7 @@ GROUPS = {
     ),
     "What the result holds": ("output", "outliers"),
 }
-"""Sections by what they are about, in the order in which they are described."""
+"""Sections by subject, in the order in which they are described."""
 
 RENAMED = {
     "fs_hz": "recording.fs_hz",
@@ -69,7 +69,7 @@ RENAMED = {
     "unknown.before_ms": "outliers.before_ms",
     "unknown.window_ms": "outliers.window_ms",
 }
-"""Former names of settings, and their present ones: old files and commands are told."""
+"""Former and present names of settings, for messages about old files and commands."""
 
 
 class Settings(Section):
@@ -82,7 +82,7 @@ class Settings(Section):
     Raises
     ------
     SettingsError
-        If a name is unknown or a value makes no sense.
+        If a name is unknown or a value is invalid.
 
     See Also
     --------
@@ -96,15 +96,18 @@ class Settings(Section):
     0.8
     """
 
-    seed: int = Field(0, ge=0, lt=2**31, description="same seed, same input, same settings: same result")
+    seed: int = Field(0, ge=0, lt=2**31, description="the same seed, input and settings give the same result")
     decoder: Literal["auto", "pursuit", "cnn", "combined", "botm", "low_latency"] = Field(
         "auto",
         description="pursuit: known templates in known noise; cnn: networks; combined: both; "
         "botm: linear discriminants; low_latency: a pursuit that decides within 5 ms, for closed loops; "
-        "auto: the best on the rehearsal",
+        "auto: the best of these on the rehearsal",
     )
     enough: float = Field(
-        0.8, ge=0, le=1, description="with decoder = auto: networks are not tried if the pursuit reaches this"
+        0.8,
+        ge=0,
+        le=1,
+        description="with decoder = auto: no networks are tried if the pursuit's score reaches this",
     )
     recording: RecordingSettings = Field(default_factory=RecordingSettings)
     conditioning: ConditioningSettings = Field(default_factory=ConditioningSettings)
@@ -123,7 +126,7 @@ class Settings(Section):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _say_what_is_wrong(cls, values: Any, make: ModelWrapValidatorHandler[Settings]) -> Settings:
+    def _raise_settings_error(cls, values: Any, make: ModelWrapValidatorHandler[Settings]) -> Settings:
         """Raise SettingsError rather than pydantic's own error."""
         if isinstance(values, dict):
             _refuse_former_names(values)
@@ -136,7 +139,7 @@ class Settings(Section):
             raise SettingsError("; ".join(explained + more)) from None
 
     def replace(self, assignments: str | Sequence[str] = (), /, **values: Any) -> Settings:
-        """Return settings with some values changed; these stay as they are.
+        """Return a copy with some values changed.
 
         Parameters
         ----------
@@ -152,7 +155,7 @@ class Settings(Section):
         Raises
         ------
         SettingsError
-            If a name is unknown or a value makes no sense.
+            If a name is unknown or a value is invalid.
 
         Examples
         --------
@@ -169,7 +172,7 @@ class Settings(Section):
         return Settings.model_validate(changed)
 
     def tuned_for(self, objective: str) -> Settings:
-        """Return the settings with an objective in place of `auto`; one that was chosen stays.
+        """Return the settings with `auto` replaced by an objective; an objective that was chosen stays.
 
         Examples
         --------
@@ -220,7 +223,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def check_settings(settings: object) -> Settings:
-    """Return settings, defaults for None; refuse anything else.
+    """Return the settings, or the defaults for None; refuse anything else.
 
     Raises
     ------
@@ -239,14 +242,14 @@ def check_settings(settings: object) -> Settings:
 def load_settings(
     path: str | Path | None = None, *, preset: str = "default", assignments: str | Sequence[str] = ()
 ) -> Settings:
-    """Put settings together: defaults, then the preset, then a TOML file, then single values.
+    """Combine settings: defaults, then the preset, then a TOML file, then single values.
 
     Parameters
     ----------
     path : str or Path, optional
         TOML file; `spikesorter config` prints one to edit.
     preset : {"default", "published"}
-        `published` makes the published pipeline's own choices.
+        `published` has the choices of the published pipeline.
     assignments : str or sequence of str
         One or several `section.key=value`.
 
@@ -259,7 +262,7 @@ def load_settings(
     InputError
         If the file cannot be read or is not TOML.
     SettingsError
-        If a name or preset is unknown or a value makes no sense.
+        If a name or preset is unknown or a value is invalid.
 
     Examples
     --------
@@ -289,7 +292,7 @@ def describe_settings(settings: Settings) -> str:
     Examples
     --------
     >>> describe_settings(Settings()).splitlines()[:2]
-    ['# same seed, same input, same settings: same result', 'seed = 0']
+    ['# the same seed, input and settings give the same result', 'seed = 0']
     """
     lines: list[str] = []
     for name, value, field in _fields(settings):
@@ -322,8 +325,8 @@ def _several(assignments: str | Sequence[str]) -> Sequence[str]:
     several = [assignments] if isinstance(assignments, str) else assignments
     if not isinstance(several, Sequence) or not all(isinstance(one, str) for one in several):
         raise SettingsError(
-            f"expected texts such as 'decoder=cnn', not {reprlib.repr(assignments)}; names and values go in "
-            "as replace(decoder='cnn') or replace(**values)"
+            f"expected texts such as 'decoder=cnn', not {reprlib.repr(assignments)}; give names "
+            "and values as replace(decoder='cnn') or replace(**values)"
         )
     return several
 

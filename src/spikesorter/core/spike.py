@@ -43,7 +43,7 @@ class Spike(NamedTuple):
 
 
 def check_rate(fs_hz: float) -> float:
-    """Return a sampling rate; refuse one that makes no sense.
+    """Return a sampling rate; refuse one that is out of range.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def _numbers(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
 
 
 def probabilities(name: str, values: npt.ArrayLike) -> Float32Array:
-    """Return values as float32; refuse what does not lie between 0 and 1.
+    """Return values as float32; refuse values outside 0 to 1.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def probabilities(name: str, values: npt.ArrayLike) -> Float32Array:
 
 
 def whole_numbers(name: str, values: npt.ArrayLike) -> Int64Array:
-    """Return values as int64; refuse fractions and what lies beyond any recording's length.
+    """Return values as int64; refuse fractions and values beyond any recording's length.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The one value for spikes: true ones, detected ones and results alike."""
+"""`Spikes`: one value for true spikes, detected spikes and results."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FIELDS = {"sample": np.int64, "unit": np.int64, "probability": np.float32, "unit
 PROBABILITIES = ("probability", "unit_probability")
 
 UNKNOWN = 0
-"""Unit of outlier spikes: those that fit no known unit."""
+"""Unit of outlier spikes: spikes that fit no known unit."""
 
 MOST_SHOWN = 6  # units, in a repr
 
@@ -57,9 +57,9 @@ class Spikes:
         Probability that a spike is there, of whatever unit, 0 to 1. Ones if not given; one number holds for
         all spikes.
     unit_probability : ndarray of float32, shape (spikes,)
-        Probability of the unit, given that a spike is there, 0 to 1. Likewise.
+        Probability of the unit, given that a spike is there, 0 to 1. Ones if not given.
     fs_hz : float, optional
-        Sampling rate, where it is known.
+        Sampling rate, if it is known.
     names : mapping of int to str, optional
         Names of units; a unit without a name is called by its number. Units without spikes may have names.
         Rate and names are ignored when spikes are compared.
@@ -158,13 +158,13 @@ class Spikes:
             for checked in (probabilities(name, 1.0 if values is None else values),)
         )
         if len({samples.shape, units.shape, there.shape, sure.shape}) > 1 or samples.ndim != 1:
-            return cls(samples, units, there, sure)  # says what is wrong
+            return cls(samples, units, there, sure)  # raises the error
         order = np.lexsort((units, samples))
         return cls(samples[order], units[order], there[order], sure[order], fs_hz=fs_hz, names=names or {})
 
     @classmethod
     def empty(cls) -> Spikes:
-        """Return no spikes: a result like any other.
+        """Return an empty set of spikes, which is a valid result.
 
         Examples
         --------
@@ -189,7 +189,7 @@ class Spikes:
 
     @classmethod
     def from_spikeinterface(cls, sorting: BaseSorting) -> Spikes:
-        """Make spikes of a SpikeInterface sorting.
+        """Make spikes from a SpikeInterface sorting.
 
         Parameters
         ----------
@@ -199,13 +199,13 @@ class Spikes:
         Returns
         -------
         Spikes
-            Units keep their ids as numbers if all of these are whole and larger than 0; otherwise they are
-            numbered from 1, in order, and keep their ids as names.
+            Ids that are all whole numbers above 0 are kept as they are. Otherwise units are numbered from 1,
+            in order, and keep their ids as names.
 
         Raises
         ------
         InputError
-            If it is no sorting, or has several segments.
+            If it is not a sorting, or has several segments.
 
         Examples
         --------
@@ -235,14 +235,14 @@ class Spikes:
         Parameters
         ----------
         fs_hz : float, optional
-            Sampling rate, where `fs_hz` does not say it.
+            Sampling rate, if the spikes have none.
 
         Returns
         -------
         spikeinterface.core.NumpySorting
-            Named units without spikes are in it too. Each unit has the properties `probability` and
-            `unit_probability` (of each of its spikes: float32 arrays), and `mean_probability`. Outlier spikes
-            are left out. Unit ids are names, or numbers where there are no names.
+            Named units without spikes are included; outlier spikes are not. Unit ids are names, or numbers if
+            there are no names. Units have the properties `probability` and `unit_probability` (float32
+            arrays, one value for each spike) and `mean_probability`.
 
         Raises
         ------
@@ -259,7 +259,7 @@ class Spikes:
 
         rate = fs_hz or self.fs_hz
         if rate is None:
-            raise InputError("spikes: their sampling rate is not known; give fs_hz")
+            raise InputError("spikes: the sampling rate is not known; give fs_hz")
         known = self.select(self.unit != UNKNOWN)
         unit_ids = sorted({*known.unit_ids, *(unit for unit in self.names if unit != UNKNOWN)})
         trains = [known.of(unit) for unit in unit_ids]
@@ -324,7 +324,7 @@ class Spikes:
 
     @property
     def named_otherwise(self) -> bool:
-        """Whether any unit has another name than its number."""
+        """Whether any unit has a name other than its number."""
         return any(name != str(unit) for unit, name in self.names.items())
 
     @property
@@ -364,7 +364,7 @@ class Spikes:
         return self.select(self.unit == unit)
 
     def within(self, start: int, stop: int) -> Spikes:
-        """Return the spikes that start in samples `start` to `stop` (not included).
+        """Return the spikes that start at sample `start` or later, and before `stop`.
 
         Examples
         --------
@@ -384,7 +384,7 @@ class Spikes:
         return replace(self, sample=self.sample + samples)
 
     def counts(self) -> dict[int, int]:
-        """Return the number of spikes of each unit that has any.
+        """Return the number of spikes of each unit that has spikes.
 
         Examples
         --------

@@ -1,4 +1,4 @@
-"""TOML files from anywhere, by tomllib: within the size and depth that people write."""
+"""Read untrusted TOML files with tomllib, limited in size and depth."""
 
 from __future__ import annotations
 
@@ -47,16 +47,16 @@ def read_toml(path: Path, *, what: str, most_bytes: int) -> dict[str, Any]:
     """
     try:
         if path.stat().st_size > most_bytes:
-            raise InputError(f"{path}: is larger than {most_bytes >> 20} MB; no {what} is")
+            raise InputError(f"{path}: is larger than {most_bytes >> 20} MB, too large for a {what}")
         text = path.read_text(encoding="utf-8")
         if LONG_KEY.search(text):
-            raise InputError(f"{path}: is no {what}: has a key of more than {MOST_PARTS} parts")
+            raise InputError(f"{path}: is not a {what}: it has a key of more than {MOST_PARTS} parts")
         return tomllib.loads(text)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; expected a {what} (TOML)") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
     except RecursionError:
-        raise InputError(f"{path}: is no {what}: lists or tables lie too deep within each other") from None
+        raise InputError(f"{path}: is not a {what}: lists or tables are nested too deeply") from None
     except ValueError as error:  # of TOML, of UTF-8, or of a number too long to be converted
-        raise InputError(f"{path}: is no {what}: not a TOML file: {error}") from None
+        raise InputError(f"{path}: is not a {what}: invalid TOML: {error}") from None

@@ -8,7 +8,7 @@ from importlib.metadata import version
 __all__ = ["__version__", "versions"]
 
 __version__ = "0.1.0"
-"""Written here alone; the build, the command line and saved files take it from here."""
+"""Defined here only; the build, the command line and saved files read it from here."""
 
 PACKAGES = ("numpy", "scipy", "PyWavelets", "numba", "keras", "jax", "spikeinterface")
 

@@ -1,4 +1,4 @@
-"""What every decoder does: turn a trace into evidence, and evidence into candidates."""
+"""Protocol of decoders: from a trace to evidence, and from evidence to candidates."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ LEAST_PROBABILITY = 0.01
 class Decoder(Protocol):
     """A decoder for recordings of one profile; frozen.
 
-    Evidence is computed in blocks on a fixed grid. A block is always computed from the same samples, whatever
-    span is asked for. So any spans, in any order, and a stream give the same bytes.
+    Evidence is computed in blocks on a fixed grid. A block is always computed from the same samples, so spans
+    of any length and order, and streams, give the same bytes.
     """
 
     @property
     def unit_ids(self) -> tuple[int, ...]:
-        """Units that it finds, in order."""
+        """Units that the decoder finds, in order."""
         ...
 
     @property
     def grid_samples(self) -> int:
-        """Length of a block. Blocks begin at multiples of it."""
+        """Length of a block; blocks begin at its multiples."""
         ...
 
     @property
@@ -42,12 +42,12 @@ class Decoder(Protocol):
 
     @property
     def overlap_samples(self) -> int:
-        """Samples by which evidence of neighbouring blocks overlaps; where it does, it adds up."""
+        """Samples by which the evidence of neighbouring blocks overlaps and is added."""
         ...
 
     @property
     def pick_reach(self) -> int:
-        """Samples around a candidate whose evidence it depends on."""
+        """Samples on either side of a candidate on whose evidence it depends."""
         ...
 
     def evidence(self, trace: Trace) -> Trace:
@@ -65,7 +65,7 @@ class Decoder(Protocol):
         ...
 
     def curves(self, evidence: Trace) -> Trace:
-        """Return the evidence as curves to look at, which rise where spikes start."""
+        """Return the evidence as curves for display, which peak where spikes start."""
         ...
 
     def pick(self, evidence: Trace) -> Candidates:
@@ -79,10 +79,10 @@ class Decoder(Protocol):
         Returns
         -------
         Candidates
-            Inside the `samples` in the middle, counted from the first of them.
+            Within the `samples` in the middle, counted from the first of these.
         """
         ...
 
     def variants(self) -> Sequence[Self]:
-        """Return variants of this decoder, which pick from the same evidence in different ways."""
+        """Return variants of this decoder that pick from the same evidence in different ways."""
         ...

@@ -1,4 +1,4 @@
-"""Where decoders are made for one profile, and first tried on a rehearsal."""
+"""Make decoders for one profile and try them on a rehearsal."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FloatArray = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """A decoder, and its evidence on the bench's rehearsal.
+    """A decoder and its evidence on the bench's rehearsal.
 
     Parameters
     ----------
@@ -40,20 +40,20 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """What decoders are made from, and what they are tried on.
+    """Inputs for making decoders, and the rehearsal to try them on.
 
     Parameters
     ----------
     rehearser : Rehearser
-        Makes rehearsals of the profile to decode.
+        Maker of rehearsals of the profile to decode.
     rehearsal : Rehearsal
-        To calibrate and tune on.
+        Rehearsal to calibrate and tune on.
     average : ndarray of float32, shape (window, channels)
         Average labelled waveform, conditioned.
     base : Networks or None
-        Trained on the labelled recording; None if no decoder in question uses networks.
+        Trained on the labelled recording; None if none of the decoders uses networks.
     train : bool
-        Whether networks are trained further for the profile, or taken as they are.
+        Whether networks are trained further for the profile.
     n_jobs : int
         Threads; they change no result.
     progress : callable
@@ -72,17 +72,17 @@ class Bench:
         """Settings, sampling rate, units and conditioning filter."""
         return self.rehearser.context
 
-    def see(self, decoder: Decoder) -> FloatArray:
+    def evidence_of(self, decoder: Decoder) -> FloatArray:
         """Return a decoder's evidence on the rehearsal, shape (samples, columns)."""
         return find_evidence(decoder, self.rehearsal.trace, n_jobs=self.n_jobs)
 
     def trial(self, decoder: Decoder) -> Trial:
         """Return a decoder with its evidence on the rehearsal."""
-        return Trial(decoder, self.see(decoder))
+        return Trial(decoder, self.evidence_of(decoder))
 
 
 Maker = Callable[[Bench, Mapping[str, Trial]], Trial]
-"""Makes a decoder; is given those that were made and tuned before it, by name."""
+"""Makes a decoder, given the decoders made and tuned before it, by name."""
 
 
 def _always(settings: Settings) -> bool:
@@ -99,23 +99,23 @@ class DecoderKind:
     name : str
         As in `settings.decoder`.
     decoder : type
-        Its class, for model files.
+        Class of the decoder, for model files.
     make : callable
-        Makes one on a `Bench`, given the trials of those made before.
+        Makes the decoder on a `Bench`, given the trials of decoders made before.
     rank : int
-        Decoders are made in this order; of equally good ones, the first is chosen.
+        Order in which decoders are made; the first of equally good ones is chosen.
     in_auto : bool
         Whether `auto` tries it.
     uses_networks : bool
-        Whether it needs networks; `auto` tries it only if those without are not good enough.
+        Whether it needs networks; `auto` then tries it only if decoders without networks are not good enough.
     tunes_refractory : bool
-        Whether a refractory period is tuned for it. Others explain overlapping spikes, so they need none.
+        Whether a refractory period is tuned for it. Decoders that resolve overlapping spikes need none.
     preferred : bool
-        Whether it is chosen where another one is hardly better.
+        Whether it is chosen if another decoder is hardly better.
     needs : tuple of str
         Decoders that have to be made before it.
     fits : callable
-        Says whether it can be made with some settings.
+        Returns whether it can be made with some settings.
     """
 
     name: str
@@ -131,7 +131,7 @@ class DecoderKind:
 
 
 def untrained(make: Callable[[Context, Profile], Decoder]) -> Maker:
-    """Return the maker of a decoder that needs no training: context and profile say all of it."""
+    """Return the maker of a decoder that needs no training, only context and profile."""
 
     def on_bench(bench: Bench, tried: Mapping[str, Trial]) -> Trial:
         del tried

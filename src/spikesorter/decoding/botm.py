@@ -1,8 +1,8 @@
-"""Linear discriminants on matched filters (BOTM): the linear optimum, to compare other decoders with.
+"""Linear discriminants on matched filters (BOTM): the linear optimum, as a baseline.
 
 After F. Franke et al. (2015), "Bayes optimal template matching for spike sorting", J. Comput. Neurosci.,
 doi 10.1007/s10827-015-0547-7. Overlapping spikes are resolved by subtraction: the most probable spike is
-subtracted first, then others are found in what is left.
+subtracted first, then others are found in the residual.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["BotmDecoder", "make_botm"]
 
 Trace = npt.NDArray[np.float32]
 ROUNDS = 4  # of subtraction
-DISTANCE_SAMPLES = 15  # between two spikes of one round; nearer ones are left to the next
+DISTANCE_SAMPLES = 15  # between two spikes of one round; nearer ones are found in the next round
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class BotmDecoder:
     unit_ids : tuple of int
     bank : Bank
     log_odds : ndarray of float64, shape (units,)
-        Of a spike's start at a sample, from the firing rates.
+        Log odds that a spike starts at a sample, from the firing rates.
     """
 
     unit_ids: tuple[int, ...]
@@ -47,7 +47,7 @@ class BotmDecoder:
 
     @property
     def grid_samples(self) -> int:
-        """Blocks are single samples, so spans may start anywhere."""
+        """Length of a block: one sample, so spans may start anywhere."""
         return 1
 
     @property
@@ -57,12 +57,12 @@ class BotmDecoder:
 
     @property
     def overlap_samples(self) -> int:
-        """Blocks do not overlap."""
+        """Samples by which blocks overlap: none."""
         return 0
 
     @property
     def pick_reach(self) -> int:
-        """Samples around a candidate that it may depend on, through all rounds of subtraction."""
+        """Samples on either side of a candidate on which it depends, through all rounds of subtraction."""
         return ROUNDS * (int(self.bank.overlaps.shape[1]) // 2 + DISTANCE_SAMPLES)
 
     def evidence(self, trace: Trace) -> Trace:
@@ -70,12 +70,12 @@ class BotmDecoder:
         return self.bank.apply(trace)
 
     def curves(self, evidence: Trace) -> Trace:
-        """Return the probability of a spike of each unit at each sample, were it the only one."""
-        spike, named = _probabilities(self._discriminants(evidence))
-        return np.asarray(spike[:, None] * named, np.float32)
+        """Return the probability of a spike of each unit at each sample, if it were the only spike."""
+        probability, unit_probability = _probabilities(self._discriminants(evidence))
+        return np.asarray(probability[:, None] * unit_probability, np.float32)
 
     def variants(self) -> list[BotmDecoder]:
-        """Return this decoder only."""
+        """Return this decoder alone."""
         return [self]
 
     def pick(self, evidence: Trace) -> Candidates:
@@ -88,14 +88,17 @@ class BotmDecoder:
             best = logs.max(axis=1)
             least = 0.0 if number < ROUNDS - 1 else float(np.log(LEAST_PROBABILITY))
             samples = pick_peaks(best, threshold=least, distance_samples=DISTANCE_SAMPLES)
-            classes = logs[samples].argmax(axis=1)
-            spike, named = _probabilities(logs[samples])
+            best_unit = logs[samples].argmax(axis=1)
+            probability, unit_probability = _probabilities(logs[samples])
             found.append(
                 Candidates.from_arrays(
-                    samples, np.array(self.unit_ids)[classes], spike, named[np.arange(len(samples)), classes]
+                    samples,
+                    np.array(self.unit_ids)[best_unit],
+                    probability,
+                    unit_probability[np.arange(len(samples)), best_unit],
                 )
             )
-            for sample, k in zip(samples, classes, strict=True):
+            for sample, k in zip(samples, best_unit, strict=True):
                 first, last = max(sample - reach, 0), min(sample + reach + 1, len(rest))
                 rest[first:last] -= self.bank.overlaps[k, first - sample + reach : last - sample + reach]
         return Candidates.concatenate(found).inside(self.pick_reach, len(evidence) - self.pick_reach)
@@ -106,7 +109,7 @@ class BotmDecoder:
 
 
 def _probabilities(logs: Trace) -> tuple[Trace, Trace]:
-    """Return the probability that there is a spike, and that of each unit if there is one."""
+    """Return the probability of a spike, and that of each unit given a spike."""
     return np.asarray(expit(logsumexp(logs, axis=1))), np.asarray(softmax(logs, axis=1))
 
 
@@ -116,4 +119,4 @@ def make_botm(context: Context, profile: Profile) -> BotmDecoder:
 
 
 KIND = DecoderKind("botm", BotmDecoder, untrained(make_botm), rank=10, in_auto=True)
-"""How `settings.decoder` knows it."""
+"""Entry of the registry of decoders."""

@@ -27,17 +27,17 @@ TOLERANCE_MS = 0.4
 LEAST, MOST = 1e-4, 1 - 1e-4
 LEAST_WEIGHT = 0.02
 AS_IT_STANDS = np.array([0.0, 1.0, 1.0])
-TRUST = 10.0  # weight, in candidates, of the prior that evidence is calibrated already
+TRUST = 10.0  # weight, in candidates, of the prior that the evidence is calibrated
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Maps from evidence to probability for each unit: log odds to log odds, with a bend at even odds.
+    """Maps from evidence to probability for each unit: piecewise linear in log odds, with a bend at 0.
 
     Parameters
     ----------
     unit_ids : tuple of int
-        Empty if nothing is to be changed.
+        Empty if probabilities are not changed.
     probability, unit_probability : tuple of tuple of float
         For each unit, the coefficients for `Candidates.probability` and `Candidates.unit_probability`.
     """
@@ -51,31 +51,31 @@ class Calibration:
         if not self.unit_ids:
             return candidates
         of = np.searchsorted(self.unit_ids, candidates.unit)
-        spike, named = (
+        probability, unit_probability = (
             _curve(values, np.asarray(coefficients)[of]).astype(np.float32)
             for values, coefficients in (
                 (candidates.probability, self.probability),
                 (candidates.unit_probability, self.unit_probability),
             )
         )
-        return Candidates(candidates.sample, candidates.unit, spike, named)
+        return Candidates(candidates.sample, candidates.unit, probability, unit_probability)
 
 
 UNCALIBRATED = Calibration((), (), ())
-"""Leaves evidence as it is."""
+"""Calibration that changes nothing."""
 
 
 def fit_calibration(
     candidates: Candidates, truth: Spikes, unit_ids: tuple[int, ...], *, fs_hz: float
 ) -> Calibration:
-    """Fit maps from evidence to the share of candidates that are right.
+    """Fit maps from evidence to the share of correct candidates.
 
     Parameters
     ----------
     candidates : Candidates
         Of a rehearsal.
     truth : Spikes
-        Its spikes. A candidate is right if a true spike starts within 0.4 ms.
+        Its spikes. A candidate is correct if a true spike starts within 0.4 ms.
     unit_ids : tuple of int
     fs_hz : float
 
@@ -84,19 +84,21 @@ def fit_calibration(
     Calibration
     """
     there, right = judge_events(candidates.sample, candidates.unit, truth, fs_hz=fs_hz)
-    spike, named = [], []
+    probability, unit_probability = [], []
     for unit in unit_ids:
         own = candidates.unit == unit
-        spike.append(fit_log_odds(_terms(candidates.probability[own]), there[own], AS_IT_STANDS))
+        probability.append(fit_log_odds(_terms(candidates.probability[own]), there[own], AS_IT_STANDS))
         judged = own & there
-        named.append(fit_log_odds(_terms(candidates.unit_probability[judged]), right[judged], AS_IT_STANDS))
-    return Calibration(unit_ids, tuple(spike), tuple(named))
+        unit_probability.append(
+            fit_log_odds(_terms(candidates.unit_probability[judged]), right[judged], AS_IT_STANDS)
+        )
+    return Calibration(unit_ids, tuple(probability), tuple(unit_probability))
 
 
 def judge_events(
     sample: Int64Array, unit: Int64Array, truth: Spikes, *, fs_hz: float
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Return for each event whether a true spike is within 0.4 ms, and whether one of its unit is."""
+    """Return whether each event has a true spike within 0.4 ms, and whether it has one of its unit."""
     reach = int(np.round(TOLERANCE_MS * fs_hz / 1000, 6))
     there = _near(sample, truth.sample, reach)
     right = np.zeros(len(sample), bool)
@@ -109,7 +111,7 @@ def judge_events(
 def expected_calibration_error(
     probability: npt.ArrayLike, right: npt.NDArray[np.bool_], *, bins: int = 15
 ) -> float:
-    """Return the expected calibration error: the mean difference of probability and share of right events.
+    """Return the expected calibration error: the mean gap between probability and share of correct events.
 
     Parameters
     ----------
@@ -120,7 +122,7 @@ def expected_calibration_error(
     Returns
     -------
     float
-        Mean over equal bins; 0 if there are no events.
+        Weighted mean over equal bins of probability; 0 if there are no events.
 
     Examples
     --------
@@ -150,15 +152,15 @@ def _curve(evidence: npt.ArrayLike, coefficients: Float64Array) -> Float64Array:
 
 
 def fit_log_odds(terms: Float64Array, right: npt.NDArray[np.bool_], usual: Float64Array) -> tuple[float, ...]:
-    """Fit the log odds of being right as a weighted sum (logistic regression).
+    """Fit the log odds of being correct as a weighted sum (logistic regression).
 
     Parameters
     ----------
     terms : ndarray of float64, shape (events, terms)
-        The first is 1 throughout. The others have positive weights.
+        The first term is 1. The others have positive weights.
     right : ndarray of bool, shape (events,)
     usual : ndarray of float64, shape (terms,)
-        Weights of the prior.
+        Prior means of the weights.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Candidates: where spikes may start and how probable that is, and the rules by which they become spikes."""
+"""Candidates: possible starts of spikes with their probabilities, and the rules that select spikes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ __all__ = ["Candidates", "WorkingPoint", "pick_candidates", "reach_of_picking"]
 FloatArray = npt.NDArray[np.float32]
 Int64Array = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
-POINTED = np.float32(0.01)  # weight of the sample itself in a sum; without it, a sure spike is a plateau
+POINTED = np.float32(
+    0.01
+)  # extra weight of the sample itself in a sum, without which a certain spike gives a plateau
 LESS_THAN_TWO = 1.4  # spikes expected near a sample
-RIVAL_SAMPLES = 3  # apart, beyond the smoothing, are candidates of two units for one spike at most
+RIVAL_SAMPLES = 3  # greatest distance, beyond the smoothing, of two units' candidates for one spike
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +33,7 @@ class Candidates:
     probability : ndarray of float32, shape (candidates,)
         Probability that a spike of any unit is there.
     unit_probability : ndarray of float32, shape (candidates,)
-        Probability that it belongs to this unit, if one is there.
+        Probability that the spike, if there is one, is of this unit.
     """
 
     sample: Int64Array
@@ -55,7 +57,7 @@ class Candidates:
         return Candidates(self.sample + samples, self.unit, self.probability, self.unit_probability)
 
     def inside(self, start: int, stop: int) -> Candidates:
-        """Return the candidates from `start` up to `stop`, counted from `start`."""
+        """Return the candidates from `start` to before `stop`, counted from `start`."""
         return self.select((self.sample >= start) & (self.sample < stop)).shifted(-start)
 
     def __len__(self) -> int:
@@ -77,7 +79,7 @@ class Candidates:
 
     @classmethod
     def concatenate(cls, parts: list[Candidates]) -> Candidates:
-        """Return the candidates of several parts together, in order."""
+        """Return the candidates of several parts, in order of time."""
         if not parts:
             return cls.from_arrays([], [], [], [])
         names = ("sample", "unit", "probability", "unit_probability")
@@ -94,8 +96,8 @@ def pick_candidates(
 ) -> Candidates:
     """Pick the peaks of each unit's curve of expected spikes.
 
-    Noise spreads the probability of a spike over several samples. So the spikes expected within
-    `smoothing_samples` on either side are summed first. Two spikes of a unit must be farther apart than that.
+    Noise spreads the probability of a spike over several samples. The curves are therefore first summed over
+    `smoothing_samples` on either side. Two spikes of a unit must be farther apart than that.
 
     Parameters
     ----------
@@ -107,7 +109,7 @@ def pick_candidates(
     least : float
         Least probability of a candidate.
     one_unit : bool
-        Where fewer than two spikes are expected, keep only the most probable unit.
+        Whether to keep only the most probable unit where fewer than two spikes are expected.
 
     Returns
     -------
@@ -141,16 +143,16 @@ def pick_candidates(
 
 
 def reach_of_picking(smoothing_samples: int) -> int:
-    """Return the samples around a candidate of `pick_candidates` whose curves it depends on."""
+    """Return the samples on either side of a candidate on which `pick_candidates` depends."""
     rivals = smoothing_samples + RIVAL_SAMPLES
-    return rivals + 2 * smoothing_samples + 1  # a rival is itself a peak of sums
+    return rivals + 2 * smoothing_samples + 1  # a rival is itself a peak of the summed curves
 
 
 def _summed(curves: FloatArray, reach: int) -> FloatArray:
-    """Sum over `reach` samples on either side, by doubling: a running sum would depend on its start."""
+    """Sum over `reach` samples on either side, by doubling; a running sum would depend on where it starts."""
     if reach == 0:
         return curves
-    ahead = np.pad(curves, ((reach, reach), (0, 0)))  # sums of `width` samples from each one on
+    ahead = np.pad(curves, ((reach, reach), (0, 0)))  # sums over `width` samples from each sample
     sums, done, width = np.zeros_like(curves), 0, 1
     wanted = 2 * reach + 1
     while done < wanted:
@@ -162,7 +164,7 @@ def _summed(curves: FloatArray, reach: int) -> FloatArray:
 
 
 def _outdone(found: Candidates, reach: int) -> BoolArray:
-    """Say which candidates have a more probable one of another unit near them."""
+    """Return which candidates are near a more probable candidate of another unit."""
     i, j = pairs_within(found.sample, found.sample, reach)
     joint = found.joint
     outdone = np.zeros(len(found), bool)
@@ -191,14 +193,14 @@ class WorkingPoint:
     within_unit: bool
 
     def to_spikes(self, candidates: Candidates) -> Spikes:
-        """Return the candidates above their thresholds that keep the refractory period, as spikes."""
+        """Return the candidates above their thresholds that respect the refractory period, as spikes."""
         return self.drop_refractory(self.above_threshold(candidates))
 
     def above_threshold(self, candidates: Candidates) -> Spikes:
-        """Return the candidates above their thresholds, as spikes."""
+        """Return as spikes the candidates above their thresholds."""
         least = np.asarray(self.thresholds, np.float32)[np.searchsorted(self.unit_ids, candidates.unit)]
-        held = candidates.select(candidates.joint >= least)
-        return Spikes(held.sample, held.unit, held.probability, held.unit_probability)
+        above = candidates.select(candidates.joint >= least)
+        return Spikes(above.sample, above.unit, above.probability, above.unit_probability)
 
     def drop_refractory(self, spikes: Spikes) -> Spikes:
         """Drop spikes that are within the refractory period of a more probable one."""

@@ -1,4 +1,4 @@
-"""Network decoder: networks behind a front end, trained on rehearsals."""
+"""Network decoder: a front end followed by networks, trained on rehearsals."""
 
 from __future__ import annotations
 
@@ -26,13 +26,18 @@ from spikesorter.signal.spans import Margin
 __all__ = ["CnnDecoder", "make_cnn", "train_base_networks"]
 
 FloatArray = npt.NDArray[np.float32]
-TILE_SAMPLES = 24 * USUAL_LENGTHS.block  # fits into the cache, and is a multiple of the pursuit's blocks
-BASE_DETECTABILITIES = (np.inf, 16.0, 8.0, 4.0)  # noise levels that the base networks are trained at
+BLOCK_SAMPLES = 24 * USUAL_LENGTHS.block  # fits into the cache, and is a multiple of the pursuit's blocks
+BASE_DETECTABILITIES = (
+    np.inf,
+    16.0,
+    8.0,
+    4.0,
+)  # d' of the median unit at the noise levels for training the base networks
 
 
 @dataclass(frozen=True, eq=False)
 class CnnDecoder:
-    """Networks behind a front end.
+    """A front end followed by networks.
 
     Parameters
     ----------
@@ -50,12 +55,12 @@ class CnnDecoder:
 
     @property
     def grid_samples(self) -> int:
-        """Length of the tiles that the networks are run on."""
-        return TILE_SAMPLES
+        """Length of the blocks that the networks are run on."""
+        return BLOCK_SAMPLES
 
     @property
     def margin(self) -> Margin:
-        """Reach of the front end and of the network behind it."""
+        """Margins of the front end and the detector network together."""
         return self.front_end.margin + self.networks.detector.margin
 
     @property
@@ -69,10 +74,12 @@ class CnnDecoder:
         return self.networks.pick_reach
 
     def evidence(self, trace: FloatArray) -> FloatArray:
-        """Return the networks' curves and, where a classifier needs them, the features beside them."""
+        """Return the networks' curves and, if there is a classifier, the features for it."""
         around = self.margin.before + self.margin.after
-        tiles = range(0, len(trace) - around, TILE_SAMPLES)
-        return np.concatenate([self._tile(trace[start : start + TILE_SAMPLES + around]) for start in tiles])
+        blocks = range(0, len(trace) - around, BLOCK_SAMPLES)
+        return np.concatenate(
+            [self._block(trace[start : start + BLOCK_SAMPLES + around]) for start in blocks]
+        )
 
     def curves(self, evidence: FloatArray) -> FloatArray:
         """Return the probability of a spike's start at each sample, shape (samples, curves)."""
@@ -88,7 +95,7 @@ class CnnDecoder:
         """Return this decoder only."""
         return [self]
 
-    def _tile(self, trace: FloatArray) -> FloatArray:
+    def _block(self, trace: FloatArray) -> FloatArray:
         margin, reach = self.front_end.margin, self.networks.detector.margin
         features = self.front_end.features(trace)[margin.before : len(trace) - margin.after]
         curves = self.networks.curves(features)
@@ -98,10 +105,10 @@ class CnnDecoder:
 
 
 def make_cnn(bench: Bench, tried: Mapping[str, Trial]) -> Trial:
-    """Train the base networks further for the bench's profile, unless they are to stay as they are.
+    """Train the base networks further for the bench's profile, if the bench says so.
 
-    Where rehearsals are cross-fitted, the evidence of each part comes from networks that were trained on the
-    other parts. The decoder's own networks are trained on all of it.
+    If rehearsals are cross-fitted, the evidence of each part comes from networks trained on the other parts.
+    The decoder's own networks are trained on all parts.
     """
     del tried
     if bench.base is None:
@@ -125,14 +132,14 @@ def make_cnn(bench: Bench, tried: Mapping[str, Trial]) -> Trial:
             _spikes_inside(rehearsal.spikes, inside),
             on_progress=partial(bench.progress, f"training for held-out part {fold + 1} of {FOLDS}"),
         )
-        part = bench.see(held_out)
+        part = bench.evidence_of(held_out)
         own = Folds(bench.rehearsal.period).mask(len(part), fold)
         evidence = np.where(own[:, None], part, evidence) if fold else part
     return Trial(cnn, evidence)
 
 
 def train_base_networks(rehearser: Rehearser, *, average: FloatArray, progress: Progress) -> Networks:
-    """Train networks from nothing, on rehearsals of a range of noise levels.
+    """Train new networks on rehearsals with a range of noise levels.
 
     Parameters
     ----------
@@ -203,13 +210,13 @@ def _trained(
 
 
 def _spikes_inside(spikes: Spikes, inside: npt.NDArray[np.bool_]) -> Spikes:
-    """Return the spikes of the samples that are kept, counted among those."""
+    """Return the spikes at the samples kept, as positions among those samples."""
     kept = spikes.select(inside[spikes.sample])
     return replace(kept, sample=(np.cumsum(inside) - 1)[kept.sample])
 
 
 def _noisier_profiles(rehearser: Rehearser) -> list[Profile]:
-    """Scale a profile's noise so that the median unit has each of a range of d'."""
+    """Return profiles with scaled noise, at which the median unit has each d' of a range."""
     context, profile = rehearser.context, rehearser.profile
     filters = make_matched_filters(context.templates, profile.noise, reach=context.whitening_reach)
     own = float(np.median(filters.detectability))

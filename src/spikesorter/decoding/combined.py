@@ -1,7 +1,8 @@
-"""Combined decoder: the pursuit's candidates, with probabilities from pursuit and networks together.
+"""Combined decoder: the pursuit's candidates, with probabilities from pursuit and networks.
 
-The pursuit knows templates, Gaussian noise and firing rates exactly, and nothing else. The networks have seen
-rehearsals with all that is known of the target, such as background spikes, but know nothing exactly.
+The pursuit has an exact model of templates, Gaussian noise and firing rates, and of nothing else. The
+networks are trained on rehearsals with everything that is known of the target, such as background spikes, but
+they are only approximate.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ NEAR_SAMPLES = 2  # by which a network's peak may be off
 
 @dataclass(frozen=True, eq=False)
 class CombinedDecoder:
-    """The pursuit's candidates, their probability taken from both decoders.
+    """The pursuit's candidates, with a probability from both decoders.
 
     Parameters
     ----------
@@ -54,32 +55,32 @@ class CombinedDecoder:
 
     @property
     def grid_samples(self) -> int:
-        """Where blocks of both begin."""
+        """Length of a block: the least common multiple of both decoders' blocks."""
         return math.lcm(self.pursuit.grid_samples, self.cnn.grid_samples)
 
     @property
     def margin(self) -> Margin:
-        """The wider margin of the two."""
+        """The wider of the two margins."""
         one, other = self.pursuit.margin, self.cnn.margin
         return Margin(max(one.before, other.before), max(one.after, other.after))
 
     @property
     def overlap_samples(self) -> int:
-        """That of the pursuit."""
+        """Overlap of the pursuit's blocks."""
         return self.pursuit.overlap_samples
 
     @property
     def pick_reach(self) -> int:
-        """That of the pursuit, and what is looked for beside its candidates."""
+        """Reach of the pursuit's picking plus the search for network peaks nearby."""
         return self.pursuit.pick_reach + NEAR_SAMPLES
 
     def evidence(self, trace: FloatArray) -> FloatArray:
-        """Return the pursuit's evidence and the network's curves beside it."""
-        explained, seen = (
+        """Return the pursuit's evidence followed by the network's curves, column by column."""
+        explained, curves = (
             one.evidence(_cut(trace, self.margin, one.margin)) for one in (self.pursuit, self.cnn)
         )
         overlap = self.overlap_samples
-        return np.concatenate([explained, np.pad(seen, ((overlap, overlap), (0, 0)))], axis=1)
+        return np.concatenate([explained, np.pad(curves, ((overlap, overlap), (0, 0)))], axis=1)
 
     def curves(self, evidence: FloatArray) -> FloatArray:
         """Return the pursuit's curves."""
@@ -91,11 +92,11 @@ class CombinedDecoder:
         return self._weighed(found, self.network_near(evidence))
 
     def variants(self) -> list[CombinedDecoder]:
-        """Return this decoder only: the pursuit's variant was chosen before."""
+        """Return this decoder alone; the pursuit's variant was chosen before."""
         return [self]
 
     def network_near(self, evidence: FloatArray) -> FloatArray:
-        """Return the network's highest curve near each sample that candidates are picked at."""
+        """Return the network's largest output near each sample at which candidates are picked."""
         curves = evidence[:, len(self.unit_ids) :]
         highest = maximum_filter1d(curves, 2 * NEAR_SAMPLES + 1, axis=0, mode="nearest")
         return np.asarray(highest[self.pick_reach : len(highest) - self.pick_reach])
@@ -105,24 +106,23 @@ class CombinedDecoder:
         of = np.searchsorted(self.unit_ids, found.unit)
         joint = expit((terms * np.asarray(self.weights)[of]).sum(axis=1))
         change = logit(joint.clip(LEAST, MOST)) - logit(found.joint.astype(float).clip(LEAST, MOST))
-        spike = expit(logit(found.probability.astype(float).clip(LEAST, MOST)) + change)
-        spike = np.maximum(spike, joint).astype(np.float32)
-        return replace(
-            found, probability=spike, unit_probability=(joint / spike).astype(np.float32).clip(0, 1)
-        )
+        probability = expit(logit(found.probability.astype(float).clip(LEAST, MOST)) + change)
+        probability = np.maximum(probability, joint).astype(np.float32)
+        unit_probability = (joint / probability).astype(np.float32).clip(0, 1)
+        return replace(found, probability=probability, unit_probability=unit_probability)
 
 
 def combine_decoders(
     pursuit: PursuitDecoder, cnn: CnnDecoder, evidence: FloatArray, truth: Spikes, *, fs_hz: float
 ) -> CombinedDecoder:
-    """Join two decoders, the weight of each fitted on a rehearsal.
+    """Combine two decoders with weights fitted on a rehearsal.
 
     Parameters
     ----------
     pursuit : PursuitDecoder
     cnn : CnnDecoder
     evidence : ndarray of float32, shape (samples, columns)
-        Of both, side by side, for the whole rehearsal.
+        Of both decoders, column by column, for the whole rehearsal.
     truth : Spikes
         Its spikes.
     fs_hz : float
@@ -143,9 +143,9 @@ def combine_decoders(
 
 
 def _terms(found: Candidates, network: FloatArray, unit_ids: tuple[int, ...]) -> npt.NDArray[np.float64]:
-    seen = network[found.sample, np.searchsorted(unit_ids, found.unit)]
-    own, others = (logit(p.astype(float).clip(LEAST, MOST)) for p in (found.joint, seen))
-    return np.stack([np.ones_like(own), own, others], axis=1)
+    from_network = network[found.sample, np.searchsorted(unit_ids, found.unit)]
+    one, other = (logit(p.astype(float).clip(LEAST, MOST)) for p in (found.joint, from_network))
+    return np.stack([np.ones_like(one), one, other], axis=1)
 
 
 def _cut(trace: FloatArray, given: Margin, wanted: Margin) -> FloatArray:
@@ -153,7 +153,7 @@ def _cut(trace: FloatArray, given: Margin, wanted: Margin) -> FloatArray:
 
 
 def make_combined(bench: Bench, tried: Mapping[str, Trial]) -> Trial:
-    """Combine the pursuit, as it was tuned, with the networks; their evidence is used again."""
+    """Combine the tuned pursuit with the networks, reusing their evidence."""
     pursuit, cnn = tried["pursuit"].decoder, tried["cnn"].decoder
     if not isinstance(pursuit, PursuitDecoder) or not isinstance(cnn, CnnDecoder):
         raise TypeError("decoder combined: needs a pursuit and networks")

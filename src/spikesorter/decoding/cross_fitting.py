@@ -1,8 +1,7 @@
-"""Cross-fitting: each part of a rehearsal is judged by what was learnt and tuned on the others.
+"""Cross-fitting: each part of a rehearsal is decoded by what was learnt and tuned on the others.
 
-A rehearsal on the labelled trace holds the same labelled spikes, however often the trace is repeated in
-other noise. A decoder that was trained or tuned on a spike does better on it than on others, and would
-promise too much.
+A grafted rehearsal repeats the same labelled spikes in different noise. A decoder does better on spikes that
+it was trained or tuned on than on others, so its forecast would be too high.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from spikesorter.decoding.candidates import Candidates
 __all__ = ["FOLDS", "Folds"]
 
 FOLDS = 2
-PARTS = 12  # of the labelled trace, in alternating folds, so that slow change is in all of them
+PARTS = 12  # of the labelled trace, in alternating folds, so that slow changes affect all folds
 BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Folds:
-    """Assigns each sample of a rehearsal to a fold.
+    """Assignment of each sample of a rehearsal to a fold.
 
     Parameters
     ----------
@@ -44,9 +43,9 @@ class Folds:
         return np.asarray(samples % self.period * PARTS // self.period % FOLDS)
 
     def mask(self, n_samples: int, fold: int) -> BoolArray:
-        """Return which of the first `n_samples` samples are in a fold."""
+        """Return which of the samples 0 to `n_samples` - 1 are in a fold."""
         return np.asarray(self.of(np.arange(n_samples)) == fold)
 
     def select(self, events: Candidates | Spikes, fold: int, *, others: bool = False) -> BoolArray:
-        """Return which events are in a fold, or in the other folds."""
+        """Return which events are in a fold, or with `others` in any other fold."""
         return np.asarray((self.of(events.sample) == fold) != others)

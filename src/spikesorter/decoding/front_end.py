@@ -1,4 +1,4 @@
-"""Front end of the networks: turns a raw trace into features, by local operators."""
+"""Front end of the networks: features of a raw trace, computed by local operators."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0)
 
 @dataclass(frozen=True, eq=False)
 class FrontEnd:
-    """Turns a raw trace into features. All its statistics are estimated beforehand.
+    """Local operators that turn a raw trace into features; all statistics are estimated beforehand.
 
     Parameters
     ----------
     kernel : ndarray of float64, shape (taps,)
         Conditioning filter: drift removal and band-pass.
     scale : ndarray of float32, shape (channels,)
-        Divides the conditioned trace; negative if the polarity is inverted.
+        Divisor of the conditioned trace; negative if the polarity is inverted.
     wavelet : str
     level_sd : ndarray of float32, shape (levels, channels)
         Noise SD of the scaled trace at each wavelet level.
     strength : float
-        Of the denoising; 0 for none.
+        Strength of the denoising; 0 for none.
     filters : MatchedFilters or None
         Applied to the conditioned trace.
     window_samples : int
-        Window that is scaled to unit variance; 0 for none.
+        Length of the window that is scaled to unit variance; 0 for none.
     feature_sd : ndarray of float32, shape (columns,)
-        Divides the features, to bring them to order 1.
+        Divisor of the features, which brings them to order 1.
     """
 
     kernel: npt.NDArray[np.float64]
@@ -75,7 +75,7 @@ class FrontEnd:
     def features(self, trace: Trace) -> Trace:
         """Return the denoised trace and the matched filters' outputs, shape (samples, columns).
 
-        `trace` is without its offset, and otherwise unfiltered: it is conditioned here.
+        `trace` is without its offset but not conditioned.
         """
         conditioned = fir_filter(trace, self.kernel)
         trace = conditioned / self.scale
@@ -89,13 +89,13 @@ class FrontEnd:
         return features
 
     def standardised(self, trace: Trace) -> FrontEnd:
-        """Return a front end whose features have an SD of 1 on a trace like this one."""
+        """Return a front end whose features have an SD of 1 on this trace."""
         plain = replace(self, feature_sd=np.ones(self.columns, np.float32))
         return replace(self, feature_sd=np.maximum(plain.features(trace).std(axis=0), 1e-6))
 
 
 def make_front_end(context: Context, profile: Profile, *, average: Trace) -> FrontEnd:
-    """Make the front end for recordings of a profile, without denoising or scaling of features yet.
+    """Make the front end for recordings of a profile, before denoising and scaling are set.
 
     Parameters
     ----------
@@ -132,15 +132,15 @@ def make_front_end(context: Context, profile: Profile, *, average: Trace) -> Fro
 def choose_denoise_strength(
     front_end: FrontEnd, settings: Settings, *, trace: Trace, clean: Trace
 ) -> FrontEnd:
-    """Return the front end with its denoising strength set, as the settings say or by a rehearsal.
+    """Return the front end with the denoising strength of the settings, or the best on a rehearsal.
 
     Parameters
     ----------
     front_end : FrontEnd
     settings : Settings
     trace, clean : ndarray of float32, shape (samples, channels)
-        A rehearsal with and without its noise. The best strength brings one closest to the other, by least
-        squares.
+        A rehearsal with and without its noise. The best strength brings the first closest to the second, by
+        least squares.
 
     Returns
     -------
@@ -161,7 +161,7 @@ def choose_denoise_strength(
 
 
 def fit_front_end(context: Context, profile: Profile, rehearsal: Rehearsal, *, average: Trace) -> FrontEnd:
-    """Make the front end for recordings of a profile, its statistics taken from a rehearsal.
+    """Make the front end for recordings of a profile, with statistics from a rehearsal.
 
     Parameters
     ----------

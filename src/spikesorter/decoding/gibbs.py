@@ -1,23 +1,23 @@
-"""Gibbs sampling over sets of spikes that explain a block of trace; compiled.
+"""Gibbs sampling over sets of spikes that explain a block of the trace; compiled.
 
-A block is given by the outputs of a `Bank`: `rest[t, k]` is the output of unit k at sample t, less what the
-spikes placed so far add to it. A spike of unit k at t, with amplitude ~ N(1, spread_k^2), changes the log
-posterior by
+A block consists of the outputs of a `Bank`: `rest[t, k]` is the output of unit k at sample t, minus the
+contribution of the spikes placed so far. A spike of unit k at t, with amplitude ~ N(1, spread_k^2), changes
+the log posterior by
 
     0.5 (rest + q)^2 / (energy + q) - 0.5 q - 0.5 log((energy + q) / q) + log odds,   q = 1 / spread^2,
 
-with its amplitude integrated out. A sweep divides the block into windows. Each window with at most one
-spike (or two) is emptied and sampled again from its exact conditional distribution. The probabilities of
-that distribution are averaged, not the samples, as they have less noise (Rao and Blackwell). `resolve`
-searches for better explanations of overlapping spikes than sampling would find. All of it is deterministic:
-random numbers come from a state that the caller seeds.
+with its amplitude integrated out. A sweep divides the block into windows. Each window with at most one spike
+(or two) is emptied and sampled again from its exact conditional distribution. The probabilities of that
+distribution are averaged rather than the samples, because they have less variance (Rao and Blackwell).
+`resolve` searches for explanations of overlapping spikes that sampling would not find. Everything is
+deterministic: random numbers come from a state that the caller seeds.
 
-A `heat` below 1 makes everything less certain, as more noise would. Sampling that starts at a low heat,
-which rises to 1, finds explanations that a start at 1 would not reach (annealing). A spike with nothing
-plausible near it needs none of this. It is sampled once, exactly.
+A `heat` (inverse temperature) below 1 makes all probabilities less certain, as more noise would. Sampling
+that starts at a low heat, which rises to 1, finds explanations that a start at 1 would not reach (annealing).
+A spike with no other plausible spike near it needs no sweeps: it is sampled once, exactly.
 
-All compiled code of the decoder is in this file, because Numba's cache of compiled code notices changes of a
-file, but not of what the file imports.
+All compiled code of the decoder is in this file, because Numba's cache detects changes of a file but not of
+the files that it imports.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ __all__ = [
     "explain_blocks",
     "explain_causally",
     "new_block",
+    "pair_memory",
     "place_spikes",
     "priors_at",
     "resolve",
-    "room_for_pairs",
     "settle_clear",
     "stack_priors",
     "sweep",
@@ -50,33 +50,36 @@ __all__ = [
 Float64Array = npt.NDArray[np.float64]
 Trace = npt.NDArray[np.float32]
 NEGLIGIBLE = -20.0  # log of a probability relative to the best one
-QUIET = -6.5  # log odds below which a sample is not looked at
-LIKELY = -2.0  # log odds of one spike below which two are not looked at
+QUIET = -6.5  # log odds below which a sample is skipped
+LIKELY = -2.0  # log odds of one spike below which pairs are not tried
 MOST_PAIRS = 1 << 16
 MOST_SPIKES = 8  # in one window that is solved again
 LEAST_SPREAD = 1e-3
-NEAR = 2  # samples; pairs that differ by no more from one that was tried are not tried
-STEP = 6  # samples by which a spike may be moved at once
+NEAR = 2  # samples; pairs that differ by no more from a pair already tried are skipped
+STEP = 6  # samples by which a spike may be moved in one step
 RESOLVED_WINDOW, RESOLVED_LEAD, RESOLVED_GAP, RESOLVED_STARTS = 48, 8, 40, 8
 RESOLVED_TWICE = 2
-ALONE = 40  # samples; a place with nothing plausible nearer is settled by itself
-LONGEST_PLACE, AROUND = 40, 8  # samples; greatest length of such a place, and what is sampled beside it
-EDGE, LOST = 2, 1e-3  # samples at its ends, and share of its probability that may lie there
-FEWEST_APART = 32  # samples per spike; if more spikes seem clear, none is
-SEAM_AROUND = 20  # samples on either side of where two blocks meet that should be quiet
+ALONE = 40  # samples; a place with no other plausible spike within this distance is settled by itself
+LONGEST_PLACE, AROUND = (
+    40,
+    8,
+)  # samples; greatest length of such a place, and samples on either side that are sampled with it
+EDGE, LOST = 2, 1e-3  # samples at the ends of a place, and share of its probability allowed there
+FEWEST_APART = 32  # samples per spike; if spikes are denser, none counts as clear
+SEAM_AROUND = 20  # samples on either side of the boundary of two blocks that should be quiet
 ROUNDING = 3e-6  # of 32-bit logs, relative to the largest precision or energy
 SCATTERED_STEP = 8  # samples between outputs that seed the random numbers
-CHUNK = 16  # samples that are looked at together
+CHUNK = 16  # samples that are checked together
 CERTAIN = 1e-3  # uncertainty below which more sweeps change nothing
 
 
 class Priors(NamedTuple):
-    """Prior of each unit's spikes at one heat; arrays of shape (units,) or (seen, units).
+    """Prior of each unit's spikes at one heat; arrays of shape (units,) or (known, units).
 
-    `levels` and `evens` are outputs for each sample of a block and each unit, shape (samples * units,): the
-    one from which on a spike is plausible, and the one at which it is as probable as none. If a block ends
-    before a spike does, less is known of it. So there is one row for each number of samples known after its
-    start; the last is for the whole spike.
+    `levels` and `evens` are thresholds on the outputs, for each sample of a block and each unit, shape
+    (samples * units,): above the first a spike is plausible; at the second it is as probable as no spike. If
+    a block ends before a spike does, only part of the spike is known. Hence there is one row for each number
+    of samples known after its start; the last row is for the whole spike.
     """
 
     heat: float
@@ -91,7 +94,7 @@ class Priors(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """Memory for pairs of spikes in a window: their places and log posterior."""
+    """Memory for pairs of spikes in a window: their positions and log posterior."""
 
     one: npt.NDArray[np.int32]
     other: npt.NDArray[np.int32]
@@ -101,9 +104,9 @@ class Pairs(NamedTuple):
 class Block(NamedTuple):
     """State of one block: outputs not yet explained, amplitudes of the spikes placed (0: none), counts.
 
-    `overlaps[seen, k, reach + lag, j]` is what a spike of unit k adds to the output of unit j `lag` samples
-    later. `open` lists what is left to sample, as (first, last) of each part, shape (parts, 2). `found` is
-    memory to work in.
+    `overlaps[known, k, reach + lag, j]` is what a spike of unit k adds to the output of unit j `lag` samples
+    later. `open` lists the parts left to sample, as (first, last), shape (parts, 2). `found` is working
+    memory.
     """
 
     rest: Trace
@@ -116,11 +119,12 @@ class Block(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What is done with each block.
+    """Schedule of sampling for each block.
 
-    `stages` holds the priors of every heat, stacked; heat 1 is last. `sweeps` has one row for each sweep:
-    stage, window, offset, most spikes in a window. The first `hot` sweeps anneal. After the search for
-    better explanations, the first `settling` sweeps are not counted, unless all is certain after them.
+    `stages` has the priors of every heat, stacked; heat 1 is last. `sweeps` has one row for each sweep:
+    stage, window, offset, largest number of spikes in a window. The first `hot` sweeps anneal. After the
+    search for better explanations, the first `settling` sweeps are not counted, unless everything is certain
+    after them.
     """
 
     stages: Priors
@@ -138,12 +142,12 @@ def priors_at(
     ----------
     heat : float
         1 for the true posterior.
-    energies : ndarray, shape (seen, units)
+    energies : ndarray, shape (known, units)
         Of a bank.
     spreads : ndarray, shape (units,)
         SD of each unit's relative amplitude.
     log_odds : ndarray, shape (units,)
-        That a spike starts at a sample, a priori.
+        Prior log odds that a spike starts at a sample.
     samples : int
         Length of a block.
 
@@ -156,9 +160,9 @@ def priors_at(
     variance = 1 / (energy + precision)
     constant = log_odds - 0.5 * precision
     single = constant - 0.5 * np.log((energy + precision) / precision)
-    seen = np.minimum(np.arange(samples)[::-1], len(energies) - 1)
+    known = np.minimum(np.arange(samples)[::-1], len(energies) - 1)
     levels, evens = (
-        ((np.sqrt(np.maximum(2 * (log - single) / variance, 0)) - precision) / heat)[seen]
+        ((np.sqrt(np.maximum(2 * (log - single) / variance, 0)) - precision) / heat)[known]
         .astype(np.float32)
         .ravel()
         for log in (QUIET, 0.0)
@@ -167,7 +171,7 @@ def priors_at(
 
 
 def stack_priors(stages: list[Priors]) -> Priors:
-    """Return the priors of several heats together; the heats are the first axis of each array."""
+    """Return the priors of several heats stacked along the first axis of each array."""
     stacked: Any = [np.array(values) for values in zip(*stages, strict=True)]
     return Priors(*stacked)
 
@@ -177,22 +181,22 @@ def _compiled(function: Any) -> Any:
 
 
 @_compiled
-def room_for_pairs():
+def pair_memory():
     """Return memory for the pairs of one window."""
     return Pairs(np.empty(MOST_PAIRS, np.int32), np.empty(MOST_PAIRS, np.int32), np.empty(MOST_PAIRS))
 
 
 @_compiled
-def new_block(outputs, overlaps, seed, room):
-    """Return a block without spikes; `outputs` are a bank's, shape (samples, units).
+def new_block(outputs, overlaps, seed, memory):
+    """Return a block without spikes; `outputs` are those of a bank, shape (samples, units).
 
-    Its outputs seed its random numbers. So blocks are sampled differently from each other, but each always in
-    the same way.
+    The outputs seed the block's random numbers. Blocks therefore have different random numbers, but each
+    block always has the same.
     """
     random = _scattered(outputs, seed)
     everything = np.array([[0, len(outputs)]], np.int64)
     return Block(
-        outputs.copy(), np.zeros_like(outputs), np.zeros_like(outputs), overlaps, random, everything, room
+        outputs.copy(), np.zeros_like(outputs), np.zeros_like(outputs), overlaps, random, everything, memory
     )
 
 
@@ -200,7 +204,7 @@ def new_block(outputs, overlaps, seed, room):
 def _scattered(outputs, seed):
     """Return a random state from the seed and some of the outputs (mixed as in splitmix64).
 
-    The outputs are rounded first, so that the last bits of another machine hardly matter.
+    The outputs are rounded first, so that rounding errors of different machines rarely matter.
     """
     state = np.uint64(seed + 1)
     for t in range(0, len(outputs), SCATTERED_STEP):
@@ -231,8 +235,8 @@ def _normal(random):
 
 
 @_compiled
-def _seen(block, t):
-    """Return the row for what is known of a spike: the last one, unless the block ends soon."""
+def _known(block, t):
+    """Return the row for the known part of a spike: the last row, unless the block ends soon."""
     return min(len(block.rest) - 1 - t, len(block.overlaps) - 1)
 
 
@@ -243,7 +247,7 @@ def _add(block, t, k, amplitude):
     reach = block.overlaps.shape[2] // 2
     first, last = max(0, t - reach), min(n, t + reach + 1)
     rest = block.rest.reshape(-1)[first * units : last * units]
-    share = block.overlaps[_seen(block, t), k].reshape(-1)[(first - t + reach) * units :]
+    share = block.overlaps[_known(block, t), k].reshape(-1)[(first - t + reach) * units :]
     factor = np.float32(amplitude)
     for i in range(len(rest)):
         rest[i] -= factor * share[i]
@@ -263,26 +267,26 @@ def _remove(block, t, k):
 
 @_compiled
 def _expected_amplitude(block, priors, t, k):
-    return (priors.heat * block.rest[t, k] + priors.precision[k]) * priors.variance[_seen(block, t), k]
+    return (priors.heat * block.rest[t, k] + priors.precision[k]) * priors.variance[_known(block, t), k]
 
 
 @_compiled
 def _place_sampled(block, priors, t, k):
     amplitude = _expected_amplitude(block, priors, t, k)
-    spread = math.sqrt(priors.variance[_seen(block, t), k])
+    spread = math.sqrt(priors.variance[_known(block, t), k])
     _place(block, t, k, amplitude + _normal(block.random) * spread)
 
 
 @_compiled
 def _gain(block, priors, t, k):
     """Return the log posterior odds of one more spike, with its amplitude integrated out."""
-    x, seen = priors.heat * block.rest[t, k] + priors.precision[k], _seen(block, t)
-    return 0.5 * x * x * priors.variance[seen, k] + priors.single[seen, k]
+    x, known = priors.heat * block.rest[t, k] + priors.precision[k], _known(block, t)
+    return 0.5 * x * x * priors.variance[known, k] + priors.single[known, k]
 
 
 @_compiled
 def _gains(block, priors, first, last, gains):
-    """Compute the gain of every place in a window; return the highest."""
+    """Compute the gain at every position in a window; return the largest."""
     units = block.rest.shape[1]
     best, i = -np.inf, 0
     for t in range(first, last):
@@ -295,7 +299,7 @@ def _gains(block, priors, first, last, gains):
 
 @_compiled
 def _loud(block, levels, first, last):
-    """Return how many places of a window are plausible."""
+    """Return how many positions in a window are plausible."""
     units = block.rest.shape[1]
     rest = block.rest.reshape(-1)[first * units : last * units]
     level = levels[first * units : last * units]
@@ -307,7 +311,7 @@ def _loud(block, levels, first, last):
 
 @_compiled
 def _placed(block, first, last):
-    """Return how many spikes a window has."""
+    """Return the number of spikes placed in a window."""
     units = block.rest.shape[1]
     amplitude = block.amplitude.reshape(-1)[first * units : last * units]
     placed = np.int32(0)
@@ -334,7 +338,7 @@ def _count_all(block, first, last):
 
 @_compiled
 def _to_odds(logs, n, best):
-    """Turn logs into odds relative to the best, in place; return their sum."""
+    """Convert logs to odds relative to the best, in place; return their sum."""
     total = 0.0
     for i in range(n):
         logs[i] = math.exp(logs[i] - best) if logs[i] - best > NEGLIGIBLE else 0.0
@@ -355,10 +359,10 @@ def _drop_negligible(found, n, best):
 
 @_compiled
 def _weigh_pairs(block, priors, first, last, gains, best):
-    """Compute the log posterior of all pairs of places in a window; return how many count, and the best.
+    """Compute the log posterior of all pairs in a window; return how many are not negligible, and the best.
 
-    Amplitudes are integrated out. The first spike of a pair reduces output and energy of the second by their
-    overlap.
+    Amplitudes are integrated out. The first spike of a pair reduces the output and energy of the second by
+    their overlap.
     """
     found, reach = block.found, block.overlaps.shape[2] // 2
     units = block.rest.shape[1]
@@ -368,27 +372,27 @@ def _weigh_pairs(block, priors, first, last, gains, best):
     for i in range(n_places):
         k = i % units
         linear[i] = priors.heat * rest[i] + priors.precision[k]
-        whole[i] = priors.energy[_seen(block, first + i // units), k] + priors.precision[k]
+        whole[i] = priors.energy[_known(block, first + i // units), k] + priors.precision[k]
         constant[i] = priors.constant[k]
-    # Most pairs are implausible. Single precision suffices to tell, and is twice as fast.
+    # Most pairs are implausible. Single precision suffices to exclude them, and is twice as fast.
     roughly, slack = np.empty(n_places, np.float32), ROUNDING * (1.0 + whole.max())
     rough_linear, rough_whole = linear.astype(np.float32), whole.astype(np.float32)
     rough_constant, heat = constant.astype(np.float32), np.float32(priors.heat)
     half = np.float32(0.5)
     for i in range(n_places - 1):
         ki, ti = i % units, i // units
-        seen = _seen(block, first + ti)
-        variance = priors.variance[seen, ki]
+        known = _known(block, first + ti)
+        variance = priors.variance[known, ki]
         expected = linear[i] * variance
         rough_expected, rough_variance = np.float32(expected), np.float32(variance)
-        overlaps = block.overlaps[seen, ki].reshape(-1)[(reach - ti) * units :]
+        overlaps = block.overlaps[known, ki].reshape(-1)[(reach - ti) * units :]
         least, counting = np.float32(best + NEGLIGIBLE - gains[i] - slack), np.int32(0)
         for j in range(i + 1, n_places):  # no branches, so that it is vectorised
             overlap = heat * overlaps[j]
             x = rough_linear[j] - overlap * rough_expected
             power = rough_whole[j] - overlap * overlap * rough_variance
             roughly[j] = half * x * x / power + rough_constant[j]
-            counting += np.int32(roughly[j] > least)  # what follows only removes some
+            counting += np.int32(roughly[j] > least)  # the exact test below only removes some
         if counting == 0:
             continue
         for j in range(i + 1, n_places):
@@ -411,11 +415,11 @@ def _weigh_pairs(block, priors, first, last, gains, best):
 
 @_compiled
 def _place_sampled_pair(block, priors, t, k, u, j):
-    seen = _seen(block, t)
-    overlap = priors.heat * block.overlaps[seen, k, block.overlaps.shape[2] // 2 + u - t, j]
+    known = _known(block, t)
+    overlap = priors.heat * block.overlaps[known, k, block.overlaps.shape[2] // 2 + u - t, j]
     x = priors.heat * block.rest[t, k] + priors.precision[k]
     y = priors.heat * block.rest[u, j] + priors.precision[j]
-    a, b = 1 / priors.variance[seen, k], 1 / priors.variance[_seen(block, u), j]
+    a, b = 1 / priors.variance[known, k], 1 / priors.variance[_known(block, u), j]
     determinant = a * b - overlap * overlap
     amplitude = (x * b - y * overlap) / determinant
     _place(block, t, k, amplitude + _normal(block.random) * math.sqrt(b / determinant))
@@ -424,7 +428,7 @@ def _place_sampled_pair(block, priors, t, k, u, j):
 
 @_compiled
 def _sample_window(block, priors, first, last, most, odds):
-    """Sample an empty window, with at most one or two spikes; return how uncertain it is."""
+    """Sample at most one or two spikes into an empty window; return the uncertainty."""
     found, units = block.found, block.rest.shape[1]
     highest = _gains(block, priors, first, last, odds)
     n_pairs, best = 0, max(0.0, highest)
@@ -465,7 +469,7 @@ def _sample_window(block, priors, first, last, most, odds):
 
 @_compiled
 def sweep(block, priors, window, offset, most):
-    """Sample again each window with at most `most` spikes, 1 or 2; return the greatest uncertainty."""
+    """Resample each window that has at most `most` spikes, 1 or 2; return the greatest uncertainty."""
     odds = np.empty(window * block.rest.shape[1])
     doubt = 0.0
     for part in range(len(block.open)):
@@ -493,7 +497,7 @@ def place_spikes(block, samples, units, amplitudes):
 
 @_compiled
 def _take_out(block, first, last, samples, units, amplitudes):
-    """Remove all spikes of a window and list them; return how many, or -1 if there are too many."""
+    """Remove and list all spikes of a window; return their number, or -1 if there are too many."""
     found = 0
     for t in range(first, last):
         for k in range(block.amplitude.shape[1]):
@@ -513,7 +517,7 @@ def _put_in(block, priors, samples, units, amplitudes, n):
     total = 0.0
     for i in range(n):
         t, k, amplitude = samples[i], units[i], amplitudes[i]
-        energy = priors.energy[_seen(block, t), k]
+        energy = priors.energy[_known(block, t), k]
         total += priors.heat * block.rest[t, k] * amplitude - 0.5 * amplitude * amplitude * energy
         total += priors.odds[k] - 0.5 * priors.precision[k] * (amplitude - 1.0) ** 2
         _place(block, t, k, amplitude)
@@ -522,7 +526,7 @@ def _put_in(block, priors, samples, units, amplitudes, n):
 
 @_compiled
 def _best_place(block, priors, first, last):
-    """Return the free place where one more spike gains most, or -1 if none gains."""
+    """Return the free position where one more spike gains most, or -1 if no spike gains."""
     best, at, of = 0.0, -1, -1
     for begin in range(first, last, CHUNK):
         end = min(begin + CHUNK, last)
@@ -539,7 +543,7 @@ def _best_place(block, priors, first, last):
 
 @_compiled
 def _improve(block, priors, first, last, samples, units, n):
-    """Add spikes that gain, move each one to where it gains most, until nothing changes; return how many."""
+    """Add spikes that gain and move each to where it gains most, until nothing changes; return how many."""
     for _ in range(MOST_SPIKES):
         changed = False
         if n < MOST_SPIKES:
@@ -570,7 +574,7 @@ def _improve(block, priors, first, last, samples, units, n):
 
 @_compiled
 def _next_start(found, n, units):
-    """Return the best pair not yet tried, and drop it with all similar ones; -1 if none is left."""
+    """Return the best pair not yet tried, and drop it and all similar pairs; -1 if none is left."""
     best = -1
     for i in range(n):
         if found.log[i] > -np.inf and (best < 0 or found.log[i] > found.log[best]):
@@ -589,7 +593,7 @@ def _next_start(found, n, units):
 
 @_compiled
 def _resolve_window(block, priors, first, last, gains, lists, amplitudes):
-    """Empty a window and solve it again, starting from its best pairs of spikes; say whether it is better."""
+    """Search a window again, starting from its best pairs of spikes; return whether that improves it."""
     units = block.rest.shape[1]
     old = _take_out(block, first, last, lists[0], lists[1], amplitudes[0])
     if old < 0:
@@ -624,7 +628,7 @@ def _resolve_window(block, priors, first, last, gains, lists, amplitudes):
 
 @_compiled
 def resolve(block, priors):
-    """Solve again every place where a spike follows soon after another; say whether that helped."""
+    """Search again wherever a spike follows soon after another; return whether that improved anything."""
     units = block.rest.shape[1]
     gains = np.empty(RESOLVED_WINDOW * units)
     lists = np.zeros((4, MOST_SPIKES), np.int64)
@@ -642,7 +646,7 @@ def resolve(block, priors):
 
 @_compiled
 def _take_clear(block, priors):
-    """Place the spike that gains most, again and again; return False if there are too many."""
+    """Place the spike that gains most, repeatedly; return False if there are too many."""
     n = len(block.rest)
     for _ in range(n // FEWEST_APART + 1):
         t, k = _best_place(block, priors, 0, n)
@@ -654,7 +658,7 @@ def _take_clear(block, priors):
 
 @_compiled
 def _next_place(block, priors, start):
-    """Return the next place (first, last) where spikes are placed or plausible; first is -1 if none is."""
+    """Return the next part (first, last) where spikes are placed or plausible; first is -1 if none is."""
     n = len(block.rest)
     first, last = -1, start
     for begin in range(start, n, CHUNK):
@@ -674,7 +678,7 @@ def _next_place(block, priors, start):
 
 @_compiled
 def _settle_place(block, priors, first, last, odds):
-    """Sample a short place once, and say whether that settles it; if not, leave it as it was."""
+    """Sample a short part once; return whether that settles it. If not, its counts are reset."""
     n = len(block.rest)
     first, last = max(first - AROUND, 0), min(last + AROUND, n)
     _empty_window(block, first, last)
@@ -689,10 +693,10 @@ def _settle_place(block, priors, first, last, odds):
 
 @_compiled
 def settle_clear(block, priors, first_wanted, last_wanted):
-    """Settle the places that have nothing plausible near them; return the block with the rest open.
+    """Settle the parts that have no other plausible spike near them; return the block with the rest open.
 
-    Far from the samples that are wanted, the spikes placed first stay. They only have to explain what extends
-    to those samples.
+    Far from the wanted samples, the spikes placed first are kept. They only have to account for the part of
+    their waveforms that extends to the wanted samples.
     """
     n, units = block.rest.shape
     if not _take_clear(block, priors):
@@ -700,7 +704,7 @@ def settle_clear(block, priors, first_wanted, last_wanted):
         return block
     places = np.empty((n // ALONE + 1, 2), np.int64)
     found, start = 0, 0
-    while True:  # find all of them first: sampling one changes what is plausible beside it
+    while True:  # find all of them first, because sampling one changes what is plausible next to it
         first, last = _next_place(block, priors, start)
         if first < 0:
             break
@@ -737,7 +741,7 @@ def _stage(plan, number):
 
 @_compiled
 def _only_near(block, first, last):
-    """Return the block with only what is in or near a part of it open."""
+    """Return the block with only those open parts that are in or near a range."""
     parts, count = block.open.copy(), 0
     for i in range(len(parts)):
         begin, end = max(parts[i, 0], first - ALONE), min(parts[i, 1], last + ALONE)
@@ -752,9 +756,9 @@ def _only_near(block, first, last):
 
 @_compiled
 def _explain(block, plan, first, last):
-    """Sample explanations of a block. The last one stays placed.
+    """Sample explanations of a block; the last one stays placed.
 
-    The expected numbers of spikes from `first` up to `last` are left in the counts.
+    The expected numbers of spikes from `first` to before `last` are left in the counts.
     """
     priors = _stage(plan, len(plan.stages.heat) - 1)
     block = settle_clear(block, priors, first, last)
@@ -786,9 +790,9 @@ def _explain(block, plan, first, last):
 
 @_compiled
 def _quietest(outputs, priors, nominal, leeway):
-    """Return the sample near the boundary of two blocks that is farthest from anything like a spike.
+    """Return the sample near the boundary of two blocks where a spike is least plausible.
 
-    It depends on the outputs near the boundary only, so both blocks agree on it.
+    It depends only on the outputs near the boundary, so both blocks agree on it.
     """
     if leeway == 0:
         return nominal
@@ -811,7 +815,7 @@ def _quietest(outputs, priors, nominal, leeway):
 
 @_compiled
 def explain_blocks(outputs, overlaps, plan, lengths, seed):
-    """Explain a trace block by block. Each block depends on itself and its context only.
+    """Explain a trace block by block; each block depends only on itself and its context.
 
     The boundary of two blocks is moved by up to `leeway` samples to a quiet place, so that overlapping spikes
     are explained together.
@@ -830,7 +834,7 @@ def explain_blocks(outputs, overlaps, plan, lengths, seed):
     Returns
     -------
     expected : ndarray of float32, shape (leeway + blocks * length + leeway, units)
-        Number of spikes that start at each sample; 0 where the blocks before and after these decide.
+        Expected number of spikes that start at each sample; 0 where the blocks before and after these decide.
     amplitudes : ndarray of float32, of the same shape
         Of the spikes of one explanation, sampled from the posterior; 0 where none starts.
     """
@@ -838,13 +842,13 @@ def explain_blocks(outputs, overlaps, plan, lengths, seed):
     blocks, units = (len(outputs) - before - after) // length, outputs.shape[1]
     expected = np.zeros((blocks * length + 2 * leeway, units), np.float32)
     amplitudes = np.zeros((blocks * length + 2 * leeway, units), np.float32)
-    room = room_for_pairs()
+    memory = pair_memory()
     priors = _stage(plan, len(plan.stages.heat) - 1)
     first = _quietest(outputs, priors, before, leeway)
     for number in range(blocks):
         begin = number * length
         last = _quietest(outputs, priors, begin + before + length, leeway)
-        block = new_block(outputs[begin : begin + before + length + after], overlaps, seed, room)
+        block = new_block(outputs[begin : begin + before + length + after], overlaps, seed, memory)
         _explain(block, plan, first - begin, last - begin)
         to = first - before + leeway
         expected[to : to + last - first] = block.counts[first - begin : last - begin]
@@ -865,7 +869,7 @@ def explain_causally(white, shapes, lead, overlaps, plan, lengths, seed):
         Whitened templates.
     lead : int
         Samples of a template before the spike's start.
-    overlaps : ndarray of float32, shape (seen, units, lags, units)
+    overlaps : ndarray of float32, shape (known, units, lags, units)
         Of a `CausalBank`.
     plan : Plan
     lengths : tuple of int
@@ -882,8 +886,8 @@ def explain_causally(white, shapes, lead, overlaps, plan, lengths, seed):
     blocks = (white.shape[1] - lead - before - after) // length
     expected = np.zeros((blocks * length, units), np.float32)
     amplitudes = np.zeros((blocks * length, units), np.float32)
-    room = room_for_pairs()
-    known = np.zeros(n + taps - 1, np.float32)  # nothing is known of what follows
+    memory = pair_memory()
+    known = np.zeros(n + taps - 1, np.float32)  # the samples that follow are not known
     column = np.empty(n, np.float32)
     outputs = np.empty((n, units), np.float32)
     for number in range(blocks):
@@ -895,7 +899,7 @@ def explain_causally(white, shapes, lead, overlaps, plan, lengths, seed):
                 column[:] = 0.0
                 correlate(known, shapes[k, c], column)
                 outputs[:, k] += column
-        block = new_block(outputs, overlaps, seed, room)
+        block = new_block(outputs, overlaps, seed, memory)
         _explain(block, plan, before, before + length)
         expected[begin : begin + length] = block.counts[before : before + length]
         amplitudes[begin : begin + length] = block.amplitude[before : before + length]

@@ -13,11 +13,11 @@ from spikesorter.signal.bank import make_causal_bank
 __all__ = ["make_low_latency_pursuit"]
 
 PAST_MS = 24.0  # length of the causal whitening filter
-LENGTH_MS = 8.0  # of a whitened template: little of it comes later
+LENGTH_MS = 8.0  # of a whitened template; little of it comes later
 
 
 def make_low_latency_pursuit(context: Context, profile: Profile) -> PursuitDecoder:
-    """Return a pursuit whose filters are causal, and which decides on the first part of a spike."""
+    """Return a pursuit with causal filters that decides on the first part of a spike."""
     bank = make_causal_bank(
         context.units.templates.scaled(profile.activity.gain),
         profile.noise,

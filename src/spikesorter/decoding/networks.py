@@ -1,4 +1,4 @@
-"""Networks with their weights: from features to curves and candidates, and their training."""
+"""Networks with their weights: training, and evaluation from features to candidates."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from spikesorter.signal.peaks import pick_peaks
 __all__ = ["Networks", "new_networks", "train_networks"]
 
 FloatArray = npt.NDArray[np.float32]
-PEAK_DISTANCE_SAMPLES = 2  # labels of the detector are as wide, so nearer peaks are one spike
+PEAK_DISTANCE_SAMPLES = 2  # the width of the detector's labels; nearer peaks are one spike
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ class Networks:
         None if the detector has a curve for each unit.
     classifier_weights : tuple of ndarray
     unit_counts : bool
-        Whether the classifier's probability counts towards a spike's (published: no).
+        Whether thresholds apply to the detector's and classifier's joint probability (published: no).
     """
 
     unit_ids: tuple[int, ...]
@@ -62,22 +62,22 @@ class Networks:
     def __post_init__(self) -> None:
         expected = 1 if self.classifier else len(self.unit_ids)
         columns = self.classifier.inputs - 1 if self.classifier else self.detector.inputs
-        classes = self.classifier.classes if self.classifier else len(self.unit_ids)
-        fits = self.detector.outputs == expected and classes == len(self.unit_ids)
+        outputs = self.classifier.classes if self.classifier else len(self.unit_ids)
+        fits = self.detector.outputs == expected and outputs == len(self.unit_ids)
         if not fits or self.detector.inputs != columns:
             raise ModelError(
-                f"the networks do not fit together: {len(self.unit_ids)} units for {classes} outputs, "
+                f"the networks do not fit together: {len(self.unit_ids)} units for {outputs} outputs, "
                 f"{self.detector.outputs} curves, {self.detector.inputs} features for {columns}"
             )
 
     @property
     def pick_reach(self) -> int:
-        """Samples around a candidate whose curves and features it depends on."""
+        """Samples on either side of a candidate on whose curves and features it depends."""
         around = max(self.classifier.before, self.classifier.after) if self.classifier else 1
         return PEAK_DISTANCE_SAMPLES + around
 
     def curves(self, features: FloatArray) -> FloatArray:
-        """Return the probability that a spike starts, shape (samples, curves), from features with margin."""
+        """Return the probability of a spike's start, shape (samples, curves), from features with margin."""
         return detection_curve(self.detector, self.detector_weights, features)
 
     def pick(self, curves: FloatArray, features: FloatArray) -> Candidates:
@@ -89,21 +89,20 @@ class Networks:
         for k, unit in enumerate(self.unit_ids):
             own = np.ascontiguousarray(curves[:, k])
             samples = _peaks(own)
-            spike = np.maximum(1 - silent[samples], own[samples])
-            parts.append(
-                Candidates(samples, np.full(len(samples), unit, np.int64), spike, own[samples] / spike)
-            )
+            probability = np.maximum(1 - silent[samples], own[samples])
+            units = np.full(len(samples), unit, np.int64)
+            parts.append(Candidates(samples, units, probability, own[samples] / probability))
         return Candidates.concatenate(parts)
 
     def _classified(
         self, features: FloatArray, curve: FloatArray, classifier: ClassifierArchitecture
     ) -> Candidates:
         samples = _peaks(curve)
-        classes = unit_probabilities(classifier, self.classifier_weights, features, samples)
-        winner = classes.argmax(axis=1)
-        named = classes[np.arange(len(samples)), winner] if self.unit_counts else np.ones(len(samples))
+        of_units = unit_probabilities(classifier, self.classifier_weights, features, samples)
+        best = of_units.argmax(axis=1)
+        chosen = of_units[np.arange(len(samples)), best] if self.unit_counts else np.ones(len(samples))
         return Candidates.from_arrays(
-            samples, np.array(self.unit_ids)[winner], np.minimum(curve[samples], 1), np.minimum(named, 1)
+            samples, np.array(self.unit_ids)[best], np.minimum(curve[samples], 1), np.minimum(chosen, 1)
         )
 
 
@@ -115,7 +114,7 @@ def new_networks(
     *,
     seed: int,
 ) -> Networks:
-    """Return untrained networks for features with a number of columns."""
+    """Return untrained networks for features with this number of columns."""
     per_unit = detector.curves == "per_unit"
     detector_architecture = DetectorArchitecture(
         columns,
@@ -163,17 +162,17 @@ def train_networks(
     Parameters
     ----------
     networks : Networks
-        Where to start; not changed.
+        Networks to start from; not changed.
     features : ndarray of float32, shape (samples, columns)
         Of the rehearsal.
     spikes : Spikes
-        In it.
+        Spikes of the rehearsal.
     detector, classifier : settings
     detector_steps, classifier_steps : int
     rng : numpy.random.Generator
-        To draw windows from the rehearsal.
+        For drawing windows from the rehearsal.
     on_progress : callable
-        Called with the share of the work that is done.
+        Called with the share of the work done.
 
     Returns
     -------

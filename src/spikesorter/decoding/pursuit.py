@@ -1,4 +1,4 @@
-"""Pursuit decoder: known templates in known noise; overlapping spikes are explained jointly."""
+"""Pursuit decoder: known templates in known noise, with overlapping spikes resolved jointly."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Float64Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Lengths:
-    """Samples of a block, of its context before and after, and by which its ends may be moved."""
+    """Lengths in samples: a block, its context before and after, and the largest shift of its ends."""
 
     block: int
     before: int
@@ -49,12 +49,16 @@ class Lengths:
     leeway: int
 
 
-# Blocks are short, so that streams need not wait long. Spikes beyond the context hardly matter.
+# Short blocks keep the delay of streams short. Spikes beyond the context hardly matter.
 USUAL_LENGTHS = Lengths(block=336, before=128, after=128, leeway=48)
 SMOOTHINGS = (0, 1, 2, 4, 8)
 LOW_LATENCY_LENGTHS = Lengths(block=24, before=96, after=68, leeway=0)
-EARLY_SMOOTHINGS = (0, 1)
-WINDOWS = (16, 8, 4)  # samples; overlapping spikes are in one window of some sweep and apart in another
+LOW_LATENCY_SMOOTHINGS = (0, 1)
+WINDOWS = (
+    16,
+    8,
+    4,
+)  # samples; overlapping spikes share a window in some sweeps and are in different windows in others
 PAIR_WINDOW = 14
 SETTLING_SWEEPS = 4  # sampled, but not counted
 SINGLES, PAIRS = 1, 2
@@ -65,8 +69,8 @@ HOT_PAIRS = 2
 class Explanation:
     """One explanation of a trace, sampled from the posterior.
 
-    What it leaves of the trace is noise of the right power. The most probable explanation leaves too
-    little, the mean too much.
+    Its residual is noise of the right power. The residual of the most probable explanation is too weak, and
+    that of the mean too strong.
 
     Parameters
     ----------
@@ -74,7 +78,7 @@ class Explanation:
     amplitudes : ndarray of float32, shape (spikes,)
         Relative amplitude of each.
     expected : ndarray of float64, shape (units,)
-        Expected number of spikes of each unit, over all samples of the posterior.
+        Posterior mean number of spikes of each unit.
     """
 
     spikes: Spikes
@@ -90,15 +94,15 @@ class PursuitDecoder:
     ----------
     unit_ids : tuple of int
     bank : Bank or CausalBank
-        The latter for low latency.
+        A `CausalBank` for low latency.
     log_odds : ndarray of float64, shape (units,)
         Of a spike's start at a sample, from the firing rates.
     spreads : ndarray of float64, shape (units,)
         SD of each unit's relative amplitude.
     sweeps : int
-        Counted sweeps.
+        Number of counted sweeps.
     annealing_factor : float
-        By which the heat rises from step to step.
+        Factor between the heats of two annealing steps.
     annealing_detectability : float
         d' of the median unit at which annealing starts.
     seed : int
@@ -107,7 +111,7 @@ class PursuitDecoder:
     smoothing_samples : int
         Samples on either side over which a spike's probability is summed, as noise spreads it.
     one_unit : bool
-        Whether only the most probable of several units is kept for one spike.
+        Whether only the most probable unit is kept for a spike.
     """
 
     unit_ids: tuple[int, ...]
@@ -129,12 +133,12 @@ class PursuitDecoder:
 
     @property
     def margin(self) -> Margin:
-        """Samples around a block that it depends on."""
+        """Samples around a block on which its evidence depends."""
         return self.bank.margin + Margin(self.lengths.before, self.lengths.after)
 
     @property
     def overlap_samples(self) -> int:
-        """Samples by which evidence of neighbouring blocks overlaps."""
+        """Samples by which the evidence of neighbouring blocks overlaps."""
         return self.lengths.leeway
 
     @property
@@ -156,7 +160,7 @@ class PursuitDecoder:
         return self.explain(trace)[:, : len(self.unit_ids)]
 
     def curves(self, evidence: Trace) -> Trace:
-        """Return the evidence as it is."""
+        """Return the evidence itself."""
         return evidence
 
     def pick(self, evidence: Trace) -> Candidates:
@@ -176,15 +180,15 @@ class PursuitDecoder:
         return picked.inside(self.pick_reach, len(evidence) - self.pick_reach)
 
     def variants(self) -> list[PursuitDecoder]:
-        """Return variants: more or less smoothing, one unit for each spike or several."""
+        """Return variants with more or less smoothing, and one or several units for each spike."""
         return [
             replace(self, smoothing_samples=samples, one_unit=one_unit)
-            for samples in (SMOOTHINGS if self.lengths == USUAL_LENGTHS else EARLY_SMOOTHINGS)
+            for samples in (SMOOTHINGS if self.lengths == USUAL_LENGTHS else LOW_LATENCY_SMOOTHINGS)
             for one_unit in (False, True)
         ]
 
     def explain(self, trace: Trace) -> Trace:
-        """Return the evidence, and in further columns one explanation sampled from the posterior.
+        """Return the evidence followed, in further columns, by one explanation sampled from the posterior.
 
         Parameters
         ----------
@@ -208,11 +212,11 @@ class PursuitDecoder:
         return np.concatenate(explained, axis=1)
 
     def to_explanation(self, explained: Trace) -> Explanation:
-        """Turn what `explain` returns into spikes and amplitudes."""
+        """Convert the output of `explain` to spikes and amplitudes."""
         evidence, amplitudes = np.split(explained, 2, axis=1)
-        samples, classes = np.nonzero(amplitudes)
-        spikes = Spikes.from_arrays(samples, np.array(self.unit_ids)[classes])
-        return Explanation(spikes, amplitudes[samples, classes], evidence.sum(axis=0, dtype=np.float64))
+        samples, columns = np.nonzero(amplitudes)
+        spikes = Spikes.from_arrays(samples, np.array(self.unit_ids)[columns])
+        return Explanation(spikes, amplitudes[samples, columns], evidence.sum(axis=0, dtype=np.float64))
 
     @cached_property
     def _plain_lengths(self) -> tuple[int, ...]:
@@ -220,7 +224,7 @@ class PursuitDecoder:
 
     @cached_property
     def _plan(self) -> Plan:
-        """Return annealing sweeps, then those that settle, then those that count."""
+        """Return the schedule: annealing sweeps, then settling sweeps, then counted sweeps."""
         stages = self._annealing()
         schedule = np.random.default_rng(self.seed)
 
@@ -253,7 +257,7 @@ class PursuitDecoder:
 
     @property
     def _energies(self) -> Float64Array:
-        """Squared d' of each unit, by how much of a spike is known, shape (seen, units)."""
+        """Squared d' of each unit, by the number of samples known of a spike, shape (known, units)."""
         return np.atleast_2d(self.bank.energies)
 
 
@@ -274,7 +278,7 @@ def make_pursuit(context: Context, profile: Profile) -> PursuitDecoder:
 
 
 def sample_explanation(pursuit: PursuitDecoder, trace: Trace, *, n_jobs: int) -> Explanation:
-    """Sample one explanation of a whole trace in memory from the posterior.
+    """Sample one explanation of a whole trace from the posterior.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""Registry of decoders: every file of this folder that defines `KIND`.
+"""Registry of decoders: every module of this folder that defines `KIND`.
 
-A new decoder is one new file: a frozen class that does what `Decoder` says, a function that makes it, and a
-`KIND` that names both. Then `settings.decoder` can name it (a test compares the two), model files can hold
-it, and `auto` tries it if `KIND` says so.
+A new decoder is one new file with a frozen class that implements `Decoder`, a function that makes it, and a
+`KIND` that names both. Its name joins the choices of `settings.decoder` (a test compares the two). Model
+files can then contain it, and `auto` tries it if `KIND.in_auto` is set.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from spikesorter.decoding.bench import DecoderKind
 __all__ = ["AUTO", "decoder_kinds", "decoder_types", "wanted_kinds"]
 
 AUTO = "auto"
-"""What `settings.decoder` says to try several decoders and take the best."""
+"""Value of `settings.decoder` that tries several decoders and takes the best."""
 
 
 @cache
@@ -33,7 +33,7 @@ def decoder_kinds() -> tuple[DecoderKind, ...]:
 
 
 def decoder_types() -> tuple[type[Any], ...]:
-    """Return the units of all decoders, each once: what a model file may hold."""
+    """Return the classes of all decoders, each once: those that a model file may contain."""
     return tuple(dict.fromkeys(kind.decoder for kind in decoder_kinds()))
 
 
@@ -47,7 +47,7 @@ def wanted_kinds(settings: Settings) -> tuple[DecoderKind, ...]:
     Returns
     -------
     tuple of DecoderKind
-        All that `auto` tries, or the one that is set and those that it needs.
+        All that `auto` tries, or the decoder that is set and those that it needs.
 
     Raises
     ------

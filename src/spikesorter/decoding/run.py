@@ -1,4 +1,4 @@
-"""Run a decoder over a recording: any spans, in any number of threads, give the same candidates."""
+"""Run a decoder over a recording; candidates do not depend on spans or number of threads."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
 
 Trace = npt.NDArray[np.float32]
 TraceReader = Callable[[int, int], Trace]
-"""Returns the trace from one sample to another, both possibly beyond the recording's ends."""
+"""Returns the trace from `start` to `stop`, either of which may lie beyond the recording's ends."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -34,7 +34,7 @@ SPAN_SAMPLES = 1 << 16  # of a trace in memory, for one thread at a time
 
 
 def read_evidence(decoder: Decoder, read_trace: TraceReader, n_samples: int, start: int, stop: int) -> Trace:
-    """Return the evidence from one sample to another; zero beyond the recording's ends.
+    """Return the evidence from sample `start` to `stop`; zero beyond the recording's ends.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def read_evidence(decoder: Decoder, read_trace: TraceReader, n_samples: int, sta
 def find_candidates(
     decoder: Decoder, read_trace: TraceReader, n_samples: int, start: int, stop: int
 ) -> Candidates:
-    """Return the candidates from one sample to another; parameters as for `read_evidence`."""
+    """Return the candidates from sample `start` to `stop`; parameters as for `read_evidence`."""
     reach = decoder.pick_reach
     evidence = read_evidence(decoder, read_trace, n_samples, start - reach, stop + reach)
     return decoder.pick(evidence).shifted(start)
@@ -68,14 +68,14 @@ def find_evidence(decoder: Decoder, trace: Trace, *, n_jobs: int) -> Trace:
 def compute_in_spans(
     decoder: Decoder, compute: Callable[[Trace], Trace], trace: Trace, *, n_jobs: int
 ) -> Trace:
-    """Compute what a decoder says of a whole trace in memory, span by span in threads.
+    """Compute a decoder's output for a whole trace in memory, span by span in threads.
 
     Parameters
     ----------
     decoder : Decoder
-        Its blocks and margins are kept.
+        Defines blocks and margins.
     compute : callable
-        Takes and returns what `decoder.evidence` does.
+        Has the arguments and result of `decoder.evidence`.
     trace : ndarray of float32, shape (samples, channels)
         Without its offset.
     n_jobs : int
@@ -92,12 +92,12 @@ def compute_in_spans(
 
 
 def padded(trace: Trace) -> TraceReader:
-    """Return a reader of a trace in memory; beyond its ends the trace keeps its first or last value."""
+    """Return a reader of a trace in memory, padded with its first or last value beyond its ends."""
     return lambda start, stop: read_span(lambda a, b: trace[a:b], len(trace), start, stop)
 
 
 def in_threads(function: Callable[[Item], Result], items: list[Item], *, n_jobs: int) -> Iterator[Result]:
-    """Yield a function's results in order, `n_jobs` at once: NumPy and compiled code release the GIL."""
+    """Yield a function's results in order, computed in threads: NumPy and compiled code release the GIL."""
     if n_jobs == 1 or len(items) < 2:
         yield from map(function, items)
         return
@@ -117,7 +117,7 @@ def _read_blocks(
     start: int,
     stop: int,
 ) -> Trace:
-    """Compute all blocks that concern samples `start` to `stop`; zero beyond the recording's ends."""
+    """Compute samples `start` to `stop` from all blocks they need; zero beyond the recording's ends."""
     grid, margin, overlap = decoder.grid_samples, decoder.margin, decoder.overlap_samples
     first, last = min(max(start, 0), n_samples), min(max(stop, 0), n_samples)
     begin = (first - overlap) // grid * grid

@@ -16,8 +16,11 @@ __all__ = ["objective", "tune"]
 
 ROUNDS = 2
 STRICT_SHARE = 0.15
-USUAL_LEAST_PRECISION = {"strict": 0.5}  # what a unit reports is not to be less likely right than wrong
-SHARE_REPORTED, NEARLY = 0.1, 0.8  # of a unit's spikes, to speak of precision; of the best precision in reach
+USUAL_LEAST_PRECISION = {"strict": 0.5}  # at least half of a unit's reported spikes should be correct
+SHARE_REPORTED, NEARLY = (
+    0.1,
+    0.8,
+)  # of a unit's spikes, for a meaningful precision; of the best reachable precision
 
 
 def tune(
@@ -29,10 +32,10 @@ def tune(
     *,
     fs_hz: float,
 ) -> tuple[WorkingPoint, float]:
-    """Find the thresholds and refractory period that do best on a rehearsal.
+    """Find the thresholds and refractory period with the best objective on a rehearsal.
 
-    A grid search finds one threshold for all units and the refractory period. Then, if so set, the
-    threshold of one unit after the other is searched.
+    A grid search finds a threshold for all units and the refractory period. If set, each unit's threshold is
+    then searched in turn.
 
     Parameters
     ----------
@@ -44,13 +47,13 @@ def tune(
     tuning : TuningSettings
         The objective.
     output : OutputSettings
-        The grid. A threshold or refractory period that is set stays.
+        The grid. A threshold or refractory period that is set is kept.
     fs_hz : float
 
     Returns
     -------
     point : WorkingPoint
-        Of equally good ones, the one with the highest threshold, then with the shortest refractory period.
+        Among equally good ones, that with the highest threshold, then with the shortest refractory period.
     value : float
         Its objective.
     """
@@ -79,12 +82,12 @@ def tune(
 
 
 def objective(truth: Spikes, found: Spikes, name: str, *, fs_hz: float) -> float:
-    """Return what is maximised: `study`, `strict`, `f1`, or recall at a precision (`precision=0.99`).
+    """Return the value of an objective: `study`, `strict`, `f1`, or recall at a precision (`precision=0.99`).
 
-    A study's score hardly counts false alarms, as it takes a unit's F1 among the paired spikes. The best
-    thresholds may be absurdly low. So `study` includes a little of the strict score.
+    A study's score hardly penalises false spikes, as it takes each unit's F1 among the paired spikes, so its
+    best thresholds may be far too low. Therefore `study` includes a small share of the strict score.
 
-    If the precision asked for is not reached, what it lacks is returned as a negative number.
+    If the required precision is not reached, the shortfall is returned as a negative number.
     """
     result = score(truth, found, fs_hz=fs_hz)
     if name.startswith("precision="):
@@ -104,11 +107,11 @@ class _Search:
 
     def best(self, points: list[WorkingPoint]) -> tuple[WorkingPoint, float]:
         values = [self._value(point) for point in points]
-        chosen = max(range(len(points)), key=values.__getitem__)  # of equal ones, the first
+        chosen = max(range(len(points)), key=values.__getitem__)  # the first of equal values
         return points[chosen], values[chosen][1]
 
     def _value(self, point: WorkingPoint) -> tuple[float, float]:
-        """Return how much precision the units lack, as a negative number, and then the objective."""
+        """Return the shortfall of precision, as a negative number, and the objective."""
         found = point.to_spikes(self.candidates)
         value = objective(self.truth, found, self.objective, fs_hz=self.fs_hz)
         return -self._lacking(found), value
@@ -124,9 +127,9 @@ class _Search:
 def _least_precision(
     candidates: Candidates, truth: Spikes, least: float, thresholds: list[float], *, fs_hz: float
 ) -> dict[int, float]:
-    """Return the precision that each unit must reach: half, say, or most of the best that it can have.
+    """Return the precision that each unit must reach: `least`, or most of the best reachable if lower.
 
-    A unit that is never more likely right than wrong would otherwise not be reported at all.
+    A unit that cannot reach `least` would otherwise not be reported at all.
     """
     if least == 0:
         return {}

@@ -1,4 +1,4 @@
-"""Calibrate and tune a decoder on a rehearsal, and say how good it is there."""
+"""Calibrate and tune a decoder on a rehearsal, and measure its quality there."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from spikesorter.estimation.rehearsal import Rehearsal
 
 __all__ = ["Outcome", "TunedDecoder", "known_spikes", "pick_all", "tune_decoder"]
 
-BY_CHANCE = 0.001  # of the objective; of variants so alike, the first is taken, which smooths least
+BY_CHANCE = 0.001  # of the objective; the first of such similar variants is taken, which smooths least
 
 
 @dataclass(frozen=True, eq=False)
 class TunedDecoder:
-    """A decoder, ready for a recording.
+    """A decoder with its calibration and working point.
 
     Parameters
     ----------
@@ -36,7 +36,8 @@ class TunedDecoder:
     name : str
         Of the decoder.
     value : float
-        Of the objective on a rehearsal; if that is cross-fitted, of each part by what the others tuned.
+        Value of the objective on a rehearsal. If it is cross-fitted, each part is sorted by what was tuned on
+        the others.
     """
 
     decoder: Decoder = field(metadata={"one_of": decoder_types})
@@ -46,7 +47,7 @@ class TunedDecoder:
     value: float
 
     def above_threshold(self, candidates: Candidates) -> Spikes:
-        """Return the candidates above their thresholds; the refractory period is not yet kept."""
+        """Return the candidates above their thresholds, as spikes; no refractory period is applied yet."""
         return self.point.above_threshold(self.calibrated(candidates))
 
     def calibrated(self, candidates: Candidates) -> Candidates:
@@ -56,16 +57,16 @@ class TunedDecoder:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a tuned decoder finds in a rehearsal.
+    """Result of a tuned decoder on a rehearsal.
 
     Parameters
     ----------
     tuned : TunedDecoder
     rehearsal : Rehearsal
     candidates : Candidates
-        Calibrated; where the rehearsal is cross-fitted, each by what was tuned on other parts.
+        Calibrated; if the rehearsal is cross-fitted, each by what was tuned on the other parts.
     found : Spikes
-        Those above their thresholds, likewise.
+        Spikes above the thresholds, tuned likewise.
     """
 
     tuned: TunedDecoder
@@ -75,7 +76,7 @@ class Outcome:
 
 
 def tune_decoder(kind: DecoderKind, trial: Trial, bench: Bench) -> Outcome:
-    """Calibrate and tune a decoder; where rehearsals are cross-fitted, judge each part by the others.
+    """Calibrate and tune a decoder; if rehearsals are cross-fitted, test each part by what the others tuned.
 
     Parameters
     ----------
@@ -83,12 +84,12 @@ def tune_decoder(kind: DecoderKind, trial: Trial, bench: Bench) -> Outcome:
     trial : Trial
         The decoder with its evidence.
     bench : Bench
-        With the rehearsal that the evidence is of.
+        Bench with the rehearsal of the evidence.
 
     Returns
     -------
     Outcome
-        Its decoder is the best variant of the one given.
+        Its decoder is the best variant.
     """
     known = bench.context.units.known
     picked = [
@@ -108,7 +109,7 @@ def tune_decoder(kind: DecoderKind, trial: Trial, bench: Bench) -> Outcome:
 
 
 def known_spikes(rehearsal: Rehearsal, unit_ids: tuple[int, ...]) -> Spikes:
-    """Return a rehearsal's spikes of labelled units: those of unlabelled ones are no result."""
+    """Return a rehearsal's spikes of labelled units, as results leave out unlabelled units."""
     return rehearsal.spikes.select(np.isin(rehearsal.spikes.unit, unit_ids))
 
 
@@ -120,7 +121,7 @@ def pick_all(decoder: Decoder, evidence: npt.NDArray[np.float32]) -> Candidates:
 
 @dataclass(frozen=True, eq=False)
 class _Tuner:
-    """Calibrates and tunes variants of one kind of decoder."""
+    """Calibration and tuning of the variants of one kind of decoder."""
 
     kind: DecoderKind
     bench: Bench
@@ -128,7 +129,7 @@ class _Tuner:
     def best(
         self, picked: list[tuple[Decoder, Candidates]], truth: Spikes
     ) -> tuple[TunedDecoder, Candidates]:
-        """Tune every variant coarsely, the best one finely."""
+        """Tune every variant coarsely, then the best one finely."""
         tuning, unit_ids = self.bench.context.settings.tuning, self.bench.context.units.known
         output = self._output
         coarse = output.model_copy(update={"per_unit": False})
@@ -148,7 +149,7 @@ class _Tuner:
         return replace(best, point=point, value=value), chosen
 
     def held_out(self, picked: list[tuple[Decoder, Candidates]], truth: Spikes) -> tuple[Candidates, Spikes]:
-        """Return each part's candidates and spikes by what was tuned on the other parts."""
+        """Return each part's candidates and spikes, with what was tuned on the other parts."""
         folds = Folds(self.bench.rehearsal.period)
         parts, spikes = [], []
         for fold in range(FOLDS):

@@ -1,1 +1,1 @@
-"""What is known of units and of a recording, and rehearsals made from it."""
+"""Models of units and of a recording, and rehearsals made from them."""

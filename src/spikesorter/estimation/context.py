@@ -1,4 +1,4 @@
-"""What every step from estimation to sorting needs to know: settings, sampling rate, units, conditioning."""
+"""`Context`: settings, sampling rate, units and conditioning filter, shared by all later steps."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from spikesorter.signal.templates import Templates
 
 __all__ = ["FORECAST", "GAIN", "PROFILE", "REFINE", "TRAIN", "TRAIN_BASE", "TUNE", "Context"]
 
-# Streams of random numbers: none depends on how much another one is used.
+# Streams of random numbers, independent of each other.
 TRAIN_BASE = (0,)
 TRAIN, TUNE, FORECAST = (1, 0), (1, 1), (1, 2)
 PROFILE = (2,)
 REFINE = (3,)
 GAIN = (4,)
 
-LEAST_RATE = 0.02  # relative to the labelled recording: a unit that seems silent may still fire
+LEAST_RATE = 0.02  # relative to the labelled recording; a unit that appears silent may still fire
 
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """What was set and learnt, the same for every recording that a sorter works on.
+    """Settings and learnt units, the same for every recording of a sorter.
 
     A recording itself is described by its `Profile`.
 
@@ -42,7 +42,7 @@ class Context:
     units : Units
         Learnt from the labelled recording.
     kernel : ndarray of float64, shape (taps,)
-        Conditioning filter: removes drift, passes the band.
+        Conditioning filter: drift removal and band-pass.
     """
 
     settings: Settings
@@ -52,7 +52,7 @@ class Context:
 
     @classmethod
     def of(cls, units: Units, settings: Settings, *, fs_hz: float) -> Context:
-        """Return the context of some units, with the conditioning filter that the settings describe."""
+        """Return the context for some units, with the conditioning filter of the settings."""
         return cls(settings, fs_hz, units, conditioning_kernel(settings.conditioning, fs_hz))
 
     @cached_property
@@ -62,7 +62,7 @@ class Context:
 
     @property
     def whitening_reach(self) -> int:
-        """Samples by which whitening filters reach beyond a template on either side."""
+        """Samples by which whitening filters extend beyond a template on either side."""
         return self.samples(self.settings.matched_filter.whitening_reach_ms)
 
     def samples(self, milliseconds: float) -> int:
@@ -74,7 +74,7 @@ class Context:
         return fir_filter(trace, self.kernel)
 
     def bank(self, profile: Profile) -> Bank:
-        """Return the units' whitened matched filters for recordings of a profile."""
+        """Return the units' whitened matched filters for a recording's profile."""
         templates = self.units.templates.scaled(profile.activity.gain)
         return make_bank(templates, profile.noise, kernel=self.kernel, reach=self.whitening_reach)
 
@@ -83,5 +83,5 @@ class Context:
         return np.asarray(np.log(np.maximum(profile.activity.rates, LEAST_RATE * self.units.rates)))
 
     def rng(self, *stream: int) -> np.random.Generator:
-        """Return the random numbers of one of the streams above, from their beginning."""
+        """Return a generator at the beginning of one of the streams above."""
         return np.random.default_rng([self.settings.seed, *stream])

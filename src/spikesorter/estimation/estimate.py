@@ -1,4 +1,4 @@
-"""Estimate what an unlabelled recording is like: offset, hum, noise, gain, firing rates, background."""
+"""Estimate the profile of an unlabelled recording: offset, hum, noise, gain, firing rates, background."""
 
 from __future__ import annotations
 
@@ -41,21 +41,24 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 Trace = npt.NDArray[np.float32]
-QUIET_BEFORE_MS, QUIET_AFTER_MS = 1.6, 1.2  # kept free around a template, as its place is known roughly
-ROUNDING = 1e-5  # 100 dB below the spikes, float32 holds nothing but rounding
-NOISE_ROUNDS = 2  # the second finds what the first one's noise hid; a third changes nothing measurable
+QUIET_BEFORE_MS, QUIET_AFTER_MS = (
+    1.6,
+    1.2,
+)  # excluded around a template, as its position is known only roughly
+ROUNDING = 1e-5  # 100 dB below the spikes, float32 has only rounding errors
+NOISE_ROUNDS = 2  # the second improves on the first; a third changes nothing measurable
 BACKGROUND_ROUNDS = 2
 BACKGROUND_SAMPLES = 1 << 19
 BACKGROUND_SCALE = (0.07, 0.1, 0.14, 0.2, 0.28, 0.4)  # amplitudes to try, as long as they fit better
 HISTOGRAM_EDGES = np.arange(-12.0, 12.5, 0.5)  # in SD of the noise
 HISTOGRAM_ERROR = 0.02
 LEAST_DETECTABILITY = 1.0
-"""Least d' at which a unit can be told from noise."""
+"""Least d' at which a unit can be distinguished from noise."""
 
 
 @dataclass(frozen=True, eq=False)
 class InitialEstimate:
-    """First estimate of a recording, good enough to compare recordings.
+    """Initial estimate of a recording, good enough to compare recordings.
 
     Parameters
     ----------
@@ -87,7 +90,7 @@ def estimate_initially(trace: npt.NDArray[Any], context: Context) -> InitialEsti
     Raises
     ------
     InputError
-        If too little of the recording is free of spikes, or it holds no noise at all.
+        If too little of the recording is free of spikes, or it has no noise at all.
     """
     fs_hz, units = context.fs_hz, context.units
     offset = np.median(trace, axis=0).astype(np.float64)
@@ -105,7 +108,7 @@ def estimate_initially(trace: npt.NDArray[Any], context: Context) -> InitialEsti
 
 
 def with_gain(initial: InitialEstimate, gain: float, context: Context) -> InitialEstimate:
-    """Return an initial estimate whose firing rates are estimated again, for a gain that is known better.
+    """Return the initial estimate with firing rates estimated again for a better known gain.
 
     Parameters
     ----------
@@ -124,7 +127,7 @@ def with_gain(initial: InitialEstimate, gain: float, context: Context) -> Initia
 
 
 def estimate_profile(initial: InitialEstimate, context: Context, *, gain_known: bool = False) -> Profile:
-    """Estimate a recording's background spikes as well, and then its gain and firing rates again.
+    """Estimate a recording's background spikes, and then its gain and firing rates again.
 
     Parameters
     ----------
@@ -132,7 +135,7 @@ def estimate_profile(initial: InitialEstimate, context: Context, *, gain_known: 
         From `estimate_initially`.
     context : Context
     gain_known : bool
-        Whether the gain stays as it is.
+        Whether to keep the gain of the initial estimate.
 
     Returns
     -------
@@ -154,8 +157,8 @@ def estimate_profile(initial: InitialEstimate, context: Context, *, gain_known: 
             background=background,
         )
         profile = replace(profile, activity=activity)
-    # Quiet parts say how skewed the background makes the noise. They do not say how many spikes of what
-    # amplitude it has, as the largest are cut out of them. The whole distribution does.
+    # Quiet parts show how much the background skews the noise. They do not determine the number and
+    # amplitude of its spikes, as the largest are excluded from them. The whole distribution does.
     best = comparison.with_background(profile, amplitude=BACKGROUND_SCALE[0])
     for amplitude in BACKGROUND_SCALE[1:]:
         trial = comparison.with_background(profile, amplitude=amplitude)
@@ -166,7 +169,7 @@ def estimate_profile(initial: InitialEstimate, context: Context, *, gain_known: 
 
 
 def is_faint(initial: InitialEstimate) -> bool:
-    """Return whether no unit can be told from a recording's noise, at the gain estimated; warn if so.
+    """Return whether no unit can be distinguished from a recording's noise at its gain; warn if so.
 
     Parameters
     ----------
@@ -180,8 +183,8 @@ def is_faint(initial: InitialEstimate) -> bool:
     if clearest >= LEAST_DETECTABILITY:
         return False
     logger.warning(
-        "no labelled unit can be told from this recording's noise (the clearest has a d' of %.2g): do the "
-        "recording and the labelled one count in the same unit of voltage? Do not trust the result",
+        "no labelled unit can be distinguished from this recording's noise (the clearest has a d' of %.2g); "
+        "do not trust the result. Do the recording and the labelled one have the same unit of voltage?",
         clearest,
     )
     return True
@@ -189,7 +192,7 @@ def is_faint(initial: InitialEstimate) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class _Trial:
-    """A profile, and how unlike the recording its rehearsal is."""
+    """A profile, and the misfit of its rehearsal to the recording."""
 
     profile: Profile
     misfit: float
@@ -197,7 +200,7 @@ class _Trial:
 
 @dataclass(frozen=True, eq=False)
 class _Comparison:
-    """Compares a recording with its rehearsals by the outputs of matched filters."""
+    """Comparison of a recording with its rehearsals by matched filter outputs."""
 
     initial: InitialEstimate
     whole: Cumulants
@@ -205,7 +208,7 @@ class _Comparison:
     context: Context
 
     def with_background(self, profile: Profile, *, amplitude: float | None) -> _Trial:
-        """Fit the background's rate, its amplitude unless given, and the units' rates."""
+        """Fit the background's rate and, unless given, its amplitude; then the units' rates."""
         for number in range(BACKGROUND_ROUNDS):
             rehearsed = self._rehearsed(profile, number)
             background = estimate_background(
@@ -243,11 +246,11 @@ class _Comparison:
         return self.initial.filters.apply(self.context.conditioned(rehearsal.trace))
 
     def _misfit(self, rehearsed: Trace) -> float:
-        """Return the chi-squared distance of the outputs' histograms, each trusted to 2 %."""
+        """Return the chi-squared distance of the outputs' histograms, with a model error of 2 %."""
         share = len(self.initial.evidence) / len(rehearsed)
-        seen, expected = _histogram(self.initial.evidence), share * _histogram(rehearsed)
-        variance = seen + share * expected + (HISTOGRAM_ERROR * seen) ** 2 + 10
-        return float(((seen - expected) ** 2 / variance).sum())
+        observed, expected = _histogram(self.initial.evidence), share * _histogram(rehearsed)
+        variance = observed + share * expected + (HISTOGRAM_ERROR * observed) ** 2 + 10
+        return float(((observed - expected) ** 2 / variance).sum())
 
 
 def _rates_at(
@@ -282,7 +285,7 @@ def _scale(conditioned: Trace) -> Trace:
     scale = noise_scale(conditioned)
     if not np.all(scale > ROUNDING * conditioned.std(axis=0)):
         raise InputError(
-            "more than half of the samples are exactly equal: there is no noise to measure; "
+            "more than half of the samples are equal, so there is no noise to measure; "
             "if the trace is simulated or gated, add a little noise to it"
         )
     return scale

@@ -1,10 +1,9 @@
-"""Choose a target's gain: the one at which the labelled trace itself looks most like the target.
+"""Choose a target's gain: the one at which the labelled trace is most like the target.
 
-Cumulants and the amplitudes of clear spikes assume that all spikes are of labelled units. A trace has
-others as well, which may be taken for them. The labelled trace has the same others. Scaled by the right
-gain, with the noise that it then lacks, it has the same events as the target: as high in the filter that
-sees them best. As firing rates may have changed, the numbers of events near each unit's labels, and away
-from all, are fitted.
+Estimates from cumulants and from the amplitudes of clear spikes assume that all spikes are of labelled units.
+Spikes of other units bias them. The labelled trace contains those spikes too. Scaled by the right gain, and
+with noise added to match, it has the same distribution of matched filter peaks as the target. As firing rates
+may have changed, the numbers of peaks near each unit's labels, and away from all labels, are fitted.
 """
 
 from __future__ import annotations
@@ -30,32 +29,32 @@ __all__ = ["GainChoice", "GainComparison", "choose_gain", "compare_gains"]
 logger = logging.getLogger(__name__)
 Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
-COMPARED_SECONDS = 30.0  # of either trace; more hardly helps
-THRESHOLD = 4.0  # noise SD; lower events are mostly noise
+COMPARED_SECONDS = 30.0  # of either trace; longer parts hardly help
+THRESHOLD = 4.0  # noise SD; lower peaks are mostly noise
 APART_MS, NEAR_MS = 0.6, 0.5
 EVENTS_IN_BIN, MOST_BINS = 15, 24
 MODEL_ERROR = 0.05  # relative, of the number of events in a bin
-MOST_MISFIT = 25.0  # of one bin, so that what only the target has, such as artefacts, does not decide
+MOST_MISFIT = 25.0  # of one bin, so that artefacts of the target do not decide
 STEPS = np.exp(np.linspace(-np.log(2), np.log(2), 9))
 FINE_STEP = 0.03
-NEAR_BEST = 0.25  # in the logarithm; misfits of gains so near are interpolated to find the least one
+NEAR_BEST = 0.25  # log gain; the misfits of gains this near are interpolated to find the minimum
 LOG_GAIN_SD = 0.35  # prior: most gains are within a factor of 1.4, but any is possible
 MOST_SURPRISE = 9.0
-AGAINST_ONE = 6.0  # misfit by which another gain than 1 has to be better
-ALIKE = 4.0  # misfits that differ by less do not tell two gains apart
+AGAINST_ONE = 6.0  # misfit by which a gain other than 1 has to be better
+ALIKE = 4.0  # misfits that differ by less are equally good
 
 
 @dataclass(frozen=True)
 class GainChoice:
-    """A gain, and why.
+    """A gain and the reason for it.
 
     Parameters
     ----------
     gain : float
     sharp : bool
-        Whether it is the one of the target's clear spikes, which later estimates may refine.
+        Whether it is that of the target's clear spikes, which later estimates may refine.
     reason : str
-        In words, for the log.
+        For the log.
     """
 
     gain: float
@@ -65,7 +64,7 @@ class GainChoice:
 
 @dataclass(frozen=True, eq=False)
 class GainComparison:
-    """Compares events of a target with those of the labelled trace at any gain.
+    """Comparison of a target's matched filter peaks with those of the labelled trace, at any gain.
 
     Parameters
     ----------
@@ -87,11 +86,11 @@ class GainComparison:
     _known: dict[float, float] = field(default_factory=dict)
 
     def beside(self, background: Background) -> GainComparison:
-        """Return the comparison with background spikes in the noise that is added to the labelled trace."""
+        """Return the comparison with background spikes added to the labelled trace as well."""
         return replace(self, profile=replace(self.profile, background=background), _known={})
 
     def misfit(self, gain: float) -> float:
-        """Return how much the labelled trace at a gain differs from the target (chi-squared and prior)."""
+        """Return the misfit of the labelled trace at a gain to the target (chi-squared plus prior)."""
         key = round(gain, 6)
         if key not in self._known:
             surprise = min((np.log(abs(gain)) / LOG_GAIN_SD) ** 2, MOST_SURPRISE)
@@ -99,16 +98,16 @@ class GainComparison:
         return self._known[key]
 
     def best(self, starts: tuple[float, ...]) -> float:
-        """Return the gain of least misfit; start from each of some gains."""
+        """Return the gain of least misfit, searching from several starts."""
         tried = [start * float(step) for start in starts for step in STEPS]
         best = min(tried, key=self.misfit)
         for factor in (1 + 3 * FINE_STEP, 1 + FINE_STEP):
             best = min((best / factor, best, best * factor), key=self.misfit)
-        bottom = self._bottom(best)
-        return bottom if self.as_good(bottom, best) else best
+        lowest = self._lowest(best)
+        return lowest if self.as_good(lowest, best) else best
 
-    def _bottom(self, best: float) -> float:
-        """Return the minimum of a parabola through the misfits around the least one."""
+    def _lowest(self, best: float) -> float:
+        """Return the minimum of a parabola fitted to the misfits around the least one."""
         near = [gain for gain in self._known if gain * best > 0 and abs(np.log(gain / best)) < NEAR_BEST]
         steps = np.log(np.array(near) / best)
         curvature, slope, _ = np.polyfit(steps, [self._known[gain] for gain in near], 2)
@@ -122,9 +121,9 @@ class GainComparison:
 
     def _distance(self, gain: float) -> float:
         sign = np.sign(gain)
-        seen = _events(sign * self.evidence, self.context)
-        edges = _edges(*seen, self.evidence.shape[1])
-        wanted = _histogram(*seen, edges)
+        events = _events(sign * self.evidence, self.context)
+        edges = _edges(*events, self.evidence.shape[1])
+        wanted = _histogram(*events, edges)
         activity = replace(self.profile.activity, gain=gain)
         rehearsal = graft_rehearsal(
             self.labelled,
@@ -144,7 +143,7 @@ class GainComparison:
 
 
 def compare_gains(initial: InitialEstimate, labelled: Labelled, context: Context) -> GainComparison:
-    """Prepare to compare a target with the labelled trace.
+    """Prepare the comparison of a target with the labelled trace.
 
     Parameters
     ----------
@@ -179,19 +178,21 @@ def choose_gain(comparison: GainComparison) -> GainChoice:
     -------
     GainChoice
     """
-    said = comparison.profile.activity.gain
-    starts = (1.0,) if STEPS[0] < said < STEPS[-1] else (1.0, said)
+    estimated = comparison.profile.activity.gain
+    starts = (1.0,) if STEPS[0] < estimated < STEPS[-1] else (1.0, estimated)
     best = comparison.best(starts)
-    at_one, at_said, at_best = (comparison.misfit(gain) for gain in (1.0, said, best))
-    if at_one <= min(at_said, at_best) + AGAINST_ONE:
+    at_one, at_estimate, at_best = (comparison.misfit(gain) for gain in (1.0, estimated, best))
+    if at_one <= min(at_estimate, at_best) + AGAINST_ONE:
         choice = GainChoice(1.0, False, "the labelled recording's fits as well")
-    elif comparison.as_good(said, best):
-        choice = GainChoice(said, True, "of its clear spikes; it fits the labelled trace")
+    elif comparison.as_good(estimated, best):
+        choice = GainChoice(estimated, True, "of its clear spikes; it fits the labelled trace")
     else:
-        choice = GainChoice(best, False, f"best fit of the labelled trace; its clear spikes have {said:.3g}")
+        choice = GainChoice(
+            best, False, f"best fit of the labelled trace; its clear spikes have {estimated:.3g}"
+        )
     logger.info(
         "gain %.3g: %s (misfit %.0f; at 1, %.0f; at %.3g, %.0f)",
-        choice.gain, choice.reason, comparison.misfit(choice.gain), at_one, said, at_said,
+        choice.gain, choice.reason, comparison.misfit(choice.gain), at_one, estimated, at_estimate,
     )  # fmt: skip
     return choice
 
@@ -199,10 +200,10 @@ def choose_gain(comparison: GainComparison) -> GainChoice:
 def _located(
     evidence: Trace, context: Context
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Return where events are, which filter responds most to each, and how high."""
-    loudest = evidence.max(axis=1)
-    at = pick_peaks(loudest, threshold=THRESHOLD, distance_samples=max(context.samples(APART_MS), 1))
-    return at, evidence[at].argmax(axis=1), loudest[at]
+    """Return the samples of events, the filter with the largest output at each, and that output."""
+    largest = evidence.max(axis=1)
+    at = pick_peaks(largest, threshold=THRESHOLD, distance_samples=max(context.samples(APART_MS), 1))
+    return at, evidence[at].argmax(axis=1), largest[at]
 
 
 def _events(evidence: Trace, context: Context) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
@@ -212,7 +213,7 @@ def _events(evidence: Trace, context: Context) -> tuple[npt.NDArray[np.int64], n
 def _edges(
     winner: npt.NDArray[np.int64], height: npt.NDArray[np.float32], filters: int
 ) -> list[Float64Array]:
-    """Return heights that divide each filter's events of the target into bins of equal numbers."""
+    """Return heights that divide each filter's events in the target into bins of equal counts."""
     edges = []
     for k in range(filters):
         own = height[winner == k]
@@ -241,7 +242,7 @@ def _nearest_label(at: npt.NDArray[np.int64], spikes: Spikes, reach: int) -> npt
 
 
 def _misfit(wanted: npt.NDArray[np.int64], parts: Float64Array) -> float:
-    """Return chi-squared of the best mixture of the labelled trace's events, each kind at its own rate."""
+    """Return chi-squared of the best-fitting mixture of the labelled trace's events, a rate for each unit."""
     counts = wanted.astype(np.float64)
     error = np.sqrt(counts + parts.sum(axis=1) + (MODEL_ERROR * counts) ** 2 + 1)
     shares, _ = nnls(parts / error[:, None], counts / error)

@@ -20,14 +20,14 @@ Trace = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Profile:
-    """What distinguishes a recording from others of the same electrode.
+    """Noise, gain and firing rates of a recording: what differs between recordings of one electrode.
 
     Parameters
     ----------
     offset : ndarray of float64, shape (channels,)
         Median of the raw trace.
     scale : ndarray of float32, shape (channels,)
-        Noise level of the conditioned trace (median absolute deviation, as a Gaussian's SD).
+        Noise level of the conditioned trace (median absolute deviation, scaled to a Gaussian's SD).
     noise : NoiseSpectrum
         Of the conditioned trace, including background spikes.
     activity : Activity
@@ -35,7 +35,7 @@ class Profile:
     background : Background
         Spikes of distant units.
     hum_hz : tuple of float
-        Harmonics of the mains, which are removed before anything else.
+        Mains harmonics, which are removed first.
     """
 
     offset: npt.NDArray[np.float64]
@@ -54,7 +54,7 @@ class Profile:
 
 
 def without_hum(trace: Trace, hum_hz: tuple[float, ...], *, fs_hz: float) -> Trace:
-    """Return a trace without these lines of hum."""
+    """Return a trace without these mains harmonics."""
     return fir_filter(trace, hum_kernel(hum_hz, fs_hz=fs_hz)) if hum_hz else trace
 
 

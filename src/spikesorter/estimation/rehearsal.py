@@ -21,8 +21,8 @@ __all__ = ["Labelled", "Rehearsal", "graft_rehearsal", "measure_variance_left", 
 
 FloatArray = npt.NDArray[np.float32]
 LEAST_SPIKES = 20  # of each unit in a rehearsal, however rarely it fires
-LEAST_MISSING = 0.1  # of the target's noise; with less added, repeating the trace teaches nothing
-LEAST_ACTIVITY = 0.1  # of the labelled rate, as a unit that seems silent may still fire
+LEAST_MISSING = 0.1  # of the target's noise; with less to add, repeated traces are nearly the same
+LEAST_ACTIVITY = 0.1  # of the labelled rate, as a unit that appears silent may still fire
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,13 +32,13 @@ class Rehearsal:
     Parameters
     ----------
     trace : ndarray of float32, shape (samples, channels)
-        Like a target's without its offset; not conditioned.
+        Like the target's, without offset; not conditioned.
     clean : ndarray of float32, shape (samples, channels)
-        The same without the added noise.
+        The trace without the added noise.
     spikes : Spikes
-        Those in it.
+        All spikes in it.
     period : int
-        Samples after which the same spikes are repeated, in other noise. Length of the trace if they are not.
+        Samples after which the spikes repeat, in different noise. The trace's length if they do not.
     """
 
     trace: FloatArray
@@ -49,7 +49,7 @@ class Rehearsal:
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """The labelled recording itself.
+    """The labelled recording.
 
     Parameters
     ----------
@@ -60,8 +60,8 @@ class Labelled:
     profile : Profile
         Its own.
     variance_left : float
-        Variance that templates leave beside spikes, beyond that elsewhere: of a sample of the conditioned
-        trace, mean over the channels. 0 if units do not vary.
+        Variance of a conditioned sample that templates leave near spikes, minus that elsewhere; mean over the
+        channels. 0 if waveforms do not vary.
     """
 
     trace: FloatArray
@@ -70,12 +70,12 @@ class Labelled:
     variance_left: float = 0.0
 
     def varies_beyond(self, profile: Profile) -> float:
-        """Return the variance left beside spikes at a target's gain, relative to the target's noise."""
+        """Return the variance left near spikes at a target's gain, relative to the target's noise."""
         left = self.variance_left * profile.activity.gain**2
         return left / max(float(profile.noise.variance.mean()), 1e-30)
 
     def excerpt(self, samples: int) -> Labelled:
-        """Return at most that many samples from its middle."""
+        """Return at most this many samples from the middle of the recording."""
         if len(self.trace) <= samples:
             return self
         start = (len(self.trace) - samples) // 2
@@ -101,9 +101,9 @@ def plant_rehearsal(
         Of the target.
     n_samples : int
     gain_jitter : float
-        Relative SD of the gain over time, on top of the profile's, as estimates are not exact.
+        Relative SD of the gain over time, in addition to the profile's, as estimates are not exact.
     jitter_samples : int
-        After which the gain changes.
+        Interval between changes of gain.
     rng : numpy.random.Generator
 
     Returns
@@ -131,7 +131,7 @@ def _background(
     n_samples: int,
     rng: np.random.Generator,
 ) -> tuple[FloatArray, NoiseSpectrum]:
-    """Draw a trace of background spikes; return it with its spectrum (by Campbell's theorem)."""
+    """Return a random trace of background spikes and its spectrum (by Campbell's theorem)."""
     count = rng.poisson(background.rate * n_samples)
     spikes = Spikes.from_arrays(rng.integers(0, n_samples, count), rng.choice(templates.unit_ids, count))
     amplitudes = (background.amplitude * rng.choice(BACKGROUND_AMPLITUDES, count)).astype(np.float32)
@@ -149,26 +149,26 @@ def measure_variance_left(
     kernel: npt.NDArray[np.float64],
     window: tuple[int, int],
 ) -> float:
-    """Measure how much units vary: what templates at their best amplitudes leave beside spikes.
+    """Measure how much waveforms vary: the variance near spikes that best-fitting templates leave.
 
     Parameters
     ----------
     trace : ndarray of float32, shape (samples, channels)
         Labelled recording, without its median.
     spikes : Spikes
-        All that are known.
+        All known spikes.
     templates : Templates
         Of their units.
     kernel : ndarray, shape (taps,)
         The conditioning filter.
     window : tuple of int
-        Samples before a spike's start and from it on, in which the rest is measured.
+        Samples before and after a spike's start in which the residual is measured.
 
     Returns
     -------
     float
-        Variance of a sample beyond that elsewhere, mean over the channels; of the median spike, so that
-        overlapping ones do not count.
+        Variance of a sample of the residual, minus that elsewhere, mean over the channels. The median over
+        spikes is robust against overlaps.
     """
     amplitudes = spike_amplitudes(trace, spikes, templates, kernel=kernel)
     left = fir_filter(trace - plant(len(trace), spikes, amplitudes, templates), kernel)
@@ -192,27 +192,27 @@ def graft_rehearsal(
     n_samples: int,
     rng: np.random.Generator,
 ) -> Rehearsal:
-    """Add to the labelled trace, at the target's gain, the noise that it lacks to be like the target.
+    """Scale the labelled trace to the target's gain and add noise to match the target's spectrum.
 
-    Such a rehearsal has all that is real about the labelled trace: spikes that vary, unlabelled units, noise
-    that is not Gaussian, and labels with errors.
+    Such a rehearsal keeps the real properties of the labelled trace: varying waveforms, unlabelled units,
+    noise that is not Gaussian, and errors of the labels.
 
     Parameters
     ----------
     labelled : Labelled
     context : Context
-        With the templates of background spikes, which are added as well if the target has any.
+        With the templates of background spikes, which are added if the target has any.
     profile : Profile
         Of the target.
     n_samples : int
-        Length wanted. The labelled trace is repeated to come nearest to it, each time in other noise. If it
-        lacks hardly any noise, it comes once.
+        Approximate length. The labelled trace is repeated as often as fits best, each time in different
+        noise. If hardly any noise has to be added, it is used once.
     rng : numpy.random.Generator
 
     Returns
     -------
     Rehearsal
-        Of whole labelled traces, one after the other.
+        One or more whole labelled traces, one after the other.
     """
     gain, length = profile.activity.gain, len(labelled.trace)
     missing = profile.noise.minus(labelled.profile.noise.scaled(gain**2))

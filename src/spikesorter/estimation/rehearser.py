@@ -1,4 +1,4 @@
-"""Make rehearsals of one profile, for training, tuning and forecasting, as the settings say."""
+"""Make rehearsals of one profile for training, tuning and forecasting, by the settings."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from spikesorter.signal.noise import estimate_noise_spectrum
 __all__ = ["Rehearser"]
 
 SECONDS_OF_EACH_GAIN = 1.0
-MUCH_VARIED = 0.2  # variance that fixed templates leave beside spikes, relative to the target's noise
+MUCH_VARIED = 0.2  # variance that fixed templates leave near spikes, relative to the target's noise
 
 
 @dataclass(frozen=True, eq=False)
 class Rehearser:
-    """Makes rehearsals of one profile.
+    """Maker of rehearsals of one profile.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class Rehearser:
     profile : Profile
         Of the recording to be rehearsed.
     labelled : Labelled or None
-        The labelled recording, if the settings rehearse on it.
+        The labelled recording, if rehearsals are made from it.
     """
 
     context: Context
@@ -38,27 +38,27 @@ class Rehearser:
 
     @property
     def grafts(self) -> bool:
-        """Whether rehearsals are made on the labelled trace itself."""
+        """Whether rehearsals are made from the labelled trace (grafted)."""
         return self.context.settings.rehearsal.method == "graft" and self.labelled is not None
 
     @property
     def published(self) -> bool:
-        """Whether decoders are trained and tuned on the same labelled trace, as published."""
+        """Whether decoders are tuned on the labelled trace itself, as published."""
         return self.context.settings.tuning.on == "labelled"
 
     @property
     def cross_fits(self) -> bool:
-        """Whether each part of a rehearsal is judged by what was learnt on the other parts."""
+        """Whether each part of a rehearsal is decoded by what was learnt from the other parts."""
         return self.grafts and not self.published
 
     @property
     def units_vary(self) -> bool:
-        """Whether units vary so much, for this noise, that fixed templates are in doubt."""
+        """Whether waveforms vary too much, relative to this noise, for fixed templates."""
         varies = self.labelled.varies_beyond(self.profile) if self.labelled is not None else 0.0
         return self.cross_fits and varies > MUCH_VARIED
 
     def rehearse(self, seconds: float, rng: np.random.Generator) -> Rehearsal:
-        """Make a rehearsal, planted or grafted as the settings say."""
+        """Make a rehearsal, planted or grafted by the settings."""
         if not self.grafts or self.labelled is None:
             return self.plant(seconds, rng)
         lengths, fs_hz = self.context.settings.rehearsal, self.context.fs_hz
@@ -73,7 +73,7 @@ class Rehearser:
         )
 
     def plant(self, seconds: float, rng: np.random.Generator) -> Rehearsal:
-        """Make a planted rehearsal; long enough for a training window at least."""
+        """Make a planted rehearsal that is long enough for a training window."""
         fs_hz, settings = self.context.fs_hz, self.context.settings
         return plant_rehearsal(
             self.context,
@@ -85,18 +85,18 @@ class Rehearser:
         )
 
     def for_tuning(self) -> Rehearsal:
-        """Make the rehearsal to tune decoders on; as published, that is the labelled recording itself."""
+        """Make the rehearsal to tune decoders on (published: the labelled recording itself)."""
         if self.published and self.labelled is not None:
             trace = self.labelled.trace
             return Rehearsal(trace, trace, self.labelled.spikes, len(trace))
         return self.rehearse(self.context.settings.rehearsal.tuning_seconds, self.context.rng(*TUNE))
 
     def for_forecast(self) -> Rehearsal:
-        """Make a planted rehearsal that has no part in training or tuning."""
+        """Make a planted rehearsal that is not used in training or tuning."""
         return self.plant(self.context.settings.rehearsal.forecast_seconds, self.context.rng(*FORECAST))
 
     def noise_power(self, rehearsal: Rehearsal) -> npt.NDArray[np.float64]:
-        """Return the power of a rehearsal's noise, both added and brought by the labelled trace.
+        """Return the power of a rehearsal's noise, both added and of the labelled trace.
 
         Parameters
         ----------
@@ -106,7 +106,7 @@ class Rehearser:
         Returns
         -------
         ndarray of float64, shape (frequencies, channels)
-            As `NoiseSpectrum.power`.
+            See `NoiseSpectrum.power`.
         """
         noise = self.context.conditioned(rehearsal.trace - rehearsal.clean)
         everywhere = np.ones(len(noise), bool)

@@ -1,4 +1,4 @@
-"""Simulate studies: units of known templates in more and more noise."""
+"""Simulate studies: units with known templates in increasing noise."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ FloatArray = npt.NDArray[np.float32]
 LABELLED_NOISE = 0.3
 NOISE_LEVELS = (0.5, 1.0, 2.0)
 LENGTH_MS = 5.6
-FADE_MS = 2.0  # at the end of a template, over which it fades out
-EDGE_MS = 2.0  # at either end of the recording, in which no spike starts
+FADE_MS = 2.0  # end of a template, over which it fades out
+EDGE_MS = 2.0  # at either end of a recording, without spikes
 DRIFT_CORNER_HZ = 5.0
-SHARED = 0.5  # of the noise's power, between two channels
+SHARED = 0.5  # share of the noise's power that two channels have in common
 PLACES = 1  # stream of random numbers
 N_FFT = 8192
 
 
 @dataclass(frozen=True, eq=False)
 class SimulatedRecording:
-    """A simulated trace of shape (samples, channels) and the spikes that are in it."""
+    """A simulated trace of shape (samples, channels) and its spikes."""
 
     trace: FloatArray
     spikes: Spikes
@@ -51,17 +51,17 @@ def simulate_study(
     Parameters
     ----------
     units : int
-        Number of units. Their peaks are 8 down to 2.5, in an arbitrary unit of voltage.
+        Number of units. Their peaks range from 8 to 2.5, in an arbitrary unit of voltage.
     seconds : float
         Length of each recording.
     noise_levels : tuple of float
         SD of each target's white noise, in the same unit. The labelled recording has 0.3.
     spikes_per_s : float
-        Of all units together, at Poisson times.
+        Rate of all units together, at Poisson times.
     fs_hz : float
     channels : int
-        Contacts near each other. Each unit is largest on one of them and smaller on the others. All channels
-        share half of the noise's power.
+        Number of neighbouring contacts. Each unit is largest on one of them. Channels share half of the
+        noise's power.
     seed : int
     progress : callable, optional
 
@@ -88,7 +88,7 @@ def simulate_study(
 
 
 def _nearness(units: int, channels: int, seed: int) -> FloatArray:
-    """Draw how large each unit is on each channel, at most 1, shape (units, channels)."""
+    """Draw the relative amplitude of each unit on each channel, at most 1, shape (units, channels)."""
     near = np.random.default_rng([seed, PLACES]).random((units, channels), dtype=np.float32)
     return np.asarray(near / near.max(axis=1, keepdims=True), np.float32)
 
@@ -126,8 +126,8 @@ def _record(
     frequency_hz = np.fft.rfftfreq(N_FFT, 1 / fs_hz)
     drift = 1 / (DRIFT_CORNER_HZ**2 + frequency_hz**2)
     channels = templates.waveforms.shape[2]
-    heard_by_two = np.where(np.eye(channels, dtype=bool), 1.0, SHARED)
+    shared = np.where(np.eye(channels, dtype=bool), 1.0, SHARED)
     power = level**2 * (1 + drift / drift.mean())
-    noise = NoiseSpectrum((power[:, None, None] * heard_by_two).astype(np.complex128))
+    noise = NoiseSpectrum((power[:, None, None] * shared).astype(np.complex128))
     clean = plant(n_samples, spikes, np.ones(count, np.float32), templates)
     return SimulatedRecording(clean + synthesise_noise(noise, n_samples, rng), spikes)

@@ -19,9 +19,9 @@ __all__ = ["FEW_SPIKES", "Units", "draw_spikes", "learn_units", "warn_of_labels"
 
 logger = logging.getLogger(__name__)
 FEW_SPIKES = 20
-"""A unit with fewer labelled spikes than this is learnt badly; there is a warning then."""
+"""A unit with fewer labelled spikes gives a warning, as it is learnt badly."""
 
-END_MS, MUCH_LEFT = 0.4, 0.1  # end of a template's window, and share of its peak that is much there
+END_MS, MUCH_LEFT = 0.4, 0.1  # end of a template's window, and share of its peak that should not remain there
 LEAST_EXCESS = 0.05
 SHRINKING_MS = 0.4
 FloatArray = npt.NDArray[np.float32]
@@ -29,7 +29,7 @@ FloatArray = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """What is known of each unit.
+    """Templates, amplitudes, intervals and rates of units.
 
     Parameters
     ----------
@@ -38,13 +38,13 @@ class Units:
     amplitudes : tuple of ndarray of float32, one for each unit
         Relative amplitude of each labelled spike.
     intervals : tuple of ndarray of float32, one for each unit
-        Samples from the previous spike to each labelled spike; as many as `amplitudes`.
+        Samples from the previous spike to each labelled spike, in the order of `amplitudes`.
     rates : ndarray of float64, shape (units,)
         Spikes per sample in the labelled recording.
     names : tuple of str
         Names in the labels.
     unlabelled_ids : tuple of int
-        Units without labels. They explain spikes, and are left out of results.
+        Units without labels. Decoders use them, and results leave them out.
     """
 
     templates: Templates
@@ -56,7 +56,7 @@ class Units:
 
     @property
     def unit_ids(self) -> tuple[int, ...]:
-        """All units, in order; unlabelled ones come last."""
+        """All units, in order; unlabelled units come last."""
         return self.templates.unit_ids
 
     @property
@@ -84,10 +84,10 @@ def learn_units(
         Its labels.
     settings : TemplateSettings
     kernel : ndarray, shape (taps,)
-        Conditioning filter, after which errors are measured.
+        Conditioning filter; errors are measured after it.
     fs_hz : float
     unlabelled_ids : tuple of int
-        Those of the spikes' units that have no labels.
+        Units of `spikes` that have no labels.
 
     Returns
     -------
@@ -117,9 +117,9 @@ def learn_units(
 
 
 def warn_of_labels(units: Units, settings: TemplateSettings, *, fs_hz: float) -> None:
-    """Warn of units that are learnt badly: from few spikes, or with templates longer than their window.
+    """Warn of units that are learnt badly: from few spikes, or with a template that is cut off.
 
-    What the window cuts off is taken for noise or for other spikes.
+    The part beyond the template's window is taken for noise or for other spikes.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def warn_of_labels(units: Units, settings: TemplateSettings, *, fs_hz: float) ->
     for name, amplitudes in zip(units.names, units.amplitudes, strict=True):
         if len(amplitudes) < FEW_SPIKES:
             logger.warning(
-                "unit %s has only %d labelled spikes (%d or more are wanted): it will be learnt badly",
+                "unit %s has only %d labelled spikes and will be learnt badly; at least %d are needed",
                 name, len(amplitudes), FEW_SPIKES,
             )  # fmt: skip
     end = max(to_samples(END_MS, fs_hz), 1)
@@ -138,8 +138,8 @@ def warn_of_labels(units: Units, settings: TemplateSettings, *, fs_hz: float) ->
         left = np.abs(waveform[-end:].mean(axis=0)).max() / np.abs(waveform).max()
         if left > MUCH_LEFT:
             logger.warning(
-                "unit %s still has %.0f %% of its peak at the end of its window of %g ms; longer templates "
-                "(templates.after_ms) would find its spikes better",
+                "the template of unit %s still has %.0f %% of its peak at its end, %g ms after the spike's "
+                "start; set a longer templates.after_ms to find its spikes better",
                 name, 100 * left, settings.after_ms,
             )  # fmt: skip
 
@@ -149,9 +149,9 @@ def draw_spikes(
 ) -> tuple[Spikes, FloatArray]:
     """Draw spike trains with the units' interval distributions, at other rates.
 
-    Each unit's intervals are drawn from its labelled ones. What they exceed the shortest by is scaled to give
-    the rate wanted. Each interval comes with the amplitude of the spike that ended it, so spikes that get
-    smaller in bursts do so here as well.
+    Intervals are drawn from the unit's labelled intervals. Their excess over the shortest is scaled to give
+    the required rate. Each interval is drawn with the amplitude of the spike that ended it, so that spikes
+    which shrink in bursts do so here as well.
 
     Parameters
     ----------
@@ -168,7 +168,7 @@ def draw_spikes(
     """
     samples, unit_ids, amplitudes = [], [], []
     for k, unit in enumerate(units.unit_ids):
-        intervals = _stretched(units.intervals[k].astype(float), rates[k], n_samples)
+        intervals = _rescaled(units.intervals[k].astype(float), rates[k], n_samples)
         wanted = int(1.2 * n_samples * rates[k] + 50)
         chosen = rng.integers(0, len(intervals), wanted)
         times = (np.cumsum(intervals[chosen]) - rng.uniform(0, intervals.max())).astype(np.int64)
@@ -176,13 +176,13 @@ def draw_spikes(
         samples.append(times[inside])
         unit_ids.append(np.full(inside.sum(), unit))
         amplitudes.append(units.amplitudes[k][chosen][inside])
-    sample, label_of, amplitude = (
+    sample, unit_of, amplitude = (
         np.concatenate(samples),
         np.concatenate(unit_ids),
         np.concatenate(amplitudes),
     )
-    order = np.lexsort((label_of, sample))
-    return Spikes.from_arrays(sample[order], label_of[order]), amplitude[order].astype(np.float32)
+    order = np.lexsort((unit_of, sample))
+    return Spikes.from_arrays(sample[order], unit_of[order]), amplitude[order].astype(np.float32)
 
 
 def _without_noise(
@@ -203,18 +203,18 @@ def _without_noise(
 
 
 def _intervals(samples: npt.NDArray[np.int64], n_samples: int) -> FloatArray:
-    """Return the interval before each spike; the first one's is taken to be the mean."""
+    """Return the interval before each spike; the first is set to the mean."""
     mean = n_samples / len(samples)
     return np.concatenate([[mean], np.diff(samples)]).astype(np.float32)
 
 
-def _stretched(intervals: npt.NDArray[np.float64], rate: float, n_samples: int) -> npt.NDArray[np.float64]:
+def _rescaled(intervals: npt.NDArray[np.float64], rate: float, n_samples: int) -> npt.NDArray[np.float64]:
     wanted = 1 / rate if rate > 0 else 10.0 * n_samples
-    if len(intervals) < FEW_SPIKES:  # too few to say more than a rate
+    if len(intervals) < FEW_SPIKES:  # too few to estimate more than a rate
         quantiles = (np.arange(len(intervals)) + 0.5) / len(intervals)
         return np.asarray(-wanted * np.log1p(-quantiles))
     shortest = min(float(intervals.min()), 0.5 * wanted)
     excess = np.maximum(intervals - shortest, 0)
-    if excess.mean() < LEAST_EXCESS * (wanted - shortest):  # very regular, so scale the intervals themselves
+    if excess.mean() < LEAST_EXCESS * (wanted - shortest):  # very regular: scale the intervals themselves
         return np.asarray(intervals * wanted / intervals.mean())
     return np.asarray(shortest + excess * (wanted - shortest) / excess.mean())

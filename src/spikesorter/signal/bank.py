@@ -1,9 +1,9 @@
 """Whitened matched filters of all templates, and how templates overlap.
 
-A trace with Gaussian noise of covariance C holds spikes with templates s at times t. All that the trace
-says about them are its correlations with C^-1 s. To compare explanations, the overlaps s^T C^-1 s' of
-templates at each distance are needed as well. Both follow from one short whitening filter, applied to trace
-and templates, so they fit each other exactly.
+Consider a trace with Gaussian noise of covariance C and spikes with templates s. Its correlations with C^-1 s
+contain all the information about the spikes. Comparing two explanations also needs the overlaps s^T C^-1 s'
+of templates at each lag. Both are computed with one short whitening filter, applied to trace and templates,
+so that they are exactly consistent.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["Bank", "CausalBank", "make_bank", "make_causal_bank"]
 
 Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
-POWER_FLOOR = 0.02  # of the noise's mean power, so that what a filter removed is not amplified
+POWER_FLOOR = 0.02  # of the noise's mean power, so that frequencies removed by a filter are not amplified
 LEAST_RESPONSE = 1e-3
 TAPER = 0.5  # share of the whitening reach over which its filter fades out
 N_FFT = 16_384
@@ -39,19 +39,19 @@ class Bank:
     Parameters
     ----------
     filters : ndarray of float32, shape (taps, channels, channels)
-        ``filters[:, a, b]`` is what channel b is correlated with first, to add to filtered channel a.
+        Whitening, twice: ``filters[:, a, b]`` is correlated with channel b and added to filtered channel a.
     filters_before : int
-        Taps of it that lie before the sample itself.
+        Taps of a filter before the sample itself.
     shapes : ndarray of float32, shape (units, samples, channels)
-        What the filtered trace is correlated with then.
+        Templates, with which the filtered trace is then correlated.
     shapes_before : int
         Samples of a template before the spike's start.
     overlaps : ndarray of float32, shape (units, lags, units)
         ``overlaps[k, reach + lag, j]`` is what a spike of unit k adds to the output of unit j `lag` samples
         later; lags from -reach to reach.
     whitener : ndarray of float64, shape (taps, channels, channels)
-        Filters from each channel (last axis) to each whitened channel. In those the noise is white, and
-        independent between channels.
+        Filters from each channel (last axis) to each whitened channel. In the whitened channels the noise is
+        white and independent between channels.
     """
 
     filters: Trace
@@ -69,7 +69,7 @@ class Bank:
 
     @property
     def energies(self) -> Float64Array:
-        """Squared d' of each unit: what a spike adds to its own output at its start, shape (units,)."""
+        """Squared d' of each unit: the output of its own filter at a spike's start, shape (units,)."""
         own = np.arange(len(self.overlaps))
         return np.asarray(self.overlaps[own, self.overlaps.shape[1] // 2, own], np.float64)
 
@@ -101,11 +101,11 @@ def make_bank(templates: Templates, noise: NoiseSpectrum, *, kernel: Float64Arra
     Parameters
     ----------
     templates : Templates
-        As they look in the unfiltered trace.
+        As they are in the unfiltered trace.
     noise : NoiseSpectrum
         Of the trace after the filter `kernel`.
     kernel : ndarray, shape (taps,)
-        Symmetric. What it removes, such as drift, the bank removes as well.
+        Symmetric. The bank removes what this filter removes, such as drift.
     reach : int
         Half the length of the whitening filter, in samples.
 
@@ -128,21 +128,21 @@ def make_bank(templates: Templates, noise: NoiseSpectrum, *, kernel: Float64Arra
 
 @dataclass(frozen=True, eq=False)
 class CausalBank:
-    """Whitened templates for decisions on a trace whose future is not known yet.
+    """Whitened templates for decisions before the whole spike is recorded.
 
     Parameters
     ----------
     filters : ndarray of float32, shape (taps, channels, channels)
-        ``filters[:, a, b]`` is what channel b is correlated with to add to whitened channel a. The filters
-        are causal, and of minimum phase all together, so they delay least.
+        ``filters[:, a, b]`` is correlated with channel b and added to whitened channel a. Together the
+        filters are causal and of minimum phase, so their delay is the least possible.
     shapes : ndarray of float32, shape (units, channels, samples)
         The spikes, whitened.
     lead : int
         Samples of a template before the spike's start.
-    overlaps : ndarray of float32, shape (seen, units, lags, units)
-        ``overlaps[seen, k, reach + lag, j]`` is what a spike of unit k adds to the output of unit j `lag`
-        samples later, if `seen` samples after its start are the last that are known. The last row is for the
-        whole spike.
+    overlaps : ndarray of float32, shape (known, units, lags, units)
+        ``overlaps[known, k, reach + lag, j]`` is what a spike of unit k adds to the output of unit j `lag`
+        samples later, if the trace is known up to `known` samples after the spike's start. The last row is
+        for the whole spike.
     """
 
     filters: Trace
@@ -152,12 +152,12 @@ class CausalBank:
 
     @property
     def margin(self) -> Margin:
-        """What an output depends on, apart from the samples that are known of a spike."""
+        """Samples that an output depends on, apart from those known of the spike."""
         return Margin(self.lead + len(self.filters) - 1, 0)
 
     @property
     def energies(self) -> Float64Array:
-        """Squared d' of each unit, by how much of a spike is known, shape (seen, units)."""
+        """Squared d' of each unit, by the number of samples known of a spike, shape (known, units)."""
         own = np.arange(self.overlaps.shape[1])
         return np.asarray(self.overlaps[:, own, self.overlaps.shape[2] // 2, own], np.float64)
 
@@ -174,7 +174,7 @@ class CausalBank:
 def make_causal_bank(
     templates: Templates, noise: NoiseSpectrum, *, kernel: Float64Array, past: int, length: int
 ) -> CausalBank:
-    """Make a bank for decisions soon after a spike's start, when little of it is known.
+    """Make a bank for decisions soon after a spike's start, before the whole spike is known.
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ def make_causal_bank(
     past : int
         Length of the whitening filter, in samples.
     length : int
-        Samples after a spike's start that are used at most.
+        Largest number of samples used after a spike's start.
 
     Returns
     -------
@@ -199,15 +199,15 @@ def make_causal_bank(
         shapes=np.ascontiguousarray(white, np.float32),
         lead=templates.before,
         overlaps=np.stack(
-            [_overlaps_seen(white, templates.before + seen + 1) for seen in range(length)]
+            [_overlaps_known(white, templates.before + known + 1) for known in range(length)]
         ).astype(np.float32, order="C"),
     )
 
 
-def _overlaps_seen(white: Float64Array, seen: int) -> Float64Array:
-    """Return the overlaps of whitened templates, the first of each pair known for so many samples only."""
+def _overlaps_known(white: Float64Array, known: int) -> Float64Array:
+    """Return the overlaps of whitened templates, with only `known` samples of the first of each pair."""
     first = white.copy()
-    first[:, :, seen:] = 0
+    first[:, :, known:] = 0
     return np.stack([[_correlation(s, k) for k in white] for s in first]).transpose(0, 2, 1)
 
 
@@ -225,10 +225,10 @@ def _response(kernel: Float64Array) -> Float64Array:
 
 
 def _minimum_phase(response: Float64Array, noise: NoiseSpectrum) -> Float64Array:
-    """Return the causal whitening filters that delay least, shape (N_FFT, channels, channels).
+    """Return the causal whitening filters of least delay, shape (N_FFT, channels, channels).
 
-    Each channel is whitened by itself first, by its folded cepstrum. A factor of the channels' coherence then
-    removes what they still share.
+    Each channel is first whitened by itself, with its folded cepstrum. A factor of the channels' coherence
+    then removes the noise that they share.
     """
     density = noise.floored(POWER_FLOOR).at(N_FFT)
     power = np.einsum("fcc->fc", density).real
@@ -244,7 +244,7 @@ def _minimum_phase(response: Float64Array, noise: NoiseSpectrum) -> Float64Array
 
 
 def _without_offset(short: Float64Array, taper: Float64Array, response: Float64Array) -> Float64Array:
-    """Remove the response to an offset, if the kernel removes offsets."""
+    """Remove the response to a constant, if the kernel removes constants."""
     if response[0] >= LEAST_RESPONSE:
         return short
     return np.asarray(short - short.sum(axis=0) * (taper / taper.sum())[:, None, None])
@@ -253,8 +253,8 @@ def _without_offset(short: Float64Array, taper: Float64Array, response: Float64A
 def _scaled(
     short: Float64Array, templates: Templates, noise: NoiseSpectrum, response: Float64Array
 ) -> Float64Array:
-    """Scale the filters so that noise gives outputs of the variance that the overlaps state."""
-    inside = slice(1, None)  # at frequency 0 there is nothing to measure
+    """Scale the filters so that the outputs' noise variance agrees with the overlaps."""
+    inside = slice(1, None)  # there is no signal at frequency 0
     filters = fft.rfft(short, N_FFT, axis=0)[inside]
     unfiltered = noise.at(N_FFT)[inside] / np.maximum(response, LEAST_RESPONSE)[inside, None, None] ** 2
     shapes = fft.rfft(templates.waveforms.astype(np.float64), N_FFT, axis=1)[:, inside]
@@ -266,7 +266,7 @@ def _scaled(
 
 
 def _whitened(templates: Templates, whitener: Float64Array) -> Float64Array:
-    """Return the templates as they look in the whitened trace, shape (units, channels, samples)."""
+    """Return the templates after whitening, shape (units, channels, samples)."""
     shapes, channels = templates.waveforms.astype(np.float64), range(whitener.shape[1])
     return np.array(
         [
@@ -277,7 +277,7 @@ def _whitened(templates: Templates, whitener: Float64Array) -> Float64Array:
 
 
 def _squared(whitener: Float64Array) -> Float64Array:
-    """Return the filters that whiten and then whiten time-reversed, as matched filters do."""
+    """Return the whitening filters convolved with their time reverse, as matched filters need."""
     channels = range(whitener.shape[1])
     pairs = [
         [sum(np.convolve(whitener[:, m, a], whitener[::-1, m, b]) for m in channels) for b in channels]
@@ -297,7 +297,7 @@ def _correlated_across(trace: Trace, filters: Trace) -> Trace:
 
 
 def _correlation(spike: Float64Array, other: Float64Array) -> Float64Array:
-    """Return what a whitened spike adds to another one's output at each lag, both (channels, samples)."""
+    """Return what one whitened spike adds to another's output at each lag, both (channels, samples)."""
     pairs = zip(spike, other, strict=True)
     return np.asarray(sum(np.correlate(a, b, "full") for a, b in pairs))
 

@@ -1,8 +1,8 @@
-"""Correlate with short kernels, giving the same bytes at a sample wherever a part begins or ends.
+"""Correlate with short kernels, with the same bytes at a sample wherever a block begins or ends.
 
-A fast Fourier transform rounds each output differently for every length and place. Here each output is one
-sum in one order. So spans of any length, and streams, agree to the last bit. For kernels of a few hundred
-taps it is as fast.
+A fast Fourier transform rounds an output differently for each length and position. Here each output is one
+sum in a fixed order, so that spans of any length, and streams, agree to the last bit. For kernels of a few
+hundred taps this is as fast.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from numba import njit
 __all__ = ["correlate"]
 
 Trace = npt.NDArray[np.float32]
-CHUNK_SAMPLES = 512  # stays in the innermost cache while all taps pass over it
+CHUNK_SAMPLES = 512  # stays in the first-level cache while all taps are applied
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # Numba's has no types
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # Numba's decorator has no types
 def correlate(signal: Trace, kernel: Trace, output: Trace) -> None:
     """Add the correlation of a signal with a kernel to an output.
 
@@ -42,10 +42,10 @@ def correlate(signal: Trace, kernel: Trace, output: Trace) -> None:
         last = first + len(chunk)
         for j in range(0, fours, 4):  # four at a time: fewer loads and stores of the output
             a, b, c, d = kernel[j], kernel[j + 1], kernel[j + 2], kernel[j + 3]
-            seen = signal[first + j : last + j + 3]
+            part = signal[first + j : last + j + 3]
             for i in range(len(chunk)):
-                chunk[i] += (a * seen[i] + b * seen[i + 1]) + (c * seen[i + 2] + d * seen[i + 3])
+                chunk[i] += (a * part[i] + b * part[i + 1]) + (c * part[i + 2] + d * part[i + 3])
         for j in range(fours, taps):
-            seen = signal[first + j : last + j]
+            part = signal[first + j : last + j]
             for i in range(len(chunk)):
-                chunk[i] += kernel[j] * seen[i]
+                chunk[i] += kernel[j] * part[i]

@@ -1,7 +1,7 @@
 """Drift removal, band-pass and scale: zero-phase FIR filters with a stated margin.
 
-Recursive zero-phase filters (`sosfiltfilt`) depend on the whole recording. A file, a stream and a parallel
-run would give different results. Finite filters give the same.
+Recursive zero-phase filters (`sosfiltfilt`) depend on the whole recording, so a file, a stream and a parallel
+run would give different results. FIR filters give the same result in all three.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
 
 Trace = npt.NDArray[np.float32]
 Kernel = npt.NDArray[np.float64]
-GRID_SAMPLES = 4096  # of `fir_filter_on_grid`
+GRID_SAMPLES = 4096  # block length of `fir_filter_on_grid`
 
 
 def drift_kernel(*, window_ms: float, fs_hz: float) -> Kernel:
@@ -71,10 +71,10 @@ def band_pass_kernel(*, low_hz: float, high_hz: float, taps: int, fs_hz: float) 
     Parameters
     ----------
     low_hz, high_hz : float
-        Edges of the band. 0 for `low_hz` keeps everything below; 0 for `high_hz`, or anything from half
-        the sampling rate up, keeps everything above.
+        Edges of the band. A `low_hz` of 0 means no lower edge. A `high_hz` of 0, or of half the sampling rate
+        or more, means no upper edge.
     taps : int
-        Odd length of the filter: the more, the steeper its edges.
+        Odd length of the filter: the longer, the steeper the edges.
     fs_hz : float
         Sampling rate.
 
@@ -90,7 +90,7 @@ def band_pass_kernel(*, low_hz: float, high_hz: float, taps: int, fs_hz: float) 
     has_low, has_high = low_hz > 0, 0 < high_hz < fs_hz / 2
     if low_hz >= fs_hz / 2 or (has_low and has_high and low_hz >= high_hz):
         raise SettingsError(
-            f"band-pass: nothing lies between {low_hz} and {high_hz} Hz at {fs_hz} Hz sampling"
+            f"band-pass: the band from {low_hz} to {high_hz} Hz is empty at {fs_hz} Hz sampling"
         )
     if not has_low and not has_high:
         return np.ones(1)
@@ -134,7 +134,7 @@ def fir_filter(trace: Trace, kernel: Kernel) -> Trace:
     ----------
     trace : ndarray of float32, shape (samples, channels)
     kernel : ndarray, shape (taps,), taps odd
-        The middle tap is for the sample itself, so a symmetric kernel delays nothing.
+        The middle tap applies to the sample itself, so a symmetric kernel causes no delay.
 
     Returns
     -------
@@ -154,18 +154,18 @@ def fir_filter(trace: Trace, kernel: Kernel) -> Trace:
 
 
 def fir_filter_on_grid(read: Callable[[int, int], Trace], kernel: Kernel, start: int, stop: int) -> Trace:
-    """Convolve part of a recording with a long kernel; the bytes at a sample are the same for any part.
+    """Convolve part of a recording with a long kernel; the bytes at a sample do not depend on the part.
 
-    To this end, Fourier transforms lie on a fixed grid.
+    This holds because the Fourier transforms are taken on a fixed grid of blocks.
 
     Parameters
     ----------
     read : callable
-        Returns samples of the recording from one place to another, which may lie beyond its ends.
+        Returns the samples of the recording from `start` to `stop`, which may lie beyond its ends.
     kernel : ndarray, shape (taps,), taps odd
         As for `fir_filter`.
     start, stop : int
-        Part wanted.
+        The part to return.
 
     Returns
     -------
@@ -177,8 +177,8 @@ def fir_filter_on_grid(read: Callable[[int, int], Trace], kernel: Kernel, start:
     spectrum = rfft(kernel, length)[:, None]
     parts = []
     for first in range(begin, stop, GRID_SAMPLES):
-        seen = read(first - half, first + GRID_SAMPLES + half).astype(np.float64)
-        full = irfft(rfft(seen, length, axis=0) * spectrum, length, axis=0)
+        block = read(first - half, first + GRID_SAMPLES + half).astype(np.float64)
+        full = irfft(rfft(block, length, axis=0) * spectrum, length, axis=0)
         parts.append(full[2 * half : 2 * half + GRID_SAMPLES])
     return np.concatenate(parts)[start - begin : stop - begin].astype(np.float32)
 
@@ -207,8 +207,8 @@ def noise_scale(trace: Trace) -> npt.NDArray[np.float32]:
 def local_unit_variance(trace: Trace, *, window_samples: int) -> Trace:
     """Scale each column to zero mean and unit variance in a window around each sample.
 
-    The published pipeline scales each of its windows so. Here it is one local operator, whose margin is half
-    the window.
+    The published pipeline scales each of its windows in this way. Here it is a local operator with a margin
+    of half the window.
 
     Parameters
     ----------

@@ -1,9 +1,9 @@
-"""Estimate gain and firing rates of an unlabelled recording from cumulants of matched filters' outputs.
+"""Estimate gain and firing rates of an unlabelled recording from cumulants of matched filter outputs.
 
 Spikes at random times are shot noise. By Campbell's theorem, the n-th cumulant of a filter's output is the
 sum over the units of rate * (gain * amplitude)^n * (sum of the n-th power of the filter's response to the
-template), however much the spikes overlap. Gaussian noise adds nothing from the third cumulant on. So rates
-and gain follow without detecting a spike, even if most spikes are hidden in noise.
+template), however much the spikes overlap. Cumulants of Gaussian noise are 0 from the third on. Rates and
+gain can therefore be estimated without detecting spikes, even if most spikes are hidden in noise.
 """
 
 from __future__ import annotations
@@ -36,14 +36,16 @@ ORDERS = (3, 4)
 BLOCKS = 24
 LOG_GAIN_SD, MOST_SURPRISE = 0.35, 9.0  # prior: most gains are within a factor of 1.4, but any is possible
 GAINS = np.exp(np.linspace(np.log(0.05), np.log(20), 121))
-RATE_SPREAD = 0.5  # relative, of a unit about the recording's overall activity
-ACTIVITY_SPREAD = 1.0  # relative
+RATE_SPREAD = 0.5  # relative SD of a unit's rate about the recording's overall activity
+ACTIVITY_SPREAD = 1.0  # relative SD of the overall activity
 BACKGROUND_AMPLITUDES = np.linspace(0.2, 1.0, 81)
-LEAST_BACKGROUND_SIZE, MOST_BACKGROUND_SIZE = 0.05, 0.6  # relative to the sorted units
+LEAST_BACKGROUND_AMPLITUDE, MOST_BACKGROUND_AMPLITUDE = 0.05, 0.6  # relative to the sorted units
 MOST_BACKGROUND_RATE = 0.5  # spikes per sample; bounds time and memory for any recording
-LEAST_SKEW = 0.05  # of the noise; less may come from small errors of the templates, and does no harm
+LEAST_SKEW = (
+    0.05  # of the noise; smaller values may come from small errors of the templates, and are harmless
+)
 LEAST_SIGNIFICANCE = 4.0
-CLEAR_DETECTABILITY = 5.0  # nearly all spikes of this d' are found, so their amplitudes are not biased
+CLEAR_DETECTABILITY = 5.0  # nearly all spikes of this d' are found, so their amplitudes are unbiased
 CLEAR_DISTANCE_SAMPLES = 20
 CLEAR_SPIKES = 50
 GAIN_ROUNDS, GAIN_TOLERANCE = 20, 0.003
@@ -71,30 +73,30 @@ class Activity:
 
 @dataclass(frozen=True)
 class Background:
-    """Spikes of distant units: too small and too many to be sorted, yet not Gaussian noise.
+    """Spikes of distant units, too small and too many to be sorted, but not Gaussian noise.
 
-    They are taken to have the templates of the labelled units, each equally often.
+    They are assumed to have the templates of the labelled units, each equally often.
 
     Parameters
     ----------
     rate : float
         Spikes per sample, of all together.
     amplitude : float
-        Largest relative amplitude. Amplitudes are spread evenly from `BACKGROUND_AMPLITUDES[0]` times it up
-        to it. Negative if the polarity is inverted.
+        Largest relative amplitude. Amplitudes are uniform from `BACKGROUND_AMPLITUDES[0]` times this value up
+        to this value. Negative if the polarity is inverted.
     """
 
     rate: float
     amplitude: float
 
     def cumulants(self, response: Float64Array) -> Float64Array:
-        """Return what it adds to the cumulants; `response` has those of spikes of amplitude 1 at rate 1."""
+        """Return its cumulants; `response` has those of spikes of amplitude 1 at rate 1."""
         scale = [np.mean(BACKGROUND_AMPLITUDES**n) * self.amplitude**n for n in ORDERS]
         return np.asarray(self.rate * np.repeat(scale, len(response) // len(ORDERS)) * response.mean(axis=1))
 
 
 SILENT = Background(0.0, 0.0)
-"""No background at all."""
+"""No background spikes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +128,7 @@ def estimate_activity(
     amplitudes : list of ndarray of float32
         Relative amplitudes of each unit's spikes in the labelled recording.
     prior_rates : ndarray, shape (units,)
-        Spikes per sample to expect. They decide where the recording says little.
+        Expected spikes per sample. They prevail where the recording is uninformative.
     background : Background
         Its cumulants are subtracted first.
 
@@ -134,9 +136,9 @@ def estimate_activity(
     -------
     Activity
     """
-    seen = measure_cumulants(evidence)
-    error = np.sqrt(seen.error**2 + (MODEL_ERROR * seen.value) ** 2)
-    mean = seen.value - background.cumulants(_responses(filters, templates, _unit_amplitudes(templates)))
+    measured = measure_cumulants(evidence)
+    error = np.sqrt(measured.error**2 + (MODEL_ERROR * measured.value) ** 2)
+    mean = measured.value - background.cumulants(_responses(filters, templates, _unit_amplitudes(templates)))
     response = _responses(filters, templates, amplitudes)
     candidates = [
         _fit_rates(polarity * float(gain), mean, error, response, prior_rates)
@@ -150,7 +152,7 @@ def estimate_activity(
 
 
 def estimate_rates(
-    seen: Cumulants,
+    measured: Cumulants,
     filters: MatchedFilters,
     templates: Templates,
     amplitudes: list[npt.NDArray[np.float32]],
@@ -161,10 +163,10 @@ def estimate_rates(
 ) -> Activity:
     """Estimate firing rates for a known gain; parameters as for `estimate_activity`.
 
-    `seen` are the cumulants of the filters' outputs on the whole recording.
+    `measured` are the cumulants of the filters' outputs on the whole recording.
     """
-    error = np.sqrt(seen.error**2 + (MODEL_ERROR * seen.value) ** 2)
-    mean = seen.value - background.cumulants(_responses(filters, templates, _unit_amplitudes(templates)))
+    error = np.sqrt(measured.error**2 + (MODEL_ERROR * measured.value) ** 2)
+    mean = measured.value - background.cumulants(_responses(filters, templates, _unit_amplitudes(templates)))
     response = _responses(filters, templates, amplitudes)
     return Activity(gain, _fit_rates(gain, mean, error, response, prior_rates)[2])
 
@@ -181,8 +183,8 @@ def estimate_background(
 ) -> Background:
     """Estimate the background by comparing quiet parts of a recording with those of its rehearsal.
 
-    Quiet parts hold spikes of the smallest units, which are overlooked. In a rehearsal as many are
-    overlooked, so the difference is due to the background.
+    Quiet parts contain undetected spikes of the smallest units. A rehearsal contains as many, so any
+    difference is due to the background.
 
     Parameters
     ----------
@@ -194,14 +196,14 @@ def estimate_background(
     gain : float
         Of the target.
     background : Background
-        What the rehearsal was made with.
+        Background of the rehearsal.
     amplitude : float, optional
-        Largest relative amplitude of its spikes, positive, if known; only the rate is estimated then.
+        Largest relative amplitude of its spikes, positive. If given, only the rate is estimated.
 
     Returns
     -------
     Background
-        The one given, if the rehearsal is like the target.
+        The given one, if the rehearsal and the target do not differ.
     """
     response = _responses(filters, templates, _unit_amplitudes(templates))
     excess = quiet.value - rehearsed.value
@@ -218,7 +220,8 @@ def estimate_background(
     )
     if amplitude is None:
         amplitude = abs(gain) * min(
-            max(abs(fourth_moment / third_moment / gain), LEAST_BACKGROUND_SIZE), MOST_BACKGROUND_SIZE
+            max(abs(fourth_moment / third_moment / gain), LEAST_BACKGROUND_AMPLITUDE),
+            MOST_BACKGROUND_AMPLITUDE,
         )
     amplitude = float(np.copysign(amplitude, gain))
     return Background(
@@ -227,7 +230,7 @@ def estimate_background(
 
 
 def _most_background(amplitude: float, filters: MatchedFilters, templates: Templates) -> float:
-    """Return the rate at which the background would make up all noise (outputs have variance 1)."""
+    """Return the rate at which the background would account for all noise (outputs have variance 1)."""
     power = _powers(filters, templates, _unit_amplitudes(templates), orders=(2,)).mean()
     return min(1 / float(amplitude**2 * np.mean(BACKGROUND_AMPLITUDES**2) * power), MOST_BACKGROUND_RATE)
 
@@ -241,7 +244,7 @@ def _fit_rates(
 ) -> tuple[float, float, tuple[float, ...]]:
     """Return misfit, gain, and the rates that explain the cumulants best at this gain.
 
-    The last unknown is the recording's overall activity; the prior of each rate is proportional to it.
+    The last unknown is the recording's overall activity, to which the prior of each rate is proportional.
     """
     n_units = len(prior_rates)
     powers = np.repeat([gain**n for n in ORDERS], n_units)
@@ -257,7 +260,7 @@ def _fit_rates(
 def _gain_of_clear_spikes(
     evidence: Trace, filters: MatchedFilters, gain: float, rates: tuple[float, ...]
 ) -> float:
-    """Correct a gain by the amplitudes of spikes that clearly stand out, if there are enough of them.
+    """Correct a gain by the amplitudes of clear spikes, if there are enough of them.
 
     Spikes are found and assigned to units by the linear discriminants of Franke et al. (2015), doi
     10.1007/s10827-015-0547-7. The median amplitude is robust against overlaps.
@@ -280,7 +283,7 @@ def _gain_of_clear_spikes(
 
 
 def measure_cumulants(evidence: Trace) -> Cumulants:
-    """Measure the third and fourth cumulants of each column, and their errors from the spread over blocks.
+    """Measure the third and fourth cumulants of each column, with errors from their spread over blocks.
 
     Parameters
     ----------

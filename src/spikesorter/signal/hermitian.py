@@ -1,4 +1,4 @@
-"""Stacks of Hermitian matrices, one a frequency: what division and roots of spectra become for channels."""
+"""Stacks of Hermitian matrices, one for each frequency: inverses and roots of multi-channel spectra."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def inverse_root(matrices: npt.NDArray[Any]) -> Matrices:
     Parameters
     ----------
     matrices : ndarray, shape (..., n, n)
-        Hermitian, of positive eigenvalues.
+        Hermitian, with positive eigenvalues.
 
     Returns
     -------
@@ -55,13 +55,13 @@ def inverse_root(matrices: npt.NDArray[Any]) -> Matrices:
 def factor(matrices: npt.NDArray[Any]) -> Matrices:
     """Return lower triangular L with ``L @ L.conj().T`` equal to each matrix (Cholesky).
 
-    Unlike `numpy.linalg.cholesky` it takes matrices without full rank, such as zero: what is left of a
-    spectrum where a filter lets nothing pass.
+    Unlike `numpy.linalg.cholesky` it accepts singular matrices, such as zero: the spectrum where a filter
+    passes nothing.
 
     Parameters
     ----------
     matrices : ndarray, shape (..., n, n)
-        Hermitian, of eigenvalues not below 0.
+        Hermitian, with eigenvalues of 0 or more.
 
     Returns
     -------
@@ -78,7 +78,7 @@ def factor(matrices: npt.NDArray[Any]) -> Matrices:
 
 
 def minimum_phase_factor(matrices: npt.NDArray[Any]) -> Matrices:
-    """Return causal filters of minimum phase that colour white noise as a spectrum says.
+    """Return the causal minimum-phase filters that give white noise a spectrum.
 
     By Newton's method of G. T. Wilson (1972), "The factorization of matricial spectral densities", SIAM J.
     Appl. Math. 23, 420-426.
@@ -91,8 +91,8 @@ def minimum_phase_factor(matrices: npt.NDArray[Any]) -> Matrices:
     Returns
     -------
     ndarray, shape (frequencies, n, n)
-        F with ``F @ F.conj().T`` equal to each matrix, such that F and its inverse are transforms of filters
-        that look at the past alone.
+        F with ``F @ F.conj().T`` equal to each matrix, such that F and its inverse are transforms of causal
+        filters.
     """
     n_fft, unit = 2 * (len(matrices) - 1), np.eye(matrices.shape[-1])
     mean = fft.irfft(matrices, n_fft, axis=0)[0]

@@ -1,4 +1,4 @@
-"""Mains hum: narrow lines of the spectrum, which short filters cannot remove without the spikes."""
+"""Mains hum: narrow spectral lines, which short filters cannot remove without distorting spikes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ MAINS_HZ = (50.0, 60.0)
 HIGHEST_HZ = 1000.0
 SEGMENT_S = 1.0
 LEAST_SEGMENTS = 8
-NEIGHBOURHOOD_HZ = (3.0, 12.0)  # from the line, where the noise around it is measured
+NEIGHBOURHOOD_HZ = (3.0, 12.0)  # distance from the line at which the noise around it is measured
 STANDS_OUT = 6.0
 WINDOW_S = 0.5
 
 
 def find_hum(trace: Trace, *, fs_hz: float) -> tuple[float, ...]:
-    """Find the harmonics of the mains that stand out of a recording's spectrum.
+    """Find the mains harmonics that stand out from a recording's spectrum.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def find_hum(trace: Trace, *, fs_hz: float) -> tuple[float, ...]:
     Returns
     -------
     tuple of float
-        In Hz; empty where there is no hum, or the recording is shorter than some seconds.
+        In Hz; empty if there is no hum, or the recording is shorter than 8 s.
 
     Examples
     --------

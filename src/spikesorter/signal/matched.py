@@ -16,7 +16,7 @@ from spikesorter.signal.templates import Templates
 __all__ = ["MatchedFilters", "make_matched_filters"]
 
 Trace = npt.NDArray[np.float32]
-POWER_FLOOR = 0.02  # of the noise's mean power, so that what a filter removed is not amplified
+POWER_FLOOR = 0.02  # of the noise's mean power, so that frequencies removed by a filter are not amplified
 TAPER = 0.2  # share of the whitening reach over which a kernel fades out
 
 
@@ -27,12 +27,12 @@ class MatchedFilters:
     Parameters
     ----------
     kernels : ndarray of float32, shape (units, taps, channels)
-        To correlate the trace with. Scaled so that noise gives outputs of variance 1.
+        Correlated with the trace. Scaled so that the noise of outputs has variance 1.
     before : int
         Taps before the spike's start, so that the output peaks at the start.
     detectability : ndarray of float64, shape (units,)
-        d' of each unit, the output at a spike's start in SD of the noise: sqrt(s^T C^-1 s), less what
-        truncation costs.
+        d' of each unit, the output at a spike's start in SD of the noise: sqrt(s^T C^-1 s), less the loss by
+        truncation.
     """
 
     kernels: Trace
@@ -71,13 +71,13 @@ def make_matched_filters(
     Parameters
     ----------
     templates : Templates
-        As they look in the trace that the filters will be applied to.
+        As they are in the trace that the filters will be applied to.
     noise : NoiseSpectrum
         Of that trace.
     reach : int
-        Samples by which a filter may extend beyond its template on either side, for whitening.
+        Samples by which a whitening filter may extend beyond its template on either side.
     whiten : bool
-        If false, filters are the templates themselves, which is best in white noise only (published).
+        If false, filters are the templates themselves, which is optimal in white noise only (published).
 
     Returns
     -------

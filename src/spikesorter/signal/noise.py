@@ -1,10 +1,10 @@
-"""Estimate the spectrum of a recording's noise in spite of its spikes, and synthesise noise of a spectrum.
+"""Estimate the noise spectrum of a recording that contains spikes, and synthesise noise.
 
-Neighbouring channels share much of their noise, more at some frequencies than at others. So the spectrum is a
-matrix at each frequency, with one row and one column for each channel.
+Neighbouring channels share much of their noise, more at some frequencies than at others. The spectrum is
+therefore a matrix at each frequency, with a row and a column for each channel.
 
-Spectral noise matching adds the noise of a target to the labelled recording. This gives a labelled recording
-that is as noisy as the target (`estimation.rehearsal`).
+Spectral noise matching adds noise to the labelled recording until it is as noisy as the target
+(`estimation.rehearsal`).
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ __all__ = ["NoiseSpectrum", "estimate_noise_spectrum", "quiet_samples", "synthes
 Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 LEAST_RESPONSE = 0.05
-LEAST_POWER = 1e-6  # of the mean, as no frequency is without any noise
-LEAST_OWN = 1e-6  # of the loudest mixture of channels; the difference of equal channels has no noise
+LEAST_POWER = 1e-6  # of the mean, as there is some noise at every frequency
+LEAST_OWN = 1e-6  # of the noisiest mixture of channels; the difference of two equal channels has no noise
 DISTANCE_FLOOR = 1e-4
 BLOCK_FREQUENCIES = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
 class NoiseSpectrum:
-    """Power of a recording's noise at each frequency, and the part that channels share.
+    """Power of a recording's noise at each frequency, and its correlation between channels.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class NoiseSpectrum:
 
     @property
     def n_fft(self) -> int:
-        """Length of the Fourier transform whose frequencies the spectrum has."""
+        """Length of the Fourier transform at whose frequencies the spectrum is given."""
         return 2 * (len(self.density) - 1)
 
     @property
@@ -82,7 +82,7 @@ class NoiseSpectrum:
     def floored(self, fraction: float) -> NoiseSpectrum:
         """Return the spectrum, raised to at least `fraction` of its mean over the frequencies.
 
-        So it is safe to divide by it, even where there is hardly any noise, as outside a band-pass.
+        It is then safe to divide by it, even where there is hardly any noise, as outside a pass band.
         """
         values, vectors = np.linalg.eigh(self.covariance)
         root = np.sqrt(np.maximum(values, max(LEAST_OWN * values[-1], 1e-30)))
@@ -99,11 +99,11 @@ class NoiseSpectrum:
         return NoiseSpectrum(self.density * factor)
 
     def minus(self, other: NoiseSpectrum) -> NoiseSpectrum:
-        """Return the power that `other` lacks to reach this one; never negative."""
+        """Return this spectrum minus another; never negative."""
         return NoiseSpectrum(clipped(self.density - other.density, 0.0))
 
     def unfiltered(self, kernel: Float64Array) -> NoiseSpectrum:
-        """Return the spectrum that a symmetric filter turns into this one; 0 where it passes little."""
+        """Return the spectrum before a symmetric filter; 0 where the filter passes little."""
         response = np.abs(np.fft.rfft(kernel, max(self.n_fft, len(kernel))))
         known = np.fft.rfftfreq(max(self.n_fft, len(kernel)))
         gain = np.interp(np.fft.rfftfreq(self.n_fft), known, response)[:, None, None]
@@ -125,7 +125,7 @@ class NoiseSpectrum:
 def quiet_samples(
     evidence: Trace, *, threshold: float, before: int, after: int, least_fraction: float = 0.1
 ) -> npt.NDArray[np.bool_]:
-    """Find the samples that lie away from anything that looks like a spike.
+    """Find the samples that are away from anything like a spike.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def quiet_samples(
         Curves that rise or fall at spikes, such as matched filters' outputs. Each is measured relative to its
         own median absolute deviation.
     threshold : float
-        A sample above it belongs to a spike. It is raised until at least `least_fraction` of the recording is
+        Samples above it belong to spikes. It is raised until at least `least_fraction` of the recording is
         quiet.
     before, after : int
         Samples before and after such a sample that are not quiet either.
@@ -178,7 +178,7 @@ def estimate_noise_spectrum(trace: Trace, quiet: npt.NDArray[np.bool_], *, n_fft
     """
     if quiet.sum() < n_fft:
         raise InputError(
-            f"noise: only {int(quiet.sum())} samples lie away from spikes, at least {n_fft} are needed to "
+            f"noise: only {int(quiet.sum())} samples are away from spikes, but {n_fft} are needed to "
             "estimate the noise; is the recording too short?"
         )
     lags = n_fft // 2 + 1
@@ -211,7 +211,9 @@ def synthesise_noise(spectrum: NoiseSpectrum, n_samples: int, rng: np.random.Gen
     >>> synthesise_noise(white, 100_000, np.random.default_rng(0)).std().round(1)
     np.float32(2.0)
     """
-    length = fft.next_fast_len(n_samples + spectrum.n_fft, real=True)  # the ends that wrap around are cut off
+    length = fft.next_fast_len(
+        n_samples + spectrum.n_fft, real=True
+    )  # the end, which wraps around, is cut off
     white = rng.standard_normal((spectrum.density.shape[1], length), dtype=np.float32)
     transform, frequencies = fft.rfft(white, axis=1), np.fft.rfftfreq(length)
     for first in range(0, len(frequencies), BLOCK_FREQUENCIES):

@@ -1,4 +1,4 @@
-"""Pick peaks of a curve, and keep a refractory period: local rules with a stated reach."""
+"""Peak picking and refractory period: local rules with a stated reach."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["enforce_refractory", "pick_peaks"]
 def pick_peaks(
     curve: npt.NDArray[np.float32], *, threshold: float, distance_samples: int
 ) -> npt.NDArray[np.int64]:
-    """Return the samples at which a curve is at least `threshold` and highest in its neighbourhood.
+    """Return the local maxima of a curve that are at least `threshold`.
 
     Parameters
     ----------
     curve : ndarray of float32, shape (samples,)
     threshold : float
     distance_samples : int
-        A peak is the highest point within this many samples on either side; of equal ones, the first. This
-        is also the margin of the rule.
+        A peak is the highest point within this many samples on either side, or the first of several equal
+        ones. This is also the margin of the rule.
 
     Returns
     -------
@@ -42,16 +42,16 @@ def pick_peaks(
 
 
 def enforce_refractory(spikes: Spikes, *, refractory_samples: int, within_unit: bool) -> Spikes:
-    """Drop each spike that has a more probable one less than a refractory period away.
+    """Drop each spike that is less than a refractory period away from a more probable one.
 
-    A spike is compared with all others, even with those that are dropped themselves. So the rule reaches no
-    further than one refractory period.
+    A spike is compared with all others, including those that are dropped, so the rule reaches no further than
+    one refractory period.
 
     Parameters
     ----------
     spikes : Spikes
     refractory_samples : int
-        Least distance of two spikes; 0 drops none.
+        Least distance between two spikes; 0 drops none.
     within_unit : bool
         Whether only spikes of the same unit are compared.
 

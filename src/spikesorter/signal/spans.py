@@ -1,7 +1,7 @@
-"""Margins of local operators, and the spans that they are run over.
+"""Margins of local operators, and the spans that they are applied to.
 
 A local operator's output at a sample depends only on the input from `before` samples before it to
-`after` samples after it. Beyond its ends a recording keeps its first or last value.
+`after` samples after it. Beyond its ends a recording is padded with its first or last value.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Trace = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Margin:
-    """How many samples before and after a sample an operator's output there depends on.
+    """Number of samples before and after a sample that an operator's output there depends on.
 
     The margins of operators that are applied one after the other add up.
 
@@ -61,12 +61,12 @@ def iterate_spans(n_samples: int, span_samples: int) -> Iterator[tuple[int, int]
 
 
 def read_span(read: Callable[[int, int], Trace], n_samples: int, start: int, stop: int) -> Trace:
-    """Return samples `start` to `stop` of a recording, its first or last value repeated beyond its ends.
+    """Return samples `start` to `stop` of a recording, padded with its first or last value.
 
     Parameters
     ----------
     read : callable
-        Returns samples from one place to another inside the recording, shape (samples, channels).
+        Returns the samples from `start` to `stop`, inside the recording, shape (samples, channels).
     n_samples : int
         Length of the recording.
     start, stop : int

@@ -1,6 +1,6 @@
 """Estimate templates and amplitudes of labelled spikes jointly, by least squares.
 
-Averages of windows around spikes are smeared by overlapping neighbours. Here all templates are the
+Averages of windows around spikes are distorted by overlapping spikes. Here all templates are the
 least-squares solution of one linear model: trace = sum over spikes of their unit's template + noise.
 """
 
@@ -24,8 +24,8 @@ __all__ = ["Templates", "average_waveform", "estimate_templates", "plant", "spik
 
 Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
-RIDGE = 1e-2  # of a unit's spike count; for what the filtered trace does not determine, such as an offset
-SHRINKAGE = 3.0  # the mean square of a short part of noise is easily two or three times its variance
+RIDGE = 1e-2  # of a unit's spike count; for what the filtered trace leaves open, such as an offset
+SHRINKAGE = 3.0  # the mean square of a short piece of noise is often two or three times its variance
 MAX_AMPLITUDE_SPREAD = 0.5  # prior SD of a spike's relative amplitude
 
 
@@ -38,7 +38,7 @@ class Templates:
     unit_ids : tuple of int
         In order.
     waveforms : ndarray of float32, shape (units, samples, channels)
-        In the unit of the labelled recording's trace, before any filter.
+        In the labelled recording's unit of voltage, before any filter.
     before : int
         Samples of a waveform that lie before the spike's start.
     """
@@ -59,16 +59,16 @@ class Templates:
     def shrunk(self, variance: Float64Array, *, window_samples: int) -> Templates:
         """Shrink the parts of templates that may be estimation noise.
 
-        Around each sample, with mean square p and error variance v, a template is scaled by 1 - 3 v / p, or
-        to 0 if that is negative (after W. James and C. Stein). Clear parts stay as they are. Tails that a
-        few noisy spikes do not determine vanish.
+        A sample with local mean square p and error variance v is scaled by 1 - 3 v / p, or set to 0 if that
+        is negative (after W. James and C. Stein). Parts well above the noise hardly change. Tails that the
+        spikes do not determine vanish.
 
         Parameters
         ----------
         variance : ndarray, shape (units, channels)
             Of the error of one sample of a template.
         window_samples : int
-            Over which p is measured.
+            Window in which p is measured.
 
         Returns
         -------
@@ -79,7 +79,7 @@ class Templates:
         return Templates(self.unit_ids, (self.waveforms * kept).astype(np.float32), self.before)
 
     def filtered(self, kernel: Float64Array) -> Templates:
-        """Return the templates after `fir_filter` with this kernel, longer by its reach on either side."""
+        """Return the templates after `fir_filter`, longer by the kernel's reach on either side."""
         half = len(kernel) // 2
         padded = np.pad(self.waveforms, ((0, 0), (half, half), (0, 0)))
         waveforms = np.stack([fir_filter(waveform, kernel) for waveform in padded])
@@ -94,7 +94,7 @@ def average_waveform(trace: Trace, spikes: Spikes, *, before: int, after: int) -
     trace : ndarray of float32, shape (samples, channels)
     spikes : Spikes
     before, after : int
-        Samples of the window before a spike's start and from it on.
+        Samples of the window before and after a spike's start.
 
     Returns
     -------
@@ -110,8 +110,8 @@ def estimate_templates(
 ) -> Templates:
     """Estimate the templates of all units jointly, by least squares.
 
-    The error is measured after a symmetric filter, so drift that the filter removes does not matter. The
-    templates are those of the unfiltered trace.
+    The error is measured after a symmetric filter, so that drift does not matter. The templates themselves
+    are unfiltered.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def estimate_templates(
     spikes : Spikes
         Its spikes.
     before, after : int
-        Samples of a template before a spike's start and from it on.
+        Samples of a template before and after a spike's start.
     kernel : ndarray, shape (taps,)
         Symmetric filter, such as `drift_kernel`.
 
@@ -149,10 +149,9 @@ def estimate_templates(
 def spike_amplitudes(
     trace: Trace, spikes: Spikes, templates: Templates, *, kernel: Float64Array
 ) -> npt.NDArray[np.float32]:
-    """Estimate the amplitude of every spike relative to its unit's template, all of them jointly.
+    """Estimate the amplitudes of all spikes relative to their unit's template, jointly.
 
-    The part of a unit's spread that noise causes is shrunk away. A unit whose spikes do not vary gets
-    amplitudes near 1.
+    Amplitudes are shrunk towards 1 to remove the spread that is due to noise.
 
     Parameters
     ----------
@@ -172,19 +171,19 @@ def spike_amplitudes(
 
     gram = _spike_gram(spikes.sample, unit_of, overlap)
     projection = _project(fir_filter(trace, squared_kernel), templates)
-    seen = projection[spikes.sample, unit_of].astype(float)
+    projected = projection[spikes.sample, unit_of].astype(float)
     residual = trace - plant(len(trace), spikes, np.ones(len(spikes), np.float32), templates)
     noise = _project(fir_filter(residual, squared_kernel), templates)
     noise_variance = (1.4826 * np.median(np.abs(noise), axis=0) / energy) ** 2
 
     ridge = energy[unit_of] * noise_variance[unit_of] / MAX_AMPLITUDE_SPREAD**2 + 1e-6 * energy[unit_of]
     system = gram + sparse.diags(ridge)
-    amplitudes = spsolve(system.tocsc(), seen + ridge)
+    amplitudes = spsolve(system.tocsc(), projected + ridge)
     return _shrink(np.asarray(amplitudes), unit_of, noise_variance)
 
 
 def plant(n_samples: int, spikes: Spikes, amplitudes: npt.NDArray[np.float32], templates: Templates) -> Trace:
-    """Return a trace of these spikes without noise; overlapping ones add up.
+    """Return a noise-free trace of these spikes; overlapping spikes add up.
 
     Parameters
     ----------
@@ -256,7 +255,7 @@ def _spike_gram(
 
 
 def _project(trace: Trace, templates: Templates) -> Trace:
-    """Correlate the trace with each template, at every start, shape (samples, units)."""
+    """Correlate the trace with each template at every possible start, shape (samples, units)."""
     length = templates.waveforms.shape[1]
     after = length - templates.before
     columns = []

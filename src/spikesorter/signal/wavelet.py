@@ -1,4 +1,4 @@
-"""Denoising by the stationary wavelet transform (SWT): shift-invariant, so a local operator."""
+"""Denoise by the stationary wavelet transform (SWT), which is shift-invariant and thus a local operator."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def level_noise(trace: Trace, *, wavelet: str, level: int) -> Trace:
     Returns
     -------
     ndarray of float32, shape (level, channels)
-        Coarsest level first. The transform is scaled so that the levels share the variance.
+        Coarsest level first. The transform is scaled so that the variances of the levels add up to the
+        trace's.
     """
     _, *details = _transform(trace, wavelet, level)
     return np.stack([median_abs_deviation(d, axis=0, scale="normal") for d in details]).astype(np.float32)
@@ -45,8 +46,8 @@ def denoise(trace: Trace, *, noise_sd: Trace, strength: float, wavelet: str) -> 
     """Shrink the detail coefficients by a soft threshold; the approximation is kept.
 
     The threshold of a level is `strength` times its noise SD times sqrt(2 ln(1000)): `strength` 1 is the
-    universal threshold of Donoho and Johnstone (1994) for a thousand samples. The number is fixed, because
-    the recording's length must not change what is done to a sample.
+    universal threshold of Donoho and Johnstone (1994) for a thousand samples. The number is fixed so that the
+    result at a sample does not depend on the recording's length.
 
     Parameters
     ----------
@@ -80,7 +81,7 @@ def denoise(trace: Trace, *, noise_sd: Trace, strength: float, wavelet: str) -> 
 
 
 def _transform(trace: Trace, wavelet: str, level: int) -> list[Trace]:
-    """SWT of a trace, zero-padded so that its wrapped ends do not meet; coarsest level first."""
+    """Return the SWT of a trace, coarsest level first; zero-padded so that its ends do not interact."""
     block = 2**level
     reach = denoise_margin(wavelet=wavelet, level=level).after
     padding = reach + (-(len(trace) + reach)) % block

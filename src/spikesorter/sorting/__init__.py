@@ -1,1 +1,1 @@
-"""Fit, adapt and sort: the sorter and what it takes."""
+"""The sorter: fitting, adaptation, sorting, forecasts and streams."""

@@ -32,7 +32,7 @@ from spikesorter.signal.gain import SILENT
 from spikesorter.signal.spans import iterate_spans
 from spikesorter.sorting.diagnostics import Diagnostics, diagnose
 from spikesorter.sorting.forecast import Forecast, forecast_score
-from spikesorter.sorting.look_back import looked_back, reckon
+from spikesorter.sorting.look_back import corrected_forecast, reckon
 from spikesorter.sorting.outlier_spikes import OutlierRule, fit_outlier_rule
 from spikesorter.sorting.refine import refine_profile
 from spikesorter.sorting.spans import span_samples, trace_reader
@@ -44,9 +44,9 @@ if TYPE_CHECKING:
 __all__ = ["adapt_state", "low_latency_state", "tune_for"]
 
 logger = logging.getLogger(__name__)
-HARDLY = 0.005  # of the objective; less may be chance
+HARDLY = 0.005  # of the objective; smaller differences may be chance
 USUAL_GAINS = (0.4, 2.5)
-LOOKED_AT_SECONDS, LOOKED_AT_SPANS = 60.0, 12  # of a target, to compare it with its rehearsal
+COMPARED_SECONDS, COMPARED_SPANS = 60.0, 12  # of a target, for comparison with its rehearsal
 
 
 def adapt_state(state: SorterState, target: BaseRecording, *, n_jobs: int, progress: Progress) -> SorterState:
@@ -69,7 +69,7 @@ def adapt_state(state: SorterState, target: BaseRecording, *, n_jobs: int, progr
         n_jobs=n_jobs,
         progress=progress,
     )
-    return _looked_back(adapted, target, n_jobs=n_jobs, progress=progress)
+    return _with_corrected_forecast(adapted, target, n_jobs=n_jobs, progress=progress)
 
 
 def low_latency_state(state: SorterState, *, n_jobs: int, progress: Progress) -> SorterState:
@@ -97,7 +97,7 @@ def tune_for(
     n_jobs: int,
     progress: Progress,
 ) -> SorterState:
-    """Rehearse recordings of a profile; tune the decoders wanted, choose the best, forecast its score.
+    """Rehearse recordings of a profile, tune decoders, choose the best and forecast its score.
 
     Parameters
     ----------
@@ -107,9 +107,9 @@ def tune_for(
     measured : Profile
         Initial estimate of the same.
     target_samples : int or None
-        Length of the recording to sort, if there is a certain one.
+        Length of the recording to sort, if it is known.
     train : bool
-        Whether networks are trained further for this profile, or taken as they are.
+        Whether networks are trained further for this profile.
     n_jobs : int
     progress : callable
 
@@ -153,7 +153,7 @@ def tune_for(
 
 
 def _best_outcome(bench: Bench) -> Outcome:
-    """Make, tune and compare the decoders that the settings want."""
+    """Make, tune and compare the decoders of the settings."""
     settings = bench.context.settings
     outcomes: list[tuple[DecoderKind, Outcome]] = []
     tried: dict[str, Trial] = {}
@@ -173,7 +173,7 @@ def _best_outcome(bench: Bench) -> Outcome:
 
 
 def _good_enough(bench: Bench, outcomes: list[tuple[DecoderKind, Outcome]]) -> bool:
-    """Say whether `auto` has a decoder so good that none with networks need be tried."""
+    """Return whether `auto` has a decoder so good that networks need not be tried."""
     settings = bench.context.settings
     if settings.decoder != AUTO or bench.rehearser.units_vary:
         return False
@@ -181,14 +181,14 @@ def _good_enough(bench: Bench, outcomes: list[tuple[DecoderKind, Outcome]]) -> b
 
 
 def _chosen(outcomes: list[tuple[DecoderKind, Outcome]]) -> Outcome:
-    """Return the best outcome, or the preferred decoder's if that is hardly worse."""
+    """Return the best outcome, or that of the preferred decoder if it is hardly worse."""
     best = max((outcome for _, outcome in outcomes), key=lambda one: one.tuned.value)
     preferred = [outcome for kind, outcome in outcomes if kind.preferred]
     return next((one for one in preferred if best.tuned.value - one.tuned.value < HARDLY), best)
 
 
 def _forecast(bench: Bench, outcome: Outcome, target_samples: int | None) -> tuple[Forecast, Diagnostics]:
-    """Forecast the score: on the parts held out of a cross-fitted rehearsal, or on another rehearsal."""
+    """Forecast the score from the held-out parts of a cross-fitted rehearsal, or from another rehearsal."""
     context = bench.context
     tested = outcome if bench.rehearser.cross_fits else _tested_again(bench, outcome.tuned)
     true, once = known_spikes(tested.rehearsal, context.units.known), tested.rehearsal.period
@@ -206,7 +206,7 @@ def _forecast(bench: Bench, outcome: Outcome, target_samples: int | None) -> tup
 
 
 def _tested_again(bench: Bench, tuned: TunedDecoder) -> Outcome:
-    """Sort a planted rehearsal that had no part in training or tuning."""
+    """Sort a planted rehearsal that was not used in training or tuning."""
     rehearsal = bench.rehearser.for_forecast()
     evidence = find_evidence(tuned.decoder, rehearsal.trace, n_jobs=bench.n_jobs)
     candidates = tuned.calibrated(pick_all(tuned.decoder, evidence))
@@ -214,7 +214,7 @@ def _tested_again(bench: Bench, tuned: TunedDecoder) -> Outcome:
 
 
 def _outlier_rule(bench: Bench, tuned: TunedDecoder) -> OutlierRule:
-    """Return how much a labelled unit's spike may leave unexplained, from a rehearsal without outliers."""
+    """Return the rule for outlier spikes, fitted on a rehearsal without outliers."""
     context, profile = bench.context, bench.rehearser.profile
     rule = OutlierRule(
         pursuit=make_pursuit(context, profile),
@@ -231,7 +231,7 @@ def _outlier_rule(bench: Bench, tuned: TunedDecoder) -> OutlierRule:
 def _estimate_target(
     raw: npt.NDArray[Any], initial: InitialEstimate, lessons: Lessons, *, n_jobs: int
 ) -> Profile:
-    """Estimate a target's profile; its gain with the help of the labelled trace, if that was kept."""
+    """Estimate a target's profile, and its gain from the labelled trace if that was kept."""
     context = lessons.context
     if lessons.labelled is None:
         return refine_profile(raw, estimate_profile(initial, context), context, n_jobs=n_jobs)
@@ -253,18 +253,18 @@ def _profile_at(gain: float, initial: InitialEstimate, context: Context) -> Prof
     return estimate_profile(with_gain(initial, gain, context), context, gain_known=True)
 
 
-def _looked_back(
+def _with_corrected_forecast(
     state: SorterState, target: BaseRecording, *, n_jobs: int, progress: Progress
 ) -> SorterState:
-    """Sort part of the target, and compare what its probabilities say with what the rehearsal's said."""
+    """Sort part of the target, and correct the forecast by its probabilities and the rehearsal's."""
     if state.rehearsed is None:
         return state
     progress("comparing target and rehearsal", 0.0)
     decoder, known, n_samples = state.tuned.decoder, state.units.known, target.get_num_frames()
     read_trace = trace_reader(target, state.profile, fs_hz=state.fs_hz)
-    length = span_samples(LOOKED_AT_SECONDS / LOOKED_AT_SPANS, decoder, fs_hz=state.fs_hz)
+    length = span_samples(COMPARED_SECONDS / COMPARED_SPANS, decoder, fs_hz=state.fs_hz)
     spans = list(iterate_spans(n_samples, length))
-    chosen = spans[:: -(-len(spans) // LOOKED_AT_SPANS)]
+    chosen = spans[:: -(-len(spans) // COMPARED_SPANS)]
 
     def candidates(span: tuple[int, int]) -> Candidates:
         return state.tuned.calibrated(find_candidates(decoder, read_trace, n_samples, *span))
@@ -273,7 +273,7 @@ def _looked_back(
     seconds = sum(stop - start for start, stop in chosen) / state.fs_hz
     reckoned = reckon(seen, state.tuned.point.to_spikes(seen), known, seconds=seconds)
     names = tuple(state.names[unit] for unit in known)
-    forecast = looked_back(state.forecast, state.rehearsed, reckoned, names, seconds=seconds)
+    forecast = corrected_forecast(state.forecast, state.rehearsed, reckoned, names, seconds=seconds)
     for remark in forecast.remarks:
         logger.warning("%s", remark)
     progress("comparing target and rehearsal", 1.0)
@@ -283,8 +283,8 @@ def _looked_back(
 def _warn_of_odd_gain(gain: float) -> None:
     if not USUAL_GAINS[0] <= abs(gain) <= USUAL_GAINS[1]:
         logger.warning(
-            "the spikes seem to be %.3g times as large as in the labelled recording: does this one count in "
-            "another unit of voltage? If it is of another electrode, do not trust the result",
+            "the spikes seem to be %.3g times as large as in the labelled recording: does this one have "
+            "another unit of voltage? If it is from another electrode, do not trust the result",
             gain,
         )
 

@@ -1,7 +1,7 @@
 """Diagnostics of a sorting: precision and recall at each threshold, calibration, confusion of units.
 
-They are measured on a rehearsal, so they are known without any label of the target. If a target's true
-spikes are known, they can be measured on it as well.
+They are measured on a rehearsal, so no labels of the target are needed. They can also be measured on a target
+whose true spikes are known.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class TradeOff:
     Parameters
     ----------
     threshold, precision, recall : ndarray of float64, shape (points,)
-        By rising threshold. A spike is right if a true one of its unit starts within 0.4 ms.
+        In order of threshold. A spike is correct if a true spike of its unit starts within 0.4 ms.
     """
 
     threshold: Float64Array
@@ -40,14 +40,14 @@ class TradeOff:
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
-    """Stated probability, and share of spikes that are right.
+    """Stated probabilities and shares of correct spikes (a reliability diagram).
 
     Parameters
     ----------
     stated : ndarray of float64, shape (bins,)
-        Mean probability of the spikes in each tenth; NaN if there are none.
+        Mean probability of the spikes in each tenth of the range; NaN if there are none.
     right : ndarray of float64, shape (bins,)
-        Share of them that are right; likewise.
+        Share of these spikes that are correct; NaN if there are none.
     events : ndarray of int64, shape (bins,)
     """
 
@@ -58,7 +58,7 @@ class Reliability:
 
 @dataclass(frozen=True, eq=False)
 class Diagnostics:
-    """How a rehearsal was sorted that had no part in training or tuning.
+    """Result of sorting a rehearsal that was not used in training or tuning.
 
     Parameters
     ----------
@@ -66,9 +66,9 @@ class Diagnostics:
     confusion : ndarray of int64, shape (units + 1, units + 1)
         As in `Score`.
     precision, recall : float
-        At the tuned thresholds; a spike is right if a true one of its unit starts within 0.4 ms.
+        At the tuned thresholds. A spike is correct if a true spike of its unit starts within 0.4 ms.
     trade_off : TradeOff
-        Of all candidates, including those below the thresholds.
+        For all candidates, including those below the thresholds.
     reliability : Reliability
         Of reported spikes.
     noise : ndarray of float64, shape (frequencies, channels)
@@ -95,7 +95,7 @@ def diagnose(
         With calibrated probabilities.
     truth : Spikes
     found : Spikes
-        Those that are reported.
+        Reported spikes.
     noise : ndarray of float64, shape (frequencies, channels)
     fs_hz : float
 
@@ -117,7 +117,7 @@ def diagnose(
 
 
 def measure_trade_off(truth: Spikes, found: Spikes, *, fs_hz: float) -> TradeOff:
-    """Measure precision and recall at every threshold above the least probability found.
+    """Measure precision and recall at each threshold from the lowest probability found.
 
     Parameters
     ----------
@@ -141,7 +141,9 @@ def measure_trade_off(truth: Spikes, found: Spikes, *, fs_hz: float) -> TradeOff
     right, probability = _right(truth, found, fs_hz), found.joint.astype(np.float64)
     order = np.argsort(-probability, kind="stable")
     hits, stated = np.cumsum(right[order]), probability[order]
-    last = np.append(np.flatnonzero(np.diff(stated)), len(stated) - 1)  # equal ones are reported together
+    last = np.append(
+        np.flatnonzero(np.diff(stated)), len(stated) - 1
+    )  # spikes of equal probability are reported together
     chosen = last[np.unique(np.linspace(len(last) - 1, 0, POINTS).round().astype(int))[::-1]]
     return TradeOff(
         stated[chosen], hits[chosen] / (chosen + 1.0), hits[chosen] / np.float64(max(len(truth), 1))
@@ -149,7 +151,7 @@ def measure_trade_off(truth: Spikes, found: Spikes, *, fs_hz: float) -> TradeOff
 
 
 def measure_reliability(truth: Spikes, found: Spikes, *, fs_hz: float) -> Reliability:
-    """Measure how many of the spikes of like probability are right: there, and of their class.
+    """Measure the share of correct spikes (present, and of their unit) among those of similar probability.
 
     Parameters
     ----------
@@ -169,7 +171,7 @@ def measure_reliability(truth: Spikes, found: Spikes, *, fs_hz: float) -> Reliab
 
 
 def _right(truth: Spikes, found: Spikes, fs_hz: float) -> npt.NDArray[np.bool_]:
-    """Say which spikes match a true one of their unit; each true one is matched once."""
+    """Return which spikes match a true spike of their unit; each true spike is matched once."""
     reach = np.round(TOLERANCE_MS * fs_hz / 1000, 6)
     right = np.zeros(len(found), bool)
     for unit in found.unit_ids:

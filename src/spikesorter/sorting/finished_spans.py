@@ -1,4 +1,4 @@
-"""Keep the spikes of finished spans on disk, so that an interrupted run goes on where it stopped."""
+"""Keep the spikes of finished spans on disk, so that an interrupted run can resume where it stopped."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ FIELDS = ("sample", "unit", "probability", "unit_probability")
 
 @dataclass(frozen=True)
 class FinishedSpans:
-    """A folder that holds the spikes of each finished span."""
+    """A folder with the spikes of each finished span."""
 
     folder: Path
 
     def read(self, start: int, stop: int) -> Spikes | None:
-        """Return the spikes of a span, or None if it is not finished or what was written is damaged."""
+        """Return the spikes of a span, or None if it is not finished or its file is damaged."""
         try:
             with np.load(self._path(start, stop), allow_pickle=False) as stored:
                 return Spikes(*(stored[name] for name in FIELDS))
@@ -37,7 +37,7 @@ class FinishedSpans:
             return None
 
     def write(self, start: int, stop: int, spikes: Spikes) -> None:
-        """Write the spikes of a span, whole or not at all."""
+        """Write the spikes of a span atomically."""
         arrays: dict[str, npt.NDArray[Any]] = {name: getattr(spikes, name) for name in FIELDS}
         with atomic_file(self._path(start, stop)) as temporary, temporary.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
@@ -47,26 +47,24 @@ class FinishedSpans:
 
 
 def open_spans(folder: Path, facts: dict[str, str]) -> FinishedSpans:
-    """Return the spans that a run with the same facts has finished; remove those of other runs.
+    """Return the spans finished by a run with the same facts; remove those of other runs.
 
     Parameters
     ----------
     folder : Path
-        Made if it does not exist.
+        Created if it does not exist.
     facts : dict of str
-        What the result depends on, such as digests of the recording and of the sorter.
+        Everything that the result depends on, such as digests of the recording and the sorter.
 
     Raises
     ------
     InputError
-        If the folder cannot be written to, or holds something else.
+        If the folder cannot be written to, or contains something else.
     """
     if folder.is_symlink():
-        raise InputError(
-            f"{folder}: is a link to elsewhere; finished spans are kept in the folder of results"
-        )
+        raise InputError(f"{folder}: is a link; finished spans are kept in the folder of results itself")
     if folder.exists() and not (folder / FACTS).is_file() and _visible(folder):
-        raise InputError(f"{folder}: holds something else than the spans of an interrupted run")
+        raise InputError(f"{folder}: contains something other than the spans of an interrupted run")
     if _facts(folder) != facts:
         shutil.rmtree(folder, ignore_errors=True)
         check_writable(folder)
@@ -76,7 +74,7 @@ def open_spans(folder: Path, facts: dict[str, str]) -> FinishedSpans:
 
 
 def _visible(folder: Path) -> bool:
-    """Say whether a folder holds more than what a killed run was about to write."""
+    """Return whether a folder contains more than the temporary files of a killed run."""
     return any(not path.name.startswith(".") for path in folder.iterdir())
 
 

@@ -2,9 +2,9 @@
 
 1. Check recording and labels, remove offset and hum.
 2. Learn the units' templates, amplitudes and intervals, and estimate the recording's profile.
-3. Leave out units that cannot be told from noise on these channels, and learn again.
-4. Find unlabelled units that could be taken for labelled ones, and learn again with them.
-5. Train base networks, if the settings may need any.
+3. Leave out units that cannot be distinguished from noise on these channels, and learn again.
+4. Find unlabelled units that could be mistaken for labelled ones, and learn again with them.
+5. Train base networks, if the settings may need them.
 6. Tune a decoder for recordings like the labelled one (`sorting.adaptation`).
 """
 
@@ -46,9 +46,12 @@ __all__ = ["fit_state"]
 
 logger = logging.getLogger(__name__)
 FloatArray = npt.NDArray[np.float32]
-BESIDE_BEFORE_MS, BESIDE_AFTER_MS = 0.3, 1.2  # around a spike's start, where a unit's variation is measured
-MOST_KEPT = 1 << 25  # values of the labelled trace to rehearse on; 22 minutes of one channel at 25 kHz
-MOST_CHANNELS = 32  # filters go from each channel to each, so more are slow, and record different units
+BESIDE_BEFORE_MS, BESIDE_AFTER_MS = (
+    0.3,
+    1.2,
+)  # around a spike's start, where the variation of waveforms is measured
+MOST_KEPT = 1 << 25  # values of the labelled trace for rehearsals; 22 minutes of one channel at 25 kHz
+MOST_CHANNELS = 32  # filters connect all pairs of channels, and distant channels record different units
 
 
 def fit_state(
@@ -83,7 +86,7 @@ def fit_state(
 
 @dataclass(frozen=True, eq=False)
 class _Source:
-    """A labelled recording that has been checked."""
+    """A checked labelled recording."""
 
     raw: npt.NDArray[Any]
     trace: FloatArray  # without offset and hum
@@ -95,9 +98,9 @@ class _Source:
 
 @dataclass(frozen=True, eq=False)
 class _Learnt:
-    """What is known of a labelled recording after a pass."""
+    """Units and profile of a labelled recording after a pass."""
 
-    spikes: Spikes  # all that were learnt from; those of unlabelled units too
+    spikes: Spikes  # all spikes learnt from, including those of unlabelled units
     context: Context
     measured: Profile  # initial estimate
     profile: Profile
@@ -123,7 +126,7 @@ def _read(recording: BaseRecording, labels: Spikes | BaseSorting, settings: Sett
 def _learn(source: _Source, spikes: Spikes, *, unlabelled_ids: tuple[int, ...] = ()) -> _Learnt:
     """Learn units from spikes, and estimate the recording's profile with them.
 
-    Labels beat estimates: the recording's gain is 1, and its rates are counted.
+    Gain and rates are not estimated: the gain is 1 by definition, and the rates are counted from the labels.
     """
     units = learn_units(
         source.trace,
@@ -142,7 +145,7 @@ def _learn(source: _Source, spikes: Spikes, *, unlabelled_ids: tuple[int, ...] =
 
 
 def _without_faint_units(source: _Source, learnt: _Learnt) -> _Learnt:
-    """Leave out units that cannot be told from noise on these channels: most likely others record them."""
+    """Leave out units that cannot be distinguished from noise; other channels probably record them."""
     faint = learnt.detectability < LEAST_DETECTABILITY
     if not np.any(faint):
         return learnt
@@ -150,7 +153,7 @@ def _without_faint_units(source: _Source, learnt: _Learnt) -> _Learnt:
 
 
 def _with_unlabelled_units(source: _Source, learnt: _Learnt, *, n_jobs: int) -> _Learnt:
-    """Add unlabelled units that could be taken for labelled ones, if the settings say so."""
+    """Add unlabelled units that could be mistaken for labelled ones, if the settings ask for it."""
     if not source.settings.unlabelled.learn or source.settings.outliers.mark:
         return learnt
     found = find_unlabelled(source.trace, learnt.spikes, learnt.context, learnt.profile, n_jobs=n_jobs)
@@ -182,7 +185,7 @@ def _base_networks(lessons: Lessons, profile: Profile, progress: Progress) -> Ne
 
 
 def _variance_left(trace: FloatArray, labels: Spikes, context: Context) -> float:
-    """Measure how much the labelled units vary, on spikes that lie wholly inside the recording."""
+    """Measure how much the labelled units' waveforms vary, on spikes wholly inside the recording."""
     templates = context.units.templates.of(context.units.known)
     after = templates.waveforms.shape[1] - templates.before
     inside = labels.within(templates.before, len(trace) - after + 1)
@@ -195,20 +198,22 @@ def _labels_without(labels: Spikes, units: Units, faint: npt.NDArray[np.bool_]) 
     kept = np.isin(labels.unit, [unit for unit, _, gone in known if not gone])
     if not kept.any():
         raise InputError(
-            "labels: no unit can be told from noise on these channels; do the labels belong to this "
-            "recording and its channels, and count at its sampling rate?"
+            "labels: no unit can be distinguished from noise on these channels; do the labels belong to this "
+            "recording and these channels, and have its sampling rate?"
         )
     for _, name, gone in known:
         if gone:
-            logger.warning("unit %s cannot be told from noise on these channels: left out", name)
+            logger.warning(
+                "unit %s cannot be distinguished from noise on these channels and is left out", name
+            )
     return labels.select(kept)
 
 
 def _without_duplicates(labels: Spikes) -> Spikes:
-    """Drop labels given twice: the same sample and unit."""
+    """Drop duplicate labels, which have the same sample and unit."""
     again = (np.diff(labels.sample, prepend=-1) == 0) & (np.diff(labels.unit, prepend=-1) == 0)
     if again.any():
-        logger.warning("%d labels are given twice (same sample and unit): used once", again.sum())
+        logger.warning("%d labels are duplicates (same sample and unit) and are used once", again.sum())
     return labels.select(~again)
 
 
@@ -216,14 +221,14 @@ def _check_channels(recording: BaseRecording) -> None:
     channels = recording.get_num_channels()
     if channels > MOST_CHANNELS:
         raise InputError(
-            f"has {channels} channels; a sorter takes up to {MOST_CHANNELS} that record the same units: "
+            f"has {channels} channels; a sorter takes at most {MOST_CHANNELS}, which record the same units:  "
             "select some, or set the recording's property group and use spikesorter.fit_groups"
         )
 
 
 def _check_labels(labels: Spikes, n_samples: int) -> None:
     if len(labels) == 0:
-        raise InputError("labels: there are none")
+        raise InputError("labels: there are no spikes")
     if labels.sample[-1] >= n_samples:
         raise InputError(
             f"labels: a spike starts at sample {labels.sample[-1]}, but the recording has {n_samples} samples"

@@ -13,8 +13,10 @@ __all__ = ["Forecast", "forecast_score", "forecast_study"]
 
 FIGURES = ("score", "strict", "precision", "recall", "f_det", "f_cls")
 PARTS = 12
-QUANTILE = 1.645  # SD within which nine of ten lie
-MODEL_ERROR = 0.01  # SD of scores of rehearsals and targets beyond chance, measured (docs/dev/experiments.md)
+QUANTILE = 1.645  # SD that contain nine of ten values
+MODEL_ERROR = (
+    0.01  # measured SD between scores of rehearsal and target, beyond chance (docs/dev/experiments.md)
+)
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Forecast:
     low, high : float
         Interval in which the score lies in nine of ten cases.
     remarks : tuple of str
-        Differences between the target and its rehearsal, one sentence each.
+        Differences between target and rehearsal, one sentence each.
     """
 
     score: float
@@ -47,7 +49,7 @@ class Forecast:
     remarks: tuple[str, ...] = ()
 
     def summary(self) -> dict[str, object]:
-        """Return what `forecast.json` holds of a recording."""
+        """Return the contents of `forecast.json` for one recording."""
         figures = {name: round(getattr(self, name), 4) for name in ("score", "low", "high", *FIGURES[1:])}
         f1 = {str(k): round(v, 4) for k, v in zip(self.unit_ids, self.f1, strict=True)}
         return {**figures, "f1": f1, **({"remarks": list(self.remarks)} if self.remarks else {})}
@@ -63,9 +65,9 @@ def forecast_score(
     fs_hz: float,
     unlike_samples: int | None = None,
 ) -> Forecast:
-    """Forecast the score from a rehearsal that had no part in training or tuning.
+    """Forecast the score from a rehearsal that was not used in training or tuning.
 
-    The interval allows for chance in the rehearsal, chance in the target, and differences between the two.
+    The interval accounts for chance in the rehearsal, chance in the target, and differences between the two.
 
     Parameters
     ----------
@@ -78,7 +80,7 @@ def forecast_score(
         Length of the target.
     fs_hz : float
     unlike_samples : int, optional
-        Length of the rehearsal without repeated spikes; all of it, if not given.
+        Length of the rehearsal without repeated spikes; its whole length if not given.
 
     Returns
     -------
@@ -104,12 +106,12 @@ def forecast_score(
 
 
 def forecast_study(forecasts: dict[str, Forecast]) -> dict[str, object]:
-    """Return what `forecast.json` holds: each recording's forecast, and the study's.
+    """Return the contents of `forecast.json`: the forecasts of each recording and of the study.
 
     Parameters
     ----------
     forecasts : dict of str to Forecast
-        In order of the targets.
+        In the order of the targets.
 
     Returns
     -------

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["adapt_groups", "channel_groups", "fit_groups", "groups_of", "share_labels", "sort_groups"]
 
 logger = logging.getLogger(__name__)
-SPIKES_SEEN = 300  # of a unit, to tell on which channels it is large
+SPIKES_AVERAGED = 300  # of a unit, to find the channels on which it is large
 BEFORE_MS, AFTER_MS = 0.5, 1.5
 
 
@@ -47,12 +47,12 @@ def channel_groups(recording: BaseRecording) -> dict[str, BaseRecording]:
     Returns
     -------
     dict of str to spikeinterface.BaseRecording
-        In order of their first channels; a single one, if the recording has no such property.
+        In order of their first channels; a single group if the recording has no such property.
 
     Raises
     ------
     InputError
-        If it is no recording of one segment.
+        If it is not a recording with one segment.
     """
     check_recording(recording)
     groups, channels = _channels_groups(recording), recording.get_channel_ids()
@@ -75,16 +75,16 @@ def share_labels(recording: BaseRecording, labels: Spikes) -> dict[str, Spikes]:
     Returns
     -------
     dict of str to Spikes
-        For each group of `channel_groups`; empty if a group has no unit.
+        For each group of `channel_groups`; without spikes if a group has no unit.
     """
     channels = _channels_groups(recording)
     noise = noise_scale(read_signature(recording).astype(np.float32))
     largest = {unit: _deflections(recording, labels.of(unit)) / noise for unit in labels.unit_ids}
-    home = {unit: channels[int(heights.argmax())] for unit, heights in largest.items()}
+    group_of = {unit: channels[int(heights.argmax())] for unit, heights in largest.items()}
     return {
         group: replace(
-            labels.select(np.array([home[unit] == group for unit in labels.unit.tolist()], bool)),
-            names={unit: name for unit, name in labels.names.items() if home.get(unit) == group},
+            labels.select(np.array([group_of[unit] == group for unit in labels.unit.tolist()], bool)),
+            names={unit: name for unit, name in labels.names.items() if group_of.get(unit) == group},
         )
         for group in dict.fromkeys(channels)
     }
@@ -103,7 +103,7 @@ def fit_groups(
     Parameters
     ----------
     recording : spikeinterface.BaseRecording
-        One segment, its channels' groups in the property `group`.
+        One segment, with the groups of channels in the property `group`.
     labels : Spikes or spikeinterface.BaseSorting
         Of the whole recording.
     settings : Settings, optional
@@ -128,16 +128,18 @@ def fit_groups(
     settings, n_jobs = check_settings(settings), effective_n_jobs(n_jobs)
     check_recording(recording)
     if recording.get_property("group") is None:
-        raise InputError("its channels are in no groups (property group): fit one sorter to all of them")
+        raise InputError("its channels have no groups (property group); fit one sorter to all of them")
     spikes = as_spikes(labels, fs_hz=float(recording.get_sampling_frequency()))
     if len(spikes) == 0:
-        raise InputError("labels: there are none")
+        raise InputError("labels: there are no spikes")
     warn_of_silent_units(spikes)
     groups, shares = channel_groups(recording), share_labels(recording, spikes)
     sorters = {}
     for name, group in groups.items():
         if len(shares[name]) == 0:
-            logger.warning("group %s: no labelled unit is largest there; it will not be sorted", name)
+            logger.warning(
+                "group %s: no labelled unit is largest on its channels; the group will not be sorted", name
+            )
             continue
         with naming(f"group {name}"):
             sorters[name] = Sorter.fit(
@@ -167,12 +169,12 @@ def adapt_groups(
     Returns
     -------
     dict of str to Sorter
-        New ones, by group.
+        New sorters, by group.
 
     Raises
     ------
     InputError
-        If the target has other groups, or one of them cannot be used.
+        If the target has different groups, or one of them cannot be used.
     """
     groups = groups_of(sorters, target)
     adapted = {}
@@ -199,7 +201,7 @@ def sort_groups(
         From `fit_groups` or `adapt_groups`.
     target : spikeinterface.BaseRecording
     n_jobs, span_seconds, resume, progress
-        As for `Sorter.sort`; each group has a folder of its own in `resume`.
+        As for `Sorter.sort`; each group has its own folder in `resume`.
 
     Returns
     -------
@@ -209,7 +211,7 @@ def sort_groups(
     Raises
     ------
     InputError
-        If the target lacks a group, or cannot be used.
+        If the target does not have a group, or cannot be used.
     """
     groups = groups_of(sorters, target)
     parts = []
@@ -228,13 +230,13 @@ def sort_groups(
 
 
 def _channels_groups(recording: BaseRecording) -> list[str]:
-    """Return each channel's group. Channels without the property are in one group, as in SpikeInterface."""
+    """Return each channel's group; without the property, all are in one group, as in SpikeInterface."""
     groups = recording.get_property("group")
     return ["0"] * recording.get_num_channels() if groups is None else [str(group) for group in groups]
 
 
 def groups_of(wanted: Iterable[str], target: BaseRecording) -> dict[str, BaseRecording]:
-    """Return the groups of a target's channels; refuse a target that lacks one of those wanted.
+    """Return the groups of a target's channels; refuse a target without one of those wanted.
 
     Raises
     ------
@@ -247,8 +249,8 @@ def groups_of(wanted: Iterable[str], target: BaseRecording) -> dict[str, BaseRec
     missing = [name for name in wanted if name not in groups]
     if missing:
         raise InputError(
-            f"has no group {', '.join(missing)}; its channels are in: {', '.join(groups)} (property group). "
-            "Groups must be called as in the labelled recording; a model's folder groups/NAME sorts one alone"
+            f"has no group {', '.join(missing)}; its groups are {', '.join(groups)} (property group). Groups "
+            "need the names of the labelled recording's; a model's folder groups/NAME sorts a single group"
         )
     return groups
 
@@ -257,10 +259,10 @@ def _deflections(recording: BaseRecording, spikes: Spikes) -> npt.NDArray[Any]:
     """Return the largest deflection of a unit's mean waveform on each channel."""
     fs_hz, n_samples = recording.get_sampling_frequency(), recording.get_num_samples()
     before, after = to_samples(BEFORE_MS, fs_hz), to_samples(AFTER_MS, fs_hz)
-    seen = spikes.sample[:: max(len(spikes) // SPIKES_SEEN, 1)]
+    averaged = spikes.sample[:: max(len(spikes) // SPIKES_AVERAGED, 1)]
     windows = [
         read_span(lambda a, b: read_samples(recording, a, b), n_samples, t - before, t + after)
-        for t in seen.tolist()
+        for t in averaged.tolist()
     ]
     mean = np.mean(windows, axis=0)
     return np.asarray(np.abs(mean - np.median(mean, axis=0)).max(axis=0))

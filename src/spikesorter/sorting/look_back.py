@@ -1,10 +1,9 @@
-"""Compare a target, once sorted, with its rehearsal, and correct the forecast.
+"""Compare a sorted target with its rehearsal, and correct the forecast.
 
-Calibrated probabilities give an estimate of how good a sorting is, without true spikes: of spikes with
-probability p, a share p is right, and a candidate that was not reported is a missed spike as often as its
-probability says. If this estimate is worse for the target than for the rehearsal, the forecast is lowered
-by the difference. If a unit fires many times as often as it was labelled, something else is probably taken
-for it.
+Calibrated probabilities allow an estimate of precision and recall without true spikes: of spikes with
+probability p, a share p is correct, and of candidates with probability p that are not reported, a share p is
+missed. If this estimate is lower for the target than for the rehearsal, the forecast is lowered by the
+difference. If a unit fires many times as often as expected, other spikes are probably mistaken for it.
 """
 
 from __future__ import annotations
@@ -18,26 +17,26 @@ from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.candidates import Candidates
 from spikesorter.sorting.forecast import Forecast
 
-__all__ = ["Reckoning", "looked_back", "reckon"]
+__all__ = ["Reckoning", "corrected_forecast", "reckon"]
 
 Float64Array = npt.NDArray[np.float64]
-MANY_TIMES = 4.0  # as often as in the rehearsal; units seldom change their rate by more
-FEW = 10.0  # spikes; fewer may be many times as many as expected by chance
-DETECTION = 0.3  # of the score
-WORTH_SAYING = 0.03  # of the score
+MANY_TIMES = 4.0  # the rate in the rehearsal; units rarely change their rate by more
+FEW = 10.0  # spikes; smaller counts may exceed the expected by this factor through chance
+DETECTION = 0.3  # weight of detection in the score
+WORTH_REPORTING = 0.03  # of the score
 CHANCE = 0.01  # SD of the difference between estimates for similar recordings
 
 
 @dataclass(frozen=True, eq=False)
 class Reckoning:
-    """How good a sorting is, as estimated from its probabilities.
+    """Precision and scores of a sorting, estimated from its probabilities.
 
     Parameters
     ----------
     counts : ndarray of float64, shape (units,)
-        Spikes reported per second.
+        Reported spikes per second.
     precision, strict, score : float
-        As in `Score`, estimated.
+        As in `Score`.
     """
 
     counts: Float64Array
@@ -47,14 +46,14 @@ class Reckoning:
 
 
 def reckon(candidates: Candidates, found: Spikes, unit_ids: tuple[int, ...], *, seconds: float) -> Reckoning:
-    """Estimate from probabilities how good a sorting is.
+    """Estimate the precision and scores of a sorting from its probabilities.
 
     Parameters
     ----------
     candidates : Candidates
         Calibrated, including those below their thresholds.
     found : Spikes
-        Those that were reported.
+        Reported spikes.
     unit_ids : tuple of int
     seconds : float
         Length of the recording.
@@ -63,12 +62,12 @@ def reckon(candidates: Candidates, found: Spikes, unit_ids: tuple[int, ...], *, 
     -------
     Reckoning
     """
-    joint, there = candidates.joint.astype(np.float64), found.joint.astype(np.float64)
-    counts, right, true, named = (np.zeros(len(unit_ids)) for _ in range(4))
+    joint, reported = candidates.joint.astype(np.float64), found.joint.astype(np.float64)
+    counts, right, true, classified = (np.zeros(len(unit_ids)) for _ in range(4))
     for k, unit in enumerate(unit_ids):
         own = found.unit == unit
-        counts[k], right[k] = own.sum(), there[own].sum()
-        named[k] = right[k] / max(float(found.probability[own].sum()), 1e-9)
+        counts[k], right[k] = own.sum(), reported[own].sum()
+        classified[k] = right[k] / max(float(found.probability[own].sum()), 1e-9)
         true[k] = joint[candidates.unit == unit].sum()
     f1 = 2 * right / np.maximum(counts + np.maximum(true, right), 1e-9)
     total = max(float(true.sum()), 1e-9)
@@ -77,19 +76,19 @@ def reckon(candidates: Candidates, found: Spikes, unit_ids: tuple[int, ...], *, 
         counts=counts / seconds,
         precision=float(right.sum() / max(len(found), 1)),
         strict=float(f1.mean()),
-        score=DETECTION * min(detected, 1.0) + (1 - DETECTION) * float(named.mean()),
+        score=DETECTION * min(detected, 1.0) + (1 - DETECTION) * float(classified.mean()),
     )
 
 
-def looked_back(
+def corrected_forecast(
     forecast: Forecast, rehearsed: Reckoning, target: Reckoning, names: tuple[str, ...], *, seconds: float
 ) -> Forecast:
-    """Return a forecast that allows for differences between the target and its rehearsal.
+    """Return the forecast, corrected for differences between the target and its rehearsal.
 
     Parameters
     ----------
     forecast : Forecast
-        From the rehearsal alone.
+        Forecast from the rehearsal alone.
     rehearsed, target : Reckoning
     names : tuple of str
         Of the units.
@@ -99,21 +98,21 @@ def looked_back(
     Returns
     -------
     Forecast
-        Lowered, with a wider interval, and with a remark on each large difference.
+        Lowered, with a wider interval and a remark on each large difference.
     """
     excess = target.counts / np.maximum(rehearsed.counts, FEW / seconds)
     crowded = excess > MANY_TIMES
     lost = float(np.mean(np.where(crowded, 1 - MANY_TIMES / np.maximum(excess, MANY_TIMES), 0.0)))
     worse = max(rehearsed.score - target.score - CHANCE, 0.0) + DETECTION * lost * forecast.score
     stricter = max(rehearsed.strict - target.strict - CHANCE, 0.0) + lost * forecast.strict
-    said = [
-        f"unit {name}: {times:.0f} times as many spikes as expected; some may be another unit's, "
+    remarks = [
+        f"unit {name}: {times:.0f} times as many spikes as expected; some may belong to other units, "
         "or the gain is wrong"
         for name, times in zip(names, excess.tolist(), strict=True)
         if times > MANY_TIMES
     ]
-    if max(worse, stricter) > WORTH_SAYING:
-        said.append(
+    if max(worse, stricter) > WORTH_REPORTING:
+        remarks.append(
             "spikes are less certain than in the rehearsal: "
             f"forecast lowered by {worse:.2f} (strict {stricter:.2f})"
         )
@@ -123,5 +122,5 @@ def looked_back(
         strict=max(forecast.strict - stricter, 0.0),
         precision=forecast.precision * min(target.precision / max(rehearsed.precision, 1e-9), 1.0),
         low=max(forecast.low - 2 * worse, 0.0),
-        remarks=tuple(said),
+        remarks=tuple(remarks),
     )

@@ -1,7 +1,7 @@
-"""Model folders: a fitted sorter and those adapted to targets, for all channels or for each group.
+"""Model folders: a fitted sorter and the sorters adapted to targets, for all channels or for each group.
 
-MODEL/ holds the fitted sorter, and MODEL/targets/NAME/ those adapted. If channels are in groups, each
-MODEL/groups/GROUP/ holds the same.
+MODEL/ has the fitted sorter, and MODEL/targets/NAME/ the adapted ones. If channels are in groups, each
+MODEL/groups/GROUP/ has this structure.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ GROUPS = "groups"
 WHOLE = ""
 """Name of the only group of a model for all channels."""
 LABELLED = "(labelled)"
-"""Name of the fitted sorter among those adapted to targets."""
+"""Name of the fitted sorter among the adapted ones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,9 +56,9 @@ class Model:
     groups : mapping of str to mapping of str to Sorter
         One group, named "", if the model is for all channels.
     folder : Path
-        Where it was loaded from.
+        Folder that it was loaded from.
     point : mapping of str to object
-        What was changed of its working points.
+        Changes to its working points.
     """
 
     groups: Mapping[str, Mapping[str, Sorter]]
@@ -79,7 +79,7 @@ class Model:
         return list(self.groups) == [WHOLE]
 
     def with_working_point(self, **point: Any) -> Model:
-        """Return a model with other thresholds than the tuned ones; see `Sorter.with_working_point`."""
+        """Return a model with a changed threshold or refractory period; see `Sorter.with_working_point`."""
         changed = {
             group: {name: sorter.with_working_point(**point) for name, sorter in sorters.items()}
             for group, sorters in self.groups.items()
@@ -87,12 +87,12 @@ class Model:
         return replace(self, groups=changed, point={**self.point, **point})
 
     def nearest(self, recording: BaseRecording) -> dict[str, str]:
-        """Return for each group the target in whose noise and gain a recording is most like.
+        """Return for each group the target that is most like a recording in noise and gain.
 
         Raises
         ------
         InputError
-            If the recording does not fit the sorters, lacks a group, or cannot be used.
+            If the recording does not fit the sorters, does not have a group, or cannot be used.
         """
         if self._for_all_channels:
             return {WHOLE: nearest_sorter(self.groups[WHOLE], recording)}
@@ -113,18 +113,18 @@ class Model:
         resume: Path | None = None,
         progress: Progress = silent,
     ) -> Spikes:
-        """Sort a recording by the sorters chosen for it (`nearest`); see `Sorter.sort` for the rest."""
+        """Sort a recording with the sorters chosen by `nearest`; other parameters as for `Sorter.sort`."""
         sorters = self.chosen(chosen)
         sort = sorters[WHOLE].sort if self._for_all_channels else partial(sort_groups, sorters)
         return sort(recording, n_jobs=n_jobs, span_seconds=span_seconds, resume=resume, progress=progress)
 
     def digest(self, chosen: Mapping[str, str]) -> str:
-        """Return a digest of all that decides about results of the sorters chosen."""
+        """Return a digest of everything that the results of the chosen sorters depend on."""
         states = [sorter.state for sorter in self.chosen(chosen).values()]
         return model_digest(tuple((state.profile, state.tuned) for state in states))
 
     def whole_digest(self) -> str:
-        """Return a digest of all that decides about any result."""
+        """Return a digest of everything that any result depends on."""
         sorters = tuple(
             (sorter.state.measured, sorter.state.profile, sorter.state.tuned)
             for group in self.groups.values()
@@ -133,7 +133,7 @@ class Model:
         return model_digest((sorters, tuple(name for group in self.groups.values() for name in group)))
 
     def chosen(self, chosen: Mapping[str, str]) -> dict[str, Sorter]:
-        """Return the sorters chosen for a recording (`nearest`), by group."""
+        """Return the sorters chosen by `nearest` for a recording, by group."""
         return {group: self.groups[group][name] for group, name in chosen.items()}
 
 
@@ -143,7 +143,7 @@ def load_model(folder: Path) -> Model:
     Raises
     ------
     ModelError
-        If the folder holds no model or a damaged one.
+        If the folder has no model, or a damaged one.
     """
     inside = folder / GROUPS
     if not inside.is_dir():
@@ -152,28 +152,28 @@ def load_model(folder: Path) -> Model:
 
 
 def load_sorters(folder: Path) -> dict[str, Sorter]:
-    """Load the sorters of a model for all channels by target name; the fitted one itself is "(labelled)".
+    """Load the sorters of a model for all channels, by target; the fitted sorter is "(labelled)".
 
     Raises
     ------
     ModelError
-        If the folder holds no model, a damaged one, or one with groups.
+        If the folder has no model, a damaged one, or one with groups.
     """
     if folder.is_file():
-        raise ModelError(f"{folder}: is a file; give the folder of a model")
+        raise ModelError(f"{folder}: is a file; give a model folder")
     if not (folder / DESCRIPTION).exists() and (folder / "model" / DESCRIPTION).is_file():
-        raise ModelError(f"{folder}: holds no model itself; its model is {folder / 'model'}")
+        raise ModelError(f"{folder}: is not a model folder; its model is {folder / 'model'}")
     if not folder.is_dir():
         raise ModelError(f"{folder}: no such model folder; make one with `spikesorter train` or `run`")
     if (folder / GROUPS).is_dir():
         one = _folders(folder / GROUPS)[0]
-        raise ModelError(f"{folder}: holds a model for each group of channels; give one, such as {one}")
+        raise ModelError(f"{folder}: has a model for each group of channels; give one of them, such as {one}")
     adapted = {path.name: Sorter.load(path) for path in _folders(folder / TARGETS)}
     return {LABELLED: Sorter.load(folder), **adapted}
 
 
 def nearest_sorter(sorters: Mapping[str, Sorter], target: BaseRecording) -> str:
-    """Return the name of the sorter whose target was most like this one in noise and gain.
+    """Return the name of the sorter whose target is most like this one in noise and gain.
 
     Parameters
     ----------
@@ -198,7 +198,7 @@ def nearest_sorter(sorters: Mapping[str, Sorter], target: BaseRecording) -> str:
     one.check_fits(target)
     raw = read_representative(target)
     if len(sorters) == 1 and len(raw) < shortest_samples(one.settings):
-        return next(iter(sorters))  # too short to be measured, but not to be sorted
+        return next(iter(sorters))  # long enough to sort, but too short for an estimate
     check_trace(raw, one.settings)
     initial = estimate_initially(raw, one.lessons.context)
     distances = {name: sorter.state.measured.distance(initial.profile) for name, sorter in sorters.items()}
@@ -210,22 +210,22 @@ def nearest_sorter(sorters: Mapping[str, Sorter], target: BaseRecording) -> str:
 
 
 def target_place(folder: Path, name: str) -> Path:
-    """Return where a model keeps the sorter adapted to a target."""
+    """Return the folder of the sorter adapted to a target."""
     return folder / TARGETS / name
 
 
 def group_place(folder: Path, group: str) -> Path:
-    """Return where a model keeps the sorters of a group of channels."""
+    """Return the folder of the sorters of a group of channels."""
     return folder / GROUPS / group
 
 
 def check_group_places(folder: Path, groups: list[str]) -> None:
-    """Make sure that a model of these groups can be written, over nothing but an older one of the same.
+    """Check that a model with these groups can be written, over at most an older model of the same groups.
 
     Raises
     ------
     InputError
-        If something else is there, or a group's name can be no folder's.
+        If something else is there, or a group's name cannot be a folder's.
     """
     for group in groups:
         if Path(group).name != group or group.startswith("."):
@@ -234,15 +234,17 @@ def check_group_places(folder: Path, groups: list[str]) -> None:
     others = [path.name for path in folder.iterdir() if path.name != GROUPS] if folder.is_dir() else []
     others += [path.name for path in _folders(folder / GROUPS) if path.name not in groups]
     if others:
-        raise InputError(f"{folder}: holds {sorted(others)[0]} already; choose another place for the model")
+        raise InputError(
+            f"{folder}: already contains {sorted(others)[0]}; choose another folder for the model"
+        )
 
 
 def _warn_of_other_gain(ratio: float, name: str) -> None:
     if not LIKE_GAINS[0] <= ratio <= LIKE_GAINS[1]:
         logger.warning(
             "the spikes seem to be %.3g times as large as in %s, which the sorter was adapted to: does this "
-            "recording count in another unit of voltage? Adapt to it (train --targets, Sorter.adapt), or do "
-            "not trust the result",
+            "recording have another unit of voltage? Adapt to it (train --targets, Sorter.adapt), or do not "
+            "trust the result",
             ratio,
             name,
         )

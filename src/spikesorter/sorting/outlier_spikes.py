@@ -1,7 +1,7 @@
 """Find outlier spikes: spikes that no unit's template explains.
 
-A decoder that must explain everything by known templates assigns such spikes to some unit, and leaves much of
-them unexplained. How much is left beside a unit's own spikes is known from a rehearsal.
+A decoder that explains everything by known templates assigns such spikes to some unit, with a large residual.
+The usual residual of a unit's own spikes is measured on a rehearsal.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from spikesorter.signal.templates import Templates, plant
 __all__ = ["OutlierRule", "Outliers", "find_outliers", "fit_outlier_rule"]
 
 Trace = npt.NDArray[np.float32]
-BLOCKS = 64  # of the pursuit, examined at once
+BLOCKS = 64  # of the pursuit, examined together
 KNOWN_MARKED = 0.004  # share of the known spikes of a rehearsal that may be marked
 FALSE_EVENTS_PER_S = 0.1
-UNSURE = 0.5  # probability that is given to events of their own
+UNSURE = 0.5  # probability given to outliers that were not found as spikes
 
 
 @dataclass(frozen=True, eq=False)
 class Outliers:
-    """What is left in part of a recording: energy beside each spike, and samples of events of their own."""
+    """Residual of part of a recording: energy near each spike, and samples of further events."""
 
     left: Trace
     alone: npt.NDArray[np.int64]
@@ -39,22 +39,23 @@ class Outliers:
 
 @dataclass(frozen=True, eq=False)
 class OutlierRule:
-    """How much may be left unexplained, and how it is measured.
+    """Rule for outlier spikes: how the residual is measured, and its thresholds.
 
     Parameters
     ----------
     pursuit : PursuitDecoder
-        Explains the trace by known templates.
+        Decoder that explains the trace by known templates.
     templates : Templates
-        The same, at the target's gain, unfiltered.
+        The same templates at the target's gain, unfiltered.
     lead_samples, window_samples : int
-        Window in which the rest is measured, and how long before a spike's start it begins.
+        Start, before a spike's start, and length of the window in which the residual is measured.
     beside : float
-        Energy left beside a spike above which it is an outlier.
+        Residual energy near a spike above which the spike is an outlier.
     alone : float
-        Energy that is an event of its own.
+        Residual energy above which a peak away from spikes is an outlier.
 
-    The rest is measured in blocks on a fixed grid, like a decoder's evidence and for the same reason.
+    Like a decoder's evidence, the residual is measured in blocks on a fixed grid, so that spans do not
+    matter.
     """
 
     pursuit: PursuitDecoder
@@ -71,12 +72,12 @@ class OutlierRule:
 
     @property
     def margin(self) -> Margin:
-        """Margin of `examine`, which also explains what extends into a block."""
+        """Margin of `examine`, including neighbouring blocks whose spikes extend into a block."""
         around = self._blocks_around * self.pursuit.grid_samples
         return self.pursuit.margin + Margin(around, around)
 
     def examine(self, trace: Trace, spikes: Spikes) -> Outliers:
-        """Measure what known templates leave unexplained in a block.
+        """Measure the residual of a block that known templates do not explain.
 
         Parameters
         ----------
@@ -94,9 +95,9 @@ class OutlierRule:
         return Outliers(energy[spikes.sample + reach], peaks[(peaks >= 0) & (peaks < self.grid_samples)])
 
     def left_over(self, trace: Trace) -> Trace:
-        """Return the energy of the whitened rest around each sample of a block.
+        """Return the energy of the whitened residual around each sample of a block.
 
-        Samples before and after the block with which its peaks are compared are included.
+        The samples on either side with which its peaks are compared are included.
         """
         overlap, margin = self.pursuit.overlap_samples, self.pursuit.margin
         explanation = self.pursuit.to_explanation(self.pursuit.explain(trace)[overlap:-overlap])
@@ -115,13 +116,13 @@ class OutlierRule:
 
     @property
     def _blocks_around(self) -> int:
-        """Blocks of the pursuit on either side of those examined, so that the ends do no harm."""
+        """Number of extra blocks on either side, so that edge effects stay outside."""
         filters = self.window_samples + len(self.pursuit.bank.whitener) + self.templates.waveforms.shape[1]
         needed = self._reach + filters + self.pursuit.overlap_samples
         return int(-(-needed // self.pursuit.grid_samples))
 
     def mark(self, spikes: Spikes, outliers: Outliers) -> Spikes:
-        """Mark outliers as unit 0; one that was taken for several spikes counts once."""
+        """Mark outliers as unit 0; an outlier that was taken for several spikes is counted once."""
         unknown = outliers.left > self.beside
         gaps = np.diff(spikes.sample[unknown], prepend=-self.window_samples - 1)
         first_of_each = np.zeros(len(spikes), bool)
@@ -136,7 +137,7 @@ class OutlierRule:
         return Spikes.concatenate([spikes.select(~unknown), marked])
 
     def _away(self, peaks: npt.NDArray[np.int64], marked: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return the peaks that have no marked spike near them."""
+        """Return the peaks without a marked spike nearby."""
         before = np.searchsorted(marked, peaks - self.window_samples, "left")
         after = np.searchsorted(marked, peaks + self.window_samples, "right")
         return np.asarray(peaks[before == after])
@@ -145,7 +146,7 @@ class OutlierRule:
 def find_outliers(
     rule: OutlierRule, read_trace: TraceReader, n_samples: int, spikes: Spikes, *, n_jobs: int
 ) -> Outliers:
-    """Measure what known templates leave unexplained in a recording.
+    """Measure the residual of a recording that known templates do not explain.
 
     Parameters
     ----------
@@ -154,7 +155,7 @@ def find_outliers(
     n_samples : int
         Length of the recording.
     spikes : Spikes
-        Found in it.
+        Spikes found in the recording.
     n_jobs : int
         Threads; they change no result.
 
@@ -166,9 +167,9 @@ def find_outliers(
 
     def examine(start: int) -> Outliers:
         trace = read_trace(start - margin.before, start + grid + margin.after)
-        seen = rule.examine(trace, spikes.within(start, min(start + grid, n_samples)).shifted(-start))
-        alone = seen.alone + start
-        return Outliers(seen.left, alone[alone < n_samples])
+        outliers = rule.examine(trace, spikes.within(start, min(start + grid, n_samples)).shifted(-start))
+        alone = outliers.alone + start
+        return Outliers(outliers.left, alone[alone < n_samples])
 
     parts = list(in_threads(examine, list(range(0, n_samples, grid)), n_jobs=n_jobs))
     left, alone = (np.concatenate([getattr(part, name) for part in parts]) for name in ("left", "alone"))
@@ -176,7 +177,7 @@ def find_outliers(
 
 
 def fit_outlier_rule(rule: OutlierRule, trace: Trace, found: Spikes, *, fs_hz: float) -> OutlierRule:
-    """Set a rule's thresholds by a rehearsal: as it has no outliers, hardly any may be marked.
+    """Set a rule's thresholds on a rehearsal: it has no outliers, so hardly any may be marked.
 
     Parameters
     ----------
@@ -184,7 +185,7 @@ def fit_outlier_rule(rule: OutlierRule, trace: Trace, found: Spikes, *, fs_hz: f
     trace : ndarray of float32, shape (samples, channels)
         Of the rehearsal.
     found : Spikes
-        What the decoder finds in it.
+        Spikes that the decoder finds in it.
     fs_hz : float
 
     Returns

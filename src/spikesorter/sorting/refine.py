@@ -1,10 +1,10 @@
-"""Refine a recording's noise, firing rates and gain, once its spikes can be explained.
+"""Refine the estimates of a recording's noise, firing rates and gain with an explanation of its spikes.
 
-Parts that seem quiet hold spikes that were overlooked, and the undershoot that drift removal leaves beside
-large ones. Noise measured there comes out too strong. What a sampled explanation leaves has neither.
+Quiet parts contain undetected spikes, and the undershoot that drift removal leaves near large spikes. Noise
+measured there is therefore too strong. The residual of a sampled explanation contains neither.
 
-Whatever a decoder's model lacks biases how many spikes it expects. On a rehearsal the bias is the same.
-So the rates are right when the decoder expects as many spikes in the rehearsal as in the target.
+Deficiencies of a decoder's model bias the number of spikes that it expects. On a rehearsal the bias is the
+same, so the rates are right when the decoder expects as many spikes in the rehearsal as in the target.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ ROUNDS = 3
 SWEEPS = 4
 MOST_SAMPLES = 1_500_000
 LARGEST_STEP = 3.0  # factor on a rate in one round
-UNSURE = 10.0  # spikes; fewer say little about a rate
-OPEN_SPREAD = 0.1  # of amplitudes, until it is known how much the gain fluctuates
+UNSURE = 10.0  # spikes; fewer do not determine a rate
+OPEN_SPREAD = 0.1  # SD of amplitudes until the fluctuation of the gain is known
 CLEAR_DETECTABILITY, CLEAR_SPIKES = 10.0, 50
-ASSUMED_WANDER = 0.03  # if no spike is clear enough to measure it
+ASSUMED_WANDER = 0.03  # if there are not enough clear spikes to measure it
 MOST_WANDER = 0.3
 MAD_ERROR = 2.3  # relative standard error of a variance taken from the MAD, times the root of the count
 
@@ -55,7 +55,8 @@ def refine_profile(
 ) -> Profile:
     """Return the profile with noise, rates and gain measured on a sampled explanation.
 
-    If there is background, the labelled units would be made to explain it. So the noise stays as it is then.
+    If there are background spikes, the explanation assigns them to labelled units, so the noise is not
+    refined.
 
     Parameters
     ----------
@@ -67,7 +68,7 @@ def refine_profile(
     n_jobs : int
         Threads; they change no result.
     may_be_gain : callable
-        Says whether to believe the gain that clear spikes show.
+        Returns whether to accept the gain of the clear spikes.
 
     Returns
     -------
@@ -98,7 +99,7 @@ def refine_profile(
 
 
 def _quick(context: Context) -> Context:
-    """Return the context with settings for a pursuit of few sweeps that expects varied amplitudes."""
+    """Return the context with settings for a pursuit with few sweeps and a wide prior on amplitudes."""
     settings, pursuit = context.settings, context.settings.pursuit
     least_spread = max(pursuit.least_spread, OPEN_SPREAD)
     pursuit = pursuit.model_copy(update={"sweeps": SWEEPS, "least_spread": least_spread})
@@ -108,9 +109,9 @@ def _quick(context: Context) -> Context:
 def _with_gain(
     activity: Activity, explanation: Explanation, pursuit: PursuitDecoder, units: Units
 ) -> Activity:
-    """Correct the gain by the amplitudes of clear spikes; measure how much it fluctuates.
+    """Correct the gain by the amplitudes of clear spikes, and measure its fluctuation.
 
-    The prior draws a sampled amplitude towards 1, and the posterior adds noise. Both are known and undone.
+    The prior biases a sampled amplitude towards 1, and sampling adds noise. Both are known and corrected for.
     """
     energies, precisions = pursuit.bank.energies, 1 / pursuit.spreads**2
     centres, excesses, errors = [], [], []
@@ -119,10 +120,10 @@ def _with_gain(
         if np.sqrt(energies[k]) < CLEAR_DETECTABILITY or len(amplitudes) < CLEAR_SPIKES:
             continue
         total = energies[k] + precisions[k]
-        seen = (amplitudes * total - precisions[k]) / energies[k]
+        unbiased = (amplitudes * total - precisions[k]) / energies[k]
         noise = 1 / energies[k] + total / energies[k] ** 2
-        centre = float(np.median(seen))
-        spread = float(1.4826 * np.median(np.abs(seen - centre)))
+        centre = float(np.median(unbiased))
+        spread = float(1.4826 * np.median(np.abs(unbiased - centre)))
         centres.append(centre / float(np.median(units.amplitudes[k])))
         excesses.append(spread**2 - noise - float(np.var(units.amplitudes[k])))
         errors.append(MAD_ERROR * spread**2 / np.sqrt(len(amplitudes)))
@@ -145,7 +146,7 @@ def _noise_left(trace: Trace, explanation: Explanation, context: Context, profil
 
 
 def _with_rates(activity: Activity, target: Explanation, rehearsal: Explanation) -> Activity:
-    """Scale the rates by how many more spikes the target seems to hold than its rehearsal."""
+    """Scale the rates by the ratio of expected spikes in target and rehearsal."""
     factors = (target.expected + UNSURE) / (rehearsal.expected + UNSURE)
     factors = np.clip(factors, 1 / LARGEST_STEP, LARGEST_STEP)
     return replace(activity, rates=tuple((np.asarray(activity.rates) * factors).tolist()))

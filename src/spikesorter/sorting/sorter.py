@@ -1,4 +1,4 @@
-"""The sorter: fitted to a labelled recording, adapted to targets, and run on them."""
+"""`Sorter`: fitted to a labelled recording, adapted to targets, and run on them."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ SPAN_SECONDS = 10.0
 class Sorter:
     """A spike sorter, fitted to one labelled recording.
 
-    `Sorter.fit` and `Sorter.load` make one, so it is always fitted. `adapt` and the other methods that change
-    something return a new sorter; a sorter itself never changes.
+    Only `Sorter.fit` and `Sorter.load` make sorters, so a sorter is always fitted. It never changes: `adapt`
+    and similar methods return a new sorter.
 
     Examples
     --------
@@ -60,7 +60,9 @@ class Sorter:
     _state: SorterState
 
     def __init__(self, *args: object, **kwargs: object) -> None:
-        raise InputError("Sorter() makes nothing; use Sorter.fit(recording, labels) or Sorter.load(folder)")
+        raise InputError(
+            "Sorter() cannot be called; use Sorter.fit(recording, labels) or Sorter.load(folder)"
+        )
 
     @classmethod
     def fit(
@@ -72,21 +74,21 @@ class Sorter:
         n_jobs: int | None = None,
         progress: Progress = silent,
     ) -> Sorter:
-        """Learn the units of a labelled recording, and train base networks if the settings may need any.
+        """Learn the units of a labelled recording, and train base networks if the settings may need them.
 
         Parameters
         ----------
         recording : spikeinterface.BaseRecording
             One segment.
         labels : Spikes or spikeinterface.BaseSorting
-            Its spikes. The same point of every spike must be labelled, be it the start or the peak. Found
+            Its spikes. All labels must mark the same point of a spike, such as its start or its peak. Found
             spikes are reported at that point.
         settings : Settings, optional
             Defaults if not given.
         n_jobs : int, optional
-            Threads; -1 or None: one on each core. They change no result.
+            Number of threads; -1 or None: one on each core. It does not affect the result.
         progress : callable, optional
-            Called with the name of a step and the share of it that is done.
+            Called with the name of a step and the share of it done.
 
         Returns
         -------
@@ -98,7 +100,7 @@ class Sorter:
         InputError
             If the recording or the labels cannot be used.
         SettingsError
-            If the settings are not `Settings`, or exclude each other.
+            If the settings are not `Settings`, or contradict each other.
         """
         settings = check_settings(settings).tuned_for("strict")
         return cls._of(
@@ -108,20 +110,20 @@ class Sorter:
     def adapt(
         self, target: BaseRecording, *, n_jobs: int | None = None, progress: Progress = silent
     ) -> Sorter:
-        """Adapt to a target: rehearse it, and train and tune on the rehearsal. No labels are needed.
+        """Adapt to a target: make a rehearsal of it, then train and tune on that. No labels are needed.
 
         Parameters
         ----------
         target : spikeinterface.BaseRecording
-            Of the same electrode, at the same sampling rate.
+            From the same electrode, at the same sampling rate.
         n_jobs : int, optional
-            Threads; -1 or None: one on each core. They change no result.
+            Number of threads; -1 or None: one on each core. It does not affect the result.
         progress : callable, optional
 
         Returns
         -------
         Sorter
-            A new one, for this target and recordings like it.
+            A new sorter, for this target and recordings like it.
 
         Raises
         ------
@@ -144,15 +146,15 @@ class Sorter:
         Parameters
         ----------
         target : spikeinterface.BaseRecording
-            The one that the sorter was adapted to, or one like it.
+            The recording that the sorter was adapted to, or one like it.
         n_jobs : int, optional
-            Threads; -1 or None: one on each core. They change no result.
+            Number of threads; -1 or None: one on each core. It does not affect the result.
         span_seconds : float
-            Length of the spans in which the recording is read, each by one thread; rounded to whole blocks
-            of the decoder. It changes no result.
+            Length of the spans that the recording is split into, each processed by one thread; rounded to
+            whole blocks of the decoder. It does not affect the result.
         resume : Path, optional
-            Folder to keep finished spans in. If an interrupted run of the same recording, sorter and span
-            length left some there, they are not computed again. Removing the folder is up to you.
+            Folder for finished spans. Spans left there by an interrupted run with the same recording, sorter
+            and span length are not computed again. The folder is not removed at the end.
         progress : callable, optional
 
         Returns
@@ -162,7 +164,7 @@ class Sorter:
         Raises
         ------
         InputError
-            If the recording does not fit the sorter, or holds NaN or infinite samples.
+            If the recording does not fit the sorter, or has NaN or infinite samples.
         SettingsError
             If `span_seconds` is not more than 0.
         """
@@ -178,15 +180,15 @@ class Sorter:
     def score(
         self, target: BaseRecording, truth: Spikes | BaseSorting, *, n_jobs: int | None = None
     ) -> float:
-        """Sort a recording and return its score, as a study counts it: 0 to 1.
+        """Sort a recording and return its score, 0 to 1, as in a study.
 
         Parameters
         ----------
         target : spikeinterface.BaseRecording
         truth : Spikes or spikeinterface.BaseSorting
-            Its true spikes. `spikesorter.score` returns more than one number.
+            Its true spikes. For other figures see `spikesorter.score`.
         n_jobs : int, optional
-            Threads; -1 or None: one on each core.
+            Number of threads; -1 or None: one on each core.
 
         Returns
         -------
@@ -198,13 +200,13 @@ class Sorter:
     def low_latency(self, *, n_jobs: int | None = None, progress: Progress = silent) -> Sorter:
         """Return a sorter for the same recordings that decides within milliseconds, for closed loops.
 
-        Its decoder `low_latency` sees only the past and the first part of a spike. It is rehearsed, tuned
-        and forecast like any other.
+        Its decoder `low_latency` uses only the past and the first part of a spike. It is tuned and forecast
+        on a rehearsal like any other decoder.
 
         Parameters
         ----------
         n_jobs : int, optional
-            Threads; -1 or None: one on each core.
+            Number of threads; -1 or None: one on each core.
         progress : callable, optional
 
         Returns
@@ -223,20 +225,20 @@ class Sorter:
         calibration_seconds: float = 0.0,
         n_jobs: int | None = None,
     ) -> Stream:
-        """Sort a recording while it goes on.
+        """Return a stream that sorts a recording while it is being made.
 
         Parameters
         ----------
         fs_hz : float
-            Its sampling rate.
+            Sampling rate.
         mode : {"exact", "low_latency"}
-            exact: the spikes that `sort` would find. low_latency: those that the sorter returned by the
-            method `low_latency` would find; preparing it takes some seconds.
+            exact: the spikes that `sort` would find. low_latency: the spikes that the sorter returned by
+            `low_latency` would find; it takes some seconds to prepare.
         calibration_seconds : float
-            How much of the beginning to adapt to first. 0 if the sorter was adapted to this recording, or to
-            one like it. That part is sorted as well, once it is over.
+            Length of the beginning to adapt to first; 0 if the sorter is already adapted to this recording or
+            one like it. That part is then sorted as well.
         n_jobs : int, optional
-            Threads for adapting; -1 or None: one on each core.
+            Number of threads for adapting; -1 or None: one on each core.
 
         Returns
         -------
@@ -245,10 +247,10 @@ class Sorter:
         Raises
         ------
         InputError
-            If the rate is not the sorter's.
+            If the sampling rate is not that of the sorter.
         SettingsError
-            If the mode, the calibration time or `n_jobs` makes no sense, or if outlier spikes are to be
-            marked: that takes all other spikes first.
+            If the mode, the calibration time or `n_jobs` is invalid, or if outlier spikes are to be marked,
+            which needs the whole recording.
         """
         if mode not in ("exact", "low_latency"):
             raise SettingsError(f"mode must be exact or low_latency, not {mode!r}")
@@ -267,13 +269,13 @@ class Sorter:
         ----------
         target : spikeinterface.BaseRecording
         start, stop : int, optional
-            Samples wanted; all if not given.
+            Range of samples; all if not given.
 
         Returns
         -------
         ndarray of float32, shape (stop - start, curves)
             One curve for each unit, in the order of `units.known` (published networks: one for all units):
-            the expected number of spikes (pursuit), or the probability of one.
+            the expected number of spikes (pursuit) or the probability of a spike (networks).
 
         Raises
         ------
@@ -290,7 +292,7 @@ class Sorter:
         return curves[:, : len(self.units.known)]
 
     def trace_reader(self, target: BaseRecording) -> TraceReader:
-        """Return a way to read a recording as decoders get it: without its offset and hum.
+        """Return a function that reads a recording as input for decoders, without offset and hum.
 
         Parameters
         ----------
@@ -299,22 +301,22 @@ class Sorter:
         Returns
         -------
         callable
-            Returns samples from one place to another as float32, shape (samples, channels). Beyond the ends
-            the trace keeps its first or last value.
+            Returns the samples from `start` to `stop` as float32, shape (samples, channels), padded beyond
+            the recording's ends with its first or last value.
         """
         return trace_reader(target, self.profile, fs_hz=self.fs_hz)
 
     def with_working_point(
         self, *, threshold: float | None = None, refractory_ms: float | None = None
     ) -> Sorter:
-        """Return a sorter with another threshold or refractory period than the tuned ones.
+        """Return a sorter with a threshold or refractory period other than the tuned one.
 
         Parameters
         ----------
         threshold : float, optional
-            Least probability of a spike, for all units; stays as it was tuned if not given.
+            Least probability of a spike, for all units; as tuned if not given.
         refractory_ms : float, optional
-            Least distance between two spikes; likewise.
+            Least distance between two spikes; as tuned if not given.
 
         Returns
         -------
@@ -323,17 +325,17 @@ class Sorter:
         Raises
         ------
         SettingsError
-            If the threshold is no probability or the period is negative.
+            If the threshold is not a probability, or the refractory period is out of range.
         """
         check_threshold(threshold)
         if refractory_ms is not None and not 0 <= refractory_ms <= MOST_REFRACTORY_MS:
             raise SettingsError(
-                f"refractory_ms must lie between 0 and {MOST_REFRACTORY_MS:g}, not at {refractory_ms}"
+                f"refractory_ms must be between 0 and {MOST_REFRACTORY_MS:g}, not {refractory_ms}"
             )
         return self._of(self._state.with_working_point(threshold=threshold, refractory_ms=refractory_ms))
 
     def save(self, folder: str | Path) -> None:
-        """Write the sorter to a folder, whole or not at all: JSON and plain arrays, no code."""
+        """Write the sorter to a folder, atomically, as JSON and plain arrays without code."""
         write_model(self._state, Path(folder))
 
     @classmethod
@@ -343,7 +345,7 @@ class Sorter:
         Raises
         ------
         ModelError
-            If the folder holds no sorter, a damaged one, or one of another format.
+            If the folder has no sorter, a damaged one, or one of another format.
         """
         return cls._of(read_model(SorterState, Path(folder)))
 
@@ -364,7 +366,7 @@ class Sorter:
 
     @property
     def units(self) -> Units:
-        """Units that it knows: templates, amplitudes, intervals."""
+        """Learnt units: templates, amplitudes, intervals."""
         return self._state.units
 
     @property
@@ -374,7 +376,7 @@ class Sorter:
 
     @property
     def profile(self) -> Profile:
-        """Noise, gain, firing rates and background of the recording adapted to."""
+        """Noise, gain, firing rates and background of the recording that it was adapted to."""
         return self._state.profile
 
     @property
@@ -389,7 +391,7 @@ class Sorter:
 
     @property
     def forecast(self) -> Forecast:
-        """Score to expect, from a rehearsal."""
+        """Expected score, from a rehearsal."""
         return self._state.forecast
 
     @property
@@ -399,7 +401,7 @@ class Sorter:
 
     @property
     def state(self) -> SorterState:
-        """All that it holds. For the package's own use: its fields may change between versions."""
+        """All data of the sorter, for the package's own use; its fields may change between versions."""
         return self._state
 
     @classmethod
@@ -416,7 +418,7 @@ class Sorter:
 
 
 def check_threshold(threshold: object) -> None:
-    """Refuse a threshold that is no probability; None leaves it to the tuning.
+    """Refuse a threshold that is not a probability; None means the tuned thresholds.
 
     Raises
     ------
@@ -425,4 +427,4 @@ def check_threshold(threshold: object) -> None:
     if threshold is None:
         return
     if not isinstance(threshold, Real) or not 0 <= float(threshold) <= 1:
-        raise SettingsError(f"threshold must lie between 0 and 1, not at {threshold}")
+        raise SettingsError(f"threshold must be between 0 and 1, not {threshold}")

@@ -1,4 +1,4 @@
-"""Sort a recording span by span, in threads, going on where an interrupted run stopped."""
+"""Sort a recording span by span, in threads, resuming where an interrupted run stopped."""
 
 from __future__ import annotations
 
@@ -65,26 +65,26 @@ def sort_recording(
 
 
 def trace_reader(target: BaseRecording, profile: Profile, *, fs_hz: float) -> TraceReader:
-    """Return a way to read a recording as decoders get it: without offset and hum.
+    """Return a function that reads a recording as input for decoders, without offset and hum.
 
     Parameters
     ----------
     target : spikeinterface.BaseRecording
     profile : Profile
-        With the offset and the hum.
+        Profile with the offset and the hum.
     fs_hz : float
 
     Returns
     -------
     callable
-        Returns samples from one place to another as float32, shape (samples, channels). Beyond the ends
-        the trace keeps its first or last value.
+        Returns the samples from `start` to `stop` as float32, shape (samples, channels), padded beyond the
+        recording's ends with its first or last value.
     """
 
     def read(start: int, stop: int) -> FloatArray:
         raw = read_span(partial(read_samples, target), target.get_num_frames(), start, stop)
         if not np.isfinite(raw).all():
-            raise InputError(f"samples from {max(start, 0)} to {stop} hold NaN or infinite values")
+            raise InputError(f"samples from {max(start, 0)} to {stop} are NaN or infinite")
         return centred(raw, profile.offset)
 
     if not profile.hum_hz:
@@ -93,12 +93,12 @@ def trace_reader(target: BaseRecording, profile: Profile, *, fs_hz: float) -> Tr
 
 
 def span_samples(seconds: float, decoder: Decoder, *, fs_hz: float) -> int:
-    """Return the length of a span: the number of a decoder's blocks that is nearest to some seconds.
+    """Return the length of a span: the whole number of a decoder's blocks nearest to a duration.
 
     Raises
     ------
     SettingsError
-        If the seconds are not more than 0.
+        If the duration is not more than 0.
     """
     if not seconds > 0:
         raise SettingsError(f"span_seconds must be more than 0, not {seconds:g}")
@@ -115,7 +115,7 @@ def _sort_spans(
     finished: FinishedSpans | None,
     progress: Progress,
 ) -> Spikes:
-    """Return the spikes above their thresholds; the refractory period is not yet kept."""
+    """Return the spikes above their thresholds; no refractory period is applied yet."""
     n_samples = spans[-1][1]
 
     def sort_span(span: tuple[int, int]) -> Spikes:
@@ -136,7 +136,7 @@ def _sort_spans(
 
 
 def _facts(state: SorterState, target: BaseRecording) -> dict[str, str]:
-    """Return what the result depends on. A long recording is identified by its length and parts of it."""
+    """Return what the result depends on; a long recording is identified by its length and parts of it."""
     return {
         "version": __version__,
         "sorter": model_digest((state.profile, state.tuned)),

@@ -1,4 +1,4 @@
-"""What a sorter holds: what its labelled recording taught, and a decoder tuned for one kind of recording."""
+"""Data of a sorter: what was learnt from its labelled recording, and a tuned decoder."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FloatArray = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Lessons:
-    """What a labelled recording taught; the same for all targets.
+    """What was learnt from a labelled recording, the same for all targets.
 
     Parameters
     ----------
@@ -44,9 +44,9 @@ class Lessons:
     average : ndarray of float32, shape (window, channels)
         Average labelled waveform, conditioned.
     labelled : Labelled or None
-        The labelled recording itself, if the settings work on it.
+        The labelled recording, if the settings make rehearsals from it.
     base : Networks or None
-        Base networks, if the settings may need any.
+        Base networks, if the settings may need them.
     labelled_noise : ndarray of float64, shape (frequencies, channels)
         Power of the labelled recording's noise.
     """
@@ -60,7 +60,7 @@ class Lessons:
 
 @dataclass(frozen=True, eq=False)
 class SorterState:
-    """All that a sorter knows: what model files hold, under these names.
+    """All data of a sorter, saved in model files under these names.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class SorterState:
     labelled : Labelled or None
     base : Networks or None
     measured : Profile
-        Initial estimate of the recording adapted to: other recordings are compared with it.
+        Initial estimate of the recording adapted to, for comparison with other recordings.
     profile : Profile
         Refined estimate of the same recording.
     tuned : TunedDecoder
@@ -81,9 +81,9 @@ class SorterState:
     diagnostics : Diagnostics
     labelled_noise : ndarray of float64, shape (frequencies, channels)
     unknown : OutlierRule or None
-        Which spikes belong to no unit, if such are to be marked.
+        Rule for outlier spikes, if they are to be marked.
     rehearsed : Reckoning or None
-        What the probabilities of a rehearsal say, to compare a sorted target with.
+        Quality estimated from a rehearsal's probabilities, for comparison with a sorted target.
     """
 
     settings: Settings
@@ -104,19 +104,19 @@ class SorterState:
 
     @cached_property
     def lessons(self) -> Lessons:
-        """What the labelled recording taught."""
+        """What was learnt from the labelled recording."""
         context = Context.of(self.units, self.settings, fs_hz=self.fs_hz)
         return Lessons(context, self.average, self.labelled, self.base, self.labelled_noise)
 
     @property
     def names(self) -> dict[int, str]:
-        """What the labels called each labelled unit."""
+        """Name of each labelled unit, by unit id."""
         names = zip(self.units.unit_ids, self.units.names, strict=True)
         return {unit: name for unit, name in names if unit in self.units.known}
 
     @property
     def margin(self) -> Margin:
-        """How far from a spike the samples lie that decide about it, at most."""
+        """Greatest distance from a spike of the samples that it depends on."""
         decoder = self.tuned.decoder
         block = decoder.grid_samples - 1 + decoder.overlap_samples
         reach = self.tuned.point.refractory_samples + decoder.pick_reach + block
@@ -124,7 +124,7 @@ class SorterState:
         return decoder.margin + Margin(reach, reach) + hum
 
     def with_working_point(self, *, threshold: float | None, refractory_ms: float | None) -> SorterState:
-        """Return the state with another threshold or refractory period, where one is given."""
+        """Return the state with a new threshold or refractory period, if given."""
         point = self.tuned.point
         if threshold is not None:
             point = replace(point, thresholds=(threshold,) * len(point.unit_ids))
@@ -133,7 +133,7 @@ class SorterState:
         return replace(self, tuned=replace(self.tuned, point=point))
 
     def check_fits(self, target: BaseRecording) -> None:
-        """Refuse a recording of another sampling rate or number of channels.
+        """Refuse a recording with another sampling rate or number of channels.
 
         Raises
         ------

@@ -1,7 +1,7 @@
-"""Sort a recording while it goes on: samples go in, spikes come out once nothing can change them.
+"""Sort a recording while it is being made; spikes are returned as soon as they are final.
 
-The steps are those of sorting a file, applied to what has come in so far. Each step begins as soon as the
-samples in its margin are there. So the spikes are the same, to the last bit, whatever the packets.
+The steps are those of sorting a file, applied to the samples received so far. Each step starts as soon as the
+samples in its margin have arrived. Spikes are therefore the same, to the last bit, for any size of packets.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ LONGEST_CALIBRATION_S = 1e5
 def open_stream(
     state: SorterState, fs_hz: float, *, low_latency: bool, calibration_seconds: float, n_jobs: int
 ) -> Stream:
-    """Return a stream that a sorter's state decides about; see `Sorter.stream`."""
+    """Return a stream that sorts with a sorter's state; see `Sorter.stream`."""
     state.check_rate(fs_hz)
-    if not 0 <= calibration_seconds <= LONGEST_CALIBRATION_S:  # NaN as well
+    if not 0 <= calibration_seconds <= LONGEST_CALIBRATION_S:  # also refuses NaN
         raise SettingsError(
-            f"calibration_seconds must lie between 0 (no calibration) and {LONGEST_CALIBRATION_S:g}, "
-            f"not at {calibration_seconds:g}"
+            f"calibration_seconds must be between 0 (no calibration) and {LONGEST_CALIBRATION_S:g}, "
+            f"not {calibration_seconds:g}"
         )
     if state.settings.outliers.mark:
         raise SettingsError("outliers.mark: a stream cannot mark outlier spikes; train without it")
@@ -63,7 +63,7 @@ def open_stream(
 
 
 class Stream:
-    """Sorts samples as they come. `Sorter.stream` makes it.
+    """Sorter of samples as they arrive; `Sorter.stream` returns one.
 
     Parameters
     ----------
@@ -72,9 +72,9 @@ class Stream:
     names : mapping of int to str
         Names of the units.
     prepare : callable
-        Returns the state of the sorter to sort with. It is given the samples of the calibration period.
+        Returns the state of the sorter to use, given the samples of the calibration period.
     calibration_samples : int
-        Length of that period; 0: none. It is sorted as well, once it is over.
+        Length of that period; 0: none. It is then sorted as well.
 
     Examples
     --------
@@ -106,26 +106,26 @@ class Stream:
 
     @property
     def received_samples(self) -> int:
-        """Number of samples that have come in."""
+        """Number of samples received."""
         return self._received
 
     @property
     def decided_samples(self) -> int:
-        """Up to which sample all spikes have been reported."""
+        """Number of samples, from the first, whose spikes have all been reported."""
         return self._running.decided if self._running else 0
 
     @property
     def behind_seconds(self) -> float:
-        """How much of the signal that has come in is still undecided."""
+        """Length of the signal received whose spikes are not yet final."""
         return (self.received_samples - self.decided_samples) / self.fs_hz
 
     @property
     def state(self) -> SorterState | None:
-        """State of the sorter that decides; None during calibration."""
+        """State of the sorter in use; None during calibration."""
         return self._running.state if self._running else None
 
     def push(self, samples: npt.ArrayLike) -> Spikes:
-        """Take in the next samples, as many as there are.
+        """Add the next samples, any number of them.
 
         Parameters
         ----------
@@ -134,14 +134,14 @@ class Stream:
         Returns
         -------
         Spikes
-            Those that nothing to come can change any more, counted from the stream's first sample. All of
-            them come after those that were returned before.
+            Spikes that have become final, counted from the stream's first sample. They come after all spikes
+            returned before.
 
         Raises
         ------
         InputError
-            If the samples are of another number of channels or hold NaN or infinite values, or the stream
-            was flushed. What came in before is not affected.
+            If the samples have another number of channels, or are NaN or infinite, or the stream was flushed.
+            Samples added before are not affected.
         """
         packet = self._checked(samples)
         self._received += len(packet)
@@ -160,10 +160,10 @@ class Stream:
         Raises
         ------
         InputError
-            If the stream ends before its calibration does, or was flushed before.
+            If the stream ends during calibration, or was flushed before.
         """
         if self._flushed:
-            raise InputError("stream: was flushed before; make a new one")
+            raise InputError("stream: already flushed; make a new one")
         if self._running is None:
             raise InputError(
                 f"stream: ended after {self._received / self.fs_hz:.1f} s, before its calibration of "
@@ -180,7 +180,7 @@ class Stream:
 
     def _checked(self, samples: npt.ArrayLike) -> NativeArray:
         if self._flushed:
-            raise InputError("stream: was flushed; make a new one")
+            raise InputError("stream: already flushed; make a new one")
         packet = np.array(samples)
         packet = packet[:, None] if packet.ndim == 1 else packet
         if packet.ndim != 2 or packet.shape[1] != self.channels:
@@ -207,12 +207,12 @@ class _Recent:
         self.values = np.concatenate([self.values, values])
 
     def read(self, start: int, stop: int) -> FloatArray:
-        """Return samples; before the beginning and after the end the signal stays as it was there."""
+        """Return samples, padded beyond either end with the first or last value."""
         start, stop = start - self.first, stop - self.first
         return read_span(lambda a, b: self.values[a:b], len(self.values), start, stop)
 
     def forget(self, start: int) -> None:
-        """Forget what lies before a sample."""
+        """Drop the values before a sample."""
         gone = min(max(start - self.first, 0), max(len(self.values) - 1, 0))
         if 2 * gone > len(self.values):  # not at each packet
             self.values = self.values[gone:].copy()
@@ -220,7 +220,7 @@ class _Recent:
 
 
 class _Running:
-    """A stream that knows how to be sorted."""
+    """A stream after calibration, with the state to sort it."""
 
     def __init__(self, state: SorterState, fs_hz: float, channels: int) -> None:
         self.state = state
@@ -231,11 +231,11 @@ class _Running:
         self.trace = _Recent(channels) if hum_hz else self.raw
         grid, overlap = self.decoder.grid_samples, self.decoder.overlap_samples
         self.next_block = -overlap // grid * grid
-        if self.hum is not None:  # what is taken out may reach before the beginning
+        if self.hum is not None:  # the hum filter may reach before the beginning
             self.trace.first = (self.next_block - self.decoder.margin.before) // GRID_SAMPLES * GRID_SAMPLES
-        self.evidence: FloatArray | None = None  # from `picked` less the reach of picking on
+        self.evidence: FloatArray | None = None  # from sample `picked` - `pick_reach` on
         self.picked = 0
-        self.held = Spikes.from_arrays([], [])
+        self.pending = Spikes.from_arrays([], [])
         self.decided = 0
 
     def push(self, packet: NativeArray) -> Spikes:
@@ -244,7 +244,7 @@ class _Running:
 
     def flush(self) -> Spikes:
         if self.raw.end == 0:
-            return self.held
+            return self.pending
         return self._advance(ended=True)
 
     def _advance(self, *, ended: bool) -> Spikes:
@@ -255,7 +255,7 @@ class _Running:
         return self._decide(ended=ended)
 
     def _clean(self, hum: npt.NDArray[np.float64], *, ended: bool) -> None:
-        """Take the hum out of all tiles whose samples are there."""
+        """Remove the hum from all blocks whose samples have arrived."""
         half = len(hum) // 2
         beyond = self.decoder.margin.after + self.decoder.grid_samples + self.decoder.overlap_samples
         stop = self.raw.end + beyond if ended else (self.raw.end - half) // GRID_SAMPLES * GRID_SAMPLES
@@ -264,7 +264,7 @@ class _Running:
             self.raw.forget(self.trace.end - half - GRID_SAMPLES)
 
     def _explain(self, *, ended: bool) -> None:
-        """Compute the evidence of all blocks whose samples are there."""
+        """Compute the evidence of all blocks whose samples have arrived."""
         grid, margin, overlap = self.decoder.grid_samples, self.decoder.margin, self.decoder.overlap_samples
         if ended:
             stop = -(-(self.raw.end + overlap) // grid) * grid
@@ -278,7 +278,7 @@ class _Running:
         self.trace.forget(stop - margin.before)
 
     def _add(self, rows: FloatArray, start: int) -> None:
-        """Add evidence to what is there; there is none before the beginning."""
+        """Add evidence to that of earlier blocks; there is none before the beginning."""
         if self.evidence is None:
             self.evidence = np.zeros((self.decoder.pick_reach, rows.shape[1]), np.float32)
         first = self.picked - self.decoder.pick_reach
@@ -300,19 +300,19 @@ class _Running:
             known = np.pad(known, ((0, stop + reach - first - len(known)), (0, 0)))
         found = self.decoder.pick(known)
         if len(found):
-            held = self.state.tuned.above_threshold(found.shifted(self.picked))
-            self.held = Spikes.concatenate([self.held, held])
+            above = self.state.tuned.above_threshold(found.shifted(self.picked))
+            self.pending = Spikes.concatenate([self.pending, above])
         self.evidence = self.evidence[stop - self.picked :]
         self.picked = stop
 
     def _decide(self, *, ended: bool) -> Spikes:
-        """Return the spikes whose refractory period is over."""
+        """Return the spikes that have become final, as their refractory period is over."""
         point = self.state.tuned.point
         stop = self.picked if ended else max(self.picked - point.refractory_samples, 0)
-        if len(self.held) == 0:
+        if len(self.pending) == 0:
             self.decided = stop
-            return self.held
-        sure = point.drop_refractory(self.held).within(self.decided, stop)
-        self.held = self.held.within(stop - point.refractory_samples, self.picked)
+            return self.pending
+        final = point.drop_refractory(self.pending).within(self.decided, stop)
+        self.pending = self.pending.within(stop - point.refractory_samples, self.picked)
         self.decided = stop
-        return sure
+        return final

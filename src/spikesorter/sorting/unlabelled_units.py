@@ -1,9 +1,9 @@
-"""Find units that the labels leave out, where their spikes could be taken for a labelled unit's.
+"""Find unlabelled units whose spikes could be mistaken for those of labelled units.
 
-Labels often name only the clearest units. The others fire in the labelled recording too, so it shows where a
-decoder that knows only labelled templates would go wrong: where it finds spikes that have no label. Such
-spikes are grouped, and their templates learnt, unless they match a labelled unit's. The decoder then explains
-them by units of their own. Rehearsals include these units; results leave them out.
+Labels often cover only the clearest units. A decoder with only the labelled templates therefore finds spikes
+in the labelled recording that have no label. These spikes are grouped and their templates learnt, unless the
+templates match a labelled unit's. The decoder then assigns such spikes to unlabelled units. Rehearsals
+include these units; results leave them out.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ __all__ = ["find_unlabelled"]
 
 logger = logging.getLogger(__name__)
 ROUNDS = 3
-AWAY_MS = 1.5  # from any labelled spike; nearer ones may be remains of that one
-MOST_UNLABELLED = 10.0  # spikes per labelled one; if there are more, the labels do not fit the recording
-LEAST_SHARE = 0.02  # of the labelled spikes of the unit that they were taken for
+AWAY_MS = 1.5  # from any labelled spike; nearer spikes may be part of that spike
+MOST_UNLABELLED = (
+    10.0  # unlabelled spikes per labelled spike; if there are more, the labels do not fit the recording
+)
+LEAST_SHARE = 0.02  # of the labelled spikes of the unit that they were assigned to
 DISTINCT = 3.0  # d' between two templates below which they belong to one unit
 MOST_SHIFT_MS = 0.3
 
@@ -35,7 +37,7 @@ MOST_SHIFT_MS = 0.3
 def find_unlabelled(
     trace: npt.NDArray[np.float32], labels: Spikes, context: Context, profile: Profile, *, n_jobs: int
 ) -> Spikes:
-    """Find spikes of unlabelled units that are easily taken for labelled ones.
+    """Find spikes of unlabelled units that are easily mistaken for labelled units.
 
     Parameters
     ----------
@@ -53,7 +55,7 @@ def find_unlabelled(
     Returns
     -------
     Spikes
-        Of unlabelled units, away from labelled spikes. Their unit ids follow those in `labels`.
+        Spikes of unlabelled units, away from labelled spikes. Their unit ids follow those in `labels`.
     """
     search = _Search(trace, labels, context, profile, n_jobs)
     found = Spikes.empty()
@@ -75,7 +77,7 @@ def find_unlabelled(
 
 @dataclass(frozen=True, eq=False)
 class _Search:
-    """A labelled recording in which unlabelled units are looked for."""
+    """Search of a labelled recording for unlabelled units."""
 
     trace: npt.NDArray[np.float32]
     labels: Spikes
@@ -84,7 +86,7 @@ class _Search:
     n_jobs: int
 
     def unexplained(self, unlabelled: Spikes) -> Spikes | None:
-        """Return spikes that lie away from any label; None if there are far too many."""
+        """Return spikes away from any label; None if there are far too many."""
         units = self._learn(unlabelled) if len(unlabelled) else self.context.units
         pursuit = make_pursuit(replace(self.context, units=units), self._counted(units))
         sampled = sample_explanation(pursuit, self.trace, n_jobs=self.n_jobs).spikes
@@ -93,26 +95,26 @@ class _Search:
         if len(away) <= MOST_UNLABELLED * len(self.labels):
             return away
         logger.warning(
-            "the labelled recording seems to hold %.0f times as many spikes as were labelled: do the "
-            "labels belong to it, and count at its sampling rate?",
+            "the labelled recording seems to have %.0f times as many spikes as labels: do the labels belong "
+            "to it, and have its sampling rate?",
             len(sampled) / len(self.labels),
         )
         return None
 
     def grouped(self, spikes: Spikes, unlabelled_ids: tuple[int, ...]) -> Spikes:
-        """Group spikes by the unit they were taken for; a new unit id for each labelled one."""
+        """Group spikes by the labelled unit that they were assigned to, each group with a new unit id."""
         known, counts = self.context.units.unit_ids, self.labels.counts()
         following = max((*known, *unlabelled_ids)) + 1
         parts = [spikes.of(unit) for unit in unlabelled_ids]
         for unit in known:
-            taken = spikes.of(unit)
-            if len(taken) >= max(FEW_SPIKES, LEAST_SHARE * counts[unit]):
-                parts.append(replace(taken, unit=np.full(len(taken), following)))
+            assigned = spikes.of(unit)
+            if len(assigned) >= max(FEW_SPIKES, LEAST_SHARE * counts[unit]):
+                parts.append(replace(assigned, unit=np.full(len(assigned), following)))
                 following += 1
         return Spikes.concatenate([part for part in parts if len(part) >= FEW_SPIKES])
 
     def distinct(self, unlabelled: Spikes) -> Spikes:
-        """Leave out unlabelled units whose templates match another unit's."""
+        """Return the spikes of unlabelled units whose templates match no other unit's."""
         trial = self._learn(unlabelled)
         bank = replace(self.context, units=trial).bank(self._counted(trial))
         kept = _distinct_units(bank, trial, self.context.samples(MOST_SHIFT_MS))
@@ -129,7 +131,7 @@ class _Search:
         )
 
     def _counted(self, units: Units) -> Profile:
-        """Return the recording's profile with the rates at which these units fire in it."""
+        """Return the recording's profile with the rates of these units, counted in it."""
         return replace(self.profile, activity=replace(self.profile.activity, rates=tuple(units.rates)))
 
 
@@ -141,7 +143,7 @@ def _is_away(
 
 
 def _distinct_units(bank: Bank, units: Units, shift: int) -> list[int]:
-    """Return unlabelled units whose templates match no other unit's; of two alike, the first."""
+    """Return the units without unlabelled ones whose template matches an earlier unit's."""
     overlaps, middle = bank.overlaps, bank.overlaps.shape[1] // 2
     near = overlaps[:, middle - shift : middle + shift + 1].max(axis=1)
     energies = np.diagonal(overlaps[:, middle]).astype(np.float64)

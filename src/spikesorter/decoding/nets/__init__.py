@@ -1,8 +1,8 @@
-"""Networks, each with its architecture, and one seeded training loop.
+"""Architectures of the networks, and one seeded training loop.
 
-Keras 3 describes the networks, JAX runs them. Weights are plain tuples of arrays; functions take them and
+Networks are defined in Keras 3 and run by JAX. Weights are plain tuples of arrays; functions take them and
 return new ones. Only compiled code is kept between calls. Both libraries are loaded when a network is first
-built, because sorting by a pursuit does not need them and they take seconds to load.
+built, because they take seconds to load and the pursuit does not need them.
 """
 
 import os

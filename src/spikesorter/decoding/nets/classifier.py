@@ -19,7 +19,7 @@ __all__ = ["ClassifierArchitecture", "classifier_batches", "cut_waveforms", "uni
 
 FloatArray = npt.NDArray[np.float32]
 RUN_BATCH = 1024
-BATCH_NORM_MOMENTUM = 0.9  # a few hundred steps suffice to forget the initial statistics
+BATCH_NORM_MOMENTUM = 0.9  # a few hundred steps suffice to lose the initial statistics
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class ClassifierArchitecture:
     inputs : int
         Columns of a waveform: those of the features and the one that `cut_waveforms` adds.
     before, after : int
-        Samples of a waveform before the spike's start and from it on.
+        Samples of a waveform before and after the spike's start.
     classes : int
         Number of units.
     filters, kernel_samples, layers : int
         Of the convolutions.
     unit_variance : bool
         Whether each waveform is scaled to zero mean and unit variance first (published). This loses its
-        amplitude, by which units of similar template differ.
+        amplitude, by which units with similar templates differ.
     """
 
     inputs: int
@@ -67,7 +67,7 @@ class ClassifierArchitecture:
         return keras.Model(inputs, x)
 
     def loss(self, outputs: Any, labels: Any) -> Any:
-        """Cross-entropy; `labels` counts units from 0."""
+        """Return the cross-entropy; `labels` are units, counted from 0."""
         import jax
         import jax.numpy as jnp
 
@@ -80,13 +80,13 @@ def cut_waveforms(
 ) -> FloatArray:
     """Cut the features around each spike's start.
 
-    A last column marks the start by a bump. Average pooling alone would lose where in the window a spike is,
-    and which of two overlapping spikes is meant.
+    A last column marks the start by a Gaussian bump. With average pooling alone, the network could not tell
+    which of two overlapping spikes is meant.
 
     Parameters
     ----------
     features : ndarray of float32, shape (samples, columns)
-        Taken to be zero beyond its ends.
+        Zero-padded at both ends.
     samples : ndarray of int64, shape (spikes,)
     architecture : ClassifierArchitecture
 
@@ -110,7 +110,7 @@ def cut_waveforms(
 def classifier_batches(
     features: FloatArray,
     samples: npt.NDArray[np.int64],
-    classes: npt.NDArray[np.int64],
+    units: npt.NDArray[np.int64],
     architecture: ClassifierArchitecture,
     *,
     jitter_samples: int,
@@ -124,24 +124,24 @@ def classifier_batches(
     features : ndarray, shape (samples, columns)
     samples : ndarray of int64, shape (spikes,)
         Starts of the rehearsal's spikes.
-    classes : ndarray of int64, shape (spikes,)
+        units : ndarray of int64, shape (spikes,)
         Unit of each spike, counted from 0.
     architecture : ClassifierArchitecture
     jitter_samples : int
-        Cuts are off by up to this much, as detected starts are.
+        Largest random offset of a waveform, as detected starts are inexact.
     batch_waveforms : int
     rng : numpy.random.Generator
 
     Yields
     ------
     waveforms : ndarray, shape (batch_waveforms, before + after, columns + 1)
-    classes : ndarray of int64, shape (batch_waveforms,)
+        units : ndarray of int64, shape (batch_waveforms,)
     """
     while True:
         chosen = rng.integers(0, len(samples), batch_waveforms)
         jitter = rng.integers(-jitter_samples, jitter_samples, batch_waveforms, endpoint=True)
         starts = np.clip(samples[chosen] + jitter, 0, len(features) - 1)
-        yield cut_waveforms(features, starts, architecture), classes[chosen]
+        yield cut_waveforms(features, starts, architecture), units[chosen]
 
 
 def unit_probabilities(

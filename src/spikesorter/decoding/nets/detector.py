@@ -1,4 +1,4 @@
-"""Detector network: fully convolutional, gives the probability that a spike starts at each sample."""
+"""Detector network: a fully convolutional estimate of the probability that a spike starts at each sample."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class DetectorArchitecture:
         return keras.Model(inputs, x)
 
     def loss(self, outputs: Any, labels: Any) -> Any:
-        """Return the binary cross-entropy in the window's middle, which no padding reaches."""
+        """Return the binary cross-entropy in the middle of the window, which padding does not affect."""
         import jax.numpy as jnp
 
         edge = (outputs.shape[1] - labels.shape[1]) // 2
@@ -101,9 +101,9 @@ def detector_batches(
     batch_windows: int,
     rng: np.random.Generator,
 ) -> Iterator[tuple[FloatArray, FloatArray]]:
-    """Yield batches of windows from anywhere in a rehearsal, endlessly.
+    """Yield batches of windows at random positions of a rehearsal, endlessly.
 
-    Each window has the network's margin on both sides, so that its edges are computed as inside a long trace.
+    Each window has the network's margin on both sides, so that its edges are computed as in a long trace.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def detection_curve(architecture: DetectorArchitecture, weights: Weights, featur
     architecture : DetectorArchitecture
     weights : tuple of ndarray
     features : ndarray of float32, shape (margin.before + samples + margin.after, columns)
-        With the architecture's margin. Compiled once for each length.
+        Including the architecture's margin. The code is compiled once for each length.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Train and run networks: one seeded training loop for all of them."""
+"""Train and run networks, with one seeded training loop for all."""
 
 from __future__ import annotations
 
@@ -58,21 +58,21 @@ def train(
     learning_rate: float,
     on_step: Callable[[int], None] = lambda step: None,
 ) -> Weights:
-    """Train a network by Adam, its learning rate falling to zero along a cosine.
+    """Train a network by Adam with a learning rate that decays to zero along a cosine.
 
     Parameters
     ----------
     architecture : Architecture
     weights : tuple of ndarray
-        Where to start; not changed.
+        Initial weights; not changed.
     batches : iterable of (inputs, labels)
-        At least `steps` of them, all of one template.
+        At least `steps` of them, all of the same shape.
     steps : int
         Number of updates.
     learning_rate : float
-        Of the first update.
+        Learning rate of the first update.
     on_step : callable, optional
-        Told the number of updates done, after each.
+        Called with the number of updates done, after each.
 
     Returns
     -------
@@ -88,13 +88,13 @@ def train(
 
 
 def run_network(architecture: Architecture, weights: Weights, inputs: FloatArray) -> FloatArray:
-    """Return a network's outputs (logits) for one batch; compiled once for each template of input."""
+    """Return a network's outputs (logits) for one batch; compiled once for each shape of input."""
     model, forward = _compiled_forward(architecture)
     return np.asarray(forward(*_split(model, weights), inputs))
 
 
 def run_network_on_each(architecture: Architecture, weights: Weights, inputs: FloatArray) -> FloatArray:
-    """Return a network's outputs for each input by itself: rounded the same in whatever batch it comes."""
+    """Return a network's outputs for each input alone, so that rounding does not depend on the batch."""
     model, forward = _compiled_forward(architecture)
     return np.asarray(_on_each(forward)(*_split(model, weights), inputs))
 
@@ -144,9 +144,9 @@ def _compiled_update(architecture: Architecture, steps: int, learning_rate: floa
 
 
 def _split(model: keras.Model, weights: Weights) -> tuple[list[FloatArray], list[FloatArray]]:
-    """Weights in the order of `model.variables` -> trainable ones and the others."""
+    """Split weights, in the order of `model.variables`, into trainable ones and others."""
     if [tuple(v.shape) for v in model.variables] != [w.shape for w in weights]:
-        raise SettingsError("network: these weights belong to a network of another size")
+        raise SettingsError("network: these weights belong to a network of another shape")
     by_path = {v.path: w for v, w in zip(model.variables, weights, strict=True)}
     return (
         [by_path[v.path] for v in model.trainable_variables],
