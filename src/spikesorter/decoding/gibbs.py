@@ -158,6 +158,15 @@ def priors_at(
     Returns
     -------
     Priors
+
+    Examples
+    --------
+    A unit of d' 5 fires once in 1000 samples. Its spikes raise the output to 25 on average. From 19.4 on, a
+    spike is more probable than none:
+
+    >>> priors = priors_at(1.0, np.array([[25.0]]), np.array([0.1]), np.log([0.001]), samples=1)
+    >>> priors.evens.round(1)
+    array([19.4], dtype=float32)
     """
     energy = heat * energies
     precision = 1 / np.maximum(spreads, LEAST_SPREAD) ** 2
@@ -175,7 +184,17 @@ def priors_at(
 
 
 def stack_priors(stages: list[Priors]) -> Priors:
-    """Return the priors of several heats stacked along the first axis of each array."""
+    """Return the priors of several heats stacked along the first axis of each array.
+
+    Examples
+    --------
+    >>> cold, hot = (
+    ...     priors_at(heat, np.array([[25.0]]), np.array([0.1]), np.log([0.001]), samples=1)
+    ...     for heat in (1.0, 0.25)
+    ... )
+    >>> stack_priors([hot, cold]).heat
+    array([0.25, 1.  ])
+    """
     stacked: Any = [np.array(values) for values in zip(*stages, strict=True)]
     return Priors(*stacked)
 
