@@ -221,7 +221,7 @@ def test_channels_are_chosen_by_group(trace: np.ndarray, tmp_path: Path) -> None
         ({}, r"give fs_hz \(--fs\), dtype \(--dtype\), channels \(--channels\)"),
         ({"fs_hz": FS_HZ, "dtype": "int16"}, r"give channels \(--channels\)"),
         ({**RAW, "channels": 7}, "18000 bytes, not a whole number of 7-channel samples of int16"),
-        ({**RAW, "channels": 0}, "channels must lie between 1 and"),
+        ({**RAW, "channels": 0}, "channels must be between 1 and"),
         ({**RAW, "dtype": "text"}, "dtype must be a type of real numbers, such as int16, not text"),
         ({**RAW, "channel": 3}, "no channel 3; there are 0, 1, 2"),
         ({**RAW, "group": 0}, "in no groups"),

@@ -247,5 +247,5 @@ def test_a_broken_log_is_said_before_anything_is_shown(tmp_path: Path) -> None:
 def test_a_port_that_is_taken_or_none_is_said(session: Session, server: LoopbackServer) -> None:
     with pytest.raises(InputError, match=rf"port {server.port}: cannot be used"):
         serve(session, "", port=server.port)
-    with pytest.raises(InputError, match="port must lie between"):
+    with pytest.raises(InputError, match="port must be between"):
         serve(session, "", port=70_000)
