@@ -181,5 +181,5 @@ def test_a_sorter_can_be_copied_and_sent_to_other_processes(
 
 @pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf")])
 def test_a_calibration_takes_some_time_or_none(seconds: float, sorters: dict[str, Sorter]) -> None:
-    with pytest.raises(SettingsError, match="calibration_seconds must lie between 0"):
+    with pytest.raises(SettingsError, match="calibration_seconds must be between 0"):
         sorters["D2"].stream(FS_HZ, calibration_seconds=seconds)

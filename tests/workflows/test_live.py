@@ -118,7 +118,7 @@ def test_lab_streaming_layer_gives_the_same(
             break
         assert time.monotonic() < end
     thread.join()
-    with pytest.raises(InputError, match="1 channel.* at 25000 Hz; the sorter expects 2 at 30000 Hz"):
+    with pytest.raises(InputError, match=r"1 channel\(s\) at 25000 Hz; the sorter expects 2 at 30000 Hz"):
         next(from_lsl("spikesorter test", fs_hz=30_000, channels=2))
     del outlet
     found = Spikes.concatenate([*parts, stream.flush()])
@@ -154,9 +154,9 @@ def test_bad_packets_are_refused_and_change_nothing(
         stream.push([0.0, np.nan])
     rest = [stream.push(samples[50_000:]), stream.push([]), stream.flush()]
     np.testing.assert_array_equal(Spikes.concatenate([first, *rest]).sample, expected.sample)
-    with pytest.raises(InputError, match="was flushed"):
+    with pytest.raises(InputError, match="already flushed"):
         stream.push(samples[:5])
-    with pytest.raises(InputError, match="was flushed"):
+    with pytest.raises(InputError, match="already flushed"):
         stream.flush()
 
 
@@ -175,7 +175,7 @@ def test_what_cannot_be_is_said(model: Path) -> None:
         sorter.stream(FS_HZ, calibration_seconds=5).flush()
     for seconds in (-1, float("nan"), float("inf")):
         with pytest.raises(
-            SettingsError, match=f"calibration_seconds must lie between 0 .* not at {seconds}"
+            SettingsError, match=f"calibration_seconds must be between 0 .* not {seconds:g}"
         ):
             sorter.stream(FS_HZ, calibration_seconds=seconds)
     with pytest.raises(SettingsError, match="n_jobs must be a whole number"):
@@ -187,9 +187,9 @@ def test_what_cannot_be_is_said(model: Path) -> None:
     for source in ("udp://127.0.0.1:5", "tcp://nowhere", "tcp://a:b", "x"):
         refused = in_this_process("listen", source, "--model", model, rc=2)
         assert "expected -, tcp://HOST:PORT or lsl:NAME" in refused.stderr
-    assert "knows: D2" in in_this_process("listen", "--model", model, "--like", "D9", rc=2).stderr
+    assert "was not adapted to D9, but to: D2" in in_this_process("listen", "--model", model, "--like", "D9", rc=2).stderr
     for seconds in ("-1", "nan"):
         refused = in_this_process("listen", "--model", model, "--calibrate", seconds, rc=2)
-        assert "calibration_seconds must lie between 0" in refused.stderr
+        assert "calibration_seconds must be between 0" in refused.stderr
     both = in_this_process("listen", "--model", model, "--like", "D2", "--calibrate", "5", rc=2)
     assert "not both" in both.stderr
