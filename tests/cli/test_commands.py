@@ -48,7 +48,8 @@ def test_examples_of_help_parse(name: str) -> None:
 def test_commands_are_grouped_and_all_there() -> None:
     text = spikesorter("--help").stdout
     order = [
-        text.index(panel) for panel in ("Learn and sort", "Inspect results and models", "Get started", "Examples")
+        text.index(panel)
+        for panel in ("Learn and sort", "Inspect results and models", "Get started", "Examples")
     ]
     assert order == sorted(order)
     assert {name.split()[0] for name in EVERY} == set(COMMANDS)

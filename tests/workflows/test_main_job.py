@@ -292,7 +292,7 @@ def test_labels_given_twice_are_used_once(
     assert truth is not None
     few = quick_settings.replace(["decoder=pursuit", "rehearsal.forecast_seconds=10"])
     twice = Sorter.fit(recording, Spikes.concatenate([truth, truth]), settings=few)
-    assert f"{len(truth)} labels are given twice" in caplog.text
+    assert f"{len(truth)} labels are duplicates" in caplog.text
     once = Sorter.fit(recording, truth, settings=few)
     np.testing.assert_array_equal(twice.units.rates, once.units.rates)
 
