@@ -264,8 +264,8 @@ def test_recordings_are_not_overwritten(tmp_path: Path, noise: np.ndarray, label
     words = ("train", folder / "D1.mat", "--model")
     assert "exists and is not a model" in spikesorter(*words, folder, rc=2).stderr
     assert "exists and is not a model" in spikesorter(*words, folder / "D1.mat", rc=2).stderr
-    assert "a file stands where a folder" in spikesorter(*words, folder / "D1.mat" / "x", rc=2).stderr
-    assert "a file stands" in spikesorter("run", folder, "--out", folder / "D2.mat", rc=2).stderr
+    assert "D1.mat: is a file, but a folder is needed" in spikesorter(*words, folder / "D1.mat" / "x", rc=2).stderr
+    assert "D2.mat: is a file, but a folder is needed" in spikesorter("run", folder, "--out", folder / "D2.mat", rc=2).stderr
     assert before == {path: path.read_bytes() for path in folder.rglob("*.mat")}
 
 

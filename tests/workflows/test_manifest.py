@@ -89,14 +89,14 @@ def test_a_manifest_is_no_large_file(tmp_path: Path) -> None:
     path = tmp_path / "huge.toml"
     with path.open("wb") as file:
         file.truncate(1 << 40)
-    with pytest.raises(InputError, match="is larger than 4 MB; no manifest is"):
+    with pytest.raises(InputError, match="is larger than 4 MB, too large for a manifest"):
         read_batch(path, model=MODEL)
 
 
 def test_there_must_be_something_to_sort_and_a_model_to_sort_it_with(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file or folder"):
         read_batch(tmp_path / "nothing", model=MODEL)
-    with pytest.raises(InputError, match="holds no recording"):
+    with pytest.raises(InputError, match="contains no recordings"):
         read_batch(tmp_path, model=MODEL)
     with pytest.raises(InputError, match="names no model; give one with --model"):
         read_batch(tmp_path)
