@@ -98,5 +98,5 @@ def test_there_must_be_something_to_sort_and_a_model_to_sort_it_with(tmp_path: P
         read_batch(tmp_path / "nothing", model=MODEL)
     with pytest.raises(InputError, match="contains no recordings"):
         read_batch(tmp_path, model=MODEL)
-    with pytest.raises(InputError, match="names no model; give one with --model"):
+    with pytest.raises(InputError, match="give the model for this folder with --model"):
         read_batch(tmp_path)
