@@ -79,7 +79,7 @@ def read_mat(path: str | Path, *, fs_hz: float | None = None) -> tuple[BaseRecor
     >>> recording.get_traces().shape, recording.get_sampling_frequency()
     ((4, 1), 30000.0)
     >>> labels
-    Spikes(1 spikes; {2: 1})
+    Spikes(1 spike of 1 unit; 2: 1; 30000 Hz)
     """
     path = Path(path)
     variables = _read_variables(path, RECORDING_VARIABLES)
