@@ -257,7 +257,7 @@ class TuningSettings(Section):
 
 
 class OutputSettings(Section):
-    """Which candidates are reported as spikes, whatever the decoder."""
+    """Selection of reported spikes, for all decoders."""
 
     threshold: float | None = Field(
         None, ge=0, le=1, description="least probability that a spike is there and of its unit; unset: tuned"

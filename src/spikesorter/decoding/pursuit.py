@@ -96,7 +96,7 @@ class PursuitDecoder:
     bank : Bank or CausalBank
         A `CausalBank` for low latency.
     log_odds : ndarray of float64, shape (units,)
-        Of a spike's start at a sample, from the firing rates.
+        Log odds that a spike starts at a sample, from the firing rates.
     spreads : ndarray of float64, shape (units,)
         SD of each unit's relative amplitude.
     sweeps : int
@@ -143,7 +143,7 @@ class PursuitDecoder:
 
     @property
     def pick_reach(self) -> int:
-        """Samples around a candidate whose evidence it depends on."""
+        """Samples on either side of a candidate on whose evidence it depends."""
         return reach_of_picking(self.smoothing_samples)
 
     def evidence(self, trace: Trace) -> Trace:
@@ -296,4 +296,4 @@ def sample_explanation(pursuit: PursuitDecoder, trace: Trace, *, n_jobs: int) ->
 
 
 KIND = DecoderKind("pursuit", PursuitDecoder, untrained(make_pursuit), rank=20, in_auto=True, preferred=True)
-"""How `settings.decoder` knows it."""
+"""Entry of the registry of decoders."""

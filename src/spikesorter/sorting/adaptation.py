@@ -269,9 +269,9 @@ def _with_corrected_forecast(
     def candidates(span: tuple[int, int]) -> Candidates:
         return state.tuned.calibrated(find_candidates(decoder, read_trace, n_samples, *span))
 
-    seen = Candidates.concatenate(list(in_threads(candidates, chosen, n_jobs=n_jobs)))
+    found = Candidates.concatenate(list(in_threads(candidates, chosen, n_jobs=n_jobs)))
     seconds = sum(stop - start for start, stop in chosen) / state.fs_hz
-    reckoned = reckon(seen, state.tuned.point.to_spikes(seen), known, seconds=seconds)
+    reckoned = reckon(found, state.tuned.point.to_spikes(found), known, seconds=seconds)
     names = tuple(state.names[unit] for unit in known)
     forecast = corrected_forecast(state.forecast, state.rehearsed, reckoned, names, seconds=seconds)
     for remark in forecast.remarks:
