@@ -286,7 +286,7 @@ def sample_explanation(pursuit: PursuitDecoder, trace: Trace, *, n_jobs: int) ->
     trace : ndarray of float32, shape (samples, channels)
         Without its offset.
     n_jobs : int
-        Threads; they change no result.
+        Number of threads; it does not affect the result.
 
     Returns
     -------
