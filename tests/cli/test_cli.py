@@ -161,14 +161,14 @@ def test_studies_that_are_none_are_refused(tmp_path: Path, noise: np.ndarray) ->
     assert "no such folder" in spikesorter("run", tmp_path / "nowhere", "--out", out, rc=2).stderr
     assert "D1.mat: no such file" in spikesorter("run", tmp_path, "--out", out, rc=2).stderr
     save(tmp_path / "D1.mat", d=noise, Index=[5], Class=[1])
-    assert "holds no target" in spikesorter("run", tmp_path, "--out", out, rc=2).stderr
+    assert "has no targets" in spikesorter("run", tmp_path, "--out", out, rc=2).stderr
     assert not out.exists()
 
 
 def test_sorting_without_a_model_or_with_settings_that_are_fixed_is_refused(tmp_path: Path) -> None:
     words = ("sort", tmp_path / "a.mat", "--model", tmp_path / "no", "--out", tmp_path / "out")
     assert "no such model folder" in spikesorter(*words, rc=2).stderr
-    assert "fixed when the model was trained" in spikesorter(*words, "--set", "seed=1", rc=2).stderr
+    assert "fixed by training" in spikesorter(*words, "--set", "seed=1", rc=2).stderr
     (tmp_path / "no").mkdir()
     assert "holds no model" in spikesorter(*words, rc=2).stderr
     assert not (tmp_path / "out").exists()
@@ -221,13 +221,13 @@ def test_evaluate_calls_units_by_their_names_and_says_when_none_is_shared(tmp_pa
     write_spikes(tmp_path / "truth.csv", true)
     write_spikes(tmp_path / "found.csv", true)
     alike = spikesorter("evaluate", tmp_path / "found.csv", tmp_path / "truth.csv").stdout
-    confusion = alike[alike.index("true spikes (rows)") : alike.index("SpikeInterface's comparison")]
+    confusion = alike[alike.index("true units (rows)") : alike.index("SpikeInterface's comparison")]
     assert "basket" in confusion
     assert "[b]x[/b]" in confusion
-    assert "no unit found has the name" not in alike
+    assert "no found unit has the name" not in alike
     write_spikes(tmp_path / "found.csv", true.described(fs_hz=25_000.0, names={1: "unit a", 2: "unit b"}))
     other = spikesorter("evaluate", tmp_path / "found.csv", tmp_path / "truth.csv").stdout
-    said = "found: no unit found has the name of a true one: scores pair units by name, SpikeInterface's"
+    said = "found: no found unit has the name of a true unit. Scores pair units by name, SpikeInterface's"
     assert sum(line.startswith(said) for line in other.splitlines()) == 1
 
 
@@ -262,10 +262,10 @@ def test_recordings_are_not_overwritten(tmp_path: Path, noise: np.ndarray, label
     before = {path: path.read_bytes() for path in folder.rglob("*.mat")}
     assert "not written by spikesorter" in spikesorter("simulate", folder, rc=2).stderr
     words = ("train", folder / "D1.mat", "--model")
-    assert "exists and is no model" in spikesorter(*words, folder, rc=2).stderr
-    assert "exists and is no model" in spikesorter(*words, folder / "D1.mat", rc=2).stderr
-    assert "a file stands where a folder" in spikesorter(*words, folder / "D1.mat" / "x", rc=2).stderr
-    assert "a file stands" in spikesorter("run", folder, "--out", folder / "D2.mat", rc=2).stderr
+    assert "exists and is not a model" in spikesorter(*words, folder, rc=2).stderr
+    assert "exists and is not a model" in spikesorter(*words, folder / "D1.mat", rc=2).stderr
+    assert "is a file, but a folder" in spikesorter(*words, folder / "D1.mat" / "x", rc=2).stderr
+    assert "is a file" in spikesorter("run", folder, "--out", folder / "D2.mat", rc=2).stderr
     assert before == {path: path.read_bytes() for path in folder.rglob("*.mat")}
 
 
@@ -299,7 +299,7 @@ def test_sort_says_what_it_found_in_words_or_in_json(
     assert re.search(
         r"D3\.mat: \d+ spikes \(as adapted to D3\), forecast [01]\.\d{3} ± 0\.\d{3}\n", told.stderr
     )
-    assert "look at" in told.stdout
+    assert "; see " in told.stdout
     assert "report.html" in told.stdout
     assert "\x1b" not in told.stdout + told.stderr
     exact = in_new_process(*words, "--json", "--no-report")
@@ -333,7 +333,7 @@ def test_an_interruption_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
     monkeypatch.setattr("spikesorter.estimation.simulate.simulate_study", interrupted)
     said = spikesorter("simulate", tmp_path / "study", rc=130).stderr
-    assert said.strip() == "spikesorter: interrupted; files written before are complete"
+    assert said.strip() == "spikesorter: interrupted; the files written so far are complete"
 
 
 def test_shells_can_complete_commands() -> None:

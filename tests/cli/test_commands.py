@@ -48,7 +48,8 @@ def test_examples_of_help_parse(name: str) -> None:
 def test_commands_are_grouped_and_all_there() -> None:
     text = spikesorter("--help").stdout
     order = [
-        text.index(panel) for panel in ("Learn and sort", "Look at results and models", "Begin", "Examples")
+        text.index(panel)
+        for panel in ("Learn and sort", "Inspect results and models", "Get started", "Examples")
     ]
     assert order == sorted(order)
     assert {name.split()[0] for name in EVERY} == set(COMMANDS)
@@ -67,7 +68,7 @@ def test_options_are_grouped() -> None:
 def test_a_stray_word_after_train_is_refused_with_a_suggestion(tmp_path: Path) -> None:
     words = ("train", "D1.mat", "D2.mat", "D3.mat", "--model", tmp_path / "model")
     said = " ".join(spikesorter(*words, rc=2).stderr.replace("│", " ").split())
-    assert "one recording is learnt from, but another word follows: D2.mat." in said
+    assert "expected one labelled recording, but found another word: D2.mat." in said
     assert "--targets D2.mat D3.mat" in said
     assert not (tmp_path / "model").exists()
 
@@ -90,10 +91,10 @@ def test_several_targets_follow_their_option(words: list[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--segment", "-1"), "must lie between 0 and 1e+06, not at -1"),
-        (("--channels", "0"), "must lie between 1 and 100000, not at 0"),
-        (("--fs", "99"), "must lie between 100 and 1e+07, not at 99"),
-        (("--span-seconds", "nan"), "must lie between 0.001 and 1e+06, not at nan"),
+        (("--segment", "-1"), "must be between 0 and 1e+06, not -1"),
+        (("--channels", "0"), "must be between 1 and 100000, not 0"),
+        (("--fs", "99"), "must be between 100 and 1e+07, not 99"),
+        (("--span-seconds", "nan"), "must be between 0.001 and 1e+06, not nan"),
     ],
 )
 def test_options_beyond_their_bounds_are_refused(words: tuple[str, str], said: str) -> None:

@@ -123,8 +123,8 @@ def test_shapes_that_outlast_their_window_are_warned_of(
         assert not caplog.text
         units = learn_units(trace, named, settings, kernel=KERNEL, fs_hz=25_000)
         warn_of_labels(units, settings, fs_hz=25_000)
-    assert "unit slow one still has" in caplog.text
-    assert "of its peak at the end of its window of 0.5 ms" in caplog.text
+    assert "the template of unit slow one still has" in caplog.text
+    assert "of its peak at its end, 0.5 ms after" in caplog.text
 
 
 def test_long_after_potentials_are_learnt_without_wild_ends() -> None:

@@ -169,7 +169,7 @@ def test_what_is_wrong_is_said_before_the_run(example: Example, tmp_path: Path) 
     with pytest.raises(InputError, match="cannot be parsed"):
         run(model="models/{group")
     for threshold in (2, -0.1, float("nan"), "high"):
-        with pytest.raises(SettingsError, match=f"threshold must lie between 0 and 1, not at {threshold}"):
+        with pytest.raises(SettingsError, match=f"threshold must be between 0 and 1, not {threshold}"):
             run(model=example.model, threshold=threshold)
     with pytest.raises(SettingsError, match="n_jobs must be .* or -1 for all cores, not 0"):
         run(model=example.model, n_jobs=0)

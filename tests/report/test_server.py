@@ -153,7 +153,7 @@ def test_bodies_that_are_no_correction_are_refused(client: Client, body: bytes) 
         ({"action": "rename"}, "new unit"),
         ({"action": "rename", "to": 4}, "there is no unit 4"),
         ({"action": "rename", "to": "<b>"}, "new unit"),
-        ({"to": 2}, "takes no `to`"),
+        ({"to": 2}, "for rename only"),
         ({"r": 7}, "no recording 7"),
         ({"r": None}, "r must be"),
     ],
@@ -247,5 +247,5 @@ def test_a_broken_log_is_said_before_anything_is_shown(tmp_path: Path) -> None:
 def test_a_port_that_is_taken_or_none_is_said(session: Session, server: LoopbackServer) -> None:
     with pytest.raises(InputError, match=rf"port {server.port}: cannot be used"):
         serve(session, "", port=server.port)
-    with pytest.raises(InputError, match="port must lie between"):
+    with pytest.raises(InputError, match="port must be between"):
         serve(session, "", port=70_000)

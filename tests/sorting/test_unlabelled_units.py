@@ -95,4 +95,4 @@ def test_labels_that_do_not_belong_to_the_recording_are_noticed(
     few = elsewhere.select(np.arange(len(elsewhere)) % 2 == 0)
     sorter = fit(study[0], few)
     assert sorter.units.unlabelled_ids == ()
-    assert "as many spikes as were labelled: do the labels belong to it" in caplog.text
+    assert "as many spikes as labels: do the labels belong to it" in caplog.text

@@ -284,7 +284,7 @@ def test_labels_given_twice_are_used_once(
     assert truth is not None
     few = quick_settings.replace(["decoder=pursuit", "rehearsal.forecast_seconds=10"])
     twice = Sorter.fit(recording, Spikes.concatenate([truth, truth]), settings=few)
-    assert f"{len(truth)} labels are given twice" in caplog.text
+    assert f"{len(truth)} labels are duplicates" in caplog.text
     once = Sorter.fit(recording, truth, settings=few)
     np.testing.assert_array_equal(twice.units.rates, once.units.rates)
 
@@ -295,7 +295,7 @@ def test_another_unit_is_warned_of(
     target, _ = read_mat(study_folder / "D2.mat")
     few = replace(fitted, settings=fitted.settings.replace(["detector.steps=2", "classifier.steps=2"]))
     few.adapt(NumpyRecording([7 * target.get_traces()], FS_HZ))
-    assert "in another unit" in caplog.text
+    assert "another unit of voltage" in caplog.text
 
 
 def test_samples_that_are_not_there_are_refused(adapted: Sorter, study_folder: Path) -> None:

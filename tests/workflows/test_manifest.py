@@ -58,25 +58,25 @@ def test_paths_start_from_a_root_and_the_model_given_serves_where_none_is_named(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("recordings = [", "is no manifest: not a TOML file"),
+        ("recordings = [", "is not a manifest: invalid TOML"),
         ("", "recordings: Field required"),
         ("recordings = []", "lists no recordings"),
-        ('recordings = ["a.mat"]', "recording 1: has no model; name one in the manifest or give --model"),
+        ('recordings = ["a.mat"]', "recording 1: has no model; name it in the manifest or give --model"),
         ('model = "m"\nrecordings = [3]', "recordings 1: Input should be"),
         ('model = "m"\nrecordings = [{path = "a.mat", chanel = 1}]', "recordings 1 chanel: no such key"),
         ('model = "m"\nrecordings = [{path = "a.mat", fs_hz = 1e99}]', "recordings 1 fs_hz: Input should be"),
         ('model = "m"\nrecordings = [{path = "a.mat", fs_hz = nan}]', "recordings 1 fs_hz: Input should be"),
         ('model = "m"\nrecordings = [{path = "a.raw", channels = 4000000000}]', "recordings 1 channels"),
-        ('model = "m"\nrecordings = ["a.mat", "b/A.ns5"]', "have one name, A"),
+        ('model = "m"\nrecordings = ["a.mat", "b/A.ns5"]', "have the same name, A"),
         ('model = "m"\nrecordings = ["/etc/passwd"]', "recording 1: /etc/passwd: leads out of"),
         ('model = "m"\nrecordings = ["a/../../b.mat"]', "leads out of"),
         ('model = "m"\nrecordings = ["C:\\\\\\\\data\\\\\\\\b.mat"]', "leads out of"),
-        (f'model = "m"\nrecordings = ["{"a" * 300}.mat"]', "is no path: File name too long"),
-        (f'model = "{"a" * 300}"\nrecordings = ["a.mat"]', "is no path: File name too long"),
+        (f'model = "m"\nrecordings = ["{"a" * 300}.mat"]', "is not a valid path: File name too long"),
+        (f'model = "{"a" * 300}"\nrecordings = ["a.mat"]', "is not a valid path: File name too long"),
         ('model = "../m"\nrecordings = ["b.mat"]', "../m: leads out of"),
-        ('model = "m"\nrecordings = [{path = "a.mat", name = "../a"}]', "cannot be the name of a file"),
-        ('model = "m"\nrecordings = [{path = "a.mat", name = "a\\\\nb"}]', "cannot be the name of a file"),
-        ('model = "m"\nrecordings = ["a\\\\u0000.mat"]', "is no path|cannot be the name|null"),
+        ('model = "m"\nrecordings = [{path = "a.mat", name = "../a"}]', "cannot be a file name"),
+        ('model = "m"\nrecordings = [{path = "a.mat", name = "a\\\\nb"}]', "cannot be a file name"),
+        ('model = "m"\nrecordings = ["a\\\\u0000.mat"]', "is not a valid path|cannot be a file name|null"),
     ],
 )
 def test_manifests_that_make_no_sense_are_refused_in_words(text: str, message: str, tmp_path: Path) -> None:
@@ -89,14 +89,14 @@ def test_a_manifest_is_no_large_file(tmp_path: Path) -> None:
     path = tmp_path / "huge.toml"
     with path.open("wb") as file:
         file.truncate(1 << 40)
-    with pytest.raises(InputError, match="is larger than 4 MB; no manifest is"):
+    with pytest.raises(InputError, match="is larger than 4 MB, too large for a manifest"):
         read_batch(path, model=MODEL)
 
 
 def test_there_must_be_something_to_sort_and_a_model_to_sort_it_with(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file or folder"):
         read_batch(tmp_path / "nothing", model=MODEL)
-    with pytest.raises(InputError, match="holds no recording"):
+    with pytest.raises(InputError, match="contains no recordings"):
         read_batch(tmp_path, model=MODEL)
-    with pytest.raises(InputError, match="names no model; give one with --model"):
+    with pytest.raises(InputError, match="give the model for this folder with --model"):
         read_batch(tmp_path)
