@@ -65,7 +65,7 @@ class ModelError(SpikeSorterError):
     >>> from spikesorter import Sorter
     >>> Sorter.load("empty")
     Traceback (most recent call last):
-    spikesorter.ModelError: empty: holds no model (model.json is missing)
+    spikesorter.ModelError: empty: is not a model folder (model.json is missing)
     """
 
 
@@ -73,7 +73,7 @@ for _error in (SpikeSorterError, InputError, SettingsError, ModelError):
     _error.__module__ = "spikesorter"  # the name in tracebacks, and the place to import them from
 
 __test__ = {kind.__name__: kind for kind in (SpikeSorterError, InputError, SettingsError, ModelError)}
-"""Doctest by itself leaves out what says that it is of another module."""
+"""Lets doctest find these classes, as it skips objects that belong to another module."""
 
 
 @contextmanager
