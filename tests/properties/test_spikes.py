@@ -48,7 +48,8 @@ def test_units_and_probabilities_are_numbers_or_refused_in_words(values: Any) ->
     else:
         with pytest.raises(InputError, match="spikes"):
             Spikes.from_arrays(train, values)
-    if not (isinstance(values, list) and all(isinstance(v, int | float) and 0 <= v <= 1 for v in values)):
+    several = values if isinstance(values, list) else [values]  # one number holds for all
+    if not all(isinstance(v, int | float) and 0 <= v <= 1 for v in several):
         assume(values is not None)  # which means: not given
         with pytest.raises(InputError, match="spikes"):
             Spikes.from_arrays(train, [1] * length, values)
