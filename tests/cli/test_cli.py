@@ -170,7 +170,7 @@ def test_sorting_without_a_model_or_with_settings_that_are_fixed_is_refused(tmp_
     assert "no such model folder" in spikesorter(*words, rc=2).stderr
     assert "fixed by training" in spikesorter(*words, "--set", "seed=1", rc=2).stderr
     (tmp_path / "no").mkdir()
-    assert "holds no model" in spikesorter(*words, rc=2).stderr
+    assert "is not a model folder" in spikesorter(*words, rc=2).stderr
     assert not (tmp_path / "out").exists()
 
 

@@ -153,7 +153,7 @@ def test_missing_and_truncated_files_are_refused(name: str, folder: Path) -> Non
     with pytest.raises(ModelError, match="damaged"):
         read_model(Outer, folder)
     (folder / name).unlink()
-    with pytest.raises(ModelError, match=f"holds no model .{name} is missing"):
+    with pytest.raises(ModelError, match=f"is not a model folder .{name} is missing"):
         read_model(Outer, folder)
 
 

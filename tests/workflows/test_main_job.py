@@ -228,7 +228,7 @@ def test_a_saved_sorter_sorts_the_same(adapted: Sorter, study_folder: Path, tmp_
     assert loaded.sort(target) == adapted.sort(target)
     assert loaded.adapt(target).sort(target) == adapted.sort(target)
     assert repr(loaded) == repr(adapted)
-    with pytest.raises(ModelError, match="holds no model"):
+    with pytest.raises(ModelError, match="is not a model folder"):
         Sorter.load(tmp_path)
 
 
