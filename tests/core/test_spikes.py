@@ -7,7 +7,7 @@ import pytest
 from spikeinterface.core import NumpySorting
 
 from spikesorter.core.errors import InputError
-from spikesorter.core.spike import Spike
+from spikesorter.core.spike import MOST_SAMPLES, Spike
 from spikesorter.core.spikes import Spikes
 
 
@@ -184,3 +184,22 @@ def test_what_other_tools_need_to_know_is_asked_for() -> None:
 
 def test_no_spikes_are_a_sorting_too() -> None:
     assert len(Spikes.empty().to_spikeinterface(25_000).unit_ids) == 0
+
+
+def test_whole_numbers_may_be_floats_and_no_larger_than_any_recording() -> None:
+    assert Spikes.from_arrays([1.0, 2.0], [1.0, 2.0]) == Spikes.from_arrays([1, 2], [1, 2])
+    for wrong in (1.5, np.nan, np.inf):
+        with pytest.raises(InputError, match="must hold whole numbers"):
+            Spikes.from_arrays([wrong], [1])
+    assert Spikes.from_arrays([MOST_SAMPLES - 1], [1]).sample.tolist() == [MOST_SAMPLES - 1]
+    for beyond in (MOST_SAMPLES, -MOST_SAMPLES):
+        with pytest.raises(InputError, match="beyond any recording's length"):
+            Spikes.from_arrays([beyond], [1])
+
+
+def test_spikes_are_compared_with_spikes_alone() -> None:
+    spikes = Spikes.from_arrays([1, 5], [1, 2])
+    assert (spikes == [1, 5]) is False
+    assert (spikes != "spikes") is True
+    assert spikes == Spikes.from_arrays([1, 5], [1, 2], fs_hz=30_000.0, names={1: "a"})
+    assert spikes != Spikes.from_arrays([1, 5], [1, 2], [1, 0.5])

@@ -34,7 +34,7 @@ def words(page: str) -> str:
 
 
 def test_names_are_escaped_wherever_they_stand(contents: dict[str, Any]) -> None:
-    contents["note"] = contents["recordings"][0]["verdict"]["words"] = '"><b onload=alert(3)>'
+    contents["note"] = contents["recordings"][0]["verdict"]["text"] = '"><b onload=alert(3)>'
     contents["about"] = [{"title": "<i>", "text": "</pre><i>"}, {"title": "</td>", "rows": [["<u>", "<s>"]]}]
     contents["recordings"][0]["figures"] = [
         {"id": "x", "title": '" onfocus="alert(4)', "caption": "<em>", "shape": "", "figure": None}

@@ -91,7 +91,7 @@ def _recording(result: FakeResult) -> dict[str, Any]:
         "name": result.name,
         "fs_hz": FS_HZ,
         "n_samples": N_SAMPLES,
-        "verdict": {"level": "fair", "words": "Expected score 0.8."},
+        "verdict": {"level": "fair", "text": "Expected score 0.8."},
         "facts": [["noise", "1"]],
         "units": units,
         "unit_table": {"head": ["unit", "spikes"], "rows": [[unit["name"], "2"] for unit in units]},

@@ -158,3 +158,29 @@ def test_a_spike_on_two_channels_adds_its_overlaps(pair: Templates) -> None:
     np.testing.assert_allclose(
         bank.apply(trace)[at - reach : at + reach + 1], bank.overlaps[1], atol=1e-4 * bank.energies[1]
     )
+
+
+def test_the_causal_margin_is_what_whitening_needs_before_a_spikes_start(
+    causal: CausalBank, noise: np.ndarray
+) -> None:
+    needed = noise[: causal.margin.before + 100]
+    assert causal.whiten(needed).shape == (1, causal.lead + 100)
+    assert causal.margin.after == 0
+
+
+def test_the_causal_whitener_is_the_filter_that_whitens(causal: CausalBank, noise: np.ndarray) -> None:
+    white = causal.whiten(noise[:5000])[0]
+    convolved = np.convolve(noise[:5000, 0], causal.whitener[:, 0, 0], "valid")
+    np.testing.assert_allclose(white, convolved, atol=1e-4)
+
+
+def test_the_causal_whitener_fades_out_over_its_second_half_as_a_hann_window(shapes: Templates) -> None:
+    frequency = np.fft.rfftfreq(2048)
+    line = NoiseSpectrum.independent((1 + 50 / (1 + ((frequency - 0.1) / 0.002) ** 2))[:, None])
+    short, long = (
+        make_causal_bank(shapes, line, kernel=np.ones(1), past=past, length=40).whitener[:64, 0, 0]
+        for past in (64, 128)
+    )
+    kept = short / long * (long[0] / short[0])
+    np.testing.assert_allclose(kept[:32], 1, rtol=1e-4)
+    np.testing.assert_allclose(kept[32:], 0.5 + 0.5 * np.cos(np.pi * np.arange(32) / 32), atol=1e-3)

@@ -29,18 +29,18 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the command line; an error that a user can mend is printed as one line, with exit code 2."""
+    """Run the command line; errors that a user can fix are printed as one line, with exit code 2."""
     try:
         app()
     except SpikeSorterError as error:
         sys.stderr.write(f"spikesorter: error: {' '.join(str(error).split())}\n")
         sys.exit(USER_ERROR)
-    except BrokenPipeError:  # the reader of the output has closed it, as `head` does
+    except BrokenPipeError:  # the reader of the output closed it, as `head` does
         sys.stderr.close()
         sys.exit(0)
     except SystemExit as ended:
-        if ended.code == INTERRUPTED:  # which is what typer makes of Ctrl-C
-            sys.stderr.write("spikesorter: interrupted; files written before are complete\n")
+        if ended.code == INTERRUPTED:  # typer's exit code after Ctrl-C
+            sys.stderr.write("spikesorter: interrupted; the files written so far are complete\n")
         raise
 
 
@@ -61,7 +61,7 @@ def _options(
     pass
 
 
-WORK, LOOK, START = "Learn and sort", "Look at results and models", "Begin"
+WORK, LOOK, START = "Learn and sort", "Inspect results and models", "Get started"
 
 
 def _add(

@@ -1,4 +1,4 @@
-"""Commands with plain help, examples, and several words after one option."""
+"""Commands with plain help, examples, and options that take several values."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ def examples(*lines: str) -> str:
 
 
 class PlainCommand(TyperCommand):
-    """A command whose help shows no type where none helps: of arguments and of flags."""
+    """A command whose help shows no types for arguments and flags."""
 
     def get_params(self, ctx: Any) -> Any:
-        """Return the parameters as help shows them."""
+        """Return the parameters for the help text."""
         return _without_types(super().get_params(ctx))
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """Return the parts of the line "Usage", arguments without braces."""
+        """Return the parts of the usage line, with arguments without braces."""
         return _without_braces(super().collect_usage_pieces(ctx))
 
 
 class PlainGroup(TyperGroup):
-    """A group of commands, shown likewise."""
+    """A group of commands with plain help."""
 
     def get_params(self, ctx: Any) -> Any:
-        """Return the parameters as help shows them."""
+        """Return the parameters for the help text."""
         return _without_types(super().get_params(ctx))
 
 
 class TrainCommand(PlainCommand):
-    """`train`: several files may follow `--targets`, and no word may stand anywhere else."""
+    """`train`: several files may follow `--targets`; other extra words are errors."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the words of the command line; refuse one too many, and say what may have been meant."""
+        """Parse the command line; refuse an extra word, with a suggestion."""
         ctx.allow_extra_args = True
         left: list[str] = super().parse_args(ctx, repeated("--targets", args))
         if left and not ctx.resilient_parsing:
             raise typer.BadParameter(
-                f"one recording is learnt from, but another word follows: {left[0]}. If it is a recording to "
-                f"adapt to: --targets {' '.join(left)}",
+                f"expected one labelled recording, but found another word: {left[0]}. To adapt to it: "
+                f"--targets {' '.join(left)}",
                 ctx=ctx,
             )
         return left
@@ -75,7 +75,7 @@ def repeated(option: str, words: list[str]) -> list[str]:
 
 def _without_types(params: Any) -> Any:
     for param in params:
-        if param.param_type_name == "argument":  # typer has no way to say so; older ones show none
+        if param.param_type_name == "argument":  # typer has no option for this; older versions show no type
             param.display_type_rich = _nothing
         elif param.is_flag:
             param.metavar = ""

@@ -11,7 +11,7 @@ import typer
 __all__ = ["complete_assignment", "complete_format", "complete_preset", "complete_target"]
 
 Suggestion = tuple[str, str]
-"""A value and its meaning, which some shells show beside it."""
+"""A value and its meaning, which some shells show next to it."""
 
 
 def complete_preset(incomplete: str) -> list[str]:
@@ -29,7 +29,7 @@ def complete_format(incomplete: str) -> list[str]:
 
 
 def complete_target(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Return the targets that start with a text, of the model given by `--model`."""
+    """Return the targets, of the model given by `--model`, that start with a text."""
     from spikesorter.io.model_files import TARGETS
 
     model = ctx.params.get("model")
@@ -41,7 +41,7 @@ def complete_target(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def complete_assignment(incomplete: str) -> list[Suggestion]:
-    """Return the settings that start with a text or, after "=", the values of a setting that has few."""
+    """Return the settings that start with a text or, after "=", the possible values of a setting."""
     key, sign, begun = incomplete.partition("=")
     if not sign:
         return [(f"{name}=", meaning) for name, meaning, _ in _settings() if name.startswith(key)]
@@ -55,7 +55,7 @@ def complete_assignment(incomplete: str) -> list[Suggestion]:
 
 
 def _settings() -> Iterator[tuple[str, str, list[str]]]:
-    """Yield each setting's name, meaning and, if they are few, possible values."""
+    """Yield each setting's name, meaning and, if they can be listed, possible values."""
     from spikesorter.core.settings import Settings
 
     yield from _fields_of(Settings, "")

@@ -1,4 +1,4 @@
-"""Print: progress and warnings on standard error, tables on standard output."""
+"""Print progress and warnings on standard error, and tables on standard output."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ __all__ = [
 
 @contextmanager
 def working(quiet: bool) -> Iterator[tuple[Progress, Any]]:
-    """Show progress and warnings during work; provide a callback for progress and one for lines."""
+    """Show progress and warnings during a block; provide callbacks for progress and for lines of text."""
     import warnings
 
     from rich.console import Console
@@ -82,7 +82,7 @@ def working(quiet: bool) -> Iterator[tuple[Progress, Any]]:
 
 
 class _ConsoleHandler(logging.Handler):
-    """Prints the library's warnings above the progress bar."""
+    """Handler that prints the library's warnings above the progress bar."""
 
     def __init__(self, console: Any) -> None:
         super().__init__(logging.WARNING)
@@ -94,7 +94,7 @@ class _ConsoleHandler(logging.Handler):
 
 
 def sorter_line(name: str, sorter: Sorter) -> str:
-    """Return a line on a recording that a sorter was fitted or adapted to: noise, gain, rate, forecast."""
+    """Return a line on the recording that a sorter is adapted to: noise, gain, rate, forecast."""
     profile = sorter.profile
     noise = ", ".join(f"{float(value):.3g}" for value in profile.scale)
     rate = sum(profile.activity.rates) * sorter.fs_hz
@@ -120,12 +120,12 @@ def outcome_line(outcome: Outcome) -> str:
     """Return a line on the outcome of a recording of a batch."""
     if outcome.state == "failed":
         return f"{outcome.name}: failed: {outcome.reason}"
-    again = "" if outcome.state == "done" else "; done before"
+    again = "" if outcome.state == "done" else "; sorted before"
     return f"{outcome.name}: {outcome.spikes} spikes, forecast {_expected(outcome)}{again}"
 
 
 def print_batch(outcomes: list[Outcome]) -> None:
-    """Print the outcome of each recording; failures come last."""
+    """Print the outcome of each recording, failures last."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -140,10 +140,10 @@ def print_batch(outcomes: list[Outcome]) -> None:
             table.add_row(escape(one.name), "", "", f"{one.seconds:.1f}", "", escape(f"failed: {one.reason}"))
         else:
             cells = (str(one.spikes), _expected(one), f"{one.seconds:.1f}", f"{one.peak_mb:.0f}")
-            table.add_row(escape(one.name), *cells, "" if one.state == "done" else "done before")
+            table.add_row(escape(one.name), *cells, "" if one.state == "done" else "sorted before")
     Console().print(table)
     counts = {state: sum(one.state == state for one in outcomes) for state in ("done", "kept", "failed")}
-    words = f"{counts['done']} sorted, {counts['kept']} done before, {counts['failed']} failed"
+    words = f"{counts['done']} sorted, {counts['kept']} sorted before, {counts['failed']} failed"
     Console(highlight=False).print(words)
 
 
@@ -274,7 +274,7 @@ def print_confusion(recording: str, result: Score) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=f"{escape(recording)}: true spikes (rows) and spikes found (columns)")
+    table = Table(title=f"{escape(recording)}: true units (rows) and found units (columns)")
     table.add_column("")
     names = [escape(result.name_of(unit)) for unit in result.unit_ids]
     for name in (*names, "missed"):
@@ -285,7 +285,7 @@ def print_confusion(recording: str, result: Score) -> None:
 
 
 def print_comparisons(comparisons: dict[str, Comparison]) -> None:
-    """Print how well each true unit was found, as measured by SpikeInterface."""
+    """Print the accuracy, precision and recall of each true unit, by SpikeInterface's comparison."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -306,8 +306,8 @@ def print_comparisons(comparisons: dict[str, Comparison]) -> None:
     for recording, comparison in comparisons.items():
         if not comparison.has_namesakes:
             console.print(
-                f"{recording}: no unit found has the name of a true one: scores pair units by name, "
-                "SpikeInterface's comparison by agreement (unless --pairing name)",
+                f"{recording}: no found unit has the name of a true unit. Scores pair units by name, "
+                "SpikeInterface's comparison by agreement (unless --pairing name).",
                 markup=False,
                 soft_wrap=True,
             )

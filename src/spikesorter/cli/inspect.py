@@ -1,4 +1,4 @@
-"""Commands to look at results and models: `view`, `evaluate`, `plot`, `model info`."""
+"""Commands to inspect results and models: `view`, `evaluate`, `plot`, `model info`."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def info(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Check that a model is whole, and print its units, its targets and their expected scores."""
+    """Check that a model is undamaged, and print its units, targets and expected scores."""
     from spikesorter.sorting.model import load_model
 
     loaded = load_model(model)
@@ -76,7 +76,7 @@ def view(
     out: Annotated[Path, typer.Argument(metavar="FOLDER", help="Results of `run`, `sort` or `batch`.")],
     port: Annotated[
         int,
-        typer.Option(metavar="N", help="Port of the page; 0: any that is free.", callback=between(0, 65535)),
+        typer.Option(metavar="N", help="Port of the page; 0: any free port.", callback=between(0, 65535)),
     ] = 0,
     browser: Annotated[
         bool,
@@ -87,12 +87,12 @@ def view(
         ),
     ] = True,
 ) -> None:
-    """Look at results in the browser and correct them; Ctrl-C ends it.
+    """View and correct results in the browser, until stopped with Ctrl-C.
 
     Recordings may have any length. Doubtful spikes can be accepted, rejected or assigned to another unit. The
     corrected spikes are saved to FOLDER/corrected/NAME.csv, as labels for the next `train`.
 
-    Only this user on this machine can open the page: its address holds a token that is new each time.
+    Only you, on this machine, can open the page: its address contains a new random token each time.
     """
     import webbrowser
 
@@ -102,7 +102,7 @@ def view(
 
         def ready(url: str) -> None:
             progress("serving", 1.0)
-            say(f"Viewer: {url} (Ctrl-C ends it)")
+            say(f"Viewer: {url} (stop with Ctrl-C)")
             if browser:
                 webbrowser.open(url)
 
@@ -116,22 +116,22 @@ def evaluate(
     predictions: Annotated[
         Path,
         typer.Argument(
-            metavar="FOUND", help="The spikes found: a result of any format, or a folder of such results."
+            metavar="FOUND", help="The found spikes: a result in any format, or a folder of results."
         ),
     ],
-    truth: Annotated[Path, typer.Argument(metavar="TRUTH", help="The true spikes: likewise.")],
+    truth: Annotated[Path, typer.Argument(metavar="TRUTH", help="The true spikes, in the same form.")],
     fs: Rate = None,
     pairing: Annotated[
         Literal["hungarian", "name"],
-        typer.Option(help="Pair each true unit with the one that agrees most with it, or with its namesake."),
+        typer.Option(help="Pair each true unit with the one that agrees most, or the one of the same name."),
     ] = "hungarian",
     as_json: AsJson = False,
 ) -> None:
-    """Score spikes that were found against the true ones.
+    """Score found spikes against true spikes.
 
-    The first tables give the study's score, the strict score and the confusion matrix; they pair units by
-    name. The last table gives the accuracy, precision and recall of each true unit as SpikeInterface's
-    compare_sorter_to_ground_truth does; units may have any names.
+    The first tables show the study's score, the strict score and the confusion matrix, with units paired by
+    name. The last table shows the accuracy, precision and recall of each true unit by SpikeInterface's
+    compare_sorter_to_ground_truth, for units of any names.
     """
     from spikesorter.core.score import study_score
     from spikesorter.report.scoring import compare_files, score_files, unpredicted
@@ -142,7 +142,7 @@ def evaluate(
     missing = unpredicted(truth, predictions)
     whole = None if missing else study_score({name: s.score for name, s in scores.items()})
     if missing:
-        typer.echo(f"spikesorter: warning: no predictions for {', '.join(missing)}: no study score", err=True)
+        typer.echo(f"spikesorter: warning: no predictions for {', '.join(missing)}; no study score", err=True)
     if as_json:
         rows = {name: s.summary() | {"comparison": comparisons[name].summary()} for name, s in scores.items()}
         contents: dict[str, Any] = {"recordings": rows}
@@ -157,9 +157,9 @@ def evaluate(
 @reads_recordings
 def plot(
     recording: Annotated[Path, typer.Argument(metavar="RECORDING", help="The recording to draw.")],
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Picture to write (.png, .svg, .pdf).")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Figure to write (.png, .svg, .pdf).")],
     found: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="The spikes found in it, of any format.")
+        Path | None, typer.Option(metavar="PATH", help="Spikes found in it, in any format.")
     ] = None,
     truth: Annotated[
         Path | None,
@@ -167,15 +167,15 @@ def plot(
     ] = None,
     start: Annotated[
         float,
-        typer.Option(metavar="S", help="Second at which the picture starts.", callback=between(0, 1e9)),
+        typer.Option(metavar="S", help="Start of the part to draw, in seconds.", callback=between(0, 1e9)),
     ] = 0.0,
     seconds: Annotated[
-        float, typer.Option(metavar="S", help="How many seconds to draw.", callback=between(0.001, 60))
+        float, typer.Option(metavar="S", help="Length of the part, in seconds.", callback=between(0.001, 60))
     ] = 0.2,
     *,
     options: RecordingOptions,
 ) -> None:
-    """Draw part of a recording with the spikes found in it and the true ones."""
+    """Draw part of a recording with found and true spikes."""
     from spikesorter.io.formats import stem_of
     from spikesorter.io.labels import own_labels, read_labels
     from spikesorter.report.figures import save_trace_figure
@@ -192,4 +192,4 @@ def plot(
         seconds=seconds,
         title=stem_of(recording) if recording.is_dir() else recording.name,
     )
-    typer.echo(f"Picture: {out}")
+    typer.echo(f"Figure: {out}")

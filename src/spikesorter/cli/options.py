@@ -1,4 +1,4 @@
-"""Options that several commands share, each defined once."""
+"""Options shared by several commands, each defined once."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ Checked = Callable[[float | None], float | None]
 
 
 def between(least: float, most: float) -> Checked:
-    """Return a callback that refuses an option's value outside these bounds, and NaN."""
+    """Return a callback that refuses values outside these bounds, and NaN."""
 
     def check(value: float | None) -> float | None:
         if value is not None and not least <= value <= most:
-            raise typer.BadParameter(f"must lie between {least:g} and {most:g}, not at {value:g}")
+            raise typer.BadParameter(f"must be between {least:g} and {most:g}, not {value:g}")
         return value
 
     return check
@@ -84,7 +84,7 @@ Objective = Annotated[
     typer.Option(
         "--objective",
         metavar="NAME",
-        help="What thresholds are tuned for: study (default), strict, f1, or a precision to keep, such as "
+        help="Objective for tuning thresholds: study (default), strict, f1, or a required precision, such as "
         "precision=0.99.",
         rich_help_panel=SETTINGS,
     ),
@@ -93,7 +93,7 @@ ModelFolder = Annotated[
     Path,
     typer.Option("--model", metavar="FOLDER", help="Model, from `train`, or OUT/model of `run`."),
 ]
-Out = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where to write the results.")]
+Out = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder for the results.")]
 ExportFormat = Annotated[
     str,
     typer.Option(
@@ -116,7 +116,7 @@ Report = Annotated[
     bool,
     typer.Option(
         "--report/--no-report",
-        help="Write report.html, to look at in a browser. [written by default]",
+        help="Write report.html, for viewing in a browser. [written by default]",
         show_default=False,
         rich_help_panel=OUTPUT,
     ),
@@ -126,7 +126,7 @@ Rate = Annotated[
     typer.Option(
         "--fs",
         metavar="HZ",
-        help="Sampling rate, where a file does not state it.",
+        help="Sampling rate of files that do not state it.",
         callback=between(100, 1e7),
     ),
 ]
@@ -136,7 +136,7 @@ NJobs = Annotated[
         "--n-jobs",
         "-j",
         metavar="N",
-        help="Threads; -1: one on each core, which is the default. Results do not depend on it.",
+        help="Number of threads; -1: one on each core (default). It does not affect results.",
     ),
 ]
 Format = Annotated[
@@ -144,7 +144,7 @@ Format = Annotated[
     typer.Option(
         "--format",
         metavar="NAME",
-        help="Their format, where the file name does not show it: raw, npy, intan, openephysbinary, ...",
+        help="Format, if the file name does not show it: raw, npy, intan, openephysbinary, ...",
         rich_help_panel=INPUT,
     ),
 ]
@@ -172,7 +172,7 @@ Channel = Annotated[
     typer.Option(
         "--channel",
         metavar="ID",
-        help="Read this channel only: by id, name or position (from 0). Repeatable.",
+        help="Read only this channel, by id, name or position (from 0). Repeatable.",
         rich_help_panel=INPUT,
     ),
 ]
@@ -181,7 +181,7 @@ Group = Annotated[
     typer.Option(
         "--group",
         metavar="ID",
-        help="Read this group of channels only, such as a tetrode.",
+        help="Read only this group of channels, such as a tetrode.",
         rich_help_panel=INPUT,
     ),
 ]
@@ -206,7 +206,7 @@ InputRate = Annotated[
     typer.Option(
         "--fs",
         metavar="HZ",
-        help="Sampling rate, where a file does not state it.",
+        help="Sampling rate of files that do not state it.",
         rich_help_panel=INPUT,
         callback=between(100, 1e7),
     ),
@@ -226,34 +226,34 @@ READING: dict[str, Any] = {
 
 
 def reads_recordings(command: Callable[..., None]) -> Callable[..., None]:
-    """Replace a command's parameter `options` by the options that say how recordings are read.
+    """Replace a command's parameter `options` by the command-line options for reading recordings.
 
     Parameters
     ----------
     command : callable
-        Has a keyword parameter `options`, which takes a `RecordingOptions`.
+        Function with a keyword parameter `options` of type `RecordingOptions`.
 
     Returns
     -------
     callable
-        Its signature is what typer reads.
+        The command, with a signature for typer.
     """
 
     @wraps(command)
     def with_options(**given: Any) -> None:
-        said = {name: given.pop(name) for name in READING}
-        command(**given, options=_recording_options(**said))
+        chosen = {name: given.pop(name) for name in READING}
+        command(**given, options=_recording_options(**chosen))
 
-    kinds = get_type_hints(command, localns={"RecordingOptions": Any}, include_extras=True)  # loads nothing
+    kinds = get_type_hints(command, localns={"RecordingOptions": Any}, include_extras=True)  # imports nothing
     kind = Parameter.KEYWORD_ONLY
-    seen: list[Parameter] = []
+    shown: list[Parameter] = []
     for name, parameter in signature(command).parameters.items():
         if name == "options":
-            seen += [Parameter(one, kind, default=None, annotation=READING[one]) for one in READING]
+            shown += [Parameter(one, kind, default=None, annotation=READING[one]) for one in READING]
         else:
-            seen.append(parameter.replace(kind=kind, annotation=kinds[name]))
-    with_options.__signature__ = Signature(seen)  # type: ignore[attr-defined]  # what typer reads
-    with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in seen}
+            shown.append(parameter.replace(kind=kind, annotation=kinds[name]))
+    with_options.__signature__ = Signature(shown)  # type: ignore[attr-defined]  # read by typer
+    with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in shown}
     return with_options
 
 

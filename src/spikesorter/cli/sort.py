@@ -71,7 +71,7 @@ def sort(
         bool,
         typer.Option(
             "--resume",
-            help="Keep finished parts, and continue an interrupted run that kept them.",
+            help="Keep finished parts, and resume an interrupted run that kept them.",
             rich_help_panel=OUTPUT,
         ),
     ] = False,
@@ -79,7 +79,7 @@ def sort(
         float,
         typer.Option(
             metavar="S",
-            help="Read recordings in spans of S seconds. Results do not depend on it.",
+            help="Read recordings in spans of S seconds. It does not affect results.",
             callback=between(0.001, 1e6),
             rich_help_panel=OUTPUT,
         ),
@@ -90,11 +90,11 @@ def sort(
 ) -> None:
     """Sort recordings with a saved model.
 
-    The model holds a sorter for each target that it was adapted to. Each recording is sorted by the one whose
-    noise and gain are most like its own. Its spikes are written to FOLDER/NAME.mat (or another format), and
-    FOLDER/report.html shows them.
+    The model has a sorter for each target that it was adapted to. Each recording is sorted by the sorter
+    whose target is most similar in noise and gain. Its spikes are written to FOLDER/NAME.mat (or another
+    format), and FOLDER/report.html shows them.
 
-    Of the settings, only output.threshold and output.refractory_ms can still be changed.
+    The only settings that can be changed here are output.threshold and output.refractory_ms.
     """
     from spikesorter.core.settings import Settings
 
@@ -119,7 +119,7 @@ def sort(
     if as_json:
         typer.echo(sorted_json(done))
     elif not quiet:
-        typer.echo(f"Results: {out}" + (f"; look at {out / 'report.html'}" if report else ""))
+        typer.echo(f"Results: {out}" + (f"; see {out / 'report.html'}" if report else ""))
 
 
 @reads_recordings
@@ -127,21 +127,26 @@ def batch(
     source: Annotated[
         Path,
         typer.Argument(
-            metavar="MANIFEST|FOLDER", help="TOML file that lists recordings, or a folder of them."
+            metavar="MANIFEST|FOLDER", help="TOML file that lists recordings, or a folder of recordings."
         ),
     ],
     out: Out,
     model: Annotated[
         Path | None,
-        typer.Option("--model", metavar="FOLDER", help="Model for recordings whose manifest names none."),
+        typer.Option("--model", metavar="FOLDER", help="Model for recordings without one in the manifest."),
     ] = None,
     root: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Where paths in a manifest start. [the manifest's own folder]"),
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder to which paths in a manifest are relative. [the manifest's own folder]",
+        ),
     ] = None,
     n_jobs: Annotated[
         int,
-        typer.Option("--n-jobs", "-j", metavar="N", help="Processes on this machine; -1: one on each core."),
+        typer.Option(
+            "--n-jobs", "-j", metavar="N", help="Number of processes on this machine; -1: one on each core."
+        ),
     ] = 1,
     scheduler: Annotated[
         str | None,
@@ -156,7 +161,7 @@ def batch(
         bool,
         typer.Option(
             "--restart",
-            help="Sort everything again, also into a folder that holds results of other settings.",
+            help="Sort everything again, even if the folder has results of other settings.",
             rich_help_panel=OUTPUT,
         ),
     ] = False,
@@ -164,7 +169,7 @@ def batch(
         float,
         typer.Option(
             metavar="S",
-            help="Keep finished parts of S seconds: what an interruption may cost of each recording.",
+            help="Keep finished parts of S seconds, so that an interruption loses no more of a recording.",
             callback=between(0.001, 1e6),
             rich_help_panel=OUTPUT,
         ),
@@ -174,9 +179,9 @@ def batch(
 ) -> None:
     """Sort many recordings; one that fails does not stop the others.
 
-    Spikes are written to FOLDER/predictions/NAME.mat. At the end, FOLDER/batch.json says for each recording
-    whether it was sorted, how long that took, and its expected score. After an interruption, the same command
-    sorts what is missing. The exit code is 1 if a recording failed.
+    Spikes are written to FOLDER/predictions/NAME.mat. At the end, FOLDER/batch.json has the state, time and
+    expected score of each recording. After an interruption, the same command sorts the remaining recordings.
+    The exit code is 1 if a recording failed.
     """
     from spikesorter.workflows.manifest import read_batch
 
@@ -228,7 +233,7 @@ def listen_command(
         typer.Option(
             "--like",
             metavar="NAME",
-            help="Use the sorter that was adapted to this target.",
+            help="Use the sorter adapted to this target.",
             autocompletion=complete_target,
         ),
     ] = None,
@@ -236,24 +241,24 @@ def listen_command(
         float,
         typer.Option(
             metavar="S",
-            help="Adapt to the first S seconds instead. Their spikes are reported, too, once they are over.",
+            help="Adapt to the first S seconds instead, and report their spikes when adapted.",
         ),
     ] = 0.0,
     low_latency: Annotated[
         bool,
         typer.Option(
-            "--low-latency", help="Report spikes within 5 ms rather than 40 ms, a little less accurately."
+            "--low-latency", help="Report spikes within 5 ms rather than 40 ms, slightly less accurately."
         ),
     ] = False,
     dtype: Annotated[
-        Literal["int16", "float32"], typer.Option(help="Type of raw samples (lsl knows its own).")
+        Literal["int16", "float32"], typer.Option(help="Type of raw samples (not for lsl).")
     ] = "int16",
     quiet: Quiet = False,
 ) -> None:
-    """Sort a recording in progress, and print each spike as soon as it is certain.
+    """Sort a live recording, and print each spike as soon as it is final.
 
     Each spike is one line of JSON: `sample`, `time_s`, `unit`, `probability`, `unit_probability` and
-    `behind_s`, the time between the spike and the newest sample when it is printed.
+    `behind_s`, the time from the spike to the newest sample when it is printed.
     """
     from spikesorter.workflows.live import listen, open_source, open_stream
 
@@ -277,6 +282,6 @@ def _working_point(settings: Settings) -> dict[str, Any]:
     if settings.replace(output=dict.fromkeys(point)) != Settings():
         raise SettingsError(
             "only output.threshold and output.refractory_ms can be set when sorting; "
-            "all other settings were fixed when the model was trained"
+            "all other settings were fixed by training"
         )
     return point

@@ -1,4 +1,4 @@
-"""Commands to start with: `simulate` and `config`."""
+"""Commands to get started: `simulate` and `config`."""
 
 from __future__ import annotations
 
@@ -25,9 +25,7 @@ CONFIG_EXAMPLES = examples(
 
 
 def simulate(
-    out: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Where to write D1.mat, D2.mat, ... and truth/.")
-    ],
+    out: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder for D1.mat, D2.mat, ... and truth/.")],
     units: Annotated[int, typer.Option(metavar="N", help="Number of units.", callback=between(1, 50))] = 4,
     seconds: Annotated[
         float, typer.Option(metavar="S", help="Length of each recording.", callback=between(1, 36_000))
@@ -40,21 +38,22 @@ def simulate(
         ),
     ] = None,
     rate: Annotated[
-        float, typer.Option(metavar="R", help="Spikes per second of all units.", callback=between(0.1, 2000))
+        float,
+        typer.Option(metavar="R", help="Spikes per second, all units together.", callback=between(0.1, 2000)),
     ] = 50.0,
     fs: Annotated[
         float, typer.Option(metavar="HZ", help="Sampling rate.", callback=between(1000, 1e6))
     ] = 25_000.0,
     channels: Annotated[
         int,
-        typer.Option(metavar="N", help="Number of channels, close together.", callback=between(1, 64)),
+        typer.Option(metavar="N", help="Number of neighbouring channels.", callback=between(1, 64)),
     ] = 1,
     seed: Annotated[
         int,
         typer.Option(metavar="N", help="The same seed gives the same study.", callback=between(0, 2**32 - 1)),
     ] = 0,
 ) -> None:
-    """Simulate a study to try things on.
+    """Simulate a study to try the other commands.
 
     It has a labelled recording (D1.mat), noisier targets (D2.mat, ...), and their true spikes (truth/).
     """
@@ -94,7 +93,7 @@ def simulate(
 
 
 def show_config(preset: Preset = "default", config: Config = None, assignments: Assignments = None) -> None:
-    """Print all settings with their meanings, as a TOML file to edit and pass to --config."""
+    """Print all settings with their meanings, as TOML to edit and pass to --config."""
     from spikesorter.core.settings import describe_settings, load_settings
 
     typer.echo(

@@ -60,7 +60,7 @@ def run(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Do everything for a study: learn from D1, adapt to each target, sort it, and score it.
+    """Run a whole study: learn from D1, adapt to each target, sort it, and score it.
 
     Results are scored if the true spikes are known (STUDY/truth/D2.mat, ...). Writes the model, forecast.json
     (expected scores), predictions/, submission.zip, run.json, report.html and scores.json to FOLDER.
@@ -86,17 +86,19 @@ def run(
         typer.echo(study_json(results, out))
     elif not quiet:
         print_study(results)
-        typer.echo(f"Results: {out}" + (f"; look at {out / 'report.html'}" if report else ""))
+        typer.echo(f"Results: {out}" + (f"; see {out / 'report.html'}" if report else ""))
 
 
 @reads_recordings
 def train(
     labelled: Annotated[Path, typer.Argument(metavar="RECORDING", help="The labelled recording.")],
-    model: Annotated[Path, typer.Option("--model", metavar="FOLDER", help="Where to save the model.")],
+    model: Annotated[Path, typer.Option("--model", metavar="FOLDER", help="Folder for the model.")],
     targets: Annotated[
         list[Path] | None,
         typer.Option(
-            "--targets", metavar="FILE...", help="Recordings to adapt to, of the same electrode. Repeatable."
+            "--targets",
+            metavar="FILE...",
+            help="Recordings to adapt to, from the same electrode. Repeatable.",
         ),
     ] = None,
     labels: Annotated[
@@ -112,7 +114,7 @@ def train(
         bool,
         typer.Option(
             "--by-group",
-            help="Learn a sorter for each group of channels, such as a tetrode; `sort` joins their results.",
+            help="Learn a sorter for each group of channels (tetrode); `sort` combines their results.",
         ),
     ] = False,
     n_jobs: NJobs = None,
@@ -127,7 +129,7 @@ def train(
 ) -> None:
     """Learn from a labelled recording, adapt to targets, and save the model.
 
-    Prints for each recording its noise, gain and firing rate, and the expected score.
+    Prints the noise, gain, firing rate and expected score of each recording.
     """
     from spikesorter.core.settings import load_settings
 

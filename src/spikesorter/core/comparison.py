@@ -38,6 +38,12 @@ class UnitComparison:
         Share of this unit's spikes that the partner has.
     true_spikes, found_spikes : int
         Spikes of the unit, and of its partner.
+
+    Examples
+    --------
+    >>> found = UnitComparison("2", "7", 0.8, precision=0.9, recall=0.88, true_spikes=50, found_spikes=49)
+    >>> found.recall
+    0.88
     """
 
     unit: str
@@ -59,6 +65,14 @@ class Comparison:
         One for each true unit that has spikes, in order of `unit_ids`.
     unpaired : tuple of str
         Found units that no true unit is paired with.
+
+    Examples
+    --------
+    >>> good = UnitComparison("1", "5", 0.8, 1.0, 0.8, true_spikes=50, found_spikes=40)
+    >>> lost = UnitComparison("2", None, 0.0, 0.0, 0.0, true_spikes=30, found_spikes=0)
+    >>> comparison = Comparison((good, lost), unpaired=("6",))
+    >>> comparison.accuracy, comparison.recall
+    (0.4, 0.4)
     """
 
     units: tuple[UnitComparison, ...]

@@ -20,23 +20,60 @@ Made = TypeVar("Made")
 
 
 class SpikeSorterError(Exception):
-    """Base of all errors that spikesorter raises on purpose."""
+    """Base of all errors that spikesorter raises on purpose.
+
+    Examples
+    --------
+    >>> from spikesorter import Settings
+    >>> try:
+    ...     Settings().replace(decoder="magic")
+    ... except SpikeSorterError as error:  # of any kind
+    ...     print(type(error).__name__)
+    SettingsError
+    """
 
 
 class InputError(SpikeSorterError):
-    """A file, a recording or labels that cannot be used."""
+    """A file, a recording or labels that cannot be used.
+
+    Examples
+    --------
+    >>> from spikesorter import Spikes
+    >>> Spikes([300, 120], [2, 1])
+    Traceback (most recent call last):
+    spikesorter.InputError: spikes: samples must be in order; Spikes.from_arrays sorts them
+    """
 
 
 class SettingsError(SpikeSorterError):
-    """A setting that does not exist or has an invalid value."""
+    """A setting that does not exist or has an invalid value.
+
+    Examples
+    --------
+    >>> from spikesorter import Settings
+    >>> Settings().replace("output.treshold=0.8")
+    Traceback (most recent call last):
+    spikesorter.SettingsError: unknown setting 'output.treshold'; did you mean 'output.threshold'?
+    """
 
 
 class ModelError(SpikeSorterError):
-    """A saved model that is missing, damaged, or made for another kind of recording."""
+    """A saved model that is missing, damaged, or made for another kind of recording.
+
+    Examples
+    --------
+    >>> from spikesorter import Sorter
+    >>> Sorter.load("empty")
+    Traceback (most recent call last):
+    spikesorter.ModelError: empty: holds no model (model.json is missing)
+    """
 
 
 for _error in (SpikeSorterError, InputError, SettingsError, ModelError):
     _error.__module__ = "spikesorter"  # the name in tracebacks, and the place to import them from
+
+__test__ = {kind.__name__: kind for kind in (SpikeSorterError, InputError, SettingsError, ModelError)}
+"""Doctest by itself leaves out what says that it is of another module."""
 
 
 @contextmanager

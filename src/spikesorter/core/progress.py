@@ -9,7 +9,12 @@ Progress = Callable[[str, float], None]
 
 
 def silent(step: str, done: float) -> None:
-    """Ignore progress."""
+    """Ignore progress.
+
+    Examples
+    --------
+    >>> silent("training", 0.5)
+    """
 
 
 def prefixed(name: str, progress: Progress) -> Progress:

@@ -58,7 +58,17 @@ Strength = Annotated[float, Field(ge=0, le=10)]
 
 
 class Section(BaseModel):
-    """Frozen group of settings that refuses unknown names."""
+    """Frozen group of settings that refuses unknown names.
+
+    Examples
+    --------
+    >>> from spikesorter import Settings
+    >>> try:
+    ...     Settings().output.threshold = 0.8
+    ... except SettingsError as error:
+    ...     print(str(error)[:51])
+    threshold: settings cannot be changed in place; set
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
@@ -72,13 +82,28 @@ class Section(BaseModel):
 
 
 class RecordingSettings(Section):
-    """Values used for files that do not state them."""
+    """Values used for files that do not state them.
+
+    Examples
+    --------
+    >>> from spikesorter import Settings
+    >>> Settings(recording={"fs_hz": 30_000}).recording.fs_hz
+    30000.0
+    """
 
     fs_hz: float = Field(25_000.0, ge=100, le=1e7, description="sampling rate of files that do not state it")
 
 
 class ConditioningSettings(Section):
-    """Linear filters applied to every recording first."""
+    """Linear filters applied to every recording first.
+
+    Examples
+    --------
+    >>> from spikesorter import Settings
+    >>> settings = Settings(conditioning={"low_hz": 300, "high_hz": 6000})
+    >>> settings.conditioning.low_hz, settings.conditioning.drift_window_ms
+    (300.0, 40.0)
+    """
 
     drift_window_ms: float = Field(
         40.0, ge=0, le=1000, description="length of the moving average subtracted to remove drift; 0: none"
@@ -123,7 +148,14 @@ class MatchedFilterSettings(Section):
 
 
 class DenoiseSettings(Section):
-    """Wavelet denoising of the trace that the networks receive; matched filters use the original trace."""
+    """Wavelet denoising of the trace that the networks receive; matched filters use the original trace.
+
+    Examples
+    --------
+    >>> from spikesorter import Settings
+    >>> Settings(denoise={"strength": "auto"}).denoise.wavelet
+    'sym4'
+    """
 
     strength: Literal["auto"] | Strength = Field(
         0.0,
@@ -238,7 +270,14 @@ class UnlabelledSettings(Section):
 
 
 class TuningSettings(Section):
-    """Tuning of thresholds and refractory period."""
+    """Tuning of thresholds and refractory period.
+
+    Examples
+    --------
+    >>> from spikesorter import Settings
+    >>> Settings().replace("tuning.objective=precision=0.99").tuning.objective
+    'precision=0.99'
+    """
 
     on: Literal["rehearsal", "labelled"] = Field(
         "rehearsal", description="what to tune on; labelled: the clean labelled recording (published)"
@@ -257,7 +296,17 @@ class TuningSettings(Section):
 
 
 class OutputSettings(Section):
-    """Which candidates are reported as spikes, whatever the decoder."""
+    """Which candidates are reported as spikes, whatever the decoder.
+
+    Examples
+    --------
+    Settings that are unset are tuned on the rehearsal:
+
+    >>> from spikesorter import Settings
+    >>> output = Settings(output={"threshold": 0.8}).output
+    >>> output.threshold, output.refractory_ms
+    (0.8, None)
+    """
 
     threshold: float | None = Field(
         None, ge=0, le=1, description="least probability that a spike is there and of its unit; unset: tuned"
@@ -287,7 +336,14 @@ class OutputSettings(Section):
 
 
 class OutlierSettings(Section):
-    """Outlier spikes: spikes that fit no known unit."""
+    """Outlier spikes: spikes that fit no known unit.
+
+    Examples
+    --------
+    >>> from spikesorter import Settings
+    >>> Settings(outliers={"mark": True}).outliers.window_ms
+    1.6
+    """
 
     mark: bool = Field(
         False, description="report outlier spikes, as unit 0, rather than assign each to a known unit"

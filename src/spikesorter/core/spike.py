@@ -48,6 +48,12 @@ def check_rate(fs_hz: float) -> float:
     Raises
     ------
     InputError
+
+    Examples
+    --------
+    >>> check_rate(25.0)
+    Traceback (most recent call last):
+    spikesorter.InputError: sampled at 25 Hz (fs_hz); expected 100 Hz to 10 MHz
     """
     if not LOWEST_HZ <= fs_hz <= HIGHEST_HZ:
         raise InputError(f"sampled at {fs_hz:g} Hz (fs_hz); expected 100 Hz to 10 MHz")
@@ -70,6 +76,11 @@ def probabilities(name: str, values: npt.ArrayLike) -> Float32Array:
     Raises
     ------
     InputError
+
+    Examples
+    --------
+    >>> probabilities("probability", [0, 0.25])
+    array([0.  , 0.25], dtype=float32)
     """
     array = _numbers(name, values)
     if not np.all((array >= 0) & (array <= 1)):

@@ -40,6 +40,15 @@ class Calibration:
         Empty if probabilities are not changed.
     probability, unit_probability : tuple of tuple of float
         For each unit, the coefficients for `Candidates.probability` and `Candidates.unit_probability`.
+
+    Examples
+    --------
+    A unit whose candidates are right more often than their evidence says:
+
+    >>> found = Candidates.from_arrays([100], [1], [0.5], [1.0])
+    >>> modest = Calibration((1,), probability=((1.1, 1.0, 1.0),), unit_probability=((0.0, 1.0, 1.0),))
+    >>> modest.apply(found).probability.round(2)
+    array([0.75], dtype=float32)
     """
 
     unit_ids: tuple[int, ...]
@@ -82,6 +91,17 @@ def fit_calibration(
     Returns
     -------
     Calibration
+
+    Examples
+    --------
+    Half of the candidates are right, though their evidence says 0.9:
+
+    >>> truth = Spikes.from_arrays(np.arange(0, 200_000, 200), np.ones(1000))
+    >>> every = np.arange(0, 200_000, 100)
+    >>> found = Candidates.from_arrays(every, np.ones(2000), np.full(2000, 0.9), np.ones(2000))
+    >>> calibration = fit_calibration(found, truth, (1,), fs_hz=25_000)
+    >>> calibration.apply(found).probability[0].round(2)
+    np.float32(0.5)
     """
     there, right = judge_events(candidates.sample, candidates.unit, truth, fs_hz=fs_hz)
     probability, unit_probability = [], []
@@ -98,7 +118,15 @@ def fit_calibration(
 def judge_events(
     sample: Int64Array, unit: Int64Array, truth: Spikes, *, fs_hz: float
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Return whether each event has a true spike within 0.4 ms, and whether it has one of its unit."""
+    """Return whether each event has a true spike within 0.4 ms, and whether it has one of its unit.
+
+    Examples
+    --------
+    >>> truth = Spikes.from_arrays([100, 500], [1, 2])
+    >>> there, right = judge_events(np.array([105, 508, 900]), np.array([1, 1, 1]), truth, fs_hz=25_000)
+    >>> there, right
+    (array([ True,  True, False]), array([ True, False, False]))
+    """
     reach = int(np.round(TOLERANCE_MS * fs_hz / 1000, 6))
     there = _near(sample, truth.sample, reach)
     right = np.zeros(len(sample), bool)
@@ -165,6 +193,14 @@ def fit_log_odds(terms: Float64Array, right: npt.NDArray[np.bool_], usual: Float
     Returns
     -------
     tuple of float
+
+    Examples
+    --------
+    Three in four of many events are right, so the log odds are log(3) = 1.1:
+
+    >>> weights = fit_log_odds(np.ones((4000, 1)), np.arange(4000) % 4 > 0, usual=np.zeros(1))
+    >>> round(weights[0], 2)
+    1.08
     """
     signs = np.where(right, -1.0, 1.0)
 

@@ -34,6 +34,14 @@ class Candidates:
         Probability that a spike of any unit is there.
     unit_probability : ndarray of float32, shape (candidates,)
         Probability that the spike, if there is one, is of this unit.
+
+    Examples
+    --------
+    >>> found = Candidates.from_arrays([300, 120], [2, 1], [0.5, 1.0], [0.5, 1.0])
+    >>> found.sample, found.joint
+    (array([120, 300]), array([1.  , 0.25], dtype=float32))
+    >>> len(found.inside(100, 200))
+    1
     """
 
     sample: Int64Array
@@ -114,6 +122,15 @@ def pick_candidates(
     Returns
     -------
     Candidates
+
+    Examples
+    --------
+    >>> curves = np.zeros((100, 2), np.float32)
+    >>> curves[30:33, 0] = [0.2, 0.5, 0.2]  # a spike of unit 1 at sample 31, give or take one
+    >>> curves[70, 1] = 0.8
+    >>> found = pick_candidates(curves, (1, 2), smoothing_samples=1, least=0.05, one_unit=False)
+    >>> found.sample, found.unit, found.probability.round(2)
+    (array([31, 70]), array([1, 2]), array([0.9, 0.8], dtype=float32))
     """
     if curves.max(initial=0.0) < least / (2 * smoothing_samples + 1):
         return Candidates.concatenate([])
@@ -143,7 +160,13 @@ def pick_candidates(
 
 
 def reach_of_picking(smoothing_samples: int) -> int:
-    """Return the samples on either side of a candidate on which `pick_candidates` depends."""
+    """Return the samples on either side of a candidate on which `pick_candidates` depends.
+
+    Examples
+    --------
+    >>> reach_of_picking(4)
+    16
+    """
     rivals = smoothing_samples + RIVAL_SAMPLES
     return rivals + 2 * smoothing_samples + 1  # a rival is itself a peak of the summed curves
 
@@ -185,6 +208,12 @@ class WorkingPoint:
         Least distance between two spikes.
     within_unit : bool
         Whether the refractory period applies within each unit only.
+
+    Examples
+    --------
+    >>> found = Candidates.from_arrays([100, 110, 300], [1, 1, 2], [0.9, 0.7, 0.4], [1, 1, 1])
+    >>> WorkingPoint((1, 2), (0.5, 0.5), refractory_samples=20, within_unit=True).to_spikes(found)
+    Spikes(1 spike of 1 unit; 1: 1)
     """
 
     unit_ids: tuple[int, ...]

@@ -23,7 +23,8 @@ the files that it imports.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -48,7 +49,10 @@ __all__ = [
 ]
 
 Float64Array = npt.NDArray[np.float64]
+Int64Array = npt.NDArray[np.int64]
+Random = npt.NDArray[np.uint64]
 Trace = npt.NDArray[np.float32]
+Function = TypeVar("Function", bound=Callable[..., Any])
 NEGLIGIBLE = -20.0  # log of a probability relative to the best one
 QUIET = -6.5  # log odds below which a sample is skipped
 LIKELY = -2.0  # log odds of one spike below which pairs are not tried
@@ -113,8 +117,8 @@ class Block(NamedTuple):
     amplitude: Trace
     counts: Trace
     overlaps: Trace
-    random: npt.NDArray[np.uint64]
-    open: npt.NDArray[np.int64]
+    random: Random
+    open: Int64Array
     found: Pairs
 
 
@@ -128,7 +132,7 @@ class Plan(NamedTuple):
     """
 
     stages: Priors
-    sweeps: npt.NDArray[np.int64]
+    sweeps: Int64Array
     hot: int
     settling: int
 
@@ -154,6 +158,15 @@ def priors_at(
     Returns
     -------
     Priors
+
+    Examples
+    --------
+    A unit of d' 5 fires once in 1000 samples. Its spikes raise the output to 25 on average. From 19.4 on, a
+    spike is more probable than none:
+
+    >>> priors = priors_at(1.0, np.array([[25.0]]), np.array([0.1]), np.log([0.001]), samples=1)
+    >>> priors.evens.round(1)
+    array([19.4], dtype=float32)
     """
     energy = heat * energies
     precision = 1 / np.maximum(spreads, LEAST_SPREAD) ** 2
@@ -171,23 +184,34 @@ def priors_at(
 
 
 def stack_priors(stages: list[Priors]) -> Priors:
-    """Return the priors of several heats stacked along the first axis of each array."""
+    """Return the priors of several heats stacked along the first axis of each array.
+
+    Examples
+    --------
+    >>> cold, hot = (
+    ...     priors_at(heat, np.array([[25.0]]), np.array([0.1]), np.log([0.001]), samples=1)
+    ...     for heat in (1.0, 0.25)
+    ... )
+    >>> stack_priors([hot, cold]).heat
+    array([0.25, 1.  ])
+    """
     stacked: Any = [np.array(values) for values in zip(*stages, strict=True)]
     return Priors(*stacked)
 
 
-def _compiled(function: Any) -> Any:
-    return njit(cache=True, nogil=True, error_model="numpy")(function)
+def _compiled(function: Function) -> Function:
+    compiled: Function = njit(cache=True, nogil=True, error_model="numpy")(function)
+    return compiled
 
 
 @_compiled
-def pair_memory():
+def pair_memory() -> Pairs:
     """Return memory for the pairs of one window."""
     return Pairs(np.empty(MOST_PAIRS, np.int32), np.empty(MOST_PAIRS, np.int32), np.empty(MOST_PAIRS))
 
 
 @_compiled
-def new_block(outputs, overlaps, seed, memory):
+def new_block(outputs: Trace, overlaps: Trace, seed: int, memory: Pairs) -> Block:
     """Return a block without spikes; `outputs` are those of a bank, shape (samples, units).
 
     The outputs seed the block's random numbers. Blocks therefore have different random numbers, but each
@@ -201,7 +225,7 @@ def new_block(outputs, overlaps, seed, memory):
 
 
 @_compiled
-def _scattered(outputs, seed):
+def _scattered(outputs: Trace, seed: int) -> Random:
     """Return a random state from the seed and some of the outputs (mixed as in splitmix64).
 
     The outputs are rounded first, so that rounding errors of different machines rarely matter.
@@ -219,29 +243,29 @@ def _scattered(outputs, seed):
 
 
 @_compiled
-def _uniform(random):
+def _uniform(random: Random) -> float:
     x = random[0]
     x ^= x >> np.uint64(12)
     x ^= x << np.uint64(25)
     x ^= x >> np.uint64(27)
     random[0] = x
-    return ((x * np.uint64(2685821657736338717)) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
+    return float(((x * np.uint64(2685821657736338717)) >> np.uint64(11)) * (1.0 / 9007199254740992.0))
 
 
 @_compiled
-def _normal(random):
+def _normal(random: Random) -> float:
     radius = math.sqrt(-2.0 * math.log(1.0 - _uniform(random)))
     return radius * math.cos(2.0 * math.pi * _uniform(random))
 
 
 @_compiled
-def _known(block, t):
+def _known(block: Block, t: int) -> int:
     """Return the row for the known part of a spike: the last row, unless the block ends soon."""
     return min(len(block.rest) - 1 - t, len(block.overlaps) - 1)
 
 
 @_compiled
-def _add(block, t, k, amplitude):
+def _add(block: Block, t: int, k: int, amplitude: float) -> None:
     """Subtract a spike from the outputs (or add it, if its amplitude is negative)."""
     n, units = block.rest.shape
     reach = block.overlaps.shape[2] // 2
@@ -254,38 +278,39 @@ def _add(block, t, k, amplitude):
 
 
 @_compiled
-def _place(block, t, k, amplitude):
+def _place(block: Block, t: int, k: int, amplitude: float) -> None:
     block.amplitude[t, k] = amplitude if amplitude != 0.0 else 1e-6
     _add(block, t, k, block.amplitude[t, k])
 
 
 @_compiled
-def _remove(block, t, k):
+def _remove(block: Block, t: int, k: int) -> None:
     _add(block, t, k, -block.amplitude[t, k])
     block.amplitude[t, k] = 0.0
 
 
 @_compiled
-def _expected_amplitude(block, priors, t, k):
-    return (priors.heat * block.rest[t, k] + priors.precision[k]) * priors.variance[_known(block, t), k]
+def _expected_amplitude(block: Block, priors: Priors, t: int, k: int) -> float:
+    linear = priors.heat * block.rest[t, k] + priors.precision[k]
+    return float(linear * priors.variance[_known(block, t), k])
 
 
 @_compiled
-def _place_sampled(block, priors, t, k):
+def _place_sampled(block: Block, priors: Priors, t: int, k: int) -> None:
     amplitude = _expected_amplitude(block, priors, t, k)
     spread = math.sqrt(priors.variance[_known(block, t), k])
     _place(block, t, k, amplitude + _normal(block.random) * spread)
 
 
 @_compiled
-def _gain(block, priors, t, k):
+def _gain(block: Block, priors: Priors, t: int, k: int) -> float:
     """Return the log posterior odds of one more spike, with its amplitude integrated out."""
     x, known = priors.heat * block.rest[t, k] + priors.precision[k], _known(block, t)
-    return 0.5 * x * x * priors.variance[known, k] + priors.single[known, k]
+    return float(0.5 * x * x * priors.variance[known, k] + priors.single[known, k])
 
 
 @_compiled
-def _gains(block, priors, first, last, gains):
+def _gains(block: Block, priors: Priors, first: int, last: int, gains: Float64Array) -> float:
     """Compute the gain at every position in a window; return the largest."""
     units = block.rest.shape[1]
     best, i = -np.inf, 0
@@ -298,7 +323,7 @@ def _gains(block, priors, first, last, gains):
 
 
 @_compiled
-def _loud(block, levels, first, last):
+def _loud(block: Block, levels: Trace, first: int, last: int) -> np.int32:
     """Return how many positions in a window are plausible."""
     units = block.rest.shape[1]
     rest = block.rest.reshape(-1)[first * units : last * units]
@@ -310,7 +335,7 @@ def _loud(block, levels, first, last):
 
 
 @_compiled
-def _placed(block, first, last):
+def _placed(block: Block, first: int, last: int) -> np.int32:
     """Return the number of spikes placed in a window."""
     units = block.rest.shape[1]
     amplitude = block.amplitude.reshape(-1)[first * units : last * units]
@@ -321,7 +346,7 @@ def _placed(block, first, last):
 
 
 @_compiled
-def _empty_window(block, first, last):
+def _empty_window(block: Block, first: int, last: int) -> None:
     for t in range(first, last):
         for k in range(block.amplitude.shape[1]):
             if block.amplitude[t, k] != 0.0:
@@ -329,7 +354,7 @@ def _empty_window(block, first, last):
 
 
 @_compiled
-def _count_all(block, first, last):
+def _count_all(block: Block, first: int, last: int) -> None:
     for t in range(first, last):
         for k in range(block.amplitude.shape[1]):
             if block.amplitude[t, k] != 0.0:
@@ -337,7 +362,7 @@ def _count_all(block, first, last):
 
 
 @_compiled
-def _to_odds(logs, n, best):
+def _to_odds(logs: Float64Array, n: int, best: float) -> float:
     """Convert logs to odds relative to the best, in place; return their sum."""
     total = 0.0
     for i in range(n):
@@ -347,7 +372,7 @@ def _to_odds(logs, n, best):
 
 
 @_compiled
-def _drop_negligible(found, n, best):
+def _drop_negligible(found: Pairs, n: int, best: float) -> int:
     kept = 0
     for i in range(n):
         if found.log[i] > best + NEGLIGIBLE:
@@ -358,7 +383,9 @@ def _drop_negligible(found, n, best):
 
 
 @_compiled
-def _weigh_pairs(block, priors, first, last, gains, best):
+def _weigh_pairs(
+    block: Block, priors: Priors, first: int, last: int, gains: Float64Array, best: float
+) -> tuple[int, float]:
     """Compute the log posterior of all pairs in a window; return how many are not negligible, and the best.
 
     Amplitudes are integrated out. The first spike of a pair reduces the output and energy of the second by
@@ -414,7 +441,7 @@ def _weigh_pairs(block, priors, first, last, gains, best):
 
 
 @_compiled
-def _place_sampled_pair(block, priors, t, k, u, j):
+def _place_sampled_pair(block: Block, priors: Priors, t: int, k: int, u: int, j: int) -> None:
     known = _known(block, t)
     overlap = priors.heat * block.overlaps[known, k, block.overlaps.shape[2] // 2 + u - t, j]
     x = priors.heat * block.rest[t, k] + priors.precision[k]
@@ -427,7 +454,9 @@ def _place_sampled_pair(block, priors, t, k, u, j):
 
 
 @_compiled
-def _sample_window(block, priors, first, last, most, odds):
+def _sample_window(
+    block: Block, priors: Priors, first: int, last: int, most: int, odds: Float64Array
+) -> float:
     """Sample at most one or two spikes into an empty window; return the uncertainty."""
     found, units = block.found, block.rest.shape[1]
     highest = _gains(block, priors, first, last, odds)
@@ -468,7 +497,7 @@ def _sample_window(block, priors, first, last, most, odds):
 
 
 @_compiled
-def sweep(block, priors, window, offset, most):
+def sweep(block: Block, priors: Priors, window: int, offset: int, most: int) -> float:
     """Resample each window that has at most `most` spikes, 1 or 2; return the greatest uncertainty."""
     odds = np.empty(window * block.rest.shape[1])
     doubt = 0.0
@@ -489,14 +518,16 @@ def sweep(block, priors, window, offset, most):
 
 
 @_compiled
-def place_spikes(block, samples, units, amplitudes):
+def place_spikes(block: Block, samples: Int64Array, units: Int64Array, amplitudes: Trace) -> None:
     """Place given spikes."""
     for i in range(len(samples)):
         _place(block, samples[i], units[i], amplitudes[i])
 
 
 @_compiled
-def _take_out(block, first, last, samples, units, amplitudes):
+def _take_out(
+    block: Block, first: int, last: int, samples: Int64Array, units: Int64Array, amplitudes: Trace
+) -> int:
     """Remove and list all spikes of a window; return their number, or -1 if there are too many."""
     found = 0
     for t in range(first, last):
@@ -512,7 +543,9 @@ def _take_out(block, first, last, samples, units, amplitudes):
 
 
 @_compiled
-def _put_in(block, priors, samples, units, amplitudes, n):
+def _put_in(
+    block: Block, priors: Priors, samples: Int64Array, units: Int64Array, amplitudes: Trace, n: int
+) -> float:
     """Place spikes of given amplitudes; return the change of the log posterior."""
     total = 0.0
     for i in range(n):
@@ -525,7 +558,7 @@ def _put_in(block, priors, samples, units, amplitudes, n):
 
 
 @_compiled
-def _best_place(block, priors, first, last):
+def _best_place(block: Block, priors: Priors, first: int, last: int) -> tuple[int, int]:
     """Return the free position where one more spike gains most, or -1 if no spike gains."""
     best, at, of = 0.0, -1, -1
     for begin in range(first, last, CHUNK):
@@ -542,7 +575,9 @@ def _best_place(block, priors, first, last):
 
 
 @_compiled
-def _improve(block, priors, first, last, samples, units, n):
+def _improve(
+    block: Block, priors: Priors, first: int, last: int, samples: Int64Array, units: Int64Array, n: int
+) -> int:
     """Add spikes that gain and move each to where it gains most, until nothing changes; return how many."""
     for _ in range(MOST_SPIKES):
         changed = False
@@ -573,7 +608,7 @@ def _improve(block, priors, first, last, samples, units, n):
 
 
 @_compiled
-def _next_start(found, n, units):
+def _next_start(found: Pairs, n: int, units: int) -> tuple[int, int]:
     """Return the best pair not yet tried, and drop it and all similar pairs; -1 if none is left."""
     best = -1
     for i in range(n):
@@ -592,7 +627,15 @@ def _next_start(found, n, units):
 
 
 @_compiled
-def _resolve_window(block, priors, first, last, gains, lists, amplitudes):
+def _resolve_window(
+    block: Block,
+    priors: Priors,
+    first: int,
+    last: int,
+    gains: Float64Array,
+    lists: Int64Array,
+    amplitudes: Trace,
+) -> bool:
     """Search a window again, starting from its best pairs of spikes; return whether that improves it."""
     units = block.rest.shape[1]
     old = _take_out(block, first, last, lists[0], lists[1], amplitudes[0])
@@ -627,7 +670,7 @@ def _resolve_window(block, priors, first, last, gains, lists, amplitudes):
 
 
 @_compiled
-def resolve(block, priors):
+def resolve(block: Block, priors: Priors) -> bool:
     """Search again wherever a spike follows soon after another; return whether that improved anything."""
     units = block.rest.shape[1]
     gains = np.empty(RESOLVED_WINDOW * units)
@@ -645,7 +688,7 @@ def resolve(block, priors):
 
 
 @_compiled
-def _take_clear(block, priors):
+def _take_clear(block: Block, priors: Priors) -> bool:
     """Place the spike that gains most, repeatedly; return False if there are too many."""
     n = len(block.rest)
     for _ in range(n // FEWEST_APART + 1):
@@ -657,7 +700,7 @@ def _take_clear(block, priors):
 
 
 @_compiled
-def _next_place(block, priors, start):
+def _next_place(block: Block, priors: Priors, start: int) -> tuple[int, int]:
     """Return the next part (first, last) where spikes are placed or plausible; first is -1 if none is."""
     n = len(block.rest)
     first, last = -1, start
@@ -677,7 +720,7 @@ def _next_place(block, priors, start):
 
 
 @_compiled
-def _settle_place(block, priors, first, last, odds):
+def _settle_place(block: Block, priors: Priors, first: int, last: int, odds: Float64Array) -> bool:
     """Sample a short part once; return whether that settles it. If not, its counts are reset."""
     n = len(block.rest)
     first, last = max(first - AROUND, 0), min(last + AROUND, n)
@@ -692,7 +735,7 @@ def _settle_place(block, priors, first, last, odds):
 
 
 @_compiled
-def settle_clear(block, priors, first_wanted, last_wanted):
+def settle_clear(block: Block, priors: Priors, first_wanted: int, last_wanted: int) -> Block:
     """Settle the parts that have no other plausible spike near them; return the block with the rest open.
 
     Far from the wanted samples, the spikes placed first are kept. They only have to account for the part of
@@ -730,8 +773,8 @@ def settle_clear(block, priors, first_wanted, last_wanted):
 
 
 @_compiled
-def _stage(plan, number):
-    every = plan.stages
+def _stage(plan: Plan, number: int) -> Priors:
+    every: Any = plan.stages  # each field has one more axis than that of `Priors`
     return Priors(
         every.heat[number], every.energy[number], every.precision[number], every.variance[number],
         every.odds[number], every.constant[number], every.single[number], every.levels[number],
@@ -740,7 +783,7 @@ def _stage(plan, number):
 
 
 @_compiled
-def _only_near(block, first, last):
+def _only_near(block: Block, first: int, last: int) -> Block:
     """Return the block with only those open parts that are in or near a range."""
     parts, count = block.open.copy(), 0
     for i in range(len(parts)):
@@ -755,12 +798,12 @@ def _only_near(block, first, last):
 
 
 @_compiled
-def _explain(block, plan, first, last):
+def _explain(block: Block, plan: Plan, first: int, last: int) -> None:
     """Sample explanations of a block; the last one stays placed.
 
     The expected numbers of spikes from `first` to before `last` are left in the counts.
     """
-    priors = _stage(plan, len(plan.stages.heat) - 1)
+    priors = _stage(plan, len(plan.stages.levels) - 1)
     block = settle_clear(block, priors, first, last)
     if len(block.open) == 0:
         return
@@ -789,7 +832,7 @@ def _explain(block, plan, first, last):
 
 
 @_compiled
-def _quietest(outputs, priors, nominal, leeway):
+def _quietest(outputs: Trace, priors: Priors, nominal: int, leeway: int) -> int:
     """Return the sample near the boundary of two blocks where a spike is least plausible.
 
     It depends only on the outputs near the boundary, so both blocks agree on it.
@@ -814,7 +857,9 @@ def _quietest(outputs, priors, nominal, leeway):
 
 
 @_compiled
-def explain_blocks(outputs, overlaps, plan, lengths, seed):
+def explain_blocks(
+    outputs: Trace, overlaps: Trace, plan: Plan, lengths: tuple[int, int, int, int], seed: int
+) -> tuple[Trace, Trace]:
     """Explain a trace block by block; each block depends only on itself and its context.
 
     The boundary of two blocks is moved by up to `leeway` samples to a quiet place, so that overlapping spikes
@@ -843,7 +888,7 @@ def explain_blocks(outputs, overlaps, plan, lengths, seed):
     expected = np.zeros((blocks * length + 2 * leeway, units), np.float32)
     amplitudes = np.zeros((blocks * length + 2 * leeway, units), np.float32)
     memory = pair_memory()
-    priors = _stage(plan, len(plan.stages.heat) - 1)
+    priors = _stage(plan, len(plan.stages.levels) - 1)
     first = _quietest(outputs, priors, before, leeway)
     for number in range(blocks):
         begin = number * length
@@ -858,7 +903,15 @@ def explain_blocks(outputs, overlaps, plan, lengths, seed):
 
 
 @_compiled
-def explain_causally(white, shapes, lead, overlaps, plan, lengths, seed):
+def explain_causally(
+    white: Trace,
+    shapes: Trace,
+    lead: int,
+    overlaps: Trace,
+    plan: Plan,
+    lengths: tuple[int, int, int, int],
+    seed: int,
+) -> tuple[Trace, Trace]:
     """Explain a trace block by block, each from the past and a short context after it.
 
     Parameters

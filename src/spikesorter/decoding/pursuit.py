@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -47,6 +47,11 @@ class Lengths:
     before: int
     after: int
     leeway: int
+
+    @property
+    def plain(self) -> tuple[int, int, int, int]:
+        """The lengths in this order, as compiled code takes them."""
+        return self.block, self.before, self.after, self.leeway
 
 
 # Short blocks keep the delay of streams short. Spikes beyond the context hardly matter.
@@ -200,7 +205,7 @@ class PursuitDecoder:
         ndarray of float32, shape (overlap_samples + blocks * grid_samples + overlap_samples, 2 * units)
             Amplitudes in the second half of the columns, 0 where no spike starts.
         """
-        lengths = self._plain_lengths
+        lengths = self.lengths.plain
         if isinstance(self.bank, CausalBank):
             white, bank = self.bank.whiten(trace), self.bank
             explained = explain_causally(
@@ -217,10 +222,6 @@ class PursuitDecoder:
         samples, columns = np.nonzero(amplitudes)
         spikes = Spikes.from_arrays(samples, np.array(self.unit_ids)[columns])
         return Explanation(spikes, amplitudes[samples, columns], evidence.sum(axis=0, dtype=np.float64))
-
-    @cached_property
-    def _plain_lengths(self) -> tuple[int, ...]:
-        return astuple(self.lengths)
 
     @cached_property
     def _plan(self) -> Plan:

@@ -25,7 +25,13 @@ AUTO = "auto"
 
 @cache
 def decoder_kinds() -> tuple[DecoderKind, ...]:
-    """Return all kinds of decoders, in the order in which they are made."""
+    """Return all kinds of decoders, in the order in which they are made.
+
+    Examples
+    --------
+    >>> sorted(kind.name for kind in decoder_kinds() if not kind.uses_networks)
+    ['botm', 'low_latency', 'pursuit']
+    """
     files = [module for module in pkgutil.iter_modules(spikesorter.decoding.__path__) if not module.ispkg]
     modules = [importlib.import_module(f"spikesorter.decoding.{file.name}") for file in files]
     kinds = [module.KIND for module in modules if hasattr(module, "KIND")]
@@ -33,7 +39,13 @@ def decoder_kinds() -> tuple[DecoderKind, ...]:
 
 
 def decoder_types() -> tuple[type[Any], ...]:
-    """Return the classes of all decoders, each once: those that a model file may contain."""
+    """Return the classes of all decoders, each once: those that a model file may contain.
+
+    Examples
+    --------
+    >>> [kind.__name__ for kind in decoder_types()]
+    ['BotmDecoder', 'PursuitDecoder', 'CnnDecoder', 'CombinedDecoder']
+    """
     return tuple(dict.fromkeys(kind.decoder for kind in decoder_kinds()))
 
 
@@ -53,6 +65,13 @@ def wanted_kinds(settings: Settings) -> tuple[DecoderKind, ...]:
     ------
     SettingsError
         If other settings exclude the decoder that is set.
+
+    Examples
+    --------
+    The combined decoder needs two others, which are made before it:
+
+    >>> [kind.name for kind in wanted_kinds(Settings(decoder="combined"))]
+    ['pursuit', 'cnn', 'combined']
     """
     if settings.decoder == AUTO:
         return tuple(kind for kind in decoder_kinds() if kind.in_auto and kind.fits(settings))

@@ -92,12 +92,25 @@ def compute_in_spans(
 
 
 def padded(trace: Trace) -> TraceReader:
-    """Return a reader of a trace in memory, padded with its first or last value beyond its ends."""
+    """Return a reader of a trace in memory, padded with its first or last value beyond its ends.
+
+    Examples
+    --------
+    >>> read = padded(np.float32([[5], [6], [7]]))
+    >>> read(-2, 2)[:, 0]
+    array([5., 5., 5., 6.], dtype=float32)
+    """
     return lambda start, stop: read_span(lambda a, b: trace[a:b], len(trace), start, stop)
 
 
 def in_threads(function: Callable[[Item], Result], items: list[Item], *, n_jobs: int) -> Iterator[Result]:
-    """Yield a function's results in order, computed in threads: NumPy and compiled code release the GIL."""
+    """Yield a function's results in order, computed in threads: NumPy and compiled code release the GIL.
+
+    Examples
+    --------
+    >>> list(in_threads(lambda x: x * x, [3, 1, 2], n_jobs=2))
+    [9, 1, 4]
+    """
     if n_jobs == 1 or len(items) < 2:
         yield from map(function, items)
         return

@@ -56,6 +56,14 @@ def tune(
         Among equally good ones, that with the highest threshold, then with the shortest refractory period.
     value : float
         Its objective.
+
+    Examples
+    --------
+    >>> truth = Spikes.from_arrays([100, 300, 500, 700], [1, 1, 1, 1])
+    >>> found = Candidates.from_arrays([100, 300, 400, 500, 700], [1] * 5, [0.9, 0.8, 0.3, 0.7, 0.9], [1] * 5)
+    >>> point, f1 = tune(found, truth, (1,), TuningSettings(objective="f1"), OutputSettings(), fs_hz=25_000)
+    >>> point.thresholds, point.refractory_samples, f1
+    ((0.7,), 0, 1.0)
     """
     thresholds = sorted(output.threshold_grid if output.threshold is None else (output.threshold,))[::-1]
     periods_ms = output.refractory_grid_ms if output.refractory_ms is None else (output.refractory_ms,)
@@ -88,6 +96,13 @@ def objective(truth: Spikes, found: Spikes, name: str, *, fs_hz: float) -> float
     best thresholds may be far too low. Therefore `study` includes a small share of the strict score.
 
     If the required precision is not reached, the shortfall is returned as a negative number.
+
+    Examples
+    --------
+    >>> truth = Spikes.from_arrays([100, 300, 500, 700], [1, 1, 2, 2])
+    >>> found = Spikes.from_arrays([100, 300, 500], [1, 1, 2])
+    >>> objective(truth, found, "precision=0.99", fs_hz=25_000)  # recall, as no spike is wrong
+    0.75
     """
     result = score(truth, found, fs_hz=fs_hz)
     if name.startswith("precision="):

@@ -1,1 +1,1 @@
-"""Use the sorter inside other programs; each module must be imported to take effect."""
+"""Integrations with other programs; import a module to activate it."""

@@ -1,6 +1,6 @@
-"""Use the sorter inside SpikeInterface; importing this module registers it there.
+"""Use the sorter inside SpikeInterface; importing this module registers it.
 
-After ``import spikesorter.integrations.spikeinterface``, SpikeInterface knows the sorter "spikesorter"
+``import spikesorter.integrations.spikeinterface`` adds to SpikeInterface the sorter "spikesorter"
 (`spikeinterface.sorters.run_sorter("spikesorter", recording, folder=..., model="MODEL")`) and the analyzer
 extension "spike_probabilities". SpikeInterface has no entry points, so each process must import the module.
 """
@@ -38,11 +38,11 @@ SPIKES = "spikes.npz"
 HEADER = "spikes.json"
 
 
-class SpikesorterSorter(BaseSorter):  # type: ignore[misc]  # its base has no types
-    """The sorter "spikesorter" of SpikeInterface, which sorts with a model that was fitted to labels before.
+class SpikesorterSorter(BaseSorter):  # type: ignore[misc]  # the base class has no types
+    """The sorter "spikesorter" of SpikeInterface, which sorts with a model fitted beforehand.
 
-    `run_sorter` returns a sorting of all units that the labels name, also those without a spike. Units have
-    the labels' names and the properties `probability`, `unit_probability` and `mean_probability` of
+    `run_sorter` returns a sorting of all labelled units, including those without spikes. Units have the names
+    in the labels and the properties `probability`, `unit_probability` and `mean_probability` of
     `Spikes.to_spikeinterface`. See `spikeinterface.sorters.get_sorter_params_description("spikesorter")`.
     """
 
@@ -52,8 +52,8 @@ class SpikesorterSorter(BaseSorter):  # type: ignore[misc]  # its base has no ty
     requires_binary_data = False
     handle_multi_segment = False
     sorter_description = (
-        "Sorts the spikes of units that are known from one labelled recording of the same electrode, in "
-        "noisier recordings; each spike has its probability. One channel or a few."
+        "Sorts the spikes of known units, learnt from one labelled recording of the same electrode, in "
+        "noisier recordings; each spike has a probability. For one or a few channels."
     )
     installation_mesg = "pip install neural-spike-sorter"
 
@@ -65,12 +65,12 @@ class SpikesorterSorter(BaseSorter):  # type: ignore[misc]  # its base has no ty
     }
     _params_description: ClassVar[dict[str, str]] = {
         "model": "Folder of the model, from Sorter.save, `spikesorter train` or `spikesorter run`; required. "
-        "{group} in it is replaced by the recording's property `group` (or another property that has one "
+        "{group} in the path is replaced by the recording's property `group` (or another property with one "
         "value on all channels), so that each tetrode can have its own model",
-        "adapt": "Adapt to this recording first, which takes some seconds (default). If False, the model's "
-        "sorter is used that was adapted to noise and gain most like the recording's",
-        "threshold": "Probability from which a spike counts, 0 to 1, for all units; tuned if None",
-        "n_jobs": "Threads; -1 or None: one on each core. They change no result",
+        "adapt": "Adapt to this recording first, which takes some seconds (default). If False, use the "
+        "model's sorter for the target most similar in noise and gain",
+        "threshold": "Least probability of a spike, 0 to 1, for all units; tuned if None",
+        "n_jobs": "Number of threads; -1 or None: one on each core. It does not affect the result",
     }
 
     @classmethod
@@ -90,7 +90,7 @@ class SpikesorterSorter(BaseSorter):  # type: ignore[misc]  # its base has no ty
                 "spikesorter: give model=FOLDER, a model that was fitted to a labelled recording"
             )
         check_threshold(params["threshold"])
-        effective_n_jobs(params["n_jobs"])  # refuses what makes no sense
+        effective_n_jobs(params["n_jobs"])  # refuses invalid values
         model = Path(_filled_in(str(params["model"]), recording)).expanduser().absolute()
         if not model.is_dir():
             raise ModelError(
@@ -121,7 +121,7 @@ class SpikesorterSorter(BaseSorter):  # type: ignore[misc]  # its base has no ty
 
 
 def register_sorter() -> None:
-    """Register the sorter with SpikeInterface in this process; importing the module does so.
+    """Register the sorter with SpikeInterface in this process, as importing the module does.
 
     Calling it again changes nothing.
     """
@@ -132,12 +132,14 @@ def register_sorter() -> None:
 
 
 def _filled_in(model: str, recording: BaseRecording) -> str:
-    """Replace names in braces by the recording's properties."""
+    """Replace names in braces by properties of the recording."""
     try:
         names = {name for _, name, _, _ in string.Formatter().parse(model) if name is not None}
         return model.format(**{name: _common_property(recording, name) for name in names})
     except (ValueError, IndexError, AttributeError) as error:
-        raise InputError(f"{model}: cannot be parsed: {error}; braces hold a property's name") from None
+        raise InputError(
+            f"{model}: cannot be parsed: {error}; braces must contain the name of a property"
+        ) from None
 
 
 def _common_property(recording: BaseRecording, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Spikes joined with their recording: `SortingAnalyzer` and folders of Phy, both by SpikeInterface."""
+"""Export spikes with their recording, through SpikeInterface: `SortingAnalyzer` and Phy folders."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["MARK", "UNDER_CURATION", "make_analyzer", "write_analyzer", "write_phy"]
 
 MARK = "spikesorter.json"
-"""File that marks a folder written here, and holds the provenance of its spikes."""
+"""File that marks a folder as written by spikesorter and holds the provenance of its spikes."""
 UNDER_CURATION = "cluster_info.tsv"
-"""File that Phy writes when a person saves."""
+"""File that Phy writes when a user saves."""
 
 BEFORE_MS, AFTER_MS = 1.0, 2.5  # of a spike's start
 SPIKES_PER_UNIT = 500
@@ -38,7 +38,7 @@ HARMLESS = (
 def make_analyzer(
     spikes: Spikes, recording: BaseRecording, *, folder: Path | None = None, numbered: bool = False
 ) -> SortingAnalyzer:
-    """Join spikes and recording; with waveforms of up to 500 spikes of each unit, and their means.
+    """Make an analyzer with waveforms of up to 500 spikes of each unit, and their means.
 
     Parameters
     ----------
@@ -46,9 +46,9 @@ def make_analyzer(
     recording : spikeinterface.BaseRecording
         If it has no probe, its channels are placed along a line.
     folder : Path, optional
-        Where to store it; in memory, if not given.
+        Folder to store it in; in memory if not given.
     numbered : bool
-        Whether units are called by their numbers, even if they have names.
+        Whether unit ids are numbers even if units have names.
 
     Returns
     -------
@@ -64,13 +64,13 @@ def make_analyzer(
     n_samples = recording.get_num_frames()
     if len(spikes) and spikes.sample[-1] >= n_samples:
         raise InputError(
-            f"a spike starts at sample {spikes.sample[-1]}, but the recording has {n_samples} samples: it is "
-            "not the one that they were found in"
+            f"a spike starts at sample {spikes.sample[-1]}, but the recording has {n_samples} samples; it is "
+            "not the recording in which the spikes were found"
         )
     rate = float(recording.get_sampling_frequency())
     named = spikes.described(fs_hz=rate, names={} if numbered else spikes.names)
     sorting = named.to_spikeinterface()
-    for name in PROBABILITIES:  # arrays of each unit, which SpikeInterface could only pickle
+    for name in PROBABILITIES:  # an array for each unit, which SpikeInterface could only pickle
         sorting.delete_property(name)
     place: dict[str, Any] = {"format": "memory"} if folder is None else {"format": "binary_folder"}
     with _quiet():
@@ -98,7 +98,7 @@ def make_analyzer(
 
 
 def write_analyzer(folder: Path, spikes: Spikes, recording: BaseRecording | None) -> None:
-    """Write a `SortingAnalyzer` to a folder, replacing it, with the probabilities of single spikes."""
+    """Write a `SortingAnalyzer` with the probabilities of spikes to a folder, which is replaced."""
     from spikesorter.io.probabilities import ComputeSpikeProbabilities
 
     assert recording is not None
@@ -107,7 +107,7 @@ def write_analyzer(folder: Path, spikes: Spikes, recording: BaseRecording | None
 
 
 def write_phy(folder: Path, spikes: Spikes, recording: BaseRecording | None) -> None:
-    """Write a folder for Phy, replacing it; probabilities become attributes of the spikes.
+    """Write a folder for Phy, which is replaced; probabilities become attributes of the spikes.
 
     Raises
     ------
@@ -119,7 +119,9 @@ def write_phy(folder: Path, spikes: Spikes, recording: BaseRecording | None) -> 
     assert recording is not None
     known = spikes.select(spikes.unit != UNKNOWN)
     if len(known) == 0:
-        raise InputError("there are no spikes, and Phy cannot open such a folder; write another format")
+        raise InputError(
+            "there are no spikes, and Phy cannot open a folder without spikes; choose another format"
+        )
     names = {unit: spikes.name_of(unit) for unit in known.unit_ids}
     known = known.described(
         fs_hz=recording.get_sampling_frequency(), names=names

@@ -1,4 +1,4 @@
-"""Write files and folders completely or not at all."""
+"""Write files and folders atomically: completely or not at all."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["atomic_file", "atomic_folder", "check_writable", "only_one", "write_
 
 
 def check_writable(folder: Path) -> None:
-    """Make a folder if it is missing, and make sure that it can be written to.
+    """Create a folder if it is missing, and check that it can be written to.
 
     Raises
     ------
@@ -29,21 +29,21 @@ def check_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except (FileExistsError, NotADirectoryError):
-        raise InputError(f"{folder}: a file stands where a folder is needed") from None
+        raise InputError(f"{folder}: is a file, but a folder is needed") from None
     except OSError as error:
         raise InputError(f"{folder}: cannot be written to: {error.strerror}") from None
 
 
 @contextmanager
 def only_one(path: Path, doing: str) -> Iterator[None]:
-    """Hold a lock while the block runs, so that no other process does the same in the same folder.
+    """Hold a lock during a block, so that no other process does the same in the same folder.
 
     Parameters
     ----------
     path : Path
         File to lock; it is not removed. The lock of a process that dies is released.
     doing : str
-        What the lock is for, for the message.
+        What the process is doing, for the message.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def only_one(path: Path, doing: str) -> Iterator[None]:
             _lock(file.fileno())
         except OSError:
             raise InputError(
-                f"{path.parent}: another process is {doing} there; wait for it, or stop it"
+                f"{path.parent}: another process is {doing} there; wait for it or stop it"
             ) from None
         yield
 
@@ -88,7 +88,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, contents: dict[str, Any]) -> None:
-    """Write a JSON file completely or not at all.
+    """Write a JSON file atomically.
 
     Raises
     ------
@@ -147,13 +147,13 @@ def _lock(handle: int) -> None:
     except ImportError:  # Windows
         import msvcrt
 
-        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]  # only there
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]  # exists on Windows only
     else:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _flush(file: Path) -> None:
-    """Flush a file to the disk before it gets its name, in case the machine stops in between."""
+    """Flush a file to disk before it is renamed, in case the machine stops in between."""
     with file.open("rb+") as opened:
         os.fsync(opened.fileno())
 

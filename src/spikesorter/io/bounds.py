@@ -1,4 +1,4 @@
-"""Limits of what files may claim: sizes are checked before memory is allocated for them."""
+"""Limits on sizes declared in files, checked before memory is allocated."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ __all__ = [
 ]
 
 MOST_EXPANSION = 100
-"""A file that is compressed more than this holds no recording: noise does not compress."""
-SMALL_BYTES = 64 << 20  # below this, high compression does no harm
+"""A file compressed more than this is not a recording, as noise does not compress."""
+SMALL_BYTES = 64 << 20  # below this size, high compression is harmless
 NPY_HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -31,7 +31,7 @@ NPY_HEADERS = {
 
 
 def check_declared(path: Path, what: str, *, declared: int, stored: int) -> None:
-    """Refuse an array that claims far more than is stored for it, or more than fits into memory.
+    """Refuse an array that declares far more data than is stored, or more than fits into memory.
 
     Parameters
     ----------
@@ -50,12 +50,12 @@ def check_declared(path: Path, what: str, *, declared: int, stored: int) -> None
     >>> check_declared(Path("D1.mat"), "d", declared=4 << 30, stored=4 << 20)
     Traceback (most recent call last):
     spikesorter.InputError: D1.mat: d claims 4.3 GB, but 4.2 MB are stored for it; no recording \
-packs more than 100-fold, so it is damaged or made to fill the memory
+compresses more than 100-fold, so the file is damaged or malicious
     """
     if declared > max(SMALL_BYTES, MOST_EXPANSION * stored):
         raise InputError(
             f"{path}: {what} claims {shown_bytes(declared)}, but {shown_bytes(stored)} are stored for it; no "
-            f"recording packs more than {MOST_EXPANSION}-fold, so it is damaged or made to fill the memory"
+            f"recording compresses more than {MOST_EXPANSION}-fold, so the file is damaged or malicious"
         )
     free = free_memory()
     if declared > free:
@@ -66,19 +66,19 @@ packs more than 100-fold, so it is damaged or made to fill the memory
 
 
 def check_rate(path: Path, fs_hz: float) -> float:
-    """Return a sampling rate (Hz); refuse one that no recording has.
+    """Return a sampling rate (Hz); refuse one that is out of range.
 
     Raises
     ------
     InputError
     """
-    if not LOWEST_HZ <= fs_hz <= HIGHEST_HZ:  # NaN too
+    if not LOWEST_HZ <= fs_hz <= HIGHEST_HZ:  # also refuses NaN
         raise InputError(f"{path}: fs is {fs_hz:g} Hz; expected 100 Hz to 10 MHz")
     return fs_hz
 
 
 def known_rate(path: Path, spikes: Spikes, fs_hz: float | None) -> float | None:
-    """Return the sampling rate (Hz) of spikes that are to be written; None if it is stated nowhere.
+    """Return the sampling rate (Hz) of spikes to be written, or None if it is not known.
 
     Parameters
     ----------
@@ -86,12 +86,12 @@ def known_rate(path: Path, spikes: Spikes, fs_hz: float | None) -> float | None:
         The file, for the message.
     spikes : Spikes
     fs_hz : float or None
-        As stated by the caller.
+        Rate given by the caller.
 
     Raises
     ------
     InputError
-        If the two contradict each other, or no recording has such a rate.
+        If the two rates differ, or a rate is out of range.
     """
     if fs_hz is None or spikes.fs_hz is None:
         return spikes.fs_hz if fs_hz is None else check_rate(path, fs_hz)
@@ -101,7 +101,7 @@ def known_rate(path: Path, spikes: Spikes, fs_hz: float | None) -> float | None:
 
 
 def check_archive(path: Path) -> None:
-    """Refuse an .npz file whose arrays claim more than is stored, or whose headers contradict their size.
+    """Refuse an .npz file whose arrays declare more than is stored, or whose headers contradict their size.
 
     Raises
     ------
@@ -128,14 +128,14 @@ def check_archive(path: Path) -> None:
 
 
 def free_memory() -> int:
-    """Return how many bytes of memory can be taken without swapping."""
+    """Return the number of bytes that can be allocated without swapping."""
     import psutil
 
     return int(psutil.virtual_memory().available)
 
 
 def shown_bytes(count: int) -> str:
-    """Write a number of bytes for humans.
+    """Return a number of bytes as readable text.
 
     Examples
     --------

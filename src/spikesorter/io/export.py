@@ -40,7 +40,7 @@ CSV_HEADER = ",".join(COLUMNS) + "\n"
 
 @dataclass(frozen=True)
 class _Result:
-    """Spikes to write, and what a format may hold beside them."""
+    """Spikes to write, with the further data that a format may store."""
 
     spikes: Spikes
     fs_hz: float | None
@@ -51,7 +51,7 @@ class _Result:
     @property
     def rate(self) -> float:
         if self.fs_hz is None:
-            raise InputError("the spikes' sampling rate is not known; give fs_hz")
+            raise InputError("the sampling rate of the spikes is not known; give fs_hz")
         return self.fs_hz
 
 
@@ -59,38 +59,38 @@ def write_spikes(
     path: str | Path,
     spikes: Spikes,
     *,
-    format: str | None = None,  # noqa: A002 (the word that users look for)
+    format: str | None = None,  # noqa: A002 (the name that users expect)
     fs_hz: float | None = None,
     recording: BaseRecording | None = None,
     provenance: Mapping[str, str] | None = None,
     session_start: datetime | None = None,
 ) -> None:
-    """Write spikes in a format of the field: completely or not at all, and over an older result only.
+    """Write spikes in a common format, atomically, replacing at most an older result.
 
     Parameters
     ----------
     path : str or Path
         File or, for ``"phy"`` and ``"analyzer"``, folder.
     spikes : Spikes
-        Outlier spikes are written as unit ``unknown`` (`.mat`: class 0); NWB, Phy and the analyzer, which
-        hold units only, leave them out.
+        Outlier spikes are written as unit ``unknown`` (`.mat`: `Class` 0). NWB, Phy and the analyzer, which
+        store units only, leave them out.
     format : {"mat", "csv", "parquet", "nwb", "phy", "analyzer"}, optional
-        The path's ending, if not given.
+        By default the ending of the path.
     fs_hz : float, optional
-        Sampling rate, where the spikes do not state it.
+        Sampling rate, if the spikes have none.
     recording : spikeinterface.BaseRecording, optional
-        The recording in which the spikes were found; needed for Phy and the analyzer. With it, NWB holds mean
-        waveforms and the recording's own times.
+        The recording in which the spikes were found, needed for Phy and the analyzer. With it, NWB files
+        contain mean waveforms and the recording's own times.
     provenance : mapping of str to str, optional
-        Further facts on the origin of the spikes (NWB, Phy, analyzer), beside program and version.
+        Further facts on the origin of the spikes (NWB, Phy, analyzer), in addition to program and version.
     session_start : datetime, optional
-        NWB: when the recording began; 1970 if not known.
+        NWB: start of the recording; 1970 if not known.
 
     Raises
     ------
     InputError
-        If the path holds anything but an older result, a package is missing, the sampling rates contradict
-        each other, or the format cannot hold the spikes: Phy cannot open a sorting without spikes.
+        If the path is anything but an older result, a package is missing, the sampling rates differ, or the
+        format cannot store the spikes (Phy cannot open a sorting without spikes).
 
     Examples
     --------
@@ -112,7 +112,7 @@ def write_spikes(
         if recording is not None:
             check_recording(recording)
     if name in NEED_RECORDING and recording is None:
-        raise InputError(f"{path}: {name} holds waveforms; give the recording: recording=...")
+        raise InputError(f"{path}: {name} stores waveforms; give the recording: recording=...")
     check_export_place(path, name)
     facts = {"program": "spikesorter", "version": __version__, **(provenance or {})}
     rate = known_rate(path, spikes, fs_hz)
@@ -130,7 +130,7 @@ def write_spikes(
 
 
 def check_export(name: str, path: Path | None = None) -> None:
-    """Refuse an unknown format, and one whose packages are not installed.
+    """Refuse an unknown format, or one whose packages are not installed.
 
     Raises
     ------
@@ -138,7 +138,7 @@ def check_export(name: str, path: Path | None = None) -> None:
     """
     if name not in EXPORTS:
         where = f"{path}: " if path else ""
-        raise InputError(f"{where}no format {name!r}; spikes are written as {', '.join(EXPORTS)}")
+        raise InputError(f"{where}unknown format {name!r}; spikes can be written as {', '.join(EXPORTS)}")
     for package in PACKAGES.get(name, ()):
         if find_spec(package) is None:
             raise InputError(missing_package(name, ModuleNotFoundError(name=package)))
@@ -156,7 +156,7 @@ def check_export_place(path: Path, name: str) -> None:
     if name == "mat":
         check_replaceable(path)
     elif name in FOLDERS and (path / UNDER_CURATION).exists():
-        raise InputError(f"{path}: has been edited in Phy since; move it away or choose another folder")
+        raise InputError(f"{path}: has since been edited in Phy; move it away or choose another folder")
     elif not _WRITTEN_HERE[name](path):
         raise InputError(f"{path}: exists and was not written by spikesorter; choose another folder")
 

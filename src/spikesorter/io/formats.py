@@ -25,10 +25,10 @@ __all__ = [
 ]
 
 EXPORTS = ("mat", "csv", "parquet", "nwb", "phy", "analyzer")
-"""Formats that spikes are written in; a result is called NAME.FORMAT."""
+"""Formats of written spikes; a result is called NAME.FORMAT."""
 
 OWN_FORMATS = ("mat", "npy", "raw", "wav", "nwb", "spikeinterface")
-"""Formats whose names are not those of SpikeInterface's extractors."""
+"""Formats that are not names of SpikeInterface's extractors."""
 
 ENDINGS = {
     ".mat": "mat", ".npy": "npy", ".wav": "wav", ".nwb": "nwb", ".zarr": "spikeinterface",
@@ -53,7 +53,7 @@ FOLDER_CONTENTS = {
     "*.mpx": "alphaomega",
     "raw.mda": "mda",
 }
-"""The first of these that a folder holds is its format."""
+"""Contents that identify a folder's format; the first match counts."""
 
 PART_OF_A_FOLDER = {
     ".oebin": "openephysbinary",
@@ -67,7 +67,7 @@ PART_OF_A_FOLDER = {
     ".lsx": "alphaomega",
     ".mda": "mda",
 }
-"""Files that are read with their neighbours."""
+"""Files that are read together with other files of their folder."""
 
 AMBIGUOUS = {".h5": "biocam, maxwell, mcsh5, mearec or nix", ".hdf5": "maxwell, mcsh5 or mearec"}
 MCS_HEADER = b"MC_DataTool"
@@ -81,11 +81,11 @@ class Source:
     Parameters
     ----------
     path : Path
-        What the reader opens: for a file that is part of a folder, the folder.
+        File or folder that the reader opens; the folder, for a file that is part of one.
     format : str
         One of `OWN_FORMATS`, or the name of an extractor of SpikeInterface.
     stream : str, optional
-        The stream that the file's name indicates.
+        Stream indicated by the file's name.
     """
 
     path: Path
@@ -127,7 +127,7 @@ def _folder_source(path: Path) -> Source:
         if (path / header).is_file():
             return Source(path / header, "intan")
     raise InputError(
-        f"{path}: a folder of no known format; give the recording's file instead, or its format with "
+        f"{path}: unknown format of folder; give the recording's file instead, or its format with "
         "format=NAME (--format): a name of SpikeInterface's extractors, such as openephysbinary or spikeglx"
     )
 
@@ -148,21 +148,21 @@ def _file_source(path: Path) -> Source:
         return Source(path, "neuronexus" if path.name.endswith(".xdat.json") else "spikeinterface")
     if ending in AMBIGUOUS:
         raise InputError(
-            f"{path}: {ending} files are of many formats; choose one with format=NAME (--format): "
+            f"{path}: {ending} files can have several formats; choose one with format=NAME (--format): "
             f"{AMBIGUOUS[ending]}"
         )
     if ending not in ENDINGS:
         known = ", ".join(sorted({*ENDINGS, *PART_OF_A_FOLDER}))
         raise InputError(
-            f"{path}: files ending in {ending or 'nothing'} are of no known format; known are {known}; "
-            "or give the format with format=NAME (--format): raw, or a name of SpikeInterface's extractors"
+            f"{path}: unknown ending {ending or 'none'}; known are {known}. Or give the format with "
+            "format=NAME (--format): raw, or a name of SpikeInterface's extractors"
         )
     name = ENDINGS[ending]
     return Source(path, name, ending[3] if name == "blackrock" and ending != ".nev" else None)
 
 
 def has_sorting(path: Path) -> bool:
-    """Return whether a folder is one sorting (of Phy or SpikeInterface), not a folder of several files."""
+    """Return whether a folder is a single sorting (of Phy or SpikeInterface), not a folder of recordings."""
     return path.suffix in (".zarr", ".nwb") or any((path / name).is_file() for name in SORTING_FILES)
 
 
@@ -174,13 +174,13 @@ def stem_of(path: Path) -> str:
     >>> stem_of(Path("data/today.ns5"))
     'today'
     """
-    place = path.absolute()  # a link keeps its own name
+    place = path.absolute()  # a link has its own name
     return place.name if place.is_dir() and place.suffix not in (".zarr", ".nwb") else place.stem
 
 
 @contextmanager
 def reading(path: Path, what: str, *, done: str = "read") -> Iterator[None]:
-    """Turn any error of another library that reads or writes a file into one that names the file.
+    """Convert errors of other libraries that read or write a file into errors that name the file.
 
     Parameters
     ----------
@@ -201,20 +201,20 @@ def reading(path: Path, what: str, *, done: str = "read") -> Iterator[None]:
     except Exception as error:
         if isinstance(error, ImportError) or _package_in(error):
             raise InputError(f"{path}: {missing_package(what, error)}") from None
-        hint = "; is it whole, and of this format?" if done == "read" else ""
+        hint = "; is the file complete, and of this format?" if done == "read" else ""
         raise InputError(f"{path}: cannot be {done} as {what}: {_reason(error)}{hint}") from error
 
 
 def _reason(error: Exception) -> str:
-    """Return the reason in one line; a reader's internal error is named as such."""
-    said = textwrap.shorten(str(error)[: 2 * MOST_LETTERS], MOST_LETTERS, placeholder=" ...")
+    """Return the reason in one line; internal errors of a reader are marked as such."""
+    reason = textwrap.shorten(str(error)[: 2 * MOST_LETTERS], MOST_LETTERS, placeholder=" ...")
     if isinstance(error, URLError):
-        return f"its reader needs to download something first, and there is no connection ({said})"
-    if "allow_pickle" in said:
-        return "it holds Python objects, or no array at all"
+        return f"its reader needs to download something first, and there is no connection ({reason})"
+    if "allow_pickle" in reason:
+        return "it holds Python objects, or is not an array"
     if isinstance(error, INTERNAL_ERRORS):
-        return f"its reader failed ({type(error).__name__}: {said})"
-    return said or type(error).__name__
+        return f"its reader failed ({type(error).__name__}: {reason})"
+    return reason or type(error).__name__
 
 
 MOST_LETTERS = 400
@@ -232,7 +232,7 @@ EXTRAS = {"pynwb": "nwb", "pyarrow": "parquet", "pandas": "phy", "sklearn": "phy
 
 
 def missing_package(what: str, error: Exception) -> str:
-    """Return a message that names the package that a format needs, and how to install it."""
+    """Return a message with the package that a format needs and how to install it."""
     name = getattr(error, "name", None) or _package_in(error)
     if name in EXTRAS:
         return f'{what} needs {name}: pip install "neural-spike-sorter[{EXTRAS[name]}]"'
@@ -241,6 +241,6 @@ def missing_package(what: str, error: Exception) -> str:
 
 
 def _package_in(error: Exception) -> str:
-    """Return the package that a reader asks for in its message: some do not raise ImportError."""
+    """Return the package named in a reader's message, as some readers do not raise ImportError."""
     found = PACKAGE.search(" ".join(str(error).split()))
     return next((name for name in found.groups() if name), "") if found else ""

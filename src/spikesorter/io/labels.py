@@ -1,4 +1,4 @@
-"""Labels of any format: spikes that a person or another tool has sorted."""
+"""Read labels of any format: spikes sorted by a person or another tool."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ UNIT_NAMES = ("unit", "unit_id", "class", "label", "cluster", "cluster_id", "neu
 COLUMN_NAMES = {*SAMPLE_NAMES, *TIME_NAMES, *UNIT_NAMES, *PROBABILITIES}
 MOST_LETTERS = 1000  # of a number or a unit's name
 MOST_SAMPLES = 2.0**53
-SMALL_ROWS = 1_000_000  # of a table whose rows are alike, which compresses to nothing
+SMALL_ROWS = 1_000_000  # of a table with equal rows, which compresses to almost nothing
 PARQUET_MARK = b"spikesorter"  # key of the metadata that `write_spikes` adds
-LEFT_OUT = "noise"  # group of Phy that is not read
+LEFT_OUT = "noise"  # group of clusters in Phy that is not read
 
 Column = npt.NDArray[Any]
 
 
 class RateNeededError(InputError):
-    """Labels in seconds whose sampling rate is not known."""
+    """Labels are in seconds and their sampling rate is not known."""
 
 
 def read_labels(path: str | Path, *, fs_hz: float | None = None, stream: str | None = None) -> Spikes:
-    r"""Read labels, or spikes that any tool has found.
+    r"""Read labels, or spikes found by any tool.
 
     Parameters
     ----------
@@ -56,21 +56,21 @@ def read_labels(path: str | Path, *, fs_hz: float | None = None, stream: str | N
         `.nwb` (its units table); a folder of Phy; a folder, `.zarr` or `.npz` of a SpikeInterface sorting, or
         a folder of its sorters or of a `SortingAnalyzer`.
     fs_hz : float, optional
-        Sampling rate of the recording, where the labels do not state it.
+        Sampling rate of the recording, if the labels do not state it.
     stream : str, optional
-        NWB: path of the ElectricalSeries in which the units were found, where there are several.
+        NWB: path of the ElectricalSeries in which the units were found, if there are several.
 
     Returns
     -------
     Spikes
-        With sampling rate, if it is known. Units whose names are whole numbers above 0 keep these numbers;
-        otherwise all units are numbered from 1 and keep their names. Clusters that were marked as noise in
-        Phy are left out.
+        With sampling rate, if it is known. If all names are whole numbers above 0, they become the unit ids;
+        otherwise units are numbered from 1 and keep their names. Clusters marked as noise in Phy are left
+        out.
 
     Raises
     ------
     InputError
-        If the labels cannot be read or make no sense.
+        If the labels cannot be read or are invalid.
 
     Examples
     --------
@@ -96,12 +96,12 @@ def read_labels(path: str | Path, *, fs_hz: float | None = None, stream: str | N
         spikes = _from_table(path, _parquet_columns(path), _parquet_rate(path) or fs_hz)
     elif ".nwb" in path.suffixes[-2:]:
         spikes = read_nwb_units(path, fs_hz=fs_hz, stream=stream)
-    elif has_sorting(path) or ending == ".npz":  # of nothing else: SpikeInterface would open old pickles
+    elif has_sorting(path) or ending == ".npz":  # nothing else, as SpikeInterface would open old pickles
         with naming(path), reading(path, "a sorting of SpikeInterface"):
             spikes = _read_sorting(path)
     else:
         raise InputError(
-            f"{path}: labels are files ending in {', '.join(LABEL_ENDINGS)}, or folders of Phy or "
+            f"{path}: labels must be files ending in {', '.join(LABEL_ENDINGS)}, or folders of Phy or "
             "SpikeInterface"
         )
     rate = fs_hz if spikes.fs_hz is None else spikes.fs_hz
@@ -111,12 +111,12 @@ def read_labels(path: str | Path, *, fs_hz: float | None = None, stream: str | N
 
 
 def own_labels(opened: OpenedRecording) -> Spikes | None:
-    """Return the labels in a recording's own file (`.mat` and NWB); None if it holds none.
+    """Return the labels in a recording's own file (`.mat` and NWB), or None if there are none.
 
     Raises
     ------
     InputError
-        If they cannot be read or make no sense.
+        If they cannot be read or are invalid.
     """
     path = opened.path
     if path.suffix.lower() != ".nwb" or not path.is_file():
@@ -128,11 +128,11 @@ def own_labels(opened: OpenedRecording) -> Spikes | None:
 
 
 def _read_phy(path: Path, fs_hz: float | None) -> Spikes:
-    """Read a folder of Phy: SpikeInterface's reader would execute its params.py, and needs pandas."""
+    """Read a folder of Phy (SpikeInterface's reader would execute its params.py, and needs pandas)."""
     with reading(path, "a folder of Phy"):
         times = _whole_array(path / "spike_times.npy")
-        by_hand = path / "spike_clusters.npy"
-        clusters = _whole_array(by_hand if by_hand.is_file() else path / "spike_templates.npy")
+        curated = path / "spike_clusters.npy"
+        clusters = _whole_array(curated if curated.is_file() else path / "spike_templates.npy")
         groups, names = _phy_column(path, "group"), _phy_column(path, "unit_name")
         ids = names or _phy_column(path, "si_unit_id")
         rate = _phy_rate(path) or fs_hz
@@ -153,7 +153,7 @@ def _read_phy(path: Path, fs_hz: float | None) -> Spikes:
 
 
 def _mapped(path: Path) -> npt.NDArray[Any]:
-    """Open an .npy file of numbers; mapping refuses a file that claims more than it holds."""
+    """Open an .npy file of numbers by memory mapping, which refuses files shorter than they declare."""
     with np.errstate(over="raise"):
         values = np.load(path, mmap_mode="r", allow_pickle=False)
     if values.dtype.kind not in "iuf":
@@ -182,7 +182,7 @@ def _phy_column(path: Path, column: str) -> dict[int, str]:
 
 
 def _phy_rate(path: Path) -> float | None:
-    """Return the sampling rate that params.py states, without executing it."""
+    """Return the sampling rate in params.py, without executing it."""
     params = path / "params.py"
     if not params.is_file():
         return None
@@ -205,7 +205,7 @@ def _csv_columns(path: Path, delimiter: str) -> dict[str, Column]:
 
 
 def _texts(path: Path, name: str, values: Sequence[str]) -> Column:
-    """Return texts as an array; in it, each takes as much memory as the longest."""
+    """Return texts as an array; refuse long ones, as each entry takes as much memory as the longest."""
     longest = max(map(len, values), default=0)
     if longest > MOST_LETTERS:
         raise InputError(
@@ -241,7 +241,7 @@ def _parquet_rate(path: Path) -> float | None:
 
 
 def _arrow_texts(path: Path, name: str, column: Any) -> list[str]:
-    """Return a column of Parquet as texts; a value that is stored once is decoded once."""
+    """Return a column of Parquet as texts; repeated values are decoded once."""
     import pyarrow
 
     if not pyarrow.types.is_dictionary(column.type):
@@ -270,7 +270,9 @@ def _from_table(path: Path, columns: Mapping[str, Column], fs_hz: float | None) 
             )
         fs_hz = _stated_rate(counted, seconds) or fs_hz
     elif fs_hz is None:
-        raise RateNeededError(f"{path}: holds times in seconds; give their sampling rate: fs_hz (--fs)")
+        raise RateNeededError(
+            f"{path}: holds times in seconds; give the recording's sampling rate: fs_hz (--fs)"
+        )
     else:
         counted = np.round(np.asarray(seconds) * check_rate(path, fs_hz))
     probabilities = {name: _numbers(path, name, columns[name]) for name in PROBABILITIES if name in columns}
@@ -294,7 +296,7 @@ def _numbers(path: Path, name: str, column: Column) -> npt.NDArray[np.float64]:
 
 
 def _stated_rate(samples: npt.NDArray[np.float64], seconds: npt.NDArray[np.float64] | None) -> float | None:
-    """Return the rate that relates samples to seconds; None if they are too few or rounded."""
+    """Return the rate that relates samples to seconds; None if there are too few, or they are rounded."""
     if seconds is None or np.count_nonzero(later := seconds > 0) < 2:
         return None
     rate = float(np.round(np.median(samples[later] / seconds[later]), 6))
@@ -308,7 +310,7 @@ def _numbered(
     probabilities: Mapping[str, npt.NDArray[np.float64]],
     fs_hz: float | None,
 ) -> Spikes:
-    """Make spikes of units with numbers or names, numbered as by `Spikes.from_spikeinterface`."""
+    """Make spikes of units with numbers or names, numbered as in `Spikes.from_spikeinterface`."""
     names, which = np.unique(units, return_inverse=True)
     plain = [_whole(name) for name in names.tolist()]
     known = [name for name in plain if name != UNKNOWN_UNIT]
@@ -334,7 +336,7 @@ def _numbered(
 
 
 def _whole(name: str) -> str:
-    """Write 3.0, as spreadsheets export it, as 3."""
+    """Return 3 for 3.0, as spreadsheets export whole numbers."""
     head, _, tail = name.partition(".")
     return head if head.isdecimal() and tail and not tail.strip("0") else name
 
@@ -342,7 +344,7 @@ def _whole(name: str) -> str:
 def _read_sorting(path: Path) -> Spikes:
     from spikeinterface.core import BaseSorting, NpzSortingExtractor, SortingAnalyzer, load
 
-    from spikesorter.io.probabilities import ComputeSpikeProbabilities  # registers it for `load`
+    from spikesorter.io.probabilities import ComputeSpikeProbabilities  # registers the extension for `load`
 
     if path.suffix.lower() == ".npz":
         check_archive(path)
@@ -357,7 +359,7 @@ def _read_sorting(path: Path) -> Spikes:
 
 
 def _with_probabilities(spikes: Spikes, analyzer: SortingAnalyzer) -> Spikes:
-    """Add the probabilities, which are in the order of the analyzer's spikes."""
+    """Add the probabilities, which are stored in the order of the analyzer's spikes."""
     from spikesorter.io.probabilities import ComputeSpikeProbabilities
 
     number_of = {name: unit for unit, name in spikes.names.items()}

@@ -1,7 +1,7 @@
-"""MATLAB files: v5 to v7.2 are read by SciPy, v7.3 by h5py.
+"""Read and write MATLAB files: v5 to v7.2 with SciPy, v7.3 with h5py.
 
-A recording file holds `d` (the trace), `fs` (sampling rate in Hz; optional) and, if it is labelled, `Index`
-(sample of each spike's start, from 0) and `Class` (its unit, from 1).
+A recording file has the variables `d` (the trace), `fs` (sampling rate in Hz; optional) and, if it is
+labelled, `Index` (sample of each spike's start, from 0) and `Class` (its unit, from 1).
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ MOST_CHANNELS = 4096
 
 
 def read_mat(path: str | Path, *, fs_hz: float | None = None) -> tuple[BaseRecording, Spikes | None]:
-    """Read a recording and, if it has them, its labels.
+    """Read a recording and its labels, if it has any.
 
     Parameters
     ----------
     path : str or Path
     fs_hz : float, optional
-        Sampling rate, used if the file states none; 25,000 if not given.
+        Sampling rate of a file that does not state it; 25,000 if not given.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def read_mat(path: str | Path, *, fs_hz: float | None = None) -> tuple[BaseRecor
     Raises
     ------
     InputError
-        If the file cannot be read or its contents make no sense.
+        If the file cannot be read or its contents are invalid.
 
     Examples
     --------
@@ -79,7 +79,7 @@ def read_mat(path: str | Path, *, fs_hz: float | None = None) -> tuple[BaseRecor
     >>> recording.get_traces().shape, recording.get_sampling_frequency()
     ((4, 1), 30000.0)
     >>> labels
-    Spikes(1 spikes; {2: 1})
+    Spikes(1 spike of 1 unit; 2: 1; 30000 Hz)
     """
     path = Path(path)
     variables = _read_variables(path, RECORDING_VARIABLES)
@@ -93,7 +93,7 @@ def read_mat(path: str | Path, *, fs_hz: float | None = None) -> tuple[BaseRecor
 
 
 def read_mat_spikes(path: str | Path) -> Spikes:
-    """Read the spikes of a file: predictions, known spikes, or the labels of a recording.
+    """Read the spikes in a file: predictions, known spikes, or the labels of a recording.
 
     Parameters
     ----------
@@ -102,12 +102,12 @@ def read_mat_spikes(path: str | Path) -> Spikes:
     Returns
     -------
     Spikes
-        With sampling rate, names and probabilities, as far as the file holds them.
+        With sampling rate, names and probabilities, if the file has them.
 
     Raises
     ------
     InputError
-        If the file cannot be read or has no `Index` and `Class` that make sense.
+        If the file cannot be read, or has no valid `Index` and `Class`.
     """
     path = Path(path)
     spikes = _spikes(path, _read_variables(path, SPIKE_VARIABLES), n_samples=None)
@@ -117,12 +117,12 @@ def read_mat_spikes(path: str | Path) -> Spikes:
 
 
 def read_mat_fs(path: str | Path, *, default_hz: float | None = None) -> float:
-    """Return the sampling rate that a file states; the default, else 25,000, if it states none.
+    """Return the sampling rate in a file or, if it has none, the default or 25,000.
 
     Raises
     ------
     InputError
-        If the file cannot be read or the rate makes no sense.
+        If the file cannot be read or the rate is invalid.
     """
     path = Path(path)
     return _sampling_rate(path, _read_variables(path, ("fs",)).get("fs"), default_hz)
@@ -136,29 +136,29 @@ def write_mat(
     unknown: bool = False,
     fs_hz: float | None = None,
 ) -> None:
-    """Write spikes to a `.mat` file, in the form of the published study and with what it leaves out.
+    """Write spikes to a `.mat` file, in the form of the published study with further variables.
 
-    The variables are columns of one length: `Index` (int64), `Class` (uint8, int64 from 256 units on),
-    `Probability` and `ClassProbability` (float32); then `fs`, if the sampling rate is known, and `Names`, a
-    cell array, if units have other names than their numbers. The same spikes give the same bytes: the header
-    holds no time.
+    The variables are columns of equal length: `Index` (int64), `Class` (uint8, or int64 from 256 units on),
+    `Probability` and `ClassProbability` (float32). `fs` is added if the sampling rate is known, and the cell
+    array `Names` if units have names other than their numbers. The same spikes give the same bytes, as the
+    header contains no time.
 
     Parameters
     ----------
     path : str or Path
-        Replaced if it exists; the file appears whole or not at all.
+        Replaced if it exists; written atomically.
     spikes : Spikes
     probability : bool
         Whether to write the probabilities.
     unknown : bool
-        Whether to write outlier spikes too, as class 0.
+        Whether to write outlier spikes, as `Class` 0.
     fs_hz : float, optional
-        Sampling rate, where the spikes do not state it.
+        Sampling rate, if the spikes have none.
 
     Raises
     ------
     InputError
-        If the file cannot be written, or the spikes state another sampling rate.
+        If the file cannot be written, or the spikes have another sampling rate.
 
     Examples
     --------
@@ -179,7 +179,7 @@ def write_mat(
 
 
 def check_replaceable(path: Path) -> None:
-    """Refuse to overwrite a file that `write_mat` did not write, such as somebody's recording.
+    """Refuse to overwrite a file that `write_mat` did not write, such as a user's recording.
 
     Raises
     ------
@@ -216,7 +216,7 @@ def write_mat_recording(
     Parameters
     ----------
     path : str or Path
-        Replaced if it exists; the file appears whole or not at all.
+        Replaced if it exists; written atomically.
     trace : ndarray, shape (samples, channels)
     fs_hz : float
     labels : Spikes, optional
@@ -266,7 +266,7 @@ def _columns(spikes: Spikes, *, probability: bool) -> dict[str, npt.NDArray[Any]
 
 
 def _cells(spikes: Spikes) -> dict[str, npt.NDArray[Any]]:
-    """Return the names of units as a cell array, of which the k-th is the name of class k."""
+    """Return the names of units as a cell array, whose k-th entry is the name of unit k."""
     if not spikes.named_otherwise:
         return {}
     names = [spikes.names.get(unit, "") for unit in range(1, max(spikes.names) + 1)]
@@ -296,7 +296,9 @@ def _read_variables(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray
         if not start.startswith(b"MATLAB"):
             raise InputError(f"{path}: not a .mat file (MATLAB v5 to v7.3)")
         if start.startswith(b"MATLAB 7.3"):
-            raise InputError(f"{path}: truncated or damaged: its header says v7.3, but it is no HDF5 file")
+            raise InputError(
+                f"{path}: truncated or damaged: its header states v7.3, but it is not an HDF5 file"
+            )
         return {name: np.asarray(values) for name, values in read_mat5(path, names).items()}
     except InputError:
         raise
@@ -311,7 +313,7 @@ def _read_variables(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray
 
 
 def _trace(path: Path, variables: dict[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """Check `d` and return it as (samples, channels): its longer side is time."""
+    """Check `d` and return it with shape (samples, channels); its longer side is time."""
     if "d" not in variables:
         raise InputError(f"{path}: has no variable d (the trace)")
     d = variables["d"]
@@ -358,17 +360,17 @@ def _spikes(path: Path, variables: dict[str, npt.NDArray[Any]], *, n_samples: in
         raise InputError(f"{path}: Index must be 0 or more, found {index.min()}")
     if n_samples is not None and len(index) and index.max() >= n_samples:
         raise InputError(f"{path}: Index goes up to {index.max()}, but d has only {n_samples} samples")
-    least = UNKNOWN if n_samples is None else 1  # labels must be of known units
+    least = UNKNOWN if n_samples is None else 1  # labels must not contain outlier spikes
     if len(unit) and unit.min() < least:
         raise InputError(f"{path}: Class must be {least} or more, found {unit.min()}")
-    there, named = (
+    probability, unit_probability = (
         _probabilities(path, name, variables[name], len(index)) if name in variables else None
         for name in PROBABILITIES
     )
     rate = variables.get("fs")
     fs_hz = None if rate is None else _sampling_rate(path, rate, None)
     return Spikes.from_arrays(
-        index, unit, there, named, fs_hz=fs_hz, names=_names(path, variables.get("Names"))
+        index, unit, probability, unit_probability, fs_hz=fs_hz, names=_names(path, variables.get("Names"))
     )
 
 

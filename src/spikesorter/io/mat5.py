@@ -1,7 +1,7 @@
-"""MATLAB files of v5 to v7.2: SciPy reads them once their headers have been checked.
+"""MATLAB files of v5 to v7.2: check their headers, then read them with SciPy.
 
-SciPy trusts a file's headers: it decompresses whatever follows, and recurses as deep as they lead. So the
-headers are read here first. Of a compressed variable, only the first bytes are decompressed for that.
+SciPy trusts a file's headers: it decompresses and recurses without limit. The headers are therefore checked
+here first. Of a compressed variable, only the first bytes are decompressed for this.
 """
 
 from __future__ import annotations
@@ -68,14 +68,14 @@ class _Variable:
 
 
 def read_mat5(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
-    """Read the variables of these names that a file has.
+    """Read those of the named variables that a file has.
 
     Raises
     ------
     InputError
-        If the file is damaged, or a variable claims more than the file holds or than makes sense.
+        If the file is damaged, or a variable declares more than the file holds or than is plausible.
     Exception
-        Whatever SciPy raises on damage that the headers do not show.
+        Anything that SciPy raises on damage that the headers do not reveal.
     """
     with path.open("rb") as file:
         found = _check(path, file, names)
@@ -86,12 +86,12 @@ def read_mat5(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]
 
 
 def _check(path: Path, file: BinaryIO, names: tuple[str, ...]) -> list[str]:
-    """Return the variables that the file has, after checking that each is as large as it claims."""
+    """Return the variables that the file has, after checking their declared sizes."""
     found: list[str] = []
     order = "<" if file.read(FILE_HEADER_BYTES)[126:] == b"IM" else ">"
     for number, (variable, matrix) in enumerate(_variables(path, file, order)):
         if number >= MOST_VARIABLES:
-            raise InputError(f"{path}: has more than {MOST_VARIABLES} variables; no recording has")
+            raise InputError(f"{path}: has more than {MOST_VARIABLES} variables, too many for a recording")
         if variable.name not in names:
             continue
         if variable.name in found:
@@ -171,7 +171,7 @@ def _head(path: Path, head: bytes, order: str, packed_bytes: int | None) -> _Var
 def _element(path: Path, data: bytes, at: int, order: str) -> tuple[int, int, int, int]:
     """Return type, start and length of the element at an offset, and the start of the next one."""
     kind, length = struct.unpack(f"{order}II", _exactly(path, data[at:], TAG_BYTES, longer=True))
-    if kind >> 16:  # up to four bytes, within the tag itself
+    if kind >> 16:  # up to four bytes, stored in the tag itself
         if kind >> 16 > 4:
             raise InputError(f"{path}: truncated or damaged: a small element of {kind >> 16} bytes")
         return kind & 0xFFFF, at + 4, kind >> 16, at + TAG_BYTES
@@ -186,7 +186,9 @@ def _check_array(path: Path, variable: _Variable) -> None:
     if variable.kind == TEXT:
         fits = variable.data_type in TEXT_BYTES and variable.size <= variable.data_bytes
     elif variable.kind in NUMBERS:
-        itemsize = TYPE_BYTES.get(variable.data_type)  # SciPy looks others up beyond the end of its table
+        itemsize = TYPE_BYTES.get(
+            variable.data_type
+        )  # SciPy would read other types beyond the end of its table
         fits = itemsize is not None and variable.size * itemsize == variable.data_bytes
     else:
         kind = KINDS.get(variable.kind, f"a variable of class {variable.kind}")
@@ -199,13 +201,13 @@ def _check_array(path: Path, variable: _Variable) -> None:
     if variable.data_start + variable.data_bytes > variable.total_bytes:
         raise InputError(
             f"{path}: truncated or damaged: the data of {name} claim {shown_bytes(variable.data_bytes)}, but "
-            f"the whole variable {shown_bytes(variable.total_bytes)}"
+            f"the whole variable claims {shown_bytes(variable.total_bytes)}"
         )
     check_declared(path, name, declared=variable.data_bytes, stored=variable.stored_bytes)
 
 
 def _check_cells(path: Path, cells: _Variable, data: bytes, order: str) -> None:
-    """Refuse a cell array of anything but texts: nested cells could make SciPy recurse without end."""
+    """Refuse a cell array of anything but texts, as nested cells could make SciPy recurse without end."""
     if cells.size > MOST_NAMES or cells.total_bytes > MOST_NAMES_BYTES:
         raise InputError(
             f"{path}: {cells.name} claims {cells.size} names in {shown_bytes(cells.total_bytes)}; expected "
@@ -221,7 +223,7 @@ def _check_cells(path: Path, cells: _Variable, data: bytes, order: str) -> None:
             if cell.kind != TEXT and not (cell.kind in NUMBERS and cell.size == 0):
                 raise InputError(f"{path}: {cells.name} must be a cell array of texts")
             _check_array(path, cell)
-            if cell.after != cell.total_bytes:  # SciPy would take what is left for the next cell
+            if cell.after != cell.total_bytes:  # SciPy would take the remainder for the next cell
                 raise InputError(f"{path}: truncated or damaged: a name does not fill its cell")
         place = after
 

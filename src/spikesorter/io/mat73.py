@@ -1,4 +1,4 @@
-"""MATLAB files of v7.3, which are HDF5: plain arrays that are stored in the file itself."""
+"""MATLAB files of v7.3, which are HDF5: read plain arrays stored in the file itself."""
 
 from __future__ import annotations
 
@@ -21,28 +21,29 @@ FILTERS = {
     h5py.h5z.FILTER_LZF,
 }  # fmt: skip
 DEFLATE_EXPANSION = 1032
-"""Deflate cannot compress more."""
-MOST_UNPACKED = 256 << 20  # of one chunk, which HDF5 decompresses whole, whatever its size
+"""Greatest compression that deflate can reach."""
+MOST_UNPACKED = 256 << 20  # of one chunk, which HDF5 decompresses as a whole
 
 
 def read_mat73(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
-    """Read the variables of these names that a file has.
+    """Read those of the named variables that a file has.
 
     Raises
     ------
     InputError
-        If a variable is no plain array of numbers, is stored elsewhere, or claims more than the file holds.
+        If a variable is not a plain array of numbers, is stored elsewhere, or declares more than the file
+        holds.
     Exception
-        Whatever h5py raises on a damaged file.
+        Anything that h5py raises on a damaged file.
     """
     variables = {}
     with h5py.File(path, "r") as file:
         for name in names:
             link = file.get(name, getlink=True)
-            if link is None or name == "Names":  # cells, which v7.3 keeps as links
+            if link is None or name == "Names":  # cells, which v7.3 stores as links
                 continue
             if not isinstance(link, h5py.HardLink):
-                raise InputError(f"{path}: {name} is a link to elsewhere, which is not followed")
+                raise InputError(f"{path}: {name} is a link, which is not followed")
             if not isinstance(file[name], h5py.Dataset):
                 raise InputError(f"{path}: {name} is not an array of numbers")
             kind = _matlab_class(file[name])
@@ -57,7 +58,7 @@ def read_mat73(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]
 def _matlab_class(dataset: h5py.Dataset) -> str:
     """Return a variable's MATLAB type, which MATLAB writes as a text of fixed length.
 
-    Texts of variable length, which Python writes, are ignored: damaged ones send HDF5 into an endless loop.
+    Texts of variable length, as Python writes them, are ignored: damaged ones make HDF5 loop endlessly.
     """
     if "MATLAB_class" in dataset.attrs:
         stored = dataset.attrs.get_id("MATLAB_class")
@@ -67,7 +68,7 @@ def _matlab_class(dataset: h5py.Dataset) -> str:
 
 
 def check_dataset(path: Path, name: str, dataset: h5py.Dataset) -> None:
-    """Refuse a dataset that is stored in other files or claims more than this one holds.
+    """Refuse a dataset that is stored in other files, or declares more than this file holds.
 
     Raises
     ------
@@ -103,7 +104,7 @@ def check_dataset(path: Path, name: str, dataset: h5py.Dataset) -> None:
 
 
 def _check_chunks(path: Path, name: str, dataset: h5py.Dataset, chunk_bytes: int) -> None:
-    """Refuse a compressed chunk that holds more than its size: HDF5 would decompress all of it."""
+    """Refuse a compressed chunk larger than its declared size, as HDF5 would decompress all of it."""
     suspects = []
 
     def look(info: Any) -> None:
@@ -119,5 +120,5 @@ def _check_chunks(path: Path, name: str, dataset: h5py.Dataset, chunk_bytes: int
         held = len(unpacker.decompress(packed, chunk_bytes + 1))
         if held > chunk_bytes:
             raise InputError(
-                f"{path}: a part of {name} unpacks to more than the {shown_bytes(chunk_bytes)} that it claims"
+                f"{path}: a part of {name} decompresses to more than the {shown_bytes(chunk_bytes)} it claims"
             )

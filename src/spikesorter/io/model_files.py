@@ -1,8 +1,8 @@
-"""Models on disk: a JSON file that describes the model, and a file of plain arrays; no code, no pickle.
+"""Model files: a JSON description and a file of plain arrays, without code or pickles.
 
-What is written follows from the types of the values: frozen dataclasses become JSON objects, arrays go to the
-second file by name, settings become their own JSON. Reading follows the same types; a field that an older
-model lacks has its default. One SHA-256 seals both files.
+The types of the values determine the format: frozen dataclasses become JSON objects, arrays are stored by
+name in the second file, and settings are stored as JSON. Files are read by the same types; a field that an
+older model does not have gets its default. A SHA-256 of both files detects changes.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ __all__ = [
 
 DESCRIPTION, ARRAYS = "model.json", "arrays.npz"
 TARGETS = "targets"
-"""Folder inside a model's, of the models that were adapted to targets."""
+"""Subfolder of a model with the models adapted to targets."""
 MOST_BYTES = {DESCRIPTION: 64 << 20, ARRAYS: 2 << 30}
 Value = TypeVar("Value")
 Arrays = dict[str, npt.NDArray[Any]]
@@ -59,7 +59,7 @@ class ModelFiles:
     made_by : str
         Version of spikesorter that wrote it.
     sha256 : str
-        Seal of the contents, which was checked when it was read.
+        SHA-256 of the contents, checked when the model was read.
     file_bytes : int
         Size of both files.
     """
@@ -71,7 +71,7 @@ class ModelFiles:
 
 
 def check_model_place(folder: Path) -> None:
-    """Refuse to write a model over anything but a model.
+    """Refuse to replace anything but a model.
 
     Raises
     ------
@@ -81,23 +81,23 @@ def check_model_place(folder: Path) -> None:
     if folder.is_dir() and ((folder / DESCRIPTION).is_file() or not any(folder.iterdir())):
         return
     if folder.exists() or folder.is_symlink():
-        raise InputError(f"{folder}: exists and is no model; choose another place for the model")
+        raise InputError(f"{folder}: exists and is not a model; choose another folder for the model")
 
 
 def write_model(value: Any, folder: Path) -> None:
-    """Write a frozen dataclass to a folder, completely or not at all.
+    """Write a frozen dataclass to a folder, atomically.
 
     Parameters
     ----------
     value : dataclass instance
-        Its fields are scalars, strings, tuples, arrays, settings and further such dataclasses.
+        Its fields are scalars, strings, tuples, arrays, settings and other such dataclasses.
     folder : Path
         An older model there is replaced.
 
     Raises
     ------
     InputError
-        If the folder holds anything else, or cannot be written.
+        If the folder contains anything else, or cannot be written.
     """
     check_model_place(folder)
     arrays: Arrays = {}
@@ -115,7 +115,7 @@ def write_model(value: Any, folder: Path) -> None:
 
 
 def seal(description: Mapping[str, Any], arrays: bytes) -> str:
-    """Return the seal of a model: a SHA-256 of its description (without the seal) and its file of arrays."""
+    """Return the SHA-256 of a model's description (without the SHA-256 in it) and its file of arrays."""
     unsealed = {key: value for key, value in description.items() if key != "sha256"}
     total = hashlib.sha256(json.dumps(unsealed, sort_keys=True).encode())
     total.update(arrays)
@@ -123,7 +123,7 @@ def seal(description: Mapping[str, Any], arrays: bytes) -> str:
 
 
 def model_digest(value: Any) -> str:
-    """Return a SHA-256 (hexadecimal) of all that `write_model` would write of a value."""
+    """Return the SHA-256 (hexadecimal) of what `write_model` would write for a value."""
     arrays: Arrays = {}
     description = json.dumps(_pack(value, "", arrays), sort_keys=True)
     total = hashlib.sha256(description.encode())
@@ -134,7 +134,7 @@ def model_digest(value: Any) -> str:
 
 
 def read_model(kind: type[Value], folder: Path) -> Value:
-    """Read what `write_model` wrote.
+    """Read a model written by `write_model`.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def read_model(kind: type[Value], folder: Path) -> Value:
     Raises
     ------
     ModelError
-        If the folder holds no such model, or one that is damaged or of another format version.
+        If the folder has no such model, or one that is damaged or of another format version.
     """
     with _damage_named(folder):
         description, stored = _read_files(folder)
@@ -158,12 +158,12 @@ def read_model(kind: type[Value], folder: Path) -> Value:
 
 
 def read_model_files(folder: Path) -> ModelFiles:
-    """Check the files of a model and return facts about them.
+    """Check the files of a model, and return facts about them.
 
     Raises
     ------
     ModelError
-        As `read_model`.
+        As for `read_model`.
     """
     with _damage_named(folder):
         description, stored = _read_files(folder)
@@ -178,13 +178,15 @@ def read_model_files(folder: Path) -> ModelFiles:
 
 @contextlib.contextmanager
 def _damage_named(folder: Path) -> Iterator[None]:
-    """Turn any error that a damaged model causes into one that names its folder."""
+    """Convert errors caused by a damaged model into errors that name its folder."""
     try:
         yield
     except ModelError:
         raise
     except FileNotFoundError as error:
-        raise ModelError(f"{folder}: holds no model ({Path(error.filename).name} is missing)") from None
+        raise ModelError(
+            f"{folder}: is not a model folder ({Path(error.filename).name} is missing)"
+        ) from None
     except OSError as error:
         raise ModelError(f"{folder}: the model cannot be read: {error.strerror or error}") from None
     except (
@@ -201,24 +203,24 @@ def _damage_named(folder: Path) -> Iterator[None]:
         zipfile.BadZipFile,
     ) as error:
         reason = " ".join(str(error).split())
-        reason = f"it lacks {reason}" if isinstance(error, KeyError) else reason
+        reason = f"{reason} is missing" if isinstance(error, KeyError) else reason
         raise ModelError(f"{folder}: the model is damaged: {reason or type(error).__name__}") from None
 
 
 def _read_files(folder: Path) -> tuple[dict[str, Any], bytes]:
-    """Return the description and the file of arrays, after checking that neither has changed."""
+    """Return the description and the file of arrays, after checking that neither was changed."""
     description = json.loads(_bytes_of(folder / DESCRIPTION))
     found = description["format_version"]
     if found not in READABLE:
-        mend = "train it again" if found < FORMAT_VERSION else "a newer spikesorter wrote it: install that"
+        mend = "train it again" if found < FORMAT_VERSION else "install a newer spikesorter to read it"
         formats = ", ".join(map(str, READABLE))
         raise ModelError(
-            f"{folder}: written in model format {found}, this version reads format {formats}; {mend}"
+            f"{folder}: has model format {found}, but this version reads formats {formats}; {mend}"
         )
     stored = _bytes_of(folder / ARRAYS)
     if seal(description, stored) != description["sha256"]:
         raise ModelError(
-            f"{folder}: the model is damaged: it has changed since it was written (SHA-256 differs); use a "
+            f"{folder}: the model is damaged: it was changed after it was written (SHA-256 differs); use a "
             "copy, or train it again"
         )
     return description, stored
@@ -227,25 +229,25 @@ def _read_files(folder: Path) -> tuple[dict[str, Any], bytes]:
 def _bytes_of(path: Path) -> bytes:
     size = path.stat().st_size
     if size > MOST_BYTES[path.name]:
-        raise ModelError(f"{path}: {size >> 20} MB: no model is larger than {MOST_BYTES[path.name] >> 20} MB")
+        raise ModelError(f"{path}: {size >> 20} MB; a model has at most {MOST_BYTES[path.name] >> 20} MB")
     return path.read_bytes()
 
 
 def _arrays(stored: bytes) -> Arrays:
-    """Read arrays as `numpy.savez` writes them: uncompressed, so that none is larger than its file."""
+    """Read arrays as `numpy.savez` writes them: uncompressed, so that no array is larger than the file."""
     with zipfile.ZipFile(io.BytesIO(stored)) as archive:
         entries = archive.infolist()
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
             raise ValueError("its arrays are compressed")
         if sum(entry.file_size for entry in entries) > len(stored):
-            raise ValueError("its arrays are said to be larger than their file")
+            raise ValueError("its arrays are declared larger than their file")
         return {entry.filename.removesuffix(".npy"): _array(archive.read(entry)) for entry in entries}
 
 
 def _array(stored: bytes) -> npt.NDArray[Any]:
     file = io.BytesIO(stored)
     if np.lib.format.read_magic(file) != (1, 0):
-        raise ValueError("an array is of another format")
+        raise ValueError("an array has another format")
     shape, column_major, dtype = np.lib.format.read_array_header_1_0(file)
     if dtype.hasobject:
         raise ValueError("an array holds Python objects")
@@ -306,12 +308,12 @@ def _unpack(kind: Any, packed: Any, arrays: Arrays) -> Any:
 
 
 def _kind_of(field: dataclasses.Field[Any], hints: Mapping[str, Any], packed: Mapping[str, Any]) -> Any:
-    """Return the type of a field: its hint, or that of `one_of` in its metadata which the model names."""
+    """Return the type of a field: its hint, or the one of `one_of` in its metadata that the model names."""
     if "one_of" not in field.metadata:
         return hints[field.name]
     kinds, name = {kind.__name__: kind for kind in field.metadata["one_of"]()}, packed[field.name]["is"]
     if name not in kinds:
-        raise ValueError(f"it holds a {name}, which this version does not know")
+        raise ValueError(f"it holds a {name}, which is unknown to this version")
     return kinds[name]
 
 

@@ -1,4 +1,4 @@
-"""What older formats of models called things, so that they can still be read."""
+"""Names in older model formats, so that these can still be read."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ __all__ = ["FORMAT_VERSION", "READABLE", "to_current"]
 
 FORMAT_VERSION = 7
 READABLE = (6, 7)
-"""Formats that can be read; tests/models keeps a sample of each."""
+"""Readable formats; tests/models has a sample of each."""
 
-# Format 6: a value's type and fields had these names.
+# Former names of types and fields in format 6.
 _TYPES_OF_6 = {
     "BothDecoder": "CombinedDecoder",
     "Outlook": "Diagnostics",
@@ -43,12 +43,12 @@ _VALUES_OF_6 = {
 
 
 def to_current(model: dict[str, Any], format_version: int) -> dict[str, Any]:
-    """Return a model's description as the current format would state it.
+    """Return a model's description converted to the current format.
 
     Parameters
     ----------
     model : dict
-        Of a format in `READABLE`; values that have a type state it under `is`.
+        Description in a format of `READABLE`; `is` has the type of a value.
     format_version : int
 
     Returns
@@ -82,7 +82,7 @@ def _from_6(value: Any) -> Any:
 
 
 def _settings_from_6(settings: dict[str, Any], fs_hz: float) -> dict[str, Any]:
-    """Sort settings into their present sections; refractory periods were in samples, of any rate."""
+    """Move settings to their present sections, and convert refractory periods from samples to ms."""
 
     def in_ms(samples: float) -> float:
         return 1000 * samples / fs_hz

@@ -1,4 +1,4 @@
-"""Neurodata Without Borders: units with spike times, probabilities, mean waveforms and provenance."""
+"""Read and write units in Neurodata Without Borders (NWB) files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NOT_KNOWN = datetime(1970, 1, 1, tzinfo=UTC)
 COLUMNS = {
     "spike_times": "when each spike starts, in seconds",
     "spike_sample": "sample of the recording, from 0, at which each spike starts",
-    "unit_name": "name of the unit in the labels that were learnt from",
+    "unit_name": "name of the unit in the labels",
     "mean_probability": "mean probability that a spike exists and belongs to this unit",
     "spike_probability": "probability that each spike exists, whatever its unit",
     "waveform_mean": "mean waveform about the start of the spikes",
@@ -55,11 +55,11 @@ def write_nwb(
     path : Path
     spikes : Spikes
     fs_hz : float
-        Written as the units' resolution.
+        Stored as the resolution of the units table.
     recording : spikeinterface.BaseRecording or None
-        Gives times, electrodes and mean waveforms.
+        Source of times, electrodes and mean waveforms.
     provenance : mapping of str to str
-        Written as notes, in JSON.
+        Stored as JSON in the notes.
     session_start : datetime or None
         1970 if None.
     """
@@ -68,7 +68,7 @@ def write_nwb(
     described = spikes.described(fs_hz=fs_hz, names=spikes.names)
     known = described.select(described.unit != UNKNOWN)
     file = NWBFile(
-        session_description="spikes found and named by spikesorter",
+        session_description="spikes found and sorted by spikesorter",
         identifier=IDENTIFIER + _digest(known, provenance),
         session_start_time=session_start or NOT_KNOWN,
         notes=json.dumps(dict(provenance)),
@@ -76,31 +76,31 @@ def write_nwb(
     )
     _add_units(file, known, recording)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*does not end in '.nwb'")  # the temporary file does not
+        warnings.filterwarnings("ignore", message=".*does not end in '.nwb'")  # the temporary file's name
         with NWBHDF5IO(path, "w") as output:
             output.write(file)
 
 
 def read_nwb_units(path: Path, *, fs_hz: float | None = None, stream: str | None = None) -> Spikes:
-    """Read the units table; times become samples of the recording in the same file, if it holds one.
+    """Read the units table, with times as samples of the recording in the same file, if there is one.
 
     Parameters
     ----------
     path : Path
     fs_hz : float, optional
-        Sampling rate, where the file does not state it.
+        Sampling rate, if the file does not state it.
     stream : str, optional
-        Path of the ElectricalSeries in which the units were found, where there are several.
+        Path of the ElectricalSeries in which the units were found, if there are several.
 
     Returns
     -------
     Spikes
-        With probabilities, if `write_nwb` has written them.
+        With probabilities, if the file was written by `write_nwb`.
 
     Raises
     ------
     InputError
-        If there are no units, or their times cannot be turned into samples.
+        If there are no units, or their times cannot be converted to samples.
     """
     with reading(path, "the units of an NWB file"):
         sorting = _units(path, fs_hz, stream)
@@ -129,15 +129,15 @@ def _units(path: Path, fs_hz: float | None, stream: str | None) -> BaseSorting:
     except ValueError:  # the sampling rate is not known
         if fs_hz is None:
             raise InputError(
-                f"{path}: holds times in seconds; give their sampling rate: fs_hz (--fs)"
+                f"{path}: holds times in seconds; give the recording's sampling rate: fs_hz (--fs)"
             ) from None
         return NwbSortingExtractor(path, sampling_frequency=fs_hz)
 
 
 def _with_columns(path: Path, sorting: BaseSorting, spikes: Spikes) -> Spikes:
-    """Add what `write_nwb` stores for each spike, unit by unit.
+    """Add the values that `write_nwb` stores for each spike, unit by unit.
 
-    This includes the sample: times count from the start of the session, which may precede the recording.
+    They include samples, because times count from the start of the session, which may precede the recording.
     """
     if not path.is_file():
         return spikes
@@ -166,7 +166,7 @@ def is_own_nwb(path: Path) -> bool:
 
 
 def session_start_of(path: Path) -> datetime | None:
-    """Return when the session of an NWB file began; None if it is no NWB file or does not state it."""
+    """Return the start of an NWB file's session; None if it is not stated, or not an NWB file."""
     if path.suffix.lower() != ".nwb" or not path.is_file():
         return None
     with reading(path, "NWB"), h5py.File(path, "r") as file:
@@ -178,14 +178,16 @@ def session_start_of(path: Path) -> datetime | None:
 
 
 def _add_units(file: Any, spikes: Spikes, recording: BaseRecording | None) -> None:
-    """Add the units table, column by column: row by row, pynwb could not infer the types of empty columns."""
+    """Add the units table column by column, as pynwb cannot infer the types of empty columns from rows."""
     from hdmf.common import DynamicTableRegion, ElementIdentifiers, VectorData, VectorIndex
     from pynwb.misc import Units
 
     unit_ids = sorted({*spikes.unit_ids, *(unit for unit in spikes.names if unit != UNKNOWN)})
     trains = [spikes.of(unit) for unit in unit_ids]
     waveforms, volts = _mean_waveforms(spikes, recording)
-    about = "" if volts else "; waveforms are in the recording's own unit, as its gain is not known"
+    about = (
+        "" if volts else "; waveforms are in the recording's own unit of voltage, as its gain is not known"
+    )
     columns: list[Any] = []
 
     def add(name: str, data: npt.NDArray[Any], *, each: list[int] | None = None, **table: Any) -> None:
@@ -212,7 +214,7 @@ def _add_units(file: Any, spikes: Spikes, recording: BaseRecording | None) -> No
         add("electrodes", every, each=[channels] * len(unit_ids), table=file.electrodes)
     file.units = Units(
         name="units",
-        description=f"units of spikesorter; spike times are those of their starts{about}",
+        description=f"units of spikesorter; spike times are the starts of spikes{about}",
         id=ElementIdentifiers(name="id", data=np.array(unit_ids, np.int64)),
         columns=columns,
         colnames=[column.name for column in columns if not column.name.endswith("_index")],

@@ -18,32 +18,32 @@ if TYPE_CHECKING:
 __all__ = ["ComputeSpikeProbabilities", "compute_spike_probabilities"]
 
 
-class ComputeSpikeProbabilities(BaseSpikeVectorExtension):  # type: ignore[misc]  # its base has no types
+class ComputeSpikeProbabilities(BaseSpikeVectorExtension):  # type: ignore[misc]  # the base class has no types
     """The probability that each spike exists, and that it belongs to its unit.
 
     `analyzer.compute("spike_probabilities")` takes both from the sorting's properties `probability` and
-    `unit_probability`, which `Spikes.to_spikeinterface` and the sorter "spikesorter" set. Where the sorting
-    has lost them, `analyzer.compute("spike_probabilities", spikes=spikes)` takes them from a `Spikes`:
-    analyzers of format "zarr", for example, do not keep such properties.
+    `unit_probability`, which `Spikes.to_spikeinterface` and the sorter "spikesorter" set. If the sorting has
+    lost them, as in analyzers of format "zarr", `analyzer.compute("spike_probabilities", spikes=spikes)`
+    takes them from a `Spikes`.
 
     `get_data()` returns the probability that each spike exists, in the order of the analyzer's spikes.
     `get_data(return_data_name="unit_probability")` returns the probability that it belongs to its unit, given
     that it exists. `get_data(outputs="by_unit")` returns a dict for each segment.
 
-    The extension is saved, loaded, selected, split and softly merged with the analyzer. A hard merge computes
-    all extensions again, which is not possible for this one. SpikeInterface 0.105 cannot split a unit while
-    its sorting has properties of several values: delete `probability` and `unit_probability` with
+    The extension is saved, loaded, selected, split and soft-merged with the analyzer. A hard merge recomputes
+    all extensions, which is not possible for this one. SpikeInterface 0.105 cannot split a unit while its
+    sorting has array properties: delete `probability` and `unit_probability` with
     `analyzer.sorting.delete_property` once the extension is computed.
 
     Parameters
     ----------
     spikes : Spikes, optional
-        The spikes of each of the analyzer's units, under its name; other units are ignored.
+        The spikes of the analyzer's units, with the same names; other units are ignored.
 
     Raises
     ------
     InputError
-        If the probabilities are not known, or belong to other spikes.
+        If the probabilities are not known, or are those of other spikes.
     """
 
     extension_name = "spike_probabilities"
@@ -80,9 +80,9 @@ def _from_property(sorting: BaseSorting, unit: Any, name: str) -> Float32Array:
     properties = sorting.get_property(name)
     if properties is None:
         raise InputError(
-            f"the sorting has no property {name}: give the sorter's spikes (spikes=...). Sortings of other "
-            "tools, analyzers of format zarr and merged units have none (compute the extension, then merge "
-            "softly); analyzers that spikesorter wrote hold the extension already"
+            f"the sorting has no property {name}; give the sorter's spikes (spikes=...). Sortings of other "
+            "tools, analyzers of format zarr and merged units do not have it (compute the extension before a "
+            "soft merge); analyzers that spikesorter wrote already have the extension"
         )
     values = np.asarray(properties[sorting.id_to_index(unit)], np.float32)
     expected = len(sorting.get_unit_spike_train(unit, segment_index=0))

@@ -1,4 +1,4 @@
-"""Open recordings of any format: plain files here, all others by SpikeInterface."""
+"""Open recordings of any format: plain files directly, all others through SpikeInterface."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MOST_LISTED = 24
 
 @dataclass(frozen=True)
 class RecordingOptions:
-    """How a recording is read: the options of `read_recording`."""
+    """Options of `read_recording`."""
 
     fs_hz: float | None = None
     dtype: str | None = None
@@ -41,12 +41,12 @@ class RecordingOptions:
     group: Channel | None = None
 
     def open(self, path: str | Path, *, fs_hz: float | None = None) -> OpenedRecording:
-        """Open a recording; `fs_hz` is its sampling rate where neither the file nor the options state one.
+        """Open a recording; `fs_hz` is the sampling rate if neither the file nor the options state one.
 
         Raises
         ------
         InputError
-            As `read_recording`.
+            As for `read_recording`.
         """
         path, rate = Path(path), fs_hz if self.fs_hz is None else self.fs_hz
         source, labels = _source(path, self.format), None
@@ -65,25 +65,25 @@ class RecordingOptions:
         return OpenedRecording(path, self, chosen, labels, held)
 
     def read(self, path: str | Path, *, fs_hz: float | None = None) -> BaseRecording:
-        """Open a recording and return nothing but its samples; see `open`."""
+        """Open a recording and return it without labels; see `open`."""
         return self.open(path, fs_hz=fs_hz).recording
 
 
 @dataclass(frozen=True, eq=False)
 class OpenedRecording:
-    """A recording that has been opened, to hand on, so that no file is read twice.
+    """An opened recording, passed on so that no file is read twice.
 
     Parameters
     ----------
     path : Path
     options : RecordingOptions
-        How it was read.
+        Options that it was read with.
     recording : spikeinterface.BaseRecording
         One segment.
     labels : Spikes or None
-        Labels that were read along with it, which `.mat` files may hold; see `own_labels`.
+        Labels read along with it, from a `.mat` file; see `own_labels`.
     bytes_in_memory : int
-        Memory that it takes while it is open; 0 where samples are read when they are asked for.
+        Memory that it occupies; 0 if samples are read from disk on demand.
     """
 
     path: Path
@@ -105,9 +105,9 @@ def read_recording(
     channel: Channel | Sequence[Channel] = (),
     group: Channel | None = None,
 ) -> BaseRecording:
-    """Open a recording of any format that the field uses.
+    """Open a recording of any common format.
 
-    Samples are read when they are needed; only `.mat` files are read at once.
+    Samples are read on demand; only `.mat` files are read at once.
 
     Parameters
     ----------
@@ -122,16 +122,16 @@ def read_recording(
     channels : int, optional
         Raw binary: number of channels, which are interleaved.
     format : str, optional
-        Format of the file, where its name does not show it: ``"raw"``, ``"npy"``, ..., or a name of
+        Format of the file, if its name does not show it: ``"raw"``, ``"npy"``, ..., or a name of
         SpikeInterface's extractors, such as ``"intan"``.
     stream : str, optional
-        Name or id of the stream to read, where there are several (NWB: path of the ElectricalSeries).
+        Name or id of the stream to read, if there are several (NWB: path of the ElectricalSeries).
     segment : int, optional
-        Which segment to read (from 0), where there are several.
+        Segment to read (from 0), if there are several.
     channel : str, int or sequence of these, optional
         Channels to read, by id, by name or, if neither matches, by position (from 0); all if not given.
     group : str or int, optional
-        Read the channels whose property `group` has this value, such as those of one tetrode.
+        Read only the channels whose property `group` has this value, such as those of one tetrode.
 
     Returns
     -------
@@ -141,7 +141,7 @@ def read_recording(
     Raises
     ------
     InputError
-        If the file cannot be read, or it is not clear what to read; the message lists what there is.
+        If the file cannot be read, or it is not clear what to read; the message then lists the choices.
 
     Examples
     --------
@@ -183,7 +183,7 @@ def _source(path: Path, name: str | None) -> Source:
     name = {"binary": "raw", "openephys": "openephysbinary"}.get(name.lower(), name.lower())
     if name not in OWN_FORMATS and name not in _extractors():
         known = ", ".join((*OWN_FORMATS, *sorted(set(_extractors()) - set(OWN_FORMATS))))
-        raise InputError(f"{path}: there is no format {name}; there are {known}")
+        raise InputError(f"{path}: unknown format {name}; known are {known}")
     return Source(path, name)
 
 
@@ -210,9 +210,9 @@ def _open(path: Path, source: Source, stream: str | None, **plain: Any) -> BaseR
 def _open_npy(path: Path, *, fs_hz: float | None, **_: Any) -> BaseRecording:
     with path.open("rb") as file:
         if file.read(len(np.lib.format.MAGIC_PREFIX)) != np.lib.format.MAGIC_PREFIX:
-            raise InputError(f"{path}: cannot be read as npy: it is none, despite its name")
+            raise InputError(f"{path}: cannot be read as npy: it is not an .npy file, despite its name")
     with np.errstate(over="raise"):
-        array = np.load(path, mmap_mode="r", allow_pickle=False)  # refuses to map more than the file holds
+        array = np.load(path, mmap_mode="r", allow_pickle=False)  # refuses files shorter than they declare
     if array.ndim not in (1, 2) or array.dtype.kind not in NUMERIC_KINDS or array.size == 0:
         raise InputError(
             f"{path}: must hold an array of numbers of shape (samples,) or (samples, channels), not "
@@ -238,7 +238,7 @@ def _open_wav(path: Path, **_: Any) -> BaseRecording:
 
 
 def _check_wav_parts(path: Path) -> None:
-    """Refuse a WAV file of which a chunk, up to the samples, claims more than is left of the file."""
+    """Refuse a WAV file in which a chunk, up to the samples, claims more than is left in the file."""
     size, place, part = path.stat().st_size, 12, b""
     with path.open("rb") as file:
         kind = file.read(4)
@@ -256,13 +256,15 @@ def _check_wav_parts(path: Path) -> None:
 
 
 def _binary(path: Path, array: Any, fs_hz: float) -> BaseRecording:
-    """Read a mapped array by SpikeInterface, which maps only the part that is needed."""
+    """Read a mapped array through SpikeInterface, which maps only the part that is needed."""
     trace = np.atleast_2d(array).T if array.ndim == 1 or array.shape[0] < array.shape[1] else array
     if trace.shape[1] > MOST_CHANNELS:
         raise InputError(f"{path}: has shape {array.shape}: at most {MOST_CHANNELS} channels are supported")
     if trace.flags.c_contiguous:
         whole = _binary_file(path, fs_hz, trace.dtype, trace.shape[1], file_offset=array.offset)
-        return whole.frame_slice(0, len(trace))  # what follows, such as a WAV file's metadata, is no trace
+        return whole.frame_slice(
+            0, len(trace)
+        )  # what follows, such as a WAV file's metadata, is not part of the trace
     from spikeinterface.core import NumpyRecording  # its binary reader needs interleaved channels
 
     return NumpyRecording([trace], fs_hz)
@@ -288,7 +290,7 @@ def _open_raw(path: Path, *, fs_hz: float | None, dtype: str | None, channels: i
     ]
     if missing or fs_hz is None or dtype is None or channels is None:
         raise InputError(
-            f"{path}: raw binary files do not describe themselves; give {', '.join(missing)}; or, if "
+            f"{path}: raw binary files have no header; give {', '.join(missing)}; or, if "
             "it has another format, give format=NAME (--format)"
         )
     try:
@@ -298,7 +300,7 @@ def _open_raw(path: Path, *, fs_hz: float | None, dtype: str | None, channels: i
     if kind.kind not in NUMERIC_KINDS:
         raise InputError(f"{path}: dtype must be a type of real numbers, such as int16, not {dtype}")
     if not 1 <= channels <= MOST_CHANNELS:
-        raise InputError(f"{path}: channels must lie between 1 and {MOST_CHANNELS}, not at {channels}")
+        raise InputError(f"{path}: channels must be between 1 and {MOST_CHANNELS}, not {channels}")
     size, step = path.stat().st_size, kind.itemsize * channels
     if size == 0 or size % step:
         raise InputError(
@@ -350,7 +352,7 @@ def _open_extractor(path: Path, source: Source, stream: str | None) -> BaseRecor
 def _choose_stream(
     path: Path, names: Sequence[str], ids: Sequence[str], wanted: str | None, own: str | None = None
 ) -> str:
-    """Return the id of the stream that is wanted, or of the only neural one."""
+    """Return the id of the wanted stream, or of the only neural stream."""
     listed = "; ".join(
         name if name == key else f"{name} (id {key})" for name, key in zip(names, ids, strict=True)
     )
@@ -393,7 +395,7 @@ def _select_group(path: Path, recording: BaseRecording, group: Channel | None) -
         return recording
     values = recording.get_property("group")
     if values is None:
-        raise InputError(f"{path}: its channels are in no groups; choose by channel=ID (--channel)")
+        raise InputError(f"{path}: its channels have no groups; choose them with channel=ID (--channel)")
     groups = [str(value) for value in values]
     chosen = [key for key, value in zip(recording.channel_ids, groups, strict=True) if value == str(group)]
     if not chosen:

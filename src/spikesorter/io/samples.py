@@ -1,4 +1,4 @@
-"""Read samples of recordings, and check that recordings and labels can be worked with."""
+"""Read samples of recordings, and check recordings and labels."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ __all__ = [
 logger = logging.getLogger(__name__)
 FloatArray = npt.NDArray[np.float32]
 NativeArray = npt.NDArray[Any]
-PROFILE_SAMPLES = 1 << 23  # some 5 minutes at 25 kHz are enough to estimate noise and gain
+PROFILE_SAMPLES = 1 << 23  # 5.6 minutes at 25 kHz are enough to estimate noise and gain
 SIGNATURE_SAMPLES = 1 << 18
 PARTS = 32
-READING = threading.Lock()  # many readers share one open file, in which each of them seeks
+READING = threading.Lock()  # threads share one open file, in which each of them seeks
 
 
 def read_samples(recording: BaseRecording, start: int, stop: int) -> NativeArray:
@@ -43,12 +43,12 @@ def read_samples(recording: BaseRecording, start: int, stop: int) -> NativeArray
 
 
 def centred(trace: NativeArray, offset: npt.ArrayLike) -> FloatArray:
-    """Subtract an offset, then convert to float32: in this order, a large offset costs no precision."""
+    """Subtract an offset, then convert to float32; in this order, a large offset costs no precision."""
     return np.asarray(trace - np.asarray(offset, np.float64), np.float32)
 
 
 def as_spikes(labels: object, *, fs_hz: float) -> Spikes:
-    """Return labels of any tool as spikes of a recording of this sampling rate.
+    """Return labels as spikes of a recording with this sampling rate.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def as_spikes(labels: object, *, fs_hz: float) -> Spikes:
     Raises
     ------
     InputError
-        If they are neither, or are of another sampling rate.
+        If they are neither, or have another sampling rate.
     """
     if not isinstance(labels, Spikes):
         if not hasattr(labels, "to_spike_vector"):
@@ -73,14 +73,14 @@ def as_spikes(labels: object, *, fs_hz: float) -> Spikes:
 
 
 def warn_of_silent_units(labels: Spikes) -> None:
-    """Warn of units without a labelled spike: they cannot be learnt."""
+    """Warn of units without labelled spikes, which cannot be learnt."""
     silent = [name for unit, name in labels.names.items() if unit not in labels.unit_ids]
     if silent:
-        logger.warning("units without a labelled spike are left out: %s", ", ".join(silent))
+        logger.warning("units without labelled spikes are left out: %s", ", ".join(silent))
 
 
 def read_representative(recording: BaseRecording) -> NativeArray:
-    """Return a whole recording or, if it is long, parts spread evenly over it.
+    """Return a whole recording or, if it is long, evenly spaced parts of it.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def read_representative(recording: BaseRecording) -> NativeArray:
 
 
 def read_signature(recording: BaseRecording) -> NativeArray:
-    """Return short parts spread evenly over a recording, by which it is recognised."""
+    """Return short, evenly spaced parts of a recording, by which it is identified."""
     return _read_parts(recording, SIGNATURE_SAMPLES)
 
 
@@ -139,5 +139,5 @@ def check_trace(trace: NativeArray, settings: Settings) -> None:
     if len(silent):
         raise InputError(
             f"channel {', '.join(map(str, silent))} (counted from 0) is constant: nothing was recorded; "
-            "leave it out, in the labelled recording as well"
+            "leave it out, also of the labelled recording"
         )

@@ -1,1 +1,1 @@
-"""Look at results and correct them: report, viewer, figures, measurements."""
+"""Display and correction of results: report, viewer, figures, measurements."""

@@ -1,4 +1,4 @@
-"""Collect what the report and the viewer show, as plain values that JSON can hold."""
+"""Collect the contents of report and viewer as plain values for JSON."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ __all__ = [
 Contents = dict[str, Any]
 
 DETAILED = 12
-"""Recordings that a report shows in full. Any others are in its table only."""
+"""Number of recordings that a report shows in full; others are in its table only."""
 
-EMBEDDED_SAMPLES = 2_000_000  # of all channels and recordings together: some 3 MB in the page
-MOST_SPIKES = 200_000  # of a recording, likewise
+EMBEDDED_SAMPLES = 2_000_000  # of all channels and recordings together, about 3 MB in the page
+MOST_SPIKES = 200_000  # of one recording
 PAGE_SECONDS = 0.25
 DOUBTFUL = 60
 GOOD, FAIR = 0.9, 0.7  # scores
 NOTE = (
     "The other {} recordings have higher expected scores and are in the table only. `spikesorter view` shows "
-    "each of them."
+    "all of them."
 )
 
 
@@ -61,7 +61,7 @@ def report_contents(
     overall : float, optional
         A study's score.
     seconds : mapping of str to float, optional
-        Time that each step took.
+        Duration of each step.
 
     Returns
     -------
@@ -79,16 +79,16 @@ def report_contents(
         recordings=[recording_contents(results[k], budget_samples=budget) for k in detailed],
         overall=None
         if overall is None
-        else {"level": _level(overall), "words": f"Study score {overall:.3f}"},
+        else {"level": _level(overall), "text": f"Study score {overall:.3f}"},
         note=NOTE.format(rest) if rest else "",
         about=_about([result.sorter.settings for result in results], seconds or {}),
     )  # fmt: skip
 
 
 def viewer_contents(title: str, results: Sequence[Result]) -> Contents:
-    """Return the contents of the viewer, as far as they are in its page.
+    """Return the contents of the viewer that are embedded in its page.
 
-    The page fetches traces by span (`span_contents`), and figures when they are scrolled into view
+    The page fetches traces span by span (`span_contents`), and figures when they are scrolled into view
     (`figure_contents`).
 
     Parameters
@@ -111,14 +111,14 @@ def viewer_contents(title: str, results: Sequence[Result]) -> Contents:
 
 
 def recording_contents(result: Result, *, budget_samples: int | None) -> Contents:
-    """Return what is shown of one recording.
+    """Return the contents for one recording.
 
     Parameters
     ----------
     result : Result
     budget_samples : int, optional
-        Samples of its trace to embed, all channels together. Without it, no trace, spikes and figures are
-        embedded: the viewer fetches them.
+        Samples of its trace to embed, all channels together. If None, no trace, spikes and figures are
+        embedded, as the viewer fetches them.
 
     Returns
     -------
@@ -137,9 +137,9 @@ def recording_contents(result: Result, *, budget_samples: int | None) -> Content
         "name": result.name,
         "fs_hz": sorter.fs_hz,
         "n_samples": n_samples,
-        "verdict": {"level": _level(_value(result, whole_score)), "words": _words(result, whole_score)},
+        "verdict": {"level": _level(_value(result, whole_score)), "text": _words(result, whole_score)},
         "facts": _facts(result),
-        "units": [{"unit": unit, "name": _name(result, unit)} for unit in _labels(result)],
+        "units": [{"unit": unit, "name": _name(result, unit)} for unit in _unit_ids(result)],
         "unit_table": _unit_table(result, whole_score),
         "channels": [str(channel) for channel in recording.get_channel_ids()],
         "curves": _curves(result),
@@ -254,8 +254,8 @@ def _about(settings: Sequence[Settings], seconds: Mapping[str, float]) -> list[C
 def _score(result: Result) -> Score | None:
     if result.truth is None:
         return None
-    named = result.spikes.select(result.spikes.unit != UNKNOWN)
-    return score(result.truth, named, fs_hz=result.sorter.fs_hz)
+    known = result.spikes.select(result.spikes.unit != UNKNOWN)
+    return score(result.truth, known, fs_hz=result.sorter.fs_hz)
 
 
 def _value(result: Result, measured: Score | None) -> float:
@@ -300,7 +300,7 @@ def _unit_table(result: Result, measured: Score | None) -> Contents:
     counts = result.spikes.counts()
     head = ["unit", "spikes", "per second", "mean probability", "expected F1"]
     rows = []
-    for unit in _labels(result):
+    for unit in _unit_ids(result):
         train = result.spikes.of(unit)
         mean = f"{train.joint.mean():.3f}" if len(train) else ""
         count = counts.get(unit, 0)
@@ -312,7 +312,7 @@ def _unit_table(result: Result, measured: Score | None) -> Contents:
     return {"head": [*head, "strict F1"] if measured else head, "rows": rows}
 
 
-def _labels(result: Result) -> list[int]:
+def _unit_ids(result: Result) -> list[int]:
     known = list(result.sorter.units.known)
     others = {*result.spikes.unit_ids, *(result.truth.unit_ids if result.truth else ())}
     return known + sorted(others - {*known})
@@ -329,7 +329,7 @@ def _curves(result: Result) -> list[str]:
 
 
 def _pages(result: Result, doubtful: list[int], budget_samples: int | None) -> tuple[list[list[int]], bool]:
-    """Choose pages to show: all, or those around doubtful spikes and some from all over the recording."""
+    """Choose pages to show: all, or those around doubtful spikes and some spread over the recording."""
     n_samples = result.n_samples
     length = max(round(PAGE_SECONDS * result.sorter.fs_hz), 1)
     count = -(-n_samples // length)
@@ -368,7 +368,7 @@ def _embedded(result: Result, pages: list[list[int]]) -> Contents:
 
 
 def _runs(pages: list[list[int]]) -> Iterator[tuple[int, int]]:
-    """Join pages that follow each other."""
+    """Yield runs of consecutive pages."""
     first, last = pages[0]
     for start, stop in pages[1:]:
         if start != last:

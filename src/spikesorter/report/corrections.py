@@ -1,4 +1,4 @@
-"""Keep a user's corrections of found spikes, and make labels of them for the next fit."""
+"""Store a user's corrections of found spikes, and make labels from them for the next fit."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 Action = Literal["accept", "reject", "rename", "undo"]
-"""Undo takes back an earlier correction of the spike."""
+"""`undo` cancels an earlier correction of the spike."""
 
 SURE = 0.95
 """A spike with at least this probability is not doubtful."""
@@ -43,15 +43,15 @@ class Correction:
     Parameters
     ----------
     sample, unit : int
-        The spike, as it was found.
+        The spike as found.
     action : {"accept", "reject", "rename", "undo"}
     to : int, optional
-        To rename: the unit that fired the spike.
+        For `rename`: the new unit of the spike.
 
     Raises
     ------
     InputError
-        If a value is none of these.
+        If a value is not allowed.
 
     Examples
     --------
@@ -72,24 +72,24 @@ class Correction:
         if self.action == "rename":
             _check_count("to, the new unit,", self.to)
         elif self.to is not None:
-            raise InputError(f"only a renamed spike has a new unit; {self.action} takes no `to`")
+            raise InputError(f"`to` is for rename only, not for {self.action}")
 
     @property
     def spike(self) -> tuple[int, int]:
-        """Sample and unit of the spike, as it was found."""
+        """Sample and unit of the spike as found."""
         return self.sample, self.unit
 
 
 class CorrectionLog:
-    """A file of corrections, one line of JSON for each. Lines are added and never removed.
+    """File of corrections, one line of JSON for each; lines are added and never removed.
 
-    Once `append` returns, the correction is on disk, whatever happens to the program afterwards. A line that
-    was being written when the program was killed is ignored, and cut off before the next one is added.
+    Once `append` returns, the correction is safely on disk. A line that was incomplete when the program was
+    killed is ignored, and removed before the next line is added.
 
     Parameters
     ----------
     path : Path
-        Created by the first correction.
+        Created with the first correction.
 
     Examples
     --------
@@ -106,12 +106,12 @@ class CorrectionLog:
         self._lock = threading.Lock()
 
     def append(self, correction: Correction) -> None:
-        """Add a correction; it is on disk when this returns.
+        """Add a correction, which is on disk when this returns.
 
         Raises
         ------
         InputError
-            If it cannot be written; the file is then as it was before.
+            If it cannot be written; the file is then unchanged.
         """
         line = json.dumps(asdict(correction)).encode() + b"\n"
         with self._lock:
@@ -124,12 +124,12 @@ class CorrectionLog:
     def read(self) -> list[Correction]:
         """Return all corrections, in the order in which they were made.
 
-        Logs of earlier versions, which say `label` for `unit`, are read too.
+        Logs of earlier versions, which have `label` instead of `unit`, are read as well.
 
         Raises
         ------
         InputError
-            If the file cannot be read or holds anything but corrections.
+            If the file cannot be read or contains anything but corrections.
         """
         try:
             *lines, _torn = self.path.read_bytes().split(b"\n")
@@ -146,7 +146,7 @@ class CorrectionLog:
             file.truncate(end)
             try:
                 if file.write(line) != len(line):
-                    raise OSError("the disk took only a part of it")
+                    raise OSError("only a part of it could be written")
                 os.fsync(file.fileno())
             except OSError:
                 file.truncate(end)
@@ -184,17 +184,17 @@ def corrected(spikes: Spikes, corrections: Iterable[Correction]) -> Spikes:
     Parameters
     ----------
     spikes : Spikes
-        As they were found.
+        Spikes as found.
     corrections : iterable of Correction
-        In the order in which they were made. Corrections of spikes that are not there are ignored: the
-        recording may have been sorted again.
+        In the order in which they were made. Corrections of missing spikes are ignored, as the recording may
+        have been sorted again.
 
     Returns
     -------
     Spikes
-        Without the rejected spikes, and with renamed spikes under their new unit. Accepted and renamed spikes
-        have probability 1; the others keep theirs. If a spike is renamed to the unit of another spike at the
-        same sample, both are one spike.
+        Without rejected spikes, and with the new units of renamed spikes. Accepted and renamed spikes have
+        probability 1; others keep theirs. A spike that is renamed to the unit of another spike at the same
+        sample is merged with it.
 
     Examples
     --------
@@ -205,22 +205,29 @@ def corrected(spikes: Spikes, corrections: Iterable[Correction]) -> Spikes:
     """
     decided = decisions(corrections)
     kept = np.ones(len(spikes), np.bool_)
-    units, there, named = spikes.unit.copy(), spikes.probability.copy(), spikes.unit_probability.copy()
+    units, probability, unit_probability = (
+        values.copy() for values in (spikes.unit, spikes.probability, spikes.unit_probability)
+    )
     for k in _touched(spikes, decided):
         correction = decided.get((int(spikes.sample[k]), int(spikes.unit[k])))
         if correction is None:
             continue
         kept[k] = correction.action != "reject"
         units[k] = spikes.unit[k] if correction.to is None else correction.to
-        there[k] = named[k] = 1.0
+        probability[k] = unit_probability[k] = 1.0
     changed = Spikes.from_arrays(
-        spikes.sample[kept], units[kept], there[kept], named[kept], fs_hz=spikes.fs_hz, names=spikes.names
+        spikes.sample[kept],
+        units[kept],
+        probability[kept],
+        unit_probability[kept],
+        fs_hz=spikes.fs_hz,
+        names=spikes.names,
     )
     return _each_once(changed)
 
 
 def doubtful(spikes: Spikes) -> npt.NDArray[np.int64]:
-    """Return the indices of the doubtful spikes, those with a probability nearest to one half first.
+    """Return the indices of doubtful spikes, in order of the distance of their probability from one half.
 
     Examples
     --------
@@ -240,9 +247,9 @@ def write_labels(
     Parameters
     ----------
     path : str or Path
-        `.csv`, `.mat`, or another format of `write_spikes`. It is written whole or not at all.
+        `.csv`, `.mat`, or another format of `write_spikes`. Written atomically.
     spikes : Spikes
-        As they were found.
+        Spikes as found.
     corrections : iterable of Correction
     fs_hz : float, optional
         Sampling rate, if the spikes do not state it.
@@ -250,12 +257,12 @@ def write_labels(
     Returns
     -------
     Spikes
-        Those written.
+        The labels written.
 
     Raises
     ------
     InputError
-        If the path holds anything but earlier labels, or cannot be written.
+        If the path is anything but earlier labels, or cannot be written.
 
     Examples
     --------
@@ -277,7 +284,7 @@ def _touched(spikes: Spikes, decided: dict[tuple[int, int], Correction]) -> list
 
 
 def _each_once(spikes: Spikes) -> Spikes:
-    """Of several spikes of one unit at one sample, keep the most probable."""
+    """Keep only the most probable of several spikes of one unit at one sample."""
     order = np.lexsort((-spikes.joint, spikes.unit, spikes.sample))
     sample, unit = spikes.sample[order], spikes.unit[order]
     again = np.zeros(len(spikes), np.bool_)
@@ -288,7 +295,7 @@ def _each_once(spikes: Spikes) -> Spikes:
 def _correction(fields: Any) -> Correction:
     if not isinstance(fields, dict):
         raise TypeError("not an object")
-    if "unit" not in fields and "label" in fields:  # as earlier versions wrote it
+    if "unit" not in fields and "label" in fields:  # written by earlier versions
         fields = {("unit" if name == "label" else name): value for name, value in fields.items()}
     return Correction(**fields)
 

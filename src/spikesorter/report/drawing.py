@@ -1,4 +1,4 @@
-"""Draw tables and small pictures for notebooks, as HTML that needs nothing else."""
+"""Draw tables and small figures for notebooks, as self-contained HTML."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["heat_map", "lines", "page", "raster", "table"]
 WIDTH, HEIGHT = 420, 120
 ROW_HEIGHT, CELL = 12, 26
 NAME_WIDTH, HEAD_HEIGHT = 60, 18
-MOST_MARKS = 400  # in a row; more cannot be told apart
+MOST_MARKS = 400  # in a row; more cannot be distinguished
 MOST_POINTS = 200
 
 FloatArray = npt.NDArray[np.floating]
 
 
 def page(title: str, *parts: str) -> str:
-    """Return a title and parts below each other.
+    """Return HTML with a title and parts below each other.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def lines(curves: FloatArray, names: Sequence[str]) -> str:
     ----------
     curves : ndarray, shape (curves, samples)
     names : sequence of str
-        Shown when pointed at.
+        Names of the curves, shown on hover.
 
     Returns
     -------
@@ -81,7 +81,7 @@ def lines(curves: FloatArray, names: Sequence[str]) -> str:
 
 
 def raster(trains: Sequence[FloatArray], names: Sequence[str]) -> str:
-    """Draw a row of marks for each train of times, the whole of it in one width.
+    """Draw a row of marks for each spike train.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def raster(trains: Sequence[FloatArray], names: Sequence[str]) -> str:
 
 
 def heat_map(counts: npt.NDArray[np.integer], rows: Sequence[str], columns: Sequence[str]) -> str:
-    """Draw a table of counts, darker for a larger share of its row.
+    """Draw a table of counts; darker cells are a larger share of their row.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Save a picture of a part of a recording and its spikes, drawn with Matplotlib."""
+"""Save a figure of part of a recording and its spikes, drawn with Matplotlib."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ def save_trace_figure(
     seconds: float,
     title: str,
 ) -> None:
-    """Draw a part of a recording, the found spikes above it and the true ones on top.
+    """Draw part of a recording, with found spikes and true spikes above it.
 
     Parameters
     ----------
     path : Path
-        Picture to write; its suffix is the format: .png, .svg or .pdf.
+        File to write; its suffix is the format: .png, .svg or .pdf.
     recording : spikeinterface.BaseRecording
         Its first channel is drawn.
     found, truth : Spikes or None
         Not drawn if None.
     start_s, seconds : float
-        The part.
+        Start and length of the part.
     title : str
 
     Raises
     ------
     InputError
-        If Matplotlib is not installed, the part lies beyond the end, or the picture cannot be written.
+        If Matplotlib is not installed, the part lies beyond the end, or the file cannot be written.
 
     Examples
     --------
@@ -64,15 +64,15 @@ def save_trace_figure(
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise InputError("pictures need Matplotlib: pip install 'neural-spike-sorter[plot]'") from None
+        raise InputError("figures need Matplotlib: pip install 'neural-spike-sorter[plot]'") from None
     fs_hz, n_samples = recording.get_sampling_frequency(), recording.get_num_frames()
     first, last = int(start_s * fs_hz), min(int((start_s + seconds) * fs_hz), n_samples)
     if first >= last:
         raise InputError(
-            f"{title}: nothing to draw from second {start_s:g} on; it lasts {n_samples / fs_hz:g} s"
+            f"{title}: nothing to draw from second {start_s:g}; the recording lasts {n_samples / fs_hz:g} s"
         )
     if path.suffix.lower() not in {".png", ".svg", ".pdf"}:
-        raise InputError(f"{path}: pictures are .png, .svg or .pdf")
+        raise InputError(f"{path}: figures are .png, .svg or .pdf")
 
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     axes = figure.subplots()
@@ -113,6 +113,6 @@ def _draw_spikes(axes: Any, spikes: Spikes, unit_ids: list[int], height: float, 
 
 def _draw_legend(axes: Any, names: Mapping[int, str], unit_ids: list[int]) -> None:
     for unit in unit_ids:
-        name = names[unit].replace("$", r"\$")  # no formula
+        name = names[unit].replace("$", r"\$")  # not a formula
         axes.plot([], [], linestyle="none", label=f"unit {name}", **_style(unit_ids, unit))
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=len(unit_ids), frameon=False)

@@ -1,4 +1,4 @@
-"""Fill HTML templates: every value is escaped, unless a template says that it is HTML already."""
+"""Fill HTML templates; every value is escaped unless a template marks it as HTML."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ HERE = Path(__file__).parent
 
 
 def render(template: str, **values: Any) -> str:
-    """Fill a template of the folder `templates`.
+    """Fill a template from the folder `templates`.
 
     Parameters
     ----------
     template : str
-        Its file.
+        Name of its file.
     **values : Any
-        Text is escaped. `str` that came from `call_macro` is HTML and stays as it is.
+        Text is escaped; HTML from `call_macro` is not.
 
     Returns
     -------
@@ -33,7 +33,7 @@ def render(template: str, **values: Any) -> str:
 
 
 def call_macro(template: str, macro: str, *arguments: Any) -> str:
-    """Return the HTML that a macro of a template makes; values are escaped as in `render`.
+    """Return the HTML of a template's macro; values are escaped as in `render`.
 
     Examples
     --------
@@ -46,7 +46,7 @@ def call_macro(template: str, macro: str, *arguments: Any) -> str:
 
 @cache
 def read_asset(name: str) -> str:
-    """Return a style sheet or a script of the folder `assets`.
+    """Return a style sheet or a script from the folder `assets`.
 
     Examples
     --------

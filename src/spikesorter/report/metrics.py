@@ -1,4 +1,4 @@
-"""Measure what figures show of found spikes: waveforms, amplitudes, intervals and correlograms.
+"""Measure waveforms, amplitudes, intervals and correlograms of found spikes, for figures.
 
 Intervals and correlograms are counted by SpikeInterface.
 """
@@ -30,25 +30,25 @@ __all__ = [
 ]
 
 FloatArray = npt.NDArray[np.float32]
-SPIKES_SEEN = 400  # of a unit: enough for a mean, and to see drift
+SPIKES_READ = 400  # of a unit, enough for a mean and for drift
 
 
 @dataclass(frozen=True, eq=False)
 class Shape:
-    """The waveform of one unit in a recording, and the one that is expected.
+    """The mean waveform of one unit in a recording, and the expected waveform.
 
     Parameters
     ----------
     unit : int
     mean, spread : ndarray of float32, shape (samples, channels)
-        Mean and standard deviation of the conditioned trace around the spikes that were read.
+        Mean and standard deviation of the conditioned trace around the spikes read.
     expected : ndarray of float32, shape (samples, channels)
-        The unit's template from the labelled recording, conditioned too, at this recording's gain.
+        The unit's template from the labelled recording, conditioned, at this recording's gain.
     before : int
-        Samples before the spikes' start.
+        Samples before the start of the spikes.
     sample : ndarray of int64, shape (spikes read,)
     amplitude : ndarray of float32, shape (spikes read,)
-        Of each spike, 1 as expected. Overlapping spikes change it.
+        Amplitude of each spike, relative to the expected waveform. Overlapping spikes change it.
     """
 
     unit: int
@@ -62,14 +62,14 @@ class Shape:
 
 @dataclass(frozen=True, eq=False)
 class Histograms:
-    """Counts in bins, of each unit or of each pair of units.
+    """Counts in bins for each unit, or for each pair of units.
 
     Parameters
     ----------
     unit_ids : tuple of int
         The units that have spikes, in order.
     edges_ms : ndarray of float64, shape (bins + 1,)
-        A bin holds its lower edge and not its upper one.
+        A bin includes its lower edge but not its upper edge.
     counts : ndarray of int64, shape (units, bins) or (units, units, bins)
     """
 
@@ -79,12 +79,12 @@ class Histograms:
 
     @property
     def middles_ms(self) -> npt.NDArray[np.float64]:
-        """The middle of each bin, float64, shape (bins,)."""
+        """Centres of the bins, float64, shape (bins,)."""
         return (self.edges_ms[1:] + self.edges_ms[:-1]) / 2
 
 
 def read_conditioned(sorter: Sorter, recording: BaseRecording, start: int, stop: int) -> FloatArray:
-    """Read a part of a recording as the decoders do: without offset, hum and drift.
+    """Read part of a recording without offset, hum and drift, as decoders use it.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def read_conditioned(sorter: Sorter, recording: BaseRecording, start: int, stop:
         Adapted to the recording.
     recording : spikeinterface.BaseRecording
     start, stop : int
-        Samples; they may lie beyond the ends.
+        Range of samples, which may lie beyond the ends.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def read_conditioned(sorter: Sorter, recording: BaseRecording, start: int, stop:
 
 
 def measure_shapes(sorter: Sorter, recording: BaseRecording, spikes: Spikes) -> list[Shape]:
-    """Measure the mean waveform of each unit, its spread, and the amplitudes of single spikes.
+    """Measure each unit's mean waveform and its spread, and the amplitudes of single spikes.
 
     Parameters
     ----------
@@ -112,34 +112,34 @@ def measure_shapes(sorter: Sorter, recording: BaseRecording, spikes: Spikes) -> 
         Adapted to the recording.
     recording : spikeinterface.BaseRecording
     spikes : Spikes
-        Found in it.
+        Spikes found in it.
 
     Returns
     -------
     list of Shape
-        One for each of the sorter's units that has spikes. Of many spikes, 400 or fewer from all over the
-        recording are read.
+        One for each of the sorter's units that has spikes. At most 400 spikes of a unit, spread over the
+        recording, are read.
     """
     kernel = sorter.state.lessons.context.kernel
     reach, read = len(kernel) // 2, sorter.trace_reader(recording)
     templates = sorter.units.templates
     filtered = templates.filtered(kernel).scaled(sorter.profile.activity.gain)
-    begin = filtered.before - templates.before  # beyond lies only what the filter adds
+    begin = filtered.before - templates.before  # the filter's tails lie outside
     inside = slice(begin, begin + templates.waveforms.shape[1])
     shapes = []
     for unit, expected in zip(templates.unit_ids, filtered.waveforms[:, inside], strict=True):
         train = spikes.of(unit).sample
         if unit not in sorter.units.known or len(train) == 0:
             continue
-        seen = train[:: -(-len(train) // SPIKES_SEEN)]
-        first = (seen - templates.before - reach).tolist()
+        chosen = train[:: -(-len(train) // SPIKES_READ)]
+        first = (chosen - templates.before - reach).tolist()
         raw = np.stack([read(start, start + len(expected) + 2 * reach) for start in first])
         windows = oaconvolve(raw, kernel[None, :, None], mode="valid", axes=1)
         amplitude = np.einsum("stc,tc->s", windows, expected) / np.maximum((expected**2).sum(), 1e-30)
         mean, spread, amplitudes = (
             values.astype(np.float32) for values in (windows.mean(axis=0), windows.std(axis=0), amplitude)
         )
-        shapes.append(Shape(unit, mean, spread, expected, templates.before, seen, amplitudes))
+        shapes.append(Shape(unit, mean, spread, expected, templates.before, chosen, amplitudes))
     return shapes
 
 
@@ -151,10 +151,10 @@ def measure_intervals(
     Parameters
     ----------
     spikes : Spikes
-        Spikes of unknown units are left out.
+        Outlier spikes are left out.
     fs_hz : float
     window_ms : float
-        Longer intervals are left out.
+        Longest interval to count.
     bin_ms : float
         Rounded to a whole number of samples.
 
@@ -165,7 +165,7 @@ def measure_intervals(
 
     See Also
     --------
-    spikeinterface.postprocessing.compute_isi_histograms_numpy : Does the counting.
+    spikeinterface.postprocessing.compute_isi_histograms_numpy : Counts the intervals or lags.
 
     Examples
     --------
@@ -183,32 +183,33 @@ def measure_intervals(
 def measure_correlograms(
     spikes: Spikes, *, fs_hz: float, window_ms: float = 50.0, bin_ms: float = 1.0
 ) -> Histograms:
-    """Count the lags from each unit's spikes to every other unit's, and to its own other spikes.
+    """Count the lags from each unit's spikes to all other spikes, by unit.
 
     Parameters
     ----------
     spikes : Spikes
-        Spikes of unknown units are left out.
+        Outlier spikes are left out.
     fs_hz : float
     window_ms : float
-        Greatest lag, before and after.
+        Largest lag in either direction.
     bin_ms : float
         Rounded to a whole number of samples.
 
     Returns
     -------
     Histograms
-        Counts of shape (units, units, bins): ``counts[i, j]`` is of positive lags where unit j fires after
-        unit i. No bin lies around 0: lag 0 is in the first bin of the second half.
+        Counts of shape (units, units, bins). Positive lags in ``counts[i, j]`` mean that unit j fires after
+        unit i. Zero is a bin edge: lag 0 is in the first bin of the second half.
 
     See Also
     --------
-    spikeinterface.postprocessing.compute_correlograms : Does the counting, with its rows and columns swapped.
+    spikeinterface.postprocessing.compute_correlograms : Counts the intervals or lags, with its rows and
+    columns swapped.
 
     Notes
     -----
-    SpikeInterface's method in NumPy is used. Its compiled one gives the same counts, but first compiles for
-    more than a second in each process, and leaves Numba with one thread.
+    SpikeInterface's NumPy method is used. Its compiled method gives the same counts, but takes more than a
+    second to compile in each process, and leaves Numba with one thread.
 
     Examples
     --------
@@ -237,4 +238,6 @@ def _known_units(spikes: Spikes, fs_hz: float) -> tuple[tuple[int, ...], NumpySo
 
 
 def _at_least_a_sample(bin_ms: float, fs_hz: float) -> float:
-    return max(bin_ms, 1001 / fs_hz)  # a thousandth more: SpikeInterface refuses less, and rounds
+    return max(
+        bin_ms, 1001 / fs_hz
+    )  # a thousandth more, as SpikeInterface rounds, and refuses less than one sample

@@ -1,4 +1,4 @@
-"""Show spikes, scores and sorters in notebooks as tables and small pictures."""
+"""Show spikes, scores and sorters in notebooks as tables and small figures."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def score_html(score: Score) -> str:
 
 
 def sorter_html(sorter: Sorter) -> str:
-    """Return the units, each with its d' at the noise of the recording adapted to, and the forecast.
+    """Return the units, with their d' in the recording adapted to, and the forecast.
 
     Parameters
     ----------
@@ -117,4 +117,4 @@ def sorter_html(sorter: Sorter) -> str:
 
 
 def _page(title: str, *parts: str) -> str:
-    return str(drawing.page(title, *parts))  # what leaves the package is text, not markup
+    return str(drawing.page(title, *parts))  # return plain text, not markup objects

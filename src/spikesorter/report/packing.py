@@ -14,11 +14,11 @@ from spikesorter.core.spikes import Spikes
 __all__ = ["CODES", "pack", "pack_spikes"]
 
 CODES = 255
-"""The largest code of a value in one byte."""
+"""Largest code of a value in one byte."""
 
 
 def pack_spikes(spikes: Spikes) -> dict[str, Any]:
-    """Pack spikes, each probability in one byte.
+    """Pack spikes, with each probability in one byte.
 
     Parameters
     ----------
@@ -48,12 +48,12 @@ def pack(values: npt.NDArray[Any], dtype: str) -> dict[str, Any]:
     ----------
     values : ndarray
     dtype : {"u1", "i4", "f4"}
-        What its values are kept as.
+        Type in which the values are stored.
 
     Returns
     -------
     dict
-        `dtype`, `shape`, and the values as text: `gz`.
+        `dtype`, `shape`, and the values as text in `gz`.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""Write results as one HTML file that needs nothing else and no network.
+"""Write results as one self-contained HTML file.
 
-Text and tables are HTML from the start. The scripts in `assets` draw figures and traces when they are
-scrolled into view. Names and other values from outside are shown as text, never read as HTML.
+Text and tables are static HTML. The scripts in `assets` draw figures and traces when they are scrolled into
+view. Names and other values from outside are shown as text, never as HTML.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def page_html(contents: Contents, *, scripts: Sequence[str] = ()) -> str:
     contents : mapping
         From `report_contents` or `viewer_contents`.
     scripts : sequence of str
-        JavaScript to run before that which draws. With any, the page may ask the server that it came from.
+        JavaScript to run before the drawing scripts. If there is any, the page may connect to its server.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def page_html(contents: Contents, *, scripts: Sequence[str] = ()) -> str:
         scripts=every,
         style=read_asset("page.css"),
     )
-    return html.encode("utf-8", "replace").decode("utf-8")  # names of files may hold what is no Unicode
+    return html.encode("utf-8", "replace").decode("utf-8")  # names of files may be invalid Unicode
 
 
 def _script_safe(script: str) -> str:

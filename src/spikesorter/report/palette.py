@@ -1,4 +1,4 @@
-"""Colours and symbols of units: the same in the report, in notebooks and in pictures."""
+"""Colours and symbols of units, the same in reports, notebooks and figures."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import NamedTuple
 __all__ = ["COLOURS", "GREY", "SYMBOLS", "Symbol", "colour", "symbol"]
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#b8a500")
-"""The colour-blind can tell them apart (after M. Okabe and K. Ito), on white and on black."""
+"""Colours that colour-blind people can distinguish, on white and on black (after M. Okabe and K. Ito)."""
 
 GREY = "#808080"
-"""Of what belongs to no unit."""
+"""Colour of anything that belongs to no unit."""
 
 
 class Symbol(NamedTuple):
-    """One shape, as each of three drawers calls it.
+    """A symbol under the names of each drawing library.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ SYMBOLS = (
     Symbol("star", "*", "★"),
     Symbol("hexagon", "H", "⬢"),
 )
-"""One for each unit, so that nothing is told by colour alone."""
+"""One symbol for each unit, so that units do not differ by colour alone."""
 
 
 def colour(k: int) -> str:

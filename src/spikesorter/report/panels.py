@@ -1,4 +1,4 @@
-"""Draw the figures of one recording's result, each with a title and a caption."""
+"""Draw the figures of a recording's result, each with a title and a caption."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["panel_frames", "panels"]
 
 @dataclass(frozen=True, eq=False)
 class _Subject:
-    """A result, and what several figures need of it."""
+    """A result with data that several figures need."""
 
     result: Result
     measured: Score | None
@@ -54,7 +54,7 @@ def panels(result: Result, measured: Score | None) -> Iterator[dict[str, Any]]:
     ----------
     result : Result
     measured : Score, optional
-        Against the true spikes, if they are known. Without it, the rehearsal's confusion matrix is drawn.
+        Score against the true spikes, if they are known. Otherwise the rehearsal's confusion matrix is drawn.
 
     Yields
     ------
@@ -69,7 +69,7 @@ def panels(result: Result, measured: Score | None) -> Iterator[dict[str, Any]]:
 
 
 def panel_frames() -> list[dict[str, Any]]:
-    """Return what `panels` yields, with nothing drawn yet: `figure` is None.
+    """Return the values that `panels` yields, but with `figure` None.
 
     Examples
     --------
@@ -107,15 +107,15 @@ def _reliability(subject: _Subject) -> Figure:
     return quality.reliability(result.sorter.diagnostics, found=subject.found, truth=result.truth)
 
 
-WIDE, MANY = "wide", "wide panels"  # across the page; likewise, and scrolled where the screen is narrow
+WIDE, MANY = "wide", "wide panels"  # full width; full width, and scrolled sideways on narrow screens
 PANELS = (
     _Panel(
         "waveforms",
         "Mean waveforms",
         "Line: mean of the spikes found here, with its standard deviation. Dashed: the unit's template from "
         "the labelled recording, at this recording's gain. Both are shown after removal of hum and drift. "
-        "Overlapping spikes widen the spread. Of units with low amplitudes, only the larger spikes are "
-        "found.",
+        "Overlapping spikes widen the spread. The mean of a unit near the noise is too large, because only "
+        "its larger spikes are found.",
         _waveforms,
         MANY,
     ),
@@ -130,46 +130,46 @@ PANELS = (
     _Panel(
         "intervals",
         "Inter-spike intervals",
-        "Time between successive spikes of one unit, in bins of 2 ms. If some are shorter than the unit's "
-        "refractory period, it has spikes that are false or another unit's.",
+        "Time between successive spikes of one unit, in bins of 2 ms. Intervals shorter than the unit's "
+        "refractory period show that some of its spikes are false or belong to another unit.",
         lambda subject: units.intervals(subject.found),
         MANY,
     ),
     _Panel(
         "correlograms",
         "Cross-correlograms",
-        "When the unit of the column fires around spikes of the unit of the row, in bins of 1 ms. On the "
-        "diagonal: around its own other spikes. A narrow peak or gap between two units suggests that spikes "
-        "of one were assigned to the other.",
+        "Spikes of the column's unit relative to spikes of the row's unit, in bins of 1 ms. The diagonal has "
+        "the auto-correlograms. A narrow peak or gap between two units suggests that spikes of one were "
+        "assigned to the other.",
         lambda subject: units.correlograms(subject.found),
         MANY,
     ),
     _Panel(
         "confusion",
         "Confusion matrix",
-        "Which units were taken for which: rows are true, columns found, and spikes are paired within 2 ms. "
+        "Rows are true units, columns found units; spikes are paired within 2 ms. "
         "Measured if the true spikes are known, otherwise on the rehearsal.",
         _confusion,
     ),
     _Panel(
         "precision-recall",
         "Precision against recall",
-        "For all thresholds. A spike is right if a true one of its unit starts within 0.4 ms. The measured "
-        "curve ends at the thresholds that were used, because less probable spikes were not reported.",
+        "For all thresholds. A spike is correct if a true spike of its unit starts within 0.4 ms. The "
+        "measured curve ends at the thresholds used, because less probable spikes were not reported.",
         _precision_recall,
     ),
     _Panel(
         "reliability",
         "Calibration",
-        "Of the spikes with a stated probability, the share that is right. On the dashed line, both are "
+        "Share of correct spikes among those with a stated probability. On the dashed line, the two are "
         "equal.",
         _reliability,
     ),
     _Panel(
         "noise",
         "Noise spectrum",
-        "Of the labelled recording, of this recording, and of its rehearsal. The last two should agree: if "
-        "they do not, the forecast cannot be trusted.",
+        "Noise of the labelled recording, of this recording, and of its rehearsal. If the last two do not "
+        "agree, the forecast cannot be trusted.",
         lambda subject: quality.noise(subject.result.sorter),
     ),
 )

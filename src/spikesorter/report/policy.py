@@ -1,4 +1,4 @@
-"""State what a browser may load and run for a page: its content security policy."""
+"""Content security policy: what a browser may load and run for a page."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from collections.abc import Iterable
 __all__ = ["NOTHING", "allow_scripts", "scripts_in"]
 
 NONE = "'none'"
-UNFRAMED = "; frame-ancestors 'none'"  # browsers take it from a header only, and complain of it in a page
+UNFRAMED = "; frame-ancestors 'none'"  # valid in a header only; browsers warn about it in a page
 NOTHING = f"default-src 'none'{UNFRAMED}"
-"""The header of what is no page."""
+"""Header of replies that are not pages."""
 
 SCRIPT = re.compile(r"<script\b[^>]*>(.*?)</script", re.DOTALL | re.IGNORECASE)
 
@@ -23,11 +23,12 @@ def allow_scripts(scripts: Iterable[str], *, served: bool, header: bool) -> str:
     Parameters
     ----------
     scripts : iterable of str
-        Texts between the tags, each allowed by its SHA-256.
+        Text of each script, which is allowed by its SHA-256.
     served : bool
-        Whether the page may ask the server that it came from; otherwise it may use no network at all.
+        Whether the page may connect to its own server; otherwise it may not use the network.
     header : bool
-        Whether the policy is sent as a header, which also forbids other pages to frame this one.
+        Whether the policy is sent as a header, which can also forbid other pages to embed this one in a
+        frame.
 
     Returns
     -------
@@ -49,7 +50,7 @@ def allow_scripts(scripts: Iterable[str], *, served: bool, header: bool) -> str:
 
 
 def scripts_in(html: str) -> list[str]:
-    """Return the scripts that a page holds.
+    """Return the scripts in a page.
 
     Examples
     --------

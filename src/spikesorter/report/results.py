@@ -1,4 +1,4 @@
-"""Open results on disk with all that is needed to look at them: recording, spikes and sorter."""
+"""Open results on disk with recording, spikes and sorter, for display."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ class Result:
     ----------
     name : str
     read : callable
-        Opens the recording. It is opened when it is looked at, since there may be hundreds.
+        Opens the recording. It is opened only when needed, since there may be hundreds.
     n_samples : int
         Length of the recording.
     spikes : Spikes
-        Those found.
+        Found spikes.
     truth : Spikes or None
         The true spikes, if they are known.
     sorter : Sorter
-        The one that found them.
+        Sorter that found the spikes.
     place : Path
-        The file with the spikes found.
+        File with the found spikes.
     """
 
     name: str
@@ -88,11 +88,11 @@ def results_of(
     ----------
     name : str
     read : callable
-        Returns the recording: one that is open, or see `opened_when_read`.
+        Returns the recording; see `opened_when_read` for one that is not yet open.
     n_samples : int
         Length of the recording.
     spikes : Spikes
-        Found in all channels.
+        Spikes found in all channels.
     sorters : mapping of str to Sorter
         By group; "" for all channels.
     place : Path
@@ -125,7 +125,7 @@ def results_of(
 def sort_facts(
     result: Path, recording: Path, model: Model, options: RecordingOptions, chosen: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return the entry of a recording in `sort.json`: what its result was made from.
+    """Return the entry of a recording in `sort.json`: the inputs of its result.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def sort_facts(
     model : Model
     options : RecordingOptions
     chosen : mapping of str to str
-        For each group the target that the sorter was adapted to.
+        For each group, the target that the sorter was adapted to.
 
     Returns
     -------
@@ -151,7 +151,7 @@ def sort_facts(
 
 
 def known_sorts(out: Path) -> dict[str, Any]:
-    """Return the entries of `sort.json` in a folder; none if there is no such file.
+    """Return the entries of `sort.json` in a folder, or none if there is no such file.
 
     Examples
     --------
@@ -180,7 +180,7 @@ def open_results(out: Path) -> list[Result]:
     Raises
     ------
     InputError
-        If the folder holds no results, or their recordings or model are missing or changed.
+        If the folder has no results, or their recordings or model are missing or changed.
     """
     results: list[Result] = []
     for name, opened in ((RUN, _open_run), (SORT, _open_sort)):
@@ -190,7 +190,7 @@ def open_results(out: Path) -> list[Result]:
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise InputError(f"{out / name}: is damaged ({error}); sort again") from None
     if not results:
-        raise InputError(f"{out}: holds no results ({RUN} or {SORT}) of `run`, `sort` or a completed `batch`")
+        raise InputError(f"{out}: has no results ({RUN} or {SORT}) of `run`, `sort` or a completed `batch`")
     return results
 
 
@@ -251,15 +251,15 @@ def _result(
 
 
 def opened_when_read(path: Path, options: RecordingOptions, *, fs_hz: float) -> Callable[[], BaseRecording]:
-    """Return a function that opens a recording; of many, the two read last stay open.
+    """Return a function that opens a recording; the two recordings opened last stay open.
 
     Parameters
     ----------
     path : Path
     options : RecordingOptions
-        How it is read.
+        Options of `read_recording`.
     fs_hz : float
-        Its sampling rate, where neither the file nor the options state one.
+        Sampling rate, if neither the file nor the options state one.
 
     Returns
     -------

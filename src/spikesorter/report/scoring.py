@@ -1,4 +1,4 @@
-"""Score and compare sortings on disk against true spikes on disk."""
+"""Score files of sortings against files of true spikes."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ USUAL_HZ = 25_000.0
 def score_files(
     truth: Path, predictions: Path, *, fs_hz: float | None = None, progress: Progress = silent
 ) -> dict[str, Score]:
-    """Score a sorting, or a folder of them, against the truth.
+    """Score a sorting, or a folder of sortings, against the truth.
 
     Parameters
     ----------
     truth, predictions : Path
-        Two sortings of any format that `read_labels` reads, or two folders with sortings of the same names.
-        In folders, every sorting in `predictions` is scored, and `truth` must hold its true spikes.
+        Two sortings in any format that `read_labels` reads, or two folders with sortings of the same names.
+        In folders, every sorting in `predictions` is scored, and `truth` must contain its true spikes.
     fs_hz : float, optional
         Sampling rate, if no file states it; 25,000 by default.
     progress : callable, optional
@@ -37,7 +37,7 @@ def score_files(
     Returns
     -------
     dict of str to Score
-        By name, in the order of the numbers in the names.
+        Scores by name, in the order of the numbers in the names.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def compare_files(
 ) -> dict[str, Comparison]:
     """Compare files unit by unit with SpikeInterface's comparison.
 
-    Takes the same files as `score_files`; `compare_sortings` says how units are paired.
+    The files are those of `score_files`; for the pairing of units see `compare_sortings`.
     """
     pairs = _read_pairs(truth, predictions, fs_hz)
     comparisons: dict[str, Comparison] = {}
@@ -96,7 +96,7 @@ def _is_one(path: Path) -> bool:
 
 
 def _sortings(path: Path) -> dict[str, Path]:
-    """Return the sortings in a folder by name, or the one that a path is."""
+    """Return the sortings in a folder by name, or the path itself if it is one sorting."""
     if _is_one(path):
         return {_result_name(path): path}
     inside = [
@@ -109,7 +109,7 @@ def _sortings(path: Path) -> dict[str, Path]:
     for entry in sorted(inside, key=_by_number):
         other = named.setdefault(_result_name(entry), entry)
         if other != entry:
-            raise InputError(f"{entry}: has the same name as {other}; give one of them alone")
+            raise InputError(f"{entry}: has the same name as {other}; give only one of them")
     return named
 
 
@@ -125,7 +125,7 @@ def _read_pairs(
         raise InputError(f"{predictions} and {truth}: give two files or two folders")
     found = _sortings(predictions)
     if not found:
-        raise InputError(f"{predictions}: holds no .mat files, nor sortings of another format")
+        raise InputError(f"{predictions}: contains no .mat files or other sortings")
     answers = _sortings(truth)
     return {
         name: _read_pair(truth if _is_one(truth) else answers.get(name, truth / path.name), path, fs_hz)
@@ -148,5 +148,5 @@ def _read_pair(truth: Path, predictions: Path, fs_hz: float | None) -> tuple[Spi
 
 
 def _by_number(path: Path) -> tuple[list[int], str]:
-    """D10 after D9."""
+    """Return a sort key that puts D10 after D9."""
     return [int(digits) for digits in re.findall(r"\d+", path.stem)], path.stem

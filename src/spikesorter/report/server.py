@@ -1,7 +1,7 @@
 """Serve one page to a browser on this machine.
 
-A request is answered only if its address holds the token, it names this machine as its host (a foreign name
-that was made to point here is refused), and, if a browser sent it, it comes from the served page itself.
+A request is answered only if its address contains the token, its host is this machine (which prevents DNS
+rebinding), and, if a browser sent it, it comes from the served page itself.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from spikesorter.report.policy import NOTHING, allow_scripts, scripts_in
 __all__ = ["LoopbackServer", "Reply", "Route", "json_reply", "page_reply"]
 
 HOST = "127.0.0.1"
-BODY_BYTES = 4096  # the largest that is read
+BODY_BYTES = 4096  # largest body that is read
 QUERY_FIELDS = 8
-REQUEST_SECONDS = 30  # for a caller to send a request
+REQUEST_SECONDS = 30  # time limit for receiving a request
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -42,7 +42,7 @@ LOGGER = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Reply:
-    """What is sent back: bytes, their type, and their content security policy."""
+    """Reply to a request: bytes, their type, and their content security policy."""
 
     body: bytes
     kind: str = "application/json"
@@ -66,37 +66,37 @@ def json_reply(value: Any, status: HTTPStatus = HTTPStatus.OK) -> Reply:
 
 
 def page_reply(html: str) -> Reply:
-    """Return a page that may run the scripts that it holds and no others, and may ask this server only.
+    """Return a page that may run only its own scripts and connect only to this server.
 
     Examples
     --------
     >>> page_reply("<p>a").policy[:38]
     "default-src 'none'; script-src 'none';"
     """
-    html = html.replace("\r\n", "\n")  # as browsers do before they compare
+    html = html.replace("\r\n", "\n")  # as browsers do before they check scripts
     policy = allow_scripts(scripts_in(html), served=True, header=True)
     return Reply(html.encode(), "text/html; charset=utf-8", policy=policy)
 
 
 class LoopbackServer:
-    """Serve routes on 127.0.0.1, each request in a thread of its own, from `with` to the end of its block.
+    """Server of routes on 127.0.0.1 during a `with` block, with a thread for each request.
 
     Parameters
     ----------
     routes : mapping of (str, str) to Route
         By method ("GET", "POST") and name; the page itself is ``("GET", "")``.
     port : int
-        0: any that is free.
+        Port to use; 0: any free port.
 
     Attributes
     ----------
     url : str
-        Where the page is, with a token that is new each time.
+        Address of the page, with a new random token.
 
     Raises
     ------
     InputError
-        If the port is taken or no port.
+        If the port is in use or invalid.
 
     Examples
     --------
@@ -108,7 +108,7 @@ class LoopbackServer:
 
     def __init__(self, routes: Mapping[tuple[str, str], Route], *, port: int = 0) -> None:
         if not 0 <= port <= 65_535:
-            raise InputError(f"port must lie between 0 (any) and 65535, not {port}")
+            raise InputError(f"port must be between 0 (any) and 65535, not {port}")
         token = secrets.token_urlsafe(32)
         try:
             self._server = _Server(port, dict(routes), token)
@@ -132,14 +132,14 @@ class LoopbackServer:
         """Wait until the program is interrupted (Ctrl-C)."""
         try:
             while self._thread.is_alive():
-                self._thread.join(0.5)  # so that Windows notices too
+                self._thread.join(0.5)  # so that Windows notices Ctrl-C
         except KeyboardInterrupt:
             return
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    allow_reuse_address = os.name != "nt"  # there it would let others take the same port
+    allow_reuse_address = os.name != "nt"  # on Windows, other programs could take the same port
 
     def __init__(self, port: int, routes: Mapping[tuple[str, str], Route], token: str) -> None:
         super().__init__((HOST, port), _Handler)
@@ -147,16 +147,16 @@ class _Server(ThreadingHTTPServer):
         self.hosts = (f"{HOST}:{self.server_port}", f"localhost:{self.server_port}")
 
     def server_bind(self) -> None:
-        socketserver.TCPServer.server_bind(self)  # HTTPServer's would ask the network for a name
+        socketserver.TCPServer.server_bind(self)  # HTTPServer's method would look up a name on the network
         self.server_name, self.server_port = HOST, self.server_address[1]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        LOGGER.debug("a request broke off", exc_info=True)
+        LOGGER.debug("a request was interrupted", exc_info=True)
 
 
 class _RefusalError(Exception):
-    def __init__(self, status: HTTPStatus, words: str) -> None:
-        super().__init__(words)
+    def __init__(self, status: HTTPStatus, reason: str) -> None:
+        super().__init__(reason)
         self.status = status
 
 
@@ -179,7 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
         except SpikeSorterError as error:
             self._send(_words(HTTPStatus.BAD_REQUEST, str(error)))
         except (ConnectionError, TimeoutError):
-            self.close_connection = True  # nobody listens any more
+            self.close_connection = True  # the connection was closed
         except Exception:
             LOGGER.exception("a request failed")
             self._send(_words(HTTPStatus.INTERNAL_SERVER_ERROR, "something went wrong; nothing was changed"))
@@ -188,7 +188,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             address = urlsplit(self.path)
         except ValueError:
-            raise _RefusalError(HTTPStatus.BAD_REQUEST, "the address makes no sense") from None
+            raise _RefusalError(HTTPStatus.BAD_REQUEST, "the address is invalid") from None
         token, _, name = address.path.removeprefix("/").partition("/")
         self._check_caller(token, is_page=name == "" and self.command == "GET")
         route = self.server.routes.get((self.command, name))
@@ -199,7 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
         return route(self._body() if self.command == "POST" else _query(address.query))
 
     def _check_caller(self, token: str, *, is_page: bool) -> None:
-        """Refuse whoever is not the user's own browser at this page."""
+        """Refuse requests that do not come from the user's own browser on this page."""
         if not hmac.compare_digest(token.encode(), self.server.token.encode()):
             raise _RefusalError(
                 HTTPStatus.FORBIDDEN, "use the address that `spikesorter view` gave, with its token"
@@ -214,7 +214,7 @@ class _Handler(BaseHTTPRequestHandler):
         if any(site not in ("same-origin", "none") for site in sites) and not opened:
             raise _RefusalError(HTTPStatus.FORBIDDEN, "pages of other origins are not answered")
         if self.command == "POST" and not origins and "same-origin" not in sites:
-            raise _RefusalError(HTTPStatus.FORBIDDEN, "changes are taken from the page itself only")
+            raise _RefusalError(HTTPStatus.FORBIDDEN, "only the page itself may make changes")
 
     def _body(self) -> Mapping[str, Any]:
         kinds = self.headers.get_all("Content-Type", [])
@@ -222,7 +222,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise _RefusalError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "expected application/json")
         lengths = self.headers.get_all("Content-Length", [])
         if len(lengths) != 1 or not _is_count(lengths[0]) or "Transfer-Encoding" in self.headers:
-            raise _RefusalError(HTTPStatus.LENGTH_REQUIRED, "expected a body of stated length")
+            raise _RefusalError(HTTPStatus.LENGTH_REQUIRED, "expected a body with a Content-Length")
         if int(lengths[0]) > BODY_BYTES:
             raise _RefusalError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"expected at most {BODY_BYTES} bytes")
         try:
@@ -230,7 +230,7 @@ class _Handler(BaseHTTPRequestHandler):
         except (ValueError, RecursionError):
             raise _RefusalError(HTTPStatus.BAD_REQUEST, "the body is not JSON") from None
         if not isinstance(fields, dict):
-            raise _RefusalError(HTTPStatus.BAD_REQUEST, "the body is no JSON object")
+            raise _RefusalError(HTTPStatus.BAD_REQUEST, "the body is not a JSON object")
         return fields
 
     def _send(self, reply: Reply) -> None:
@@ -246,14 +246,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Say in JSON what the standard library says of requests that it cannot read."""
+        """Send as JSON the errors of the standard library for requests that it cannot read."""
         self.close_connection = True
         if not hasattr(self, "request_version"):
             self.request_version = "HTTP/1.0"
         self._send(_words(HTTPStatus(code), HTTPStatus(code).phrase.lower()))
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (the standard library's name)
-        """Say nothing: addresses hold the token."""
+        """Log nothing, as addresses contain the token."""
 
 
 def _words(status: HTTPStatus, words: str) -> Reply:
@@ -264,7 +264,7 @@ def _query(text: str) -> Mapping[str, Any]:
     try:
         return dict(parse_qsl(text, strict_parsing=True, max_num_fields=QUERY_FIELDS)) if text else {}
     except ValueError:
-        raise _RefusalError(HTTPStatus.BAD_REQUEST, "the address makes no sense") from None
+        raise _RefusalError(HTTPStatus.BAD_REQUEST, "the address is invalid") from None
 
 
 def _is_count(text: str) -> bool:

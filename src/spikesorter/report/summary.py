@@ -1,4 +1,4 @@
-"""Describe a sorter or a model in plain values, for tables and for other programs."""
+"""Describe a sorter or a model by plain values, for tables and other programs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["model_facts", "sorter_facts"]
 
 
 def sorter_facts(sorter: Sorter) -> dict[str, Any]:
-    """Return the estimates for the recording that a sorter was adapted to, and the forecast.
+    """Return a sorter's estimates for the recording that it was adapted to, and its forecast.
 
     Parameters
     ----------
@@ -47,8 +47,8 @@ def model_facts(model: Model) -> dict[str, Any]:
     Returns
     -------
     dict
-        For each group of channels ("" if there are no groups): its units and, for each recording that it was
-        adapted to, `sorter_facts` and the facts of its files.
+        Folder, digest, sampling rate and changed settings and, for each group of channels ("" if there are no
+        groups), its units and the `sorter_facts` and file facts of each recording that it was adapted to.
 
     Raises
     ------

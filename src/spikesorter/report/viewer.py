@@ -1,4 +1,4 @@
-"""The viewer: serve results to a browser on this machine, and keep the user's corrections of their spikes."""
+"""The viewer: serve results to a browser on this machine, and store the user's corrections of spikes."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["CORRECTED", "Session", "run_viewer", "serve", "show_results"]
 
 CORRECTED = "corrected"
-"""Folder beside the results with corrections (`NAME.jsonl`), and the labels that follow (`NAME.csv`)."""
+"""Folder in the results with corrections (`NAME.jsonl`) and corrected labels (`NAME.csv`)."""
 
-MOST_SECONDS = 10  # of a recording, in one request
+MOST_SECONDS = 10  # of a recording in one request
 FIGURES_KEPT = 8  # recordings
 MOST_DOUBTFUL = 60  # in one reply
 
@@ -45,19 +45,19 @@ def run_viewer(
     out : Path
         Results of `spikesorter run` or `sort`. Corrections are written to `corrected` in this folder.
     port : int
-        0: any free one.
+        0: any free port.
     on_ready : callable, optional
-        Called with the address, token included, when the page can be opened.
+        Called with the address, including the token, when the page can be opened.
 
     Returns
     -------
     dict of Path to Spikes
-        The labels that were written at the end: those with corrections since they were last written.
+        The labels written at the end, of recordings corrected since their labels were last written.
 
     Raises
     ------
     InputError
-        If the folder holds no results, their corrections cannot be read, or the port cannot be used.
+        If the folder has no results, their corrections cannot be read, or the port cannot be used.
     """
     with show_results(out, port=port) as (server, session):
         on_ready(server.url)
@@ -67,7 +67,7 @@ def run_viewer(
 
 @contextmanager
 def show_results(out: Path, *, port: int = 0) -> Iterator[tuple[LoopbackServer, Session]]:
-    """Serve the page of a folder's results while a `with` block lasts; see `run_viewer`.
+    """Serve the page of a folder's results during a `with` block; see `run_viewer`.
 
     Yields
     ------
@@ -85,7 +85,7 @@ def show_results(out: Path, *, port: int = 0) -> Iterator[tuple[LoopbackServer, 
 
 
 def serve(session: Session, page: str, *, port: int = 0) -> LoopbackServer:
-    """Return a server for a page and the session that answers it. It serves while its `with` block lasts.
+    """Return a server for a page and its session, which runs during a `with` block.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def serve(session: Session, page: str, *, port: int = 0) -> LoopbackServer:
     page : str
         HTML.
     port : int
-        0: any free one.
+        0: any free port.
 
     Raises
     ------
@@ -105,20 +105,20 @@ def serve(session: Session, page: str, *, port: int = 0) -> LoopbackServer:
 
 
 class Session:
-    """Answer what the page asks for: spans of recordings, figures, doubtful spikes, corrections.
+    """Source of the page's data: spans of recordings, figures, doubtful spikes, corrections.
 
     Parameters
     ----------
     results : sequence of Result
     contents : dict
-        The contents of the page (`viewer_contents`): lengths, sampling rates and units are taken from it.
+        Contents of the page (`viewer_contents`), for lengths, sampling rates and units.
     folder : Path
-        Where corrections and labels are written.
+        Folder for corrections and labels.
     span : callable
-        Given a result, start and stop, returns the contents of that span, as JSON can hold them. It is called
-        by one thread at a time, because readers of recordings are not made for several.
+        Returns the contents of a span, for JSON, given a result, start and stop. Called by one thread at a
+        time, because readers of recordings are not thread-safe.
     figures : callable, optional
-        Given a result, returns its figures, drawn. It is called by one thread at a time too.
+        Returns the drawn figures of a result. Called by one thread at a time.
 
     Raises
     ------
@@ -155,48 +155,48 @@ class Session:
         }
 
     def span(self, fields: Mapping[str, Any]) -> Contents:
-        """Return a span of a recording (`r`, `start`, `stop`), at most ten seconds.
+        """Return a span of a recording (`r`, `start`, `stop`) of at most ten seconds.
 
         Raises
         ------
         InputError
-            If it does not lie inside the recording or is longer.
+            If the span is not inside the recording, or is longer.
         """
         r, start, stop = self._which(fields), _count(fields, "start"), _count(fields, "stop")
         n_samples, most = self._shown[r]["n_samples"], round(MOST_SECONDS * self._shown[r]["fs_hz"])
         if not start < stop <= n_samples:
             raise InputError(f"span: {start} to {stop} is not inside the recording, 0 to {n_samples}")
         if stop - start > most:
-            raise InputError(f"span: {stop - start} samples are too many at once; at most {most}")
+            raise InputError(f"span: {stop - start} samples are too many for one request; at most {most}")
         with self._reading:
             return self._span(self._results[r], start, stop)
 
     def figures(self, fields: Mapping[str, Any]) -> list[Contents]:
-        """Return a recording's (`r`) figures."""
+        """Return the figures of a recording (`r`)."""
         result = self._results[self._which(fields)]
         with self._reading:
             return self._figures(result)
 
     def corrections(self, fields: Mapping[str, Any]) -> Contents:
-        """Return the corrections of a recording's (`r`) spikes, and the doubtful spikes to look at next.
+        """Return the corrections of a recording's spikes (`r`), and the doubtful spikes to review next.
 
         Returns
         -------
         dict
-            `corrections`: the last one of each spike; `doubtful`: number of doubtful spikes; `reviewed`:
-            number of those with a correction; `next`: [sample, unit, probability] of those without one, the
-            most doubtful first.
+            `corrections`: the last correction of each spike; `doubtful`: number of doubtful spikes;
+            `reviewed`: number of these with a correction; `next`: [sample, unit, probability] of those
+            without a correction, the most doubtful first.
         """
         r = self._which(fields)
         return self._state(r, decisions(self._logs[self._results[r].place].read()))
 
     def correct(self, fields: Mapping[str, Any]) -> Contents:
-        """Keep a correction of a spike: `r`, `sample`, `unit`, `action` and, to rename, `to`.
+        """Store a correction of a spike: `r`, `sample`, `unit`, `action` and, for rename, `to`.
 
         Returns
         -------
         dict
-            As of `corrections`. When this returns, the correction is on disk.
+            As for `corrections`. The correction is on disk when this returns.
 
         Raises
         ------
@@ -220,13 +220,13 @@ class Session:
             return self._state(r, decisions(log.read()))
 
     def save(self, fields: Mapping[str, Any]) -> Contents:
-        """Write a recording's (`r`) corrected spikes as labels for the next fit.
+        """Write the corrected spikes of a recording (`r`) as labels for the next fit.
 
         Returns
         -------
         dict
-            `file`; `command`: the one that trains with it; `spikes`: their number; `ignored`: number of
-            corrections of spikes that are no longer in the results.
+            `file`; `command`: the command that trains with it; `spikes`: number of labels; `ignored`: number
+            of corrections of spikes that are no longer in the results.
 
         Raises
         ------
@@ -280,7 +280,7 @@ class Session:
         return r
 
     def _found(self, place: Path) -> Spikes:
-        """Return all spikes in a file of results, which groups of channels share."""
+        """Return all spikes in a file of results, which groups of channels may share."""
         return Spikes.concatenate([result.spikes for result in self._results if result.place == place])
 
     def _write(self, place: Path) -> tuple[Path, Spikes]:
@@ -310,7 +310,7 @@ def _count(fields: Mapping[str, Any], name: str) -> int:
 
 
 def _find(spikes: Spikes, spike: tuple[int, int]) -> int | None:
-    """Return the index of a spike (sample, unit), None if it is not there."""
+    """Return the index of a spike (sample, unit), or None if there is no such spike."""
     sample, unit = spike
     first, last = np.searchsorted(spikes.sample, (sample, sample + 1))
     return next((k for k in range(first, last) if spikes.unit[k] == unit), None)

@@ -85,6 +85,16 @@ class Bank:
         Returns
         -------
         ndarray of float32, shape (samples, units)
+
+        Examples
+        --------
+        >>> templates = Templates((1,), np.float32([[[3], [4]]]), before=0)
+        >>> noise = NoiseSpectrum.independent(np.full((65, 1), 4.0))
+        >>> bank = make_bank(templates, noise, kernel=np.ones(1), reach=8)
+        >>> trace = np.zeros((100, 1), np.float32)
+        >>> trace[50:52] = templates.waveforms[0]
+        >>> int(bank.apply(trace).argmax()) + bank.margin.before
+        50
         """
         units, samples, _ = self.shapes.shape
         filtered = len(trace) - len(self.filters) + 1
@@ -112,6 +122,16 @@ def make_bank(templates: Templates, noise: NoiseSpectrum, *, kernel: Float64Arra
     Returns
     -------
     Bank
+
+    Examples
+    --------
+    The energy of a template is its squared d', here (3² + 4²) / 2²:
+
+    >>> templates = Templates((1,), np.float32([[[3], [4]]]), before=0)
+    >>> noise = NoiseSpectrum.independent(np.full((65, 1), 4.0))
+    >>> bank = make_bank(templates, noise, kernel=np.ones(1), reach=8)
+    >>> bank.energies.round(2), bank.margin
+    (array([6.25]), Margin(before=16, after=17))
     """
     whitener = _whitener(templates, noise, kernel, reach)
     white = _whitened(templates, whitener)
@@ -167,7 +187,18 @@ class CausalBank:
         return self.filters[::-1].astype(np.float64)
 
     def whiten(self, trace: Trace) -> Trace:
-        """Return a trace whitened, shape (channels, samples - taps + 1)."""
+        """Return a trace whitened, shape (channels, samples - taps + 1).
+
+        Examples
+        --------
+        White noise is only scaled, to SD 1:
+
+        >>> templates = Templates((1,), np.float32([[[3], [4]]]), before=0)
+        >>> noise = NoiseSpectrum.independent(np.full((65, 1), 4.0))
+        >>> bank = make_causal_bank(templates, noise, kernel=np.ones(1), past=8, length=2)
+        >>> bank.whiten(np.full((9, 1), 2.0, np.float32)).round(3)
+        array([[1., 1.]], dtype=float32)
+        """
         return _correlated_across(trace, self.filters)
 
 
@@ -188,6 +219,16 @@ def make_causal_bank(
     Returns
     -------
     CausalBank
+
+    Examples
+    --------
+    The more is known of a spike, the higher its squared d':
+
+    >>> templates = Templates((1,), np.float32([[[3], [4]]]), before=0)
+    >>> noise = NoiseSpectrum.independent(np.full((65, 1), 4.0))
+    >>> make_causal_bank(templates, noise, kernel=np.ones(1), past=8, length=2).energies.round(2)
+    array([[2.25],
+           [6.25]])
     """
     response = _response(kernel)
     fading = np.r_[np.ones(past - past // 2), 0.5 + 0.5 * np.cos(np.pi * np.arange(past // 2) / (past // 2))]

@@ -86,6 +86,13 @@ def band_pass_kernel(*, low_hz: float, high_hz: float, taps: int, fs_hz: float) 
     ------
     SettingsError
         If the band is empty.
+
+    Examples
+    --------
+    >>> kernel = band_pass_kernel(low_hz=300, high_hz=6000, taps=101, fs_hz=25_000)
+    >>> response = np.abs(np.fft.rfft(kernel, 25_000))  # one value for each hertz
+    >>> response[[0, 3000, 9000]].round(2)
+    array([0.08, 1.  , 0.  ])
     """
     has_low, has_high = low_hz > 0, 0 < high_hz < fs_hz / 2
     if low_hz >= fs_hz / 2 or (has_low and has_high and low_hz >= high_hz):
@@ -104,7 +111,13 @@ def band_pass_kernel(*, low_hz: float, high_hz: float, taps: int, fs_hz: float) 
 
 
 def fir_margin(kernel: Kernel) -> Margin:
-    """Return the margin of `fir_filter` with this kernel."""
+    """Return the margin of `fir_filter` with this kernel.
+
+    Examples
+    --------
+    >>> fir_margin(drift_kernel(window_ms=20, fs_hz=25_000))
+    Margin(before=250, after=250)
+    """
     return Margin(len(kernel) // 2, len(kernel) // 2)
 
 
@@ -119,6 +132,15 @@ def filtered_across(trace: Trace, kernels: Kernel) -> Trace:
     Returns
     -------
     ndarray of float32, shape (samples, output channels)
+
+    Examples
+    --------
+    Subtract the mean of two channels from each of them:
+
+    >>> trace = np.float32([[1, 5], [2, 8]])
+    >>> filtered_across(trace, np.array([[[0.5, -0.5], [-0.5, 0.5]]]))
+    array([[-2.,  2.],
+           [-3.,  3.]], dtype=float32)
     """
     outputs = [
         sum(fir_filter(trace[:, [b]], kernels[:, a, b]) for b in range(trace.shape[1]))
@@ -170,6 +192,16 @@ def fir_filter_on_grid(read: Callable[[int, int], Trace], kernel: Kernel, start:
     Returns
     -------
     ndarray of float32, shape (stop - start, channels)
+
+    Examples
+    --------
+    >>> from spikesorter.signal.spans import read_span
+    >>> trace = np.random.default_rng(0).standard_normal((9000, 1)).astype(np.float32)
+    >>> read = lambda start, stop: read_span(lambda a, b: trace[a:b], 9000, start, stop)
+    >>> kernel = drift_kernel(window_ms=20, fs_hz=25_000)
+    >>> whole, part = (fir_filter_on_grid(read, kernel, start, 9000) for start in (0, 5000))
+    >>> np.array_equal(whole[5000:], part)
+    True
     """
     half = len(kernel) // 2
     begin = start - start % GRID_SAMPLES
@@ -218,6 +250,14 @@ def local_unit_variance(trace: Trace, *, window_samples: int) -> Trace:
     Returns
     -------
     ndarray of float32, shape (samples, columns)
+
+    Examples
+    --------
+    A slow change of scale vanishes:
+
+    >>> trace = np.float32([1, -1] * 50 + [9, -9] * 50)[:, None]
+    >>> local_unit_variance(trace, window_samples=20)[[20, 21, 180, 181], 0].round(3)
+    array([ 1., -1.,  1., -1.], dtype=float32)
     """
     mean = uniform_filter1d(trace.astype(np.float64), window_samples, axis=0, mode="constant")
     square = uniform_filter1d(trace.astype(np.float64) ** 2, window_samples, axis=0, mode="constant")

@@ -64,6 +64,12 @@ class Activity:
         Spikes per sample of each unit.
     wander : float
         Relative SD of the gain over time, beyond the spread of amplitudes in the labelled recording.
+
+    Examples
+    --------
+    >>> activity = Activity(gain=0.8, rates=(0.001, 0.0004))
+    >>> [round(rate * 25_000) for rate in activity.rates]  # spikes per second, at 25 kHz
+    [25, 10]
     """
 
     gain: float
@@ -84,6 +90,11 @@ class Background:
     amplitude : float
         Largest relative amplitude. Amplitudes are uniform from `BACKGROUND_AMPLITUDES[0]` times this value up
         to this value. Negative if the polarity is inverted.
+
+    Examples
+    --------
+    >>> Background(rate=0.02, amplitude=0.3).rate * 25_000  # spikes per second, at 25 kHz
+    500.0
     """
 
     rate: float
@@ -135,6 +146,27 @@ def estimate_activity(
     Returns
     -------
     Activity
+
+    Examples
+    --------
+    A recording at half the gain, with 100 spikes per second of one unit:
+
+    >>> from spikesorter.core.spikes import Spikes
+    >>> from spikesorter.signal.matched import make_matched_filters
+    >>> from spikesorter.signal.noise import NoiseSpectrum, synthesise_noise
+    >>> from spikesorter.signal.templates import plant
+    >>> templates = Templates((1,), np.float32([[[20], [10], [-5]]]), before=0)
+    >>> noise = NoiseSpectrum.independent(np.ones((65, 1)))
+    >>> rng = np.random.default_rng(0)
+    >>> spikes = Spikes.from_arrays(rng.integers(0, 100_000, 400), np.ones(400))
+    >>> trace = plant(100_000, spikes, np.full(400, 0.5, np.float32), templates)
+    >>> trace += synthesise_noise(noise, 100_000, rng)
+    >>> filters = make_matched_filters(templates, noise, reach=8)
+    >>> activity = estimate_activity(
+    ...     filters.apply(trace), filters, templates, [np.ones(1, np.float32)], prior_rates=np.array([0.002])
+    ... )
+    >>> round(activity.gain, 1), round(activity.rates[0] * 25_000)
+    (0.5, 97)
     """
     measured = measure_cumulants(evidence)
     error = np.sqrt(measured.error**2 + (MODEL_ERROR * measured.value) ** 2)
@@ -293,6 +325,15 @@ def measure_cumulants(evidence: Trace) -> Cumulants:
     -------
     Cumulants
         Of shape (2 * filters,).
+
+    Examples
+    --------
+    Of exponential noise of mean 1 they are 2 and 6; of Gaussian noise, 0:
+
+    >>> noise = np.random.default_rng(0).exponential(size=(200_000, 1)).astype(np.float32)
+    >>> found = measure_cumulants(noise)
+    >>> np.abs(found.value - [2, 6]) < 4 * found.error
+    array([ True,  True])
     """
     mean = evidence.mean(axis=0, dtype=np.float64)
     values = []

@@ -26,6 +26,12 @@ def clipped(matrices: npt.NDArray[Any], least: float) -> Matrices:
     Returns
     -------
     ndarray, shape (..., n, n)
+
+    Examples
+    --------
+    >>> clipped(np.diag([2.0, -1.0]), 0.5).real
+    array([[2. , 0. ],
+           [0. , 0.5]])
     """
     values, vectors = np.linalg.eigh(matrices)
     return _assembled(np.maximum(values, least), vectors)
@@ -66,6 +72,12 @@ def factor(matrices: npt.NDArray[Any]) -> Matrices:
     Returns
     -------
     ndarray, shape (..., n, n)
+
+    Examples
+    --------
+    >>> factor(np.array([[4.0, 2.0], [2.0, 1.0]])).real  # of rank 1
+    array([[2., 0.],
+           [1., 0.]])
     """
     lower = np.zeros(matrices.shape, np.complex128)
     for j in range(matrices.shape[-1]):
@@ -93,6 +105,15 @@ def minimum_phase_factor(matrices: npt.NDArray[Any]) -> Matrices:
     ndarray, shape (frequencies, n, n)
         F with ``F @ F.conj().T`` equal to each matrix, such that F and its inverse are transforms of causal
         filters.
+
+    Examples
+    --------
+    Of the filters with this spectrum, the one that delays least:
+
+    >>> late = np.fft.rfft([0.5, 1.0, 0.0, 0.0])
+    >>> spectrum = np.abs(late[:, None, None]) ** 2
+    >>> np.fft.irfft(minimum_phase_factor(spectrum)[:, 0, 0])[:2].round(1)
+    array([1. , 0.5])
     """
     n_fft, unit = 2 * (len(matrices) - 1), np.eye(matrices.shape[-1])
     mean = fft.irfft(matrices, n_fft, axis=0)[0]

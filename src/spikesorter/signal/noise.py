@@ -39,6 +39,14 @@ class NoiseSpectrum:
     density : ndarray of complex128, shape (frequencies, channels, channels)
         Hermitian, at the frequencies of `numpy.fft.rfftfreq(n_fft)`: the mean of ``x * y.conj()`` for the
         transforms x, y of two channels. White noise of variance v has v on the diagonal at all frequencies.
+
+    Examples
+    --------
+    >>> quiet = NoiseSpectrum.independent(np.full((129, 2), 4.0))
+    >>> quiet.n_fft, quiet.variance
+    (256, array([4., 4.]))
+    >>> round(quiet.distance(quiet.scaled(np.e**2)), 6)  # e times as loud
+    1.0
     """
 
     density: npt.NDArray[np.complex128]
@@ -141,6 +149,13 @@ def quiet_samples(
     Returns
     -------
     ndarray of bool, shape (samples,)
+
+    Examples
+    --------
+    >>> evidence = np.tile(np.float32([1, -1, 0, 2]), 25)[:, None]
+    >>> evidence[50] = 60  # a spike
+    >>> np.flatnonzero(~quiet_samples(evidence, threshold=4.5, before=2, after=5))
+    array([48, 49, 50, 51, 52, 53, 54, 55])
     """
     deviation = np.abs(evidence - np.median(evidence, axis=0))
     loudness = np.max(deviation / np.maximum(1.4826 * np.median(deviation, axis=0), 1e-12), axis=1)
@@ -175,6 +190,13 @@ def estimate_noise_spectrum(trace: Trace, quiet: npt.NDArray[np.bool_], *, n_fft
     ------
     InputError
         If fewer than `n_fft` samples are quiet.
+
+    Examples
+    --------
+    >>> trace = np.random.default_rng(0).normal(scale=2.0, size=(50_000, 1)).astype(np.float32)
+    >>> quiet = np.arange(50_000) % 1000 > 100  # 10 % are left out
+    >>> estimate_noise_spectrum(trace, quiet, n_fft=256).variance.round(1)
+    array([4.])
     """
     if quiet.sum() < n_fft:
         raise InputError(

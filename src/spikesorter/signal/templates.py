@@ -41,6 +41,12 @@ class Templates:
         In the labelled recording's unit of voltage, before any filter.
     before : int
         Samples of a waveform that lie before the spike's start.
+
+    Examples
+    --------
+    >>> templates = Templates((1, 4), np.float32([[[1], [2]], [[3], [4]]]), before=0)
+    >>> templates.of((4,)).scaled(0.5).waveforms[:, :, 0]
+    array([[1.5, 2. ]], dtype=float32)
     """
 
     unit_ids: tuple[int, ...]
@@ -99,6 +105,12 @@ def average_waveform(trace: Trace, spikes: Spikes, *, before: int, after: int) -
     Returns
     -------
     ndarray of float32, shape (before + after, channels)
+
+    Examples
+    --------
+    >>> trace = np.float32([0, 1, 2, 0, 3, 4])[:, None]
+    >>> average_waveform(trace, Spikes.from_arrays([1, 4], [1, 2]), before=1, after=2)[:, 0]
+    array([0., 2., 3.], dtype=float32)
     """
     starts = _inside(spikes, len(trace), before, after).sample
     windows = trace[starts[:, None] + np.arange(-before, after)]
@@ -128,6 +140,17 @@ def estimate_templates(
     -------
     Templates
         Of shape (units, before + after, channels).
+
+    Examples
+    --------
+    Spikes that overlap do not smear the templates:
+
+    >>> true = Templates((1, 2), np.float32([[[8], [4], [-2]], [[-3], [6], [1]]]), before=0)
+    >>> spikes = Spikes.from_arrays([20, 21, 40, 60, 80, 82], [1, 2, 1, 2, 1, 2])
+    >>> trace = plant(100, spikes, np.ones(6, np.float32), true)
+    >>> found = estimate_templates(trace, spikes, before=0, after=3, kernel=np.ones(1))
+    >>> bool(np.allclose(found.waveforms, true.waveforms, rtol=0.02))
+    True
     """
     unit_ids = spikes.unit_ids
     inside = _inside(spikes, len(trace), before, after)
@@ -163,6 +186,14 @@ def spike_amplitudes(
     Returns
     -------
     ndarray of float32, shape (spikes,)
+
+    Examples
+    --------
+    >>> templates = Templates((1,), np.float32([[[8], [4], [-2]]]), before=0)
+    >>> spikes = Spikes.from_arrays([20, 22, 60, 80], [1, 1, 1, 1])  # the first two overlap
+    >>> trace = plant(100, spikes, np.float32([1.2, 0.8, 0.9, 1.1]), templates)
+    >>> spike_amplitudes(trace, spikes, templates, kernel=np.ones(1)).round(3)
+    array([1.2, 0.8, 0.9, 1.1], dtype=float32)
     """
     squared_kernel = np.convolve(kernel, kernel)
     unit_of = np.searchsorted(templates.unit_ids, spikes.unit)

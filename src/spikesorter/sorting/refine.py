@@ -55,8 +55,7 @@ def refine_profile(
 ) -> Profile:
     """Return the profile with noise, rates and gain measured on a sampled explanation.
 
-    If there are background spikes, the explanation assigns them to labelled units, so the noise is not
-    refined.
+    If there are background spikes, the explanation assigns them to labelled units, and the noise is kept.
 
     Parameters
     ----------

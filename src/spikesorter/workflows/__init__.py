@@ -1,1 +1,1 @@
-"""From files to results: training, sorting, studies, batches, streams."""
+"""Complete workflows on files: training, sorting, studies, batches, streams."""

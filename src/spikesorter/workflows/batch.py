@@ -1,7 +1,7 @@
-"""Sort many recordings, each as a task of its own: in this process, in several, or on a Dask cluster.
+"""Sort many recordings, one task for each: in this process, in several, or on a Dask cluster.
 
-A task that fails does not stop the others. Nothing is scheduled here: in one process the tasks run in a loop,
-everywhere else Dask schedules them.
+A task that fails does not stop the others. In one process the tasks run in a loop; otherwise Dask schedules
+them.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
 __all__ = ["BATCH", "BATCH_SPAN_SECONDS", "dask_runner", "run_batch", "run_here", "summary"]
 
 BATCH, LOCK = "batch.json", "lock"
-BATCH_SPAN_SECONDS = 60.0  # shorter ones would make too many files for a shared disk
+BATCH_SPAN_SECONDS = 60.0  # shorter spans would make too many files for a shared disk
 
 Runner = Callable[[Callable[[SortTask], Outcome], list[SortTask]], Iterator[Outcome]]
-"""Applies a function to tasks, anywhere, and yields the outcomes in any order."""
+"""Applies a function to tasks and yields their outcomes in any order."""
 
 
 def run_batch(
@@ -66,21 +66,21 @@ def run_batch(
     items : list of BatchItem
         From `read_batch`.
     out : Path
-        Gets `predictions/NAME.mat`, `batch.json` and, in `.batch`, a note on each recording that is done.
+        Folder for `predictions/NAME.mat`, `batch.json` and, in `.batch`, a note on each finished recording.
     to : str
-        Format of the results, see `write_spikes`.
+        Format of the results; see `write_spikes`.
     runner : callable, optional
-        `run_here`, if not given; `dask_runner` for other processes and machines.
+        `run_here` if not given; `dask_runner` for other processes and machines.
     n_jobs : int, optional
-        Threads of each process; -1 or None: one on each core. They change no result.
+        Number of threads in each process; -1 or None: one on each core. It does not affect the result.
     span_seconds : float
-        Each finished span is kept in a small file until the recording is done, so that an interruption loses
-        no more than the spans in progress.
+        Length of spans. Each finished span is kept in a small file until the recording is done, so that an
+        interruption loses only the spans in progress.
     restart : bool
-        Sort everything again, even if the folder holds results of other settings or another version.
+        Whether to sort everything again, even if the folder has results of other settings or another version.
     progress : callable, optional
     on_outcome : callable, optional
-        Told the outcome of each recording as soon as it is known.
+        Called with the outcome of each recording as soon as it is known.
 
     Returns
     -------
@@ -90,11 +90,11 @@ def run_batch(
     Raises
     ------
     InputError
-        If the folder cannot be written to, or holds results of other settings.
+        If the folder cannot be written to, or has results of other settings.
     ModelError
         If a model cannot be used.
     SettingsError
-        If `n_jobs` makes no sense.
+        If `n_jobs` is invalid.
     """
     check_export(to)
     n_jobs = effective_n_jobs(n_jobs)
@@ -111,7 +111,7 @@ def run_batch(
                 outcomes[outcome.name] = outcome
                 on_outcome(outcome)
                 progress("sorting", len(outcomes) / len(tasks))
-        finally:  # `spikesorter view` reads it, also after an interruption
+        finally:  # `spikesorter view` reads this file, also after an interruption
             write_json(out / SORT, {"recordings": _sorts(items, outcomes, models)})
         ordered = [outcomes[item.name] for item in items]
         write_json(out / BATCH, summary(ordered))
@@ -124,7 +124,7 @@ def run_here(work: Callable[[SortTask], Outcome], tasks: list[SortTask]) -> Iter
 
 
 def dask_runner(client: Client) -> Runner:
-    """Return a runner that uses the workers of a Dask cluster, local or remote.
+    """Return a runner that uses the workers of a local or remote Dask cluster.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def dask_runner(client: Client) -> Runner:
     Returns
     -------
     callable
-        If a worker dies, Dask starts its task again on another one, up to
+        If a worker dies, Dask restarts its task on another worker, up to
         `distributed.scheduler.allowed-failures` times, before the recording counts as failed.
     """
     from distributed import as_completed
@@ -169,12 +169,12 @@ def _make_folders(out: Path) -> None:
     for name in (PREDICTIONS, NOTES, SPANS):
         folder = out / name
         if folder.is_symlink():
-            raise InputError(f"{folder}: is a link to elsewhere; results are written inside {out} only")
+            raise InputError(f"{folder}: is a link; results are written inside {out} only")
         check_writable(folder)
 
 
 def _check_folder(out: Path, tasks: list[SortTask], *, restart: bool) -> None:
-    """Refuse a folder with results of other settings; remove files that a killed run left unfinished."""
+    """Refuse a folder with results of other settings; remove unfinished files of a killed run."""
     begun = ((out / PREDICTIONS, ".*"), (out / NOTES, ".*"), (out, f".{SORT}.*"), (out, f".{BATCH}.*"))
     for left in [path for folder, pattern in begun for path in folder.glob(pattern)]:
         remove(left)
@@ -192,7 +192,7 @@ def _check_folder(out: Path, tasks: list[SortTask], *, restart: bool) -> None:
                 f"{out}: {task.item.name} was sorted there with another {', '.join(unlike)}; choose another "
                 "folder, or sort everything again with --restart"
             )
-    (out / BATCH).unlink(missing_ok=True)  # an earlier run's must not be taken for this one's
+    (out / BATCH).unlink(missing_ok=True)  # an earlier run's file must not remain
 
 
 def _sorts(

@@ -1,4 +1,4 @@
-"""Choose where a batch runs: in this process, in several on this machine, or on a Dask cluster."""
+"""Run a batch in this process, in several processes on this machine, or on a Dask cluster."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ CONNECT_SECONDS = 20
 
 @contextmanager
 def running_on(n_jobs: int | None, scheduler: str | None) -> Iterator[Runner]:
-    """Provide a runner for `run_batch`, and stop afterwards what was started for it.
+    """Provide a runner for `run_batch`, and afterwards stop the processes started for it.
 
     Parameters
     ----------
     n_jobs : int or None
-        Processes on this machine, of one thread each; 1: this process itself; -1 or None: one on each core.
+        Number of single-threaded processes on this machine; 1: this process; -1 or None: one on each core.
     scheduler : str or None
-        Address of a running Dask cluster, whose workers are used instead.
+        Address of a running Dask cluster to use instead.
 
     Yields
     ------
@@ -37,9 +37,9 @@ def running_on(n_jobs: int | None, scheduler: str | None) -> Iterator[Runner]:
     Raises
     ------
     InputError
-        If Dask is needed and not installed, or the cluster does not answer.
+        If Dask is needed but not installed, or the cluster does not answer.
     SettingsError
-        If `n_jobs` makes no sense.
+        If `n_jobs` is invalid.
     """
     n_jobs = effective_n_jobs(n_jobs)
     if scheduler is None and n_jobs == 1:
@@ -60,7 +60,7 @@ def running_on(n_jobs: int | None, scheduler: str | None) -> Iterator[Runner]:
             n_workers=n_jobs,
             threads_per_worker=1,
             dashboard_address="127.0.0.1:0",  # any free port: several batches may run on one machine
-            silence_logs=logging.CRITICAL,  # a recording's outcome says what happened to it
+            silence_logs=logging.CRITICAL,  # errors are reported in a recording's outcome
         ) as cluster,
         Client(cluster) as client,
     ):
@@ -74,6 +74,6 @@ def _connected(address: str) -> Iterator[Client]:
     try:
         client = Client(address, timeout=CONNECT_SECONDS)
     except (OSError, ValueError, ImportError) as error:
-        raise InputError(f"{address}: no Dask scheduler answers there: {error}") from None
+        raise InputError(f"{address}: no Dask scheduler answers: {error}") from None
     with client:
         yield client

@@ -55,8 +55,8 @@ __all__ = [
 ]
 
 OnSorter = Callable[[str, Sorter], None]
-WRITING = threading.Lock()  # SpikeInterface and pynwb are not safe for several threads
-SPANS = ".spans"  # of finished spans, in the folder of results, during a resumable run
+WRITING = threading.Lock()  # SpikeInterface and pynwb are not thread-safe
+SPANS = ".spans"  # subfolder of results for finished spans during a resumable run
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,13 +67,13 @@ class SortedFile:
     ----------
     path : Path
     spikes : Spikes
-        What was found.
+        Found spikes.
     chosen : mapping of str to str
         The target that the sorter of each group of channels was adapted to.
     sorters : mapping of str to Sorter
-        Those used, by group of channels.
+        Sorters used, by group of channels.
     place : Path
-        Where the spikes are written.
+        File or folder of the spikes.
     """
 
     path: Path
@@ -101,35 +101,35 @@ def train_model(
     progress: Progress = silent,
     on_sorter: OnSorter = lambda name, sorter: None,
 ) -> None:
-    """Fit to a labelled recording, adapt to targets, and save all of it in one model folder.
+    """Fit to a labelled recording, adapt to targets, and save all sorters in one model folder.
 
     Parameters
     ----------
     labelled : Path
     targets : list of Path
-        The targets' names are their file names without ending.
+        Targets are named by their file names without ending.
     model : Path
-        Gets the fitted sorter, and each adapted one under `targets/NAME`.
+        Folder for the fitted sorter and, under `targets/NAME`, the adapted ones.
     settings : Settings
     labels : Path, optional
-        Labels of any format; those of the recording's own file, if not given.
+        Labels in any format; those in the recording's own file if not given.
     options : RecordingOptions, optional
-        How recordings are read, the labelled one and the targets alike.
+        Options of `read_recording`, for the labelled recording and the targets.
     by_group : bool
-        Whether each group of channels (property `group`) has a sorter of its own.
+        Whether to fit a sorter to each group of channels (property `group`).
     n_jobs : int, optional
-        Threads; -1 or None: one on each core. They change no result.
+        Number of threads; -1 or None: one on each core. It does not affect the result.
     progress : callable, optional
     on_sorter : callable, optional
-        Told the name and the sorter of the labelled recording, then of each target.
+        Called with the name and the sorter of the labelled recording, then of each target.
 
     Raises
     ------
     InputError
-        If a file cannot be used or two targets have one name; all are opened and checked before anything is
-        written.
+        If a file cannot be used or two targets have the same name. All files are opened and checked before
+        anything is written.
     SettingsError
-        If `n_jobs` makes no sense.
+        If `n_jobs` is invalid.
     """
     n_jobs, names = effective_n_jobs(n_jobs), unique_names(targets)
     known = open_labelled(labelled, settings, labels=labels, options=options)
@@ -189,10 +189,10 @@ def sort_files(
     progress: Progress = silent,
     on_result: Callable[[SortedFile], None] = lambda one: None,
 ) -> list[SortedFile]:
-    """Sort recordings, each by the sorter that was adapted to noise and gain most like its own.
+    """Sort recordings, each by the sorter adapted to the most similar noise and gain.
 
-    Several recordings are sorted at once, each in one thread. A single one is sorted span by span, in several
-    threads. Results do not depend on it.
+    Several recordings are sorted in parallel, each in one thread. A single recording is sorted span by span,
+    in several threads. This does not affect the results.
 
     Parameters
     ----------
@@ -200,24 +200,24 @@ def sort_files(
     model : Model
         From `load_model`.
     out : Path
-        Gets one file or folder NAME.FORMAT for each recording; `sort.json`, which says what each was made
-        from; and `report.html`.
+        Folder for one file or folder NAME.FORMAT for each recording, `sort.json`, which states the inputs of
+        each, and `report.html`.
     to : str
-        Format of the results, see `write_spikes`.
+        Format of the results; see `write_spikes`.
     options : RecordingOptions, optional
-        How recordings are read.
+        Options of `read_recording`.
     n_jobs : int, optional
-        Threads; -1 or None: one on each core.
+        Number of threads; -1 or None: one on each core.
     span_seconds : float
-        Length of the spans that a recording is read in.
+        Length of the spans in which a recording is read.
     resume : bool
-        Keep finished spans in the folder `.spans` until all recordings are done, and use those that an
-        interrupted run has left there.
+        Whether to keep finished spans in the folder `.spans` until all recordings are done, and to use those
+        left there by an interrupted run.
     report : bool
         Whether to write `report.html`.
     progress : callable, optional
     on_result : callable, optional
-        Told each recording's result as soon as it is known.
+        Called with each recording's result as soon as it is known.
 
     Returns
     -------
@@ -226,16 +226,16 @@ def sort_files(
     Raises
     ------
     InputError
-        If a file cannot be used; all are opened and checked before anything is written.
+        If a file cannot be used. All files are opened and checked before anything is written.
     SettingsError
-        If `n_jobs` makes no sense.
+        If `n_jobs` is invalid.
     """
     check_export(to)
     n_jobs, options, names = effective_n_jobs(n_jobs), options or RecordingOptions(), unique_names(paths)
     at_once = min(n_jobs, len(names))
     checked, chosen = _check_recordings(names, model, out, to, options, at_once, progress)
     check_writable(out)
-    (out / REPORT).unlink(missing_ok=True)  # an earlier run's must not be taken for this one's
+    (out / REPORT).unlink(missing_ok=True)  # an earlier run's report must not remain
     spans = out / SPANS
 
     def sort(name: str) -> SortedFile:
@@ -260,7 +260,7 @@ def sort_files(
     for name, one in zip(names, in_threads(sort, list(names), n_jobs=at_once), strict=True):
         done[name] = one
         on_result(one)
-    for name in names:  # those of another run into the same folder stay
+    for name in names:  # those of other runs into the same folder are kept
         shutil.rmtree(spans / name, ignore_errors=True)
     if spans.is_dir() and not any(spans.iterdir()):
         spans.rmdir()
@@ -285,7 +285,7 @@ def _check_recordings(
     at_once: int,
     progress: Progress,
 ) -> tuple[dict[str, CheckedRecording], dict[str, dict[str, str]]]:
-    """Open recordings, several at once; return them and, for each, the targets that it is most like."""
+    """Open recordings in parallel; return them and, for each, the most similar targets by group."""
 
     def check(name: str) -> tuple[OpenedRecording, dict[str, str]]:
         opened = options.open(names[name], fs_hz=model.fs_hz)
@@ -313,7 +313,7 @@ def checked_results(
     *,
     truth: Spikes | None = None,
 ) -> list[Result]:
-    """Return what the report shows of a recording; it is opened again only if it was not kept open.
+    """Return a recording's results for the report; it is opened again only if it was not kept open.
 
     Parameters
     ----------
@@ -353,12 +353,12 @@ def sort_recording(
     ----------
     opened : OpenedRecording
     place : Path
-        Where its spikes go.
+        File or folder for its spikes.
     model : Model
     to : str
         Format of the spikes.
     chosen : mapping of str to str, optional
-        For each group the target whose adaptation is used; the nearest, if not given.
+        For each group, the target whose adapted sorter is used; the nearest if not given.
     n_jobs, span_seconds, resume, progress
         As for `Sorter.sort`.
 
@@ -395,7 +395,7 @@ def sort_recording(
 
 
 def check_places(model: Path, predictions: list[Path]) -> None:
-    """Make sure that results can be written, and replace nothing but older results.
+    """Check that results can be written, and replace only older results.
 
     Raises
     ------
@@ -415,7 +415,7 @@ def fit_labelled(
     n_jobs: int | None = None,
     progress: Progress = silent,
 ) -> Sorter:
-    """Fit a sorter to a labelled recording; errors name its file."""
+    """Fit a sorter to a labelled recording; errors include its file name."""
     with naming(labelled.opened.path):
         return Sorter.fit(
             labelled.opened.recording, labelled.labels, settings=settings, n_jobs=n_jobs, progress=progress

@@ -1,4 +1,4 @@
-"""Sort a recording in progress: samples from a pipe, a TCP socket or Lab Streaming Layer; spikes as JSON."""
+"""Sort a live recording: samples from a pipe, a TCP socket or Lab Streaming Layer; spikes as JSON."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from spikesorter.sorting.stream import Stream
 __all__ = ["from_lsl", "from_pipe", "from_tcp", "listen", "open_source", "open_stream"]
 
 Packet = npt.NDArray[Any]
-MOST_BYTES = 1 << 16  # read at once; what has arrived is never held back
-TIMEOUT_S = 10.0  # to find a source
+MOST_BYTES = 1 << 16  # most bytes read at once; data are passed on as soon as they arrive
+TIMEOUT_S = 10.0  # for finding a source
 
 
 def open_stream(
@@ -38,13 +38,13 @@ def open_stream(
     ----------
     model : Path
     like : str, optional
-        Target of the model whose sorter to use; not needed where there is only one, or with calibration.
+        Target whose adapted sorter is used; not needed if there is only one, or with calibration.
     calibration_seconds : float
-        How much of the stream to adapt to first; 0: none.
+        Length of the stream's beginning to adapt to; 0: none.
     low_latency : bool
-        Whether to report spikes within some milliseconds; see `Sorter.low_latency`.
+        Whether to report spikes within milliseconds; see `Sorter.low_latency`.
     say : callable, optional
-        Told what the stream's sorter was adapted to.
+        Called with a line on what the sorter is adapted to.
 
     Returns
     -------
@@ -53,21 +53,25 @@ def open_stream(
     Raises
     ------
     ModelError
-        If there is no such model or target.
+        If the model or target does not exist.
     InputError
-        If it is not clear which target is meant.
+        If it is not clear which target to use.
     SettingsError
-        If the calibration time makes no sense.
+        If the calibration time is invalid.
     """
     sorters = load_sorters(model)
     targets = [name for name in sorters if name != LABELLED]
     if calibration_seconds and like:
-        raise InputError("listen: give a target to sort like, or a time to calibrate, not both")
+        raise InputError(
+            "listen: give either a target (--like) or a calibration time (--calibrate), not both"
+        )
     if like is not None and like not in targets:
-        raise ModelError(f"{model}: was not adapted to {like}; it knows: {', '.join(targets) or 'no target'}")
+        raise ModelError(f"{model}: was not adapted to {like}, but to: {', '.join(targets) or 'no target'}")
     if like is None and not calibration_seconds and len(targets) != 1:
         known = f"--like NAME (one of {', '.join(targets)}) or " if targets else ""
-        raise InputError(f"{model}: give {known}--calibrate SECONDS, so that the stream's noise is known")
+        raise InputError(
+            f"{model}: give {known}--calibrate SECONDS, so that the sorter is adapted to the stream's noise"
+        )
     name = LABELLED if calibration_seconds else like or targets[0]
     stream = sorters[name].stream(
         sorters[name].fs_hz,
@@ -80,7 +84,7 @@ def open_stream(
 
 
 def open_source(source: str, *, dtype: str, fs_hz: float, channels: int) -> Iterator[npt.NDArray[Any]]:
-    """Return the packets of samples that a source sends.
+    """Return an iterator over the packets of samples from a source.
 
     Parameters
     ----------
@@ -113,7 +117,7 @@ def open_source(source: str, *, dtype: str, fs_hz: float, channels: int) -> Iter
 
 
 def listen(packets: Iterator[Packet], stream: Stream) -> Iterator[dict[str, float | int | str]]:
-    """Push packets into a stream and yield each spike as soon as nothing to come can change it.
+    """Push packets into a stream, and yield each spike as soon as it is final.
 
     Parameters
     ----------
@@ -123,8 +127,8 @@ def listen(packets: Iterator[Packet], stream: Stream) -> Iterator[dict[str, floa
     Yields
     ------
     dict
-        `sample`; `time_s`; `unit`, the name that the labels gave it; `probability`; `unit_probability`;
-        `behind_s`, the time between the spike's start and the newest sample when it is reported.
+        `sample`; `time_s`; `unit`, by its name in the labels; `probability`; `unit_probability`; `behind_s`,
+        the time from the spike's start to the newest sample when it is reported.
     """
     for packet in packets:
         yield from _rows(stream, stream.push(packet))
@@ -132,7 +136,7 @@ def listen(packets: Iterator[Packet], stream: Stream) -> Iterator[dict[str, floa
 
 
 def _rows(stream: Stream, spikes: Spikes) -> Iterator[dict[str, float | int | str]]:
-    """Yield spikes as plain values, ready to be written as JSON."""
+    """Yield spikes as plain values for JSON."""
     columns = (spikes.sample, spikes.unit, spikes.probability, spikes.unit_probability)
     for sample, unit, probability, unit_probability in zip(*(c.tolist() for c in columns), strict=True):
         yield {
@@ -146,7 +150,7 @@ def _rows(stream: Stream, spikes: Spikes) -> Iterator[dict[str, float | int | st
 
 
 def from_pipe(pipe: BinaryIO, *, dtype: str, channels: int) -> Iterator[Packet]:
-    """Yield raw samples from a pipe as they arrive, channels interleaved.
+    """Yield raw samples with interleaved channels from a pipe as they arrive.
 
     Parameters
     ----------
@@ -170,7 +174,7 @@ def from_tcp(host: str, port: int, *, dtype: str, channels: int) -> Iterator[Pac
     Raises
     ------
     InputError
-        If there is no such server, or the connection breaks.
+        If there is no such server, or the connection is lost.
     """
     try:
         connection = socket.create_connection((host, port), timeout=TIMEOUT_S)
@@ -181,7 +185,7 @@ def from_tcp(host: str, port: int, *, dtype: str, channels: int) -> Iterator[Pac
         try:
             yield from _packets(lambda: connection.recv(MOST_BYTES), np.dtype(dtype), channels)
         except OSError as error:
-            raise InputError(f"tcp://{host}:{port}: the connection broke: {error}") from None
+            raise InputError(f"tcp://{host}:{port}: the connection was lost: {error}") from None
 
 
 def from_lsl(name: str, *, fs_hz: float, channels: int) -> Iterator[Packet]:
@@ -192,9 +196,9 @@ def from_lsl(name: str, *, fs_hz: float, channels: int) -> Iterator[Packet]:
     name : str
         The stream's name.
     fs_hz : float
-        Sampling rate that the sorter needs.
+        Sampling rate of the sorter.
     channels : int
-        Number of channels that the sorter needs.
+        Number of channels of the sorter.
 
     Yields
     ------
@@ -203,7 +207,7 @@ def from_lsl(name: str, *, fs_hz: float, channels: int) -> Iterator[Packet]:
     Raises
     ------
     InputError
-        If `pylsl` is not installed, or there is no such stream, or it has another rate or number of channels.
+        If `pylsl` is not installed, there is no such stream, or it has another rate or number of channels.
     """
     try:
         import pylsl
@@ -231,7 +235,7 @@ def from_lsl(name: str, *, fs_hz: float, channels: int) -> Iterator[Packet]:
 
 
 def _packets(read: Callable[[], bytes], dtype: np.dtype[Any], channels: int) -> Iterator[Packet]:
-    """Cut bytes into whole samples; the bytes of an incomplete one are kept until the rest arrives."""
+    """Split bytes into whole samples; an incomplete sample is kept until the rest arrives."""
     width = dtype.itemsize * channels
     left = b""
     while data := read():

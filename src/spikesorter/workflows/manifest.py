@@ -1,4 +1,4 @@
-"""Read what a batch is to sort: a folder of recordings, or a manifest of recordings and models."""
+"""Read the list of recordings for a batch, from a folder or from a manifest."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OPTIONS = ("fs_hz", "dtype", "channels", "format", "stream", "segment", "channel
 
 @dataclass(frozen=True)
 class BatchItem:
-    """One recording to sort, and the model to sort it with.
+    """One recording to sort, with its model.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class BatchItem:
     recording : Path
     model : Path
     options : RecordingOptions
-        How it is read.
+        Options of `read_recording`.
     """
 
     name: str
@@ -83,18 +83,18 @@ def read_batch(
     options: RecordingOptions | None = None,
     root: Path | None = None,
 ) -> list[BatchItem]:
-    """Read what a batch is to sort from a manifest or from a folder of recordings.
+    """Read the recordings to sort from a manifest or a folder of recordings.
 
     Parameters
     ----------
     source : Path
         A `.toml` file or a folder.
     model : Path, optional
-        For recordings for which the manifest names no model.
+        Model for recordings without a model in the manifest.
     options : RecordingOptions, optional
-        Likewise.
+        Options for recordings without them in the manifest.
     root : Path, optional
-        Folder to which a manifest's paths are relative; its own, if not given.
+        Folder to which a manifest's paths are relative; by default the folder of the manifest.
 
     Returns
     -------
@@ -103,7 +103,7 @@ def read_batch(
     Raises
     ------
     InputError
-        If there is nothing to sort, two results would have one name, or the manifest cannot be used.
+        If there is nothing to sort, two results would have the same name, or the manifest cannot be used.
     """
     if source.is_dir():
         return read_folder(source, model=model, options=options)
@@ -120,7 +120,7 @@ def read_folder(
     InputError
     """
     if model is None:
-        raise InputError(f"{folder}: a folder names no model; give one with --model")
+        raise InputError(f"{folder}: give the model for this folder with --model")
     entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     chosen = options or RecordingOptions()
     found = [
@@ -129,7 +129,7 @@ def read_folder(
         if chosen.format or _is_recording(path)
     ]
     if not found:
-        raise InputError(f"{folder}: holds no recording whose format its name shows; see --format")
+        raise InputError(f"{folder}: contains no recordings of a recognised format; see --format")
     return _named_once(found)
 
 
@@ -140,10 +140,10 @@ def read_manifest(
     options: RecordingOptions | None = None,
     root: Path | None = None,
 ) -> list[BatchItem]:
-    r"""Read a manifest: TOML with a list `recordings`, and before it the options of all of them.
+    r"""Read a manifest: a TOML file with common options and a list `recordings`.
 
     Parameters, return value and errors are those of `read_batch`. Paths in a manifest may not lead out of
-    `root`: a manifest from elsewhere must not make the program read other files.
+    `root`, so that a manifest from elsewhere cannot make the program read other files.
 
     Examples
     --------
@@ -166,7 +166,7 @@ def read_manifest(
             recording = _inside(base, entry.path)
             named = entry.model or manifest.model
             if named is None and model is None:
-                raise InputError("has no model; name one in the manifest or give --model")
+                raise InputError("has no model; name it in the manifest or give --model")
             items.append(
                 BatchItem(
                     _plain_name(entry.name or stem_of(recording)),
@@ -201,7 +201,7 @@ def _explained(error: Mapping[str, Any]) -> str:
 
 
 def _inside(base: Path, text: str) -> Path:
-    """Return a path below a folder; refuse one that leads out of it on any system."""
+    """Return a path inside a folder; refuse a path that leads out of it on any operating system."""
     for kind in (PurePosixPath, PureWindowsPath):
         pure = kind(text)
         if pure.is_absolute() or pure.drive or ".." in pure.parts:
@@ -209,23 +209,23 @@ def _inside(base: Path, text: str) -> Path:
                 f"{text}: leads out of {base.resolve()}, to which paths are relative; see --root"
             )
     if "\0" in text:
-        raise InputError(f"{text!r}: is no path")
+        raise InputError(f"{text!r}: is not a valid path")
     try:
         (base / text).exists()
-    except OSError as error:  # a name that is too long, or a folder that may not be read
-        raise InputError(f"{text[:LONGEST_KEY]}: is no path: {error.strerror or error}") from None
+    except OSError as error:  # the name is too long, or the folder cannot be read
+        raise InputError(f"{text[:LONGEST_KEY]}: is not a valid path: {error.strerror or error}") from None
     return base / text
 
 
 def _plain_name(name: str) -> str:
-    """Refuse a name that is no plain file name on every system."""
+    """Refuse a name that is not a valid file name on all operating systems."""
     if (
         name in (".", "..")
         or name.startswith((".", " "))
         or not name.isprintable()
         or set(name) & set('/\\:*?"<>|')
     ):
-        raise InputError(f"name {name!r}: cannot be the name of a file; give another by name = ...")
+        raise InputError(f"name {name!r}: cannot be a file name; give another name with name = ...")
     return name
 
 
@@ -235,8 +235,8 @@ def _named_once(items: list[BatchItem]) -> list[BatchItem]:
         other = first.setdefault(item.name.casefold(), item)
         if other is not item:
             raise InputError(
-                f"{item.recording} and {other.recording} have one name, {item.name}; their results would "
-                "collide: give one of them another by name = ... in a manifest"
+                f"{item.recording} and {other.recording} have the same name, {item.name}, so their results "
+                "would collide; rename one of them with name = ... in a manifest"
             )
     return items
 
@@ -246,7 +246,7 @@ def _is_recording(path: Path) -> bool:
         find_source(path)
     except SpikeSorterError:
         return False
-    return path.suffix != ".json"  # describes a recording beside it, if any
+    return path.suffix != ".json"  # only describes a recording next to it
 
 
 def _first(*values: Any) -> Any:

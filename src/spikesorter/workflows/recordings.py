@@ -1,4 +1,4 @@
-"""Open the recordings of a command: once, and before anything is written; hand them on."""
+"""Open the recordings of a command once, before anything is written."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class LabelledRecording:
     ----------
     opened : OpenedRecording
     labels : Spikes
-        At least one; all of known units.
+        At least one label, without outlier spikes.
     """
 
     opened: OpenedRecording
@@ -50,13 +50,13 @@ class LabelledRecording:
 
 @dataclass(frozen=True, eq=False)
 class CheckedRecording:
-    """A recording that has been opened and checked.
+    """An opened and checked recording.
 
     Parameters
     ----------
     path : Path
     options : RecordingOptions
-        How it is read.
+        Options of `read_recording`.
     fs_hz : float
     n_samples : int
     kept : OpenedRecording or None
@@ -70,7 +70,7 @@ class CheckedRecording:
     kept: OpenedRecording | None
 
     def open(self) -> OpenedRecording:
-        """Return the recording as it was opened; open it again only if it was not kept."""
+        """Return the opened recording; open it again only if it was not kept."""
         return self.kept or self.options.open(self.path, fs_hz=self.fs_hz)
 
 
@@ -82,16 +82,16 @@ def keep_open(
 ) -> Iterator[CheckedRecording]:
     """Keep recordings open for later use, up to a limit.
 
-    Only `.mat` files take memory while they are open. Recordings beyond the limits are closed, and opened
-    again when they are used, so that a command on a thousand files needs no more memory than one on a few.
+    Only `.mat` files take memory while open. Recordings beyond the limits are closed, and opened again when
+    needed, so that a command on a thousand files needs no more memory than one on a few.
 
     Parameters
     ----------
     recordings : iterable of OpenedRecording
     most_open : int
-        How many to keep.
+        Largest number of open recordings.
     most_bytes : int
-        How much memory they may take together.
+        Largest memory that they may take together.
 
     Yields
     ------
@@ -114,14 +114,14 @@ def keep_open(
 def open_labelled(
     path: Path, settings: Settings, *, labels: Path | None = None, options: RecordingOptions | None = None
 ) -> LabelledRecording:
-    """Open a recording with its labels: those in its own file, unless others are given.
+    """Open a recording with the given labels or those in its own file.
 
     Parameters
     ----------
     path : Path
     settings : Settings
     labels : Path, optional
-        Of any format that `read_labels` reads.
+        Labels in any format that `read_labels` reads.
     options : RecordingOptions, optional
 
     Returns
@@ -139,9 +139,7 @@ def open_labelled(
     found = read_labels(labels, fs_hz=rate) if labels else own_labels(opened)
     if found is None or len(found) == 0:
         variables = " (variables Index and Class)" if is_mat and not labels else ""
-        raise InputError(
-            f"{source}: has no labels{variables}{'' if labels else '; or give them with --labels'}"
-        )
+        raise InputError(f"{source}: has no labels{variables}{'' if labels else '; give them with --labels'}")
     if found.fs_hz and abs(found.fs_hz - rate) > 1e-6 * rate:
         raise InputError(f"{source}: labels are at {found.fs_hz:g} Hz, but {path} is at {rate:g} Hz")
     _check_length(opened, settings)
@@ -156,14 +154,14 @@ def open_targets(
     options: RecordingOptions | None = None,
     progress: Progress = silent,
 ) -> dict[str, CheckedRecording]:
-    """Open all targets, and refuse those that cannot be used.
+    """Open all targets; refuse those that cannot be used.
 
     Parameters
     ----------
     targets : mapping of str to Path
         By name.
     labelled : LabelledRecording
-        Targets must have its sampling rate and number of channels.
+        Recording whose sampling rate and number of channels targets must have.
     settings : Settings
     options : RecordingOptions, optional
     progress : callable, optional
@@ -191,18 +189,18 @@ def open_targets(
 
 
 def unique_names(paths: list[Path]) -> dict[str, Path]:
-    """Return recordings by name: the file name without its ending, after which results are named.
+    """Return recordings by name, which is the file name without ending and names the results.
 
     Raises
     ------
     InputError
-        If two have one name.
+        If two recordings have the same name.
     """
     names: dict[str, Path] = {}
     for path in paths:
         name = stem_of(path)
         if name in names:
-            raise InputError(f"{path}: has the same name as {names[name]}; their results would collide")
+            raise InputError(f"{path}: has the same name as {names[name]}, so their results would collide")
         names[name] = path
     return names
 

@@ -33,7 +33,7 @@ __all__ = ["StudyFiles", "TargetResult", "find_study", "run_study", "whole_score
 
 @dataclass(frozen=True)
 class StudyFiles:
-    """The files of a study: the labelled recording, targets by name, and true spikes where known."""
+    """The files of a study: the labelled recording, targets by name, and true spikes if known."""
 
     labelled: Path
     targets: dict[str, Path]
@@ -48,9 +48,9 @@ class TargetResult:
     ----------
     name : str
     spikes : Spikes
-        What was found.
+        Found spikes.
     sorter : Sorter
-        The sorter that found them.
+        Sorter that found the spikes.
     score : Score or None
         None if the true spikes are not known.
     """
@@ -67,7 +67,7 @@ def find_study(folder: Path) -> StudyFiles:
     Raises
     ------
     InputError
-        If the folder holds no D1.mat or no target.
+        If the folder has no D1.mat or no target.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; expected one with D1.mat, D2.mat, ...")
@@ -81,7 +81,7 @@ def find_study(folder: Path) -> StudyFiles:
     }
     targets = {f"D{number}": numbered[number] for number in sorted(numbered) if number > 1}
     if not targets:
-        raise InputError(f"{folder}: holds no target; expected D2.mat, D3.mat, ... beside D1.mat")
+        raise InputError(f"{folder}: has no targets; expected D2.mat, D3.mat, ... beside D1.mat")
     truth = {name: folder / "truth" / f"{name}.mat" for name in targets}
     return StudyFiles(labelled, targets, {name: path for name, path in truth.items() if path.is_file()})
 
@@ -98,29 +98,30 @@ def run_study(
     on_sorter: Callable[[str, Sorter], None] = lambda name, sorter: None,
     on_result: Callable[[TargetResult], None] = lambda result: None,
 ) -> list[TargetResult]:
-    """Train, adapt to every target, sort, score where true spikes are known, and write all results.
+    """Train, adapt to every target, sort, score if true spikes are known, and write all results.
 
-    All files are opened and checked before anything is written. Each result is written at once.
+    All files are opened and checked before anything is written. Each result is written immediately.
 
     Parameters
     ----------
     folder : Path
         See `find_study`.
     out : Path
-        Gets `model/`, `forecast.json`, `predictions/`, `submission.zip`, `run.json`, `report.html` and, if
-        true spikes are known, `scores.json`.
+        Folder for `model/`, `forecast.json`, `predictions/`, `submission.zip`, `run.json`, `report.html` and,
+        if true spikes are known, `scores.json`.
     settings : Settings
     preset : str
-        Name of the preset of these settings, to be recorded.
+        Name of the preset of these settings, for `run.json`.
     n_jobs : int, optional
-        Threads; -1 or None: one on each core. They change no result.
+        Number of threads; -1 or None: one on each core. It does not affect the result.
     progress : callable, optional
     report : bool
         Whether to write `report.html`.
     on_sorter : callable, optional
-        Told the name and the sorter of the labelled recording, then of each target before it is sorted.
+        Called with the name and the sorter of the labelled recording, then of each target before it is
+        sorted.
     on_result : callable, optional
-        Told each target's result as soon as it is known.
+        Called with each target's result as soon as it is known.
 
     Returns
     -------
@@ -131,7 +132,7 @@ def run_study(
     InputError
         If a file cannot be used.
     SettingsError
-        If `n_jobs` makes no sense.
+        If `n_jobs` is invalid.
     """
     settings = settings.tuned_for("study")
     n_jobs, files = effective_n_jobs(n_jobs), find_study(folder)
@@ -146,7 +147,7 @@ def run_study(
             targets = open_targets(files.targets, labelled, settings, progress=progress)
             check_places(model, [_prediction(out, name) for name in targets])
             for stale in ("scores.json", "forecast.json", RUN, "submission.zip", REPORT):
-                (out / stale).unlink(missing_ok=True)  # an earlier run's must not be taken for this one's
+                (out / stale).unlink(missing_ok=True)  # an earlier run's files must not remain
         with _timed(seconds, "fit"):
             fitted = fit_labelled(labelled, settings, n_jobs=n_jobs, progress=progress)
             fitted.save(model)
@@ -187,14 +188,14 @@ def _prediction(out: Path, name: str) -> Path:
 
 
 def _scored(spikes: Spikes, truth: Spikes | None, sorter: Sorter) -> Score | None:
-    """Score the spikes found, without outlier spikes; None if the true ones are not known."""
+    """Score the found spikes without outlier spikes; None if the true spikes are not known."""
     if truth is None:
         return None
     return score(truth, spikes.select(spikes.unit != UNKNOWN), fs_hz=sorter.fs_hz)
 
 
 def _shown(result: TargetResult, target: CheckedRecording, place: Path, truth: Spikes | None) -> Result:
-    """Return what the report shows of a target."""
+    """Return a target's result for the report."""
     (shown,) = checked_results(result.name, target, result.spikes, {WHOLE: result.sorter}, place, truth=truth)
     return shown
 
@@ -225,7 +226,7 @@ def _run_facts(
 
 
 def whole_score(results: list[TargetResult]) -> float | None:
-    """Return a study's score; None unless the true spikes of every target are known."""
+    """Return a study's score, or None unless the true spikes of every target are known."""
     scores = {result.name: result.score.score for result in results if result.score is not None}
     return study_score(scores) if scores and len(scores) == len(results) else None
 

@@ -1,7 +1,7 @@
-"""Sort one recording of a batch; try again after faults that may pass, and note what is done.
+"""Sort one recording of a batch, with retries after transient faults, and record that it is done.
 
-A task may be killed at any moment: a file gets its name when it is complete, a recording its note when it is
-done.
+A task may be killed at any moment. Therefore a file gets its final name only when it is complete, and a
+recording gets a note only when it is done.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 PREDICTIONS, NOTES, SPANS = "predictions", ".batch", ".spans"
 RETRIES = 2
 WAIT_SECONDS = 1.0
-MAY_PASS = {
+TRANSIENT = {
     getattr(errno, name)
     for name in ("EAGAIN", "EBUSY", "EINTR", "EIO", "EMFILE", "ENETDOWN", "ENETUNREACH", "ENFILE", "ENOMEM",
                  "ESTALE", "ETIMEDOUT", "EREMOTEIO")
@@ -65,16 +65,16 @@ class Outcome:
     ----------
     name, recording : str
     state : {"done", "kept", "failed"}
-        kept: an earlier run has sorted it.
+        kept: sorted by an earlier run.
     reason : str
-        Why it failed.
+        Reason for the failure.
     result : str
-        Where the spikes are, relative to the batch's folder.
+        Path of the spikes, relative to the batch's folder.
     spikes : int
     forecast : dict
         For each group of channels: expected `score`, `low`, `high`.
     adapted_to : dict
-        For each group, the target.
+        For each group, the target that its sorter was adapted to.
     seconds : float
         Time taken.
     peak_mb : float
@@ -97,20 +97,20 @@ class Outcome:
 
 @dataclass(frozen=True)
 class SortTask:
-    """A recording of a batch, and how to sort it; pickled to reach other processes and machines.
+    """A recording of a batch and how to sort it; pickled for other processes and machines.
 
     Parameters
     ----------
     item : BatchItem
     out : Path
-        The batch's folder of results.
+        Folder of the batch's results.
     to : str
         Format of the result.
     span_seconds : float
     n_jobs : int
         Threads.
     model_digest : str
-        Of the model as it was when the batch began.
+        Digest of the model at the start of the batch.
     """
 
     item: BatchItem
@@ -122,9 +122,9 @@ class SortTask:
 
 
 def sort_task(task: SortTask) -> Outcome:
-    """Sort one recording, unless that is done already.
+    """Sort one recording, unless it is already done.
 
-    After a fault that may pass, such as a file server that does not answer, it is tried again, up to twice.
+    After a transient fault, such as a file server that does not answer, it is tried again, up to twice.
 
     Parameters
     ----------
@@ -139,22 +139,24 @@ def sort_task(task: SortTask) -> Outcome:
         try:
             return _sorted(task, start, attempt)
         except (SpikeSorterError, OSError, MemoryError) as error:
-            if attempt > RETRIES or not _may_pass(error):
+            if attempt > RETRIES or not _is_transient(error):
                 return _failed(task, _reason(error), time.perf_counter() - start, attempt)
             time.sleep(WAIT_SECONDS * attempt)
-        except Exception as error:  # of another library: this recording fails, the batch continues
+        except Exception as error:  # in another library: this recording fails, the batch continues
             logger.exception("%s", task.item.recording)
             return _failed(task, _reason(error), time.perf_counter() - start, attempt)
     raise AssertionError("unreachable")
 
 
 def lost(task: SortTask, error: BaseException | None) -> Outcome:
-    """Return the outcome of a task that Dask has given up."""
-    return _failed(task, f"its worker died each time ({type(error).__name__}); too little memory?", 0.0, 0)
+    """Return the outcome of a task that Dask gave up."""
+    return _failed(
+        task, f"its worker died each time ({type(error).__name__}); is there too little memory?", 0.0, 0
+    )
 
 
 def settings_of(task: SortTask) -> dict[str, Any]:
-    """Return what all results in one folder have in common."""
+    """Return the facts that all results in one folder must have in common."""
     return {
         "version": __version__,
         "model": task.model_digest,
@@ -164,7 +166,7 @@ def settings_of(task: SortTask) -> dict[str, Any]:
 
 
 def note_of(task: SortTask) -> dict[str, Any] | None:
-    """Return the note (`outcome`, `facts`, `sha256`) of a recording that is done, None if it is not."""
+    """Return the note (`outcome`, `facts`, `sha256`) of a finished recording; None if it is not finished."""
     try:
         note = json.loads(note_place(task).read_text(encoding="utf-8"))
         Outcome(**note["outcome"])
@@ -179,7 +181,7 @@ def note_place(task: SortTask) -> Path:
 
 
 def remove_result(out: Path, note: Mapping[str, Any]) -> None:
-    """Remove an earlier run's result, so that it is not taken for a new one; only if it is unchanged."""
+    """Remove an earlier run's result, if it is unchanged, so that it is not mistaken for a new one."""
     place = out / PREDICTIONS / Path(note["outcome"]["result"]).name
     if _intact(place, note["sha256"]):
         remove(place)
@@ -215,9 +217,7 @@ def _sorted(task: SortTask, start: float, attempt: int) -> Outcome:
     )
     if _facts(task, item.recording) != facts:
         remove(place)
-        raise InputError(
-            f"{item.recording}: was changed while it was sorted; sort it again when it is complete"
-        )
+        raise InputError(f"{item.recording}: changed during sorting; sort it again when it is complete")
     outcome = Outcome(
         name=item.name,
         recording=str(item.recording),
@@ -244,7 +244,7 @@ def _facts(task: SortTask, recording: Path) -> dict[str, Any]:
 
 
 def _stamp(path: Path) -> list[list[Any]]:
-    """Return sizes and times of a recording's files, which change when it does."""
+    """Return sizes and times of a recording's files, to detect changes."""
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     try:
         return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
@@ -264,7 +264,7 @@ def _intact(place: Path, digest: str) -> bool:
 
 
 def _digest_of(place: Path) -> str:
-    """Return a SHA-256 of a file, or of a folder's files and their names."""
+    """Return the SHA-256 of a file, or of a folder's files and their names."""
     total = hashlib.sha256()
     files = sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place]
     for file in files:
@@ -276,20 +276,20 @@ def _digest_of(place: Path) -> str:
 
 @lru_cache(maxsize=2)
 def _loaded(folder: Path, digest: str) -> Model:
-    """Load a model once for each process; refuse one that has changed since the batch began."""
+    """Load a model once in each process; refuse one that has changed since the start of the batch."""
     model = load_model(folder)
     if model.whole_digest() != digest:
-        raise InputError(f"{folder}: the model was changed while the batch ran; start it again")
+        raise InputError(f"{folder}: the model changed during the batch; start the batch again")
     return model
 
 
-def _may_pass(error: BaseException) -> bool:
-    """Return whether a fault, or one of its causes, may pass."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, (MemoryError, TimeoutError)) or getattr(seen, "errno", None) in MAY_PASS:
+def _is_transient(error: BaseException) -> bool:
+    """Return whether a fault, or one of its causes, is transient."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, (MemoryError, TimeoutError)) or getattr(cause, "errno", None) in TRANSIENT:
             return True
-        seen = seen.__cause__ or seen.__context__
+        cause = cause.__cause__ or cause.__context__
     return False
 
 

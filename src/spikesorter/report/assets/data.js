@@ -1,36 +1,36 @@
-// The data of a page: what is embedded in it, unpacked where it is needed.
+// The data of a page: embedded in it, and unpacked when needed.
 //
-// Makes `window.spikesorter`, which all scripts of the page share:
-//   contents               what the page is about
-//   unpack, unpackSpikes   give arrays for what was packed
-//   spikeAt(spikes, k)     one spike of unpacked ones: {sample, unit, probability}
+// Defines `window.spikesorter`, which all scripts of the page share:
+//   contents               the contents of the page
+//   unpack, unpackSpikes   convert packed data to arrays
+//   spikeAt(spikes, k)     the k-th of unpacked spikes: {sample, unit, probability}
 //   embedded, source       where traces come from: the page itself or, in the viewer, its server
 //     .span(r, start, stop)  Promise of {start, stop, trace, evidence: a Float32Array for each channel or curve,
-//                            found, truth: a list of spikes, or null}; of a corrected spike,
-//                            `decision` says how, `rejected` whether it was rejected, `was` its unit as found
-//     .figures(r)            Promise of the figures of recording r, where the page does not hold them
-//   extras                 what the viewer adds:
+//                            found, truth: a list of spikes, or null}. A corrected spike has `decision` (a word),
+//                            `rejected` (boolean) and `was` (its unit as found)
+//     .figures(r)            Promise of the figures of recording r, if they are not embedded
+//   extras                 additions of the viewer:
 //     .mount(r, host)        puts controls below the trace of recording r
 //     .onPage(r, start, stop), .onSelect(r, spike)
-//   page                   what the viewer asks of the page: show(r, start), select(r, spike),
-//                          nextDoubtful(r, step), redraw(r); each gives a Promise
+//   page                   functions for the viewer: show(r, start), select(r, spike),
+//                          nextDoubtful(r, step), redraw(r); each returns a Promise
 //   style, drawn, drawFigure, Trace: see figures.js and trace.js
 //
-// Text from outside is text: it is put in by textContent, and escaped for Plotly, which reads a little HTML.
+// Text from outside is never HTML: it is set as textContent, and escaped for Plotly, which reads some HTML.
 (() => {
   "use strict";
 
   const contents = JSON.parse(document.getElementById("contents").textContent);
   const TYPES = { u1: Uint8Array, i4: Int32Array, f4: Float32Array };
 
-  // An array that was packed as gzipped bytes in base64.
+  // Unpack an array of gzipped bytes in base64.
   const unpack = async (packed) => {
     const bytes = Uint8Array.from(atob(packed.gz), (character) => character.charCodeAt(0));
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
     return new TYPES[packed.dtype](await new Response(stream).arrayBuffer());
   };
 
-  // Spikes as columns: their samples, units and probabilities.
+  // Unpack spikes into columns: samples, units and probabilities.
   const unpackSpikes = async (packed) => {
     if (packed === null) return null;
     const [sample, unit, codes] = await Promise.all([packed.sample, packed.unit, packed.probability].map(unpack));
@@ -41,7 +41,7 @@
     sample: spikes.sample[k], unit: spikes.unit[k], probability: spikes.probability[k],
   });
 
-  // ---- what is embedded in the page
+  // ---- embedded data
 
   const unpackRecording = async (r) => {
     const one = contents.recordings[r];

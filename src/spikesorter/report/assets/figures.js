@@ -1,4 +1,4 @@
-// Figures: colours that follow the system's, sizes on paper and on screens, and the drawing itself.
+// Figures: drawing, colours that follow the system's, and sizes on screen and paper.
 (() => {
   "use strict";
 
@@ -7,20 +7,20 @@
   const GREY = "#808080";
   const LIGHT = { ink: "#1b1f24", grid: "#e3e8ed" };
   const DARK = { ink: "#e6edf3", grid: "#2b343d" };
-  const BUTTONS = [["toImage", "zoomIn2d", "zoomOut2d", "resetScale2d"]]; // not Plotly's own, which offer to upload
-  const fingers = window.matchMedia("(pointer: coarse)"); // no pointing: the buttons would always lie on the figure
-  const CONFIG = {
+  const BUTTONS = [["toImage", "zoomIn2d", "zoomOut2d", "resetScale2d"]]; // without Plotly's button that uploads the figure
+  const fingers = window.matchMedia("(pointer: coarse)"); // without a mouse, the buttons would always cover
+  the figure const CONFIG = {
     responsive: true, displaylogo: false, scrollZoom: false, modeBarButtons: BUTTONS,
     displayModeBar: fingers.matches ? false : "hover",
   };
-  const NARROW = 600; // pixels; in less, a legend takes more than its line below the axis, and goes above
-  const PAPER = { wide: 640, narrow: 300 }; // pixels across a sheet of A4 or letter
+  const NARROW = 600; // pixels; below this, the legend needs several lines and is placed above the figure
+  const PAPER = { wide: 640, narrow: 300 }; // pixels, for a sheet of A4 or letter
 
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   let printing = false;
   const palette = () => (dark.matches && !printing ? DARK : LIGHT);
 
-  // Plotly reads a little HTML, TeX between dollars and, in %{}, the names of values.
+  // Escape text for Plotly, which reads some HTML, TeX between dollars and, in %{}, names of values.
   const plain = (text) => String(text).replace(/[&<>$%]/g, (sign) => `&#${sign.charCodeAt(0)};`);
 
   const axisColours = () => {
@@ -49,7 +49,7 @@
       ? { legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" } }
       : {};
 
-  // Plotly takes every cell's number for one on white.
+  // Plotly chooses the colour of a cell's number as if on white.
   const legible = (one) =>
     one.type === "heatmap" && palette() === DARK ? { ...one, textfont: { ...one.textfont, color: DARK.ink } } : one;
 

@@ -1,4 +1,4 @@
-// The page: draws traces and figures when they are scrolled into view, and all of them before it is printed.
+// The page: draw traces and figures when they are scrolled into view, and all of them before printing.
 (() => {
   "use strict";
 
@@ -14,7 +14,7 @@
     redraw: (r) => traces[r].show(traces[r].page, traces[r].range),
   };
 
-  // ---- when things are drawn
+  // ---- drawing on demand
 
   const begin = (host) => {
     if (host.dataset.begun) return null;
@@ -36,8 +36,8 @@
   const hosts = [...document.querySelectorAll(".plot")];
   for (const host of hosts) {
     const given = contents.recordings[Number(host.dataset.r)]?.figures[Number(host.dataset.figure)];
-    if (given?.figure) host.style.minHeight = `${given.figure.layout.height}px`; // nothing jumps when it is drawn
-    inView.observe(host);
+    if (given?.figure) host.style.minHeight = `${given.figure.layout.height}px`; // so that nothing moves when
+    it is drawn inView.observe(host);
   }
 
   const folded = () => document.querySelectorAll("details:not([open])");
@@ -59,7 +59,7 @@
   document.getElementById("print").addEventListener("click", print);
   document.addEventListener("keydown", (event) => {
     if (!(event.ctrlKey || event.metaKey) || event.shiftKey || event.altKey || event.key.toLowerCase() !== "p") return;
-    event.preventDefault(); // the browser's own would not wait for the traces
+    event.preventDefault(); // the browser's own command would not wait for the traces
     print();
   });
 })();

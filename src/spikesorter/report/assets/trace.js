@@ -1,17 +1,17 @@
-// The trace of a recording: paged and zoomed by button, key, mouse and finger, with its spikes and the evidence.
+// The trace of a recording with spikes and evidence; paged and zoomed by button, key, mouse and touch.
 (() => {
   "use strict";
 
   const { spikesorter } = window;
   const { contents, embedded, extras, source } = spikesorter;
   const { CONFIG, GREY, coloured, palette, plain, sizeOf } = spikesorter.style;
-  const AROUND_S = 0.015; // shown either side of a spike that is selected
-  const MOST_POINTS = 8000; // of a channel; more are thinned to what the screen shows
+  const AROUND_S = 0.015; // shown on either side of a selected spike
+  const MOST_POINTS = 8000; // of a channel; more are thinned to the screen's resolution
   const LEAST_S = 0.001;
-  const WINDOW_S = 0.003; // either side of a doubtful spike in its small picture
+  const WINDOW_S = 0.003; // on either side of a doubtful spike in its thumbnail
 
-  // A small picture of the channel with the largest values. The dashed line is where the spike starts.
-  const windowOf = (trace, offset, length, colour) => {
+  // A thumbnail of the channel with the largest values. The dashed line marks the spike's start.
+  const thumbnailOf = (trace, offset, length, colour) => {
     const ranges = trace.map((values) => [Math.min(...values), Math.max(...values)]);
     const size = ([low, high]) => high - low;
     const k = ranges.reduce((best, range, i) => (size(range) > size(ranges[best]) ? i : best), 0);
@@ -56,7 +56,7 @@
 
     start() {
       this.started ??= (extras.mount?.(this.r, this.section.querySelector(".controls")), this.show(this.page));
-      this.pictured ??= this.pictureDoubtful();
+      this.pictured ??= this.drawThumbnails();
       return this.started;
     }
 
@@ -93,7 +93,7 @@
       return this.one.pages.findIndex(([start, stop]) => start <= sample && sample < stop);
     }
 
-    // Show a page. If several were asked for, only the last one is drawn, whichever answer comes first.
+    // Show a page. If several are requested, only the last one is drawn, in whatever order the data arrive.
     async show(page, range = null) {
       this.page = Math.min(Math.max(page, 0), this.one.pages.length - 1);
       this.range = range;
@@ -125,7 +125,7 @@
       return this.range ?? [this.seconds(this.span.start), this.seconds(this.span.stop)];
     }
 
-    // Show a number of seconds from a time on, within the page.
+    // Show a number of seconds from a given time, within the page.
     look(from, length) {
       const whole = [this.seconds(this.span.start), this.seconds(this.span.stop)];
       if (length >= whole[1] - whole[0]) this.range = null;
@@ -136,14 +136,14 @@
       return this.draw();
     }
 
-    // One finger moves the trace, two zoom it; up and down it scrolls the page (touch-action in page.css).
+    // One finger pans the trace, two zoom it; vertical movement scrolls the page (touch-action in page.css).
     watchFingers() {
       const down = new Map(); // pointer -> x
       const share = (x) => {
         const box = this.host.querySelector(".nsewdrag").getBoundingClientRect();
         return (x - box.left) / box.width;
       };
-      let began = null; // where the fingers lay, and what was shown
+      let began = null; // positions of the fingers and the range shown at the start
       const begin = () => {
         began = this.span && down.size ? { at: [...down.values()].map(share), shown: this.shown() } : null;
       };
@@ -163,8 +163,8 @@
       }));
     }
 
-    // Put a small picture on each doubtful spike's button, where the trace is embedded.
-    async pictureDoubtful() {
+    // Put a thumbnail on each doubtful spike's button, if the trace is embedded.
+    async drawThumbnails() {
       if (source !== embedded) return;
       const half = Math.round(WINDOW_S * this.one.fs_hz);
       for (const [k, [sample, unit]] of this.one.doubtful.entries()) {
@@ -172,7 +172,8 @@
         if (page === undefined) continue;
         const start = Math.max(sample - half, page[0]);
         const { trace } = await embedded.span(this.r, start, Math.min(sample + half, page[1]));
-        this.buttons[k].prepend(windowOf(trace, start - sample + half, 2 * half, this.appearance(unit).color));
+        this.buttons[k].prepend(thumbnailOf(trace, start - sample + half, 2 * half,
+        this.appearance(unit).color));
       }
     }
 
@@ -186,7 +187,7 @@
     nextDoubtful(step) {
       const count = this.one.doubtful.length;
       if (count === 0) {
-        this.status.textContent = "There is no doubtful spike.";
+        this.status.textContent = "There are no doubtful spikes.";
         return Promise.resolve();
       }
       const from = this.doubt < 0 && step < 0 ? 0 : this.doubt;
@@ -220,7 +221,7 @@
       return this.show(page, [Math.max(at - AROUND_S, start), Math.min(at + AROUND_S, stop)]);
     }
 
-    // Samples `first` to `last`, thinned to the least and the largest of each column of the screen.
+    // Samples `first` to `last`, thinned to the minimum and maximum of each column of pixels.
     thinned(values, first, last) {
       const columns = Math.max(this.host.clientWidth, 300);
       const x = [];
@@ -257,7 +258,7 @@
       };
     }
 
-    // `named`: units that the legend names already.
+    // `named`: units that are already in the legend.
     marks(spikes, height, row, group, named) {
       return [...this.units.keys()].flatMap((unit) => {
         const own = spikes.filter((spike) => spike.unit === unit);
@@ -346,10 +347,10 @@
       await Plotly.react(this.host, [...lines, ...marks, ...trueMarks, ...curves], sized, { ...CONFIG, displayModeBar: false });
       if (!begun) this.listen();
       spikesorter.drawn.set(this.host, () => this.draw());
-      this.tell(low, high, found);
+      this.describe(low, high, found);
     }
 
-    tell(low, high, found) {
+    describe(low, high, found) {
       const inside = found.filter((spike) => this.seconds(spike.sample) >= low && this.seconds(spike.sample) <= high);
       const shown = `${low.toFixed(3)} to ${high.toFixed(3)} s of ${this.seconds(this.one.n_samples).toFixed(1)} s`;
       const doubt = this.doubt < 0 ? "" : `; doubtful spike ${this.doubt + 1} of ${this.one.doubtful.length}`;

@@ -1,5 +1,5 @@
-// The viewer's part of the page: traces come from the server span by span, and the user corrects spikes.
-// Text from outside is put in as text, never as HTML.
+// The viewer's part of the page: fetch traces from the server span by span, and let the user correct spikes.
+// Text from outside is set as text, never as HTML.
 (() => {
   "use strict";
 
@@ -73,7 +73,7 @@
     return { ...spike, unit, was: spike.unit, decision: DONE[correction.action], rejected };
   };
 
-  // The spike as it was found, before it was renamed.
+  // The spike as found, before it was renamed.
   const asFound = (spike, decided) => {
     const unit = spike.was ?? spike.unit;
     if (spike.was !== undefined || decided.has(keyOf(spike.sample, unit))) return { ...spike, unit };
@@ -81,19 +81,19 @@
     return { ...spike, unit: renamed?.unit ?? unit };
   };
 
-  const spans = new Map(); // the last ones asked for, as they were found
+  const spans = new Map(); // the spans requested last, with spikes as found
 
   const keptSpan = (r, start, stop) => {
     const key = `${r} ${start} ${stop}`;
     const span = spans.get(key) ?? fetchSpan(r, start, stop);
     spans.delete(key);
     spans.set(key, span);
-    span.catch(() => spans.delete(key)); // asked for again next time
+    span.catch(() => spans.delete(key)); // requested again next time
     if (spans.size > SPANS_KEPT) spans.delete(spans.keys().next().value);
     return span;
   };
 
-  const figures = new Map(); // r -> Promise: every figure of a recording asks, the server is asked once
+  const figures = new Map(); // r -> Promise: one request for all figures of a recording
 
   spikesorter.source = {
     figures(r) {
@@ -124,8 +124,8 @@
   const nameOf = (r, unit) =>
     contents.recordings[r].units.find((one) => one.unit === unit)?.name ?? String(unit);
 
-  // Key 3 renames to the unit called 3. If there is none, it renames to the third unit, unless its name is another digit.
-  const keysOf = (units) => {
+  // Key 3 renames to the unit named 3 or, if there is none, to the third unit, unless that is named by
+  another digit. const keysOf = (units) => {
     const keys = new Map();
     for (let digit = 1; digit <= 9; digit += 1) {
       const named = units.find(({ name }) => name === String(digit));
@@ -139,7 +139,7 @@
     constructor(r, host) {
       this.r = r;
       this.spike = null;
-      this.last = null; // the spike that was corrected last, for undo
+      this.last = null; // the spike corrected last, for undo
       this.busy = false;
       this.units = contents.recordings[r].units;
       this.keys = keysOf(this.units);
@@ -151,10 +151,10 @@
       this.problem.setAttribute("role", "alert");
       this.select = element("select", {}, this.units.map((one) => this.option(one)));
       this.buttons = [
-        button("Accept", "a", () => this.say("accept")),
-        button("Reject", "x", () => this.say("reject")),
+        button("Accept", "a", () => this.decide("accept")),
+        button("Reject", "x", () => this.decide("reject")),
         element("label", {}, ["Rename to ", this.select]),
-        button("Rename", "", () => this.say("rename", Number(this.select.value))),
+        button("Rename", "", () => this.decide("rename", Number(this.select.value))),
       ];
       const rest = [
         button("Undo", "u", () => this.undo()),
@@ -180,7 +180,7 @@
       return element("option", { value: String(unit), textContent: `${name}${hint}` });
     }
 
-    // Run one thing at a time. What goes wrong is shown, and read out by screen readers.
+    // Run one task at a time. Errors are shown, and announced by screen readers.
     async during(work, failed = "Not saved") {
       if (this.busy) return;
       this.busy = true;
@@ -188,18 +188,18 @@
       try {
         await work();
       } catch (error) {
-        this.complain(failed, error);
+        this.showProblem(failed, error);
       } finally {
         this.busy = false;
       }
     }
 
-    complain(what, error) {
+    showProblem(what, error) {
       this.status.textContent = "";
       this.problem.textContent = `${what}: ${error.message}`;
     }
 
-    // Select nothing until the spike's correction is known: a key must not correct the spike before.
+    // Select nothing until the spike's correction is known, so that a key cannot correct the previous spike.
     async pick(spike) {
       this.spike = null;
       this.picked = spike;
@@ -215,7 +215,7 @@
       this.select.disabled = spike === null;
       for (const one of this.buttons) if (one.tagName === "BUTTON") one.disabled = spike === null;
       if (spike === null) {
-        this.words.textContent = "No spike is selected. Click one, or go to the next doubtful spike.";
+        this.words.textContent = "No spike is selected. Click a spike, or go to the next doubtful spike.";
       } else {
         const name = nameOf(this.r, spike.unit);
         this.words.textContent = `Spike of unit ${name} at ${this.time(spike)}: ${this.decision(state)}.`;
@@ -231,7 +231,7 @@
       return decided.action === "rename" ? `renamed to ${nameOf(this.r, decided.to)}` : DONE[decided.action];
     }
 
-    say(action, to) {
+    decide(action, to) {
       const { r, spike } = this;
       if (spike === null) return Promise.resolve();
       return this.during(async () => {
@@ -242,7 +242,7 @@
       });
     }
 
-    // Undo the correction of the selected spike or, if it has none, the last one made.
+    // Undo the correction of the selected spike or, if it has none, the last correction.
     undo() {
       return this.during(async () => {
         const { decided } = await stateOf(this.r);
@@ -298,11 +298,11 @@
     }
 
     pressed(key) {
-      if (key === "a") return this.say("accept");
-      if (key === "x") return this.say("reject");
+      if (key === "a") return this.decide("accept");
+      if (key === "x") return this.decide("reject");
       if (key === "u") return this.undo();
       if (key === "j") return this.next();
-      if (this.keys.has(key)) return this.say("rename", this.keys.get(key));
+      if (this.keys.has(key)) return this.decide("rename", this.keys.get(key));
       return null;
     }
   }
@@ -317,7 +317,7 @@
       current ??= r;
       stateOf(r).then(
         () => controls.show(),
-        (error) => controls.complain("Earlier corrections cannot be read", error),
+        (error) => controls.showProblem("Earlier corrections cannot be read", error),
       );
     },
     onPage(r) {
@@ -326,7 +326,7 @@
     onSelect(r, spike) {
       current = r;
       const controls = shown.get(r);
-      controls?.pick(spike ?? null).catch((error) => controls.complain("Cannot be corrected", error));
+      controls?.pick(spike ?? null).catch((error) => controls.showProblem("Cannot be corrected", error));
     },
   };
 

@@ -1,1 +1,1 @@
-"""Plotly figures: public as `spikesorter.plot`, and shown in the report."""
+"""Plotly figures, public as `spikesorter.plot` and shown in the report."""

@@ -1,4 +1,4 @@
-"""Draw how good a sorting is: confusion, precision and recall, calibration; and the noise that it met."""
+"""Draw the quality of a sorting: confusion, precision and recall, calibration, and noise."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
 
 __all__ = ["confusion", "noise", "precision_recall", "reliability"]
 
-DECADES = 2.5  # of noise that are drawn
-FEWEST_EVENTS = 5  # of a tenth: fewer say nothing about its probability
-POINTS = ("circle", "square")  # what is rehearsed, what is measured
+DECADES = 2.5  # of noise amplitude drawn below the maximum
+FEWEST_EVENTS = 5  # in a bin; fewer do not determine the share of correct spikes
+POINTS = ("circle", "square")  # rehearsed, measured
 
 FloatArray = npt.NDArray[np.float64]
 
 
 def confusion(of: Score | Diagnostics, names: Mapping[int, str] | None = None) -> Figure:
-    """Draw which units were taken for which.
+    """Draw the confusion matrix of true and found units.
 
     Parameters
     ----------
     of : Score or Diagnostics
-        Measured against the true spikes, or on the rehearsal.
+        Result against the true spikes, or on the rehearsal.
     names : mapping of int to str, optional
 
     Returns
     -------
     plotly.graph_objects.Figure
-        Rows true, columns found; darker for a larger share of the row.
+        Rows are true units, columns found units; darker cells are a larger share of their row.
 
     Examples
     --------
@@ -55,7 +55,7 @@ def confusion(of: Score | Diagnostics, names: Mapping[int, str] | None = None) -
     shares = of.confusion / np.maximum(of.confusion.sum(axis=1, keepdims=True), 1)
     heat = Heatmap(
         z=shares, x=[*called, "missed"], y=[*called, "false"], text=of.confusion, texttemplate="%{text}",
-        colorscale=[[0, _see_through(colour(0), 0)], [1, _see_through(colour(0), 1)]], showscale=False,
+        colorscale=[[0, _with_opacity(colour(0), 0)], [1, _with_opacity(colour(0), 1)]], showscale=False,
         zmin=0, zmax=1, xgap=1, ygap=1, hovertemplate="%{y} found as %{x}: %{text}<extra></extra>",
     )  # fmt: skip
     figure = Figure(heat)
@@ -71,17 +71,17 @@ def precision_recall(
     truth: Spikes | None = None,
     fs_hz: float | None = None,
 ) -> Figure:
-    """Draw precision against recall for all thresholds, and mark the threshold that is used.
+    """Draw precision against recall for all thresholds, and mark the threshold used.
 
     Parameters
     ----------
     diagnostics : Diagnostics
-        A sorter's, measured on its rehearsal.
+        Diagnostics of a sorter, from its rehearsal.
     found, truth : Spikes, optional
-        With both, the measured curve is drawn too. It begins at the sorter's thresholds: less probable spikes
-        were not reported.
+        With both, the measured curve is drawn as well. It starts at the sorter's thresholds, because less
+        probable spikes were not reported.
     fs_hz : float, optional
-        Sampling rate, if the spikes do not state it.
+        Sampling rate, if the spikes have none.
 
     Returns
     -------
@@ -107,7 +107,7 @@ def reliability(
     truth: Spikes | None = None,
     fs_hz: float | None = None,
 ) -> Figure:
-    """Draw the calibration curve: of the spikes with a stated probability, the share that is right.
+    """Draw the calibration curve: the share of correct spikes against the stated probability.
 
     Parameters
     ----------
@@ -131,13 +131,13 @@ def reliability(
         figure.add_scatter(
             x=curve.stated[enough], y=curve.right[enough], text=curve.events[enough], mode="lines+markers",
             line={"color": colour(k)}, marker={"symbol": POINTS[k], "size": 7}, name=name,
-            hovertemplate="stated %{x:.2f}, right %{y:.2f} (%{text} spikes)",
+            hovertemplate="stated %{x:.2f}, correct %{y:.2f} (%{text} spikes)",
         )  # fmt: skip
-    return _from_0_to_1(finish(figure, x="stated probability", y="share that is right"))
+    return _from_0_to_1(finish(figure, x="stated probability", y="share of correct spikes"))
 
 
 def noise(sorter: Sorter) -> Figure:
-    """Draw the noise spectrum of the labelled recording, of the target, and of the target's rehearsal.
+    """Draw the noise spectra of the labelled recording, the target and the target's rehearsal.
 
     Parameters
     ----------
@@ -189,10 +189,10 @@ def _from_0_to_1(figure: Figure) -> Figure:
     return figure
 
 
-def _see_through(hue: str, share: float) -> str:
-    """Return a colour that covers a share of what is behind it.
+def _with_opacity(hue: str, share: float) -> str:
+    """Return a colour with an opacity.
 
-    >>> _see_through("#0072b2", 0)
+    >>> _with_opacity("#0072b2", 0)
     'rgba(0,114,178,0)'
     """
     red, green, blue = (int(hue[k : k + 2], 16) for k in (1, 3, 5))

@@ -1,4 +1,4 @@
-"""Share between all figures: names as plain text, places of units, grids of panels, the layout."""
+"""Shared by all figures: names as plain text, order of units, grids of panels, layout."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COLUMNS = 6  # of panels, at most
 
 
 def plain(text: str) -> str:
-    """Escape text for Plotly, which reads HTML, TeX between dollars and values in %{}.
+    """Escape text for Plotly, which reads HTML, TeX between dollars, and values in %{}.
 
     Examples
     --------
@@ -29,7 +29,7 @@ def plain(text: str) -> str:
 
 
 def name_of(names: Mapping[int, str], unit: int) -> str:
-    """Return what a figure calls a unit.
+    """Return the name of a unit in a figure.
 
     Examples
     --------
@@ -40,14 +40,14 @@ def name_of(names: Mapping[int, str], unit: int) -> str:
 
 
 def arrange(*trains: Spikes, first: Iterable[int] = ()) -> list[int]:
-    """Return units in the order that gives each its colour and symbol, the unknown one last.
+    """Return units in the order of their colours and symbols, outlier spikes last.
 
     Parameters
     ----------
     *trains : Spikes
-        Units that they have spikes of or names for.
+        Spikes whose units are included, with or without spikes.
     first : iterable of int
-        Units that come first, such as those that a sorter knows.
+        Units that come first, such as those of a sorter.
 
     Examples
     --------
@@ -59,7 +59,7 @@ def arrange(*trains: Spikes, first: Iterable[int] = ()) -> list[int]:
 
 
 def rate_of(spikes: Spikes, fs_hz: float | None) -> float:
-    """Return the sampling rate that was given or, without it, that of the spikes.
+    """Return the given sampling rate or, if None, that of the spikes.
 
     Raises
     ------
@@ -73,12 +73,12 @@ def rate_of(spikes: Spikes, fs_hz: float | None) -> float:
     """
     rate = fs_hz or spikes.fs_hz
     if not rate:
-        raise InputError("spikes: their sampling rate is not known; give fs_hz")
+        raise InputError("spikes: the sampling rate is not known; give fs_hz")
     return rate
 
 
 def grid(panels: int) -> tuple[int, int]:
-    """Return columns and rows of a grid of panels.
+    """Return the numbers of columns and rows of a grid of panels.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def grid(panels: int) -> tuple[int, int]:
 def finish(
     figure: Figure, *, x: str = "", y: str = "", height: int = 320, top: int = 15, **more: Any
 ) -> Figure:
-    """Give a figure its size, legend and titles of axes."""
+    """Set a figure's size, legend and axis titles."""
     figure.update_layout(
         template="none",
         height=height,
@@ -114,5 +114,5 @@ def title_columns(figure: Any, title: str, columns: int, rows: int) -> None:
 
 
 def write_across(figure: Any, text: str) -> None:
-    """Write text in the middle of a figure that has nothing to show."""
+    """Write text in the middle of an empty figure."""
     figure.add_annotation(text=text, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False)

@@ -1,4 +1,4 @@
-"""Draw a part of a recording with its spikes."""
+"""Draw part of a recording with its spikes."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def trace(
     start_s: float = 0.0,
     seconds: float = 0.2,
 ) -> Figure:
-    """Draw a part of a recording with found and true spikes above it.
+    """Draw part of a recording, with found and true spikes above it.
 
     Parameters
     ----------
     recording : spikeinterface.BaseRecording
     found, truth : Spikes, optional
     sorter : Sorter, optional
-        Adapted to the recording. With it, the trace is drawn without hum and drift, and the evidence of each
-        unit below it.
+        Adapted to the recording. If given, the trace is drawn without hum and drift, with the evidence for
+        each unit below it.
     start_s, seconds : float
-        The part.
+        Start and length of the part.
 
     Returns
     -------
@@ -66,7 +66,9 @@ def trace(
     fs_hz, n_samples = float(recording.get_sampling_frequency()), recording.get_num_frames()
     first, last = max(int(start_s * fs_hz), 0), min(int((start_s + seconds) * fs_hz), n_samples)
     if first >= last:
-        raise InputError(f"nothing to draw from second {start_s:g} on; it lasts {n_samples / fs_hz:g} s")
+        raise InputError(
+            f"nothing to draw from second {start_s:g}; the recording lasts {n_samples / fs_hz:g} s"
+        )
     if sorter is None:
         values = read_samples(recording, first, last).astype(np.float32)
     else:

@@ -1,4 +1,4 @@
-"""Draw what is known of units: waveforms, amplitudes, intervals, correlograms."""
+"""Draw waveforms, amplitudes, intervals and correlograms of units."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ if TYPE_CHECKING:
 
 __all__ = ["amplitudes", "correlograms", "intervals", "waveforms"]
 
-MOST_CORRELATED = 8  # units: more correlograms than 8 by 8 cannot be read
+MOST_CORRELATED = 8  # units; more than 8 by 8 correlograms cannot be read
 NOTHING = "no spikes"
 
 
 def waveforms(
     recording: BaseRecording, spikes: Spikes, sorter: Sorter, *, shapes: Sequence[Shape] | None = None
 ) -> Figure:
-    """Draw each unit's mean waveform with its spread (SD) beside the template from the labelled recording.
+    """Draw each unit's mean waveform and its spread (SD) with the template from the labelled recording.
 
     Parameters
     ----------
     recording : spikeinterface.BaseRecording
     spikes : Spikes
-        Found in it.
+        Spikes found in it.
     sorter : Sorter
         Adapted to it.
     shapes : sequence of Shape, optional
-        From `measure_shapes`, if they are measured already.
+        From `measure_shapes`, if already measured.
 
     Returns
     -------
     plotly.graph_objects.Figure
-        A panel for each unit, all on one scale; of several channels the one where its template is largest.
+        A panel for each unit, all on one scale, for the channel on which the template is largest.
     """
     from plotly.subplots import make_subplots
 
@@ -101,7 +101,7 @@ def amplitudes(
     Returns
     -------
     plotly.graph_objects.Figure
-        Of many spikes, some from all over the recording are drawn.
+        If there are many spikes, some spread over the recording are drawn.
     """
     from plotly.graph_objects import Figure
 
@@ -128,7 +128,7 @@ def intervals(spikes: Spikes, *, fs_hz: float | None = None) -> Figure:
     ----------
     spikes : Spikes
     fs_hz : float, optional
-        Sampling rate, if the spikes do not state it.
+        Sampling rate, if the spikes have none.
 
     Returns
     -------
@@ -160,18 +160,18 @@ def intervals(spikes: Spikes, *, fs_hz: float | None = None) -> Figure:
 
 
 def correlograms(spikes: Spikes, *, fs_hz: float | None = None) -> Figure:
-    """Draw auto- and cross-correlograms: when the unit of the column fires around spikes of that of the row.
+    """Draw auto- and cross-correlograms: spikes of the column's unit relative to those of the row's unit.
 
     Parameters
     ----------
     spikes : Spikes
     fs_hz : float, optional
-        Sampling rate, if the spikes do not state it.
+        Sampling rate, if the spikes have none.
 
     Returns
     -------
     plotly.graph_objects.Figure
-        If there are more than eight units, of the eight with most spikes.
+        Of the eight units with most spikes, if there are more.
 
     Examples
     --------
