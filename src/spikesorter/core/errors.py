@@ -65,7 +65,7 @@ class ModelError(SpikeSorterError):
     >>> from spikesorter import Sorter
     >>> Sorter.load("empty")
     Traceback (most recent call last):
-    spikesorter.ModelError: empty: holds no model (model.json is missing)
+    spikesorter.ModelError: empty: is not a model folder (model.json is missing)
     """
 
 
