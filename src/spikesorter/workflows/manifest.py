@@ -118,6 +118,16 @@ def read_folder(
     Raises
     ------
     InputError
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("b.mat", "a.ns5", "notes.txt"):
+    ...         (Path(folder) / name).touch()
+    ...     items = read_folder(Path(folder), model=Path("model"))
+    >>> [item.name for item in items]
+    ['a', 'b']
     """
     if model is None:
         raise InputError(f"{folder}: give the model for this folder with --model")
