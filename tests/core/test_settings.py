@@ -212,7 +212,10 @@ def test_values_are_replaced_by_keywords_and_by_assignments() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda: Settings().replace({"decoder": "cnn"}), r"not \{'decoder': 'cnn'\}; give names and values as"),
+        (
+            lambda: Settings().replace({"decoder": "cnn"}),
+            r"not \{'decoder': 'cnn'\}; give names and values as",
+        ),
         (lambda: Settings().replace([1]), r"expected texts such as 'decoder=cnn', not \[1\]"),
         (lambda: Settings().replace(nonsense=1), "unknown setting 'nonsense'"),
         (lambda: Settings().replace(self=1), "unknown setting 'self'"),

@@ -152,9 +152,9 @@ def test_what_is_of_another_kind_is_refused_and_called_by_it(
 
 
 def test_a_sorter_is_made_by_fit_or_load_alone() -> None:
-    with pytest.raises(InputError, match=r"makes nothing; use Sorter\.fit\(.*Sorter\.load\(folder\)"):
+    with pytest.raises(InputError, match=r"needs arguments; use Sorter\.fit\(.*Sorter\.load\(folder\)"):
         Sorter()
-    with pytest.raises(InputError, match="makes nothing"):
+    with pytest.raises(InputError, match="needs arguments"):
         Sorter(settings=SETTINGS)
 
 

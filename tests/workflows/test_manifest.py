@@ -58,7 +58,7 @@ def test_paths_start_from_a_root_and_the_model_given_serves_where_none_is_named(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("recordings = [", "is no manifest: not a TOML file"),
+        ("recordings = [", "invalid TOML"),
         ("", "recordings: Field required"),
         ("recordings = []", "lists no recordings"),
         ('recordings = ["a.mat"]', "recording 1: has no model; name one in the manifest or give --model"),
