@@ -301,8 +301,8 @@ def describe_settings(settings: Settings) -> str:
         lines += ["", f"# ---- {group} ----"]
         for section_name in sections:
             section = getattr(settings, section_name)
-            meaning = (section.__doc__ or "").strip().partition("\n")[0]
-            lines += ["", f"# {meaning}", f"[{section_name}]"]
+            summary = (section.__doc__ or "").partition("\n")[0]
+            lines += ["", f"# {summary}", f"[{section_name}]"]
             for name, value, field in _fields(section):
                 lines += _described(name, value, field)
     return "\n".join(lines) + "\n"

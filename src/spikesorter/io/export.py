@@ -138,9 +138,9 @@ def check_export(name: str, path: Path | None = None) -> None:
 
     Examples
     --------
-    >>> check_export("xlsx")
+    >>> check_export("xlsx")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    spikesorter.InputError: unknown format 'xlsx'; spikes can be written as mat, csv, parquet, nwb, phy, analyzer
+    spikesorter.InputError: unknown format 'xlsx'; spikes can be written as mat, csv, ...
     """
     if name not in EXPORTS:
         where = f"{path}: " if path else ""
