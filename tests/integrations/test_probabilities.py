@@ -150,7 +150,7 @@ def test_the_functional_form(recording: BaseRecording, spikes: Spikes, tmp_path:
 
 def test_what_is_not_known_is_said(recording: BaseRecording, spikes: Spikes, tmp_path: Path) -> None:
     lost = analyzer_of(spikes, recording, "zarr", tmp_path)
-    with pytest.raises(InputError, match="no property probability: give the sorter's spikes"):
+    with pytest.raises(InputError, match="no property probability; give the sorter's spikes"):
         lost.compute("spike_probabilities")
     other = replace(spikes, sample=spikes.sample + 1)
     with pytest.raises(InputError, match="unit a: the given spikes are not those of the analyzer's unit"):

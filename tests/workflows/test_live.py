@@ -118,7 +118,7 @@ def test_lab_streaming_layer_gives_the_same(
             break
         assert time.monotonic() < end
     thread.join()
-    with pytest.raises(InputError, match="1 channel.* at 25000 Hz; the sorter expects 2 at 30000 Hz"):
+    with pytest.raises(InputError, match=r"1 channel\(s\) at 25000 Hz; the sorter expects 2 at 30000 Hz"):
         next(from_lsl("spikesorter test", fs_hz=30_000, channels=2))
     del outlet
     found = Spikes.concatenate([*parts, stream.flush()])
@@ -154,9 +154,9 @@ def test_bad_packets_are_refused_and_change_nothing(
         stream.push([0.0, np.nan])
     rest = [stream.push(samples[50_000:]), stream.push([]), stream.flush()]
     np.testing.assert_array_equal(Spikes.concatenate([first, *rest]).sample, expected.sample)
-    with pytest.raises(InputError, match="was flushed"):
+    with pytest.raises(InputError, match="already flushed"):
         stream.push(samples[:5])
-    with pytest.raises(InputError, match="was flushed"):
+    with pytest.raises(InputError, match="already flushed"):
         stream.flush()
 
 
