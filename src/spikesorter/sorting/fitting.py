@@ -221,7 +221,7 @@ def _check_channels(recording: BaseRecording) -> None:
     channels = recording.get_num_channels()
     if channels > MOST_CHANNELS:
         raise InputError(
-            f"has {channels} channels; a sorter takes at most {MOST_CHANNELS}, which record the same units:  "
+            f"has {channels} channels; a sorter takes at most {MOST_CHANNELS}, which record the same units; "
             "select some, or set the recording's property group and use spikesorter.fit_groups"
         )
 
