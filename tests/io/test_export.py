@@ -281,7 +281,7 @@ def test_formats_that_are_not_written_are_refused(spikes: Spikes, tmp_path: Path
         write_spikes(tmp_path / "a.xls", spikes)
     with pytest.raises(InputError, match="phy stores waveforms; give the recording"):
         write_spikes(tmp_path / "a", spikes, format="phy")
-    with pytest.raises(InputError, match="sampling rate is not known; give fs_hz"):
+    with pytest.raises(InputError, match="sampling rate of the spikes is not known; give fs_hz"):
         write_spikes(tmp_path / "a.csv", Spikes.empty())
     assert not list(tmp_path.glob("a*"))
 

@@ -98,7 +98,7 @@ def test_what_a_model_does_not_say_has_its_default(folder: Path, tmp_path: Path)
     rewrite(folder, model={key: value for key, value in contents(folder).items() if key != "note"})
     assert read_model(Outer, folder).note == "none"
     rewrite(folder, model={key: value for key, value in contents(folder).items() if key != "rate"})
-    with pytest.raises(ModelError, match="damaged: it lacks 'rate'"):
+    with pytest.raises(ModelError, match="damaged: 'rate' is missing"):
         read_model(Outer, folder)
 
 
@@ -112,7 +112,7 @@ def npy_header(shape: tuple[int, ...]) -> bytes:
     ("entry", "reason"),
     [
         (npy_header((10**12, 10**6)) + bytes(800), "holds 100 values"),
-        (b"\x93NUMPY\x03\x00" + bytes(80), "of another format"),
+        (b"\x93NUMPY\x03\x00" + bytes(80), "another format"),
         (b"", "magic string"),
     ],
 )

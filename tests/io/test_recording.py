@@ -225,7 +225,7 @@ def test_channels_are_chosen_by_group(trace: np.ndarray, tmp_path: Path) -> None
         ({**RAW, "dtype": "text"}, "dtype must be a type of real numbers, such as int16, not text"),
         ({**RAW, "channel": 3}, "no channel 3; there are 0, 1, 2"),
         ({**RAW, "group": 0}, "have no groups"),
-        ({**RAW, "format": "nonsense"}, "no format nonsense; there are mat, npy, raw, wav, .*spikeglx"),
+        ({**RAW, "format": "nonsense"}, "unknown format nonsense; known are mat, npy, raw, wav, .*spikeglx"),
         ({**RAW, "segment": 1}, "no segment 1"),
     ],
 )

@@ -120,7 +120,7 @@ def test_labels_of_all_groups_teach_one_group_its_own_neurons(caplog: pytest.Log
     recording, truth = two_tetrodes(0)
     sorter = Sorter.fit(channel_groups(recording)["left"], truth, settings=SETTINGS)
     assert sorter.names == {1: "a", 2: "b"}
-    assert [line.split(" cannot")[0] for line in warnings_in(caplog)] == ["neuron c", "neuron d"]
+    assert [line.split(" cannot")[0] for line in warnings_in(caplog)] == ["unit c", "unit d"]
 
 
 def test_a_whole_probe_is_not_taken_for_a_tetrode() -> None:
@@ -176,5 +176,5 @@ def test_a_groups_name_must_do_for_a_folder(group: str, tmp_path: Path) -> None:
 
 def test_a_model_of_groups_replaces_nothing_but_its_like(tmp_path: Path) -> None:
     (tmp_path / "model.json").write_text("{}")
-    with pytest.raises(InputError, match=r"holds model\.json already"):
+    with pytest.raises(InputError, match=r"already contains model\.json"):
         check_group_places(tmp_path, ["left"])

@@ -65,7 +65,7 @@ def test_it_is_kept_out_of_what_is_seen(
     assert sorter.units.known == (1, 2, 4)
     assert sorter.names == {1: "1", 2: "2", 4: "4"}
     assert sorter.forecast.unit_ids == sorter.point.unit_ids == (1, 2, 4)
-    assert "3 classes" in repr(sorter)
+    assert "3 units" in repr(sorter)
     assert sorter_html(sorter).count("<tr>") == 2 + 4
     recording = NumpyRecording([study[1].trace[:50_000]], FS_HZ)
     assert sorter.evidence(recording).shape == (50_000, 3)
