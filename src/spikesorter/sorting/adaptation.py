@@ -160,6 +160,8 @@ def _best_outcome(bench: Bench) -> Outcome:
     for kind in wanted_kinds(settings):
         if kind.uses_networks and _good_enough(bench, outcomes):
             continue
+        if kind.needs and settings.decoder == AUTO and bench.rehearser.units_vary:
+            continue  # the combination failed on such a target, unforeseen: experiments, 19
         bench.progress(f"trying decoder {kind.name}", 0.0)
         trial = kind.make(bench, tried)
         outcome = tune_decoder(kind, trial, bench)
