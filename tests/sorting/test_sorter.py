@@ -72,7 +72,7 @@ def test_adapting_to_another_unit_is_noticed_even_where_no_gain_can_be_measured(
     sorters: dict[str, Sorter], study: list[SimulatedRecording], caplog: pytest.LogCaptureFixture
 ) -> None:
     sorters["D2"].adapt(recording_of(study[1], unit=1e3))
-    assert "no labelled neuron can be told from this recording's noise" in caplog.text
+    assert "no labelled unit can be distinguished from this recording's noise" in caplog.text
 
 
 def test_one_sorter_takes_a_recording_too_short_to_be_measured(
