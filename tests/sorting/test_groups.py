@@ -81,7 +81,9 @@ def test_a_target_without_the_group_is_refused(sorters: dict[str, Sorter]) -> No
 def test_a_recording_in_no_groups_is_not_fitted_by_groups() -> None:
     recording, truth = two_tetrodes(0)
     plain = NumpyRecording([recording.get_traces()], FS_HZ)
-    with pytest.raises(InputError, match="its channels have no groups .property group.; fit one sorter to all of them"):
+    with pytest.raises(
+        InputError, match="its channels have no groups .property group.; fit one sorter to all of them"
+    ):
         fit_groups(plain, truth, settings=SETTINGS)
 
 
@@ -162,7 +164,9 @@ def test_files_are_learnt_and_sorted_by_group(sorters: dict[str, Sorter], tmp_pa
     assert said == [(expected, "target")]
     assert read_labels(tmp_path / "out" / "target.mat", fs_hz=FS_HZ) == expected
     assert not (tmp_path / "out" / ".spans").exists()
-    with pytest.raises(ModelError, match="a model for each group of channels; give one of them, such as .*left"):
+    with pytest.raises(
+        ModelError, match="a model for each group of channels; give one of them, such as .*left"
+    ):
         load_sorters(tmp_path / "model")
 
 
