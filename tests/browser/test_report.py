@@ -31,7 +31,7 @@ SERIOUS = ("serious", "critical")
 def renamed(result: Result, name: str, unit: str) -> Result:
     units = result.sorter.units
     names = (unit, *units.names[1:])
-    sorter: Sorter = replace(result.sorter, units=replace(units, names=names))
+    sorter = Sorter._of(replace(result.sorter.state, units=replace(units, names=names)))
     return replace(result, name=name, sorter=sorter, spikes=replace(result.spikes, names={}))
 
 
