@@ -92,7 +92,7 @@ def test_a_stream_gives_the_same_bytes(sorter: Sorter, whole: Spikes, target: Nu
     assert stream.received_samples == len(samples)
     late = stream.received_samples - stream.decided_samples
     assert stream.behind_seconds == late / FS_HZ
-    assert late <= sorter.margin.after + 4096  # the hum filter's tiles
+    assert late <= sorter.state.margin.after + 4096  # the hum filter's tiles
     parts.append(stream.flush())
     assert stream.decided_samples == len(samples)
     assert_same(Spikes.concatenate(parts), whole)

@@ -31,7 +31,7 @@ SERIOUS = ("serious", "critical")
 def renamed(result: Result, name: str, unit: str) -> Result:
     units = result.sorter.units
     names = (unit, *units.names[1:])
-    sorter: Sorter = replace(result.sorter, units=replace(units, names=names))
+    sorter = Sorter._of(replace(result.sorter.state, units=replace(units, names=names)))
     return replace(result, name=name, sorter=sorter, spikes=replace(result.spikes, names={}))
 
 
@@ -131,7 +131,7 @@ def test_pages_are_turned_by_button_and_key(opened: Opened, screenshot: Callable
     trace = opened.trace()
     status = trace.locator(".status")
     expect(status).to_contain_text("0.000 to 0.250 s of 12.0 s, page 1 of 48")
-    trace.get_by_role("button", name="Page on").click()
+    trace.get_by_role("button", name="Next page").click()
     expect(status).to_contain_text("page 2 of 48")
     trace.focus()
     opened.page.keyboard.press("ArrowRight")

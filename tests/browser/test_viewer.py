@@ -189,7 +189,7 @@ def test_what_is_not_saved_is_said_aloud(chromium: Chromium, server: LoopbackSer
     press(viewer, "j", "at 16.0000 s: not yet reviewed")
     (tmp_path / CORRECTED).write_text("a file in the way")
     press(viewer, "x", "Not saved: ")
-    expect(page.get_by_role("alert")).to_contain_text("a file stands where a folder is needed")
+    expect(page.get_by_role("alert")).to_contain_text("is a file, but a folder is needed")
     viewer.sees("0 of 4 doubtful spikes reviewed", "at 16.0000 s: not yet reviewed")
     (tmp_path / CORRECTED).unlink()
     press(viewer, "x", "Saved: the spike at 16.0000 s is rejected.")

@@ -161,14 +161,14 @@ def test_studies_that_are_none_are_refused(tmp_path: Path, noise: np.ndarray) ->
     assert "no such folder" in spikesorter("run", tmp_path / "nowhere", "--out", out, rc=2).stderr
     assert "D1.mat: no such file" in spikesorter("run", tmp_path, "--out", out, rc=2).stderr
     save(tmp_path / "D1.mat", d=noise, Index=[5], Class=[1])
-    assert "has no targets; expected D2.mat" in spikesorter("run", tmp_path, "--out", out, rc=2).stderr
+    assert "has no targets" in spikesorter("run", tmp_path, "--out", out, rc=2).stderr
     assert not out.exists()
 
 
 def test_sorting_without_a_model_or_with_settings_that_are_fixed_is_refused(tmp_path: Path) -> None:
     words = ("sort", tmp_path / "a.mat", "--model", tmp_path / "no", "--out", tmp_path / "out")
     assert "no such model folder" in spikesorter(*words, rc=2).stderr
-    assert "all other settings were fixed by training" in spikesorter(*words, "--set", "seed=1", rc=2).stderr
+    assert "fixed by training" in spikesorter(*words, "--set", "seed=1", rc=2).stderr
     (tmp_path / "no").mkdir()
     assert "is not a model folder" in spikesorter(*words, rc=2).stderr
     assert not (tmp_path / "out").exists()
@@ -264,8 +264,8 @@ def test_recordings_are_not_overwritten(tmp_path: Path, noise: np.ndarray, label
     words = ("train", folder / "D1.mat", "--model")
     assert "exists and is not a model" in spikesorter(*words, folder, rc=2).stderr
     assert "exists and is not a model" in spikesorter(*words, folder / "D1.mat", rc=2).stderr
-    assert "D1.mat: is a file, but a folder is needed" in spikesorter(*words, folder / "D1.mat" / "x", rc=2).stderr
-    assert "D2.mat: is a file, but a folder is needed" in spikesorter("run", folder, "--out", folder / "D2.mat", rc=2).stderr
+    assert "is a file, but a folder" in spikesorter(*words, folder / "D1.mat" / "x", rc=2).stderr
+    assert "is a file" in spikesorter("run", folder, "--out", folder / "D2.mat", rc=2).stderr
     assert before == {path: path.read_bytes() for path in folder.rglob("*.mat")}
 
 
@@ -299,7 +299,7 @@ def test_sort_says_what_it_found_in_words_or_in_json(
     assert re.search(
         r"D3\.mat: \d+ spikes \(as adapted to D3\), forecast [01]\.\d{3} ± 0\.\d{3}\n", told.stderr
     )
-    assert "look at" in told.stdout
+    assert "; see " in told.stdout
     assert "report.html" in told.stdout
     assert "\x1b" not in told.stdout + told.stderr
     exact = in_new_process(*words, "--json", "--no-report")

@@ -101,7 +101,7 @@ def test_what_is_missing_or_wrong_is_said() -> None:
     spikes = Spikes.from_arrays([1000], [1])
     with pytest.raises(InputError, match="sampling rate is not known; give fs_hz"):
         compare_sortings(spikes, spikes)
-    with pytest.raises(InputError, match=r"different rates \(25000 and 30000 Hz\)"):
+    with pytest.raises(InputError, match=r"different sampling rates \(25000 and 30000 Hz\)"):
         compare_sortings(spikes, spikes.described(fs_hz=25_000.0, names={}), fs_hz=FS_HZ)
     with pytest.raises(SettingsError, match="hungarian or name, not 'best'"):
         compare_sortings(spikes, spikes, fs_hz=FS_HZ, pairing="best")  # type: ignore[arg-type]
@@ -111,7 +111,7 @@ def test_a_found_unit_may_be_called_like_a_true_one_or_not() -> None:
     def compared(true_name: str, found_name: str, shift: int) -> bool:
         true = Spikes.from_arrays([1000, 2000], [1, 1], fs_hz=FS_HZ, names={1: true_name})
         found = Spikes.from_arrays([1000 + shift, 2000 + shift], [1, 1], fs_hz=FS_HZ, names={1: found_name})
-        return compare_sortings(found, true).has_namesakes
+        return compare_sortings(true, found).has_namesakes
 
     assert compared("a", "a", shift=0)
     assert compared("a", "a", shift=500)  # called so, though it is no match

@@ -6,7 +6,6 @@ import traceback
 import pytest
 
 import spikesorter
-from spikesorter import Sorter
 from spikesorter.core import errors
 from spikesorter.core.errors import InputError, ModelError, SettingsError, SpikeSorterError, naming
 
@@ -35,8 +34,3 @@ def test_a_file_is_named_once() -> None:
         raise SettingsError("wrong")
     with pytest.raises(ValueError, match="^other$"), naming("a.toml"):
         raise ValueError("other")
-
-
-def test_a_sorter_cannot_be_made_from_nothing() -> None:
-    with pytest.raises(InputError, match=r"use Sorter\.fit\(recording, labels\) or Sorter\.load\(folder\)"):
-        Sorter()  # type: ignore[call-arg]

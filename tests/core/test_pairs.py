@@ -50,7 +50,7 @@ def test_a_rate_is_taken_from_whatever_says_it(
 def test_rates_that_differ_are_refused(
     truth: float | None, found: float | None, given_hz: float | None
 ) -> None:
-    with pytest.raises(InputError, match=r"different rates \(25000 and 30000 Hz\)"):
+    with pytest.raises(InputError, match=r"different sampling rates \(25000 and 30000 Hz\)"):
         common_rate(at(truth), at(found), given_hz)
 
 

@@ -70,9 +70,9 @@ def test_without_any_rate_it_is_25_khz() -> None:
 
 def test_spikes_of_different_rates_are_not_scored() -> None:
     truth, found = Spikes([1000], [1], fs_hz=25_000.0), Spikes([1200], [1], fs_hz=30_000.0)
-    with pytest.raises(InputError, match=r"different rates \(25000 and 30000 Hz\)"):
+    with pytest.raises(InputError, match=r"different sampling rates \(25000 and 30000 Hz\)"):
         score(truth, found)
-    with pytest.raises(InputError, match=r"different rates \(25000 and 30000 Hz\)"):
+    with pytest.raises(InputError, match=r"different sampling rates \(25000 and 30000 Hz\)"):
         score(truth, truth, fs_hz=30_000.0)
 
 

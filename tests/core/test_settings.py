@@ -127,7 +127,7 @@ def test_names_and_files_that_are_wrong_are_said(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"my\.toml.*did you mean 'detector\.window_samples'"):
         load_settings(file)
     file.write_text("seed = = 3")
-    with pytest.raises(InputError, match="not a TOML file"):
+    with pytest.raises(InputError, match="invalid TOML"):
         load_settings(file)
     with pytest.raises(InputError, match="no such file; expected a settings file"):
         load_settings(tmp_path / "missing.toml")
@@ -212,7 +212,10 @@ def test_values_are_replaced_by_keywords_and_by_assignments() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda: Settings().replace({"decoder": "cnn"}), r"not \{'decoder': 'cnn'\}; names and values go in"),
+        (
+            lambda: Settings().replace({"decoder": "cnn"}),
+            r"not \{'decoder': 'cnn'\}; give names and values as",
+        ),
         (lambda: Settings().replace([1]), r"expected texts such as 'decoder=cnn', not \[1\]"),
         (lambda: Settings().replace(nonsense=1), "unknown setting 'nonsense'"),
         (lambda: Settings().replace(self=1), "unknown setting 'self'"),

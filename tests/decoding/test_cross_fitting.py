@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from spikesorter.core.spikes import Spikes
-from spikesorter.decoding.cross_fitting import FOLDS, STRETCHES, Folds
+from spikesorter.decoding.cross_fitting import FOLDS, PARTS, Folds
 
 
 def test_every_sample_is_of_one_fold_and_folds_are_alike() -> None:
@@ -20,7 +20,7 @@ def test_the_same_spike_in_other_noise_is_of_the_same_fold() -> None:
 
 def test_folds_take_turns_so_that_slow_change_is_in_all() -> None:
     changes = np.flatnonzero(np.diff(Folds(1200).of(np.arange(1200))))
-    assert len(changes) == STRETCHES - 1
+    assert len(changes) == PARTS - 1
 
 
 def test_what_is_not_of_a_fold_is_of_the_others() -> None:

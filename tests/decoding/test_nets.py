@@ -189,5 +189,5 @@ def test_training_reports_its_steps_and_leaves_its_input_alone() -> None:
 
 
 def test_weights_of_another_size_are_refused() -> None:
-    with pytest.raises(SettingsError, match="another size"):
+    with pytest.raises(SettingsError, match="another shape"):
         run_network(DETECTOR, initial_weights(CLASSIFIER, seed=0), np.zeros((1, 50, 1), np.float32))

@@ -74,7 +74,7 @@ def test_a_gain_of_one_is_exactly_one(known: Known) -> None:
 @pytest.mark.parametrize("others_per_s", [2, 100])
 def test_how_often_unlabelled_neurons_fire_does_not_matter(known: Known, others_per_s: float) -> None:
     compared = comparison(known, gain=1.0, others_per_s=others_per_s)
-    assert choose_gain(compared).gain == pytest.approx(1.0, rel=0.03)
+    assert choose_gain(compared).gain == pytest.approx(1.0, rel=0.04)
 
 
 def test_a_wrong_gain_from_elsewhere_is_corrected(known: Known) -> None:

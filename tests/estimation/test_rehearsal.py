@@ -249,9 +249,8 @@ def test_a_graft_that_lacks_no_noise_comes_once(
     own = profile_of(study[0].trace, units, SETTINGS, fs_hz=FS_HZ)
     own = replace(own, activity=replace(own.activity, gain=1.0))
     labelled = Labelled(study[0].trace, study[0].spikes, own)
-    made = graft_rehearsal(
-        labelled, units.templates, own, kernel=KERNEL, n_samples=3 * len(study[0].trace), rng=rng
-    )
+    context = Context.of(units, SETTINGS, fs_hz=FS_HZ)
+    made = graft_rehearsal(labelled, context, own, n_samples=3 * len(study[0].trace), rng=rng)
     np.testing.assert_allclose(made.trace, study[0].trace, atol=1e-3 * study[0].trace.std())
 
 

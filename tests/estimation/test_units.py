@@ -57,7 +57,7 @@ def test_few_spikes_are_warned_of_and_used(
     units = learn_units(trace, named, SETTINGS, kernel=KERNEL, fs_hz=25_000)
     with caplog.at_level(logging.WARNING):
         warn_of_labels(units, SETTINGS, fs_hz=25_000)
-    said = [record.getMessage().split(" (")[0] for record in caplog.records]
+    said = [record.getMessage().split(" and ")[0] for record in caplog.records]
     assert said[0] == "unit rare one has only 2 labelled spikes"
     assert not any("basket has only" in line for line in said)
     drawn, _ = draw_spikes(units, (1e-3, 1e-3), 500_000, rng)
@@ -124,7 +124,7 @@ def test_shapes_that_outlast_their_window_are_warned_of(
         units = learn_units(trace, named, settings, kernel=KERNEL, fs_hz=25_000)
         warn_of_labels(units, settings, fs_hz=25_000)
     assert "unit slow one still has" in caplog.text
-    assert "of its peak at the end of its window of 0.5 ms" in caplog.text
+    assert "of its peak at its end, 0.5 ms after the spike's start" in caplog.text
 
 
 def test_long_after_potentials_are_learnt_without_wild_ends() -> None:

@@ -54,5 +54,5 @@ def test_a_folder_that_can_be_written_to_is_made(tmp_path: Path) -> None:
     assert not list((tmp_path / "a" / "b").iterdir())
     (tmp_path / "file").write_text("")
     for place in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(InputError, match="a file stands where a folder is needed"):
+        with pytest.raises(InputError, match="is a file, but a folder is needed"):
             check_writable(place)

@@ -270,16 +270,18 @@ def test_work_done_in_phy_is_not_written_over(
     write_spikes(path, spikes, recording=recording)
     check_export_place(path, "phy")
     (path / "cluster_info.tsv").touch()
-    with pytest.raises(InputError, match="has been edited in Phy since"):
+    with pytest.raises(InputError, match="has since been edited in Phy"):
         check_export_place(path, "phy")
 
 
 def test_formats_that_are_not_written_are_refused(spikes: Spikes, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no format 'xls'; spikes are written as mat, csv, parquet, nwb"):
+    with pytest.raises(
+        InputError, match="unknown format 'xls'; spikes can be written as mat, csv, parquet, nwb"
+    ):
         write_spikes(tmp_path / "a.xls", spikes)
-    with pytest.raises(InputError, match="phy holds waveforms; give the recording"):
+    with pytest.raises(InputError, match="phy stores waveforms; give the recording"):
         write_spikes(tmp_path / "a", spikes, format="phy")
-    with pytest.raises(InputError, match="sampling rate is not known; give fs_hz"):
+    with pytest.raises(InputError, match="sampling rate of the spikes is not known; give fs_hz"):
         write_spikes(tmp_path / "a.csv", Spikes.empty())
     assert not list(tmp_path.glob("a*"))
 

@@ -85,9 +85,9 @@ def test_an_intan_folder_is_known_by_its_header(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("a.xyz", r"files ending in \.xyz are of no known format; known are .*\.edf.*format=NAME"),
-        ("noending", "files ending in nothing"),
-        ("a.h5", "of many formats; choose one with .*maxwell"),
+        ("a.xyz", r"unknown ending \.xyz; known are .*\.edf.*format=NAME"),
+        ("noending", "unknown ending none"),
+        ("a.h5", "can have several formats; choose one with .*maxwell"),
     ],
 )
 def test_unknown_files_are_refused_with_what_is_known(name: str, message: str, tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_unknown_files_are_refused_with_what_is_known(name: str, message: str, t
 
 
 def test_unknown_folders_and_nothing_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="a folder of no known format; give the recording's file instead"):
+    with pytest.raises(InputError, match="unknown format of folder; give the recording's file instead"):
         find_source(tmp_path)
     with pytest.raises(InputError, match="no such file"):
         find_source(tmp_path / "a.rhd")
@@ -137,10 +137,13 @@ def test_a_missing_package_is_named_with_its_extra() -> None:
         ),
         (
             IndexError("index 0 is out of bounds"),
-            "its reader failed (IndexError: index 0 is out of bounds); is it whole, and of this format?",
+            "its reader failed (IndexError: index 0 is out of bounds); is the file complete",
         ),
-        (ValueError("no\nheader "), "cannot be read as b: no header; is it whole, and of this format?"),
-        (ValueError(), "cannot be read as b: ValueError; is it whole, and of this format?"),
+        (
+            ValueError("no\nheader "),
+            "cannot be read as b: no header; is the file complete, and of this format?",
+        ),
+        (ValueError(), "cannot be read as b: ValueError; is the file complete, and of this format?"),
         (URLError("no network"), "its reader needs to download something first, and there is no connection"),
     ],
 )

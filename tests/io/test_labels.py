@@ -130,7 +130,7 @@ def test_names_are_kept_and_numbered(tmp_path: Path) -> None:
         ("sample,unit\n,1\n", "could not convert"),
         ("sample,unit\nnan,1\n", "NaN"),
         ("sample,unit\n-4,1\n", "found -4"),
-        ("time_s,unit\n0.5,1\n", r"give their sampling rate: fs_hz \(--fs\)"),
+        ("time_s,unit\n0.5,1\n", r"give the recording's sampling rate: fs_hz \(--fs\)"),
         ("sample,unit,probability\n1,1,2\n", "probabilities must lie between 0 and 1"),
     ],
 )
@@ -225,7 +225,9 @@ def test_nwb_units_of_one_recording_of_several(tmp_path: Path) -> None:
 
 def test_nwb_units_alone_need_a_rate(tmp_path: Path) -> None:
     path = save_nwb(tmp_path / "a.nwb", TRUE, series={})
-    with pytest.raises(InputError, match=r"holds times in seconds; give their sampling rate: fs_hz \(--fs\)"):
+    with pytest.raises(
+        InputError, match=r"holds times in seconds; give the recording's sampling rate: fs_hz \(--fs\)"
+    ):
         read_labels(path)
     assert read_labels(path, fs_hz=FS_HZ) == TRUE
     path = save_nwb(tmp_path / "b.nwb", TRUE, series={}, resolution=1 / FS_HZ)
@@ -251,7 +253,7 @@ def test_labels_in_the_file_of_the_recording(tmp_path: Path) -> None:
 
 def test_what_is_no_label_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").touch()
-    with pytest.raises(InputError, match=r"labels are files ending in \.mat, \.csv"):
+    with pytest.raises(InputError, match=r"labels must be files ending in \.mat, \.csv"):
         read_labels(tmp_path / "a.txt")
     with pytest.raises(InputError, match="no such file"):
         read_labels(tmp_path / "b.csv")

@@ -152,7 +152,7 @@ def test_bombs_are_refused_unpacked_by_their_head_alone(path: Path) -> None:
     bomb = packer.compress(honest) + b"".join(packer.compress(bytes(1 << 20)) for _ in range(382))
     bomb += packer.flush()
     save_v5(path, struct.pack("<II", 15, len(bomb)) + bomb)
-    refused(read_mat, path, "d claims 400.0 MB, but .* kB are stored for it; no recording packs")
+    refused(read_mat, path, "d claims 400.0 MB, but .* kB are stored for it; no recording compresses")
 
 
 def test_a_packed_variable_may_not_go_on_beyond_what_it_claims(path: Path) -> None:
@@ -238,8 +238,11 @@ def virtual(file: h5py.File) -> None:
             lambda file: file.create_dataset("d", (500,), "f8", external=[("/etc/hostname", 0, 4000)]),
             "is stored in another file",
         ),
-        (lambda file: file.__setitem__("d", h5py.ExternalLink("other.h5", "/d")), "a link to elsewhere"),
-        (lambda file: file.__setitem__("d", h5py.SoftLink("/e")), "a link to elsewhere"),
+        (
+            lambda file: file.__setitem__("d", h5py.ExternalLink("other.h5", "/d")),
+            "is a link, which is not followed",
+        ),
+        (lambda file: file.__setitem__("d", h5py.SoftLink("/e")), "is a link, which is not followed"),
         (lambda file: file.create_dataset("d", (2,), h5py.ref_dtype), "must hold numbers"),
         (lambda file: file.create_dataset("d", (2,), h5py.string_dtype()), "must hold numbers"),
         (lambda file: file.create_dataset("d", (2,), [("a", "f8")]), "must hold numbers"),
@@ -261,7 +264,7 @@ def test_a_chunk_that_unpacks_to_more_than_its_size_is_refused(path: Path) -> No
         bomb = b"".join(packer.compress(bytes(1 << 20)) for _ in range(300)) + packer.flush()
         dataset.id.write_direct_chunk((0,), bomb)
 
-    refused(read_mat, v73(path, write), "unpacks to more than the 500.0 kB")
+    refused(read_mat, v73(path, write), "decompresses to more than the 500.0 kB")
 
 
 @pytest.mark.parametrize("options", [{}, {"compression": "gzip", "shuffle": True, "fletcher32": True}])
@@ -293,7 +296,7 @@ def npy(shape: str, dtype: str = "<i2", data: bytes = bytes(100)) -> bytes:
         (npy("(0, 1000000000000000000)"), "must hold an array of numbers"),
         (npy("(5,)", "|O"), "Python objects"),
         (npy("(" * 200 + "5" + ")" * 200), "Cannot parse header"),
-        (b"PK\x03\x04" + bytes(100), "it is none, despite its name"),
+        (b"PK\x03\x04" + bytes(100), "it is not an .npy file, despite its name"),
     ],
 )
 def test_npy_files_that_lie_are_refused(contents: bytes, message: str, path: Path) -> None:

@@ -138,7 +138,7 @@ def test_intan_files_are_read_without_their_auxiliary_inputs(trace: np.ndarray, 
 def test_damaged_files_get_an_error_that_names_them(length: int, trace: np.ndarray, tmp_path: Path) -> None:
     path = write_intan(tmp_path / "a.rhd", trace)
     path.write_bytes(path.read_bytes()[:length])
-    with pytest.raises(InputError, match=r"a\.rhd: cannot be read as intan: .*is it whole"):
+    with pytest.raises(InputError, match=r"a\.rhd: cannot be read as intan: .*is the file complete"):
         read_recording(path)
 
 
@@ -224,8 +224,8 @@ def test_channels_are_chosen_by_group(trace: np.ndarray, tmp_path: Path) -> None
         ({**RAW, "channels": 0}, "channels must be between 1 and"),
         ({**RAW, "dtype": "text"}, "dtype must be a type of real numbers, such as int16, not text"),
         ({**RAW, "channel": 3}, "no channel 3; there are 0, 1, 2"),
-        ({**RAW, "group": 0}, "in no groups"),
-        ({**RAW, "format": "nonsense"}, "no format nonsense; there are mat, npy, raw, wav, .*spikeglx"),
+        ({**RAW, "group": 0}, "have no groups"),
+        ({**RAW, "format": "nonsense"}, "unknown format nonsense; known are mat, npy, raw, wav, .*spikeglx"),
         ({**RAW, "segment": 1}, "no segment 1"),
     ],
 )

@@ -65,7 +65,7 @@ def test_rates_that_differ_by_rounding_alone_are_one() -> None:
 def test_units_without_a_spike_are_named(caplog: pytest.LogCaptureFixture) -> None:
     names = {1: "basket", 2: "granule", 3: "stellate"}
     warn_of_silent_units(Spikes.from_arrays([120], [2], names=names))
-    assert "units without a labelled spike are left out: basket, stellate" in caplog.text
+    assert "units without labelled spikes are left out: basket, stellate" in caplog.text
     caplog.clear()
     warn_of_silent_units(Spikes.from_arrays([120], [2], names={2: "granule"}))
     assert not caplog.text

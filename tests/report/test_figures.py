@@ -22,7 +22,7 @@ def test_a_picture_is_written(ending: str, study_folder: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("name", "start_s", "message"), [("x.png", 99.0, "nothing to draw"), ("x.xyz", 0.0, "pictures are")]
+    ("name", "start_s", "message"), [("x.png", 99.0, "nothing to draw"), ("x.xyz", 0.0, "figures are")]
 )
 def test_impossible_pictures_are_refused(
     name: str, start_s: float, message: str, study_folder: Path, tmp_path: Path

@@ -48,7 +48,7 @@ def test_results_that_were_tidied_away_are_left_out(
 
 
 def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"holds no results \(run\.json or sort\.json\)"):
+    with pytest.raises(InputError, match=r"has no results \(run\.json or sort\.json\)"):
         open_results(tmp_path)
 
 

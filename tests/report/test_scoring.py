@@ -81,7 +81,9 @@ def test_times_are_of_the_rate_that_the_other_side_states(names: tuple[str, str]
     (tmp_path / "truth.tsv").write_text(f"time_s\tunit\n{times}")
     (scored,) = score_files(*(tmp_path / name for name in names)).values()
     assert scored.strict == 1.0
-    with pytest.raises(InputError, match="truth.tsv: holds times in seconds; give their sampling rate"):
+    with pytest.raises(
+        InputError, match="truth.tsv: holds times in seconds; give the recording's sampling rate"
+    ):
         score_files(tmp_path / "truth.tsv", tmp_path / "truth.tsv")
 
 
@@ -95,5 +97,5 @@ def test_sortings_that_count_differently_are_not_compared(tmp_path: Path) -> Non
 def test_a_folder_without_sortings_is_refused(tmp_path: Path) -> None:
     for name in ("found", "truth"):
         (tmp_path / name).mkdir()
-    with pytest.raises(InputError, match="holds no .mat files, nor sortings"):
+    with pytest.raises(InputError, match="contains no .mat files or other sortings"):
         score_files(tmp_path / "truth", tmp_path / "found")

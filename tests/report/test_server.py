@@ -153,7 +153,7 @@ def test_bodies_that_are_no_correction_are_refused(client: Client, body: bytes) 
         ({"action": "rename"}, "new unit"),
         ({"action": "rename", "to": 4}, "there is no unit 4"),
         ({"action": "rename", "to": "<b>"}, "new unit"),
-        ({"to": 2}, "takes no `to`"),
+        ({"to": 2}, "for rename only"),
         ({"r": 7}, "no recording 7"),
         ({"r": None}, "r must be"),
     ],

@@ -41,7 +41,7 @@ def test_a_span_is_what_lies_there(client: Client) -> None:
         ({"r": 0, "start": 5, "stop": 5}, "not inside"),
         ({"r": 0, "start": 9, "stop": 5}, "not inside"),
         ({"r": 0, "start": -5, "stop": 5}, "start must be a whole number"),
-        ({"r": 0, "start": 0, "stop": int(10 * FS_HZ) + 1}, "too many at once"),
+        ({"r": 0, "start": 0, "stop": int(10 * FS_HZ) + 1}, "too many for one request"),
         ({"r": 2, "start": 0, "stop": 5}, "no recording 2"),
         ({"r": -1, "start": 0, "stop": 5}, "r must be"),
         ({"r": "../../etc/passwd", "start": 0, "stop": 5}, "r must be"),
@@ -112,7 +112,7 @@ def test_a_correction_that_could_not_be_kept_is_not_acknowledged(client: Client,
     (tmp_path / CORRECTED).write_text("a file in the way")
     status, answer = client.post("correct", REJECT)
     assert status == 400
-    assert "a file stands where a folder is needed" in answer["error"]
+    assert "is a file, but a folder is needed" in answer["error"]
 
 
 def test_labels_are_saved_for_the_next_fit(client: Client, tmp_path: Path) -> None:

@@ -56,9 +56,9 @@ def test_the_band_is_passed_and_the_rest_is_not(
 def test_no_edges_pass_all_and_impossible_bands_are_refused() -> None:
     assert band_pass_kernel(low_hz=0, high_hz=0, taps=101, fs_hz=FS_HZ).tolist() == [1]
     assert band_pass_kernel(low_hz=0, high_hz=FS_HZ, taps=101, fs_hz=FS_HZ).tolist() == [1]
-    with pytest.raises(SettingsError, match="nothing lies between 3000 and 300 Hz"):
+    with pytest.raises(SettingsError, match="the band from 3000 to 300 Hz is empty"):
         band_pass_kernel(low_hz=3000, high_hz=300, taps=101, fs_hz=FS_HZ)
-    with pytest.raises(SettingsError, match="nothing lies between"):
+    with pytest.raises(SettingsError, match="is empty"):
         band_pass_kernel(low_hz=20_000, high_hz=0, taps=101, fs_hz=FS_HZ)
 
 

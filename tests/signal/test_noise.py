@@ -55,7 +55,7 @@ def test_some_of_a_busy_recording_is_always_called_quiet(rng: np.random.Generato
 
 
 def test_too_little_quiet_is_an_error() -> None:
-    with pytest.raises(InputError, match="only 100 samples lie away from spikes"):
+    with pytest.raises(InputError, match="only 100 samples are away from spikes"):
         estimate_noise_spectrum(np.zeros((5000, 1), np.float32), np.arange(5000) < 100, n_fft=N_FFT)
 
 

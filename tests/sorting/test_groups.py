@@ -40,7 +40,7 @@ def two_tetrodes(number: int) -> tuple[NumpyRecording, Spikes]:
 def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
     """What was warned of, but for spikes that the simulation itself put at one sample."""
     said = [record.getMessage() for record in caplog.records]
-    return [line for line in said if "given twice" not in line]
+    return [line for line in said if "duplicates" not in line]
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_a_target_without_the_group_is_refused(sorters: dict[str, Sorter]) -> No
     target.set_property("group", ["left", "middle", "left", "middle"])
     with pytest.raises(
         InputError,
-        match="has no group right; its channels are in: left, middle.*called as in the labelled recording",
+        match="has no group right; its groups are left, middle.*names of the labelled recording",
     ):
         sort_groups(sorters, target)
 
@@ -81,7 +81,7 @@ def test_a_target_without_the_group_is_refused(sorters: dict[str, Sorter]) -> No
 def test_a_recording_in_no_groups_is_not_fitted_by_groups() -> None:
     recording, truth = two_tetrodes(0)
     plain = NumpyRecording([recording.get_traces()], FS_HZ)
-    with pytest.raises(InputError, match="in no groups .property group.: fit one sorter to all of them"):
+    with pytest.raises(InputError, match="have no groups .property group.; fit one sorter to all of them"):
         fit_groups(plain, truth, settings=SETTINGS)
 
 
@@ -105,8 +105,8 @@ def test_a_group_without_neurons_is_left_out(caplog: pytest.LogCaptureFixture) -
     sorters = fit_groups(recording, truth.select(truth.unit <= 2), settings=SETTINGS)
     assert list(sorters) == ["left"]
     assert warnings_in(caplog) == [
-        "units without a labelled spike are left out: c, d",
-        "group right: no labelled unit is largest there; it will not be sorted",
+        "units without labelled spikes are left out: c, d",
+        "group right: no labelled unit is largest on its channels; the group will not be sorted",
     ]
 
 
@@ -120,12 +120,12 @@ def test_labels_of_all_groups_teach_one_group_its_own_neurons(caplog: pytest.Log
     recording, truth = two_tetrodes(0)
     sorter = Sorter.fit(channel_groups(recording)["left"], truth, settings=SETTINGS)
     assert sorter.names == {1: "a", 2: "b"}
-    assert [line.split(" cannot")[0] for line in warnings_in(caplog)] == ["neuron c", "neuron d"]
+    assert [line.split(" cannot")[0] for line in warnings_in(caplog)] == ["unit c", "unit d"]
 
 
 def test_a_whole_probe_is_not_taken_for_a_tetrode() -> None:
     probe = NumpyRecording([np.zeros((5000, 64), np.float32)], FS_HZ)
-    with pytest.raises(InputError, match="has 64 channels; a sorter takes up to 32"):
+    with pytest.raises(InputError, match="has 64 channels; a sorter takes at most 32"):
         Sorter.fit(probe, Spikes.from_arrays([100], [1]))
 
 
@@ -162,7 +162,9 @@ def test_files_are_learnt_and_sorted_by_group(sorters: dict[str, Sorter], tmp_pa
     assert said == [(expected, "target")]
     assert read_labels(tmp_path / "out" / "target.mat", fs_hz=FS_HZ) == expected
     assert not (tmp_path / "out" / ".spans").exists()
-    with pytest.raises(ModelError, match="a model for each group of channels; give one, such as .*left"):
+    with pytest.raises(
+        ModelError, match="a model for each group of channels; give one of them, such as .*left"
+    ):
         load_sorters(tmp_path / "model")
 
 
@@ -174,5 +176,5 @@ def test_a_groups_name_must_do_for_a_folder(group: str, tmp_path: Path) -> None:
 
 def test_a_model_of_groups_replaces_nothing_but_its_like(tmp_path: Path) -> None:
     (tmp_path / "model.json").write_text("{}")
-    with pytest.raises(InputError, match=r"holds model\.json already"):
+    with pytest.raises(InputError, match=r"already contains model\.json"):
         check_group_places(tmp_path, ["left"])

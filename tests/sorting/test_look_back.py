@@ -56,7 +56,7 @@ def test_less_sure_spikes_lower_the_forecast_and_widen_its_interval(forecast: Fo
     assert seen.strict < forecast.strict - 0.1
     assert seen.score < forecast.score
     assert seen.high - seen.low > forecast.high - forecast.low
-    assert "less sure" in seen.remarks[0]
+    assert "less certain" in seen.remarks[0]
 
 
 def test_a_unit_that_fires_many_times_as_often_is_named(forecast: Forecast) -> None:

@@ -48,7 +48,7 @@ def sorters(study: list[SimulatedRecording]) -> dict[str, Sorter]:
     [
         (10, r"seem to be (9|10)[.0-9]* times as large as in D., which the sorter was adapted to"),
         (0.1, r"seem to be 0\.[01][0-9]* times as large as in D., which the sorter was adapted to"),
-        (1e3, "no labelled unit can be told from this recording's noise .*same unit of voltage"),
+        (1e3, "no labelled unit can be distinguished from this recording's noise .*same unit of voltage"),
         (1e-3, r"seem to be 0\.0[0-9]* times as large as in D., which the sorter was adapted to"),
     ],
 )
@@ -72,7 +72,7 @@ def test_adapting_to_another_unit_is_noticed_even_where_no_gain_can_be_measured(
     sorters: dict[str, Sorter], study: list[SimulatedRecording], caplog: pytest.LogCaptureFixture
 ) -> None:
     sorters["D2"].adapt(recording_of(study[1], unit=1e3))
-    assert "no labelled neuron can be told from this recording's noise" in caplog.text
+    assert "no labelled unit can be distinguished from this recording's noise" in caplog.text
 
 
 def test_one_sorter_takes_a_recording_too_short_to_be_measured(
@@ -92,14 +92,14 @@ def test_units_that_are_not_on_these_channels_are_named_and_left_out(
     every = Spikes.concatenate([one.spikes, elsewhere]).described(fs_hz=FS_HZ, names=names)
     sorter = Sorter.fit(recording_of(one), every, settings=SETTINGS)
     assert [record.getMessage() for record in caplog.records] == [
-        "unit far one cannot be told from noise on these channels: left out",
-        "unit far two cannot be told from noise on these channels: left out",
+        "unit far one cannot be distinguished from noise on these channels and is left out",
+        "unit far two cannot be distinguished from noise on these channels and is left out",
     ]
     assert sorter.names == {1: "a", 2: "b"}
     alone = Sorter.fit(recording_of(one), one.spikes, settings=SETTINGS)
     assert sorter.sort(recording_of(study[1])) == alone.sort(recording_of(study[1]))
     noise = NumpyRecording([rng.normal(size=one.trace.shape).astype(np.float32)], FS_HZ)
-    with pytest.raises(InputError, match="no unit can be told from noise on these channels"):
+    with pytest.raises(InputError, match="no unit can be distinguished from noise on these channels"):
         Sorter.fit(noise, elsewhere, settings=SETTINGS)
 
 
@@ -110,7 +110,7 @@ def test_units_without_a_labelled_spike_are_named_once(
     truth = study[0].spikes.described(fs_hz=FS_HZ, names=names)
     assert Sorter.fit(recording_of(study[0]), truth, settings=SETTINGS).names == {1: "a", 2: "b"}
     assert [record.getMessage() for record in caplog.records] == [
-        "units without a labelled spike are left out: quiet, mute"
+        "units without labelled spikes are left out: quiet, mute"
     ]
 
 
@@ -152,9 +152,9 @@ def test_what_is_of_another_kind_is_refused_and_called_by_it(
 
 
 def test_a_sorter_is_made_by_fit_or_load_alone() -> None:
-    with pytest.raises(InputError, match=r"makes nothing; use Sorter\.fit\(.*Sorter\.load\(folder\)"):
+    with pytest.raises(InputError, match=r"cannot be called; use Sorter\.fit\(.*Sorter\.load\(folder\)"):
         Sorter()
-    with pytest.raises(InputError, match="makes nothing"):
+    with pytest.raises(InputError, match="cannot be called"):
         Sorter(settings=SETTINGS)
 
 

@@ -65,7 +65,7 @@ def test_it_is_kept_out_of_what_is_seen(
     assert sorter.units.known == (1, 2, 4)
     assert sorter.names == {1: "1", 2: "2", 4: "4"}
     assert sorter.forecast.unit_ids == sorter.point.unit_ids == (1, 2, 4)
-    assert "3 classes" in repr(sorter)
+    assert "3 units" in repr(sorter)
     assert sorter_html(sorter).count("<tr>") == 2 + 4
     recording = NumpyRecording([study[1].trace[:50_000]], FS_HZ)
     assert sorter.evidence(recording).shape == (50_000, 3)
@@ -95,4 +95,4 @@ def test_labels_that_do_not_belong_to_the_recording_are_noticed(
     few = elsewhere.select(np.arange(len(elsewhere)) % 2 == 0)
     sorter = fit(study[0], few)
     assert sorter.units.unlabelled_ids == ()
-    assert "as many spikes as were labelled: do the labels belong to it" in caplog.text
+    assert "as many spikes as labels: do the labels belong to it" in caplog.text

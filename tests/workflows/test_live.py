@@ -174,7 +174,7 @@ def test_what_cannot_be_is_said(model: Path) -> None:
     with pytest.raises(InputError, match=r"ended after 0.0 s, before its calibration of 5 s"):
         sorter.stream(FS_HZ, calibration_seconds=5).flush()
     for seconds in (-1, float("nan"), float("inf")):
-        with pytest.raises(SettingsError, match=f"calibration_seconds must be between 0 .* not {seconds:g}"):
+        with pytest.raises(SettingsError, match=f"calibration_seconds must be between 0 .* not {seconds}"):
             sorter.stream(FS_HZ, calibration_seconds=seconds)
     with pytest.raises(SettingsError, match="n_jobs must be a whole number"):
         sorter.stream(FS_HZ, n_jobs=0)
@@ -185,10 +185,7 @@ def test_what_cannot_be_is_said(model: Path) -> None:
     for source in ("udp://127.0.0.1:5", "tcp://nowhere", "tcp://a:b", "x"):
         refused = in_this_process("listen", source, "--model", model, rc=2)
         assert "expected -, tcp://HOST:PORT or lsl:NAME" in refused.stderr
-    assert (
-        "was not adapted to D9, but to: D2"
-        in in_this_process("listen", "--model", model, "--like", "D9", rc=2).stderr
-    )
+    assert "but to: D2" in in_this_process("listen", "--model", model, "--like", "D9", rc=2).stderr
     for seconds in ("-1", "nan"):
         refused = in_this_process("listen", "--model", model, "--calibrate", seconds, rc=2)
         assert "calibration_seconds must be between 0" in refused.stderr

@@ -73,7 +73,7 @@ for _error in (SpikeSorterError, InputError, SettingsError, ModelError):
     _error.__module__ = "spikesorter"  # the name in tracebacks, and the place to import them from
 
 __test__ = {kind.__name__: kind for kind in (SpikeSorterError, InputError, SettingsError, ModelError)}
-"""Doctest by itself leaves out what says that it is of another module."""
+"""Lets doctest find these classes, as it skips objects that belong to another module."""
 
 
 @contextmanager

@@ -296,7 +296,7 @@ class TuningSettings(Section):
 
 
 class OutputSettings(Section):
-    """Which candidates are reported as spikes, whatever the decoder.
+    """Selection of reported spikes, for all decoders.
 
     Examples
     --------

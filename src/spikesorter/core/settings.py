@@ -301,7 +301,8 @@ def describe_settings(settings: Settings) -> str:
         lines += ["", f"# ---- {group} ----"]
         for section_name in sections:
             section = getattr(settings, section_name)
-            lines += ["", f"# {_summary(section)}", f"[{section_name}]"]
+            summary = (section.__doc__ or "").partition("\n")[0]
+            lines += ["", f"# {summary}", f"[{section_name}]"]
             for name, value, field in _fields(section):
                 lines += _described(name, value, field)
     return "\n".join(lines) + "\n"
@@ -312,11 +313,6 @@ def _fields(section: BaseModel, sections: bool = False) -> Iterator[tuple[str, A
         value = getattr(section, name)
         if isinstance(value, BaseModel) == sections:
             yield name, value, field
-
-
-def _summary(section: BaseModel) -> str:
-    """Return the first paragraph of a section's docstring, on one line."""
-    return " ".join((section.__doc__ or "").strip().partition("\n\n")[0].split())
 
 
 def _described(name: str, value: Any, field: FieldInfo) -> list[str]:

@@ -54,7 +54,7 @@ class Spikes:
     unit : ndarray of int64, shape (spikes,)
         The unit of each spike, 1 or larger; 0 for an outlier spike, which fits no known unit.
     probability : ndarray of float32, shape (spikes,)
-        Probability that a spike is there, of whatever unit, 0 to 1. Ones if not given; one number holds for
+        Probability that a spike of any unit is there, 0 to 1. Ones if not given; one number applies to
         all spikes.
     unit_probability : ndarray of float32, shape (spikes,)
         Probability of the unit, given that a spike is there, 0 to 1. Ones if not given.

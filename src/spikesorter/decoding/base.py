@@ -15,7 +15,7 @@ __all__ = ["LEAST_PROBABILITY", "Decoder"]
 
 Trace = npt.NDArray[np.float32]
 LEAST_PROBABILITY = 0.01
-"""Candidates below this probability are dropped at once."""
+"""Candidates below this probability are dropped immediately."""
 
 
 class Decoder(Protocol):

@@ -55,7 +55,7 @@ class Bench:
     train : bool
         Whether networks are trained further for the profile.
     n_jobs : int
-        Threads; they change no result.
+        Number of threads; it does not affect the result.
     progress : callable
     """
 

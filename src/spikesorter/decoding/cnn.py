@@ -50,7 +50,7 @@ class CnnDecoder:
 
     @property
     def unit_ids(self) -> tuple[int, ...]:
-        """Units that it finds, in order."""
+        """Units that the decoder finds, in order."""
         return self.networks.unit_ids
 
     @property
@@ -65,12 +65,12 @@ class CnnDecoder:
 
     @property
     def overlap_samples(self) -> int:
-        """Blocks do not overlap."""
+        """Samples by which blocks overlap: none."""
         return 0
 
     @property
     def pick_reach(self) -> int:
-        """Samples around a candidate whose evidence it depends on."""
+        """Samples on either side of a candidate on whose evidence it depends."""
         return self.networks.pick_reach
 
     def evidence(self, trace: FloatArray) -> FloatArray:
@@ -92,7 +92,7 @@ class CnnDecoder:
         return found.inside(self.pick_reach, len(evidence) - self.pick_reach)
 
     def variants(self) -> list[CnnDecoder]:
-        """Return this decoder only."""
+        """Return this decoder alone."""
         return [self]
 
     def _block(self, trace: FloatArray) -> FloatArray:
@@ -105,7 +105,7 @@ class CnnDecoder:
 
 
 def make_cnn(bench: Bench, tried: Mapping[str, Trial]) -> Trial:
-    """Train the base networks further for the bench's profile, if the bench says so.
+    """Train the base networks further for the bench's profile, if `bench.train` is set.
 
     If rehearsals are cross-fitted, the evidence of each part comes from networks trained on the other parts.
     The decoder's own networks are trained on all parts.
@@ -236,4 +236,4 @@ KIND = DecoderKind(
     uses_networks=True,
     tunes_refractory=True,
 )
-"""How `settings.decoder` knows it."""
+"""Entry of the registry of decoders."""

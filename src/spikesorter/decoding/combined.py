@@ -50,7 +50,7 @@ class CombinedDecoder:
 
     @property
     def unit_ids(self) -> tuple[int, ...]:
-        """Units that it finds, in order."""
+        """Units that the decoder finds, in order."""
         return self.pursuit.unit_ids
 
     @property
@@ -176,4 +176,4 @@ KIND = DecoderKind(
     needs=("pursuit", "cnn"),
     fits=_curve_for_each_unit,
 )
-"""How `settings.decoder` knows it."""
+"""Entry of the registry of decoders."""

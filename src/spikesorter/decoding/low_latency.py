@@ -29,4 +29,4 @@ def make_low_latency_pursuit(context: Context, profile: Profile) -> PursuitDecod
 
 
 KIND = DecoderKind("low_latency", PursuitDecoder, untrained(make_low_latency_pursuit), rank=15)
-"""How `settings.decoder` knows it."""
+"""Entry of the registry of decoders."""

@@ -101,7 +101,7 @@ class PursuitDecoder:
     bank : Bank or CausalBank
         A `CausalBank` for low latency.
     log_odds : ndarray of float64, shape (units,)
-        Of a spike's start at a sample, from the firing rates.
+        Log odds that a spike starts at a sample, from the firing rates.
     spreads : ndarray of float64, shape (units,)
         SD of each unit's relative amplitude.
     sweeps : int
@@ -148,7 +148,7 @@ class PursuitDecoder:
 
     @property
     def pick_reach(self) -> int:
-        """Samples around a candidate whose evidence it depends on."""
+        """Samples on either side of a candidate on whose evidence it depends."""
         return reach_of_picking(self.smoothing_samples)
 
     def evidence(self, trace: Trace) -> Trace:
@@ -287,7 +287,7 @@ def sample_explanation(pursuit: PursuitDecoder, trace: Trace, *, n_jobs: int) ->
     trace : ndarray of float32, shape (samples, channels)
         Without its offset.
     n_jobs : int
-        Threads; they change no result.
+        Number of threads; it does not affect the result.
 
     Returns
     -------
@@ -297,4 +297,4 @@ def sample_explanation(pursuit: PursuitDecoder, trace: Trace, *, n_jobs: int) ->
 
 
 KIND = DecoderKind("pursuit", PursuitDecoder, untrained(make_pursuit), rank=20, in_auto=True, preferred=True)
-"""How `settings.decoder` knows it."""
+"""Entry of the registry of decoders."""

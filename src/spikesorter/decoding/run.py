@@ -79,7 +79,7 @@ def compute_in_spans(
     trace : ndarray of float32, shape (samples, channels)
         Without its offset.
     n_jobs : int
-        Threads; they change no result.
+        Number of threads; it does not affect the result.
 
     Returns
     -------

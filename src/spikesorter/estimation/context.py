@@ -43,6 +43,19 @@ class Context:
         Learnt from the labelled recording.
     kernel : ndarray of float64, shape (taps,)
         Conditioning filter: drift removal and band-pass.
+
+    Examples
+    --------
+    >>> units = Units(
+    ...     templates=Templates((1,), np.ones((1, 2, 1), np.float32), before=0),
+    ...     amplitudes=(np.ones(50, np.float32),),
+    ...     intervals=(np.full(50, 500.0, np.float32),),
+    ...     rates=np.array([1 / 500]),
+    ...     names=("1",),
+    ... )
+    >>> context = Context.of(units, Settings(), fs_hz=25_000)
+    >>> context.samples(2.4), len(context.kernel), context.whitening_reach
+    (60, 1101, 150)
     """
 
     settings: Settings

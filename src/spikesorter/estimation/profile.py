@@ -54,12 +54,28 @@ class Profile:
 
 
 def without_hum(trace: Trace, hum_hz: tuple[float, ...], *, fs_hz: float) -> Trace:
-    """Return a trace without these mains harmonics."""
+    """Return a trace without these mains harmonics.
+
+    Examples
+    --------
+    >>> time_s = np.arange(100_000) / 25_000
+    >>> trace = np.sin(2 * np.pi * 50 * time_s).astype(np.float32)[:, None]
+    >>> bool(np.abs(without_hum(trace, (50.0,), fs_hz=25_000)[45_000:55_000]).max() < 0.1)
+    True
+    """
     return fir_filter(trace, hum_kernel(hum_hz, fs_hz=fs_hz)) if hum_hz else trace
 
 
 def conditioning_kernel(settings: ConditioningSettings, fs_hz: float) -> npt.NDArray[np.float64]:
-    """Return the conditioning filter, which removes drift and passes the band."""
+    """Return the conditioning filter, which removes drift and passes the band.
+
+    Examples
+    --------
+    >>> kernel = conditioning_kernel(ConditioningSettings(), 25_000)
+    >>> response = np.abs(np.fft.rfft(kernel, 25_000))  # one value for each hertz
+    >>> response[[0, 1000, 9000]].round(2)
+    array([0., 1., 0.])
+    """
     drift = drift_kernel(window_ms=settings.drift_window_ms, fs_hz=fs_hz)
     band = band_pass_kernel(low_hz=settings.low_hz, high_hz=settings.high_hz, taps=settings.taps, fs_hz=fs_hz)
     return np.convolve(drift, band)

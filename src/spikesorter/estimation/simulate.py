@@ -29,7 +29,14 @@ N_FFT = 8192
 
 @dataclass(frozen=True, eq=False)
 class SimulatedRecording:
-    """A simulated trace of shape (samples, channels) and its spikes."""
+    """A simulated trace of shape (samples, channels) and its spikes.
+
+    Examples
+    --------
+    >>> labelled, target = simulate_study(units=2, seconds=1, noise_levels=(1.0,), spikes_per_s=20)
+    >>> target.trace.shape, target.spikes.unit_ids
+    ((25000, 1), (1, 2))
+    """
 
     trace: FloatArray
     spikes: Spikes

@@ -97,6 +97,18 @@ def learn_units(
     ------
     InputError
         If no labelled spike lies wholly inside the recording.
+
+    Examples
+    --------
+    The simulated units have peaks of 8 and 2.5:
+
+    >>> from spikesorter.signal.filters import drift_kernel
+    >>> from spikesorter.simulate import simulate_study
+    >>> (labelled,) = simulate_study(units=2, seconds=4, noise_levels=())
+    >>> kernel = drift_kernel(window_ms=20, fs_hz=25_000)
+    >>> units = learn_units(labelled.trace, labelled.spikes, TemplateSettings(), kernel=kernel, fs_hz=25_000)
+    >>> units.unit_ids, units.templates.waveforms.max(axis=(1, 2)).round(1)
+    ((1, 2), array([7.9, 2.5], dtype=float32))
     """
     before, after = to_samples(settings.before_ms, fs_hz), to_samples(settings.after_ms, fs_hz)
     inside = spikes.within(before, len(trace) - after + 1)
@@ -165,6 +177,19 @@ def draw_spikes(
     -------
     spikes : Spikes
     amplitudes : ndarray of float32, shape (spikes,)
+
+    Examples
+    --------
+    >>> regular = Units(
+    ...     templates=Templates((1,), np.ones((1, 2, 1), np.float32), before=0),
+    ...     amplitudes=(np.ones(50, np.float32),),
+    ...     intervals=(np.full(50, 500.0, np.float32),),
+    ...     rates=np.array([1 / 500]),
+    ...     names=("1",),
+    ... )
+    >>> spikes, _ = draw_spikes(regular, (1 / 250,), 10_000, np.random.default_rng(0))
+    >>> np.unique(np.diff(spikes.sample))  # twice the rate, and still regular
+    array([250])
     """
     samples, unit_ids, amplitudes = [], [], []
     for k, unit in enumerate(units.unit_ids):

@@ -23,6 +23,13 @@ def check_writable(folder: Path) -> None:
     ------
     InputError
         If it cannot be written to, or a file has its name.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     check_writable(Path(folder) / "results")
+    ...     (Path(folder) / "results").is_dir()
+    True
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -49,6 +56,11 @@ def only_one(path: Path, doing: str) -> Iterator[None]:
     ------
     InputError
         If another process holds the lock.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder, only_one(Path(folder) / ".lock", "sorting"):
+    ...     pass  # no other process sorts here meanwhile
     """
     with path.open("a+b") as file:
         try:
@@ -68,6 +80,22 @@ def atomic_file(path: Path) -> Iterator[Path]:
     ------
     InputError
         If the folder cannot be written to.
+
+    Examples
+    --------
+    A file that cannot be completed leaves the old one as it was:
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "run.json"
+    ...     write_json(path, {"spikes": 3})
+    ...     try:
+    ...         with atomic_file(path) as temporary:
+    ...             temporary.write_bytes(b"{")
+    ...             raise KeyboardInterrupt
+    ...     except KeyboardInterrupt:
+    ...         json.loads(path.read_text())
+    1
+    {'spikes': 3}
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -94,6 +122,13 @@ def write_json(path: Path, contents: dict[str, Any]) -> None:
     ------
     InputError
         If it cannot be written.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_json(Path(folder) / "run.json", {"spikes": 3})
+    ...     json.loads((Path(folder) / "run.json").read_text())
+    {'spikes': 3}
     """
     with atomic_file(path) as temporary:
         temporary.write_text(json.dumps(contents, indent=2) + "\n", encoding="utf-8")
@@ -107,6 +142,14 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     ------
     InputError
         If the parent folder cannot be written to.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with atomic_folder(Path(folder) / "results") as temporary:
+    ...         write_json(temporary / "run.json", {"spikes": 3})
+    ...     sorted(path.name for path in (Path(folder) / "results").iterdir())
+    ['run.json']
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -71,6 +71,14 @@ def check_rate(path: Path, fs_hz: float) -> float:
     Raises
     ------
     InputError
+
+    Examples
+    --------
+    >>> check_rate(Path("D5.mat"), 30_000.0)
+    30000.0
+    >>> check_rate(Path("D5.mat"), 25.0)  # kHz by mistake
+    Traceback (most recent call last):
+    spikesorter.InputError: D5.mat: fs is 25 Hz; expected 100 Hz to 10 MHz
     """
     if not LOWEST_HZ <= fs_hz <= HIGHEST_HZ:  # also refuses NaN
         raise InputError(f"{path}: fs is {fs_hz:g} Hz; expected 100 Hz to 10 MHz")
@@ -92,6 +100,12 @@ def known_rate(path: Path, spikes: Spikes, fs_hz: float | None) -> float | None:
     ------
     InputError
         If the two rates differ, or a rate is out of range.
+
+    Examples
+    --------
+    >>> spikes = Spikes([120, 300], [2, 1], fs_hz=30_000.0)
+    >>> known_rate(Path("spikes.csv"), spikes, None)
+    30000.0
     """
     if fs_hz is None or spikes.fs_hz is None:
         return spikes.fs_hz if fs_hz is None else check_rate(path, fs_hz)
@@ -108,6 +122,14 @@ def check_archive(path: Path) -> None:
     InputError
     zipfile.BadZipFile, ValueError
         If it is damaged otherwise.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "arrays.npz"
+    ...     np.savez(path, weights=np.arange(1000.0))
+    ...     check_archive(path)  # holds what it claims
     """
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():

@@ -135,6 +135,12 @@ def check_export(name: str, path: Path | None = None) -> None:
     Raises
     ------
     InputError
+
+    Examples
+    --------
+    >>> check_export("xlsx")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    spikesorter.InputError: unknown format 'xlsx'; spikes can be written as mat, csv, ...
     """
     if name not in EXPORTS:
         where = f"{path}: " if path else ""
@@ -150,6 +156,14 @@ def check_export_place(path: Path, name: str) -> None:
     Raises
     ------
     InputError
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "spikes.csv"
+    ...     write_spikes(path, Spikes([120, 300], [2, 1], fs_hz=25_000.0))
+    ...     check_export_place(path, "csv")  # may be replaced, as it is an older result
     """
     if not path.exists():
         return

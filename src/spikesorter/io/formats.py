@@ -193,6 +193,13 @@ def reading(path: Path, what: str, *, done: str = "read") -> Iterator[None]:
     Raises
     ------
     InputError
+
+    Examples
+    --------
+    >>> with reading(Path("spikes.nwb"), "nwb", done="written"):
+    ...     raise OSError("the disk is full")
+    Traceback (most recent call last):
+    spikesorter.InputError: spikes.nwb: cannot be written as nwb: the disk is full
     """
     try:
         yield
@@ -232,7 +239,13 @@ EXTRAS = {"pynwb": "nwb", "pyarrow": "parquet", "pandas": "phy", "sklearn": "phy
 
 
 def missing_package(what: str, error: Exception) -> str:
-    """Return a message with the package that a format needs and how to install it."""
+    """Return a message with the package that a format needs and how to install it.
+
+    Examples
+    --------
+    >>> missing_package("NWB", ModuleNotFoundError(name="pynwb"))
+    'NWB needs pynwb: pip install "neural-spike-sorter[nwb]"'
+    """
     name = getattr(error, "name", None) or _package_in(error)
     if name in EXTRAS:
         return f'{what} needs {name}: pip install "neural-spike-sorter[{EXTRAS[name]}]"'

@@ -225,6 +225,16 @@ def write_mat_recording(
     ------
     InputError
         If the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> trace = np.float32([0.1, 4.0, 0.2, 0.1])[:, None]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "D1.mat"
+    ...     write_mat_recording(path, trace, fs_hz=25_000.0, labels=Spikes([1], [2]))
+    ...     read_mat_fs(path), read_mat_spikes(path).unit
+    (25000.0, array([2]))
     """
     variables: dict[str, Any] = {"d": trace, "fs": fs_hz}
     if labels is not None:
@@ -241,6 +251,14 @@ def write_submission(path: str | Path, sortings: dict[str, Spikes]) -> None:
     path : str or Path
     sortings : dict of str to Spikes
         By the target's name, such as ``"D2"``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_submission(Path(folder) / "submission.zip", {"D2": Spikes([120, 300], [2, 1])})
+    ...     zipfile.ZipFile(Path(folder) / "submission.zip").namelist()
+    ['D2.mat']
     """
     with (
         atomic_file(Path(path)) as temporary,

@@ -123,7 +123,14 @@ def seal(description: Mapping[str, Any], arrays: bytes) -> str:
 
 
 def model_digest(value: Any) -> str:
-    """Return the SHA-256 (hexadecimal) of what `write_model` would write for a value."""
+    """Return the SHA-256 (hexadecimal) of what `write_model` would write for a value.
+
+    Examples
+    --------
+    >>> from spikesorter.signal.gain import Activity
+    >>> model_digest(Activity(0.8, (0.001,))) == model_digest(Activity(0.8, (0.002,)))
+    False
+    """
     arrays: Arrays = {}
     description = json.dumps(_pack(value, "", arrays), sort_keys=True)
     total = hashlib.sha256(description.encode())
@@ -150,6 +157,15 @@ def read_model(kind: type[Value], folder: Path) -> Value:
     ------
     ModelError
         If the folder has no such model, or one that is damaged or of another format version.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from spikesorter.signal.gain import Activity
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_model(Activity(0.8, (0.001, 0.0004)), Path(folder) / "activity")
+    ...     read_model(Activity, Path(folder) / "activity")
+    Activity(gain=0.8, rates=(0.001, 0.0004), wander=0.0)
     """
     with _damage_named(folder):
         description, stored = _read_files(folder)
@@ -164,6 +180,15 @@ def read_model_files(folder: Path) -> ModelFiles:
     ------
     ModelError
         As for `read_model`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from spikesorter.signal.gain import Activity
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_model(Activity(0.8, (0.001, 0.0004)), Path(folder) / "activity")
+    ...     read_model_files(Path(folder) / "activity").format_version == FORMAT_VERSION
+    True
     """
     with _damage_named(folder):
         description, stored = _read_files(folder)

@@ -32,7 +32,7 @@ COLUMNS = {
     "spike_sample": "sample of the recording, from 0, at which each spike starts",
     "unit_name": "name of the unit in the labels",
     "mean_probability": "mean probability that a spike exists and belongs to this unit",
-    "spike_probability": "probability that each spike exists, whatever its unit",
+    "spike_probability": "probability that each spike exists, irrespective of its unit",
     "waveform_mean": "mean waveform about the start of the spikes",
     "electrodes": "channels of the recording",
     "spike_unit_probability": "probability that each spike belongs to this unit, given that it exists",

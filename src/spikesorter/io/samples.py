@@ -37,13 +37,28 @@ READING = threading.Lock()  # threads share one open file, in which each of them
 
 
 def read_samples(recording: BaseRecording, start: int, stop: int) -> NativeArray:
-    """Return samples `start` to `stop` of a recording, shape (samples, channels), in its own data type."""
+    """Return samples `start` to `stop` of a recording, shape (samples, channels), in its own data type.
+
+    Examples
+    --------
+    >>> from spikeinterface.core import NumpyRecording
+    >>> recording = NumpyRecording([np.arange(10, dtype=np.int16)[:, None]], sampling_frequency=25_000.0)
+    >>> read_samples(recording, 3, 6)[:, 0]
+    array([3, 4, 5], dtype=int16)
+    """
     with READING:
         return np.asarray(recording.get_traces(start_frame=start, end_frame=stop))
 
 
 def centred(trace: NativeArray, offset: npt.ArrayLike) -> FloatArray:
-    """Subtract an offset, then convert to float32; in this order, a large offset costs no precision."""
+    """Subtract an offset, then convert to float32; in this order, a large offset costs no precision.
+
+    Examples
+    --------
+    >>> centred(np.int16([[1001, 7], [1003, 9]]), [1000, 8])
+    array([[ 1., -1.],
+           [ 3.,  1.]], dtype=float32)
+    """
     return np.asarray(trace - np.asarray(offset, np.float64), np.float32)
 
 
@@ -59,6 +74,13 @@ def as_spikes(labels: object, *, fs_hz: float) -> Spikes:
     ------
     InputError
         If they are neither, or have another sampling rate.
+
+    Examples
+    --------
+    >>> from spikeinterface.core import NumpySorting
+    >>> sorting = NumpySorting.from_unit_dict([{"basket": np.array([120, 300])}], 25_000.0)
+    >>> as_spikes(sorting, fs_hz=25_000.0).names
+    {1: 'basket'}
     """
     if not isinstance(labels, Spikes):
         if not hasattr(labels, "to_spike_vector"):
@@ -109,7 +131,13 @@ def _read_parts(recording: BaseRecording, most_samples: int) -> NativeArray:
 
 
 def shortest_samples(settings: Settings) -> int:
-    """Return the minimum length of a recording, in samples."""
+    """Return the minimum length of a recording, in samples.
+
+    Examples
+    --------
+    >>> shortest_samples(Settings()) / 25_000  # seconds
+    0.08192
+    """
     detector = settings.detector
     reach = sum(detector.kernel_samples // 2 * dilation for dilation in detector.dilations)
     return max(detector.window_samples + 2 * reach + 1, settings.noise.n_fft)
@@ -126,6 +154,12 @@ def check_trace(trace: NativeArray, settings: Settings) -> None:
     Raises
     ------
     InputError
+
+    Examples
+    --------
+    >>> check_trace(np.zeros((25_000, 1), np.float32), Settings())
+    Traceback (most recent call last):
+    spikesorter.InputError: the trace is constant: nothing was recorded
     """
     shortest = shortest_samples(settings)
     if len(trace) < shortest:

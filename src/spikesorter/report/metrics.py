@@ -71,6 +71,12 @@ class Histograms:
     edges_ms : ndarray of float64, shape (bins + 1,)
         A bin includes its lower edge but not its upper edge.
     counts : ndarray of int64, shape (units, bins) or (units, units, bins)
+
+    Examples
+    --------
+    >>> counts = np.array([[3, 1]])
+    >>> Histograms((1,), np.array([0.0, 2.0, 4.0]), counts).middles_ms
+    array([1., 3.])
     """
 
     unit_ids: tuple[int, ...]

@@ -34,8 +34,8 @@ class _Subject:
     @cached_property
     def found(self) -> Spikes:
         sorter, spikes = self.result.sorter, self.result.spikes
-        named = spikes.select(spikes.unit != UNKNOWN)
-        return named.described(fs_hz=sorter.fs_hz, names=sorter.names)
+        known = spikes.select(spikes.unit != UNKNOWN)
+        return known.described(fs_hz=sorter.fs_hz, names=sorter.names)
 
 
 @dataclass(frozen=True)

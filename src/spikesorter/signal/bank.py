@@ -76,7 +76,7 @@ class Bank:
     def apply(self, trace: Trace) -> Trace:
         """Correlate the whitened trace with every template, wherever the whole template fits.
 
-        The output at a sample is the same, to the last bit, whatever part of a recording is given.
+        The output at a sample is the same, to the last bit, for any part of a recording.
 
         Parameters
         ----------

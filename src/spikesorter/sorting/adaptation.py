@@ -160,6 +160,8 @@ def _best_outcome(bench: Bench) -> Outcome:
     for kind in wanted_kinds(settings):
         if kind.uses_networks and _good_enough(bench, outcomes):
             continue
+        if kind.needs and settings.decoder == AUTO and bench.rehearser.units_vary:
+            continue  # the combination failed on such a target, unforeseen: experiments, 19
         bench.progress(f"trying decoder {kind.name}", 0.0)
         trial = kind.make(bench, tried)
         outcome = tune_decoder(kind, trial, bench)
@@ -269,9 +271,9 @@ def _with_corrected_forecast(
     def candidates(span: tuple[int, int]) -> Candidates:
         return state.tuned.calibrated(find_candidates(decoder, read_trace, n_samples, *span))
 
-    seen = Candidates.concatenate(list(in_threads(candidates, chosen, n_jobs=n_jobs)))
+    found = Candidates.concatenate(list(in_threads(candidates, chosen, n_jobs=n_jobs)))
     seconds = sum(stop - start for start, stop in chosen) / state.fs_hz
-    reckoned = reckon(seen, state.tuned.point.to_spikes(seen), known, seconds=seconds)
+    reckoned = reckon(found, state.tuned.point.to_spikes(found), known, seconds=seconds)
     names = tuple(state.names[unit] for unit in known)
     forecast = corrected_forecast(state.forecast, state.rehearsed, reckoned, names, seconds=seconds)
     for remark in forecast.remarks:

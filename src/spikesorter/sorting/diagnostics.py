@@ -161,6 +161,14 @@ def measure_reliability(truth: Spikes, found: Spikes, *, fs_hz: float) -> Reliab
     Returns
     -------
     Reliability
+
+    Examples
+    --------
+    >>> truth = Spikes([100, 300, 500], [1, 1, 1])
+    >>> found = Spikes([100, 300, 500, 700], [1, 1, 1, 1], [0.75, 0.75, 0.75, 0.75])
+    >>> reliability = measure_reliability(truth, found, fs_hz=25_000.0)
+    >>> reliability.stated[7], reliability.right[7], reliability.events[7]
+    (np.float64(0.75), np.float64(0.75), np.int64(4))
     """
     stated, right = found.joint.astype(np.float64), _right(truth, found, fs_hz)
     bin_of = np.minimum((stated * BINS).astype(np.int64), BINS - 1)

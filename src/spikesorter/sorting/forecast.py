@@ -85,6 +85,19 @@ def forecast_score(
     Returns
     -------
     Forecast
+
+    Examples
+    --------
+    One spike in ten of a rehearsal is missed:
+
+    >>> samples = np.arange(100, 250_000, 1000)
+    >>> truth = Spikes(samples, np.ones(250))
+    >>> found = truth.select(np.arange(250) % 10 > 0)
+    >>> forecast = forecast_score(truth, found, (1,), n_samples=250_000, target_samples=250_000, fs_hz=25_000)
+    >>> round(forecast.recall, 3), forecast.precision
+    (0.9, 1.0)
+    >>> forecast.low < forecast.score < forecast.high
+    True
     """
     whole = score(truth, found, fs_hz=fs_hz)
     length = n_samples // PARTS

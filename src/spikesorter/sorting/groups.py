@@ -53,6 +53,14 @@ def channel_groups(recording: BaseRecording) -> dict[str, BaseRecording]:
     ------
     InputError
         If it is not a recording with one segment.
+
+    Examples
+    --------
+    >>> from spikeinterface.core import NumpyRecording
+    >>> recording = NumpyRecording([np.zeros((100, 4), np.float32)], sampling_frequency=25_000.0)
+    >>> recording.set_property("group", ["left", "left", "right", "right"])
+    >>> {name: group.get_num_channels() for name, group in channel_groups(recording).items()}
+    {'left': 2, 'right': 2}
     """
     check_recording(recording)
     groups, channels = _channels_groups(recording), recording.get_channel_ids()
@@ -76,6 +84,16 @@ def share_labels(recording: BaseRecording, labels: Spikes) -> dict[str, Spikes]:
     -------
     dict of str to Spikes
         For each group of `channel_groups`; without spikes if a group has no unit.
+
+    Examples
+    --------
+    >>> from spikeinterface.core import NumpyRecording
+    >>> trace = np.random.default_rng(0).standard_normal((5000, 2)).astype(np.float32)
+    >>> trace[1000:1020, 1] += 20  # a spike on the second channel
+    >>> recording = NumpyRecording([trace], sampling_frequency=25_000.0)
+    >>> recording.set_property("group", ["left", "right"])
+    >>> share_labels(recording, Spikes([1000], [1]))["right"].unit_ids
+    (1,)
     """
     channels = _channels_groups(recording)
     noise = noise_scale(read_signature(recording).astype(np.float32))

@@ -210,12 +210,24 @@ def nearest_sorter(sorters: Mapping[str, Sorter], target: BaseRecording) -> str:
 
 
 def target_place(folder: Path, name: str) -> Path:
-    """Return the folder of the sorter adapted to a target."""
+    """Return the folder of the sorter adapted to a target.
+
+    Examples
+    --------
+    >>> target_place(Path("model"), "D5").as_posix()
+    'model/targets/D5'
+    """
     return folder / TARGETS / name
 
 
 def group_place(folder: Path, group: str) -> Path:
-    """Return the folder of the sorters of a group of channels."""
+    """Return the folder of the sorters of a group of channels.
+
+    Examples
+    --------
+    >>> group_place(Path("model"), "left").as_posix()
+    'model/groups/left'
+    """
     return folder / GROUPS / group
 
 

@@ -157,7 +157,7 @@ def find_outliers(
     spikes : Spikes
         Spikes found in the recording.
     n_jobs : int
-        Threads; they change no result.
+        Number of threads; it does not affect the result.
 
     Returns
     -------

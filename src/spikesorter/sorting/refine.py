@@ -65,7 +65,7 @@ def refine_profile(
         From `estimate_profile`.
     context : Context
     n_jobs : int
-        Threads; they change no result.
+        Number of threads; it does not affect the result.
     may_be_gain : callable
         Returns whether to accept the gain of the clear spikes.
 

@@ -423,6 +423,12 @@ def check_threshold(threshold: object) -> None:
     Raises
     ------
     SettingsError
+
+    Examples
+    --------
+    >>> check_threshold(80)
+    Traceback (most recent call last):
+    spikesorter.SettingsError: threshold must be between 0 and 1, not 80
     """
     if threshold is None:
         return

@@ -50,7 +50,7 @@ def find_unlabelled(
     profile : Profile
         Of the labelled recording.
     n_jobs : int
-        Threads; they change no result.
+        Number of threads; it does not affect the result.
 
     Returns
     -------

@@ -158,6 +158,12 @@ def summary(outcomes: Iterable[Outcome]) -> dict[str, Any]:
     Returns
     -------
     dict
+
+    Examples
+    --------
+    >>> contents = summary([Outcome("a", "a.ns5", "done", spikes=120), Outcome("b", "b.ns5", "failed")])
+    >>> contents["done"], contents["failed"]
+    (1, 1)
     """
     rows = [asdict(outcome) for outcome in outcomes]
     counts = {state: sum(row["state"] == state for row in rows) for state in ("done", "kept", "failed")}

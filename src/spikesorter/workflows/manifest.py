@@ -118,6 +118,16 @@ def read_folder(
     Raises
     ------
     InputError
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("b.mat", "a.ns5", "notes.txt"):
+    ...         (Path(folder) / name).touch()
+    ...     items = read_folder(Path(folder), model=Path("model"))
+    >>> [item.name for item in items]
+    ['a', 'b']
     """
     if model is None:
         raise InputError(f"{folder}: give the model for this folder with --model")
@@ -164,14 +174,14 @@ def read_manifest(
             chosen = {key: _first(getattr(entry, key), common[key], asked[key]) for key in OPTIONS}
             chosen["channel"] = tuple(chosen["channel"] or ())
             recording = _inside(base, entry.path)
-            named = entry.model or manifest.model
-            if named is None and model is None:
+            own_model = entry.model or manifest.model
+            if own_model is None and model is None:
                 raise InputError("has no model; name it in the manifest or give --model")
             items.append(
                 BatchItem(
                     _plain_name(entry.name or stem_of(recording)),
                     recording,
-                    _inside(base, named) if named else Path(str(model)),
+                    _inside(base, own_model) if own_model else Path(str(model)),
                     RecordingOptions(**chosen),
                 )
             )

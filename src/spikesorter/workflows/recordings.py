@@ -195,6 +195,11 @@ def unique_names(paths: list[Path]) -> dict[str, Path]:
     ------
     InputError
         If two recordings have the same name.
+
+    Examples
+    --------
+    >>> list(unique_names([Path("monday/D2.mat"), Path("monday/D3.mat")]))
+    ['D2', 'D3']
     """
     names: dict[str, Path] = {}
     for path in paths:

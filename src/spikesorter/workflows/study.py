@@ -68,6 +68,16 @@ def find_study(folder: Path) -> StudyFiles:
     ------
     InputError
         If the folder has no D1.mat or no target.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("D1.mat", "D2.mat", "D10.mat"):
+    ...         (Path(folder) / name).touch()
+    ...     study = find_study(Path(folder))
+    >>> study.labelled.name, list(study.targets)
+    ('D1.mat', ['D2', 'D10'])
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; expected one with D1.mat, D2.mat, ...")

@@ -176,7 +176,16 @@ def note_of(task: SortTask) -> dict[str, Any] | None:
 
 
 def note_place(task: SortTask) -> Path:
-    """Return the path of a recording's note."""
+    """Return the path of a recording's note.
+
+    Examples
+    --------
+    >>> from spikesorter.io.recording import RecordingOptions
+    >>> item = BatchItem("a", Path("night/a.ns5"), Path("model"), RecordingOptions())
+    >>> task = SortTask(item, Path("out"), to="mat", span_seconds=60.0, n_jobs=1, model_digest="")
+    >>> note_place(task).as_posix()
+    'out/.batch/a.json'
+    """
     return task.out / NOTES / f"{task.item.name}.json"
 
 

@@ -8,8 +8,9 @@
   const LIGHT = { ink: "#1b1f24", grid: "#e3e8ed" };
   const DARK = { ink: "#e6edf3", grid: "#2b343d" };
   const BUTTONS = [["toImage", "zoomIn2d", "zoomOut2d", "resetScale2d"]]; // without Plotly's button that uploads the figure
-  const fingers = window.matchMedia("(pointer: coarse)"); // without a mouse, the buttons would always cover
-  the figure const CONFIG = {
+  const fingers = window.matchMedia("(pointer: coarse)");
+  // Without a mouse, the buttons would always cover the figure.
+  const CONFIG = {
     responsive: true, displaylogo: false, scrollZoom: false, modeBarButtons: BUTTONS,
     displayModeBar: fingers.matches ? false : "hover",
   };

@@ -36,8 +36,8 @@
   const hosts = [...document.querySelectorAll(".plot")];
   for (const host of hosts) {
     const given = contents.recordings[Number(host.dataset.r)]?.figures[Number(host.dataset.figure)];
-    if (given?.figure) host.style.minHeight = `${given.figure.layout.height}px`; // so that nothing moves when
-    it is drawn inView.observe(host);
+    if (given?.figure) host.style.minHeight = `${given.figure.layout.height}px`; // nothing moves when it is drawn
+    inView.observe(host);
   }
 
   const folded = () => document.querySelectorAll("details:not([open])");

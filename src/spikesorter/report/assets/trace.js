@@ -93,7 +93,7 @@
       return this.one.pages.findIndex(([start, stop]) => start <= sample && sample < stop);
     }
 
-    // Show a page. If several are requested, only the last one is drawn, in whatever order the data arrive.
+    // Show a page. If several are requested, only the last one is drawn, in any order of arrival.
     async show(page, range = null) {
       this.page = Math.min(Math.max(page, 0), this.one.pages.length - 1);
       this.range = range;

@@ -125,7 +125,8 @@
     contents.recordings[r].units.find((one) => one.unit === unit)?.name ?? String(unit);
 
   // Key 3 renames to the unit named 3 or, if there is none, to the third unit, unless that is named by
-  another digit. const keysOf = (units) => {
+  // another digit.
+  const keysOf = (units) => {
     const keys = new Map();
     for (let digit = 1; digit <= 9; digit += 1) {
       const named = units.find(({ name }) => name === String(digit));

@@ -1,0 +1,48 @@
+"""Adaptation: which decoders are tried."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from spikesorter.core.settings import Settings
+from spikesorter.decoding.bench import Trial
+from spikesorter.sorting import adaptation
+
+
+@pytest.mark.parametrize(
+    ("decoder", "vary", "expected"),
+    [
+        ("auto", True, ["pursuit", "cnn"]),
+        ("auto", False, ["pursuit", "cnn", "combined"]),
+        ("combined", True, ["pursuit", "cnn", "combined"]),
+    ],
+)
+def test_auto_leaves_the_combination_out_where_units_vary(
+    monkeypatch: pytest.MonkeyPatch, decoder: str, vary: bool, expected: list[str]
+) -> None:
+    made: list[str] = []
+
+    def kind(name: str, needs: tuple[str, ...] = ()) -> Any:
+        def make(_bench: Any, _tried: Any) -> Trial:
+            made.append(name)
+            return Trial(SimpleNamespace(), np.zeros((1, 1), np.float32))  # type: ignore[arg-type]
+
+        return SimpleNamespace(
+            name=name, needs=needs, make=make, uses_networks=name != "pursuit", preferred=name == "pursuit"
+        )
+
+    kinds = (kind("pursuit"), kind("cnn"), kind("combined", ("pursuit", "cnn")))
+    monkeypatch.setattr(adaptation, "wanted_kinds", lambda settings: kinds)
+    tuned = SimpleNamespace(decoder=SimpleNamespace(), value=0.5, name="any")
+    monkeypatch.setattr(adaptation, "tune_decoder", lambda *_: SimpleNamespace(tuned=tuned))
+    bench = SimpleNamespace(
+        context=SimpleNamespace(settings=Settings().replace(decoder=decoder)),
+        rehearser=SimpleNamespace(units_vary=vary),
+        progress=lambda *_: None,
+    )
+    adaptation._best_outcome(bench)  # type: ignore[arg-type]
+    assert made == expected
