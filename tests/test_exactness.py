@@ -57,7 +57,7 @@ def target(study: list[SimulatedRecording]) -> NumpyRecording:
     """A target in 16 bits, with hum, of an odd length."""
     trace = study[2].trace[:200_123]
     hum = 2 * np.sin(2 * np.pi * HUM_HZ * np.arange(len(trace)) / FS_HZ)
-    return NumpyRecording([np.round(100 * (trace + hum[:, None])).astype(np.int16)], FS_HZ)
+    return NumpyRecording([np.round(10 * (trace + hum[:, None])).astype(np.int16)], FS_HZ)
 
 
 @pytest.fixture(scope="module")
