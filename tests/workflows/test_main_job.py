@@ -173,7 +173,8 @@ def test_a_recording_like_the_labelled_one_is_sorted_as_such(
 
 def test_train_makes_the_model_that_run_makes(run: Path, study_folder: Path, tmp_path: Path) -> None:
     targets = ("--targets", study_folder / "D2.mat", study_folder / "D3.mat")
-    in_new_process("train", study_folder / "D1.mat", *targets, "--model", tmp_path / "model", *SETS)
+    words = (*targets, "--model", tmp_path / "model", "--objective", "study", *SETS)  # as for a study
+    in_new_process("train", study_folder / "D1.mat", *words)
     for name in ("arrays.npz", "targets/D2/arrays.npz", "targets/D3/model.json"):
         assert (tmp_path / "model" / name).read_bytes() == (run / "model" / name).read_bytes()
 
