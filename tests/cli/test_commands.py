@@ -83,9 +83,9 @@ def test_a_stray_word_after_train_is_refused_with_a_suggestion(tmp_path: Path) -
 )
 def test_several_targets_follow_their_option(words: list[str]) -> None:
     given = EVERY["train"].make_context("train", words).params
-    assert given["labelled"] == Path("D1.mat")
-    assert given["targets"] == [Path("D2.mat"), Path("D3.mat")]
-    assert given["model"] == Path("M")
+    assert Path(given["labelled"]) == Path("D1.mat")  # older versions of typer convert later
+    assert [Path(one) for one in given["targets"]] == [Path("D2.mat"), Path("D3.mat")]
+    assert Path(given["model"]) == Path("M")
 
 
 @pytest.mark.parametrize(
