@@ -203,7 +203,7 @@ def test_nor_through_a_link_of_one_recording(items: list[BatchItem], tmp_path: P
     (tmp_path / "out" / ".spans" / "D2").symlink_to(elsewhere)
     outcomes = run_batch(items, tmp_path / "out")
     assert states(outcomes) == [("D2", "failed"), ("D3", "done")]
-    assert "is a link; results are written inside" in outcomes[0].reason
+    assert "is a link; finished spans are kept in the folder of results itself" in outcomes[0].reason
     assert not list(elsewhere.iterdir())
 
 
