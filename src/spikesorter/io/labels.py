@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import csv
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from spikesorter.core.errors import InputError, naming
 from spikesorter.core.spikes import PROBABILITIES, UNKNOWN, Spikes
 from spikesorter.io.bounds import MOST_EXPANSION, check_archive, check_rate, shown_bytes
+from spikesorter.io.columns import stored_names
 from spikesorter.io.formats import has_sorting, reading
 from spikesorter.io.mat import read_mat_spikes
 from spikesorter.io.nwb import read_nwb_units
@@ -32,7 +34,8 @@ UNKNOWN_UNIT = "unknown"
 SAMPLE_NAMES = ("sample", "sample_index", "index", "frame")
 TIME_NAMES = ("time_s", "time", "times", "spike_time", "seconds", "t")
 UNIT_NAMES = ("unit", "unit_id", "class", "label", "cluster", "cluster_id", "neuron")
-COLUMN_NAMES = {*SAMPLE_NAMES, *TIME_NAMES, *UNIT_NAMES, *PROBABILITIES}
+PROBABILITY_NAMES = {name: stored_names(name) for name in PROBABILITIES}
+COLUMN_NAMES = {*SAMPLE_NAMES, *TIME_NAMES, *UNIT_NAMES, *itertools.chain(*PROBABILITY_NAMES.values())}
 MOST_LETTERS = 1000  # of a number or a unit's name
 MOST_SAMPLES = 2.0**53
 SMALL_ROWS = 1_000_000  # of a table with equal rows, which compresses to almost nothing
@@ -138,8 +141,9 @@ def _read_phy(path: Path, fs_hz: float | None) -> Spikes:
         rate = _phy_rate(path) or fs_hz
         probabilities = {
             name: _mapped(found).ravel()
-            for name in PROBABILITIES
-            if (found := path / f"spike_{name}.npy").is_file()
+            for name, stored in PROBABILITY_NAMES.items()
+            for found in (path / f"spike_{one}.npy" for one in reversed(stored))
+            if found.is_file()
         }
     if len(times) != len(clusters):
         raise InputError(
@@ -275,7 +279,11 @@ def _from_table(path: Path, columns: Mapping[str, Column], fs_hz: float | None) 
         )
     else:
         counted = np.round(np.asarray(seconds) * check_rate(path, fs_hz))
-    probabilities = {name: _numbers(path, name, columns[name]) for name in PROBABILITIES if name in columns}
+    probabilities = {
+        name: _numbers(path, name, column)
+        for name, stored in PROBABILITY_NAMES.items()
+        if (column := _find(columns, stored)) is not None
+    }
     if len(counted) and np.abs(counted).max() >= MOST_SAMPLES:
         raise InputError(f"{path}: holds samples beyond any recording's length")
     return _numbered(path, counted.astype(np.int64), np.char.strip(units), probabilities, fs_hz)

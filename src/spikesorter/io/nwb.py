@@ -17,6 +17,7 @@ import numpy.typing as npt
 from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import PROBABILITIES, UNKNOWN, Spikes
 from spikesorter.io.analyzer import make_analyzer
+from spikesorter.io.columns import stored_names
 from spikesorter.io.formats import reading
 
 if TYPE_CHECKING:
@@ -142,10 +143,13 @@ def _with_columns(path: Path, sorting: BaseSorting, spikes: Spikes) -> Spikes:
     if not path.is_file():
         return spikes
     with h5py.File(path, "r") as file:
-        columns = {name: f"units/spike_{name}" for name in (SAMPLE, *PROBABILITIES)}
-        if not all(column in file for column in columns.values()):
+        there = {
+            name: [f"units/spike_{one}" for one in stored_names(name) if f"units/spike_{one}" in file]
+            for name in (SAMPLE, *PROBABILITIES)
+        }
+        if not all(there.values()):
             return spikes
-        values = {name: file[column][:] for name, column in columns.items()}
+        values = {name: file[columns[0]][:] for name, columns in there.items()}
     number_of = {name: unit for unit, name in spikes.names.items()}
     trains = [sorting.get_unit_spike_train(unit) for unit in sorting.unit_ids]
     units = [np.full(len(t), number_of[str(u)]) for u, t in zip(sorting.unit_ids, trains, strict=True)]
