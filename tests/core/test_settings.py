@@ -25,6 +25,8 @@ def without_words(schema: Any) -> Any:
     """Leave out titles and meanings, which may be put better at any time."""
     if isinstance(schema, dict):
         words = {"title", "description"} if "type" in schema or "anyOf" in schema else set()
+        if "const" in schema:
+            words |= {"enum"}  # some versions of pydantic write a single choice both ways
         return {key: without_words(value) for key, value in schema.items() if key not in words}
     return [without_words(value) for value in schema] if isinstance(schema, list) else schema
 
