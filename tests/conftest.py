@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,7 +46,15 @@ LONGEST_FIRST = (
     "tests/browser/test_report.py",
     "tests/test_docs.py",
 )
-PURSUIT = ("decoder=pursuit", "rehearsal.tuning_seconds=10", "rehearsal.forecast_seconds=20")
+# Little to rehearse, and few thresholds to try: enough wherever not how well it sorts is tested.
+BRIEF = (
+    "rehearsal.tuning_seconds=5",
+    "rehearsal.forecast_seconds=5",
+    "output.threshold_grid=[0.1, 0.3, 0.5, 0.7, 0.9]",
+)
+# Folders whose tests share what takes long to make.
+TOGETHER = ("tests/integrations", "tests/properties")
+PURSUIT = ("decoder=pursuit", *BRIEF)
 
 
 @pytest.fixture
@@ -68,24 +77,49 @@ def shapes() -> Templates:
     return Templates((1, 2), np.stack([6 * rise, 4 * slow]).astype(np.float32)[:, :, None], before=10)
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """Return a folder that the first test process to ask for it makes; the others wait until it is made."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        folder = factory.mktemp(name)
+        make(folder)
+        return folder
+    folder = factory.getbasetemp().parent / name
+    made = folder.with_name(f"{name}-made")
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        while not made.exists():
+            time.sleep(0.05)
+        return folder
+    try:
+        make(folder)
+    finally:  # the others fail, rather than wait for ever
+        made.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def study_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study of one labelled recording and two targets, 12 s each, three neurons."""
-    folder = tmp_path_factory.mktemp("study")
+    return made_once(tmp_path_factory, "study", write_study)
+
+
+def write_study(folder: Path) -> None:
     recordings = simulate_study(units=3, seconds=12, noise_levels=(0.5, 1.0), seed=3)
     for number, recording in enumerate(recordings, start=1):
         labels = recording.spikes if number == 1 else None
         write_mat_recording(folder / f"D{number}.mat", recording.trace, fs_hz=FS_HZ, labels=labels)
         write_mat(folder / "truth" / f"D{number}.mat", recording.spikes, probability=False)
-    return folder
 
 
 @pytest.fixture(scope="session")
 def sorted_study(study_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a run of the study by the pursuit alone leaves; for tests that only look at it."""
-    out = tmp_path_factory.mktemp("sorted") / "out"
-    run_study(study_folder, out, load_settings(assignments=PURSUIT))
-    return out
+    settings = load_settings(assignments=PURSUIT)
+    made = made_once(
+        tmp_path_factory, "sorted", lambda folder: run_study(study_folder, folder / "out", settings)
+    )
+    return made / "out"
 
 
 @pytest.fixture(scope="session")
@@ -133,7 +167,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tests of a file together, since they share what is made for them, and start with the longest.
+    """Keep the tests of a file (or of a folder in TOGETHER) together, since they share what is made for them, and start with the longest.
 
     Otherwise one process would still run a long file when all others are done. A file whose tests share
     something for each value of one parameter is split by the one that it names in SPLIT_BY.
@@ -142,6 +176,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     def group_of(item: pytest.Item) -> tuple[str, str]:
         file = item.path.relative_to(config.rootpath).as_posix()
+        if folder := next((name for name in TOGETHER if file.startswith(f"{name}/")), None):
+            return folder, ""
         parameter = getattr(getattr(item, "module", None), "SPLIT_BY", None)
         callspec = getattr(item, "callspec", None)
         return file, str(callspec.params.get(parameter, "")) if callspec else ""

@@ -9,14 +9,9 @@ from spikeinterface.core import BaseRecording, BaseSorting, generate_ground_trut
 
 from spikesorter.core.settings import load_settings
 from spikesorter.sorting.sorter import Sorter
+from tests.conftest import PURSUIT
 
-PURSUIT = load_settings(
-    assignments=(
-        "decoder='pursuit'",
-        "rehearsal.training_seconds=5",
-        "rehearsal.tuning_seconds=5",
-    )
-)
+SETTINGS = load_settings(assignments=PURSUIT)
 
 
 @dataclass(frozen=True)
@@ -53,7 +48,7 @@ def make_example(folder: Path, *, channels: int, seed: int) -> Example:
     )
     truth = truth.rename_units(["big", "small"])
     saved = saved_to(folder / "recording", recording)
-    Sorter.fit(saved, truth, settings=PURSUIT).save(folder / "model")
+    Sorter.fit(saved, truth, settings=SETTINGS).save(folder / "model")
     return Example(saved, truth, folder / "model")
 
 

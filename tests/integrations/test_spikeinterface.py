@@ -26,7 +26,7 @@ from spikesorter.core.comparison import compare_sortings
 from spikesorter.core.errors import InputError, ModelError, SettingsError
 from spikesorter.core.spikes import Spikes
 from spikesorter.sorting.sorter import Sorter
-from tests.integrations.conftest import PURSUIT, Example, make_example, saved_to
+from tests.integrations.conftest import SETTINGS, Example, make_example, saved_to
 
 # SpikeInterface leaves its files for Python to close.
 pytestmark = [
@@ -122,7 +122,7 @@ def test_each_group_has_its_own_model(example: Example, tmp_path: Path) -> None:
     two = load(example.recording.to_dict(include_properties=True))
     two.set_property("group", ["left", "right"])
     for group, channel in two.split_by("group").items():
-        Sorter.fit(channel, example.truth, settings=PURSUIT).save(tmp_path / "models" / str(group))
+        Sorter.fit(channel, example.truth, settings=SETTINGS).save(tmp_path / "models" / str(group))
     sorting = run_sorter_by_property(
         "spikesorter",
         two,
@@ -190,7 +190,7 @@ def test_it_passes_the_common_test_of_spikeinterfaces_sorters(tmp_path: Path) ->
     """
     recording, truth = toy_example(num_channels=4, duration=10, num_units=2, seed=0, num_segments=1)
     recording = saved_to(tmp_path / "rec", recording)
-    Sorter.fit(recording, truth, settings=PURSUIT).save(tmp_path / "model")
+    Sorter.fit(recording, truth, settings=SETTINGS).save(tmp_path / "model")
     folder, defaults = tmp_path / "spikesorter", integration.SpikesorterSorter.default_params()
     sorting = run_sorter(
         "spikesorter",

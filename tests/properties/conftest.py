@@ -8,7 +8,7 @@ from spikeinterface.core import NumpyRecording
 
 from spikesorter import Sorter, Spikes, adapt_groups, fit_groups, load_settings
 from spikesorter.simulate import simulate_study
-from tests.conftest import FS_HZ
+from tests.conftest import FS_HZ, PURSUIT
 
 
 class Known(NamedTuple):
@@ -22,14 +22,7 @@ class Known(NamedTuple):
     groups: dict[str, Sorter]
 
 
-SETTINGS = load_settings(
-    assignments=(
-        "decoder=pursuit",
-        "rehearsal.tuning_seconds=5",
-        "rehearsal.forecast_seconds=5",
-        "unlabelled.learn=false",
-    )
-)
+SETTINGS = load_settings(assignments=(*PURSUIT, "unlabelled.learn=false"))
 
 
 def recording_of(

@@ -8,13 +8,13 @@ import numpy as np
 from spikeinterface.core import NumpyRecording
 
 from spikesorter.core.score import score
-from spikesorter.core.settings import Settings
+from spikesorter.core.settings import load_settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.report import drawing
 from spikesorter.report.notebook import score_html, sorter_html, spikes_html
 from spikesorter.simulate import simulate_study
 from spikesorter.sorting.sorter import Sorter
-from tests.conftest import FS_HZ
+from tests.conftest import FS_HZ, PURSUIT
 
 HARMFUL = "<script>alert(1)</script>"
 
@@ -61,7 +61,7 @@ def test_a_score_shows_its_figures_and_who_was_taken_for_whom() -> None:
 
 def test_a_sorter_shows_its_units_and_what_to_expect() -> None:
     labelled = simulate_study(units=2, seconds=6, noise_levels=(1.0,))[0]
-    settings = Settings().replace(decoder="pursuit", rehearsal={"tuning_seconds": 5, "forecast_seconds": 5})
+    settings = load_settings(assignments=PURSUIT)
     truth = labelled.spikes.described(fs_hz=FS_HZ, names={1: "a & b", 2: HARMFUL})
     recording = NumpyRecording([labelled.trace], FS_HZ)
     sorter = Sorter.fit(recording, truth, settings=settings)

@@ -9,7 +9,7 @@ from spikeinterface.core import NumpyRecording
 
 from spikesorter.core.errors import InputError, ModelError, SettingsError
 from spikesorter.core.score import score
-from spikesorter.core.settings import Settings
+from spikesorter.core.settings import load_settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.export import write_spikes
 from spikesorter.io.labels import read_labels
@@ -18,16 +18,16 @@ from spikesorter.sorting.groups import adapt_groups, channel_groups, fit_groups,
 from spikesorter.sorting.model import check_group_places, load_model, load_sorters
 from spikesorter.sorting.sorter import Sorter
 from spikesorter.workflows.files import sort_files, train_model
-from tests.conftest import FS_HZ
+from tests.conftest import FS_HZ, PURSUIT
 
-SETTINGS = Settings().replace(decoder="pursuit", rehearsal={"tuning_seconds": 10, "forecast_seconds": 10})
+SETTINGS = load_settings(assignments=PURSUIT)
 NAMES = {1: "a", 2: "b", 3: "c", 4: "d"}
 
 
 def two_tetrodes(number: int) -> tuple[NumpyRecording, Spikes]:
     """Two stereotrodes far from each other, neurons 1 and 2 on one of them, 3 and 4 on the other."""
     left, right = (
-        simulate_study(units=2, seconds=10, noise_levels=(1.0,), channels=2, seed=seed)[number]
+        simulate_study(units=2, seconds=6, noise_levels=(1.0,), channels=2, seed=seed)[number]
         for seed in (5, 6)
     )
     traces = np.concatenate([left.trace, right.trace], axis=1)[:, [0, 2, 1, 3]]

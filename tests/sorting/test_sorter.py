@@ -15,16 +15,16 @@ from spikeinterface.core import NumpyRecording
 from spikesorter.core.comparison import compare_sortings
 from spikesorter.core.errors import InputError, SettingsError
 from spikesorter.core.score import score
-from spikesorter.core.settings import Settings, load_settings
+from spikesorter.core.settings import load_settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.export import write_spikes
 from spikesorter.io.mat import write_mat
 from spikesorter.simulate import SimulatedRecording, simulate_study
 from spikesorter.sorting.model import nearest_sorter
 from spikesorter.sorting.sorter import Sorter
-from tests.conftest import FS_HZ
+from tests.conftest import FS_HZ, PURSUIT
 
-SETTINGS = Settings().replace(decoder="pursuit", rehearsal={"tuning_seconds": 5, "forecast_seconds": 5})
+SETTINGS = load_settings(assignments=PURSUIT)
 
 
 @pytest.fixture(scope="module")

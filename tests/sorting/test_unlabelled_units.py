@@ -7,18 +7,14 @@ import pytest
 from spikeinterface.core import NumpyRecording
 
 from spikesorter.core.score import Score, score
-from spikesorter.core.settings import Settings
+from spikesorter.core.settings import load_settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.report.notebook import sorter_html
 from spikesorter.simulate import SimulatedRecording, simulate_study
 from spikesorter.sorting.sorter import Sorter
-from tests.conftest import FS_HZ
+from tests.conftest import FS_HZ, PURSUIT
 
-SETTINGS = Settings().replace(
-    decoder="pursuit",
-    tuning={"objective": "strict"},
-    rehearsal={"tuning_seconds": 15, "forecast_seconds": 15},
-)
+SETTINGS = load_settings(assignments=PURSUIT)
 STRANGER = 3
 
 

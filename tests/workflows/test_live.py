@@ -23,11 +23,10 @@ from spikesorter.workflows.files import train_model
 from spikesorter.workflows.live import from_lsl, from_pipe, from_tcp, listen, open_source, open_stream
 from tests.cli.test_cli import ENVIRONMENT, PROGRAM
 from tests.cli.test_cli import spikesorter as in_this_process
-from tests.conftest import FS_HZ
-from tests.test_exactness import SHORT
+from tests.conftest import FS_HZ, PURSUIT
 
 HANGS_S = 120  # guards against hanging only
-SETTINGS = load_settings(assignments=[*SHORT, "decoder=pursuit"])
+SETTINGS = load_settings(assignments=PURSUIT)
 
 
 @pytest.fixture(scope="module")
