@@ -132,7 +132,7 @@ def test_the_classifier_learns_shapes_and_tells_sizes_apart(shapes: Templates) -
             rng=np.random.default_rng(0),
         )
         weights = initial_weights(architecture, seed=0)
-        trained = train(architecture, weights, batches, steps=150, learning_rate=5e-3)
+        trained = train(architecture, weights, batches, steps=60, learning_rate=1e-2)
         probabilities = unit_probabilities(architecture, trained, features, spikes.sample)
         np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
         right[unit_variance] = np.mean((probabilities.argmax(axis=1) == spikes.unit - 1)[alone])

@@ -50,10 +50,10 @@ def picked(networks: Networks, features: np.ndarray) -> Candidates:
 def test_a_classifiers_doubt_counts_unless_told_otherwise(rng: np.random.Generator) -> None:
     features = rng.standard_normal((3000, 1)).astype(np.float32)
     both, spike = (
-        picked(new_networks(1, (1, 2), settings, ClassifierSettings(), seed=0), features)
+        picked(new_networks(1, (1, 2), settings, ClassifierSettings(filters=8), seed=0), features)
         for settings in (
-            DetectorSettings(curves="spike", probability="spike_and_unit"),
-            DetectorSettings(curves="spike", probability="spike"),
+            DetectorSettings(curves="spike", probability="spike_and_unit", filters=8),
+            DetectorSettings(curves="spike", probability="spike", filters=8),
         )
     )
     np.testing.assert_array_equal(both.probability, spike.probability)
@@ -62,7 +62,7 @@ def test_a_classifiers_doubt_counts_unless_told_otherwise(rng: np.random.Generat
 
 
 def test_evidence_of_several_classes_adds_up(rng: np.random.Generator) -> None:
-    networks = new_networks(1, (1, 2), DetectorSettings(), ClassifierSettings(), seed=0)
+    networks = new_networks(1, (1, 2), DetectorSettings(filters=8), ClassifierSettings(), seed=0)
     features = rng.standard_normal((3000, 1)).astype(np.float32)
     margin = networks.detector.margin
     curves = networks.curves(np.pad(features, ((margin.before, margin.after), (0, 0))))

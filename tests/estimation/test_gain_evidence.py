@@ -19,7 +19,7 @@ from spikesorter.signal.templates import Templates, plant
 from tests.conftest import FS_HZ
 
 SETTINGS = Settings()
-SECONDS = 20
+SECONDS = 8
 KERNEL = conditioning_kernel(SETTINGS.conditioning, FS_HZ)
 T = np.arange(40) - 10
 SHAPES = Templates(

@@ -20,7 +20,7 @@ SETTINGS = Settings()
 @pytest.fixture(scope="module")
 def profiles() -> dict[str, Profile]:
     """A target's profile before and after, and with rates and noise that are far off at first."""
-    labelled, target = simulate_study(units=3, seconds=20, noise_levels=(0.7,), seed=1)
+    labelled, target = simulate_study(units=3, seconds=10, noise_levels=(0.7,), seed=1)
     kernel = conditioning_kernel(SETTINGS.conditioning, FS_HZ)
     known = learn_units(labelled.trace, labelled.spikes, SETTINGS.templates, kernel=kernel, fs_hz=FS_HZ)
     first = profile_of(target.trace, known, SETTINGS, fs_hz=FS_HZ)

@@ -29,7 +29,7 @@ SETTINGS = load_settings(assignments=PURSUIT)
 
 @pytest.fixture(scope="module")
 def study() -> list[SimulatedRecording]:
-    return simulate_study(units=2, seconds=8, noise_levels=(0.5, 2.0), seed=4)
+    return simulate_study(units=2, seconds=5, noise_levels=(0.5, 2.0), seed=4)
 
 
 def recording_of(one: SimulatedRecording, *, unit: float = 1.0) -> NumpyRecording:
