@@ -100,12 +100,12 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 
 @pytest.fixture(scope="session")
 def study_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study of one labelled recording and two targets, 12 s each, three neurons."""
+    """A study of one labelled recording and two targets, 8 s each, three neurons."""
     return made_once(tmp_path_factory, "study", write_study)
 
 
 def write_study(folder: Path) -> None:
-    recordings = simulate_study(units=3, seconds=12, noise_levels=(0.5, 1.0), seed=3)
+    recordings = simulate_study(units=3, seconds=8, noise_levels=(0.5, 1.0), seed=3)
     for number, recording in enumerate(recordings, start=1):
         labels = recording.spikes if number == 1 else None
         write_mat_recording(folder / f"D{number}.mat", recording.trace, fs_hz=FS_HZ, labels=labels)
@@ -167,10 +167,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tests of a file (or of a folder in TOGETHER) together, since they share what is made for them, and start with the longest.
+    """Keep tests together that share what is made for them, and start with the longest.
 
-    Otherwise one process would still run a long file when all others are done. A file whose tests share
-    something for each value of one parameter is split by the one that it names in SPLIT_BY.
+    Otherwise one process would still run a long file when all others are done. Tests of a file stay together,
+    and those of a folder in TOGETHER. A file whose tests share something for each value of one parameter is
+    split by the one that it names in SPLIT_BY.
     """
     ranks = {name: rank for rank, name in enumerate(LONGEST_FIRST)}
 

@@ -203,6 +203,7 @@ def test_where_there_is_no_background_none_is_found(study: list[SimulatedRecordi
     assert profile_of(study[1].trace, units, SETTINGS, fs_hz=FS_HZ).background == SILENT
 
 
+@pytest.mark.slow
 def test_a_rehearsal_with_background_is_skewed_like_its_target(
     study: list[SimulatedRecording], units: Units, rng: np.random.Generator
 ) -> None:
@@ -216,9 +217,9 @@ def test_a_rehearsal_with_background_is_skewed_like_its_target(
         name: plant_rehearsal(
             context_of(units),
             profile,
-            n_samples=500_000,
+            n_samples=n_samples,
             gain_jitter=0.0,
-            jitter_samples=500_000,
+            jitter_samples=n_samples,
             rng=rng,
         )
         for name, profile in (("with", found), ("without", replace(found, background=SILENT)))

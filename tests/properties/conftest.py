@@ -36,7 +36,7 @@ def recording_of(
 
 @pytest.fixture(scope="session")
 def known() -> Known:
-    labelled, target = simulate_study(units=2, seconds=12, noise_levels=(0.8,), seed=3)
+    labelled, target = simulate_study(units=2, seconds=8, noise_levels=(0.8,), seed=3)
     fitted = Sorter.fit(recording_of(labelled.trace), labelled.spikes, settings=SETTINGS)
     one = recording_of(labelled.trace, groups=["a"])
     groups = fit_groups(one, labelled.spikes, settings=SETTINGS)

@@ -40,7 +40,7 @@ def test_a_sorter_adds_its_evidence(results: list[Result]) -> None:
 
 
 def test_a_part_beyond_the_end_is_refused(results: list[Result]) -> None:
-    with pytest.raises(InputError, match="nothing to draw from second 99; the recording lasts 12 s"):
+    with pytest.raises(InputError, match="nothing to draw from second 99; the recording lasts 8 s"):
         plot.trace(results[0].recording, start_s=99)
 
 

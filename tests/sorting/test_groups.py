@@ -60,6 +60,7 @@ def test_groups_are_the_propertys_in_order_of_their_channels() -> None:
     assert [group.channel_ids.tolist() for group in alone.values()] == [[0, 1]]
 
 
+@pytest.mark.slow
 def test_each_group_is_sorted_by_its_own_sorter_into_one_result(sorters: dict[str, Sorter]) -> None:
     target, truth = two_tetrodes(1)
     spikes = sort_groups(adapt_groups(sorters, target), target)

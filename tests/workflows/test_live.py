@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import socket
 import subprocess
 import threading
@@ -15,25 +16,22 @@ import pylsl
 import pytest
 
 from spikesorter.core.errors import InputError, SettingsError
-from spikesorter.core.settings import load_settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.mat import read_mat
 from spikesorter.sorting.sorter import Sorter
-from spikesorter.workflows.files import train_model
 from spikesorter.workflows.live import from_lsl, from_pipe, from_tcp, listen, open_source, open_stream
 from tests.cli.test_cli import ENVIRONMENT, PROGRAM
 from tests.cli.test_cli import spikesorter as in_this_process
-from tests.conftest import FS_HZ, PURSUIT
+from tests.conftest import FS_HZ
 
 HANGS_S = 120  # guards against hanging only
-SETTINGS = load_settings(assignments=PURSUIT)
 
 
 @pytest.fixture(scope="module")
-def model(study_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model(sorted_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that was adapted to D2 alone."""
     folder = tmp_path_factory.mktemp("listen") / "model"
-    train_model(study_folder / "D1.mat", [study_folder / "D2.mat"], folder, SETTINGS)
-    return folder
+    return shutil.copytree(sorted_study / "model", folder, ignore=shutil.ignore_patterns("D3"))
 
 
 @pytest.fixture(scope="module")
@@ -128,14 +126,14 @@ def test_a_calibrated_stream_sorts_its_calibration_too(model: Path, study_folder
     target = read_mat(study_folder / "D2.mat")[0]
     samples = target.get_traces()[:, 0]
     fitted = Sorter.load(model)
-    stream, parts = fitted.stream(FS_HZ, calibration_seconds=6), []
+    stream, parts = fitted.stream(FS_HZ, calibration_seconds=4), []
     for first in range(0, len(samples), 10_000):
-        assert (stream.state is None) == (first < 6 * FS_HZ)
+        assert (stream.state is None) == (first < 4 * FS_HZ)
         parts.append(stream.push(samples[first : first + 10_000]))
         if stream.state is None:
             assert stream.behind_seconds == stream.received_samples / FS_HZ
     found = Spikes.concatenate([*parts, stream.flush()])
-    beginning = target.frame_slice(0, int(6 * FS_HZ))
+    beginning = target.frame_slice(0, int(4 * FS_HZ))
     again = fitted.adapt(beginning).sort(target)
     np.testing.assert_array_equal(found.sample, again.sample)
     np.testing.assert_array_equal(found.probability, again.probability)

@@ -84,6 +84,7 @@ class GainComparison:
     filters: MatchedFilters
     evidence: Trace
     _known: dict[float, float] = field(default_factory=dict)
+    _binned: dict[float, tuple[list[Float64Array], npt.NDArray[np.int64]]] = field(default_factory=dict)
 
     def beside(self, background: Background) -> GainComparison:
         """Return the comparison with background spikes added to the labelled trace as well."""
@@ -120,10 +121,8 @@ class GainComparison:
         return self.misfit(gain) <= self.misfit(other) + ALIKE
 
     def _distance(self, gain: float) -> float:
-        sign = np.sign(gain)
-        events = _events(sign * self.evidence, self.context)
-        edges = _edges(*events, self.evidence.shape[1])
-        wanted = _histogram(*events, edges)
+        sign = float(np.sign(gain))
+        edges, wanted = self._of_target(sign)
         activity = replace(self.profile.activity, gain=gain)
         rehearsal = graft_rehearsal(
             self.labelled,
@@ -140,6 +139,14 @@ class GainComparison:
             for k in (0, *rehearsal.spikes.unit_ids)
         ]
         return _misfit(wanted, np.stack(parts, axis=1).astype(np.float64))
+
+    def _of_target(self, sign: float) -> tuple[list[Float64Array], npt.NDArray[np.int64]]:
+        """Return the bins of a polarity, and how many of the target's events fall into each."""
+        if sign not in self._binned:
+            events = _events(sign * self.evidence, self.context)
+            edges = _edges(*events, self.evidence.shape[1])
+            self._binned[sign] = edges, _histogram(*events, edges)
+        return self._binned[sign]
 
 
 def compare_gains(initial: InitialEstimate, labelled: Labelled, context: Context) -> GainComparison:
