@@ -3,8 +3,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spikesorter.signal.gain import Activity, estimate_activity
-from spikesorter.signal.matched import make_matched_filters
+from spikesorter.signal.gain import (
+    MOST_BACKGROUND_AMPLITUDE,
+    MOST_BACKGROUND_RATE,
+    SILENT,
+    Activity,
+    Background,
+    Cumulants,
+    estimate_activity,
+    estimate_background,
+    estimate_rates,
+    measure_cumulants,
+)
+from spikesorter.signal.matched import MatchedFilters, make_matched_filters
 from spikesorter.signal.noise import NoiseSpectrum, synthesise_noise
 from spikesorter.signal.templates import Templates, plant
 from tests.conftest import poisson_spikes
@@ -47,3 +58,141 @@ def test_activity_is_found_where_most_spikes_drown(shapes: Templates, rng: np.ra
 def test_a_silent_recording_has_no_activity(shapes: Templates, rng: np.random.Generator) -> None:
     found = estimate(shapes, rng, gain=1.0, noise=0.8, count=0)
     assert sum(found.rates) < 0.2e-3
+
+
+WHITE = NoiseSpectrum.independent(np.full((257, 1), 4.0))
+PRIOR = np.array([1e-3, 2e-3])
+
+
+def responses(filters: MatchedFilters, shapes: Templates) -> np.ndarray:
+    """Third powers of the filters' responses to each template, summed up, then the fourth powers."""
+    padding = ((60, 60), (0, 0))
+    outputs = [filters.apply(np.pad(one, padding)).astype(float) for one in shapes.waveforms]
+    return np.stack(
+        [np.concatenate([(one**order).sum(axis=0) for order in (3, 4)]) for one in outputs], axis=1
+    )
+
+
+def cumulants_of(
+    rates: tuple[float, ...], gain: float, response: np.ndarray, *, error: float = 0.01
+) -> Cumulants:
+    powers = np.repeat([gain**3, gain**4], len(response) // 2)
+    value = (response * powers[:, None]) @ np.array(rates)
+    return Cumulants(value, error * np.abs(value))
+
+
+@pytest.fixture(scope="module")
+def filters(shapes: Templates) -> MatchedFilters:
+    return make_matched_filters(shapes, WHITE, reach=50)
+
+
+def rates_of(measured: Cumulants, filters: MatchedFilters, shapes: Templates, **given: object) -> np.ndarray:
+    options = {"gain": 1.0, "prior_rates": PRIOR, "background": SILENT} | given
+    amplitudes = [np.ones(1, np.float32)] * 2
+    return np.array(estimate_rates(measured, filters, shapes, amplitudes, **options).rates)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("gain", [0.7, -1.2])
+def test_rates_follow_from_cumulants_at_a_known_gain(
+    gain: float, filters: MatchedFilters, shapes: Templates
+) -> None:
+    measured = cumulants_of((7e-4, 3e-3), gain, responses(filters, shapes))
+    found = rates_of(measured, filters, shapes, gain=gain)
+    np.testing.assert_allclose(found, [7e-4, 3e-3], rtol=0.2)
+    assert rates_of(measured, filters, shapes, gain=2 * gain).sum() < 0.5 * found.sum()
+
+
+def test_what_is_uncertain_counts_little(filters: MatchedFilters, shapes: Templates) -> None:
+    """Where cumulants say next to nothing, rates are as expected."""
+    vague = cumulants_of((5e-2, 5e-2), 1.0, responses(filters, shapes), error=1e3)
+    np.testing.assert_allclose(rates_of(vague, filters, shapes), PRIOR, rtol=0.02)
+
+
+@pytest.mark.parametrize("unit", [0.01, 30.0])
+def test_rates_do_not_depend_on_the_unit_of_the_outputs(
+    unit: float, filters: MatchedFilters, shapes: Templates
+) -> None:
+    """Filters that are so many times as large, and their cumulants of third and fourth order with them."""
+    measured = cumulants_of((1e-3, 3e-3), 1.0, responses(filters, shapes), error=0.1)
+    powers = np.repeat([unit**3, unit**4], 2)
+    larger = MatchedFilters(np.float32(unit) * filters.kernels, filters.before, unit * filters.detectability)
+    found = rates_of(Cumulants(measured.value * powers, measured.error * powers), larger, shapes)
+    np.testing.assert_allclose(found, rates_of(measured, filters, shapes), rtol=1e-4)
+
+
+def test_the_backgrounds_cumulants_are_taken_out_first(filters: MatchedFilters, shapes: Templates) -> None:
+    response = responses(filters, shapes)
+    measured = cumulants_of((1e-3, 3e-3), 1.0, response)
+    background = Background(0.05, 0.3)
+    both = Cumulants(measured.value + background.cumulants(response), measured.error)
+    found = rates_of(both, filters, shapes, background=background)
+    np.testing.assert_allclose(found, rates_of(measured, filters, shapes), rtol=0.05)
+
+
+@pytest.mark.parametrize("polarity", [1, -1])
+@pytest.mark.parametrize("amplitude", [None, 0.3])
+def test_a_background_is_what_a_rehearsal_lacks(
+    polarity: int, amplitude: float | None, filters: MatchedFilters, shapes: Templates
+) -> None:
+    response = responses(filters, shapes)
+    rehearsed = cumulants_of((1e-4, 1e-4), polarity, response)
+    wanted = Background(0.02, polarity * 0.3)
+    quiet = Cumulants(rehearsed.value + wanted.cumulants(response), rehearsed.error)
+    found = estimate_background(quiet, rehearsed, filters, shapes, gain=polarity, amplitude=amplitude)
+    assert found.rate == pytest.approx(wanted.rate, rel=1e-6)
+    assert found.amplitude == pytest.approx(wanted.amplitude, rel=1e-6)
+
+
+def test_a_background_that_is_known_in_part_is_completed(filters: MatchedFilters, shapes: Templates) -> None:
+    """The rehearsal has half of it already."""
+    response = responses(filters, shapes)
+    half, whole = Background(0.01, 0.3), Background(0.02, 0.3)
+    error = np.full(4, 1e-3)
+    quiet, rehearsed = (Cumulants(one.cumulants(response), error) for one in (whole, half))
+    found = estimate_background(quiet, rehearsed, filters, shapes, gain=1.0, background=half)
+    assert (found.rate, found.amplitude) == (pytest.approx(0.02), pytest.approx(0.3))
+
+
+def test_a_difference_that_chance_explains_is_no_background(
+    filters: MatchedFilters, shapes: Templates
+) -> None:
+    response, known = responses(filters, shapes), Background(0.001, 0.2)
+    rehearsed = Cumulants(np.zeros(4), np.zeros(4))
+    excess = Background(0.02, 0.3).cumulants(response)
+    for value, error in (
+        (excess, np.abs(excess)),  # within its error
+        (-excess, np.full(4, 1e-9)),  # of the other polarity
+        (1e-3 * excess, np.full(4, 1e-9)),  # too little to matter
+        (0 * excess, np.zeros(4)),
+    ):
+        quiet = Cumulants(value, error)
+        assert estimate_background(quiet, rehearsed, filters, shapes, gain=1.0, background=known) is known
+
+
+def test_a_backgrounds_size_and_rate_are_bounded(filters: MatchedFilters, shapes: Templates) -> None:
+    response, none = responses(filters, shapes), Cumulants(np.zeros(4), np.zeros(4))
+    error = np.full(4, 1e-6)
+    large = Cumulants(Background(1e-3, 2.0).cumulants(response), error)
+    found = estimate_background(large, none, filters, shapes, gain=1.0)
+    assert found.amplitude == pytest.approx(MOST_BACKGROUND_AMPLITUDE)
+    many = Cumulants(Background(1e3, 0.06).cumulants(response), error)
+    found = estimate_background(many, none, filters, shapes, gain=1.0)
+    assert found.rate == pytest.approx(MOST_BACKGROUND_RATE)
+    several = Cumulants(Background(1e3, 0.3).cumulants(response), error)
+    found = estimate_background(several, none, filters, shapes, gain=1.0)
+    padded = [np.pad(one, ((60, 60), (0, 0))) for one in shapes.waveforms]
+    power = np.mean([(filters.apply(one).astype(float) ** 2).sum(axis=0) for one in padded])
+    share = np.mean(np.linspace(0.2, 1.0, 81) ** 2)  # amplitudes are spread up to the largest
+    assert found.rate == pytest.approx(1 / (0.3**2 * share * power), rel=1e-6)  # all of the noise's variance
+    assert found.rate < MOST_BACKGROUND_RATE
+
+
+def test_cumulants_have_the_errors_of_their_mean(rng: np.random.Generator) -> None:
+    """They lie within two standard errors of the truth in 95 of 100 cases."""
+    trials = rng.standard_normal((48_000, 60)).astype(np.float32)
+    found = measure_cumulants(trials)
+    outside = np.abs(found.value) > 2 * found.error
+    assert 0 < outside.mean() < 0.12
+    third, fourth = found.error[:60], found.error[60:]
+    assert third.mean() == pytest.approx(np.sqrt(15 / 48_000), rel=0.25)  # of x ** 3: E x ** 6 = 15
+    assert fourth.mean() == pytest.approx(np.sqrt(24 / 48_000), rel=0.25)  # of x ** 4 - 6 x ** 2

@@ -48,3 +48,21 @@ def test_hum_goes_and_the_rest_stays(pink: np.ndarray) -> None:
 
 def test_no_lines_change_nothing() -> None:
     assert hum_kernel((), fs_hz=FS_HZ).tolist() == [1.0]
+
+
+def test_eight_seconds_are_enough(pink: np.ndarray) -> None:
+    trace = pink[:200_000] + hum(50, 2 * float(pink.std()))[:200_000]
+    assert find_hum(trace, fs_hz=FS_HZ) == (50.0,)
+    assert find_hum(trace[:-1], fs_hz=FS_HZ) == ()
+
+
+@pytest.mark.parametrize("lines", [(50.0,), (60.0, 180.0)])
+def test_the_filter_is_narrow(lines: tuple[float, ...]) -> None:
+    """Half a second long: what is 4 Hz away stays, what is 1 Hz away is reduced, the line itself goes."""
+    kernel = hum_kernel(lines, fs_hz=FS_HZ)
+    assert len(kernel) == 12_501
+    time_s = (np.arange(len(kernel)) - len(kernel) // 2) / FS_HZ
+    for line in lines:
+        for away, passed in ((0, 0.0), (1, 0.17), (2, 0.5), (4, 1.0), (-4, 1.0), (20, 1.0)):
+            assert kernel @ np.cos(2 * np.pi * (line + away) * time_s) == pytest.approx(passed, abs=0.06)
+    assert kernel.sum() == pytest.approx(1, abs=0.01)

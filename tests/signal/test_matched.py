@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spikesorter.core.spikes import Spikes
-from spikesorter.signal.matched import make_matched_filters
+from spikesorter.signal.matched import TAPER, _taper, make_matched_filters
 from spikesorter.signal.noise import NoiseSpectrum, synthesise_noise
 from spikesorter.signal.templates import Templates, plant
 from tests.conftest import run_in_spans
@@ -76,3 +76,29 @@ def test_what_channels_share_is_told_from_spikes(shapes: Templates) -> None:
     alone = make_matched_filters(shapes, WHITE, reach=50).detectability
     together = make_matched_filters(both, correlated, reach=50).detectability
     np.testing.assert_allclose(together, alone / np.sqrt(1 - 0.9**2), rtol=1e-3)
+
+
+def test_filters_fade_out_at_their_ends_as_a_hann_window_does() -> None:
+    taps, reach = 200, 60
+    ramp = int(TAPER * reach)
+    taper = _taper(taps, reach)[:, 0]
+    rise = taper[:ramp]
+    np.testing.assert_allclose(rise, np.sin(np.pi * (np.arange(ramp) + 0.5) / (2 * ramp)) ** 2)
+    np.testing.assert_allclose(rise + rise[::-1], 1)
+    np.testing.assert_array_equal(taper, taper[::-1])
+    assert np.all(taper[ramp:-ramp] == 1)
+    assert _taper(10, 0).tolist() == [[1.0]] * 10
+
+
+@pytest.mark.parametrize("factor", [0.1, 25.0])
+def test_louder_noise_divides_detectability_alone(factor: float, shapes: Templates) -> None:
+    quiet, loud = (make_matched_filters(shapes, DRIFTING.scaled(k), reach=60) for k in (1.0, factor))
+    np.testing.assert_allclose(loud.detectability, quiet.detectability / np.sqrt(factor), rtol=1e-6)
+    np.testing.assert_allclose(loud.kernels, quiet.kernels / np.sqrt(factor), rtol=1e-4, atol=1e-7)
+
+
+def test_larger_spikes_are_as_much_easier_to_detect(shapes: Templates) -> None:
+    larger = Templates(shapes.unit_ids, 3 * shapes.waveforms, shapes.before)
+    plain, tripled = (make_matched_filters(one, DRIFTING, reach=60) for one in (shapes, larger))
+    np.testing.assert_allclose(tripled.detectability, 3 * plain.detectability, rtol=1e-5)
+    np.testing.assert_allclose(tripled.kernels, plain.kernels, rtol=1e-4, atol=1e-7)

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from spikesorter.core.errors import InputError
 from spikesorter.signal.noise import (
@@ -131,3 +133,58 @@ def test_gaps_do_not_bias_the_spectrum(rng: np.random.Generator) -> None:
     noise[~quiet] = 1e3
     found = estimate_noise_spectrum(noise, quiet, n_fft=N_FFT)
     np.testing.assert_allclose(found.power, coloured().power, rtol=0.25)
+
+
+def test_the_threshold_is_raised_no_further_than_it_must(rng: np.random.Generator) -> None:
+    """Step by step, by a quarter each: one step earlier less than the wanted part was quiet."""
+    evidence = rng.standard_normal((50_000, 1))
+    quiet = quiet_samples(evidence, threshold=0.1, before=0, after=0, least_fraction=0.3)
+    assert 0.3 <= quiet.mean() < 0.3 * 1.25
+
+
+def test_a_recording_that_is_all_alike_is_quiet() -> None:
+    assert quiet_samples(np.zeros((100, 2)), threshold=4.5, before=3, after=3).all()
+
+
+def test_a_filter_is_taken_out_of_a_spectrum_where_it_passes_anything() -> None:
+    kernel = np.array([0.25, 0.5, 0.25])
+    gain = np.abs(np.fft.rfft(kernel, N_FFT))
+    before = coloured()
+    after = NoiseSpectrum.independent(before.power * gain[:, None] ** 2)
+    found = after.unfiltered(kernel).power
+    passed = gain > 0.05
+    assert 0 < passed.mean() < 1
+    np.testing.assert_allclose(found[passed], before.power[passed], rtol=1e-6)
+    assert np.all(found[~passed] == 0)
+
+
+@given(st.floats(0.01, 100))
+def test_distance_is_that_of_amplitudes_and_the_same_both_ways(factor: float) -> None:
+    plain, scaled = coloured(), coloured().scaled(factor)
+    assert plain.distance(scaled) == pytest.approx(abs(np.log(factor)) / 2, abs=1e-9)
+    assert plain.distance(scaled) == pytest.approx(scaled.distance(plain), abs=1e-9)
+    assert shared().distance(shared().scaled(factor)) == pytest.approx(abs(np.log(factor)) / 2, abs=1e-9)
+
+
+def test_a_spectrum_is_interpolated_between_its_frequencies() -> None:
+    spectrum = NoiseSpectrum.independent(np.array([[1.0], [3.0], [5.0]]))
+    assert spectrum.at(8)[:, 0, 0].real.tolist() == [1, 2, 3, 4, 5]
+    assert spectrum.n_fft == 4
+    assert spectrum.variance == pytest.approx((1 + 3 + 5 + 3) / 4)
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=60), st.integers(0, 9), st.integers(0, 9))
+def test_around_what_is_loud_nothing_is_quiet(loud: list[bool], before: int, after: int) -> None:
+    evidence = np.tile([[1.0], [-1.0]], (100, 1))
+    at = np.flatnonzero(loud) + 70
+    evidence[at] = 50
+    quiet = quiet_samples(evidence, threshold=5, before=before, after=after, least_fraction=0)
+    near = [sample for one in at for sample in range(one - before, one + after + 1)]
+    assert np.flatnonzero(~quiet).tolist() == sorted(set(near))
+
+
+def test_parts_of_any_length_make_the_same_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The transform is coloured in parts, to save memory: how long they are changes nothing."""
+    whole = synthesise_noise(shared(), 5000, np.random.default_rng(5))
+    monkeypatch.setattr("spikesorter.signal.noise.BLOCK_FREQUENCIES", 501)
+    np.testing.assert_array_equal(synthesise_noise(shared(), 5000, np.random.default_rng(5)), whole)

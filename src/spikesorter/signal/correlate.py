@@ -39,13 +39,12 @@ def correlate(signal: Trace, kernel: Trace, output: Trace) -> None:
     fours = taps - taps % 4
     for first in range(0, len(output), CHUNK_SAMPLES):
         chunk = output[first : first + CHUNK_SAMPLES]
-        last = first + len(chunk)
         for j in range(0, fours, 4):  # four at a time: fewer loads and stores of the output
             a, b, c, d = kernel[j], kernel[j + 1], kernel[j + 2], kernel[j + 3]
-            part = signal[first + j : last + j + 3]
+            part = signal[first + j :]
             for i in range(len(chunk)):
                 chunk[i] += (a * part[i] + b * part[i + 1]) + (c * part[i + 2] + d * part[i + 3])
         for j in range(fours, taps):
-            part = signal[first + j : last + j]
+            part = signal[first + j :]
             for i in range(len(chunk)):
                 chunk[i] += kernel[j] * part[i]
