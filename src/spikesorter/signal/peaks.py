@@ -35,8 +35,8 @@ def pick_peaks(
     """
     peaks = np.flatnonzero(curve >= threshold)
     for shift in range(1, distance_samples + 1):
-        before, after = peaks - shift, np.minimum(peaks + shift, len(curve) - 1)
-        above = (curve[peaks] > curve[before]) | (before < 0)
+        before, after = np.maximum(peaks - shift, 0), np.minimum(peaks + shift, len(curve) - 1)
+        above = (curve[peaks] > curve[before]) | (peaks < shift)
         peaks = peaks[above & (curve[peaks] >= curve[after])]
     return peaks.astype(np.int64)
 

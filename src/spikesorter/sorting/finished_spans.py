@@ -31,7 +31,10 @@ class FinishedSpans:
     def read(self, start: int, stop: int) -> Spikes | None:
         """Return the spikes of a span, or None if it is not finished or its file is damaged."""
         try:
-            with np.load(self._path(start, stop), allow_pickle=False) as stored:
+            with (
+                self._path(start, stop).open("rb") as file,  # which NumPy leaves open if it is damaged
+                np.load(file, allow_pickle=False) as stored,
+            ):
                 return Spikes(*(stored[name] for name in FIELDS))
         except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, InputError):
             return None
