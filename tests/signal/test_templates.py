@@ -100,3 +100,26 @@ def test_shrinking_keeps_what_is_clear_and_drops_what_may_be_noise(
     assert ((shrunk.waveforms - silent) ** 2).sum() < 0.7 * (noise**2).sum()
     clear = np.abs(shapes.waveforms) > 1
     np.testing.assert_allclose(shrunk.waveforms[:, :40][clear], noisy.waveforms[:, :40][clear], rtol=0.02)
+
+
+def test_a_unit_whose_spikes_are_cut_off_by_the_ends_has_an_empty_template(shapes: Templates) -> None:
+    spikes = Spikes.from_arrays([500, 900, 1300, 3], [1, 1, 1, 2])
+    trace = plant(2000, spikes.of(1), np.ones(3, np.float32), shapes)
+    found = estimate_templates(trace, spikes, before=10, after=30, kernel=KERNEL)
+    assert found.unit_ids == (1, 2)
+    assert not found.waveforms[1].any()
+    assert np.abs(found.waveforms[0]).max() > 1
+
+
+@pytest.mark.parametrize("spread", [0.1, 0.3])
+def test_amplitudes_spread_as_they_do_without_noise(
+    spread: float, shapes: Templates, rng: np.random.Generator
+) -> None:
+    """The noise's share of the spread is taken out, neither less nor more."""
+    spikes = Spikes.from_arrays(np.arange(200, 199_000, 400), np.tile([1, 2], 249)[:497])
+    amplitudes = (1 + spread * rng.standard_normal(len(spikes))).astype(np.float32)
+    trace = plant(200_000, spikes, amplitudes, shapes)
+    noise = rng.standard_normal(trace.shape).astype(np.float32)
+    found = spike_amplitudes(trace + 1.5 * noise, spikes, shapes, kernel=KERNEL)
+    for unit in (1, 2):
+        assert found[spikes.unit == unit].std() == pytest.approx(spread, rel=0.2)

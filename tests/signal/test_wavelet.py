@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spikesorter.signal.wavelet import denoise, denoise_margin, level_noise
+from spikesorter.signal.wavelet import _transform, denoise, denoise_margin, level_noise
 from tests.conftest import run_in_spans
 
 
@@ -68,3 +68,20 @@ def test_the_ends_do_not_see_each_other(rng: np.random.Generator) -> None:
     before, after = (denoise(x, noise_sd=sd, strength=0.5, wavelet="db4") for x in (trace, changed))
     reach = denoise_margin(wavelet="db4", level=4).before
     np.testing.assert_allclose(before[: 999 - reach], after[: 999 - reach], atol=1e-4)
+
+
+@pytest.mark.parametrize("wavelet", ["sym4", "db4"])
+@pytest.mark.parametrize("strength", [0.5, 1.0])
+def test_the_threshold_is_the_universal_one_of_a_thousand_samples(
+    wavelet: str, strength: float, rng: np.random.Generator
+) -> None:
+    trace = rng.standard_normal((512, 1)).astype(np.float32)
+    largest = max(np.abs(detail).max() for detail in _transform(trace, wavelet, 3)[1:])
+    threshold = strength * 3.7169  # sqrt(2 ln 1000)
+    sd = np.ones((3, 1), np.float32)
+    for factor, something_stays in ((0.99, False), (1.01, True)):
+        scaled = (trace * factor * threshold / largest).astype(np.float32)
+        found, bare = (
+            denoise(scaled, noise_sd=sd, strength=value, wavelet=wavelet) for value in (strength, 1e6)
+        )
+        assert (np.abs(found - bare).max() > 1e-6) == something_stays

@@ -1,0 +1,223 @@
+"""Which rehearsal is made for what: planted or grafted, how long, from which random numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from spikesorter.core.settings import Settings, load_settings
+from spikesorter.core.spikes import Spikes
+from spikesorter.estimation.context import FORECAST, TUNE, Context
+from spikesorter.estimation.profile import Profile, conditioning_kernel, without_hum
+from spikesorter.estimation.rehearsal import Labelled
+from spikesorter.estimation.rehearser import Rehearser
+from spikesorter.estimation.units import Units
+from spikesorter.signal.gain import SILENT, Activity, Background
+from spikesorter.signal.noise import NoiseSpectrum, synthesise_noise
+from spikesorter.signal.templates import Templates, plant
+from tests.conftest import FS_HZ, poisson_spikes
+
+SETTINGS = load_settings(assignments=["rehearsal.tuning_seconds=3", "rehearsal.forecast_seconds=2"])
+N_SAMPLES = 60_000
+
+
+def white(variance: float) -> NoiseSpectrum:
+    return NoiseSpectrum.independent(np.full((1025, 1), variance))
+
+
+def profile_with(variance: float, *, gain: float = 1.0, **others: object) -> Profile:
+    activity = Activity(gain, (5e-4, 5e-4))
+    return Profile(np.zeros(1), np.ones(1, np.float32), white(variance), activity, **others)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def units(shapes: Templates) -> Units:
+    intervals = np.random.default_rng(0).exponential(2000, 60).astype(np.float32)
+    ones = np.ones(60, np.float32)
+    return Units(shapes, (ones, ones), (intervals, intervals), np.array([5e-4, 5e-4]), ("a", "b"))
+
+
+@pytest.fixture(scope="module")
+def labelled(shapes: Templates) -> Labelled:
+    rng = np.random.default_rng(1)
+    spikes = poisson_spikes(rng, n_samples=N_SAMPLES, count=60)
+    trace = plant(N_SAMPLES, spikes, np.ones(60, np.float32), shapes)
+    return Labelled(trace + synthesise_noise(white(0.01), N_SAMPLES, rng), spikes, profile_with(0.01))
+
+
+def rehearser(
+    units: Units, labelled: Labelled | None, settings: Settings = SETTINGS, *, variance: float = 0.04
+) -> Rehearser:
+    return Rehearser(Context.of(units, settings, fs_hz=FS_HZ), profile_with(variance), labelled)
+
+
+@pytest.mark.parametrize(
+    ("changes", "with_labels", "grafts", "cross_fits", "published"),
+    [
+        ([], True, True, True, False),
+        ([], False, False, False, False),
+        (["rehearsal.method=plant"], True, False, False, False),
+        (["tuning.on=labelled"], True, True, False, True),
+        (["tuning.on=labelled", "rehearsal.method=plant"], True, False, False, True),
+    ],
+)
+def test_rehearsals_are_grafted_if_there_are_labels_and_the_settings_say_so(
+    changes: list[str],
+    with_labels: bool,
+    grafts: bool,
+    cross_fits: bool,
+    published: bool,
+    units: Units,
+    labelled: Labelled,
+) -> None:
+    made = rehearser(units, labelled if with_labels else None, SETTINGS.replace(changes))
+    assert (made.grafts, made.cross_fits, made.published) == (grafts, cross_fits, published)
+
+
+def test_a_graft_has_the_labels_and_a_planted_one_has_others(units: Units, labelled: Labelled) -> None:
+    graft = rehearser(units, labelled).rehearse(2.0, np.random.default_rng(0))
+    assert graft.spikes.within(0, N_SAMPLES) == labelled.spikes
+    planted = rehearser(units, None).rehearse(2.0, np.random.default_rng(0))
+    assert len(planted.trace) == 2 * FS_HZ
+    assert planted.spikes != labelled.spikes
+
+
+def test_rehearsals_are_as_long_as_set_and_each_has_its_own_numbers(units: Units, labelled: Labelled) -> None:
+    made = rehearser(units, None)
+    tuning, forecast = made.for_tuning(), made.for_forecast()
+    assert (len(tuning.trace), len(forecast.trace)) == (3 * FS_HZ, 2 * FS_HZ)
+    assert tuning.spikes.within(0, 50_000) != forecast.spikes.within(0, 50_000)
+    for again in (made.for_tuning(), made.rehearse(3.0, made.context.rng(*TUNE))):
+        np.testing.assert_array_equal(again.trace, tuning.trace)
+        assert again.spikes == tuning.spikes
+    np.testing.assert_array_equal(made.plant(2.0, made.context.rng(*FORECAST)).trace, forecast.trace)
+    other = rehearser(units, None, SETTINGS.replace(["seed=1"])).for_tuning()
+    assert other.spikes != tuning.spikes
+
+
+def test_a_forecast_is_planted_even_where_tuning_is_grafted(units: Units, labelled: Labelled) -> None:
+    made = rehearser(units, labelled)
+    assert made.for_tuning().spikes.within(0, N_SAMPLES) == labelled.spikes
+    assert made.for_forecast().spikes.within(0, 50_000) != labelled.spikes.within(0, 50_000)
+
+
+def test_a_rehearsal_is_never_shorter_than_can_be_sorted(units: Units) -> None:
+    short = rehearser(units, None).plant(1e-3, np.random.default_rng(0))
+    assert 1000 < len(short.trace) < FS_HZ
+
+
+def test_the_published_pipeline_tunes_on_the_labelled_recording_itself(
+    units: Units, labelled: Labelled
+) -> None:
+    made = rehearser(units, labelled, SETTINGS.replace(["tuning.on=labelled"]))
+    tuning = made.for_tuning()
+    assert tuning.trace is labelled.trace
+    assert (tuning.spikes, tuning.period) == (labelled.spikes, N_SAMPLES)
+    assert (
+        len(made.rehearse(1.0, np.random.default_rng(0)).trace) == N_SAMPLES
+    )  # whole, however long is asked
+
+
+def test_of_a_long_labelled_recording_the_middle_is_rehearsed(units: Units, labelled: Labelled) -> None:
+    short = SETTINGS.replace(["rehearsal.tuning_seconds=1.1", "rehearsal.forecast_seconds=1.1"])
+    most = int(2.2 * FS_HZ)
+    made = rehearser(units, labelled, short).rehearse(1.0, np.random.default_rng(0))
+    start = (N_SAMPLES - most) // 2
+    assert made.period == most
+    expected = labelled.spikes.within(start, start + most).shifted(-start)
+    assert made.spikes.within(0, most) == expected
+
+
+@pytest.mark.parametrize("with_labels", [True, False])
+def test_a_rehearsals_noise_is_the_targets(with_labels: bool, units: Units, labelled: Labelled) -> None:
+    """Of a graft: what is added, and what the labelled recording had."""
+    made = rehearser(units, labelled if with_labels else None)
+    power = made.noise_power(made.for_tuning())
+    low = power[20:400].mean()  # passed by the conditioning
+    assert low == pytest.approx(0.04, rel=0.15)
+
+
+def test_units_vary_if_their_spikes_leave_much_beside_the_targets_noise(
+    units: Units, labelled: Labelled
+) -> None:
+    for left, variance, varies in ((0.0, 0.04, False), (0.01, 0.04, True), (0.01, 0.06, False)):
+        some = replace(labelled, variance_left=left)
+        made = rehearser(units, some, variance=variance)
+        assert made.units_vary == varies
+        assert some.varies_beyond(made.profile) == pytest.approx(left / variance)
+        louder = replace(made, profile=profile_with(variance, gain=-3.0))
+        assert some.varies_beyond(louder.profile) == pytest.approx(9 * left / variance)
+        assert louder.units_vary == (left > 0)
+        for changes in ("rehearsal.method=plant", "tuning.on=labelled"):
+            assert not rehearser(units, some, SETTINGS.replace([changes]), variance=variance).units_vary
+    assert not rehearser(units, None).units_vary
+
+
+def test_profiles_are_told_apart_by_noise_and_gain() -> None:
+    plain = profile_with(1.0)
+    assert plain.distance(profile_with(1.0, gain=2.0)) == pytest.approx(np.log(2))
+    assert plain.distance(profile_with(np.e**2)) == pytest.approx(1)
+    assert plain.distance(profile_with(1.0, gain=-1.0)) == np.inf
+    assert profile_with(1.0, gain=-1.0).distance(profile_with(1.0, gain=-1.0)) == pytest.approx(0, abs=1e-9)
+    assert plain.distance(profile_with(1.0, background=Background(1e-3, 0.3))) == pytest.approx(0, abs=1e-9)
+    assert plain.background is SILENT
+
+
+def test_a_context_measures_time_in_samples_and_filters_alike(units: Units) -> None:
+    context = Context.of(units, SETTINGS, fs_hz=FS_HZ)
+    np.testing.assert_array_equal(context.kernel, conditioning_kernel(SETTINGS.conditioning, FS_HZ))
+    assert (context.samples(0.4), context.samples(2.4)) == (10, 60)
+    assert context.whitening_reach == context.samples(SETTINGS.matched_filter.whitening_reach_ms)
+    impulse = np.zeros((3001, 1), np.float32)
+    impulse[1500] = 1
+    half = len(context.kernel) // 2
+    seen = context.conditioned(impulse)[1500 - half : 1501 + half, 0]
+    np.testing.assert_allclose(seen, context.kernel, atol=1e-6)
+    assert context.templates.before == units.templates.before + half
+    assert context.templates is context.templates  # made once
+
+
+def test_a_unit_that_seems_silent_may_still_fire(units: Units) -> None:
+    context = Context.of(units, SETTINGS, fs_hz=FS_HZ)
+    silent = profile_with(1.0)
+    silent = Profile(silent.offset, silent.scale, silent.noise, Activity(1.0, (0.0, 2e-3)))
+    np.testing.assert_allclose(np.exp(context.log_odds(silent)), [0.02 * 5e-4, 2e-3])
+
+
+@pytest.mark.parametrize(
+    ("changes", "passed", "stopped"),
+    [
+        ({}, [300, 3000], [0, 9000]),
+        ({"low_hz": 500}, [2000], [0, 50, 9000]),
+        ({"high_hz": 0}, [300, 9000], [0]),
+        ({"drift_window_ms": 0}, [0, 300, 3000], [9000]),
+        ({"drift_window_ms": 0, "high_hz": 0}, [0, 300, 9000], []),
+    ],
+)
+def test_conditioning_passes_what_its_settings_say(
+    changes: dict[str, float], passed: list[int], stopped: list[int]
+) -> None:
+    conditioning = SETTINGS.replace(conditioning=changes).conditioning
+    response = np.abs(np.fft.rfft(conditioning_kernel(conditioning, FS_HZ), int(FS_HZ)))
+    np.testing.assert_allclose(response[passed], 1, atol=0.1)
+    assert not stopped or response[stopped].max() < 0.08
+
+
+def test_hum_is_removed_only_where_it_was_found() -> None:
+    time_s = np.arange(60_000) / FS_HZ
+    trace = np.sin(2 * np.pi * 50 * time_s).astype(np.float32)[:, None]
+    assert without_hum(trace, (), fs_hz=FS_HZ) is trace
+    assert np.abs(without_hum(trace, (50.0,), fs_hz=FS_HZ)[20_000:-20_000]).max() < 0.02
+    assert np.abs(without_hum(trace, (60.0,), fs_hz=FS_HZ)[20_000:-20_000]).max() > 0.9
+
+
+def test_spikes_are_rehearsed_at_the_profiles_gain(units: Units) -> None:
+    context = Context.of(units, SETTINGS, fs_hz=FS_HZ)
+    peaks = {}
+    for gain in (1.0, -0.5):
+        made = Rehearser(context, profile_with(0.04, gain=gain), None).for_forecast()
+        peaks[gain] = made.clean[np.abs(made.clean).argmax(), 0]
+    assert peaks[-0.5] == pytest.approx(-0.5 * peaks[1.0], rel=0.25)
+    assert Spikes.empty() != made.spikes
