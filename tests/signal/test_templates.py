@@ -111,7 +111,7 @@ def test_a_unit_whose_spikes_are_cut_off_by_the_ends_has_an_empty_template(shape
     assert np.abs(found.waveforms[0]).max() > 1
 
 
-@pytest.mark.parametrize("spread", [0.1, 0.3])
+@pytest.mark.parametrize("spread", [0.2, 0.3])
 def test_amplitudes_spread_as_they_do_without_noise(
     spread: float, shapes: Templates, rng: np.random.Generator
 ) -> None:
