@@ -34,3 +34,29 @@ def test_a_file_is_named_once() -> None:
         raise SettingsError("wrong")
     with pytest.raises(ValueError, match="^other$"), naming("a.toml"):
         raise ValueError("other")
+
+
+@errors.made_by("Pair.read(file) or Pair.of(a, b)")
+class Pair:
+    """Two values."""
+
+    def __init__(self, a: int = 0, *, b: int = 0) -> None:
+        """Keep them."""
+        self.values = (a, b)
+
+
+def test_a_class_without_its_arguments_says_how_it_is_made() -> None:
+    with pytest.raises(InputError, match=r"^Pair\(\) needs arguments; use Pair\.read\(file\) or Pair\.of"):
+        Pair()
+    assert Pair(1).values == (1, 0)
+    assert Pair(b=2).values == (0, 2)
+    assert Pair(1, b=2).values == (1, 2)
+    assert Pair.__init__.__doc__ == "Keep them."
+
+
+def test_an_error_keeps_its_cause_and_kind_when_its_file_is_named() -> None:
+    with pytest.raises(ModelError) as named, naming("model"):
+        raise ModelError("is damaged")
+    assert str(named.value) == "model: is damaged"
+    assert isinstance(named.value.__cause__, ModelError)
+    assert naming("x").__enter__() is None

@@ -139,3 +139,9 @@ def test_what_are_no_spikes_is_refused(place: int) -> None:
     pair[place] = np.array([100])
     with pytest.raises(InputError, match="expected Spikes, not a ndarray"):
         score(*pair)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("distance", "hit"), [(2000, True), (2001, False)])
+def test_the_loose_tolerance_is_2000_samples_at_1_mhz(distance: int, hit: bool) -> None:
+    true = spikes([(100_000, 1)])
+    assert score(true, true.shifted(distance), fs_hz=1e6).f_det == float(hit)

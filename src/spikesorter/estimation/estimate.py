@@ -98,12 +98,13 @@ def estimate_initially(trace: npt.NDArray[Any], context: Context) -> InitialEsti
     remove_hum = context.settings.conditioning.remove_hum
     hum_hz = find_hum(centred_trace, fs_hz=fs_hz) if remove_hum else ()
     conditioned = context.conditioned(without_hum(centred_trace, hum_hz, fs_hz=fs_hz))
+    scale = _scale(conditioned)
     noise, filters = _noise_and_filters(conditioned, context)
     evidence = filters.apply(conditioned)
     activity = estimate_activity(
         evidence, filters, context.templates, list(units.amplitudes), prior_rates=units.rates
     )
-    profile = Profile(offset, _scale(conditioned), noise, activity, hum_hz=hum_hz)
+    profile = Profile(offset, scale, noise, activity, hum_hz=hum_hz)
     return InitialEstimate(profile, evidence, filters)
 
 
