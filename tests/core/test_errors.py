@@ -59,4 +59,3 @@ def test_an_error_keeps_its_cause_and_kind_when_its_file_is_named() -> None:
         raise ModelError("is damaged")
     assert str(named.value) == "model: is damaged"
     assert isinstance(named.value.__cause__, ModelError)
-    assert naming("x").__enter__() is None
