@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from spikesorter.core.errors import InputError
-from spikesorter.io.atomic import atomic_file, atomic_folder, check_writable
+from spikesorter.io.atomic import atomic_file, atomic_folder, check_writable, only_one, write_json
 
 
 def test_files_and_folders_appear_whole(tmp_path: Path) -> None:
@@ -56,3 +60,103 @@ def test_a_folder_that_can_be_written_to_is_made(tmp_path: Path) -> None:
     for place in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(InputError, match="is a file, but a folder is needed"):
             check_writable(place)
+
+
+def test_one_process_at_a_time_works_in_a_folder(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    with only_one(lock, "sorting"):
+        with pytest.raises(InputError, match=r"another process is counting there; wait for it or stop it"):
+            with only_one(lock, "counting"):
+                pass
+        with only_one(tmp_path / "other", "counting"):
+            pass
+    with only_one(lock, "counting"):  # released, though the file is still there
+        assert lock.exists()
+
+
+def test_a_lock_is_released_by_an_error_and_by_a_process_that_dies(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    with pytest.raises(KeyError), only_one(lock, "sorting"):
+        raise KeyError
+    code = (
+        "import os, sys; from pathlib import Path; from spikesorter.io.atomic import only_one\n"
+        "lock = only_one(Path(sys.argv[1]), 'sorting'); lock.__enter__(); print('held', flush=True)\n"
+        "sys.stdin.read()"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout is not None
+    assert other.stdout.readline() == "held\n"
+    with pytest.raises(InputError, match="another process is sorting there"), only_one(lock, "sorting"):
+        pass
+    other.kill()
+    other.communicate()
+    with only_one(lock, "sorting"):
+        pass
+
+
+def test_json_comes_back_and_ends_in_a_line(tmp_path: Path) -> None:
+    contents = {"spikes": 3, "names": ["a", "ü"], "forecast": {"score": 0.5, "remarks": None}}
+    write_json(tmp_path / "deep" / "run.json", contents)
+    text = (tmp_path / "deep" / "run.json").read_text(encoding="utf-8")
+    assert json.loads(text) == contents
+    assert text.endswith("}\n")
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "deep" / "run.json", {"path": object()})
+    assert (tmp_path / "deep" / "run.json").read_text(encoding="utf-8") == text
+    assert len(list((tmp_path / "deep").iterdir())) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such rights there")
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
+def test_files_and_folders_have_the_rights_that_others_have(mask: int, tmp_path: Path) -> None:
+    """Those of the user's mask, rather than the narrow ones of a temporary file."""
+    before = os.umask(mask)
+    try:
+        with atomic_file(tmp_path / "file") as temporary:
+            temporary.write_text("x")
+        with atomic_folder(tmp_path / "folder"):
+            pass
+        (tmp_path / "plain").write_text("x")
+        (tmp_path / "usual").mkdir()
+    finally:
+        os.umask(before)
+    rights = {path.name: path.stat().st_mode for path in tmp_path.iterdir()}
+    assert rights["file"] == rights["plain"]
+    assert rights["folder"] == rights["usual"]
+
+
+def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with atomic_folder(tmp_path / "folder") as folder:
+        (folder / "old").write_text("old")
+    replace, moved = os.replace, []
+
+    def fail_at_the_second(source: Path, target: Path) -> None:
+        moved.append(source)
+        if len(moved) == 2:
+            raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr("os.replace", fail_at_the_second)
+    with pytest.raises(InputError, match="folder: cannot be written: No space left on device"):
+        with atomic_folder(tmp_path / "folder") as folder:
+            (folder / "new").write_text("new")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["old"]
+
+
+def test_a_full_disk_is_said_and_the_old_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("old")
+
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(InputError, match="file: cannot be written: No space left on device"):
+        with atomic_file(tmp_path / "file") as temporary:
+            temporary.write_text("new")
+    assert (tmp_path / "file").read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 1
