@@ -65,9 +65,9 @@ def test_a_folder_that_can_be_written_to_is_made(tmp_path: Path) -> None:
 def test_one_process_at_a_time_works_in_a_folder(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
     with only_one(lock, "sorting"):
-        with pytest.raises(InputError, match=r"another process is counting there; wait for it or stop it"):
-            with only_one(lock, "counting"):
-                pass
+        busy = pytest.raises(InputError, match="another process is counting there; wait for it or stop it")
+        with busy, only_one(lock, "counting"):
+            pass
         with only_one(tmp_path / "other", "counting"):
             pass
     with only_one(lock, "counting"):  # released, though the file is still there
@@ -141,9 +141,9 @@ def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(
         replace(source, target)
 
     monkeypatch.setattr("os.replace", fail_at_the_second)
-    with pytest.raises(InputError, match="folder: cannot be written: No space left on device"):
-        with atomic_folder(tmp_path / "folder") as folder:
-            (folder / "new").write_text("new")
+    full_disk = pytest.raises(InputError, match="folder: cannot be written: No space left on device")
+    with full_disk, atomic_folder(tmp_path / "folder") as folder:
+        (folder / "new").write_text("new")
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
     assert [path.name for path in (tmp_path / "folder").iterdir()] == ["old"]
 
@@ -155,8 +155,8 @@ def test_a_full_disk_is_said_and_the_old_file_stays(tmp_path: Path, monkeypatch:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(InputError, match="file: cannot be written: No space left on device"):
-        with atomic_file(tmp_path / "file") as temporary:
-            temporary.write_text("new")
+    full_disk = pytest.raises(InputError, match="file: cannot be written: No space left on device")
+    with full_disk, atomic_file(tmp_path / "file") as temporary:
+        temporary.write_text("new")
     assert (tmp_path / "file").read_text() == "old"
     assert len(list(tmp_path.iterdir())) == 1
