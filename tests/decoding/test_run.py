@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy.special import expit
 
 from spikesorter.decoding.candidates import Candidates
 from spikesorter.decoding.run import (
@@ -61,8 +62,8 @@ class Sums:
     def pick(self, evidence: np.ndarray) -> Candidates:
         reach = self.pick_reach
         peaks = pick_peaks(evidence[:, 0], threshold=0.0, distance_samples=reach)
-        ones = np.ones(len(peaks), np.float32)
-        found = Candidates(peaks, np.full(len(peaks), UNIT), ones, ones)
+        likely, ones = expit(evidence[peaks, 0]), np.ones(len(peaks), np.float32)
+        found = Candidates(peaks, np.full(len(peaks), UNIT), likely.astype(np.float32), ones)
         return found.inside(reach, len(evidence) - reach)
 
 
