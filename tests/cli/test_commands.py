@@ -15,7 +15,7 @@ from spikesorter.cli import app
 from spikesorter.cli.completion import complete_assignment
 from spikesorter.core.settings import PRESETS, Settings
 from spikesorter.io.formats import EXPORTS
-from tests.cli.test_cli import COMMANDS, in_new_process, spikesorter
+from tests.cli.test_cli import COMMANDS, spikesorter
 
 
 def every_command() -> Iterator[tuple[str, Any]]:
@@ -112,7 +112,10 @@ def completed(line: str) -> list[str]:
         "COMP_WORDS": line,
         "COMP_CWORD": str(len(line.split(" ")) - 1),
     }
-    return in_new_process(**asked).stdout.split()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in asked.items():
+            patch.setenv(name, value)
+        return spikesorter().stdout.split()
 
 
 def test_shells_complete_presets_and_formats() -> None:

@@ -92,7 +92,7 @@ def test_evidence_is_that_of_the_samples_around(decoder: Sums) -> None:
     np.testing.assert_allclose(found[:, 0], expected, rtol=1e-5, atol=1e-5)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.sampled_from(DECODERS), st.integers(-100, 400), st.integers(0, 300))
 def test_any_part_is_that_of_the_whole(decoder: Sums, start: int, length: int) -> None:
     assume(start <= len(TRACE) and start + length >= 0)

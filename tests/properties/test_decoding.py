@@ -25,7 +25,7 @@ from spikesorter.decoding.thresholds import objective, tune
 from spikesorter.signal.peaks import enforce_refractory, pick_peaks
 from tests.properties.strategies import FS_HZ, PROBABILITY, spikes_values
 
-FEW = settings(max_examples=40)
+FEW = settings(max_examples=20)
 UNITS = (1, 2, 4)
 CURVES = hnp.arrays(
     np.float32,

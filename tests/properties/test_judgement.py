@@ -18,7 +18,7 @@ from spikesorter.sorting.forecast import Forecast, forecast_score, forecast_stud
 from spikesorter.sorting.look_back import Reckoning, corrected_forecast, reckon
 from tests.properties.strategies import FS_HZ, spikes_values
 
-FEW = settings(max_examples=40)
+FEW = settings(max_examples=20)
 N_SAMPLES = 10_001
 UNITS = (1, 2, 3, 4)
 SOME = spikes_values(named=False, fs_hz=FS_HZ, most=40)
@@ -115,7 +115,7 @@ def test_the_confusion_holds_every_spike_once(truth: Spikes, found: Spikes) -> N
     assert result.precision * len(found) == pytest.approx(pairs)
 
 
-@settings(max_examples=15)
+@settings(max_examples=5)
 @given(SOME, SOME)
 def test_a_comparison_counts_as_its_figures_say(truth: Spikes, found: Spikes) -> None:
     compared = compare_sortings(truth, found, pairing="name")

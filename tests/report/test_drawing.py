@@ -21,7 +21,7 @@ from spikesorter.report.packing import CODES, pack, pack_spikes
 from spikesorter.report.palette import COLOURS, SYMBOLS, colour, symbol
 from tests.properties.strategies import spikes_values
 
-FEW = settings(max_examples=40)
+FEW = settings(max_examples=20)
 LETTERS = st.characters(codec="utf-8", exclude_categories=("Cc", "Cs"))
 TEXTS = st.text(LETTERS, min_size=1, max_size=12).filter(lambda text: text.strip() == text)
 HARMFUL = "<script>alert('1')</script>&\""

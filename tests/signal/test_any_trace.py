@@ -33,7 +33,7 @@ from spikesorter.signal.templates import (
 from spikesorter.signal.wavelet import denoise, denoise_margin, level_noise
 from tests.conftest import run_in_spans
 
-FEW = settings(max_examples=30)
+FEW = settings(max_examples=20)
 SEEDS = st.integers(0, 2**32 - 1)
 RATES = st.sampled_from([8000.0, 25_000.0, 24_414.0625, 30_000.0])
 ODD = st.integers(0, 12).map(lambda half: 2 * half + 1)

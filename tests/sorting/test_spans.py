@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikesorter.core.errors import InputError, SettingsError
@@ -39,6 +39,7 @@ def test_finished_spans_come_back(tmp_path: Path) -> None:
     assert again.read(1000, 2000) == Spikes.empty()
 
 
+@settings(max_examples=15)
 @given(spikes_values(least_unit=0, named=False), st.integers(0, 2**50), st.integers(1, 2**30))
 def test_any_spikes_of_any_span_come_back(spikes: Spikes, start: int, length: int) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -24,7 +24,7 @@ FS_HZ = 1000.0
 NAMES = {UNIT: "basket"}
 OFFSET = np.array([3.0, -1.0])
 ARRIVING = np.asarray(TRACE + OFFSET, np.float32)
-FEW = settings(max_examples=40)
+FEW = settings(max_examples=20)
 
 
 def state_of(decoder: Sums, refractory: int, *, hum_hz: tuple[float, ...] = ()) -> Any:

@@ -31,7 +31,7 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line; errors that a user can fix are printed as one line, with exit code 2."""
     try:
-        app()
+        app(prog_name="spikesorter")  # whichever way it was started
     except SpikeSorterError as error:
         sys.stderr.write(f"spikesorter: error: {' '.join(str(error).split())}\n")
         sys.exit(USER_ERROR)
