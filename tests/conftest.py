@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Callable
@@ -187,3 +188,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.pluginmanager.hasplugin("xdist"):
         for item in items:
             item.add_marker(pytest.mark.xdist_group("-".join(filter(None, group_of(item)))))
+
+
+def pytest_collection_finish() -> None:
+    """Have the garbage collector leave out what is there already, which it would search again and again."""
+    gc.collect()
+    gc.freeze()

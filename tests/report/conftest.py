@@ -15,6 +15,11 @@ def session(tmp_path: Path) -> Session:
     return make_session(tmp_path)
 
 
+@pytest.fixture(autouse=True)
+def _stops_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spikesorter.report.server.POLL_S", 0.002)
+
+
 @pytest.fixture
 def server(session: Session) -> Iterator[LoopbackServer]:
     with serve(session, "<!doctype html><p>the page") as server:

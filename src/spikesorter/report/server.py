@@ -29,6 +29,7 @@ HOST = "127.0.0.1"
 BODY_BYTES = 4096  # largest body that is read
 QUERY_FIELDS = 8
 REQUEST_SECONDS = 30  # time limit for receiving a request
+POLL_S = 0.05  # how often to look whether the server should stop
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -117,7 +118,7 @@ class LoopbackServer:
             raise InputError(f"port {port}: cannot be used: {reason}; choose another, or 0") from None
         self.port: int = self._server.server_address[1]
         self.url = f"http://{HOST}:{self.port}/{token}/"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(POLL_S,), daemon=True)
 
     def __enter__(self) -> LoopbackServer:
         self._thread.start()
