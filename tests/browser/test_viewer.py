@@ -255,9 +255,9 @@ def test_the_real_page_is_paged_and_its_doubtful_spikes_are_reviewed(
     page = real.page
     trace = page.locator(".trace-view").first
     trace.scroll_into_view_if_needed()
-    expect(trace.locator(".status").first).to_contain_text("page 1 of 48")
+    expect(trace.locator(".status").first).to_contain_text("page 1 of 32")
     trace.focus()
-    press(real, "ArrowRight", "page 2 of 48")
+    press(real, "ArrowRight", "page 2 of 32")
     press(real, "n", "doubtful spike 1 of")
     press(real, "x", "is rejected.")
     real.sees("doubtful spike 2 of")
@@ -286,6 +286,6 @@ def test_the_real_page_draws_its_figures_when_they_come_into_sight(real: Watched
 
 def test_no_serious_barrier_is_found_in_the_viewer(real: Watched) -> None:
     real.page.locator(".trace-view").first.scroll_into_view_if_needed()
-    real.sees("page 1 of 48")
+    real.sees("page 1 of 32")
     found = Axe().run(real.page).response["violations"]
     assert {one["id"] for one in found if one["impact"] in ("serious", "critical")} == set()

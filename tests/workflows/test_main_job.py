@@ -108,8 +108,9 @@ def test_outlier_spikes_are_marked_if_asked_for_and_written_as_class_0(
     trace = target.get_traces()
     t = np.arange(60.0)
     shape = -7 * np.exp(-0.5 * ((t - 8) / 2.5) ** 2) + 4 * np.exp(-0.5 * ((t - 17) / 5) ** 2)
-    outliers = Spikes.from_arrays(np.arange(1000, len(trace) - 1000, 4001), np.full(75, 9))
-    added = plant(len(trace), outliers, np.ones(75, np.float32),
+    starts = np.arange(1000, len(trace) - 1000, 4001)
+    outliers = Spikes.from_arrays(starts, np.full(len(starts), 9))
+    added = plant(len(trace), outliers, np.ones(len(starts), np.float32),
                   Templates((9,), shape[None, :, None].astype(np.float32), 0))  # fmt: skip
     strange = NumpyRecording([(trace + added).astype(np.float32)], FS_HZ)
     assert 0 not in fitted.adapt(strange).sort(strange).unit_ids
@@ -293,7 +294,8 @@ def test_labels_given_twice_are_used_once(
     assert truth is not None
     few = quick_settings.replace(["decoder=pursuit", "rehearsal.forecast_seconds=10"])
     twice = Sorter.fit(recording, Spikes.concatenate([truth, truth]), settings=few)
-    assert f"{len(truth)} labels are duplicates" in caplog.text
+    again = 2 * len(truth) - len({(spike.sample, spike.unit) for spike in truth})
+    assert f"{again} labels are duplicates" in caplog.text
     once = Sorter.fit(recording, truth, settings=few)
     np.testing.assert_array_equal(twice.units.rates, once.units.rates)
 
@@ -310,7 +312,7 @@ def test_another_unit_is_warned_of(
 def test_samples_that_are_not_there_are_refused(adapted: Sorter, study_folder: Path) -> None:
     target, _ = read_mat(study_folder / "D3.mat")
     for start, stop in ((-50, 100), (0, 10**6), (100, 100)):
-        with pytest.raises(InputError, match="the recording has 300000"):
+        with pytest.raises(InputError, match=f"the recording has {target.get_num_frames()}"):
             adapted.evidence(target, start=start, stop=stop)
     trace = target.get_traces().astype(np.float32)
     trace[5000] = np.nan
