@@ -53,15 +53,18 @@ class Thinning:
 
     def select(self, found: Candidates) -> Candidates:
         """Return the candidates that belong to a kept spike, and those kept away from all spikes."""
-        spikes = self.rehearsal.spikes.sample
-        if len(spikes) == 0 or (self.kept.all() and self.kept_away.all()):
+        if self.kept.all() and self.kept_away.all():
             return found
-        after = np.clip(np.searchsorted(spikes, found.sample), 0, len(spikes) - 1)
-        before = np.maximum(after - 1, 0)
-        nearer = np.abs(spikes[before] - found.sample) < np.abs(spikes[after] - found.sample)
-        nearest = np.where(nearer, before, after)
-        near = np.abs(spikes[nearest] - found.sample) <= self.reach_samples
-        return found.select(np.where(near, self.kept[nearest], self.kept_away[found.sample // AWAY_SAMPLES]))
+        keep = self.kept_away[found.sample // AWAY_SAMPLES]
+        spikes = self.rehearsal.spikes.sample
+        if len(spikes):
+            after = np.clip(np.searchsorted(spikes, found.sample), 0, len(spikes) - 1)
+            before = np.maximum(after - 1, 0)
+            nearer = np.abs(spikes[before] - found.sample) < np.abs(spikes[after] - found.sample)
+            nearest = np.where(nearer, before, after)
+            near = np.abs(spikes[nearest] - found.sample) <= self.reach_samples
+            keep = np.where(near, self.kept[nearest], keep)
+        return found.select(keep)
 
 
 def make_thinning(rehearsal: Rehearsal, context: Context, profile: Profile) -> Thinning:

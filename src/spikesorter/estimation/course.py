@@ -11,6 +11,7 @@ __all__ = ["STEADY", "Course"]
 
 Float64Array = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
+SHRUNK, GROWN, LOUDER = 0.75, 1.35, 1.5  # changes worth a remark
 
 
 def _one() -> Float64Array:
@@ -88,6 +89,34 @@ class Course:
         """
         edges = np.linspace(0, n_samples, len(self.levels) + 1).astype(int).tolist()
         return list(zip(edges[:-1], edges[1:], self.levels.tolist(), strict=True))
+
+    def remarks(self, names: dict[int, str]) -> list[str]:
+        """Return a sentence on each large change.
+
+        Parameters
+        ----------
+        names : dict of int to str
+            Of units, by column.
+
+        Examples
+        --------
+        >>> Course(np.array([[1.0, 1.0], [0.5, 1.0]])).remarks({0: "a", 1: "b"})
+        ['unit a: spikes have 1.00 to 0.50 times their labelled size; the smallest may be missed']
+        >>> Course(levels=np.array([0.5, 1.5])).remarks({0: "a"})
+        ['the noise is 3.0 times as strong in some parts as in others']
+        """
+        said = []
+        for column, name in names.items():
+            sizes = self.sizes[:, min(column, self.sizes.shape[1] - 1)]
+            course = f"unit {name}: spikes have {sizes[0]:.2f} to {sizes[-1]:.2f} times their labelled size"
+            if sizes.min() < SHRUNK:
+                said.append(f"{course}; the smallest may be missed")
+            elif sizes.max() > GROWN:
+                said.append(f"{course}; they may resemble other units")
+        ratio = self.levels.max() / self.levels.min()
+        if ratio > LOUDER:
+            said.append(f"the noise is {ratio:.1f} times as strong in some parts as in others")
+        return said
 
 
 STEADY = Course()

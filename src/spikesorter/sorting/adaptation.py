@@ -280,6 +280,8 @@ def _with_corrected_forecast(
     reckoned = reckon(found, state.tuned.point.to_spikes(found), known, seconds=seconds)
     names = tuple(state.names[unit] for unit in known)
     forecast = corrected_forecast(state.forecast, state.rehearsed, reckoned, names, seconds=seconds)
+    columns = {state.units.unit_ids.index(unit): state.names[unit] for unit in known}
+    forecast = replace(forecast, remarks=(*state.profile.course.remarks(columns), *forecast.remarks))
     for remark in forecast.remarks:
         logger.warning("%s", remark)
     progress("comparing target and rehearsal", 1.0)

@@ -1,0 +1,104 @@
+"""A target whose units change their size, or whose noise changes, is described as such; others as steady."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from spikesorter.core.settings import Settings
+from spikesorter.core.spikes import Spikes
+from spikesorter.estimation.context import Context
+from spikesorter.estimation.estimate import estimate_initially
+from spikesorter.estimation.profile import Profile, conditioning_kernel
+from spikesorter.estimation.rehearsal import Labelled
+from spikesorter.estimation.units import learn_units
+from spikesorter.signal.gain import Activity, Background
+from spikesorter.signal.templates import Templates, plant
+from spikesorter.sorting.changes import track_changes
+from tests.conftest import FS_HZ
+
+SETTINGS = Settings()
+SECONDS = 20
+N = int(SECONDS * FS_HZ)
+T = np.arange(40) - 10
+SHAPES = Templates(
+    (1, 2, 3),
+    np.stack(
+        [size * np.where(T > 0, T / tau * np.exp(1 - T / tau), 0) for size, tau in ((14, 4), (9, 7), (5, 5))]
+    ).astype(np.float32)[:, :, None],
+    before=10,
+)  # the third is not labelled
+
+
+def made(
+    seed: int,
+    *,
+    last: tuple[float, float] = (1.0, 1.0),
+    rates: tuple[float, float] = (10, 10),
+    noise: float = 1.0,
+) -> tuple[npt.NDArray[np.float32], Spikes]:
+    """Two labelled units whose sizes change in proportion to time, and noise that steps half-way."""
+    rng = np.random.default_rng(seed)
+    counts = [int(rate * SECONDS) for rate in (*rates, 20)]
+    spikes = Spikes.from_arrays(rng.integers(100, N - 200, sum(counts)), np.repeat([1, 2, 3], counts))
+    ends = np.array([*last, 1.0])[spikes.unit - 1]
+    sizes = (1 + (ends - 1) * spikes.sample / N) * (1 + 0.1 * rng.standard_normal(len(spikes)))
+    hiss = rng.standard_normal((N, 1), dtype=np.float32)
+    hiss[N // 2 :] *= noise
+    return plant(N, spikes, sizes.astype(np.float32), SHAPES) + hiss, spikes.select(spikes.unit < 3)
+
+
+@pytest.fixture(scope="module")
+def known() -> tuple[Context, Labelled]:
+    trace, labels = made(1)
+    kernel = conditioning_kernel(SETTINGS.conditioning, FS_HZ)
+    units = learn_units(trace, labels, SETTINGS.templates, kernel=kernel, fs_hz=FS_HZ)
+    context = Context.of(units, SETTINGS, fs_hz=FS_HZ)
+    return context, Labelled(trace, labels, estimate_initially(trace, context).profile)
+
+
+def tracked(known: tuple[Context, Labelled], trace: npt.NDArray[np.float32], **changed: object) -> Profile:
+    context, labelled = known
+    profile = estimate_initially(trace, context).profile
+    profile = replace(profile, activity=replace(profile.activity, gain=1.0))
+    return track_changes(trace, replace(profile, **changed), context, labelled)  # type: ignore[arg-type]
+
+
+def test_what_does_not_change_is_steady(known: tuple[Context, Labelled]) -> None:
+    assert tracked(known, made(2)[0]).course.steady
+
+
+@pytest.mark.parametrize("last", [(0.5, 1.0), (1.0, 1.5)])
+def test_sizes_are_followed_each_for_itself(
+    known: tuple[Context, Labelled], last: tuple[float, float]
+) -> None:
+    course = tracked(known, made(3, last=last)[0]).course
+    ends = course.sizes_at(np.array([0, N - 1, 0, N - 1]), np.array([0, 0, 1, 1]), n_samples=N)
+    expected = np.array([1, last[0], 1, last[1]])
+    np.testing.assert_allclose(ends, expected, atol=0.2)
+    steady = np.array(last) == 1
+    assert np.all(course.sizes[:, :2][:, steady] == 1)
+
+
+def test_noise_is_followed(known: tuple[Context, Labelled]) -> None:
+    course = tracked(known, made(4, noise=2.0)[0]).course
+    assert course.levels[-1] / course.levels[0] == pytest.approx(2, rel=0.1)
+    assert np.mean(course.levels**2) == pytest.approx(1)
+
+
+def test_rates_that_the_pursuit_got_wrong_are_corrected(known: tuple[Context, Labelled]) -> None:
+    """With background spikes its model does not hold; the heights of events correct what it counts."""
+    context, _ = known
+    misled = Activity(1.0, tuple((3 * context.units.rates).tolist()))
+    corrected = tracked(known, made(5, rates=(5, 20))[0], activity=misled, background=Background(1e-6, 0.1))
+    ratios = np.array(corrected.activity.rates) / context.units.rates
+    np.testing.assert_allclose(ratios, [0.5, 2.0], rtol=0.25)
+
+
+def test_rates_are_the_pursuit_s_where_its_model_holds(known: tuple[Context, Labelled]) -> None:
+    trace, _ = made(5, rates=(5, 20))
+    before = estimate_initially(trace, known[0]).profile.activity
+    assert tracked(known, trace).activity.rates == before.rates
