@@ -18,6 +18,7 @@ from spikesorter.core.errors import InputError, naming
 from spikesorter.core.spikes import PROBABILITIES, UNKNOWN, Spikes
 from spikesorter.io.bounds import MOST_EXPANSION, check_archive, check_rate, shown_bytes
 from spikesorter.io.columns import stored_names
+from spikesorter.io.foreign_objects import load_foreign
 from spikesorter.io.formats import has_sorting, reading
 from spikesorter.io.mat import read_mat_spikes
 from spikesorter.io.nwb import read_nwb_units
@@ -91,6 +92,8 @@ def read_labels(path: str | Path, *, fs_hz: float | None = None, stream: str | N
     ending = path.suffix.lower()
     if (path / "spike_times.npy").is_file():
         spikes = _read_phy(path, fs_hz)
+    elif (path / "sorter_output" / "spike_times.npy").is_file():  # Kilosort, run by SpikeInterface
+        spikes = _read_phy(path / "sorter_output", fs_hz)
     elif ending == ".mat":
         spikes = read_mat_spikes(path)
     elif ending in (".csv", ".tsv"):
@@ -350,13 +353,13 @@ def _whole(name: str) -> str:
 
 
 def _read_sorting(path: Path) -> Spikes:
-    from spikeinterface.core import BaseSorting, NpzSortingExtractor, SortingAnalyzer, load
+    from spikeinterface.core import BaseSorting, NpzSortingExtractor, SortingAnalyzer
 
-    from spikesorter.io.probabilities import ComputeSpikeProbabilities  # registers the extension for `load`
+    from spikesorter.io.probabilities import ComputeSpikeProbabilities  # registers the extension
 
     if path.suffix.lower() == ".npz":
         check_archive(path)
-    found = NpzSortingExtractor(path) if path.suffix.lower() == ".npz" else load(path)
+    found = NpzSortingExtractor(path) if path.suffix.lower() == ".npz" else load_foreign(path)
     if isinstance(found, SortingAnalyzer):
         spikes = Spikes.from_spikeinterface(found.sorting)
         known = found.has_extension(ComputeSpikeProbabilities.extension_name)

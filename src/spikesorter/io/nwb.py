@@ -18,6 +18,7 @@ from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import PROBABILITIES, UNKNOWN, Spikes
 from spikesorter.io.analyzer import make_analyzer
 from spikesorter.io.columns import stored_names
+from spikesorter.io.foreign_objects import check_zarr
 from spikesorter.io.formats import reading
 
 if TYPE_CHECKING:
@@ -112,7 +113,9 @@ def read_nwb_units(path: Path, *, fs_hz: float | None = None, stream: str | None
 def _units(path: Path, fs_hz: float | None, stream: str | None) -> BaseSorting:
     from spikeinterface.extractors.nwbextractors import NwbRecordingExtractor, NwbSortingExtractor
 
-    if path.is_file():
+    if path.is_dir():
+        check_zarr(path)
+    else:
         with h5py.File(path, "r") as file:
             if "units" not in file:
                 raise InputError(f"{path}: holds no units")

@@ -14,6 +14,7 @@ import numpy as np
 from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.bounds import check_rate, shown_bytes
+from spikesorter.io.foreign_objects import check_zarr, load_foreign
 from spikesorter.io.formats import OWN_FORMATS, Source, find_source, reading
 from spikesorter.io.mat import MOST_CHANNELS, NUMERIC_KINDS, read_mat
 
@@ -24,6 +25,19 @@ __all__ = ["OpenedRecording", "RecordingOptions", "check_recording", "read_recor
 
 Channel = str | int
 NOT_NEURAL = ("SYNC", "ADC", "AUXILIARY", "SUPPLY VOLTAGE", "DIGITAL", "DC AMPLIFIER", "STIM", "TEMPERATURE")
+OTHER_NAMES = {
+    "binary": "raw",
+    "openephys": "openephysbinary",
+    "binaryfolder": "spikeinterface",
+    "zarr": "spikeinterface",
+}
+NOT_OPENED = (
+    "numpy",
+    "ibl",  # connects to a server
+    "shybrid",  # runs its probe file
+    "sinapsresearchplatform",  # evaluates its metadata
+)
+"""SpikeInterface's readers that are not used."""
 MOST_LISTED = 24
 
 
@@ -180,7 +194,7 @@ def _source(path: Path, name: str | None) -> Source:
         return find_source(path)
     if not path.exists():
         raise InputError(f"{path}: no such file")
-    name = {"binary": "raw", "openephys": "openephysbinary"}.get(name.lower(), name.lower())
+    name = OTHER_NAMES.get(name.lower(), name.lower())
     if name not in OWN_FORMATS and name not in _extractors():
         known = ", ".join((*OWN_FORMATS, *sorted(set(_extractors()) - set(OWN_FORMATS))))
         raise InputError(f"{path}: unknown format {name}; known are {known}")
@@ -193,7 +207,7 @@ def _extractors() -> dict[str, Callable[..., BaseRecording]]:
     return {
         name: reader
         for name, reader in recording_extractor_full_dict.items()
-        if name not in ("numpy", "ibl", "binary")
+        if name not in NOT_OPENED and name not in OTHER_NAMES
     }
 
 
@@ -203,6 +217,8 @@ def _open(path: Path, source: Source, stream: str | None, **plain: Any) -> BaseR
     if source.format == "spikeinterface":
         return _load(path)
     if source.format == "nwb":
+        if path.is_dir():
+            check_zarr(path)
         return _open_nwb(path, stream)
     return _open_extractor(path, source, stream)
 
@@ -317,9 +333,9 @@ def _needed(path: Path, fs_hz: float | None) -> float:
 
 
 def _load(path: Path) -> BaseRecording:
-    from spikeinterface.core import BaseRecording, SortingAnalyzer, load
+    from spikeinterface.core import BaseRecording, SortingAnalyzer
 
-    found = load(path)
+    found = load_foreign(path)
     if isinstance(found, SortingAnalyzer) and found.has_recording():
         found = found.recording
     if not isinstance(found, BaseRecording):
