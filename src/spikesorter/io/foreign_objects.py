@@ -57,8 +57,8 @@ ZARR_METADATA = (".zarray", ".zattrs", ".zgroup", ".zmetadata", "zarr.json")
 ZARR_CODECS = {
     "adler32", "astype", "bitround", "blosc", "bytes", "bz2", "categorize", "crc32", "crc32c", "default",
     "delta", "fixedscaleoffset", "flac", "fletcher32", "gzip", "jenkins_lookup3", "json", "json2", "lz4",
-    "lzma", "msgpack2", "packbits", "pcodec", "quantize", "regular", "sharding_indexed", "shuffle", "transpose", "v2",
-    "vlen-array", "vlen-bytes", "vlen-utf8", "wavpack", "zfpy", "zlib", "zstd",
+    "lzma", "msgpack2", "packbits", "pcodec", "quantize", "regular", "sharding_indexed", "shuffle",
+    "transpose", "v2", "vlen-array", "vlen-bytes", "vlen-utf8", "wavpack", "zfpy", "zlib", "zstd",
 }  # fmt: skip
 """Codecs that decode data only."""
 CODEC_KEYS = ("compressor", "filters", "codecs", "compressors", "serializer", "object_codec")
