@@ -17,7 +17,9 @@ from spikesorter.io.recording import RecordingOptions
 from spikesorter.sorting.model import load_model
 from spikesorter.sorting.sorter import Sorter
 from spikesorter.workflows import files, recordings
+from spikesorter.workflows.batch import run_batch
 from spikesorter.workflows.files import sort_files, train_model
+from spikesorter.workflows.manifest import read_batch
 from spikesorter.workflows.recordings import keep_open, open_labelled, open_targets
 from spikesorter.workflows.study import run_study
 from tests.cli.test_cli import spikesorter as in_this_process
@@ -92,7 +94,7 @@ def test_batch_parses_a_recording_once(
 ) -> None:
     (tmp_path / "night").mkdir()
     shutil.copy(study / "D2.mat", tmp_path / "night" / "D2.mat")
-    in_this_process("batch", tmp_path / "night", "--model", sorted_study / "model", "--out", tmp_path / "out")
+    run_batch(read_batch(tmp_path / "night", model=sorted_study / "model"), tmp_path / "out")
     assert parsed == {"night/D2.mat": 1}
 
 

@@ -1,7 +1,7 @@
 """Sort many recordings, one task for each: in this process, in several, or on a Dask cluster.
 
-A task that fails does not stop the others. In one process the tasks run in a loop; otherwise Dask schedules
-them.
+A task that fails does not stop the others. In this process the tasks run in a loop; `processes` and
+`dask_runner` run them in others.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def run_batch(
     to : str
         Format of the results; see `write_spikes`.
     runner : callable, optional
-        `run_here` if not given; `dask_runner` for other processes and machines.
+        `run_here` if not given; `running_on` provides those for other processes and machines.
     n_jobs : int, optional
         Number of threads in each process; -1 or None: one on each core. It does not affect the result.
     span_seconds : float
@@ -143,9 +143,13 @@ def dask_runner(client: Client) -> Runner:
         task_of = dict(zip(futures, tasks, strict=True))
         for future in as_completed(futures):
             task = task_of.pop(future)
-            yield future.result() if future.status == "finished" else lost(task, future.exception())
+            yield future.result() if future.status == "finished" else lost(task, _died(future.exception()))
 
     return run
+
+
+def _died(error: BaseException | None) -> str:
+    return f"its worker died each time ({type(error).__name__}); is there too little memory?"
 
 
 def summary(outcomes: Iterable[Outcome]) -> dict[str, Any]:

@@ -148,11 +148,19 @@ def sort_task(task: SortTask) -> Outcome:
     raise AssertionError("unreachable")
 
 
-def lost(task: SortTask, error: BaseException | None) -> Outcome:
-    """Return the outcome of a task that Dask gave up."""
-    return _failed(
-        task, f"its worker died each time ({type(error).__name__}); is there too little memory?", 0.0, 0
-    )
+def lost(task: SortTask, reason: str) -> Outcome:
+    """Return the outcome of a task that no process could finish.
+
+    Parameters
+    ----------
+    task : SortTask
+    reason : str
+
+    Returns
+    -------
+    Outcome
+    """
+    return _failed(task, reason, 0.0, 0)
 
 
 def settings_of(task: SortTask) -> dict[str, Any]:
