@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -96,15 +97,16 @@ def view(
     """
     import webbrowser
 
+    from spikesorter.report.server import redirecting_file
     from spikesorter.report.viewer import run_viewer
 
-    with working(quiet=False) as (progress, say):
+    with working(quiet=False) as (progress, say), ExitStack() as until_stopped:
 
         def ready(url: str) -> None:
             progress("serving", 1.0)
             say(f"Viewer: {url} (stop with Ctrl-C)")
             if browser:
-                webbrowser.open(url)
+                webbrowser.open(until_stopped.enter_context(redirecting_file(url)).as_uri())
 
         progress("reading the results", 0.0)
         written = run_viewer(out, port=port, on_ready=ready)
