@@ -341,3 +341,13 @@ def test_shells_can_complete_commands() -> None:
     assert "complete -o default -F" in script
     asked = {"_SPIKESORTER_COMPLETE": "complete_bash", "COMP_WORDS": "spikesorter so", "COMP_CWORD": "1"}
     assert in_new_process(**asked).stdout.split() == ["sort"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such names")
+def test_names_cannot_write_to_the_terminal(tmp_path: Path) -> None:
+    folder = tmp_path / "a\x1b]0;title\x07\u202eb\n"
+    said = spikesorter("simulate", folder / "study", "--seconds", "1", "--units", "1")
+    assert r"a\x1b]0;title\x07\u202eb\x0a/study" in said.stdout
+    refused = spikesorter("plot", folder / "none.mat", "--out", tmp_path / "a.png", rc=2)
+    assert r"a\x1b]0;title\x07\u202eb" in refused.stderr
+    assert not {"\x1b", "\u202e", "\x07"} & {*said.stdout, *said.stderr, *refused.stderr}

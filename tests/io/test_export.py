@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -306,3 +308,37 @@ def test_missing_packages_are_named_before_any_work(
 def test_names_are_kept_in_mat_files(spikes: Spikes, tmp_path: Path) -> None:
     write_spikes(tmp_path / "a.mat", spikes)
     assert read_mat_spikes(tmp_path / "a.mat").names == NAMES
+
+
+FORMULAS = ("=1+1", "+1", "-2+3", "@SUM(A1)", "'=a", "'", "a=b", "''-1")
+
+
+@pytest.mark.parametrize("name", ["csv", "parquet"])
+def test_no_name_is_a_formula_in_a_spreadsheet_and_each_is_read_back(name: str, tmp_path: Path) -> None:
+    units = np.arange(len(FORMULAS)) + 1
+    spikes = Spikes.from_arrays(
+        units * 10, units, fs_hz=1000.0, names=dict(zip(units, FORMULAS, strict=True))
+    )
+    write_spikes(tmp_path / f"a.{name}", spikes)
+    again = read_labels(tmp_path / f"a.{name}")
+    assert [again.name_of(unit) for unit in again.unit.tolist()] == list(FORMULAS)
+    if name == "csv":
+        with (tmp_path / "a.csv").open(newline="") as file:
+            written = [row["unit"] for row in csv.DictReader(file)]
+        assert not [text for text in written if text[0] in "=+-@\t\r"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such permissions")
+@pytest.mark.parametrize("name", EXPORTS)
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_results_have_the_permissions_that_the_user_wants(
+    name: str, mask: int, spikes: Spikes, recording: BinaryRecordingExtractor, tmp_path: Path
+) -> None:
+    path, before = tmp_path / f"a.{name}", os.umask(mask)
+    try:
+        write_spikes(path, spikes, recording=recording)
+    finally:
+        os.umask(before)
+    for one in [path, *path.rglob("*")]:
+        wanted = (0o777 if one.is_dir() else 0o666) & ~mask
+        assert stat.S_IMODE(one.stat().st_mode) == wanted, one

@@ -11,6 +11,7 @@ import typer
 from spikesorter.cli import inspect, sort, start, train
 from spikesorter.cli.commands import PlainCommand, PlainGroup, TrainCommand, examples
 from spikesorter.core.errors import SpikeSorterError
+from spikesorter.core.text import visible
 
 __all__ = ["app", "main"]
 
@@ -33,7 +34,7 @@ def main() -> None:
     try:
         app()
     except SpikeSorterError as error:
-        sys.stderr.write(f"spikesorter: error: {' '.join(str(error).split())}\n")
+        sys.stderr.write(f"spikesorter: error: {visible(' '.join(str(error).split()))}\n")
         sys.exit(USER_ERROR)
     except BrokenPipeError:  # the reader of the output closed it, as `head` does
         sys.stderr.close()

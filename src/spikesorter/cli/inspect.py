@@ -11,6 +11,7 @@ import typer
 
 from spikesorter.cli.commands import PlainCommand, PlainGroup, examples
 from spikesorter.cli.console import (
+    echo,
     model_json,
     print_comparisons,
     print_confusion,
@@ -111,7 +112,7 @@ def view(
         progress("reading the results", 0.0)
         written = run_viewer(out, port=port, on_ready=ready)
     for path in written:
-        typer.echo(f"Labels: {path}")
+        echo(f"Labels: {path}")
 
 
 def evaluate(
@@ -144,7 +145,7 @@ def evaluate(
     missing = unpredicted(truth, predictions)
     whole = None if missing else study_score({name: s.score for name, s in scores.items()})
     if missing:
-        typer.echo(f"spikesorter: warning: no predictions for {', '.join(missing)}; no study score", err=True)
+        echo(f"spikesorter: warning: no predictions for {', '.join(missing)}; no study score", err=True)
     if as_json:
         rows = {name: s.summary() | {"comparison": comparisons[name].summary()} for name, s in scores.items()}
         contents: dict[str, Any] = {"recordings": rows}
@@ -194,4 +195,4 @@ def plot(
         seconds=seconds,
         title=stem_of(recording) if recording.is_dir() else recording.name,
     )
-    typer.echo(f"Figure: {out}")
+    echo(f"Figure: {out}")

@@ -10,6 +10,7 @@ import typer
 
 from spikesorter.cli.commands import examples
 from spikesorter.cli.console import (
+    echo,
     print_study,
     result_line,
     sorter_line,
@@ -86,7 +87,7 @@ def run(
         typer.echo(study_json(results, out))
     elif not quiet:
         print_study(results)
-        typer.echo(f"Results: {out}" + (f"; see {out / 'report.html'}" if report else ""))
+        echo(f"Results: {out}" + (f"; see {out / 'report.html'}" if report else ""))
 
 
 @reads_recordings
@@ -158,7 +159,7 @@ def train(
     if as_json:
         typer.echo(json.dumps({"model": str(model), "recordings": learnt}, indent=2))
     elif not quiet:
-        typer.echo(f"Model: {model}")
+        echo(f"Model: {model}")
 
 
 def _all(assignments: list[str] | None, objective: str | None) -> list[str]:

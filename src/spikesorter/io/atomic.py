@@ -202,6 +202,11 @@ def _flush(file: Path) -> None:
 
 
 def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    """Return the mask of new files' permissions."""
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+            return next(int(line.split()[1], 8) for line in status if line.startswith("Umask:"))
+    except (OSError, StopIteration, ValueError):  # not Linux
+        mask = os.umask(0o077)  # files that other threads make meanwhile are private, not open to all
+        os.umask(mask)
+        return mask

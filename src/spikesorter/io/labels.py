@@ -17,7 +17,7 @@ import numpy.typing as npt
 from spikesorter.core.errors import InputError, naming
 from spikesorter.core.spikes import PROBABILITIES, UNKNOWN, Spikes
 from spikesorter.io.bounds import MOST_EXPANSION, check_archive, check_rate, shown_bytes
-from spikesorter.io.columns import stored_names
+from spikesorter.io.columns import stored_names, text_of_table
 from spikesorter.io.foreign_objects import load_foreign
 from spikesorter.io.formats import has_sorting, reading
 from spikesorter.io.mat import read_mat_spikes
@@ -208,6 +208,10 @@ def _csv_columns(path: Path, delimiter: str) -> dict[str, Column]:
         if len(row) != len(header):
             raise InputError(f"{path}: row {number} has {len(row)} cells, but the header {len(header)}")
     columns = list(zip(*cells, strict=True)) if cells else [()] * len(header)
+    columns = [
+        tuple(map(text_of_table, column)) if name in UNIT_NAMES else column
+        for name, column in zip(header, columns, strict=True)
+    ]
     return {name: _texts(path, name, column) for name, column in zip(header, columns, strict=True)}
 
 
