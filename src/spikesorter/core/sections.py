@@ -228,7 +228,7 @@ class DetectorSettings(Section):
     unit_variance: bool = Field(
         False, description="scale each block of window_samples to unit variance (published)"
     )
-    steps: int = Field(800, ge=1, description="training steps for a target, on top of the base network")
+    steps: int = Field(400, ge=1, description="training steps for a target, on top of the base network")
     base_steps: int = Field(1500, ge=1, description="training steps of the base network")
     batch_windows: int = Field(64, ge=1, description="windows in a training step")
     learning_rate: float = Field(2e-3, gt=0, le=1, description="initial learning rate of Adam; decays to 0")
