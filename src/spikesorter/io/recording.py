@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 import warnings
 from collections.abc import Callable, Sequence
@@ -12,16 +13,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spikesorter.core.errors import InputError
+from spikesorter.core.spike import same_rate, shown_hz
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.bounds import check_rate, shown_bytes
 from spikesorter.io.foreign_objects import check_zarr, load_foreign
 from spikesorter.io.formats import OWN_FORMATS, Source, find_source, reading
 from spikesorter.io.mat import MOST_CHANNELS, NUMERIC_KINDS, read_mat
+from spikesorter.io.samples import at_rate
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
 
 __all__ = ["OpenedRecording", "RecordingOptions", "check_recording", "read_recording"]
+
+logger = logging.getLogger(__name__)
 
 Channel = str | int
 NOT_NEURAL = ("SYNC", "ADC", "AUXILIARY", "SUPPLY VOLTAGE", "DIGITAL", "DC AMPLIFIER", "STIM", "TEMPERATURE")
@@ -53,9 +58,12 @@ class RecordingOptions:
     segment: int | None = None
     channel: Sequence[Channel] = ()
     group: Channel | None = None
+    resample: bool = False
 
     def open(self, path: str | Path, *, fs_hz: float | None = None) -> OpenedRecording:
         """Open a recording; `fs_hz` is the sampling rate if neither the file nor the options state one.
+
+        With `resample`, a recording of another rate is resampled to `fs_hz`.
 
         Raises
         ------
@@ -76,7 +84,8 @@ class RecordingOptions:
         chosen = _select_channels(path, recording, tuple(self.channel))
         chosen = _select_group(path, chosen, self.group)
         held = recording.get_memory_size() if source.format == "mat" else 0
-        return OpenedRecording(path, self, chosen, labels, held)
+        fitting = _resampled(path, chosen, fs_hz) if self.resample else chosen
+        return OpenedRecording(path, self, fitting, labels, held, chosen)
 
     def read(self, path: str | Path, *, fs_hz: float | None = None) -> BaseRecording:
         """Open a recording and return it without labels; see `open`."""
@@ -98,6 +107,8 @@ class OpenedRecording:
         Labels read along with it, from a `.mat` file; see `own_labels`.
     bytes_in_memory : int
         Memory that it occupies; 0 if samples are read from disk on demand.
+    source : spikeinterface.BaseRecording
+        The recording before it was resampled; otherwise the same.
     """
 
     path: Path
@@ -105,6 +116,14 @@ class OpenedRecording:
     recording: BaseRecording
     labels: Spikes | None
     bytes_in_memory: int
+    source: BaseRecording
+
+    def to_source(self, spikes: Spikes) -> Spikes:
+        """Return spikes of the resampled recording as spikes of the file's own samples."""
+        if self.source is self.recording:
+            return spikes
+        own_hz = float(self.source.get_sampling_frequency())
+        return at_rate(spikes, own_hz, n_samples=self.source.get_num_frames())
 
 
 def read_recording(
@@ -404,6 +423,20 @@ def _one_segment(path: Path, recording: BaseRecording, segment: int | None) -> B
     if not 0 <= segment < count:
         raise InputError(f"{path}: has no segment {segment}; there are 0 to {count - 1} ({lengths})")
     return recording.select_segments([segment])
+
+
+def _resampled(path: Path, recording: BaseRecording, fs_hz: float | None) -> BaseRecording:
+    """Return a recording at a sampling rate, resampled as float32 if it has another."""
+    own = float(recording.get_sampling_frequency())
+    if fs_hz is None or same_rate(own, fs_hz):
+        return recording
+    from spikeinterface.preprocessing import resample
+
+    with reading(path, "a recording to resample"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a rate that differs by parts in a million
+        changed: BaseRecording = resample(recording, fs_hz, dtype="float32")
+    logger.info("%s: resampled from %s to %s", path, shown_hz(own), shown_hz(fs_hz))
+    return changed
 
 
 def _select_group(path: Path, recording: BaseRecording, group: Channel | None) -> BaseRecording:

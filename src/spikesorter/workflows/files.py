@@ -67,7 +67,7 @@ class SortedFile:
     ----------
     path : Path
     spikes : Spikes
-        Found spikes.
+        Found spikes, as samples of the file.
     chosen : mapping of str to str
         The target that the sorter of each group of channels was adapted to.
     sorters : mapping of str to Sorter
@@ -382,16 +382,17 @@ def sort_recording(
         "adapted_to": ", ".join(nearest.values()),
         "sorter": model.digest(nearest),
     }
+    written = opened.to_source(spikes)
     with WRITING:
         write_spikes(
             place,
-            spikes,
+            written,
             format=to,
-            recording=recording,
+            recording=opened.source,
             provenance=provenance,
             session_start=session_start_of(path),
         )
-    return SortedFile(path, spikes, nearest, model.chosen(nearest), place)
+    return SortedFile(path, written, nearest, model.chosen(nearest), place)
 
 
 def check_places(model: Path, predictions: list[Path]) -> None:

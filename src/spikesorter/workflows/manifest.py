@@ -19,7 +19,7 @@ __all__ = ["BatchItem", "read_batch", "read_folder", "read_manifest"]
 MOST_BYTES = 4 << 20  # 50,000 recordings
 MOST_SHOWN = 3
 LONGEST_KEY = 100
-OPTIONS = ("fs_hz", "dtype", "channels", "format", "stream", "segment", "channel", "group")
+OPTIONS = ("fs_hz", "dtype", "channels", "format", "stream", "segment", "channel", "group", "resample")
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ class _Options(BaseModel):
     segment: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     channel: Channels | None = None
     group: str | int | None = None
+    resample: bool | None = None
 
 
 class _Entry(_Options):
@@ -173,6 +174,7 @@ def read_manifest(
         with naming(f"{path}: recording {number}"):
             chosen = {key: _first(getattr(entry, key), common[key], asked[key]) for key in OPTIONS}
             chosen["channel"] = tuple(chosen["channel"] or ())
+            chosen["resample"] = bool(chosen["resample"])
             recording = _inside(base, entry.path)
             own_model = entry.model or manifest.model
             if own_model is None and model is None:

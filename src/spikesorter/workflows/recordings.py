@@ -9,6 +9,7 @@ from pathlib import Path
 from spikesorter.core.errors import InputError
 from spikesorter.core.progress import Progress, silent
 from spikesorter.core.settings import Settings
+from spikesorter.core.spike import same_rate, shown_hz
 from spikesorter.core.spikes import UNKNOWN, Spikes
 from spikesorter.io.formats import stem_of
 from spikesorter.io.labels import own_labels, read_labels
@@ -140,8 +141,10 @@ def open_labelled(
     if found is None or len(found) == 0:
         variables = " (variables Index and Class)" if is_mat and not labels else ""
         raise InputError(f"{source}: has no labels{variables}{'' if labels else '; give them with --labels'}")
-    if found.fs_hz and abs(found.fs_hz - rate) > 1e-6 * rate:
-        raise InputError(f"{source}: labels are at {found.fs_hz:g} Hz, but {path} is at {rate:g} Hz")
+    if found.fs_hz and not same_rate(found.fs_hz, rate):
+        raise InputError(
+            f"{source}: labels are at {shown_hz(found.fs_hz)}, but {path} is at {shown_hz(rate)}"
+        )
     _check_length(opened, settings)
     return LabelledRecording(opened, found.select(found.unit != UNKNOWN))
 
@@ -219,10 +222,11 @@ def _check_length(opened: OpenedRecording, settings: Settings) -> None:
 def _check_alike(target: OpenedRecording, labelled: LabelledRecording) -> None:
     path, first = target.path, labelled.opened
     rate = target.recording.get_sampling_frequency()
-    if rate != labelled.fs_hz:
+    if not same_rate(rate, labelled.fs_hz):
+        rates = shown_hz(rate), shown_hz(labelled.fs_hz)
         raise InputError(
-            f"{path}: sampled at {rate:g} Hz, but {first.path} at {labelled.fs_hz:g} Hz; "
-            "resample one of them first"
+            f"{path}: sampled at {rates[0]}, but {first.path} at {rates[1]}; --resample resamples targets to "
+            "the rate of the labelled recording"
         )
     channels, wanted = target.recording.get_num_channels(), first.recording.get_num_channels()
     if channels != wanted:
