@@ -80,7 +80,7 @@ def test_a_sampling_rate_that_contradicts_the_spikes_is_refused(
     name: str, spikes: Spikes, recording: BinaryRecordingExtractor, tmp_path: Path
 ) -> None:
     path = tmp_path / f"result.{name}"
-    with pytest.raises(InputError, match=r"result\..*: fs_hz is 25000, but the spikes are at 30000 Hz"):
+    with pytest.raises(InputError, match=r"result\..*: fs_hz is 25000 Hz, but the spikes are at 30000 Hz"):
         write_spikes(path, spikes, recording=recording, fs_hz=25_000.0)
     assert not path.exists()
 

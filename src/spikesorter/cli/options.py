@@ -223,6 +223,17 @@ Resample = Annotated[
     ),
 ]
 
+Variable = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--variable",
+        metavar="NAME=VARIABLE",
+        help="Variable of a .mat file that has another name: of trace (d), fs, index (Index) or class "
+        "(Class). Repeatable.",
+        rich_help_panel=INPUT,
+    ),
+]
+
 
 READING: dict[str, Any] = {
     "fs": InputRate,
@@ -234,6 +245,7 @@ READING: dict[str, Any] = {
     "channel": Channel,
     "group": Group,
     "resample": Resample,
+    "variable": Variable,
 }
 DEFAULTS: dict[str, Any] = {"resample": False}
 
@@ -283,6 +295,7 @@ def _recording_options(
     channel: list[str] | None,
     group: str | None,
     resample: bool,
+    variable: list[str] | None,
 ) -> RecordingOptions:
     from spikesorter.io.recording import RecordingOptions
 
@@ -296,4 +309,5 @@ def _recording_options(
         channel=tuple(channel or ()),
         group=group,
         resample=resample,
+        variable=tuple(variable or ()),
     )

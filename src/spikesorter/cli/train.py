@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -111,6 +111,23 @@ def train(
             "[those in the recording's own file]",
         ),
     ] = None,
+    labels_in: Annotated[
+        Literal["samples", "seconds", "session"] | None,
+        typer.Option(
+            "--labels-in",
+            help="What the labels' times are: samples or seconds from the recording's start, or seconds "
+            "from the session's. [as their file says]",
+        ),
+    ] = None,
+    leave_out: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--leave-out",
+            metavar="NAME",
+            help="Group of Phy, or unit, that is not read. Repeatable. [noise; in tables also unsorted and "
+            "the like]",
+        ),
+    ] = None,
     by_group: Annotated[
         bool,
         typer.Option(
@@ -139,6 +156,7 @@ def train(
     with working(quiet or as_json) as (progress, say):
         from spikesorter.report.summary import sorter_facts
         from spikesorter.workflows.files import train_model
+        from spikesorter.workflows.recordings import LabelOptions
 
         def tell(name: str, sorter: Sorter) -> None:
             learnt[name] = sorter_facts(sorter)
@@ -151,6 +169,7 @@ def train(
             settings,
             labels=labels,
             options=options,
+            reading=LabelOptions(labels_in, tuple(leave_out) if leave_out else None),
             by_group=by_group,
             n_jobs=n_jobs,
             progress=progress,

@@ -18,6 +18,7 @@ from spikesorter.core.spikes import Spikes
 from spikesorter.io.bounds import check_rate, shown_bytes
 from spikesorter.io.foreign_objects import check_zarr, load_foreign
 from spikesorter.io.formats import OWN_FORMATS, Source, find_source, reading
+from spikesorter.io.label_checks import LabelTimes
 from spikesorter.io.mat import MOST_CHANNELS, NUMERIC_KINDS, read_mat
 from spikesorter.io.samples import at_rate
 
@@ -59,11 +60,26 @@ class RecordingOptions:
     channel: Sequence[Channel] = ()
     group: Channel | None = None
     resample: bool = False
+    variable: Sequence[str] = ()
 
-    def open(self, path: str | Path, *, fs_hz: float | None = None) -> OpenedRecording:
+    @property
+    def variables(self) -> dict[str, str]:
+        """Names of variables in `.mat` files, by what they are called here."""
+        pairs = [text.partition("=") for text in self.variable]
+        wrong = [name for name, sign, value in pairs if not (name and sign and value)]
+        if wrong:
+            raise InputError(
+                f"variable {wrong[0]!r}: expected NAME=VARIABLE, such as trace=data (--variable)"
+            )
+        return {name: value for name, _, value in pairs}
+
+    def open(
+        self, path: str | Path, *, fs_hz: float | None = None, times: LabelTimes | None = None
+    ) -> OpenedRecording:
         """Open a recording; `fs_hz` is the sampling rate if neither the file nor the options state one.
 
-        With `resample`, a recording of another rate is resampled to `fs_hz`.
+        With `resample`, a recording of another rate is resampled to `fs_hz`. `times` is what the times of
+        labels in the same file are; see `read_labels`.
 
         Raises
         ------
@@ -73,7 +89,7 @@ class RecordingOptions:
         path, rate = Path(path), fs_hz if self.fs_hz is None else self.fs_hz
         source, labels = _source(path, self.format), None
         if source.format == "mat":
-            recording, labels = read_mat(path, fs_hz=rate)
+            recording, labels = read_mat(path, fs_hz=rate, variables=self.variables, times=times)
         else:
             with reading(path, source.format):
                 recording = _open(

@@ -233,7 +233,9 @@ def _open_sort(out: Path, facts: Mapping[str, Any]) -> list[Result]:
         if one["model"] not in models:
             models[one["model"]] = load_model(Path(one["model"]))
         model = models[one["model"]].with_working_point(**one["working_point"])
-        plain: dict[str, Any] = one["options"] | {"channel": tuple(one["options"]["channel"])}
+        plain: dict[str, Any] = one["options"] | {
+            key: tuple(one["options"].get(key, ())) for key in ("channel", "variable")
+        }
         options = RecordingOptions(**plain)
         results += _result(name, Path(one["recording"]), place, model, one["adapted_to"], options, None)
     return results

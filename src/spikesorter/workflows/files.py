@@ -38,6 +38,7 @@ from spikesorter.sorting.sorter import SPAN_SECONDS, Sorter
 from spikesorter.workflows.recordings import (
     CheckedRecording,
     LabelledRecording,
+    LabelOptions,
     keep_open,
     open_labelled,
     open_targets,
@@ -96,6 +97,7 @@ def train_model(
     *,
     labels: Path | None = None,
     options: RecordingOptions | None = None,
+    reading: LabelOptions | None = None,
     by_group: bool = False,
     n_jobs: int | None = None,
     progress: Progress = silent,
@@ -115,6 +117,8 @@ def train_model(
         Labels in any format; those in the recording's own file if not given.
     options : RecordingOptions, optional
         Options of `read_recording`, for the labelled recording and the targets.
+    reading : LabelOptions, optional
+        How the labels are read.
     by_group : bool
         Whether to fit a sorter to each group of channels (property `group`).
     n_jobs : int, optional
@@ -132,7 +136,7 @@ def train_model(
         If `n_jobs` is invalid.
     """
     n_jobs, names = effective_n_jobs(n_jobs), unique_names(targets)
-    known = open_labelled(labelled, settings, labels=labels, options=options)
+    known = open_labelled(labelled, settings, labels=labels, options=options, reading=reading)
     opened = open_targets(names, known, settings, options=options, progress=progress)
     if by_group:
         _train_groups(known, opened, model, settings, n_jobs, progress, on_sorter)

@@ -19,7 +19,18 @@ __all__ = ["BatchItem", "read_batch", "read_folder", "read_manifest"]
 MOST_BYTES = 4 << 20  # 50,000 recordings
 MOST_SHOWN = 3
 LONGEST_KEY = 100
-OPTIONS = ("fs_hz", "dtype", "channels", "format", "stream", "segment", "channel", "group", "resample")
+OPTIONS = (
+    "fs_hz",
+    "dtype",
+    "channels",
+    "format",
+    "stream",
+    "segment",
+    "channel",
+    "group",
+    "resample",
+    "variable",
+)
 
 
 @dataclass(frozen=True)
@@ -66,6 +77,7 @@ class _Options(BaseModel):
     channel: Channels | None = None
     group: str | int | None = None
     resample: bool | None = None
+    variable: Channels | None = None
 
 
 class _Entry(_Options):
@@ -174,6 +186,7 @@ def read_manifest(
         with naming(f"{path}: recording {number}"):
             chosen = {key: _first(getattr(entry, key), common[key], asked[key]) for key in OPTIONS}
             chosen["channel"] = tuple(chosen["channel"] or ())
+            chosen["variable"] = tuple(map(str, chosen["variable"] or ()))
             chosen["resample"] = bool(chosen["resample"])
             recording = _inside(base, entry.path)
             own_model = entry.model or manifest.model
