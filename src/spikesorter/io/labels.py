@@ -23,7 +23,7 @@ from spikesorter.core.spikes import PROBABILITIES, UNKNOWN, Spikes
 from spikesorter.io.bounds import MOST_EXPANSION, check_archive, check_rate, shown_bytes
 from spikesorter.io.columns import stored_names, text_of_table
 from spikesorter.io.foreign_objects import load_foreign
-from spikesorter.io.formats import has_sorting, reading
+from spikesorter.io.formats import check_regular, has_sorting, reading
 from spikesorter.io.label_checks import LabelTimes, check_label_times, check_whole, to_samples
 from spikesorter.io.mat import NO_NAMES, RateNeededError, read_mat_spikes
 from spikesorter.io.nwb import read_nwb_units
@@ -122,8 +122,7 @@ def read_labels(
     (array([300, 750]), {1: 'basket', 2: 'granule'})
     """
     path, times = Path(path), check_label_times(times)
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
+    check_regular(path)
     ending = path.suffix.lower()
     given = _Reading(path, fs_hz, times, start_s, None if leave_out is None else tuple(leave_out))
     if (path / "spike_times.npy").is_file():

@@ -17,7 +17,7 @@ from spikesorter.core.spike import same_rate, shown_hz
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.bounds import check_rate, shown_bytes
 from spikesorter.io.foreign_objects import check_zarr, load_foreign
-from spikesorter.io.formats import OWN_FORMATS, Source, find_source, reading
+from spikesorter.io.formats import OWN_FORMATS, Source, check_regular, find_source, reading
 from spikesorter.io.label_checks import LabelTimes
 from spikesorter.io.mat import MOST_CHANNELS, NUMERIC_KINDS, read_mat
 from spikesorter.io.samples import at_rate
@@ -227,8 +227,7 @@ def check_recording(recording: Any) -> None:
 def _source(path: Path, name: str | None) -> Source:
     if name is None:
         return find_source(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
+    check_regular(path)
     name = OTHER_NAMES.get(name.lower(), name.lower())
     if name not in OWN_FORMATS and name not in _extractors():
         known = ", ".join((*OWN_FORMATS, *sorted(set(_extractors()) - set(OWN_FORMATS))))

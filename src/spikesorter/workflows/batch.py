@@ -6,6 +6,7 @@ A task that fails does not stop the others. In this process the tasks run in a l
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["BATCH", "BATCH_SPAN_SECONDS", "dask_runner", "run_batch", "run_here", "summary"]
 
 BATCH, LOCK = "batch.json", "lock"
+VIEWABLE_SECONDS = 30.0  # after so long, a recording that is sorted can be viewed
 BATCH_SPAN_SECONDS = 60.0  # shorter spans would make too many files for a shared disk
 
 Runner = Callable[[Callable[[SortTask], Outcome], list[SortTask]], Iterator[Outcome]]
@@ -106,12 +108,16 @@ def run_batch(
     with only_one(out / NOTES / LOCK, "running a batch"):
         _check_folder(out, tasks, restart=restart)
         progress("sorting", 0.0)
+        due = time.monotonic()
         try:
             for outcome in (runner or run_here)(sort_task, tasks):
                 outcomes[outcome.name] = outcome
                 on_outcome(outcome)
+                if time.monotonic() > due:  # not at each of thousands; it lists all
+                    write_json(out / SORT, {"recordings": _sorts(items, outcomes, models)})
+                    due = time.monotonic() + VIEWABLE_SECONDS
                 progress("sorting", len(outcomes) / len(tasks))
-        finally:  # `spikesorter view` reads this file, also after an interruption
+        finally:  # `spikesorter view` reads this file, also of a batch that is running or was killed
             write_json(out / SORT, {"recordings": _sorts(items, outcomes, models)})
         ordered = [outcomes[item.name] for item in items]
         write_json(out / BATCH, summary(ordered))
