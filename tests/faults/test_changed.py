@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,9 +80,17 @@ def test_a_recording_that_was_replaced_is_sorted_as_it_is_now(
 
 
 def test_several_sorts_into_one_folder_lose_no_entry(
-    study_folder: Path, sorted_study: Path, tmp_path: Path
+    study_folder: Path, sorted_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each reads and writes sort.json; between these, another one may do so."""
+    """Each reads sort.json, and writes it a moment later; the lock within a process is taken away."""
+
+    def slow(out: Path) -> dict[str, Any]:
+        known = known_sorts(out)
+        time.sleep(0.1)
+        return known
+
+    monkeypatch.setattr(files, "WRITING", nullcontext())
+    monkeypatch.setattr(files, "known_sorts", slow)
     model = load_model(sorted_study / "model")
     names = [f"R{k}" for k in range(4)]
     for name in names:
