@@ -111,7 +111,7 @@ def make_front_end(context: Context, profile: Profile, *, average: Trace) -> Fro
     settings, gain = context.settings, np.float32(profile.activity.gain)
     filters = None
     if settings.matched_filter.kind == "per_unit":
-        templates = context.templates.scaled(float(gain))
+        templates = context.templates.scaled(profile.factors)
         filters = make_matched_filters(templates, profile.noise, reach=context.whitening_reach)
     elif settings.matched_filter.kind == "average":
         template = Templates((0,), gain * average[None], settings.classifier.before_samples)

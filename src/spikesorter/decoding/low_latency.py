@@ -19,7 +19,7 @@ LENGTH_MS = 8.0  # of a whitened template; little of it comes later
 def make_low_latency_pursuit(context: Context, profile: Profile) -> PursuitDecoder:
     """Return a pursuit with causal filters that decides on the first part of a spike."""
     bank = make_causal_bank(
-        context.units.templates.scaled(profile.activity.gain),
+        context.units.templates.scaled(profile.factors),
         profile.noise,
         kernel=context.kernel,
         past=context.samples(PAST_MS),

@@ -266,11 +266,12 @@ def make_pursuit(context: Context, profile: Profile) -> PursuitDecoder:
     """Return the pursuit for recordings of a profile."""
     settings = context.settings.pursuit
     spreads = np.array([np.std(amplitudes) for amplitudes in context.units.amplitudes])
+    fluctuation = np.hypot(settings.least_spread, profile.activity.wander)
     return PursuitDecoder(
         unit_ids=context.units.unit_ids,
         bank=context.bank(profile),
         log_odds=context.log_odds(profile),
-        spreads=np.hypot(spreads, np.hypot(settings.least_spread, profile.activity.wander)),
+        spreads=np.hypot(np.hypot(spreads, fluctuation), profile.course.size_spreads),
         sweeps=settings.sweeps,
         annealing_factor=settings.annealing_factor,
         annealing_detectability=settings.annealing_detectability,

@@ -88,7 +88,7 @@ class Context:
 
     def bank(self, profile: Profile) -> Bank:
         """Return the units' whitened matched filters for a recording's profile."""
-        templates = self.units.templates.scaled(profile.activity.gain)
+        templates = self.units.templates.scaled(profile.factors)
         return make_bank(templates, profile.noise, kernel=self.kernel, reach=self.whitening_reach)
 
     def log_odds(self, profile: Profile) -> npt.NDArray[np.float64]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,7 @@ __all__ = ["GainChoice", "GainComparison", "choose_gain", "compare_gains"]
 logger = logging.getLogger(__name__)
 Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
+Events = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]
 COMPARED_SECONDS = 30.0  # of either trace; longer parts hardly help
 THRESHOLD = 4.0  # noise SD; lower peaks are mostly noise
 APART_MS, NEAR_MS = 0.6, 0.5
@@ -76,6 +78,8 @@ class GainComparison:
         For the target's noise.
     evidence : ndarray of float32, shape (samples, units)
         Outputs of `filters` on the target.
+    sections : int
+        Parts of the target that are compared separately, if it changes.
     """
 
     labelled: Labelled
@@ -83,6 +87,7 @@ class GainComparison:
     profile: Profile
     filters: MatchedFilters
     evidence: Trace
+    sections: int = 1
     _known: dict[float, float] = field(default_factory=dict)
 
     def beside(self, background: Background) -> GainComparison:
@@ -94,7 +99,9 @@ class GainComparison:
         key = round(gain, 6)
         if key not in self._known:
             surprise = min((np.log(abs(gain)) / LOG_GAIN_SD) ** 2, MOST_SURPRISE)
-            self._known[key] = self._distance(gain) + float(surprise)
+            activity = replace(self.profile.activity, gain=gain)
+            distance = self.distance(replace(self.profile, activity=activity))
+            self._known[key] = distance + float(surprise)
         return self._known[key]
 
     def best(self, starts: tuple[float, ...]) -> float:
@@ -119,27 +126,60 @@ class GainComparison:
         """Return whether one gain fits the target as well as another."""
         return self.misfit(gain) <= self.misfit(other) + ALIKE
 
-    def _distance(self, gain: float) -> float:
-        sign = np.sign(gain)
-        events = _events(sign * self.evidence, self.context)
-        edges = _edges(*events, self.evidence.shape[1])
-        wanted = _histogram(*events, edges)
-        activity = replace(self.profile.activity, gain=gain)
+    def distance(self, profile: Profile) -> float:
+        """Return how unlike the target a grafted rehearsal of some profile is (chi-squared)."""
         rehearsal = graft_rehearsal(
             self.labelled,
             self.context,
-            replace(self.profile, activity=activity),
-            n_samples=len(self.labelled.trace),
+            profile,
+            n_samples=len(self.labelled.trace) if profile.course.steady else len(self.evidence),
             rng=self.context.rng(*GAIN),
         )
-        outputs = self.filters.apply(self.context.conditioned(rehearsal.trace))
-        at, winner, height = _located(sign * outputs, self.context)
-        source = _nearest_label(at, rehearsal.spikes, self.context.samples(NEAR_MS))
-        parts = [
-            _histogram(winner[source == k], height[source == k], edges)
-            for k in (0, *rehearsal.spikes.unit_ids)
-        ]
-        return _misfit(wanted, np.stack(parts, axis=1).astype(np.float64))
+        return self.difference(self.outputs(rehearsal.trace), rehearsal.spikes, profile.activity.gain)
+
+    def outputs(self, trace: Trace) -> Trace:
+        """Return the outputs of the filters on a trace, shape (samples, units)."""
+        return self.filters.apply(self.context.conditioned(trace))
+
+    def difference(self, outputs: Trace, spikes: Spikes, gain: float) -> float:
+        """Return how unlike the target a rehearsal is (chi-squared).
+
+        Parameters
+        ----------
+        outputs : ndarray of float32, shape (samples, units)
+            Of the filters on the rehearsal.
+        spikes : Spikes
+            Labelled spikes of the rehearsal.
+        gain : float
+            A negative gain inverts the outputs of both.
+
+        Returns
+        -------
+        float
+        """
+        at, winner, height = self._upright if gain > 0 else self._inverted
+        edges = _edges(winner, height, self.evidence.shape[1])
+        there, its_winner, its_height = _located(np.sign(gain) * outputs, self.context)
+        source = _nearest_label(there, spikes, self.context.samples(NEAR_MS))
+        total = 0.0
+        for section in range(self.sections):
+            own = at * self.sections // len(self.evidence) == section
+            its = there * self.sections // len(outputs) == section
+            wanted = _histogram(winner[own], height[own], edges)
+            parts = [
+                _histogram(its_winner[its & (source == k)], its_height[its & (source == k)], edges)
+                for k in (0, *spikes.unit_ids)
+            ]
+            total += _misfit(wanted, np.stack(parts, axis=1).astype(np.float64))
+        return total
+
+    @cached_property
+    def _upright(self) -> Events:
+        return _located(self.evidence, self.context)
+
+    @cached_property
+    def _inverted(self) -> Events:
+        return _located(-self.evidence, self.context)
 
 
 def compare_gains(initial: InitialEstimate, labelled: Labelled, context: Context) -> GainComparison:
@@ -197,17 +237,11 @@ def choose_gain(comparison: GainComparison) -> GainChoice:
     return choice
 
 
-def _located(
-    evidence: Trace, context: Context
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+def _located(evidence: Trace, context: Context) -> Events:
     """Return the samples of events, the filter with the largest output at each, and that output."""
     largest = evidence.max(axis=1)
     at = pick_peaks(largest, threshold=THRESHOLD, distance_samples=max(context.samples(APART_MS), 1))
     return at, evidence[at].argmax(axis=1), largest[at]
-
-
-def _events(evidence: Trace, context: Context) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    return _located(evidence, context)[1:]
 
 
 def _edges(

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spikesorter.core.sections import ConditioningSettings
+from spikesorter.estimation.course import STEADY, Course
 from spikesorter.signal.filters import band_pass_kernel, drift_kernel, fir_filter
 from spikesorter.signal.gain import SILENT, Activity, Background
 from spikesorter.signal.hum import hum_kernel
@@ -36,6 +37,8 @@ class Profile:
         Spikes of distant units.
     hum_hz : tuple of float
         Mains harmonics, which are removed first.
+    course : Course
+        Changes of unit sizes and noise over the recording.
     """
 
     offset: npt.NDArray[np.float64]
@@ -44,6 +47,12 @@ class Profile:
     activity: Activity
     background: Background = SILENT
     hum_hz: tuple[float, ...] = ()
+    course: Course = STEADY
+
+    @property
+    def factors(self) -> npt.NDArray[np.float32]:
+        """Mean factor on each unit's template, shape (units,), or (1,) if it is the same for all."""
+        return (self.activity.gain * self.course.mean_sizes).astype(np.float32)
 
     def distance(self, other: Profile) -> float:
         """Return how much noise and gain of two recordings differ, in nepers of amplitude."""

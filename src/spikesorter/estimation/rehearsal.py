@@ -11,13 +11,20 @@ from scipy.ndimage import uniform_filter1d
 from spikesorter.core.spikes import Spikes
 from spikesorter.estimation.context import Context
 from spikesorter.estimation.profile import Profile
-from spikesorter.estimation.units import draw_spikes
+from spikesorter.estimation.units import Units, draw_spikes
 from spikesorter.signal.filters import fir_filter
 from spikesorter.signal.gain import BACKGROUND_AMPLITUDES, Background
 from spikesorter.signal.noise import NoiseSpectrum, synthesise_noise
 from spikesorter.signal.templates import Templates, plant, spike_amplitudes
 
-__all__ = ["Labelled", "Rehearsal", "graft_rehearsal", "measure_variance_left", "plant_rehearsal"]
+__all__ = [
+    "Labelled",
+    "Rehearsal",
+    "graft_rehearsal",
+    "labelled_amplitudes",
+    "measure_variance_left",
+    "plant_rehearsal",
+]
 
 FloatArray = npt.NDArray[np.float32]
 LEAST_SPIKES = 20  # of each unit in a rehearsal, however rarely it fires
@@ -117,11 +124,35 @@ def plant_rehearsal(
     jitter = np.hypot(gain_jitter, profile.activity.wander)
     factors = 1 + jitter * rng.standard_normal(n_samples // jitter_samples + 1)
     gains = profile.activity.gain * factors[spikes.sample // jitter_samples]
+    gains *= _sizes(profile, units, spikes, n_samples)
     templates, noise = units.templates, profile.noise.unfiltered(context.kernel)
     clean = plant(n_samples, spikes, (amplitudes * gains).astype(np.float32), templates)
     background, spectrum = _background(profile.background, templates, noise, n_samples, rng)
-    gaussian = synthesise_noise(noise.minus(spectrum), n_samples, rng)
+    gaussian = _noise_lacking(profile, spectrum, None, context, n_samples, rng)
     return Rehearsal(clean + background + gaussian, clean, spikes, n_samples)
+
+
+def _sizes(profile: Profile, units: Units, spikes: Spikes, n_samples: int) -> npt.NDArray[np.float64]:
+    """Return the relative size of each spike, by the course of the recording."""
+    columns = np.searchsorted(units.unit_ids, spikes.unit)
+    return profile.course.sizes_at(spikes.sample, columns, n_samples=n_samples)
+
+
+def _noise_lacking(
+    profile: Profile,
+    background: NoiseSpectrum,
+    there: NoiseSpectrum | None,
+    context: Context,
+    n_samples: int,
+    rng: np.random.Generator,
+) -> FloatArray:
+    """Return the noise that a rehearsal lacks: the target's, minus background spikes and what is there."""
+    parts = []
+    for start, stop, level in profile.course.level_bounds(n_samples):
+        wanted = profile.noise.scaled(level**2)
+        lacking = (wanted.minus(there) if there else wanted).unfiltered(context.kernel)
+        parts.append(synthesise_noise(lacking.minus(background), stop - start, rng))
+    return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
 
 def _background(
@@ -215,13 +246,39 @@ def graft_rehearsal(
         One or more whole labelled traces, one after the other.
     """
     gain, length = profile.activity.gain, len(labelled.trace)
-    missing = profile.noise.minus(labelled.profile.noise.scaled(gain**2))
+    there = labelled.profile.noise.scaled(gain**2)
+    missing = profile.noise.minus(there)
     share = float(missing.variance.sum()) / max(float(profile.noise.variance.sum()), 1e-30)
-    times = 1 if share < LEAST_MISSING else max(round(n_samples / length), 1)
+    once = share < LEAST_MISSING and profile.course.steady
+    times = 1 if once else max(round(n_samples / length), 1)
     clean = np.tile((gain * labelled.trace).astype(np.float32), (times, 1))
     spikes = Spikes.concatenate([labelled.spikes.shifted(number * length) for number in range(times)])
+    clean += _resized(labelled, spikes, context, profile, len(clean))
     outside = replace(profile.background, rate=share * profile.background.rate)
     unfiltered = missing.unfiltered(context.kernel)
     background, spectrum = _background(outside, context.units.templates, unfiltered, len(clean), rng)
-    noise = synthesise_noise(unfiltered.minus(spectrum), len(clean), rng)
+    noise = _noise_lacking(profile, spectrum, there, context, len(clean), rng)
     return Rehearsal(clean + background + noise, clean, spikes, length)
+
+
+def _resized(
+    labelled: Labelled, spikes: Spikes, context: Context, profile: Profile, n_samples: int
+) -> FloatArray | float:
+    """Return what to add to a repeated labelled trace so that its units have the target's sizes."""
+    if profile.course.sizes.size == 1:
+        return 0.0
+    templates, length = context.units.templates, len(labelled.trace)
+    inside, once = labelled_amplitudes(labelled, context)
+    times = n_samples // length
+    every = Spikes.concatenate([inside.shifted(number * length) for number in range(times)])
+    change = np.tile(once, times) * (_sizes(profile, context.units, every, n_samples) - 1)
+    return plant(n_samples, every, (profile.activity.gain * change).astype(np.float32), templates)
+
+
+def labelled_amplitudes(labelled: Labelled, context: Context) -> tuple[Spikes, FloatArray]:
+    """Return the labelled spikes wholly inside the labelled trace, and their relative amplitudes."""
+    templates = context.units.templates
+    after = templates.waveforms.shape[1] - templates.before
+    inside = labelled.spikes.within(templates.before, len(labelled.trace) - after + 1)
+    own = templates.of(inside.unit_ids)
+    return inside, spike_amplitudes(labelled.trace, inside, own, kernel=context.kernel)

@@ -58,9 +58,17 @@ class Templates:
         kept = [k for k, unit in enumerate(self.unit_ids) if unit in unit_ids]
         return Templates(tuple(self.unit_ids[k] for k in kept), self.waveforms[kept], self.before)
 
-    def scaled(self, factor: float) -> Templates:
-        """Return the templates multiplied by a factor."""
-        return Templates(self.unit_ids, self.waveforms * np.float32(factor), self.before)
+    def scaled(self, factors: npt.ArrayLike) -> Templates:
+        """Return the templates multiplied by a factor, or each by its own.
+
+        Examples
+        --------
+        >>> templates = Templates((1, 2), np.ones((2, 3, 1), np.float32), before=0)
+        >>> templates.scaled([1, 0.5]).waveforms[:, 0, 0]
+        array([1. , 0.5], dtype=float32)
+        """
+        each = np.atleast_1d(np.asarray(factors, np.float32))[:, None, None]
+        return Templates(self.unit_ids, self.waveforms * each, self.before)
 
     def shrunk(self, variance: Float64Array, *, window_samples: int) -> Templates:
         """Shrink the parts of templates that may be estimation noise.

@@ -30,6 +30,7 @@ from spikesorter.estimation.rehearser import Rehearser
 from spikesorter.io.samples import check_trace, read_representative
 from spikesorter.signal.gain import SILENT
 from spikesorter.signal.spans import iterate_spans
+from spikesorter.sorting.changes import track_changes
 from spikesorter.sorting.diagnostics import Diagnostics, diagnose
 from spikesorter.sorting.forecast import Forecast, forecast_score
 from spikesorter.sorting.look_back import corrected_forecast, reckon
@@ -220,7 +221,7 @@ def _outlier_rule(bench: Bench, tuned: TunedDecoder) -> OutlierRule:
     context, profile = bench.context, bench.rehearser.profile
     rule = OutlierRule(
         pursuit=make_pursuit(context, profile),
-        templates=context.units.templates.scaled(profile.activity.gain),
+        templates=context.units.templates.scaled(profile.factors),
         lead_samples=context.samples(context.settings.outliers.before_ms),
         window_samples=max(context.samples(context.settings.outliers.window_ms), 1),
         beside=np.inf,
@@ -248,7 +249,8 @@ def _estimate_target(
     def may_be(gain: float) -> bool:
         return choice.sharp and comparison.as_good(gain, choice.gain)
 
-    return refine_profile(raw, profile, context, n_jobs=n_jobs, may_be_gain=may_be)
+    profile = refine_profile(raw, profile, context, n_jobs=n_jobs, may_be_gain=may_be)
+    return track_changes(raw, profile, context, lessons.labelled)
 
 
 def _profile_at(gain: float, initial: InitialEstimate, context: Context) -> Profile:

@@ -138,7 +138,7 @@ def _with_gain(
 
 
 def _noise_left(trace: Trace, explanation: Explanation, context: Context, profile: Profile) -> NoiseSpectrum:
-    templates = context.units.templates.scaled(profile.activity.gain)
+    templates = context.units.templates.scaled(profile.factors)
     explained = plant(len(trace), explanation.spikes, explanation.amplitudes, templates)
     left = context.conditioned(trace - explained)
     return estimate_noise_spectrum(left, np.ones(len(left), bool), n_fft=context.settings.noise.n_fft)

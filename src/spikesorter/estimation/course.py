@@ -1,0 +1,94 @@
+"""Course of a recording: how the size of each unit and the level of the noise change over it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["STEADY", "Course"]
+
+Float64Array = npt.NDArray[np.float64]
+Int64Array = npt.NDArray[np.int64]
+
+
+def _one() -> Float64Array:
+    return np.ones((1, 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """Sizes of units and levels of noise in blocks of equal length, from a recording's start to its end.
+
+    Parameters
+    ----------
+    sizes : ndarray of float64, shape (blocks, units)
+        Size of each unit's spikes, relative to its template at the recording's gain. Shape (1, 1) if no unit
+        changes.
+    levels : ndarray of float64, shape (blocks,)
+        SD of the noise, relative to the mean over the recording (of the power). Shape (1,) if steady.
+
+    Examples
+    --------
+    A unit that fades to half, beside one that does not:
+
+    >>> course = Course(np.array([[1.0, 1.0], [0.5, 1.0]]), np.ones(1))
+    >>> course.sizes_at(np.array([0, 30, 70]), np.array([0, 0, 0]), n_samples=100)
+    array([1. , 1. , 0.5])
+    >>> course.mean_sizes
+    array([0.75, 1.  ])
+    """
+
+    sizes: Float64Array = field(default_factory=_one)
+    levels: Float64Array = field(default_factory=lambda: np.ones(1))
+
+    @property
+    def steady(self) -> bool:
+        """Whether neither units nor noise change."""
+        return self.sizes.size == self.levels.size == 1
+
+    @property
+    def mean_sizes(self) -> Float64Array:
+        """Mean size of each unit, shape (units,) or (1,)."""
+        return np.asarray(self.sizes.mean(axis=0))
+
+    @property
+    def size_spreads(self) -> Float64Array:
+        """SD of each unit's size over the recording, relative to its mean, shape (units,) or (1,)."""
+        return np.asarray(self.sizes.std(axis=0) / self.mean_sizes)
+
+    def sizes_at(self, samples: Int64Array, columns: Int64Array, *, n_samples: int) -> Float64Array:
+        """Return the sizes of spikes.
+
+        Parameters
+        ----------
+        samples : ndarray of int64, shape (spikes,)
+        columns : ndarray of int64, shape (spikes,)
+            Position of each spike's unit among the units.
+        n_samples : int
+            Length of the recording, or of a rehearsal of it.
+
+        Returns
+        -------
+        ndarray of float64, shape (spikes,)
+        """
+        if self.sizes.size == 1:
+            return np.broadcast_to(self.sizes[0], len(samples))
+        blocks = np.clip(samples * len(self.sizes) // n_samples, 0, len(self.sizes) - 1)
+        return np.asarray(self.sizes[blocks, columns])
+
+    def level_bounds(self, n_samples: int) -> list[tuple[int, int, float]]:
+        """Return the first and last sample and the level of each block.
+
+        Examples
+        --------
+        >>> Course(levels=np.array([0.5, 2.0])).level_bounds(100)
+        [(0, 50, 0.5), (50, 100, 2.0)]
+        """
+        edges = np.linspace(0, n_samples, len(self.levels) + 1).astype(int).tolist()
+        return list(zip(edges[:-1], edges[1:], self.levels.tolist(), strict=True))
+
+
+STEADY = Course()
+"""Course of a recording in which nothing changes."""
