@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -54,6 +55,10 @@ def _cell(text: str) -> str:
     return escape(visible(text))
 
 
+QUIET_SECONDS = 30.0
+"""Without a terminal, a line of progress is printed at most this often."""
+
+
 @contextmanager
 def working(quiet: bool) -> Iterator[tuple[Progress, Any]]:
     """Show progress and warnings during a block; provide callbacks for progress and for lines of text."""
@@ -79,8 +84,13 @@ def working(quiet: bool) -> Iterator[tuple[Progress, Any]]:
     task = bars.add_task("starting", total=1.0)
     shown = ""
 
+    told = time.monotonic()
+
     def progress(step: str, done: float) -> None:
-        nonlocal shown
+        nonlocal shown, told
+        if not quiet and not shows and time.monotonic() - told >= QUIET_SECONDS:
+            told = time.monotonic()
+            console.print(visible(f"{step}: {done:.0%}"), markup=False, soft_wrap=True)
         if step != shown:
             shown = step
             bars.reset(task, description=step)

@@ -104,6 +104,8 @@ def open_source(source: str, *, dtype: str, fs_hz: float, channels: int) -> Iter
         If the source is none of these.
     """
     if source == "-":
+        if sys.stdin is None or sys.stdin.closed:
+            raise InputError("-: standard input is closed; give samples through a pipe, or tcp:// or lsl:")
         return from_pipe(sys.stdin.buffer, dtype=dtype, channels=channels)
     if source.startswith("lsl:"):
         return from_lsl(source.removeprefix("lsl:"), fs_hz=fs_hz, channels=channels)
