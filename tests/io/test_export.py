@@ -342,3 +342,17 @@ def test_results_have_the_permissions_that_the_user_wants(
     for one in [path, *path.rglob("*")]:
         wanted = (0o777 if one.is_dir() else 0o666) & ~mask
         assert stat.S_IMODE(one.stat().st_mode) == wanted, one
+
+
+def test_nwb_of_a_recording_that_starts_later_keeps_session_times_and_own_samples(
+    spikes: Spikes, recording: BinaryRecordingExtractor, tmp_path: Path
+) -> None:
+    """As the how-to says: without the start, SpikeInterface's reader would be 3.6 million samples off."""
+    recording.shift_times(120.0)
+    write_spikes(tmp_path / "a.nwb", spikes, recording=recording)
+    assert read_labels(tmp_path / "a.nwb") == spikes
+    sorting = read_nwb_sorting(tmp_path / "a.nwb", t_start=recording.get_start_time())
+    found = np.sort(np.concatenate([sorting.get_unit_spike_train(unit) for unit in sorting.unit_ids]))
+    np.testing.assert_array_equal(found, spikes.sample)
+    seconds = np.concatenate([sorting.get_unit_spike_train(u, return_times=True) for u in sorting.unit_ids])
+    assert seconds.min() == pytest.approx(120 + spikes.sample[0] / FS_HZ)

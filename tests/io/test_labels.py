@@ -437,3 +437,10 @@ def test_wave_clus(tmp_path: Path) -> None:
     assert labels.unit.tolist() == [1, UNKNOWN, 2]
     with pytest.raises(InputError, match="milliseconds; give the recording's sampling rate"):
         read_labels(path)
+
+
+def test_nwb_units_of_the_session_are_counted_from_the_start_of_the_recording(tmp_path: Path) -> None:
+    path = save_nwb(tmp_path / "a.nwb", TRUE, series={}, resolution=1 / FS_HZ)
+    assert read_labels(path) == TRUE
+    later = read_labels(path, start_s=50 / FS_HZ)
+    assert later.sample.tolist() == (TRUE.sample - 50).tolist()

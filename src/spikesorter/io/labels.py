@@ -93,7 +93,8 @@ def read_labels(
         `.mat`, tables and Phy: what the times are, if the file does not say it or is wrong: samples from the
         recording's start, seconds from it, or seconds from the start of the session.
     start_s : float
-        Start of the recording in the session, seconds; for ``times="session"``.
+        Start of the recording in the session, seconds; for ``times="session"`` and for NWB files without the
+        recording, whose times are those of the session.
     leave_out : sequence of str, optional
         Groups of Phy or names of units that are not read. If not given: `noise` in Phy; elsewhere also
         `unsorted`, `unassigned`, `artifact` and the like.
@@ -140,7 +141,7 @@ def read_labels(
             f"{path}: states what its times are; --labels-in is for .mat files, tables and folders of Phy"
         )
     elif ".nwb" in path.suffixes[-2:]:
-        spikes = read_nwb_units(path, fs_hz=fs_hz, stream=stream)
+        spikes = read_nwb_units(path, fs_hz=fs_hz, stream=stream, start_s=start_s)
     elif has_sorting(path) or ending == ".npz":  # nothing else, as SpikeInterface would open old pickles
         with naming(path), reading(path, "a sorting of SpikeInterface"):
             spikes = _read_sorting(path)

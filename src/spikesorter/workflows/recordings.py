@@ -189,7 +189,7 @@ def _labels(opened: OpenedRecording, labels: Path | None, reading: LabelOptions)
         labels,
         fs_hz=float(opened.recording.get_sampling_frequency()),
         times=reading.times,
-        start_s=float(opened.recording.get_start_time(0)) if reading.times == "session" else 0.0,
+        start_s=float(opened.recording.get_start_time(0)),
         leave_out=reading.leave_out,
     )
 
