@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -302,3 +303,25 @@ def test_a_recording_has_one_segment() -> None:
     check_recording(NumpyRecording([part], FS_HZ))
     with pytest.raises(InputError, match="has 2 segments; select one with select_segments"):
         check_recording(NumpyRecording([part, part], FS_HZ))
+
+
+def test_wav_of_24_bits_and_of_the_other_order_of_bytes(trace: np.ndarray, tmp_path: Path) -> None:
+    samples = trace.astype(np.int32) << 8  # as if with 24 bits
+    packed = samples.astype("<i4").tobytes()
+    three = b"".join(packed[k : k + 3] for k in range(0, len(packed), 4))
+    channels = trace.shape[1]
+    head = struct.pack("<HHIIHH", 1, channels, FS_HZ, FS_HZ * channels * 3, channels * 3, 24)
+    body = b"WAVE" + b"fmt " + struct.pack("<I", 16) + head + b"data" + struct.pack("<I", len(three)) + three
+    (tmp_path / "a.wav").write_bytes(b"RIFF" + struct.pack("<I", len(body)) + body)
+    found = read_recording(tmp_path / "a.wav").get_traces()
+    np.testing.assert_array_equal(found, trace.astype(np.int32) << 16)  # in the upper three of four bytes
+    swapped = trace.astype(">i2").tobytes()
+    head = struct.pack(">HHIIHH", 1, channels, FS_HZ, FS_HZ * channels * 2, channels * 2, 16)
+    body = (
+        b"WAVE" + b"fmt " + struct.pack(">I", 16) + head + b"data" + struct.pack(">I", len(swapped)) + swapped
+    )
+    (tmp_path / "b.wav").write_bytes(b"RIFX" + struct.pack(">I", len(body)) + body)
+    np.testing.assert_array_equal(read_recording(tmp_path / "b.wav").get_traces(), trace)
+    (tmp_path / "c.dat").write_bytes(swapped)
+    raw = read_recording(tmp_path / "c.dat", fs_hz=FS_HZ, dtype=">i2", channels=channels)
+    np.testing.assert_array_equal(raw.get_traces(), trace)

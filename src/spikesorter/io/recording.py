@@ -15,11 +15,12 @@ import numpy as np
 from spikesorter.core.errors import InputError
 from spikesorter.core.spike import same_rate, shown_hz
 from spikesorter.core.spikes import Spikes
-from spikesorter.io.bounds import check_rate, shown_bytes
+from spikesorter.io.bounds import check_declared, check_rate, shown_bytes
 from spikesorter.io.foreign_objects import check_zarr, load_foreign
 from spikesorter.io.formats import OWN_FORMATS, Source, check_regular, find_source, reading
 from spikesorter.io.label_checks import LabelTimes
 from spikesorter.io.mat import MOST_CHANNELS, NUMERIC_KINDS, read_mat
+from spikesorter.io.raw_checks import warn_of_raw
 from spikesorter.io.samples import at_rate
 
 if TYPE_CHECKING:
@@ -277,7 +278,14 @@ def _open_wav(path: Path, **_: Any) -> BaseRecording:
     _check_wav_parts(path)
     with warnings.catch_warnings(record=True) as remarks:
         warnings.simplefilter("always")
-        fs_hz, samples = scipy.io.wavfile.read(path, mmap=True)
+        try:
+            fs_hz, samples = scipy.io.wavfile.read(path, mmap=True)
+        except ValueError as error:
+            if "mmap" not in str(error):
+                raise
+            size = path.stat().st_size  # NumPy has no type of 24 bits: samples become 32 bits, in memory
+            check_declared(path, "its samples", declared=size * 4 // 3, stored=size)
+            fs_hz, samples = scipy.io.wavfile.read(path)
     cut_off = [str(remark.message) for remark in remarks if "EOF" in str(remark.message)]
     if cut_off:
         raise InputError(f"{path}: truncated or damaged: {cut_off[0]}")
@@ -310,7 +318,7 @@ def _binary(path: Path, array: Any, fs_hz: float) -> BaseRecording:
     trace = np.atleast_2d(array).T if array.ndim == 1 or array.shape[0] < array.shape[1] else array
     if trace.shape[1] > MOST_CHANNELS:
         raise InputError(f"{path}: has shape {array.shape}: at most {MOST_CHANNELS} channels are supported")
-    if trace.flags.c_contiguous:
+    if trace.flags.c_contiguous and isinstance(array, np.memmap):
         whole = _binary_file(path, fs_hz, trace.dtype, trace.shape[1], file_offset=array.offset)
         return whole.frame_slice(
             0, len(trace)
@@ -357,6 +365,7 @@ def _open_raw(path: Path, *, fs_hz: float | None, dtype: str | None, channels: i
             f"{path}: holds {size} bytes, not a whole number of {channels}-channel samples of {kind} "
             f"({step} bytes each); check the type, the number of channels, and that the file is complete"
         )
+    warn_of_raw(path, kind, channels)
     return _binary_file(path, check_rate(path, fs_hz), kind, channels)
 
 
