@@ -18,7 +18,14 @@ from spikesorter import read_recording
 from spikesorter.core.errors import InputError
 from spikesorter.io.mat import write_mat_recording
 from spikesorter.io.recording import RecordingOptions, check_recording
-from tests.io.makers import write_blackrock, write_intan, write_open_ephys, write_spikeglx
+from tests.io.makers import (
+    write_blackrock,
+    write_intan,
+    write_neuralynx,
+    write_open_ephys,
+    write_plexon,
+    write_spikeglx,
+)
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # SpikeInterface leaves what it wrote open
@@ -100,6 +107,7 @@ WRITERS: dict[str, tuple[Callable[[Path, np.ndarray], Path], str, dict[str, Any]
     "Blackrock": (write_blackrock, "a.ns5", {}),
     "Open Ephys": (lambda path, x: write_open_ephys(path, {"Probe": x}), "session", {}),
     "SpikeGLX": (write_spikeglx, "run", {}),
+    "Neuralynx": (lambda path, x: write_neuralynx(path, x, fs_hz=FS_HZ), "session", {}),
 }
 
 
@@ -125,6 +133,13 @@ def test_one_channel_is_enough(name: str, trace: np.ndarray, tmp_path: Path) -> 
 def test_a_row_of_samples_is_one_channel(trace: np.ndarray, tmp_path: Path) -> None:
     recording = read_recording(npy(tmp_path / "a.npy", trace[:, 0]), fs_hz=FS_HZ)
     np.testing.assert_array_equal(recording.get_traces(), trace[:, :1])
+
+
+def test_plexon_files_are_read_up_to_their_last_block(trace: np.ndarray, tmp_path: Path) -> None:
+    """neo returns zeros for the last block if the last sample is read."""
+    recording = read_recording(write_plexon(tmp_path / "a.plx", trace))
+    assert recording.get_sampling_frequency() == FS_HZ
+    np.testing.assert_array_equal(recording.get_traces(), trace[:-1])
 
 
 def test_intan_files_are_read_without_their_auxiliary_inputs(trace: np.ndarray, tmp_path: Path) -> None:

@@ -92,11 +92,13 @@ class RecordingOptions:
         if source.format == "mat":
             recording, labels = read_mat(path, fs_hz=rate, variables=self.variables, times=times)
         else:
-            with reading(path, source.format):
+            with reading(path, source.format), warnings.catch_warnings():
                 recording = _open(
                     path, source, self.stream, fs_hz=rate, dtype=self.dtype, channels=self.channels
                 )
         recording = _one_segment(path, recording, self.segment)
+        if source.format == "plexon":
+            recording = _without_last_sample(recording)
         check_rate(path, recording.get_sampling_frequency())
         chosen = _select_channels(path, recording, tuple(self.channel))
         chosen = _select_group(path, chosen, self.group)
@@ -399,6 +401,8 @@ def _open_nwb(path: Path, stream: str | None) -> BaseRecording:
 def _open_extractor(path: Path, source: Source, stream: str | None) -> BaseRecording:
     from spikeinterface.extractors.neoextractors import get_neo_streams, neo_recording_class_dict
 
+    for kind in (DeprecationWarning, FutureWarning):  # of SpikeInterface's use of neo
+        warnings.filterwarnings("ignore", message=".*strict_gap_mode", category=kind)
     reader = _extractors()[source.format]
     if source.format not in neo_recording_class_dict:
         return reader(source.path) if stream is None else reader(source.path, stream_name=stream)
@@ -406,6 +410,11 @@ def _open_extractor(path: Path, source: Source, stream: str | None) -> BaseRecor
     if not ids:
         raise InputError(f"{path}: holds no recording")
     return reader(source.path, stream_id=_choose_stream(path, names, ids, stream, source.stream))
+
+
+def _without_last_sample(recording: BaseRecording) -> BaseRecording:
+    """Leave out the last sample of a .plx file: if it is read, neo 0.14 returns zeros for its whole block."""
+    return recording.frame_slice(0, recording.get_num_frames() - 1)
 
 
 def _choose_stream(
