@@ -119,7 +119,7 @@ def write_intan(path: Path, trace: Trace, *, fs_hz: int = 30_000) -> Path:
 
 
 def write_neuralynx(folder: Path, trace: Trace, *, fs_hz: int = 32_000) -> Path:
-    """A folder of .ncs files of Cheetah 5, one for each channel: 16 kB of text, and records of 512 samples."""
+    """A folder of .ncs files of Cheetah 5, one for each channel: text, then records of 512 samples."""
     folder.mkdir(parents=True, exist_ok=True)
     record = np.dtype([("time_us", "<u8"), ("channel", "<u4"), ("fs_hz", "<u4"), ("valid", "<u4"),
                        ("samples", "<i2", 512)])  # fmt: skip
