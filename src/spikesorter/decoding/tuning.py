@@ -16,6 +16,7 @@ from spikesorter.decoding.candidates import Candidates, WorkingPoint
 from spikesorter.decoding.cross_fitting import FOLDS, Folds
 from spikesorter.decoding.registry import decoder_types
 from spikesorter.decoding.run import in_threads
+from spikesorter.decoding.thinning import make_thinning
 from spikesorter.decoding.thresholds import objective, tune
 from spikesorter.estimation.rehearsal import Rehearsal
 
@@ -97,6 +98,10 @@ def tune_decoder(kind: DecoderKind, trial: Trial, bench: Bench) -> Outcome:
         for variant in trial.decoder.variants()
         for found in (pick_all(variant, trial.evidence),)
     ]
+    if bench.rehearser.cross_fits:
+        thinning = make_thinning(bench.rehearsal, bench.context, bench.rehearser.profile)
+        picked = [(variant, thinning.select(found)) for variant, found in picked]
+        bench = replace(bench, rehearsal=thinning.thinned)
     tuner = _Tuner(kind, bench)
     truth = known_spikes(bench.rehearsal, known)
     best, candidates = tuner.best(picked, truth)

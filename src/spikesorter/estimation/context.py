@@ -16,7 +16,7 @@ from spikesorter.signal.filters import fir_filter
 from spikesorter.signal.spans import to_samples
 from spikesorter.signal.templates import Templates
 
-__all__ = ["FORECAST", "GAIN", "PROFILE", "REFINE", "TRAIN", "TRAIN_BASE", "TUNE", "Context"]
+__all__ = ["FORECAST", "GAIN", "PROFILE", "REFINE", "THIN", "TRAIN", "TRAIN_BASE", "TUNE", "Context"]
 
 # Streams of random numbers, independent of each other.
 TRAIN_BASE = (0,)
@@ -24,6 +24,7 @@ TRAIN, TUNE, FORECAST = (1, 0), (1, 1), (1, 2)
 PROFILE = (2,)
 REFINE = (3,)
 GAIN = (4,)
+THIN = (5,)
 
 LEAST_RATE = 0.02  # relative to the labelled recording; a unit that appears silent may still fire
 

@@ -157,21 +157,41 @@ class GainComparison:
         -------
         float
         """
+        return sum(_misfit(wanted, parts) for wanted, parts in self._counts(outputs, spikes, gain))
+
+    def shares(self, outputs: Trace, spikes: Spikes, gain: float) -> tuple[Float64Array, Float64Array]:
+        """Return how many times as often the target has the events of each source of a rehearsal.
+
+        Parameters
+        ----------
+        outputs, spikes, gain
+            As for `difference`.
+
+        Returns
+        -------
+        shares, errors : ndarray of float64, shape (1 + units,)
+            Of events away from all labels, then of each labelled unit's, with standard errors.
+        """
+        counts = self._counts(outputs, spikes, gain)
+        wanted = np.sum([one for one, _ in counts], axis=0)
+        return _mixture(wanted, np.sum([parts for _, parts in counts], axis=0))
+
+    def _counts(self, outputs: Trace, spikes: Spikes, gain: float) -> list[tuple[Float64Array, Float64Array]]:
+        """Return, for each section, the target's events by height, and the rehearsal's, by source too."""
         at, winner, height = self._upright if gain > 0 else self._inverted
         edges = _edges(winner, height, self.evidence.shape[1])
         there, its_winner, its_height = _located(np.sign(gain) * outputs, self.context)
         source = _nearest_label(there, spikes, self.context.samples(NEAR_MS))
-        total = 0.0
+        counts = []
         for section in range(self.sections):
             own = at * self.sections // len(self.evidence) == section
             its = there * self.sections // len(outputs) == section
-            wanted = _histogram(winner[own], height[own], edges)
             parts = [
                 _histogram(its_winner[its & (source == k)], its_height[its & (source == k)], edges)
                 for k in (0, *spikes.unit_ids)
             ]
-            total += _misfit(wanted, np.stack(parts, axis=1).astype(np.float64))
-        return total
+            counts.append((_histogram(winner[own], height[own], edges), np.stack(parts, axis=1)))
+        return counts
 
     @cached_property
     def _upright(self) -> Events:
@@ -259,8 +279,9 @@ def _edges(
 
 def _histogram(
     winner: npt.NDArray[np.int64], height: npt.NDArray[np.float32], edges: list[Float64Array]
-) -> npt.NDArray[np.int64]:
-    return np.concatenate([np.histogram(height[winner == k], edge)[0] for k, edge in enumerate(edges)])
+) -> Float64Array:
+    counts = [np.histogram(height[winner == k], edge)[0] for k, edge in enumerate(edges)]
+    return np.concatenate(counts).astype(np.float64)
 
 
 def _nearest_label(at: npt.NDArray[np.int64], spikes: Spikes, reach: int) -> npt.NDArray[np.int64]:
@@ -275,10 +296,20 @@ def _nearest_label(at: npt.NDArray[np.int64], spikes: Spikes, reach: int) -> npt
     return np.where(near, spikes.unit[nearest], 0)
 
 
-def _misfit(wanted: npt.NDArray[np.int64], parts: Float64Array) -> float:
+def _misfit(wanted: Float64Array, parts: Float64Array) -> float:
     """Return chi-squared of the best-fitting mixture of the labelled trace's events, a rate for each unit."""
-    counts = wanted.astype(np.float64)
-    error = np.sqrt(counts + parts.sum(axis=1) + (MODEL_ERROR * counts) ** 2 + 1)
-    shares, _ = nnls(parts / error[:, None], counts / error)
-    left = (counts - parts @ shares) / error
+    error = _errors(wanted, parts)
+    shares, _ = nnls(parts / error[:, None], wanted / error)
+    left = (wanted - parts @ shares) / error
     return float(np.minimum(left**2, MOST_MISFIT).sum())
+
+
+def _mixture(wanted: Float64Array, parts: Float64Array) -> tuple[Float64Array, Float64Array]:
+    """Return the shares of the best-fitting mixture, with their standard errors."""
+    weighted = parts / _errors(wanted, parts)[:, None]
+    shares, _ = nnls(weighted, wanted / _errors(wanted, parts))
+    return shares, np.sqrt(np.diag(np.linalg.pinv(weighted.T @ weighted)))
+
+
+def _errors(wanted: Float64Array, parts: Float64Array) -> Float64Array:
+    return np.asarray(np.sqrt(wanted + parts.sum(axis=1) + (MODEL_ERROR * wanted) ** 2 + 1))

@@ -29,6 +29,7 @@ __all__ = [
 FloatArray = npt.NDArray[np.float32]
 LEAST_SPIKES = 20  # of each unit in a rehearsal, however rarely it fires
 LEAST_MISSING = 0.1  # of the target's noise; with less to add, repeated traces are nearly the same
+MUCH_VARIED = 0.2  # variance that fixed templates leave near spikes, relative to the target's noise
 LEAST_ACTIVITY = 0.1  # of the labelled rate, as a unit that appears silent may still fire
 
 
@@ -80,6 +81,10 @@ class Labelled:
         """Return the variance left near spikes at a target's gain, relative to the target's noise."""
         left = self.variance_left * profile.activity.gain**2
         return left / max(float(profile.noise.variance.mean()), 1e-30)
+
+    def units_vary(self, profile: Profile) -> bool:
+        """Return whether waveforms vary too much, relative to a target's noise, for fixed templates."""
+        return self.varies_beyond(profile) > MUCH_VARIED
 
     def excerpt(self, samples: int) -> Labelled:
         """Return at most this many samples from the middle of the recording."""

@@ -16,7 +16,6 @@ from spikesorter.signal.noise import estimate_noise_spectrum
 __all__ = ["Rehearser"]
 
 SECONDS_OF_EACH_GAIN = 1.0
-MUCH_VARIED = 0.2  # variance that fixed templates leave near spikes, relative to the target's noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +53,7 @@ class Rehearser:
     @property
     def units_vary(self) -> bool:
         """Whether waveforms vary too much, relative to this noise, for fixed templates."""
-        varies = self.labelled.varies_beyond(self.profile) if self.labelled is not None else 0.0
-        return self.cross_fits and varies > MUCH_VARIED
+        return self.cross_fits and self.labelled is not None and self.labelled.units_vary(self.profile)
 
     def rehearse(self, seconds: float, rng: np.random.Generator) -> Rehearsal:
         """Make a rehearsal, planted or grafted by the settings."""

@@ -22,7 +22,7 @@ from spikesorter.estimation.profile import Profile
 from spikesorter.estimation.rehearsal import graft_rehearsal, labelled_amplitudes
 from spikesorter.signal.templates import plant
 
-__all__ = ["find_sizes"]
+__all__ = ["SizeFit", "find_sizes"]
 
 logger = logging.getLogger(__name__)
 Trace = npt.NDArray[np.float32]
@@ -34,8 +34,28 @@ SMALLEST, LARGEST = 0.2, 3.0
 WORTH_BELIEVING = 15.0  # misfit by which a rehearsal with changed sizes has to be better
 
 
-def find_sizes(comparison: GainComparison, profile: Profile, *, blocks: int) -> Course:
-    """Return the course at which a grafted rehearsal is most like the target.
+@dataclass(frozen=True, eq=False)
+class SizeFit:
+    """Result of fitting the labelled trace to a target.
+
+    Parameters
+    ----------
+    course : Course
+    unit_ids : tuple of int
+        Labelled units.
+    ratios, errors : ndarray of float64, shape (1 + units,)
+        Event rates in the target relative to those in the labelled trace, with standard errors: first of
+        events away from all labels, then of each unit.
+    """
+
+    course: Course
+    unit_ids: tuple[int, ...]
+    ratios: Float64Array
+    errors: Float64Array
+
+
+def find_sizes(comparison: GainComparison, profile: Profile, *, blocks: int) -> SizeFit:
+    """Find the course at which a grafted rehearsal is most like the target.
 
     Parameters
     ----------
@@ -48,7 +68,7 @@ def find_sizes(comparison: GainComparison, profile: Profile, *, blocks: int) -> 
 
     Returns
     -------
-    Course
+    SizeFit
         Sizes are 1 where others do not make the rehearsal much more like the target.
     """
     units = comparison.context.units
@@ -64,7 +84,10 @@ def find_sizes(comparison: GainComparison, profile: Profile, *, blocks: int) -> 
                 unit, np.array2string(found, precision=2), its_misfit, misfit,
             )  # fmt: skip
             sizes[:, column], outputs, misfit = found, its_outputs, its_misfit
-    return profile.course if np.all(sizes == 1) else replace(profile.course, sizes=sizes)
+    course = profile.course if np.all(sizes == 1) else replace(profile.course, sizes=sizes)
+    shares, errors = comparison.shares(outputs, search.spikes, search.gain)
+    scale = len(outputs) / len(comparison.evidence)
+    return SizeFit(course, tuple(search.spikes.unit_ids), scale * shares, scale * errors)
 
 
 @dataclass(frozen=True, eq=False)

@@ -244,7 +244,9 @@ def _estimate_target(
     if profile.background != SILENT:
         before, comparison = choice.gain, comparison.beside(profile.background)
         choice = choose_gain(comparison)
-        profile = profile if choice.gain == before else _profile_at(choice.gain, initial, context)
+        if choice.gain != before:
+            again = _profile_at(choice.gain, initial, context)
+            profile = min((again, replace(again, background=profile.background)), key=comparison.distance)
 
     def may_be(gain: float) -> bool:
         return choice.sharp and comparison.as_good(gain, choice.gain)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 import numpy as np
@@ -12,17 +13,21 @@ from spikesorter.estimation.course import STEADY, Course
 from spikesorter.estimation.gain_evidence import GainComparison
 from spikesorter.estimation.profile import Profile, without_hum
 from spikesorter.estimation.rehearsal import Labelled
-from spikesorter.estimation.size_evidence import find_sizes
+from spikesorter.estimation.size_evidence import SizeFit, find_sizes
 from spikesorter.io.samples import centred
 from spikesorter.signal.filters import noise_scale
+from spikesorter.signal.gain import SILENT
 from spikesorter.signal.matched import make_matched_filters
 
 __all__ = ["track_changes"]
 
+logger = logging.getLogger(__name__)
 Trace = npt.NDArray[np.float32]
 MOST_SAMPLES = 1_500_000  # of the target, in parts spread over it
 BLOCK_SECONDS, MOST_BLOCKS = 10.0, 24
 MOST_SECTIONS = 3  # of the target, whose events are compared with the rehearsal's
+LEAST_RATIO = 0.1  # of the rate in the target to the labelled one
+RATIO_ERROR, PURSUIT_ERROR = 0.1, 0.7  # of the logs of rates, beyond chance
 LEAST_LEVEL_RATIO = 1.25  # of the noise in two blocks
 
 
@@ -53,7 +58,30 @@ def track_changes(
     filters = make_matched_filters(templates, profile.noise, reach=context.whitening_reach)
     evidence, sections = filters.apply(conditioned), min(blocks, MOST_SECTIONS)
     comparison = GainComparison(labelled, context, profile, filters, evidence, sections)
-    return replace(profile, course=find_sizes(comparison, replace(profile, course=steady), blocks=blocks))
+    fit = find_sizes(comparison, replace(profile, course=steady), blocks=blocks)
+    rates = _with_ratios(profile, context, labelled, fit)
+    return replace(profile, course=fit.course, activity=replace(profile.activity, rates=rates))
+
+
+def _with_ratios(profile: Profile, context: Context, labelled: Labelled, fit: SizeFit) -> tuple[float, ...]:
+    """Return firing rates that agree with the heights of events, which hold where the pursuit's do not.
+
+    The pursuit explains background spikes, and what varying waveforms leave, by further spikes.
+    """
+    rates = profile.activity.rates
+    if profile.background == SILENT and not labelled.units_vary(profile):
+        return rates
+    logger.info("rates relative to the labelled recording's: %s", np.array2string(fit.ratios, precision=2))
+    units, ratios = context.units, dict(zip((0, *fit.unit_ids), fit.ratios.tolist(), strict=True))
+    relative_errors = fit.errors / np.maximum(fit.ratios, LEAST_RATIO)
+    errors = dict(zip((0, *fit.unit_ids), np.hypot(relative_errors, RATIO_ERROR).tolist(), strict=True))
+    combined = []
+    for unit, labelled_rate, rate in zip(units.unit_ids, units.rates.tolist(), rates, strict=True):
+        source = unit if unit in ratios else 0
+        weights = np.array([errors[source] ** -2, PURSUIT_ERROR**-2])
+        logs = np.log(np.maximum([ratios[source], rate / labelled_rate], LEAST_RATIO))
+        combined.append(labelled_rate * float(np.exp(np.average(logs, weights=weights))))
+    return tuple(combined)
 
 
 def _parts(raw: npt.NDArray[np.generic], blocks: int) -> npt.NDArray[np.generic]:
