@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spikesorter.core.compiled import provide_cache
 from spikesorter.core.errors import InputError, ModelError, SettingsError, SpikeSorterError
 from spikesorter.core.spikes import Spikes
 from spikesorter.core.versions import __version__ as __version__
@@ -43,6 +46,8 @@ __all__ = [
     "write_mat",
     "write_spikes",
 ]
+
+provide_cache(Path(__file__).parent, Path(os.path.expanduser("~")))
 
 # Loaded on first use, because JAX and Keras take seconds to import.
 _MODULES = {

@@ -15,7 +15,7 @@ from playwright.sync_api import ConsoleMessage, Page, expect
 from spikesorter.io.labels import read_labels
 from spikesorter.report.corrections import Correction, CorrectionLog
 from spikesorter.report.html import read_asset
-from spikesorter.report.server import LoopbackServer, Reply
+from spikesorter.report.server import LoopbackServer, Reply, redirecting_file
 from spikesorter.report.viewer import CORRECTED, Session, serve, show_results
 from tests.browser.conftest import Chromium
 from tests.report.viewing import HOSTILE, HOSTILE_UNIT, fake_contents, fake_result, fake_span
@@ -289,3 +289,14 @@ def test_no_serious_barrier_is_found_in_the_viewer(real: Watched) -> None:
     real.sees("page 1 of 32")
     found = Axe().run(real.page).response["violations"]
     assert {one["id"] for one in found if one["impact"] in ("serious", "critical")} == set()
+
+
+def test_the_file_that_the_browser_is_started_with_leads_to_the_page(
+    chromium: Chromium, server: LoopbackServer
+) -> None:
+    page = chromium.new_page()
+    with redirecting_file(server.url) as path:
+        page.goto(path.as_uri())
+        page.wait_for_url(server.url)
+    expect(page.locator("#markers")).to_be_attached()
+    page.close()

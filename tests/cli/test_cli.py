@@ -341,3 +341,31 @@ def test_shells_can_complete_commands() -> None:
     assert "complete -o default -F" in script
     asked = {"_SPIKESORTER_COMPLETE": "complete_bash", "COMP_WORDS": "spikesorter so", "COMP_CWORD": "1"}
     assert in_new_process(**asked).stdout.split() == ["sort"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such names")
+def test_names_cannot_write_to_the_terminal(tmp_path: Path) -> None:
+    folder = tmp_path / "a\x1b]0;title\x07\u202eb\n"
+    said = spikesorter("simulate", folder / "study", "--seconds", "1", "--units", "1")
+    assert r"a\x1b]0;title\x07\u202eb\x0a/study" in said.stdout
+    refused = spikesorter("plot", folder / "none.mat", "--out", tmp_path / "a.png", rc=2)
+    assert r"a\x1b]0;title\x07\u202eb" in refused.stderr
+    assert not {"\x1b", "\u202e", "\x07"} & {*said.stdout, *said.stderr, *refused.stderr}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device")
+def test_output_that_cannot_be_written_is_one_line() -> None:
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            [str(PROGRAM), "config"], stdout=full, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+        )
+    assert ended.returncode == 2
+    assert ended.stderr == "spikesorter: error: the output cannot be written: No space left on device\n"
+
+
+def test_terminals_without_unicode_get_escapes(tmp_path: Path) -> None:
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    refused = in_new_process("plot", tmp_path / "höhle.mat", "--out", tmp_path / "a.png", rc=2, **plain)
+    assert refused.stderr.isascii()
+    assert refused.stderr.endswith("hle.mat: no such file\n")
+    assert len(refused.stderr.splitlines()) == 1

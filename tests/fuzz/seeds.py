@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -10,12 +12,15 @@ import h5py
 import numpy as np
 import scipy.io
 import scipy.io.wavfile
-from spikeinterface.core import NpzSortingExtractor, NumpySorting
+from spikeinterface.core import NpzSortingExtractor, NumpySorting, generate_recording
+from spikeinterface.core.core_tools import SIJsonEncoder
+from spikeinterface.preprocessing import common_reference
 
 from spikesorter.core.settings import Settings, describe_settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.export import write_spikes
 from spikesorter.io.mat import write_mat, write_mat_recording
+from spikesorter.sorting.finished_spans import FinishedSpans
 from tests.fuzz.targets import PATCH
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -89,6 +94,28 @@ def main() -> None:
     keep("model", "patched", bytes([2, 0]) + PATCH.pack(300, ord("9")) + PATCH.pack(301, ord("8")))
     keep("model", "header", bytes([3, 0]) + PATCH.pack(60, ord("8")) + PATCH.pack(200, 255))
     keep("model", "unsealed", bytes([3, 1]) + PATCH.pack(300, 0))
+    keep_foreign()
+    for number, contents in enumerate((b"cluster_id,group\n1,good\n", b"sample_rate = 1e4\n"), start=2):
+        keep("phy", ("table", "params")[number - 2], bytes([number]) + contents)
+    times = io.BytesIO()
+    np.save(times, SPIKES.sample)
+    keep("phy", "times", b"\x00" + times.getvalue())
+    keep("stream", "int16", b"\x02" + TRACE.tobytes())
+    keep("stream", "float32", b"\x01" + TRACE.astype(np.float32).tobytes() + b"\x00")
+    with tempfile.TemporaryDirectory() as name:
+        FinishedSpans(Path(name)).write(0, 1000, SPIKES)
+        (path,) = Path(name).glob("*.npz")
+        keep("spans", "whole", path.read_bytes())
+
+
+def keep_foreign() -> None:
+    """Keep descriptions of a chain of recordings, and of one with a class that is refused."""
+    noise = generate_recording(durations=[0.1], num_channels=2, set_probe=False)
+    described = json.loads(json.dumps(common_reference(noise).to_dict(recursive=True), cls=SIJsonEncoder))
+    keep("foreign", "chain", b"\x00" + json.dumps(described).encode())
+    described["kwargs"]["recording"]["class"] = "subprocess.Popen"
+    keep("foreign", "refused", b"\x00" + json.dumps(described).encode())
+    keep("foreign", "folder", b"\x01" + json.dumps(described).encode())
 
 
 def keep(target: str, name: str, contents: bytes) -> None:

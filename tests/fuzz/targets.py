@@ -6,6 +6,7 @@ A reader may return or raise a `SpikeSorterError`. Anything else, a warning too,
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import struct
 import tempfile
@@ -14,12 +15,16 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+
 from spikesorter import read_labels, read_recording
 from spikesorter.core.errors import SpikeSorterError
 from spikesorter.core.settings import load_settings
 from spikesorter.io.mat import read_mat, read_mat_fs, read_mat_spikes
 from spikesorter.io.model_files import ARRAYS, DESCRIPTION, seal
+from spikesorter.sorting.finished_spans import FinishedSpans
 from spikesorter.sorting.model import load_model
+from spikesorter.workflows.live import from_pipe
 from spikesorter.workflows.manifest import read_manifest
 
 __all__ = ["TARGETS"]
@@ -118,6 +123,60 @@ def model(data: bytes) -> None:
         load_model(folder)
 
 
+def foreign(data: bytes) -> None:
+    """A JSON file of SpikeInterface: a recording or, for an odd first byte, the description of a folder."""
+    folder = place() / "foreign"
+    folder.mkdir(exist_ok=True)
+    is_folder = bool(data) and data[0] % 2 == 1
+    path = folder / ("si_folder.json" if is_folder else "recording.json")
+    path.write_bytes(data[1:])
+    with contextlib.suppress(SpikeSorterError):
+        if is_folder:
+            read_labels(folder)
+        else:
+            read_recording(path)
+    path.unlink()
+
+
+def phy(data: bytes) -> None:
+    """A folder of Phy: the first byte chooses the file that the others replace."""
+    folder = place() / "phy"
+    folder.mkdir(exist_ok=True)
+    held = {
+        "spike_times.npy": _npy(np.array([3, 9, 20])),
+        "spike_clusters.npy": _npy(np.array([1, 2, 1], np.int32)),
+        "cluster_group.tsv": b"cluster_id\tgroup\n1\tgood\n2\tnoise\n",
+        "params.py": b"sample_rate = 30000.0\n",
+    }
+    if data:
+        held[list(held)[data[0] % len(held)]] = data[1:]
+    for name, contents in held.items():
+        (folder / name).write_bytes(contents)
+    with contextlib.suppress(SpikeSorterError):
+        read_labels(folder, fs_hz=30_000.0)
+
+
+def spans(data: bytes) -> None:
+    """The file of a finished span; damaged ones are taken for unfinished."""
+    finished = FinishedSpans(place())
+    (place() / f"{0:013d}-{1000:013d}.npz").write_bytes(data)
+    finished.read(0, 1000)
+
+
+def stream(data: bytes) -> None:
+    """A stream of raw samples: type and channels by its first byte, then bytes in packets of any length."""
+    kind, channels = ("int16", "float32")[bool(data) and data[0] % 2], 1 + (data[0] >> 1) % 4 if data else 1
+    with contextlib.suppress(SpikeSorterError):
+        for packet in from_pipe(io.BytesIO(data[1:]), dtype=kind, channels=channels):
+            assert packet.shape[1] == channels
+
+
+def _npy(values: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, values)
+    return buffer.getvalue()
+
+
 @cache
 def _model_files() -> tuple[bytes, bytes]:
     return (MODEL / DESCRIPTION).read_bytes(), (MODEL / ARRAYS).read_bytes()
@@ -142,5 +201,6 @@ def _sealed(description: bytes, arrays: bytes) -> bytes:
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    target.__name__: target for target in (mat, mat73, recording, labels, manifest, settings, model)
+    target.__name__: target
+    for target in (mat, mat73, recording, labels, manifest, settings, model, foreign, phy, spans, stream)
 }

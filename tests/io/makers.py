@@ -116,3 +116,84 @@ def write_intan(path: Path, trace: Trace, *, fs_hz: int = 30_000) -> Path:
     ]
     path.write_bytes(head + b"".join(blocks))
     return path
+
+
+def write_neuralynx(folder: Path, trace: Trace, *, fs_hz: int = 32_000) -> Path:
+    """A folder of .ncs files of Cheetah 5, one for each channel: text, then records of 512 samples."""
+    folder.mkdir(parents=True, exist_ok=True)
+    record = np.dtype([("time_us", "<u8"), ("channel", "<u4"), ("fs_hz", "<u4"), ("valid", "<u4"),
+                       ("samples", "<i2", 512)])  # fmt: skip
+    for k, values in enumerate(trace.T):
+        n = -(-len(values) // 512)
+        records = np.zeros(n, record)
+        records["time_us"] = np.rint(np.arange(n) * 512e6 / fs_hz)
+        records["channel"], records["fs_hz"], records["valid"] = k, fs_hz, 512
+        records["valid"][-1] = len(values) - 512 * (n - 1)
+        records["samples"] = np.pad(values, (0, 512 * n - len(values))).reshape(n, 512)
+        lines = (
+            "######## Neuralynx Data File Header",
+            f"-FileName CSC{k + 1}.ncs",
+            "-TimeCreated 2026/01/05 12:00:00",
+            "-TimeClosed 2026/01/05 12:01:00",
+            "-FileType NCS",
+            "-FileVersion 3.3.0",
+            "-RecordSize 1044",
+            "-CheetahRev 5.7.4",
+            "-HardwareSubSystemName AcqSystem1",
+            "-HardwareSubSystemType DigitalLynx",
+            f"-SamplingFrequency {fs_hz}",
+            "-ADMaxValue 32767",
+            "-ADBitVolts 0.000000030518510385491027",
+            f"-AcqEntName CSC{k + 1}",
+            "-NumADChannels 1",
+            f"-ADChannel {k}",
+            "-InputRange 1000",
+            "-InputInverted False",
+            "-DSPLowCutFilterEnabled False",
+            "-DSPHighCutFilterEnabled False",
+        )
+        header = "\r\n".join(lines).encode().ljust(16_384, b"\0")
+        (folder / f"CSC{k + 1}.ncs").write_bytes(header + records.tobytes())
+    return folder
+
+
+def write_plexon(path: Path, trace: Trace, *, fs_hz: int = 30_000) -> Path:
+    """A .plx file of version 106 with continuous channels only, one block of samples for each."""
+    channels = trace.shape[1]
+    head = np.zeros(1, [("magic", "<u4"), ("version", "<i4"), ("comment", "S128"), ("adfrequency", "<i4"),
+                        ("dsp", "<i4"), ("events", "<i4"), ("slow", "<i4"), ("wave", "<i4"),
+                        ("before", "<i4"),
+                        ("date", "<i4", 6), ("fast", "<i4"), ("wavefreq", "<i4"), ("last", "<f8"),
+                        ("trodal", "u1"), ("data_trodal", "u1"), ("spike_bits", "u1"), ("slow_bits", "u1"),
+                        ("spike_mv", "<u2"), ("slow_mv", "<u2"), ("spike_gain", "<u2"), ("acquiring", "S18"),
+                        ("processing", "S18"), ("padding", "S10"),
+                        ("counts", "<i4", 650 + 650 + 512)])  # fmt: skip
+    slow = np.zeros(channels, [("name", "S32"), ("channel", "<i4"), ("adfreq", "<i4"), ("gain", "<i4"),
+                               ("enabled", "<i4"), ("preamp", "<i4"), ("spike", "<i4"), ("comment", "S128"),
+                               ("source", "u1"), ("reserved", "u1"), ("chan", "<u2"),
+                               ("padding", "<i4", 27)])  # fmt: skip
+    head["magic"], head["version"] = 0x58454C50, 106
+    head["adfrequency"], head["slow"], head["wavefreq"], head["last"] = fs_hz, channels, fs_hz, len(trace)
+    head["date"] = (2026, 1, 5, 12, 0, 0)
+    head["trodal"], head["data_trodal"], head["spike_bits"], head["slow_bits"] = 1, 1, 16, 16
+    head["spike_mv"], head["slow_mv"], head["spike_gain"] = 3000, 5000, 1000
+    slow["name"] = [f"WB{k + 1:02d}".encode() for k in range(channels)]
+    slow["channel"], slow["adfreq"], slow["gain"], slow["preamp"] = np.arange(channels), fs_hz, 1, 1000
+    slow["enabled"] = 1
+    block = np.dtype([("type", "<u2"), ("upper", "<u2"), ("time", "<u4"), ("channel", "<u2"), ("unit", "<u2"),
+                      ("waveforms", "<u2"), ("words", "<u2")])  # fmt: skip
+    blocks = []
+    for start in range(0, len(trace), 1000):
+        for k in range(channels):
+            values = trace[start : start + 1000, k].astype("<i2")
+            one = np.zeros(1, block)
+            one["type"], one["time"], one["channel"], one["waveforms"], one["words"] = (
+                5,
+                start,
+                k,
+                1,
+                len(values),
+            )
+            blocks.append(one.tobytes() + values.tobytes())
+    path.write_bytes(head.tobytes() + slow.tobytes() + b"".join(blocks))
+    return path

@@ -1,15 +1,26 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from spikesorter.core.errors import InputError
-from spikesorter.io.atomic import atomic_file, atomic_folder, check_writable, only_one, write_json
+from spikesorter.io.atomic import (
+    atomic_file,
+    atomic_folder,
+    check_writable,
+    only_one,
+    recover_folder,
+    write_json,
+)
 
 
 def test_files_and_folders_appear_whole(tmp_path: Path) -> None:
@@ -160,3 +171,64 @@ def test_a_full_disk_is_said_and_the_old_file_stays(tmp_path: Path, monkeypatch:
         temporary.write_text("new")
     assert (tmp_path / "file").read_text() == "old"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_folder_that_was_being_replaced_is_put_back_whenever_that_was_stopped(tmp_path: Path) -> None:
+    """Stopped before each rename and each removal: the old folder or the new one is there, and whole."""
+    seen: set[str] = set()
+    for step in range(6):
+        path = tmp_path / f"at{step}" / "model"
+        with atomic_folder(path) as temporary:
+            (temporary / "which").write_text("old")
+        child = os.fork()
+        if child == 0:
+            left = [step]
+
+            def stopping(original: Any, left: list[int] = left) -> Any:
+                def call(*args: Any, **kwargs: Any) -> Any:
+                    left[0] -= 1
+                    if left[0] < 0:
+                        os._exit(7)
+                    return original(*args, **kwargs)
+
+                return call
+
+            os.replace, shutil.rmtree = stopping(os.replace), stopping(shutil.rmtree)
+            with atomic_folder(path) as temporary:
+                (temporary / "which").write_text("new")
+            os._exit(0)
+        os.waitpid(child, 0)
+        recover_folder(path)
+        seen.add((path / "which").read_text())
+        recover_folder(path)  # again: nothing to do
+        with atomic_folder(path) as temporary:
+            (temporary / "which").write_text("newest")
+        assert (path / "which").read_text() == "newest"
+    assert seen == {"old", "new"}
+
+
+def test_a_folder_that_cannot_be_put_back_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hidden = tmp_path / ".model.old.abc" / "model"
+    hidden.mkdir(parents=True)
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(InputError, match=rf"model: was being replaced when .*move {re.escape(str(hidden))}"):
+        recover_folder(tmp_path / "model")
+
+
+def test_processes_hold_a_lock_in_turn(tmp_path: Path) -> None:
+    program = (
+        "import json, sys; from pathlib import Path; from spikesorter.io.atomic import in_turn\n"
+        "folder = Path(sys.argv[1])\n"
+        "for k in range(100):\n"
+        "    with in_turn(folder / '.lock'):\n"
+        "        count = int((folder / 'count').read_text()); (folder / 'count').write_text(str(count + 1))\n"
+    )
+    (tmp_path / "count").write_text("0")
+    both = [subprocess.Popen([sys.executable, "-c", program, str(tmp_path)]) for _ in range(2)]
+    assert [one.wait() for one in both] == [0, 0]
+    assert (tmp_path / "count").read_text() == "200"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -78,7 +80,7 @@ def test_a_sampling_rate_that_contradicts_the_spikes_is_refused(
     name: str, spikes: Spikes, recording: BinaryRecordingExtractor, tmp_path: Path
 ) -> None:
     path = tmp_path / f"result.{name}"
-    with pytest.raises(InputError, match=r"result\..*: fs_hz is 25000, but the spikes are at 30000 Hz"):
+    with pytest.raises(InputError, match=r"result\..*: fs_hz is 25000 Hz, but the spikes are at 30000 Hz"):
         write_spikes(path, spikes, recording=recording, fs_hz=25_000.0)
     assert not path.exists()
 
@@ -306,3 +308,51 @@ def test_missing_packages_are_named_before_any_work(
 def test_names_are_kept_in_mat_files(spikes: Spikes, tmp_path: Path) -> None:
     write_spikes(tmp_path / "a.mat", spikes)
     assert read_mat_spikes(tmp_path / "a.mat").names == NAMES
+
+
+FORMULAS = ("=1+1", "+1", "-2+3", "@SUM(A1)", "'=a", "'", "a=b", "''-1")
+
+
+@pytest.mark.parametrize("name", ["csv", "parquet"])
+def test_no_name_is_a_formula_in_a_spreadsheet_and_each_is_read_back(name: str, tmp_path: Path) -> None:
+    units = np.arange(len(FORMULAS)) + 1
+    spikes = Spikes.from_arrays(
+        units * 10, units, fs_hz=1000.0, names=dict(zip(units, FORMULAS, strict=True))
+    )
+    write_spikes(tmp_path / f"a.{name}", spikes)
+    again = read_labels(tmp_path / f"a.{name}")
+    assert [again.name_of(unit) for unit in again.unit.tolist()] == list(FORMULAS)
+    if name == "csv":
+        with (tmp_path / "a.csv").open(newline="") as file:
+            written = [row["unit"] for row in csv.DictReader(file)]
+        assert not [text for text in written if text[0] in "=+-@\t\r"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such permissions")
+@pytest.mark.parametrize("name", EXPORTS)
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_results_have_the_permissions_that_the_user_wants(
+    name: str, mask: int, spikes: Spikes, recording: BinaryRecordingExtractor, tmp_path: Path
+) -> None:
+    path, before = tmp_path / f"a.{name}", os.umask(mask)
+    try:
+        write_spikes(path, spikes, recording=recording)
+    finally:
+        os.umask(before)
+    for one in [path, *path.rglob("*")]:
+        wanted = (0o777 if one.is_dir() else 0o666) & ~mask
+        assert stat.S_IMODE(one.stat().st_mode) == wanted, one
+
+
+def test_nwb_of_a_recording_that_starts_later_keeps_session_times_and_own_samples(
+    spikes: Spikes, recording: BinaryRecordingExtractor, tmp_path: Path
+) -> None:
+    """As the how-to says: without the start, SpikeInterface's reader would be 3.6 million samples off."""
+    recording.shift_times(120.0)
+    write_spikes(tmp_path / "a.nwb", spikes, recording=recording)
+    assert read_labels(tmp_path / "a.nwb") == spikes
+    sorting = read_nwb_sorting(tmp_path / "a.nwb", t_start=recording.get_start_time())
+    found = np.sort(np.concatenate([sorting.get_unit_spike_train(unit) for unit in sorting.unit_ids]))
+    np.testing.assert_array_equal(found, spikes.sample)
+    seconds = np.concatenate([sorting.get_unit_spike_train(u, return_times=True) for u in sorting.unit_ids])
+    assert seconds.min() == pytest.approx(120 + spikes.sample[0] / FS_HZ)

@@ -10,7 +10,7 @@ from spikeinterface.core import NpzSortingExtractor, NumpyRecording, NumpySortin
 
 from spikesorter import read_labels
 from spikesorter.core.errors import InputError
-from spikesorter.core.spikes import Spikes
+from spikesorter.core.spikes import UNKNOWN, Spikes
 from spikesorter.io.labels import own_labels
 from spikesorter.io.mat import write_mat, write_mat_recording
 from spikesorter.io.recording import RecordingOptions
@@ -126,7 +126,7 @@ def test_names_are_kept_and_numbered(tmp_path: Path) -> None:
         ("when,what\n1,2\n", "found when, what"),
         ("sample,unit\n1\n", "row 2 has 1 cells, but the header 2"),
         ("sample,unit\nsoon,1\n", "could not convert"),
-        ("sample,unit\n0.5,1\n", "samples must be whole numbers; if they are times"),
+        ("sample,unit\n0.5,1\n", "sample must hold whole numbers"),
         ("sample,unit\n,1\n", "could not convert"),
         ("sample,unit\nnan,1\n", "NaN"),
         ("sample,unit\n-4,1\n", "found -4"),
@@ -336,3 +336,111 @@ def test_missing_cells_in_parquet_are_refused(tmp_path: Path) -> None:
     pd.DataFrame({"sample": [1.0, None], "unit": ["a", "b"]}).to_parquet(tmp_path / "a.parquet")
     with pytest.raises(InputError, match="a.parquet: sample"):
         read_labels(tmp_path / "a.parquet")
+
+
+# what other programs and spreadsheets write
+
+
+def phy_with(folder: Path, name: str, text: str) -> Path:
+    save_phy(folder, TRUE)
+    for table in folder.glob("cluster*"):
+        table.unlink()
+    (folder / name).write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("cluster_groups.csv", "cluster_id\tgroup\n1\tgood\n2\tnoise\n"),
+        ("cluster_group.tsv", "cluster_id\tgroup\n1\tgood\n2\tnoise\n"),
+        ("cluster_info.tsv", "cluster_id\tAmplitude\tgroup\n1\t9\tgood\n2\t9\tnoise\n"),
+        ("cluster_info.csv", "id,Amplitude,group\n1,9,good\n2,9,Noise\n"),
+    ],
+)
+def test_noise_in_any_table_of_phy_is_left_out_and_said(
+    name: str, text: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    labels = read_labels(phy_with(tmp_path / "a", name, text))
+    assert labels == TRUE.select(TRUE.unit == 1)
+    assert f"{np.count_nonzero(TRUE.unit == 2)} spikes of cluster 2 (" in caplog.text
+    assert "are left out" in caplog.text
+
+
+def test_what_is_left_out_of_phy_is_chosen(tmp_path: Path) -> None:
+    path = phy_with(tmp_path / "a", "cluster_group.tsv", "cluster_id\tgroup\n1\tnoise\n")
+    assert read_labels(path).unit_ids == (2,)
+    assert read_labels(path, leave_out=["unsorted"]).unit_ids == (1,)  # that nobody has looked at
+    assert read_labels(path, leave_out=[]) == TRUE
+
+
+@pytest.mark.parametrize("name", ["noise", "Unsorted", "artifact"])
+def test_units_that_are_none_are_left_out_of_tables_and_said(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"sample,unit\n10,1\n20,{name}\n30,1\n40,mua\n")
+    labels = read_labels(path)
+    assert [labels.name_of(unit) for unit in labels.unit.tolist()] == ["1", "1", "mua"]
+    assert f"1 spikes of {name!r} are left out" in caplog.text
+    assert len(read_labels(path, leave_out=["mua", "1"])) == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "time_s;unit\n0,01;a\n0,025;b\n",
+        "time_s\tunit\n0,01\ta\n0,025\tb\n",
+        "time_s,unit\n0.01,a\n0.025,b\n",
+        "time_s;unit\r\n1,0e-2;a\r\n0.025;b\r\n",
+    ],
+)
+def test_tables_of_other_countries_and_of_spreadsheets(text: str, encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(text.encode(encoding))
+    labels = read_labels(path, fs_hz=1000.0)
+    assert labels.sample.tolist() == [10, 25]
+    assert labels.names == {1: "a", 2: "b"}
+
+
+def test_decimal_commas_between_commas_are_said(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("time_s,unit\n0,01,a\n")
+    with pytest.raises(InputError, match=r"row 2 has 3 cells, .*decimal marks commas\? Then separate"):
+        read_labels(path, fs_hz=1000.0)
+
+
+@pytest.mark.parametrize("ending", ["csv", "mat", "phy"])
+def test_times_are_what_the_user_says(ending: str, tmp_path: Path) -> None:
+    path, seconds = tmp_path / f"a.{ending}", np.array([121.0, 122.5])
+    if ending == "csv":
+        path.write_text("sample,unit\n121.0,1\n122.5,2\n")
+    elif ending == "mat":
+        scipy.io.savemat(path, {"Index": seconds, "Class": [1, 2]})
+    else:
+        path.mkdir()
+        np.save(path / "spike_times.npy", seconds)
+        np.save(path / "spike_clusters.npy", [1, 2])
+    with pytest.raises(InputError, match="--labels-in seconds"):
+        read_labels(path, fs_hz=1000.0)
+    assert read_labels(path, fs_hz=1000.0, times="seconds").sample.tolist() == [121_000, 122_500]
+    session = read_labels(path, fs_hz=1000.0, times="session", start_s=120.0)
+    assert session.sample.tolist() == [1000, 2500]
+
+
+def test_wave_clus(tmp_path: Path) -> None:
+    path = tmp_path / "times_a.mat"
+    scipy.io.savemat(path, {"cluster_class": [[1, 10.0], [0, 20.0], [2, 30.52]], "spikes": np.zeros((3, 64))})
+    labels = read_labels(path, fs_hz=10_000.0)
+    assert labels.sample.tolist() == [100, 200, 305]
+    assert labels.unit.tolist() == [1, UNKNOWN, 2]
+    with pytest.raises(InputError, match="milliseconds; give the recording's sampling rate"):
+        read_labels(path)
+
+
+def test_nwb_units_of_the_session_are_counted_from_the_start_of_the_recording(tmp_path: Path) -> None:
+    path = save_nwb(tmp_path / "a.nwb", TRUE, series={}, resolution=1 / FS_HZ)
+    assert read_labels(path) == TRUE
+    later = read_labels(path, start_s=50 / FS_HZ)
+    assert later.sample.tolist() == (TRUE.sample - 50).tolist()

@@ -10,7 +10,7 @@ import pytest
 import scipy.io
 
 from spikesorter.core.errors import InputError
-from spikesorter.core.spikes import Spikes
+from spikesorter.core.spikes import UNKNOWN, Spikes
 from spikesorter.io.mat import (
     check_replaceable,
     check_replaceable_recording,
@@ -104,7 +104,7 @@ def test_unlabelled_files_have_no_labels(path: Path) -> None:
         ({"d": TRACE, "Index": [np.nan], "Class": [1]}, "fractional, NaN"),
         ({"d": TRACE, "Index": [1e300], "Class": [1]}, "beyond any recording"),
         ({"d": TRACE, "Index": [1, 2], "Class": [1]}, "2 entries, but Class has 1"),
-        ({"d": TRACE, "Index": [1], "Class": [0]}, "1 or more, found 0"),
+        ({"d": TRACE, "Index": [1], "Class": [-1]}, "0 or more, found -1"),
         ({"d": TRACE, "Index": [[1, 2], [3, 4]], "Class": [[1, 1], [1, 1]]}, "row or a column"),
         ({"d": TRACE, "Index": [1], "Class": [1], "Probability": [2.0]}, "from 0 to 1"),
     ],
@@ -182,7 +182,7 @@ def test_the_sampling_rate_and_names_are_written_after_the_published_variables(p
     assert read_mat_spikes(path).fs_hz == 20_000.0
     write_mat(path, Spikes.from_arrays([5], [1]))
     assert read_mat_spikes(path).fs_hz is None
-    with pytest.raises(InputError, match="fs_hz is 25000, but the spikes are at 30000 Hz"):
+    with pytest.raises(InputError, match="fs_hz is 25000 Hz, but the spikes are at 30000 Hz"):
         write_mat(path, spikes, fs_hz=25_000.0)
     with pytest.raises(InputError, match="fs is 0 Hz"):
         write_mat(path, Spikes.from_arrays([5], [1]), fs_hz=0.0)
@@ -245,5 +245,45 @@ def test_v73_variables_that_are_no_numbers_are_refused(kind: str, path: Path) ->
     save_v73(path, d=TRACE, Index=[5], Class=[97])
     with h5py.File(path, "r+") as file:
         file["Class"].attrs["MATLAB_class"] = np.bytes_(kind)
-    with pytest.raises(InputError, match=f"Class must hold numbers, not {kind}"):
+    with pytest.raises(InputError, match=f"Class must hold numbers, but is a MATLAB {kind}; save"):
         read_mat(path)
+
+
+@pytest.mark.parametrize("saver", [save, save_v73])
+def test_variables_of_other_names_are_listed_and_chosen(saver: Any, path: Path) -> None:
+    saver(path, data=TRACE, sr=30_000.0, spikes=np.zeros((3, 64)), when=[3.0, 5.0], who=[1.0, 0.0])
+    message = rf"no variable d .*; there are .*data \({len(TRACE)} numbers\).*sr \(1 number\)"
+    with pytest.raises(InputError, match=message) as error:
+        read_mat(path)
+    assert "--variable fs=sr" in str(error.value)
+    named = {"trace": "data", "fs": "sr", "index": "when", "class": "who"}
+    recording, labels = read_mat(path, variables=named)
+    np.testing.assert_array_equal(recording.get_traces()[:, 0], TRACE)
+    assert recording.get_sampling_frequency() == 30_000
+    assert labels == Spikes([3, 5], [1, UNKNOWN])  # class 0 is not sorted
+    assert read_mat_spikes(path, variables=named) == labels
+    with pytest.raises(InputError, match="has no variable nothing; there are"):
+        read_mat(path, variables={"trace": "nothing"})
+    with pytest.raises(InputError, match="variable d: expected one of trace, fs, index, class"):
+        read_mat(path, variables={"d": "data"})
+
+
+@pytest.mark.parametrize("kind", ["table", "categorical", "string", "cell", "datetime"])
+def test_what_only_matlab_reads_is_named_with_what_to_do(kind: str, path: Path) -> None:
+    """Such variables of v7.3 are stored as numbers that point to elsewhere, and would be read as numbers."""
+    with h5py.File(path, "w") as file:
+        file["d"], file["Index"] = TRACE, [3, 5]
+        file["Class"] = np.array([[0xDD000000, 2, 1, 1, 1, 1]], np.uint32)
+        file["Class"].attrs["MATLAB_class"] = np.bytes_(kind)
+        file["Class"].attrs["MATLAB_object_decode"] = 3
+    with pytest.raises(InputError, match=f"Class must hold numbers, but is a MATLAB {kind}; save"):
+        read_mat(path)
+
+
+def test_times_in_seconds_are_read_if_the_user_says_so(path: Path) -> None:
+    scipy.io.savemat(path, {"d": TRACE, "fs": 1000.0, "Index": [0.003, 0.005], "Class": [1, 2]})
+    with pytest.raises(InputError, match="Index must hold whole numbers.*--labels-in seconds"):
+        read_mat(path)
+    labels = read_mat(path, times="seconds")[1]
+    assert labels is not None
+    assert labels.sample.tolist() == [3, 5]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,14 @@ from spikesorter import read_recording
 from spikesorter.core.errors import InputError
 from spikesorter.io.mat import write_mat_recording
 from spikesorter.io.recording import RecordingOptions, check_recording
-from tests.io.makers import write_blackrock, write_intan, write_open_ephys, write_spikeglx
+from tests.io.makers import (
+    write_blackrock,
+    write_intan,
+    write_neuralynx,
+    write_open_ephys,
+    write_plexon,
+    write_spikeglx,
+)
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # SpikeInterface leaves what it wrote open
@@ -99,6 +107,7 @@ WRITERS: dict[str, tuple[Callable[[Path, np.ndarray], Path], str, dict[str, Any]
     "Blackrock": (write_blackrock, "a.ns5", {}),
     "Open Ephys": (lambda path, x: write_open_ephys(path, {"Probe": x}), "session", {}),
     "SpikeGLX": (write_spikeglx, "run", {}),
+    "Neuralynx": (lambda path, x: write_neuralynx(path, x, fs_hz=FS_HZ), "session", {}),
 }
 
 
@@ -124,6 +133,13 @@ def test_one_channel_is_enough(name: str, trace: np.ndarray, tmp_path: Path) -> 
 def test_a_row_of_samples_is_one_channel(trace: np.ndarray, tmp_path: Path) -> None:
     recording = read_recording(npy(tmp_path / "a.npy", trace[:, 0]), fs_hz=FS_HZ)
     np.testing.assert_array_equal(recording.get_traces(), trace[:, :1])
+
+
+def test_plexon_files_are_read_up_to_their_last_block(trace: np.ndarray, tmp_path: Path) -> None:
+    """neo returns zeros for the last block if the last sample is read."""
+    recording = read_recording(write_plexon(tmp_path / "a.plx", trace))
+    assert recording.get_sampling_frequency() == FS_HZ
+    np.testing.assert_array_equal(recording.get_traces(), trace[:-1])
 
 
 def test_intan_files_are_read_without_their_auxiliary_inputs(trace: np.ndarray, tmp_path: Path) -> None:
@@ -302,3 +318,25 @@ def test_a_recording_has_one_segment() -> None:
     check_recording(NumpyRecording([part], FS_HZ))
     with pytest.raises(InputError, match="has 2 segments; select one with select_segments"):
         check_recording(NumpyRecording([part, part], FS_HZ))
+
+
+def test_wav_of_24_bits_and_of_the_other_order_of_bytes(trace: np.ndarray, tmp_path: Path) -> None:
+    samples = trace.astype(np.int32) << 8  # as if with 24 bits
+    packed = samples.astype("<i4").tobytes()
+    three = b"".join(packed[k : k + 3] for k in range(0, len(packed), 4))
+    channels = trace.shape[1]
+    head = struct.pack("<HHIIHH", 1, channels, FS_HZ, FS_HZ * channels * 3, channels * 3, 24)
+    body = b"WAVE" + b"fmt " + struct.pack("<I", 16) + head + b"data" + struct.pack("<I", len(three)) + three
+    (tmp_path / "a.wav").write_bytes(b"RIFF" + struct.pack("<I", len(body)) + body)
+    found = read_recording(tmp_path / "a.wav").get_traces()
+    np.testing.assert_array_equal(found, trace.astype(np.int32) << 16)  # in the upper three of four bytes
+    swapped = trace.astype(">i2").tobytes()
+    head = struct.pack(">HHIIHH", 1, channels, FS_HZ, FS_HZ * channels * 2, channels * 2, 16)
+    body = (
+        b"WAVE" + b"fmt " + struct.pack(">I", 16) + head + b"data" + struct.pack(">I", len(swapped)) + swapped
+    )
+    (tmp_path / "b.wav").write_bytes(b"RIFX" + struct.pack(">I", len(body)) + body)
+    np.testing.assert_array_equal(read_recording(tmp_path / "b.wav").get_traces(), trace)
+    (tmp_path / "c.dat").write_bytes(swapped)
+    raw = read_recording(tmp_path / "c.dat", fs_hz=FS_HZ, dtype=">i2", channels=channels)
+    np.testing.assert_array_equal(raw.get_traces(), trace)

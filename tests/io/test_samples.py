@@ -38,7 +38,7 @@ def test_what_are_no_labels_is_called_by_its_kind(labels: Any, kind: str) -> Non
         as_spikes(labels, fs_hz=FS_HZ)
 
 
-@pytest.mark.parametrize("fs_hz", [30_000.0, 25_001.0])
+@pytest.mark.parametrize("fs_hz", [30_000.0, 25_010.0])
 def test_labels_at_another_rate_are_refused(fs_hz: float) -> None:
     sorting = NumpySorting.from_unit_dict([{"1": np.array([300])}], fs_hz)
     with pytest.raises(InputError, match=f"labels are at {fs_hz:g} Hz, but the recording is at 25000 Hz"):
@@ -55,11 +55,11 @@ def test_channels_on_which_nothing_was_recorded_are_named(rng: np.random.Generat
         check_trace(np.zeros_like(trace), Settings())
 
 
-def test_rates_that_differ_by_rounding_alone_are_one() -> None:
-    spikes = Spikes.from_arrays([120], [1], fs_hz=FS_HZ * (1 + 0.9e-6))
+def test_rates_that_differ_by_less_than_a_clock_are_one() -> None:
+    spikes = Spikes.from_arrays([120], [1], fs_hz=FS_HZ * (1 + 0.9e-4))
     assert as_spikes(spikes, fs_hz=FS_HZ) is spikes
     with pytest.raises(InputError, match="labels are at"):
-        as_spikes(spikes.described(fs_hz=FS_HZ * (1 + 1.2e-6), names={}), fs_hz=FS_HZ)
+        as_spikes(spikes.described(fs_hz=FS_HZ * (1 + 1.2e-4), names={}), fs_hz=FS_HZ)
 
 
 def test_units_without_a_spike_are_named(caplog: pytest.LogCaptureFixture) -> None:

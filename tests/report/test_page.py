@@ -125,3 +125,14 @@ def test_each_unit_has_its_colour_and_symbol_in_the_table(contents: dict[str, An
 def test_there_is_a_colour_and_a_symbol_for_any_number_of_units(k: int) -> None:
     assert colour(k) == COLOURS[k % 7]
     assert symbol(k) == SYMBOLS[k % 9]
+
+
+def test_names_hide_nothing(contents: dict[str, Any]) -> None:
+    contents["title"] = "a\u202etam.exe\x1b[2J"
+    contents["recordings"][0]["name"] = "caf\udce9"
+    page = page_html(contents)
+    page.encode()
+    outside = re.sub(r"(?s)<(script|style)\b.*?</\1>", "", page)
+    assert r"a\u202etam.exe\x1b[2J" in words(page)
+    assert not {"\u202e", "\x1b"} & set(outside)
+    assert r"caf\\xe9" in scripts_in(page)[0]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -12,15 +13,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import numpy as np
 import pytest
 
+from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.labels import read_labels
 from spikesorter.report.corrections import Correction
 from spikesorter.report.server import LoopbackServer
 from spikesorter.report.viewer import CORRECTED, Session, run_viewer, serve
+from tests.cli.test_cli import spikesorter
 from tests.report.client import HANGS_S, REJECT, Client, log_of, make_session
 from tests.report.viewing import FS_HZ, HOSTILE, N_SAMPLES, SPIKES, fake_contents, fake_result, fake_span
 
@@ -244,3 +249,54 @@ def test_a_folder_of_results_is_viewed_until_interrupted(
     assert len(read_labels(tmp_path / CORRECTED / "D5.csv")) == len(SPIKES) - 1
     with pytest.raises(ConnectionRefusedError):
         Client(addresses[0]).ask("GET", "")
+
+
+# where it writes
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+@pytest.mark.parametrize("name", ["", "D5.jsonl", "D5.csv"])
+def test_nothing_is_written_through_links(tmp_path: Path, name: str) -> None:
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    place = out / CORRECTED / name
+    place.parent.mkdir(parents=True)
+    if name:
+        elsewhere.write_bytes(b"")
+    else:
+        elsewhere.mkdir()
+    place.symlink_to(elsewhere)
+    with pytest.raises(InputError, match=r"is a link; corrections are written inside the folder of results"):
+        make_session(out, ("D5",))
+    place.unlink()
+    session = make_session(out, ("D5",))
+    place.symlink_to(elsewhere)  # after the start
+    if name != "D5.csv":
+        with pytest.raises(InputError, match="is a link"):
+            session.correct(REJECT)
+    with pytest.raises(InputError, match="is a link"):
+        session.save({"r": 0})
+    assert (list(elsewhere.iterdir()) == []) if elsewhere.is_dir() else (elsewhere.read_bytes() == b"")
+
+
+def test_the_words_that_start_the_browser_do_not_have_the_token(
+    results: list[Any], sorted_study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Path] = []
+
+    def look(uri: str) -> bool:
+        path = Path(url2pathname(urlsplit(uri).path))
+        opened.append(path)
+        token = re.search(r'href="http://127\.0\.0\.1:\d+/([^/"]+)/"', path.read_text())
+        assert token is not None
+        assert len(token[1]) > 40
+        assert token[1] not in uri
+        if os.name != "nt":
+            assert path.stat().st_mode & 0o077 == 0
+            assert path.parent.stat().st_mode & 0o077 == 0
+        return True
+
+    monkeypatch.setattr("webbrowser.open", look)
+    monkeypatch.setattr(LoopbackServer, "wait", lambda server: None)
+    spikesorter("view", sorted_study)
+    assert len(opened) == 1
+    assert not opened[0].exists()

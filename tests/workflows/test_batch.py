@@ -280,8 +280,7 @@ def test_two_batches_cannot_write_to_one_folder(items: list[BatchItem], tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_processes_of_dask_give_the_same_bytes(items: list[BatchItem], tmp_path: Path) -> None:
+def test_processes_give_the_same_bytes(items: list[BatchItem], tmp_path: Path) -> None:
     run_batch(items, tmp_path / "here")
     with running_on(2, None) as runner:
         outcomes = run_batch(items, tmp_path / "there", runner=runner)

@@ -188,3 +188,12 @@ def test_what_cannot_be_is_said(model: Path) -> None:
         assert "calibration_seconds must be between 0" in refused.stderr
     both = in_this_process("listen", "--model", model, "--like", "D2", "--calibrate", "5", rc=2)
     assert "not both" in both.stderr
+
+
+@pytest.mark.parametrize("stdin", [None, io.StringIO()])
+def test_a_closed_standard_input_is_said(stdin: io.StringIO | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    if stdin is not None:
+        stdin.close()
+    monkeypatch.setattr("sys.stdin", stdin)
+    with pytest.raises(InputError, match="-: standard input is closed"):
+        open_source("-", dtype="int16", fs_hz=25_000.0, channels=1)

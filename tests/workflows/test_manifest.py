@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from spikesorter.core.errors import InputError
-from spikesorter.io.recording import RecordingOptions
+from spikesorter.io.recording import RecordingOptions, read_recording
 from spikesorter.workflows.manifest import read_batch
 
 MODEL = Path("MODEL")
@@ -100,3 +101,22 @@ def test_there_must_be_something_to_sort_and_a_model_to_sort_it_with(tmp_path: P
         read_batch(tmp_path, model=MODEL)
     with pytest.raises(InputError, match="give the model for this folder with --model"):
         read_batch(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in folders")
+@pytest.mark.parametrize("name", ["pipe.raw", "pipe.mat"])
+def test_what_is_no_recording_is_skipped_and_listed(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "a.mat").touch()
+    (tmp_path / "notes.txt").touch()
+    os.mkfifo(tmp_path / name)  # to open it would wait for ever
+    (tmp_path / "dead.mat").symlink_to("nowhere")
+    (tmp_path / "loop.mat").symlink_to("loop.mat")
+    assert [item.name for item in read_batch(tmp_path, model=MODEL)] == ["a"]
+    told = caplog.text
+    assert f"skipped {name}: is a pipe" in told
+    assert "skipped dead.mat, loop.mat: is a link that leads nowhere" in told
+    assert "skipped notes.txt: unknown ending .txt" in told
+    with pytest.raises(InputError, match="is a pipe"):
+        read_recording(tmp_path / name, format="raw")

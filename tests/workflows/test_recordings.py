@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,13 +13,15 @@ import pytest
 import spikesorter.io.mat
 import spikesorter.io.recording
 from spikesorter.core.errors import InputError, SettingsError
-from spikesorter.core.settings import load_settings
+from spikesorter.core.settings import Settings, load_settings
 from spikesorter.io.recording import RecordingOptions
 from spikesorter.sorting.model import load_model
 from spikesorter.sorting.sorter import Sorter
 from spikesorter.workflows import files, recordings
+from spikesorter.workflows.batch import run_batch
 from spikesorter.workflows.files import sort_files, train_model
-from spikesorter.workflows.recordings import keep_open, open_labelled, open_targets
+from spikesorter.workflows.manifest import read_batch
+from spikesorter.workflows.recordings import LabelOptions, keep_open, open_labelled, open_targets
 from spikesorter.workflows.study import run_study
 from tests.cli.test_cli import spikesorter as in_this_process
 from tests.conftest import PURSUIT
@@ -30,13 +33,13 @@ SETTINGS = load_settings(assignments=PURSUIT)
 def parsed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each `.mat` file is parsed, by its path's last two parts."""
     counts: Counter[str] = Counter()
-    parse = spikesorter.io.mat._read_variables
+    parse = spikesorter.io.mat._stored_variables
 
     def counted(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
         counts["/".join(path.parts[-2:])] += 1
         return parse(path, names)
 
-    monkeypatch.setattr(spikesorter.io.mat, "_read_variables", counted)
+    monkeypatch.setattr(spikesorter.io.mat, "_stored_variables", counted)
     return counts
 
 
@@ -92,7 +95,7 @@ def test_batch_parses_a_recording_once(
 ) -> None:
     (tmp_path / "night").mkdir()
     shutil.copy(study / "D2.mat", tmp_path / "night" / "D2.mat")
-    in_this_process("batch", tmp_path / "night", "--model", sorted_study / "model", "--out", tmp_path / "out")
+    run_batch(read_batch(tmp_path / "night", model=sorted_study / "model"), tmp_path / "out")
     assert parsed == {"night/D2.mat": 1}
 
 
@@ -166,5 +169,34 @@ def test_threads_that_make_no_sense_are_refused_before_anything_is_written(
             work()
     refused = in_this_process("batch", study, "--model", model, "--out", out, "-j", n_jobs, rc=2)
     said = f"n_jobs must be a whole number from 1 to 1024, or -1 for all cores, not {n_jobs}"
-    assert refused.stderr.strip() == f"spikesorter: error: {said}"
+    assert refused.stderr.splitlines()[-1] == f"spikesorter: error: {said}"
     assert not out.exists()
+
+
+def test_labels_that_cannot_be_meant_are_refused_before_anything_is_learnt(
+    study: Path, quick_settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_text(
+        "sample,unit\n" + "".join(f"{k},1\n" for k in range(400_000, 600_000, 500))
+    )
+    with pytest.raises(InputError, match=r"a\.csv: labels go from .* --labels-in session"):
+        open_labelled(study / "D1.mat", quick_settings, labels=tmp_path / "a.csv")
+
+
+def test_labels_of_no_unit_are_said(
+    study: Path, quick_settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "a.csv").write_text("sample,unit\n100,1\n200,unknown\n300,2\n")
+    known = open_labelled(study / "D1.mat", quick_settings, labels=tmp_path / "a.csv")
+    assert known.labels.sample.tolist() == [100, 300]
+    assert "1 spikes of no unit (Class 0 or `unknown`) are left out" in caplog.text
+
+
+@pytest.mark.parametrize("times", ["seconds", "session"])
+def test_labels_are_read_as_the_user_says(
+    times: Any, study: Path, quick_settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_text("sample,unit\n0.5,1\n1.25,noise\n")
+    options = LabelOptions(times=times, leave_out=("1",))
+    known = open_labelled(study / "D1.mat", quick_settings, labels=tmp_path / "a.csv", reading=options)
+    assert known.labels.sample.tolist() == [31_250]

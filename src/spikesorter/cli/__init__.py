@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -11,6 +13,7 @@ import typer
 from spikesorter.cli import inspect, sort, start, train
 from spikesorter.cli.commands import PlainCommand, PlainGroup, TrainCommand, examples
 from spikesorter.core.errors import SpikeSorterError
+from spikesorter.core.text import visible
 
 __all__ = ["app", "main"]
 
@@ -30,18 +33,47 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; errors that a user can fix are printed as one line, with exit code 2."""
+    _write_any_text()
     try:
-        app(prog_name="spikesorter")  # whichever way it was started
+        _run()
     except SpikeSorterError as error:
-        sys.stderr.write(f"spikesorter: error: {' '.join(str(error).split())}\n")
+        sys.stderr.write(f"spikesorter: error: {visible(' '.join(str(error).split()))}\n")
         sys.exit(USER_ERROR)
     except BrokenPipeError:  # the reader of the output closed it, as `head` does
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:  # such as a full disk that the output is written to
+        _drop_output()
+        place = f"{error.filename}: " if error.filename else "the output cannot be written: "
+        sys.stderr.write(f"spikesorter: error: {visible(f'{place}{error.strerror or error}')}\n")
+        sys.exit(USER_ERROR)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:  # typer's exit code after Ctrl-C
             sys.stderr.write("spikesorter: interrupted; the files written so far are complete\n")
         raise
+
+
+def _run() -> None:
+    try:
+        app(prog_name="spikesorter")  # whichever way it was started
+    finally:
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, so that its errors are reported
+
+
+def _write_any_text() -> None:
+    """Write characters that a terminal's encoding lacks as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _drop_output() -> None:
+    """Let what is left of the output go nowhere, or Python would report the error again at its end."""
+    with suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _show_version(wanted: bool) -> None:

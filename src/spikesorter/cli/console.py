@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import typer
+
+from spikesorter.core.text import visible
 
 if TYPE_CHECKING:
     from spikesorter.core.comparison import Comparison
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
     from spikesorter.workflows.tasks import Outcome
 
 __all__ = [
+    "echo",
     "model_json",
     "outcome_line",
     "print_batch",
@@ -35,6 +41,22 @@ __all__ = [
     "study_json",
     "working",
 ]
+
+
+def echo(line: str, *, err: bool = False) -> None:
+    """Print a line on standard output, or on standard error; control characters are shown as escapes."""
+    typer.echo(visible(line), err=err)
+
+
+def _cell(text: str) -> str:
+    """Return a text for a cell of a table, with neither markup nor control characters."""
+    from rich.markup import escape
+
+    return escape(visible(text))
+
+
+QUIET_SECONDS = 30.0
+"""Without a terminal, a line of progress is printed at most this often."""
 
 
 @contextmanager
@@ -62,8 +84,13 @@ def working(quiet: bool) -> Iterator[tuple[Progress, Any]]:
     task = bars.add_task("starting", total=1.0)
     shown = ""
 
+    told = time.monotonic()
+
     def progress(step: str, done: float) -> None:
-        nonlocal shown
+        nonlocal shown, told
+        if not quiet and not shows and time.monotonic() - told >= QUIET_SECONDS:
+            told = time.monotonic()
+            console.print(visible(f"{step}: {done:.0%}"), markup=False, soft_wrap=True)
         if step != shown:
             shown = step
             bars.reset(task, description=step)
@@ -71,7 +98,7 @@ def working(quiet: bool) -> Iterator[tuple[Progress, Any]]:
 
     def say(line: str) -> None:
         if not quiet:
-            console.print(line, markup=False, soft_wrap=True)
+            console.print(visible(line), markup=False, soft_wrap=True)
 
     try:
         with bars if shows else nullcontext(), warnings.catch_warnings():
@@ -90,7 +117,7 @@ class _ConsoleHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         line = f"spikesorter: {record.levelname.lower()}: {record.getMessage()}"
-        self._console.print(line, markup=False, soft_wrap=True)
+        self._console.print(visible(line), markup=False, soft_wrap=True)
 
 
 def sorter_line(name: str, sorter: Sorter) -> str:
@@ -127,7 +154,6 @@ def outcome_line(outcome: Outcome) -> str:
 def print_batch(outcomes: list[Outcome]) -> None:
     """Print the outcome of each recording, failures last."""
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table()
@@ -137,10 +163,10 @@ def print_batch(outcomes: list[Outcome]) -> None:
     table.add_column("", overflow="fold")
     for one in sorted(outcomes, key=lambda outcome: outcome.state == "failed"):
         if one.state == "failed":
-            table.add_row(escape(one.name), "", "", f"{one.seconds:.1f}", "", escape(f"failed: {one.reason}"))
+            table.add_row(_cell(one.name), "", "", f"{one.seconds:.1f}", "", _cell(f"failed: {one.reason}"))
         else:
             cells = (str(one.spikes), _expected(one), f"{one.seconds:.1f}", f"{one.peak_mb:.0f}")
-            table.add_row(escape(one.name), *cells, "" if one.state == "done" else "sorted before")
+            table.add_row(_cell(one.name), *cells, "" if one.state == "done" else "sorted before")
     Console().print(table)
     counts = {state: sum(one.state == state for one in outcomes) for state in ("done", "kept", "failed")}
     words = f"{counts['done']} sorted, {counts['kept']} sorted before, {counts['failed']} failed"
@@ -193,7 +219,6 @@ def model_json(model: Model) -> str:
 def print_model(model: Model) -> None:
     """Print the contents of a model: version, units, and the targets that it was adapted to."""
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
     from spikesorter.report.summary import model_facts
@@ -201,7 +226,7 @@ def print_model(model: Model) -> None:
     facts, console = model_facts(model), Console(highlight=False, soft_wrap=True)
     for group, inside in facts["groups"].items():
         fitted = next(iter(inside["recordings"].values()))
-        title = f"{model.folder}" + (f", group {group}" if group else "")
+        title = visible(f"{model.folder}" + (f", group {group}" if group else ""))
         console.print(
             f"{title}: format {fitted['format_version']}, by spikesorter {fitted['made_by']}; undamaged "
             f"(digest {facts['digest'][:12]}...); {facts['fs_hz']:g} Hz, {inside['channels']} channel(s)",
@@ -212,14 +237,14 @@ def print_model(model: Model) -> None:
             units.add_column(column, justify="right")
         for one in inside["units"]:
             cells = (str(one["labelled_spikes"]), f"{one['spikes_per_s']:.2f}", f"{one['peak']:.3g}")
-            units.add_row(str(one["unit"]), escape(one["name"]), *cells)
+            units.add_row(str(one["unit"]), _cell(one["name"]), *cells)
         console.print(units)
         table = Table("adapted to", "decoder", title="Recordings")
         for column in ("noise", "gain", "spikes/s", "forecast", "MB"):
             table.add_column(column, justify="right")
         for name, one in inside["recordings"].items():
             table.add_row(
-                escape(name),
+                _cell(name),
                 one["decoder"],
                 ", ".join(f"{value:.3g}" for value in one["noise"]),
                 f"{one['gain']:.2f}",
@@ -229,7 +254,7 @@ def print_model(model: Model) -> None:
             )
         console.print(table)
     settings = ", ".join(f"{key} = {value}" for key, value in facts["settings"].items())
-    console.print(f"Settings: {settings or 'all have their defaults'}", markup=False)
+    console.print(visible(f"Settings: {settings or 'all have their defaults'}"), markup=False)
 
 
 def _forecast(sorter: Sorter) -> str:
@@ -261,7 +286,7 @@ def print_scores(rows: dict[str, tuple[Score, list[str]]], extra: list[str], who
         table.add_column(name, justify="right")
     for recording, (result, cells) in rows.items():
         summary = result.summary()
-        table.add_row(recording, *cells, *(f"{summary[name]:.3f}" for name in names))
+        table.add_row(_cell(recording), *cells, *(f"{summary[name]:.3f}" for name in names))
     if whole is not None:
         table.add_section()
         table.add_row("study", *("" for _ in extra), f"{whole:.3f}", *("" for _ in names[1:]))
@@ -271,12 +296,11 @@ def print_scores(rows: dict[str, tuple[Score, list[str]]], extra: list[str], who
 def print_confusion(recording: str, result: Score) -> None:
     """Print the confusion matrix."""
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=f"{escape(recording)}: true units (rows) and found units (columns)")
+    table = Table(title=f"{_cell(recording)}: true units (rows) and found units (columns)")
     table.add_column("")
-    names = [escape(result.name_of(unit)) for unit in result.unit_ids]
+    names = [_cell(result.name_of(unit)) for unit in result.unit_ids]
     for name in (*names, "missed"):
         table.add_column(name, justify="right")
     for name, row in zip((*names, "false"), result.confusion.tolist(), strict=True):
@@ -287,7 +311,6 @@ def print_confusion(recording: str, result: Score) -> None:
 def print_comparisons(comparisons: dict[str, Comparison]) -> None:
     """Print the accuracy, precision and recall of each true unit, by SpikeInterface's comparison."""
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
     figures = ("accuracy", "precision", "recall")
@@ -298,21 +321,25 @@ def print_comparisons(comparisons: dict[str, Comparison]) -> None:
         table.add_column(column, justify="right")
     for recording, comparison in comparisons.items():
         for unit in comparison.units:
-            cells = (str(unit.true_spikes), str(unit.found_spikes), *_thousandths(unit, figures))
-            table.add_row(recording, escape(unit.unit), escape(unit.found_as or "-"), *cells)
-        table.add_row(recording, "mean", "", "", "", *_thousandths(comparison, figures), end_section=True)
+            counts = (str(unit.true_spikes), str(unit.found_spikes))
+            cells = [*counts, *_thousandths(unit, figures)]
+            table.add_row(_cell(recording), _cell(unit.unit), _cell(unit.found_as or "-"), *cells)
+        table.add_row(
+            _cell(recording), "mean", "", "", "", *_thousandths(comparison, figures), end_section=True
+        )
     console = Console()
     console.print(table)
     for recording, comparison in comparisons.items():
         if not comparison.has_namesakes:
             console.print(
-                f"{recording}: no found unit has the name of a true unit. Scores pair units by name, "
-                "SpikeInterface's comparison by agreement (unless --pairing name).",
+                f"{visible(recording)}: no found unit has the name of a true unit. Scores pair units by "
+                "name, SpikeInterface's comparison by agreement (unless --pairing name).",
                 markup=False,
                 soft_wrap=True,
             )
         if comparison.unpaired:
-            console.print(f"{recording}: no true unit for {', '.join(comparison.unpaired)}", markup=False)
+            line = f"{recording}: no true unit for {', '.join(comparison.unpaired)}"
+            console.print(visible(line), markup=False)
 
 
 def _thousandths(value: Any, figures: tuple[str, ...]) -> list[str]:

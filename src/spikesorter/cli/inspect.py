@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -10,6 +11,7 @@ import typer
 
 from spikesorter.cli.commands import PlainCommand, PlainGroup, examples
 from spikesorter.cli.console import (
+    echo,
     model_json,
     print_comparisons,
     print_confusion,
@@ -96,20 +98,21 @@ def view(
     """
     import webbrowser
 
+    from spikesorter.report.server import redirecting_file
     from spikesorter.report.viewer import run_viewer
 
-    with working(quiet=False) as (progress, say):
+    with working(quiet=False) as (progress, say), ExitStack() as until_stopped:
 
         def ready(url: str) -> None:
             progress("serving", 1.0)
             say(f"Viewer: {url} (stop with Ctrl-C)")
             if browser:
-                webbrowser.open(url)
+                webbrowser.open(until_stopped.enter_context(redirecting_file(url)).as_uri())
 
         progress("reading the results", 0.0)
         written = run_viewer(out, port=port, on_ready=ready)
     for path in written:
-        typer.echo(f"Labels: {path}")
+        echo(f"Labels: {path}")
 
 
 def evaluate(
@@ -142,7 +145,7 @@ def evaluate(
     missing = unpredicted(truth, predictions)
     whole = None if missing else study_score({name: s.score for name, s in scores.items()})
     if missing:
-        typer.echo(f"spikesorter: warning: no predictions for {', '.join(missing)}; no study score", err=True)
+        echo(f"spikesorter: warning: no predictions for {', '.join(missing)}; no study score", err=True)
     if as_json:
         rows = {name: s.summary() | {"comparison": comparisons[name].summary()} for name, s in scores.items()}
         contents: dict[str, Any] = {"recordings": rows}
@@ -192,4 +195,4 @@ def plot(
         seconds=seconds,
         title=stem_of(recording) if recording.is_dir() else recording.name,
     )
-    typer.echo(f"Figure: {out}")
+    echo(f"Figure: {out}")

@@ -213,6 +213,28 @@ InputRate = Annotated[
 ]
 
 
+Resample = Annotated[
+    bool,
+    typer.Option(
+        "--resample",
+        help="Resample recordings whose sampling rate is not the model's. Results count the recording's "
+        "own samples.",
+        rich_help_panel=INPUT,
+    ),
+]
+
+Variable = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--variable",
+        metavar="NAME=VARIABLE",
+        help="Variable of a .mat file that has another name: of trace (d), fs, index (Index) or class "
+        "(Class). Repeatable.",
+        rich_help_panel=INPUT,
+    ),
+]
+
+
 READING: dict[str, Any] = {
     "fs": InputRate,
     "dtype": Dtype,
@@ -222,7 +244,10 @@ READING: dict[str, Any] = {
     "segment": Segment,
     "channel": Channel,
     "group": Group,
+    "resample": Resample,
+    "variable": Variable,
 }
+DEFAULTS: dict[str, Any] = {"resample": False}
 
 
 def reads_recordings(command: Callable[..., None]) -> Callable[..., None]:
@@ -249,7 +274,9 @@ def reads_recordings(command: Callable[..., None]) -> Callable[..., None]:
     shown: list[Parameter] = []
     for name, parameter in signature(command).parameters.items():
         if name == "options":
-            shown += [Parameter(one, kind, default=None, annotation=READING[one]) for one in READING]
+            shown += [
+                Parameter(one, kind, default=DEFAULTS.get(one), annotation=READING[one]) for one in READING
+            ]
         else:
             shown.append(parameter.replace(kind=kind, annotation=kinds[name]))
     with_options.__signature__ = Signature(shown)  # type: ignore[attr-defined]  # read by typer
@@ -267,6 +294,8 @@ def _recording_options(
     segment: int | None,
     channel: list[str] | None,
     group: str | None,
+    resample: bool,
+    variable: list[str] | None,
 ) -> RecordingOptions:
     from spikesorter.io.recording import RecordingOptions
 
@@ -279,4 +308,6 @@ def _recording_options(
         segment=segment,
         channel=tuple(channel or ()),
         group=group,
+        resample=resample,
+        variable=tuple(variable or ()),
     )

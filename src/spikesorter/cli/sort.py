@@ -13,6 +13,7 @@ import typer
 from spikesorter.cli.commands import examples
 from spikesorter.cli.completion import complete_target
 from spikesorter.cli.console import (
+    echo,
     outcome_line,
     print_batch,
     sorted_json,
@@ -119,7 +120,7 @@ def sort(
     if as_json:
         typer.echo(sorted_json(done))
     elif not quiet:
-        typer.echo(f"Results: {out}" + (f"; see {out / 'report.html'}" if report else ""))
+        echo(f"Results: {out}" + (f"; see {out / 'report.html'}" if report else ""))
 
 
 @reads_recordings
@@ -195,7 +196,7 @@ def batch(
         def tell(outcome: Outcome) -> None:
             line = outcome_line(outcome)
             if outcome.state == "failed" and quiet:
-                typer.echo(f"spikesorter: error: {line}", err=True)
+                echo(f"spikesorter: error: {line}", err=True)
             say(f"{next(numbers)}/{len(items)} {line}")
 
         with running_on(n_jobs, scheduler) as runner:
@@ -214,7 +215,7 @@ def batch(
         typer.echo((out / "batch.json").read_text(encoding="utf-8"))
     elif not quiet:
         print_batch(outcomes)
-        typer.echo(f"Results: {out}")
+        echo(f"Results: {out}")
     if failed:
         raise typer.Exit(1)
 

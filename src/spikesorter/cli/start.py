@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from spikesorter.cli.commands import examples
-from spikesorter.cli.console import working
+from spikesorter.cli.console import echo, working
 from spikesorter.cli.options import Assignments, Config, Preset, between
 from spikesorter.core.errors import SettingsError
 
@@ -89,7 +89,7 @@ def simulate(
             labels = recording.spikes if number == 1 else None
             write_mat_recording(out / f"D{number}.mat", recording.trace, fs_hz=fs, labels=labels)
             write_mat(out / "truth" / f"D{number}.mat", recording.spikes, probability=False, fs_hz=fs)
-    typer.echo(f"Study: {out} (D1.mat labelled, {len(recordings) - 1} targets, truth/)")
+    echo(f"Study: {out} (D1.mat labelled, {len(recordings) - 1} targets, truth/)")
 
 
 def show_config(preset: Preset = "default", config: Config = None, assignments: Assignments = None) -> None:

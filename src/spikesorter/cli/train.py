@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from spikesorter.cli.commands import examples
 from spikesorter.cli.console import (
+    echo,
     print_study,
     result_line,
     sorter_line,
@@ -86,7 +87,7 @@ def run(
         typer.echo(study_json(results, out))
     elif not quiet:
         print_study(results)
-        typer.echo(f"Results: {out}" + (f"; see {out / 'report.html'}" if report else ""))
+        echo(f"Results: {out}" + (f"; see {out / 'report.html'}" if report else ""))
 
 
 @reads_recordings
@@ -108,6 +109,23 @@ def train(
             metavar="PATH",
             help="Its labels: .mat, .csv, .parquet, .nwb, or a folder of Phy or SpikeInterface. "
             "[those in the recording's own file]",
+        ),
+    ] = None,
+    labels_in: Annotated[
+        Literal["samples", "seconds", "session"] | None,
+        typer.Option(
+            "--labels-in",
+            help="What the labels' times are: samples or seconds from the recording's start, or seconds "
+            "from the session's. [as their file says]",
+        ),
+    ] = None,
+    leave_out: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--leave-out",
+            metavar="NAME",
+            help="Group of Phy, or unit, that is not read. Repeatable. [noise; in tables also unsorted and "
+            "the like]",
         ),
     ] = None,
     by_group: Annotated[
@@ -138,6 +156,7 @@ def train(
     with working(quiet or as_json) as (progress, say):
         from spikesorter.report.summary import sorter_facts
         from spikesorter.workflows.files import train_model
+        from spikesorter.workflows.recordings import LabelOptions
 
         def tell(name: str, sorter: Sorter) -> None:
             learnt[name] = sorter_facts(sorter)
@@ -150,6 +169,7 @@ def train(
             settings,
             labels=labels,
             options=options,
+            reading=LabelOptions(labels_in, tuple(leave_out) if leave_out else None),
             by_group=by_group,
             n_jobs=n_jobs,
             progress=progress,
@@ -158,7 +178,7 @@ def train(
     if as_json:
         typer.echo(json.dumps({"model": str(model), "recordings": learnt}, indent=2))
     elif not quiet:
-        typer.echo(f"Model: {model}")
+        echo(f"Model: {model}")
 
 
 def _all(assignments: list[str] | None, objective: str | None) -> list[str]:

@@ -17,6 +17,8 @@ __all__ = [
     "Spike",
     "check_rate",
     "probabilities",
+    "same_rate",
+    "shown_hz",
     "whole_numbers",
 ]
 
@@ -24,6 +26,8 @@ Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
 
 LOWEST_HZ, HIGHEST_HZ = 100.0, 1e7
+SAME_RATE = 1e-4
+"""Rates whose ratio differs less are the same for counting samples: a clock of quartz is no more accurate."""
 MOST_SAMPLES = 1 << 53
 
 
@@ -58,6 +62,28 @@ def check_rate(fs_hz: float) -> float:
     if not LOWEST_HZ <= fs_hz <= HIGHEST_HZ:
         raise InputError(f"sampled at {fs_hz:g} Hz (fs_hz); expected 100 Hz to 10 MHz")
     return fs_hz
+
+
+def same_rate(one_hz: float, other_hz: float) -> bool:
+    """Return whether two sampling rates (Hz) differ by less than a clock may be wrong.
+
+    Examples
+    --------
+    >>> same_rate(30_000.0, 30_000.39), same_rate(24_414.0, 24_414.0625), same_rate(24_414.0, 25_000.0)
+    (True, True, False)
+    """
+    return abs(one_hz - other_hz) <= SAME_RATE * max(one_hz, other_hz)
+
+
+def shown_hz(fs_hz: float) -> str:
+    """Return a sampling rate as text, with as many digits as tell it from others.
+
+    Examples
+    --------
+    >>> shown_hz(30_000.0), shown_hz(24_414.0625)
+    ('30000 Hz', '24414.0625 Hz')
+    """
+    return f"{fs_hz:.10g} Hz"
 
 
 def _numbers(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:

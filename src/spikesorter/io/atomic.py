@@ -13,7 +13,15 @@ from typing import Any
 
 from spikesorter.core.errors import InputError
 
-__all__ = ["atomic_file", "atomic_folder", "check_writable", "only_one", "write_json"]
+__all__ = [
+    "atomic_file",
+    "atomic_folder",
+    "check_writable",
+    "in_turn",
+    "only_one",
+    "recover_folder",
+    "write_json",
+]
 
 
 def check_writable(folder: Path) -> None:
@@ -69,6 +77,34 @@ def only_one(path: Path, doing: str) -> Iterator[None]:
             raise InputError(
                 f"{path.parent}: another process is {doing} there; wait for it or stop it"
             ) from None
+        yield
+
+
+@contextmanager
+def in_turn(path: Path) -> Iterator[None]:
+    """Hold a lock during a block, after waiting until no other process holds it.
+
+    Parameters
+    ----------
+    path : Path
+        File to lock; it is not removed.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder, in_turn(Path(folder) / ".lock"):
+    ...     pass  # one process at a time
+    """
+    try:
+        file = path.open("a+b")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
+    with file:
+        _lock(file.fileno(), wait=True)
         yield
 
 
@@ -151,6 +187,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     ...     sorted(path.name for path in (Path(folder) / "results").iterdir())
     ['run.json']
     """
+    recover_folder(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
@@ -169,6 +206,35 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def recover_folder(path: Path) -> None:
+    """Put back a folder that a process was replacing when it was killed.
+
+    `atomic_folder` moves the old folder aside before it gives its name to the new one. Of a process that is
+    killed in between, the old folder is left under a hidden name.
+
+    Raises
+    ------
+    InputError
+        If it cannot be put back; the message names the hidden folder.
+    """
+    if path.exists() or path.is_symlink() or not path.parent.is_dir():
+        return
+    aside = f".{path.name}.old."
+    left = [place / path.name for place in path.parent.iterdir() if place.name.startswith(aside)]
+    left = sorted((place for place in left if place.is_dir()), key=lambda place: place.stat().st_mtime_ns)
+    if not left:
+        return
+    try:
+        os.replace(left[-1], path)
+        left[-1].parent.rmdir()
+    except OSError as error:
+        if not path.exists():
+            raise InputError(
+                f"{path}: was being replaced when the program was killed, and cannot be put back "
+                f"({error.strerror or error}); move {left[-1]} there"
+            ) from None
+
+
 def _exchange(new: Path, path: Path) -> None:
     """Replace a folder by another; restore the old one if that fails."""
     aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
@@ -184,15 +250,16 @@ def _exchange(new: Path, path: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _lock(handle: int) -> None:
+def _lock(handle: int, *, wait: bool = False) -> None:
     try:
         import fcntl
     except ImportError:  # Windows
         import msvcrt
 
-        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]  # exists on Windows only
+        kind = msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK  # type: ignore[attr-defined]  # on Windows only
+        msvcrt.locking(handle, kind, 1)  # type: ignore[attr-defined]
     else:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
 
 
 def _flush(file: Path) -> None:
@@ -202,6 +269,11 @@ def _flush(file: Path) -> None:
 
 
 def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    """Return the mask of new files' permissions."""
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+            return next(int(line.split()[1], 8) for line in status if line.startswith("Umask:"))
+    except (OSError, StopIteration, ValueError):  # not Linux
+        mask = os.umask(0o077)  # files that other threads make meanwhile are private, not open to all
+        os.umask(mask)
+        return mask

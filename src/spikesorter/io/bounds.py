@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from spikesorter.core.errors import InputError
-from spikesorter.core.spike import HIGHEST_HZ, LOWEST_HZ
+from spikesorter.core.spike import HIGHEST_HZ, LOWEST_HZ, same_rate, shown_hz
 from spikesorter.core.spikes import Spikes
 
 __all__ = [
@@ -109,8 +109,10 @@ def known_rate(path: Path, spikes: Spikes, fs_hz: float | None) -> float | None:
     """
     if fs_hz is None or spikes.fs_hz is None:
         return spikes.fs_hz if fs_hz is None else check_rate(path, fs_hz)
-    if abs(fs_hz - spikes.fs_hz) > 1e-6 * spikes.fs_hz:
-        raise InputError(f"{path}: fs_hz is {fs_hz:g}, but the spikes are at {spikes.fs_hz:g} Hz")
+    if not same_rate(fs_hz, spikes.fs_hz):
+        raise InputError(
+            f"{path}: fs_hz is {shown_hz(fs_hz)}, but the spikes are at {shown_hz(spikes.fs_hz)}"
+        )
     return spikes.fs_hz
 
 

@@ -20,6 +20,7 @@ from spikesorter.core.versions import __version__
 from spikesorter.io.analyzer import MARK, UNDER_CURATION, write_analyzer, write_phy
 from spikesorter.io.atomic import atomic_file, atomic_folder
 from spikesorter.io.bounds import known_rate
+from spikesorter.io.columns import table_text
 from spikesorter.io.formats import EXPORTS, missing_package, reading
 from spikesorter.io.labels import PARQUET_MARK, UNKNOWN_UNIT
 from spikesorter.io.mat import check_replaceable, write_mat
@@ -180,6 +181,7 @@ def _write_csv(path: Path, result: _Result) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     columns = _columns(result)
+    columns["unit"] = np.array([table_text(name) for name in columns["unit"]], object)
     probabilities = [
         columns[name].astype(str).tolist() for name in COLUMNS[3:]
     ]  # with as few digits as float32 needs

@@ -17,6 +17,7 @@ __all__ = [
     "EXPORTS",
     "OWN_FORMATS",
     "Source",
+    "check_regular",
     "find_source",
     "has_sorting",
     "missing_package",
@@ -111,9 +112,30 @@ def find_source(path: Path) -> Source:
     >>> source.format, source.stream
     ('blackrock', '5')
     """
+    check_regular(path)
+    return _folder_source(path) if path.is_dir() else _file_source(path)
+
+
+def check_regular(path: Path) -> None:
+    """Refuse what is neither a file nor a folder: links to nowhere, pipes, which never end, and devices.
+
+    Raises
+    ------
+    InputError
+
+    Examples
+    --------
+    >>> check_regular(Path("nowhere.mat"))
+    Traceback (most recent call last):
+    spikesorter.InputError: nowhere.mat: no such file
+    """
+    if path.is_file() or path.is_dir():
+        return
+    if path.is_symlink() and not path.exists():
+        raise InputError(f"{path}: is a link that leads nowhere")
     if not path.exists():
         raise InputError(f"{path}: no such file")
-    return _folder_source(path) if path.is_dir() else _file_source(path)
+    raise InputError(f"{path}: is a pipe, a socket or a device, not a regular file")
 
 
 def _folder_source(path: Path) -> Source:

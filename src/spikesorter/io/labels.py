@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+import codecs
 import csv
 import itertools
 import json
+import logging
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +21,18 @@ import numpy.typing as npt
 from spikesorter.core.errors import InputError, naming
 from spikesorter.core.spikes import PROBABILITIES, UNKNOWN, Spikes
 from spikesorter.io.bounds import MOST_EXPANSION, check_archive, check_rate, shown_bytes
-from spikesorter.io.columns import stored_names
-from spikesorter.io.formats import has_sorting, reading
-from spikesorter.io.mat import read_mat_spikes
+from spikesorter.io.columns import stored_names, text_of_table
+from spikesorter.io.foreign_objects import load_foreign
+from spikesorter.io.formats import check_regular, has_sorting, reading
+from spikesorter.io.label_checks import LabelTimes, check_label_times, check_whole, to_samples
+from spikesorter.io.mat import NO_NAMES, RateNeededError, read_mat_spikes
 from spikesorter.io.nwb import read_nwb_units
 from spikesorter.io.recording import OpenedRecording
 
 if TYPE_CHECKING:
     from spikeinterface.core import SortingAnalyzer
 
-__all__ = ["LABEL_ENDINGS", "UNKNOWN_UNIT", "RateNeededError", "own_labels", "read_labels"]
+__all__ = ["LABEL_ENDINGS", "UNKNOWN_UNIT", "RateNeededError", "own_labels", "read_labels", "without_units"]
 
 LABEL_ENDINGS = (".mat", ".csv", ".tsv", ".parquet", ".nwb", ".npz")
 UNKNOWN_UNIT = "unknown"
@@ -40,16 +46,37 @@ MOST_LETTERS = 1000  # of a number or a unit's name
 MOST_SAMPLES = 2.0**53
 SMALL_ROWS = 1_000_000  # of a table with equal rows, which compresses to almost nothing
 PARQUET_MARK = b"spikesorter"  # key of the metadata that `write_spikes` adds
-LEFT_OUT = "noise"  # group of clusters in Phy that is not read
+LEFT_OUT = ("noise",)
+"""Groups of clusters in Phy that are not read unless asked for."""
+NO_UNITS = (
+    "noise",
+    "unsorted",
+    "unassigned",
+    "unclassified",
+    "unclustered",
+    "artifact",
+    "artefact",
+    "junk",
+    "garbage",
+)
+"""Units in tables and in files of other programs that are not read unless asked for."""
 
+DECIMAL_COMMA = re.compile(r"\s*[+-]?\d*,\d+(?:[eE][+-]?\d+)?\s*")
+
+logger = logging.getLogger(__name__)
 Column = npt.NDArray[Any]
 
 
-class RateNeededError(InputError):
-    """Labels are in seconds and their sampling rate is not known."""
-
-
-def read_labels(path: str | Path, *, fs_hz: float | None = None, stream: str | None = None) -> Spikes:
+def read_labels(
+    path: str | Path,
+    *,
+    fs_hz: float | None = None,
+    stream: str | None = None,
+    times: LabelTimes | None = None,
+    start_s: float = 0.0,
+    leave_out: Sequence[str] | None = None,
+    variables: Mapping[str, str] = NO_NAMES,
+) -> Spikes:
     r"""Read labels, or spikes found by any tool.
 
     Parameters
@@ -62,13 +89,23 @@ def read_labels(path: str | Path, *, fs_hz: float | None = None, stream: str | N
         Sampling rate of the recording, if the labels do not state it.
     stream : str, optional
         NWB: path of the ElectricalSeries in which the units were found, if there are several.
+    times : {"samples", "seconds", "session"}, optional
+        `.mat`, tables and Phy: what the times are, if the file does not say it or is wrong: samples from the
+        recording's start, seconds from it, or seconds from the start of the session.
+    start_s : float
+        Start of the recording in the session, seconds; for ``times="session"`` and for NWB files without the
+        recording, whose times are those of the session.
+    leave_out : sequence of str, optional
+        Groups of Phy or names of units that are not read. If not given: `noise` in Phy; elsewhere also
+        `unsorted`, `unassigned`, `artifact` and the like.
+    variables : mapping of str to str, optional
+        `.mat`: names of variables, as for `read_mat`.
 
     Returns
     -------
     Spikes
         With sampling rate, if it is known. If all names are whole numbers above 0, they become the unit ids;
-        otherwise units are numbered from 1 and keep their names. Clusters marked as noise in Phy are left
-        out.
+        otherwise units are numbered from 1 and keep their names. Spikes that are left out are logged.
 
     Raises
     ------
@@ -85,20 +122,26 @@ def read_labels(path: str | Path, *, fs_hz: float | None = None, stream: str | N
     >>> labels.sample, labels.names
     (array([300, 750]), {1: 'basket', 2: 'granule'})
     """
-    path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
+    path, times = Path(path), check_label_times(times)
+    check_regular(path)
     ending = path.suffix.lower()
+    given = _Reading(path, fs_hz, times, start_s, None if leave_out is None else tuple(leave_out))
     if (path / "spike_times.npy").is_file():
-        spikes = _read_phy(path, fs_hz)
+        spikes = _read_phy(path, given)
+    elif (path / "sorter_output" / "spike_times.npy").is_file():  # Kilosort, run by SpikeInterface
+        spikes = _read_phy(path / "sorter_output", given)
     elif ending == ".mat":
-        spikes = read_mat_spikes(path)
+        spikes = read_mat_spikes(path, fs_hz=fs_hz, variables=variables, times=times, start_s=start_s)
     elif ending in (".csv", ".tsv"):
-        spikes = _from_table(path, _csv_columns(path, "\t" if ending == ".tsv" else ","), fs_hz)
+        spikes = _from_table(_csv_columns(path, "\t" if ending == ".tsv" else ","), given)
     elif ending == ".parquet":
-        spikes = _from_table(path, _parquet_columns(path), _parquet_rate(path) or fs_hz)
+        spikes = _from_table(_parquet_columns(path), replace(given, fs_hz=_parquet_rate(path) or fs_hz))
+    elif times is not None:
+        raise InputError(
+            f"{path}: states what its times are; --labels-in is for .mat files, tables and folders of Phy"
+        )
     elif ".nwb" in path.suffixes[-2:]:
-        spikes = read_nwb_units(path, fs_hz=fs_hz, stream=stream)
+        spikes = read_nwb_units(path, fs_hz=fs_hz, stream=stream, start_s=start_s)
     elif has_sorting(path) or ending == ".npz":  # nothing else, as SpikeInterface would open old pickles
         with naming(path), reading(path, "a sorting of SpikeInterface"):
             spikes = _read_sorting(path)
@@ -107,6 +150,7 @@ def read_labels(path: str | Path, *, fs_hz: float | None = None, stream: str | N
             f"{path}: labels must be files ending in {', '.join(LABEL_ENDINGS)}, or folders of Phy or "
             "SpikeInterface"
         )
+    spikes = without_units(path, spikes, given.leave_out)
     rate = fs_hz if spikes.fs_hz is None else spikes.fs_hz
     if rate is None:
         return spikes
@@ -130,15 +174,60 @@ def own_labels(opened: OpenedRecording) -> Spikes | None:
     return read_labels(path, fs_hz=rate, stream=opened.options.stream) if labelled else None
 
 
-def _read_phy(path: Path, fs_hz: float | None) -> Spikes:
+@dataclass(frozen=True)
+class _Reading:
+    """A file of labels, and how it is read."""
+
+    path: Path
+    fs_hz: float | None
+    times: LabelTimes | None
+    start_s: float
+    leave_out: tuple[str, ...] | None
+
+    def to_samples(self, values: npt.NDArray[Any], times: LabelTimes) -> npt.NDArray[Any]:
+        """Return times as samples; `times` says what they are if the user did not."""
+        times = self.times or times
+        if times == "samples":
+            return values
+        if self.fs_hz is None:
+            raise RateNeededError(
+                f"{self.path}: holds times in seconds; give the recording's sampling rate: fs_hz (--fs)"
+            )
+        return to_samples(values, times, check_rate(self.path, self.fs_hz), self.start_s)
+
+
+def without_units(path: Path, spikes: Spikes, leave_out: Sequence[str] | None) -> Spikes:
+    """Leave out spikes of units that are none, such as noise, and log it.
+
+    Parameters
+    ----------
+    path : Path
+        For the message.
+    spikes : Spikes
+    leave_out : sequence of str or None
+        Names; the usual ones if None.
+    """
+    unwanted = NO_UNITS if leave_out is None else leave_out
+    known = {*spikes.unit_ids, *spikes.names} - {UNKNOWN}
+    units = sorted(unit for unit in known if spikes.name_of(unit).strip().lower() in unwanted)
+    if not units:
+        return spikes
+    for unit in units:
+        count = int(np.count_nonzero(spikes.unit == unit))
+        logger.warning("%s: %d spikes of %r are left out", path, count, spikes.name_of(unit))
+    names = {unit: name for unit, name in spikes.names.items() if unit not in units}
+    return replace(spikes.select(~np.isin(spikes.unit, units)), names=names)
+
+
+def _read_phy(path: Path, given: _Reading) -> Spikes:
     """Read a folder of Phy (SpikeInterface's reader would execute its params.py, and needs pandas)."""
     with reading(path, "a folder of Phy"):
-        times = _whole_array(path / "spike_times.npy")
+        times = _samples_array(path / "spike_times.npy", given)
         curated = path / "spike_clusters.npy"
         clusters = _whole_array(curated if curated.is_file() else path / "spike_templates.npy")
         groups, names = _phy_column(path, "group"), _phy_column(path, "unit_name")
         ids = names or _phy_column(path, "si_unit_id")
-        rate = _phy_rate(path) or fs_hz
+        rate = _phy_rate(path) or given.fs_hz
         probabilities = {
             name: _mapped(found).ravel()
             for name, stored in PROBABILITY_NAMES.items()
@@ -149,7 +238,11 @@ def _read_phy(path: Path, fs_hz: float | None) -> Spikes:
         raise InputError(
             f"{path}: spike_times has {len(times)} entries, but spike_clusters has {len(clusters)}"
         )
-    kept = [int(k) for k in np.unique(clusters) if groups.get(int(k)) != LEFT_OUT]
+    unwanted = LEFT_OUT if given.leave_out is None else given.leave_out
+    kept = [int(k) for k in np.unique(clusters) if groups.get(int(k), "unsorted").lower() not in unwanted]
+    for cluster in sorted({*np.unique(clusters).tolist()} - {*kept}):
+        count, group = int(np.count_nonzero(clusters == cluster)), groups.get(cluster, "unsorted")
+        logger.warning("%s: %d spikes of cluster %d (%s) are left out", path, count, cluster, group)
     chosen = np.isin(clusters, kept)
     units = _texts(path, "cluster names", [ids.get(int(k), str(k)) for k in clusters[chosen]])
     kept_probabilities = {name: values[chosen] for name, values in probabilities.items()}
@@ -165,20 +258,34 @@ def _mapped(path: Path) -> npt.NDArray[Any]:
     return np.asarray(values)
 
 
+def _samples_array(path: Path, given: _Reading) -> npt.NDArray[np.int64]:
+    values = given.to_samples(_mapped(path).ravel(), "samples")
+    check_whole(path, "spike_times", values)
+    return _checked_whole(path, values)
+
+
 def _whole_array(path: Path) -> npt.NDArray[np.int64]:
-    values = _mapped(path).ravel()
+    return _checked_whole(path, _mapped(path).ravel())
+
+
+def _checked_whole(path: Path, values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     if len(values) and not (np.isfinite(values).all() and np.abs(values.astype(float)).max() < MOST_SAMPLES):
         raise InputError(f"{path}: holds NaN, or numbers beyond any recording's length")
     return values.astype(np.int64)
 
 
 def _phy_column(path: Path, column: str) -> dict[int, str]:
-    """Return a property of the clusters; cluster_info.tsv, which Phy writes last, takes precedence."""
-    tables = sorted(path.glob("*.tsv"), key=lambda table: table.name == "cluster_info.tsv")
+    """Return a property of the clusters; cluster_info, which Phy writes last, takes precedence."""
+    found = [table for pattern in ("*.tsv", "cluster_*.csv") for table in path.glob(pattern)]
+    tables = sorted(
+        found, key=lambda table: (table.stem == "cluster_info", table.suffix == ".tsv", table.name)
+    )
     values: dict[int, str] = {}
     for table in tables:
-        with table.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file, delimiter="\t"):
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            head = file.readline()
+            file.seek(0)
+            for row in csv.DictReader(file, delimiter=max("\t,;", key=head.count)):
                 cluster = row.get("cluster_id") or row.get("id")
                 if cluster and row.get(column):
                     values[int(float(cluster))] = row[column]
@@ -197,15 +304,44 @@ def _phy_rate(path: Path) -> float | None:
 
 
 def _csv_columns(path: Path, delimiter: str) -> dict[str, Column]:
-    with reading(path, "a table"), path.open(newline="", encoding="utf-8-sig") as file:
+    with reading(path, "a table"), path.open(newline="", encoding=_encoding(path)) as file:
+        head = file.readline(MOST_LETTERS)
+        file.seek(0)
+        if delimiter not in head:
+            delimiter = max((delimiter, ";", "\t", ","), key=head.count)
         rows = csv.reader(file, delimiter=delimiter, strict=True)
         header = [name.strip().lower() for name in next(rows, [])]
         cells = [row for row in rows if row]
     for number, row in enumerate(cells, start=2):
         if len(row) != len(header):
-            raise InputError(f"{path}: row {number} has {len(row)} cells, but the header {len(header)}")
+            hint = (
+                "; are its decimal marks commas? Then separate its columns by ;" if delimiter == "," else ""
+            )
+            raise InputError(f"{path}: row {number} has {len(row)} cells, but the header {len(header)}{hint}")
     columns = list(zip(*cells, strict=True)) if cells else [()] * len(header)
+    columns = [
+        tuple(map(text_of_table, column))
+        if name in UNIT_NAMES
+        else tuple(map(_with_point, column))
+        if delimiter != ","
+        else column
+        for name, column in zip(header, columns, strict=True)
+    ]
     return {name: _texts(path, name, column) for name, column in zip(header, columns, strict=True)}
+
+
+def _encoding(path: Path) -> str:
+    """Return the encoding of a table, which its first bytes show: UTF-8 or, from Excel, UTF-16."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    return "utf-8-sig"
+
+
+def _with_point(number: str) -> str:
+    """Return a number with a decimal point, if it has a decimal comma."""
+    return number.replace(",", ".") if DECIMAL_COMMA.fullmatch(number) else number
 
 
 def _texts(path: Path, name: str, values: Sequence[str]) -> Column:
@@ -257,7 +393,8 @@ def _arrow_texts(path: Path, name: str, column: Any) -> list[str]:
     return texts
 
 
-def _from_table(path: Path, columns: Mapping[str, Column], fs_hz: float | None) -> Spikes:
+def _from_table(columns: Mapping[str, Column], given: _Reading) -> Spikes:
+    path, fs_hz = given.path, given.fs_hz
     samples, times = _find(columns, SAMPLE_NAMES), _find(columns, TIME_NAMES)
     units = _find(columns, UNIT_NAMES)
     if units is None or (samples is None and times is None):
@@ -267,18 +404,13 @@ def _from_table(path: Path, columns: Mapping[str, Column], fs_hz: float | None) 
         )
     seconds = None if times is None else _numbers(path, "time", times)
     if samples is not None:
-        counted = _numbers(path, "sample", samples)
-        if np.any(counted != np.round(counted)):
-            raise InputError(
-                f"{path}: samples must be whole numbers; if they are times in seconds, call them time_s"
-            )
-        fs_hz = _stated_rate(counted, seconds) or fs_hz
-    elif fs_hz is None:
-        raise RateNeededError(
-            f"{path}: holds times in seconds; give the recording's sampling rate: fs_hz (--fs)"
-        )
+        stated = _numbers(path, "sample", samples)
+        counted = given.to_samples(stated, "samples")
+        check_whole(path, "sample", counted)
+        fs_hz = (_stated_rate(counted, seconds) if stated is counted else None) or fs_hz
     else:
-        counted = np.round(np.asarray(seconds) * check_rate(path, fs_hz))
+        counted = given.to_samples(np.asarray(seconds), "seconds")
+        check_whole(path, "time", counted)
     probabilities = {
         name: _numbers(path, name, column)
         for name, stored in PROBABILITY_NAMES.items()
@@ -350,13 +482,13 @@ def _whole(name: str) -> str:
 
 
 def _read_sorting(path: Path) -> Spikes:
-    from spikeinterface.core import BaseSorting, NpzSortingExtractor, SortingAnalyzer, load
+    from spikeinterface.core import BaseSorting, NpzSortingExtractor, SortingAnalyzer
 
-    from spikesorter.io.probabilities import ComputeSpikeProbabilities  # registers the extension for `load`
+    from spikesorter.io.probabilities import ComputeSpikeProbabilities  # registers the extension
 
     if path.suffix.lower() == ".npz":
         check_archive(path)
-    found = NpzSortingExtractor(path) if path.suffix.lower() == ".npz" else load(path)
+    found = NpzSortingExtractor(path) if path.suffix.lower() == ".npz" else load_foreign(path)
     if isinstance(found, SortingAnalyzer):
         spikes = Spikes.from_spikeinterface(found.sorting)
         known = found.has_extension(ComputeSpikeProbabilities.extension_name)

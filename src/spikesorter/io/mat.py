@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +21,15 @@ from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import UNKNOWN, Spikes, check_spikes
 from spikesorter.io.atomic import atomic_file
 from spikesorter.io.bounds import check_rate, known_rate
-from spikesorter.io.mat5 import read_mat5
-from spikesorter.io.mat73 import read_mat73
+from spikesorter.io.label_checks import LabelTimes, check_whole, to_samples
+from spikesorter.io.mat5 import list_mat5, read_mat5
+from spikesorter.io.mat73 import list_mat73, read_mat73
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
 
 __all__ = [
+    "RateNeededError",
     "check_replaceable",
     "check_replaceable_recording",
     "read_mat",
@@ -45,9 +48,35 @@ SPIKES, RECORDING = b"spikes", b"recording"
 HEADER_TEXT_BYTES = 116
 NUMERIC_KINDS = "iuf"
 MOST_CHANNELS = 4096
+MOST_LISTED = 24
+WAVE_CLUS = "cluster_class"
+VARIABLES = {"trace": "d", "fs": "fs", "index": "Index", "class": "Class"}
+"""What a user calls the variables of a file that has other names for them."""
+NO_NAMES: Mapping[str, str] = {}
+RATE_NAMES = (
+    "fs",
+    "sr",
+    "rate",
+    "srate",
+    "samplerate",
+    "sample_rate",
+    "sampling_rate",
+    "samplingrate",
+    "frequency",
+)
 
 
-def read_mat(path: str | Path, *, fs_hz: float | None = None) -> tuple[BaseRecording, Spikes | None]:
+class RateNeededError(InputError):
+    """Labels are times, and their sampling rate is not known."""
+
+
+def read_mat(
+    path: str | Path,
+    *,
+    fs_hz: float | None = None,
+    variables: Mapping[str, str] = NO_NAMES,
+    times: LabelTimes | None = None,
+) -> tuple[BaseRecording, Spikes | None]:
     """Read a recording and its labels, if it has any.
 
     Parameters
@@ -55,6 +84,10 @@ def read_mat(path: str | Path, *, fs_hz: float | None = None) -> tuple[BaseRecor
     path : str or Path
     fs_hz : float, optional
         Sampling rate of a file that does not state it; 25,000 if not given.
+    variables : mapping of str to str, optional
+        Names of the file's variables if they are others: of `trace`, `fs`, `index` and `class`.
+    times : {"samples", "seconds", "session"}, optional
+        What `Index` holds: samples if not given.
 
     Returns
     -------
@@ -82,22 +115,40 @@ def read_mat(path: str | Path, *, fs_hz: float | None = None) -> tuple[BaseRecor
     Spikes(1 spike of 1 unit; 2: 1; 30000 Hz)
     """
     path = Path(path)
-    variables = _read_variables(path, RECORDING_VARIABLES)
-    trace = _trace(path, variables)
-    sampling_rate = _sampling_rate(path, variables.get("fs"), fs_hz)
-    spikes = _spikes(path, variables, n_samples=len(trace))
+    found = _read_variables(path, RECORDING_VARIABLES, variables)
+    trace = _trace(path, found)
+    sampling_rate = _sampling_rate(path, found.get("fs"), fs_hz)
+    if times is not None and "Index" in found:
+        found["Index"] = to_samples(found["Index"], times, sampling_rate, start_s=0.0)
+    spikes = _spikes(path, found, n_samples=len(trace))
 
     from spikeinterface.core import NumpyRecording
 
     return NumpyRecording([trace], sampling_rate), spikes
 
 
-def read_mat_spikes(path: str | Path) -> Spikes:
+def read_mat_spikes(
+    path: str | Path,
+    *,
+    fs_hz: float | None = None,
+    variables: Mapping[str, str] = NO_NAMES,
+    times: LabelTimes | None = None,
+    start_s: float = 0.0,
+) -> Spikes:
     """Read the spikes in a file: predictions, known spikes, or the labels of a recording.
 
     Parameters
     ----------
     path : str or Path
+    fs_hz : float, optional
+        Sampling rate of the recording, if the file holds times and does not state it.
+    variables : mapping of str to str, optional
+        As for `read_mat`.
+    times : {"samples", "seconds", "session"}, optional
+        What `Index` holds: samples if not given. A variable `cluster_class` of wave_clus, which holds the
+        unit and milliseconds, is read if there is no `Index`; its class 0 is not sorted.
+    start_s : float
+        Start of the recording in the session, seconds.
 
     Returns
     -------
@@ -110,9 +161,19 @@ def read_mat_spikes(path: str | Path) -> Spikes:
         If the file cannot be read, or has no valid `Index` and `Class`.
     """
     path = Path(path)
-    spikes = _spikes(path, _read_variables(path, SPIKE_VARIABLES), n_samples=None)
+    found = _read_variables(path, (*SPIKE_VARIABLES, WAVE_CLUS), variables)
+    if WAVE_CLUS in found and "Index" not in found:
+        rate = _sampling_rate(path, found["fs"], None) if "fs" in found else fs_hz
+        found |= _wave_clus(path, found.pop(WAVE_CLUS), rate)
+    elif times is not None and "Index" in found:
+        rate = _sampling_rate(path, found.get("fs"), fs_hz)
+        found["Index"] = to_samples(found["Index"], times, rate, start_s)
+    spikes = _spikes(path, found, n_samples=None)
     if spikes is None:
-        raise InputError(f"{path}: has no variables Index and Class")
+        raise InputError(
+            f"{path}: has no variables Index and Class; {_there(path)}"
+            "with --variable index=NAME --variable class=NAME"
+        )
     return spikes
 
 
@@ -301,7 +362,75 @@ def _mat_bytes(kind: bytes, variables: dict[str, Any]) -> bytes:
     return (HEADER + kind).ljust(HEADER_TEXT_BYTES) + buffer.getvalue()[HEADER_TEXT_BYTES:]
 
 
-def _read_variables(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
+def _there(path: Path) -> str:
+    """Return the variables of a file in words; the caller adds how to choose."""
+    shown = [_described(one) for one in _listed(path)[:MOST_LISTED]]
+    return f"there are {', '.join(shown) or 'none'}; say which to use " if shown else "say which to use "
+
+
+def _described(variable: tuple[str, tuple[int, ...], str]) -> str:
+    name, shape, kind = variable
+    size = int(np.prod(shape, dtype=object))
+    if kind == "numbers" and size == 1:
+        return f"{name} (1 number)"
+    if kind == "numbers" and size == max(shape, default=0):
+        return f"{name} ({size} numbers)"
+    return f"{name} ({' x '.join(map(str, shape))} {kind})" if kind == "numbers" else f"{name} ({kind})"
+
+
+def _proposal(path: Path) -> str:
+    """Return the options that most likely name the trace and the sampling rate."""
+    numbers = [
+        (int(np.prod(shape, dtype=object)), name) for name, shape, kind in _listed(path) if kind == "numbers"
+    ]
+    largest = max(numbers, default=(0, "NAME"))[1]
+    rates = [name for size, name in numbers if size == 1 and name.lower() in RATE_NAMES]
+    return " ".join(
+        f"--variable {one}" for one in (f"trace={largest}", *(f"fs={name}" for name in rates[:1]))
+    )
+
+
+def _listed(path: Path) -> list[tuple[str, tuple[int, ...], str]]:
+    try:
+        return list_mat73(path) if h5py.is_hdf5(path) else list_mat5(path)
+    except Exception:  # of a damaged file; what is missing was said already
+        return []
+
+
+def _wave_clus(path: Path, values: npt.NDArray[Any], fs_hz: float | None) -> dict[str, npt.NDArray[Any]]:
+    """Return `Index` and `Class` for a table of units and milliseconds, as wave_clus writes it."""
+    if values.dtype.kind not in NUMERIC_KINDS or values.ndim != 2 or values.shape[1] < 2:
+        raise InputError(
+            f"{path}: cluster_class must hold two columns, unit and milliseconds, but has shape "
+            f"{values.shape}"
+        )
+    if fs_hz is None:
+        raise RateNeededError(
+            f"{path}: holds times in milliseconds; give the recording's sampling rate: fs_hz (--fs)"
+        )
+    return {"Index": to_samples(values[:, 1] / 1000, "seconds", fs_hz, 0.0), "Class": values[:, 0]}
+
+
+def _read_variables(
+    path: Path, names: tuple[str, ...], variables: Mapping[str, str] = NO_NAMES
+) -> dict[str, npt.NDArray[Any]]:
+    """Read variables by their own names, or by those that a file has for them."""
+    unknown = sorted(set(variables) - set(VARIABLES))
+    if unknown:
+        raise InputError(
+            f"{path}: variable {unknown[0]}: expected one of {', '.join(VARIABLES)}, such as trace=data "
+            "(--variable)"
+        )
+    called = {VARIABLES[key]: value for key, value in variables.items()}
+    stored = tuple(dict.fromkeys(called.get(name, name) for name in names))
+    found = _stored_variables(path, stored)
+    missing = [called[name] for name in names if name in called and called[name] not in found]
+    if missing:
+        raise InputError(f"{path}: has no variable {missing[0]}; {_there(path)}with --variable")
+    return {name: found[key] for name in names if (key := called.get(name, name)) in found}
+
+
+def _stored_variables(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
     if not path.exists():
         raise InputError(f"{path}: no such file")
     if path.is_dir():
@@ -333,7 +462,7 @@ def _read_variables(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray
 def _trace(path: Path, variables: dict[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
     """Check `d` and return it with shape (samples, channels); its longer side is time."""
     if "d" not in variables:
-        raise InputError(f"{path}: has no variable d (the trace)")
+        raise InputError(f"{path}: has no variable d (the trace); {_there(path)}with {_proposal(path)}")
     d = variables["d"]
     if d.dtype.kind not in NUMERIC_KINDS:
         raise InputError(f"{path}: d must hold real numbers, not {d.dtype}")
@@ -370,6 +499,7 @@ def _spikes(path: Path, variables: dict[str, npt.NDArray[Any]], *, n_samples: in
     for name in ("Index", "Class"):
         if name not in variables:
             raise InputError(f"{path}: has {'Class' if name == 'Index' else 'Index'} but no {name}")
+    check_whole(path, "Index", np.ravel(variables["Index"]))
     index = _whole_numbers(path, "Index", variables["Index"])
     unit = _whole_numbers(path, "Class", variables["Class"])
     if len(index) != len(unit):
@@ -378,9 +508,8 @@ def _spikes(path: Path, variables: dict[str, npt.NDArray[Any]], *, n_samples: in
         raise InputError(f"{path}: Index must be 0 or more, found {index.min()}")
     if n_samples is not None and len(index) and index.max() >= n_samples:
         raise InputError(f"{path}: Index goes up to {index.max()}, but d has only {n_samples} samples")
-    least = UNKNOWN if n_samples is None else 1  # labels must not contain outlier spikes
-    if len(unit) and unit.min() < least:
-        raise InputError(f"{path}: Class must be {least} or more, found {unit.min()}")
+    if len(unit) and unit.min() < UNKNOWN:
+        raise InputError(f"{path}: Class must be {UNKNOWN} or more, found {unit.min()}")
     probability, unit_probability = (
         _probabilities(path, name, variables[name], len(index)) if name in variables else None
         for name in PROBABILITIES

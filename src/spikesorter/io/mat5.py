@@ -20,7 +20,7 @@ import scipy.io
 from spikesorter.core.errors import InputError
 from spikesorter.io.bounds import check_declared, shown_bytes
 
-__all__ = ["read_mat5"]
+__all__ = ["list_mat5", "read_mat5"]
 
 FILE_HEADER_BYTES, TAG_BYTES = 128, 8
 HEAD_BYTES = 4096  # of a variable: flags, shape, name and the tag of its data
@@ -83,6 +83,26 @@ def read_mat5(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]
             return {}
         contents = scipy.io.loadmat(file, variable_names=found)
     return {name: contents[name] for name in found}
+
+
+def list_mat5(path: Path) -> list[tuple[str, tuple[int, ...], str]]:
+    """Return name, shape and kind of each variable; "numbers" for arrays of real numbers.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged.
+    """
+    listed = []
+    with path.open("rb") as file:
+        order = "<" if file.read(FILE_HEADER_BYTES)[126:] == b"IM" else ">"
+        for number, (variable, _) in enumerate(_variables(path, file, order)):
+            if number >= MOST_VARIABLES:
+                break
+            is_real = variable.kind in NUMBERS and not variable.is_complex
+            kind = "numbers" if is_real else KINDS.get(variable.kind, "text")
+            listed.append((variable.name, variable.shape, kind))
+    return [one for one in listed if one[0]]
 
 
 def _check(path: Path, file: BinaryIO, names: tuple[str, ...]) -> list[str]:

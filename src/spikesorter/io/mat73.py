@@ -13,7 +13,7 @@ import numpy.typing as npt
 from spikesorter.core.errors import InputError
 from spikesorter.io.bounds import check_declared, shown_bytes
 
-__all__ = ["check_dataset", "read_mat73"]
+__all__ = ["check_dataset", "list_mat73", "read_mat73"]
 
 DEFLATE = h5py.h5z.FILTER_DEFLATE
 FILTERS = {
@@ -22,7 +22,49 @@ FILTERS = {
 }  # fmt: skip
 DEFLATE_EXPANSION = 1032
 """Greatest compression that deflate can reach."""
+MOST_LISTED = 10_000
 MOST_UNPACKED = 256 << 20  # of one chunk, which HDF5 decompresses as a whole
+
+
+NUMERIC = (
+    "double", "single", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+)  # fmt: skip
+CONVERSIONS = {
+    "table": "save its columns as variables of their own, such as Index = T.Index",
+    "timetable": "save its columns as variables of their own, such as Index = T.Index",
+    "categorical": "save its numbers, such as Class = double(Class)",
+    "string": "save numbers, such as Class = double(Class); names belong into the cell array Names",
+    "cell": "save an array, such as Class = cell2mat(Class)",
+    "struct": "save its fields as variables of their own",
+    "char": "save numbers, such as Class = str2double(Class)",
+    "logical": "save the samples of its spikes, such as Index = find(Index) - 1",
+    "datetime": "save samples from the recording's start",
+    "duration": "save samples from the recording's start",
+}
+"""What to do in MATLAB with variables of other classes."""
+
+
+def list_mat73(path: Path) -> list[tuple[str, tuple[int, ...], str]]:
+    """Return name, shape and kind of each variable; "numbers" for arrays of real numbers.
+
+    Raises
+    ------
+    Exception
+        Anything that h5py raises on a damaged file.
+    """
+    listed: list[tuple[str, tuple[int, ...], str]] = []
+    with h5py.File(path, "r") as file:
+        for name in list(file)[:MOST_LISTED]:
+            if not isinstance(file.get(name, getlink=True), h5py.HardLink) or name.startswith("#"):
+                continue
+            held = file[name]
+            if not isinstance(held, h5py.Dataset):
+                listed.append((name, (), "a struct"))
+                continue
+            kind = _matlab_class(held)
+            is_real = kind in NUMERIC and held.dtype.kind in "iuf"
+            listed.append((name, held.shape or (), "numbers" if is_real else f"a MATLAB {kind}"))
+    return listed
 
 
 def read_mat73(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
@@ -47,8 +89,9 @@ def read_mat73(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]
             if not isinstance(file[name], h5py.Dataset):
                 raise InputError(f"{path}: {name} is not an array of numbers")
             kind = _matlab_class(file[name])
-            if kind in ("char", "cell", "struct", "logical"):
-                raise InputError(f"{path}: {name} must hold numbers, not {kind}")
+            if kind not in NUMERIC:
+                how = CONVERSIONS.get(kind, "save it as an array of numbers")
+                raise InputError(f"{path}: {name} must hold numbers, but is a MATLAB {kind}; {how}")
             check_dataset(path, name, file[name])
             empty = "MATLAB_empty" in file[name].attrs
             variables[name] = np.zeros((0, 0)) if empty else np.asarray(file[name][()])

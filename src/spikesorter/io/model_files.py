@@ -26,7 +26,7 @@ from pydantic import BaseModel
 
 from spikesorter.core.errors import InputError, ModelError, SpikeSorterError
 from spikesorter.core.versions import __version__
-from spikesorter.io.atomic import atomic_folder
+from spikesorter.io.atomic import atomic_folder, recover_folder
 from spikesorter.io.model_formats import FORMAT_VERSION, READABLE, to_current
 
 __all__ = [
@@ -167,6 +167,7 @@ def read_model(kind: type[Value], folder: Path) -> Value:
     ...     read_model(Activity, Path(folder) / "activity")
     Activity(gain=0.8, rates=(0.001, 0.0004), wander=0.0)
     """
+    recover_folder(folder)
     with _damage_named(folder):
         description, stored = _read_files(folder)
         model = to_current(description["model"], description["format_version"])

@@ -18,6 +18,7 @@ from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import PROBABILITIES, UNKNOWN, Spikes
 from spikesorter.io.analyzer import make_analyzer
 from spikesorter.io.columns import stored_names
+from spikesorter.io.foreign_objects import check_zarr
 from spikesorter.io.formats import reading
 
 if TYPE_CHECKING:
@@ -82,7 +83,9 @@ def write_nwb(
             output.write(file)
 
 
-def read_nwb_units(path: Path, *, fs_hz: float | None = None, stream: str | None = None) -> Spikes:
+def read_nwb_units(
+    path: Path, *, fs_hz: float | None = None, stream: str | None = None, start_s: float = 0.0
+) -> Spikes:
     """Read the units table, with times as samples of the recording in the same file, if there is one.
 
     Parameters
@@ -92,6 +95,10 @@ def read_nwb_units(path: Path, *, fs_hz: float | None = None, stream: str | None
         Sampling rate, if the file does not state it.
     stream : str, optional
         Path of the ElectricalSeries in which the units were found, if there are several.
+
+    start_s : float
+        Start of the recording in the session, seconds, from which samples are counted. Not used if the file
+        has the recording.
 
     Returns
     -------
@@ -104,15 +111,17 @@ def read_nwb_units(path: Path, *, fs_hz: float | None = None, stream: str | None
         If there are no units, or their times cannot be converted to samples.
     """
     with reading(path, "the units of an NWB file"):
-        sorting = _units(path, fs_hz, stream)
+        sorting = _units(path, fs_hz, stream, start_s)
         spikes = Spikes.from_spikeinterface(sorting)
         return _with_columns(path, sorting, spikes)
 
 
-def _units(path: Path, fs_hz: float | None, stream: str | None) -> BaseSorting:
+def _units(path: Path, fs_hz: float | None, stream: str | None, start_s: float) -> BaseSorting:
     from spikeinterface.extractors.nwbextractors import NwbRecordingExtractor, NwbSortingExtractor
 
-    if path.is_file():
+    if path.is_dir():
+        check_zarr(path)
+    else:
         with h5py.File(path, "r") as file:
             if "units" not in file:
                 raise InputError(f"{path}: holds no units")
@@ -126,13 +135,13 @@ def _units(path: Path, fs_hz: float | None, stream: str | None) -> BaseSorting:
     if fitting:
         return NwbSortingExtractor(path, electrical_series_path=fitting[0])
     try:
-        return NwbSortingExtractor(path)
+        return NwbSortingExtractor(path, t_start=start_s)
     except ValueError:  # the sampling rate is not known
         if fs_hz is None:
             raise InputError(
                 f"{path}: holds times in seconds; give the recording's sampling rate: fs_hz (--fs)"
             ) from None
-        return NwbSortingExtractor(path, sampling_frequency=fs_hz)
+        return NwbSortingExtractor(path, sampling_frequency=fs_hz, t_start=start_s)
 
 
 def _with_columns(path: Path, sorting: BaseSorting, spikes: Spikes) -> Spikes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 import warnings
 from collections.abc import Callable, Sequence
@@ -12,18 +13,38 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spikesorter.core.errors import InputError
+from spikesorter.core.spike import same_rate, shown_hz
 from spikesorter.core.spikes import Spikes
-from spikesorter.io.bounds import check_rate, shown_bytes
-from spikesorter.io.formats import OWN_FORMATS, Source, find_source, reading
+from spikesorter.io.bounds import check_declared, check_rate, shown_bytes
+from spikesorter.io.foreign_objects import check_zarr, load_foreign
+from spikesorter.io.formats import OWN_FORMATS, Source, check_regular, find_source, reading
+from spikesorter.io.label_checks import LabelTimes
 from spikesorter.io.mat import MOST_CHANNELS, NUMERIC_KINDS, read_mat
+from spikesorter.io.raw_checks import warn_of_raw
+from spikesorter.io.samples import at_rate
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
 
 __all__ = ["OpenedRecording", "RecordingOptions", "check_recording", "read_recording"]
 
+logger = logging.getLogger(__name__)
+
 Channel = str | int
 NOT_NEURAL = ("SYNC", "ADC", "AUXILIARY", "SUPPLY VOLTAGE", "DIGITAL", "DC AMPLIFIER", "STIM", "TEMPERATURE")
+OTHER_NAMES = {
+    "binary": "raw",
+    "openephys": "openephysbinary",
+    "binaryfolder": "spikeinterface",
+    "zarr": "spikeinterface",
+}
+NOT_OPENED = (
+    "numpy",
+    "ibl",  # connects to a server
+    "shybrid",  # runs its probe file
+    "sinapsresearchplatform",  # evaluates its metadata
+)
+"""SpikeInterface's readers that are not used."""
 MOST_LISTED = 24
 
 
@@ -39,9 +60,27 @@ class RecordingOptions:
     segment: int | None = None
     channel: Sequence[Channel] = ()
     group: Channel | None = None
+    resample: bool = False
+    variable: Sequence[str] = ()
 
-    def open(self, path: str | Path, *, fs_hz: float | None = None) -> OpenedRecording:
+    @property
+    def variables(self) -> dict[str, str]:
+        """Names of variables in `.mat` files, by what they are called here."""
+        pairs = [text.partition("=") for text in self.variable]
+        wrong = [name for name, sign, value in pairs if not (name and sign and value)]
+        if wrong:
+            raise InputError(
+                f"variable {wrong[0]!r}: expected NAME=VARIABLE, such as trace=data (--variable)"
+            )
+        return {name: value for name, _, value in pairs}
+
+    def open(
+        self, path: str | Path, *, fs_hz: float | None = None, times: LabelTimes | None = None
+    ) -> OpenedRecording:
         """Open a recording; `fs_hz` is the sampling rate if neither the file nor the options state one.
+
+        With `resample`, a recording of another rate is resampled to `fs_hz`. `times` is what the times of
+        labels in the same file are; see `read_labels`.
 
         Raises
         ------
@@ -51,18 +90,21 @@ class RecordingOptions:
         path, rate = Path(path), fs_hz if self.fs_hz is None else self.fs_hz
         source, labels = _source(path, self.format), None
         if source.format == "mat":
-            recording, labels = read_mat(path, fs_hz=rate)
+            recording, labels = read_mat(path, fs_hz=rate, variables=self.variables, times=times)
         else:
-            with reading(path, source.format):
+            with reading(path, source.format), warnings.catch_warnings():
                 recording = _open(
                     path, source, self.stream, fs_hz=rate, dtype=self.dtype, channels=self.channels
                 )
         recording = _one_segment(path, recording, self.segment)
+        if source.format == "plexon":
+            recording = _without_last_sample(recording)
         check_rate(path, recording.get_sampling_frequency())
         chosen = _select_channels(path, recording, tuple(self.channel))
         chosen = _select_group(path, chosen, self.group)
         held = recording.get_memory_size() if source.format == "mat" else 0
-        return OpenedRecording(path, self, chosen, labels, held)
+        fitting = _resampled(path, chosen, fs_hz) if self.resample else chosen
+        return OpenedRecording(path, self, fitting, labels, held, chosen)
 
     def read(self, path: str | Path, *, fs_hz: float | None = None) -> BaseRecording:
         """Open a recording and return it without labels; see `open`."""
@@ -84,6 +126,8 @@ class OpenedRecording:
         Labels read along with it, from a `.mat` file; see `own_labels`.
     bytes_in_memory : int
         Memory that it occupies; 0 if samples are read from disk on demand.
+    source : spikeinterface.BaseRecording
+        The recording before it was resampled; otherwise the same.
     """
 
     path: Path
@@ -91,6 +135,14 @@ class OpenedRecording:
     recording: BaseRecording
     labels: Spikes | None
     bytes_in_memory: int
+    source: BaseRecording
+
+    def to_source(self, spikes: Spikes) -> Spikes:
+        """Return spikes of the resampled recording as spikes of the file's own samples."""
+        if self.source is self.recording:
+            return spikes
+        own_hz = float(self.source.get_sampling_frequency())
+        return at_rate(spikes, own_hz, n_samples=self.source.get_num_frames())
 
 
 def read_recording(
@@ -178,9 +230,8 @@ def check_recording(recording: Any) -> None:
 def _source(path: Path, name: str | None) -> Source:
     if name is None:
         return find_source(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    name = {"binary": "raw", "openephys": "openephysbinary"}.get(name.lower(), name.lower())
+    check_regular(path)
+    name = OTHER_NAMES.get(name.lower(), name.lower())
     if name not in OWN_FORMATS and name not in _extractors():
         known = ", ".join((*OWN_FORMATS, *sorted(set(_extractors()) - set(OWN_FORMATS))))
         raise InputError(f"{path}: unknown format {name}; known are {known}")
@@ -193,7 +244,7 @@ def _extractors() -> dict[str, Callable[..., BaseRecording]]:
     return {
         name: reader
         for name, reader in recording_extractor_full_dict.items()
-        if name not in ("numpy", "ibl", "binary")
+        if name not in NOT_OPENED and name not in OTHER_NAMES
     }
 
 
@@ -203,6 +254,8 @@ def _open(path: Path, source: Source, stream: str | None, **plain: Any) -> BaseR
     if source.format == "spikeinterface":
         return _load(path)
     if source.format == "nwb":
+        if path.is_dir():
+            check_zarr(path)
         return _open_nwb(path, stream)
     return _open_extractor(path, source, stream)
 
@@ -227,7 +280,14 @@ def _open_wav(path: Path, **_: Any) -> BaseRecording:
     _check_wav_parts(path)
     with warnings.catch_warnings(record=True) as remarks:
         warnings.simplefilter("always")
-        fs_hz, samples = scipy.io.wavfile.read(path, mmap=True)
+        try:
+            fs_hz, samples = scipy.io.wavfile.read(path, mmap=True)
+        except ValueError as error:
+            if "mmap" not in str(error):
+                raise
+            size = path.stat().st_size  # NumPy has no type of 24 bits: samples become 32 bits, in memory
+            check_declared(path, "its samples", declared=size * 4 // 3, stored=size)
+            fs_hz, samples = scipy.io.wavfile.read(path)
     cut_off = [str(remark.message) for remark in remarks if "EOF" in str(remark.message)]
     if cut_off:
         raise InputError(f"{path}: truncated or damaged: {cut_off[0]}")
@@ -260,7 +320,7 @@ def _binary(path: Path, array: Any, fs_hz: float) -> BaseRecording:
     trace = np.atleast_2d(array).T if array.ndim == 1 or array.shape[0] < array.shape[1] else array
     if trace.shape[1] > MOST_CHANNELS:
         raise InputError(f"{path}: has shape {array.shape}: at most {MOST_CHANNELS} channels are supported")
-    if trace.flags.c_contiguous:
+    if trace.flags.c_contiguous and isinstance(array, np.memmap):
         whole = _binary_file(path, fs_hz, trace.dtype, trace.shape[1], file_offset=array.offset)
         return whole.frame_slice(
             0, len(trace)
@@ -307,6 +367,7 @@ def _open_raw(path: Path, *, fs_hz: float | None, dtype: str | None, channels: i
             f"{path}: holds {size} bytes, not a whole number of {channels}-channel samples of {kind} "
             f"({step} bytes each); check the type, the number of channels, and that the file is complete"
         )
+    warn_of_raw(path, kind, channels)
     return _binary_file(path, check_rate(path, fs_hz), kind, channels)
 
 
@@ -317,9 +378,9 @@ def _needed(path: Path, fs_hz: float | None) -> float:
 
 
 def _load(path: Path) -> BaseRecording:
-    from spikeinterface.core import BaseRecording, SortingAnalyzer, load
+    from spikeinterface.core import BaseRecording, SortingAnalyzer
 
-    found = load(path)
+    found = load_foreign(path)
     if isinstance(found, SortingAnalyzer) and found.has_recording():
         found = found.recording
     if not isinstance(found, BaseRecording):
@@ -340,6 +401,8 @@ def _open_nwb(path: Path, stream: str | None) -> BaseRecording:
 def _open_extractor(path: Path, source: Source, stream: str | None) -> BaseRecording:
     from spikeinterface.extractors.neoextractors import get_neo_streams, neo_recording_class_dict
 
+    for kind in (DeprecationWarning, FutureWarning):  # of SpikeInterface's use of neo
+        warnings.filterwarnings("ignore", message=".*strict_gap_mode", category=kind)
     reader = _extractors()[source.format]
     if source.format not in neo_recording_class_dict:
         return reader(source.path) if stream is None else reader(source.path, stream_name=stream)
@@ -347,6 +410,11 @@ def _open_extractor(path: Path, source: Source, stream: str | None) -> BaseRecor
     if not ids:
         raise InputError(f"{path}: holds no recording")
     return reader(source.path, stream_id=_choose_stream(path, names, ids, stream, source.stream))
+
+
+def _without_last_sample(recording: BaseRecording) -> BaseRecording:
+    """Leave out the last sample of a .plx file: if it is read, neo 0.14 returns zeros for its whole block."""
+    return recording.frame_slice(0, recording.get_num_frames() - 1)
 
 
 def _choose_stream(
@@ -388,6 +456,20 @@ def _one_segment(path: Path, recording: BaseRecording, segment: int | None) -> B
     if not 0 <= segment < count:
         raise InputError(f"{path}: has no segment {segment}; there are 0 to {count - 1} ({lengths})")
     return recording.select_segments([segment])
+
+
+def _resampled(path: Path, recording: BaseRecording, fs_hz: float | None) -> BaseRecording:
+    """Return a recording at a sampling rate, resampled as float32 if it has another."""
+    own = float(recording.get_sampling_frequency())
+    if fs_hz is None or same_rate(own, fs_hz):
+        return recording
+    from spikeinterface.preprocessing import resample
+
+    with reading(path, "a recording to resample"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a rate that differs by parts in a million
+        changed: BaseRecording = resample(recording, fs_hz, dtype="float32")
+    logger.info("%s: resampled from %s to %s", path, shown_hz(own), shown_hz(fs_hz))
+    return changed
 
 
 def _select_group(path: Path, recording: BaseRecording, group: Channel | None) -> BaseRecording:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from spikesorter.core.errors import InputError
 from spikesorter.core.settings import Settings
+from spikesorter.core.spike import same_rate, shown_hz
 from spikesorter.core.spikes import Spikes
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "as_spikes",
+    "at_rate",
     "centred",
     "check_trace",
     "read_representative",
@@ -89,9 +92,31 @@ def as_spikes(labels: object, *, fs_hz: float) -> Spikes:
                 "spikesorter.read_labels opens files"
             )
         labels = Spikes.from_spikeinterface(labels)
-    if labels.fs_hz and abs(labels.fs_hz - fs_hz) > 1e-6 * fs_hz:
-        raise InputError(f"labels are at {labels.fs_hz:g} Hz, but the recording is at {fs_hz:g} Hz")
+    if labels.fs_hz and not same_rate(labels.fs_hz, fs_hz):
+        raise InputError(f"labels are at {shown_hz(labels.fs_hz)}, but the recording is at {shown_hz(fs_hz)}")
     return labels
+
+
+def at_rate(spikes: Spikes, fs_hz: float, *, n_samples: int) -> Spikes:
+    """Return spikes as samples of the same recording at another sampling rate.
+
+    Parameters
+    ----------
+    spikes : Spikes
+        With a sampling rate.
+    fs_hz : float
+    n_samples : int
+        Length of the recording at that rate.
+
+    Examples
+    --------
+    >>> spikes = Spikes.from_arrays([100, 250], [1, 1], fs_hz=25_000.0)
+    >>> at_rate(spikes, 30_000.0, n_samples=1000).sample
+    array([120, 300])
+    """
+    assert spikes.fs_hz is not None
+    samples = np.rint(spikes.sample * (fs_hz / spikes.fs_hz)).astype(np.int64)
+    return replace(spikes, sample=np.clip(samples, 0, n_samples - 1), fs_hz=fs_hz)
 
 
 def warn_of_silent_units(labels: Spikes) -> None:

@@ -23,6 +23,7 @@ __all__ = [
     "Action",
     "Correction",
     "CorrectionLog",
+    "check_not_linked",
     "corrected",
     "decisions",
     "doubtful",
@@ -115,6 +116,7 @@ class CorrectionLog:
         """
         line = json.dumps(asdict(correction)).encode() + b"\n"
         with self._lock:
+            check_not_linked(self.path)
             check_writable(self.path.parent)
             try:
                 self._write(line)
@@ -131,6 +133,7 @@ class CorrectionLog:
         InputError
             If the file cannot be read or contains anything but corrections.
         """
+        check_not_linked(self.path)
         try:
             *lines, _torn = self.path.read_bytes().split(b"\n")
         except FileNotFoundError:
@@ -141,7 +144,7 @@ class CorrectionLog:
 
     def _write(self, line: bytes) -> None:
         new = not self.path.exists()
-        with self.path.open("ab+", buffering=0) as file:
+        with open(self.path, "ab+", buffering=0, opener=_open_unlinked) as file:
             end = _whole_lines(file.seek(0, os.SEEK_END), file)
             file.truncate(end)
             try:
@@ -303,6 +306,26 @@ def _correction(fields: Any) -> Correction:
 def _check_count(name: str, value: Any) -> None:
     if type(value) is not int or not 0 <= value < 2**62:
         raise InputError(f"{name} must be a whole number, 0 or more, not {value!r:.40}")
+
+
+def check_not_linked(path: Path) -> None:
+    """Refuse a file of corrections or labels, or its folder, that is a link to somewhere else.
+
+    Raises
+    ------
+    InputError
+    """
+    for place in (path.parent, path):
+        if place.is_symlink():
+            raise InputError(
+                f"{place}: is a link; corrections are written inside the folder of results only. Replace the "
+                "link by what it leads to"
+            )
+
+
+def _open_unlinked(path: str, flags: int) -> int:
+    """Open a file; refuse a link that has taken its place meanwhile."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def _whole_lines(end: int, file: Any) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from spikesorter.core.text import visible
 from spikesorter.io.atomic import atomic_file
 from spikesorter.report.html import read_asset, render
 from spikesorter.report.palette import COLOURS, SYMBOLS
@@ -64,9 +65,10 @@ def page_html(contents: Contents, *, scripts: Sequence[str] = ()) -> str:
     """
     from plotly.offline import get_plotlyjs
 
+    contents = _visible(contents)
     drawing = (read_asset(name) for name in ("figures.js", "trace.js", "page.js"))
     every = [_script_safe(one) for one in (get_plotlyjs(), read_asset("data.js"), *scripts, *drawing)]
-    html = render(
+    return render(
         "page.html",
         **contents,
         contents={**contents, "colours": COLOURS, "symbols": [one.plotly for one in SYMBOLS]},
@@ -76,7 +78,17 @@ def page_html(contents: Contents, *, scripts: Sequence[str] = ()) -> str:
         scripts=every,
         style=read_asset("page.css"),
     )
-    return html.encode("utf-8", "replace").decode("utf-8")  # names of files may be invalid Unicode
+
+
+def _visible(value: Any) -> Any:
+    """Return contents whose texts have no control characters or marks of writing direction."""
+    if isinstance(value, str):
+        return visible(value, lines=True)
+    if isinstance(value, Mapping):
+        return {key: _visible(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_visible(one) for one in value]
+    return value
 
 
 def _script_safe(script: str) -> str:

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spikesorter.core.errors import InputError
+from spikesorter.core.spike import same_rate
 from spikesorter.core.spikes import UNKNOWN, Spikes
 from spikesorter.io.labels import read_labels
 from spikesorter.io.recording import RecordingOptions
+from spikesorter.io.samples import at_rate
 from spikesorter.sorting.groups import groups_of
 from spikesorter.sorting.model import WHOLE, Model, load_model
 from spikesorter.sorting.sorter import Sorter
@@ -102,6 +104,7 @@ def results_of(
     -------
     list of Result
     """
+    spikes = _as_sorted(spikes, sorters, n_samples)
     if list(sorters) == [WHOLE]:
         return [Result(name, read, n_samples, spikes, truth, sorters[WHOLE], place)]
 
@@ -120,6 +123,14 @@ def results_of(
         )
         for group, sorter in sorters.items()
     ]
+
+
+def _as_sorted(spikes: Spikes, sorters: Mapping[str, Sorter], n_samples: int) -> Spikes:
+    """Return spikes as samples at the sorters' rate, to which their recording was resampled."""
+    rate = next(iter(sorters.values())).fs_hz
+    if spikes.fs_hz is None or same_rate(spikes.fs_hz, rate):
+        return spikes
+    return at_rate(spikes, rate, n_samples=n_samples)
 
 
 def sort_facts(
@@ -222,7 +233,9 @@ def _open_sort(out: Path, facts: Mapping[str, Any]) -> list[Result]:
         if one["model"] not in models:
             models[one["model"]] = load_model(Path(one["model"]))
         model = models[one["model"]].with_working_point(**one["working_point"])
-        plain: dict[str, Any] = one["options"] | {"channel": tuple(one["options"]["channel"])}
+        plain: dict[str, Any] = one["options"] | {
+            key: tuple(one["options"].get(key, ())) for key in ("channel", "variable")
+        }
         options = RecordingOptions(**plain)
         results += _result(name, Path(one["recording"]), place, model, one["adapted_to"], options, None)
     return results
@@ -240,11 +253,12 @@ def _result(
     sorters, rate = model.chosen(chosen), model.fs_hz
     names = {unit: called for sorter in sorters.values() for unit, called in sorter.names.items()}
     spikes = read_labels(place, fs_hz=rate)
-    if not spikes.named_otherwise:
-        spikes = spikes.described(fs_hz=rate, names=names)
-    true = read_labels(truth, fs_hz=rate) if truth else None
     read = opened_when_read(path, options, fs_hz=rate)
     n_samples = read().get_num_frames()
+    if not spikes.named_otherwise:
+        spikes = spikes.described(fs_hz=spikes.fs_hz or rate, names=names)
+    spikes = _as_sorted(spikes, sorters, n_samples)
+    true = read_labels(truth, fs_hz=rate) if truth else None
     if len(spikes) and spikes.sample[-1] >= n_samples:
         raise InputError(f"{path}: is shorter than when it was sorted; sort it again")
     return results_of(name, read, n_samples, spikes, sorters, place, truth=true)

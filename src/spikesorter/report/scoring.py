@@ -10,6 +10,7 @@ from spikesorter.core.errors import InputError
 from spikesorter.core.pairs import numbered_alike
 from spikesorter.core.progress import Progress, silent
 from spikesorter.core.score import Score, score
+from spikesorter.core.spike import same_rate, shown_hz
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.formats import has_sorting
 from spikesorter.io.labels import LABEL_ENDINGS, RateNeededError, read_labels
@@ -142,8 +143,9 @@ def _read_pair(truth: Path, predictions: Path, fs_hz: float | None) -> tuple[Spi
         if found.fs_hz is None:
             raise
         true = read_labels(truth, fs_hz=found.fs_hz)
-    if true.fs_hz and found.fs_hz and abs(true.fs_hz - found.fs_hz) > 1e-6 * true.fs_hz:
-        raise InputError(f"{predictions}: is sampled at {found.fs_hz:g} Hz, but {truth} at {true.fs_hz:g} Hz")
+    if true.fs_hz and found.fs_hz and not same_rate(true.fs_hz, found.fs_hz):
+        rates = shown_hz(found.fs_hz), shown_hz(true.fs_hz)
+        raise InputError(f"{predictions}: is sampled at {rates[0]}, but {truth} at {rates[1]}")
     return true, found, true.fs_hz or found.fs_hz or USUAL_HZ
 
 

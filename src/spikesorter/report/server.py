@@ -13,17 +13,21 @@ import os
 import secrets
 import socketserver
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from html import escape
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from spikesorter.core.errors import InputError, SpikeSorterError
 from spikesorter.report.policy import NOTHING, allow_scripts, scripts_in
 
-__all__ = ["LoopbackServer", "Reply", "Route", "json_reply", "page_reply"]
+__all__ = ["LoopbackServer", "Reply", "Route", "json_reply", "page_reply", "redirecting_file"]
 
 HOST = "127.0.0.1"
 BODY_BYTES = 4096  # largest body that is read
@@ -77,6 +81,41 @@ def page_reply(html: str) -> Reply:
     html = html.replace("\r\n", "\n")  # as browsers do before they check scripts
     policy = allow_scripts(scripts_in(html), served=True, header=True)
     return Reply(html.encode(), "text/html; charset=utf-8", policy=policy)
+
+
+@contextmanager
+def redirecting_file(url: str) -> Iterator[Path]:
+    """Provide a file that leads a browser to an address, and remove it afterwards.
+
+    All users of a machine see the words that a browser is started with. They see only the name of this file,
+    which nobody but the user can read.
+
+    Parameters
+    ----------
+    url : str
+        Address with a token.
+
+    Yields
+    ------
+    Path
+        In a new folder of the user's own.
+
+    Examples
+    --------
+    >>> with redirecting_file("http://127.0.0.1:8000/secret/") as path:
+    ...     "secret" in path.read_text(), "secret" in str(path)
+    (True, False)
+    """
+    target = escape(url)
+    with TemporaryDirectory(prefix="spikesorter-") as folder:  # only the user may look into it
+        path = Path(folder) / "open.html"
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(handle, "w", encoding="utf-8") as file:
+            file.write(
+                f'<!doctype html><meta charset="utf-8"><meta name="referrer" content="no-referrer">'
+                f'<meta http-equiv="refresh" content="0; url={target}"><a href="{target}">Open the viewer</a>'
+            )
+        yield path
 
 
 class LoopbackServer:

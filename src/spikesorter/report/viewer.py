@@ -16,7 +16,14 @@ import numpy as np
 
 from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import Spikes
-from spikesorter.report.corrections import Correction, CorrectionLog, decisions, doubtful, write_labels
+from spikesorter.report.corrections import (
+    Correction,
+    CorrectionLog,
+    check_not_linked,
+    decisions,
+    doubtful,
+    write_labels,
+)
 from spikesorter.report.html import read_asset
 from spikesorter.report.server import LoopbackServer, Route, json_reply, page_reply
 
@@ -141,8 +148,9 @@ class Session:
         self._logs = {result.place: CorrectionLog(self._beside(result.place, "jsonl")) for result in results}
         self._figures = lru_cache(maxsize=FIGURES_KEPT)(figures)
         self._reading, self._writing = threading.Lock(), threading.Lock()
-        for log in self._logs.values():
+        for place, log in self._logs.items():
             log.read()
+            check_not_linked(self._beside(place, "csv"))
 
     def routes(self) -> dict[tuple[str, str], Route]:
         """Return the routes by method and name."""
@@ -285,6 +293,7 @@ class Session:
 
     def _write(self, place: Path) -> tuple[Path, Spikes]:
         path = self._beside(place, "csv")
+        check_not_linked(path)
         r = next(r for r, result in enumerate(self._results) if result.place == place)
         decided, rate = self._logs[place].read(), self._shown[r]["fs_hz"]
         return path, write_labels(path, self._found(place), decided, fs_hz=rate)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,7 @@ class FinishedSpans:
                 np.load(file, allow_pickle=False) as stored,
             ):
                 return Spikes(*(stored[name] for name in FIELDS))
-        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, InputError):
+        except Exception:  # a flipped bit makes zipfile and NumPy raise anything
             return None
 
     def write(self, start: int, stop: int, spikes: Spikes) -> None:

@@ -17,6 +17,7 @@ from spikesorter.core.errors import InputError, ModelError, naming
 from spikesorter.core.progress import Progress, silent
 from spikesorter.core.spikes import Spikes
 from spikesorter.estimation.estimate import estimate_initially, is_faint
+from spikesorter.io.atomic import recover_folder
 from spikesorter.io.model_files import DESCRIPTION, TARGETS, check_model_place, model_digest
 from spikesorter.io.samples import check_trace, read_representative, shortest_samples
 from spikesorter.sorting.groups import groups_of, sort_groups
@@ -145,6 +146,7 @@ def load_model(folder: Path) -> Model:
     ModelError
         If the folder has no model, or a damaged one.
     """
+    recover_folder(folder)
     inside = folder / GROUPS
     if not inside.is_dir():
         return Model({WHOLE: load_sorters(folder)}, folder)
@@ -159,6 +161,7 @@ def load_sorters(folder: Path) -> dict[str, Sorter]:
     ModelError
         If the folder has no model, a damaged one, or one with groups.
     """
+    recover_folder(folder)
     if folder.is_file():
         raise ModelError(f"{folder}: is a file; give a model folder")
     if not (folder / DESCRIPTION).exists() and (folder / "model" / DESCRIPTION).is_file():

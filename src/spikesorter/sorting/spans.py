@@ -61,7 +61,7 @@ def sort_recording(
     if state.unknown is not None:
         outliers = find_outliers(state.unknown, read_trace, n_samples, spikes, n_jobs=n_jobs)
         spikes = state.unknown.mark(spikes, outliers)
-    return spikes.described(fs_hz=state.fs_hz, names=state.names)
+    return spikes.described(fs_hz=float(target.get_sampling_frequency()), names=state.names)
 
 
 def trace_reader(target: BaseRecording, profile: Profile, *, fs_hz: float) -> TraceReader:

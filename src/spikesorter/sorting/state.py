@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from spikesorter.core.errors import InputError
 from spikesorter.core.settings import Settings
+from spikesorter.core.spike import same_rate, shown_hz
 from spikesorter.decoding.networks import Networks
 from spikesorter.decoding.tuning import TunedDecoder
 from spikesorter.estimation.context import Context
@@ -152,7 +153,9 @@ class SorterState:
         ------
         InputError
         """
-        if abs(fs_hz - self.fs_hz) > 1e-6 * self.fs_hz:
+        if not same_rate(fs_hz, self.fs_hz):
             raise InputError(
-                f"sampled at {fs_hz:g} Hz, but the sorter was fitted at {self.fs_hz:g} Hz; resample it first"
+                f"sampled at {shown_hz(fs_hz)}, but the sorter was fitted at {shown_hz(self.fs_hz)}; "
+                "resample it with --resample, or in Python with "
+                f"spikeinterface.preprocessing.resample(recording, {self.fs_hz:.10g})"
             )

@@ -1,11 +1,12 @@
 """Sort many recordings, one task for each: in this process, in several, or on a Dask cluster.
 
-A task that fails does not stop the others. In one process the tasks run in a loop; otherwise Dask schedules
-them.
+A task that fails does not stop the others. In this process the tasks run in a loop; `processes` and
+`dask_runner` run them in others.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["BATCH", "BATCH_SPAN_SECONDS", "dask_runner", "run_batch", "run_here", "summary"]
 
 BATCH, LOCK = "batch.json", "lock"
+VIEWABLE_SECONDS = 30.0  # after so long, a recording that is sorted can be viewed
 BATCH_SPAN_SECONDS = 60.0  # shorter spans would make too many files for a shared disk
 
 Runner = Callable[[Callable[[SortTask], Outcome], list[SortTask]], Iterator[Outcome]]
@@ -70,7 +72,7 @@ def run_batch(
     to : str
         Format of the results; see `write_spikes`.
     runner : callable, optional
-        `run_here` if not given; `dask_runner` for other processes and machines.
+        `run_here` if not given; `running_on` provides those for other processes and machines.
     n_jobs : int, optional
         Number of threads in each process; -1 or None: one on each core. It does not affect the result.
     span_seconds : float
@@ -106,12 +108,16 @@ def run_batch(
     with only_one(out / NOTES / LOCK, "running a batch"):
         _check_folder(out, tasks, restart=restart)
         progress("sorting", 0.0)
+        due = time.monotonic()
         try:
             for outcome in (runner or run_here)(sort_task, tasks):
                 outcomes[outcome.name] = outcome
                 on_outcome(outcome)
+                if time.monotonic() > due:  # not at each of thousands; it lists all
+                    write_json(out / SORT, {"recordings": _sorts(items, outcomes, models)})
+                    due = time.monotonic() + VIEWABLE_SECONDS
                 progress("sorting", len(outcomes) / len(tasks))
-        finally:  # `spikesorter view` reads this file, also after an interruption
+        finally:  # `spikesorter view` reads this file, also of a batch that is running or was killed
             write_json(out / SORT, {"recordings": _sorts(items, outcomes, models)})
         ordered = [outcomes[item.name] for item in items]
         write_json(out / BATCH, summary(ordered))
@@ -143,9 +149,13 @@ def dask_runner(client: Client) -> Runner:
         task_of = dict(zip(futures, tasks, strict=True))
         for future in as_completed(futures):
             task = task_of.pop(future)
-            yield future.result() if future.status == "finished" else lost(task, future.exception())
+            yield future.result() if future.status == "finished" else lost(task, _died(future.exception()))
 
     return run
+
+
+def _died(error: BaseException | None) -> str:
+    return f"its worker died each time ({type(error).__name__}); is there too little memory?"
 
 
 def summary(outcomes: Iterable[Outcome]) -> dict[str, Any]:

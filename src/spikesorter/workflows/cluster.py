@@ -1,15 +1,15 @@
-"""Run a batch in this process, in several processes on this machine, or on a Dask cluster."""
+"""Run a batch in processes on this machine, or on a Dask cluster."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from spikesorter.core.cores import effective_n_jobs
 from spikesorter.core.errors import InputError
-from spikesorter.workflows.batch import Runner, dask_runner, run_here
+from spikesorter.workflows.batch import Runner, dask_runner
+from spikesorter.workflows.processes import processes
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -26,9 +26,11 @@ def running_on(n_jobs: int | None, scheduler: str | None) -> Iterator[Runner]:
     Parameters
     ----------
     n_jobs : int or None
-        Number of single-threaded processes on this machine; 1: this process; -1 or None: one on each core.
+        Number of single-threaded processes on this machine; -1 or None: one on each core. They listen to no
+        port.
     scheduler : str or None
-        Address of a running Dask cluster to use instead.
+        Address of a running Dask cluster to use instead. Whoever can connect to it can run programs as its
+        workers' user, unless it was started with TLS.
 
     Yields
     ------
@@ -42,28 +44,17 @@ def running_on(n_jobs: int | None, scheduler: str | None) -> Iterator[Runner]:
         If `n_jobs` is invalid.
     """
     n_jobs = effective_n_jobs(n_jobs)
-    if scheduler is None and n_jobs == 1:
-        yield run_here
+    if scheduler is None:
+        with processes(n_jobs) as runner:
+            yield runner
         return
     try:
-        from distributed import Client, LocalCluster
+        import distributed  # noqa: F401 (whether it is there)
     except ImportError:
         raise InputError(
-            "several processes need Dask: pip install 'neural-spike-sorter[cluster]'; or leave out --n-jobs"
+            "--scheduler needs Dask: pip install 'neural-spike-sorter[cluster]'; or use --n-jobs instead"
         ) from None
-    if scheduler is not None:
-        with _connected(scheduler) as client:
-            yield dask_runner(client)
-        return
-    with (
-        LocalCluster(
-            n_workers=n_jobs,
-            threads_per_worker=1,
-            dashboard_address="127.0.0.1:0",  # any free port: several batches may run on one machine
-            silence_logs=logging.CRITICAL,  # errors are reported in a recording's outcome
-        ) as cluster,
-        Client(cluster) as client,
-    ):
+    with _connected(scheduler) as client:
         yield dask_runner(client)
 
 

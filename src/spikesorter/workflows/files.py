@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from spikesorter.core.cores import effective_n_jobs
-from spikesorter.core.errors import naming
+from spikesorter.core.errors import InputError, naming
 from spikesorter.core.progress import Progress, prefixed, silent
 from spikesorter.core.settings import Settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.run import in_threads
-from spikesorter.io.atomic import check_writable, write_json
+from spikesorter.io.atomic import check_writable, in_turn, write_json
 from spikesorter.io.export import check_export, check_export_place, write_spikes
 from spikesorter.io.formats import stem_of
 from spikesorter.io.mat import check_replaceable
@@ -38,6 +41,7 @@ from spikesorter.sorting.sorter import SPAN_SECONDS, Sorter
 from spikesorter.workflows.recordings import (
     CheckedRecording,
     LabelledRecording,
+    LabelOptions,
     keep_open,
     open_labelled,
     open_targets,
@@ -51,11 +55,13 @@ __all__ = [
     "fit_labelled",
     "sort_files",
     "sort_recording",
+    "stamp_of",
     "train_model",
 ]
 
 OnSorter = Callable[[str, Sorter], None]
 WRITING = threading.Lock()  # SpikeInterface and pynwb are not thread-safe
+LOCK = ".lock"
 SPANS = ".spans"  # subfolder of results for finished spans during a resumable run
 
 
@@ -67,7 +73,7 @@ class SortedFile:
     ----------
     path : Path
     spikes : Spikes
-        Found spikes.
+        Found spikes, as samples of the file.
     chosen : mapping of str to str
         The target that the sorter of each group of channels was adapted to.
     sorters : mapping of str to Sorter
@@ -96,6 +102,7 @@ def train_model(
     *,
     labels: Path | None = None,
     options: RecordingOptions | None = None,
+    reading: LabelOptions | None = None,
     by_group: bool = False,
     n_jobs: int | None = None,
     progress: Progress = silent,
@@ -115,6 +122,8 @@ def train_model(
         Labels in any format; those in the recording's own file if not given.
     options : RecordingOptions, optional
         Options of `read_recording`, for the labelled recording and the targets.
+    reading : LabelOptions, optional
+        How the labels are read.
     by_group : bool
         Whether to fit a sorter to each group of channels (property `group`).
     n_jobs : int, optional
@@ -132,7 +141,7 @@ def train_model(
         If `n_jobs` is invalid.
     """
     n_jobs, names = effective_n_jobs(n_jobs), unique_names(targets)
-    known = open_labelled(labelled, settings, labels=labels, options=options)
+    known = open_labelled(labelled, settings, labels=labels, options=options, reading=reading)
     opened = open_targets(names, known, settings, options=options, progress=progress)
     if by_group:
         _train_groups(known, opened, model, settings, n_jobs, progress, on_sorter)
@@ -251,7 +260,7 @@ def sort_files(
             resume=spans / name if resume else None,
             progress=prefixed(name, progress),
         )
-        with WRITING:
+        with WRITING, in_turn(out / LOCK):
             facts = sort_facts(Path(place.name), names[name], model, options, chosen[name])
             write_json(out / SORT, {"recordings": known_sorts(out) | {name: facts}})
         return one
@@ -359,7 +368,9 @@ def sort_recording(
         Format of the spikes.
     chosen : mapping of str to str, optional
         For each group, the target whose adapted sorter is used; the nearest if not given.
-    n_jobs, span_seconds, resume, progress
+    resume : Path, optional
+        Folder for finished spans. Those of the recording before it was changed are removed.
+    n_jobs, span_seconds, progress
         As for `Sorter.sort`.
 
     Returns
@@ -372,26 +383,55 @@ def sort_recording(
         If the recording cannot be used, or the spikes cannot be written.
     """
     path, recording = opened.path, opened.recording
+    spans = None if resume is None else _spans_of(path, resume)
     with naming(path):
         nearest = model.nearest(recording) if chosen is None else chosen
         spikes = model.sort(
-            recording, nearest, n_jobs=n_jobs, span_seconds=span_seconds, resume=resume, progress=progress
+            recording, nearest, n_jobs=n_jobs, span_seconds=span_seconds, resume=spans, progress=progress
         )
     provenance = {
         "recording": str(path),
         "adapted_to": ", ".join(nearest.values()),
         "sorter": model.digest(nearest),
     }
+    written = opened.to_source(spikes)
     with WRITING:
         write_spikes(
             place,
-            spikes,
+            written,
             format=to,
-            recording=recording,
+            recording=opened.source,
             provenance=provenance,
             session_start=session_start_of(path),
         )
-    return SortedFile(path, spikes, nearest, model.chosen(nearest), place)
+    return SortedFile(path, written, nearest, model.chosen(nearest), place)
+
+
+def stamp_of(path: Path) -> list[list[Any]]:
+    """Return names, sizes and times of a recording's files, to detect changes.
+
+    Raises
+    ------
+    InputError
+        If there is no such file.
+    """
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    try:
+        return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+
+
+def _spans_of(path: Path, folder: Path) -> Path:
+    """Return the folder for finished spans of a recording as it is now; remove those of before."""
+    if folder.is_symlink():
+        raise InputError(f"{folder}: is a link; finished spans are kept in the folder of results itself")
+    place = folder / hashlib.sha256(json.dumps(stamp_of(path)).encode()).hexdigest()[:16]
+    if folder.is_dir():
+        for other in folder.iterdir():
+            if other != place and other.is_dir() and not other.is_symlink():
+                shutil.rmtree(other, ignore_errors=True)
+    return place
 
 
 def check_places(model: Path, predictions: list[Path]) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spikesorter.core.errors import InputError, ModelError
+from spikesorter.core.spike import same_rate
 from spikesorter.core.spikes import Spikes
 from spikesorter.sorting.model import LABELLED, load_sorters
 from spikesorter.sorting.stream import Stream
@@ -103,6 +104,8 @@ def open_source(source: str, *, dtype: str, fs_hz: float, channels: int) -> Iter
         If the source is none of these.
     """
     if source == "-":
+        if sys.stdin is None or sys.stdin.closed:
+            raise InputError("-: standard input is closed; give samples through a pipe, or tcp:// or lsl:")
         return from_pipe(sys.stdin.buffer, dtype=dtype, channels=channels)
     if source.startswith("lsl:"):
         return from_lsl(source.removeprefix("lsl:"), fs_hz=fs_hz, channels=channels)
@@ -219,7 +222,7 @@ def from_lsl(name: str, *, fs_hz: float, channels: int) -> Iterator[Packet]:
     if not found:
         raise InputError(f"lsl:{name}: no such stream within {TIMEOUT_S:g} s")
     info = found[0]
-    if info.nominal_srate() != fs_hz or info.channel_count() != channels:
+    if not same_rate(info.nominal_srate(), fs_hz) or info.channel_count() != channels:
         raise InputError(
             f"lsl:{name}: {info.channel_count()} channel(s) at {info.nominal_srate():g} Hz; the sorter "
             f"expects {channels} at {fs_hz:g} Hz"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -11,15 +12,29 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from spikesorter.core.errors import InputError, SpikeSorterError, naming
 from spikesorter.core.toml import read_toml
-from spikesorter.io.formats import find_source, stem_of
+from spikesorter.io.formats import check_regular, find_source, stem_of
 from spikesorter.io.recording import RecordingOptions
 
 __all__ = ["BatchItem", "read_batch", "read_folder", "read_manifest"]
 
+logger = logging.getLogger(__name__)
+
 MOST_BYTES = 4 << 20  # 50,000 recordings
 MOST_SHOWN = 3
+MOST_SKIPPED = 20
 LONGEST_KEY = 100
-OPTIONS = ("fs_hz", "dtype", "channels", "format", "stream", "segment", "channel", "group")
+OPTIONS = (
+    "fs_hz",
+    "dtype",
+    "channels",
+    "format",
+    "stream",
+    "segment",
+    "channel",
+    "group",
+    "resample",
+    "variable",
+)
 
 
 @dataclass(frozen=True)
@@ -65,6 +80,8 @@ class _Options(BaseModel):
     segment: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     channel: Channels | None = None
     group: str | int | None = None
+    resample: bool | None = None
+    variable: Channels | None = None
 
 
 class _Entry(_Options):
@@ -133,11 +150,9 @@ def read_folder(
         raise InputError(f"{folder}: give the model for this folder with --model")
     entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     chosen = options or RecordingOptions()
-    found = [
-        BatchItem(stem_of(path), path, model, chosen)
-        for path in entries
-        if chosen.format or _is_recording(path)
-    ]
+    skipped = {path: reason for path in entries if (reason := _why_not(path, chosen))}
+    found = [BatchItem(stem_of(path), path, model, chosen) for path in entries if path not in skipped]
+    _tell_skipped(folder, skipped)
     if not found:
         raise InputError(f"{folder}: contains no recordings of a recognised format; see --format")
     return _named_once(found)
@@ -173,6 +188,8 @@ def read_manifest(
         with naming(f"{path}: recording {number}"):
             chosen = {key: _first(getattr(entry, key), common[key], asked[key]) for key in OPTIONS}
             chosen["channel"] = tuple(chosen["channel"] or ())
+            chosen["variable"] = tuple(map(str, chosen["variable"] or ()))
+            chosen["resample"] = bool(chosen["resample"])
             recording = _inside(base, entry.path)
             own_model = entry.model or manifest.model
             if own_model is None and model is None:
@@ -251,12 +268,27 @@ def _named_once(items: list[BatchItem]) -> list[BatchItem]:
     return items
 
 
-def _is_recording(path: Path) -> bool:
+def _why_not(path: Path, options: RecordingOptions) -> str:
+    """Return why an entry of a folder is no recording; "" if it is one."""
     try:
-        find_source(path)
-    except SpikeSorterError:
-        return False
-    return path.suffix != ".json"  # only describes a recording next to it
+        check_regular(path)
+        if options.format is None:
+            find_source(path)
+    except SpikeSorterError as error:
+        return str(error).removeprefix(f"{path}: ").partition(";")[0].partition(". ")[0]
+    except OSError as error:
+        return error.strerror or str(error)
+    return "describes a recording next to it" if path.suffix == ".json" and options.format is None else ""
+
+
+def _tell_skipped(folder: Path, skipped: Mapping[Path, str]) -> None:
+    """Log the entries of a folder that are not sorted, by reason."""
+    by_reason: dict[str, list[str]] = {}
+    for path, reason in skipped.items():
+        by_reason.setdefault(reason, []).append(path.name)
+    for reason, names in by_reason.items():
+        more = f" and {len(names) - MOST_SKIPPED} more" if len(names) > MOST_SKIPPED else ""
+        logger.warning("%s: skipped %s%s: %s", folder, ", ".join(names[:MOST_SKIPPED]), more, reason)
 
 
 def _first(*values: Any) -> Any:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from spikesorter.core.errors import InputError
 from spikesorter.core.progress import Progress, silent
 from spikesorter.core.settings import Settings
+from spikesorter.core.spike import same_rate, shown_hz
 from spikesorter.core.spikes import UNKNOWN, Spikes
 from spikesorter.io.formats import stem_of
-from spikesorter.io.labels import own_labels, read_labels
+from spikesorter.io.label_checks import LabelTimes, check_plausible
+from spikesorter.io.labels import own_labels, read_labels, without_units
 from spikesorter.io.recording import OpenedRecording, RecordingOptions
 from spikesorter.io.samples import shortest_samples
 
 __all__ = [
     "CheckedRecording",
+    "LabelOptions",
     "LabelledRecording",
     "keep_open",
     "open_labelled",
@@ -24,8 +28,24 @@ __all__ = [
     "unique_names",
 ]
 
+logger = logging.getLogger(__name__)
+
 MOST_OPEN = 64
 MOST_BYTES_OPEN = 2 << 30
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """Options of `read_labels`.
+
+    Parameters
+    ----------
+    times : {"samples", "seconds", "session"}, optional
+    leave_out : sequence of str, optional
+    """
+
+    times: LabelTimes | None = None
+    leave_out: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +132,12 @@ def keep_open(
 
 
 def open_labelled(
-    path: Path, settings: Settings, *, labels: Path | None = None, options: RecordingOptions | None = None
+    path: Path,
+    settings: Settings,
+    *,
+    labels: Path | None = None,
+    options: RecordingOptions | None = None,
+    reading: LabelOptions | None = None,
 ) -> LabelledRecording:
     """Open a recording with the given labels or those in its own file.
 
@@ -123,6 +148,8 @@ def open_labelled(
     labels : Path, optional
         Labels in any format that `read_labels` reads.
     options : RecordingOptions, optional
+    reading : LabelOptions, optional
+        How the labels are read.
 
     Returns
     -------
@@ -133,17 +160,38 @@ def open_labelled(
     InputError
         If the recording or the labels cannot be used.
     """
+    reading = reading or LabelOptions()
     options, is_mat = options or RecordingOptions(), path.suffix.lower() == ".mat"
-    opened = options.open(path, fs_hz=settings.recording.fs_hz if is_mat else None)
+    times = reading.times if labels is None else None
+    opened = options.open(path, fs_hz=settings.recording.fs_hz if is_mat else None, times=times)
     rate, source = float(opened.recording.get_sampling_frequency()), labels or path
-    found = read_labels(labels, fs_hz=rate) if labels else own_labels(opened)
+    found = _labels(opened, labels, reading)
     if found is None or len(found) == 0:
         variables = " (variables Index and Class)" if is_mat and not labels else ""
         raise InputError(f"{source}: has no labels{variables}{'' if labels else '; give them with --labels'}")
-    if found.fs_hz and abs(found.fs_hz - rate) > 1e-6 * rate:
-        raise InputError(f"{source}: labels are at {found.fs_hz:g} Hz, but {path} is at {rate:g} Hz")
+    if found.fs_hz and not same_rate(found.fs_hz, rate):
+        raise InputError(
+            f"{source}: labels are at {shown_hz(found.fs_hz)}, but {path} is at {shown_hz(rate)}"
+        )
+    if unsorted := int((found.unit == UNKNOWN).sum()):
+        logger.warning("%s: %d spikes of no unit (Class 0 or `unknown`) are left out", source, unsorted)
+    check_plausible(source, found, n_samples=opened.recording.get_num_frames(), fs_hz=rate)
     _check_length(opened, settings)
     return LabelledRecording(opened, found.select(found.unit != UNKNOWN))
+
+
+def _labels(opened: OpenedRecording, labels: Path | None, reading: LabelOptions) -> Spikes | None:
+    """Read labels from a file of their own, or from that of the recording."""
+    if labels is None:
+        found = own_labels(opened)
+        return None if found is None else without_units(opened.path, found, reading.leave_out)
+    return read_labels(
+        labels,
+        fs_hz=float(opened.recording.get_sampling_frequency()),
+        times=reading.times,
+        start_s=float(opened.recording.get_start_time(0)),
+        leave_out=reading.leave_out,
+    )
 
 
 def open_targets(
@@ -219,10 +267,11 @@ def _check_length(opened: OpenedRecording, settings: Settings) -> None:
 def _check_alike(target: OpenedRecording, labelled: LabelledRecording) -> None:
     path, first = target.path, labelled.opened
     rate = target.recording.get_sampling_frequency()
-    if rate != labelled.fs_hz:
+    if not same_rate(rate, labelled.fs_hz):
+        rates = shown_hz(rate), shown_hz(labelled.fs_hz)
         raise InputError(
-            f"{path}: sampled at {rate:g} Hz, but {first.path} at {labelled.fs_hz:g} Hz; "
-            "resample one of them first"
+            f"{path}: sampled at {rates[0]}, but {first.path} at {rates[1]}; --resample resamples targets to "
+            "the rate of the labelled recording"
         )
     channels, wanted = target.recording.get_num_channels(), first.recording.get_num_channels()
     if channels != wanted:

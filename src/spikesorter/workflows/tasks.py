@@ -24,7 +24,7 @@ from spikesorter.core.versions import __version__
 from spikesorter.io.atomic import write_json
 from spikesorter.io.export import check_export_place
 from spikesorter.sorting.model import Model, load_model
-from spikesorter.workflows.files import sort_recording
+from spikesorter.workflows.files import sort_recording, stamp_of
 from spikesorter.workflows.manifest import BatchItem
 
 __all__ = [
@@ -148,11 +148,19 @@ def sort_task(task: SortTask) -> Outcome:
     raise AssertionError("unreachable")
 
 
-def lost(task: SortTask, error: BaseException | None) -> Outcome:
-    """Return the outcome of a task that Dask gave up."""
-    return _failed(
-        task, f"its worker died each time ({type(error).__name__}); is there too little memory?", 0.0, 0
-    )
+def lost(task: SortTask, reason: str) -> Outcome:
+    """Return the outcome of a task that no process could finish.
+
+    Parameters
+    ----------
+    task : SortTask
+    reason : str
+
+    Returns
+    -------
+    Outcome
+    """
+    return _failed(task, reason, 0.0, 0)
 
 
 def settings_of(task: SortTask) -> dict[str, Any]:
@@ -249,16 +257,7 @@ def _sorted(task: SortTask, start: float, attempt: int) -> Outcome:
 
 
 def _facts(task: SortTask, recording: Path) -> dict[str, Any]:
-    return settings_of(task) | {"recording": str(recording), "stamp": _stamp(recording)}
-
-
-def _stamp(path: Path) -> list[list[Any]]:
-    """Return sizes and times of a recording's files, to detect changes."""
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    try:
-        return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
+    return settings_of(task) | {"recording": str(recording), "stamp": stamp_of(recording)}
 
 
 def _place(task: SortTask) -> Path:

@@ -1,0 +1,121 @@
+"""Processes of a batch: no ports, and one that dies takes only its own task with it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from spikesorter.io.recording import RecordingOptions
+from spikesorter.workflows.manifest import BatchItem
+from spikesorter.workflows.processes import processes
+from spikesorter.workflows.tasks import Outcome, SortTask
+
+ROOT = Path(__file__).parents[2]
+
+
+def task(name: str, recording: Path = Path("a.npy")) -> SortTask:
+    item = BatchItem(name, recording, Path("model"), RecordingOptions())
+    return SortTask(item, Path("out"), to="mat", span_seconds=60.0, n_jobs=1, model_digest="")
+
+
+def done(task: SortTask, reason: str = "") -> Outcome:
+    return Outcome(task.item.name, "a.npy", "done", reason=reason)
+
+
+def look_for_ports(task: SortTask) -> Outcome:
+    family = [psutil.Process(), *psutil.Process().parents()[:1]]
+    family += [child for one in family for child in one.children(recursive=True)]
+    listening = [
+        str(one)
+        for process in family
+        for one in process.net_connections("all")
+        if one.status == psutil.CONN_LISTEN or (one.family.name == "AF_UNIX" and one.laddr)
+    ]
+    logging.getLogger("spikesorter.test").warning("%s is odd", task.item.name)
+    return done(task, "; ".join(listening))
+
+
+def die_or_not(task: SortTask) -> Outcome:
+    if task.item.name == "b":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return done(task, str(os.getpid()))
+
+
+def read_what_shrinks(task: SortTask) -> Outcome:
+    task.item.recording.write_bytes(b"\1" * 100_000)
+    mapped = np.memmap(task.item.recording, np.uint8, mode="r")
+    if task.item.name == "b":
+        os.truncate(task.item.recording, 0)
+    return done(task, str(mapped.sum()))
+
+
+def wait_long(task: SortTask) -> Outcome:
+    time.sleep(60)
+    return done(task)
+
+
+def test_they_listen_to_no_port_and_their_warnings_are_logged_here(caplog: pytest.LogCaptureFixture) -> None:
+    with processes(2) as runner:
+        outcomes = list(runner(look_for_ports, [task("a"), task("b"), task("c")]))
+    assert sorted(one.name for one in outcomes) == ["a", "b", "c"]
+    assert {one.reason for one in outcomes} == {""}
+    assert sorted(one.getMessage() for one in caplog.records) == ["a is odd", "b is odd", "c is odd"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_process_that_dies_takes_only_its_own_task_with_it(n_jobs: int) -> None:
+    with processes(n_jobs) as runner:
+        found = {one.name: one for one in runner(die_or_not, [task(name) for name in "abcd"])}
+    assert {name: one.state for name, one in found.items()} == {
+        "a": "done", "b": "failed", "c": "done", "d": "done",
+    }  # fmt: skip
+    assert "SIGKILL; is there too little memory?" in found["b"].reason
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGBUS"), reason="no such signal")
+def test_a_file_that_shrinks_while_it_is_read_fails_alone(tmp_path: Path) -> None:
+    with processes(1) as runner:
+        found = {one.name: one for one in runner(read_what_shrinks, [task(n, tmp_path / n) for n in "ba"])}
+    assert found["a"].reason == "100000"
+    assert found["b"].state == "failed"
+    assert "SIGBUS: did the file become shorter" in found["b"].reason
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
+def test_they_end_with_the_process_that_started_them(ending: signal.Signals) -> None:
+    program = (
+        "from spikesorter.workflows.processes import processes\n"
+        "from tests.workflows.test_processes import wait_long, task\n"
+        "with processes(2) as runner: list(runner(wait_long, [task('a'), task('b')]))\n"
+    )
+    path = os.pathsep.join(sys.path)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": path},
+        stderr=subprocess.DEVNULL,
+    )
+    family: list[psutil.Process] = []
+    while len(family) < 3:  # the two, and multiprocessing's tracker of resources
+        assert parent.poll() is None
+        time.sleep(0.05)
+        family = psutil.Process(parent.pid).children(recursive=True)
+    parent.send_signal(ending)
+    parent.wait()
+    gone, alive = psutil.wait_procs(family, timeout=60)
+    assert alive == []
+    assert len(gone) == 3
