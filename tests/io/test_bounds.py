@@ -103,8 +103,8 @@ def test_the_rate_to_write_is_the_spikes_own_or_the_one_given(
 @pytest.mark.parametrize(
     ("own", "given_hz", "message"),
     [
-        (30_000.0, 25_000.0, "fs_hz is 25000, but the spikes are at 30000 Hz"),
-        (30_000.0, 30_000.1, "fs_hz is 30000.1, but the spikes are at 30000 Hz"),
+        (30_000.0, 25_000.0, "fs_hz is 25000 Hz, but the spikes are at 30000 Hz"),
+        (30_000.0, 30_010.0, "fs_hz is 30010 Hz, but the spikes are at 30000 Hz"),
         (None, 5.0, "fs is 5 Hz; expected 100 Hz to 10 MHz"),
     ],
 )

@@ -232,6 +232,7 @@ def _parsed(file: Path) -> Any:
 
 def _check_names(file: Path, contents: Any, base: Path, seen: set[str]) -> None:
     """Refuse classes of other packages at any depth, and arguments that lead to what is refused."""
+    relative = isinstance(contents, dict) and contents.get("relative_paths") is True  # to the file's folder
     for value in _tables_in(contents):
         known = [value.get("zarr_class_info"), value if "kwargs" in value or not _only_notes(file) else None]
         for one in known:
@@ -239,7 +240,7 @@ def _check_names(file: Path, contents: Any, base: Path, seen: set[str]) -> None:
                 _check_class(file, one["class"])
         if "class" in value and isinstance(value.get("kwargs"), dict):
             for text in _texts(value["kwargs"]):
-                for place in {base / text, Path(text)}:  # whether paths are relative to the file or not
+                for place in (base / text,) if relative else (base / text, Path(text)):
                     _check_reference(file, text, place, seen)
 
 
