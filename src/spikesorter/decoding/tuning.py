@@ -18,6 +18,7 @@ from spikesorter.decoding.registry import decoder_types
 from spikesorter.decoding.run import in_threads
 from spikesorter.decoding.thinning import make_thinning
 from spikesorter.decoding.thresholds import objective, tune
+from spikesorter.decoding.undecided import dead_time, decided
 from spikesorter.estimation.rehearsal import Rehearsal
 
 __all__ = ["Outcome", "TunedDecoder", "known_spikes", "pick_all", "tune_decoder"]
@@ -93,15 +94,13 @@ def tune_decoder(kind: DecoderKind, trial: Trial, bench: Bench) -> Outcome:
         Its decoder is the best variant.
     """
     known = bench.context.units.known
-    picked = [
-        (variant, found.select(np.isin(found.unit, known)))
-        for variant in trial.decoder.variants()
-        for found in (pick_all(variant, trial.evidence),)
-    ]
+    picked = [(variant, pick_all(variant, trial.evidence)) for variant in trial.decoder.variants()]
     if bench.rehearser.cross_fits:
+        picked = [(variant, _decided(found, bench)) for variant, found in picked]
         thinning = make_thinning(bench.rehearsal, bench.context, bench.rehearser.profile)
         picked = [(variant, thinning.select(found)) for variant, found in picked]
         bench = replace(bench, rehearsal=thinning.thinned)
+    picked = [(variant, found.select(np.isin(found.unit, known))) for variant, found in picked]
     tuner = _Tuner(kind, bench)
     truth = known_spikes(bench.rehearsal, known)
     best, candidates = tuner.best(picked, truth)
@@ -111,6 +110,12 @@ def tune_decoder(kind: DecoderKind, trial: Trial, bench: Bench) -> Outcome:
     settings = bench.context.settings
     value = objective(truth, found, settings.tuning.objective, fs_hz=bench.context.fs_hz)
     return Outcome(replace(best, value=value), bench.rehearsal, parts, found)
+
+
+def _decided(found: Candidates, bench: Bench) -> Candidates:
+    """Return the candidates that the labels of a grafted rehearsal decide."""
+    labels, n_samples, fs_hz = bench.rehearsal.spikes, len(bench.rehearsal.trace), bench.context.fs_hz
+    return decided(found, labels, dead_time(labels, n_samples, fs_hz=fs_hz), fs_hz=fs_hz)
 
 
 def known_spikes(rehearsal: Rehearsal, unit_ids: tuple[int, ...]) -> Spikes:
