@@ -159,6 +159,13 @@ class GainComparison:
         """
         return sum(_misfit(wanted, parts) for wanted, parts in self._counts(outputs, spikes, gain))
 
+    @property
+    def bins(self) -> int:
+        """Number of bins that are compared: heights of the events of each filter, in each section."""
+        _, winner, height = self._upright if self.profile.activity.gain > 0 else self._inverted
+        edges = _edges(winner, height, self.evidence.shape[1])
+        return self.sections * sum(len(edge) - 1 for edge in edges)
+
     def shares(self, outputs: Trace, spikes: Spikes, gain: float) -> tuple[Float64Array, Float64Array]:
         """Return how many times as often the target has the events of each source of a rehearsal.
 
@@ -308,7 +315,8 @@ def _mixture(wanted: Float64Array, parts: Float64Array) -> tuple[Float64Array, F
     """Return the shares of the best-fitting mixture, with their standard errors."""
     weighted = parts / _errors(wanted, parts)[:, None]
     shares, _ = nnls(weighted, wanted / _errors(wanted, parts))
-    return shares, np.sqrt(np.diag(np.linalg.pinv(weighted.T @ weighted)))
+    variances = np.diag(np.linalg.pinv(weighted.T @ weighted))
+    return shares, np.sqrt(np.maximum(variances, 0.0))  # rounding may leave them below 0
 
 
 def _errors(wanted: Float64Array, parts: Float64Array) -> Float64Array:

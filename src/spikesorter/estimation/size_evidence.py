@@ -31,6 +31,7 @@ BLOCKS_FOR_A_BEND = 12  # in shorter targets, sizes change in proportion to time
 LEAST_CHANGE = 0.12  # of a size; smaller ones are within the spread of amplitudes
 STEPS, MOST_ROUNDS = (0.16, 0.08), 8
 SMALLEST, LARGEST = 0.2, 3.0
+WELL_FITTED = 0.6  # misfit of a bin, on average, at which nothing seems to change and no size is searched for
 WORTH_BELIEVING = 15.0  # misfit by which a rehearsal with changed sizes has to be better
 
 
@@ -75,7 +76,8 @@ def find_sizes(comparison: GainComparison, profile: Profile, *, blocks: int) -> 
     search = _Search.of(comparison, profile, blocks)
     sizes, outputs = np.ones((blocks, len(units.unit_ids))), search.plain
     misfit = search.misfit(outputs)
-    for unit in units.known:
+    unlike = misfit > WELL_FITTED * search.bins
+    for unit in units.known if unlike else ():
         column = units.unit_ids.index(unit)
         found, its_outputs, its_misfit = search.descend(outputs, misfit, column)
         if its_misfit < misfit - WORTH_BELIEVING and np.abs(found - 1).max() > LEAST_CHANGE:
@@ -125,6 +127,11 @@ class _Search:
             comparison.outputs(rehearsal.trace),
             blocks,
         )
+
+    @property
+    def bins(self) -> int:
+        """Number of heights and sections that are compared."""
+        return self.comparison.bins
 
     def misfit(self, outputs: Trace) -> float:
         """Return how unlike the target a rehearsal with these outputs is."""
