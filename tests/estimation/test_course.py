@@ -80,3 +80,46 @@ def test_where_nothing_changes_every_spike_has_size_one() -> None:
 )
 def test_a_course_is_steady_if_it_has_one_size_and_one_level(course: Course, steady: bool) -> None:
     assert course.steady == steady
+
+
+def said(sizes: list[float], levels: tuple[float, ...] = (1.0,)) -> list[str]:
+    other = np.ones(len(sizes))
+    return Course(np.array([other, sizes]).T, np.array(levels)).remarks({0: "a", 1: "b"})
+
+
+@pytest.mark.parametrize(
+    ("sizes", "words"),
+    [
+        ([1.0, 0.7], "1.00 to 0.70 times their labelled size; the smallest may be missed"),
+        ([0.7, 1.0], "0.70 to 1.00 times their labelled size; the smallest may be missed"),
+        ([1.0, 1.4], "1.00 to 1.40 times their labelled size; they may resemble other units"),
+        ([1.0, 0.5, 1.0], "1.00 to 0.50 to 1.00 times their labelled size; the smallest may be missed"),
+        ([1.0, 1.6, 1.1], "1.00 to 1.60 to 1.10 times their labelled size; they may resemble"),
+        ([1.0, 0.5, 0.5, 0.5], "1.00 to 0.50 times"),
+        ([2.0, 0.5], "2.00 to 0.50 times their labelled size; the smallest may be missed"),
+    ],
+)
+def test_a_remark_names_the_unit_and_how_far_its_size_goes(sizes: list[float], words: str) -> None:
+    (remark,) = said(sizes)
+    assert remark.startswith(f"unit b: spikes have {words}")
+
+
+@pytest.mark.parametrize("sizes", [[1.0], [1.0, 0.8], [1.0, 1.3], [0.76, 1.34]])
+def test_small_changes_are_not_worth_a_remark(sizes: list[float]) -> None:
+    assert said(sizes) == []
+
+
+def test_noise_is_remarked_on_where_it_is_half_as_strong_again() -> None:
+    assert said([1.0], levels=(1.0, 1.45, 1.0)) == []
+    assert said([1.0], levels=(1.0, 2.0, 0.8)) == [
+        "the noise is 2.5 times as strong in some parts as in others"
+    ]
+    assert len(said([0.5], levels=(1.0, 2.0))) == 2
+
+
+def test_only_named_units_are_remarked_on_and_a_single_column_holds_for_all() -> None:
+    assert Course(np.full((2, 3), 0.5)).remarks({2: "c"}) == [
+        "unit c: spikes have 0.50 to 0.50 times their labelled size; the smallest may be missed"
+    ]
+    assert len(Course(np.full((1, 1), 0.5)).remarks({0: "a", 4: "e"})) == 2
+    assert STEADY.remarks({0: "a", 7: "h"}) == []

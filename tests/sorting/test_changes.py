@@ -39,13 +39,14 @@ def made(
     last: tuple[float, float] = (1.0, 1.0),
     rates: tuple[float, float] = (10, 10),
     noise: float = 1.0,
+    gain: float = 1.0,
 ) -> tuple[npt.NDArray[np.float32], Spikes]:
     """Two labelled units whose sizes change in proportion to time, and noise that steps half-way."""
     rng = np.random.default_rng(seed)
     counts = [int(rate * SECONDS) for rate in (*rates, 20)]
     spikes = Spikes.from_arrays(rng.integers(100, N - 200, sum(counts)), np.repeat([1, 2, 3], counts))
     ends = np.array([*last, 1.0])[spikes.unit - 1]
-    sizes = (1 + (ends - 1) * spikes.sample / N) * (1 + 0.1 * rng.standard_normal(len(spikes)))
+    sizes = gain * (1 + (ends - 1) * spikes.sample / N) * (1 + 0.1 * rng.standard_normal(len(spikes)))
     hiss = rng.standard_normal((N, 1), dtype=np.float32)
     hiss[N // 2 :] *= noise
     return plant(N, spikes, sizes.astype(np.float32), SHAPES) + hiss, spikes.select(spikes.unit < 3)
@@ -60,10 +61,12 @@ def known() -> tuple[Context, Labelled]:
     return context, Labelled(trace, labels, estimate_initially(trace, context).profile)
 
 
-def tracked(known: tuple[Context, Labelled], trace: npt.NDArray[np.float32], **changed: object) -> Profile:
+def tracked(
+    known: tuple[Context, Labelled], trace: npt.NDArray[np.float32], *, gain: float = 1.0, **changed: object
+) -> Profile:
     context, labelled = known
     profile = estimate_initially(trace, context).profile
-    profile = replace(profile, activity=replace(profile.activity, gain=1.0))
+    profile = replace(profile, activity=replace(profile.activity, gain=gain))
     return track_changes(trace, replace(profile, **changed), context, labelled)  # type: ignore[arg-type]
 
 
@@ -81,6 +84,12 @@ def test_sizes_are_followed_each_for_itself(
     np.testing.assert_allclose(ends, expected, atol=0.2)
     steady = np.array(last) == 1
     assert np.all(course.sizes[:, :2][:, steady] == 1)
+
+
+def test_an_inverted_target_is_followed_too(known: tuple[Context, Labelled]) -> None:
+    course = tracked(known, made(3, last=(0.5, 1.0), gain=-1.0)[0], gain=-1.0).course
+    ends = course.sizes_at(np.array([0, N - 1, 0, N - 1]), np.array([0, 0, 1, 1]), n_samples=N)
+    np.testing.assert_allclose(ends, [1, 0.5, 1, 1], atol=0.2)
 
 
 def test_noise_is_followed(known: tuple[Context, Labelled]) -> None:

@@ -108,15 +108,21 @@ class Course:
         said = []
         for column, name in names.items():
             sizes = self.sizes[:, min(column, self.sizes.shape[1] - 1)]
-            course = f"unit {name}: spikes have {sizes[0]:.2f} to {sizes[-1]:.2f} times their labelled size"
             if sizes.min() < SHRUNK:
-                said.append(f"{course}; the smallest may be missed")
+                said.append(f"unit {name}: {_in_words(sizes, sizes.argmin())}; the smallest may be missed")
             elif sizes.max() > GROWN:
-                said.append(f"{course}; they may resemble other units")
+                said.append(f"unit {name}: {_in_words(sizes, sizes.argmax())}; they may resemble other units")
         ratio = self.levels.max() / self.levels.min()
         if ratio > LOUDER:
             said.append(f"the noise is {ratio:.1f} times as strong in some parts as in others")
         return said
+
+
+def _in_words(sizes: Float64Array, extreme: np.intp) -> str:
+    """Return the first size, the most extreme one if it lies between them, and the last one."""
+    bends = not np.isclose(sizes[extreme], sizes[[0, -1]]).any()
+    told = [sizes[0], sizes[extreme], sizes[-1]] if bends else [sizes[0], sizes[-1]]
+    return f"spikes have {' to '.join(f'{size:.2f}' for size in told)} times their labelled size"
 
 
 STEADY = Course()

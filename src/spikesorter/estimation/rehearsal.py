@@ -270,7 +270,7 @@ def _resized(
     labelled: Labelled, spikes: Spikes, context: Context, profile: Profile, n_samples: int
 ) -> FloatArray | float:
     """Return what to add to a repeated labelled trace so that its units have the target's sizes."""
-    if profile.course.sizes.size == 1:
+    if np.all(profile.course.sizes == 1):
         return 0.0
     templates, length = context.units.templates, len(labelled.trace)
     inside, once = labelled_amplitudes(labelled, context)

@@ -54,7 +54,7 @@ def track_changes(
     target = without_hum(centred(trace, profile.offset), profile.hum_hz, fs_hz=context.fs_hz)
     conditioned = context.conditioned(target)
     steady = Course(levels=_noise_levels(conditioned, blocks))
-    templates = context.templates.scaled(profile.activity.gain)
+    templates = context.templates.scaled(abs(profile.activity.gain))  # the comparison inverts the outputs
     filters = make_matched_filters(templates, profile.noise, reach=context.whitening_reach)
     evidence, sections = filters.apply(conditioned), min(blocks, MOST_SECTIONS)
     comparison = GainComparison(labelled, context, profile, filters, evidence, sections)
