@@ -232,7 +232,7 @@ def test_hostile_names_are_shown_as_text(opened: Opened) -> None:
 
 def test_a_name_that_is_no_unicode_is_shown_as_far_as_it_goes(results: list[Result]) -> None:
     html = page_html(report_contents("one", [replace(results[1], name="D\udcff2.mat")]))
-    assert "D?2.mat" in html
+    assert r"D\xff2.mat" in html
     html.encode("utf-8")
 
 
