@@ -174,6 +174,7 @@ def test_a_full_disk_is_said_and_the_old_file_stays(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+@pytest.mark.filterwarnings("ignore:os.fork")  # of JAX, which other tests load; the child only moves files
 def test_a_folder_that_was_being_replaced_is_put_back_whenever_that_was_stopped(tmp_path: Path) -> None:
     """Stopped before each rename and each removal: the old folder or the new one is there, and whole."""
     seen: set[str] = set()

@@ -33,7 +33,12 @@ def done(task: SortTask, reason: str = "") -> Outcome:
 
 def look_for_ports(task: SortTask) -> Outcome:
     family = [psutil.Process(), *psutil.Process().parents()[:1]]
-    family += [child for one in family for child in one.children(recursive=True)]
+    family += [
+        child
+        for one in family
+        for child in one.children(recursive=True)
+        if child.name().startswith("python")  # not the browser of other tests
+    ]
     listening = [
         str(one)
         for process in family
