@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -31,6 +32,11 @@ def done(task: SortTask, reason: str = "") -> Outcome:
     return Outcome(task.item.name, "a.npy", "done", reason=reason)
 
 
+def connections_of(process: psutil.Process) -> list[Any]:
+    """Return all connections; psutil has renamed the method in version 6."""
+    return list(getattr(process, "net_connections" if psutil.version_info >= (6,) else "connections")("all"))
+
+
 def look_for_ports(task: SortTask) -> Outcome:
     family = [psutil.Process(), *psutil.Process().parents()[:1]]
     family += [
@@ -42,7 +48,7 @@ def look_for_ports(task: SortTask) -> Outcome:
     listening = [
         str(one)
         for process in family
-        for one in process.net_connections("all")
+        for one in connections_of(process)
         if one.status == psutil.CONN_LISTEN or (one.family.name == "AF_UNIX" and one.laddr)
     ]
     logging.getLogger("spikesorter.test").warning("%s is odd", task.item.name)
