@@ -146,3 +146,9 @@ def test_nothing_found_or_nothing_labelled_is_no_error() -> None:
     assert len(decided(none, Spikes.from_arrays([100], [1]), 40, fs_hz=FS_HZ)) == 0
     unlikely = candidates((5, 1, 0.1), (30, 1, 0.1))
     assert len(decided(unlikely, Spikes.from_arrays([], []), 40, fs_hz=FS_HZ)) == 2
+
+
+def test_the_least_interval_seen_with_a_label_is_decided() -> None:
+    labels = Spikes.from_arrays([1000], [1])
+    found = candidates((1029, 2, 0.9), (1030, 2, 0.9))
+    assert decided(found, labels, 30, fs_hz=FS_HZ).sample.tolist() == [1030]

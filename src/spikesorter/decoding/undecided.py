@@ -84,7 +84,7 @@ def decided(found: Candidates, labels: Spikes, dead_samples: int, *, fs_hz: floa
         return found
     likely = found.sample[found.joint >= LIKELY]
     events = np.sort(np.concatenate([labels.sample, likely]))
-    first = np.searchsorted(events, found.sample - dead_samples, "left")
+    first = np.searchsorted(events, found.sample - dead_samples, "right")  # labels were seen at that interval
     after_one = np.searchsorted(events, found.sample - near, "left") > first
     return found.select(~after_one | _labelled(found, labels, near))
 

@@ -27,6 +27,11 @@ __all__ = [
 ]
 
 FloatArray = npt.NDArray[np.float32]
+LONG_GAP = 50.0  # mean intervals without a label at either end, where nobody labelled
+EXCERPTS, MIDDLE_SHARE = (
+    33,
+    0.8,
+)  # places tried for an excerpt; labels in the middle relative to the best place
 LEAST_SPIKES = 20  # of each unit in a rehearsal, however rarely it fires
 LEAST_MISSING = 0.1  # of the target's noise; with less to add, repeated traces are nearly the same
 MUCH_VARIED = 0.2  # variance that fixed templates leave near spikes, relative to the target's noise
@@ -86,13 +91,35 @@ class Labelled:
         """Return whether waveforms vary too much, relative to a target's noise, for fixed templates."""
         return self.varies_beyond(profile) > MUCH_VARIED
 
+    def covered(self) -> Labelled:
+        """Return the part from the first label to the last, if the rest has no label for improbably long.
+
+        Where nobody labelled, every spike that is found would count as wrong.
+        """
+        if len(self.spikes) < 2:
+            return self
+        first, last = int(self.spikes.sample[0]), int(self.spikes.sample[-1]) + 1
+        usual = (last - first) / len(self.spikes)  # samples between labels
+        start = first if first > LONG_GAP * usual else 0
+        stop = last if len(self.trace) - last > LONG_GAP * usual else len(self.trace)
+        return self._part(start, stop)
+
     def excerpt(self, samples: int) -> Labelled:
-        """Return at most this many samples from the middle of the recording."""
+        """Return at most this many samples: the middle or, if that has far fewer labels, where most are."""
         if len(self.trace) <= samples:
             return self
-        start = (len(self.trace) - samples) // 2
-        spikes = self.spikes.within(start, start + samples).shifted(-start)
-        return replace(self, trace=self.trace[start : start + samples], spikes=spikes)
+        starts = np.linspace(0, len(self.trace) - samples, EXCERPTS).astype(np.int64)
+        counts = np.searchsorted(self.spikes.sample, starts + samples) - np.searchsorted(
+            self.spikes.sample, starts
+        )
+        middle = (len(self.trace) - samples) // 2
+        enough = len(self.spikes.within(middle, middle + samples)) >= MIDDLE_SHARE * counts.max()
+        start = middle if enough else int(starts[counts.argmax()])
+        return self._part(start, start + samples)
+
+    def _part(self, start: int, stop: int) -> Labelled:
+        spikes = self.spikes.within(start, stop).shifted(-start)
+        return replace(self, trace=self.trace[start:stop], spikes=spikes)
 
 
 def plant_rehearsal(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -74,22 +75,30 @@ def find_sizes(comparison: GainComparison, profile: Profile, *, blocks: int) -> 
     """
     units = comparison.context.units
     search = _Search.of(comparison, profile, blocks)
-    sizes, outputs = np.ones((blocks, len(units.unit_ids))), search.plain
-    misfit = search.misfit(outputs)
-    unlike = misfit > WELL_FITTED * search.bins
+    sizes, best = np.ones((blocks, len(units.unit_ids))), search.start
+    unlike = best.misfit > WELL_FITTED * comparison.bins
     for unit in units.known if unlike else ():
         column = units.unit_ids.index(unit)
-        found, its_outputs, its_misfit = search.descend(outputs, misfit, column)
-        if its_misfit < misfit - WORTH_BELIEVING and np.abs(found - 1).max() > LEAST_CHANGE:
+        found = search.descend(best, column)
+        gained = best.misfit - found.misfit
+        if gained > WORTH_BELIEVING and np.abs(found.sizes - 1).max() > LEAST_CHANGE:
             logger.info(
                 "size of unit %d over the recording: %s (misfit %.0f instead of %.0f)",
-                unit, np.array2string(found, precision=2), its_misfit, misfit,
+                unit, np.array2string(found.sizes, precision=2), found.misfit, best.misfit,
             )  # fmt: skip
-            sizes[:, column], outputs, misfit = found, its_outputs, its_misfit
+            sizes[:, column], best = found.sizes, found
     course = profile.course if np.all(sizes == 1) else replace(profile.course, sizes=sizes)
-    shares, errors = comparison.shares(outputs, search.spikes, search.gain)
-    scale = len(outputs) / len(comparison.evidence)
+    shares, errors = comparison.shares(best.outputs, search.spikes, search.gain)
+    scale = len(best.outputs) / len(comparison.evidence)
     return SizeFit(course, tuple(search.spikes.unit_ids), scale * shares, scale * errors)
+
+
+class _Point(NamedTuple):
+    """Sizes of one unit, the filters' outputs on a rehearsal with them, and its misfit to the target."""
+
+    sizes: Float64Array
+    outputs: Trace
+    misfit: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,34 +138,37 @@ class _Search:
         )
 
     @property
-    def bins(self) -> int:
-        """Number of heights and sections that are compared."""
-        return self.comparison.bins
+    def start(self) -> _Point:
+        """The rehearsal with labelled sizes."""
+        return _Point(np.ones(self.blocks), self.plain, self._misfit(self.plain))
 
-    def misfit(self, outputs: Trace) -> float:
-        """Return how unlike the target a rehearsal with these outputs is."""
-        return self.comparison.difference(outputs, self.spikes, self.gain)
-
-    def descend(self, outputs: Trace, misfit: float, column: int) -> tuple[Float64Array, Trace, float]:
-        """Return the best sizes of one unit, starting from 1, with the outputs and misfit at these."""
-        sizes, ramps = np.ones(self.blocks), _ramps(self.blocks)
-        responses = [self.response(column, ramp) for ramp in ramps]
+    def descend(self, start: _Point, column: int) -> _Point:
+        """Return the best point when the sizes of one unit change, from 1 on."""
+        best = start._replace(sizes=np.ones(self.blocks))
+        moves = [(ramp, self.response(column, ramp)) for ramp in _ramps(self.blocks)]
         for step in STEPS:
             for _ in range(MOST_ROUNDS):
-                before = misfit
-                for ramp, response in zip(ramps, responses, strict=True):
-                    for change in (-step, step):
-                        changed = sizes + change * ramp
-                        if changed.min() < SMALLEST or changed.max() > LARGEST:
-                            continue
-                        its_outputs = outputs + np.float32(change) * response
-                        its_misfit = self.misfit(its_outputs)
-                        if its_misfit < misfit:
-                            sizes, outputs, misfit = changed, its_outputs, its_misfit
-                            break
-                if misfit == before:
+                before = best.misfit
+                for ramp, response in moves:
+                    best = self._moved(best, ramp, response, step)
+                if best.misfit == before:
                     break
-        return sizes, outputs, misfit
+        return best
+
+    def _moved(self, best: _Point, ramp: Float64Array, response: Trace, step: float) -> _Point:
+        """Return the point a step down or up from the best one, if it is better, or the best one."""
+        for change in (-step, step):
+            sizes = best.sizes + change * ramp
+            if sizes.min() < SMALLEST or sizes.max() > LARGEST:
+                continue
+            outputs = best.outputs + np.float32(change) * response
+            misfit = self._misfit(outputs)
+            if misfit < best.misfit:
+                return _Point(sizes, outputs, misfit)
+        return best
+
+    def _misfit(self, outputs: Trace) -> float:
+        return self.comparison.difference(outputs, self.spikes, self.gain)
 
     def response(self, column: int, change: Float64Array) -> Trace:
         """Return the change of the filters' outputs when the size of one unit changes, block by block."""

@@ -173,8 +173,19 @@ def _lessons(source: _Source, learnt: _Learnt) -> Lessons:
     if settings.rehearsal.method == "graft" or settings.tuning.on == "labelled":
         left = _variance_left(source.trace, labels, context)
         whole = Labelled(source.trace, labels, learnt.profile, left)
-        labelled = whole.excerpt(MOST_KEPT // source.trace.shape[1])
+        covered = whole.covered()
+        _warn_of_unlabelled_part(len(covered.trace), len(whole.trace), source.fs_hz)
+        labelled = covered.excerpt(MOST_KEPT // source.trace.shape[1])
     return Lessons(context, average, labelled, None, learnt.profile.noise.power)
+
+
+def _warn_of_unlabelled_part(covered: int, whole: int, fs_hz: float) -> None:
+    if covered < whole:
+        logger.warning(
+            "labels: cover %.3g of the recording's %.3g s; rates and noise are estimated from all of it, so "
+            "cut the rest off if nobody labelled it",
+            covered / fs_hz, whole / fs_hz,
+        )  # fmt: skip
 
 
 def _base_networks(lessons: Lessons, profile: Profile, progress: Progress) -> Networks | None:
