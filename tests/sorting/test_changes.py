@@ -111,10 +111,3 @@ def test_rates_are_the_pursuit_s_where_its_model_holds(known: tuple[Context, Lab
     trace, _ = made(5, rates=(5, 20))
     before = estimate_initially(trace, known[0]).profile.activity
     assert tracked(known, trace).activity.rates == before.rates
-
-
-def test_a_dead_stretch_is_no_quiet_noise(known: tuple[Context, Labelled]) -> None:
-    trace, _ = made(6)
-    trace[N // 2 + 1000 :] = 0
-    levels = tracked(known, trace).course.levels
-    assert levels.max() < 1.5 * levels.min()

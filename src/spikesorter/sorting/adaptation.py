@@ -27,7 +27,7 @@ from spikesorter.estimation.estimate import (
 from spikesorter.estimation.gain_evidence import choose_gain, compare_gains
 from spikesorter.estimation.profile import Profile
 from spikesorter.estimation.rehearser import Rehearser
-from spikesorter.io.samples import check_trace, read_representative
+from spikesorter.io.samples import check_trace, read_representative, without_dead
 from spikesorter.signal.gain import SILENT
 from spikesorter.signal.spans import iterate_spans
 from spikesorter.sorting.changes import track_changes
@@ -56,6 +56,7 @@ def adapt_state(state: SorterState, target: BaseRecording, *, n_jobs: int, progr
     progress("estimating noise, gain and rates", 0.0)
     raw = read_representative(target)
     check_trace(raw, state.settings)
+    raw = without_dead(raw, fs_hz=state.fs_hz)
     initial = estimate_initially(raw, state.lessons.context)
     profile = _estimate_target(raw, initial, state.lessons, n_jobs=n_jobs)
     if not is_faint(initial):

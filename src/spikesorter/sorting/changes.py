@@ -28,7 +28,6 @@ BLOCK_SECONDS, MOST_BLOCKS = 10.0, 24
 MOST_SECTIONS = 3  # of the target, whose events are compared with the rehearsal's
 LEAST_RATIO = 0.1  # of the rate in the target to the labelled one
 RATIO_ERROR, PURSUIT_ERROR = 0.1, 0.7  # of the logs of rates, beyond chance
-DEAD = 0.1  # of the loudest block's noise; amplifiers do not become so quiet
 LEAST_LEVEL_RATIO = 1.25  # of the noise in two blocks
 
 
@@ -95,14 +94,7 @@ def _parts(raw: npt.NDArray[np.generic], blocks: int) -> npt.NDArray[np.generic]
 
 
 def _noise_levels(conditioned: Trace, blocks: int) -> npt.NDArray[np.float64]:
-    """Return the level of the noise in each block, or a single 1 if it hardly changes.
-
-    A block that is mostly dead (constant) has no noise to measure and counts as having the usual level.
-    """
-    scales = np.array(
-        [noise_scale(part).astype(np.float64).mean() for part in np.array_split(conditioned, blocks)]
-    )
-    alive = scales > DEAD * scales.max()
-    scales = np.where(alive, scales, np.median(scales[alive]) if alive.any() else 1.0)
-    levels = scales / max(float(np.sqrt(np.mean(np.square(scales)))), 1e-30)
+    """Return the level of the noise in each block, or a single 1 if it hardly changes."""
+    scales = [noise_scale(part).astype(np.float64).mean() for part in np.array_split(conditioned, blocks)]
+    levels = np.array(scales) / max(float(np.sqrt(np.mean(np.square(scales)))), 1e-30)
     return levels if levels.max() > LEAST_LEVEL_RATIO * levels.min() else STEADY.levels
