@@ -45,7 +45,7 @@ def test_a_worker_of_dask_that_is_killed_takes_no_recording_with_it(
 
     run_batch(items, tmp_path / "here")
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster) as client,
     ):
         victims = list(client.run(os.getpid).values())[:1]

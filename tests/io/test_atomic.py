@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -233,3 +234,21 @@ def test_processes_hold_a_lock_in_turn(tmp_path: Path) -> None:
     both = [subprocess.Popen([sys.executable, "-c", program, str(tmp_path)]) for _ in range(2)]
     assert [one.wait() for one in both] == [0, 0]
     assert (tmp_path / "count").read_text() == "200"
+
+
+def test_a_process_that_is_just_dying_is_waited_for(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    held, release = threading.Event(), threading.Event()
+
+    def dying() -> None:
+        with only_one(lock, "sorting"):
+            held.set()
+            release.wait(60)
+
+    other = threading.Thread(target=dying)
+    other.start()
+    held.wait(60)
+    threading.Timer(0.1, release.set).start()
+    with only_one(lock, "sorting"):
+        assert release.is_set()
+    other.join()

@@ -293,7 +293,7 @@ def test_processes_give_the_same_bytes(items: list[BatchItem], tmp_path: Path) -
 def test_a_cluster_is_used_by_its_address(items: list[BatchItem], sorted_study: Path, tmp_path: Path) -> None:
     from distributed import LocalCluster
 
-    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster:
         words = ("batch", items[0].recording.parent, "--model", sorted_study / "model")
         ended = in_new_process(*words, "--out", tmp_path / "out", "--scheduler", cluster.scheduler_address)
         assert "2 sorted, 0 sorted before, 0 failed" in ended.stdout
@@ -310,7 +310,7 @@ def test_a_cluster_that_dask_jobqueue_started_gives_the_same_bytes(
     from distributed import Client
 
     run_batch(items, tmp_path / "here")
-    few = {"cores": 1, "processes": 1, "memory": "4GB", "scheduler_options": {"dashboard_address": None}}
+    few = {"cores": 1, "processes": 1, "memory": "4GB", "scheduler_options": {"dashboard_address": ":0"}}
     with LocalCluster(**few, log_directory=str(tmp_path)) as cluster:
         cluster.scale(jobs=2)
         with Client(cluster) as client:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,9 @@ __all__ = [
     "recover_folder",
     "write_json",
 ]
+
+PATIENCE_SECONDS = 2.0
+"""How long a lock is waited for: processes that were killed together do not all die at once."""
 
 
 def check_writable(folder: Path) -> None:
@@ -56,14 +60,15 @@ def only_one(path: Path, doing: str) -> Iterator[None]:
     Parameters
     ----------
     path : Path
-        File to lock; it is not removed. The lock of a process that dies is released.
+        File to lock; it is not removed. The lock of a process that dies is released once the last process
+        that it forked is gone too, which may be a moment later: hence `PATIENCE_SECONDS`.
     doing : str
         What the process is doing, for the message.
 
     Raises
     ------
     InputError
-        If another process holds the lock.
+        If another process still holds the lock after `PATIENCE_SECONDS`.
 
     Examples
     --------
@@ -71,12 +76,11 @@ def only_one(path: Path, doing: str) -> Iterator[None]:
     ...     pass  # no other process sorts here meanwhile
     """
     with path.open("a+b") as file:
-        try:
-            _lock(file.fileno())
-        except OSError:
-            raise InputError(
-                f"{path.parent}: another process is {doing} there; wait for it or stop it"
-            ) from None
+        give_up = time.monotonic() + PATIENCE_SECONDS
+        while not _locked(file.fileno()):
+            if time.monotonic() > give_up:
+                raise InputError(f"{path.parent}: another process is {doing} there; wait for it or stop it")
+            time.sleep(PATIENCE_SECONDS / 20)
         yield
 
 
@@ -248,6 +252,15 @@ def _exchange(new: Path, path: Path) -> None:
         raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _locked(handle: int) -> bool:
+    """Try to lock a file; return whether that went."""
+    try:
+        _lock(handle)
+    except OSError:
+        return False
+    return True
 
 
 def _lock(handle: int, *, wait: bool = False) -> None:
