@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import numpy.typing as npt
 
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError
 from spikesorter.core.spike import Float32Array, Int64Array, Spike, probabilities, whole_numbers
 
@@ -62,7 +63,9 @@ class Spikes:
         Sampling rate, if it is known.
     names : mapping of int to str, optional
         Names of units; a unit without a name is called by its number. Units without spikes may have names.
-        Rate and names are ignored when spikes are compared.
+    bad : BadStretches, optional
+        Parts of the recording in which no spikes were looked for. Rate, names and bad stretches are ignored
+        when spikes are compared.
 
     Raises
     ------
@@ -91,6 +94,7 @@ class Spikes:
     unit_probability: Float32Array = field(default_factory=_sure)
     fs_hz: float | None = field(default=None, kw_only=True)
     names: Mapping[int, str] = field(default_factory=dict, kw_only=True)
+    bad: BadStretches = field(default_factory=BadStretches, kw_only=True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", dict(sorted(self.names.items())))
@@ -301,6 +305,17 @@ class Spikes:
             **{name: getattr(self, name) for name in PROBABILITIES},
         }
         return DataFrame(columns)
+
+    def outside(self, bad: BadStretches) -> Spikes:
+        """Return the spikes that are not in bad stretches.
+
+        Examples
+        --------
+        >>> bad = BadStretches.of([(100, 200, "dead")])
+        >>> Spikes([120, 300], [1, 2]).outside(bad).sample
+        array([300])
+        """
+        return self.select(~bad.contain(self.sample)) if len(bad) else self
 
     def described(self, *, fs_hz: float, names: Mapping[int, str]) -> Spikes:
         """Return the same spikes with a sampling rate and names of units.

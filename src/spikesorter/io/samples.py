@@ -26,9 +26,9 @@ __all__ = [
     "read_representative",
     "read_samples",
     "read_signature",
+    "representative_parts",
     "shortest_samples",
     "warn_of_silent_units",
-    "without_dead",
 ]
 
 logger = logging.getLogger(__name__)
@@ -37,10 +37,6 @@ NativeArray = npt.NDArray[Any]
 PROFILE_SAMPLES = 1 << 23  # 5.6 minutes at 25 kHz are enough to estimate noise and gain
 SIGNATURE_SAMPLES = 1 << 18
 PARTS = 32
-DEAD_SECONDS, LEAST_ALIVE = (
-    0.1,
-    0.25,
-)  # length of a cell that may be dead; share of cells that has to be alive
 READING = threading.Lock()  # threads share one open file, in which each of them seeks
 
 
@@ -151,42 +147,25 @@ def read_signature(recording: BaseRecording) -> NativeArray:
     return _read_parts(recording, SIGNATURE_SAMPLES)
 
 
-def _read_parts(recording: BaseRecording, most_samples: int) -> NativeArray:
-    n_samples = recording.get_num_frames()
-    if n_samples <= most_samples:
-        return read_samples(recording, 0, n_samples)
-    length = most_samples // PARTS
-    starts = np.linspace(0, n_samples - length, PARTS).astype(int)
-    return np.concatenate([read_samples(recording, int(s), int(s) + length) for s in starts])
-
-
-def without_dead(raw: NativeArray, *, fs_hz: float) -> NativeArray:
-    """Cut out dead stretches, in which every channel is constant for a tenth of a second or more.
-
-    There is neither noise nor a spike in them, so they would bias the estimates of both.
-
-    Parameters
-    ----------
-    raw : ndarray, shape (samples, channels)
-    fs_hz : float
-
-    Returns
-    -------
-    ndarray, shape (living samples, channels)
-        `raw` itself if nothing is dead, or too little is alive.
+def representative_parts(n_samples: int, most_samples: int = PROFILE_SAMPLES) -> list[tuple[int, int]]:
+    """Return (start, stop) of evenly spaced parts of a recording, or of the whole if it is short.
 
     Examples
     --------
-    >>> raw = np.arange(10_000)[:, None] % 7
-    >>> raw[4000:8000] = 3
-    >>> len(without_dead(raw, fs_hz=10_000))
-    6000
+    >>> representative_parts(1000), len(representative_parts(1 << 30))
+    ([(0, 1000)], 32)
     """
-    cells = np.array_split(raw, max(round(len(raw) / (DEAD_SECONDS * fs_hz)), 1))
-    alive = [cell for cell in cells if len(cell) and np.any(cell.max(axis=0) > cell.min(axis=0))]
-    if len(alive) == len(cells) or len(alive) < LEAST_ALIVE * len(cells):
-        return raw
-    return np.concatenate(alive)
+    if n_samples <= most_samples:
+        return [(0, n_samples)]
+    length = most_samples // PARTS
+    starts = np.linspace(0, n_samples - length, PARTS).astype(int)
+    return [(start, start + length) for start in starts.tolist()]
+
+
+def _read_parts(recording: BaseRecording, most_samples: int) -> NativeArray:
+    parts = representative_parts(recording.get_num_frames(), most_samples)
+    read = [read_samples(recording, start, stop) for start, stop in parts]
+    return read[0] if len(read) == 1 else np.concatenate(read)
 
 
 def shortest_samples(settings: Settings) -> int:

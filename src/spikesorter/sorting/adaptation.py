@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.progress import Progress
 from spikesorter.decoding.bench import Bench, DecoderKind, Trial
 from spikesorter.decoding.candidates import Candidates
@@ -27,8 +28,9 @@ from spikesorter.estimation.estimate import (
 from spikesorter.estimation.gain_evidence import choose_gain, compare_gains
 from spikesorter.estimation.profile import Profile
 from spikesorter.estimation.rehearser import Rehearser
-from spikesorter.io.samples import check_trace, read_representative, without_dead
+from spikesorter.io.samples import check_trace
 from spikesorter.signal.gain import SILENT
+from spikesorter.signal.screen import Screen
 from spikesorter.signal.spans import iterate_spans
 from spikesorter.sorting.changes import track_changes
 from spikesorter.sorting.diagnostics import Diagnostics, diagnose
@@ -36,7 +38,8 @@ from spikesorter.sorting.forecast import Forecast, forecast_score
 from spikesorter.sorting.look_back import corrected_forecast, reckon
 from spikesorter.sorting.outlier_spikes import OutlierRule, fit_outlier_rule
 from spikesorter.sorting.refine import refine_profile
-from spikesorter.sorting.spans import span_samples, trace_reader
+from spikesorter.sorting.screening import Screened, described, new_screen, screen_for, screened, without_bad
+from spikesorter.sorting.spans import span_samples
 from spikesorter.sorting.state import Lessons, SorterState
 
 if TYPE_CHECKING:
@@ -50,15 +53,27 @@ USUAL_GAINS = (0.4, 2.5)
 COMPARED_SECONDS, COMPARED_SPANS = 60.0, 12  # of a target, for comparison with its rehearsal
 
 
-def adapt_state(state: SorterState, target: BaseRecording, *, n_jobs: int, progress: Progress) -> SorterState:
+def adapt_state(
+    state: SorterState,
+    target: BaseRecording,
+    *,
+    exclude: BadStretches | None = None,
+    n_jobs: int,
+    progress: Progress,
+) -> SorterState:
     """Return a sorter's state adapted to a target; see `Sorter.adapt`."""
     state.check_fits(target)
     progress("estimating noise, gain and rates", 0.0)
-    raw = read_representative(target)
+    learnt = state.screen or new_screen(fs_hz=state.fs_hz, channels=state.channels)
+    screen = screen_for(target, learnt)
+    source = screened(target, screen, screen.offset, exclude=exclude, fs_hz=state.fs_hz, n_jobs=n_jobs)
+    if len(source.bad):
+        logger.warning("%s", described(source.bad, target.get_num_frames(), fs_hz=state.fs_hz))
+    raw, offset = without_bad(source)
     check_trace(raw, state.settings)
-    raw = without_dead(raw, fs_hz=state.fs_hz)
     initial = estimate_initially(raw, state.lessons.context)
     profile = _estimate_target(raw, initial, state.lessons, n_jobs=n_jobs)
+    profile = replace(profile, offset=profile.offset + offset)
     if not is_faint(initial):
         _warn_of_odd_gain(profile.activity.gain)
     progress("estimating noise, gain and rates", 1.0)
@@ -66,12 +81,13 @@ def adapt_state(state: SorterState, target: BaseRecording, *, n_jobs: int, progr
         state.lessons,
         profile,
         measured=initial.profile,
-        target_samples=target.get_num_frames(),
+        screen=source.screen,
+        target_samples=source.good_samples,
         train=True,
         n_jobs=n_jobs,
         progress=progress,
     )
-    return _with_corrected_forecast(adapted, target, n_jobs=n_jobs, progress=progress)
+    return _with_corrected_forecast(adapted, source, n_jobs=n_jobs, progress=progress)
 
 
 def low_latency_state(state: SorterState, *, n_jobs: int, progress: Progress) -> SorterState:
@@ -82,6 +98,7 @@ def low_latency_state(state: SorterState, *, n_jobs: int, progress: Progress) ->
         lessons,
         state.profile,
         measured=state.measured,
+        screen=state.screen,
         target_samples=None,
         train=True,
         n_jobs=n_jobs,
@@ -94,6 +111,7 @@ def tune_for(
     profile: Profile,
     *,
     measured: Profile,
+    screen: Screen | None,
     target_samples: int | None,
     train: bool,
     n_jobs: int,
@@ -108,6 +126,8 @@ def tune_for(
         Of the recordings to sort.
     measured : Profile
         Initial estimate of the same.
+    screen : Screen or None
+        For the same.
     target_samples : int or None
         Length of the recording to sort, if it is known.
     train : bool
@@ -145,6 +165,7 @@ def tune_for(
         diagnostics=diagnostics,
         labelled_noise=lessons.labelled_noise,
         unknown=unknown,
+        screen=screen,
         rehearsed=reckon(
             outcome.candidates,
             outcome.found,
@@ -261,23 +282,25 @@ def _profile_at(gain: float, initial: InitialEstimate, context: Context) -> Prof
 
 
 def _with_corrected_forecast(
-    state: SorterState, target: BaseRecording, *, n_jobs: int, progress: Progress
+    state: SorterState, source: Screened, *, n_jobs: int, progress: Progress
 ) -> SorterState:
     """Sort part of the target, and correct the forecast by its probabilities and the rehearsal's."""
     if state.rehearsed is None:
         return state
     progress("comparing target and rehearsal", 0.0)
-    decoder, known, n_samples = state.tuned.decoder, state.units.known, target.get_num_frames()
-    read_trace = trace_reader(target, state.profile, fs_hz=state.fs_hz)
+    decoder, known, n_samples = state.tuned.decoder, state.units.known, source.recording.get_num_frames()
+    read_trace = replace(source, offset=state.profile.offset).without_hum(state.hum_filter)
     length = span_samples(COMPARED_SECONDS / COMPARED_SPANS, decoder, fs_hz=state.fs_hz)
     spans = list(iterate_spans(n_samples, length))
     chosen = spans[:: -(-len(spans) // COMPARED_SPANS)]
 
     def candidates(span: tuple[int, int]) -> Candidates:
-        return state.tuned.calibrated(find_candidates(decoder, read_trace, n_samples, *span))
+        found = state.tuned.calibrated(find_candidates(decoder, read_trace, n_samples, *span))
+        return found.select(~source.bad.contain(found.sample)) if len(source.bad) else found
 
     found = Candidates.concatenate(list(in_threads(candidates, chosen, n_jobs=n_jobs)))
-    seconds = sum(stop - start for start, stop in chosen) / state.fs_hz
+    good = sum(stop - start - source.bad.within(start, stop).samples for start, stop in chosen)
+    seconds = max(good, 1) / state.fs_hz
     reckoned = reckon(found, state.tuned.point.to_spikes(found), known, seconds=seconds)
     names = tuple(state.names[unit] for unit in known)
     forecast = corrected_forecast(state.forecast, state.rehearsed, reckoned, names, seconds=seconds)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError
 from spikesorter.core.progress import Progress
 from spikesorter.core.settings import Settings
@@ -34,8 +35,10 @@ from spikesorter.estimation.units import Units, learn_units, warn_of_labels
 from spikesorter.io.recording import check_recording
 from spikesorter.io.samples import as_spikes, centred, check_trace, read_samples, warn_of_silent_units
 from spikesorter.signal.hum import find_hum
+from spikesorter.signal.screen import Screen
 from spikesorter.signal.templates import average_waveform
 from spikesorter.sorting.adaptation import tune_for
+from spikesorter.sorting.screening import Screened, described, learn_screen, screened
 from spikesorter.sorting.state import Lessons, SorterState
 from spikesorter.sorting.unlabelled_units import find_unlabelled
 
@@ -60,11 +63,12 @@ def fit_state(
     settings: Settings,
     *,
     n_jobs: int,
+    exclude: BadStretches | None = None,
     progress: Progress,
 ) -> SorterState:
     """Fit a sorter to a labelled recording; see `Sorter.fit`."""
     wanted_kinds(settings)
-    source = _read(recording, labels, settings)
+    source = _read(recording, labels, settings, exclude, n_jobs=n_jobs)
     progress("learning templates", 0.0)
     learnt = _learn(source, source.labels)
     learnt = _without_faint_units(source, learnt)
@@ -77,7 +81,8 @@ def fit_state(
         lessons,
         learnt.profile,
         measured=learnt.measured,
-        target_samples=recording.get_num_frames(),
+        screen=source.screen,
+        target_samples=len(source.raw),
         train=False,
         n_jobs=n_jobs,
         progress=progress,
@@ -86,7 +91,7 @@ def fit_state(
 
 @dataclass(frozen=True, eq=False)
 class _Source:
-    """A checked labelled recording."""
+    """A checked labelled recording, from which its bad stretches are cut out."""
 
     raw: npt.NDArray[Any]
     trace: FloatArray  # without offset and hum
@@ -94,6 +99,7 @@ class _Source:
     settings: Settings
     fs_hz: float
     kernel: npt.NDArray[np.float64]
+    screen: Screen
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,20 +113,45 @@ class _Learnt:
     detectability: npt.NDArray[np.float64]  # of each unit
 
 
-def _read(recording: BaseRecording, labels: Spikes | BaseSorting, settings: Settings) -> _Source:
+def _read(
+    recording: BaseRecording,
+    labels: Spikes | BaseSorting,
+    settings: Settings,
+    exclude: BadStretches | None,
+    *,
+    n_jobs: int,
+) -> _Source:
     check_recording(recording)
     _check_channels(recording)
     fs_hz = check_rate(float(recording.get_sampling_frequency()))
-    raw = read_samples(recording, 0, recording.get_num_frames())
-    check_trace(raw, settings)
+    n_samples = recording.get_num_frames()
+    raw = read_samples(recording, 0, n_samples)
     spikes = as_spikes(labels, fs_hz=fs_hz)
-    _check_labels(spikes, len(raw))
+    _check_labels(spikes, n_samples)
     spikes = _without_duplicates(spikes)
     warn_of_silent_units(spikes)
+    screen = learn_screen(raw, spikes, fs_hz=fs_hz)
+    source = screened(recording, screen, screen.offset, exclude=exclude, fs_hz=fs_hz, n_jobs=n_jobs)
+    if len(source.bad):
+        raw, spikes = _without_bad(source, spikes, fs_hz=fs_hz)
+    check_trace(raw, settings)
     trace = centred(raw, np.median(raw, axis=0))
     if settings.conditioning.remove_hum:
         trace = without_hum(trace, find_hum(trace, fs_hz=fs_hz), fs_hz=fs_hz)
-    return _Source(raw, trace, spikes, settings, fs_hz, conditioning_kernel(settings.conditioning, fs_hz))
+    kernel = conditioning_kernel(settings.conditioning, fs_hz)
+    return _Source(raw, trace, spikes, settings, fs_hz, kernel, screen)
+
+
+def _without_bad(source: Screened, labels: Spikes, *, fs_hz: float) -> tuple[FloatArray, Spikes]:
+    """Cut the bad stretches out of the labelled recording, with the labels in them."""
+    n_samples = source.recording.get_num_frames()
+    good = labels.outside(source.bad)
+    logger.warning(
+        "labelled recording: %s, with %d labels",
+        described(source.bad, n_samples, fs_hz=fs_hz), len(labels) - len(good),
+    )  # fmt: skip
+    trace = source.bad.without(source.read(0, n_samples))
+    return np.asarray(trace, np.float32), replace(good, sample=source.bad.moved(good.sample))
 
 
 def _learn(source: _Source, spikes: Spikes, *, unlabelled_ids: tuple[int, ...] = ()) -> _Learnt:

@@ -19,8 +19,9 @@ from spikesorter.core.spikes import Spikes
 from spikesorter.estimation.estimate import estimate_initially, is_faint
 from spikesorter.io.atomic import recover_folder
 from spikesorter.io.model_files import DESCRIPTION, TARGETS, check_model_place, model_digest
-from spikesorter.io.samples import check_trace, read_representative, shortest_samples
+from spikesorter.io.samples import check_trace, shortest_samples
 from spikesorter.sorting.groups import groups_of, sort_groups
+from spikesorter.sorting.screening import new_screen, screen_for, screened, without_bad
 from spikesorter.sorting.sorter import SPAN_SECONDS, Sorter
 
 if TYPE_CHECKING:
@@ -199,7 +200,8 @@ def nearest_sorter(sorters: Mapping[str, Sorter], target: BaseRecording) -> str:
         raise ModelError("there is no sorter to choose from")
     one = next(iter(sorters.values())).state
     one.check_fits(target)
-    raw = read_representative(target)
+    screen = screen_for(target, one.screen or new_screen(fs_hz=one.fs_hz, channels=one.channels))
+    raw, _ = without_bad(screened(target, screen, screen.offset, exclude=None, fs_hz=one.fs_hz, n_jobs=1))
     if len(sorters) == 1 and len(raw) < shortest_samples(one.settings):
         return next(iter(sorters))  # long enough to sort, but too short for an estimate
     check_trace(raw, one.settings)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.cores import effective_n_jobs
 from spikesorter.core.errors import InputError, SettingsError
 from spikesorter.core.progress import Progress, silent
@@ -24,7 +25,7 @@ from spikesorter.io.model_files import read_model, write_model
 from spikesorter.io.samples import as_spikes
 from spikesorter.sorting.adaptation import adapt_state, low_latency_state
 from spikesorter.sorting.fitting import fit_state
-from spikesorter.sorting.spans import sort_recording, trace_reader
+from spikesorter.sorting.spans import screened_target, sort_recording
 from spikesorter.sorting.state import SorterState
 from spikesorter.sorting.stream import Stream, open_stream
 
@@ -71,6 +72,7 @@ class Sorter:
         labels: Spikes | BaseSorting,
         *,
         settings: Settings | None = None,
+        exclude: BadStretches | None = None,
         n_jobs: int | None = None,
         progress: Progress = silent,
     ) -> Sorter:
@@ -85,6 +87,8 @@ class Sorter:
             spikes are reported at that point.
         settings : Settings, optional
             Defaults if not given.
+        exclude : BadStretches, optional
+            Parts to leave out, beside the bad ones that are found.
         n_jobs : int, optional
             Number of threads; -1 or None: one on each core. It does not affect the result.
         progress : callable, optional
@@ -104,11 +108,23 @@ class Sorter:
         """
         settings = check_settings(settings).tuned_for("strict")
         return cls._of(
-            fit_state(recording, labels, settings, n_jobs=effective_n_jobs(n_jobs), progress=progress)
+            fit_state(
+                recording,
+                labels,
+                settings,
+                exclude=exclude,
+                n_jobs=effective_n_jobs(n_jobs),
+                progress=progress,
+            )
         )
 
     def adapt(
-        self, target: BaseRecording, *, n_jobs: int | None = None, progress: Progress = silent
+        self,
+        target: BaseRecording,
+        *,
+        exclude: BadStretches | None = None,
+        n_jobs: int | None = None,
+        progress: Progress = silent,
     ) -> Sorter:
         """Adapt to a target: make a rehearsal of it, then train and tune on that. No labels are needed.
 
@@ -116,6 +132,8 @@ class Sorter:
         ----------
         target : spikeinterface.BaseRecording
             From the same electrode, at the same sampling rate.
+        exclude : BadStretches, optional
+            Parts to leave out, beside the bad ones that are found.
         n_jobs : int, optional
             Number of threads; -1 or None: one on each core. It does not affect the result.
         progress : callable, optional
@@ -130,12 +148,14 @@ class Sorter:
         InputError
             If the target does not fit the sorter or cannot be used.
         """
-        return self._of(adapt_state(self._state, target, n_jobs=effective_n_jobs(n_jobs), progress=progress))
+        jobs = effective_n_jobs(n_jobs)
+        return self._of(adapt_state(self._state, target, exclude=exclude, n_jobs=jobs, progress=progress))
 
     def sort(
         self,
         target: BaseRecording,
         *,
+        exclude: BadStretches | None = None,
         n_jobs: int | None = None,
         span_seconds: float = SPAN_SECONDS,
         resume: Path | None = None,
@@ -147,6 +167,9 @@ class Sorter:
         ----------
         target : spikeinterface.BaseRecording
             The recording that the sorter was adapted to, or one like it.
+        exclude : BadStretches, optional
+            Parts to leave out, beside the bad ones that are found: missing, dead or saturated stretches, and
+            artefacts.
         n_jobs : int, optional
             Number of threads; -1 or None: one on each core. It does not affect the result.
         span_seconds : float
@@ -160,17 +183,19 @@ class Sorter:
         Returns
         -------
         Spikes
+            With the stretches that were left out, as `bad`.
 
         Raises
         ------
         InputError
-            If the recording does not fit the sorter, or has NaN or infinite samples.
+            If the recording does not fit the sorter.
         SettingsError
             If `span_seconds` is not more than 0.
         """
         return sort_recording(
             self._state,
             target,
+            exclude=exclude,
             n_jobs=effective_n_jobs(n_jobs),
             span_seconds=span_seconds,
             resume=resume,
@@ -292,7 +317,7 @@ class Sorter:
         return curves[:, : len(self.units.known)]
 
     def trace_reader(self, target: BaseRecording) -> TraceReader:
-        """Return a function that reads a recording as input for decoders, without offset and hum.
+        """Return a function that reads a recording as input for decoders.
 
         Parameters
         ----------
@@ -301,10 +326,11 @@ class Sorter:
         Returns
         -------
         callable
-            Returns the samples from `start` to `stop` as float32, shape (samples, channels), padded beyond
-            the recording's ends with its first or last value.
+            Returns the samples from `start` to `stop` as float32, shape (samples, channels), without offset,
+            hum and bad stretches, padded beyond the recording's ends with its first or last value.
         """
-        return trace_reader(target, self.profile, fs_hz=self.fs_hz)
+        source = screened_target(self._state, target, None, n_jobs=1)
+        return source.without_hum(self._state.hum_filter)
 
     def with_working_point(
         self, *, threshold: float | None = None, refractory_ms: float | None = None

@@ -3,36 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
-from spikesorter.core.errors import InputError, SettingsError
+from spikesorter.core.bad_stretches import BadStretches
+from spikesorter.core.errors import SettingsError
 from spikesorter.core.progress import Progress
 from spikesorter.core.spikes import Spikes
 from spikesorter.core.versions import __version__
 from spikesorter.decoding.base import Decoder
 from spikesorter.decoding.run import TraceReader, find_candidates, in_threads
 from spikesorter.decoding.tuning import TunedDecoder
-from spikesorter.estimation.profile import Profile
 from spikesorter.io.model_files import model_digest
-from spikesorter.io.samples import centred, read_samples, read_signature
-from spikesorter.signal.filters import fir_filter_on_grid
-from spikesorter.signal.hum import hum_kernel
-from spikesorter.signal.spans import iterate_spans, read_span
+from spikesorter.io.samples import read_signature
+from spikesorter.signal.spans import iterate_spans
 from spikesorter.sorting.finished_spans import FinishedSpans, open_spans
 from spikesorter.sorting.outlier_spikes import find_outliers
+from spikesorter.sorting.screening import Screened, new_screen, screened
 from spikesorter.sorting.state import SorterState
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
 
-__all__ = ["sort_recording", "span_samples", "trace_reader"]
-
-FloatArray = npt.NDArray[np.float32]
+__all__ = ["screened_target", "sort_recording", "span_samples"]
 
 
 def sort_recording(
@@ -41,55 +35,59 @@ def sort_recording(
     *,
     n_jobs: int,
     span_seconds: float,
+    exclude: BadStretches | None,
     resume: Path | None,
     progress: Progress,
 ) -> Spikes:
     """Find the spikes of a recording; see `Sorter.sort`."""
     state.check_fits(target)
     n_samples, tuned = target.get_num_frames(), state.tuned
-    read_trace = trace_reader(target, state.profile, fs_hz=state.fs_hz)
+    source = screened_target(state, target, exclude, n_jobs=n_jobs)
+    read_trace = source.without_hum(state.hum_filter)
     length = span_samples(span_seconds, tuned.decoder, fs_hz=state.fs_hz)
     found = _sort_spans(
         tuned,
         read_trace,
         list(iterate_spans(n_samples, length)),
+        bad=source.bad,
         n_jobs=n_jobs,
-        finished=open_spans(resume, _facts(state, target)) if resume else None,
+        finished=open_spans(resume, _facts(state, target, exclude)) if resume else None,
         progress=progress,
     )
     spikes = tuned.point.drop_refractory(found)
     if state.unknown is not None:
         outliers = find_outliers(state.unknown, read_trace, n_samples, spikes, n_jobs=n_jobs)
-        spikes = state.unknown.mark(spikes, outliers)
-    return spikes.described(fs_hz=float(target.get_sampling_frequency()), names=state.names)
+        spikes = state.unknown.mark(spikes, outliers).outside(source.bad)
+    named = spikes.described(fs_hz=float(target.get_sampling_frequency()), names=state.names)
+    return replace(named, bad=source.bad)
 
 
-def trace_reader(target: BaseRecording, profile: Profile, *, fs_hz: float) -> TraceReader:
-    """Return a function that reads a recording as input for decoders, without offset and hum.
+def screened_target(
+    state: SorterState, target: BaseRecording, exclude: BadStretches | None, *, n_jobs: int
+) -> Screened:
+    """Find a target's bad stretches, and return the target without its offset and without them.
 
     Parameters
     ----------
+    state : SorterState
     target : spikeinterface.BaseRecording
-    profile : Profile
-        Profile with the offset and the hum.
-    fs_hz : float
+    exclude : BadStretches or None
+        Further bad stretches.
+    n_jobs : int
+        Number of threads; it does not affect the result.
 
     Returns
     -------
-    callable
-        Returns the samples from `start` to `stop` as float32, shape (samples, channels), padded beyond the
-        recording's ends with its first or last value.
+    Screened
     """
-
-    def read(start: int, stop: int) -> FloatArray:
-        raw = read_span(partial(read_samples, target), target.get_num_frames(), start, stop)
-        if not np.isfinite(raw).all():
-            raise InputError(f"samples from {max(start, 0)} to {stop} are NaN or infinite")
-        return centred(raw, profile.offset)
-
-    if not profile.hum_hz:
-        return read
-    return partial(fir_filter_on_grid, read, hum_kernel(profile.hum_hz, fs_hz=fs_hz))
+    return screened(
+        target,
+        state.screen or new_screen(fs_hz=state.fs_hz, channels=state.channels),
+        state.profile.offset,
+        exclude=exclude,
+        fs_hz=state.fs_hz,
+        n_jobs=n_jobs,
+    )
 
 
 def span_samples(seconds: float, decoder: Decoder, *, fs_hz: float) -> int:
@@ -111,6 +109,7 @@ def _sort_spans(
     read_trace: TraceReader,
     spans: list[tuple[int, int]],
     *,
+    bad: BadStretches,
     n_jobs: int,
     finished: FinishedSpans | None,
     progress: Progress,
@@ -122,7 +121,8 @@ def _sort_spans(
         known = finished.read(*span) if finished else None
         if known is not None:
             return known
-        spikes = tuned.above_threshold(find_candidates(tuned.decoder, read_trace, n_samples, *span))
+        candidates = find_candidates(tuned.decoder, read_trace, n_samples, *span)
+        spikes = tuned.above_threshold(candidates).outside(bad)
         if finished:
             finished.write(*span, spikes)
         return spikes
@@ -135,11 +135,11 @@ def _sort_spans(
     return Spikes.concatenate(parts)
 
 
-def _facts(state: SorterState, target: BaseRecording) -> dict[str, str]:
+def _facts(state: SorterState, target: BaseRecording, exclude: BadStretches | None) -> dict[str, str]:
     """Return what the result depends on; a long recording is identified by its length and parts of it."""
     return {
         "version": __version__,
-        "sorter": model_digest((state.profile, state.tuned)),
+        "sorter": model_digest((state.profile, state.tuned, state.screen, exclude)),
         "recording": _digest(str(target.get_num_frames()).encode(), read_signature(target).tobytes()),
     }
 

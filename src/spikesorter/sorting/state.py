@@ -21,6 +21,7 @@ from spikesorter.estimation.units import Units
 from spikesorter.io.recording import check_recording
 from spikesorter.signal.filters import fir_margin
 from spikesorter.signal.hum import hum_kernel
+from spikesorter.signal.screen import Screen
 from spikesorter.signal.spans import Margin, to_samples
 from spikesorter.sorting.diagnostics import Diagnostics
 from spikesorter.sorting.forecast import Forecast
@@ -85,6 +86,8 @@ class SorterState:
         Rule for outlier spikes, if they are to be marked.
     rehearsed : Reckoning or None
         Quality estimated from a rehearsal's probabilities, for comparison with a sorted target.
+    screen : Screen or None
+        What is an artefact; None in a model of an older version, which then finds none.
     """
 
     settings: Settings
@@ -102,6 +105,12 @@ class SorterState:
     labelled_noise: npt.NDArray[np.float64]
     unknown: OutlierRule | None
     rehearsed: Reckoning | None = None
+    screen: Screen | None = None
+
+    @property
+    def hum_filter(self) -> npt.NDArray[np.float64] | None:
+        """Filter that removes the recording's hum, if it has any."""
+        return hum_kernel(self.profile.hum_hz, fs_hz=self.fs_hz) if self.profile.hum_hz else None
 
     @cached_property
     def lessons(self) -> Lessons:

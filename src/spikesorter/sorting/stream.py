@@ -15,11 +15,11 @@ import numpy.typing as npt
 from spikesorter.core.errors import InputError, SettingsError
 from spikesorter.core.progress import silent
 from spikesorter.core.spikes import Spikes
-from spikesorter.io.samples import centred
 from spikesorter.signal.filters import GRID_SAMPLES, fir_filter_on_grid
-from spikesorter.signal.hum import hum_kernel
 from spikesorter.signal.spans import read_span
 from spikesorter.sorting.adaptation import adapt_state, low_latency_state
+from spikesorter.sorting.live_gate import LiveGate
+from spikesorter.sorting.screening import new_screen
 from spikesorter.sorting.state import SorterState
 
 __all__ = ["Stream", "open_stream"]
@@ -140,7 +140,7 @@ class Stream:
         Raises
         ------
         InputError
-            If the samples have another number of channels, or are NaN or infinite, or the stream was flushed.
+            If the samples have another number of channels or are no numbers, or the stream was flushed.
             Samples added before are not affected.
         """
         packet = self._checked(samples)
@@ -187,8 +187,8 @@ class Stream:
             raise InputError(
                 f"stream: expected samples of shape (samples, {self.channels}), not {np.shape(samples)}"
             )
-        if not np.isfinite(packet).all():
-            raise InputError(f"stream: NaN or infinite values after sample {self._received}")
+        if packet.dtype.kind not in "iuf":
+            raise InputError(f"stream: expected numbers, not {packet.dtype}")
         return packet
 
 
@@ -225,10 +225,11 @@ class _Running:
     def __init__(self, state: SorterState, fs_hz: float, channels: int) -> None:
         self.state = state
         self.decoder = state.tuned.decoder
-        hum_hz = state.profile.hum_hz
-        self.hum = hum_kernel(hum_hz, fs_hz=fs_hz) if hum_hz else None
-        self.raw = _Recent(channels)
-        self.trace = _Recent(channels) if hum_hz else self.raw
+        screen = state.screen or new_screen(fs_hz=fs_hz, channels=channels)
+        self.gate = LiveGate(screen, state.profile.offset, fs_hz)
+        self.hum = state.hum_filter
+        self.raw = _Recent(channels)  # without the offset and bad stretches
+        self.trace = self.raw if self.hum is None else _Recent(channels)
         grid, overlap = self.decoder.grid_samples, self.decoder.overlap_samples
         self.next_block = -overlap // grid * grid
         if self.hum is not None:  # the hum filter may reach before the beginning
@@ -239,10 +240,11 @@ class _Running:
         self.decided = 0
 
     def push(self, packet: NativeArray) -> Spikes:
-        self.raw.append(centred(packet, self.state.profile.offset))
+        self.raw.append(self.gate.push(packet))
         return self._advance(ended=False)
 
     def flush(self) -> Spikes:
+        self.raw.append(self.gate.flush())
         if self.raw.end == 0:
             return self.pending
         return self._advance(ended=True)
@@ -300,7 +302,7 @@ class _Running:
             known = np.pad(known, ((0, stop + reach - first - len(known)), (0, 0)))
         found = self.decoder.pick(known)
         if len(found):
-            above = self.state.tuned.above_threshold(found.shifted(self.picked))
+            above = self.state.tuned.above_threshold(found.shifted(self.picked)).outside(self.gate.bad)
             self.pending = Spikes.concatenate([self.pending, above])
         self.evidence = self.evidence[stop - self.picked :]
         self.picked = stop

@@ -1,0 +1,280 @@
+"""Find a recording's bad stretches, and read it without them."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spikesorter.core.bad_stretches import BadStretches
+from spikesorter.core.errors import InputError
+from spikesorter.core.spikes import Spikes
+from spikesorter.decoding.run import TraceReader, in_threads
+from spikesorter.io.samples import centred, read_representative, read_samples, representative_parts
+from spikesorter.signal.filters import fir_filter_on_grid
+from spikesorter.signal.gate import Gate, make_gate
+from spikesorter.signal.screen import Screen, find_bad_cells, measure_cells, stretches_of, swings
+from spikesorter.signal.spans import iterate_spans, read_span, to_samples
+
+if TYPE_CHECKING:
+    from spikeinterface import BaseRecording
+
+__all__ = [
+    "Screened",
+    "described",
+    "find_bad_stretches",
+    "learn_screen",
+    "new_screen",
+    "screen_for",
+    "screened",
+    "without_bad",
+]
+
+logger = logging.getLogger(__name__)
+FloatArray = npt.NDArray[np.float32]
+CELL_MS = 0.5
+CHUNK_CELLS = 1 << 15
+USUAL_SPIKE = 0.95  # quantile of the swings of a unit's labelled spikes
+LARGE_EVENTS_PER_S = 0.5  # events that are so frequent are spikes of a neuron, labelled or not
+LARGE_EVENT_MS, LARGE_EVENT_FACTOR = 20.0, 1 / 2
+MOST_ARTEFACT = 0.25  # of a recording; if it is more, the recording is on another scale
+
+
+@dataclass(frozen=True, eq=False)
+class Screened:
+    """A recording, its bad stretches and the gate that takes them out.
+
+    Parameters
+    ----------
+    recording : spikeinterface.BaseRecording
+    gate : Gate
+    offset : ndarray of float64, shape (channels,)
+        Subtracted from the trace first.
+    screen : Screen
+        With which the stretches were found.
+    """
+
+    recording: BaseRecording
+    gate: Gate
+    offset: npt.NDArray[np.float64]
+    screen: Screen
+
+    @property
+    def bad(self) -> BadStretches:
+        """The bad stretches."""
+        return self.gate.bad
+
+    @property
+    def good_samples(self) -> int:
+        """Number of samples outside the bad stretches."""
+        return int(self.recording.get_num_frames()) - self.bad.samples
+
+    def read(self, start: int, stop: int) -> FloatArray:
+        """Return the samples from `start` to `stop`, padded beyond the recording's ends.
+
+        Returns
+        -------
+        ndarray of float32, shape (stop - start, channels)
+            Without the offset and the bad stretches.
+        """
+
+        def inside(first: int, last: int) -> FloatArray:
+            trace = self.gate.applied(centred(read_samples(self.recording, first, last), self.offset), first)
+            if not np.isfinite(trace).all():
+                raise InputError(f"samples from {first} to {last} are NaN or infinite")
+            return trace
+
+        return read_span(inside, self.recording.get_num_frames(), start, stop)
+
+    def without_hum(self, kernel: npt.NDArray[np.float64] | None) -> TraceReader:
+        """Return a reader whose trace is also filtered by the hum filter, if there is one."""
+        return self.read if kernel is None else partial(fir_filter_on_grid, self.read, kernel)
+
+
+def screened(
+    recording: BaseRecording,
+    screen: Screen,
+    offset: npt.NDArray[np.float64],
+    *,
+    exclude: BadStretches | None,
+    fs_hz: float,
+    n_jobs: int,
+) -> Screened:
+    """Find a recording's bad stretches, and return it with the gate that takes them out.
+
+    Parameters
+    ----------
+    recording : spikeinterface.BaseRecording
+    screen : Screen
+    offset : ndarray of float64, shape (channels,)
+        Of the trace.
+    exclude : BadStretches or None
+        Further bad stretches.
+    fs_hz : float
+    n_jobs : int
+        Number of threads; it does not affect the result.
+
+    Returns
+    -------
+    Screened
+    """
+    n_samples = recording.get_num_frames()
+    bad = find_bad_stretches(recording, screen, n_jobs=n_jobs)
+    if exclude is not None:
+        bad = bad.joined(exclude.within(0, n_samples))
+
+    def read(start: int, stop: int) -> FloatArray:
+        inside = read_samples(recording, max(start, 0), min(stop, n_samples))
+        return np.nan_to_num(centred(inside, offset), copy=False, posinf=0.0, neginf=0.0)
+
+    gate = make_gate(bad, read, fs_hz=fs_hz, channels=recording.get_num_channels())
+    return Screened(recording, gate, offset, screen)
+
+
+def find_bad_stretches(recording: BaseRecording, screen: Screen, *, n_jobs: int) -> BadStretches:
+    """Find the bad stretches of a recording, chunk by chunk in threads.
+
+    Parameters
+    ----------
+    recording : spikeinterface.BaseRecording
+    screen : Screen
+    n_jobs : int
+        Number of threads; it does not affect the result.
+
+    Returns
+    -------
+    BadStretches
+    """
+    n_samples, size, margin = recording.get_num_frames(), screen.cell_samples, screen.margin_cells
+    last = -(-n_samples // size)
+
+    def find(span: tuple[int, int]) -> BadStretches:
+        first = max(span[0] - margin.before, 0)
+        stop = min(span[1] + margin.after, last)
+        raw = read_samples(recording, first * size, min(stop * size, n_samples))
+        kinds = find_bad_cells(measure_cells(raw, size), screen)[span[0] - first : span[1] - first]
+        found = stretches_of(kinds, size, n_samples=n_samples - span[0] * size)
+        return BadStretches(found.start + span[0] * size, found.stop + span[0] * size, found.kind)
+
+    parts = list(in_threads(find, list(iterate_spans(last, CHUNK_CELLS)), n_jobs=n_jobs))
+    return BadStretches.of([stretch for part in parts for stretch in part])
+
+
+def new_screen(*, fs_hz: float, channels: int) -> Screen:
+    """Return a screen that knows nothing of a recording: it finds missing and dead stretches only."""
+    nothing = np.full(channels, np.inf)
+    return Screen(max(to_samples(CELL_MS, fs_hz), 2), nothing, nothing, np.zeros(channels))
+
+
+def learn_screen(raw: npt.NDArray[Any], labels: Spikes, *, fs_hz: float) -> Screen:
+    """Learn from a labelled recording how large spikes are.
+
+    Parameters
+    ----------
+    raw : ndarray, shape (samples, channels)
+        In the recording's own data type.
+    labels : Spikes
+    fs_hz : float
+
+    Returns
+    -------
+    Screen
+        For the labelled recording.
+    """
+    screen = new_screen(fs_hz=fs_hz, channels=raw.shape[1])
+    cells = measure_cells(raw, screen.cell_samples)
+    swing = swings(cells)
+    at = np.minimum(labels.sample // screen.cell_samples, len(cells) - 1)
+    largest = [np.quantile(swing[at[labels.unit == unit]], USUAL_SPIKE, axis=0) for unit in labels.unit_ids]
+    seconds = len(raw) / fs_hz
+    frequent = LARGE_EVENT_FACTOR * _frequent(swing, seconds, cells_apart=int(LARGE_EVENT_MS / CELL_MS))
+    spikes = np.nan_to_num(np.maximum(np.max(largest, axis=0), frequent), nan=np.inf)
+    return replace(screen, spikes=spikes, quiet=_quiet(swing), offset=_offset(raw))
+
+
+def screen_for(recording: BaseRecording, screen: Screen) -> Screen:
+    """Return the screen for a target: for its noise and, if it is on another scale, for that scale.
+
+    Parameters
+    ----------
+    recording : spikeinterface.BaseRecording
+    screen : Screen
+        Of the labelled recording.
+
+    Returns
+    -------
+    Screen
+    """
+    raw = read_representative(recording)
+    swing = swings(measure_cells(raw, screen.cell_samples))
+    own = replace(screen, quiet=_quiet(swing), offset=_offset(raw))
+    with np.errstate(invalid="ignore"):
+        beyond = (swing > own.limit).any(axis=1).mean()
+    if beyond <= MOST_ARTEFACT:
+        return own
+    return replace(
+        own, spikes=screen.spikes * own.quiet / np.maximum(screen.quiet, np.finfo(np.float64).tiny)
+    )
+
+
+def without_bad(source: Screened) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
+    """Return a representative part of a recording without its bad stretches, and what was subtracted.
+
+    Returns
+    -------
+    trace : ndarray, shape (samples, channels)
+        In the recording's own data type if nothing is bad.
+    offset : ndarray of float64, shape (channels,)
+        Zeros if nothing is bad.
+    """
+    if not len(source.bad):
+        return read_representative(source.recording), np.zeros_like(source.offset)
+    parts = [
+        _moved(source.bad.within(start, stop), -start).without(source.read(start, stop))
+        for start, stop in representative_parts(source.recording.get_num_frames())
+    ]
+    return np.concatenate(parts), source.offset
+
+
+def described(bad: BadStretches, n_samples: int, *, fs_hz: float) -> str:
+    """Return in words how much of a recording is bad.
+
+    Examples
+    --------
+    >>> bad = BadStretches.of([(100, 2600, "dead"), (5000, 6250, "artefact")])
+    >>> described(bad, 250_000, fs_hz=25_000)
+    '0.15 of 10 s are bad and left out: dead 0.1 s, artefact 0.05 s'
+    """
+    kinds = ", ".join(f"{kind} {samples / fs_hz:.3g} s" for kind, samples in bad.samples_by_kind.items())
+    return f"{bad.samples / fs_hz:.3g} of {n_samples / fs_hz:.3g} s are bad and left out: {kinds}"
+
+
+def _moved(bad: BadStretches, samples: int) -> BadStretches:
+    return BadStretches(bad.start + samples, bad.stop + samples, bad.kind)
+
+
+def _quiet(swing: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the usual swing of each channel, which is that of noise, where it is not dead."""
+    alive = np.where(np.isfinite(swing) & (swing > 0), swing, np.nan)
+    with np.errstate(all="ignore"):
+        usual = np.array([np.median(c[np.isfinite(c)]) if np.isfinite(c).any() else 0.0 for c in alive.T])
+    return np.asarray(usual, np.float64)
+
+
+def _offset(raw: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    finite = raw[np.isfinite(raw).all(axis=1)] if raw.dtype.kind == "f" else raw
+    return np.median(finite, axis=0).astype(np.float64) if len(finite) else np.zeros(raw.shape[1])
+
+
+def _frequent(swing: npt.NDArray[np.float64], seconds: float, *, cells_apart: int) -> npt.NDArray[np.float64]:
+    """Return how large the events are that still occur at a rate of `LARGE_EVENTS_PER_S`."""
+    groups = len(swing) // cells_apart
+    number = max(round(LARGE_EVENTS_PER_S * seconds), 1)
+    if groups <= number:
+        return np.zeros(swing.shape[1])
+    peaks = np.nan_to_num(swing[: groups * cells_apart], nan=0.0, posinf=0.0).reshape(groups, cells_apart, -1)
+    return np.asarray(np.sort(peaks.max(axis=1), axis=0)[-number], np.float64)
