@@ -18,7 +18,6 @@ from spikesorter.io.samples import (
     read_signature,
     shortest_samples,
     warn_of_silent_units,
-    without_dead,
 )
 from tests.conftest import FS_HZ
 
@@ -108,21 +107,3 @@ def test_a_large_offset_costs_no_precision() -> None:
     trace = np.array([[2**24 + 1], [2**24 + 3]], np.int32)
     np.testing.assert_array_equal(centred(trace, 2.0**24), [[1], [3]])
     assert centred(trace, 0.0).dtype == np.float32
-
-
-@pytest.mark.parametrize("dtype", [np.int16, np.float32])
-def test_what_is_constant_on_every_channel_is_cut_out(dtype: type) -> None:
-    raw = np.random.default_rng(0).integers(-99, 99, (10_000, 2)).astype(dtype)
-    assert without_dead(raw, fs_hz=10_000) is raw
-    one = raw.copy()
-    one[3000:6000, 0] = 5
-    assert without_dead(one, fs_hz=10_000) is one
-    both = one.copy()
-    both[3000:6000, 1] = 0
-    np.testing.assert_array_equal(without_dead(both, fs_hz=10_000), np.concatenate([raw[:3000], raw[6000:]]))
-
-
-def test_a_recording_that_is_nearly_all_dead_is_left_to_be_refused() -> None:
-    raw = np.zeros((10_000, 1), np.float32)
-    raw[:1000] = np.random.default_rng(0).standard_normal((1000, 1))
-    assert without_dead(raw, fs_hz=10_000) is raw

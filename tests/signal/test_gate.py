@@ -39,7 +39,8 @@ def test_far_from_bad_stretches_nothing_is_touched() -> None:
 
 def test_a_filtered_jump_leaves_nothing_in_the_band_of_spikes() -> None:
     kernel = np.convolve(
-        drift_kernel(window_ms=20, fs_hz=FS_HZ), band_pass_kernel(low_hz=0, high_hz=6000, taps=301, fs_hz=FS_HZ)
+        drift_kernel(window_ms=20, fs_hz=FS_HZ),
+        band_pass_kernel(low_hz=0, high_hz=6000, taps=301, fs_hz=FS_HZ),
     )
     time_s = np.arange(N) / FS_HZ
     jump = np.where(time_s >= 1, 1500 * np.exp(-(time_s - 1) / 0.3), 0.0).astype(np.float32)[:, None]
@@ -52,7 +53,9 @@ def test_a_filtered_jump_leaves_nothing_in_the_band_of_spikes() -> None:
 def test_a_part_is_gated_like_the_whole() -> None:
     rng = np.random.default_rng(3)
     trace = noise() + np.cumsum(rng.standard_normal((N, 2)), axis=0).astype(np.float32)
-    bad = BadStretches.of([(int(at), int(at + rng.integers(1, 900)), "artefact") for at in rng.integers(0, N, 30)])
+    bad = BadStretches.of(
+        [(int(at), int(at + rng.integers(1, 900)), "artefact") for at in rng.integers(0, N, 30)]
+    )
     bad = bad.within(0, N)
     gate = gate_for(trace, bad)
     whole = gate.applied(trace, 0)
