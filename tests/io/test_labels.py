@@ -10,9 +10,9 @@ from spikeinterface.core import NpzSortingExtractor, NumpyRecording, NumpySortin
 
 from spikesorter import read_labels
 from spikesorter.core.errors import InputError
-from spikesorter.core.spikes import UNKNOWN, Spikes
+from spikesorter.core.spikes import Spikes
 from spikesorter.io.labels import own_labels
-from spikesorter.io.mat import write_mat, write_mat_recording
+from spikesorter.io.mat_writing import write_mat, write_mat_recording
 from spikesorter.io.recording import RecordingOptions
 from tests.io.makers import write_blackrock
 
@@ -427,16 +427,6 @@ def test_times_are_what_the_user_says(ending: str, tmp_path: Path) -> None:
     assert read_labels(path, fs_hz=1000.0, times="seconds").sample.tolist() == [121_000, 122_500]
     session = read_labels(path, fs_hz=1000.0, times="session", start_s=120.0)
     assert session.sample.tolist() == [1000, 2500]
-
-
-def test_wave_clus(tmp_path: Path) -> None:
-    path = tmp_path / "times_a.mat"
-    scipy.io.savemat(path, {"cluster_class": [[1, 10.0], [0, 20.0], [2, 30.52]], "spikes": np.zeros((3, 64))})
-    labels = read_labels(path, fs_hz=10_000.0)
-    assert labels.sample.tolist() == [100, 200, 305]
-    assert labels.unit.tolist() == [1, UNKNOWN, 2]
-    with pytest.raises(InputError, match="milliseconds; give the recording's sampling rate"):
-        read_labels(path)
 
 
 def test_nwb_units_of_the_session_are_counted_from_the_start_of_the_recording(tmp_path: Path) -> None:

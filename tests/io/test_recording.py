@@ -16,7 +16,7 @@ from spikeinterface.core import (
 
 from spikesorter import read_recording
 from spikesorter.core.errors import InputError
-from spikesorter.io.mat import write_mat_recording
+from spikesorter.io.mat_writing import write_mat_recording
 from spikesorter.io.recording import RecordingOptions, check_recording
 from tests.io.makers import (
     write_blackrock,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import spikesorter.io.mat
+import spikesorter.io.mat_variables
 import spikesorter.io.recording
 from spikesorter.core.errors import InputError, SettingsError
 from spikesorter.core.settings import Settings, load_settings
@@ -33,13 +33,13 @@ SETTINGS = load_settings(assignments=PURSUIT)
 def parsed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each `.mat` file is parsed, by its path's last two parts."""
     counts: Counter[str] = Counter()
-    parse = spikesorter.io.mat._stored_variables
+    parse = spikesorter.io.mat_variables._stored_variables
 
     def counted(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
         counts["/".join(path.parts[-2:])] += 1
         return parse(path, names)
 
-    monkeypatch.setattr(spikesorter.io.mat, "_stored_variables", counted)
+    monkeypatch.setattr(spikesorter.io.mat_variables, "_stored_variables", counted)
     return counts
 
 

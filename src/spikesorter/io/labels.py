@@ -24,15 +24,22 @@ from spikesorter.io.bounds import MOST_EXPANSION, check_archive, check_rate, sho
 from spikesorter.io.columns import stored_names, text_of_table
 from spikesorter.io.foreign_objects import load_foreign
 from spikesorter.io.formats import check_regular, has_sorting, reading
-from spikesorter.io.label_checks import LabelTimes, check_label_times, check_whole, to_samples
-from spikesorter.io.mat import NO_NAMES, RateNeededError, read_mat_spikes
+from spikesorter.io.label_checks import (
+    LabelTimes,
+    RateNeededError,
+    check_label_times,
+    check_whole,
+    to_samples,
+)
+from spikesorter.io.mat import read_mat_spikes
+from spikesorter.io.mat_variables import NO_NAMES
 from spikesorter.io.nwb import read_nwb_units
 from spikesorter.io.recording import OpenedRecording
 
 if TYPE_CHECKING:
     from spikeinterface.core import SortingAnalyzer
 
-__all__ = ["LABEL_ENDINGS", "UNKNOWN_UNIT", "RateNeededError", "own_labels", "read_labels", "without_units"]
+__all__ = ["LABEL_ENDINGS", "UNKNOWN_UNIT", "own_labels", "read_labels", "without_units"]
 
 LABEL_ENDINGS = (".mat", ".csv", ".tsv", ".parquet", ".nwb", ".npz")
 UNKNOWN_UNIT = "unknown"

@@ -15,11 +15,11 @@ import numpy as np
 from spikesorter.core.errors import InputError
 from spikesorter.core.spike import same_rate, shown_hz
 from spikesorter.core.spikes import Spikes
-from spikesorter.io.bounds import check_declared, check_rate, shown_bytes
+from spikesorter.io.bounds import MOST_CHANNELS, NUMERIC_KINDS, check_declared, check_rate, shown_bytes
 from spikesorter.io.foreign_objects import check_zarr, load_foreign
 from spikesorter.io.formats import OWN_FORMATS, Source, check_regular, find_source, reading
 from spikesorter.io.label_checks import LabelTimes
-from spikesorter.io.mat import MOST_CHANNELS, NUMERIC_KINDS, read_mat
+from spikesorter.io.mat import read_mat
 from spikesorter.io.raw_checks import warn_of_raw
 from spikesorter.io.samples import at_rate
 

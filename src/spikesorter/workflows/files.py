@@ -20,7 +20,7 @@ from spikesorter.decoding.run import in_threads
 from spikesorter.io.atomic import check_writable, in_turn, write_json
 from spikesorter.io.export import check_export, check_export_place, write_spikes
 from spikesorter.io.formats import stem_of
-from spikesorter.io.mat import check_replaceable
+from spikesorter.io.mat_writing import check_replaceable
 from spikesorter.io.model_files import check_model_place
 from spikesorter.io.nwb import session_start_of
 from spikesorter.io.recording import OpenedRecording, RecordingOptions

@@ -18,7 +18,8 @@ from spikesorter.core.settings import Settings
 from spikesorter.core.spikes import UNKNOWN, Spikes
 from spikesorter.core.versions import versions
 from spikesorter.io.atomic import write_json
-from spikesorter.io.mat import read_mat_spikes, write_mat, write_submission
+from spikesorter.io.mat import read_mat_spikes
+from spikesorter.io.mat_writing import write_mat, write_submission
 from spikesorter.report.contents import report_contents
 from spikesorter.report.page import write_page
 from spikesorter.report.results import REPORT, RUN, Result
