@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 import spikesorter.io.mat_variables
-import spikesorter.io.recording
 from spikesorter.core.errors import InputError, SettingsError
 from spikesorter.core.settings import Settings, load_settings
 from spikesorter.io.recording import RecordingOptions
