@@ -18,10 +18,11 @@ from spikesorter.sorting.model import load_model
 from spikesorter.sorting.sorter import Sorter
 from spikesorter.workflows import files, recordings
 from spikesorter.workflows.batch import run_batch
-from spikesorter.workflows.files import sort_files, train_model
+from spikesorter.workflows.files import sort_files
 from spikesorter.workflows.manifest import read_batch
 from spikesorter.workflows.recordings import LabelOptions, keep_open, open_labelled, open_targets
 from spikesorter.workflows.study import run_study
+from spikesorter.workflows.training import train_model
 from tests.cli.test_cli import spikesorter as in_this_process
 from tests.conftest import PURSUIT
 

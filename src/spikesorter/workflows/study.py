@@ -26,8 +26,9 @@ from spikesorter.report.results import REPORT, RUN, Result
 from spikesorter.sorting.forecast import Forecast, forecast_study
 from spikesorter.sorting.model import WHOLE, target_place
 from spikesorter.sorting.sorter import Sorter
-from spikesorter.workflows.files import check_places, checked_results, fit_labelled
+from spikesorter.workflows.files import checked_results
 from spikesorter.workflows.recordings import CheckedRecording, open_labelled, open_targets
+from spikesorter.workflows.training import check_places, fit_labelled
 
 __all__ = ["StudyFiles", "TargetResult", "find_study", "run_study", "whole_score"]
 
