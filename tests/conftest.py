@@ -16,7 +16,7 @@ from spikesorter.estimation.context import Context
 from spikesorter.estimation.estimate import estimate_initially, estimate_profile
 from spikesorter.estimation.profile import Profile
 from spikesorter.estimation.units import Units
-from spikesorter.io.mat import write_mat, write_mat_recording
+from spikesorter.io.mat_writing import write_mat, write_mat_recording
 from spikesorter.report.results import Result, open_results
 from spikesorter.signal.spans import Margin, iterate_spans, read_span
 from spikesorter.signal.templates import Templates

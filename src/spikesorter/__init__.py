@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from spikesorter.core.settings import Settings, load_settings
     from spikesorter.io.export import write_spikes
     from spikesorter.io.labels import read_labels
-    from spikesorter.io.mat import read_mat, write_mat
+    from spikesorter.io.mat import read_mat
+    from spikesorter.io.mat_writing import write_mat
     from spikesorter.io.recording import read_recording
     from spikesorter.sorting.groups import adapt_groups, fit_groups, sort_groups
     from spikesorter.sorting.sorter import Sorter
@@ -63,7 +64,7 @@ _MODULES = {
     "score": "core.score",
     "sort_groups": "sorting.groups",
     "study_score": "core.score",
-    "write_mat": "io.mat",
+    "write_mat": "io.mat_writing",
     "write_spikes": "io.export",
     "Spikes": "core.spikes",
 }

@@ -19,7 +19,7 @@ import scipy.io
 from spikesorter.cli import main
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.export import write_spikes
-from spikesorter.io.mat import write_mat
+from spikesorter.io.mat_writing import write_mat
 from tests.conftest import PURSUIT
 
 ENVIRONMENT = {**os.environ, "COLUMNS": "200"}

@@ -14,7 +14,8 @@ from spikeinterface.extractors import read_nwb_sorting
 from spikesorter import read_labels, read_mat
 from spikesorter.core.settings import load_settings
 from spikesorter.core.spikes import Spikes
-from spikesorter.io.mat import read_mat_spikes, write_mat
+from spikesorter.io.mat import read_mat_spikes
+from spikesorter.io.mat_writing import write_mat
 from spikesorter.sorting.sorter import Sorter
 from tests.cli.test_cli import spikesorter
 from tests.io.makers import write_blackrock

@@ -17,7 +17,7 @@ from spikesorter.io.mat import read_mat
 from spikesorter.io.recording import RecordingOptions
 from spikesorter.report.results import known_sorts, open_results
 from spikesorter.sorting.model import load_model
-from spikesorter.workflows import files
+from spikesorter.workflows import files, one_recording
 from spikesorter.workflows.batch import run_batch
 from spikesorter.workflows.files import sort_files
 from spikesorter.workflows.manifest import read_batch
@@ -55,12 +55,14 @@ def test_a_recording_that_was_replaced_is_sorted_as_it_is_now(
         if way == "batch":
             items = read_batch(folder, model=model, options=NPY)
             if stop:  # its spans are those of sort_recording, whose progress a batch does not show
-                original = files.write_spikes
-                monkeypatch.setattr(files, "write_spikes", lambda *a, **k: (_ for _ in ()).throw(Stopped))
+                original = one_recording.write_spikes
+                monkeypatch.setattr(
+                    one_recording, "write_spikes", lambda *a, **k: (_ for _ in ()).throw(Stopped)
+                )
                 try:
                     run_batch(items, out, span_seconds=1.0)
                 finally:
-                    monkeypatch.setattr(files, "write_spikes", original)
+                    monkeypatch.setattr(one_recording, "write_spikes", original)
             run_batch(items, out, span_seconds=1.0)
             return (out / "predictions" / "a.mat").read_bytes()
         sort_files(
@@ -89,7 +91,8 @@ def test_several_sorts_into_one_folder_lose_no_entry(
         time.sleep(0.1)
         return known
 
-    monkeypatch.setattr(files, "WRITING", nullcontext())
+    for module in (files, one_recording):
+        monkeypatch.setattr(module, "WRITING", nullcontext())
     monkeypatch.setattr(files, "known_sorts", slow)
     model = load_model(sorted_study / "model")
     names = [f"R{k}" for k in range(4)]

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from spikesorter.io.mat import read_mat, write_mat_recording
+from spikesorter.io.mat import read_mat
+from spikesorter.io.mat_writing import write_mat_recording
 
 pytestmark = [
     pytest.mark.slow,

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from spikesorter.core.errors import InputError
-from spikesorter.io.mat import read_mat, write_mat_recording
+from spikesorter.io.mat import read_mat
+from spikesorter.io.mat_writing import write_mat_recording
 from spikesorter.workflows.batch import dask_runner, run_batch
 from spikesorter.workflows.manifest import BatchItem, read_batch
 from spikesorter.workflows.tasks import Outcome

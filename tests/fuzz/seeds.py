@@ -19,7 +19,7 @@ from spikeinterface.preprocessing import common_reference
 from spikesorter.core.settings import Settings, describe_settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.export import write_spikes
-from spikesorter.io.mat import write_mat, write_mat_recording
+from spikesorter.io.mat_writing import write_mat, write_mat_recording
 from spikesorter.sorting.finished_spans import FinishedSpans
 from tests.fuzz.targets import PATCH
 

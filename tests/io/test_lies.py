@@ -23,7 +23,8 @@ from spikesorter import read_labels, read_recording
 from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import Spikes
 from spikesorter.io import bounds
-from spikesorter.io.mat import read_mat, read_mat_spikes, write_mat
+from spikesorter.io.mat import read_mat, read_mat_spikes
+from spikesorter.io.mat_writing import write_mat
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # SpikeInterface leaves what it wrote open

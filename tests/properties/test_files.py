@@ -19,7 +19,7 @@ from spikesorter import (
     write_mat,
     write_spikes,
 )
-from spikesorter.io.mat import write_mat_recording
+from spikesorter.io.mat_writing import write_mat_recording
 from tests.properties.strategies import FS_HZ, RATES, spikes_values, traces
 
 

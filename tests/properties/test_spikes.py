@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from spikesorter import InputError, Score, Spikes, score, study_score
-from spikesorter.core.spikes import FIELDS
+from spikesorter.core.spike_arrays import FIELDS
 from tests.properties.strategies import FS_HZ, spikes_values
 
 WRONG = st.one_of(

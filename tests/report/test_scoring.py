@@ -7,7 +7,7 @@ import pytest
 from spikesorter import write_spikes
 from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import Spikes
-from spikesorter.io.mat import write_mat
+from spikesorter.io.mat_writing import write_mat
 from spikesorter.report.scoring import compare_files, score_files, unpredicted
 
 TRUE = Spikes.from_arrays([100, 900, 2000, 3000], [1, 2, 1, 3], fs_hz=25_000.0)

@@ -17,7 +17,8 @@ from spikesorter.simulate import simulate_study
 from spikesorter.sorting.groups import adapt_groups, channel_groups, fit_groups, share_labels, sort_groups
 from spikesorter.sorting.model import check_group_places, load_model, load_sorters
 from spikesorter.sorting.sorter import Sorter
-from spikesorter.workflows.files import sort_files, train_model
+from spikesorter.workflows.files import sort_files
+from spikesorter.workflows.training import train_model
 from tests.conftest import FS_HZ, PURSUIT
 
 SETTINGS = load_settings(assignments=PURSUIT)

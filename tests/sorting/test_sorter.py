@@ -18,7 +18,7 @@ from spikesorter.core.score import score
 from spikesorter.core.settings import load_settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.export import write_spikes
-from spikesorter.io.mat import write_mat
+from spikesorter.io.mat_writing import write_mat
 from spikesorter.simulate import SimulatedRecording, simulate_study
 from spikesorter.sorting.model import nearest_sorter
 from spikesorter.sorting.sorter import Sorter

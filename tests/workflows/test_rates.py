@@ -12,7 +12,8 @@ from spikeinterface.preprocessing import resample
 from spikesorter.core.errors import InputError
 from spikesorter.core.spike import same_rate
 from spikesorter.io.labels import read_labels
-from spikesorter.io.mat import read_mat, write_mat_recording
+from spikesorter.io.mat import read_mat
+from spikesorter.io.mat_writing import write_mat_recording
 from spikesorter.io.recording import RecordingOptions
 from spikesorter.report.results import open_results
 from spikesorter.sorting.model import load_model

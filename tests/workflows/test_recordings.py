@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import spikesorter.io.mat
-import spikesorter.io.recording
+import spikesorter.io.mat_variables
 from spikesorter.core.errors import InputError, SettingsError
 from spikesorter.core.settings import Settings, load_settings
 from spikesorter.io.recording import RecordingOptions
@@ -19,10 +18,11 @@ from spikesorter.sorting.model import load_model
 from spikesorter.sorting.sorter import Sorter
 from spikesorter.workflows import files, recordings
 from spikesorter.workflows.batch import run_batch
-from spikesorter.workflows.files import sort_files, train_model
+from spikesorter.workflows.files import sort_files
 from spikesorter.workflows.manifest import read_batch
 from spikesorter.workflows.recordings import LabelOptions, keep_open, open_labelled, open_targets
 from spikesorter.workflows.study import run_study
+from spikesorter.workflows.training import train_model
 from tests.cli.test_cli import spikesorter as in_this_process
 from tests.conftest import PURSUIT
 
@@ -33,13 +33,13 @@ SETTINGS = load_settings(assignments=PURSUIT)
 def parsed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each `.mat` file is parsed, by its path's last two parts."""
     counts: Counter[str] = Counter()
-    parse = spikesorter.io.mat._stored_variables
+    parse = spikesorter.io.mat_variables._stored_variables
 
     def counted(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
         counts["/".join(path.parts[-2:])] += 1
         return parse(path, names)
 
-    monkeypatch.setattr(spikesorter.io.mat, "_stored_variables", counted)
+    monkeypatch.setattr(spikesorter.io.mat_variables, "_stored_variables", counted)
     return counts
 
 

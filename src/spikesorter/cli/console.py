@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from spikesorter.core.score import Score
     from spikesorter.sorting.model import Model
     from spikesorter.sorting.sorter import Sorter
-    from spikesorter.workflows.files import SortedFile
+    from spikesorter.workflows.one_recording import SortedFile
     from spikesorter.workflows.study import TargetResult
     from spikesorter.workflows.tasks import Outcome
 

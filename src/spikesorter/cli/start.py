@@ -59,7 +59,7 @@ def simulate(
     """
     from spikesorter.estimation.simulate import NOISE_LEVELS, simulate_study
     from spikesorter.io.atomic import check_writable
-    from spikesorter.io.mat import (
+    from spikesorter.io.mat_writing import (
         check_replaceable,
         check_replaceable_recording,
         write_mat,

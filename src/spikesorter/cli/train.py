@@ -155,8 +155,8 @@ def train(
     learnt: dict[str, dict[str, Any]] = {}
     with working(quiet or as_json) as (progress, say):
         from spikesorter.report.summary import sorter_facts
-        from spikesorter.workflows.files import train_model
         from spikesorter.workflows.recordings import LabelOptions
+        from spikesorter.workflows.training import train_model
 
         def tell(name: str, sorter: Sorter) -> None:
             learnt[name] = sorter_facts(sorter)

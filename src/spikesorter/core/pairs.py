@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from spikesorter.core.errors import InputError
-from spikesorter.core.spike import Int64Array, check_rate
+from spikesorter.core.spike import check_rate
+from spikesorter.core.spike_arrays import Int64Array
 from spikesorter.core.spikes import UNKNOWN, Spikes
 
 __all__ = ["common_rate", "numbered_alike", "pairs_within"]

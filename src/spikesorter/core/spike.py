@@ -1,34 +1,23 @@
-"""One spike, and checks of the numbers that spikes are made of."""
+"""One spike, and the sampling rates at which spikes are counted."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
-import numpy as np
-import numpy.typing as npt
+from typing import NamedTuple
 
 from spikesorter.core.errors import InputError
 
 __all__ = [
     "HIGHEST_HZ",
     "LOWEST_HZ",
-    "Float32Array",
-    "Int64Array",
     "Spike",
     "check_rate",
-    "probabilities",
     "same_rate",
     "shown_hz",
-    "whole_numbers",
 ]
-
-Int64Array = npt.NDArray[np.int64]
-Float32Array = npt.NDArray[np.float32]
 
 LOWEST_HZ, HIGHEST_HZ = 100.0, 1e7
 SAME_RATE = 1e-4
 """Rates whose ratio differs less are the same for counting samples: a clock of quartz is no more accurate."""
-MOST_SAMPLES = 1 << 53
 
 
 class Spike(NamedTuple):
@@ -84,53 +73,3 @@ def shown_hz(fs_hz: float) -> str:
     ('30000 Hz', '24414.0625 Hz')
     """
     return f"{fs_hz:.10g} Hz"
-
-
-def _numbers(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
-    try:
-        array = np.asarray(values)
-    except ValueError as error:  # lists of several lengths
-        raise InputError(f"spikes: {name} must hold numbers: {error}") from None
-    if array.size and array.dtype.kind not in "iuf":
-        raise InputError(f"spikes: {name} must hold real numbers, not {array.dtype}")
-    return array
-
-
-def probabilities(name: str, values: npt.ArrayLike) -> Float32Array:
-    """Return values as float32; refuse values outside 0 to 1.
-
-    Raises
-    ------
-    InputError
-
-    Examples
-    --------
-    >>> probabilities("probability", [0, 0.25])
-    array([0.  , 0.25], dtype=float32)
-    """
-    array = _numbers(name, values)
-    if not np.all((array >= 0) & (array <= 1)):
-        raise InputError(f"spikes: {name}: probabilities must lie between 0 and 1")
-    return array.astype(np.float32)
-
-
-def whole_numbers(name: str, values: npt.ArrayLike) -> Int64Array:
-    """Return values as int64; refuse fractions and values beyond any recording's length.
-
-    Raises
-    ------
-    InputError
-
-    Examples
-    --------
-    >>> whole_numbers("sample", [120.0, 300.0])
-    array([120, 300])
-    """
-    array = _numbers(name, values)
-    if array.size == 0:
-        return array.astype(np.int64)
-    if array.dtype.kind == "f" and not np.all(np.isfinite(array) & (array == np.round(array))):
-        raise InputError(f"spikes: {name} must hold whole numbers; some are fractional, NaN or infinite")
-    if not -MOST_SAMPLES < array.min() <= array.max() < MOST_SAMPLES:
-        raise InputError(f"spikes: {name} holds numbers beyond any recording's length")
-    return array.astype(np.int64)

@@ -12,28 +12,25 @@ import numpy.typing as npt
 
 from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError
-from spikesorter.core.spike import Float32Array, Int64Array, Spike, probabilities, whole_numbers
+from spikesorter.core.spike import Spike
+from spikesorter.core.spike_arrays import (
+    FIELDS,
+    PROBABILITIES,
+    UNKNOWN,
+    Float32Array,
+    Int64Array,
+    checked_fields,
+    in_order,
+    mask_or_positions,
+)
+from spikesorter.core.spike_conversions import dataframe_of, sorting_of, text_of, units_in_sorting
 
 if TYPE_CHECKING:
     from pandas import DataFrame
     from spikeinterface import BaseSorting
     from spikeinterface.core import NumpySorting
 
-__all__ = [
-    "PROBABILITIES",
-    "UNKNOWN",
-    "Spikes",
-    "check_spikes",
-]
-
-FIELDS = {"sample": np.int64, "unit": np.int64, "probability": np.float32, "unit_probability": np.float32}
-
-PROBABILITIES = ("probability", "unit_probability")
-
-UNKNOWN = 0
-"""Unit of outlier spikes: spikes that fit no known unit."""
-
-MOST_SHOWN = 6  # units, in a repr
+__all__ = ["PROBABILITIES", "UNKNOWN", "Spikes", "check_spikes"]
 
 
 def _sure() -> Float32Array:
@@ -100,29 +97,8 @@ class Spikes:
         object.__setattr__(self, "names", dict(sorted(self.names.items())))
         if len(set(self.names.values())) < len(self.names):
             raise InputError(f"spikes: two units have one name: {', '.join(self.names.values())}")
-        for name, dtype in FIELDS.items():
-            check = probabilities if name in PROBABILITIES else whole_numbers
-            values = np.array(check(name, getattr(self, name)), dtype=dtype)
-            if values.ndim == 0 and name in PROBABILITIES:
-                values = np.full(len(self.sample), values)
-            if values.ndim != 1:
-                raise InputError(f"spikes: {name} must have one dimension, not {values.ndim}")
-            values.flags.writeable = False
+        for name, values in checked_fields({name: getattr(self, name) for name in FIELDS}).items():
             object.__setattr__(self, name, values)
-        lengths = [len(getattr(self, name)) for name in FIELDS]
-        if len(set(lengths)) != 1:
-            raise InputError(
-                "spikes: sample, unit, probability and unit_probability must have one length, "
-                "not {}, {}, {} and {}".format(*lengths)
-            )
-        if len(self.sample) == 0:
-            return
-        if np.any(np.diff(self.sample) < 0):
-            raise InputError("spikes: samples must be in order; Spikes.from_arrays sorts them")
-        if self.sample[0] < 0:
-            raise InputError(f"spikes: samples must be 0 or more, found {self.sample[0]}")
-        if self.unit.min() < UNKNOWN:
-            raise InputError(f"spikes: units must be 0 or more, found {self.unit.min()}")
 
     @classmethod
     def from_arrays(
@@ -155,16 +131,8 @@ class Spikes:
         >>> Spikes.from_arrays([300, 120], [2, 1], [0.5, 1.0]).probability
         array([1. , 0.5], dtype=float32)
         """
-        samples, units = whole_numbers("sample", sample), whole_numbers("unit", unit)
-        there, sure = (
-            np.broadcast_to(checked, samples.shape) if checked.ndim == 0 else checked
-            for name, values in zip(PROBABILITIES, (probability, unit_probability), strict=True)
-            for checked in (probabilities(name, 1.0 if values is None else values),)
-        )
-        if len({samples.shape, units.shape, there.shape, sure.shape}) > 1 or samples.ndim != 1:
-            return cls(samples, units, there, sure)  # raises the error
-        order = np.lexsort((units, samples))
-        return cls(samples[order], units[order], there[order], sure[order], fs_hz=fs_hz, names=names or {})
+        fields = in_order(sample, unit, probability, unit_probability)
+        return cls(*fields, fs_hz=fs_hz, names=names or {})
 
     @classmethod
     def empty(cls) -> Spikes:
@@ -218,19 +186,13 @@ class Spikes:
         >>> Spikes.from_spikeinterface(sorting).names
         {1: 'b', 2: 'a'}
         """
-        if not hasattr(sorting, "to_spike_vector"):
-            raise InputError(f"expected a SpikeInterface sorting, not a {type(sorting).__name__}")
-        if sorting.get_num_segments() != 1:
-            raise InputError(f"has {sorting.get_num_segments()} segments; select one with select_segments")
-        names = [str(unit) for unit in sorting.unit_ids]
-        numbered = all(name.isdecimal() and int(name) > UNKNOWN for name in names)
-        unit_ids = np.array([int(name) for name in names] if numbered else range(1, len(names) + 1), np.int64)
+        unit_ids, names = units_in_sorting(sorting)
         spikes = sorting.to_spike_vector()
         return cls.from_arrays(
             spikes["sample_index"],
             unit_ids[spikes["unit_index"]],
             fs_hz=float(sorting.get_sampling_frequency()),
-            names=dict(zip(unit_ids.tolist(), names, strict=True)),
+            names=names,
         )
 
     def to_spikeinterface(self, fs_hz: float | None = None) -> NumpySorting:
@@ -259,24 +221,7 @@ class Spikes:
         >>> sorting.get_unit_spike_train(2).tolist(), sorting.get_property("mean_probability").round(2)
         ([120], array([1. , 0.9]))
         """
-        from spikeinterface.core import NumpySorting
-
-        rate = fs_hz or self.fs_hz
-        if rate is None:
-            raise InputError("spikes: the sampling rate is not known; give fs_hz")
-        known = self.select(self.unit != UNKNOWN)
-        unit_ids = sorted({*known.unit_ids, *(unit for unit in self.names if unit != UNKNOWN)})
-        trains = [known.of(unit) for unit in unit_ids]
-        ids: list[Any] = [self.name_of(unit) for unit in unit_ids] if self.named_otherwise else unit_ids
-        units = dict(zip(ids, (train.sample for train in trains), strict=True))
-        sorting = NumpySorting.from_unit_dict([units], rate)
-        for name in PROBABILITIES:
-            each = np.empty(len(trains), object)
-            each[:] = [getattr(train, name) for train in trains]
-            sorting.set_property(name, each)
-        means = [float(train.joint.mean(dtype=np.float64)) if len(train) else np.nan for train in trains]
-        sorting.set_property("mean_probability", np.array(means, np.float64))
-        return sorting
+        return sorting_of(self, fs_hz)
 
     def to_dataframe(self) -> DataFrame:
         """Return the spikes as a table.
@@ -294,17 +239,7 @@ class Spikes:
         0     120  0.0048     2       2          1.0               1.0
         1     300  0.0120     1  basket          1.0               1.0
         """
-        from pandas import DataFrame
-
-        times = {} if self.fs_hz is None else {"time_s": self.sample / self.fs_hz}
-        columns = {
-            "sample": self.sample,
-            **times,
-            "unit": self.unit,
-            "name": [self.name_of(unit) for unit in self.unit.tolist()],
-            **{name: getattr(self, name) for name in PROBABILITIES},
-        }
-        return DataFrame(columns)
+        return dataframe_of(self)
 
     def outside(self, bad: BadStretches) -> Spikes:
         """Return the spikes that are not in bad stretches.
@@ -424,14 +359,8 @@ class Spikes:
     def __getitem__(self, place: Any) -> Spike | Spikes:
         if isinstance(place, int | np.integer) and not isinstance(place, bool):
             return Spike._make(getattr(self, name)[place].item() for name in FIELDS)
-        if not isinstance(place, slice):
-            place = np.asarray(place)
-            if place.dtype.kind not in "iub" or place.ndim != 1:
-                raise InputError(
-                    "spikes: a position, a slice, a mask or positions select spikes; spikes.of(unit) gives "
-                    "those of a unit, spikes.sample their samples"
-                )
-        return replace(self, **{name: getattr(self, name)[place] for name in FIELDS})
+        chosen = place if isinstance(place, slice) else mask_or_positions(place)
+        return replace(self, **{name: getattr(self, name)[chosen] for name in FIELDS})
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Spikes):
@@ -439,16 +368,7 @@ class Spikes:
         return all(np.array_equal(getattr(self, name), getattr(other, name)) for name in FIELDS)
 
     def __repr__(self) -> str:
-        counts = self.counts()
-        shown = [f"{self.name_of(k)}: {n}" for k, n in list(counts.items())[:MOST_SHOWN]]
-        more = ["..."] if len(counts) > MOST_SHOWN else []
-        rate = "" if self.fs_hz is None else f"; {self.fs_hz:g} Hz"
-        parts = f"; {', '.join(shown + more)}" if shown else ""
-        return f"Spikes({_counted(len(self), 'spike')} of {_counted(len(counts), 'unit')}{parts}{rate})"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+        return text_of(self)
 
 
 def check_spikes(spikes: object, what: str) -> None:

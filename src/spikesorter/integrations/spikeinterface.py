@@ -17,7 +17,8 @@ from spikeinterface.sorters import BaseSorter, sorterlist
 
 from spikesorter.core.cores import effective_n_jobs
 from spikesorter.core.errors import InputError, ModelError
-from spikesorter.core.spikes import FIELDS, Spikes
+from spikesorter.core.spike_arrays import FIELDS
+from spikesorter.core.spikes import Spikes
 from spikesorter.core.versions import __version__
 from spikesorter.io.atomic import atomic_file
 from spikesorter.io.probabilities import ComputeSpikeProbabilities, compute_spike_probabilities

@@ -12,7 +12,9 @@ from spikesorter.core.spike import HIGHEST_HZ, LOWEST_HZ, same_rate, shown_hz
 from spikesorter.core.spikes import Spikes
 
 __all__ = [
+    "MOST_CHANNELS",
     "MOST_EXPANSION",
+    "NUMERIC_KINDS",
     "check_archive",
     "check_declared",
     "check_rate",
@@ -21,6 +23,9 @@ __all__ = [
     "shown_bytes",
 ]
 
+MOST_CHANNELS = 4096
+NUMERIC_KINDS = "iuf"
+"""Kinds of NumPy's types of real numbers."""
 MOST_EXPANSION = 100
 """A file compressed more than this is not a recording, as noise does not compress."""
 SMALL_BYTES = 64 << 20  # below this size, high compression is harmless

@@ -22,8 +22,9 @@ from spikesorter.io.atomic import atomic_file, atomic_folder
 from spikesorter.io.bounds import known_rate
 from spikesorter.io.columns import table_text
 from spikesorter.io.formats import EXPORTS, missing_package, reading
-from spikesorter.io.labels import PARQUET_MARK, UNKNOWN_UNIT
-from spikesorter.io.mat import check_replaceable, write_mat
+from spikesorter.io.label_source import UNKNOWN_UNIT
+from spikesorter.io.label_tables import PARQUET_MARK
+from spikesorter.io.mat_writing import check_replaceable, write_mat
 from spikesorter.io.nwb import is_own_nwb, write_nwb
 from spikesorter.io.recording import check_recording
 

@@ -12,7 +12,14 @@ from spikesorter.core.errors import InputError
 from spikesorter.core.spike import same_rate, shown_hz
 from spikesorter.core.spikes import UNKNOWN, Spikes
 
-__all__ = ["LabelTimes", "check_label_times", "check_plausible", "check_whole", "to_samples"]
+__all__ = [
+    "LabelTimes",
+    "RateNeededError",
+    "check_label_times",
+    "check_plausible",
+    "check_whole",
+    "to_samples",
+]
 
 LabelTimes = Literal["samples", "seconds", "session"]
 """What times of labels are: samples of the recording (from 0); seconds from its start; or seconds from the
@@ -28,6 +35,10 @@ MOST_PER_S = 500.0
 FEW = 10  # labels, from which nothing is concluded
 LONG_S, BEGINNING_S = 20.0, 1.0
 OTHER_RATES = (20_000.0, 24_000.0, 24_414.0625, 25_000.0, 30_000.0, 32_000.0, 40_000.0, 48_828.125, 50_000.0)
+
+
+class RateNeededError(InputError):
+    """Labels are times, and their sampling rate is not known."""
 
 
 def check_label_times(name: str | None) -> LabelTimes | None:

@@ -9,7 +9,7 @@ from spikeinterface.core.analyzer_extension_core import BaseSpikeVectorExtension
 from spikeinterface.core.sortinganalyzer import register_result_extension
 
 from spikesorter.core.errors import InputError
-from spikesorter.core.spike import Float32Array, Int64Array
+from spikesorter.core.spike_arrays import Float32Array, Int64Array
 from spikesorter.core.spikes import PROBABILITIES, Spikes
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from spikesorter.core.score import Score, score
 from spikesorter.core.spike import same_rate, shown_hz
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.formats import has_sorting
-from spikesorter.io.labels import LABEL_ENDINGS, RateNeededError, read_labels
+from spikesorter.io.label_checks import RateNeededError
+from spikesorter.io.labels import LABEL_ENDINGS, read_labels
 
 __all__ = ["compare_files", "score_files", "unpredicted"]
 

@@ -18,15 +18,17 @@ from spikesorter.core.settings import Settings
 from spikesorter.core.spikes import UNKNOWN, Spikes
 from spikesorter.core.versions import versions
 from spikesorter.io.atomic import write_json
-from spikesorter.io.mat import read_mat_spikes, write_mat, write_submission
+from spikesorter.io.mat import read_mat_spikes
+from spikesorter.io.mat_writing import write_mat, write_submission
 from spikesorter.report.contents import report_contents
 from spikesorter.report.page import write_page
 from spikesorter.report.results import REPORT, RUN, Result
 from spikesorter.sorting.forecast import Forecast, forecast_study
 from spikesorter.sorting.model import WHOLE, target_place
 from spikesorter.sorting.sorter import Sorter
-from spikesorter.workflows.files import check_places, checked_results, fit_labelled
+from spikesorter.workflows.files import checked_results
 from spikesorter.workflows.recordings import CheckedRecording, open_labelled, open_targets
+from spikesorter.workflows.training import check_places, fit_labelled
 
 __all__ = ["StudyFiles", "TargetResult", "find_study", "run_study", "whole_score"]
 

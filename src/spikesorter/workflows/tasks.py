@@ -24,8 +24,8 @@ from spikesorter.core.versions import __version__
 from spikesorter.io.atomic import write_json
 from spikesorter.io.export import check_export_place
 from spikesorter.sorting.model import Model, load_model
-from spikesorter.workflows.files import sort_recording, stamp_of
 from spikesorter.workflows.manifest import BatchItem
+from spikesorter.workflows.one_recording import sort_recording, stamp_of
 
 __all__ = [
     "NOTES",

@@ -1,0 +1,102 @@
+"""Spikes in other forms: sortings of SpikeInterface, tables of pandas, a line of text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spikesorter.core.errors import InputError
+from spikesorter.core.spike_arrays import PROBABILITIES, UNKNOWN, Int64Array
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+    from spikeinterface import BaseSorting
+    from spikeinterface.core import NumpySorting
+
+    from spikesorter.core.spikes import Spikes
+
+__all__ = ["dataframe_of", "sorting_of", "text_of", "units_in_sorting"]
+
+MOST_SHOWN = 6  # units, in a line of text
+
+
+def units_in_sorting(sorting: BaseSorting) -> tuple[Int64Array, dict[int, str]]:
+    """Return the number of each unit of a sorting, in its order, and their names.
+
+    Raises
+    ------
+    InputError
+        If it is not a sorting, or has several segments.
+
+    Examples
+    --------
+    >>> from spikeinterface.core import NumpySorting
+    >>> units_in_sorting(NumpySorting.from_unit_dict([{"b": np.array([7]), "a": np.array([9])}], 25_000.0))
+    (array([1, 2]), {1: 'b', 2: 'a'})
+    """
+    if not hasattr(sorting, "to_spike_vector"):
+        raise InputError(f"expected a SpikeInterface sorting, not a {type(sorting).__name__}")
+    if sorting.get_num_segments() != 1:
+        raise InputError(f"has {sorting.get_num_segments()} segments; select one with select_segments")
+    names = [str(unit) for unit in sorting.unit_ids]
+    numbered = all(name.isdecimal() and int(name) > UNKNOWN for name in names)
+    unit_ids = np.array([int(name) for name in names] if numbered else range(1, len(names) + 1), np.int64)
+    return unit_ids, dict(zip(unit_ids.tolist(), names, strict=True))
+
+
+def sorting_of(spikes: Spikes, fs_hz: float | None) -> NumpySorting:
+    """Return spikes as a SpikeInterface sorting; see `Spikes.to_spikeinterface`.
+
+    Raises
+    ------
+    InputError
+        If the sampling rate is not known.
+    """
+    from spikeinterface.core import NumpySorting
+
+    rate = fs_hz or spikes.fs_hz
+    if rate is None:
+        raise InputError("spikes: the sampling rate is not known; give fs_hz")
+    known = spikes.select(spikes.unit != UNKNOWN)
+    unit_ids = sorted({*known.unit_ids, *(unit for unit in spikes.names if unit != UNKNOWN)})
+    trains = [known.of(unit) for unit in unit_ids]
+    ids: list[Any] = [spikes.name_of(unit) for unit in unit_ids] if spikes.named_otherwise else unit_ids
+    units = dict(zip(ids, (train.sample for train in trains), strict=True))
+    sorting = NumpySorting.from_unit_dict([units], rate)
+    for name in PROBABILITIES:
+        each = np.empty(len(trains), object)
+        each[:] = [getattr(train, name) for train in trains]
+        sorting.set_property(name, each)
+    means = [float(train.joint.mean(dtype=np.float64)) if len(train) else np.nan for train in trains]
+    sorting.set_property("mean_probability", np.array(means, np.float64))
+    return sorting
+
+
+def dataframe_of(spikes: Spikes) -> DataFrame:
+    """Return spikes as a table; see `Spikes.to_dataframe`."""
+    from pandas import DataFrame
+
+    times = {} if spikes.fs_hz is None else {"time_s": spikes.sample / spikes.fs_hz}
+    columns = {
+        "sample": spikes.sample,
+        **times,
+        "unit": spikes.unit,
+        "name": [spikes.name_of(unit) for unit in spikes.unit.tolist()],
+        **{name: getattr(spikes, name) for name in PROBABILITIES},
+    }
+    return DataFrame(columns)
+
+
+def text_of(spikes: Spikes) -> str:
+    """Return the numbers of spikes and units, and those of the first units, as a line of text."""
+    counts = spikes.counts()
+    shown = [f"{spikes.name_of(k)}: {n}" for k, n in list(counts.items())[:MOST_SHOWN]]
+    more = ["..."] if len(counts) > MOST_SHOWN else []
+    rate = "" if spikes.fs_hz is None else f"; {spikes.fs_hz:g} Hz"
+    parts = f"; {', '.join(shown + more)}" if shown else ""
+    return f"Spikes({_counted(len(spikes), 'spike')} of {_counted(len(counts), 'unit')}{parts}{rate})"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

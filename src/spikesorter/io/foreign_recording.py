@@ -1,0 +1,152 @@
+"""Open recordings of other programs by SpikeInterface's readers, and choose one of several streams."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spikesorter.core.errors import InputError
+from spikesorter.io.foreign_objects import load_foreign
+from spikesorter.io.formats import Source
+
+if TYPE_CHECKING:
+    from spikeinterface import BaseRecording
+
+__all__ = [
+    "OTHER_NAMES",
+    "known_extractors",
+    "load_saved_recording",
+    "open_extractor",
+    "open_nwb",
+    "without_last_sample",
+]
+
+NOT_NEURAL = ("SYNC", "ADC", "AUXILIARY", "SUPPLY VOLTAGE", "DIGITAL", "DC AMPLIFIER", "STIM", "TEMPERATURE")
+OTHER_NAMES = {
+    "binary": "raw",
+    "openephys": "openephysbinary",
+    "binaryfolder": "spikeinterface",
+    "zarr": "spikeinterface",
+}
+NOT_OPENED = (
+    "numpy",
+    "ibl",  # connects to a server
+    "shybrid",  # runs its probe file
+    "sinapsresearchplatform",  # evaluates its metadata
+)
+"""SpikeInterface's readers that are not used."""
+
+
+def known_extractors() -> dict[str, Callable[..., BaseRecording]]:
+    """Return SpikeInterface's readers that are used, by their names.
+
+    Examples
+    --------
+    >>> "intan" in known_extractors(), "ibl" in known_extractors()
+    (True, False)
+    """
+    from spikeinterface.extractors import recording_extractor_full_dict
+
+    return {
+        name: reader
+        for name, reader in recording_extractor_full_dict.items()
+        if name not in NOT_OPENED and name not in OTHER_NAMES
+    }
+
+
+def load_saved_recording(path: Path) -> BaseRecording:
+    """Load a recording, or that of an analyzer, which SpikeInterface saved.
+
+    Raises
+    ------
+    InputError
+        If it holds anything else.
+    """
+    from spikeinterface.core import BaseRecording, SortingAnalyzer
+
+    found = load_foreign(path)
+    if isinstance(found, SortingAnalyzer) and found.has_recording():
+        found = found.recording
+    if not isinstance(found, BaseRecording):
+        raise InputError(f"{path}: holds a {type(found).__name__} of SpikeInterface, not a recording")
+    return found
+
+
+def open_nwb(path: Path, stream: str | None) -> BaseRecording:
+    """Open the wanted or the only ElectricalSeries of an NWB file.
+
+    Raises
+    ------
+    InputError
+        If there is none, or it is not clear which is meant.
+    """
+    from spikeinterface.extractors.nwbextractors import NwbRecordingExtractor
+
+    series = NwbRecordingExtractor.fetch_available_electrical_series_paths(path)
+    if not series:
+        raise InputError(f"{path}: holds no recording (ElectricalSeries)")
+    names = [name.rpartition("/")[2] for name in series]
+    return NwbRecordingExtractor(path, electrical_series_path=_choose_stream(path, names, series, stream))
+
+
+def open_extractor(path: Path, source: Source, stream: str | None) -> BaseRecording:
+    """Open the wanted stream, or the only neural one, of any other format.
+
+    Parameters
+    ----------
+    path : Path
+        For the message.
+    source : Source
+        What is read, and by which of `known_extractors`.
+    stream : str or None
+        Name or id.
+
+    Raises
+    ------
+    InputError
+        If there is none, or it is not clear which is meant.
+    """
+    from spikeinterface.extractors.neoextractors import get_neo_streams, neo_recording_class_dict
+
+    for kind in (DeprecationWarning, FutureWarning):  # of SpikeInterface's use of neo
+        warnings.filterwarnings("ignore", message=".*strict_gap_mode", category=kind)
+    reader = known_extractors()[source.format]
+    if source.format not in neo_recording_class_dict:
+        return reader(source.path) if stream is None else reader(source.path, stream_name=stream)
+    names, ids = get_neo_streams(source.format, source.path)
+    if not ids:
+        raise InputError(f"{path}: holds no recording")
+    return reader(source.path, stream_id=_choose_stream(path, names, ids, stream, source.stream))
+
+
+def without_last_sample(recording: BaseRecording) -> BaseRecording:
+    """Leave out the last sample of a .plx file: if it is read, neo 0.14 returns zeros for its whole block."""
+    return recording.frame_slice(0, recording.get_num_frames() - 1)
+
+
+def _choose_stream(
+    path: Path, names: Sequence[str], ids: Sequence[str], wanted: str | None, own: str | None = None
+) -> str:
+    """Return the id of the wanted stream, or of the only neural stream."""
+    listed = "; ".join(
+        name if name == key else f"{name} (id {key})" for name, key in zip(names, ids, strict=True)
+    )
+    if wanted is not None:
+        fitting = [key for name, key in zip(names, ids, strict=True) if str(wanted) in (name, str(key))]
+        if not fitting:
+            raise InputError(f"{path}: has no stream {wanted}; there are {listed}")
+        return fitting[0]
+    if own is not None and own in ids:
+        return own
+    neural = [
+        key
+        for name, key in zip(names, ids, strict=True)
+        if not any(word in name.upper() for word in NOT_NEURAL)
+    ]
+    if len(neural or ids) > 1:
+        raise InputError(
+            f"{path}: has several streams; choose one with stream=NAME (--stream NAME): {listed}"
+        )
+    return (neural or list(ids))[0]

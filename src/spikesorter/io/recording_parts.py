@@ -1,0 +1,112 @@
+"""One segment and some channels of an opened recording, at the wanted sampling rate."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spikesorter.core.errors import InputError
+from spikesorter.core.spike import same_rate, shown_hz
+from spikesorter.io.formats import reading
+
+if TYPE_CHECKING:
+    from spikeinterface import BaseRecording
+
+__all__ = ["Channel", "one_segment", "resampled", "select_channels", "select_group"]
+
+logger = logging.getLogger(__name__)
+Channel = str | int
+MOST_LISTED = 24
+
+
+def one_segment(path: Path, recording: BaseRecording, segment: int | None) -> BaseRecording:
+    """Return the wanted segment (from 0), or the only one.
+
+    Raises
+    ------
+    InputError
+        If there is no such segment, or there are several and none is wanted.
+    """
+    count = recording.get_num_segments()
+    if segment is None and count == 1:
+        return recording
+    rate = recording.get_sampling_frequency()
+    lengths = ", ".join(f"{recording.get_num_samples(k) / rate:.1f} s" for k in range(count))
+    if segment is None:
+        raise InputError(
+            f"{path}: has {count} segments ({lengths}); choose one with segment=0 to {count - 1} (--segment)"
+        )
+    if not 0 <= segment < count:
+        raise InputError(f"{path}: has no segment {segment}; there are 0 to {count - 1} ({lengths})")
+    return recording.select_segments([segment])
+
+
+def select_channels(path: Path, recording: BaseRecording, wanted: tuple[Channel, ...]) -> BaseRecording:
+    """Return channels by id, by name or, if neither matches, by position (from 0); all if none is wanted.
+
+    Raises
+    ------
+    InputError
+        If there is no such channel.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from spikeinterface.core import NumpyRecording
+    >>> recording = NumpyRecording([np.zeros((9, 3), np.int16)], 30_000.0, channel_ids=["a", "b", "c"])
+    >>> select_channels(Path("D1.nwb"), recording, ("c", 0)).channel_ids.tolist()
+    ['c', 'a']
+    """
+    if not wanted:
+        return recording
+    ids = list(recording.channel_ids)
+    by_id = {str(key): key for key in ids}
+    names = recording.get_property("channel_name")
+    by_name = {} if names is None else dict(zip(map(str, names), ids, strict=True))
+    by_place = {str(place): key for place, key in enumerate(ids)}
+    known = by_place | by_name | by_id
+    for channel in wanted:
+        if str(channel) not in known:
+            raise InputError(f"{path}: has no channel {channel}; there are {_listed(list(map(str, ids)))}")
+    return recording.select_channels(list(dict.fromkeys(known[str(channel)] for channel in wanted)))
+
+
+def select_group(path: Path, recording: BaseRecording, group: Channel | None) -> BaseRecording:
+    """Return the channels whose property `group` has this value; all if it is None.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+    """
+    if group is None:
+        return recording
+    values = recording.get_property("group")
+    if values is None:
+        raise InputError(f"{path}: its channels have no groups; choose them with channel=ID (--channel)")
+    groups = [str(value) for value in values]
+    chosen = [key for key, value in zip(recording.channel_ids, groups, strict=True) if value == str(group)]
+    if not chosen:
+        raise InputError(f"{path}: has no group {group}; there are {_listed(sorted(set(groups)))}")
+    return recording.select_channels(chosen)
+
+
+def resampled(path: Path, recording: BaseRecording, fs_hz: float | None) -> BaseRecording:
+    """Return a recording at a sampling rate, resampled as float32 if it has another."""
+    own = float(recording.get_sampling_frequency())
+    if fs_hz is None or same_rate(own, fs_hz):
+        return recording
+    from spikeinterface.preprocessing import resample
+
+    with reading(path, "a recording to resample"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a rate that differs by parts in a million
+        changed: BaseRecording = resample(recording, fs_hz, dtype="float32")
+    logger.info("%s: resampled from %s to %s", path, shown_hz(own), shown_hz(fs_hz))
+    return changed
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - MOST_LISTED
+    return ", ".join(names[:MOST_LISTED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,144 @@
+"""Sort one recording with a model and write its spikes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spikesorter.core.errors import InputError, naming
+from spikesorter.core.progress import Progress, silent
+from spikesorter.core.spikes import Spikes
+from spikesorter.io.export import write_spikes
+from spikesorter.io.nwb import session_start_of
+from spikesorter.io.recording import OpenedRecording
+from spikesorter.sorting.model import Model
+from spikesorter.sorting.sorter import SPAN_SECONDS, Sorter
+
+__all__ = ["WRITING", "SortedFile", "sort_recording", "stamp_of"]
+
+WRITING = threading.Lock()  # SpikeInterface and pynwb are not thread-safe
+
+
+@dataclass(frozen=True, eq=False)
+class SortedFile:
+    """The result of one recording.
+
+    Parameters
+    ----------
+    path : Path
+    spikes : Spikes
+        Found spikes, as samples of the file.
+    chosen : mapping of str to str
+        The target that the sorter of each group of channels was adapted to.
+    sorters : mapping of str to Sorter
+        Sorters used, by group of channels.
+    place : Path
+        File or folder of the spikes.
+    """
+
+    path: Path
+    spikes: Spikes
+    chosen: Mapping[str, str]
+    sorters: Mapping[str, Sorter]
+    place: Path
+
+    @property
+    def adapted_to(self) -> str:
+        """The targets that the sorters were adapted to, as text."""
+        return ", ".join(dict.fromkeys(self.chosen.values()))
+
+
+def sort_recording(
+    opened: OpenedRecording,
+    place: Path,
+    model: Model,
+    *,
+    to: str,
+    chosen: Mapping[str, str] | None = None,
+    n_jobs: int | None = None,
+    span_seconds: float = SPAN_SECONDS,
+    resume: Path | None = None,
+    progress: Progress = silent,
+) -> SortedFile:
+    """Sort one recording and write its spikes.
+
+    Parameters
+    ----------
+    opened : OpenedRecording
+    place : Path
+        File or folder for its spikes.
+    model : Model
+    to : str
+        Format of the spikes.
+    chosen : mapping of str to str, optional
+        For each group, the target whose adapted sorter is used; the nearest if not given.
+    resume : Path, optional
+        Folder for finished spans. Those of the recording before it was changed are removed.
+    n_jobs, span_seconds, progress
+        As for `Sorter.sort`.
+
+    Returns
+    -------
+    SortedFile
+
+    Raises
+    ------
+    InputError
+        If the recording cannot be used, or the spikes cannot be written.
+    """
+    path, recording = opened.path, opened.recording
+    spans = None if resume is None else _spans_of(path, resume)
+    with naming(path):
+        nearest = model.nearest(recording) if chosen is None else chosen
+        spikes = model.sort(
+            recording, nearest, n_jobs=n_jobs, span_seconds=span_seconds, resume=spans, progress=progress
+        )
+    provenance = {
+        "recording": str(path),
+        "adapted_to": ", ".join(nearest.values()),
+        "sorter": model.digest(nearest),
+    }
+    written = opened.to_source(spikes)
+    with WRITING:
+        write_spikes(
+            place,
+            written,
+            format=to,
+            recording=opened.source,
+            provenance=provenance,
+            session_start=session_start_of(path),
+        )
+    return SortedFile(path, written, nearest, model.chosen(nearest), place)
+
+
+def stamp_of(path: Path) -> list[list[Any]]:
+    """Return names, sizes and times of a recording's files, to detect changes.
+
+    Raises
+    ------
+    InputError
+        If there is no such file.
+    """
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    try:
+        return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+
+
+def _spans_of(path: Path, folder: Path) -> Path:
+    """Return the folder for finished spans of a recording as it is now; remove those of before."""
+    if folder.is_symlink():
+        raise InputError(f"{folder}: is a link; finished spans are kept in the folder of results itself")
+    place = folder / hashlib.sha256(json.dumps(stamp_of(path)).encode()).hexdigest()[:16]
+    if folder.is_dir():
+        for other in folder.iterdir():
+            if other != place and other.is_dir() and not other.is_symlink():
+                shutil.rmtree(other, ignore_errors=True)
+    return place

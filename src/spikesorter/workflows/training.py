@@ -1,0 +1,149 @@
+"""Train a model on a labelled recording and targets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from spikesorter.core.cores import effective_n_jobs
+from spikesorter.core.errors import naming
+from spikesorter.core.progress import Progress, prefixed, silent
+from spikesorter.core.settings import Settings
+from spikesorter.io.atomic import check_writable
+from spikesorter.io.formats import stem_of
+from spikesorter.io.mat_writing import check_replaceable
+from spikesorter.io.model_files import check_model_place
+from spikesorter.io.recording import RecordingOptions
+from spikesorter.sorting.groups import adapt_groups, channel_groups, fit_groups
+from spikesorter.sorting.model import check_group_places, group_place, target_place
+from spikesorter.sorting.sorter import Sorter
+from spikesorter.workflows.recordings import (
+    CheckedRecording,
+    LabelledRecording,
+    LabelOptions,
+    open_labelled,
+    open_targets,
+    unique_names,
+)
+
+__all__ = ["check_places", "fit_labelled", "train_model"]
+
+OnSorter = Callable[[str, Sorter], None]
+
+
+def train_model(
+    labelled: Path,
+    targets: list[Path],
+    model: Path,
+    settings: Settings,
+    *,
+    labels: Path | None = None,
+    options: RecordingOptions | None = None,
+    reading: LabelOptions | None = None,
+    by_group: bool = False,
+    n_jobs: int | None = None,
+    progress: Progress = silent,
+    on_sorter: OnSorter = lambda name, sorter: None,
+) -> None:
+    """Fit to a labelled recording, adapt to targets, and save all sorters in one model folder.
+
+    Parameters
+    ----------
+    labelled : Path
+    targets : list of Path
+        Targets are named by their file names without ending.
+    model : Path
+        Folder for the fitted sorter and, under `targets/NAME`, the adapted ones.
+    settings : Settings
+    labels : Path, optional
+        Labels in any format; those in the recording's own file if not given.
+    options : RecordingOptions, optional
+        Options of `read_recording`, for the labelled recording and the targets.
+    reading : LabelOptions, optional
+        How the labels are read.
+    by_group : bool
+        Whether to fit a sorter to each group of channels (property `group`).
+    n_jobs : int, optional
+        Number of threads; -1 or None: one on each core. It does not affect the result.
+    progress : callable, optional
+    on_sorter : callable, optional
+        Called with the name and the sorter of the labelled recording, then of each target.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be used or two targets have the same name. All files are opened and checked before
+        anything is written.
+    SettingsError
+        If `n_jobs` is invalid.
+    """
+    n_jobs, names = effective_n_jobs(n_jobs), unique_names(targets)
+    known = open_labelled(labelled, settings, labels=labels, options=options, reading=reading)
+    opened = open_targets(names, known, settings, options=options, progress=progress)
+    if by_group:
+        _train_groups(known, opened, model, settings, n_jobs, progress, on_sorter)
+        return
+    check_places(model, [])
+    fitted = fit_labelled(known, settings, n_jobs=n_jobs, progress=progress)
+    fitted.save(model)
+    on_sorter(stem_of(labelled), fitted)
+    for name, target in opened.items():
+        recording = target.open().recording
+        with naming(target.path):
+            adapted = fitted.adapt(recording, n_jobs=n_jobs, progress=prefixed(name, progress))
+        adapted.save(target_place(model, name))
+        on_sorter(name, adapted)
+
+
+def _train_groups(
+    labelled: LabelledRecording,
+    targets: Mapping[str, CheckedRecording],
+    model: Path,
+    settings: Settings,
+    n_jobs: int,
+    progress: Progress,
+    on_sorter: OnSorter,
+) -> None:
+    path, recording = labelled.opened.path, labelled.opened.recording
+    check_group_places(model, list(channel_groups(recording)))
+    check_writable(model.parent)
+    with naming(path):
+        fitted = fit_groups(recording, labelled.labels, settings=settings, n_jobs=n_jobs, progress=progress)
+    for group, sorter in fitted.items():
+        sorter.save(group_place(model, group))
+        on_sorter(f"{stem_of(path)}, group {group}", sorter)
+    for name, target in targets.items():
+        opened = target.open().recording
+        with naming(target.path):
+            adapted = adapt_groups(fitted, opened, n_jobs=n_jobs, progress=prefixed(name, progress))
+        for group, sorter in adapted.items():
+            sorter.save(target_place(group_place(model, group), name))
+            on_sorter(f"{name}, group {group}", sorter)
+
+
+def check_places(model: Path, predictions: list[Path]) -> None:
+    """Check that results can be written, and replace only older results.
+
+    Raises
+    ------
+    InputError
+    """
+    check_model_place(model)
+    for path in predictions:
+        check_replaceable(path)
+    for folder in {model.parent, *(path.parent for path in predictions)}:
+        check_writable(folder)
+
+
+def fit_labelled(
+    labelled: LabelledRecording,
+    settings: Settings,
+    *,
+    n_jobs: int | None = None,
+    progress: Progress = silent,
+) -> Sorter:
+    """Fit a sorter to a labelled recording; errors include its file name."""
+    with naming(labelled.opened.path):
+        return Sorter.fit(
+            labelled.opened.recording, labelled.labels, settings=settings, n_jobs=n_jobs, progress=progress
+        )

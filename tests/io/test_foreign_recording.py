@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spikesorter import read_recording
+from spikesorter.core.errors import InputError
+from tests.io.makers import write_blackrock, write_intan, write_open_ephys, write_plexon, write_spikeglx
+from tests.io.recording_files import FS_HZ, save_nwb
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # SpikeInterface leaves what it wrote open
+    pytest.mark.filterwarnings("ignore:The extractor is not serializable"),
+]
+
+
+@pytest.fixture
+def trace(rng: np.random.Generator) -> np.ndarray:
+    return rng.integers(-1000, 1000, (3000, 3)).astype(np.int16)
+
+
+def test_plexon_files_are_read_up_to_their_last_block(trace: np.ndarray, tmp_path: Path) -> None:
+    """neo returns zeros for the last block if the last sample is read."""
+    recording = read_recording(write_plexon(tmp_path / "a.plx", trace))
+    assert recording.get_sampling_frequency() == FS_HZ
+    np.testing.assert_array_equal(recording.get_traces(), trace[:-1])
+
+
+def test_intan_files_are_read_without_their_auxiliary_inputs(trace: np.ndarray, tmp_path: Path) -> None:
+    path = write_intan(tmp_path / "a.rhd", trace)
+    recording = read_recording(path, channel="A-001")
+    np.testing.assert_array_equal(recording.get_traces()[:, 0].astype(int) - 32_768, trace[:, 1])
+    with pytest.raises(InputError, match="no stream nonsense; there are RHD2000 amplifier channel"):
+        read_recording(path, stream="nonsense")
+
+
+@pytest.mark.parametrize("length", [3, 100, 400, 10_001])
+def test_damaged_files_get_an_error_that_names_them(length: int, trace: np.ndarray, tmp_path: Path) -> None:
+    path = write_intan(tmp_path / "a.rhd", trace)
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(InputError, match=r"a\.rhd: cannot be read as intan: .*is the file complete"):
+        read_recording(path)
+
+
+def test_one_stream_of_several_is_chosen_by_name(trace: np.ndarray, tmp_path: Path) -> None:
+    path = write_open_ephys(tmp_path / "session", {"ProbeA": trace, "ProbeB": -trace})
+    with pytest.raises(InputError, match=r"several streams; choose one with stream=NAME .*ProbeA.*ProbeB"):
+        read_recording(path)
+    recording = read_recording(path, stream="Record Node 101#Source-100.ProbeB")
+    np.testing.assert_array_equal(recording.get_traces(), -trace)
+    path = save_nwb(tmp_path / "two.nwb", trace, names=("raw", "lfp"))
+    with pytest.raises(InputError, match=r"several streams.*acquisition/lfp.*acquisition/raw"):
+        read_recording(path)
+    assert read_recording(path, stream="raw").get_num_frames() == len(trace)
+    assert read_recording(path, stream="acquisition/lfp").get_num_frames() == len(trace)
+
+
+def test_the_file_named_is_the_stream_read(trace: np.ndarray, tmp_path: Path) -> None:
+    path = write_blackrock(tmp_path / "a.ns5", trace)
+    write_blackrock(tmp_path / "a.ns2", trace[::30], fs_hz=1000)
+    assert read_recording(path).get_num_frames() == len(trace)
+    assert read_recording(tmp_path / "a.ns2").get_sampling_frequency() == 1000
+    binary = next(write_spikeglx(tmp_path / "run", trace).parent.glob("*.bin"))
+    np.testing.assert_array_equal(read_recording(binary).get_traces(), trace)
+
+
+def test_a_missing_package_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.smrx").write_bytes(b"")
+    with pytest.raises(InputError, match="ced needs a package that is not installed: .*pip install sonpy"):
+        read_recording(tmp_path / "a.smrx")
+
+
+def test_a_sorting_is_no_recording(tmp_path: Path) -> None:
+    from spikeinterface.core import NumpySorting
+
+    sorting = NumpySorting.from_unit_dict([{"a": np.array([1, 2])}], FS_HZ)
+    sorting.save(folder=tmp_path / "sorting")
+    with pytest.raises(InputError, match="not a recording"):
+        read_recording(tmp_path / "sorting")

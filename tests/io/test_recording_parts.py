@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from spikeinterface.core import NumpyRecording, append_recordings
+
+from spikesorter import read_recording
+from spikesorter.core.errors import InputError
+from tests.io.makers import write_blackrock
+from tests.io.recording_files import FS_HZ, save
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # SpikeInterface leaves what it wrote open
+    pytest.mark.filterwarnings("ignore:The extractor is not serializable"),
+]
+
+
+@pytest.fixture
+def trace(rng: np.random.Generator) -> np.ndarray:
+    return rng.integers(-1000, 1000, (3000, 3)).astype(np.int16)
+
+
+def test_one_segment_of_several_is_chosen_by_number(trace: np.ndarray, tmp_path: Path) -> None:
+    parts = [NumpyRecording([part], FS_HZ) for part in (trace, trace[:1500])]
+    append_recordings(parts).save(folder=tmp_path / "two", verbose=False)
+    with pytest.raises(InputError, match=r"2 segments \(0\.1 s, 0\.1 s\); choose one with segment=0 to 1"):
+        read_recording(tmp_path / "two")
+    assert read_recording(tmp_path / "two", segment=1).get_num_frames() == 1500
+    with pytest.raises(InputError, match="no segment 2; there are 0 to 1"):
+        read_recording(tmp_path / "two", segment=2)
+
+
+@pytest.mark.parametrize(
+    ("channel", "columns"), [("b", [1]), (["c", "a"], [2, 0]), (1, [1]), ("2", [2]), ((0, "a"), [0])]
+)
+def test_channels_are_chosen_by_id_or_place(
+    channel: Any, columns: list[int], trace: np.ndarray, tmp_path: Path
+) -> None:
+    recording = read_recording(save(tmp_path / "folder", trace), channel=channel)
+    np.testing.assert_array_equal(recording.get_traces(), trace[:, columns])
+
+
+def test_an_id_goes_before_a_name_and_a_name_before_a_place(trace: np.ndarray, tmp_path: Path) -> None:
+    path = write_blackrock(tmp_path / "a.ns5", trace)  # channels 1, 2, 3
+    for channel, column in (("1", 0), ("elec3", 2), (0, 0), (3, 2)):
+        found = read_recording(path, channel=channel).get_traces()
+        np.testing.assert_array_equal(found, trace[:, [column]])
+
+
+def test_channels_are_chosen_by_group(trace: np.ndarray, tmp_path: Path) -> None:
+    recording = NumpyRecording([trace], FS_HZ)
+    recording.set_property("group", np.array(["left", "right", "left"]))
+    recording.save(folder=tmp_path / "folder", verbose=False)
+    found = read_recording(tmp_path / "folder", group="left").get_traces()
+    np.testing.assert_array_equal(found, trace[:, [0, 2]])
+    with pytest.raises(InputError, match="no group up; there are left, right"):
+        read_recording(tmp_path / "folder", group="up")
+    with pytest.raises(InputError, match="has no group left; there are right"):
+        read_recording(tmp_path / "folder", group="left", channel=1)
