@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spikesorter.core.errors import InputError
-from spikesorter.core.spike import Int64Array, whole_numbers
+from spikesorter.core.spike_arrays import Int64Array, whole_numbers
 
 __all__ = ["KINDS", "BadStretch", "BadStretches"]
 

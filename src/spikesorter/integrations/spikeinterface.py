@@ -23,7 +23,8 @@ from spikesorter.core.versions import __version__
 from spikesorter.io.atomic import atomic_file
 from spikesorter.io.probabilities import ComputeSpikeProbabilities, compute_spike_probabilities
 from spikesorter.sorting.model import load_sorters, nearest_sorter
-from spikesorter.sorting.sorter import Sorter, check_threshold
+from spikesorter.sorting.sorter import Sorter
+from spikesorter.sorting.state import check_threshold
 
 if TYPE_CHECKING:
     from spikeinterface.core import BaseRecording, NumpySorting

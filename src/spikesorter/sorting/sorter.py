@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -14,7 +13,6 @@ from spikesorter.core.cores import effective_n_jobs
 from spikesorter.core.errors import InputError, SettingsError
 from spikesorter.core.progress import Progress, silent
 from spikesorter.core.score import score
-from spikesorter.core.sections import MOST_REFRACTORY_MS
 from spikesorter.core.settings import Settings, check_settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.candidates import WorkingPoint
@@ -35,7 +33,7 @@ if TYPE_CHECKING:
     from spikesorter.sorting.diagnostics import Diagnostics
     from spikesorter.sorting.forecast import Forecast
 
-__all__ = ["SPAN_SECONDS", "Sorter", "check_threshold"]
+__all__ = ["SPAN_SECONDS", "Sorter"]
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -353,11 +351,6 @@ class Sorter:
         SettingsError
             If the threshold is not a probability, or the refractory period is out of range.
         """
-        check_threshold(threshold)
-        if refractory_ms is not None and not 0 <= refractory_ms <= MOST_REFRACTORY_MS:
-            raise SettingsError(
-                f"refractory_ms must be between 0 and {MOST_REFRACTORY_MS:g}, not {refractory_ms}"
-            )
         return self._of(self._state.with_working_point(threshold=threshold, refractory_ms=refractory_ms))
 
     def save(self, folder: str | Path) -> None:
@@ -441,22 +434,3 @@ class Sorter:
             f"Sorter({len(self.units.known)} units, {self.channels} channel(s), {self.fs_hz:g} Hz, "
             f"decoder {self.decoder})"
         )
-
-
-def check_threshold(threshold: object) -> None:
-    """Refuse a threshold that is not a probability; None means the tuned thresholds.
-
-    Raises
-    ------
-    SettingsError
-
-    Examples
-    --------
-    >>> check_threshold(80)
-    Traceback (most recent call last):
-    spikesorter.SettingsError: threshold must be between 0 and 1, not 80
-    """
-    if threshold is None:
-        return
-    if not isinstance(threshold, Real) or not 0 <= float(threshold) <= 1:
-        raise SettingsError(f"threshold must be between 0 and 1, not {threshold}")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from spikesorter.core.errors import InputError
+from spikesorter.core.errors import InputError, SettingsError
+from spikesorter.core.sections import MOST_REFRACTORY_MS
 from spikesorter.core.settings import Settings
 from spikesorter.core.spike import same_rate, shown_hz
 from spikesorter.decoding.networks import Networks
@@ -31,7 +33,7 @@ from spikesorter.sorting.outlier_spikes import OutlierRule
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
 
-__all__ = ["Lessons", "SorterState"]
+__all__ = ["Lessons", "SorterState", "check_threshold"]
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -134,7 +136,12 @@ class SorterState:
         return decoder.margin + Margin(reach, reach) + hum
 
     def with_working_point(self, *, threshold: float | None, refractory_ms: float | None) -> SorterState:
-        """Return the state with a new threshold or refractory period, if given."""
+        """Return the state with a new threshold or refractory period, if given; refuse impossible ones."""
+        check_threshold(threshold)
+        if refractory_ms is not None and not 0 <= refractory_ms <= MOST_REFRACTORY_MS:
+            raise SettingsError(
+                f"refractory_ms must be between 0 and {MOST_REFRACTORY_MS:g}, not {refractory_ms}"
+            )
         point = self.tuned.point
         if threshold is not None:
             point = replace(point, thresholds=(threshold,) * len(point.unit_ids))
@@ -168,3 +175,22 @@ class SorterState:
                 "resample it with --resample, or in Python with "
                 f"spikeinterface.preprocessing.resample(recording, {self.fs_hz:.10g})"
             )
+
+
+def check_threshold(threshold: object) -> None:
+    """Refuse a threshold that is not a probability; None means the tuned thresholds.
+
+    Raises
+    ------
+    SettingsError
+
+    Examples
+    --------
+    >>> check_threshold(80)
+    Traceback (most recent call last):
+    spikesorter.SettingsError: threshold must be between 0 and 1, not 80
+    """
+    if threshold is None:
+        return
+    if not isinstance(threshold, Real) or not 0 <= float(threshold) <= 1:
+        raise SettingsError(f"threshold must be between 0 and 1, not {threshold}")
