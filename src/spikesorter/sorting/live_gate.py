@@ -36,7 +36,7 @@ class LiveGate:
     >>> gate = LiveGate(new_screen(fs_hz=25_000, channels=1), np.zeros(1), 25_000)
     >>> parts = [gate.push(packet) for packet in np.split(trace, 10)] + [gate.flush()]
     >>> sum(map(len, parts)), list(gate.bad)
-    (25000, [BadStretch(start=9588, stop=12000, kind='missing')])
+    (25000, [BadStretch(start=9588, stop=12012, kind='missing')])
     """
 
     def __init__(self, screen: Screen, offset: npt.NDArray[np.float64], fs_hz: float) -> None:
