@@ -38,7 +38,15 @@ from spikesorter.sorting.forecast import Forecast, forecast_score
 from spikesorter.sorting.look_back import corrected_forecast, reckon
 from spikesorter.sorting.outlier_spikes import OutlierRule, fit_outlier_rule
 from spikesorter.sorting.refine import refine_profile
-from spikesorter.sorting.screening import Screened, described, new_screen, screen_for, screened, without_bad
+from spikesorter.sorting.screening import (
+    Screened,
+    check_good,
+    described,
+    new_screen,
+    screen_for,
+    screened,
+    without_bad,
+)
 from spikesorter.sorting.spans import span_samples
 from spikesorter.sorting.state import Lessons, SorterState
 
@@ -67,10 +75,13 @@ def adapt_state(
     learnt = state.screen or new_screen(fs_hz=state.fs_hz, channels=state.channels)
     screen = screen_for(target, learnt)
     source = screened(target, screen, screen.offset, exclude=exclude, fs_hz=state.fs_hz, n_jobs=n_jobs)
+    check_good(source, fs_hz=state.fs_hz)
+    left_out = ""
     if len(source.bad):
-        logger.warning("%s", described(source.bad, target.get_num_frames(), fs_hz=state.fs_hz))
+        left_out = described(source.bad, target.get_num_frames(), fs_hz=state.fs_hz)
+        logger.warning("%s", left_out)
     raw, offset = without_bad(source)
-    check_trace(raw, state.settings)
+    check_trace(raw, state.settings, left_out=left_out)
     initial = estimate_initially(raw, state.lessons.context)
     profile = _estimate_target(raw, initial, state.lessons, n_jobs=n_jobs)
     profile = replace(profile, offset=profile.offset + offset)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,15 +19,18 @@ from spikesorter.decoding.tuning import TunedDecoder
 from spikesorter.io.model_files import model_digest
 from spikesorter.io.samples import read_signature
 from spikesorter.signal.spans import iterate_spans
+from spikesorter.sorting.doubts import doubt_of_level
 from spikesorter.sorting.finished_spans import FinishedSpans, open_spans
 from spikesorter.sorting.outlier_spikes import find_outliers
-from spikesorter.sorting.screening import Screened, new_screen, screened
+from spikesorter.sorting.screening import Screened, check_good, described, new_screen, screened
 from spikesorter.sorting.state import SorterState
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
 
 __all__ = ["screened_target", "sort_recording", "span_samples"]
+
+logger = logging.getLogger(__name__)
 
 
 def sort_recording(
@@ -43,6 +47,9 @@ def sort_recording(
     state.check_fits(target)
     n_samples, tuned = target.get_num_frames(), state.tuned
     source = screened_target(state, target, exclude, n_jobs=n_jobs)
+    doubt = doubt_of_level(target, state.screen) if state.screen else ""
+    check_good(source, fs_hz=state.fs_hz, doubt=doubt)
+    _warn(doubt, source.bad, n_samples, fs_hz=state.fs_hz)
     read_trace = source.without_hum(state.hum_filter)
     length = span_samples(span_seconds, tuned.decoder, fs_hz=state.fs_hz)
     found = _sort_spans(
@@ -60,6 +67,13 @@ def sort_recording(
         spikes = state.unknown.mark(spikes, outliers).outside(source.bad)
     named = spikes.described(fs_hz=float(target.get_sampling_frequency()), names=state.names)
     return replace(named, bad=source.bad)
+
+
+def _warn(doubt: str, bad: BadStretches, n_samples: int, *, fs_hz: float) -> None:
+    if doubt:
+        logger.warning("%s", doubt)
+    if bad.samples > n_samples / 2:
+        logger.warning("%s", described(bad, n_samples, fs_hz=fs_hz))
 
 
 def screened_target(

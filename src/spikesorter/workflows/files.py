@@ -25,7 +25,7 @@ from spikesorter.report.results import (
     results_of,
     sort_facts,
 )
-from spikesorter.sorting.model import Model
+from spikesorter.sorting.model import Choice, Model
 from spikesorter.sorting.sorter import SPAN_SECONDS, Sorter
 from spikesorter.workflows.one_recording import WRITING, SortedFile, sort_recording
 from spikesorter.workflows.recordings import CheckedRecording, keep_open, unique_names
@@ -113,7 +113,7 @@ def sort_files(
             progress=prefixed(name, progress),
         )
         with WRITING, in_turn(out / LOCK):
-            facts = sort_facts(Path(place.name), names[name], model, options, chosen[name])
+            facts = sort_facts(Path(place.name), names[name], model, options, chosen[name].names)
             write_json(out / SORT, {"recordings": known_sorts(out) | {name: facts}})
         return one
 
@@ -145,16 +145,16 @@ def _check_recordings(
     options: RecordingOptions,
     at_once: int,
     progress: Progress,
-) -> tuple[dict[str, CheckedRecording], dict[str, dict[str, str]]]:
+) -> tuple[dict[str, CheckedRecording], dict[str, Choice]]:
     """Open recordings in parallel; return them and, for each, the most similar targets by group."""
 
-    def check(name: str) -> tuple[OpenedRecording, dict[str, str]]:
+    def check(name: str) -> tuple[OpenedRecording, Choice]:
         opened = options.open(names[name], fs_hz=model.fs_hz)
         check_export_place(out / f"{name}.{to}", to)
         with naming(names[name]):
             return opened, model.nearest(opened.recording)
 
-    chosen: dict[str, dict[str, str]] = {}
+    chosen: dict[str, Choice] = {}
 
     def opened() -> Iterator[OpenedRecording]:
         for name, (one, nearest) in zip(names, in_threads(check, list(names), n_jobs=at_once), strict=True):

@@ -17,7 +17,7 @@ from spikesorter.core.spikes import Spikes
 from spikesorter.io.export import write_spikes
 from spikesorter.io.nwb import session_start_of
 from spikesorter.io.recording import OpenedRecording
-from spikesorter.sorting.model import Model
+from spikesorter.sorting.model import Choice, Model
 from spikesorter.sorting.sorter import SPAN_SECONDS, Sorter
 
 __all__ = ["WRITING", "SortedFile", "sort_recording", "stamp_of"]
@@ -40,6 +40,8 @@ class SortedFile:
         Sorters used, by group of channels.
     place : Path
         File or folder of the spikes.
+    doubts : tuple of str
+        Why the sorters' forecasts do not hold for it.
     """
 
     path: Path
@@ -47,6 +49,7 @@ class SortedFile:
     chosen: Mapping[str, str]
     sorters: Mapping[str, Sorter]
     place: Path
+    doubts: tuple[str, ...]
 
     @property
     def adapted_to(self) -> str:
@@ -60,7 +63,7 @@ def sort_recording(
     model: Model,
     *,
     to: str,
-    chosen: Mapping[str, str] | None = None,
+    chosen: Choice | None = None,
     n_jobs: int | None = None,
     span_seconds: float = SPAN_SECONDS,
     resume: Path | None = None,
@@ -76,8 +79,8 @@ def sort_recording(
     model : Model
     to : str
         Format of the spikes.
-    chosen : mapping of str to str, optional
-        For each group, the target whose adapted sorter is used; the nearest if not given.
+    chosen : Choice, optional
+        The targets whose adapted sorters are used; the nearest if not given.
     resume : Path, optional
         Folder for finished spans. Those of the recording before it was changed are removed.
     n_jobs, span_seconds, progress
@@ -95,7 +98,8 @@ def sort_recording(
     path, recording = opened.path, opened.recording
     spans = None if resume is None else _spans_of(path, resume)
     with naming(path):
-        nearest = model.nearest(recording) if chosen is None else chosen
+        choice = model.nearest(recording) if chosen is None else chosen
+        nearest = choice.names
         spikes = model.sort(
             recording, nearest, n_jobs=n_jobs, span_seconds=span_seconds, resume=spans, progress=progress
         )
@@ -114,7 +118,7 @@ def sort_recording(
             provenance=provenance,
             session_start=session_start_of(path),
         )
-    return SortedFile(path, written, nearest, model.chosen(nearest), place)
+    return SortedFile(path, written, nearest, model.chosen(nearest), place, choice.doubts)
 
 
 def stamp_of(path: Path) -> list[list[Any]]:
