@@ -18,6 +18,7 @@ from spikesorter.io.samples import centred
 from spikesorter.signal.filters import noise_scale
 from spikesorter.signal.gain import SILENT
 from spikesorter.signal.matched import make_matched_filters
+from spikesorter.sorting.sizes import follow_sizes
 
 __all__ = ["track_changes"]
 
@@ -32,7 +33,7 @@ LEAST_LEVEL_RATIO = 1.25  # of the noise in two blocks
 
 
 def track_changes(
-    raw: npt.NDArray[np.generic], profile: Profile, context: Context, labelled: Labelled
+    raw: npt.NDArray[np.generic], profile: Profile, context: Context, labelled: Labelled, *, n_jobs: int
 ) -> Profile:
     """Return the profile with the course of unit sizes and noise, if they change beyond chance.
 
@@ -44,6 +45,8 @@ def track_changes(
         Of the target.
     context : Context
     labelled : Labelled
+    n_jobs : int
+        Number of threads; it does not affect the result.
 
     Returns
     -------
@@ -60,7 +63,11 @@ def track_changes(
     comparison = GainComparison(labelled, context, profile, filters, evidence, sections)
     fit = find_sizes(comparison, replace(profile, course=steady), blocks=blocks)
     rates = _with_ratios(profile, context, labelled, fit)
-    return replace(profile, course=fit.course, activity=replace(profile.activity, rates=rates))
+    changed = replace(profile, course=fit.course, activity=replace(profile.activity, rates=rates))
+    if profile.background != SILENT or labelled.units_vary(profile):
+        return changed
+    steady_sizes = replace(changed, course=replace(fit.course, sizes=STEADY.sizes))
+    return follow_sizes(trace, steady_sizes, context, blocks=blocks, n_jobs=n_jobs)
 
 
 def _with_ratios(profile: Profile, context: Context, labelled: Labelled, fit: SizeFit) -> tuple[float, ...]:
