@@ -13,7 +13,7 @@ from spikesorter.estimation.course import STEADY, Course
 from spikesorter.estimation.gain_evidence import GainComparison
 from spikesorter.estimation.profile import Profile, without_hum
 from spikesorter.estimation.rehearsal import Labelled
-from spikesorter.estimation.size_evidence import SizeFit, find_sizes
+from spikesorter.estimation.size_evidence import WORTH_BELIEVING, SizeFit, find_sizes
 from spikesorter.io.samples import centred
 from spikesorter.signal.filters import noise_scale
 from spikesorter.signal.gain import SILENT
@@ -33,7 +33,7 @@ LEAST_LEVEL_RATIO = 1.25  # of the noise in two blocks
 
 
 def track_changes(
-    raw: npt.NDArray[np.generic], profile: Profile, context: Context, labelled: Labelled, *, n_jobs: int
+    raw: npt.NDArray[np.generic], profile: Profile, context: Context, labelled: Labelled, *, n_jobs: int = 1
 ) -> Profile:
     """Return the profile with the course of unit sizes and noise, if they change beyond chance.
 
@@ -64,10 +64,15 @@ def track_changes(
     fit = find_sizes(comparison, replace(profile, course=steady), blocks=blocks)
     rates = _with_ratios(profile, context, labelled, fit)
     changed = replace(profile, course=fit.course, activity=replace(profile.activity, rates=rates))
-    if profile.background != SILENT or labelled.units_vary(profile):
+    if not fit.unlike or profile.background != SILENT or labelled.units_vary(profile):
         return changed
-    steady_sizes = replace(changed, course=replace(fit.course, sizes=STEADY.sizes))
-    return follow_sizes(trace, steady_sizes, context, blocks=blocks, n_jobs=n_jobs)
+    unresized = replace(changed, course=steady)
+    followed = follow_sizes(trace, unresized, context, blocks=blocks, n_jobs=n_jobs)
+    if followed.course is steady:
+        return changed
+    # Where the pursuit's model does not hold, as with unlabelled units, the sizes that it measures are wrong.
+    gained = comparison.distance(changed) - comparison.distance(followed)
+    return followed if gained > WORTH_BELIEVING else changed
 
 
 def _with_ratios(profile: Profile, context: Context, labelled: Labelled, fit: SizeFit) -> tuple[float, ...]:
