@@ -18,7 +18,7 @@ __all__ = ["doubt_of_gain", "doubt_of_level", "level_doubt"]
 
 LIKE_LEVELS = (1 / 3, 3.0)
 LIKE_GAINS = (0.5, 2.0)
-FAR_OFFSET = 100.0  # times the noise; no amplifier is so far off, but unsigned numbers are
+FAR_OFFSET = 100.0  # of unsigned numbers, whose zero is in the middle of their range
 
 
 def doubt_of_level(recording: BaseRecording, screen: Screen) -> str:
@@ -36,12 +36,8 @@ def doubt_of_level(recording: BaseRecording, screen: Screen) -> str:
     """
     raw = read_signature(recording)
     doubt = level_doubt(measure_quiet(raw, screen), screen)
-    if (
-        doubt
-        and raw.dtype.kind == "u"
-        and np.any(np.abs(np.median(raw, axis=0) - screen.offset) > FAR_OFFSET)
-    ):
-        middle = float(np.median(raw))
+    middle = float(np.median(raw))
+    if doubt and raw.dtype.kind == "u" and abs(middle - np.median(screen.offset)) > FAR_OFFSET:
         doubt += (
             f". Its samples are unsigned numbers ({raw.dtype.name}) around {middle:.6g}: are they a "
             "converter's counts, where the model's recording is in volts?"
@@ -69,8 +65,8 @@ def level_doubt(quiet: npt.NDArray[np.float64], screen: Screen) -> str:
     >>> screen = Screen(12, np.array([9.0, 9.0]), np.array([1.5, 1.5]), np.zeros(2))
     >>> level_doubt(np.array([2.0, 1.5]), screen)
     ''
-    >>> level_doubt(np.array([1.5, 150.0]), screen).partition(":")[0]
-    'the noise of channel 1 (counted from 0) is 100 times that of the recording that the sorter was adapted to'
+    >>> level_doubt(np.array([1.5, 150.0]), screen).partition(" that ")[0]
+    'the noise of channel 1 (counted from 0) is 100 times'
     """
     known = (quiet > 0) & (screen.quiet > 0) & np.isfinite(screen.quiet)
     ratio = np.where(known, quiet, 1.0) / np.where(known, screen.quiet, 1.0)
@@ -81,8 +77,8 @@ def level_doubt(quiet: npt.NDArray[np.float64], screen: Screen) -> str:
     where = "its noise" if unlike.all() else f"the noise of channel {worst} (counted from 0)"
     return (
         f"{where} is {ratio[worst]:.3g} times that of the recording that the sorter was adapted to: is this "
-        "one in another unit of voltage, amplified differently, or from another electrode? Adapt to it (train "
-        "--targets, Sorter.adapt), or do not trust the result"
+        "one in another unit of voltage, amplified differently, or from another electrode? Adapt to it "
+        "(train --targets, Sorter.adapt), or do not trust the result"
     )
 
 
@@ -99,7 +95,7 @@ def doubt_of_gain(ratio: float, name: str) -> str:
     if LIKE_GAINS[0] <= ratio <= LIKE_GAINS[1]:
         return ""
     return (
-        f"the spikes seem to be {ratio:.3g} times as large as in {name}, which the sorter was adapted to: does "
-        "this recording have another unit of voltage? Adapt to it (train --targets, Sorter.adapt), or do not "
+        f"the spikes seem to be {ratio:.3g} times as large as in {name}, which the sorter was adapted to: "
+        "does this recording have another unit of voltage? Adapt to it (train --targets, Sorter.adapt), or do not "
         "trust the result"
     )

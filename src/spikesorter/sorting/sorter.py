@@ -310,7 +310,7 @@ class Sorter:
         last = n_samples if stop is None else stop
         if not 0 <= start < last <= n_samples:
             raise InputError(f"no samples from {start} to {last}: the recording has {n_samples}")
-        decoder = self._state.tuned.decoder
+        decoder = self._state.decoder_for(target)
         curves = decoder.curves(read_evidence(decoder, self.trace_reader(target), n_samples, start, last))
         return curves[:, : len(self.units.known)]
 
