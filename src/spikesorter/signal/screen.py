@@ -152,8 +152,9 @@ def may_be_bad(cells: Cells, screen: Screen) -> bool:
     Examples
     --------
     >>> screen = Screen(2, np.array([2.0]), np.array([1.0]), np.zeros(1))
-    >>> [may_be_bad(measure_cells(np.array(trace)[:, None], 2), screen) for trace in ([1, 2, 3, 1], [1, 2, 3, 99])]
-    [False, True]
+    >>> quiet, loud = np.array([[1], [2], [3], [1]]), np.array([[1], [2], [3], [99]])
+    >>> may_be_bad(measure_cells(quiet, 2), screen), may_be_bad(measure_cells(loud, 2), screen)
+    (False, True)
     """
     low, high = cells.low.min(axis=0), cells.high.max(axis=0)
     if not np.isfinite([low, high]).all():
