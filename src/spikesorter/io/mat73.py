@@ -95,7 +95,7 @@ def read_mat73(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]
             check_dataset(path, name, file[name])
             empty = "MATLAB_empty" in file[name].attrs
             values = np.zeros((0, 0)) if empty else np.asarray(file[name][()])
-            by_matlab = "MATLAB_class" in file[name].attrs  # which swaps rows and columns
+            by_matlab = file.userblock_size > 0  # which swaps rows and columns
             variables[name] = values.T if by_matlab and name == "Bad" else values
     return variables
 

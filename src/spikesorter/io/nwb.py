@@ -197,13 +197,20 @@ def _invalid_times(path: Path, sorting: BaseSorting) -> BadStretches:
     if {*SAMPLES} <= columns.keys():
         start, stop = (columns[name].tolist() for name in SAMPLES)
     else:
-        fs_hz, first_s = float(sorting.get_sampling_frequency()), sorting.segments[0].t_start or 0.0
-        start, stop = (((columns[name] - first_s) * fs_hz).tolist() for name in TIMES)
+        start, stop = (_as_samples(columns[name], sorting).tolist() for name in TIMES)
     if not np.isfinite([*start, *stop]).all():
         raise InputError(f"{path}: invalid_times holds times that are NaN or infinite")
     kinds = tags if tags is not None else [""] * len(start)
     stretches = [to_stretch(*one) for one in zip(start, stop, kinds, strict=True)]
     return BadStretches.of([one for one in stretches if one[1] > one[0]])
+
+
+def _as_samples(times_s: npt.NDArray[np.float64], sorting: BaseSorting) -> npt.NDArray[np.float64]:
+    """Return times of the session as samples, which may be fractional, of the recording of a sorting."""
+    clock = getattr(sorting.segments[0], "_time_vector", None)  # of a recording with irregular samples
+    if clock is not None:
+        return np.interp(times_s, clock, np.arange(len(clock), dtype=np.float64))
+    return np.asarray((times_s - (sorting.t_start or 0.0)) * sorting.get_sampling_frequency(), np.float64)
 
 
 def _first_tags(table: h5py.Group) -> list[str]:
