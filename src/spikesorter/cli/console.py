@@ -169,17 +169,17 @@ def print_batch(outcomes: list[Outcome]) -> None:
 
     table = Table()
     table.add_column("recording", overflow="fold")
-    for column in ("spikes", "forecast", "bad (s)", "seconds", "MB"):
+    lost = any(one.bad_s for one in outcomes)
+    for column in ("spikes", "forecast", *(("bad (s)",) if lost else ()), "seconds", "MB"):
         table.add_column(column, justify="right")
     table.add_column("", overflow="fold")
     for one in sorted(outcomes, key=lambda outcome: outcome.state == "failed"):
         if one.state == "failed":
-            table.add_row(
-                _cell(one.name), "", "", "", f"{one.seconds:.1f}", "", _cell(f"failed: {one.reason}")
-            )
+            cells = ["", "", *([""] if lost else []), f"{one.seconds:.1f}", ""]
+            table.add_row(_cell(one.name), *cells, _cell(f"failed: {one.reason}"))
         else:
-            bad = f"{sum(one.bad_s.values()):.3g}" if one.bad_s else ""
-            cells = (str(one.spikes), _expected(one), bad, f"{one.seconds:.1f}", f"{one.peak_mb:.0f}")
+            bad = [f"{sum(one.bad_s.values()):.3g}" if one.bad_s else ""] if lost else []
+            cells = [str(one.spikes), _expected(one), *bad, f"{one.seconds:.1f}", f"{one.peak_mb:.0f}"]
             table.add_row(_cell(one.name), *cells, "" if one.state == "done" else "sorted before")
     Console().print(table)
     counts = {state: sum(one.state == state for one in outcomes) for state in ("done", "kept", "failed")}
