@@ -86,7 +86,7 @@ class Sorter:
         settings : Settings, optional
             Defaults if not given.
         exclude : BadStretches, optional
-            Parts to leave out, beside the bad ones that are found.
+            Parts to leave out, beside the bad ones that are found and those of the labels.
         n_jobs : int, optional
             Number of threads; -1 or None: one on each core. It does not affect the result.
         progress : callable, optional
