@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 from spikeinterface.core import NumpyRecording, NumpySorting
 
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError
 from spikesorter.core.settings import Settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.samples import (
     SIGNATURE_SAMPLES,
     as_spikes,
+    at_rate,
     centred,
     check_trace,
+    constant_channels,
     read_representative,
     read_signature,
     shortest_samples,
@@ -82,11 +85,21 @@ def test_the_shortest_trace_is_a_networks_window_or_the_noises_transform(rng: np
             check_trace(rng.normal(size=(shortest - 1, 1)), settings)
 
 
-def test_numbers_that_are_none_are_counted(rng: np.random.Generator) -> None:
-    trace = rng.normal(size=(5000, 1))
+def test_missing_samples_hide_no_constant_channel(rng: np.random.Generator) -> None:
+    trace = rng.normal(size=(5000, 3))
+    trace[:, 1] = 4.0
     trace[[7, 8, 4000]] = [[np.nan], [np.inf], [-np.inf]]
-    with pytest.raises(InputError, match="3 samples are NaN or infinite"):
-        check_trace(trace, Settings())
+    assert constant_channels(trace) == [1]
+    trace[:, 2] = np.nan
+    assert constant_channels(trace) == [1, 2]
+    assert constant_channels(trace.astype(np.float32)[:, :1]) == []
+
+
+def test_a_trace_that_is_too_short_without_bad_stretches_says_how_much_is_bad(
+    rng: np.random.Generator,
+) -> None:
+    with pytest.raises(InputError, match="9 of 10 s are bad; 100 samples remain, but at least 2048"):
+        check_trace(rng.normal(size=(100, 1)), Settings(), left_out="9 of 10 s are bad")
 
 
 def test_a_long_recording_is_read_in_32_parts_from_all_over_it() -> None:
@@ -107,3 +120,9 @@ def test_a_large_offset_costs_no_precision() -> None:
     trace = np.array([[2**24 + 1], [2**24 + 3]], np.int32)
     np.testing.assert_array_equal(centred(trace, 2.0**24), [[1], [3]])
     assert centred(trace, 0.0).dtype == np.float32
+
+
+def test_bad_stretches_are_resampled_along() -> None:
+    bad = BadStretches.of([(100, 201, "dead"), (900, 1000, "artefact")])
+    spikes = Spikes([50], [1], fs_hz=1000.0, bad=bad)
+    assert list(at_rate(spikes, 500.0, n_samples=490).bad) == [(50, 101, "dead"), (450, 490, "artefact")]

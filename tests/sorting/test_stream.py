@@ -205,3 +205,14 @@ def test_a_long_stream_takes_no_more_memory() -> None:
         sizes.append((len(running.raw.values), len(running.evidence)))
     assert np.max(sizes[30:]) <= np.max(sizes[:30])
     assert max(size for size, _ in sizes) < 4 * len(ARRIVING)
+
+
+def test_a_stream_tells_its_bad_stretches() -> None:
+    samples = TRACE.copy()
+    samples[1000:1300] = np.nan
+    stream = stream_of(state_of(Sums(), 0))
+    assert len(stream.bad) == 0
+    pushed(stream, samples, [500, 1200])
+    ((start, stop, kind),) = stream.bad
+    assert (kind, start <= 1000, stop >= 1300) == ("missing", True, True)
+    assert len(stream_of(state_of(Sums(), 0), calibration_samples=5).bad) == 0

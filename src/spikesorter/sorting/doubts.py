@@ -96,6 +96,6 @@ def doubt_of_gain(ratio: float, name: str) -> str:
         return ""
     return (
         f"the spikes seem to be {ratio:.3g} times as large as in {name}, which the sorter was adapted to: "
-        "does this recording have another unit of voltage? Adapt to it (train --targets, Sorter.adapt), or do not "
-        "trust the result"
+        "does this recording have another unit of voltage? Adapt to it (train --targets, Sorter.adapt), or "
+        "do not trust the result"
     )

@@ -22,6 +22,7 @@ from typing import Any, Literal
 from spikesorter.core.errors import InputError, SpikeSorterError
 from spikesorter.core.versions import __version__
 from spikesorter.io.atomic import write_json
+from spikesorter.io.bad_table import remove_bad_table
 from spikesorter.io.export import check_export_place
 from spikesorter.sorting.model import Model, load_model
 from spikesorter.workflows.manifest import BatchItem
@@ -72,7 +73,8 @@ class Outcome:
         Path of the spikes, relative to the batch's folder.
     spikes : int
     forecast : dict
-        For each group of channels: expected `score`, `low`, `high`.
+        For each group of channels: expected `score`, `low`, `high`; none if the recording is unlike what the
+        sorters were adapted to.
     adapted_to : dict
         For each group, the target that its sorter was adapted to.
     seconds : float
@@ -80,6 +82,10 @@ class Outcome:
     peak_mb : float
         Peak memory of its process so far, MB.
     attempts : int
+    bad_s : dict
+        Length of its bad stretches by kind, in seconds.
+    doubts : tuple of str
+        Why there is no forecast.
     """
 
     name: str
@@ -93,6 +99,8 @@ class Outcome:
     seconds: float = 0.0
     peak_mb: float = 0.0
     attempts: int = 0
+    bad_s: Mapping[str, float] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -202,6 +210,7 @@ def remove_result(out: Path, note: Mapping[str, Any]) -> None:
     place = out / PREDICTIONS / Path(note["outcome"]["result"]).name
     if _intact(place, note["sha256"]):
         remove(place)
+        remove_bad_table(place)
 
 
 def remove(place: Path) -> None:
@@ -234,6 +243,7 @@ def _sorted(task: SortTask, start: float, attempt: int) -> Outcome:
     )
     if _facts(task, item.recording) != facts:
         remove(place)
+        remove_bad_table(place)
         raise InputError(f"{item.recording}: changed during sorting; sort it again when it is complete")
     outcome = Outcome(
         name=item.name,
@@ -244,11 +254,14 @@ def _sorted(task: SortTask, start: float, attempt: int) -> Outcome:
         forecast={
             group: {key: float(getattr(sorter.forecast, key)) for key in ("score", "low", "high")}
             for group, sorter in one.sorters.items()
+            if not one.doubts
         },
         adapted_to=dict(one.chosen),
         seconds=round(time.perf_counter() - start, 3),
         peak_mb=_peak_mb(),
         attempts=attempt,
+        bad_s=one.bad_s,
+        doubts=one.doubts,
     )
     note = {"facts": facts, "sha256": _digest_of(place), "outcome": asdict(outcome)}
     write_json(note_place(task), note)

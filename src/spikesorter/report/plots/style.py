@@ -6,15 +6,31 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import UNKNOWN, Spikes
+from spikesorter.report.palette import GREY
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-__all__ = ["arrange", "finish", "grid", "name_of", "plain", "rate_of", "title_columns", "write_across"]
+__all__ = [
+    "arrange",
+    "finish",
+    "grid",
+    "name_of",
+    "plain",
+    "rate_of",
+    "shade",
+    "title_columns",
+    "write_across",
+]
 
 COLUMNS = 6  # of panels, at most
+MOST_SHADED = 1000  # stretches; more would be closer than points of a screen
+SHADE = 0.3
 
 
 def plain(text: str) -> str:
@@ -111,6 +127,21 @@ def title_columns(figure: Any, title: str, columns: int, rows: int) -> None:
     """Title the x axes of the lowest row of panels."""
     for column in range(1, columns + 1):
         figure.update_xaxes(title_text=title, row=rows, col=column)
+
+
+def shade(figure: Any, bad: BadStretches, *, fs_hz: float, span: tuple[int, int]) -> None:
+    """Shade the bad stretches of a span of samples over the whole height of a figure of seconds.
+
+    Stretches that cannot be told apart in a figure are shaded as one.
+    """
+    shown = bad.within(*span)
+    apart = shown.start[1:] - shown.stop[:-1] > (span[1] - span[0]) / MOST_SHADED
+    for start, stop in zip(shown.start[np.r_[True, apart]] if len(shown) else (),
+                           shown.stop[np.r_[apart, True]] if len(shown) else (), strict=True):  # fmt: skip
+        figure.add_shape(
+            type="rect", x0=float(start / fs_hz), x1=float(stop / fs_hz), y0=0, y1=1, xref="x", yref="paper",
+            layer="below", fillcolor=GREY, opacity=SHADE, line={"color": GREY, "width": 1},
+        )  # fmt: skip
 
 
 def write_across(figure: Any, text: str) -> None:
