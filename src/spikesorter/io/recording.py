@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.bounds import check_rate
+from spikesorter.io.exclusion import Exclusion
 from spikesorter.io.foreign_objects import check_zarr
 from spikesorter.io.foreign_recording import (
     OTHER_NAMES,
@@ -47,6 +49,7 @@ class RecordingOptions:
     group: Channel | None = None
     resample: bool = False
     variable: Sequence[str] = ()
+    exclude: Exclusion | None = None
 
     @property
     def variables(self) -> dict[str, str]:
@@ -89,7 +92,10 @@ class RecordingOptions:
         chosen = select_group(path, chosen, self.group)
         held = recording.get_memory_size() if source.format == "mat" else 0
         fitting = resampled(path, chosen, fs_hz) if self.resample else chosen
-        return OpenedRecording(path, self, fitting, labels, held, chosen)
+        excluded = None if self.exclude is None else self.exclude.of(path, chosen)
+        if excluded is not None and fitting is not chosen:
+            excluded = excluded.at_rate(fitting.get_sampling_frequency() / chosen.get_sampling_frequency())
+        return OpenedRecording(path, self, fitting, labels, held, chosen, excluded)
 
     def read(self, path: str | Path, *, fs_hz: float | None = None) -> BaseRecording:
         """Open a recording and return it without labels; see `open`."""
@@ -113,6 +119,8 @@ class OpenedRecording:
         Memory that it occupies; 0 if samples are read from disk on demand.
     source : spikeinterface.BaseRecording
         The recording before it was resampled; otherwise the same.
+    exclude : BadStretches or None
+        Stretches of `recording` to leave out, if the options name any.
     """
 
     path: Path
@@ -121,6 +129,7 @@ class OpenedRecording:
     labels: Spikes | None
     bytes_in_memory: int
     source: BaseRecording
+    exclude: BadStretches | None = None
 
     def to_source(self, spikes: Spikes) -> Spikes:
         """Return spikes of the resampled recording as spikes of the file's own samples."""

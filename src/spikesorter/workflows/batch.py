@@ -103,6 +103,9 @@ def run_batch(
     models = {folder: load_model(folder) for folder in dict.fromkeys(item.model for item in items)}
     digests = {folder: model.whole_digest() for folder, model in models.items()}
     tasks = [SortTask(item, out, to, span_seconds, n_jobs, digests[item.model]) for item in items]
+    for excluded in dict.fromkeys(item.options.exclude for item in items):
+        if excluded is not None:
+            excluded.check(list(dict.fromkeys(i.recording for i in items if i.options.exclude == excluded)))
     _make_folders(out)
     outcomes: dict[str, Outcome] = {}
     with only_one(out / NOTES / LOCK, "running a batch"):

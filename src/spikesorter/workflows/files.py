@@ -92,6 +92,8 @@ def sort_files(
         If `n_jobs` is invalid.
     """
     check_export(to)
+    if options is not None and options.exclude is not None:
+        options.exclude.check(paths)
     n_jobs, options, names = effective_n_jobs(n_jobs), options or RecordingOptions(), unique_names(paths)
     at_once = min(n_jobs, len(names))
     checked, chosen = _check_recordings(names, model, out, to, options, at_once, progress)
@@ -152,7 +154,7 @@ def _check_recordings(
         opened = options.open(names[name], fs_hz=model.fs_hz)
         check_export_place(out / f"{name}.{to}", to)
         with naming(names[name]):
-            return opened, model.nearest(opened.recording)
+            return opened, model.nearest(opened.recording, exclude=opened.exclude)
 
     chosen: dict[str, Choice] = {}
 

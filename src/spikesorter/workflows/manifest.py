@@ -190,6 +190,7 @@ def read_manifest(
             chosen["channel"] = tuple(chosen["channel"] or ())
             chosen["variable"] = tuple(map(str, chosen["variable"] or ()))
             chosen["resample"] = bool(chosen["resample"])
+            chosen["exclude"] = options.exclude if options else None
             recording = _inside(base, entry.path)
             own_model = entry.model or manifest.model
             if own_model is None and model is None:

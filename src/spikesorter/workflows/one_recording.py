@@ -106,10 +106,16 @@ def sort_recording(
     path, recording = opened.path, opened.recording
     spans = None if resume is None else _spans_of(path, resume)
     with naming(path):
-        choice = model.nearest(recording) if chosen is None else chosen
+        choice = model.nearest(recording, exclude=opened.exclude) if chosen is None else chosen
         nearest = choice.names
         spikes = model.sort(
-            recording, nearest, n_jobs=n_jobs, span_seconds=span_seconds, resume=spans, progress=progress
+            recording,
+            nearest,
+            exclude=opened.exclude,
+            n_jobs=n_jobs,
+            span_seconds=span_seconds,
+            resume=spans,
+            progress=progress,
         )
     provenance = {
         "recording": str(path),

@@ -270,7 +270,9 @@ def _sorted(task: SortTask, start: float, attempt: int) -> Outcome:
 
 
 def _facts(task: SortTask, recording: Path) -> dict[str, Any]:
-    return settings_of(task) | {"recording": str(recording), "stamp": stamp_of(recording)}
+    facts = settings_of(task) | {"recording": str(recording), "stamp": stamp_of(recording)}
+    excluded = task.item.options.exclude
+    return facts if excluded is None else facts | {"excluded": excluded.digest(recording)}
 
 
 def _place(task: SortTask) -> Path:
