@@ -118,8 +118,8 @@ def test_what_the_user_leaves_out_is_told_in_the_result(
     (tmp_path / "pulses.csv").write_text("time_s\n3\n4\n")
     spikesorter(
         "sort", recordings / "whole.mat", "--model", sorted_study / "model", "--out", tmp_path / "out",
-        "--exclude", tmp_path / "bad.csv", "--blank-events", tmp_path / "pulses.csv", "--blank-ms", "-1", "20",
-        "--no-report",
+        "--exclude", tmp_path / "bad.csv", "--blank-events", tmp_path / "pulses.csv",
+        "--blank-ms", "-1", "20", "--no-report",
     )  # fmt: skip
     found = read_bad(tmp_path / "out" / "whole.bad.csv")
     assert found == [(1.0, 1.5, "given"), (2.999, 3.02, "given"), (3.999, 4.02, "given")]

@@ -71,7 +71,7 @@ def adapt_state(
     progress: Progress,
 ) -> SorterState:
     """Return a sorter's state adapted to a target; see `Sorter.adapt`."""
-    state.check_fits(target)
+    target = state.fitting(target)
     progress("estimating noise, gain and rates", 0.0)
     learnt = state.screen or new_screen(fs_hz=state.fs_hz, channels=state.channels)
     screen = screen_for(target, learnt)
@@ -103,6 +103,7 @@ def adapt_state(
         stops = part_stops(len(adapted.following.parts), target.get_num_frames(), source.bad)
         following = replace(adapted.following, stops=stops, recording=digest_of(target))
         adapted = replace(adapted, following=following)
+    adapted = replace(adapted, channel_ids=state.channel_ids)
     return _with_corrected_forecast(adapted, source, n_jobs=n_jobs, progress=progress)
 
 
@@ -110,7 +111,7 @@ def low_latency_state(state: SorterState, *, n_jobs: int, progress: Progress) ->
     """Return a sorter's state with a low-latency decoder for the same recordings."""
     settings = state.settings.model_copy(update={"decoder": "low_latency"})
     lessons = replace(state.lessons, context=replace(state.lessons.context, settings=settings))
-    return tune_for(
+    tuned = tune_for(
         lessons,
         state.profile,
         measured=state.measured,
@@ -120,6 +121,7 @@ def low_latency_state(state: SorterState, *, n_jobs: int, progress: Progress) ->
         n_jobs=n_jobs,
         progress=progress,
     )
+    return replace(tuned, channel_ids=state.channel_ids)
 
 
 def tune_for(

@@ -77,7 +77,7 @@ def fit_state(
     lessons = _lessons(source, learnt)
     progress("learning templates", 1.0)
     lessons = replace(lessons, base=_base_networks(lessons, learnt.profile, progress))
-    return tune_for(
+    state = tune_for(
         lessons,
         learnt.profile,
         measured=learnt.measured,
@@ -87,6 +87,7 @@ def fit_state(
         n_jobs=n_jobs,
         progress=progress,
     )
+    return replace(state, channel_ids=tuple(map(str, recording.channel_ids)))
 
 
 @dataclass(frozen=True, eq=False)

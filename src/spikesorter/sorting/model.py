@@ -244,7 +244,7 @@ def nearest_sorter(
     if not sorters:
         raise ModelError("there is no sorter to choose from")
     one = next(iter(sorters.values())).state
-    one.check_fits(target)
+    target = one.fitting(target)
     screen = screen_for(target, one.screen or new_screen(fs_hz=one.fs_hz, channels=one.channels))
     source = screened(target, screen, screen.offset, exclude=exclude, fs_hz=one.fs_hz, n_jobs=1)
     check_good(source, fs_hz=one.fs_hz)

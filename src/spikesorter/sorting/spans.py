@@ -50,7 +50,7 @@ def sort_recording(
     progress: Progress,
 ) -> Spikes:
     """Find the spikes of a recording; see `Sorter.sort`."""
-    state.check_fits(target)
+    target = state.fitting(target)
     n_samples, tuned = target.get_num_frames(), state.tuned
     source = screened_target(state, target, exclude, n_jobs=n_jobs)
     doubt = doubt_of_level(target, state.screen) if state.screen else ""

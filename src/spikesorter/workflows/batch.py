@@ -105,7 +105,8 @@ def run_batch(
     tasks = [SortTask(item, out, to, span_seconds, n_jobs, digests[item.model]) for item in items]
     for excluded in dict.fromkeys(item.options.exclude for item in items):
         if excluded is not None:
-            excluded.check(list(dict.fromkeys(i.recording for i in items if i.options.exclude == excluded)))
+            names = dict.fromkeys(item.part for item in items if item.options.exclude == excluded)
+            excluded.check(list(names))
     _make_folders(out)
     outcomes: dict[str, Outcome] = {}
     with only_one(out / NOTES / LOCK, "running a batch"):

@@ -157,7 +157,7 @@ def run_study(
     n_jobs, files = effective_n_jobs(n_jobs), find_study(folder)
     options = RecordingOptions(exclude=exclude)
     if exclude is not None:
-        exclude.check([files.labelled, *files.targets.values()])
+        exclude.check([files.labelled.stem, *files.targets])
     truth = {name: read_mat_spikes(path) for name, path in files.truth.items()}
     seconds: dict[str, float] = {}
     results: list[TargetResult] = []

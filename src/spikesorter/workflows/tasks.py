@@ -272,7 +272,7 @@ def _sorted(task: SortTask, start: float, attempt: int) -> Outcome:
 def _facts(task: SortTask, recording: Path) -> dict[str, Any]:
     facts = settings_of(task) | {"recording": str(recording), "stamp": stamp_of(recording)}
     excluded = task.item.options.exclude
-    return facts if excluded is None else facts | {"excluded": excluded.digest(recording)}
+    return facts if excluded is None else facts | {"excluded": excluded.digest(task.item.part)}
 
 
 def _place(task: SortTask) -> Path:
