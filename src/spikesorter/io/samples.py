@@ -25,6 +25,7 @@ __all__ = [
     "check_channels",
     "check_trace",
     "constant_channels",
+    "missing_channels",
     "read_representative",
     "read_samples",
     "read_signature",
@@ -185,7 +186,7 @@ def shortest_samples(settings: Settings) -> int:
 
 
 def constant_channels(trace: NativeArray) -> list[int]:
-    """Return the channels, counted from 0, whose finite samples are all the same; all that have none.
+    """Return the channels, counted from 0, whose finite samples are all the same.
 
     Examples
     --------
@@ -195,7 +196,18 @@ def constant_channels(trace: NativeArray) -> list[int]:
     if trace.dtype.kind != "f" or np.isfinite(trace).all():
         return np.flatnonzero(trace.max(axis=0) == trace.min(axis=0)).tolist()
     finite = [column[np.isfinite(column)] for column in trace.T]
-    return [k for k, column in enumerate(finite) if not len(column) or column.max() == column.min()]
+    return [k for k, column in enumerate(finite) if len(column) and column.max() == column.min()]
+
+
+def missing_channels(trace: NativeArray) -> list[int]:
+    """Return the channels, counted from 0, of which no sample is finite.
+
+    Examples
+    --------
+    >>> missing_channels(np.array([[1.0, np.nan], [np.nan, np.inf]]))
+    [1]
+    """
+    return np.flatnonzero(~np.isfinite(trace).any(axis=0)).tolist()
 
 
 def check_trace(trace: NativeArray, settings: Settings, *, left_out: str = "") -> None:
@@ -228,7 +240,7 @@ def check_trace(trace: NativeArray, settings: Settings, *, left_out: str = "") -
 
 
 def check_channels(trace: NativeArray) -> None:
-    """Refuse a trace of which a channel is constant.
+    """Refuse a trace of which a channel is constant, or some but not all channels are missing throughout.
 
     Raises
     ------
@@ -241,4 +253,10 @@ def check_channels(trace: NativeArray) -> None:
         raise InputError(
             f"channel {', '.join(map(str, silent))} (counted from 0) is constant: nothing was recorded; "
             "leave it out, also of the labelled recording"
+        )
+    missing = missing_channels(trace)
+    if 0 < len(missing) < trace.shape[1]:
+        raise InputError(
+            f"channel {', '.join(map(str, missing))} (counted from 0) is NaN or infinite throughout; leave "
+            "it out, also of the labelled recording"
         )
