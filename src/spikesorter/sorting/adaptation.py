@@ -103,7 +103,7 @@ def low_latency_state(state: SorterState, *, n_jobs: int, progress: Progress) ->
         lessons,
         state.profile,
         measured=state.measured,
-        screen=state.screen,
+        screen=state.screen and replace(state.screen, prompt=True),
         target_samples=None,
         train=True,
         n_jobs=n_jobs,
