@@ -139,10 +139,19 @@ def shade(figure: Any, bad: BadStretches, *, fs_hz: float, span: tuple[int, int]
         return
     apart = shown.start[1:] - shown.stop[:-1] > (span[1] - span[0]) / MOST_SHADED
     starts, stops = shown.start[np.r_[True, apart]] / fs_hz, shown.stop[np.r_[apart, True]] / fs_hz
-    figure.add_shape(  # one for all, as Plotly is slow with many
-        type="path", path="".join(f"M{a!r},0V1H{b!r}V0Z" for a, b in zip(starts.tolist(), stops.tolist(), strict=True)),
-        xref="x", yref="paper", layer="below", fillcolor=GREY, opacity=SHADE, line={"color": GREY, "width": 1},
-    )  # fmt: skip
+    spans = zip(starts.tolist(), stops.tolist(), strict=True)
+    figure.add_shape(
+        type="path",
+        path="".join(
+            f"M{start!r},0V1H{stop!r}V0Z" for start, stop in spans
+        ),  # Plotly is slow with many shapes
+        xref="x",
+        yref="paper",
+        layer="below",
+        fillcolor=GREY,
+        opacity=SHADE,
+        line={"color": GREY, "width": 1},
+    )
 
 
 def write_across(figure: Any, text: str) -> None:
