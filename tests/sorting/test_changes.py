@@ -18,6 +18,7 @@ from spikesorter.estimation.units import learn_units
 from spikesorter.signal.gain import Activity, Background
 from spikesorter.signal.templates import Templates, plant
 from spikesorter.sorting.changes import track_changes
+from spikesorter.sorting.sizes import follow_sizes
 from tests.conftest import FS_HZ
 
 SETTINGS = Settings()
@@ -30,7 +31,7 @@ SHAPES = Templates(
         [size * np.where(T > 0, T / tau * np.exp(1 - T / tau), 0) for size, tau in ((14, 4), (9, 7), (5, 5))]
     ).astype(np.float32)[:, :, None],
     before=10,
-)  # the third is not labelled
+)  # the third is not always labelled
 
 
 def made(
@@ -40,6 +41,7 @@ def made(
     rates: tuple[float, float] = (10, 10),
     noise: float = 1.0,
     gain: float = 1.0,
+    labelled: int = 2,
 ) -> tuple[npt.NDArray[np.float32], Spikes]:
     """Two labelled units whose sizes change in proportion to time, and noise that steps half-way."""
     rng = np.random.default_rng(seed)
@@ -49,7 +51,7 @@ def made(
     sizes = gain * (1 + (ends - 1) * spikes.sample / N) * (1 + 0.1 * rng.standard_normal(len(spikes)))
     hiss = rng.standard_normal((N, 1), dtype=np.float32)
     hiss[N // 2 :] *= noise
-    return plant(N, spikes, sizes.astype(np.float32), SHAPES) + hiss, spikes.select(spikes.unit < 3)
+    return plant(N, spikes, sizes.astype(np.float32), SHAPES) + hiss, spikes.select(spikes.unit <= labelled)
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +113,15 @@ def test_rates_are_the_pursuit_s_where_its_model_holds(known: tuple[Context, Lab
     trace, _ = made(5, rates=(5, 20))
     before = estimate_initially(trace, known[0]).profile.activity
     assert tracked(known, trace).activity.rates == before.rates
+
+
+def test_sizes_measured_with_units_that_the_labels_leave_out_are_not_believed(
+    known: tuple[Context, Labelled],
+) -> None:
+    """The pursuit takes the third unit's spikes for small ones of the others."""
+    trace, _ = made(3, last=(0.5, 1.0))
+    profile = estimate_initially(trace, known[0]).profile
+    profile = replace(profile, activity=replace(profile.activity, gain=1.0))
+    measured = follow_sizes(trace, profile, known[0], blocks=2, n_jobs=1).course.sizes
+    assert np.abs(measured[:, 1] - 1).max() > 0.3
+    np.testing.assert_array_equal(tracked(known, trace).course.sizes[:, 1], 1)

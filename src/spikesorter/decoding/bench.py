@@ -12,6 +12,7 @@ import numpy.typing as npt
 from spikesorter.core.progress import Progress
 from spikesorter.core.settings import Settings
 from spikesorter.decoding.base import Decoder
+from spikesorter.decoding.in_parts import in_parts
 from spikesorter.decoding.networks import Networks
 from spikesorter.decoding.run import find_evidence
 from spikesorter.estimation.context import Context
@@ -130,11 +131,19 @@ class DecoderKind:
     fits: Callable[[Settings], bool] = _always
 
 
-def untrained(make: Callable[[Context, Profile], Decoder]) -> Maker:
-    """Return the maker of a decoder that needs no training, only context and profile."""
+def untrained(make: Callable[[Context, Profile], Decoder], *, follows: bool = True) -> Maker:
+    """Return the maker of a decoder that needs no training, only context and profile.
+
+    Parameters
+    ----------
+    make : callable
+    follows : bool
+        Whether it follows the changes of the profile over the recording, with a decoder for each part.
+    """
 
     def on_bench(bench: Bench, tried: Mapping[str, Trial]) -> Trial:
         del tried
-        return bench.trial(make(bench.context, bench.rehearser.profile))
+        context, profile = bench.context, bench.rehearser.profile
+        return bench.trial(in_parts(make, context, profile) if follows else make(context, profile))
 
     return on_bench

@@ -22,6 +22,7 @@ from spikesorter.decoding.bench import Bench, DecoderKind, Trial
 from spikesorter.decoding.calibration import LEAST, MOST, fit_log_odds, judge_events
 from spikesorter.decoding.candidates import Candidates
 from spikesorter.decoding.cnn import CnnDecoder
+from spikesorter.decoding.in_parts import InParts
 from spikesorter.decoding.pursuit import PursuitDecoder
 from spikesorter.signal.spans import Margin
 
@@ -152,12 +153,18 @@ def _cut(trace: FloatArray, given: Margin, wanted: Margin) -> FloatArray:
     return trace[given.before - wanted.before : len(trace) - given.after + wanted.after]
 
 
+def _whole(trial: Trial, bench: Bench) -> Trial:
+    """Return the trial of the decoder for the whole recording, if it has others for parts."""
+    return bench.trial(trial.decoder.whole) if isinstance(trial.decoder, InParts) else trial
+
+
 def make_combined(bench: Bench, tried: Mapping[str, Trial]) -> Trial:
     """Combine the tuned pursuit with the networks, reusing their evidence."""
-    pursuit, cnn = tried["pursuit"].decoder, tried["cnn"].decoder
+    trials = [_whole(tried[name], bench) for name in ("pursuit", "cnn")]
+    pursuit, cnn = (trial.decoder for trial in trials)
     if not isinstance(pursuit, PursuitDecoder) or not isinstance(cnn, CnnDecoder):
         raise TypeError("decoder combined: needs a pursuit and networks")
-    evidence = np.concatenate([tried["pursuit"].evidence, tried["cnn"].evidence], axis=1)
+    evidence = np.concatenate([trial.evidence for trial in trials], axis=1)
     spikes, fs_hz = bench.rehearsal.spikes, bench.context.fs_hz
     return Trial(combine_decoders(pursuit, cnn, evidence, spikes, fs_hz=fs_hz), evidence)
 

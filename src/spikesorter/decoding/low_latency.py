@@ -28,5 +28,5 @@ def make_low_latency_pursuit(context: Context, profile: Profile) -> PursuitDecod
     return replace(make_pursuit(context, profile), bank=bank, lengths=LOW_LATENCY_LENGTHS)
 
 
-KIND = DecoderKind("low_latency", PursuitDecoder, untrained(make_low_latency_pursuit), rank=15)
+KIND = DecoderKind("low_latency", PursuitDecoder, untrained(make_low_latency_pursuit, follows=False), rank=15)
 """Entry of the registry of decoders."""

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from spikesorter.decoding.base import Decoder
 from spikesorter.decoding.candidates import Candidates
+from spikesorter.decoding.in_parts import InParts
 from spikesorter.signal.spans import iterate_spans, read_span
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "find_evidence",
     "in_threads",
     "padded",
+    "pieces_of",
     "read_evidence",
 ]
 
@@ -48,21 +50,32 @@ def read_evidence(decoder: Decoder, read_trace: TraceReader, n_samples: int, sta
     -------
     ndarray of float32, shape (stop - start, columns)
     """
-    return _read_blocks(decoder, decoder.evidence, read_trace, n_samples, start, stop)
+    pieces = pieces_of(decoder, start, stop)
+    read = [_read_blocks(one, one.evidence, read_trace, n_samples, a, b) for one, a, b in pieces]
+    return read[0] if len(read) == 1 else np.concatenate(read)
 
 
 def find_candidates(
     decoder: Decoder, read_trace: TraceReader, n_samples: int, start: int, stop: int
 ) -> Candidates:
     """Return the candidates from sample `start` to `stop`; parameters as for `read_evidence`."""
-    reach = decoder.pick_reach
-    evidence = read_evidence(decoder, read_trace, n_samples, start - reach, stop + reach)
-    return decoder.pick(evidence).shifted(start)
+    reach, found = decoder.pick_reach, []
+    for one, first, last in pieces_of(decoder, start, stop):
+        evidence = read_evidence(one, read_trace, n_samples, first - reach, last + reach)
+        found.append(one.pick(evidence).shifted(first))
+    return found[0] if len(found) == 1 else Candidates.concatenate(found)
+
+
+def pieces_of(decoder: Decoder, start: int, stop: int) -> list[tuple[Decoder, int, int]]:
+    """Return the decoders of the parts of a span, each with its first sample and that after its last."""
+    return decoder.pieces(start, stop) if isinstance(decoder, InParts) else [(decoder, start, stop)]
 
 
 def find_evidence(decoder: Decoder, trace: Trace, *, n_jobs: int) -> Trace:
     """Return the evidence of a whole trace in memory, shape (samples, columns)."""
-    return compute_in_spans(decoder, decoder.evidence, trace, n_jobs=n_jobs)
+    whole = decoder.over(len(trace)) if isinstance(decoder, InParts) else decoder
+    read = partial(read_evidence, whole, padded(trace), len(trace))
+    return _in_spans(read, len(trace), decoder.grid_samples, n_jobs=n_jobs)
 
 
 def compute_in_spans(
@@ -86,8 +99,12 @@ def compute_in_spans(
     ndarray of float32, shape (samples, columns)
     """
     read = partial(_read_blocks, decoder, compute, padded(trace), len(trace))
-    length = -(-SPAN_SAMPLES // decoder.grid_samples) * decoder.grid_samples
-    spans = list(iterate_spans(len(trace), length))
+    return _in_spans(read, len(trace), decoder.grid_samples, n_jobs=n_jobs)
+
+
+def _in_spans(read: Callable[[int, int], Trace], n_samples: int, grid_samples: int, *, n_jobs: int) -> Trace:
+    length = -(-SPAN_SAMPLES // grid_samples) * grid_samples
+    spans = list(iterate_spans(n_samples, length))
     return np.concatenate(list(in_threads(lambda span: read(*span), spans, n_jobs=n_jobs)))
 
 

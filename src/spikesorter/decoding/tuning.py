@@ -14,8 +14,9 @@ from spikesorter.decoding.bench import Bench, DecoderKind, Trial
 from spikesorter.decoding.calibration import UNCALIBRATED, Calibration, fit_calibration
 from spikesorter.decoding.candidates import Candidates, WorkingPoint
 from spikesorter.decoding.cross_fitting import FOLDS, Folds
+from spikesorter.decoding.in_parts import InParts
 from spikesorter.decoding.registry import decoder_types
-from spikesorter.decoding.run import in_threads
+from spikesorter.decoding.run import in_threads, pieces_of
 from spikesorter.decoding.thinning import make_thinning
 from spikesorter.decoding.thresholds import objective, tune
 from spikesorter.decoding.undecided import dead_time, decided
@@ -125,8 +126,12 @@ def known_spikes(rehearsal: Rehearsal, unit_ids: tuple[int, ...]) -> Spikes:
 
 def pick_all(decoder: Decoder, evidence: npt.NDArray[np.float32]) -> Candidates:
     """Return the candidates of a whole rehearsal, from its evidence."""
-    reach = decoder.pick_reach
-    return decoder.pick(np.pad(evidence, ((reach, reach), (0, 0))))
+    reach, n_samples = decoder.pick_reach, len(evidence)
+    around = np.pad(evidence, ((reach, reach), (0, 0)))
+    whole = decoder.over(n_samples) if isinstance(decoder, InParts) else decoder
+    pieces = pieces_of(whole, 0, n_samples)
+    found = [one.pick(around[first : last + 2 * reach]).shifted(first) for one, first, last in pieces]
+    return found[0] if len(found) == 1 else Candidates.concatenate(found)
 
 
 @dataclass(frozen=True, eq=False)

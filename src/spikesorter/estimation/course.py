@@ -90,6 +90,20 @@ class Course:
         edges = np.linspace(0, n_samples, len(self.levels) + 1).astype(int).tolist()
         return list(zip(edges[:-1], edges[1:], self.levels.tolist(), strict=True))
 
+    def parts(self) -> list[tuple[Course, float]]:
+        """Return the course of each block taken for itself: its sizes, and its noise level.
+
+        Examples
+        --------
+        >>> course = Course(np.array([[1.0, 1.0], [0.5, 1.0]]), np.array([0.5, 2.0]))
+        >>> [(part.mean_sizes.tolist(), level) for part, level in course.parts()]
+        [([1.0, 1.0], 0.5), ([0.5, 1.0], 2.0)]
+        """
+        count = max(len(self.sizes), len(self.levels))
+        sizes = np.broadcast_to(self.sizes, (count, self.sizes.shape[1]))
+        levels = np.broadcast_to(self.levels, count).tolist()
+        return [(Course(row[None]), level) for row, level in zip(sizes, levels, strict=True)]
+
     def remarks(self, names: dict[int, str]) -> list[str]:
         """Return a sentence on each large change.
 

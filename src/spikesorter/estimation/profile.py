@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +53,13 @@ class Profile:
     def factors(self) -> npt.NDArray[np.float32]:
         """Mean factor on each unit's template, shape (units,), or (1,) if it is the same for all."""
         return (self.activity.gain * self.course.mean_sizes).astype(np.float32)
+
+    def parts(self) -> list[Profile]:
+        """Return the profile of each block of the course, as if the recording were like it throughout."""
+        return [
+            replace(self, noise=self.noise.scaled(level**2), course=course)
+            for course, level in self.course.parts()
+        ]
 
     def distance(self, other: Profile) -> float:
         """Return how much noise and gain of two recordings differ, in nepers of amplitude."""

@@ -23,7 +23,7 @@ from spikesorter.estimation.profile import Profile
 from spikesorter.estimation.rehearsal import graft_rehearsal, labelled_amplitudes
 from spikesorter.signal.templates import plant
 
-__all__ = ["SizeFit", "find_sizes"]
+__all__ = ["WORTH_BELIEVING", "SizeFit", "find_sizes"]
 
 logger = logging.getLogger(__name__)
 Trace = npt.NDArray[np.float32]
@@ -43,6 +43,8 @@ class SizeFit:
     Parameters
     ----------
     course : Course
+    unlike : bool
+        Whether the labelled trace, with labelled sizes, is unlike the target.
     unit_ids : tuple of int
         Labelled units.
     ratios, errors : ndarray of float64, shape (1 + units,)
@@ -51,6 +53,7 @@ class SizeFit:
     """
 
     course: Course
+    unlike: bool
     unit_ids: tuple[int, ...]
     ratios: Float64Array
     errors: Float64Array
@@ -90,7 +93,7 @@ def find_sizes(comparison: GainComparison, profile: Profile, *, blocks: int) -> 
     course = profile.course if np.all(sizes == 1) else replace(profile.course, sizes=sizes)
     shares, errors = comparison.shares(best.outputs, search.spikes, search.gain)
     scale = len(best.outputs) / len(comparison.evidence)
-    return SizeFit(course, tuple(search.spikes.unit_ids), scale * shares, scale * errors)
+    return SizeFit(course, unlike, tuple(search.spikes.unit_ids), scale * shares, scale * errors)
 
 
 class _Point(NamedTuple):

@@ -34,6 +34,7 @@ from spikesorter.signal.screen import Screen
 from spikesorter.signal.spans import iterate_spans
 from spikesorter.sorting.changes import track_changes
 from spikesorter.sorting.diagnostics import Diagnostics, diagnose
+from spikesorter.sorting.following import digest_of, following_of, part_stops
 from spikesorter.sorting.forecast import Forecast, forecast_score
 from spikesorter.sorting.look_back import corrected_forecast, reckon
 from spikesorter.sorting.outlier_spikes import OutlierRule, fit_outlier_rule
@@ -87,6 +88,10 @@ def adapt_state(
         n_jobs=n_jobs,
         progress=progress,
     )
+    if adapted.following is not None:
+        stops = part_stops(len(adapted.following.parts), target.get_num_frames(), source.bad)
+        following = replace(adapted.following, stops=stops, recording=digest_of(target))
+        adapted = replace(adapted, following=following)
     return _with_corrected_forecast(adapted, source, n_jobs=n_jobs, progress=progress)
 
 
@@ -98,7 +103,7 @@ def low_latency_state(state: SorterState, *, n_jobs: int, progress: Progress) ->
         lessons,
         state.profile,
         measured=state.measured,
-        screen=state.screen,
+        screen=state.screen and replace(state.screen, prompt=True),
         target_samples=None,
         train=True,
         n_jobs=n_jobs,
@@ -150,6 +155,7 @@ def tune_for(
     unknown = _outlier_rule(bench, outcome.tuned) if context.settings.outliers.mark else None
     progress("forecasting", 1.0)
     _log(context, profile, outcome.tuned, forecast)
+    tuned, following = following_of(outcome.tuned)
     return SorterState(
         settings=context.settings,
         fs_hz=context.fs_hz,
@@ -160,12 +166,13 @@ def tune_for(
         base=lessons.base,
         measured=measured,
         profile=profile,
-        tuned=outcome.tuned,
+        tuned=tuned,
         forecast=forecast,
         diagnostics=diagnostics,
         labelled_noise=lessons.labelled_noise,
         unknown=unknown,
         screen=screen,
+        following=following,
         rehearsed=reckon(
             outcome.candidates,
             outcome.found,
@@ -183,7 +190,7 @@ def _best_outcome(bench: Bench) -> Outcome:
     for kind in wanted_kinds(settings):
         if kind.uses_networks and _good_enough(bench, outcomes):
             continue
-        if kind.needs and settings.decoder == AUTO and bench.rehearser.units_vary:
+        if kind.needs and settings.decoder == AUTO and not _alike_throughout(bench):
             continue  # the combination failed on such a target, unforeseen: experiments, 19
         bench.progress(f"trying decoder {kind.name}", 0.0)
         trial = kind.make(bench, tried)
@@ -195,6 +202,11 @@ def _best_outcome(bench: Bench) -> Outcome:
     values = {kind.name: round(outcome.tuned.value, 4) for kind, outcome in outcomes}
     logger.info("%s on the rehearsal: %s; chosen: %s", settings.tuning.objective, values, best.tuned.name)
     return best
+
+
+def _alike_throughout(bench: Bench) -> bool:
+    """Return whether fixed templates fit all spikes of a unit."""
+    return not bench.rehearser.units_vary and bench.rehearser.profile.course.steady
 
 
 def _good_enough(bench: Bench, outcomes: list[tuple[DecoderKind, Outcome]]) -> bool:
@@ -274,7 +286,7 @@ def _estimate_target(
         return choice.sharp and comparison.as_good(gain, choice.gain)
 
     profile = refine_profile(raw, profile, context, n_jobs=n_jobs, may_be_gain=may_be)
-    return track_changes(raw, profile, context, lessons.labelled)
+    return track_changes(raw, profile, context, lessons.labelled, n_jobs=n_jobs)
 
 
 def _profile_at(gain: float, initial: InitialEstimate, context: Context) -> Profile:
@@ -288,7 +300,8 @@ def _with_corrected_forecast(
     if state.rehearsed is None:
         return state
     progress("comparing target and rehearsal", 0.0)
-    decoder, known, n_samples = state.tuned.decoder, state.units.known, source.recording.get_num_frames()
+    decoder, known = state.decoder_for(source.recording), state.units.known
+    n_samples = source.recording.get_num_frames()
     read_trace = replace(source, offset=state.profile.offset).without_hum(state.hum_filter)
     length = span_samples(COMPARED_SECONDS / COMPARED_SPANS, decoder, fs_hz=state.fs_hz)
     spans = list(iterate_spans(n_samples, length))

@@ -13,11 +13,12 @@ from spikesorter.estimation.course import STEADY, Course
 from spikesorter.estimation.gain_evidence import GainComparison
 from spikesorter.estimation.profile import Profile, without_hum
 from spikesorter.estimation.rehearsal import Labelled
-from spikesorter.estimation.size_evidence import SizeFit, find_sizes
+from spikesorter.estimation.size_evidence import WORTH_BELIEVING, SizeFit, find_sizes
 from spikesorter.io.samples import centred
 from spikesorter.signal.filters import noise_scale
 from spikesorter.signal.gain import SILENT
 from spikesorter.signal.matched import make_matched_filters
+from spikesorter.sorting.sizes import follow_sizes
 
 __all__ = ["track_changes"]
 
@@ -32,7 +33,7 @@ LEAST_LEVEL_RATIO = 1.25  # of the noise in two blocks
 
 
 def track_changes(
-    raw: npt.NDArray[np.generic], profile: Profile, context: Context, labelled: Labelled
+    raw: npt.NDArray[np.generic], profile: Profile, context: Context, labelled: Labelled, *, n_jobs: int = 1
 ) -> Profile:
     """Return the profile with the course of unit sizes and noise, if they change beyond chance.
 
@@ -44,6 +45,8 @@ def track_changes(
         Of the target.
     context : Context
     labelled : Labelled
+    n_jobs : int
+        Number of threads; it does not affect the result.
 
     Returns
     -------
@@ -60,7 +63,16 @@ def track_changes(
     comparison = GainComparison(labelled, context, profile, filters, evidence, sections)
     fit = find_sizes(comparison, replace(profile, course=steady), blocks=blocks)
     rates = _with_ratios(profile, context, labelled, fit)
-    return replace(profile, course=fit.course, activity=replace(profile.activity, rates=rates))
+    changed = replace(profile, course=fit.course, activity=replace(profile.activity, rates=rates))
+    if not fit.unlike or profile.background != SILENT or labelled.units_vary(profile):
+        return changed
+    unresized = replace(changed, course=steady)
+    followed = follow_sizes(trace, unresized, context, blocks=blocks, n_jobs=n_jobs)
+    if followed.course is steady:
+        return changed
+    # Where the pursuit's model does not hold, as with unlabelled units, the sizes that it measures are wrong.
+    gained = comparison.distance(changed) - comparison.distance(followed)
+    return followed if gained > WORTH_BELIEVING else changed
 
 
 def _with_ratios(profile: Profile, context: Context, labelled: Labelled, fit: SizeFit) -> tuple[float, ...]:

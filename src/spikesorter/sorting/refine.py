@@ -25,7 +25,7 @@ from spikesorter.signal.gain import SILENT, Activity
 from spikesorter.signal.noise import NoiseSpectrum, estimate_noise_spectrum
 from spikesorter.signal.templates import plant
 
-__all__ = ["refine_profile"]
+__all__ = ["quick_context", "refine_profile"]
 
 Trace = npt.NDArray[np.float32]
 
@@ -75,7 +75,7 @@ def refine_profile(
     """
     centred_trace = centred(trace[:MOST_SAMPLES], profile.offset)
     target = without_hum(centred_trace, profile.hum_hz, fs_hz=context.fs_hz)
-    quick = _quick(context)
+    quick = quick_context(context)
     for number in range(ROUNDS):
         pursuit = make_pursuit(quick, profile)
         explanation = sample_explanation(pursuit, target, n_jobs=n_jobs)
@@ -97,7 +97,7 @@ def refine_profile(
     return profile
 
 
-def _quick(context: Context) -> Context:
+def quick_context(context: Context) -> Context:
     """Return the context with settings for a pursuit with few sweeps and a wide prior on amplitudes."""
     settings, pursuit = context.settings, context.settings.pursuit
     least_spread = max(pursuit.least_spread, OPEN_SPREAD)

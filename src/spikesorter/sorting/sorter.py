@@ -319,8 +319,7 @@ class Sorter:
         last = n_samples if stop is None else stop
         if not 0 <= start < last <= n_samples:
             raise InputError(f"no samples from {start} to {last}: the recording has {n_samples}")
-        decoder = self._state.tuned.decoder
-        read = self.trace_reader(target, bad=bad)
+        decoder, read = self._state.decoder_for(target), self.trace_reader(target, bad=bad)
         curves = decoder.curves(read_evidence(decoder, read, n_samples, start, last))
         return curves[:, : len(self.units.known)]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,9 +15,9 @@ from spikesorter.decoding.base import Decoder
 from spikesorter.decoding.run import TraceReader, find_candidates, in_threads
 from spikesorter.decoding.tuning import TunedDecoder
 from spikesorter.io.model_files import model_digest
-from spikesorter.io.samples import read_signature
 from spikesorter.signal.spans import iterate_spans
 from spikesorter.sorting.finished_spans import FinishedSpans, open_spans
+from spikesorter.sorting.following import digest_of
 from spikesorter.sorting.outlier_spikes import find_outliers
 from spikesorter.sorting.screening import Screened, new_screen, screened, without_known
 from spikesorter.sorting.state import SorterState
@@ -46,7 +45,7 @@ def sort_recording(
     read_trace = source.without_hum(state.hum_filter)
     length = span_samples(span_seconds, tuned.decoder, fs_hz=state.fs_hz)
     found = _sort_spans(
-        tuned,
+        replace(tuned, decoder=state.decoder_for(target)),
         read_trace,
         list(iterate_spans(n_samples, length)),
         bad=source.bad,
@@ -143,14 +142,6 @@ def _facts(state: SorterState, target: BaseRecording, exclude: BadStretches | No
     """Return what the result depends on; a long recording is identified by its length and parts of it."""
     return {
         "version": __version__,
-        "sorter": model_digest((state.profile, state.tuned, state.screen, exclude)),
-        "recording": _digest(str(target.get_num_frames()).encode(), read_signature(target).tobytes()),
+        "sorter": model_digest((state.profile, state.tuned, state.following, state.screen, exclude)),
+        "recording": digest_of(target),
     }
-
-
-def _digest(*parts: bytes) -> str:
-    total = hashlib.sha256()
-    for part in parts:
-        total.update(len(part).to_bytes(8, "little"))
-        total.update(part)
-    return total.hexdigest()

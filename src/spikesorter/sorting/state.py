@@ -14,6 +14,7 @@ from spikesorter.core.errors import InputError, SettingsError
 from spikesorter.core.sections import MOST_REFRACTORY_MS
 from spikesorter.core.settings import Settings
 from spikesorter.core.spike import same_rate, shown_hz
+from spikesorter.decoding.base import Decoder
 from spikesorter.decoding.networks import Networks
 from spikesorter.decoding.tuning import TunedDecoder
 from spikesorter.estimation.context import Context
@@ -26,6 +27,7 @@ from spikesorter.signal.hum import hum_kernel
 from spikesorter.signal.screen import Screen
 from spikesorter.signal.spans import Margin, to_samples
 from spikesorter.sorting.diagnostics import Diagnostics
+from spikesorter.sorting.following import Following, digest_of
 from spikesorter.sorting.forecast import Forecast
 from spikesorter.sorting.look_back import Reckoning
 from spikesorter.sorting.outlier_spikes import OutlierRule
@@ -90,6 +92,8 @@ class SorterState:
         Quality estimated from a rehearsal's probabilities, for comparison with a sorted target.
     screen : Screen or None
         What is an artefact; None in a model of an older version, which then finds none.
+    following : Following or None
+        Decoders for the parts of the recording adapted to, if it changes.
     """
 
     settings: Settings
@@ -108,11 +112,19 @@ class SorterState:
     unknown: OutlierRule | None
     rehearsed: Reckoning | None = None
     screen: Screen | None = None
+    following: Following | None = None
 
     @property
     def hum_filter(self) -> npt.NDArray[np.float64] | None:
         """Filter that removes the recording's hum, if it has any."""
         return hum_kernel(self.profile.hum_hz, fs_hz=self.fs_hz) if self.profile.hum_hz else None
+
+    def decoder_for(self, recording: BaseRecording) -> Decoder:
+        """Return the decoder for a recording: in parts, if it is the one adapted to and it changes."""
+        following, decoder = self.following, self.tuned.decoder
+        if following is None or following.recording != digest_of(recording):
+            return decoder
+        return following.decoder(decoder)
 
     @cached_property
     def lessons(self) -> Lessons:

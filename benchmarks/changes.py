@@ -1,0 +1,231 @@
+"""Recordings that change and go wrong: what is found outside bad stretches, and how much is called bad.
+
+    python benchmarks/changes.py PART ... --out FOLDER [--seeds 21 22 23 24 25]
+
+Parts: `cases` (the small altered recordings of the cases' maker: taps, pulses, zeros, missing samples, a unit
+that fades, noise that trebles; as the model is and adapted), `wild` (D2, D5 and D6 of wild studies, beside
+the maker's plain baseline), `clean` (share of the time of clean recordings that is called bad) and `cost`
+(time to find bad stretches as a share of the time to sort). Each part writes FOLDER/PART.json; `table`
+prints what is there.
+
+Scores are of spikes outside the bad stretches of the truth and those that were found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.io as sio
+
+from bath import MAKER
+from spikesorter import Sorter, Spikes, read_mat, score
+from spikesorter.core.bad_stretches import BadStretches
+from spikesorter.sorting.screening import find_bad_stretches, screen_for
+
+CASES = MAKER.parent.parent / "cases" / "make_cases.py"
+AFTER_MS = 20.0  # after a bad stretch, within which the recall is told too
+NEAR = 25  # samples
+FAMILIES = ("bath", "cortex", "wild")
+ROUNDS = 5
+FADING_UNIT = 2
+Row = dict[str, Any]
+
+
+def main() -> None:
+    """Run the parts asked for."""
+    arguments = parse()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    for part in arguments.parts:
+        if part == "table":
+            print_table(arguments.out)
+            continue
+        with tempfile.TemporaryDirectory() as temporary:
+            rows = PARTS[part](arguments, Path(temporary))
+        (arguments.out / f"{part}.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+
+
+def measure_cases(arguments: argparse.Namespace, folder: Path) -> list[Row]:
+    """Sort the cases' altered recordings, and the clean one that they were made from."""
+    run(CASES, folder)
+    sorter = fitted(folder / "study")
+    clean = folder / "study" / "D3.mat"
+    rows = []
+    for path in (clean, *sorted((folder / "change").glob("*.mat"))):
+        for adapted in (False, True):
+            rows.append(shown(sort_one(sorter, path, adapted=adapted)))
+    return rows
+
+
+def measure_wild(arguments: argparse.Namespace, folder: Path) -> list[Row]:
+    """Sort D2, D5 and D6 of wild studies, and run the maker's baseline on them."""
+    rows = []
+    for seed in arguments.seeds:
+        study = made(folder, "wild", seed)
+        plain = run(MAKER.with_name("baseline.py"), study)
+        sorter = fitted(study)
+        for name in ("D2", "D5", "D6"):
+            row = sort_one(sorter, study / f"{name}.mat", adapted=True)
+            rows.append(shown({**row, "seed": seed, "baseline": baseline_of(plain, name)}))
+    return rows
+
+
+def measure_clean(arguments: argparse.Namespace, folder: Path) -> list[Row]:
+    """Screen clean recordings, with the model's screen and with the target's own."""
+    rows = []
+    for family in FAMILIES:
+        for seed in arguments.seeds:
+            study = made(folder, family, seed)
+            sorter = fitted(study, decoder="botm")
+            screen = sorter.state.screen
+            assert screen is not None
+            for path in sorted(study.glob("D[2-5].mat")):
+                target, _ = read_mat(path)
+                n_samples = target.get_num_frames()
+                shares = {
+                    name: find_bad_stretches(target, one, n_jobs=1).samples / n_samples
+                    for name, one in (("as_model", screen), ("adapted", screen_for(target, screen)))
+                }
+                rows.append(shown({"family": family, "seed": seed, "recording": path.stem, **shares}))
+    return rows
+
+
+def measure_cost(arguments: argparse.Namespace, folder: Path) -> list[Row]:
+    """Time finding bad stretches beside sorting, in turns, on one core."""
+    sorter = fitted(made(folder, "bath", arguments.seeds[0]))
+    target, _ = read_mat(folder / f"bath{arguments.seeds[0]}" / "D2.mat")
+    screen = sorter.state.screen
+    assert screen is not None
+    ratios = []
+    for _ in range(ROUNDS):
+        begin = time.perf_counter()
+        find_bad_stretches(target, screen, n_jobs=1)
+        between = time.perf_counter()
+        sorter.sort(target, n_jobs=1)
+        ratios.append((between - begin) / (time.perf_counter() - between))
+    return [shown({"recording": "bath D2", "share_of_sorting": float(np.median(ratios))})]
+
+
+PARTS = {"cases": measure_cases, "wild": measure_wild, "clean": measure_clean, "cost": measure_cost}
+
+
+def sort_one(sorter: Sorter, path: Path, *, adapted: bool) -> Row:
+    """Sort one recording, and compare with its truth."""
+    target, _ = read_mat(path)
+    fs_hz, n_samples = float(target.get_sampling_frequency()), target.get_num_frames()
+    true, true_bad = read_truth(path.parent / "truth" / path.name)
+    used = sorter.adapt(target) if adapted else sorter
+    found = used.sort(target)
+    bad = found.bad.joined(true_bad)
+    good = score(true.outside(bad), found.outside(bad), fs_hz=fs_hz)
+    forecast = used.forecast
+    return {
+        "recording": path.stem,
+        "adapted": adapted,
+        "score": good.score,
+        "strict": good.strict,
+        "forecast": forecast.score,
+        "low": forecast.low,
+        "high": forecast.high,
+        "forecast_strict": forecast.strict,
+        "bad_seconds": found.bad.samples / fs_hz,
+        "found_inside": int(true_bad.contain(found.sample).sum()),
+        "found": len(found),
+        "recall_after": recall_after(true, found, true_bad, fs_hz),
+        "fading_f1_by_quarter": [
+            unit_f1(true, found, n_samples * k // 4, n_samples * (k + 1) // 4, fs_hz) for k in range(4)
+        ],
+        "score_by_half": [
+            score(true.within(a, b).outside(bad), found.within(a, b).outside(bad), fs_hz=fs_hz).score
+            for a, b in ((0, n_samples // 2), (n_samples // 2, n_samples))
+        ],
+    }
+
+
+def recall_after(true: Spikes, found: Spikes, bad: BadStretches, fs_hz: float) -> float:
+    """Return the share of the spikes soon after a stretch that are found, of the right unit."""
+    soon = true
+    if len(bad):
+        latest = np.maximum(np.searchsorted(bad.stop, true.sample, "right") - 1, 0)
+        since = true.sample - bad.stop[latest]
+        soon = true.select((since >= 0) & (since < AFTER_MS * fs_hz / 1000))
+    right = [
+        np.abs(found.of(spike.unit).sample - spike.sample).min(initial=NEAR + 1) <= NEAR for spike in soon
+    ]
+    return float(np.mean(right)) if right else float("nan")
+
+
+def unit_f1(true: Spikes, found: Spikes, start: int, stop: int, fs_hz: float) -> float:
+    """Return the F1 of the unit that fades in the cases, in part of a recording."""
+    one, other = (spikes.within(start, stop).of(FADING_UNIT) for spikes in (true, found))
+    return score(one, other, fs_hz=fs_hz).strict if len(one) else float("nan")
+
+
+def read_truth(path: Path) -> tuple[Spikes, BadStretches]:
+    """Read the spikes and bad stretches of a truth file."""
+    stored = sio.loadmat(path, squeeze_me=True)
+    bad = np.reshape(stored.get("Bad", []), (-1, 2)).astype(int).tolist()
+    spikes = Spikes.from_arrays(stored["Index"], stored["Class"])
+    return spikes, BadStretches.of([(start, stop, "given") for start, stop in bad])
+
+
+def made(folder: Path, family: str, seed: int) -> Path:
+    """Make a study."""
+    run(MAKER, folder / f"{family}{seed}", "--family", family, "--seed", str(seed))
+    return folder / f"{family}{seed}"
+
+
+def fitted(study: Path, *, decoder: str = "auto") -> Sorter:
+    """Fit a sorter to a study's labelled recording."""
+    from spikesorter import Settings
+
+    recording, labels = read_mat(study / "D1.mat")
+    assert labels is not None
+    return Sorter.fit(recording, labels, settings=Settings(decoder=decoder))
+
+
+def run(script: Path, *words: object) -> str:
+    """Run one of the makers."""
+    command = [sys.executable, str(script), *map(str, words)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def baseline_of(printed: str, name: str) -> str:
+    """Return the baseline's line for a target."""
+    return next((line.strip() for line in printed.splitlines() if line.strip().startswith(name)), "")
+
+
+def shown(row: Row) -> Row:
+    """Print a row as it is measured."""
+    print(json.dumps({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}), flush=True)
+    return row
+
+
+def print_table(out: Path) -> None:
+    """Print the figures that were measured, a line each."""
+    for path in sorted(out.glob("*.json")):
+        print(f"## {path.stem}")
+        for row in json.loads(path.read_text(encoding="utf-8")):
+            print("; ".join(f"{k} {round(v, 3) if isinstance(v, float) else v}" for k, v in row.items()))
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("parts", nargs="+", choices=(*PARTS, "table"), metavar="PART")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[21, 22, 23, 24, 25])
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
