@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,10 +13,12 @@ import pytest
 
 from spikesorter.cli.commands import examples, repeated
 from spikesorter.cli.console import (
+    bad_line,
     outcome_line,
     print_batch,
     print_comparisons,
     print_confusion,
+    print_left_out,
     print_scores,
     print_study,
     result_line,
@@ -23,6 +26,7 @@ from spikesorter.cli.console import (
     sorter_line,
     working,
 )
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.comparison import compare_sortings
 from spikesorter.core.score import score
 from spikesorter.core.spikes import Spikes
@@ -223,3 +227,38 @@ def test_examples_are_shown_as_they_are_typed() -> None:
     lines = examples("sort a.mat", "config > my.toml").splitlines()
     assert lines[0] == "**Examples**"
     assert lines[2:] == ["```console", "$ spikesorter sort a.mat", "$ spikesorter config > my.toml", "```"]
+
+
+BAD = BadStretches.of([(0, 2500, "dead"), (5000, 5500, "artefact")])
+
+
+def test_a_sorted_recording_with_bad_stretches_has_a_line_on_them() -> None:
+    one = SimpleNamespace(path="D6.mat", spikes=replace(FOUND, bad=BAD), n_samples=250_000)
+    assert bad_line(one) == (  # type: ignore[arg-type]
+        "D6.mat: 0.12 of 10 s are bad and left out: dead 0.1 s, artefact 0.02 s"
+    )
+    assert bad_line(SimpleNamespace(path="D2.mat", spikes=FOUND, n_samples=9)) is None  # type: ignore[arg-type]
+
+
+def test_the_line_on_a_target_says_how_much_is_bad() -> None:
+    result = SimpleNamespace(name="D6", spikes=replace(FOUND, bad=BAD), score=None)
+    assert result_line(result) == "D6: 4 spikes; 0.12 s are bad"  # type: ignore[arg-type]
+
+
+def test_a_batch_tells_what_is_bad_where_anything_is(capsys: pytest.CaptureFixture[str]) -> None:
+    bad = outcome("D6", bad_s={"dead": 0.1, "artefact": 0.0213})
+    assert outcome_line(bad) == (
+        "D6: 1234 spikes, forecast 0.912; bad and left out: dead 0.1 s, artefact 0.0213 s"
+    )
+    print_batch([bad, outcome("D2"), outcome("D3", "failed", reason="no such file")])
+    assert rows_of(capsys.readouterr().out) == [
+        ["recording", "spikes", "forecast", "bad (s)", "seconds", "MB", ""],
+        ["D6", "1234", "0.912", "0.121", "2.2", "512", ""],
+        ["D2", "1234", "0.912", "", "2.2", "512", ""],
+        ["D3", "", "", "", "2.2", "", "failed: no such file"],
+    ]
+
+
+def test_what_was_not_scored_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    print_left_out({"D2": score(TRUTH, FOUND), "D6": score(TRUTH, replace(FOUND, bad=BAD))})
+    assert capsys.readouterr().out == "D6: 0.12 s are bad; spikes in them were left out on both sides\n"

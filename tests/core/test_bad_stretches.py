@@ -108,3 +108,16 @@ def test_a_repr_says_how_much_is_bad() -> None:
     assert repr(SOME) == "BadStretches(3; samples: missing 100, dead 100, artefact 150)"
     assert repr(BadStretches()) == "BadStretches(none)"
     assert SOME != 3
+
+
+def test_whole_stretches_are_chosen_by_a_span() -> None:
+    assert list(SOME.overlapping(199, 500)) == [(100, 200, "dead")]
+    assert list(SOME.overlapping(200, 501)) == [(500, 650, "artefact")]
+    assert SOME.seconds_by_kind(100.0) == {"missing": 1.0, "dead": 1.0, "artefact": 1.5}
+
+
+def test_spikes_keep_them_when_they_are_made_and_joined() -> None:
+    one = Spikes.from_arrays([5], [1], bad=BadStretches.of([(10, 20, "dead")]))
+    other = Spikes.from_arrays([3], [2], bad=BadStretches.of([(15, 30, "given")]))
+    assert list(Spikes.concatenate([one, other]).bad) == [(10, 30, "given")]
+    assert one.shifted(0).described(fs_hz=10.0, names={}).of(1).bad is one.bad

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from spikeinterface.comparison import compare_sorter_to_ground_truth
 
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.comparison import UnitComparison, compare_sortings
 from spikesorter.core.errors import InputError, SettingsError
 from spikesorter.core.spikes import Spikes
@@ -123,3 +124,10 @@ def test_where_nothing_is_true_or_found_no_name_could_be_a_namesake() -> None:
     spikes = Spikes.from_arrays([1000], [1], fs_hz=FS_HZ)
     assert compare_sortings(Spikes.empty(), spikes).has_namesakes is True
     assert compare_sortings(spikes, Spikes.empty()).has_namesakes is True
+
+
+def test_units_are_compared_outside_bad_stretches() -> None:
+    true = Spikes([100, 1000, 5000], [1, 1, 1], fs_hz=25_000.0, bad=BadStretches.of([(900, 1200, "dead")]))
+    found = Spikes([100, 1150, 5000], [7, 7, 7])
+    (unit,) = compare_sortings(true, found).units
+    assert (unit.accuracy, unit.true_spikes, unit.found_spikes) == (1.0, 2, 2)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError
 from spikesorter.core.pairs import common_rate, numbered_alike, pairs_within
 from spikesorter.core.spikes import Spikes
@@ -66,3 +67,10 @@ def test_outlier_spikes_stay_unit_0() -> None:
     assert (first.unit.tolist(), second.unit.tolist()) == ([0, 2], [1, 2])
     assert first.probability.tolist() == [0.5, 1]
     assert first.names == second.names == {1: "w", 2: "x"}
+
+
+def test_bad_stretches_survive_new_numbers() -> None:
+    bad = BadStretches.of([(1, 2, "dead")])
+    a = Spikes([100], [1], names={1: "granule"}, bad=bad)
+    one, other = numbered_alike(a, Spikes([300], [5], names={5: "basket"}))
+    assert (one.bad, len(other.bad)) == (bad, 0)

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError
 from spikesorter.core.score import match_spikes, score, study_score
 from spikesorter.core.spikes import Spikes
@@ -145,3 +148,21 @@ def test_what_are_no_spikes_is_refused(place: int) -> None:
 def test_the_loose_tolerance_is_2000_samples_at_1_mhz(distance: int, hit: bool) -> None:
     true = spikes([(100_000, 1)])
     assert score(true, true.shifted(distance), fs_hz=1e6).f_det == float(hit)
+
+
+@pytest.mark.parametrize("side", ["truth", "found", "both"])
+def test_spikes_in_bad_stretches_of_either_are_left_out_on_both_sides(side: str) -> None:
+    truth = Spikes([100, 1000, 5000], [1, 1, 2], fs_hz=25_000.0)
+    found = Spikes([100, 1100, 1200, 5000], [1, 1, 2, 2])
+    assert score(truth, found).precision == 0.5
+    parts = [BadStretches.of([(900, 1150, "artefact")]), BadStretches.of([(1150, 1400, "dead")])]
+    whole = parts[0].joined(parts[1])
+    bad = {"truth": (whole, None), "found": (None, whole), "both": parts}[side]
+    truth, found = (replace(one, bad=b or one.bad) for one, b in zip((truth, found), bad, strict=True))
+    result = score(truth, found)
+    assert (result.score, result.strict, result.left_out_s) == (1.0, 1.0, 0.02)
+    assert result.confusion.sum() == 2
+
+
+def test_nothing_is_left_out_where_nothing_is_bad() -> None:
+    assert score(spikes([(1000, 1)]), spikes([(1000, 1)])).left_out_s == 0

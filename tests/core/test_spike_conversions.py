@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from spikeinterface.core import NumpySorting
 
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import Spikes
 
@@ -77,3 +80,19 @@ def test_what_other_tools_need_to_know_is_asked_for() -> None:
 
 def test_no_spikes_are_a_sorting_too() -> None:
     assert len(Spikes.empty().to_spikeinterface(25_000).unit_ids) == 0
+
+
+def test_bad_stretches_are_an_annotation_of_a_sorting() -> None:
+    bad = BadStretches.of([(2, 4, "dead"), (7, 8, "artefact")])
+    sorting = replace(SOME, bad=bad).to_spikeinterface()
+    assert sorting.get_annotation("bad_stretches") == [[2, 4, "dead"], [7, 8, "artefact"]]
+    assert Spikes.from_spikeinterface(sorting).bad == bad
+    assert "bad_stretches" not in SOME.to_spikeinterface().get_annotation_keys()
+
+
+@pytest.mark.parametrize("annotation", [5, [[1, 2]], [["a", 2, "dead"]], [[3, 2, "dead"]], [[1, 2, "x"]]])
+def test_an_annotation_of_another_form_is_refused(annotation: object) -> None:
+    sorting = SOME.to_spikeinterface()
+    sorting.annotate(bad_stretches=annotation)
+    with pytest.raises(InputError, match="bad.stretches"):
+        Spikes.from_spikeinterface(sorting)

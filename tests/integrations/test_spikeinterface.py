@@ -22,6 +22,7 @@ from spikeinterface.sorters import (
 from spikeinterface.sorters.utils import SpikeSortingError
 
 import spikesorter.integrations.spikeinterface as integration
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.comparison import compare_sortings
 from spikesorter.core.errors import InputError, ModelError, SettingsError
 from spikesorter.core.spikes import Spikes
@@ -209,3 +210,15 @@ def test_it_passes_the_common_test_of_spikeinterfaces_sorters(tmp_path: Path) ->
         assert (folder / f"spikeinterface_{name}.json").is_file()
     log = json.loads((folder / "spikeinterface_log.json").read_text())
     assert log["sorter_version"] == integration.SpikesorterSorter.get_sorter_version()
+
+
+def test_bad_stretches_are_an_annotation_that_stays(example: Example, tmp_path: Path) -> None:
+    trace = example.recording.get_traces().copy()
+    trace[20_000:30_000] = 0
+    dead = saved_to(tmp_path / "dead", NumpyRecording([trace], example.recording.get_sampling_frequency()))
+    folder = tmp_path / "run"
+    sorting = run_sorter("spikesorter", dead, folder=folder, model=example.model, adapt=False)
+    (stretch,) = Spikes.from_spikeinterface(sorting).bad
+    assert stretch.kind == "dead"
+    assert stretch.start <= 20_000 < 30_000 <= stretch.stop
+    assert Spikes.from_spikeinterface(read_sorter_folder(folder)).bad == BadStretches.of([stretch])

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import stat
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from spikeinterface.core import BinaryRecordingExtractor, NumpyRecording, load_s
 from spikeinterface.extractors import read_nwb_sorting, read_phy
 
 from spikesorter import read_labels, write_spikes
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.export import check_export, check_export_place
@@ -356,3 +358,65 @@ def test_nwb_of_a_recording_that_starts_later_keeps_session_times_and_own_sample
     np.testing.assert_array_equal(found, spikes.sample)
     seconds = np.concatenate([sorting.get_unit_spike_train(u, return_times=True) for u in sorting.unit_ids])
     assert seconds.min() == pytest.approx(120 + spikes.sample[0] / FS_HZ)
+
+
+BAD = BadStretches.of([(0, 47, "given"), (1001, 2003, "dead"), (28_000, 30_000, "artefact")])
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_bad_stretches_come_back(
+    name: str, spikes: Spikes, recording: BinaryRecordingExtractor, tmp_path: Path
+) -> None:
+    path, table = tmp_path / f"result.{name}", tmp_path / "result.bad.csv"
+    write_spikes(path, replace(spikes, bad=BAD), recording=recording)
+    assert read_labels(path).bad == BAD
+    rows = list(csv.DictReader(table.open()))
+    assert [row["kind"] for row in rows] == ["given", "dead", "artefact"]
+    assert float(rows[1]["stop_s"]) == pytest.approx(2003 / FS_HZ, abs=1e-9)
+    write_spikes(path, spikes, recording=recording)
+    assert not table.exists()  # that of the older result
+    assert len(read_labels(path).bad) == 0
+
+
+def test_nwb_lists_bad_stretches_as_invalid_times(spikes: Spikes, tmp_path: Path) -> None:
+    from pynwb import NWBHDF5IO, validate
+
+    recording = NumpyRecording([np.zeros((30_000, 1), np.float32)], FS_HZ, t_starts=[100.0])
+    path = tmp_path / "a.nwb"
+    write_spikes(path, replace(spikes, bad=BAD), recording=recording)
+    with NWBHDF5IO(path, "r") as file:
+        assert validate(io=file) == []
+        table = file.read().invalid_times.to_dataframe()
+    assert table.start_time.to_numpy() == pytest.approx(100 + BAD.start / FS_HZ)
+    assert table.stop_time.to_numpy() == pytest.approx(100 + BAD.stop / FS_HZ)
+    assert [list(tags) for tags in table.tags] == [["given"], ["dead"], ["artefact"]]
+    assert read_labels(path).bad == BAD
+
+
+@pytest.mark.parametrize("tagged", [False, True])
+def test_invalid_times_of_other_programs_are_read(tagged: bool, tmp_path: Path) -> None:
+    from pynwb import NWBHDF5IO, NWBFile
+
+    file = NWBFile("session", "other", datetime(2026, 1, 5, 12, tzinfo=UTC))
+    file.add_unit(spike_times=[10.1, 10.5])
+    for start, stop, tags in (
+        (10.2, 10.30004, ["laser"]),
+        (10.4, 10.4, ["dead"]),
+        (9.0, 10.01, ["dead", "x"]),
+    ):
+        file.add_invalid_time_interval(start_time=start, stop_time=stop, **({"tags": tags} if tagged else {}))
+    with NWBHDF5IO(tmp_path / "a.nwb", "w") as output:
+        output.write(file)
+    found = read_labels(tmp_path / "a.nwb", fs_hz=1000.0, start_s=10.0)
+    assert list(found.bad) == [(0, 10, "dead" if tagged else "given"), (200, 301, "given")]
+
+
+def test_a_foreign_table_of_bad_stretches_is_not_written_over(spikes: Spikes, tmp_path: Path) -> None:
+    (tmp_path / "a.bad.csv").write_text("mine\n")
+    for bad in (BAD, BadStretches()):
+        with pytest.raises(InputError, match="a.bad.csv: exists and was not written by spikesorter"):
+            write_spikes(tmp_path / "a.csv", replace(spikes, bad=bad))
+    assert (tmp_path / "a.bad.csv").read_text() == "mine\n"
+    assert not (tmp_path / "a.csv").exists()
+    with pytest.raises(InputError, match="is the ending of tables of bad stretches"):
+        write_spikes(tmp_path / "b.bad.csv", spikes)

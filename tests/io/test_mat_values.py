@@ -10,8 +10,8 @@ import scipy.io
 from spikesorter import read_labels
 from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import UNKNOWN
-from spikesorter.io.mat import read_mat
-from tests.io.mat_files import TRACE, save
+from spikesorter.io.mat import read_mat, read_mat_spikes
+from tests.io.mat_files import TRACE, save, save_v73
 
 
 @pytest.fixture
@@ -62,3 +62,37 @@ def test_wave_clus(tmp_path: Path) -> None:
     assert labels.unit.tolist() == [1, UNKNOWN, 2]
     with pytest.raises(InputError, match="milliseconds; give the recording's sampling rate"):
         read_labels(path)
+
+
+BAD = [[900, 1000], [5, 9], [8, 20]]
+
+
+@pytest.mark.parametrize("saved", [save, save_v73])
+def test_bad_stretches_may_be_in_any_order_and_overlap(saved: Any, path: Path) -> None:
+    saved(path, Index=[1], Class=[1], Bad=np.array(BAD))
+    assert list(read_mat_spikes(path).bad) == [(5, 20, "given"), (900, 1000, "given")]
+    saved(path, Index=[1], Class=[1], Bad=np.array(BAD, float), BadKind=[4, 2, 1])
+    assert list(read_mat_spikes(path).bad) == [(5, 20, "missing"), (900, 1000, "artefact")]
+    saved(path, Index=[1], Class=[1], Bad=np.array(BAD[:2]))  # whose rows might be columns
+    assert list(read_mat_spikes(path).bad) == [(5, 9, "given"), (900, 1000, "given")]
+    save(path, Index=[1], Class=[1], Bad=np.zeros((0, 2)))
+    assert len(read_mat_spikes(path).bad) == 0
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"Bad": np.array(BAD).T}, r"Bad must have two columns.* has shape \(2, 3\)"),
+        ({"Bad": [[1.5, 2]]}, "Bad must hold whole numbers"),
+        ({"Bad": [[-3, 2]]}, "start at sample 0 or later"),
+        ({"Bad": [[7, 7]]}, "from sample 7 to 7 is nothing"),
+        ({"Bad": "ab"}, "Bad must"),
+        ({"Bad": BAD, "BadKind": [1]}, "BadKind must hold a number for each row of Bad: 0 given, 1 missing"),
+        ({"Bad": [[1, 2]], "BadKind": [5]}, "BadKind must hold"),
+    ],
+)
+def test_impossible_bad_stretches_are_refused(variables: dict[str, Any], message: str, path: Path) -> None:
+    save(path, Index=[1], Class=[1], **variables)
+    with pytest.raises(InputError, match=message) as error:
+        read_mat_spikes(path)
+    assert str(error.value).startswith(str(path))

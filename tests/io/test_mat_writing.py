@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.io
 
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.mat import read_mat, read_mat_spikes
@@ -109,3 +111,20 @@ def test_only_files_written_here_are_overwritten(path: Path) -> None:
     save(path, d=TRACE)
     with pytest.raises(InputError, match="not written by spikesorter"):
         check_replaceable_recording(path)
+
+
+def test_bad_stretches_come_back_with_their_kinds_and_are_written_only_if_there_are_any(path: Path) -> None:
+    bad = BadStretches.of([(0, 12, "given"), (300, 420, "saturated"), (1000, 1010, "artefact")])
+    plain = Spikes([500], [1], fs_hz=25_000.0)
+    spikes = replace(plain, bad=bad)
+    write_mat(path, spikes)
+    contents = scipy.io.loadmat(path)
+    assert contents["Bad"].tolist() == [[0, 12], [300, 420], [1000, 1010]]
+    assert (contents["Bad"].dtype, contents["BadKind"].dtype) == (np.int64, np.uint8)
+    assert read_mat_spikes(path).bad == bad
+    write_mat(path, plain)
+    assert not {"Bad", "BadKind"} & {*scipy.io.loadmat(path)}
+    write_mat_recording(path, TRACE[:, None], fs_hz=25_000.0, labels=replace(spikes, sample=[5]))
+    labels = read_mat(path)[1]
+    assert labels is not None
+    assert labels.bad == bad

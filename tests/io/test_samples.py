@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from spikeinterface.core import NumpyRecording, NumpySorting
 
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError
 from spikesorter.core.settings import Settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.samples import (
     SIGNATURE_SAMPLES,
     as_spikes,
+    at_rate,
     centred,
     check_trace,
     read_representative,
@@ -107,3 +109,9 @@ def test_a_large_offset_costs_no_precision() -> None:
     trace = np.array([[2**24 + 1], [2**24 + 3]], np.int32)
     np.testing.assert_array_equal(centred(trace, 2.0**24), [[1], [3]])
     assert centred(trace, 0.0).dtype == np.float32
+
+
+def test_bad_stretches_are_resampled_along() -> None:
+    bad = BadStretches.of([(100, 201, "dead"), (900, 1000, "artefact")])
+    spikes = Spikes([50], [1], fs_hz=1000.0, bad=bad)
+    assert list(at_rate(spikes, 500.0, n_samples=490).bad) == [(50, 101, "dead"), (450, 490, "artefact")]

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from spikeinterface.core import NumpyRecording
 
+from spikesorter.core.bad_stretches import BadStretches
+from spikesorter.core.score import score
 from spikesorter.core.spikes import Spikes
 from spikesorter.report.contents import (
     recording_contents,
@@ -132,3 +134,46 @@ def test_reading_a_span_does_not_read_the_recording(
     monkeypatch.setattr(NumpyRecording, "get_traces", watched)
     span_contents(replace(results[1], read=lambda: recording), 150_000, 156_250)
     assert max(stop - start for start, stop in asked) < 60_000
+
+
+BAD = BadStretches.of([(1000, 3500, "artefact"), (100_000, 112_500, "dead")])
+
+
+def with_bad(result: Result) -> Result:
+    return replace(result, spikes=replace(result.spikes.outside(BAD), bad=BAD))
+
+
+def test_bad_stretches_are_told_listed_and_left_out_of_rates_and_scores(results: list[Result]) -> None:
+    result = with_bad(results[1])
+    shown = recording_contents(result, budget_samples=10**6)
+    assert shown["bad"][0] == [1000, 3500, "artefact"]
+    assert sum(stop - start for start, stop, _ in shown["bad"]) == BAD.samples
+    assert shown["bad_words"].startswith(
+        "0.6 of 8 s are bad and were left out: dead 0.5 s, artefact 0.1 s. There, spikes"
+    )
+    rates = [float(row[2]) for row in shown["unit_table"]["rows"]]
+    counts = [int(row[1]) for row in shown["unit_table"]["rows"]]
+    assert rates == pytest.approx([count / 7.4 for count in counts], abs=0.006)
+    assert result.truth is not None
+    expected = score(result.truth.outside(BAD), result.spikes).score
+    assert f"Score {expected:.3f}" in shown["verdict"]["text"]
+    embedded = shown["embedded"]
+    trace = unpacked(embedded["trace"]) * embedded["step"] + embedded["low"]
+    assert np.abs(trace[101_000:111_000]).max() < 2 * embedded["step"][0]
+
+
+def test_the_table_has_a_column_of_what_is_bad_only_where_anything_is(results: list[Result]) -> None:
+    summary = report_contents("study", [results[0], with_bad(results[1])])["summary"]
+    assert [row["cells"][summary["head"].index("bad")] for row in summary["rows"]] == [
+        "0 s", "0.6 s",
+    ]  # fmt: skip
+    assert all(len(row["cells"]) == len(summary["head"]) for row in summary["rows"])
+    plain = report_contents("study", results)
+    assert "bad" not in plain["summary"]["head"]
+    assert {one["bad_words"] for one in plain["recordings"]} == {""}
+
+
+def test_a_span_lists_the_bad_stretches_in_it(results: list[Result]) -> None:
+    assert span_contents(with_bad(results[1]), 2000, 4000)["bad"] == [[2000, 3500, "artefact"]]
+    assert span_contents(with_bad(results[1]), 3500, 4000)["bad"] == []
+    assert recording_contents(with_bad(results[1]), budget_samples=None)["bad"] == []

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.spikes import Spikes
 from spikesorter.estimation.profile import conditioning_kernel
 from spikesorter.report.metrics import (
@@ -103,3 +106,20 @@ def test_intervals_at_a_low_rate_have_bins_of_one_sample() -> None:
 def test_no_spikes_have_no_histograms() -> None:
     assert measure_intervals(Spikes.empty(), fs_hz=FS_HZ).counts.shape == (0, 50)
     assert measure_correlograms(Spikes.empty(), fs_hz=FS_HZ).counts.shape == (0, 0, 100)
+
+
+def test_known_bad_stretches_are_not_looked_for_again(
+    results: list[Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = results[0]
+    found = [result.sorter.trace_reader(result.recording)(0, 5000)]
+    monkeypatch.setattr("spikesorter.sorting.screening.find_bad_stretches", None)
+    none, some = BadStretches(), BadStretches.of([(1000, 2000, "artefact")])
+    found += [result.sorter.trace_reader(result.recording, bad=bad)(0, 5000) for bad in (none, some)]
+    assert np.array_equal(found[0], found[1])
+    assert np.abs(found[2][1200:1800]).max() < 0.01 * np.abs(found[1][1200:1800]).max()
+    shown = read_conditioned(result.sorter, result.recording, 1300, 1700, bad=some)
+    assert np.abs(shown).max() < 0.1 * np.abs(found[1]).max()
+    evidence = result.sorter.evidence(result.recording, start=1200, stop=1800, bad=some)
+    assert evidence.max() < 0.1
+    assert measure_shapes(result.sorter, result.recording, replace(result.spikes, bad=some))

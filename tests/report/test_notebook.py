@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 from spikeinterface.core import NumpyRecording
 
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.score import score
 from spikesorter.core.settings import load_settings
 from spikesorter.core.spikes import Spikes
@@ -93,3 +94,13 @@ print(shown[type(spikes).__module__, type(spikes).__name__](spikes)[:5], len(sho
 """
     shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert shown == "<div> 3\n"
+
+
+def test_bad_stretches_are_told_shaded_and_left_out_of_rates() -> None:
+    bad = BadStretches.of([(10_000, 22_500, "dead"), (60_000, 70_000, "artefact")])
+    spikes = Spikes([0, 25_000, 49_999], [1, 2, 1], fs_hz=25_000, bad=bad)
+    page = words(spikes_html(spikes))
+    assert "3 spikes in 2.0 s, of which 0.5 s are bad" in page
+    assert page[page.index("1") :][:3] == ["1", "2", "1.33"]
+    rects = [one for one in parsed(spikes_html(spikes)).iter() if one.tag.endswith("rect")]
+    assert [(one.get("x"), one.get("width")) for one in rects] == [("144.0", "105.0")]

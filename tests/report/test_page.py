@@ -136,3 +136,11 @@ def test_names_hide_nothing(contents: dict[str, Any]) -> None:
     assert r"a\u202etam.exe\x1b[2J" in words(page)
     assert not {"\u202e", "\x1b"} & set(outside)
     assert r"caf\\xe9" in scripts_in(page)[0]
+
+
+def test_bad_stretches_have_one_plain_line(contents: dict[str, Any]) -> None:
+    assert '<p class="bad">' not in page_html(contents)
+    contents["recordings"][0]["bad_words"] = "0.6 of 8 s are bad <b>"
+    page = page_html(contents)
+    assert '<p class="bad">0.6 of 8 s are bad &lt;b&gt;</p>' in page
+    assert "Bad stretches are shaded" in words(page)

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+from spikeinterface.core import NumpyRecording
 
 from spikesorter import plot
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError
 from spikesorter.core.score import score
 from spikesorter.core.spikes import Spikes
@@ -96,3 +101,31 @@ def test_the_rehearsals_noise_is_like_the_recordings(results: list[Result]) -> N
 def test_the_rate_must_be_known() -> None:
     with pytest.raises(InputError, match="sampling rate is not known"):
         plot.intervals(Spikes.from_arrays([1], [1]))
+
+
+BAD = BadStretches.of(
+    [(25_000, 26_000, "artefact"), (26_010, 27_000, "artefact"), (100_000, 101_000, "dead")]
+)
+
+
+def shaded(figure: Any) -> list[tuple[float, float]]:
+    paths = "".join(shape.path for shape in figure.layout.shapes if shape.type == "path")
+    return [(float(a), float(b)) for a, b in re.findall(r"M([\d.]+),0V1H([\d.]+)V0Z", paths)]
+
+
+def test_bad_stretches_are_shaded_over_time(results: list[Result]) -> None:
+    result = results[0]
+    spikes = replace(result.spikes.outside(BAD), bad=BAD)
+    figure = plot.trace(result.recording, found=spikes, start_s=1.02, seconds=0.1)
+    assert shaded(figure) == [(1.02, 1.04), (1.0404, 1.08)]
+    assert shaded(plot.trace(result.recording, found=spikes, start_s=2, seconds=0.1)) == []
+    # ten samples of 8 s cannot be told apart
+    assert shaded(plot.amplitudes(result.recording, spikes, result.sorter)) == [(1.0, 1.08), (4.0, 4.04)]
+    assert shaded(plot.amplitudes(result.recording, result.spikes, result.sorter)) == []
+
+
+def test_missing_samples_are_drawn_as_a_gap() -> None:
+    trace = np.sin(np.arange(2000.0))[:, None]
+    trace[500:600], trace[700] = np.nan, np.inf
+    figure = plot.trace(NumpyRecording([trace], 25_000.0), found=TRUTH, seconds=0.08)
+    assert all(np.isfinite(one.y).all() for one in figure.data if one.mode == "markers")

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from spikesorter import write_spikes
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.mat_writing import write_mat
@@ -99,3 +101,14 @@ def test_a_folder_without_sortings_is_refused(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     with pytest.raises(InputError, match="contains no .mat files or other sortings"):
         score_files(tmp_path / "truth", tmp_path / "found")
+
+
+def test_tables_of_bad_stretches_are_no_sortings_but_count(tmp_path: Path) -> None:
+    """The truth of a study lists bad stretches itself, in samples; a result in CSV has a table beside it."""
+    bad = BadStretches.of([(850, 950, "artefact")])
+    write_mat(tmp_path / "truth" / "D6.mat", replace(TRUE, bad=BadStretches.of([(1990, 2010, "given")])))
+    write_spikes(tmp_path / "found" / "D6.csv", replace(TRUE.select(TRUE.unit == 3), bad=bad))
+    scores = score_files(tmp_path / "truth", tmp_path / "found")
+    assert list(scores) == ["D6"]
+    assert (scores["D6"].recall, scores["D6"].left_out_s) == (0.5, pytest.approx(120 / 25_000))
+    assert compare_files(tmp_path / "truth", tmp_path / "found")["D6"].recall == 0.5

@@ -62,6 +62,7 @@ def fake_span(result: FakeResult, start: int, stop: int) -> dict[str, Any]:
         "evidence": pack(evidence, "f4"),
         "found": pack_spikes(found),
         "truth": None,
+        "bad": [],
     }
 
 
@@ -92,6 +93,8 @@ def _recording(result: FakeResult) -> dict[str, Any]:
         "fs_hz": FS_HZ,
         "n_samples": N_SAMPLES,
         "verdict": {"level": "fair", "text": "Expected score 0.8."},
+        "bad_words": "",
+        "bad": [],
         "facts": [["noise", "1"]],
         "units": units,
         "unit_table": {"head": ["unit", "spikes"], "rows": [[unit["name"], "2"] for unit in units]},

@@ -205,3 +205,15 @@ def test_a_long_stream_takes_no_more_memory() -> None:
         sizes.append((len(running.raw.values), len(running.evidence)))
     assert np.max(sizes[30:]) <= np.max(sizes[:30])
     assert max(size for size, _ in sizes) < 4 * len(ARRIVING)
+
+
+def test_a_stream_tells_its_bad_stretches() -> None:
+    samples, half = ARRIVING.copy(), len(ARRIVING) // 2
+    samples[half : half + 60] = np.nan
+    state = state_of(Sums(16, Margin(1, 9)), 0)
+    stream = stream_of(state)
+    assert len(stream.bad) == 0
+    pushed(stream, samples, [half - 20, half + 30])
+    ((start, stop, kind),) = stream.bad
+    assert (kind, start <= half, stop >= half + 60) == ("missing", True, True)
+    assert len(stream_of(state, calibration_samples=5).bad) == 0

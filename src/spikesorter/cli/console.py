@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     from spikesorter.workflows.tasks import Outcome
 
 __all__ = [
+    "bad_line",
     "echo",
     "model_json",
     "outcome_line",
     "print_batch",
     "print_comparisons",
     "print_confusion",
+    "print_left_out",
     "print_model",
     "print_scores",
     "print_study",
@@ -134,7 +136,17 @@ def sorter_line(name: str, sorter: Sorter) -> str:
 def result_line(result: TargetResult) -> str:
     """Return a line on the result of a target."""
     line = f"{result.name}: {len(result.spikes)} spikes"
-    return line + (f", score {result.score.score:.3f}" if result.score else "")
+    line += f", score {result.score.score:.3f}" if result.score else ""
+    lost = result.spikes.bad.samples / (result.spikes.fs_hz or 1.0)
+    return line + (f"; {lost:.3g} s are bad" if lost else "")
+
+
+def bad_line(one: SortedFile) -> str | None:
+    """Return a line on the bad stretches of a sorted recording; None if it has none."""
+    from spikesorter.sorting.screening import described
+
+    bad, fs_hz = one.spikes.bad, one.spikes.fs_hz
+    return f"{one.path}: {described(bad, one.n_samples, fs_hz=fs_hz)}" if len(bad) and fs_hz else None
 
 
 def sorted_line(one: SortedFile) -> str:
@@ -148,7 +160,8 @@ def outcome_line(outcome: Outcome) -> str:
     if outcome.state == "failed":
         return f"{outcome.name}: failed: {outcome.reason}"
     again = "" if outcome.state == "done" else "; sorted before"
-    return f"{outcome.name}: {outcome.spikes} spikes, forecast {_expected(outcome)}{again}"
+    bad = f"; bad and left out: {_listed(outcome.bad_s)}" if outcome.bad_s else ""
+    return f"{outcome.name}: {outcome.spikes} spikes, forecast {_expected(outcome)}{bad}{again}"
 
 
 def print_batch(outcomes: list[Outcome]) -> None:
@@ -158,19 +171,26 @@ def print_batch(outcomes: list[Outcome]) -> None:
 
     table = Table()
     table.add_column("recording", overflow="fold")
-    for column in ("spikes", "forecast", "seconds", "MB"):
+    lost = any(one.bad_s for one in outcomes)
+    for column in ("spikes", "forecast", *(("bad (s)",) if lost else ()), "seconds", "MB"):
         table.add_column(column, justify="right")
     table.add_column("", overflow="fold")
     for one in sorted(outcomes, key=lambda outcome: outcome.state == "failed"):
         if one.state == "failed":
-            table.add_row(_cell(one.name), "", "", f"{one.seconds:.1f}", "", _cell(f"failed: {one.reason}"))
+            cells = ["", "", *([""] if lost else []), f"{one.seconds:.1f}", ""]
+            table.add_row(_cell(one.name), *cells, _cell(f"failed: {one.reason}"))
         else:
-            cells = (str(one.spikes), _expected(one), f"{one.seconds:.1f}", f"{one.peak_mb:.0f}")
+            bad = [f"{sum(one.bad_s.values()):.3g}" if one.bad_s else ""] if lost else []
+            cells = [str(one.spikes), _expected(one), *bad, f"{one.seconds:.1f}", f"{one.peak_mb:.0f}"]
             table.add_row(_cell(one.name), *cells, "" if one.state == "done" else "sorted before")
     Console().print(table)
     counts = {state: sum(one.state == state for one in outcomes) for state in ("done", "kept", "failed")}
     words = f"{counts['done']} sorted, {counts['kept']} sorted before, {counts['failed']} failed"
     Console(highlight=False).print(words)
+
+
+def _listed(bad_s: Mapping[str, float]) -> str:
+    return ", ".join(f"{kind} {seconds:.3g} s" for kind, seconds in bad_s.items())
 
 
 def _expected(outcome: Outcome) -> str:
@@ -180,11 +200,16 @@ def _expected(outcome: Outcome) -> str:
 def study_json(results: list[TargetResult], out: Path) -> str:
     """Return the results of a run as JSON."""
     from spikesorter.report.summary import sorter_facts
+    from spikesorter.workflows.one_recording import bad_seconds
     from spikesorter.workflows.study import whole_score
 
     recordings = {
         r.name: sorter_facts(r.sorter)
-        | {"spikes": len(r.spikes), "score": r.score.summary() if r.score else None}
+        | {
+            "spikes": len(r.spikes),
+            "bad_s": bad_seconds(r.spikes),
+            "score": r.score.summary() if r.score else None,
+        }
         for r in results
     }
     return json.dumps(
@@ -201,6 +226,7 @@ def sorted_json(done: list[SortedFile]) -> str:
             "recording": str(one.path),
             "result": str(one.place),
             "spikes": len(one.spikes),
+            "bad_s": one.bad_s,
             "adapted_to": one.adapted_to,
             "sorters": {group: sorter_facts(sorter) for group, sorter in one.sorters.items()},
         }
@@ -291,6 +317,13 @@ def print_scores(rows: dict[str, tuple[Score, list[str]]], extra: list[str], who
         table.add_section()
         table.add_row("study", *("" for _ in extra), f"{whole:.3f}", *("" for _ in names[1:]))
     Console().print(table)
+
+
+def print_left_out(scores: Mapping[str, Score]) -> None:
+    """Print for each recording how many seconds were not scored, if any."""
+    for name, result in scores.items():
+        if result.left_out_s:
+            echo(f"{name}: {result.left_out_s:.3g} s are bad; spikes in them were left out on both sides")
 
 
 def print_confusion(recording: str, result: Score) -> None:

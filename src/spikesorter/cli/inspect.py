@@ -15,6 +15,7 @@ from spikesorter.cli.console import (
     model_json,
     print_comparisons,
     print_confusion,
+    print_left_out,
     print_model,
     print_scores,
     working,
@@ -147,11 +148,15 @@ def evaluate(
     if missing:
         echo(f"spikesorter: warning: no predictions for {', '.join(missing)}; no study score", err=True)
     if as_json:
-        rows = {name: s.summary() | {"comparison": comparisons[name].summary()} for name, s in scores.items()}
+        rows = {
+            name: s.summary() | {"left_out_s": s.left_out_s, "comparison": comparisons[name].summary()}
+            for name, s in scores.items()
+        }
         contents: dict[str, Any] = {"recordings": rows}
         typer.echo(json.dumps(contents | ({} if missing else {"study": whole}), indent=2))
     else:
         print_scores({name: (s, []) for name, s in scores.items()}, [], whole)
+        print_left_out(scores)
         for name, s in scores.items():
             print_confusion(name, s)
         print_comparisons(comparisons)

@@ -13,6 +13,7 @@ import typer
 from spikesorter.cli.commands import examples
 from spikesorter.cli.completion import complete_target
 from spikesorter.cli.console import (
+    bad_line,
     echo,
     outcome_line,
     print_batch,
@@ -38,6 +39,7 @@ from spikesorter.core.errors import SettingsError
 if TYPE_CHECKING:
     from spikesorter.core.settings import Settings
     from spikesorter.io.recording import RecordingOptions
+    from spikesorter.workflows.one_recording import SortedFile
     from spikesorter.workflows.tasks import Outcome
 
 __all__ = ["BATCH_EXAMPLES", "LISTEN_EXAMPLES", "SORT_EXAMPLES", "batch", "listen_command", "sort"]
@@ -104,6 +106,11 @@ def sort(
         from spikesorter.sorting.model import load_model
         from spikesorter.workflows.files import sort_files
 
+        def tell(one: SortedFile) -> None:
+            for line in (sorted_line(one), bad_line(one)):
+                if line:
+                    say(line)
+
         done = sort_files(
             files,
             load_model(model).with_working_point(**point),
@@ -115,7 +122,7 @@ def sort(
             resume=resume,
             report=report,
             progress=progress,
-            on_result=lambda one: say(sorted_line(one)),
+            on_result=tell,
         )
     if as_json:
         typer.echo(sorted_json(done))
@@ -261,6 +268,7 @@ def listen_command(
     Each spike is one line of JSON: `sample`, `time_s`, `unit`, `probability`, `unit_probability` and
     `behind_s`, the time from the spike to the newest sample when it is printed.
     """
+    from spikesorter.sorting.screening import described
     from spikesorter.workflows.live import listen, open_source, open_stream
 
     with working(quiet) as (_, say):
@@ -274,6 +282,8 @@ def listen_command(
             sys.stdout.flush()
             found += 1
         say(f"{found} spikes in {stream.received_samples / stream.fs_hz:.1f} s of signal")
+        if len(stream.bad):
+            say(described(stream.bad, stream.received_samples, fs_hz=stream.fs_hz))
 
 
 def _working_point(settings: Settings) -> dict[str, Any]:

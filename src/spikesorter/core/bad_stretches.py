@@ -115,6 +115,16 @@ class BadStretches:
         """
         return int((self.stop - self.start).sum())
 
+    def seconds_by_kind(self, fs_hz: float) -> dict[str, float]:
+        """Return the length of the stretches of each kind that occurs, in seconds.
+
+        Examples
+        --------
+        >>> BadStretches.of([(100, 200, "dead"), (500, 650, "artefact")]).seconds_by_kind(1000.0)
+        {'dead': 0.1, 'artefact': 0.15}
+        """
+        return {kind: samples / fs_hz for kind, samples in self.samples_by_kind.items()}
+
     @property
     def samples_by_kind(self) -> dict[str, int]:
         """Number of samples of each kind that occurs.
@@ -146,6 +156,17 @@ class BadStretches:
         first, last = np.maximum(self.start, start), np.minimum(self.stop, stop)
         kept = first < last
         return BadStretches(first[kept], last[kept], self.kind[kept])
+
+    def overlapping(self, start: int, stop: int) -> BadStretches:
+        """Return the stretches, uncut, that have samples from `start` to `stop`.
+
+        Examples
+        --------
+        >>> list(BadStretches.of([(100, 200, "dead"), (500, 600, "artefact")]).overlapping(150, 400))
+        [BadStretch(start=100, stop=200, kind='dead')]
+        """
+        kept = (self.start < stop) & (self.stop > start)
+        return BadStretches(self.start[kept], self.stop[kept], self.kind[kept])
 
     def joined(self, other: BadStretches) -> BadStretches:
         """Return all stretches of two sets.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from spikesorter.core.errors import InputError, SettingsError
-from spikesorter.core.pairs import common_rate
+from spikesorter.core.pairs import common_rate, outside_bad
 from spikesorter.core.spikes import UNKNOWN, Spikes, check_spikes
 
 if TYPE_CHECKING:
@@ -128,8 +128,8 @@ def compare_sortings(
     ----------
     truth, found : Spikes
         The two may name their units differently. Outlier spikes (unit 0) are left out, as in
-        `Spikes.to_spikeinterface`. Spike times must be defined alike: a tool that reports peaks does not
-        agree with labels that mark starts.
+        `Spikes.to_spikeinterface`, and so are spikes in bad stretches of either. Spike times must be defined
+        alike: a tool that reports peaks does not agree with labels that mark starts.
     fs_hz : float, optional
         Sampling rate, if neither of them has one.
     pairing : {"hungarian", "name"}
@@ -166,6 +166,7 @@ def compare_sortings(
     rate = common_rate(truth, found, fs_hz)
     if rate is None:
         raise InputError("spikes: the sampling rate is not known; give fs_hz")
+    truth, found = outside_bad(truth, found)
     true_names, found_names = _unit_names(truth), _unit_names(found)
     if not true_names or not found_names:
         return Comparison(

@@ -9,7 +9,7 @@ from spikesorter.core.spike import check_rate
 from spikesorter.core.spike_arrays import Int64Array
 from spikesorter.core.spikes import UNKNOWN, Spikes
 
-__all__ = ["common_rate", "numbered_alike", "pairs_within"]
+__all__ = ["common_rate", "numbered_alike", "outside_bad", "pairs_within"]
 
 SAME_RATE = 1e-6  # relative difference
 
@@ -43,6 +43,20 @@ def common_rate(truth: Spikes, found: Spikes, fs_hz: float | None = None) -> flo
         rates = " and ".join(f"{rate:g}" for rate in sorted(known))
         raise InputError(f"spikes: truth and found have different sampling rates ({rates} Hz)")
     return max(known, default=None)
+
+
+def outside_bad(truth: Spikes, found: Spikes) -> tuple[Spikes, Spikes]:
+    """Leave out the spikes of both that are in a bad stretch of either.
+
+    Examples
+    --------
+    >>> from spikesorter.core.bad_stretches import BadStretches
+    >>> truth = Spikes([100, 300], [1, 2], bad=BadStretches.of([(90, 120, "artefact")]))
+    >>> [spikes.sample.tolist() for spikes in outside_bad(truth, Spikes([101, 300], [1, 2]))]
+    [[300], [300]]
+    """
+    bad = truth.bad.joined(found.bad)
+    return truth.outside(bad), found.outside(bad)
 
 
 def numbered_alike(a: Spikes, b: Spikes) -> tuple[Spikes, Spikes]:
@@ -82,6 +96,7 @@ def _renumbered(spikes: Spikes, number_of: dict[str, int]) -> Spikes:
         spikes.unit_probability,
         fs_hz=spikes.fs_hz,
         names={number: name for name, number in number_of.items()},
+        bad=spikes.bad,
     )
 
 

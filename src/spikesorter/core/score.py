@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from spikesorter.core.pairs import common_rate, pairs_within
+from spikesorter.core.pairs import common_rate, outside_bad, pairs_within
 from spikesorter.core.spikes import Spikes, check_spikes
 
 __all__ = ["Score", "match_spikes", "score", "study_score", "study_weights"]
@@ -45,6 +45,8 @@ class Score:
         ones.
     names : mapping of int to str
         Names of the units that have one.
+    left_out_s : float
+        Length of the bad stretches, in which spikes were left out, in seconds.
 
     Examples
     --------
@@ -62,6 +64,7 @@ class Score:
     unit_ids: tuple[int, ...]
     confusion: IndexArray
     names: Mapping[int, str] = field(default_factory=dict)
+    left_out_s: float = 0.0
 
     def name_of(self, unit: int) -> str:
         """Return a unit's name: its number, if it has none.
@@ -139,7 +142,8 @@ def _first_come(i: IndexArray, j: IndexArray, n_true: int, n_found: int) -> Inde
 def score(truth: Spikes, found: Spikes, *, fs_hz: float | None = None) -> Score:
     """Score a sorting against the true spikes.
 
-    The order of the arguments is that of scikit-learn and SpikeInterface: the truth comes first.
+    Spikes in bad stretches of either are left out on both sides. The order of the arguments is that of
+    scikit-learn and SpikeInterface: the truth comes first.
 
     Parameters
     ----------
@@ -171,6 +175,8 @@ def score(truth: Spikes, found: Spikes, *, fs_hz: float | None = None) -> Score:
     check_spikes(truth, "truth")
     check_spikes(found, "found")
     rate = common_rate(truth, found, fs_hz) or USUAL_HZ
+    left_out_s = truth.bad.joined(found.bad).samples / rate
+    truth, found = outside_bad(truth, found)
     i, j = match_spikes(truth.sample, found.sample, tolerance_samples=_samples(LOOSE_MS, rate))
     true_ids = truth.unit_ids
     unit_ids = tuple(sorted({*true_ids, *found.unit_ids}))
@@ -191,6 +197,7 @@ def score(truth: Spikes, found: Spikes, *, fs_hz: float | None = None) -> Score:
         unit_ids=unit_ids,
         confusion=confusion,
         names={**found.names, **truth.names},
+        left_out_s=left_out_s,
     )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError
 from spikesorter.core.spike_arrays import PROBABILITIES, UNKNOWN, Int64Array
 
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
 
     from spikesorter.core.spikes import Spikes
 
-__all__ = ["dataframe_of", "sorting_of", "text_of", "units_in_sorting"]
+__all__ = ["bad_in_sorting", "dataframe_of", "sorting_of", "text_of", "units_in_sorting"]
 
+BAD = "bad_stretches"
+"""Annotation of sortings that lists the bad stretches."""
 MOST_SHOWN = 6  # units, in a line of text
 
 
@@ -45,6 +48,29 @@ def units_in_sorting(sorting: BaseSorting) -> tuple[Int64Array, dict[int, str]]:
     return unit_ids, dict(zip(unit_ids.tolist(), names, strict=True))
 
 
+def bad_in_sorting(sorting: BaseSorting) -> BadStretches:
+    """Return the bad stretches that a sorting is annotated with; none if it is not.
+
+    Raises
+    ------
+    InputError
+        If the annotation has another form.
+
+    Examples
+    --------
+    >>> from spikeinterface.core import NumpySorting
+    >>> sorting = NumpySorting.from_unit_dict([{"a": np.array([9])}], 25_000.0)
+    >>> sorting.annotate(bad_stretches=[[100, 200, "dead"]])
+    >>> list(bad_in_sorting(sorting))
+    [BadStretch(start=100, stop=200, kind='dead')]
+    """
+    listed = sorting.get_annotation(BAD) or []
+    try:
+        return BadStretches.of([(int(start), int(stop), str(kind)) for start, stop, kind in listed])
+    except (TypeError, ValueError):
+        raise InputError(f"annotation {BAD}: expected a list of (start, stop, kind)") from None
+
+
 def sorting_of(spikes: Spikes, fs_hz: float | None) -> NumpySorting:
     """Return spikes as a SpikeInterface sorting; see `Spikes.to_spikeinterface`.
 
@@ -70,6 +96,8 @@ def sorting_of(spikes: Spikes, fs_hz: float | None) -> NumpySorting:
         sorting.set_property(name, each)
     means = [float(train.joint.mean(dtype=np.float64)) if len(train) else np.nan for train in trains]
     sorting.set_property("mean_probability", np.array(means, np.float64))
+    if len(spikes.bad):
+        sorting.annotate(**{BAD: [list(stretch) for stretch in spikes.bad]})
     return sorting
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -23,7 +23,13 @@ from spikesorter.core.spike_arrays import (
     in_order,
     mask_or_positions,
 )
-from spikesorter.core.spike_conversions import dataframe_of, sorting_of, text_of, units_in_sorting
+from spikesorter.core.spike_conversions import (
+    bad_in_sorting,
+    dataframe_of,
+    sorting_of,
+    text_of,
+    units_in_sorting,
+)
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -110,6 +116,7 @@ class Spikes:
         *,
         fs_hz: float | None = None,
         names: Mapping[int, str] | None = None,
+        bad: BadStretches | None = None,
     ) -> Spikes:
         """Make spikes from arrays in any order; spikes of one sample are put in order of their units.
 
@@ -119,7 +126,7 @@ class Spikes:
             See `Spikes`.
         probability, unit_probability : float or array_like of float, shape (spikes,), optional
             See `Spikes`.
-        fs_hz, names : optional
+        fs_hz, names, bad : optional
             See `Spikes`.
 
         Returns
@@ -132,7 +139,7 @@ class Spikes:
         array([1. , 0.5], dtype=float32)
         """
         fields = in_order(sample, unit, probability, unit_probability)
-        return cls(*fields, fs_hz=fs_hz, names=names or {})
+        return cls(*fields, fs_hz=fs_hz, names=names or {}, bad=bad or BadStretches())
 
     @classmethod
     def empty(cls) -> Spikes:
@@ -147,7 +154,9 @@ class Spikes:
 
     @classmethod
     def concatenate(cls, parts: list[Spikes]) -> Spikes:
-        """Join spikes of several spans of one recording; rate and names are those of the first part.
+        """Join spikes of several spans of one recording, and its bad stretches.
+
+        Rate and names are those of the first part.
 
         Examples
         --------
@@ -157,7 +166,8 @@ class Spikes:
         if not parts:
             return cls.empty()
         fields = (np.concatenate([getattr(part, name) for part in parts]) for name in FIELDS)
-        return cls.from_arrays(*fields, fs_hz=parts[0].fs_hz, names=parts[0].names)
+        bad = reduce(BadStretches.joined, (part.bad for part in parts))
+        return cls.from_arrays(*fields, fs_hz=parts[0].fs_hz, names=parts[0].names, bad=bad)
 
     @classmethod
     def from_spikeinterface(cls, sorting: BaseSorting) -> Spikes:
@@ -172,7 +182,8 @@ class Spikes:
         -------
         Spikes
             Ids that are all whole numbers above 0 are kept as they are. Otherwise units are numbered from 1,
-            in order, and keep their ids as names.
+            in order, and keep their ids as names. The annotation `bad_stretches`, if there is one, gives the
+            bad stretches.
 
         Raises
         ------
@@ -193,6 +204,7 @@ class Spikes:
             unit_ids[spikes["unit_index"]],
             fs_hz=float(sorting.get_sampling_frequency()),
             names=names,
+            bad=bad_in_sorting(sorting),
         )
 
     def to_spikeinterface(self, fs_hz: float | None = None) -> NumpySorting:
@@ -208,7 +220,8 @@ class Spikes:
         spikeinterface.core.NumpySorting
             Named units without spikes are included; outlier spikes are not. Unit ids are names, or numbers if
             there are no names. Units have the properties `probability` and `unit_probability` (float32
-            arrays, one value for each spike) and `mean_probability`.
+            arrays, one value for each spike) and `mean_probability`. The annotation `bad_stretches` lists the
+            bad stretches, if there are any: first sample, the sample after the last one, and kind.
 
         Raises
         ------

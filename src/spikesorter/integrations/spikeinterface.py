@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from spikeinterface.sorters import BaseSorter, sorterlist
 
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.cores import effective_n_jobs
 from spikesorter.core.errors import InputError, ModelError
 from spikesorter.core.spike_arrays import FIELDS
@@ -44,7 +45,7 @@ class SpikesorterSorter(BaseSorter):  # type: ignore[misc]  # the base class has
     """The sorter "spikesorter" of SpikeInterface, which sorts with a model fitted beforehand.
 
     `run_sorter` returns a sorting of all labelled units, including those without spikes. Units have the names
-    in the labels and the properties `probability`, `unit_probability` and `mean_probability` of
+    in the labels, and the sorting has the properties and the annotation `bad_stretches` of
     `Spikes.to_spikeinterface`. See `spikeinterface.sorters.get_sorter_params_description("spikesorter")`.
     """
 
@@ -157,7 +158,11 @@ def _common_property(recording: BaseRecording, name: str) -> Any:
 
 
 def _write_spikes(folder: Path, spikes: Spikes) -> None:
-    header = {"fs_hz": spikes.fs_hz, "names": [[unit, name] for unit, name in spikes.names.items()]}
+    header = {
+        "fs_hz": spikes.fs_hz,
+        "names": [[unit, name] for unit, name in spikes.names.items()],
+        "bad": [list(stretch) for stretch in spikes.bad],
+    }
     with atomic_file(folder / HEADER) as temporary:
         temporary.write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
     with atomic_file(folder / SPIKES) as temporary, temporary.open("wb") as file:
@@ -168,7 +173,10 @@ def _read_spikes(folder: Path) -> Spikes:
     header = json.loads((folder / HEADER).read_text(encoding="utf-8"))
     with np.load(folder / SPIKES, allow_pickle=False) as stored:
         return Spikes(
-            *(stored[name] for name in FIELDS), fs_hz=header["fs_hz"], names=dict(map(tuple, header["names"]))
+            *(stored[name] for name in FIELDS),
+            fs_hz=header["fs_hz"],
+            names=dict(map(tuple, header["names"])),
+            bad=BadStretches.of([tuple(stretch) for stretch in header.get("bad", ())]),
         )
 
 

@@ -19,6 +19,7 @@ from spikesorter.core.spikes import UNKNOWN, Spikes, check_spikes
 from spikesorter.core.versions import __version__
 from spikesorter.io.analyzer import MARK, UNDER_CURATION, write_analyzer, write_phy
 from spikesorter.io.atomic import atomic_file, atomic_folder
+from spikesorter.io.bad_table import ENDING, is_bad_table, write_bad_table
 from spikesorter.io.bounds import known_rate
 from spikesorter.io.columns import table_text
 from spikesorter.io.formats import EXPORTS, missing_package, reading
@@ -75,7 +76,8 @@ def write_spikes(
         File or, for ``"phy"`` and ``"analyzer"``, folder.
     spikes : Spikes
         Outlier spikes are written as unit ``unknown`` (`.mat`: `Class` 0). NWB, Phy and the analyzer, which
-        store units only, leave them out.
+        store units only, leave them out. If there are bad stretches, `NAME.bad.csv` beside the result lists
+        them (`start_s`, `stop_s`, `kind`), and so do `Bad` of `.mat` and `invalid_times` of NWB.
     format : {"mat", "csv", "parquet", "nwb", "phy", "analyzer"}, optional
         By default the ending of the path.
     fs_hz : float, optional
@@ -120,6 +122,7 @@ def write_spikes(
     rate = known_rate(path, spikes, fs_hz)
     if rate is None and recording is not None:
         rate = float(recording.get_sampling_frequency())
+    write_bad_table(path, spikes.bad, fs_hz=rate)
     if name == "mat":
         write_mat(path, spikes, unknown=True, fs_hz=rate)
         return
@@ -167,6 +170,8 @@ def check_export_place(path: Path, name: str) -> None:
     ...     write_spikes(path, Spikes([120, 300], [2, 1], fs_hz=25_000.0))
     ...     check_export_place(path, "csv")  # may be replaced, as it is an older result
     """
+    if name == "csv" and is_bad_table(path):
+        raise InputError(f"{path}: {ENDING} is the ending of tables of bad stretches; choose another name")
     if not path.exists():
         return
     if name == "mat":

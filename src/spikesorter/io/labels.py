@@ -12,6 +12,7 @@ import numpy as np
 
 from spikesorter.core.errors import InputError, naming
 from spikesorter.core.spikes import UNKNOWN, Spikes
+from spikesorter.io.bad_table import read_bad_table
 from spikesorter.io.bounds import check_rate
 from spikesorter.io.formats import check_regular, has_sorting, reading
 from spikesorter.io.label_checks import LabelTimes, check_label_times
@@ -26,6 +27,8 @@ from spikesorter.io.saved_sortings import read_sorting
 
 __all__ = ["LABEL_ENDINGS", "own_labels", "read_labels", "without_units"]
 
+HOLD_BAD = (".mat", ".nwb")
+"""Formats that hold bad stretches themselves."""
 LABEL_ENDINGS = (".mat", ".csv", ".tsv", ".parquet", ".nwb", ".npz")
 NO_UNITS = (
     "noise",
@@ -80,7 +83,8 @@ def read_labels(
     -------
     Spikes
         With sampling rate, if it is known. If all names are whole numbers above 0, they become the unit ids;
-        otherwise units are numbered from 1 and keep their names. Spikes that are left out are logged.
+        otherwise units are numbered from 1 and keep their names. Spikes that are left out are logged. Bad
+        stretches are those in the file (`.mat`, NWB, SpikeInterface), else those in `NAME.bad.csv` beside it.
 
     Raises
     ------
@@ -127,6 +131,8 @@ def read_labels(
         )
     spikes = without_units(path, spikes, given.leave_out)
     rate = fs_hz if spikes.fs_hz is None else spikes.fs_hz
+    if ending not in HOLD_BAD and not len(spikes.bad):
+        spikes = replace(spikes, bad=read_bad_table(path, fs_hz=rate))
     if rate is None:
         return spikes
     return spikes.described(fs_hz=check_rate(path, rate), names=spikes.names)

@@ -1,7 +1,8 @@
 """Read MATLAB files: v5 to v7.2 with SciPy, v7.3 with h5py.
 
 A recording file has the variables `d` (the trace), `fs` (sampling rate in Hz; optional) and, if it is
-labelled, `Index` (sample of each spike's start, from 0) and `Class` (its unit, from 1).
+labelled, `Index` (sample of each spike's start, from 0) and `Class` (its unit, from 1). `Bad` and `BadKind`
+list the bad stretches, in which no spikes were looked for.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ def read_mat_spikes(
     Returns
     -------
     Spikes
-        With sampling rate, names and probabilities, if the file has them.
+        With sampling rate, names, probabilities and bad stretches, if the file has them.
 
     Raises
     ------

@@ -94,7 +94,9 @@ def read_mat73(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]
                 raise InputError(f"{path}: {name} must hold numbers, but is a MATLAB {kind}; {how}")
             check_dataset(path, name, file[name])
             empty = "MATLAB_empty" in file[name].attrs
-            variables[name] = np.zeros((0, 0)) if empty else np.asarray(file[name][()])
+            values = np.zeros((0, 0)) if empty else np.asarray(file[name][()])
+            by_matlab = file.userblock_size > 0  # which swaps rows and columns
+            variables[name] = values.T if by_matlab and name == "Bad" else values
     return variables
 
 

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spikesorter.core.errors import InputError
+from spikesorter.core.bad_stretches import KINDS, BadStretches
+from spikesorter.core.errors import InputError, naming
 from spikesorter.core.spikes import UNKNOWN, Spikes
 from spikesorter.io.bounds import MOST_CHANNELS, NUMERIC_KINDS, check_rate
 from spikesorter.io.label_checks import RateNeededError, check_whole, to_samples
-from spikesorter.io.mat_variables import PROBABILITIES, listed_variables, proposed_options
+from spikesorter.io.mat_variables import BAD, BAD_KIND, PROBABILITIES, listed_variables, proposed_options
 
 __all__ = ["sampling_rate_of", "spikes_of", "trace_of", "wave_clus_columns"]
 
@@ -77,7 +78,9 @@ def sampling_rate_of(path: Path, stored: npt.NDArray[Any] | None, fs_hz: float |
 
 
 def spikes_of(path: Path, variables: dict[str, npt.NDArray[Any]], *, n_samples: int | None) -> Spikes | None:
-    """Return the spikes in `Index` and `Class`, or None if the file has neither.
+    """Return the spikes in `Index` and `Class` and the bad stretches in `Bad`.
+
+    None if the file has neither `Index` nor `Class`.
 
     Parameters
     ----------
@@ -115,8 +118,33 @@ def spikes_of(path: Path, variables: dict[str, npt.NDArray[Any]], *, n_samples: 
     rate = variables.get("fs")
     fs_hz = None if rate is None else sampling_rate_of(path, rate, None)
     return Spikes.from_arrays(
-        index, unit, probability, unit_probability, fs_hz=fs_hz, names=_names(path, variables.get("Names"))
+        index,
+        unit,
+        probability,
+        unit_probability,
+        fs_hz=fs_hz,
+        names=_names(path, variables.get("Names")),
+        bad=_bad(path, variables),
     )
+
+
+def _bad(path: Path, variables: dict[str, npt.NDArray[Any]]) -> BadStretches:
+    """Return the stretches in `Bad`, of the kinds in `BadKind`; they may overlap and be in any order."""
+    stretches = variables.get(BAD, np.zeros((0, 2)))
+    if stretches.size == 0:
+        return BadStretches()
+    if stretches.ndim != 2 or stretches.shape[1] != 2:
+        raise InputError(
+            f"{path}: {BAD} must have two columns, the first sample of each bad stretch and the sample after "
+            f"its last one, but has shape {stretches.shape}"
+        )
+    start, stop = (_whole_numbers(path, BAD, column).tolist() for column in stretches.T)
+    codes = _whole_numbers(path, BAD_KIND, variables.get(BAD_KIND, np.zeros(len(start)))).tolist()
+    if len(codes) != len(start) or not {*codes} <= {*range(len(KINDS))}:
+        known = ", ".join(f"{code} {kind}" for code, kind in enumerate(KINDS))
+        raise InputError(f"{path}: {BAD_KIND} must hold a number for each row of {BAD}: {known}")
+    with naming(path):
+        return BadStretches.of([(a, b, KINDS[k]) for a, b, k in zip(start, stop, codes, strict=True)])
 
 
 def _names(path: Path, cells: npt.NDArray[Any] | None) -> dict[int, str]:

@@ -18,6 +18,8 @@ from spikesorter.io.mat5 import list_mat5, read_mat5
 from spikesorter.io.mat73 import list_mat73, read_mat73
 
 __all__ = [
+    "BAD",
+    "BAD_KIND",
     "NO_NAMES",
     "PROBABILITIES",
     "RECORDING_VARIABLES",
@@ -29,7 +31,8 @@ __all__ = [
 ]
 
 PROBABILITIES = {"Probability": "probability", "ClassProbability": "unit_probability"}
-SPIKE_VARIABLES = ("fs", "Index", "Class", "Names", *PROBABILITIES)
+BAD, BAD_KIND = "Bad", "BadKind"
+SPIKE_VARIABLES = ("fs", "Index", "Class", "Names", *PROBABILITIES, BAD, BAD_KIND)
 RECORDING_VARIABLES = ("d", *SPIKE_VARIABLES)
 WAVE_CLUS = "cluster_class"
 VARIABLES = {"trace": "d", "fs": "fs", "index": "Index", "class": "Class"}

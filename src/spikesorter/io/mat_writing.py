@@ -15,7 +15,7 @@ from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import UNKNOWN, Spikes, check_spikes
 from spikesorter.io.atomic import atomic_file
 from spikesorter.io.bounds import known_rate
-from spikesorter.io.mat_variables import PROBABILITIES
+from spikesorter.io.mat_variables import BAD, BAD_KIND, PROBABILITIES
 
 __all__ = [
     "check_replaceable",
@@ -42,8 +42,9 @@ def write_mat(
 
     The variables are columns of equal length: `Index` (int64), `Class` (uint8, or int64 from 256 units on),
     `Probability` and `ClassProbability` (float32). `fs` is added if the sampling rate is known, and the cell
-    array `Names` if units have names other than their numbers. The same spikes give the same bytes, as the
-    header contains no time.
+    array `Names` if units have names other than their numbers. If there are bad stretches, `Bad` (int64, two
+    columns) has the first sample of each and the sample after its last one, and `BadKind` (uint8) its
+    position in `KINDS`. The same spikes give the same bytes, as the header contains no time.
 
     Parameters
     ----------
@@ -76,7 +77,7 @@ def write_mat(
     check_spikes(spikes, "spikes")
     rate = known_rate(Path(path), spikes, fs_hz)
     written = spikes if unknown else spikes.select(spikes.unit != UNKNOWN)
-    variables = _columns(written, probability=probability) | _rate(rate) | _cells(spikes)
+    variables = _columns(written, probability=probability) | _rate(rate) | _cells(spikes) | _bad(spikes)
     with atomic_file(Path(path)) as temporary:
         temporary.write_bytes(_mat_bytes(SPIKES, variables))
 
@@ -84,7 +85,7 @@ def write_mat(
 def write_mat_recording(
     path: str | Path, trace: npt.NDArray[Any], *, fs_hz: float, labels: Spikes | None = None
 ) -> None:
-    """Write a recording as `d` and `fs`, with `Index`, `Class` and `Names` if it is labelled.
+    """Write a recording as `d` and `fs`, with `Index`, `Class`, `Names` and `Bad` if it is labelled.
 
     Parameters
     ----------
@@ -112,7 +113,7 @@ def write_mat_recording(
     """
     variables: dict[str, Any] = {"d": trace, "fs": fs_hz}
     if labels is not None:
-        variables |= _columns(labels, probability=False) | _cells(labels)
+        variables |= _columns(labels, probability=False) | _cells(labels) | _bad(labels)
     with atomic_file(Path(path)) as temporary:
         temporary.write_bytes(_mat_bytes(RECORDING, variables))
 
@@ -193,6 +194,13 @@ def _cells(spikes: Spikes) -> dict[str, npt.NDArray[Any]]:
         return {}
     names = [spikes.names.get(unit, "") for unit in range(1, max(spikes.names) + 1)]
     return {"Names": np.array(names, object)[:, None]}
+
+
+def _bad(spikes: Spikes) -> dict[str, npt.NDArray[Any]]:
+    bad = spikes.bad
+    if not len(bad):
+        return {}
+    return {BAD: np.stack([bad.start, bad.stop], axis=1), BAD_KIND: bad.kind.astype(np.uint8)[:, None]}
 
 
 def _rate(fs_hz: float | None) -> dict[str, Any]:

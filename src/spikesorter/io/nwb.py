@@ -6,6 +6,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,11 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import PROBABILITIES, UNKNOWN, Spikes
 from spikesorter.io.analyzer import make_analyzer
+from spikesorter.io.bad_table import to_stretch
 from spikesorter.io.columns import stored_names
 from spikesorter.io.foreign_objects import check_zarr
 from spikesorter.io.formats import reading
@@ -38,7 +41,14 @@ COLUMNS = {
     "waveform_mean": "mean waveform about the start of the spikes",
     "electrodes": "channels of the recording",
     "spike_unit_probability": "probability that each spike belongs to this unit, given that it exists",
+    "start_time": "start of the bad stretch, in seconds",
+    "stop_time": "end of the bad stretch, in seconds",
+    "start_sample": "first sample of the bad stretch, from 0",
+    "stop_sample": "the sample after its last one",
+    "tags": "kind of the bad stretch",
 }
+INVALID = "intervals/invalid_times"
+TIMES, SAMPLES = ("start_time", "stop_time"), ("start_sample", "stop_sample")
 
 
 def write_nwb(
@@ -50,7 +60,7 @@ def write_nwb(
     provenance: Mapping[str, str],
     session_start: datetime | None,
 ) -> None:
-    """Write an NWB file with one units table; outlier spikes are left out.
+    """Write an NWB file with a table of units and one of bad stretches; outlier spikes are left out.
 
     Parameters
     ----------
@@ -77,6 +87,8 @@ def write_nwb(
         was_generated_by=[(provenance["program"], provenance["version"])],
     )
     _add_units(file, known, recording)
+    if len(spikes.bad):
+        _add_invalid_times(file, known, recording)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not end in '.nwb'")  # the temporary file's name
         with NWBHDF5IO(path, "w") as output:
@@ -103,7 +115,8 @@ def read_nwb_units(
     Returns
     -------
     Spikes
-        With probabilities, if the file was written by `write_nwb`.
+        With probabilities, if the file was written by `write_nwb`. Its bad stretches are `invalid_times`,
+        whose kinds are the tags.
 
     Raises
     ------
@@ -112,8 +125,8 @@ def read_nwb_units(
     """
     with reading(path, "the units of an NWB file"):
         sorting = _units(path, fs_hz, stream, start_s)
-        spikes = Spikes.from_spikeinterface(sorting)
-        return _with_columns(path, sorting, spikes)
+        spikes = _with_columns(path, sorting, Spikes.from_spikeinterface(sorting))
+        return replace(spikes, bad=_invalid_times(path, sorting))
 
 
 def _units(path: Path, fs_hz: float | None, stream: str | None, start_s: float) -> BaseSorting:
@@ -168,6 +181,43 @@ def _with_columns(path: Path, sorting: BaseSorting, spikes: Spikes) -> Spikes:
     return Spikes.from_arrays(
         samples, np.concatenate(units), **values, fs_hz=spikes.fs_hz, names=spikes.names
     )
+
+
+def _invalid_times(path: Path, sorting: BaseSorting) -> BadStretches:
+    """Return `invalid_times` as samples, counted as the times of the units are."""
+    if not path.is_file():
+        return BadStretches()
+    with h5py.File(path, "r") as file:
+        table = file.get(INVALID)
+        if not isinstance(table, h5py.Group):
+            return BadStretches()
+        names = [name for name in (*TIMES, *SAMPLES, "tags", "tags_index") if name in table]
+        columns = {name: table[name][()] for name in names}
+        tags = _first_tags(table) if {"tags", "tags_index"} <= columns.keys() else None
+    if {*SAMPLES} <= columns.keys():
+        start, stop = (columns[name].tolist() for name in SAMPLES)
+    else:
+        start, stop = (_as_samples(columns[name], sorting).tolist() for name in TIMES)
+    if not np.isfinite([*start, *stop]).all():
+        raise InputError(f"{path}: invalid_times holds times that are NaN or infinite")
+    kinds = tags if tags is not None else [""] * len(start)
+    stretches = [to_stretch(*one) for one in zip(start, stop, kinds, strict=True)]
+    return BadStretches.of([one for one in stretches if one[1] > one[0]])
+
+
+def _as_samples(times_s: npt.NDArray[np.float64], sorting: BaseSorting) -> npt.NDArray[np.float64]:
+    """Return times of the session as samples, which may be fractional, of the recording of a sorting."""
+    clock = getattr(sorting.segments[0], "_time_vector", None)  # of a recording with irregular samples
+    if clock is not None:
+        return np.interp(times_s, clock, np.arange(len(clock), dtype=np.float64))
+    return np.asarray((times_s - (sorting.t_start or 0.0)) * sorting.get_sampling_frequency(), np.float64)
+
+
+def _first_tags(table: h5py.Group) -> list[str]:
+    """Return the first tag of each row, or "" if it has none."""
+    tags, ends = table["tags"].asstr()[()].tolist(), table["tags_index"][()].tolist()
+    begins = [0, *ends[:-1]]
+    return [tags[a] if a < b else "" for a, b in zip(begins, ends, strict=True)]
 
 
 def is_own_nwb(path: Path) -> bool:
@@ -236,6 +286,30 @@ def _add_units(file: Any, spikes: Spikes, recording: BaseRecording | None) -> No
     )
 
 
+def _add_invalid_times(file: Any, spikes: Spikes, recording: BaseRecording | None) -> None:
+    """Add the table `invalid_times`, column by column, as rows would be slow to add."""
+    from hdmf.common import ElementIdentifiers, VectorData, VectorIndex
+    from pynwb.epoch import TimeIntervals
+
+    bad = spikes.bad
+    tags = VectorData(name="tags", description=COLUMNS["tags"], data=[kind for _, _, kind in bad])
+    ends = _times(bad.stop - 1, spikes, recording) + 1 / _rate(spikes)
+    values = {
+        "start_time": _times(bad.start, spikes, recording),
+        "stop_time": ends,
+        "start_sample": bad.start,
+        "stop_sample": bad.stop,
+    }
+    plain = [VectorData(name=name, description=COLUMNS[name], data=data) for name, data in values.items()]
+    file.invalid_times = TimeIntervals(
+        name="invalid_times",
+        description="bad stretches, in which no spikes were looked for",
+        id=ElementIdentifiers(name="id", data=np.arange(len(bad))),
+        columns=[*plain, tags, VectorIndex(name="tags_index", data=np.arange(1, len(bad) + 1), target=tags)],
+        colnames=[*values, "tags"],
+    )
+
+
 def _rate(spikes: Spikes) -> float:
     assert spikes.fs_hz is not None
     return spikes.fs_hz
@@ -277,7 +351,11 @@ def _add_electrodes(file: Any, recording: BaseRecording) -> int:
 
 
 def _digest(spikes: Spikes, provenance: Mapping[str, str]) -> str:
-    parts = (spikes.sample, spikes.unit, spikes.probability, spikes.unit_probability)
+    bad = spikes.bad
+    parts = (
+        spikes.sample, spikes.unit, spikes.probability, spikes.unit_probability,
+        bad.start, bad.stop, bad.kind,
+    )  # fmt: skip
     hashed = hashlib.sha256(json.dumps(dict(provenance), sort_keys=True).encode())
     for part in parts:
         hashed.update(part.tobytes())

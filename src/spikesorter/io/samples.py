@@ -99,7 +99,7 @@ def as_spikes(labels: object, *, fs_hz: float) -> Spikes:
 
 
 def at_rate(spikes: Spikes, fs_hz: float, *, n_samples: int) -> Spikes:
-    """Return spikes as samples of the same recording at another sampling rate.
+    """Return spikes and bad stretches as samples of the same recording at another sampling rate.
 
     Parameters
     ----------
@@ -117,7 +117,8 @@ def at_rate(spikes: Spikes, fs_hz: float, *, n_samples: int) -> Spikes:
     """
     assert spikes.fs_hz is not None
     samples = np.rint(spikes.sample * (fs_hz / spikes.fs_hz)).astype(np.int64)
-    return replace(spikes, sample=np.clip(samples, 0, n_samples - 1), fs_hz=fs_hz)
+    bad = spikes.bad.at_rate(fs_hz / spikes.fs_hz).within(0, n_samples)
+    return replace(spikes, sample=np.clip(samples, 0, n_samples - 1), fs_hz=fs_hz, bad=bad)
 
 
 def warn_of_silent_units(labels: Spikes) -> None:

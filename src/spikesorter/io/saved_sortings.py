@@ -57,4 +57,5 @@ def _with_probabilities(spikes: Spikes, analyzer: SortingAnalyzer) -> Spikes:
         **values,
         fs_hz=spikes.fs_hz,
         names=spikes.names,
+        bad=spikes.bad,
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.score import Score, score
 from spikesorter.core.settings import Settings, describe_settings
 from spikesorter.core.spikes import UNKNOWN, Spikes
@@ -138,6 +139,7 @@ def recording_contents(result: Result, *, budget_samples: int | None) -> Content
         "fs_hz": sorter.fs_hz,
         "n_samples": n_samples,
         "verdict": {"level": _level(_value(result, whole_score)), "text": _words(result, whole_score)},
+        "bad_words": _bad_words(result),
         "facts": _facts(result),
         "units": [{"unit": unit, "name": _name(result, unit)} for unit in _unit_ids(result)],
         "unit_table": _unit_table(result, whole_score),
@@ -151,13 +153,14 @@ def recording_contents(result: Result, *, budget_samples: int | None) -> Content
             [int(spikes.sample[k]), int(spikes.unit[k]), round(float(spikes.joint[k]), 3)]
             for k in first_doubtful
         ],
+        "bad": _listed_bad(result.spikes.bad, _runs(pages)) if embedded else [],
         "embedded": _embedded(result, pages) if embedded else None,
         "figures": list(panels(result, whole_score)) if embedded else panel_frames(),
     }
 
 
 def span_contents(result: Result, start: int, stop: int) -> Contents:
-    """Return a span of a recording: conditioned trace, evidence, found and true spikes.
+    """Return a span of a recording: conditioned trace, evidence, found and true spikes, bad stretches.
 
     Parameters
     ----------
@@ -169,12 +172,13 @@ def span_contents(result: Result, start: int, stop: int) -> Contents:
     -------
     dict
     """
-    found, true = result.spikes.within(start, stop), result.truth
+    found, true, bad = result.spikes.within(start, stop), result.truth, result.spikes.bad
     return {
         "start": start,
         "stop": stop,
-        "trace": pack(read_conditioned(result.sorter, result.recording, start, stop), "f4"),
-        "evidence": pack(result.sorter.evidence(result.recording, start=start, stop=stop), "f4"),
+        "trace": pack(read_conditioned(result.sorter, result.recording, start, stop, bad=bad), "f4"),
+        "evidence": pack(result.sorter.evidence(result.recording, start=start, stop=stop, bad=bad), "f4"),
+        "bad": _listed_bad(bad, [(start, stop)]),
         "found": pack_spikes(found),
         "truth": pack_spikes(true.within(start, stop)) if true is not None else None,
     }
@@ -219,15 +223,16 @@ def _page(
 def _summary(results: Sequence[Result], scores: Sequence[Score | None], detailed: Sequence[int]) -> Contents:
     measured = any(one is not None for one in scores)
     head = ["recording", "expected score", "90 % interval", *(["score", "strict"] if measured else [])]
-    head += ["spikes", "per second", "noise", "gain", "decoder"]
+    lost = any(len(result.spikes.bad) for result in results)
+    head += ["spikes", "per second", *(["bad"] if lost else []), "noise", "gain", "decoder"]
     rows = []
     for k, (result, one) in enumerate(zip(results, scores, strict=True)):
         forecast, profile = result.sorter.forecast, result.sorter.profile
-        seconds = result.n_samples / result.sorter.fs_hz
         cells = [result.name, f"{forecast.score:.3f}", f"{forecast.low:.3f} to {forecast.high:.3f}"]
         if measured:
             cells += [f"{one.score:.3f}", f"{one.strict:.3f}"] if one else ["", ""]
-        cells += [str(len(result.spikes)), f"{len(result.spikes) / seconds:.1f}"]
+        cells += [str(len(result.spikes)), f"{len(result.spikes) / result.good_seconds:.1f}"]
+        cells += [f"{result.seconds - result.good_seconds:.3g} s"] if lost else []
         cells += [_listed(profile.scale), f"{profile.activity.gain:.2f}", result.sorter.decoder]
         rows.append(
             {
@@ -274,16 +279,36 @@ def _words(result: Result, measured: Score | None) -> str:
     return f"Score {measured.score:.3f} against the truth. The expected score was {expected}."
 
 
+def _bad_words(result: Result) -> str:
+    if not len(result.spikes.bad):
+        return ""
+    lost = result.seconds - result.good_seconds
+    return (
+        f"{lost:.3g} of {result.seconds:.3g} s are bad and were left out: {_kinds(result)}. "
+        "There, spikes were neither looked for nor expected; rates are per second of the rest."
+    )
+
+
+def _kinds(result: Result) -> str:
+    by_kind = result.spikes.bad.seconds_by_kind(result.sorter.fs_hz)
+    return ", ".join(f"{kind} {seconds:.3g} s" for kind, seconds in by_kind.items())
+
+
+def _listed_bad(bad: BadStretches, spans: Iterable[tuple[int, int]]) -> list[list[Any]]:
+    """Return start, stop and kind of the parts of bad stretches that are in the spans."""
+    return [list(one) for span in spans for one in bad.within(*span)] if len(bad) else []
+
+
 def _facts(result: Result) -> list[list[str]]:
     sorter = result.sorter
-    activity, seconds = sorter.profile.activity, result.n_samples / sorter.fs_hz
+    activity, seconds = sorter.profile.activity, result.seconds
     thresholds = ", ".join(f"{value:.2f}" for value in sorter.point.thresholds)
     channels = "channel" if sorter.channels == 1 else "channels"
     return [
         ["length", f"{seconds:.1f} s at {sorter.fs_hz:g} Hz, {sorter.channels} {channels}"],
         ["noise (SD)", _listed(sorter.profile.scale)],
         ["gain against the labelled recording", f"{activity.gain:.3f}"],
-        ["spikes", f"{len(result.spikes)}, {len(result.spikes) / seconds:.1f} per second"],
+        ["spikes", f"{len(result.spikes)}, {len(result.spikes) / result.good_seconds:.1f} per second"],
         ["doubtful spikes", f"{len(doubtful(result.spikes))} (probability below {SURE:.2f})"],
         ["decoder", sorter.decoder],
         ["thresholds", thresholds],
@@ -294,8 +319,7 @@ def _facts(result: Result) -> list[list[str]]:
 
 
 def _unit_table(result: Result, measured: Score | None) -> Contents:
-    sorter = result.sorter
-    seconds = result.n_samples / sorter.fs_hz
+    sorter, seconds = result.sorter, result.good_seconds
     expected = dict(zip(sorter.forecast.unit_ids, sorter.forecast.f1, strict=True))
     counts = result.spikes.counts()
     head = ["unit", "spikes", "per second", "mean probability", "expected F1"]
@@ -323,7 +347,7 @@ def _name(result: Result, unit: int) -> str:
 
 
 def _curves(result: Result) -> list[str]:
-    columns = result.sorter.evidence(result.recording, start=0, stop=1).shape[1]
+    columns = result.sorter.evidence(result.recording, start=0, stop=1, bad=result.spikes.bad).shape[1]
     known = result.sorter.units.known
     return [_name(result, unit) for unit in known] if columns == len(known) else ["spike"] * columns
 
@@ -352,9 +376,9 @@ def _within(spikes: Spikes, pages: list[list[int]]) -> Spikes:
 
 def _embedded(result: Result, pages: list[list[int]]) -> Contents:
     """Pack the trace and evidence of pages, each value in one byte."""
-    runs = list(_runs(pages))
-    trace = np.concatenate([read_conditioned(result.sorter, result.recording, *run) for run in runs])
-    curves = [result.sorter.evidence(result.recording, start=a, stop=b) for a, b in runs]
+    runs, sorter, recording, bad = list(_runs(pages)), result.sorter, result.recording, result.spikes.bad
+    trace = np.concatenate([read_conditioned(sorter, recording, *run, bad=bad) for run in runs])
+    curves = [sorter.evidence(recording, start=a, stop=b, bad=bad) for a, b in runs]
     evidence = np.clip(np.concatenate(curves), 0, 1)
     low = trace.min(axis=0)
     step = np.maximum(np.ptp(trace, axis=0) / CODES, 1e-12)

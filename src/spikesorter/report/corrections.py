@@ -225,6 +225,7 @@ def corrected(spikes: Spikes, corrections: Iterable[Correction]) -> Spikes:
         unit_probability[kept],
         fs_hz=spikes.fs_hz,
         names=spikes.names,
+        bad=spikes.bad,
     )
     return _each_once(changed)
 

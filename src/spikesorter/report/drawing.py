@@ -17,7 +17,9 @@ NAME_WIDTH, HEAD_HEIGHT = 60, 18
 MOST_MARKS = 400  # in a row; more cannot be distinguished
 MOST_POINTS = 200
 
+LEAST_WIDTH = 0.5  # of a shaded stretch
 FloatArray = npt.NDArray[np.floating]
+NONE: FloatArray = np.zeros((0, 2))
 
 
 def page(title: str, *parts: str) -> str:
@@ -80,7 +82,7 @@ def lines(curves: FloatArray, names: Sequence[str]) -> str:
     return _draw("lines", WIDTH, HEIGHT, list(zip(names, points, strict=True)))
 
 
-def raster(trains: Sequence[FloatArray], names: Sequence[str]) -> str:
+def raster(trains: Sequence[FloatArray], names: Sequence[str], *, bad: FloatArray = NONE) -> str:
     """Draw a row of marks for each spike train.
 
     Parameters
@@ -88,6 +90,8 @@ def raster(trains: Sequence[FloatArray], names: Sequence[str]) -> str:
     trains : sequence of ndarray
         Times from 0 to 1.
     names : sequence of str
+    bad : ndarray, shape (stretches, 2)
+        Start and stop of bad stretches, from 0 to 1, which are shaded.
 
     Returns
     -------
@@ -103,7 +107,11 @@ def raster(trains: Sequence[FloatArray], names: Sequence[str]) -> str:
         thinned = times[:: max(len(times) // MOST_MARKS, 1)]
         mark = f"{k * ROW_HEIGHT + 2}v{ROW_HEIGHT - 4}"
         rows.append((name, "".join(f"M{NAME_WIDTH + time * WIDTH:.1f} {mark}" for time in thinned)))
-    return _draw("raster", NAME_WIDTH + WIDTH, ROW_HEIGHT, rows)
+    shaded = [
+        (f"{NAME_WIDTH + start * WIDTH:.1f}", f"{max((stop - start) * WIDTH, LEAST_WIDTH):.1f}")
+        for start, stop in bad[:: len(bad) // MOST_MARKS + 1]
+    ]
+    return _draw("raster", NAME_WIDTH + WIDTH, ROW_HEIGHT, rows, shaded)
 
 
 def heat_map(counts: npt.NDArray[np.integer], rows: Sequence[str], columns: Sequence[str]) -> str:

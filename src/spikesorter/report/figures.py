@@ -12,7 +12,7 @@ from spikesorter.core.errors import InputError
 from spikesorter.core.pairs import numbered_alike
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.atomic import atomic_file
-from spikesorter.report.palette import colour, symbol
+from spikesorter.report.palette import GREY, colour, symbol
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
@@ -39,7 +39,7 @@ def save_trace_figure(
     recording : spikeinterface.BaseRecording
         Its first channel is drawn.
     found, truth : Spikes or None
-        Not drawn if None.
+        Not drawn if None. The bad stretches of `found` are shaded, or those of `truth` if it is None.
     start_s, seconds : float
         Start and length of the part.
     title : str
@@ -78,7 +78,8 @@ def save_trace_figure(
     axes = figure.subplots()
     trace = np.asarray(recording.get_traces(start_frame=first, end_frame=last), float)[:, 0]
     axes.plot(np.arange(first, last) / fs_hz, trace, color="0.35", linewidth=0.7)
-    low, high = trace.min(), trace.max()
+    finite = np.nan_to_num(trace, posinf=0.0, neginf=0.0)
+    low, high = finite.min(), finite.max()
     if found is not None and truth is not None:
         found, truth = numbered_alike(found, truth)
     rows = [(name, spikes) for name, spikes in (("found", found), ("true", truth)) if spikes is not None]
@@ -89,6 +90,8 @@ def save_trace_figure(
         axes.annotate(
             name, (1.005, height), xycoords=("axes fraction", "data"), va="center", annotation_clip=False
         )
+    for start, stop, _ in rows[0][1].bad.within(first, last) if rows else ():
+        axes.axvspan(start / fs_hz, stop / fs_hz, color=GREY, alpha=0.3, linewidth=0)
     if unit_ids:
         names = {unit: spikes.name_of(unit) for _, spikes in rows for unit in spikes.unit_ids}
         _draw_legend(axes, names, unit_ids)

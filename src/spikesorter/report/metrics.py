@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import oaconvolve
 
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.spikes import UNKNOWN, Spikes
 from spikesorter.signal.filters import fir_filter
 from spikesorter.sorting.sorter import Sorter
@@ -89,8 +90,15 @@ class Histograms:
         return (self.edges_ms[1:] + self.edges_ms[:-1]) / 2
 
 
-def read_conditioned(sorter: Sorter, recording: BaseRecording, start: int, stop: int) -> FloatArray:
-    """Read part of a recording without offset, hum and drift, as decoders use it.
+def read_conditioned(
+    sorter: Sorter,
+    recording: BaseRecording,
+    start: int,
+    stop: int,
+    *,
+    bad: BadStretches | None = None,
+) -> FloatArray:
+    """Read part of a recording without offset, hum, drift and bad stretches, as decoders use it.
 
     Parameters
     ----------
@@ -99,6 +107,8 @@ def read_conditioned(sorter: Sorter, recording: BaseRecording, start: int, stop:
     recording : spikeinterface.BaseRecording
     start, stop : int
         Range of samples, which may lie beyond the ends.
+    bad : BadStretches, optional
+        As for `Sorter.trace_reader`.
 
     Returns
     -------
@@ -106,7 +116,8 @@ def read_conditioned(sorter: Sorter, recording: BaseRecording, start: int, stop:
     """
     kernel = sorter.state.lessons.context.kernel
     reach = len(kernel) // 2
-    return fir_filter(sorter.trace_reader(recording)(start - reach, stop + reach), kernel)[reach:-reach]
+    read = sorter.trace_reader(recording, bad=bad)
+    return fir_filter(read(start - reach, stop + reach), kernel)[reach:-reach]
 
 
 def measure_shapes(sorter: Sorter, recording: BaseRecording, spikes: Spikes) -> list[Shape]:
@@ -118,7 +129,7 @@ def measure_shapes(sorter: Sorter, recording: BaseRecording, spikes: Spikes) -> 
         Adapted to the recording.
     recording : spikeinterface.BaseRecording
     spikes : Spikes
-        Spikes found in it.
+        Spikes found in it, with its bad stretches.
 
     Returns
     -------
@@ -127,7 +138,7 @@ def measure_shapes(sorter: Sorter, recording: BaseRecording, spikes: Spikes) -> 
         recording, are read.
     """
     kernel = sorter.state.lessons.context.kernel
-    reach, read = len(kernel) // 2, sorter.trace_reader(recording)
+    reach, read = len(kernel) // 2, sorter.trace_reader(recording, bad=spikes.bad)
     templates = sorter.units.templates
     filtered = templates.filtered(kernel).scaled(sorter.profile.activity.gain)
     begin = filtered.before - templates.before  # the filter's tails lie outside

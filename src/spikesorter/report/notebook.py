@@ -14,7 +14,7 @@ __all__ = ["score_html", "sorter_html", "spikes_html"]
 
 
 def spikes_html(spikes: Spikes) -> str:
-    """Return a table of the units and a raster of their spikes.
+    """Return a table of the units and a raster of their spikes, with bad stretches shaded.
 
     Parameters
     ----------
@@ -30,13 +30,16 @@ def spikes_html(spikes: Spikes) -> str:
     '<div><p><b>2 spikes</b></p>'
     """
     unit_ids = sorted({*spikes.unit_ids, *spikes.names})
-    seconds = float(spikes.sample[-1] + 1) / spikes.fs_hz if spikes.fs_hz and len(spikes) else None
+    end = int(spikes.sample[-1]) + 1 if len(spikes) else 1
+    seconds = end / spikes.fs_hz if spikes.fs_hz and len(spikes) else None
+    shown = spikes.bad.within(0, end)
+    lost = shown.samples / spikes.fs_hz if spikes.fs_hz else 0.0
     trains = {unit: spikes.of(unit) for unit in unit_ids}
     rows = [
         (
             spikes.name_of(unit) if unit != UNKNOWN else "unknown",
             len(train),
-            f"{len(train) / seconds:.2f}" if seconds else "",
+            f"{len(train) / max(seconds - lost, 1 / spikes.fs_hz):.2f}" if seconds and spikes.fs_hz else "",
             f"{train.joint.mean():.3f}" if len(train) else "",
         )
         for unit, train in trains.items()
@@ -44,9 +47,13 @@ def spikes_html(spikes: Spikes) -> str:
     last = float(spikes.sample[-1]) if len(spikes) else 1.0
     times = [train.sample / max(last, 1.0) for train in trains.values()]
     return _page(
-        f"{len(spikes)} spikes" + (f" in {seconds:.1f} s" if seconds else ""),
+        f"{len(spikes)} spikes"
+        + (f" in {seconds:.1f} s" if seconds else "")
+        + (f", of which {lost:.3g} s are bad" if lost else ""),
         drawing.table(("unit", "spikes", "per second", "mean probability"), rows),
-        drawing.raster(times, [str(row[0]) for row in rows]),
+        drawing.raster(
+            times, [str(row[0]) for row in rows], bad=np.stack([shown.start, shown.stop], axis=1) / end
+        ),
     )
 
 

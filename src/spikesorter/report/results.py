@@ -69,6 +69,16 @@ class Result:
     place: Path
 
     @property
+    def seconds(self) -> float:
+        """Length of the recording."""
+        return self.n_samples / self.sorter.fs_hz
+
+    @property
+    def good_seconds(self) -> float:
+        """Length of the recording without its bad stretches, to which firing rates refer."""
+        return max(self.n_samples - self.spikes.bad.samples, 1) / self.sorter.fs_hz
+
+    @property
     def recording(self) -> BaseRecording:
         """The recording, or the channels of the group."""
         return self.read()

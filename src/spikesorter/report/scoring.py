@@ -12,6 +12,7 @@ from spikesorter.core.progress import Progress, silent
 from spikesorter.core.score import Score, score
 from spikesorter.core.spike import same_rate, shown_hz
 from spikesorter.core.spikes import Spikes
+from spikesorter.io.bad_table import is_bad_table
 from spikesorter.io.formats import has_sorting
 from spikesorter.io.label_checks import RateNeededError
 from spikesorter.io.labels import LABEL_ENDINGS, read_labels
@@ -104,7 +105,7 @@ def _sortings(path: Path) -> dict[str, Path]:
     inside = [
         entry
         for entry in path.iterdir()
-        if not entry.name.startswith(".")
+        if not (entry.name.startswith(".") or is_bad_table(entry))
         and (has_sorting(entry) if entry.is_dir() else entry.suffix.lower() in LABEL_ENDINGS)
     ]
     named: dict[str, Path] = {}

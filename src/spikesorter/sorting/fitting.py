@@ -128,6 +128,9 @@ def _read(
     raw = read_samples(recording, 0, n_samples)
     spikes = as_spikes(labels, fs_hz=fs_hz)
     _check_labels(spikes, n_samples)
+    if len(spikes.bad):
+        exclude = spikes.bad if exclude is None else exclude.joined(spikes.bad)
+        spikes = replace(spikes, bad=BadStretches())  # which are cut out below
     spikes = _without_duplicates(spikes)
     warn_of_silent_units(spikes)
     screen = learn_screen(raw, spikes, fs_hz=fs_hz)

@@ -32,6 +32,7 @@ __all__ = [
     "screen_for",
     "screened",
     "without_bad",
+    "without_known",
 ]
 
 logger = logging.getLogger(__name__)
@@ -122,10 +123,37 @@ def screened(
     -------
     Screened
     """
-    n_samples = recording.get_num_frames()
     bad = find_bad_stretches(recording, screen, n_jobs=n_jobs)
     if exclude is not None:
-        bad = bad.joined(exclude.within(0, n_samples))
+        bad = bad.joined(exclude.within(0, recording.get_num_frames()))
+    return without_known(recording, screen, offset, bad, fs_hz=fs_hz)
+
+
+def without_known(
+    recording: BaseRecording,
+    screen: Screen,
+    offset: npt.NDArray[np.float64],
+    bad: BadStretches,
+    *,
+    fs_hz: float,
+) -> Screened:
+    """Return a recording whose bad stretches are known, with the gate that takes them out.
+
+    Parameters
+    ----------
+    recording : spikeinterface.BaseRecording
+    screen : Screen
+    offset : ndarray of float64, shape (channels,)
+        Of the trace.
+    bad : BadStretches
+        Inside the recording.
+    fs_hz : float
+
+    Returns
+    -------
+    Screened
+    """
+    n_samples = recording.get_num_frames()
 
     def read(start: int, stop: int) -> FloatArray:
         inside = read_samples(recording, max(start, 0), min(stop, n_samples))

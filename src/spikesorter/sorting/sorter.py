@@ -86,7 +86,7 @@ class Sorter:
         settings : Settings, optional
             Defaults if not given.
         exclude : BadStretches, optional
-            Parts to leave out, beside the bad ones that are found.
+            Parts to leave out, beside the bad ones that are found and those of the labels.
         n_jobs : int, optional
             Number of threads; -1 or None: one on each core. It does not affect the result.
         progress : callable, optional
@@ -285,7 +285,14 @@ class Sorter:
             n_jobs=effective_n_jobs(n_jobs),
         )
 
-    def evidence(self, target: BaseRecording, *, start: int = 0, stop: int | None = None) -> FloatArray:
+    def evidence(
+        self,
+        target: BaseRecording,
+        *,
+        start: int = 0,
+        stop: int | None = None,
+        bad: BadStretches | None = None,
+    ) -> FloatArray:
         """Return the decoder's curves: evidence that a spike starts at each sample.
 
         Parameters
@@ -293,6 +300,8 @@ class Sorter:
         target : spikeinterface.BaseRecording
         start, stop : int, optional
             Range of samples; all if not given.
+        bad : BadStretches, optional
+            Bad stretches of the recording, as `sort` returns them; they are found again if not given.
 
         Returns
         -------
@@ -310,16 +319,18 @@ class Sorter:
         last = n_samples if stop is None else stop
         if not 0 <= start < last <= n_samples:
             raise InputError(f"no samples from {start} to {last}: the recording has {n_samples}")
-        decoder = self._state.decoder_for(target)
-        curves = decoder.curves(read_evidence(decoder, self.trace_reader(target), n_samples, start, last))
+        decoder, read = self._state.decoder_for(target), self.trace_reader(target, bad=bad)
+        curves = decoder.curves(read_evidence(decoder, read, n_samples, start, last))
         return curves[:, : len(self.units.known)]
 
-    def trace_reader(self, target: BaseRecording) -> TraceReader:
+    def trace_reader(self, target: BaseRecording, *, bad: BadStretches | None = None) -> TraceReader:
         """Return a function that reads a recording as input for decoders.
 
         Parameters
         ----------
         target : spikeinterface.BaseRecording
+        bad : BadStretches, optional
+            Its bad stretches, as `sort` returns them; they are found again if not given.
 
         Returns
         -------
@@ -327,7 +338,7 @@ class Sorter:
             Returns the samples from `start` to `stop` as float32, shape (samples, channels), without offset,
             hum and bad stretches, padded beyond the recording's ends with its first or last value.
         """
-        source = screened_target(self._state, target, None, n_jobs=1)
+        source = screened_target(self._state, target, None, known=bad, n_jobs=1)
         return source.without_hum(self._state.hum_filter)
 
     def with_working_point(

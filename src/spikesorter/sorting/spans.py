@@ -19,7 +19,7 @@ from spikesorter.signal.spans import iterate_spans
 from spikesorter.sorting.finished_spans import FinishedSpans, open_spans
 from spikesorter.sorting.following import digest_of
 from spikesorter.sorting.outlier_spikes import find_outliers
-from spikesorter.sorting.screening import Screened, new_screen, screened
+from spikesorter.sorting.screening import Screened, new_screen, screened, without_known
 from spikesorter.sorting.state import SorterState
 
 if TYPE_CHECKING:
@@ -62,7 +62,12 @@ def sort_recording(
 
 
 def screened_target(
-    state: SorterState, target: BaseRecording, exclude: BadStretches | None, *, n_jobs: int
+    state: SorterState,
+    target: BaseRecording,
+    exclude: BadStretches | None,
+    *,
+    known: BadStretches | None = None,
+    n_jobs: int,
 ) -> Screened:
     """Find a target's bad stretches, and return the target without its offset and without them.
 
@@ -72,6 +77,8 @@ def screened_target(
     target : spikeinterface.BaseRecording
     exclude : BadStretches or None
         Further bad stretches.
+    known : BadStretches, optional
+        All bad stretches, if they have been found before.
     n_jobs : int
         Number of threads; it does not affect the result.
 
@@ -79,14 +86,11 @@ def screened_target(
     -------
     Screened
     """
-    return screened(
-        target,
-        state.screen or new_screen(fs_hz=state.fs_hz, channels=state.channels),
-        state.profile.offset,
-        exclude=exclude,
-        fs_hz=state.fs_hz,
-        n_jobs=n_jobs,
-    )
+    screen = state.screen or new_screen(fs_hz=state.fs_hz, channels=state.channels)
+    offset, fs_hz = state.profile.offset, state.fs_hz
+    if known is not None:
+        return without_known(target, screen, offset, known, fs_hz=fs_hz)
+    return screened(target, screen, offset, exclude=exclude, fs_hz=fs_hz, n_jobs=n_jobs)
 
 
 def span_samples(seconds: float, decoder: Decoder, *, fs_hz: float) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError, SettingsError
 from spikesorter.core.progress import silent
 from spikesorter.core.spikes import Spikes
@@ -118,6 +119,11 @@ class Stream:
     def behind_seconds(self) -> float:
         """Length of the signal received whose spikes are not yet final."""
         return (self.received_samples - self.decided_samples) / self.fs_hz
+
+    @property
+    def bad(self) -> BadStretches:
+        """Bad stretches found so far, of which the last one may not have ended."""
+        return self._running.gate.bad if self._running else BadStretches()
 
     @property
     def state(self) -> SorterState | None:

@@ -20,7 +20,7 @@ from spikesorter.io.recording import OpenedRecording
 from spikesorter.sorting.model import Model
 from spikesorter.sorting.sorter import SPAN_SECONDS, Sorter
 
-__all__ = ["WRITING", "SortedFile", "sort_recording", "stamp_of"]
+__all__ = ["WRITING", "SortedFile", "bad_seconds", "sort_recording", "stamp_of"]
 
 WRITING = threading.Lock()  # SpikeInterface and pynwb are not thread-safe
 
@@ -40,6 +40,8 @@ class SortedFile:
         Sorters used, by group of channels.
     place : Path
         File or folder of the spikes.
+    n_samples : int
+        Length of the file.
     """
 
     path: Path
@@ -47,6 +49,12 @@ class SortedFile:
     chosen: Mapping[str, str]
     sorters: Mapping[str, Sorter]
     place: Path
+    n_samples: int
+
+    @property
+    def bad_s(self) -> dict[str, float]:
+        """Length of the bad stretches by kind, in seconds."""
+        return bad_seconds(self.spikes)
 
     @property
     def adapted_to(self) -> str:
@@ -114,7 +122,22 @@ def sort_recording(
             provenance=provenance,
             session_start=session_start_of(path),
         )
-    return SortedFile(path, written, nearest, model.chosen(nearest), place)
+    n_samples = opened.source.get_num_frames()
+    return SortedFile(path, written, nearest, model.chosen(nearest), place, n_samples)
+
+
+def bad_seconds(spikes: Spikes) -> dict[str, float]:
+    """Return the length of the bad stretches by kind, in seconds, for tables and JSON.
+
+    Examples
+    --------
+    >>> from spikesorter.core.bad_stretches import BadStretches
+    >>> bad_seconds(Spikes([300], [1], fs_hz=25_000.0, bad=BadStretches.of([(0, 250, "dead")])))
+    {'dead': 0.01}
+    """
+    if not len(spikes.bad) or spikes.fs_hz is None:
+        return {}
+    return {kind: round(seconds, 6) for kind, seconds in spikes.bad.seconds_by_kind(spikes.fs_hz).items()}
 
 
 def stamp_of(path: Path) -> list[list[Any]]:

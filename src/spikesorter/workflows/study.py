@@ -18,6 +18,7 @@ from spikesorter.core.settings import Settings
 from spikesorter.core.spikes import UNKNOWN, Spikes
 from spikesorter.core.versions import versions
 from spikesorter.io.atomic import write_json
+from spikesorter.io.bad_table import write_bad_table
 from spikesorter.io.mat import read_mat_spikes
 from spikesorter.io.mat_writing import write_mat, write_submission
 from spikesorter.report.contents import report_contents
@@ -27,6 +28,7 @@ from spikesorter.sorting.forecast import Forecast, forecast_study
 from spikesorter.sorting.model import WHOLE, target_place
 from spikesorter.sorting.sorter import Sorter
 from spikesorter.workflows.files import checked_results
+from spikesorter.workflows.one_recording import bad_seconds
 from spikesorter.workflows.recordings import CheckedRecording, open_labelled, open_targets
 from spikesorter.workflows.training import check_places, fit_labelled
 
@@ -176,6 +178,7 @@ def run_study(
                 with _timed(seconds, f"sort {name}"):
                     spikes = sorter.sort(recording, n_jobs=n_jobs, progress=told)
             write_mat(_prediction(out, name), spikes, unknown=settings.outliers.mark)
+            write_bad_table(_prediction(out, name), spikes.bad, fs_hz=sorter.fs_hz)
             results.append(TargetResult(name, spikes, sorter, _scored(spikes, truth.get(name), sorter)))
             on_result(results[-1])
         write_submission(out / "submission.zip", {result.name: result.spikes for result in results})
@@ -225,6 +228,7 @@ def _run_facts(
         "recordings": {
             result.name: {
                 "spikes": len(result.spikes),
+                "bad_s": bad_seconds(result.spikes),
                 "noise": [float(value) for value in result.sorter.profile.scale],
                 "gain": result.sorter.profile.activity.gain,
                 "spikes_per_s": sum(result.sorter.profile.activity.rates) * result.sorter.fs_hz,

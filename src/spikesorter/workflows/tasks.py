@@ -22,6 +22,7 @@ from typing import Any, Literal
 from spikesorter.core.errors import InputError, SpikeSorterError
 from spikesorter.core.versions import __version__
 from spikesorter.io.atomic import write_json
+from spikesorter.io.bad_table import remove_bad_table
 from spikesorter.io.export import check_export_place
 from spikesorter.sorting.model import Model, load_model
 from spikesorter.workflows.manifest import BatchItem
@@ -80,6 +81,8 @@ class Outcome:
     peak_mb : float
         Peak memory of its process so far, MB.
     attempts : int
+    bad_s : dict
+        Length of its bad stretches by kind, in seconds.
     """
 
     name: str
@@ -93,6 +96,7 @@ class Outcome:
     seconds: float = 0.0
     peak_mb: float = 0.0
     attempts: int = 0
+    bad_s: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -202,6 +206,7 @@ def remove_result(out: Path, note: Mapping[str, Any]) -> None:
     place = out / PREDICTIONS / Path(note["outcome"]["result"]).name
     if _intact(place, note["sha256"]):
         remove(place)
+        remove_bad_table(place)
 
 
 def remove(place: Path) -> None:
@@ -234,6 +239,7 @@ def _sorted(task: SortTask, start: float, attempt: int) -> Outcome:
     )
     if _facts(task, item.recording) != facts:
         remove(place)
+        remove_bad_table(place)
         raise InputError(f"{item.recording}: changed during sorting; sort it again when it is complete")
     outcome = Outcome(
         name=item.name,
@@ -249,6 +255,7 @@ def _sorted(task: SortTask, start: float, attempt: int) -> Outcome:
         seconds=round(time.perf_counter() - start, 3),
         peak_mb=_peak_mb(),
         attempts=attempt,
+        bad_s=one.bad_s,
     )
     note = {"facts": facts, "sha256": _digest_of(place), "outcome": asdict(outcome)}
     write_json(note_place(task), note)

@@ -6,7 +6,7 @@
 //   spikeAt(spikes, k)     the k-th of unpacked spikes: {sample, unit, probability}
 //   embedded, source       where traces come from: the page itself or, in the viewer, its server
 //     .span(r, start, stop)  Promise of {start, stop, trace, evidence: a Float32Array for each channel or curve,
-//                            found, truth: a list of spikes, or null}. A corrected spike has `decision` (a word),
+//                            found, truth: a list of spikes, or null; bad: a list of [start, stop, kind]}. A corrected spike has `decision` (a word),
 //                            `rejected` (boolean) and `was` (its unit as found)
 //     .figures(r)            Promise of the figures of recording r, if they are not embedded
 //   extras                 additions of the viewer:
@@ -98,6 +98,7 @@
         evidence: one.curves.map((_, k) => column(evidence, curves, k, 0, evidenceStep)),
         found: spikesWithin(found, start, stop),
         truth: spikesWithin(truth, start, stop),
+        bad: one.bad.filter(([from, to]) => from < stop && to > start),
       };
     },
   };

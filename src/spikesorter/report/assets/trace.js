@@ -8,6 +8,8 @@
   const AROUND_S = 0.015; // shown on either side of a selected spike
   const MOST_POINTS = 8000; // of a channel; more are thinned to the screen's resolution
   const LEAST_S = 0.001;
+  const SHADE = "rgba(128, 128, 128, 0.3)"; // as in figures.py and style.py
+  const WIDE = 0.06; // of the width shown; a wider bad stretch has its kind written in it
   const WINDOW_S = 0.003; // on either side of a doubtful spike in its thumbnail
 
   // A thumbnail of the channel with the largest values. The dashed line marks the spike's start.
@@ -291,6 +293,22 @@
       });
     }
 
+    // A bad stretch, shaded from top to bottom.
+    shaded([start, stop, kind], low, high) {
+      const x0 = Math.max(this.seconds(start), low);
+      const x1 = Math.min(this.seconds(stop), high);
+      const words = x1 - x0 > WIDE * (high - low) ? kind : "";
+      return {
+        type: "rect", x0, x1, yref: "paper", y0: 0, y1: 1, layer: "below", line: { width: 0 },
+        fillcolor: SHADE, label: { text: words, textposition: "bottom left", font: { color: palette().ink } },
+      };
+    }
+
+    // The bad stretches of the span in sight.
+    badBetween(low, high) {
+      return this.span.bad.filter(([start, stop]) => this.seconds(start) < high && this.seconds(stop) > low);
+    }
+
     async draw() {
       if (this.span === null) return;
       const { start, stop, trace, evidence, found, truth } = this.span;
@@ -337,10 +355,10 @@
         },
         yaxis2: { domain: [0, 0.2], range: [0, 1.05], fixedrange: true, title: { text: "evidence" } },
         dragmode: "pan",
-        shapes: this.spike === null ? [] : [{
+        shapes: [...this.badBetween(low, high).map((one) => this.shaded(one, low, high)), ...(this.spike === null ? [] : [{
           type: "line", x0: this.seconds(this.spike.sample), x1: this.seconds(this.spike.sample), yref: "paper",
           y0: 0, y1: 1, line: { color: palette().ink, width: 1, dash: "dot" },
-        }],
+        }])],
       };
       const begun = this.host.classList.contains("js-plotly-plot");
       const sized = coloured({ ...layout, ...sizeOf(this.host) });
@@ -354,8 +372,10 @@
       const inside = found.filter((spike) => this.seconds(spike.sample) >= low && this.seconds(spike.sample) <= high);
       const shown = `${low.toFixed(3)} to ${high.toFixed(3)} s of ${this.seconds(this.one.n_samples).toFixed(1)} s`;
       const doubt = this.doubt < 0 ? "" : `; doubtful spike ${this.doubt + 1} of ${this.one.doubtful.length}`;
+      const kinds = [...new Set(this.badBetween(low, high).map(([, , kind]) => kind))];
+      const bad = kinds.length ? `; shaded: bad (${kinds.join(", ")})` : "";
       this.status.textContent =
-        `${shown}, page ${this.page + 1} of ${this.one.pages.length}; ${inside.length} spikes found here${doubt}.`;
+        `${shown}, page ${this.page + 1} of ${this.one.pages.length}; ${inside.length} spikes found here${doubt}${bad}.`;
     }
 
     listen() {

@@ -50,7 +50,7 @@
       unpackEach(span.found),
       unpackEach(span.truth),
     ]);
-    return { start: span.start, stop: span.stop, trace, evidence, found, truth };
+    return { start: span.start, stop: span.stop, trace, evidence, found, truth, bad: span.bad };
   };
 
   // ---- corrections

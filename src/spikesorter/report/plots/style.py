@@ -6,15 +6,31 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import UNKNOWN, Spikes
+from spikesorter.report.palette import GREY
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-__all__ = ["arrange", "finish", "grid", "name_of", "plain", "rate_of", "title_columns", "write_across"]
+__all__ = [
+    "arrange",
+    "finish",
+    "grid",
+    "name_of",
+    "plain",
+    "rate_of",
+    "shade",
+    "title_columns",
+    "write_across",
+]
 
 COLUMNS = 6  # of panels, at most
+MOST_SHADED = 1000  # stretches; more would be closer than points of a screen
+SHADE = 0.3
 
 
 def plain(text: str) -> str:
@@ -111,6 +127,31 @@ def title_columns(figure: Any, title: str, columns: int, rows: int) -> None:
     """Title the x axes of the lowest row of panels."""
     for column in range(1, columns + 1):
         figure.update_xaxes(title_text=title, row=rows, col=column)
+
+
+def shade(figure: Any, bad: BadStretches, *, fs_hz: float, span: tuple[int, int]) -> None:
+    """Shade the bad stretches of a span of samples over the whole height of a figure of seconds.
+
+    Stretches that cannot be told apart in a figure are shaded as one.
+    """
+    shown = bad.within(*span)
+    if not len(shown):
+        return
+    apart = shown.start[1:] - shown.stop[:-1] > (span[1] - span[0]) / MOST_SHADED
+    starts, stops = shown.start[np.r_[True, apart]] / fs_hz, shown.stop[np.r_[apart, True]] / fs_hz
+    spans = zip(starts.tolist(), stops.tolist(), strict=True)
+    figure.add_shape(
+        type="path",
+        path="".join(
+            f"M{start!r},0V1H{stop!r}V0Z" for start, stop in spans
+        ),  # Plotly is slow with many shapes
+        xref="x",
+        yref="paper",
+        layer="below",
+        fillcolor=GREY,
+        opacity=SHADE,
+        line={"color": GREY, "width": 1},
+    )
 
 
 def write_across(figure: Any, text: str) -> None:

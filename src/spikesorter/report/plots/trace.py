@@ -13,7 +13,7 @@ from spikesorter.core.spikes import Spikes
 from spikesorter.io.samples import read_samples
 from spikesorter.report.metrics import read_conditioned
 from spikesorter.report.palette import GREY, colour, symbol
-from spikesorter.report.plots.style import arrange, finish, name_of, plain
+from spikesorter.report.plots.style import arrange, finish, name_of, plain, shade
 from spikesorter.sorting.sorter import Sorter
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def trace(
     ----------
     recording : spikeinterface.BaseRecording
     found, truth : Spikes, optional
+        The bad stretches of `found` are shaded, or those of `truth` if it is not given.
     sorter : Sorter, optional
         Adapted to the recording. If given, the trace is drawn without hum and drift, with the evidence for
         each unit below it.
@@ -69,24 +70,28 @@ def trace(
         raise InputError(
             f"nothing to draw from second {start_s:g}; the recording lasts {n_samples / fs_hz:g} s"
         )
+    known = None if found is None else found.bad
     if sorter is None:
         values = read_samples(recording, first, last).astype(np.float32)
     else:
-        values = read_conditioned(sorter, recording, first, last)
+        values = read_conditioned(sorter, recording, first, last, bad=known)
     rows = 1 if sorter is None else 2
     figure = make_subplots(
         rows=rows, cols=1, shared_xaxes=True, row_heights=[0.7, 0.3][:rows], vertical_spacing=0.04
     )
     times_s = np.arange(first, last) / fs_hz
-    height = float(np.ptp(values)) or 1.0
+    finite = np.nan_to_num(values, posinf=0.0, neginf=0.0)
+    height = float(np.ptp(finite)) or 1.0
     _add_channels(figure, times_s, values, [str(one) for one in recording.get_channel_ids()], height)
     given = [(row, spikes) for row, spikes in (("found", found), ("true", truth)) if spikes is not None]
     order = arrange(*(spikes for _, spikes in given), first=sorter.units.known if sorter else ())
     for row, spikes in given:
-        above = float(values[:, 0].max()) + (0.08 if row == "found" else 0.16) * height
+        above = float(finite[:, 0].max()) + (0.08 if row == "found" else 0.16) * height
         _add_marks(figure, spikes.within(first, last), order, above, fs_hz, row)
     if sorter is not None:
-        _add_evidence(figure, times_s, sorter, sorter.evidence(recording, start=first, stop=last))
+        _add_evidence(figure, times_s, sorter, sorter.evidence(recording, start=first, stop=last, bad=known))
+    if given:
+        shade(figure, given[0][1].bad, fs_hz=fs_hz, span=(first, last))
     figure.update_xaxes(title_text="time (s)", row=rows, col=1)
     return finish(figure)
 

@@ -16,6 +16,7 @@ from spikesorter.report.plots.style import (
     grid,
     name_of,
     rate_of,
+    shade,
     title_columns,
     write_across,
 )
@@ -101,7 +102,7 @@ def amplitudes(
     Returns
     -------
     plotly.graph_objects.Figure
-        If there are many spikes, some spread over the recording are drawn.
+        If there are many spikes, some spread over the recording are drawn. Bad stretches are shaded.
     """
     from plotly.graph_objects import Figure
 
@@ -117,6 +118,7 @@ def amplitudes(
         )
     if not figure.data:
         write_across(figure, NOTHING)
+    shade(figure, spikes.bad, fs_hz=sorter.fs_hz, span=(0, recording.get_num_frames()))
     figure.add_hline(y=1, line={"color": GREY, "dash": "dash", "width": 1})
     return finish(figure, x="time (s)", y="relative amplitude")
 
