@@ -29,6 +29,7 @@ SHOWN = {
         "read_labels",
         "read_mat",
         "read_recording",
+        "read_stretches",
         "score",
         "sort_groups",
         "study_score",

@@ -71,6 +71,10 @@ def test_a_batch_is_listed_with_its_failures_last(capsys: pytest.CaptureFixture[
     ("one", "line"),
     [
         (outcome("D2"), "D2: 1234 spikes, forecast 0.912"),
+        (
+            outcome("D2", forecast={}, doubts=("its noise is 9 times that of D3",)),
+            "D2: 1234 spikes, no forecast; its noise is 9 times that of D3",
+        ),
         (outcome("D2", "kept"), "D2: 1234 spikes, forecast 0.912; sorted before"),
         (outcome("D2", "failed", reason="no such file"), "D2: failed: no such file"),
         (
@@ -104,10 +108,14 @@ def test_results_are_told_in_a_line() -> None:
     result.score = score(TRUTH, TRUTH)
     assert result_line(result) == "D2: 4 spikes, score 1.000"  # type: ignore[arg-type]
     one = SimpleNamespace(
-        path="D2.mat", spikes=FOUND, adapted_to="D3", sorters={"l": adapted(), "r": adapted()}
+        path="D2.mat", spikes=FOUND, adapted_to="D3", sorters={"l": adapted(), "r": adapted()}, doubts=()
     )
     assert sorted_line(one) == (  # type: ignore[arg-type]
         "D2.mat: 4 spikes (as adapted to D3), forecast 0.900 ± 0.050, 0.900 ± 0.050"
+    )
+    one.doubts = ("its noise is 9 times that of D3",)
+    assert sorted_line(one) == (  # type: ignore[arg-type]
+        "D2.mat: 4 spikes (as adapted to D3), no forecast, as it is unlike D3"
     )
 
 

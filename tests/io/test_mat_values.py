@@ -23,9 +23,10 @@ def path(tmp_path: Path) -> Path:
     ("variables", "message"),
     [
         ({"x": TRACE}, "has no variable d"),
-        ({"d": np.where(np.arange(500) == 7, np.nan, TRACE)}, "1 samples that are NaN or infinite"),
-        ({"d": np.where(np.arange(500) == 7, np.inf, TRACE)}, "NaN or infinite"),
         ({"d": np.ones(500)}, "constant"),
+        ({"d": np.full(500, np.nan)}, "constant"),
+        ({"d": np.where(np.arange(500) == 7, np.nan, 1.0)}, "constant"),
+        ({"d": np.c_[TRACE, np.ones(500)]}, r"d is constant: channel 1 \(counted from 0\)"),
         ({"d": np.zeros((0, 0))}, "d is empty"),
         ({"d": "text"}, "must hold real numbers"),
         ({"d": TRACE + 1j}, "must hold real numbers"),
@@ -96,3 +97,11 @@ def test_impossible_bad_stretches_are_refused(variables: dict[str, Any], message
     with pytest.raises(InputError, match=message) as error:
         read_mat_spikes(path)
     assert str(error.value).startswith(str(path))
+
+
+@pytest.mark.parametrize("missing", [np.nan, np.inf, -np.inf])
+def test_missing_samples_are_read(missing: float, path: Path) -> None:
+    save(path, d=np.where(np.arange(500) == 7, missing, TRACE))
+    recording, _ = read_mat(path)
+    trace = recording.get_traces()[:, 0]
+    assert np.flatnonzero(~np.isfinite(trace)).tolist() == [7]

@@ -43,6 +43,15 @@ def test_another_type_is_noticed(written: str, read: str, told: str) -> None:
     assert told in doubt
 
 
+@pytest.mark.parametrize("missing", [np.nan, -np.nan, np.inf])
+@pytest.mark.parametrize("share", [0.1, 0.9, 1.0])
+def test_missing_samples_are_not_taken_for_another_type(share: float, missing: float) -> None:
+    for dtype in ("float32", "float64"):
+        values = NOISE.astype(dtype)
+        values[: round(share * len(values))] = missing
+        assert doubts_of_raw(values.tobytes(), np.dtype(dtype), 4) == []
+
+
 def test_a_column_of_times_is_noticed() -> None:
     values = NOISE.astype(np.float32)
     values[:, 2] = np.arange(len(values)) / 1000

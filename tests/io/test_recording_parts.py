@@ -9,6 +9,7 @@ from spikeinterface.core import NumpyRecording, append_recordings
 
 from spikesorter import read_recording
 from spikesorter.core.errors import InputError
+from spikesorter.io.recording_parts import in_order
 from tests.io.makers import write_blackrock
 from tests.io.recording_files import FS_HZ, save
 
@@ -60,3 +61,30 @@ def test_channels_are_chosen_by_group(trace: np.ndarray, tmp_path: Path) -> None
         read_recording(tmp_path / "folder", group="up")
     with pytest.raises(InputError, match="has no group left; there are right"):
         read_recording(tmp_path / "folder", group="left", channel=1)
+
+
+@pytest.mark.parametrize(
+    ("own", "known", "order"),
+    [
+        (["e1", "e2", "e3"], ("e1", "e2", "e3"), [0, 1, 2]),
+        (["e3", "e1", "e2"], ("e1", "e2", "e3"), [1, 2, 0]),
+        ([2, 0, 1], ("0", "1", "2"), [1, 2, 0]),
+        ([0, 1, 2], ("e1", "e2", "e3"), [0, 1, 2]),  # counted only
+        (["e1", "e2", "e3"], ("1", "2", "3"), [0, 1, 2]),
+        (["e3", "e1", "e2"], (), [0, 1, 2]),  # a model of an older version
+    ],
+)
+def test_channels_are_put_in_the_known_order(
+    own: list[str], known: tuple[str, ...], order: list[int], rng: np.random.Generator
+) -> None:
+    trace = rng.normal(size=(50, 3))
+    recording = NumpyRecording([trace], 30_000.0, channel_ids=own)
+    np.testing.assert_array_equal(in_order(recording, known).get_traces(), trace[:, order])
+
+
+@pytest.mark.parametrize("own", [["e1", "e4"], [7, 9]])
+def test_other_channels_are_refused_with_both_lists(own: list[str], rng: np.random.Generator) -> None:
+    recording = NumpyRecording([rng.normal(size=(50, 2))], 30_000.0, channel_ids=own)
+    shown = ", ".join(map(str, own))
+    with pytest.raises(InputError, match=f"has the channels {shown}, but the labelled recording has e1, e2"):
+        in_order(recording, ("e1", "e2"))

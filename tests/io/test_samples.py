@@ -16,6 +16,7 @@ from spikesorter.io.samples import (
     at_rate,
     centred,
     check_trace,
+    constant_channels,
     read_representative,
     read_signature,
     shortest_samples,
@@ -84,11 +85,21 @@ def test_the_shortest_trace_is_a_networks_window_or_the_noises_transform(rng: np
             check_trace(rng.normal(size=(shortest - 1, 1)), settings)
 
 
-def test_numbers_that_are_none_are_counted(rng: np.random.Generator) -> None:
-    trace = rng.normal(size=(5000, 1))
+def test_missing_samples_hide_no_constant_channel(rng: np.random.Generator) -> None:
+    trace = rng.normal(size=(5000, 3))
+    trace[:, 1] = 4.0
     trace[[7, 8, 4000]] = [[np.nan], [np.inf], [-np.inf]]
-    with pytest.raises(InputError, match="3 samples are NaN or infinite"):
-        check_trace(trace, Settings())
+    assert constant_channels(trace) == [1]
+    trace[:, 2] = np.nan
+    assert constant_channels(trace) == [1, 2]
+    assert constant_channels(trace.astype(np.float32)[:, :1]) == []
+
+
+def test_a_trace_that_is_too_short_without_bad_stretches_says_how_much_is_bad(
+    rng: np.random.Generator,
+) -> None:
+    with pytest.raises(InputError, match="9 of 10 s are bad; 100 samples remain, but at least 2048"):
+        check_trace(rng.normal(size=(100, 1)), Settings(), left_out="9 of 10 s are bad")
 
 
 def test_a_long_recording_is_read_in_32_parts_from_all_over_it() -> None:

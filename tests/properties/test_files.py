@@ -16,9 +16,11 @@ from spikesorter import (
     read_labels,
     read_mat,
     read_recording,
+    read_stretches,
     write_mat,
     write_spikes,
 )
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.io.mat_writing import write_mat_recording
 from tests.properties.strategies import FS_HZ, RATES, spikes_values, traces
 
@@ -143,3 +145,23 @@ def test_write_mat_writes_what_it_is_asked_for(spikes: Spikes, probability: bool
         assert again == expected
     else:
         assert set(again.probability.tolist()) <= {1.0}
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 10_000_000), st.integers(1, 100_000)), min_size=1, max_size=20),
+    RATES,
+    st.booleans(),
+)
+def test_stretches_come_back_from_seconds_and_samples(
+    stretches: list[tuple[int, int]], fs_hz: float, in_seconds: bool
+) -> None:
+    edges = [(start, start + length) for start, length in stretches]
+    expected = BadStretches.of([(start, stop, "given") for start, stop in edges])
+    if in_seconds:
+        lines = ["start_s,stop_s", *(f"{start / fs_hz!r},{stop / fs_hz!r}" for start, stop in edges)]
+    else:
+        lines = ["first_sample,last_sample", *(f"{start},{stop - 1}" for start, stop in edges)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "bad.csv"
+        path.write_text("\n".join(lines))
+        assert read_stretches(path, fs_hz=fs_hz) == expected

@@ -337,8 +337,8 @@ def test_the_nearest_sorter_is_the_one_adapted_to_like_noise(
     fitted: Sorter, adapted: Sorter, study_folder: Path
 ) -> None:
     sorters = {"quiet": fitted, "noisy": adapted}
-    assert nearest_sorter(sorters, read_mat(study_folder / "D3.mat")[0]) == "noisy"
-    assert nearest_sorter(sorters, read_mat(study_folder / "D1.mat")[0]) == "quiet"
+    assert nearest_sorter(sorters, read_mat(study_folder / "D3.mat")[0])[0] == "noisy"
+    assert nearest_sorter(sorters, read_mat(study_folder / "D1.mat")[0])[0] == "quiet"
 
 
 def test_what_does_not_fit_is_refused(fitted: Sorter, rng: np.random.Generator) -> None:

@@ -151,8 +151,10 @@ def bad_line(one: SortedFile) -> str | None:
 
 def sorted_line(one: SortedFile) -> str:
     """Return a line on a sorted recording, with its expected score."""
-    forecasts = ", ".join(_forecast(sorter) for sorter in one.sorters.values())
-    return f"{one.path}: {len(one.spikes)} spikes (as adapted to {one.adapted_to}), forecast {forecasts}"
+    forecasts = "forecast " + ", ".join(_forecast(sorter) for sorter in one.sorters.values())
+    if one.doubts:
+        forecasts = f"no forecast, as it is unlike {one.adapted_to}"
+    return f"{one.path}: {len(one.spikes)} spikes (as adapted to {one.adapted_to}), {forecasts}"
 
 
 def outcome_line(outcome: Outcome) -> str:
@@ -161,7 +163,9 @@ def outcome_line(outcome: Outcome) -> str:
         return f"{outcome.name}: failed: {outcome.reason}"
     again = "" if outcome.state == "done" else "; sorted before"
     bad = f"; bad and left out: {_listed(outcome.bad_s)}" if outcome.bad_s else ""
-    return f"{outcome.name}: {outcome.spikes} spikes, forecast {_expected(outcome)}{bad}{again}"
+    forecast = f"forecast {_expected(outcome)}" if outcome.forecast else "no forecast"
+    doubts = "".join(f"; {doubt}" for doubt in outcome.doubts)
+    return f"{outcome.name}: {outcome.spikes} spikes, {forecast}{doubts}{bad}{again}"
 
 
 def print_batch(outcomes: list[Outcome]) -> None:
@@ -228,7 +232,11 @@ def sorted_json(done: list[SortedFile]) -> str:
             "spikes": len(one.spikes),
             "bad_s": one.bad_s,
             "adapted_to": one.adapted_to,
-            "sorters": {group: sorter_facts(sorter) for group, sorter in one.sorters.items()},
+            "doubts": list(one.doubts),
+            "sorters": {
+                group: sorter_facts(sorter) | ({"forecast": None} if one.doubts else {})
+                for group, sorter in one.sorters.items()
+            },
         }
         for one in done
     ]

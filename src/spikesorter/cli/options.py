@@ -13,12 +13,17 @@ import typer
 from spikesorter.cli.completion import complete_assignment, complete_format, complete_preset
 
 if TYPE_CHECKING:
+    from spikesorter.io.exclusion import Exclusion
     from spikesorter.io.recording import RecordingOptions
 
 __all__ = [
+    "BLANK_MS",
     "AsJson",
     "Assignments",
+    "BlankEvents",
+    "BlankMs",
     "Config",
+    "Exclude",
     "ExportFormat",
     "ModelFolder",
     "NJobs",
@@ -29,6 +34,7 @@ __all__ = [
     "Rate",
     "Report",
     "between",
+    "exclusion_of",
     "reads_recordings",
 ]
 
@@ -233,6 +239,51 @@ Variable = Annotated[
         rich_help_panel=INPUT,
     ),
 ]
+
+
+Exclude = Annotated[
+    Path | None,
+    typer.Option(
+        "--exclude",
+        metavar="PATH",
+        help="Stretches to leave out: a table with columns start_s and stop_s, or first_sample and "
+        "last_sample (for several recordings also recording); an .nwb file with invalid_times; or a folder "
+        "of such files, NAME.csv for each recording.",
+        rich_help_panel=INPUT,
+    ),
+]
+BlankEvents = Annotated[
+    Path | None,
+    typer.Option(
+        "--blank-events",
+        metavar="PATH",
+        help="Events to leave out, such as stimulation pulses: a table with a column time_s or sample, or a "
+        "folder of such files.",
+        rich_help_panel=INPUT,
+    ),
+]
+BlankMs = Annotated[
+    tuple[float, float],
+    typer.Option(
+        "--blank-ms",
+        metavar="FROM TO",
+        help="What is left out around each event, milliseconds.",
+        rich_help_panel=INPUT,
+    ),
+]
+BLANK_MS = (-0.5, 6.0)
+"""Default of `--blank-ms`."""
+
+
+def exclusion_of(
+    exclude: Path | None, blank_events: Path | None, blank_ms: tuple[float, float]
+) -> Exclusion | None:
+    """Return what these options leave out of recordings, or None if they were not given."""
+    from spikesorter.io.exclusion import Exclusion
+
+    if exclude is None and blank_events is None:
+        return None
+    return Exclusion(str(exclude or ""), str(blank_events or ""), blank_ms)
 
 
 READING: dict[str, Any] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -22,9 +23,13 @@ from spikesorter.cli.console import (
     working,
 )
 from spikesorter.cli.options import (
+    BLANK_MS,
     OUTPUT,
     AsJson,
     Assignments,
+    BlankEvents,
+    BlankMs,
+    Exclude,
     ExportFormat,
     ModelFolder,
     NJobs,
@@ -32,6 +37,7 @@ from spikesorter.cli.options import (
     Quiet,
     Report,
     between,
+    exclusion_of,
     reads_recordings,
 )
 from spikesorter.core.errors import SettingsError
@@ -48,6 +54,7 @@ SORT_EXAMPLES = examples(
     "sort D4.mat D5.mat --model OUT/model --out SORTED",
     "sort session.ns5 --channel 17 --model MODEL --out SORTED --to nwb",
     "sort probe.dat --fs 30000 --dtype int16 --channels 4 --model MODEL --out SORTED",
+    "sort D4.mat --model MODEL --out SORTED --exclude bad.csv --blank-events pulses.csv --blank-ms -0.5 6",
 )
 BATCH_EXAMPLES = examples(
     "batch RECORDINGS --model MODEL --out NIGHT --n-jobs 8",
@@ -68,6 +75,9 @@ def sort(
     n_jobs: NJobs = None,
     *,
     options: RecordingOptions,
+    exclude: Exclude = None,
+    blank_events: BlankEvents = None,
+    blank_ms: BlankMs = BLANK_MS,
     assignments: Assignments = None,
     to: ExportFormat = "mat",
     resume: Annotated[
@@ -116,7 +126,7 @@ def sort(
             load_model(model).with_working_point(**point),
             out,
             to=to,
-            options=options,
+            options=replace(options, exclude=exclusion_of(exclude, blank_events, blank_ms)),
             n_jobs=n_jobs,
             span_seconds=span_seconds,
             resume=resume,
@@ -164,6 +174,9 @@ def batch(
     ] = None,
     *,
     options: RecordingOptions,
+    exclude: Exclude = None,
+    blank_events: BlankEvents = None,
+    blank_ms: BlankMs = BLANK_MS,
     to: ExportFormat = "mat",
     restart: Annotated[
         bool,
@@ -197,6 +210,7 @@ def batch(
         from spikesorter.workflows.batch import run_batch
         from spikesorter.workflows.cluster import running_on
 
+        options = replace(options, exclude=exclusion_of(exclude, blank_events, blank_ms))
         items = read_batch(source, model=model, options=options, root=root)
         numbers = count(1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,15 +19,20 @@ from spikesorter.cli.console import (
     working,
 )
 from spikesorter.cli.options import (
+    BLANK_MS,
     AsJson,
     Assignments,
+    BlankEvents,
+    BlankMs,
     Config,
+    Exclude,
     NJobs,
     Objective,
     Out,
     Preset,
     Quiet,
     Report,
+    exclusion_of,
     reads_recordings,
 )
 
@@ -57,6 +63,9 @@ def run(
     assignments: Assignments = None,
     preset: Preset = "default",
     objective: Objective = None,
+    exclude: Exclude = None,
+    blank_events: BlankEvents = None,
+    blank_ms: BlankMs = BLANK_MS,
     report: Report = True,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -77,6 +86,7 @@ def run(
             out,
             settings,
             preset=preset,
+            exclude=exclusion_of(exclude, blank_events, blank_ms),
             n_jobs=n_jobs,
             progress=progress,
             report=report,
@@ -142,6 +152,9 @@ def train(
     objective: Objective = None,
     *,
     options: RecordingOptions,
+    exclude: Exclude = None,
+    blank_events: BlankEvents = None,
+    blank_ms: BlankMs = BLANK_MS,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -168,7 +181,7 @@ def train(
             model,
             settings,
             labels=labels,
-            options=options,
+            options=replace(options, exclude=exclusion_of(exclude, blank_events, blank_ms)),
             reading=LabelOptions(labels_in, tuple(leave_out) if leave_out else None),
             by_group=by_group,
             n_jobs=n_jobs,

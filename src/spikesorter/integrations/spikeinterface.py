@@ -113,7 +113,8 @@ class SpikesorterSorter(BaseSorter):  # type: ignore[misc]  # the base class has
             sorter = Sorter.load(model).adapt(recording, n_jobs=n_jobs)
         else:
             sorters = load_sorters(model)
-            sorter = sorters[nearest_sorter(sorters, recording)]
+            name, _ = nearest_sorter(sorters, recording)
+            sorter = sorters[name]
         spikes = sorter.with_working_point(threshold=params["threshold"]).sort(recording, n_jobs=n_jobs)
         rate = float(recording.get_sampling_frequency())
         _write_spikes(sorter_output_folder, spikes.described(fs_hz=rate, names=spikes.names))

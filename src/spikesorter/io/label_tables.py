@@ -31,7 +31,7 @@ from spikesorter.io.label_source import (
     spikes_of_units,
 )
 
-__all__ = ["PARQUET_MARK", "read_parquet", "read_text_table"]
+__all__ = ["PARQUET_MARK", "TIME_NAMES", "csv_columns", "read_parquet", "read_text_table"]
 
 SAMPLE_NAMES = ("sample", "sample_index", "index", "frame")
 TIME_NAMES = ("time_s", "time", "times", "spike_time", "seconds", "t")
@@ -60,7 +60,7 @@ def read_text_table(given: LabelSource) -> Spikes:
     Spikes(1 spike of 1 unit; basket: 1; 25000 Hz)
     """
     delimiter = "\t" if given.path.suffix.lower() == ".tsv" else ","
-    return _from_table(_csv_columns(given.path, delimiter), given)
+    return _from_table(csv_columns(given.path, delimiter), given)
 
 
 def read_parquet(given: LabelSource) -> Spikes:
@@ -75,7 +75,19 @@ def read_parquet(given: LabelSource) -> Spikes:
     return _from_table(columns, replace(given, fs_hz=_parquet_rate(given.path) or given.fs_hz))
 
 
-def _csv_columns(path: Path, delimiter: str) -> dict[str, Column]:
+def csv_columns(path: Path, delimiter: str) -> dict[str, Column]:
+    """Read the columns of a table as text, by the names in its header.
+
+    Parameters
+    ----------
+    path : Path
+    delimiter : str
+        Used if the header does not show another.
+
+    Raises
+    ------
+    InputError
+    """
     with reading(path, "a table"), path.open(newline="", encoding=_encoding(path)) as file:
         head = file.readline(MOST_LETTERS)
         file.seek(0)

@@ -14,6 +14,7 @@ from spikesorter.core.spikes import UNKNOWN, Spikes
 from spikesorter.io.bounds import MOST_CHANNELS, NUMERIC_KINDS, check_rate
 from spikesorter.io.label_checks import RateNeededError, check_whole, to_samples
 from spikesorter.io.mat_variables import BAD, BAD_KIND, PROBABILITIES, listed_variables, proposed_options
+from spikesorter.io.samples import constant_channels
 
 __all__ = ["sampling_rate_of", "spikes_of", "trace_of", "wave_clus_columns"]
 
@@ -46,11 +47,10 @@ def trace_of(path: Path, variables: dict[str, npt.NDArray[Any]]) -> npt.NDArray[
         raise InputError(f"{path}: d is empty")
     if trace.shape[1] > MOST_CHANNELS:
         raise InputError(f"{path}: d has shape {d.shape}: at most {MOST_CHANNELS} channels are supported")
-    if trace.dtype.kind == "f" and not np.isfinite(trace).all():
-        bad = int(np.count_nonzero(~np.isfinite(trace)))
-        raise InputError(f"{path}: d has {bad} samples that are NaN or infinite; remove or replace them")
-    if np.any(trace.max(axis=0) == trace.min(axis=0)):
-        raise InputError(f"{path}: d is constant: nothing was recorded")
+    silent, channels = constant_channels(trace), trace.shape[1]
+    if silent:
+        which = "" if channels == 1 else f": channel {', '.join(map(str, silent))} (counted from 0)"
+        raise InputError(f"{path}: d is constant{which}: nothing was recorded")
     return np.ascontiguousarray(trace)
 
 

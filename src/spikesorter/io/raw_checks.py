@@ -74,6 +74,10 @@ def doubts_of_raw(stored: bytes, dtype: np.dtype, channels: int) -> list[str]:
 def _doubts_of_type(stored: bytes, values: npt.NDArray[np.generic]) -> list[str]:
     name = values.dtype.name
     if values.dtype.kind == "f":
+        values = values[~_is_missing(values)]
+        stored = values.tobytes()
+        if len(values) < LEAST:
+            return []
         if _share_absurd(values) > UNLIKELY and (kind := _integer_like(stored)):
             return [
                 f"as {name}, many values are NaN or absurd; as {kind} they look like a recording (--dtype "
@@ -107,6 +111,13 @@ def _doubts_of_layout(trace: npt.NDArray[np.generic]) -> list[str]:
         f"channel {channel} (from 0) rises steadily, like a column of times; leave it out with --channel"
         for channel in np.flatnonzero(steady)
     ]
+
+
+def _is_missing(values: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
+    """Return which values are the NaN, or infinity, that programs write; whole numbers read as NaN differ."""
+    bits = values.view(f"u{values.dtype.itemsize}")
+    written = np.array([np.nan, -np.nan, np.inf, -np.inf], values.dtype).view(bits.dtype)
+    return np.isin(bits, written)
 
 
 def _share_absurd(values: npt.NDArray[np.generic]) -> float:

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.bounds import check_rate
+from spikesorter.io.exclusion import Exclusion
 from spikesorter.io.foreign_objects import check_zarr
 from spikesorter.io.foreign_recording import (
     OTHER_NAMES,
@@ -24,7 +26,14 @@ from spikesorter.io.formats import OWN_FORMATS, Source, check_regular, find_sour
 from spikesorter.io.label_checks import LabelTimes
 from spikesorter.io.mat import read_mat
 from spikesorter.io.plain_recording import open_npy, open_raw, open_wav
-from spikesorter.io.recording_parts import Channel, one_segment, resampled, select_channels, select_group
+from spikesorter.io.recording_parts import (
+    Channel,
+    one_segment,
+    part_name,
+    resampled,
+    select_channels,
+    select_group,
+)
 from spikesorter.io.samples import at_rate
 
 if TYPE_CHECKING:
@@ -47,6 +56,7 @@ class RecordingOptions:
     group: Channel | None = None
     resample: bool = False
     variable: Sequence[str] = ()
+    exclude: Exclusion | None = None
 
     @property
     def variables(self) -> dict[str, str]:
@@ -81,6 +91,7 @@ class RecordingOptions:
                 recording = _open(
                     path, source, self.stream, fs_hz=rate, dtype=self.dtype, channels=self.channels
                 )
+        name = part_name(path, self.segment if recording.get_num_segments() > 1 else None)
         recording = one_segment(path, recording, self.segment)
         if source.format == "plexon":
             recording = without_last_sample(recording)
@@ -89,7 +100,24 @@ class RecordingOptions:
         chosen = select_group(path, chosen, self.group)
         held = recording.get_memory_size() if source.format == "mat" else 0
         fitting = resampled(path, chosen, fs_hz) if self.resample else chosen
-        return OpenedRecording(path, self, fitting, labels, held, chosen)
+        excluded = None if self.exclude is None else self.exclude.of(name, chosen)
+        if excluded is not None and fitting is not chosen:
+            excluded = excluded.at_rate(fitting.get_sampling_frequency() / chosen.get_sampling_frequency())
+        return OpenedRecording(path, self, fitting, labels, held, chosen, excluded)
+
+    def segments(self, path: Path) -> int:
+        """Return the number of segments of a recording that has not been opened yet.
+
+        Raises
+        ------
+        InputError
+            If it cannot be read.
+        """
+        source = _source(path, self.format)
+        if source.format in ("mat", "npy", "wav", "raw"):
+            return 1
+        with reading(path, source.format), warnings.catch_warnings():
+            return int(_open(path, source, self.stream).get_num_segments())
 
     def read(self, path: str | Path, *, fs_hz: float | None = None) -> BaseRecording:
         """Open a recording and return it without labels; see `open`."""
@@ -113,6 +141,8 @@ class OpenedRecording:
         Memory that it occupies; 0 if samples are read from disk on demand.
     source : spikeinterface.BaseRecording
         The recording before it was resampled; otherwise the same.
+    exclude : BadStretches or None
+        Stretches of `recording` to leave out, if the options name any.
     """
 
     path: Path
@@ -121,6 +151,7 @@ class OpenedRecording:
     labels: Spikes | None
     bytes_in_memory: int
     source: BaseRecording
+    exclude: BadStretches | None = None
 
     def to_source(self, spikes: Spikes) -> Spikes:
         """Return spikes of the resampled recording as spikes of the file's own samples."""

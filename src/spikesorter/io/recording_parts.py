@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from spikesorter.core.errors import InputError
 from spikesorter.core.spike import same_rate, shown_hz
-from spikesorter.io.formats import reading
+from spikesorter.io.formats import reading, stem_of
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
 
-__all__ = ["Channel", "one_segment", "resampled", "select_channels", "select_group"]
+__all__ = ["Channel", "in_order", "one_segment", "part_name", "resampled", "select_channels", "select_group"]
 
 logger = logging.getLogger(__name__)
 Channel = str | int
@@ -41,6 +41,17 @@ def one_segment(path: Path, recording: BaseRecording, segment: int | None) -> Ba
     if not 0 <= segment < count:
         raise InputError(f"{path}: has no segment {segment}; there are 0 to {count - 1} ({lengths})")
     return recording.select_segments([segment])
+
+
+def part_name(path: Path, segment: int | None) -> str:
+    """Return the name of a recording, or of one of its segments, which its result has.
+
+    Examples
+    --------
+    >>> part_name(Path("night/a.ns5"), None), part_name(Path("night/a.ns5"), 2)
+    ('a', 'a-segment2')
+    """
+    return stem_of(path) + ("" if segment is None else f"-segment{segment}")
 
 
 def select_channels(path: Path, recording: BaseRecording, wanted: tuple[Channel, ...]) -> BaseRecording:
@@ -71,6 +82,53 @@ def select_channels(path: Path, recording: BaseRecording, wanted: tuple[Channel,
         if str(channel) not in known:
             raise InputError(f"{path}: has no channel {channel}; there are {_listed(list(map(str, ids)))}")
     return recording.select_channels(list(dict.fromkeys(known[str(channel)] for channel in wanted)))
+
+
+def in_order(recording: BaseRecording, known: tuple[str, ...]) -> BaseRecording:
+    """Return a recording with its channels in a known order, by their ids.
+
+    Parameters
+    ----------
+    recording : spikeinterface.BaseRecording
+    known : tuple of str
+        As many ids as it has channels, or none if they are not known.
+
+    Returns
+    -------
+    spikeinterface.BaseRecording
+        As it is, if its ids, or the known ones, only count the channels.
+
+    Raises
+    ------
+    InputError
+        If its ids are others.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from spikeinterface.core import NumpyRecording
+    >>> recording = NumpyRecording([np.int16([[1, 2], [3, 4]])], 30_000.0, channel_ids=["e2", "e1"])
+    >>> in_order(recording, ("e1", "e2")).get_traces().tolist()
+    [[2, 1], [4, 3]]
+    """
+    own = dict(zip(map(str, recording.channel_ids), recording.channel_ids, strict=True))
+    if not known or tuple(own) == known:
+        return recording
+    if {*own} == {*known}:
+        logger.info("channels are put in the order %s, as in the labelled recording", _listed(list(known)))
+        return recording.select_channels([own[channel] for channel in known])
+    if _count(tuple(own)) or _count(known):
+        return recording
+    raise InputError(
+        f"has the channels {_listed(list(own))}, but the labelled recording has {_listed(list(known))}; "
+        "choose these with channel=ID (--channel). If they are the same electrodes under other names, rename "
+        "them in Python: recording.rename_channels"
+    )
+
+
+def _count(ids: tuple[str, ...]) -> bool:
+    """Return whether ids only count the channels, from 0 or from 1."""
+    return any(ids == tuple(str(start + k) for k in range(len(ids))) for start in (0, 1))
 
 
 def select_group(path: Path, recording: BaseRecording, group: Channel | None) -> BaseRecording:

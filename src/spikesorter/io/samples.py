@@ -22,7 +22,9 @@ __all__ = [
     "as_spikes",
     "at_rate",
     "centred",
+    "check_channels",
     "check_trace",
+    "constant_channels",
     "read_representative",
     "read_samples",
     "read_signature",
@@ -182,13 +184,30 @@ def shortest_samples(settings: Settings) -> int:
     return max(detector.window_samples + 2 * reach + 1, settings.noise.n_fft)
 
 
-def check_trace(trace: NativeArray, settings: Settings) -> None:
-    """Refuse a trace that is too short, constant, or not finite.
+def constant_channels(trace: NativeArray) -> list[int]:
+    """Return the channels, counted from 0, whose finite samples are all the same; all that have none.
+
+    Examples
+    --------
+    >>> constant_channels(np.array([[1.0, 5.0], [np.nan, 5.0], [2.0, np.inf]]))
+    [1]
+    """
+    if trace.dtype.kind != "f" or np.isfinite(trace).all():
+        return np.flatnonzero(trace.max(axis=0) == trace.min(axis=0)).tolist()
+    finite = [column[np.isfinite(column)] for column in trace.T]
+    return [k for k, column in enumerate(finite) if not len(column) or column.max() == column.min()]
+
+
+def check_trace(trace: NativeArray, settings: Settings, *, left_out: str = "") -> None:
+    """Refuse a trace that is too short or constant.
 
     Parameters
     ----------
     trace : ndarray, shape (samples, channels)
+        Without bad stretches.
     settings : Settings
+    left_out : str
+        How much of the recording was bad, in words; "" if nothing was.
 
     Raises
     ------
@@ -202,14 +221,23 @@ def check_trace(trace: NativeArray, settings: Settings) -> None:
     """
     shortest = shortest_samples(settings)
     if len(trace) < shortest:
+        if left_out:
+            raise InputError(f"{left_out}; {len(trace)} samples remain, but at least {shortest} are needed")
         raise InputError(f"only {len(trace)} samples long; at least {shortest} are needed")
-    if not np.isfinite(trace).all():
-        bad = int(np.count_nonzero(~np.isfinite(trace)))
-        raise InputError(f"{bad} samples are NaN or infinite; remove or replace them first")
-    silent = np.flatnonzero(trace.max(axis=0) == trace.min(axis=0))
+    check_channels(trace)
+
+
+def check_channels(trace: NativeArray) -> None:
+    """Refuse a trace of which a channel is constant.
+
+    Raises
+    ------
+    InputError
+    """
+    silent = constant_channels(trace)
     if len(silent) == trace.shape[1]:
         raise InputError("the trace is constant: nothing was recorded")
-    if len(silent):
+    if silent:
         raise InputError(
             f"channel {', '.join(map(str, silent))} (counted from 0) is constant: nothing was recorded; "
             "leave it out, also of the labelled recording"

@@ -246,7 +246,7 @@ def _open_sort(out: Path, facts: Mapping[str, Any]) -> list[Result]:
         plain: dict[str, Any] = one["options"] | {
             key: tuple(one["options"].get(key, ())) for key in ("channel", "variable")
         }
-        options = RecordingOptions(**plain)
+        options = RecordingOptions(**plain | {"exclude": None})  # the result knows what was left out
         results += _result(name, Path(one["recording"]), place, model, one["adapted_to"], options, None)
     return results
 

@@ -40,7 +40,15 @@ from spikesorter.sorting.forecast import Forecast, forecast_score
 from spikesorter.sorting.look_back import corrected_forecast, reckon
 from spikesorter.sorting.outlier_spikes import OutlierRule, fit_outlier_rule
 from spikesorter.sorting.refine import refine_profile
-from spikesorter.sorting.screening import Screened, described, new_screen, screen_for, screened, without_bad
+from spikesorter.sorting.screening import (
+    Screened,
+    check_good,
+    described,
+    new_screen,
+    screen_for,
+    screened,
+    without_bad,
+)
 from spikesorter.sorting.spans import span_samples
 from spikesorter.sorting.state import Lessons, SorterState
 
@@ -65,15 +73,18 @@ def adapt_state(
     progress: Progress,
 ) -> SorterState:
     """Return a sorter's state adapted to a target; see `Sorter.adapt`."""
-    state.check_fits(target)
+    target = state.fitting(target)
     progress("estimating noise, gain and rates", 0.0)
     learnt = state.screen or new_screen(fs_hz=state.fs_hz, channels=state.channels)
     screen = screen_for(target, learnt)
     source = screened(target, screen, screen.offset, exclude=exclude, fs_hz=state.fs_hz, n_jobs=n_jobs)
+    check_good(source, fs_hz=state.fs_hz)
+    left_out = ""
     if len(source.bad):
-        logger.warning("%s", described(source.bad, target.get_num_frames(), fs_hz=state.fs_hz))
+        left_out = described(source.bad, target.get_num_frames(), fs_hz=state.fs_hz)
+        logger.warning("%s", left_out)
     raw, offset = without_bad(source)
-    check_trace(raw, state.settings)
+    check_trace(raw, state.settings, left_out=left_out)
     initial = estimate_initially(raw, state.lessons.context)
     profile = _estimate_target(raw, initial, state.lessons, n_jobs=n_jobs)
     profile = replace(profile, offset=profile.offset + offset)
@@ -94,6 +105,7 @@ def adapt_state(
         stops = part_stops(len(adapted.following.parts), target.get_num_frames(), source.bad)
         following = replace(adapted.following, stops=stops, recording=digest_of(target))
         adapted = replace(adapted, following=following)
+    adapted = replace(adapted, channel_ids=state.channel_ids)
     return _with_corrected_forecast(adapted, source, n_jobs=n_jobs, progress=progress)
 
 
@@ -101,7 +113,7 @@ def low_latency_state(state: SorterState, *, n_jobs: int, progress: Progress) ->
     """Return a sorter's state with a low-latency decoder for the same recordings."""
     settings = state.settings.model_copy(update={"decoder": "low_latency"})
     lessons = replace(state.lessons, context=replace(state.lessons.context, settings=settings))
-    return tune_for(
+    tuned = tune_for(
         lessons,
         state.profile,
         measured=state.measured,
@@ -111,6 +123,7 @@ def low_latency_state(state: SorterState, *, n_jobs: int, progress: Progress) ->
         n_jobs=n_jobs,
         progress=progress,
     )
+    return replace(tuned, channel_ids=state.channel_ids)
 
 
 def tune_for(

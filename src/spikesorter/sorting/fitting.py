@@ -38,7 +38,7 @@ from spikesorter.signal.hum import find_hum
 from spikesorter.signal.screen import Screen
 from spikesorter.signal.templates import average_waveform
 from spikesorter.sorting.adaptation import tune_for
-from spikesorter.sorting.screening import Screened, described, learn_screen, screened
+from spikesorter.sorting.screening import Screened, check_good, described, learn_screen, screened
 from spikesorter.sorting.state import Lessons, SorterState
 from spikesorter.sorting.unlabelled_units import find_unlabelled
 
@@ -77,7 +77,7 @@ def fit_state(
     lessons = _lessons(source, learnt)
     progress("learning templates", 1.0)
     lessons = replace(lessons, base=_base_networks(lessons, learnt.profile, progress))
-    return tune_for(
+    state = tune_for(
         lessons,
         learnt.profile,
         measured=learnt.measured,
@@ -87,6 +87,7 @@ def fit_state(
         n_jobs=n_jobs,
         progress=progress,
     )
+    return replace(state, channel_ids=tuple(map(str, recording.channel_ids)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,9 +136,12 @@ def _read(
     warn_of_silent_units(spikes)
     screen = learn_screen(raw, spikes, fs_hz=fs_hz)
     source = screened(recording, screen, screen.offset, exclude=exclude, fs_hz=fs_hz, n_jobs=n_jobs)
+    check_good(source, fs_hz=fs_hz)
+    left_out = ""
     if len(source.bad):
-        raw, spikes = _without_bad(source, spikes, fs_hz=fs_hz)
-    check_trace(raw, settings)
+        left_out = described(source.bad, n_samples, fs_hz=fs_hz)
+        raw, spikes = _without_bad(source, spikes, left_out)
+    check_trace(raw, settings, left_out=left_out)
     trace = centred(raw, np.median(raw, axis=0))
     if settings.conditioning.remove_hum:
         trace = without_hum(trace, find_hum(trace, fs_hz=fs_hz), fs_hz=fs_hz)
@@ -145,15 +149,13 @@ def _read(
     return _Source(raw, trace, spikes, settings, fs_hz, kernel, screen)
 
 
-def _without_bad(source: Screened, labels: Spikes, *, fs_hz: float) -> tuple[FloatArray, Spikes]:
+def _without_bad(source: Screened, labels: Spikes, left_out: str) -> tuple[FloatArray, Spikes]:
     """Cut the bad stretches out of the labelled recording, with the labels in them."""
-    n_samples = source.recording.get_num_frames()
     good = labels.outside(source.bad)
-    logger.warning(
-        "labelled recording: %s, with %d labels",
-        described(source.bad, n_samples, fs_hz=fs_hz), len(labels) - len(good),
-    )  # fmt: skip
-    trace = source.bad.without(source.read(0, n_samples))
+    if not len(good):
+        raise InputError(f"labels: all {len(labels)} are in bad stretches; {left_out}")
+    logger.warning("labelled recording: %s, with %d labels", left_out, len(labels) - len(good))
+    trace = source.bad.without(source.read(0, source.recording.get_num_frames()))
     return np.asarray(trace, np.float32), replace(good, sample=source.bad.moved(good.sample))
 
 

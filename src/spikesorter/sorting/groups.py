@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.cores import effective_n_jobs
 from spikesorter.core.errors import InputError, naming
 from spikesorter.core.progress import Progress, prefixed, silent
@@ -96,7 +97,7 @@ def share_labels(recording: BaseRecording, labels: Spikes) -> dict[str, Spikes]:
     (1,)
     """
     channels = _channels_groups(recording)
-    noise = noise_scale(read_signature(recording).astype(np.float32))
+    noise = noise_scale(_finite(read_signature(recording).astype(np.float32)))
     largest = {unit: _deflections(recording, labels.of(unit)) / noise for unit in labels.unit_ids}
     group_of = {unit: channels[int(heights.argmax())] for unit, heights in largest.items()}
     return {
@@ -113,6 +114,7 @@ def fit_groups(
     labels: Spikes | BaseSorting,
     *,
     settings: Settings | None = None,
+    exclude: BadStretches | None = None,
     n_jobs: int | None = None,
     progress: Progress = silent,
 ) -> dict[str, Sorter]:
@@ -125,6 +127,8 @@ def fit_groups(
     labels : Spikes or spikeinterface.BaseSorting
         Of the whole recording.
     settings : Settings, optional
+    exclude : BadStretches, optional
+        Parts to leave out, beside the bad ones that are found.
     n_jobs : int, optional
         Threads; -1 or None: one on each core.
     progress : callable, optional
@@ -161,7 +165,12 @@ def fit_groups(
             continue
         with naming(f"group {name}"):
             sorters[name] = Sorter.fit(
-                group, shares[name], settings=settings, n_jobs=n_jobs, progress=prefixed(name, progress)
+                group,
+                shares[name],
+                settings=settings,
+                exclude=exclude,
+                n_jobs=n_jobs,
+                progress=prefixed(name, progress),
             )
     return sorters
 
@@ -170,6 +179,7 @@ def adapt_groups(
     sorters: Mapping[str, Sorter],
     target: BaseRecording,
     *,
+    exclude: BadStretches | None = None,
     n_jobs: int | None = None,
     progress: Progress = silent,
 ) -> dict[str, Sorter]:
@@ -181,7 +191,7 @@ def adapt_groups(
         From `fit_groups`.
     target : spikeinterface.BaseRecording
         With the same groups of channels.
-    n_jobs, progress
+    exclude, n_jobs, progress
         As for `Sorter.adapt`.
 
     Returns
@@ -198,7 +208,9 @@ def adapt_groups(
     adapted = {}
     for name, sorter in sorters.items():
         with naming(f"group {name}"):
-            adapted[name] = sorter.adapt(groups[name], n_jobs=n_jobs, progress=prefixed(name, progress))
+            adapted[name] = sorter.adapt(
+                groups[name], exclude=exclude, n_jobs=n_jobs, progress=prefixed(name, progress)
+            )
     return adapted
 
 
@@ -206,6 +218,7 @@ def sort_groups(
     sorters: Mapping[str, Sorter],
     target: BaseRecording,
     *,
+    exclude: BadStretches | None = None,
     n_jobs: int | None = None,
     span_seconds: float = SPAN_SECONDS,
     resume: Path | None = None,
@@ -218,7 +231,7 @@ def sort_groups(
     sorters : mapping of str to Sorter
         From `fit_groups` or `adapt_groups`.
     target : spikeinterface.BaseRecording
-    n_jobs, span_seconds, resume, progress
+    exclude, n_jobs, span_seconds, resume, progress
         As for `Sorter.sort`; each group has its own folder in `resume`.
 
     Returns
@@ -237,6 +250,7 @@ def sort_groups(
         with naming(f"group {name}"):
             spikes = sorter.sort(
                 groups[name],
+                exclude=exclude,
                 n_jobs=n_jobs,
                 span_seconds=span_seconds,
                 resume=resume / name if resume else None,
@@ -273,6 +287,12 @@ def groups_of(wanted: Iterable[str], target: BaseRecording) -> dict[str, BaseRec
     return groups
 
 
+def _finite(trace: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return the samples at which no channel is missing; all, if there are none."""
+    known = np.isfinite(trace).all(axis=1)
+    return trace[known] if known.any() else trace
+
+
 def _deflections(recording: BaseRecording, spikes: Spikes) -> npt.NDArray[Any]:
     """Return the largest deflection of a unit's mean waveform on each channel."""
     fs_hz, n_samples = recording.get_sampling_frequency(), recording.get_num_samples()
@@ -282,5 +302,6 @@ def _deflections(recording: BaseRecording, spikes: Spikes) -> npt.NDArray[Any]:
         read_span(lambda a, b: read_samples(recording, a, b), n_samples, t - before, t + after)
         for t in averaged.tolist()
     ]
-    mean = np.mean(windows, axis=0)
+    known = [window for window in windows if np.isfinite(window).all()]
+    mean = np.mean(known or [np.zeros_like(windows[0])], axis=0)
     return np.asarray(np.abs(mean - np.median(mean, axis=0)).max(axis=0))

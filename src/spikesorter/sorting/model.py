@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError, ModelError, naming
 from spikesorter.core.progress import Progress, silent
 from spikesorter.core.spikes import Spikes
@@ -20,8 +21,9 @@ from spikesorter.estimation.estimate import estimate_initially, is_faint
 from spikesorter.io.atomic import recover_folder
 from spikesorter.io.model_files import DESCRIPTION, TARGETS, check_model_place, model_digest
 from spikesorter.io.samples import check_trace, shortest_samples
+from spikesorter.sorting.doubts import doubt_of_gain, level_doubt
 from spikesorter.sorting.groups import groups_of, sort_groups
-from spikesorter.sorting.screening import new_screen, screen_for, screened, without_bad
+from spikesorter.sorting.screening import check_good, described, new_screen, screen_for, screened, without_bad
 from spikesorter.sorting.sorter import SPAN_SECONDS, Sorter
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ __all__ = [
     "LABELLED",
     "TARGETS",
     "WHOLE",
+    "Choice",
     "Model",
     "check_group_places",
     "group_place",
@@ -41,12 +44,28 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
-LIKE_GAINS = (0.5, 2.0)
 GROUPS = "groups"
 WHOLE = ""
 """Name of the only group of a model for all channels."""
 LABELLED = "(labelled)"
 """Name of the fitted sorter among the adapted ones."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The sorters chosen for a recording.
+
+    Parameters
+    ----------
+    names : mapping of str to str
+        For each group of channels, the target that its sorter was adapted to; one group, "", if the model is
+        for all channels.
+    doubts : tuple of str
+        In what the recording is unlike these targets, so that their forecasts do not hold for it.
+    """
+
+    names: Mapping[str, str]
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +107,18 @@ class Model:
         }
         return replace(self, groups=changed, point={**self.point, **point})
 
-    def nearest(self, recording: BaseRecording) -> dict[str, str]:
+    def nearest(self, recording: BaseRecording, *, exclude: BadStretches | None = None) -> Choice:
         """Return for each group the target that is most like a recording in noise and gain.
+
+        Parameters
+        ----------
+        recording : spikeinterface.BaseRecording
+        exclude : BadStretches, optional
+            Parts to leave out, beside the bad ones that are found.
+
+        Returns
+        -------
+        Choice
 
         Raises
         ------
@@ -97,19 +126,22 @@ class Model:
             If the recording does not fit the sorters, does not have a group, or cannot be used.
         """
         if self._for_all_channels:
-            return {WHOLE: nearest_sorter(self.groups[WHOLE], recording)}
+            name, doubt = nearest_sorter(self.groups[WHOLE], recording, exclude=exclude)
+            return Choice({WHOLE: name}, (doubt,) if doubt else ())
         parts = groups_of(self.groups, recording)
-        chosen = {}
+        chosen, doubts = {}, []
         for group, sorters in self.groups.items():
             with naming(f"group {group}"):
-                chosen[group] = nearest_sorter(sorters, parts[group])
-        return chosen
+                chosen[group], doubt = nearest_sorter(sorters, parts[group], exclude=exclude)
+            doubts += [f"group {group}: {doubt}"] if doubt else []
+        return Choice(chosen, tuple(doubts))
 
     def sort(
         self,
         recording: BaseRecording,
         chosen: Mapping[str, str],
         *,
+        exclude: BadStretches | None = None,
         n_jobs: int | None = None,
         span_seconds: float = SPAN_SECONDS,
         resume: Path | None = None,
@@ -118,7 +150,14 @@ class Model:
         """Sort a recording with the sorters chosen by `nearest`; other parameters as for `Sorter.sort`."""
         sorters = self.chosen(chosen)
         sort = sorters[WHOLE].sort if self._for_all_channels else partial(sort_groups, sorters)
-        return sort(recording, n_jobs=n_jobs, span_seconds=span_seconds, resume=resume, progress=progress)
+        return sort(
+            recording,
+            exclude=exclude,
+            n_jobs=n_jobs,
+            span_seconds=span_seconds,
+            resume=resume,
+            progress=progress,
+        )
 
     def digest(self, chosen: Mapping[str, str]) -> str:
         """Return a digest of everything that the results of the chosen sorters depend on."""
@@ -176,7 +215,9 @@ def load_sorters(folder: Path) -> dict[str, Sorter]:
     return {LABELLED: Sorter.load(folder), **adapted}
 
 
-def nearest_sorter(sorters: Mapping[str, Sorter], target: BaseRecording) -> str:
+def nearest_sorter(
+    sorters: Mapping[str, Sorter], target: BaseRecording, *, exclude: BadStretches | None = None
+) -> tuple[str, str]:
     """Return the name of the sorter whose target is most like this one in noise and gain.
 
     Parameters
@@ -184,10 +225,14 @@ def nearest_sorter(sorters: Mapping[str, Sorter], target: BaseRecording) -> str:
     sorters : mapping of str to Sorter
         Adapted from one fitted sorter.
     target : spikeinterface.BaseRecording
+    exclude : BadStretches, optional
+        Parts to leave out, beside the bad ones that are found.
 
     Returns
     -------
-    str
+    name : str
+    doubt : str
+        In what the target is so unlike the sorter's that its forecast does not hold; "" if it is not.
 
     Raises
     ------
@@ -199,19 +244,25 @@ def nearest_sorter(sorters: Mapping[str, Sorter], target: BaseRecording) -> str:
     if not sorters:
         raise ModelError("there is no sorter to choose from")
     one = next(iter(sorters.values())).state
-    one.check_fits(target)
+    target = one.fitting(target)
     screen = screen_for(target, one.screen or new_screen(fs_hz=one.fs_hz, channels=one.channels))
-    raw, _ = without_bad(screened(target, screen, screen.offset, exclude=None, fs_hz=one.fs_hz, n_jobs=1))
+    source = screened(target, screen, screen.offset, exclude=exclude, fs_hz=one.fs_hz, n_jobs=1)
+    check_good(source, fs_hz=one.fs_hz)
+    left_out = described(source.bad, target.get_num_frames(), fs_hz=one.fs_hz) if len(source.bad) else ""
+    raw, _ = without_bad(source)
     if len(sorters) == 1 and len(raw) < shortest_samples(one.settings):
-        return next(iter(sorters))  # long enough to sort, but too short for an estimate
-    check_trace(raw, one.settings)
+        return next(iter(sorters)), ""  # long enough to sort, but too short for an estimate
+    check_trace(raw, one.settings, left_out=left_out)
     initial = estimate_initially(raw, one.lessons.context)
     distances = {name: sorter.state.measured.distance(initial.profile) for name, sorter in sorters.items()}
     nearest = min(distances, key=lambda name: (distances[name], name))
-    if not is_faint(initial):
-        gain = initial.profile.activity.gain / sorters[nearest].state.measured.activity.gain
-        _warn_of_other_gain(gain, nearest)
-    return nearest
+    chosen = sorters[nearest].state
+    doubt = level_doubt(screen.quiet, chosen.screen) if chosen.screen else ""
+    if not doubt and not is_faint(initial):
+        doubt = doubt_of_gain(initial.profile.activity.gain / chosen.measured.activity.gain, nearest)
+        if doubt:
+            logger.warning("%s", doubt)
+    return nearest, doubt  # sorting tells that of the level
 
 
 def target_place(folder: Path, name: str) -> Path:
@@ -253,17 +304,6 @@ def check_group_places(folder: Path, groups: list[str]) -> None:
     if others:
         raise InputError(
             f"{folder}: already contains {sorted(others)[0]}; choose another folder for the model"
-        )
-
-
-def _warn_of_other_gain(ratio: float, name: str) -> None:
-    if not LIKE_GAINS[0] <= ratio <= LIKE_GAINS[1]:
-        logger.warning(
-            "the spikes seem to be %.3g times as large as in %s, which the sorter was adapted to: does this "
-            "recording have another unit of voltage? Adapt to it (train --targets, Sorter.adapt), or do not "
-            "trust the result",
-            ratio,
-            name,
         )
 
 

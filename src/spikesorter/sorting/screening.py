@@ -9,15 +9,30 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import binary_dilation
 
 from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.run import TraceReader, in_threads
-from spikesorter.io.samples import centred, read_representative, read_samples, representative_parts
+from spikesorter.io.samples import (
+    centred,
+    check_channels,
+    read_representative,
+    read_samples,
+    representative_parts,
+)
 from spikesorter.signal.filters import fir_filter_on_grid
 from spikesorter.signal.gate import Gate, make_gate
-from spikesorter.signal.screen import Screen, find_bad_cells, measure_cells, stretches_of, swings
+from spikesorter.signal.screen import (
+    AROUND,
+    Cells,
+    Screen,
+    find_bad_cells,
+    measure_cells,
+    stretches_of,
+    swings,
+)
 from spikesorter.signal.spans import iterate_spans, read_span, to_samples
 
 if TYPE_CHECKING:
@@ -25,9 +40,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Screened",
+    "check_good",
     "described",
     "find_bad_stretches",
     "learn_screen",
+    "measure_quiet",
     "new_screen",
     "screen_for",
     "screened",
@@ -43,6 +60,7 @@ USUAL_SPIKE = 0.95  # quantile of the swings of a unit's labelled spikes
 LARGE_EVENTS_PER_S = 0.5  # events that are so frequent are spikes of a neuron, labelled or not
 LARGE_EVENT_MS, LARGE_EVENT_FACTOR = 20.0, 1 / 2
 LEAST_NOISE, USUAL_NOISE = 0.2, 2.0  # relative to the labelled recording's, on the same scale
+MOST_BAD = 0.99  # of a recording that can be used
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,13 +232,13 @@ def learn_screen(raw: npt.NDArray[Any], labels: Spikes, *, fs_hz: float) -> Scre
         For the labelled recording.
     """
     screen = new_screen(fs_hz=fs_hz, channels=raw.shape[1])
-    cells = measure_cells(raw, screen.cell_samples)
-    swing = swings(cells)
-    at = np.minimum(labels.sample // screen.cell_samples, len(cells) - 1)
-    largest = [np.quantile(swing[at[labels.unit == unit]], USUAL_SPIKE, axis=0) for unit in labels.unit_ids]
+    swing = _swings(measure_cells(raw, screen.cell_samples))
+    known = labels.select(np.all(np.isfinite(swing[_cells_of(labels, screen)]), axis=1))
+    at = _cells_of(known, screen)
+    largest = [np.quantile(swing[at[known.unit == unit]], USUAL_SPIKE, axis=0) for unit in known.unit_ids]
     seconds = len(raw) / fs_hz
     frequent = LARGE_EVENT_FACTOR * _frequent(swing, seconds, cells_apart=int(LARGE_EVENT_MS / CELL_MS))
-    spikes = np.nan_to_num(np.maximum(np.max(largest, axis=0), frequent), nan=np.inf)
+    spikes = np.maximum(np.max(largest, axis=0), frequent) if largest else screen.spikes
     return replace(screen, spikes=spikes, quiet=_quiet(swing), offset=_offset(raw))
 
 
@@ -238,12 +256,16 @@ def screen_for(recording: BaseRecording, screen: Screen) -> Screen:
     Screen
     """
     raw = read_representative(recording)
-    swing = swings(measure_cells(raw, screen.cell_samples))
-    quiet = _quiet(swing)
+    quiet = measure_quiet(raw, screen)
     ratio = quiet / np.maximum(screen.quiet, np.finfo(np.float64).tiny)
     # A recording that is much louder may be so by its gain or its unit of voltage, and a far quieter one is.
     scale = np.where(ratio < LEAST_NOISE, ratio, np.maximum(ratio / USUAL_NOISE, 1.0))
     return replace(screen, spikes=scale * screen.spikes, quiet=quiet, offset=_offset(raw))
+
+
+def measure_quiet(raw: npt.NDArray[Any], screen: Screen) -> npt.NDArray[np.float64]:
+    """Return the usual swing of each channel's noise in a trace, in its own unit."""
+    return _quiet(_swings(measure_cells(raw, screen.cell_samples)))
 
 
 def without_bad(source: Screened) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
@@ -265,6 +287,35 @@ def without_bad(source: Screened) -> tuple[npt.NDArray[Any], npt.NDArray[np.floa
     return np.concatenate(parts), source.offset
 
 
+def check_good(source: Screened, *, fs_hz: float, doubt: str = "") -> None:
+    """Refuse a recording of which hardly anything is good, beside what was left out on request.
+
+    Parameters
+    ----------
+    source : Screened
+    fs_hz : float
+    doubt : str
+        The likely cause, if it is known.
+
+    Raises
+    ------
+    InputError
+        It names channels that are constant throughout, or says how much is bad.
+    """
+    n_samples, given = source.recording.get_num_frames(), source.bad.samples_by_kind.get("given", 0)
+    if source.good_samples > (1 - MOST_BAD) * (n_samples - given):
+        return
+    whole = described(source.bad, n_samples, fs_hz=fs_hz)
+    if given == source.bad.samples:
+        raise InputError(f"{whole}; nothing remains to be sorted")
+    check_channels(read_representative(source.recording))
+    cause = doubt or (
+        "hardly anything remains. Is it the right file, read with the right type, channels and order of "
+        "bytes? If an electrode was off for most of the time, cut out the part when it was on"
+    )
+    raise InputError(f"{whole}; {cause}")
+
+
 def described(bad: BadStretches, n_samples: int, *, fs_hz: float) -> str:
     """Return in words how much of a recording is bad.
 
@@ -280,6 +331,20 @@ def described(bad: BadStretches, n_samples: int, *, fs_hz: float) -> str:
 
 def _moved(bad: BadStretches, samples: int) -> BadStretches:
     return BadStretches(bad.start + samples, bad.stop + samples, bad.kind)
+
+
+def _swings(cells: Cells) -> npt.NDArray[np.float64]:
+    """Return the swings around cells; NaN where a sample near them is missing."""
+    missing = ~(np.isfinite(cells.low) & np.isfinite(cells.high)).all(axis=1)
+    if not missing.any():
+        return swings(cells)
+    swing = swings(Cells(*(np.where(missing[:, None], 0, side) for side in (cells.low, cells.high))))
+    swing[binary_dilation(missing, iterations=AROUND)] = np.nan
+    return swing
+
+
+def _cells_of(labels: Spikes, screen: Screen) -> npt.NDArray[np.int64]:
+    return np.asarray(labels.sample // screen.cell_samples, np.int64)
 
 
 def _quiet(swing: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -314,7 +314,7 @@ class Sorter:
         InputError
             If the recording does not fit the sorter, or the samples lie beyond its ends.
         """
-        self._state.check_fits(target)
+        target = self._state.fitting(target)
         n_samples = target.get_num_frames()
         last = n_samples if stop is None else stop
         if not 0 <= start < last <= n_samples:
@@ -338,7 +338,7 @@ class Sorter:
             Returns the samples from `start` to `stop` as float32, shape (samples, channels), without offset,
             hum and bad stretches, padded beyond the recording's ends with its first or last value.
         """
-        source = screened_target(self._state, target, None, known=bad, n_jobs=1)
+        source = screened_target(self._state, self._state.fitting(target), None, known=bad, n_jobs=1)
         return source.without_hum(self._state.hum_filter)
 
     def with_working_point(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,16 +17,26 @@ from spikesorter.decoding.run import TraceReader, find_candidates, in_threads
 from spikesorter.decoding.tuning import TunedDecoder
 from spikesorter.io.model_files import model_digest
 from spikesorter.signal.spans import iterate_spans
+from spikesorter.sorting.doubts import doubt_of_level
 from spikesorter.sorting.finished_spans import FinishedSpans, open_spans
 from spikesorter.sorting.following import digest_of
 from spikesorter.sorting.outlier_spikes import find_outliers
-from spikesorter.sorting.screening import Screened, new_screen, screened, without_known
+from spikesorter.sorting.screening import (
+    Screened,
+    check_good,
+    described,
+    new_screen,
+    screened,
+    without_known,
+)
 from spikesorter.sorting.state import SorterState
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
 
 __all__ = ["screened_target", "sort_recording", "span_samples"]
+
+logger = logging.getLogger(__name__)
 
 
 def sort_recording(
@@ -39,9 +50,12 @@ def sort_recording(
     progress: Progress,
 ) -> Spikes:
     """Find the spikes of a recording; see `Sorter.sort`."""
-    state.check_fits(target)
+    target = state.fitting(target)
     n_samples, tuned = target.get_num_frames(), state.tuned
     source = screened_target(state, target, exclude, n_jobs=n_jobs)
+    doubt = doubt_of_level(target, state.screen) if state.screen else ""
+    check_good(source, fs_hz=state.fs_hz, doubt=doubt)
+    _warn(doubt, source.bad, n_samples, fs_hz=state.fs_hz)
     read_trace = source.without_hum(state.hum_filter)
     length = span_samples(span_seconds, tuned.decoder, fs_hz=state.fs_hz)
     found = _sort_spans(
@@ -59,6 +73,13 @@ def sort_recording(
         spikes = state.unknown.mark(spikes, outliers).outside(source.bad)
     named = spikes.described(fs_hz=float(target.get_sampling_frequency()), names=state.names)
     return replace(named, bad=source.bad)
+
+
+def _warn(doubt: str, bad: BadStretches, n_samples: int, *, fs_hz: float) -> None:
+    if doubt:
+        logger.warning("%s", doubt)
+    if bad.samples > n_samples / 2:
+        logger.warning("%s", described(bad, n_samples, fs_hz=fs_hz))
 
 
 def screened_target(

@@ -22,6 +22,7 @@ from spikesorter.estimation.profile import Profile
 from spikesorter.estimation.rehearsal import Labelled
 from spikesorter.estimation.units import Units
 from spikesorter.io.recording import check_recording
+from spikesorter.io.recording_parts import in_order
 from spikesorter.signal.filters import fir_margin
 from spikesorter.signal.hum import hum_kernel
 from spikesorter.signal.screen import Screen
@@ -94,6 +95,8 @@ class SorterState:
         What is an artefact; None in a model of an older version, which then finds none.
     following : Following or None
         Decoders for the parts of the recording adapted to, if it changes.
+    channel_ids : tuple of str
+        Of the labelled recording; none in a model of an older version.
     """
 
     settings: Settings
@@ -113,6 +116,7 @@ class SorterState:
     rehearsed: Reckoning | None = None
     screen: Screen | None = None
     following: Following | None = None
+    channel_ids: tuple[str, ...] = ()
 
     @property
     def hum_filter(self) -> npt.NDArray[np.float64] | None:
@@ -161,8 +165,10 @@ class SorterState:
             point = replace(point, refractory_samples=to_samples(refractory_ms, self.fs_hz))
         return replace(self, tuned=replace(self.tuned, point=point))
 
-    def check_fits(self, target: BaseRecording) -> None:
-        """Refuse a recording with another sampling rate or number of channels.
+    def fitting(self, target: BaseRecording) -> BaseRecording:
+        """Return a recording with its channels in the order of the labelled one's.
+
+        Refuse one with another sampling rate, number of channels or channel ids.
 
         Raises
         ------
@@ -173,6 +179,7 @@ class SorterState:
         channels = target.get_num_channels()
         if channels != self.channels:
             raise InputError(f"has {channels} channels, but the sorter was fitted to {self.channels}")
+        return in_order(target, self.channel_ids)
 
     def check_rate(self, fs_hz: float) -> None:
         """Refuse another sampling rate.

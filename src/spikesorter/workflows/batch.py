@@ -103,6 +103,10 @@ def run_batch(
     models = {folder: load_model(folder) for folder in dict.fromkeys(item.model for item in items)}
     digests = {folder: model.whole_digest() for folder, model in models.items()}
     tasks = [SortTask(item, out, to, span_seconds, n_jobs, digests[item.model]) for item in items]
+    for excluded in dict.fromkeys(item.options.exclude for item in items):
+        if excluded is not None:
+            names = dict.fromkeys(item.part for item in items if item.options.exclude == excluded)
+            excluded.check(list(names))
     _make_folders(out)
     outcomes: dict[str, Outcome] = {}
     with only_one(out / NOTES / LOCK, "running a batch"):

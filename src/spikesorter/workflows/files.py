@@ -25,10 +25,10 @@ from spikesorter.report.results import (
     results_of,
     sort_facts,
 )
-from spikesorter.sorting.model import Model
+from spikesorter.sorting.model import Choice, Model
 from spikesorter.sorting.sorter import SPAN_SECONDS, Sorter
 from spikesorter.workflows.one_recording import WRITING, SortedFile, sort_recording
-from spikesorter.workflows.recordings import CheckedRecording, keep_open, unique_names
+from spikesorter.workflows.recordings import CheckedRecording, keep_open, recording_parts
 
 __all__ = ["checked_results", "sort_files"]
 
@@ -58,6 +58,8 @@ def sort_files(
     Parameters
     ----------
     paths : list of Path
+        If one has several segments and the options choose none, each is sorted and has its own result,
+        NAME-segment0, NAME-segment1, ...
     model : Model
         From `load_model`.
     out : Path
@@ -92,9 +94,12 @@ def sort_files(
         If `n_jobs` is invalid.
     """
     check_export(to)
-    n_jobs, options, names = effective_n_jobs(n_jobs), options or RecordingOptions(), unique_names(paths)
+    n_jobs = effective_n_jobs(n_jobs)
+    names, chosen_options = recording_parts(paths, options or RecordingOptions())
+    if options is not None and options.exclude is not None:
+        options.exclude.check(list(names))
     at_once = min(n_jobs, len(names))
-    checked, chosen = _check_recordings(names, model, out, to, options, at_once, progress)
+    checked, chosen = _check_recordings(names, model, out, to, chosen_options, at_once, progress)
     check_writable(out)
     (out / REPORT).unlink(missing_ok=True)  # an earlier run's report must not remain
     spans = out / SPANS
@@ -113,7 +118,7 @@ def sort_files(
             progress=prefixed(name, progress),
         )
         with WRITING, in_turn(out / LOCK):
-            facts = sort_facts(Path(place.name), names[name], model, options, chosen[name])
+            facts = sort_facts(Path(place.name), names[name], model, chosen_options[name], chosen[name].names)
             write_json(out / SORT, {"recordings": known_sorts(out) | {name: facts}})
         return one
 
@@ -142,19 +147,19 @@ def _check_recordings(
     model: Model,
     out: Path,
     to: str,
-    options: RecordingOptions,
+    options: Mapping[str, RecordingOptions],
     at_once: int,
     progress: Progress,
-) -> tuple[dict[str, CheckedRecording], dict[str, dict[str, str]]]:
+) -> tuple[dict[str, CheckedRecording], dict[str, Choice]]:
     """Open recordings in parallel; return them and, for each, the most similar targets by group."""
 
-    def check(name: str) -> tuple[OpenedRecording, dict[str, str]]:
-        opened = options.open(names[name], fs_hz=model.fs_hz)
+    def check(name: str) -> tuple[OpenedRecording, Choice]:
+        opened = options[name].open(names[name], fs_hz=model.fs_hz)
         check_export_place(out / f"{name}.{to}", to)
         with naming(names[name]):
-            return opened, model.nearest(opened.recording)
+            return opened, model.nearest(opened.recording, exclude=opened.exclude)
 
-    chosen: dict[str, dict[str, str]] = {}
+    chosen: dict[str, Choice] = {}
 
     def opened() -> Iterator[OpenedRecording]:
         for name, (one, nearest) in zip(names, in_threads(check, list(names), n_jobs=at_once), strict=True):

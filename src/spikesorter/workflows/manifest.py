@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any
 
@@ -14,6 +14,7 @@ from spikesorter.core.errors import InputError, SpikeSorterError, naming
 from spikesorter.core.toml import read_toml
 from spikesorter.io.formats import check_regular, find_source, stem_of
 from spikesorter.io.recording import RecordingOptions
+from spikesorter.io.recording_parts import part_name
 
 __all__ = ["BatchItem", "read_batch", "read_folder", "read_manifest"]
 
@@ -49,12 +50,20 @@ class BatchItem:
     model : Path
     options : RecordingOptions
         Options of `read_recording`.
+    several : bool
+        Whether the recording has several segments, of which this is one.
     """
 
     name: str
     recording: Path
     model: Path
     options: RecordingOptions
+    several: bool = False
+
+    @property
+    def part(self) -> str:
+        """Name of the recording, or of its segment."""
+        return part_name(self.recording, self.options.segment if self.several else None)
 
 
 def _as_list(value: object) -> object:
@@ -155,7 +164,7 @@ def read_folder(
     _tell_skipped(folder, skipped)
     if not found:
         raise InputError(f"{folder}: contains no recordings of a recognised format; see --format")
-    return _named_once(found)
+    return _named_once([part for item in found for part in _segments_of(item)])
 
 
 def read_manifest(
@@ -190,18 +199,18 @@ def read_manifest(
             chosen["channel"] = tuple(chosen["channel"] or ())
             chosen["variable"] = tuple(map(str, chosen["variable"] or ()))
             chosen["resample"] = bool(chosen["resample"])
+            chosen["exclude"] = options.exclude if options else None
             recording = _inside(base, entry.path)
             own_model = entry.model or manifest.model
             if own_model is None and model is None:
                 raise InputError("has no model; name it in the manifest or give --model")
-            items.append(
-                BatchItem(
-                    _plain_name(entry.name or stem_of(recording)),
-                    recording,
-                    _inside(base, own_model) if own_model else Path(str(model)),
-                    RecordingOptions(**chosen),
-                )
+            item = BatchItem(
+                _plain_name(entry.name or stem_of(recording)),
+                recording,
+                _inside(base, own_model) if own_model else Path(str(model)),
+                RecordingOptions(**chosen),
             )
+            items += _segments_of(item, named=entry.name is not None)
     if not items:
         raise InputError(f"{path}: lists no recordings")
     with naming(path):
@@ -254,6 +263,27 @@ def _plain_name(name: str) -> str:
     ):
         raise InputError(f"name {name!r}: cannot be a file name; give another name with name = ...")
     return name
+
+
+def _segments_of(item: BatchItem, *, named: bool = False) -> list[BatchItem]:
+    """Return an item for each segment, if none was chosen; a file that cannot be read is kept as it is."""
+    try:
+        count = item.options.segments(item.recording)
+    except (SpikeSorterError, OSError):
+        return [item]
+    if count == 1:
+        return [item]
+    chosen = item.options.segment
+    if chosen is not None:
+        name = item.name if named else f"{item.name}-segment{chosen}"
+        return [replace(item, name=name, several=True)]
+    logger.warning(
+        "%s: has %d segments, each of which is sorted: %s-segment0, ...", item.recording, count, item.name
+    )
+    return [
+        replace(item, name=f"{item.name}-segment{k}", options=replace(item.options, segment=k), several=True)
+        for k in range(count)
+    ]
 
 
 def _named_once(items: list[BatchItem]) -> list[BatchItem]:

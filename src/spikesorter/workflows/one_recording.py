@@ -17,7 +17,7 @@ from spikesorter.core.spikes import Spikes
 from spikesorter.io.export import write_spikes
 from spikesorter.io.nwb import session_start_of
 from spikesorter.io.recording import OpenedRecording
-from spikesorter.sorting.model import Model
+from spikesorter.sorting.model import Choice, Model
 from spikesorter.sorting.sorter import SPAN_SECONDS, Sorter
 
 __all__ = ["WRITING", "SortedFile", "bad_seconds", "sort_recording", "stamp_of"]
@@ -42,6 +42,8 @@ class SortedFile:
         File or folder of the spikes.
     n_samples : int
         Length of the file.
+    doubts : tuple of str
+        Why the sorters' forecasts do not hold for it.
     """
 
     path: Path
@@ -50,6 +52,7 @@ class SortedFile:
     sorters: Mapping[str, Sorter]
     place: Path
     n_samples: int
+    doubts: tuple[str, ...] = ()
 
     @property
     def bad_s(self) -> dict[str, float]:
@@ -68,7 +71,7 @@ def sort_recording(
     model: Model,
     *,
     to: str,
-    chosen: Mapping[str, str] | None = None,
+    chosen: Choice | None = None,
     n_jobs: int | None = None,
     span_seconds: float = SPAN_SECONDS,
     resume: Path | None = None,
@@ -84,8 +87,8 @@ def sort_recording(
     model : Model
     to : str
         Format of the spikes.
-    chosen : mapping of str to str, optional
-        For each group, the target whose adapted sorter is used; the nearest if not given.
+    chosen : Choice, optional
+        The targets whose adapted sorters are used; the nearest if not given.
     resume : Path, optional
         Folder for finished spans. Those of the recording before it was changed are removed.
     n_jobs, span_seconds, progress
@@ -103,9 +106,16 @@ def sort_recording(
     path, recording = opened.path, opened.recording
     spans = None if resume is None else _spans_of(path, resume)
     with naming(path):
-        nearest = model.nearest(recording) if chosen is None else chosen
+        choice = model.nearest(recording, exclude=opened.exclude) if chosen is None else chosen
+        nearest = choice.names
         spikes = model.sort(
-            recording, nearest, n_jobs=n_jobs, span_seconds=span_seconds, resume=spans, progress=progress
+            recording,
+            nearest,
+            exclude=opened.exclude,
+            n_jobs=n_jobs,
+            span_seconds=span_seconds,
+            resume=spans,
+            progress=progress,
         )
     provenance = {
         "recording": str(path),
@@ -123,7 +133,7 @@ def sort_recording(
             session_start=session_start_of(path),
         )
     n_samples = opened.source.get_num_frames()
-    return SortedFile(path, written, nearest, model.chosen(nearest), place, n_samples)
+    return SortedFile(path, written, nearest, model.chosen(nearest), place, n_samples, choice.doubts)
 
 
 def bad_seconds(spikes: Spikes) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spikesorter.core.errors import InputError
@@ -16,6 +16,7 @@ from spikesorter.io.formats import stem_of
 from spikesorter.io.label_checks import LabelTimes, check_plausible
 from spikesorter.io.labels import own_labels, read_labels, without_units
 from spikesorter.io.recording import OpenedRecording, RecordingOptions
+from spikesorter.io.recording_parts import part_name
 from spikesorter.io.samples import shortest_samples
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "keep_open",
     "open_labelled",
     "open_targets",
+    "recording_parts",
     "unique_names",
 ]
 
@@ -234,6 +236,48 @@ def open_targets(
             yield one
 
     return dict(zip(targets, keep_open(opened()), strict=True))
+
+
+def recording_parts(
+    paths: list[Path], options: RecordingOptions
+) -> tuple[dict[str, Path], dict[str, RecordingOptions]]:
+    """Return recordings by name, and their options: one entry for each segment, if there are several.
+
+    Parameters
+    ----------
+    paths : list of Path
+    options : RecordingOptions
+        If they choose a segment, others are left out.
+
+    Returns
+    -------
+    paths : dict of str to Path
+    options : dict of str to RecordingOptions
+
+    Raises
+    ------
+    InputError
+        If a recording cannot be read, or two results would have the same name.
+    """
+    parts: dict[str, Path] = {}
+    chosen: dict[str, RecordingOptions] = {}
+    for path in unique_names(paths).values():
+        count = options.segments(path)
+        numbers: list[int | None] = [None]
+        if count > 1:
+            numbers = list(range(count)) if options.segment is None else [options.segment]
+        names = [part_name(path, number) for number in numbers]
+        if len(names) > 1:
+            logger.warning(
+                "%s: has %d segments; each is sorted, with a result of its own: %s", path, count,
+                ", ".join(names),
+            )  # fmt: skip
+        for name, number in zip(names, numbers, strict=True):
+            if name in parts:
+                raise InputError(f"{path}: {name} is also a result of {parts[name]}; rename one of them")
+            parts[name] = path
+            chosen[name] = options if number is None else replace(options, segment=number)
+    return parts, chosen
 
 
 def unique_names(paths: list[Path]) -> dict[str, Path]:

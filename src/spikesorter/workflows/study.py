@@ -19,8 +19,10 @@ from spikesorter.core.spikes import UNKNOWN, Spikes
 from spikesorter.core.versions import versions
 from spikesorter.io.atomic import write_json
 from spikesorter.io.bad_table import write_bad_table
+from spikesorter.io.exclusion import Exclusion
 from spikesorter.io.mat import read_mat_spikes
 from spikesorter.io.mat_writing import write_mat, write_submission
+from spikesorter.io.recording import RecordingOptions
 from spikesorter.report.contents import report_contents
 from spikesorter.report.page import write_page
 from spikesorter.report.results import REPORT, RUN, Result
@@ -106,6 +108,7 @@ def run_study(
     settings: Settings,
     *,
     preset: str = "default",
+    exclude: Exclusion | None = None,
     n_jobs: int | None = None,
     progress: Progress = silent,
     report: bool = True,
@@ -126,6 +129,8 @@ def run_study(
     settings : Settings
     preset : str
         Name of the preset of these settings, for `run.json`.
+    exclude : Exclusion, optional
+        What to leave out of the recordings, which are named D1, D2, ...
     n_jobs : int, optional
         Number of threads; -1 or None: one on each core. It does not affect the result.
     progress : callable, optional
@@ -150,6 +155,9 @@ def run_study(
     """
     settings = settings.tuned_for("study")
     n_jobs, files = effective_n_jobs(n_jobs), find_study(folder)
+    options = RecordingOptions(exclude=exclude)
+    if exclude is not None:
+        exclude.check([files.labelled.stem, *files.targets])
     truth = {name: read_mat_spikes(path) for name, path in files.truth.items()}
     seconds: dict[str, float] = {}
     results: list[TargetResult] = []
@@ -157,8 +165,8 @@ def run_study(
     model = out / "model"
     with _timed(seconds, "total"):
         with _timed(seconds, "check"):
-            labelled = open_labelled(files.labelled, settings)
-            targets = open_targets(files.targets, labelled, settings, progress=progress)
+            labelled = open_labelled(files.labelled, settings, options=options)
+            targets = open_targets(files.targets, labelled, settings, options=options, progress=progress)
             check_places(model, [_prediction(out, name) for name in targets])
             for stale in ("scores.json", "forecast.json", RUN, "submission.zip", REPORT):
                 (out / stale).unlink(missing_ok=True)  # an earlier run's files must not remain
@@ -167,16 +175,17 @@ def run_study(
             fitted.save(model)
         on_sorter(files.labelled.stem, fitted)
         for name, target in targets.items():
-            recording, told = target.open().recording, prefixed(name, progress)
+            opened, told = target.open(), prefixed(name, progress)
+            recording, left_out = opened.recording, opened.exclude
             with naming(target.path):
                 with _timed(seconds, f"adapt {name}"):
-                    sorter = fitted.adapt(recording, n_jobs=n_jobs, progress=told)
+                    sorter = fitted.adapt(recording, exclude=left_out, n_jobs=n_jobs, progress=told)
                     sorter.save(target_place(model, name))
                 on_sorter(name, sorter)
                 forecasts[name] = sorter.forecast
                 write_json(out / "forecast.json", forecast_study(forecasts))
                 with _timed(seconds, f"sort {name}"):
-                    spikes = sorter.sort(recording, n_jobs=n_jobs, progress=told)
+                    spikes = sorter.sort(recording, exclude=left_out, n_jobs=n_jobs, progress=told)
             write_mat(_prediction(out, name), spikes, unknown=settings.outliers.mark)
             write_bad_table(_prediction(out, name), spikes.bad, fs_hz=sorter.fs_hz)
             results.append(TargetResult(name, spikes, sorter, _scored(spikes, truth.get(name), sorter)))

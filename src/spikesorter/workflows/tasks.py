@@ -73,7 +73,8 @@ class Outcome:
         Path of the spikes, relative to the batch's folder.
     spikes : int
     forecast : dict
-        For each group of channels: expected `score`, `low`, `high`.
+        For each group of channels: expected `score`, `low`, `high`; none if the recording is unlike what the
+        sorters were adapted to.
     adapted_to : dict
         For each group, the target that its sorter was adapted to.
     seconds : float
@@ -83,6 +84,8 @@ class Outcome:
     attempts : int
     bad_s : dict
         Length of its bad stretches by kind, in seconds.
+    doubts : tuple of str
+        Why there is no forecast.
     """
 
     name: str
@@ -97,6 +100,7 @@ class Outcome:
     peak_mb: float = 0.0
     attempts: int = 0
     bad_s: Mapping[str, float] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -250,12 +254,14 @@ def _sorted(task: SortTask, start: float, attempt: int) -> Outcome:
         forecast={
             group: {key: float(getattr(sorter.forecast, key)) for key in ("score", "low", "high")}
             for group, sorter in one.sorters.items()
+            if not one.doubts
         },
         adapted_to=dict(one.chosen),
         seconds=round(time.perf_counter() - start, 3),
         peak_mb=_peak_mb(),
         attempts=attempt,
         bad_s=one.bad_s,
+        doubts=one.doubts,
     )
     note = {"facts": facts, "sha256": _digest_of(place), "outcome": asdict(outcome)}
     write_json(note_place(task), note)
@@ -264,7 +270,9 @@ def _sorted(task: SortTask, start: float, attempt: int) -> Outcome:
 
 
 def _facts(task: SortTask, recording: Path) -> dict[str, Any]:
-    return settings_of(task) | {"recording": str(recording), "stamp": stamp_of(recording)}
+    facts = settings_of(task) | {"recording": str(recording), "stamp": stamp_of(recording)}
+    excluded = task.item.options.exclude
+    return facts if excluded is None else facts | {"excluded": excluded.digest(task.item.part)}
 
 
 def _place(task: SortTask) -> Path:

@@ -78,6 +78,8 @@ def train_model(
         If `n_jobs` is invalid.
     """
     n_jobs, names = effective_n_jobs(n_jobs), unique_names(targets)
+    if options is not None and options.exclude is not None:
+        options.exclude.check([stem_of(labelled), *names])
     known = open_labelled(labelled, settings, labels=labels, options=options, reading=reading)
     opened = open_targets(names, known, settings, options=options, progress=progress)
     if by_group:
@@ -88,9 +90,9 @@ def train_model(
     fitted.save(model)
     on_sorter(stem_of(labelled), fitted)
     for name, target in opened.items():
-        recording = target.open().recording
+        one, told = target.open(), prefixed(name, progress)
         with naming(target.path):
-            adapted = fitted.adapt(recording, n_jobs=n_jobs, progress=prefixed(name, progress))
+            adapted = fitted.adapt(one.recording, exclude=one.exclude, n_jobs=n_jobs, progress=told)
         adapted.save(target_place(model, name))
         on_sorter(name, adapted)
 
@@ -108,14 +110,21 @@ def _train_groups(
     check_group_places(model, list(channel_groups(recording)))
     check_writable(model.parent)
     with naming(path):
-        fitted = fit_groups(recording, labelled.labels, settings=settings, n_jobs=n_jobs, progress=progress)
+        fitted = fit_groups(
+            recording,
+            labelled.labels,
+            settings=settings,
+            exclude=labelled.opened.exclude,
+            n_jobs=n_jobs,
+            progress=progress,
+        )
     for group, sorter in fitted.items():
         sorter.save(group_place(model, group))
         on_sorter(f"{stem_of(path)}, group {group}", sorter)
     for name, target in targets.items():
-        opened = target.open().recording
+        one, told = target.open(), prefixed(name, progress)
         with naming(target.path):
-            adapted = adapt_groups(fitted, opened, n_jobs=n_jobs, progress=prefixed(name, progress))
+            adapted = adapt_groups(fitted, one.recording, exclude=one.exclude, n_jobs=n_jobs, progress=told)
         for group, sorter in adapted.items():
             sorter.save(target_place(group_place(model, group), name))
             on_sorter(f"{name}, group {group}", sorter)
@@ -145,5 +154,10 @@ def fit_labelled(
     """Fit a sorter to a labelled recording; errors include its file name."""
     with naming(labelled.opened.path):
         return Sorter.fit(
-            labelled.opened.recording, labelled.labels, settings=settings, n_jobs=n_jobs, progress=progress
+            labelled.opened.recording,
+            labelled.labels,
+            settings=settings,
+            exclude=labelled.opened.exclude,
+            n_jobs=n_jobs,
+            progress=progress,
         )

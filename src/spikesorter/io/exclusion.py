@@ -1,0 +1,127 @@
+"""What to leave out of each of a command's recordings."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spikesorter.core.bad_stretches import BadStretches
+from spikesorter.core.errors import InputError
+from spikesorter.io.formats import stem_of
+from spikesorter.io.stretches import StretchRow, event_rows, stretch_rows, to_stretches
+
+if TYPE_CHECKING:
+    from spikeinterface import BaseRecording
+
+__all__ = ["WINDOW_MS", "Exclusion"]
+
+WINDOW_MS = (-0.5, 6.0)
+ENDINGS = (".bad.csv", ".csv", ".tsv", ".nwb")
+MOST_LISTED = 10
+Reader = Callable[[Path], list[StretchRow]]
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """Files of stretches and of events to leave out of recordings.
+
+    Parameters
+    ----------
+    stretches : str
+        File of `read_stretches`, with a column `recording` if it is of several recordings; or a folder with
+        a file NAME.csv, NAME.tsv, NAME.nwb or NAME.bad.csv for each. "": none.
+    events : str
+        The same for events, which have one time each.
+    window_ms : (float, float)
+        What is left out around each event, milliseconds.
+    """
+
+    stretches: str = ""
+    events: str = ""
+    window_ms: tuple[float, float] = WINDOW_MS
+
+    def __post_init__(self) -> None:
+        if not self.window_ms[0] < self.window_ms[1]:
+            first, last = self.window_ms
+            raise InputError(
+                f"--blank-ms {first:g} {last:g}: expected a start and a later stop, such as -0.5 6"
+            )
+
+    def check(self, names: Sequence[str]) -> None:
+        """Refuse files that cannot be read, or from which it is not clear what is to be left out of what.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Names of the recordings; see `part_name`.
+
+        Raises
+        ------
+        InputError
+        """
+        for place, _, read in self._sources:
+            found = [row for name in names for row in self._rows(place, name, read)[1]]
+            if len(names) > 1 and place.is_file() and not all(row.recording for row in found):
+                raise InputError(
+                    f"{place}: there are {len(names)} recordings; say in a column `recording` which one each "
+                    f"row is of, or give a folder of files such as {names[0]}.csv"
+                )
+            if names and not found:
+                self._refuse_unused(place, names, read)
+
+    def of(self, name: str, recording: BaseRecording) -> BadStretches:
+        """Return what is to be left out of a recording, with the samples and the rate of its file.
+
+        Raises
+        ------
+        InputError
+        """
+        fs_hz, start_s = float(recording.get_sampling_frequency()), float(recording.get_start_time(0))
+        bad, n_samples = BadStretches(), recording.get_num_frames()
+        for place, window_ms, read in self._sources:
+            file, rows = self._rows(place, name, read)
+            one = to_stretches(file, rows, fs_hz=fs_hz, start_s=start_s, window_ms=window_ms)
+            if len(one) and one.start[0] >= n_samples:
+                raise InputError(
+                    f"{file}: begins at {one.start[0] / fs_hz:.6g} s, but {name} has only "
+                    f"{n_samples / fs_hz:.6g} s; are these times of the session or of another recording?"
+                )
+            bad = bad.joined(one.within(0, n_samples))
+        return bad
+
+    def digest(self, name: str) -> str:
+        """Return a digest of what is to be left out of a recording, to notice when it changes."""
+        rows = [self._rows(place, name, read)[1] for place, _, read in self._sources]
+        return hashlib.sha256(repr((rows, self.window_ms if self.events else ())).encode()).hexdigest()
+
+    @property
+    def _sources(self) -> list[tuple[Path, tuple[float, float], Reader]]:
+        given = ((self.stretches, (0.0, 0.0), stretch_rows), (self.events, self.window_ms, event_rows))
+        return [(Path(place), window_ms, read) for place, window_ms, read in given if place]
+
+    @staticmethod
+    def _rows(place: Path, name: str, read: Reader) -> tuple[Path, list[StretchRow]]:
+        """Return the file for a recording, and its rows that are of it."""
+        if place.is_dir():
+            files = [place / f"{name}{ending}" for ending in ENDINGS]
+            file = next((file for file in files if file.is_file()), None)
+            return (file, read(file)) if file else (place, [])
+        return place, [row for row in read(place) if _is_of(row, name)]
+
+    @staticmethod
+    def _refuse_unused(place: Path, names: Sequence[str], read: Reader) -> None:
+        if place.is_dir():
+            raise InputError(f"{place}: has no file for any recording; expected names such as {names[0]}.csv")
+        if rows := read(place):
+            known = ", ".join(list(dict.fromkeys(row.recording for row in rows))[:MOST_LISTED])
+            raise InputError(
+                f"{place}: is of the recordings {known}, but not of {', '.join(names[:MOST_LISTED])}"
+            )
+
+
+def _is_of(row: StretchRow, name: str) -> bool:
+    """Return whether a row is of a recording: it says so by its name or file, or says nothing."""
+    return row.recording in ("", name) or stem_of(Path(row.recording)) == name

@@ -1,0 +1,101 @@
+"""Notice recordings that are unlike the one that a sorter was adapted to, and say the likely cause."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from spikesorter.io.samples import read_signature
+from spikesorter.signal.screen import Screen
+from spikesorter.sorting.screening import measure_quiet
+
+if TYPE_CHECKING:
+    from spikeinterface import BaseRecording
+
+__all__ = ["doubt_of_gain", "doubt_of_level", "level_doubt"]
+
+LIKE_LEVELS = (1 / 3, 3.0)
+LIKE_GAINS = (0.5, 2.0)
+FAR_OFFSET = 100.0  # of unsigned numbers, whose zero is in the middle of their range
+
+
+def doubt_of_level(recording: BaseRecording, screen: Screen) -> str:
+    """Return in words that a recording's noise is unlike the one that a sorter was adapted to, or "".
+
+    Parameters
+    ----------
+    recording : spikeinterface.BaseRecording
+    screen : Screen
+        Of the recording that the sorter was adapted to.
+
+    Returns
+    -------
+    str
+    """
+    raw = read_signature(recording)
+    doubt = level_doubt(measure_quiet(raw, screen), screen)
+    middle = float(np.median(raw))
+    if doubt and raw.dtype.kind == "u" and abs(middle - np.median(screen.offset)) > FAR_OFFSET:
+        doubt += (
+            f". Its samples are unsigned numbers ({raw.dtype.name}) around {middle:.6g}: are they a "
+            "converter's counts, where the model's recording is in volts?"
+        )
+    return doubt
+
+
+def level_doubt(quiet: npt.NDArray[np.float64], screen: Screen) -> str:
+    """Return in words that the noise of a recording is many times that of another, or a small part of it.
+
+    Parameters
+    ----------
+    quiet : ndarray of float64, shape (channels,)
+        Usual swing of the recording's noise.
+    screen : Screen
+        Of the other one.
+
+    Returns
+    -------
+    str
+        "" if they are alike.
+
+    Examples
+    --------
+    >>> screen = Screen(12, np.array([9.0, 9.0]), np.array([1.5, 1.5]), np.zeros(2))
+    >>> level_doubt(np.array([2.0, 1.5]), screen)
+    ''
+    >>> level_doubt(np.array([1.5, 150.0]), screen).partition(" that ")[0]
+    'the noise of channel 1 (counted from 0) is 100 times'
+    """
+    known = (quiet > 0) & (screen.quiet > 0) & np.isfinite(screen.quiet)
+    ratio = np.where(known, quiet, 1.0) / np.where(known, screen.quiet, 1.0)
+    unlike = (ratio < LIKE_LEVELS[0]) | (ratio > LIKE_LEVELS[1])
+    if not unlike.any():
+        return ""
+    worst = int(np.abs(np.log(ratio)).argmax())
+    where = "its noise" if unlike.all() else f"the noise of channel {worst} (counted from 0)"
+    return (
+        f"{where} is {ratio[worst]:.3g} times that of the recording that the sorter was adapted to: is this "
+        "one in another unit of voltage, amplified differently, or from another electrode? Adapt to it "
+        "(train --targets, Sorter.adapt), or do not trust the result"
+    )
+
+
+def doubt_of_gain(ratio: float, name: str) -> str:
+    """Return in words that the spikes are much larger or smaller than in a target, or "".
+
+    Examples
+    --------
+    >>> doubt_of_gain(1.2, "D4")
+    ''
+    >>> doubt_of_gain(1000, "D4").partition(",")[0]
+    'the spikes seem to be 1e+03 times as large as in D4'
+    """
+    if LIKE_GAINS[0] <= ratio <= LIKE_GAINS[1]:
+        return ""
+    return (
+        f"the spikes seem to be {ratio:.3g} times as large as in {name}, which the sorter was adapted to: "
+        "does this recording have another unit of voltage? Adapt to it (train --targets, Sorter.adapt), or "
+        "do not trust the result"
+    )
