@@ -14,6 +14,7 @@ from spikesorter import integrations, plot, simulate
 
 SHOWN = {
     spikesorter: {
+        "BadStretches",
         "InputError",
         "ModelError",
         "Score",

@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.compiled import provide_cache
 from spikesorter.core.errors import InputError, ModelError, SettingsError, SpikeSorterError
 from spikesorter.core.spikes import Spikes
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from spikesorter.sorting.sorter import Sorter
 
 __all__ = [
+    "BadStretches",
     "InputError",
     "ModelError",
     "Score",
@@ -54,6 +56,7 @@ provide_cache(Path(__file__).parent, Path(os.path.expanduser("~")))
 
 # Loaded on first use, because JAX and Keras take seconds to import.
 _MODULES = {
+    "BadStretches": "core.bad_stretches",
     "Score": "core.score",
     "Settings": "core.settings",
     "Sorter": "sorting.sorter",

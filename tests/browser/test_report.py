@@ -14,6 +14,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import ConsoleMessage, Locator, Page, Route, expect
 from spikeinterface.core import NumpyRecording
 
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.report.contents import report_contents
 from spikesorter.report.packing import pack
 from spikesorter.report.page import page_html, write_page
@@ -436,3 +437,34 @@ def test_a_full_page_of_long_recordings_stays_under_ten_megabytes(results: list[
     trace = np.tile(result.recording.get_traces(), (5, 1))
     long = replace(result, read=lambda: NumpyRecording([trace], 25_000.0), n_samples=len(trace), truth=None)
     assert len(page_html(report_contents("long", [long] * 12))) < 10 << 20
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_bad_stretches_are_shaded_and_told(
+    scheme: Any,
+    chromium: Chromium,
+    results: list[Result],
+    tmp_path: Path,
+    screenshot: Callable[[Page], None],
+) -> None:
+    bad = BadStretches.of([(1000, 3500, "artefact"), (4000, 4100, "saturated"), (100_000, 112_500, "dead")])
+    result = replace(results[0], spikes=replace(results[0].spikes.outside(bad), bad=bad))
+    path = tmp_path / "report.html"
+    write_page(path, report_contents("Study", [result]))
+    page = chromium.new_page(viewport={"width": 1200, "height": 900}, color_scheme=scheme)
+    opened = Opened(page, path)
+    expect(page.locator("p.bad")).to_contain_text("0.604 of 8 s are bad and were left out: dead 0.5 s")
+    trace = opened.trace()
+    expect(trace.locator(".status")).to_contain_text("shaded: bad (artefact, saturated)")
+    shapes = (
+        "document.querySelector('.plot[data-trace]').layout.shapes.map((one) => [one.x0, one.label.text])"
+    )
+    assert page.evaluate(shapes) == [[0.04, "artefact"], [0.16, ""]]
+    screenshot(page)
+    trace.get_by_role("button", name="Next page").click()
+    expect(trace.locator(".status")).to_contain_text("page 2 of 32")
+    expect(trace.locator(".status")).not_to_contain_text("bad")
+    violations = Axe().run(page).response["violations"]
+    assert [one["id"] for one in violations if one["impact"] in SERIOUS] == []
+    page.close()
+    assert opened.wrong == []

@@ -248,6 +248,11 @@ def test_a_sorted_recording_with_bad_stretches_has_a_line_on_them() -> None:
     assert bad_line(SimpleNamespace(path="D2.mat", spikes=FOUND, n_samples=9)) is None  # type: ignore[arg-type]
 
 
+def test_the_line_on_a_target_says_how_much_is_bad() -> None:
+    result = SimpleNamespace(name="D6", spikes=replace(FOUND, bad=BAD), score=None)
+    assert result_line(result) == "D6: 4 spikes; 0.12 s are bad"  # type: ignore[arg-type]
+
+
 def test_a_batch_tells_what_is_bad_where_anything_is(capsys: pytest.CaptureFixture[str]) -> None:
     bad = outcome("D6", bad_s={"dead": 0.1, "artefact": 0.0213})
     assert outcome_line(bad) == (

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -108,7 +109,8 @@ BAD = BadStretches.of(
 
 
 def shaded(figure: Any) -> list[tuple[float, float]]:
-    return [(shape.x0, shape.x1) for shape in figure.layout.shapes if shape.type == "rect"]
+    paths = "".join(shape.path for shape in figure.layout.shapes if shape.type == "path")
+    return [(float(a), float(b)) for a, b in re.findall(r"M([\d.]+),0V1H([\d.]+)V0Z", paths)]
 
 
 def test_bad_stretches_are_shaded_over_time(results: list[Result]) -> None:

@@ -111,9 +111,9 @@ def test_constant_stretches_of_two_channels_do_not_add_up() -> None:
 
 def test_bad_stretches_with_a_short_gap_are_one() -> None:
     trace = noise()
-    trace[3000:3010], trace[3120:3130] = 200.0, 200.0
+    trace[3000:3010], trace[3100:3110] = 200.0, 200.0
     assert only(trace)[2] == "artefact"
-    trace[3120:3130] = 0.0
+    trace[3100:3110] = 0.0
     trace[3400:3410] = 200.0
     assert len(found(trace)) == 2
 
@@ -121,7 +121,7 @@ def test_bad_stretches_with_a_short_gap_are_one() -> None:
 def test_a_recording_may_begin_and_end_bad() -> None:
     trace = noise()
     trace[:300], trace[-305:] = np.nan, 77.0
-    assert list(found(trace)) == [(0, 310, "missing"), (N - 340, N, "saturated")]
+    assert list(found(trace)) == [(0, 310, "missing"), (N - 320, N, "saturated")]
     assert only(np.full((N, 1), np.nan)) == (0, N, "missing")
 
 
@@ -132,7 +132,8 @@ def test_without_knowledge_of_spikes_nothing_is_an_artefact() -> None:
     assert len(found(trace, Screen(SIZE, nothing, nothing, np.zeros(1)))) == 0
 
 
-def test_the_kind_of_a_cell_depends_on_its_margin_only() -> None:
+@pytest.mark.parametrize("screen", [SCREEN, replace(SCREEN, prompt=True)])
+def test_the_kind_of_a_cell_depends_on_its_margin_only(screen: Screen) -> None:
     rng = np.random.default_rng(1)
     trace = noise()
     for at in rng.integers(0, N, 12):
@@ -140,11 +141,11 @@ def test_the_kind_of_a_cell_depends_on_its_margin_only() -> None:
         trace[at : at + length] = rng.choice([0.0, 90.0, np.nan], 1)
         trace[at + length : at + 2 * length : 2] += 20.0
     cells = measure_cells(trace, SIZE)
-    whole, margin = find_bad_cells(cells, SCREEN), SCREEN.margin_cells
+    whole, margin = find_bad_cells(cells, screen), screen.margin_cells
     assert 0.2 < np.mean(whole >= 0) < 0.8
     for start in range(0, len(cells), 37):
         first, last = max(start - margin.before, 0), min(start + 37 + margin.after, len(cells))
-        part = find_bad_cells(measure_cells(trace[first * SIZE : last * SIZE], SIZE), SCREEN)
+        part = find_bad_cells(measure_cells(trace[first * SIZE : last * SIZE], SIZE), screen)
         assert np.array_equal(part[start - first : start - first + 37], whole[start : start + 37])
 
 
@@ -156,3 +157,17 @@ def test_what_may_be_bad_holds_all_that_is() -> None:
         if (find_bad_cells(measure_cells(trace, SIZE), SCREEN) >= 0).any():
             assert may_be_bad(measure_cells(trace, SIZE), SCREEN)
     assert not may_be_bad(measure_cells(noise(), SIZE), SCREEN)
+
+
+def test_a_prompt_screen_finds_what_it_sees_by_the_past_alone() -> None:
+    screen = replace(SCREEN, prompt=True)
+    assert screen.margin_cells.after == 0
+    trace = noise()
+    trace[1000:1025] += 200.0
+    trace[3000:3400] = 0.0
+    trace[5000] = np.nan
+    assert list(found(trace, screen)) == [
+        (1000, 1040, "artefact"),
+        (3190, 3410, "dead"),
+        (5000, 5020, "missing"),
+    ]

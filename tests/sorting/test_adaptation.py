@@ -10,19 +10,21 @@ import pytest
 
 from spikesorter.core.settings import Settings
 from spikesorter.decoding.bench import Trial
+from spikesorter.estimation.course import STEADY, Course
 from spikesorter.sorting import adaptation
 
 
 @pytest.mark.parametrize(
-    ("decoder", "vary", "expected"),
+    ("decoder", "vary", "course", "expected"),
     [
-        ("auto", True, ["pursuit", "cnn"]),
-        ("auto", False, ["pursuit", "cnn", "combined"]),
-        ("combined", True, ["pursuit", "cnn", "combined"]),
+        ("auto", True, STEADY, ["pursuit", "cnn"]),
+        ("auto", False, STEADY, ["pursuit", "cnn", "combined"]),
+        ("auto", False, Course(levels=np.array([1.0, 2.0])), ["pursuit", "cnn"]),
+        ("combined", True, STEADY, ["pursuit", "cnn", "combined"]),
     ],
 )
-def test_auto_leaves_the_combination_out_where_units_vary(
-    monkeypatch: pytest.MonkeyPatch, decoder: str, vary: bool, expected: list[str]
+def test_auto_leaves_the_combination_out_where_units_vary_or_change(
+    monkeypatch: pytest.MonkeyPatch, decoder: str, vary: bool, course: Course, expected: list[str]
 ) -> None:
     made: list[str] = []
 
@@ -41,7 +43,7 @@ def test_auto_leaves_the_combination_out_where_units_vary(
     monkeypatch.setattr(adaptation, "tune_decoder", lambda *_: SimpleNamespace(tuned=tuned))
     bench = SimpleNamespace(
         context=SimpleNamespace(settings=Settings().replace(decoder=decoder)),
-        rehearser=SimpleNamespace(units_vary=vary),
+        rehearser=SimpleNamespace(units_vary=vary, profile=SimpleNamespace(course=course)),
         progress=lambda *_: None,
     )
     adaptation._best_outcome(bench)  # type: ignore[arg-type]

@@ -69,7 +69,7 @@ def tracked(
     context, labelled = known
     profile = estimate_initially(trace, context).profile
     profile = replace(profile, activity=replace(profile.activity, gain=gain))
-    return track_changes(trace, replace(profile, **changed), context, labelled)  # type: ignore[arg-type]
+    return track_changes(trace, replace(profile, **changed), context, labelled).profile  # type: ignore[arg-type]
 
 
 def test_what_does_not_change_is_steady(known: tuple[Context, Labelled]) -> None:

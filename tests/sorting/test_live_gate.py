@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -30,22 +32,24 @@ def spoiled(seed: int) -> np.ndarray:
     return trace
 
 
-def from_file(trace: np.ndarray) -> tuple[np.ndarray, BadStretches]:
-    source = screened(NumpyRecording([trace], FS_HZ), SCREEN, OFFSET, exclude=None, fs_hz=FS_HZ, n_jobs=1)
+def from_file(trace: np.ndarray, screen: Screen = SCREEN) -> tuple[np.ndarray, BadStretches]:
+    source = screened(NumpyRecording([trace], FS_HZ), screen, OFFSET, exclude=None, fs_hz=FS_HZ, n_jobs=1)
     return source.read(0, len(trace)), source.bad
 
 
-def from_stream(trace: np.ndarray, cuts: list[int]) -> tuple[np.ndarray, BadStretches]:
-    gate = LiveGate(SCREEN, OFFSET, FS_HZ)
+def from_stream(
+    trace: np.ndarray, cuts: list[int], screen: Screen = SCREEN
+) -> tuple[np.ndarray, BadStretches]:
+    gate = LiveGate(screen, OFFSET, FS_HZ)
     parts = [gate.push(packet) for packet in np.split(trace, sorted(cuts))]
     return np.concatenate([*parts, gate.flush()]), gate.bad
 
 
 @settings(max_examples=30)
-@given(st.integers(0, 1000), st.lists(st.integers(0, N), max_size=30))
-def test_any_packets_give_the_gated_file(seed: int, cuts: list[int]) -> None:
-    trace = spoiled(seed)
-    (whole, bad), (streamed, bad_of_stream) = from_file(trace), from_stream(trace, cuts)
+@given(st.integers(0, 1000), st.lists(st.integers(0, N), max_size=30), st.booleans())
+def test_any_packets_give_the_gated_file(seed: int, cuts: list[int], prompt: bool) -> None:
+    trace, screen = spoiled(seed), replace(SCREEN, prompt=prompt)
+    (whole, bad), (streamed, bad_of_stream) = from_file(trace, screen), from_stream(trace, cuts, screen)
     assert bad_of_stream == bad
     assert np.array_equal(streamed, whole)
 

@@ -208,11 +208,12 @@ def test_a_long_stream_takes_no_more_memory() -> None:
 
 
 def test_a_stream_tells_its_bad_stretches() -> None:
-    samples = TRACE.copy()
-    samples[1000:1300] = np.nan
-    stream = stream_of(state_of(Sums(), 0))
+    samples, half = ARRIVING.copy(), len(ARRIVING) // 2
+    samples[half : half + 60] = np.nan
+    state = state_of(Sums(16, Margin(1, 9)), 0)
+    stream = stream_of(state)
     assert len(stream.bad) == 0
-    pushed(stream, samples, [500, 1200])
+    pushed(stream, samples, [half - 20, half + 30])
     ((start, stop, kind),) = stream.bad
-    assert (kind, start <= 1000, stop >= 1300) == ("missing", True, True)
-    assert len(stream_of(state_of(Sums(), 0), calibration_samples=5).bad) == 0
+    assert (kind, start <= half, stop >= half + 60) == ("missing", True, True)
+    assert len(stream_of(state, calibration_samples=5).bad) == 0

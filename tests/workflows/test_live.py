@@ -147,8 +147,8 @@ def test_bad_packets_are_refused_and_change_nothing(
     first = stream.push(samples[:50_000])
     with pytest.raises(InputError, match=r"expected samples of shape \(samples, 1\), not \(5, 2\)"):
         stream.push(np.zeros((5, 2)))
-    with pytest.raises(InputError, match="NaN or infinite values after sample 50000"):
-        stream.push([0.0, np.nan])
+    with pytest.raises(InputError, match="expected numbers, not <U1"):
+        stream.push(["a", "b"])
     rest = [stream.push(samples[50_000:]), stream.push([]), stream.flush()]
     np.testing.assert_array_equal(Spikes.concatenate([first, *rest]).sample, expected.sample)
     with pytest.raises(InputError, match="already flushed"):

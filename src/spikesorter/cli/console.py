@@ -136,7 +136,9 @@ def sorter_line(name: str, sorter: Sorter) -> str:
 def result_line(result: TargetResult) -> str:
     """Return a line on the result of a target."""
     line = f"{result.name}: {len(result.spikes)} spikes"
-    return line + (f", score {result.score.score:.3f}" if result.score else "")
+    line += f", score {result.score.score:.3f}" if result.score else ""
+    lost = result.spikes.bad.samples / (result.spikes.fs_hz or 1.0)
+    return line + (f"; {lost:.3g} s are bad" if lost else "")
 
 
 def bad_line(one: SortedFile) -> str | None:

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["STEADY", "Course"]
+from spikesorter.signal.filters import noise_scale
+
+__all__ = ["STEADY", "Course", "noise_levels"]
 
 Float64Array = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
+LEAST_LEVEL_RATIO = 1.25  # of the noise in two blocks, below which it is steady
 SHRUNK, GROWN, LOUDER = 0.75, 1.35, 1.5  # changes worth a remark
 
 
@@ -130,6 +133,32 @@ class Course:
         if ratio > LOUDER:
             said.append(f"the noise is {ratio:.1f} times as strong in some parts as in others")
         return said
+
+
+def noise_levels(trace: npt.NDArray[np.float32], blocks: int) -> Float64Array:
+    """Return the level of the noise in blocks of a trace, or a single 1 if it hardly changes.
+
+    Parameters
+    ----------
+    trace : ndarray of float32, shape (samples, columns)
+        Conditioned, or the outputs of filters.
+    blocks : int
+
+    Returns
+    -------
+    ndarray of float64, shape (blocks,) or (1,)
+        Relative to the mean (of the power).
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).standard_normal((100_000, 1)).astype(np.float32)
+    >>> noise[50_000:] *= 3
+    >>> noise_levels(noise, 2).round(2), noise_levels(noise[:50_000], 2)
+    (array([0.45, 1.34]), array([1.]))
+    """
+    scales = [noise_scale(part).astype(np.float64).mean() for part in np.array_split(trace, blocks)]
+    levels = np.array(scales) / max(float(np.sqrt(np.mean(np.square(scales)))), 1e-30)
+    return levels if levels.max() > LEAST_LEVEL_RATIO * levels.min() else np.ones(1)
 
 
 def _in_words(sizes: Float64Array, extreme: np.intp) -> str:

@@ -18,6 +18,7 @@ from scipy.optimize import nnls
 
 from spikesorter.core.spikes import Spikes
 from spikesorter.estimation.context import GAIN, Context
+from spikesorter.estimation.course import Course, noise_levels
 from spikesorter.estimation.estimate import InitialEstimate
 from spikesorter.estimation.profile import Profile
 from spikesorter.estimation.rehearsal import Labelled, graft_rehearsal
@@ -31,6 +32,7 @@ logger = logging.getLogger(__name__)
 Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 Events = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]
+LEVEL_SECONDS = 5.0  # of the target, for one level of its noise
 COMPARED_SECONDS = 30.0  # of either trace; longer parts hardly help
 THRESHOLD = 4.0  # noise SD; lower peaks are mostly noise
 APART_MS, NEAR_MS = 0.6, 0.5
@@ -225,12 +227,16 @@ def compare_gains(initial: InitialEstimate, labelled: Labelled, context: Context
     """
     most = int(COMPARED_SECONDS * context.fs_hz)
     start = max((len(initial.evidence) - most) // 2, 0)
+    evidence = initial.evidence[start : start + most]
+    # Noise that changes raises the peaks of one part and not of another, which a gain would have to explain.
+    blocks = max(int(len(evidence) / (LEVEL_SECONDS * context.fs_hz)), 1)
+    course = Course(levels=noise_levels(evidence, blocks))
     return GainComparison(
         labelled=labelled.excerpt(most),
         context=context,
-        profile=initial.profile,
+        profile=replace(initial.profile, course=course),
         filters=initial.filters,
-        evidence=initial.evidence[start : start + most],
+        evidence=evidence,
     )
 
 

@@ -45,6 +45,8 @@ class SizeFit:
     course : Course
     unlike : bool
         Whether the labelled trace, with labelled sizes, is unlike the target.
+    misfit : float
+        Of the labelled trace with the sizes that were found (chi-squared).
     unit_ids : tuple of int
         Labelled units.
     ratios, errors : ndarray of float64, shape (1 + units,)
@@ -54,6 +56,7 @@ class SizeFit:
 
     course: Course
     unlike: bool
+    misfit: float
     unit_ids: tuple[int, ...]
     ratios: Float64Array
     errors: Float64Array
@@ -93,7 +96,7 @@ def find_sizes(comparison: GainComparison, profile: Profile, *, blocks: int) -> 
     course = profile.course if np.all(sizes == 1) else replace(profile.course, sizes=sizes)
     shares, errors = comparison.shares(best.outputs, search.spikes, search.gain)
     scale = len(best.outputs) / len(comparison.evidence)
-    return SizeFit(course, unlike, tuple(search.spikes.unit_ids), scale * shares, scale * errors)
+    return SizeFit(course, unlike, best.misfit, tuple(search.spikes.unit_ids), scale * shares, scale * errors)
 
 
 class _Point(NamedTuple):

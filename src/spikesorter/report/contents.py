@@ -232,7 +232,7 @@ def _summary(results: Sequence[Result], scores: Sequence[Score | None], detailed
         if measured:
             cells += [f"{one.score:.3f}", f"{one.strict:.3f}"] if one else ["", ""]
         cells += [str(len(result.spikes)), f"{len(result.spikes) / result.good_seconds:.1f}"]
-        cells += [_kinds(result) or "none"] if lost else []
+        cells += [f"{result.seconds - result.good_seconds:.3g} s"] if lost else []
         cells += [_listed(profile.scale), f"{profile.activity.gain:.2f}", result.sorter.decoder]
         rows.append(
             {

@@ -123,7 +123,7 @@ PANELS = (
         "amplitudes",
         "Amplitude over time",
         "Amplitude of single spikes; 1 is the unit's template at this recording's gain. A trend is drift. "
-        "Most points far from 1 are overlapping spikes.",
+        "Most points far from 1 are overlapping spikes. Bad stretches are shaded.",
         _amplitudes,
         WIDE,
     ),

@@ -35,7 +35,7 @@ __all__ = [
 Flags = npt.NDArray[np.bool_]
 CellKinds = npt.NDArray[np.int8]
 LARGEST, NOISE = 3.0, 2.0  # of the usual swing of spikes, and of noise, that together are an artefact
-LOUD = 2.0  # times the usual swing of noise
+LOUD = 1.3  # times the usual swing of noise around a cell
 AROUND = 2  # cells on either side within which the swing of the trace is measured
 DEAD_CELLS = 20  # that do not change, one after the other
 BEFORE_CELLS, AFTER_CELLS = 12, 60  # how far an artefact may reach from a cell beyond the limit
@@ -81,12 +81,16 @@ class Screen:
         Usual swing of the noise.
     offset : ndarray of float64, shape (channels,)
         Usual value of the trace.
+    prompt : bool
+        Whether a cell is decided at once, by the past alone, for low latency. Less of a bad stretch is then
+        found: its beginning only from where it is seen, and no short gaps.
     """
 
     cell_samples: int
     spikes: npt.NDArray[np.float64]
     quiet: npt.NDArray[np.float64]
     offset: npt.NDArray[np.float64]
+    prompt: bool = False
 
     @property
     def limit(self) -> npt.NDArray[np.float64]:
@@ -95,15 +99,16 @@ class Screen:
 
     @property
     def loud(self) -> npt.NDArray[np.float64]:
-        """Swing above which a cell beside an artefact still belongs to it."""
+        """Swing of a single cell above which it belongs to an artefact nearby."""
         return LOUD * self.quiet
 
     @property
     def margin_cells(self) -> Margin:
         """Greatest distance of the cells that a cell's kind depends on, in cells."""
         beside = EDGE_CELLS + GAP_CELLS
-        before, after = (max(AROUND + reach, DEAD_CELLS) + beside for reach in (AFTER_CELLS, BEFORE_CELLS))
-        return Margin(before, after)
+        reaches = (AFTER_CELLS, BEFORE_CELLS)
+        before, after = (max(2 * AROUND + reach, DEAD_CELLS) + beside for reach in reaches)
+        return Margin(before + 2 * AROUND, 0) if self.prompt else Margin(before, after)
 
 
 def measure_cells(raw: npt.NDArray[Any], cell_samples: int) -> Cells:
@@ -181,15 +186,31 @@ def find_bad_cells(cells: Cells, screen: Screen) -> CellKinds:
     known = Cells(*(np.where(missing[:, None], 0, side) for side in (cells.low, cells.high)))
     swing = swings(known)
     swing[binary_dilation(missing, iterations=AROUND)] = 0  # what stands in for missing values is no jump
-    artefact = _extended(np.any(swing > screen.limit, axis=1), np.any(swing > screen.loud, axis=1))
-    flat = known.low == known.high
-    still = _long_runs(flat & _as_before(known.low) & ~missing[:, None])
+    near = binary_dilation(np.any(swing > screen.limit, axis=1), iterations=AROUND)
+    loud = np.any(_own_swings(known) > screen.loud, axis=1) & ~missing
+    still = (known.low == known.high) & _as_before(known.low) & ~missing[:, None]
+    if screen.prompt:
+        artefact = _carried(_later(near, 2 * AROUND) & loud, loud, AFTER_CELLS)
+        still = _run_lengths(still) >= DEAD_CELLS
+    else:
+        artefact, still = _extended(near & loud, loud), _long_runs(still)
     dead = still.any(axis=1)
     extreme = (still & (np.abs(known.low - screen.offset) > screen.limit / 2)).any(axis=1)
     kinds = np.full(len(cells), NOT_BAD, np.int8)
     for flags, kind in ((artefact, ARTEFACT), (dead, DEAD), (extreme, SATURATED), (missing, MISSING)):
         kinds[flags] = kind
+    if screen.prompt:
+        return np.where(kinds == NOT_BAD, _later(kinds, EDGE_CELLS, NOT_BAD), kinds).astype(np.int8)
     return _without_gaps(_with_edges(kinds))
+
+
+def _own_swings(cells: Cells) -> npt.NDArray[np.float64]:
+    """Return the range of each channel's values in each cell, from the last value before it on."""
+    high, low = cells.high.astype(np.float64), cells.low.astype(np.float64)
+    jump = np.maximum(low[1:] - high[:-1], low[:-1] - high[1:])
+    swing = high - low
+    swing[1:] = np.maximum(swing[1:], jump)
+    return swing
 
 
 def stretches_of(kinds: CellKinds, cell_samples: int, *, n_samples: int) -> BadStretches:
@@ -208,10 +229,14 @@ def stretches_of(kinds: CellKinds, cell_samples: int, *, n_samples: int) -> BadS
 
 def _extended(beyond: Any, loud: Any) -> Flags:
     """Extend flags over neighbouring loud cells, as far as an artefact may reach."""
-    loud = loud | beyond
     forward = _carried(beyond, loud, AFTER_CELLS)
     backward = _carried(beyond[::-1], loud[::-1], BEFORE_CELLS)[::-1]
     return np.asarray(forward | backward)
+
+
+def _later(values: Any, cells: int, first: int = 0) -> Any:
+    """Return values moved to later cells."""
+    return np.concatenate([np.full(cells, first, values.dtype), values])[: len(values)]
 
 
 def _carried(seeds: Flags, through: Flags, most: int) -> Flags:

@@ -28,11 +28,12 @@ from spikesorter.estimation.estimate import (
 from spikesorter.estimation.gain_evidence import choose_gain, compare_gains
 from spikesorter.estimation.profile import Profile
 from spikesorter.estimation.rehearser import Rehearser
+from spikesorter.estimation.size_evidence import WORTH_BELIEVING
 from spikesorter.io.samples import check_trace
 from spikesorter.signal.gain import SILENT
 from spikesorter.signal.screen import Screen
 from spikesorter.signal.spans import iterate_spans
-from spikesorter.sorting.changes import track_changes
+from spikesorter.sorting.changes import Tracked, track_changes
 from spikesorter.sorting.diagnostics import Diagnostics, diagnose
 from spikesorter.sorting.following import digest_of, following_of, part_stops
 from spikesorter.sorting.forecast import Forecast, forecast_score
@@ -58,6 +59,7 @@ __all__ = ["adapt_state", "low_latency_state", "tune_for"]
 
 logger = logging.getLogger(__name__)
 HARDLY = 0.005  # of the objective; smaller differences may be chance
+ALMOST_ONE = 1.25  # a gain as near to 1 may be that of some units only
 USUAL_GAINS = (0.4, 2.5)
 COMPARED_SECONDS, COMPARED_SPANS = 60.0, 12  # of a target, for comparison with its rehearsal
 
@@ -115,7 +117,7 @@ def low_latency_state(state: SorterState, *, n_jobs: int, progress: Progress) ->
         lessons,
         state.profile,
         measured=state.measured,
-        screen=state.screen,
+        screen=state.screen and replace(state.screen, prompt=True),
         target_samples=None,
         train=True,
         n_jobs=n_jobs,
@@ -299,7 +301,33 @@ def _estimate_target(
         return choice.sharp and comparison.as_good(gain, choice.gain)
 
     profile = refine_profile(raw, profile, context, n_jobs=n_jobs, may_be_gain=may_be)
-    return track_changes(raw, profile, context, lessons.labelled, n_jobs=n_jobs)
+    tracked = track_changes(raw, profile, context, lessons.labelled, n_jobs=n_jobs)
+    return _or_at_one(tracked, raw, initial, lessons, n_jobs=n_jobs).profile
+
+
+def _or_at_one(
+    tracked: Tracked, raw: npt.NDArray[Any], initial: InitialEstimate, lessons: Lessons, *, n_jobs: int
+) -> Tracked:
+    """Return what was tracked, or at a gain of 1 units of other sizes that explain the target as well.
+
+    If some units grow and others fade, the gain of the larger ones fits, without the others' spikes.
+    """
+    gain, context = tracked.profile.activity.gain, lessons.context
+    if lessons.labelled is None or gain == 1 or not 1 / ALMOST_ONE < gain < ALMOST_ONE:
+        return tracked
+    profile = _profile_at(1.0, initial, context)
+    profile = refine_profile(raw, profile, context, n_jobs=n_jobs, may_be_gain=lambda _: False)
+    other = track_changes(raw, profile, context, lessons.labelled, n_jobs=n_jobs)
+    units = context.units
+    every = np.broadcast_to(
+        other.profile.course.sizes, (len(other.profile.course.sizes), len(units.unit_ids))
+    )
+    sizes = every[:, np.isin(units.unit_ids, units.known)]
+    all_alike = abs(float(np.log(sizes).mean())) > abs(np.log(gain)) / 2  # that is a gain
+    if all_alike or other.misfit > tracked.misfit + WORTH_BELIEVING:
+        return tracked
+    logger.info("gain 1, not %.3g: units of other sizes explain the target as well", gain)
+    return other
 
 
 def _profile_at(gain: float, initial: InitialEstimate, context: Context) -> Profile:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from spikesorter.estimation.context import Context
-from spikesorter.estimation.course import STEADY, Course
+from spikesorter.estimation.course import Course, noise_levels
 from spikesorter.estimation.gain_evidence import GainComparison
 from spikesorter.estimation.profile import Profile, without_hum
 from spikesorter.estimation.rehearsal import Labelled
 from spikesorter.estimation.size_evidence import WORTH_BELIEVING, SizeFit, find_sizes
 from spikesorter.io.samples import centred
-from spikesorter.signal.filters import noise_scale
 from spikesorter.signal.gain import SILENT
 from spikesorter.signal.matched import make_matched_filters
 from spikesorter.sorting.sizes import follow_sizes
 
-__all__ = ["track_changes"]
+__all__ = ["Tracked", "track_changes"]
 
 logger = logging.getLogger(__name__)
 Trace = npt.NDArray[np.float32]
@@ -29,12 +29,25 @@ BLOCK_SECONDS, MOST_BLOCKS = 10.0, 24
 MOST_SECTIONS = 3  # of the target, whose events are compared with the rehearsal's
 LEAST_RATIO = 0.1  # of the rate in the target to the labelled one
 RATIO_ERROR, PURSUIT_ERROR = 0.1, 0.7  # of the logs of rates, beyond chance
-LEAST_LEVEL_RATIO = 1.25  # of the noise in two blocks
+
+
+class Tracked(NamedTuple):
+    """Profile of a target with its course, and how well the labelled trace then fits it.
+
+    Parameters
+    ----------
+    profile : Profile
+    misfit : float
+        Chi-squared of the heights of events.
+    """
+
+    profile: Profile
+    misfit: float
 
 
 def track_changes(
     raw: npt.NDArray[np.generic], profile: Profile, context: Context, labelled: Labelled, *, n_jobs: int = 1
-) -> Profile:
+) -> Tracked:
     """Return the profile with the course of unit sizes and noise, if they change beyond chance.
 
     Parameters
@@ -50,13 +63,13 @@ def track_changes(
 
     Returns
     -------
-    Profile
+    Tracked
     """
     blocks = int(np.clip(len(raw) / (BLOCK_SECONDS * context.fs_hz), 1, MOST_BLOCKS))
     trace = _parts(raw, blocks)
     target = without_hum(centred(trace, profile.offset), profile.hum_hz, fs_hz=context.fs_hz)
     conditioned = context.conditioned(target)
-    steady = Course(levels=_noise_levels(conditioned, blocks))
+    steady = Course(levels=noise_levels(conditioned, blocks))
     templates = context.templates.scaled(abs(profile.activity.gain))  # the comparison inverts the outputs
     filters = make_matched_filters(templates, profile.noise, reach=context.whitening_reach)
     evidence, sections = filters.apply(conditioned), min(blocks, MOST_SECTIONS)
@@ -65,14 +78,14 @@ def track_changes(
     rates = _with_ratios(profile, context, labelled, fit)
     changed = replace(profile, course=fit.course, activity=replace(profile.activity, rates=rates))
     if not fit.unlike or profile.background != SILENT or labelled.units_vary(profile):
-        return changed
+        return Tracked(changed, fit.misfit)
     unresized = replace(changed, course=steady)
     followed = follow_sizes(trace, unresized, context, blocks=blocks, n_jobs=n_jobs)
     if followed.course is steady:
-        return changed
+        return Tracked(changed, fit.misfit)
     # Where the pursuit's model does not hold, as with unlabelled units, the sizes that it measures are wrong.
-    gained = comparison.distance(changed) - comparison.distance(followed)
-    return followed if gained > WORTH_BELIEVING else changed
+    before, after = comparison.distance(changed), comparison.distance(followed)
+    return Tracked(followed, after) if before - after > WORTH_BELIEVING else Tracked(changed, fit.misfit)
 
 
 def _with_ratios(profile: Profile, context: Context, labelled: Labelled, fit: SizeFit) -> tuple[float, ...]:
@@ -103,10 +116,3 @@ def _parts(raw: npt.NDArray[np.generic], blocks: int) -> npt.NDArray[np.generic]
     length = MOST_SAMPLES // blocks
     starts = (np.arange(blocks) + 0.5) * (len(raw) / blocks) - length / 2
     return np.concatenate([raw[int(start) : int(start) + length] for start in starts])
-
-
-def _noise_levels(conditioned: Trace, blocks: int) -> npt.NDArray[np.float64]:
-    """Return the level of the noise in each block, or a single 1 if it hardly changes."""
-    scales = [noise_scale(part).astype(np.float64).mean() for part in np.array_split(conditioned, blocks)]
-    levels = np.array(scales) / max(float(np.sqrt(np.mean(np.square(scales)))), 1e-30)
-    return levels if levels.max() > LEAST_LEVEL_RATIO * levels.min() else STEADY.levels

@@ -59,8 +59,8 @@ CHUNK_CELLS = 1 << 15
 USUAL_SPIKE = 0.95  # quantile of the swings of a unit's labelled spikes
 LARGE_EVENTS_PER_S = 0.5  # events that are so frequent are spikes of a neuron, labelled or not
 LARGE_EVENT_MS, LARGE_EVENT_FACTOR = 20.0, 1 / 2
+LEAST_NOISE, USUAL_NOISE = 0.2, 2.0  # relative to the labelled recording's, on the same scale
 MOST_BAD = 0.99  # of a recording that can be used
-MOST_ARTEFACT = 0.25  # of a recording; if it is more, the recording is on another scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,15 +256,11 @@ def screen_for(recording: BaseRecording, screen: Screen) -> Screen:
     Screen
     """
     raw = read_representative(recording)
-    swing = _swings(measure_cells(raw, screen.cell_samples))
-    own = replace(screen, quiet=_quiet(swing), offset=_offset(raw))
-    with np.errstate(invalid="ignore"):
-        beyond = (swing > own.limit).any(axis=1).mean()
-    if beyond <= MOST_ARTEFACT:
-        return own
-    return replace(
-        own, spikes=screen.spikes * own.quiet / np.maximum(screen.quiet, np.finfo(np.float64).tiny)
-    )
+    quiet = measure_quiet(raw, screen)
+    ratio = quiet / np.maximum(screen.quiet, np.finfo(np.float64).tiny)
+    # A recording that is much louder may be so by its gain or its unit of voltage, and a far quieter one is.
+    scale = np.where(ratio < LEAST_NOISE, ratio, np.maximum(ratio / USUAL_NOISE, 1.0))
+    return replace(screen, spikes=scale * screen.spikes, quiet=quiet, offset=_offset(raw))
 
 
 def measure_quiet(raw: npt.NDArray[Any], screen: Screen) -> npt.NDArray[np.float64]:

@@ -98,7 +98,7 @@
         evidence: one.curves.map((_, k) => column(evidence, curves, k, 0, evidenceStep)),
         found: spikesWithin(found, start, stop),
         truth: spikesWithin(truth, start, stop),
-        bad: one.bad.filter(([first, last]) => first < stop && last > start),
+        bad: one.bad.filter(([from, to]) => from < stop && to > start),
       };
     },
   };

@@ -5,8 +5,8 @@
   const { spikesorter } = window;
   const { contents } = spikesorter;
   const GREY = "#808080";
-  const LIGHT = { ink: "#1b1f24", grid: "#e3e8ed", bad: "#e4d3b8" };
-  const DARK = { ink: "#e6edf3", grid: "#2b343d", bad: "#4d3f26" };
+  const LIGHT = { ink: "#1b1f24", grid: "#e3e8ed" };
+  const DARK = { ink: "#e6edf3", grid: "#2b343d" };
   const BUTTONS = [["toImage", "zoomIn2d", "zoomOut2d", "resetScale2d"]]; // without Plotly's button that uploads the figure
   const fingers = window.matchMedia("(pointer: coarse)");
   // Without a mouse, the buttons would always cover the figure.

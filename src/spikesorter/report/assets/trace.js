@@ -8,6 +8,7 @@
   const AROUND_S = 0.015; // shown on either side of a selected spike
   const MOST_POINTS = 8000; // of a channel; more are thinned to the screen's resolution
   const LEAST_S = 0.001;
+  const SHADE = "rgba(128, 128, 128, 0.3)"; // as in figures.py and style.py
   const WIDE = 0.06; // of the width shown; a wider bad stretch has its kind written in it
   const WINDOW_S = 0.003; // on either side of a doubtful spike in its thumbnail
 
@@ -299,7 +300,7 @@
       const words = x1 - x0 > WIDE * (high - low) ? kind : "";
       return {
         type: "rect", x0, x1, yref: "paper", y0: 0, y1: 1, layer: "below", line: { width: 0 },
-        fillcolor: palette().bad, label: { text: words, textposition: "bottom left", font: { color: palette().ink } },
+        fillcolor: SHADE, label: { text: words, textposition: "bottom left", font: { color: palette().ink } },
       };
     }
 

@@ -135,13 +135,23 @@ def shade(figure: Any, bad: BadStretches, *, fs_hz: float, span: tuple[int, int]
     Stretches that cannot be told apart in a figure are shaded as one.
     """
     shown = bad.within(*span)
+    if not len(shown):
+        return
     apart = shown.start[1:] - shown.stop[:-1] > (span[1] - span[0]) / MOST_SHADED
-    for start, stop in zip(shown.start[np.r_[True, apart]] if len(shown) else (),
-                           shown.stop[np.r_[apart, True]] if len(shown) else (), strict=True):  # fmt: skip
-        figure.add_shape(
-            type="rect", x0=float(start / fs_hz), x1=float(stop / fs_hz), y0=0, y1=1, xref="x", yref="paper",
-            layer="below", fillcolor=GREY, opacity=SHADE, line={"color": GREY, "width": 1},
-        )  # fmt: skip
+    starts, stops = shown.start[np.r_[True, apart]] / fs_hz, shown.stop[np.r_[apart, True]] / fs_hz
+    spans = zip(starts.tolist(), stops.tolist(), strict=True)
+    figure.add_shape(
+        type="path",
+        path="".join(
+            f"M{start!r},0V1H{stop!r}V0Z" for start, stop in spans
+        ),  # Plotly is slow with many shapes
+        xref="x",
+        yref="paper",
+        layer="below",
+        fillcolor=GREY,
+        opacity=SHADE,
+        line={"color": GREY, "width": 1},
+    )
 
 
 def write_across(figure: Any, text: str) -> None:
