@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError
 from spikesorter.core.settings import Settings
 from spikesorter.core.spike import same_rate, shown_hz
@@ -25,6 +26,7 @@ __all__ = [
     "check_channels",
     "check_trace",
     "constant_channels",
+    "find_missing",
     "missing_channels",
     "read_representative",
     "read_samples",
@@ -40,6 +42,7 @@ NativeArray = npt.NDArray[Any]
 PROFILE_SAMPLES = 1 << 23  # 5.6 minutes at 25 kHz are enough to estimate noise and gain
 SIGNATURE_SAMPLES = 1 << 18
 PARTS = 32
+CHUNK = 1 << 20
 READING = threading.Lock()  # threads share one open file, in which each of them seeks
 
 
@@ -164,6 +167,27 @@ def representative_parts(n_samples: int, most_samples: int = PROFILE_SAMPLES) ->
     length = most_samples // PARTS
     starts = np.linspace(0, n_samples - length, PARTS).astype(int)
     return [(start, start + length) for start in starts.tolist()]
+
+
+def find_missing(recording: BaseRecording) -> BadStretches:
+    """Return the stretches of a recording in which some channel is NaN or infinite.
+
+    Examples
+    --------
+    >>> from spikeinterface.core import NumpyRecording
+    >>> trace = np.where(np.arange(50) // 10 == 2, np.nan, 1.0)[:, None]
+    >>> list(find_missing(NumpyRecording([trace], sampling_frequency=25_000.0)))
+    [BadStretch(start=20, stop=30, kind='missing')]
+    """
+    if np.dtype(recording.get_dtype()).kind != "f":
+        return BadStretches()
+    found: list[tuple[int, int, str]] = []
+    for start in range(0, recording.get_num_frames(), CHUNK):
+        trace = read_samples(recording, start, min(start + CHUNK, recording.get_num_frames()))
+        missing = ~np.isfinite(trace).all(axis=1)
+        edges = np.flatnonzero(np.diff(missing, prepend=False, append=False)).reshape(-1, 2) + start
+        found += [(first, last, "missing") for first, last in edges.tolist()]
+    return BadStretches.of(found)
 
 
 def _read_parts(recording: BaseRecording, most_samples: int) -> NativeArray:
