@@ -22,7 +22,10 @@ from spikesorter.workflows.manifest import read_batch
 from spikesorter.workflows.recordings import recording_parts
 from tests.conftest import FS_HZ
 
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # SpikeInterface leaves what it wrote open
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # SpikeInterface leaves what it wrote open
+    pytest.mark.filterwarnings("ignore:The extractor is not serializable"),
+]
 
 
 @pytest.fixture
