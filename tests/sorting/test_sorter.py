@@ -43,7 +43,7 @@ def sorters(study: list[SimulatedRecording]) -> dict[str, Sorter]:
 
 
 @pytest.mark.parametrize("known", [("D2",), ("D2", "D3")])
-@pytest.mark.parametrize("unit", [10, 0.1, 1e3, 1e-3])
+@pytest.mark.parametrize("unit", [20, 0.05, 1e3, 1e-3])
 def test_a_recording_in_another_unit_is_noticed(
     known: tuple[str, ...], unit: float, sorters: dict[str, Sorter], study: list[SimulatedRecording]
 ) -> None:
