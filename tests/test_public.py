@@ -29,7 +29,6 @@ SHOWN = {
         "read_labels",
         "read_mat",
         "read_recording",
-        "read_stretches",
         "score",
         "sort_groups",
         "study_score",

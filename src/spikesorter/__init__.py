@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from spikesorter.io.mat import read_mat
     from spikesorter.io.mat_writing import write_mat
     from spikesorter.io.recording import read_recording
-    from spikesorter.io.stretches import read_stretches
     from spikesorter.sorting.groups import adapt_groups, fit_groups, sort_groups
     from spikesorter.sorting.sorter import Sorter
 
@@ -44,7 +43,6 @@ __all__ = [
     "read_labels",
     "read_mat",
     "read_recording",
-    "read_stretches",
     "score",
     "sort_groups",
     "study_score",
@@ -66,7 +64,6 @@ _MODULES = {
     "read_labels": "io.labels",
     "read_mat": "io.mat",
     "read_recording": "io.recording",
-    "read_stretches": "io.stretches",
     "score": "core.score",
     "sort_groups": "sorting.groups",
     "study_score": "core.score",

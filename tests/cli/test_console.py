@@ -108,7 +108,7 @@ def test_results_are_told_in_a_line() -> None:
     result.score = score(TRUTH, TRUTH)
     assert result_line(result) == "D2: 4 spikes, score 1.000"  # type: ignore[arg-type]
     one = SimpleNamespace(
-        path="D2.mat", spikes=FOUND, adapted_to="D3", sorters={"l": adapted(), "r": adapted()}, doubts=()
+        title="D2.mat", spikes=FOUND, adapted_to="D3", sorters={"l": adapted(), "r": adapted()}, doubts=()
     )
     assert sorted_line(one) == (  # type: ignore[arg-type]
         "D2.mat: 4 spikes (as adapted to D3), forecast 0.900 ± 0.050, 0.900 ± 0.050"
@@ -241,11 +241,11 @@ BAD = BadStretches.of([(0, 2500, "dead"), (5000, 5500, "artefact")])
 
 
 def test_a_sorted_recording_with_bad_stretches_has_a_line_on_them() -> None:
-    one = SimpleNamespace(path="D6.mat", spikes=replace(FOUND, bad=BAD), n_samples=250_000)
+    one = SimpleNamespace(title="D6.mat", spikes=replace(FOUND, bad=BAD), n_samples=250_000)
     assert bad_line(one) == (  # type: ignore[arg-type]
         "D6.mat: 0.12 of 10 s are bad and left out: dead 0.1 s, artefact 0.02 s"
     )
-    assert bad_line(SimpleNamespace(path="D2.mat", spikes=FOUND, n_samples=9)) is None  # type: ignore[arg-type]
+    assert bad_line(SimpleNamespace(title="D2.mat", spikes=FOUND, n_samples=9)) is None  # type: ignore[arg-type]
 
 
 def test_the_line_on_a_target_says_how_much_is_bad() -> None:

@@ -24,7 +24,6 @@ def path(tmp_path: Path) -> Path:
     [
         ({"x": TRACE}, "has no variable d"),
         ({"d": np.ones(500)}, "constant"),
-        ({"d": np.full(500, np.nan)}, "constant"),
         ({"d": np.where(np.arange(500) == 7, np.nan, 1.0)}, "constant"),
         ({"d": np.c_[TRACE, np.ones(500)]}, r"d is constant: channel 1 \(counted from 0\)"),
         ({"d": np.zeros((0, 0))}, "d is empty"),

@@ -15,8 +15,10 @@ from spikesorter.io.samples import (
     as_spikes,
     at_rate,
     centred,
+    check_channels,
     check_trace,
     constant_channels,
+    missing_channels,
     read_representative,
     read_signature,
     shortest_samples,
@@ -91,7 +93,11 @@ def test_missing_samples_hide_no_constant_channel(rng: np.random.Generator) -> N
     trace[[7, 8, 4000]] = [[np.nan], [np.inf], [-np.inf]]
     assert constant_channels(trace) == [1]
     trace[:, 2] = np.nan
-    assert constant_channels(trace) == [1, 2]
+    assert (constant_channels(trace), missing_channels(trace)) == ([1], [2])
+    with pytest.raises(InputError, match=r"channel 1 \(counted from 0\) is constant"):
+        check_channels(trace)
+    with pytest.raises(InputError, match=r"channel 1 \(counted from 0\) is NaN or infinite throughout"):
+        check_channels(trace[:, [0, 2]])
     assert constant_channels(trace.astype(np.float32)[:, :1]) == []
 
 

@@ -6,11 +6,10 @@ import h5py
 import numpy as np
 import pytest
 
-from spikesorter import read_stretches
 from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError
 from spikesorter.io.bad_table import write_bad_table
-from spikesorter.io.stretches import event_rows, to_stretches
+from spikesorter.io.stretches import event_rows, read_stretches, to_stretches
 
 FS_HZ = 1000.0
 

@@ -16,12 +16,12 @@ from spikesorter import (
     read_labels,
     read_mat,
     read_recording,
-    read_stretches,
     write_mat,
     write_spikes,
 )
 from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.io.mat_writing import write_mat_recording
+from spikesorter.io.stretches import read_stretches
 from tests.properties.strategies import FS_HZ, RATES, spikes_values, traces
 
 

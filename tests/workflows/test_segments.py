@@ -42,6 +42,7 @@ def test_all_segments_are_sorted_and_none_overwrites_another(
     done = sort_files([night], model, out)
     assert [one.place.name for one in done] == ["night-segment0.mat", "night-segment1.mat"]
     assert "night: has 2 segments; each is sorted, with a result of its own: night-segment0," in caplog.text
+    assert [one.title for one in done] == [f"{night} (night-segment{k})" for k in (0, 1)]
     assert [one.n_samples for one in done] == [125_000, 75_000]
     assert all(read_labels(one.place).sample.max() < one.n_samples for one in done)
     known = json.loads((out / "sort.json").read_text())["recordings"]

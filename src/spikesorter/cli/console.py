@@ -146,7 +146,7 @@ def bad_line(one: SortedFile) -> str | None:
     from spikesorter.sorting.screening import described
 
     bad, fs_hz = one.spikes.bad, one.spikes.fs_hz
-    return f"{one.path}: {described(bad, one.n_samples, fs_hz=fs_hz)}" if len(bad) and fs_hz else None
+    return f"{one.title}: {described(bad, one.n_samples, fs_hz=fs_hz)}" if len(bad) and fs_hz else None
 
 
 def sorted_line(one: SortedFile) -> str:
@@ -154,7 +154,7 @@ def sorted_line(one: SortedFile) -> str:
     forecasts = "forecast " + ", ".join(_forecast(sorter) for sorter in one.sorters.values())
     if one.doubts:
         forecasts = f"no forecast, as it is unlike {one.adapted_to}"
-    return f"{one.path}: {len(one.spikes)} spikes (as adapted to {one.adapted_to}), {forecasts}"
+    return f"{one.title}: {len(one.spikes)} spikes (as adapted to {one.adapted_to}), {forecasts}"
 
 
 def outcome_line(outcome: Outcome) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,10 +99,11 @@ class RecordingOptions:
         chosen = select_channels(path, recording, tuple(self.channel))
         chosen = select_group(path, chosen, self.group)
         held = recording.get_memory_size() if source.format == "mat" else 0
-        fitting = resampled(path, chosen, fs_hz) if self.resample else chosen
-        excluded = None if self.exclude is None else self.exclude.of(name, chosen)
-        if excluded is not None and fitting is not chosen:
-            excluded = excluded.at_rate(fitting.get_sampling_frequency() / chosen.get_sampling_frequency())
+        fitting, missing = resampled(path, chosen, fs_hz) if self.resample else (chosen, BadStretches())
+        excluded = BadStretches() if self.exclude is None else self.exclude.of(name, chosen)
+        if fitting is not chosen:
+            ratio = fitting.get_sampling_frequency() / chosen.get_sampling_frequency()
+            excluded = excluded.at_rate(ratio).joined(missing)
         return OpenedRecording(path, self, fitting, labels, held, chosen, excluded)
 
     def segments(self, path: Path) -> int:
@@ -141,8 +142,9 @@ class OpenedRecording:
         Memory that it occupies; 0 if samples are read from disk on demand.
     source : spikeinterface.BaseRecording
         The recording before it was resampled; otherwise the same.
-    exclude : BadStretches or None
-        Stretches of `recording` to leave out, if the options name any.
+    exclude : BadStretches
+        Stretches of `recording` to leave out: those that the options name and, if it was resampled, missing
+        ones.
     """
 
     path: Path
@@ -151,7 +153,7 @@ class OpenedRecording:
     labels: Spikes | None
     bytes_in_memory: int
     source: BaseRecording
-    exclude: BadStretches | None = None
+    exclude: BadStretches = field(default_factory=BadStretches)
 
     def to_source(self, spikes: Spikes) -> Spikes:
         """Return spikes of the resampled recording as spikes of the file's own samples."""

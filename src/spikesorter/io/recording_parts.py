@@ -7,9 +7,13 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError
 from spikesorter.core.spike import same_rate, shown_hz
 from spikesorter.io.formats import reading, stem_of
+from spikesorter.io.samples import find_missing
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
@@ -19,6 +23,7 @@ __all__ = ["Channel", "in_order", "one_segment", "part_name", "resampled", "sele
 logger = logging.getLogger(__name__)
 Channel = str | int
 MOST_LISTED = 24
+RESAMPLING_S = 0.005  # beside a missing sample, in which resampled ones depend on it
 
 
 def one_segment(path: Path, recording: BaseRecording, segment: int | None) -> BaseRecording:
@@ -151,18 +156,34 @@ def select_group(path: Path, recording: BaseRecording, group: Channel | None) ->
     return recording.select_channels(chosen)
 
 
-def resampled(path: Path, recording: BaseRecording, fs_hz: float | None) -> BaseRecording:
-    """Return a recording at a sampling rate, resampled as float32 if it has another."""
+def resampled(
+    path: Path, recording: BaseRecording, fs_hz: float | None
+) -> tuple[BaseRecording, BadStretches]:
+    """Return a recording at a sampling rate, and what is missing of it if it had to be resampled.
+
+    Returns
+    -------
+    recording : spikeinterface.BaseRecording
+        As float32, with 0 for missing samples, if it had another rate; otherwise as it is.
+    missing : BadStretches
+        Those of the resampled recording, in which it depends on missing samples.
+    """
     own = float(recording.get_sampling_frequency())
     if fs_hz is None or same_rate(own, fs_hz):
-        return recording
-    from spikeinterface.preprocessing import resample
+        return recording, BadStretches()
+    from spikeinterface.preprocessing import resample, silence_periods
 
+    missing = find_missing(recording)
+    if len(missing):
+        recording = silence_periods(recording, np.stack([missing.start, missing.stop], axis=1))
+        margin = round(RESAMPLING_S * own)
+        beside = [(max(start - margin, 0), stop + margin, kind) for start, stop, kind in missing]
+        missing = BadStretches.of(beside).within(0, recording.get_num_frames()).at_rate(fs_hz / own)
     with reading(path, "a recording to resample"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a rate that differs by parts in a million
         changed: BaseRecording = resample(recording, fs_hz, dtype="float32")
     logger.info("%s: resampled from %s to %s", path, shown_hz(own), shown_hz(fs_hz))
-    return changed
+    return changed, missing
 
 
 def _listed(names: list[str]) -> str:

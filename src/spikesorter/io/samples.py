@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError
 from spikesorter.core.settings import Settings
 from spikesorter.core.spike import same_rate, shown_hz
@@ -25,6 +26,8 @@ __all__ = [
     "check_channels",
     "check_trace",
     "constant_channels",
+    "find_missing",
+    "missing_channels",
     "read_representative",
     "read_samples",
     "read_signature",
@@ -39,6 +42,7 @@ NativeArray = npt.NDArray[Any]
 PROFILE_SAMPLES = 1 << 23  # 5.6 minutes at 25 kHz are enough to estimate noise and gain
 SIGNATURE_SAMPLES = 1 << 18
 PARTS = 32
+CHUNK = 1 << 20
 READING = threading.Lock()  # threads share one open file, in which each of them seeks
 
 
@@ -165,6 +169,27 @@ def representative_parts(n_samples: int, most_samples: int = PROFILE_SAMPLES) ->
     return [(start, start + length) for start in starts.tolist()]
 
 
+def find_missing(recording: BaseRecording) -> BadStretches:
+    """Return the stretches of a recording in which some channel is NaN or infinite.
+
+    Examples
+    --------
+    >>> from spikeinterface.core import NumpyRecording
+    >>> trace = np.where(np.arange(50) // 10 == 2, np.nan, 1.0)[:, None]
+    >>> list(find_missing(NumpyRecording([trace], sampling_frequency=25_000.0)))
+    [BadStretch(start=20, stop=30, kind='missing')]
+    """
+    if np.dtype(recording.get_dtype()).kind != "f":
+        return BadStretches()
+    found: list[tuple[int, int, str]] = []
+    for start in range(0, recording.get_num_frames(), CHUNK):
+        trace = read_samples(recording, start, min(start + CHUNK, recording.get_num_frames()))
+        missing = ~np.isfinite(trace).all(axis=1)
+        edges = np.flatnonzero(np.diff(missing, prepend=False, append=False)).reshape(-1, 2) + start
+        found += [(first, last, "missing") for first, last in edges.tolist()]
+    return BadStretches.of(found)
+
+
 def _read_parts(recording: BaseRecording, most_samples: int) -> NativeArray:
     parts = representative_parts(recording.get_num_frames(), most_samples)
     read = [read_samples(recording, start, stop) for start, stop in parts]
@@ -185,7 +210,7 @@ def shortest_samples(settings: Settings) -> int:
 
 
 def constant_channels(trace: NativeArray) -> list[int]:
-    """Return the channels, counted from 0, whose finite samples are all the same; all that have none.
+    """Return the channels, counted from 0, whose finite samples are all the same.
 
     Examples
     --------
@@ -195,7 +220,18 @@ def constant_channels(trace: NativeArray) -> list[int]:
     if trace.dtype.kind != "f" or np.isfinite(trace).all():
         return np.flatnonzero(trace.max(axis=0) == trace.min(axis=0)).tolist()
     finite = [column[np.isfinite(column)] for column in trace.T]
-    return [k for k, column in enumerate(finite) if not len(column) or column.max() == column.min()]
+    return [k for k, column in enumerate(finite) if len(column) and column.max() == column.min()]
+
+
+def missing_channels(trace: NativeArray) -> list[int]:
+    """Return the channels, counted from 0, of which no sample is finite.
+
+    Examples
+    --------
+    >>> missing_channels(np.array([[1.0, np.nan], [np.nan, np.inf]]))
+    [1]
+    """
+    return np.flatnonzero(~np.isfinite(trace).any(axis=0)).tolist()
 
 
 def check_trace(trace: NativeArray, settings: Settings, *, left_out: str = "") -> None:
@@ -228,7 +264,7 @@ def check_trace(trace: NativeArray, settings: Settings, *, left_out: str = "") -
 
 
 def check_channels(trace: NativeArray) -> None:
-    """Refuse a trace of which a channel is constant.
+    """Refuse a trace of which a channel is constant, or some but not all channels are missing throughout.
 
     Raises
     ------
@@ -241,4 +277,10 @@ def check_channels(trace: NativeArray) -> None:
         raise InputError(
             f"channel {', '.join(map(str, silent))} (counted from 0) is constant: nothing was recorded; "
             "leave it out, also of the labelled recording"
+        )
+    missing = missing_channels(trace)
+    if 0 < len(missing) < trace.shape[1]:
+        raise InputError(
+            f"channel {', '.join(map(str, missing))} (counted from 0) is NaN or infinite throughout; leave "
+            "it out, also of the labelled recording"
         )

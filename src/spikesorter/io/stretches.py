@@ -61,7 +61,7 @@ def read_stretches(path: str | Path, *, fs_hz: float | None = None, start_s: flo
     Returns
     -------
     BadStretches
-        Of the class `spikesorter.core.bad_stretches.BadStretches`, whose `of` makes them from numbers.
+        For numbers instead of a file, see `BadStretches.of`.
 
     Raises
     ------

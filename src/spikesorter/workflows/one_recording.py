@@ -15,6 +15,7 @@ from spikesorter.core.errors import InputError, naming
 from spikesorter.core.progress import Progress, silent
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.export import write_spikes
+from spikesorter.io.formats import stem_of
 from spikesorter.io.nwb import session_start_of
 from spikesorter.io.recording import OpenedRecording
 from spikesorter.sorting.model import Choice, Model
@@ -53,6 +54,12 @@ class SortedFile:
     place: Path
     n_samples: int
     doubts: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The recording's path, with the name of the result if it is that of a segment."""
+        name = self.place.stem
+        return str(self.path) if name == stem_of(self.path) else f"{self.path} ({name})"
 
     @property
     def bad_s(self) -> dict[str, float]:
