@@ -55,6 +55,7 @@ def test_a_recording_in_another_unit_is_noticed(
     assert ratio == pytest.approx(unit if name == "D2" else unit * noise["D2"] / noise["D3"], rel=0.4)
 
 
+@pytest.mark.slow
 def test_adapting_to_another_unit_is_noticed_even_where_no_gain_can_be_measured(
     sorters: dict[str, Sorter], study: list[SimulatedRecording], caplog: pytest.LogCaptureFixture
 ) -> None:
