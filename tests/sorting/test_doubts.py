@@ -67,6 +67,17 @@ def test_sorting_tells_of_another_level_once(
     assert "its noise is 0.125 times that of the recording" in record.getMessage()
 
 
+def test_sorting_tells_of_noise_that_rises(
+    sorter: Sorter, trace: np.ndarray, caplog: pytest.LogCaptureFixture
+) -> None:
+    louder = trace.copy()
+    half = len(trace) // 2
+    louder[half:] += 2 * np.std(trace) * np.random.default_rng(0).standard_normal(louder[half:].shape)
+    sorter.sort(recording_of(louder))
+    (record,) = caplog.records
+    assert "times as strong in some parts as in others: adapt to it" in record.getMessage()
+
+
 @pytest.mark.parametrize("unsigned", [False, True])
 def test_a_recording_that_another_unit_makes_all_artefact_is_refused_with_the_cause(
     unsigned: bool, sorter: Sorter, trace: np.ndarray
@@ -82,7 +93,7 @@ def test_a_recording_that_another_unit_makes_all_artefact_is_refused_with_the_ca
 def test_unsigned_numbers_of_the_models_scale_are_no_matter(trace: np.ndarray) -> None:
     counts = (100 * trace + 32_768).astype(np.uint16)
     quiet = np.ptp(100 * trace[:60], axis=0)
-    assert doubt_of_level(recording_of(counts), Screen(12, quiet, quiet, np.zeros(1))) == ""
+    assert doubt_of_level(recording_of(counts), Screen(12, quiet, quiet, np.zeros(1)), np.ones(1)) == ""
 
 
 @pytest.mark.parametrize(

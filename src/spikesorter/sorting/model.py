@@ -21,7 +21,7 @@ from spikesorter.estimation.estimate import estimate_initially, is_faint
 from spikesorter.io.atomic import recover_folder
 from spikesorter.io.model_files import DESCRIPTION, TARGETS, check_model_place, model_digest
 from spikesorter.io.samples import check_trace, shortest_samples
-from spikesorter.sorting.doubts import doubt_of_gain, level_doubt
+from spikesorter.sorting.doubts import doubt_of_gain
 from spikesorter.sorting.groups import groups_of, sort_groups
 from spikesorter.sorting.screening import check_good, described, new_screen, screen_for, screened, without_bad
 from spikesorter.sorting.sorter import SPAN_SECONDS, Sorter
@@ -257,7 +257,7 @@ def nearest_sorter(
     distances = {name: sorter.state.measured.distance(initial.profile) for name, sorter in sorters.items()}
     nearest = min(distances, key=lambda name: (distances[name], name))
     chosen = sorters[nearest].state
-    doubt = level_doubt(screen.quiet, chosen.screen) if chosen.screen else ""
+    doubt = chosen.doubt(target)
     if not doubt and not is_faint(initial):
         doubt = doubt_of_gain(initial.profile.activity.gain / chosen.measured.activity.gain, nearest)
         if doubt:

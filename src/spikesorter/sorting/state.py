@@ -28,6 +28,7 @@ from spikesorter.signal.hum import hum_kernel
 from spikesorter.signal.screen import Screen
 from spikesorter.signal.spans import Margin, to_samples
 from spikesorter.sorting.diagnostics import Diagnostics
+from spikesorter.sorting.doubts import doubt_of_level
 from spikesorter.sorting.following import Following, digest_of
 from spikesorter.sorting.forecast import Forecast
 from spikesorter.sorting.look_back import Reckoning
@@ -129,6 +130,10 @@ class SorterState:
         if following is None or following.recording != digest_of(recording):
             return decoder
         return following.decoder(decoder)
+
+    def doubt(self, recording: BaseRecording) -> str:
+        """Return in words that a recording is unlike the one adapted to, or ""."""
+        return doubt_of_level(recording, self.screen, self.profile.course.levels) if self.screen else ""
 
     @cached_property
     def lessons(self) -> Lessons:
