@@ -72,7 +72,7 @@ def test_sorting_tells_of_noise_that_rises(
 ) -> None:
     louder = trace.copy()
     half = len(trace) // 2
-    louder[half:] += 2 * np.std(trace) * np.random.default_rng(0).standard_normal(louder[half:].shape)
+    louder[half:] += 1.2 * np.std(trace) * np.random.default_rng(0).standard_normal(louder[half:].shape)
     sorter.sort(recording_of(louder))
     (record,) = caplog.records
     assert "times as strong in some parts as in others: adapt to it" in record.getMessage()

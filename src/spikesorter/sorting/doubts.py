@@ -83,8 +83,8 @@ def level_doubt(quiet: npt.NDArray[np.float64], screen: Screen) -> str:
     noisier = "noisier, " if ratio[worst] > 1 else ""
     return (
         f"{where} is {ratio[worst]:.3g} times that of the recording that the sorter was adapted to: is this "
-        f"one {noisier}in another unit of voltage, amplified differently, or from another electrode? Adapt to it "
-        "(train --targets, Sorter.adapt), or do not trust the result"
+        f"one {noisier}in another unit of voltage, amplified differently, or from another electrode? Adapt "
+        "to it (train --targets, Sorter.adapt), or do not trust the result"
     )
 
 
