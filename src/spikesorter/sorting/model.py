@@ -162,12 +162,12 @@ class Model:
     def digest(self, chosen: Mapping[str, str]) -> str:
         """Return a digest of everything that the results of the chosen sorters depend on."""
         states = [sorter.state for sorter in self.chosen(chosen).values()]
-        return model_digest(tuple((state.profile, state.tuned) for state in states))
+        return model_digest(tuple(state.decides for state in states))
 
     def whole_digest(self) -> str:
         """Return a digest of everything that any result depends on."""
         sorters = tuple(
-            (sorter.state.measured, sorter.state.profile, sorter.state.tuned)
+            (sorter.state.measured, sorter.state.decides)
             for group in self.groups.values()
             for sorter in group.values()
         )

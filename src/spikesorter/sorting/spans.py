@@ -162,6 +162,6 @@ def _facts(state: SorterState, target: BaseRecording, exclude: BadStretches | No
     """Return what the result depends on; a long recording is identified by its length and parts of it."""
     return {
         "version": __version__,
-        "sorter": model_digest((state.profile, state.tuned, state.following, state.screen, exclude)),
+        "sorter": model_digest((state.decides, exclude)),
         "recording": digest_of(target),
     }

@@ -148,6 +148,11 @@ class SorterState:
         return {unit: name for unit, name in names if unit in self.units.known}
 
     @property
+    def decides(self) -> tuple[object, ...]:
+        """What the result of sorting depends on, beside the recording."""
+        return self.profile, self.tuned, self.following, self.screen
+
+    @property
     def margin(self) -> Margin:
         """Greatest distance from a spike of the samples that it depends on."""
         decoder = self.tuned.decoder
