@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,19 +30,33 @@ FS_HZ = 25_000.0
 hypothesis.settings.register_profile("same", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("search", deadline=None, max_examples=1000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
-QUICK = (
+# To try 21 thresholds for each unit takes longer than to sort what they are tried on.
+FEW_THRESHOLDS = "output.threshold_grid=[0.1, 0.3, 0.5, 0.7, 0.9]"
+# As many steps for a target as for the base network: JAX compiles training for each number of steps.
+NETWORKS = (
     "rehearsal.training_seconds=20",
     "rehearsal.tuning_seconds=10",
     "rehearsal.forecast_seconds=30",
     "detector.filters=12",
-    "detector.base_steps=250",
-    "detector.steps=80",
+    "detector.base_steps=120",
+    "detector.steps=120",
+    "detector.batch_windows=32",
     "classifier.filters=12",
-    "classifier.base_steps=150",
+    "classifier.base_steps=60",
     "classifier.steps=60",
 )
-LONGEST_FIRST = (
+QUICK = (*NETWORKS, FEW_THRESHOLDS)
+# While one process compiles what Numba keeps, on a new checkout, another has half a minute of tests that need
+# none of it; otherwise both would compile the same.
+MEANWHILE = (
+    "tests/decoding/test_networks.py",
+    "tests/decoding/test_nets.py",
+    "tests/benchmarks/test_mutation.py",
+    "tests/io/test_lies.py",
+)
+FIRST = (
     "tests/workflows/test_main_job.py",
+    *MEANWHILE,
     "tests/test_exactness.py",
     "tests/faults/test_killed.py",
     "tests/browser/test_report.py",
@@ -51,7 +66,7 @@ LONGEST_FIRST = (
 BRIEF = (
     "rehearsal.tuning_seconds=5",
     "rehearsal.forecast_seconds=5",
-    "output.threshold_grid=[0.1, 0.3, 0.5, 0.7, 0.9]",
+    FEW_THRESHOLDS,
 )
 # Folders whose tests share what takes long to make.
 TOGETHER = ("tests/integrations", "tests/properties")
@@ -124,6 +139,13 @@ def sorted_study(study_folder: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="session")
+def labelled_model(sorted_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model of that run without what was adapted to its targets: one sorter, loaded in a moment."""
+    folder = tmp_path_factory.mktemp("labelled") / "model"
+    return Path(shutil.copytree(sorted_study / "model", folder, ignore=shutil.ignore_patterns("targets")))
+
+
+@pytest.fixture(scope="session")
 def results(sorted_study: Path) -> list[Result]:
     return open_results(sorted_study)
 
@@ -168,13 +190,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep tests together that share what is made for them, and start with the longest.
+    """Keep tests together that share what is made for them, and start with the longest (FIRST).
 
     Otherwise one process would still run a long file when all others are done. Tests of a file stay together,
     and those of a folder in TOGETHER. A file whose tests share something for each value of one parameter is
     split by the one that it names in SPLIT_BY.
     """
-    ranks = {name: rank for rank, name in enumerate(LONGEST_FIRST)}
+    ranks = {name: rank for rank, name in enumerate(FIRST)}
 
     def group_of(item: pytest.Item) -> tuple[str, str]:
         file = item.path.relative_to(config.rootpath).as_posix()

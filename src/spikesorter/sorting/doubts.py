@@ -14,14 +14,16 @@ from spikesorter.sorting.screening import measure_quiet
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
 
-__all__ = ["doubt_of_gain", "doubt_of_level", "level_doubt"]
+__all__ = ["change_doubt", "doubt_of_gain", "doubt_of_level", "level_doubt"]
 
 LIKE_LEVELS = (1 / 3, 3.0)
+LOUDER = 1.6  # in some parts than in others, beyond what the sorter knows of
+PARTS = 16  # of a recording, between which noise is compared
 LIKE_GAINS = (0.5, 2.0)
 FAR_OFFSET = 100.0  # of unsigned numbers, whose zero is in the middle of their range
 
 
-def doubt_of_level(recording: BaseRecording, screen: Screen) -> str:
+def doubt_of_level(recording: BaseRecording, screen: Screen, levels: npt.NDArray[np.float64]) -> str:
     """Return in words that a recording's noise is unlike the one that a sorter was adapted to, or "".
 
     Parameters
@@ -29,13 +31,16 @@ def doubt_of_level(recording: BaseRecording, screen: Screen) -> str:
     recording : spikeinterface.BaseRecording
     screen : Screen
         Of the recording that the sorter was adapted to.
+    levels : ndarray of float64, shape (blocks,)
+        Levels of the noise over that recording.
 
     Returns
     -------
     str
     """
     raw = read_signature(recording)
-    doubt = level_doubt(measure_quiet(raw, screen), screen)
+    parts = np.stack([measure_quiet(part, screen) for part in np.array_split(raw, PARTS)])
+    doubt = level_doubt(measure_quiet(raw, screen), screen) or change_doubt(parts, levels)
     middle = float(np.median(raw))
     if doubt and raw.dtype.kind == "u" and abs(middle - np.median(screen.offset)) > FAR_OFFSET:
         doubt += (
@@ -75,10 +80,40 @@ def level_doubt(quiet: npt.NDArray[np.float64], screen: Screen) -> str:
         return ""
     worst = int(np.abs(np.log(ratio)).argmax())
     where = "its noise" if unlike.all() else f"the noise of channel {worst} (counted from 0)"
+    noisier = "noisier, " if ratio[worst] > 1 else ""
     return (
         f"{where} is {ratio[worst]:.3g} times that of the recording that the sorter was adapted to: is this "
-        "one in another unit of voltage, amplified differently, or from another electrode? Adapt to it "
-        "(train --targets, Sorter.adapt), or do not trust the result"
+        f"one {noisier}in another unit of voltage, amplified differently, or from another electrode? Adapt "
+        "to it (train --targets, Sorter.adapt), or do not trust the result"
+    )
+
+
+def change_doubt(quiet: npt.NDArray[np.float64], levels: npt.NDArray[np.float64]) -> str:
+    """Return in words that the noise changes over a recording by more than is known of it, or "".
+
+    Parameters
+    ----------
+    quiet : ndarray of float64, shape (parts, channels)
+        Usual swing of the noise in parts of the recording.
+    levels : ndarray of float64, shape (blocks,)
+        Levels that the sorter was adapted to.
+
+    Examples
+    --------
+    >>> change_doubt(np.repeat([[1.0], [1.9]], 8, axis=0), np.ones(1)).partition(":")[0]
+    'its noise is 1.9 times as strong in some parts as in others'
+    >>> change_doubt(np.repeat([[1.0], [1.9]], 8, axis=0), np.array([1.0, 2.0]))
+    ''
+    """
+    mean = np.sort(quiet.mean(axis=1))
+    mean = mean[mean > 0]
+    few = len(mean) // 8  # parts that may be odd
+    ratio = mean[-1 - few] / mean[few] if len(mean) else 1.0
+    if ratio < LOUDER * levels.max() / levels.min():
+        return ""
+    return (
+        f"its noise is {ratio:.2g} times as strong in some parts as in others: adapt to it (train --targets, "
+        "Sorter.adapt), which follows that, or do not trust the result"
     )
 
 

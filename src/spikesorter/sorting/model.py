@@ -21,7 +21,7 @@ from spikesorter.estimation.estimate import estimate_initially, is_faint
 from spikesorter.io.atomic import recover_folder
 from spikesorter.io.model_files import DESCRIPTION, TARGETS, check_model_place, model_digest
 from spikesorter.io.samples import check_trace, shortest_samples
-from spikesorter.sorting.doubts import doubt_of_gain, level_doubt
+from spikesorter.sorting.doubts import doubt_of_gain
 from spikesorter.sorting.groups import groups_of, sort_groups
 from spikesorter.sorting.screening import check_good, described, new_screen, screen_for, screened, without_bad
 from spikesorter.sorting.sorter import SPAN_SECONDS, Sorter
@@ -162,12 +162,12 @@ class Model:
     def digest(self, chosen: Mapping[str, str]) -> str:
         """Return a digest of everything that the results of the chosen sorters depend on."""
         states = [sorter.state for sorter in self.chosen(chosen).values()]
-        return model_digest(tuple((state.profile, state.tuned) for state in states))
+        return model_digest(tuple(state.decides for state in states))
 
     def whole_digest(self) -> str:
         """Return a digest of everything that any result depends on."""
         sorters = tuple(
-            (sorter.state.measured, sorter.state.profile, sorter.state.tuned)
+            (sorter.state.measured, sorter.state.decides)
             for group in self.groups.values()
             for sorter in group.values()
         )
@@ -257,7 +257,7 @@ def nearest_sorter(
     distances = {name: sorter.state.measured.distance(initial.profile) for name, sorter in sorters.items()}
     nearest = min(distances, key=lambda name: (distances[name], name))
     chosen = sorters[nearest].state
-    doubt = level_doubt(screen.quiet, chosen.screen) if chosen.screen else ""
+    doubt = chosen.doubt(target)
     if not doubt and not is_faint(initial):
         doubt = doubt_of_gain(initial.profile.activity.gain / chosen.measured.activity.gain, nearest)
         if doubt:

@@ -17,7 +17,6 @@ from spikesorter.decoding.run import TraceReader, find_candidates, in_threads
 from spikesorter.decoding.tuning import TunedDecoder
 from spikesorter.io.model_files import model_digest
 from spikesorter.signal.spans import iterate_spans
-from spikesorter.sorting.doubts import doubt_of_level
 from spikesorter.sorting.finished_spans import FinishedSpans, open_spans
 from spikesorter.sorting.following import digest_of
 from spikesorter.sorting.outlier_spikes import find_outliers
@@ -53,7 +52,7 @@ def sort_recording(
     target = state.fitting(target)
     n_samples, tuned = target.get_num_frames(), state.tuned
     source = screened_target(state, target, exclude, n_jobs=n_jobs)
-    doubt = doubt_of_level(target, state.screen) if state.screen else ""
+    doubt = state.doubt(target)
     check_good(source, fs_hz=state.fs_hz, doubt=doubt)
     _warn(doubt, source.bad, n_samples, fs_hz=state.fs_hz)
     read_trace = source.without_hum(state.hum_filter)
@@ -163,6 +162,6 @@ def _facts(state: SorterState, target: BaseRecording, exclude: BadStretches | No
     """Return what the result depends on; a long recording is identified by its length and parts of it."""
     return {
         "version": __version__,
-        "sorter": model_digest((state.profile, state.tuned, state.following, state.screen, exclude)),
+        "sorter": model_digest((state.decides, exclude)),
         "recording": digest_of(target),
     }

@@ -28,6 +28,7 @@ from spikesorter.signal.hum import hum_kernel
 from spikesorter.signal.screen import Screen
 from spikesorter.signal.spans import Margin, to_samples
 from spikesorter.sorting.diagnostics import Diagnostics
+from spikesorter.sorting.doubts import doubt_of_level
 from spikesorter.sorting.following import Following, digest_of
 from spikesorter.sorting.forecast import Forecast
 from spikesorter.sorting.look_back import Reckoning
@@ -130,6 +131,10 @@ class SorterState:
             return decoder
         return following.decoder(decoder)
 
+    def doubt(self, recording: BaseRecording) -> str:
+        """Return in words that a recording is unlike the one adapted to, or ""."""
+        return doubt_of_level(recording, self.screen, self.profile.course.levels) if self.screen else ""
+
     @cached_property
     def lessons(self) -> Lessons:
         """What was learnt from the labelled recording."""
@@ -141,6 +146,11 @@ class SorterState:
         """Name of each labelled unit, by unit id."""
         names = zip(self.units.unit_ids, self.units.names, strict=True)
         return {unit: name for unit, name in names if unit in self.units.known}
+
+    @property
+    def decides(self) -> tuple[object, ...]:
+        """What the result of sorting depends on, beside the recording."""
+        return self.profile, self.tuned, self.following, self.screen
 
     @property
     def margin(self) -> Margin:
