@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -121,6 +122,13 @@ def sorted_study(study_folder: Path, tmp_path_factory: pytest.TempPathFactory) -
         tmp_path_factory, "sorted", lambda folder: run_study(study_folder, folder / "out", settings)
     )
     return made / "out"
+
+
+@pytest.fixture(scope="session")
+def labelled_model(sorted_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model of that run without what was adapted to its targets: one sorter, loaded in a moment."""
+    folder = tmp_path_factory.mktemp("labelled") / "model"
+    return Path(shutil.copytree(sorted_study / "model", folder, ignore=shutil.ignore_patterns("targets")))
 
 
 @pytest.fixture(scope="session")

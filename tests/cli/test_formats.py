@@ -12,12 +12,12 @@ from spikeinterface.core import NumpyRecording, load_sorting_analyzer
 from spikeinterface.extractors import read_nwb_sorting
 
 from spikesorter import read_labels, read_mat
-from spikesorter.core.settings import load_settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.mat import read_mat_spikes
 from spikesorter.io.mat_writing import write_mat
 from spikesorter.sorting.sorter import Sorter
 from tests.cli.test_cli import spikesorter
+from tests.conftest import PURSUIT
 from tests.io.makers import write_blackrock
 
 pytestmark = [
@@ -25,18 +25,13 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # SpikeInterface leaves what it wrote open
     pytest.mark.filterwarnings("ignore:The extractor is not serializable"),
 ]
-SHORT = ("decoder=pursuit", "rehearsal.training_seconds=5", "rehearsal.tuning_seconds=5")
-SETS = [word for assignment in SHORT for word in ("--set", assignment)]
+SETS = [word for assignment in PURSUIT for word in ("--set", assignment)]
 SECONDS = 2
 
 
 @pytest.fixture(scope="module")
-def model(study_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    recording, truth = read_mat(study_folder / "D1.mat")
-    assert truth is not None
-    folder = tmp_path_factory.mktemp("model") / "model"
-    Sorter.fit(recording, truth, settings=load_settings(assignments=SHORT)).save(folder)
-    return folder
+def model(labelled_model: Path) -> Path:
+    return labelled_model
 
 
 @pytest.fixture(scope="module")

@@ -21,43 +21,44 @@ pytestmark = [
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def recordings_of_two_seconds(study: Path, folder: Path, names: tuple[str, ...]) -> Path:
-    for k, name in enumerate(names):
+def write_recordings(study: Path, folder: Path) -> Path:
+    """Write two recordings of 1 s: four spans each, and as short as can be, as they are sorted 400 times."""
+    folder.mkdir()
+    for k, name in enumerate(("D2", "D3")):
         trace = read_mat(study / f"{name}.mat")[0].get_traces()
-        write_mat_recording(folder / f"R{k}.mat", trace[k * 50_000 : (k + 1) * 50_000], fs_hz=25_000.0)
+        write_mat_recording(folder / f"R{k}.mat", trace[k * 25_000 : (k + 1) * 25_000], fs_hz=25_000.0)
     return folder
 
 
 @pytest.fixture(scope="module")
-def two(study_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return recordings_of_two_seconds(study_folder, tmp_path_factory.mktemp("two"), ("D2", "D3"))
-
-
-def harness(what: str, recordings: Path, study: Path, out: Path, *words: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "tests.faults.harness", what, *words]
-    places = ["--model", study / "model", "--recordings", recordings, "--out", out]
-    ended = subprocess.run([*command, *map(str, places)], capture_output=True, text=True, cwd=ROOT)
+def said(
+    study_folder: Path, labelled_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, dict[str, Any]]:
+    """What the harness says of all trials, in one process: to load takes as long as many kills."""
+    place = tmp_path_factory.mktemp("killed")
+    recordings = write_recordings(study_folder, place / "in")
+    command = [sys.executable, "-m", "tests.faults.harness", "kills", "points", "full"]
+    options = ["--kills", "100", "--workers", "1", "2"]
+    places = ["--model", labelled_model, "--recordings", recordings, "--out", place]
+    ended = subprocess.run([*command, *options, *map(str, places)], capture_output=True, text=True, cwd=ROOT)
     assert ended.returncode == 0, ended.stderr
-    said: dict[str, Any] = json.loads(ended.stdout)
-    return said
+    found: dict[str, dict[str, Any]] = json.loads(ended.stdout)
+    return found
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_killed_at_a_hundred_random_moments(
-    workers: int, two: Path, sorted_study: Path, tmp_path: Path
-) -> None:
-    said = harness("kills", two, sorted_study, tmp_path, "--kills", "100", "--workers", str(workers))
-    assert said["kills"] == 100
+def test_killed_at_a_hundred_random_moments(workers: int, said: dict[str, dict[str, Any]]) -> None:
+    trial = said[f"kills-{workers}"]
+    assert (trial["kills"], trial["workers"]) == (100, workers)
 
 
-def test_killed_before_each_step_that_changes_the_disk(two: Path, sorted_study: Path, tmp_path: Path) -> None:
-    said = harness("points", two, sorted_study, tmp_path)
-    assert said["steps"] > 30
+def test_killed_before_each_step_that_changes_the_disk(said: dict[str, dict[str, Any]]) -> None:
+    assert said["points"]["steps"] > 30
 
 
 def test_a_disk_that_is_full_at_any_step_is_said_and_leaves_nothing_half_written(
-    two: Path, sorted_study: Path, tmp_path: Path
+    said: dict[str, dict[str, Any]],
 ) -> None:
-    said = harness("full", two, sorted_study, tmp_path)
-    assert said["steps"] > 30
-    assert said["refused"] + said["recordings_failed"] > 10
+    full = said["full"]
+    assert full["steps"] > 30
+    assert full["refused"] + full["recordings_failed"] > 10
