@@ -30,17 +30,22 @@ FS_HZ = 25_000.0
 hypothesis.settings.register_profile("same", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("search", deadline=None, max_examples=1000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
-QUICK = (
+# To try 21 thresholds for each unit takes longer than to sort what they are tried on.
+FEW_THRESHOLDS = "output.threshold_grid=[0.1, 0.3, 0.5, 0.7, 0.9]"
+# As many steps for a target as for the base network: JAX compiles training for each number of steps.
+NETWORKS = (
     "rehearsal.training_seconds=20",
     "rehearsal.tuning_seconds=10",
     "rehearsal.forecast_seconds=30",
     "detector.filters=12",
-    "detector.base_steps=250",
-    "detector.steps=80",
+    "detector.base_steps=120",
+    "detector.steps=120",
+    "detector.batch_windows=32",
     "classifier.filters=12",
-    "classifier.base_steps=150",
+    "classifier.base_steps=60",
     "classifier.steps=60",
 )
+QUICK = (*NETWORKS, FEW_THRESHOLDS)
 LONGEST_FIRST = (
     "tests/workflows/test_main_job.py",
     "tests/test_exactness.py",
@@ -52,7 +57,7 @@ LONGEST_FIRST = (
 BRIEF = (
     "rehearsal.tuning_seconds=5",
     "rehearsal.forecast_seconds=5",
-    "output.threshold_grid=[0.1, 0.3, 0.5, 0.7, 0.9]",
+    FEW_THRESHOLDS,
 )
 # Folders whose tests share what takes long to make.
 TOGETHER = ("tests/integrations", "tests/properties")

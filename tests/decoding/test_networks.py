@@ -19,8 +19,8 @@ HALF = WorkingPoint((1, 2), (0.3, 0.3), 0, True)
 def test_trained_networks_find_and_name_planted_spikes(
     curves: str, shapes: Templates, rng: np.random.Generator
 ) -> None:
-    detector = DetectorSettings(filters=12, learning_rate=5e-3, curves=curves)  # type: ignore[arg-type]  # any text to mypy
-    classifier = ClassifierSettings(filters=12, learning_rate=5e-3)
+    detector = DetectorSettings(filters=12, learning_rate=5e-3, batch_windows=32, curves=curves)  # type: ignore[arg-type]  # any text to mypy
+    classifier = ClassifierSettings(filters=12, learning_rate=5e-3, batch_waveforms=64)
     spikes = poisson_spikes(rng, n_samples=80_000, count=500)
     trace = plant(80_000, spikes, np.ones(500, np.float32), shapes)
     features = (trace + 0.5 * rng.standard_normal(trace.shape)).astype(np.float32)

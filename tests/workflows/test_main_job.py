@@ -21,17 +21,30 @@ from spikesorter.signal.templates import Templates, plant
 from spikesorter.sorting.model import nearest_sorter
 from spikesorter.sorting.sorter import Sorter
 from tests.cli.test_cli import in_new_process, spikesorter
-from tests.conftest import FS_HZ, QUICK
+from tests.conftest import FS_HZ, NETWORKS, QUICK
 
 pytestmark = pytest.mark.slow
 SETS = [word for assignment in QUICK for word in ("--set", assignment)]
+# How well it sorts is not tested: fewer steps; the preset's own thresholds, but fewer refractory periods.
+PUBLISHED = (
+    *NETWORKS, "detector.base_steps=40", "detector.steps=40", "classifier.base_steps=40",
+    "classifier.steps=40", "output.refractory_grid_ms=[1.0, 2.0]",
+)  # fmt: skip
+PUBLISHED_SETS = [word for assignment in PUBLISHED for word in ("--set", assignment)]
 
 
 @pytest.fixture(scope="module")
-def fitted(study_folder: Path, quick_settings: Settings) -> Sorter:
-    recording, truth = read_mat(study_folder / "D1.mat")
-    assert truth is not None
-    return Sorter.fit(recording, truth, settings=quick_settings)
+def run(study_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run") / "out"
+    result = in_new_process("run", study_folder, "--out", out, *SETS)
+    assert "study" in result.stdout
+    return out
+
+
+@pytest.fixture(scope="module")
+def fitted(run: Path) -> Sorter:
+    """The sorter that the run fitted to D1, as it is before it is adapted."""
+    return Sorter.load(run / "model")
 
 
 @pytest.fixture(scope="module")
@@ -43,14 +56,6 @@ def changed(sorter: Sorter, *assignments: str) -> Sorter:
     """The same sorter with other settings."""
     settings = sorter.settings.replace(assignments)
     return Sorter._of(replace(sorter.state, settings=settings))
-
-
-@pytest.fixture(scope="module")
-def run(study_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("run") / "out"
-    result = in_new_process("run", study_folder, "--out", out, *SETS)
-    assert "study" in result.stdout
-    return out
 
 
 def test_run_writes_everything(run: Path, study_folder: Path) -> None:
@@ -138,7 +143,7 @@ def test_a_gain_that_wanders_costs_little(fitted: Sorter, study_folder: Path) ->
 def test_run_says_what_it_did(run: Path) -> None:
     facts = json.loads((run / "run.json").read_text())
     assert facts["seed"] == 0
-    assert facts["settings"]["detector"]["steps"] == 80
+    assert facts["settings"]["detector"]["steps"] == 120
     assert {"python", "numpy", "jax", "keras", "neural-spike-sorter"} <= set(facts["versions"])
     assert {"check", "fit", "adapt D2", "sort D2", "total"} <= set(facts["seconds"])
     assert facts["recordings"]["D2"]["gain"] == pytest.approx(1, abs=0.1)
@@ -175,7 +180,7 @@ def test_a_recording_like_the_labelled_one_is_sorted_as_such(
 def test_train_makes_the_model_that_run_makes(run: Path, study_folder: Path, tmp_path: Path) -> None:
     targets = ("--targets", study_folder / "D2.mat", study_folder / "D3.mat")
     words = (*targets, "--model", tmp_path / "model", "--objective", "study", *SETS)  # as for a study
-    in_new_process("train", study_folder / "D1.mat", *words)
+    spikesorter("train", study_folder / "D1.mat", *words)
     for name in ("arrays.npz", "targets/D2/arrays.npz", "targets/D3/model.json"):
         assert (tmp_path / "model" / name).read_bytes() == (run / "model" / name).read_bytes()
 
@@ -373,7 +378,7 @@ def test_two_channels_are_sorted_by_the_same_code(quick_settings: Settings, stud
 
 
 def test_preset_published_runs_on_the_same_study(study_folder: Path, tmp_path: Path) -> None:
-    in_new_process("run", study_folder, "--out", tmp_path, "--preset", "published", *SETS)
+    spikesorter("run", study_folder, "--out", tmp_path, "--preset", "published", *PUBLISHED_SETS)
     facts = json.loads((tmp_path / "run.json").read_text())
     assert facts["preset"] == "published"
     assert facts["settings"]["classifier"]["unit_variance"] is True
