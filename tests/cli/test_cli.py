@@ -302,7 +302,7 @@ def test_sort_says_what_it_found_in_words_or_in_json(
     assert "; see " in told.stdout
     assert "report.html" in told.stdout
     assert "\x1b" not in told.stdout + told.stderr
-    exact = in_new_process(*words, "--json", "--no-report")
+    exact = spikesorter(*words, "--json", "--no-report")
     (one,) = json.loads(exact.stdout)["recordings"]
     assert (one["adapted_to"], one["result"]) == ("D3", str(tmp_path / "D3.mat"))
     assert f"{one['spikes']} spikes" in told.stderr

@@ -12,6 +12,8 @@ import pytest
 
 from spikesorter.core.errors import InputError, ModelError
 from spikesorter.io.atomic import only_one
+from spikesorter.io.mat import read_mat
+from spikesorter.io.mat_writing import write_mat_recording
 from spikesorter.io.recording import OpenedRecording, RecordingOptions
 from spikesorter.report.results import open_results
 from spikesorter.sorting.model import load_model
@@ -21,14 +23,17 @@ from spikesorter.workflows.cluster import running_on
 from spikesorter.workflows.manifest import BatchItem, read_batch
 from spikesorter.workflows.tasks import Outcome
 from tests.cli.test_cli import in_new_process, spikesorter
+from tests.conftest import FS_HZ
 
 
 @pytest.fixture
 def recordings(study_folder: Path, tmp_path: Path) -> Path:
+    """Three seconds of each target."""
     folder = tmp_path / "recordings"
     folder.mkdir()
     for name in ("D2", "D3"):
-        shutil.copy(study_folder / f"{name}.mat", folder / f"{name}.mat")
+        trace = read_mat(study_folder / f"{name}.mat")[0].get_traces()
+        write_mat_recording(folder / f"{name}.mat", trace[:75_000], fs_hz=FS_HZ)
     return folder
 
 
@@ -76,7 +81,7 @@ def test_one_that_fails_does_not_stop_the_others(
     )
     assert "not a .mat file" in ended.stdout
     assert "2 sorted, 0 sorted before, 1 failed" in ended.stdout
-    again = in_new_process(
+    again = spikesorter(
         "batch", recordings, "--model", sorted_study / "model", "--out", tmp_path / "out", "--json", rc=1
     )
     said = json.loads(again.stdout)
@@ -132,9 +137,7 @@ def test_a_folder_of_other_settings_is_refused_or_taken_over(
     changed = [BatchItem(item.name, item.recording, other, item.options) for item in items]
     with pytest.raises(InputError, match="with another model"):
         run_batch(changed, out)
-    sorted_otherwise = [
-        BatchItem(j.name, j.recording, j.model, RecordingOptions(fs_hz=25_000.0)) for j in items
-    ]
+    sorted_otherwise = [BatchItem(j.name, j.recording, j.model, RecordingOptions(fs_hz=FS_HZ)) for j in items]
     with pytest.raises(InputError, match="with another options"):
         run_batch(sorted_otherwise, out)
     assert states(run_batch(changed, out, restart=True)) == [("D2", "done"), ("D3", "done")]
