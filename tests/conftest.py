@@ -46,8 +46,17 @@ NETWORKS = (
     "classifier.steps=60",
 )
 QUICK = (*NETWORKS, FEW_THRESHOLDS)
-LONGEST_FIRST = (
+# While one process compiles what Numba keeps, on a new checkout, another has half a minute of tests that need
+# none of it; otherwise both would compile the same.
+MEANWHILE = (
+    "tests/decoding/test_networks.py",
+    "tests/decoding/test_nets.py",
+    "tests/benchmarks/test_mutation.py",
+    "tests/io/test_lies.py",
+)
+FIRST = (
     "tests/workflows/test_main_job.py",
+    *MEANWHILE,
     "tests/test_exactness.py",
     "tests/faults/test_killed.py",
     "tests/browser/test_report.py",
@@ -181,13 +190,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep tests together that share what is made for them, and start with the longest.
+    """Keep tests together that share what is made for them, and start with the longest (FIRST).
 
     Otherwise one process would still run a long file when all others are done. Tests of a file stay together,
     and those of a folder in TOGETHER. A file whose tests share something for each value of one parameter is
     split by the one that it names in SPLIT_BY.
     """
-    ranks = {name: rank for rank, name in enumerate(LONGEST_FIRST)}
+    ranks = {name: rank for rank, name in enumerate(FIRST)}
 
     def group_of(item: pytest.Item) -> tuple[str, str]:
         file = item.path.relative_to(config.rootpath).as_posix()
