@@ -91,6 +91,7 @@ def test_a_delay_moves_the_curve_by_as_much(planted: tuple[np.ndarray, Spikes]) 
     np.testing.assert_allclose(detection_curve(DETECTOR, weights, delayed)[7:], plain, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_detector_learns_to_find_planted_spikes(planted: tuple[np.ndarray, Spikes]) -> None:
     features, spikes = planted
     batches = detector_batches(
@@ -111,6 +112,7 @@ def test_the_detector_learns_to_find_planted_spikes(planted: tuple[np.ndarray, S
     assert len(peaks) < 1.1 * len(spikes)
 
 
+@pytest.mark.slow
 def test_the_classifier_learns_shapes_and_tells_sizes_apart(shapes: Templates) -> None:
     """Two classes that differ in nothing but size: what unit variance throws away."""
     rng = np.random.default_rng(2)

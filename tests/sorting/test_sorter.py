@@ -68,6 +68,7 @@ def test_a_recording_in_another_unit_is_noticed(
     assert re.search(message, record.getMessage())
 
 
+@pytest.mark.slow
 def test_adapting_to_another_unit_is_noticed_even_where_no_gain_can_be_measured(
     sorters: dict[str, Sorter], study: list[SimulatedRecording], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -48,6 +48,7 @@ def expected(model: Path, samples: np.ndarray) -> Spikes:
     return spikes
 
 
+@pytest.mark.slow
 def test_a_pipe_gives_lines_of_json(model: Path, samples: np.ndarray, expected: Spikes) -> None:
     command = [str(PROGRAM), "listen", "--model", str(model), "--dtype", "float32"]
     done = subprocess.run(command, input=samples.tobytes(), capture_output=True, env=ENVIRONMENT)
@@ -67,6 +68,7 @@ def test_units_are_called_as_in_the_labels(samples: np.ndarray, model: Path) -> 
     assert units == {"basket", "granule", "stellate"}
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_is_no_error(model: Path, samples: np.ndarray) -> None:
     command = f"'{PROGRAM}' listen --quiet --model '{model}' --dtype float32 | head -n 2"
     done = subprocess.run(command, shell=True, input=samples.tobytes(), capture_output=True, env=ENVIRONMENT)
@@ -122,6 +124,7 @@ def test_lab_streaming_layer_gives_the_same(
     np.testing.assert_array_equal(found.sample, expected.sample)
 
 
+@pytest.mark.slow
 def test_a_calibrated_stream_sorts_its_calibration_too(model: Path, study_folder: Path) -> None:
     target = read_mat(study_folder / "D2.mat")[0]
     samples = target.get_traces()[:, 0]

@@ -74,6 +74,7 @@ def wait_long(task: SortTask) -> Outcome:
     return done(task)
 
 
+@pytest.mark.slow
 def test_they_listen_to_no_port_and_their_warnings_are_logged_here(caplog: pytest.LogCaptureFixture) -> None:
     with processes(2) as runner:
         outcomes = list(runner(look_for_ports, [task("a"), task("b"), task("c")]))

@@ -106,6 +106,7 @@ def test_plot_parses_a_recording_and_its_labels_once(
     assert parsed == {"study/D1.mat": 1}
 
 
+@pytest.mark.slow
 def test_files_beyond_the_memory_are_opened_again_and_give_the_same(
     study: Path, sorted_study: Path, tmp_path: Path, parsed: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
