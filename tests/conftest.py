@@ -132,10 +132,18 @@ def write_study(folder: Path) -> None:
 def sorted_study(study_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a run of the study by the pursuit alone leaves; for tests that only look at it."""
     settings = load_settings(assignments=PURSUIT)
-    made = made_once(
-        tmp_path_factory, "sorted", lambda folder: run_study(study_folder, folder / "out", settings)
-    )
-    return made / "out"
+
+    def make(folder: Path) -> None:
+        run_study(study_folder, folder / "out", settings, report=False)
+
+    return made_once(tmp_path_factory, "sorted", make) / "out"
+
+
+@pytest.fixture(scope="session")
+def labelled_model(sorted_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model of that run without what was adapted to its targets: one sorter, loaded in a moment."""
+    folder = tmp_path_factory.mktemp("labelled") / "model"
+    return Path(shutil.copytree(sorted_study / "model", folder, ignore=shutil.ignore_patterns("targets")))
 
 
 @pytest.fixture(scope="session")

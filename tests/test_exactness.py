@@ -14,10 +14,12 @@ from spikesorter.simulate import SimulatedRecording, simulate_study
 from spikesorter.sorting.sorter import Sorter
 from tests.conftest import FS_HZ
 
+# The thresholds are set below, and networks need not be good: one threshold to try, few layers and steps.
 SHORT = (
     "rehearsal.training_seconds=5", "rehearsal.tuning_seconds=5", "rehearsal.forecast_seconds=5",
-    "detector.filters=8", "detector.base_steps=40", "detector.steps=20", "classifier.filters=8",
-    "classifier.base_steps=30", "classifier.steps=20",
+    "detector.filters=8", "detector.base_steps=20", "detector.steps=20", "classifier.filters=8",
+    "classifier.base_steps=20", "classifier.steps=20", "output.threshold_grid=[0.5]",
+    "output.refractory_grid_ms=[0.8]", "detector.dilations=[1, 4]", "classifier.layers=2",
 )  # fmt: skip
 KINDS = {
     "pursuit": ("decoder=pursuit",),
@@ -40,7 +42,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def study(kind: str) -> list[SimulatedRecording]:
     channels = 3 if kind == "channels" else 1
-    return simulate_study(units=3, seconds=12, noise_levels=(0.5, 1.0), channels=channels, seed=3)
+    return simulate_study(units=3, seconds=9, noise_levels=(0.5, 1.0), channels=channels, seed=3)
 
 
 @pytest.fixture(scope="module")

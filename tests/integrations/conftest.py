@@ -34,7 +34,7 @@ def saved_to(folder: Path, recording: BaseRecording) -> BaseRecording:
 
 def make_example(folder: Path, *, channels: int, seed: int) -> Example:
     recording, truth = generate_ground_truth_recording(
-        durations=[8.0],
+        durations=[5.0],
         num_channels=channels,
         num_units=2,
         generate_probe_kwargs={"num_columns": 1, "xpitch": 20, "ypitch": 20},

@@ -189,7 +189,7 @@ def test_it_passes_the_common_test_of_spikeinterfaces_sorters(tmp_path: Path) ->
 
     Neither its wheels nor its source packages hold the suite itself.
     """
-    recording, truth = toy_example(num_channels=4, duration=10, num_units=2, seed=0, num_segments=1)
+    recording, truth = toy_example(num_channels=4, duration=5, num_units=2, seed=0, num_segments=1)
     recording = saved_to(tmp_path / "rec", recording)
     Sorter.fit(recording, truth, settings=SETTINGS).save(tmp_path / "model")
     folder, defaults = tmp_path / "spikesorter", integration.SpikesorterSorter.default_params()

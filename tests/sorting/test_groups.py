@@ -49,6 +49,11 @@ def sorters() -> dict[str, Sorter]:
     return fit_groups(*two_tetrodes(0), settings=SETTINGS)
 
 
+@pytest.fixture(scope="module")
+def adapted(sorters: dict[str, Sorter]) -> dict[str, Sorter]:
+    return adapt_groups(sorters, two_tetrodes(1)[0])
+
+
 def test_groups_are_the_propertys_in_order_of_their_channels() -> None:
     recording, truth = two_tetrodes(0)
     groups = channel_groups(recording)
@@ -62,9 +67,9 @@ def test_groups_are_the_propertys_in_order_of_their_channels() -> None:
 
 
 @pytest.mark.slow
-def test_each_group_is_sorted_by_its_own_sorter_into_one_result(sorters: dict[str, Sorter]) -> None:
+def test_each_group_is_sorted_by_its_own_sorter_into_one_result(adapted: dict[str, Sorter]) -> None:
     target, truth = two_tetrodes(1)
-    spikes = sort_groups(adapt_groups(sorters, target), target)
+    spikes = sort_groups(adapted, target)
     assert spikes.names == NAMES
     assert spikes.fs_hz == FS_HZ
     assert score(truth, spikes).strict > 0.95
@@ -135,7 +140,7 @@ def test_a_whole_probe_is_not_taken_for_a_tetrode() -> None:
 @pytest.mark.filterwarnings("ignore:The extractor is not serializable")
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # SpikeInterface leaves its files open
 @pytest.mark.filterwarnings("ignore:.*FileIO.*:pytest.PytestUnraisableExceptionWarning")
-def test_files_are_learnt_and_sorted_by_group(sorters: dict[str, Sorter], tmp_path: Path) -> None:
+def test_files_are_learnt_and_sorted_by_group(adapted: dict[str, Sorter], tmp_path: Path) -> None:
     (labelled, truth), (target, _) = two_tetrodes(0), two_tetrodes(1)
     for name, recording in {"labelled": labelled, "target": target}.items():
         recording.save(folder=tmp_path / name, verbose=False, progress_bar=False)
@@ -152,7 +157,7 @@ def test_files_are_learnt_and_sorted_by_group(sorters: dict[str, Sorter], tmp_pa
     assert {group: list(one) for group, one in model.groups.items()} == {
         "left": ["(labelled)", "target"], "right": ["(labelled)", "target"]
     }  # fmt: skip
-    expected = sort_groups(adapt_groups(sorters, target), target)
+    expected = sort_groups(adapted, target)
     said = []
     sort_files(
         [tmp_path / "target"],

@@ -25,10 +25,12 @@ from tests.conftest import FS_HZ, NETWORKS, QUICK
 
 pytestmark = pytest.mark.slow
 SETS = [word for assignment in QUICK for word in ("--set", assignment)]
-# How well it sorts is not tested: fewer steps; the preset's own thresholds, but fewer refractory periods.
+# How well it sorts is not tested: fewer steps, on shorter rehearsals; the preset's own thresholds, but fewer
+# refractory periods.
 PUBLISHED = (
     *NETWORKS, "detector.base_steps=40", "detector.steps=40", "classifier.base_steps=40",
-    "classifier.steps=40", "output.refractory_grid_ms=[1.0, 2.0]",
+    "classifier.steps=40", "output.refractory_grid_ms=[1.0, 2.0]", "rehearsal.training_seconds=5",
+    "rehearsal.forecast_seconds=5",
 )  # fmt: skip
 PUBLISHED_SETS = [word for assignment in PUBLISHED for word in ("--set", assignment)]
 
@@ -151,7 +153,7 @@ def test_run_says_what_it_did(run: Path) -> None:
 
 def test_the_same_run_gives_the_same_bytes(run: Path, study_folder: Path, tmp_path: Path) -> None:
     compiled_anew = {"JAX_ENABLE_COMPILATION_CACHE": "false"}
-    in_new_process("run", study_folder, "--out", tmp_path, *SETS, "--quiet", **compiled_anew)
+    in_new_process("run", study_folder, "--out", tmp_path, *SETS, "--quiet", "--no-report", **compiled_anew)
     for name in ("predictions/D2.mat", "predictions/D3.mat", "submission.zip", "scores.json",
                  "model/model.json", "model/arrays.npz", "model/targets/D3/arrays.npz"):  # fmt: skip
         assert (tmp_path / name).read_bytes() == (run / name).read_bytes(), name
@@ -160,9 +162,8 @@ def test_the_same_run_gives_the_same_bytes(run: Path, study_folder: Path, tmp_pa
 def test_sort_with_the_saved_model_gives_the_same_bytes(
     run: Path, study_folder: Path, tmp_path: Path
 ) -> None:
-    result = spikesorter(
-        "sort", study_folder / "D3.mat", study_folder / "D2.mat", "--model", run / "model", "--out", tmp_path
-    )
+    words = ("sort", study_folder / "D3.mat", study_folder / "D2.mat", "--model", run / "model")
+    result = spikesorter(*words, "--out", tmp_path, "--no-report")
     assert "as adapted to D3" in result.stderr
     for name in ("D2.mat", "D3.mat"):
         assert (tmp_path / name).read_bytes() == (run / "predictions" / name).read_bytes()
@@ -171,7 +172,7 @@ def test_sort_with_the_saved_model_gives_the_same_bytes(
 def test_a_recording_like_the_labelled_one_is_sorted_as_such(
     run: Path, study_folder: Path, tmp_path: Path
 ) -> None:
-    words = ("sort", study_folder / "D1.mat", "--model", run / "model", "--out", tmp_path)
+    words = ("sort", study_folder / "D1.mat", "--model", run / "model", "--out", tmp_path, "--no-report")
     assert "as adapted to (labelled)" in spikesorter(*words).stderr
     found = read_mat_spikes(tmp_path / "D1.mat")
     assert score(read_mat_spikes(study_folder / "D1.mat"), found).score > 0.95
@@ -186,7 +187,7 @@ def test_train_makes_the_model_that_run_makes(run: Path, study_folder: Path, tmp
 
 
 def test_a_threshold_can_be_set_when_sorting(run: Path, study_folder: Path, tmp_path: Path) -> None:
-    words = ("sort", study_folder / "D3.mat", "--model", run / "model", "--out", tmp_path)
+    words = ("sort", study_folder / "D3.mat", "--model", run / "model", "--out", tmp_path, "--no-report")
     spikesorter(*words, "--set", "output.threshold=0.999", "--set", "output.refractory_ms=0")
     strict = read_mat_spikes(tmp_path / "D3.mat")
     assert 0 < len(strict) < len(read_mat_spikes(run / "predictions" / "D3.mat"))
@@ -342,8 +343,8 @@ def test_the_nearest_sorter_is_the_one_adapted_to_like_noise(
     fitted: Sorter, adapted: Sorter, study_folder: Path
 ) -> None:
     sorters = {"quiet": fitted, "noisy": adapted}
-    assert nearest_sorter(sorters, read_mat(study_folder / "D3.mat")[0])[0] == "noisy"
-    assert nearest_sorter(sorters, read_mat(study_folder / "D1.mat")[0])[0] == "quiet"
+    assert nearest_sorter(sorters, read_mat(study_folder / "D3.mat")[0]) == "noisy"
+    assert nearest_sorter(sorters, read_mat(study_folder / "D1.mat")[0]) == "quiet"
 
 
 def test_what_does_not_fit_is_refused(fitted: Sorter, rng: np.random.Generator) -> None:
@@ -384,7 +385,8 @@ def test_preset_published_runs_on_the_same_study(study_folder: Path, tmp_path: P
     assert facts["settings"]["classifier"]["unit_variance"] is True
     tried = load_settings(preset="published").output.threshold_grid
     assert set(facts["recordings"]["D2"]["thresholds"]) <= set(tried)
-    spikesorter("sort", study_folder / "D2.mat", "--model", tmp_path / "model", "--out", tmp_path / "again")
+    words = ("sort", study_folder / "D2.mat", "--model", tmp_path / "model", "--no-report")
+    spikesorter(*words, "--out", tmp_path / "again")
     assert (tmp_path / "again" / "D2.mat").read_bytes() == (tmp_path / "predictions" / "D2.mat").read_bytes()
 
 
@@ -398,6 +400,7 @@ def test_a_unit_of_few_spikes_is_warned_of(study_folder: Path, tmp_path: Path) -
         {"d": contents["d"], "Index": contents["Index"].ravel()[keep], "Class": label[keep]},
     )
     (tmp_path / "D2.mat").write_bytes((study_folder / "D2.mat").read_bytes())
-    result = spikesorter("run", tmp_path, "--out", tmp_path / "out", *SETS, "--set", "decoder=pursuit")
+    pursuit = ("--set", "decoder=pursuit", "--no-report")
+    result = spikesorter("run", tmp_path, "--out", tmp_path / "out", *SETS, *pursuit)
     assert "unit 3 has only 9 labelled spikes" in " ".join(result.stderr.split())
     assert not (tmp_path / "out" / "scores.json").exists()
