@@ -147,13 +147,6 @@ def labelled_model(sorted_study: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture(scope="session")
-def labelled_model(sorted_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The model of that run without what was adapted to its targets: one sorter, loaded in a moment."""
-    folder = tmp_path_factory.mktemp("labelled") / "model"
-    return Path(shutil.copytree(sorted_study / "model", folder, ignore=shutil.ignore_patterns("targets")))
-
-
-@pytest.fixture(scope="session")
 def results(sorted_study: Path) -> list[Result]:
     return open_results(sorted_study)
 

@@ -36,9 +36,9 @@ def model(labelled_model: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def trace(study_folder: Path) -> np.ndarray:
-    """The beginning of D2 in 16 bit, as acquisition systems write it."""
+    """The beginning of D2 in whole numbers, on nearly the scale of the model."""
     recording, _ = read_mat(study_folder / "D2.mat")
-    return np.round(recording.get_traces()[: SECONDS * 25_000] * 500).astype(np.int16)
+    return np.round(recording.get_traces()[: SECONDS * 25_000] * 2).astype(np.int16)
 
 
 @pytest.fixture(scope="module")
