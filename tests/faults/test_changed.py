@@ -44,7 +44,7 @@ def test_a_recording_that_was_replaced_is_sorted_as_it_is_now(
     folder.mkdir()
     path = folder / "a.npy"
     other = trace.copy()
-    monkeypatch.setattr("spikesorter.sorting.spans.read_signature", lambda recording: np.zeros(1))
+    monkeypatch.setattr("spikesorter.sorting.following.read_signature", lambda recording: np.zeros(1))
     other[60_000:120_000] = trace[:60_000]
 
     def sort(out: Path, *, stop: bool = False) -> bytes:

@@ -70,22 +70,17 @@ def test_the_type_and_the_layout_of_samples_change_nothing(
 @given(
     st.sampled_from([np.nan, np.inf, -np.inf]),
     st.integers(0, 49_999),
-    st.sampled_from(["sort", "adapt", "fit"]),
 )
 @FEW
-def test_samples_that_are_no_numbers_are_refused_in_words(
-    known: Known, value: float, place: int, what: str
-) -> None:
+def test_samples_that_are_no_numbers_are_a_missing_stretch(known: Known, value: float, place: int) -> None:
     trace = known.target[:50_000].copy()
     trace[place] = value
-    recording = recording_of(trace)
-    uses = {
-        "sort": known.sorter.sort,
-        "adapt": known.sorter.adapt,
-        "fit": lambda trace: Sorter.fit(trace, known.truth.within(0, 50_000), settings=SETTINGS),
-    }
-    with pytest.raises(InputError, match="NaN or infinite"):
-        uses[what](recording)
+    found, clean = (known.sorter.sort(recording_of(one)) for one in (trace, known.target[:50_000]))
+    (stretch,) = found.bad
+    assert stretch.kind == "missing"
+    assert stretch.start <= place < stretch.stop < stretch.start + 50
+    far = np.abs(clean.sample - place) > 6000  # what replaces the stretch fades out over some time
+    assert found.select(np.abs(found.sample - place) > 6000) == clean.select(far)
 
 
 @given(st.integers(1, 3), st.floats(100, 1e6), st.integers(1, 3000), st.sampled_from(["sort", "adapt"]))

@@ -14,7 +14,7 @@ from spikesorter.core.spikes import UNKNOWN, Spikes
 from spikesorter.io.bounds import MOST_CHANNELS, NUMERIC_KINDS, check_rate
 from spikesorter.io.label_checks import RateNeededError, check_whole, to_samples
 from spikesorter.io.mat_variables import BAD, BAD_KIND, PROBABILITIES, listed_variables, proposed_options
-from spikesorter.io.samples import constant_channels
+from spikesorter.io.samples import constant_channels, missing_channels
 
 __all__ = ["sampling_rate_of", "spikes_of", "trace_of", "wave_clus_columns"]
 
@@ -51,6 +51,10 @@ def trace_of(path: Path, variables: dict[str, npt.NDArray[Any]]) -> npt.NDArray[
     if silent:
         which = "" if channels == 1 else f": channel {', '.join(map(str, silent))} (counted from 0)"
         raise InputError(f"{path}: d is constant{which}: nothing was recorded")
+    missing = missing_channels(trace)
+    if missing:
+        which = "" if channels == 1 else f" on channel {', '.join(map(str, missing))} (counted from 0)"
+        raise InputError(f"{path}: d is NaN or infinite throughout{which}: nothing was recorded")
     return np.ascontiguousarray(trace)
 
 
