@@ -228,7 +228,8 @@ def _summary(results: Sequence[Result], scores: Sequence[Score | None], detailed
     rows = []
     for k, (result, one) in enumerate(zip(results, scores, strict=True)):
         forecast, profile = result.sorter.forecast, result.sorter.profile
-        cells = [result.name, f"{forecast.score:.3f}", f"{forecast.low:.3f} to {forecast.high:.3f}"]
+        expected = [f"{forecast.score:.3f}", f"{forecast.low:.3f} to {forecast.high:.3f}"]
+        cells = [result.name, *(["none", ""] if result.doubts else expected)]
         if measured:
             cells += [f"{one.score:.3f}", f"{one.strict:.3f}"] if one else ["", ""]
         cells += [str(len(result.spikes)), f"{len(result.spikes) / result.good_seconds:.1f}"]
@@ -264,7 +265,8 @@ def _score(result: Result) -> Score | None:
 
 
 def _value(result: Result, measured: Score | None) -> float:
-    return result.sorter.forecast.score if measured is None else measured.score
+    forecast = 0.0 if result.doubts else result.sorter.forecast.score
+    return forecast if measured is None else measured.score
 
 
 def _level(value: float) -> str:
@@ -274,6 +276,9 @@ def _level(value: float) -> str:
 def _words(result: Result, measured: Score | None) -> str:
     forecast = result.sorter.forecast
     expected = f"{forecast.score:.3f} (90 % interval {forecast.low:.3f} to {forecast.high:.3f})"
+    if result.doubts:
+        words = f"No score is forecast: {'; '.join(result.doubts)}."
+        return words if measured is None else f"Score {measured.score:.3f} against the truth. {words}"
     if measured is None:
         return f"Expected score {expected}, forecast on a rehearsal, without labels of this recording."
     return f"Score {measured.score:.3f} against the truth. The expected score was {expected}."

@@ -58,6 +58,8 @@ class Result:
         Sorter that found the spikes.
     place : Path
         File with the found spikes.
+    doubts : tuple of str
+        In what the recording is so unlike the sorter's that the forecast does not hold.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Result:
     truth: Spikes | None
     sorter: Sorter
     place: Path
+    doubts: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -93,6 +96,7 @@ def results_of(
     place: Path,
     *,
     truth: Spikes | None = None,
+    doubts: tuple[str, ...] = (),
 ) -> list[Result]:
     """Return the results of a recording: one for all channels, or one for each group that was sorted.
 
@@ -109,6 +113,8 @@ def results_of(
         By group; "" for all channels.
     place : Path
     truth : Spikes, optional
+    doubts : tuple of str
+        As for `Result`.
 
     Returns
     -------
@@ -116,7 +122,7 @@ def results_of(
     """
     spikes = _as_sorted(spikes, sorters, n_samples)
     if list(sorters) == [WHOLE]:
-        return [Result(name, read, n_samples, spikes, truth, sorters[WHOLE], place)]
+        return [Result(name, read, n_samples, spikes, truth, sorters[WHOLE], place, doubts)]
 
     def own(spikes: Spikes, sorter: Sorter) -> Spikes:
         return spikes.select(np.isin(spikes.unit, (*sorter.units.known, UNKNOWN)))
@@ -130,6 +136,7 @@ def results_of(
             own(truth, sorter) if truth else None,
             sorter,
             place,
+            doubts,
         )
         for group, sorter in sorters.items()
     ]

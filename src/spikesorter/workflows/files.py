@@ -135,7 +135,9 @@ def sort_files(
         shown = [
             result
             for name, one in done.items()
-            for result in checked_results(name, checked[name], one.spikes, one.sorters, one.place)
+            for result in checked_results(
+                name, checked[name], one.spikes, one.sorters, one.place, doubts=one.doubts
+            )
         ]
         write_page(out / REPORT, report_contents(f"Sorted with {model.folder.resolve().name}", shown))
         progress("writing the report", 1.0)
@@ -178,6 +180,7 @@ def checked_results(
     place: Path,
     *,
     truth: Spikes | None = None,
+    doubts: tuple[str, ...] = (),
 ) -> list[Result]:
     """Return a recording's results for the report; it is opened again only if it was not kept open.
 
@@ -185,7 +188,7 @@ def checked_results(
     ----------
     name : str
     checked : CheckedRecording
-    spikes, sorters, place, truth
+    spikes, sorters, place, truth, doubts
         As for `results_of`.
 
     Returns
@@ -198,4 +201,4 @@ def checked_results(
         if kept is None
         else lambda: kept.recording
     )
-    return results_of(name, read, checked.n_samples, spikes, sorters, place, truth=truth)
+    return results_of(name, read, checked.n_samples, spikes, sorters, place, truth=truth, doubts=doubts)
