@@ -4,7 +4,8 @@ import gc
 import os
 import shutil
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -217,3 +218,14 @@ def pytest_collection_finish() -> None:
     """Have the garbage collector leave out what is there already, which it would search again and again."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _files_left_open_are_closed(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Close what the last test of a file left open, in a file that allows it; a later one may not."""
+    yield
+    marks = request.node.own_markers
+    if any("ResourceWarning" in str(mark.args) for mark in marks if mark.name == "filterwarnings"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()

@@ -190,7 +190,7 @@ def forked(workers: int) -> Runner:
 
 def choose_at_once() -> None:
     """Take the first sorter: to estimate which is nearest takes most of the time, and changes no file."""
-    model.nearest_sorter = lambda sorters, target: next(iter(sorters))  # in this process alone
+    model.nearest_sorter = lambda sorters, *_, **__: (next(iter(sorters)), "")  # in this process alone
 
 
 def log_spans(log: Path) -> None:

@@ -182,7 +182,10 @@ def test_a_span_lists_the_bad_stretches_in_it(results: list[Result]) -> None:
 def test_no_score_is_forecast_for_a_recording_that_is_unlike_the_sorters(results: list[Result]) -> None:
     one = replace(results[0], truth=None, doubts=("its noise is 9 times that of D1",))
     contents = report_contents("sorted", [one, results[1]])
-    assert contents["recordings"][0]["words"] == "No score is forecast: its noise is 9 times that of D1."
+    assert (
+        contents["recordings"][0]["verdict"]["text"]
+        == "No score is forecast: its noise is 9 times that of D1."
+    )
     row = contents["summary"]["rows"][0]
     assert row["level"] == "poor"
     assert "none" in row["cells"]

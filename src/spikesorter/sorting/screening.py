@@ -309,9 +309,19 @@ def check_good(source: Screened, *, fs_hz: float, doubt: str = "") -> None:
     if given == source.bad.samples:
         raise InputError(f"{whole}; nothing remains to be sorted")
     check_channels(read_representative(source.recording))
-    cause = doubt or (
-        "hardly anything remains. Is it the right file, read with the right type, channels and order of "
-        "bytes? If an electrode was off for most of the time, cut out the part when it was on"
+    kinds = source.bad.samples_by_kind
+    gated = (
+        "there is no noise to measure; if the trace is simulated or gated, add a little noise to it"
+        if kinds.get("dead", 0) > n_samples / 2
+        else ""
+    )
+    cause = (
+        doubt
+        or gated
+        or (
+            "hardly anything remains. Is it the right file, read with the right type, channels and order of "
+            "bytes? If an electrode was off for most of the time, cut out the part when it was on"
+        )
     )
     raise InputError(f"{whole}; {cause}")
 
