@@ -43,6 +43,7 @@ NO_UNITS = (
 )
 """Units in tables and in files of other programs that are not read unless asked for."""
 logger = logging.getLogger(__name__)
+PHY_TIMES = "spike_times.npy"
 
 
 def read_labels(
@@ -105,10 +106,9 @@ def read_labels(
     check_regular(path)
     ending = path.suffix.lower()
     given = LabelSource(path, fs_hz, times, start_s, None if leave_out is None else tuple(leave_out))
-    if (path / "spike_times.npy").is_file():
-        spikes = read_phy(path, given)
-    elif (path / "sorter_output" / "spike_times.npy").is_file():  # Kilosort, run by SpikeInterface
-        spikes = read_phy(path / "sorter_output", given)
+    phy = next((place for place in (path, path / "sorter_output") if (place / PHY_TIMES).is_file()), None)
+    if phy is not None:  # the subfolder is that of Kilosort, run by SpikeInterface
+        spikes = read_phy(phy, given)
     elif ending == ".mat":
         spikes = read_mat_spikes(path, fs_hz=fs_hz, variables=variables, times=times, start_s=start_s)
     elif ending in (".csv", ".tsv"):
