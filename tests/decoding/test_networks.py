@@ -11,6 +11,8 @@ from spikesorter.decoding.networks import Networks, new_networks, train_networks
 from spikesorter.signal.templates import Templates, plant
 from tests.conftest import poisson_spikes
 
+pytestmark = pytest.mark.slow
+
 HALF = WorkingPoint((1, 2), (0.3, 0.3), 0, True)
 
 

@@ -23,6 +23,8 @@ from spikesorter.workflows.files import sort_files
 from spikesorter.workflows.manifest import read_batch
 from spikesorter.workflows.tasks import Outcome
 
+pytestmark = pytest.mark.slow
+
 NPY = RecordingOptions(fs_hz=25_000.0)
 
 

@@ -31,6 +31,7 @@ from tests.integrations.conftest import SETTINGS, Example, make_example, saved_t
 
 # SpikeInterface leaves its files for Python to close.
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),
     pytest.mark.filterwarnings("ignore:.*FileIO.*:pytest.PytestUnraisableExceptionWarning"),
 ]

@@ -11,6 +11,8 @@ from tests.conftest import FS_HZ
 from tests.properties.conftest import Known, recording_of
 from tests.properties.strategies import NAMES, spikes_values
 
+pytestmark = pytest.mark.slow
+
 FEW = settings(max_examples=12)
 
 

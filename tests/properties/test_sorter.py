@@ -21,6 +21,8 @@ from spikesorter import (
 from tests.conftest import FS_HZ
 from tests.properties.conftest import SETTINGS, Known, recording_of
 
+pytestmark = pytest.mark.slow
+
 FEW = settings(max_examples=12)
 SOME_SPIKES = 0.7  # what the simulated study is sorted at least as well as
 

@@ -5,6 +5,7 @@ import sys
 import xml.etree.ElementTree as ET
 
 import numpy as np
+import pytest
 from spikeinterface.core import NumpyRecording
 
 from spikesorter.core.bad_stretches import BadStretches
@@ -16,6 +17,8 @@ from spikesorter.report.notebook import score_html, sorter_html, spikes_html
 from spikesorter.simulate import simulate_study
 from spikesorter.sorting.sorter import Sorter
 from tests.conftest import FS_HZ, PURSUIT
+
+pytestmark = pytest.mark.slow
 
 HARMFUL = "<script>alert(1)</script>"
 

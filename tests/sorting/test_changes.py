@@ -21,6 +21,8 @@ from spikesorter.sorting.changes import track_changes
 from spikesorter.sorting.sizes import follow_sizes
 from tests.conftest import FS_HZ
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = Settings()
 SECONDS = 20
 N = int(SECONDS * FS_HZ)

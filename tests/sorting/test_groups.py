@@ -21,6 +21,8 @@ from spikesorter.workflows.files import sort_files
 from spikesorter.workflows.training import train_model
 from tests.conftest import FS_HZ, PURSUIT
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = load_settings(assignments=PURSUIT)
 NAMES = {1: "a", 2: "b", 3: "c", 4: "d"}
 

@@ -14,6 +14,8 @@ from spikesorter.simulate import simulate_study
 from spikesorter.sorting.refine import refine_profile
 from tests.conftest import FS_HZ, profile_of
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = Settings()
 
 

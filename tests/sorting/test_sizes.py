@@ -17,6 +17,8 @@ from spikesorter.sorting.sizes import follow_sizes
 from tests.conftest import FS_HZ
 from tests.sorting.test_changes import SETTINGS, made
 
+pytestmark = pytest.mark.slow
+
 BLOCKS = 4
 
 

@@ -24,6 +24,8 @@ from spikesorter.sorting.model import nearest_sorter
 from spikesorter.sorting.sorter import Sorter
 from tests.conftest import FS_HZ, PURSUIT
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = load_settings(assignments=PURSUIT)
 
 

@@ -15,6 +15,8 @@ from spikesorter.simulate import SimulatedRecording, simulate_study
 from spikesorter.sorting.sorter import Sorter
 from tests.conftest import FS_HZ, PURSUIT
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = load_settings(assignments=PURSUIT)
 STRANGER = 3
 

@@ -27,6 +27,8 @@ from spikesorter.workflows.training import train_model
 from tests.cli.test_cli import spikesorter
 from tests.conftest import FS_HZ, PURSUIT
 
+pytestmark = pytest.mark.slow
+
 HOLE = (50_000, 50_500)  # 20 ms
 NEAR = 1000  # samples beside the hole whose spikes may differ
 

@@ -23,6 +23,7 @@ from spikesorter.workflows.recordings import recording_parts
 from tests.conftest import FS_HZ
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # SpikeInterface leaves what it wrote open
     pytest.mark.filterwarnings("ignore:The extractor is not serializable"),
 ]
