@@ -232,5 +232,3 @@ class BadStretches:
         if not isinstance(other, BadStretches):
             return NotImplemented
         return all(np.array_equal(getattr(self, n), getattr(other, n)) for n in ("start", "stop", "kind"))
-
-    __hash__ = None  # type: ignore[assignment]
