@@ -99,6 +99,9 @@ def test_an_unknown_screen_finds_only_missing_and_dead_samples() -> None:
     trace[1000:1100], trace[50_000:51_000], trace[90_000:90_100] = np.nan, 7.0, 1e6
     bad = bad_of(trace, new_screen(fs_hz=FS_HZ, channels=1))
     assert [kind for _, _, kind in bad] == ["missing", "dead"]
+    own = screen_for(recording(trace), new_screen(fs_hz=FS_HZ, channels=1))
+    assert np.isinf(own.limit).all()
+    assert bad_of(trace, own) == bad
 
 
 def test_what_is_read_has_neither_offset_nor_bad_stretches() -> None:

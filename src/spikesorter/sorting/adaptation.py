@@ -44,7 +44,6 @@ from spikesorter.sorting.screening import (
     Screened,
     check_good,
     described,
-    new_screen,
     screen_for,
     screened,
     without_bad,
@@ -75,8 +74,7 @@ def adapt_state(
     """Return a sorter's state adapted to a target; see `Sorter.adapt`."""
     target = state.fitting(target)
     progress("estimating noise, gain and rates", 0.0)
-    learnt = state.screen or new_screen(fs_hz=state.fs_hz, channels=state.channels)
-    screen = screen_for(target, learnt)
+    screen = screen_for(target, state.own_screen)
     source = screened(target, screen, screen.offset, exclude=exclude, fs_hz=state.fs_hz, n_jobs=n_jobs)
     check_good(source, fs_hz=state.fs_hz)
     left_out = ""
@@ -117,7 +115,7 @@ def low_latency_state(state: SorterState, *, n_jobs: int, progress: Progress) ->
         lessons,
         state.profile,
         measured=state.measured,
-        screen=state.screen and replace(state.screen, prompt=True),
+        screen=replace(state.own_screen, prompt=True),
         target_samples=None,
         train=True,
         n_jobs=n_jobs,

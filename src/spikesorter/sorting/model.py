@@ -23,7 +23,7 @@ from spikesorter.io.model_files import DESCRIPTION, TARGETS, check_model_place, 
 from spikesorter.io.samples import check_trace, shortest_samples
 from spikesorter.sorting.doubts import doubt_of_gain
 from spikesorter.sorting.groups import groups_of, sort_groups
-from spikesorter.sorting.screening import check_good, described, new_screen, screen_for, screened, without_bad
+from spikesorter.sorting.screening import check_good, described, screen_for, screened, without_bad
 from spikesorter.sorting.sorter import SPAN_SECONDS, Sorter
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ def nearest_sorter(
         raise ModelError("there is no sorter to choose from")
     one = next(iter(sorters.values())).state
     target = one.fitting(target)
-    screen = screen_for(target, one.screen or new_screen(fs_hz=one.fs_hz, channels=one.channels))
+    screen = screen_for(target, one.own_screen)
     source = screened(target, screen, screen.offset, exclude=exclude, fs_hz=one.fs_hz, n_jobs=1)
     check_good(source, fs_hz=one.fs_hz)
     left_out = described(source.bad, target.get_num_frames(), fs_hz=one.fs_hz) if len(source.bad) else ""

@@ -257,7 +257,8 @@ def screen_for(recording: BaseRecording, screen: Screen) -> Screen:
     """
     raw = read_representative(recording)
     quiet = measure_quiet(raw, screen)
-    ratio = quiet / np.maximum(screen.quiet, np.finfo(np.float64).tiny)
+    known = (screen.quiet > 0) & np.isfinite(screen.quiet)
+    ratio = np.where(known, quiet, 1.0) / np.where(known, screen.quiet, 1.0)
     # A recording that is much louder may be so by its gain or its unit of voltage, and a far quieter one is.
     scale = np.where(ratio < LEAST_NOISE, ratio, np.maximum(ratio / USUAL_NOISE, 1.0))
     return replace(screen, spikes=scale * screen.spikes, quiet=quiet, offset=_offset(raw))

@@ -24,7 +24,6 @@ from spikesorter.sorting.screening import (
     Screened,
     check_good,
     described,
-    new_screen,
     screened,
     without_known,
 )
@@ -106,8 +105,7 @@ def screened_target(
     -------
     Screened
     """
-    screen = state.screen or new_screen(fs_hz=state.fs_hz, channels=state.channels)
-    offset, fs_hz = state.profile.offset, state.fs_hz
+    screen, offset, fs_hz = state.own_screen, state.profile.offset, state.fs_hz
     if known is not None:
         return without_known(target, screen, offset, known, fs_hz=fs_hz)
     return screened(target, screen, offset, exclude=exclude, fs_hz=fs_hz, n_jobs=n_jobs)

@@ -33,6 +33,7 @@ from spikesorter.sorting.following import Following, digest_of
 from spikesorter.sorting.forecast import Forecast
 from spikesorter.sorting.look_back import Reckoning
 from spikesorter.sorting.outlier_spikes import OutlierRule
+from spikesorter.sorting.screening import new_screen
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
@@ -118,6 +119,11 @@ class SorterState:
     screen: Screen | None = None
     following: Following | None = None
     channel_ids: tuple[str, ...] = ()
+
+    @property
+    def own_screen(self) -> Screen:
+        """The screen, or in a model of an older version one that finds no artefacts."""
+        return self.screen or new_screen(fs_hz=self.fs_hz, channels=self.channels)
 
     @property
     def hum_filter(self) -> npt.NDArray[np.float64] | None:
