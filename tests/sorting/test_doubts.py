@@ -12,6 +12,7 @@ from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError
 from spikesorter.io.mat import read_mat
 from spikesorter.signal.screen import Screen
+from spikesorter.sorting import doubts
 from spikesorter.sorting.doubts import doubt_of_gain, doubt_of_level, level_doubt
 from spikesorter.sorting.sorter import Sorter
 from tests.conftest import FS_HZ
@@ -76,6 +77,18 @@ def test_sorting_tells_of_noise_that_rises(
     sorter.sort(recording_of(louder))
     (record,) = caplog.records
     assert "times as strong in some parts as in others: adapt to it" in record.getMessage()
+
+
+def test_sorting_tells_of_many_times_as_many_spikes_as_expected(
+    sorter: Sorter, trace: np.ndarray, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = sorter.sort(recording_of(trace))
+    assert not caplog.text
+    assert len(found) == pytest.approx(sorter.state.expected_spikes(len(trace)), rel=0.5)
+    monkeypatch.setattr(doubts, "CROWD", 0.4)
+    monkeypatch.setattr(doubts, "FEW_SPIKES", len(found))
+    sorter.sort(recording_of(trace))
+    assert "times as many spikes as in the recording that the sorter was adapted to" in caplog.text
 
 
 @pytest.mark.parametrize("unsigned", [False, True])

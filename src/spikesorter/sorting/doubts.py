@@ -14,11 +14,12 @@ from spikesorter.sorting.screening import measure_quiet
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
 
-__all__ = ["change_doubt", "doubt_of_gain", "doubt_of_level", "level_doubt"]
+__all__ = ["change_doubt", "crowd_doubt", "doubt_of_gain", "doubt_of_level", "level_doubt"]
 
 LIKE_LEVELS = (1 / 3, 3.0)
 LOUDER = 1.6  # in some parts than in others, beyond what the sorter knows of
 PARTS = 16  # of a recording, between which noise is compared
+CROWD, FEW_SPIKES = 5.0, 500  # times as many spikes as expected; fewer say nothing
 LIKE_GAINS = (0.5, 2.0)
 FAR_OFFSET = 100.0  # of unsigned numbers, whose zero is in the middle of their range
 
@@ -114,6 +115,25 @@ def change_doubt(quiet: npt.NDArray[np.float64], levels: npt.NDArray[np.float64]
     return (
         f"its noise is {ratio:.2g} times as strong in some parts as in others: adapt to it (train --targets, "
         "Sorter.adapt), which follows that, or do not trust the result"
+    )
+
+
+def crowd_doubt(found: int, expected: float) -> str:
+    """Return in words that there are many times as many spikes as in the recording adapted to, or "".
+
+    Examples
+    --------
+    >>> crowd_doubt(1200, 1000.0)
+    ''
+    >>> crowd_doubt(13_000, 1000.0).partition(":")[0]
+    '13 times as many spikes as in the recording that the sorter was adapted to'
+    """
+    if found < FEW_SPIKES or found < CROWD * expected:
+        return ""
+    return (
+        f"{found / max(expected, 1):.3g} times as many spikes as in the recording that the sorter was "
+        "adapted to: is this one of the other polarity, noisier, or from another electrode? Adapt to it "
+        "(train --targets, Sorter.adapt), or do not trust the result"
     )
 
 

@@ -17,6 +17,7 @@ from spikesorter.decoding.run import TraceReader, find_candidates, in_threads
 from spikesorter.decoding.tuning import TunedDecoder
 from spikesorter.io.model_files import model_digest
 from spikesorter.signal.spans import iterate_spans
+from spikesorter.sorting.doubts import crowd_doubt
 from spikesorter.sorting.finished_spans import FinishedSpans, open_spans
 from spikesorter.sorting.following import digest_of
 from spikesorter.sorting.outlier_spikes import find_outliers
@@ -69,6 +70,9 @@ def sort_recording(
     if state.unknown is not None:
         outliers = find_outliers(state.unknown, read_trace, n_samples, spikes, n_jobs=n_jobs)
         spikes = state.unknown.mark(spikes, outliers).outside(source.bad)
+    crowd = crowd_doubt(len(spikes), state.expected_spikes(source.good_samples))
+    if crowd:
+        logger.warning("%s", crowd)
     named = spikes.described(fs_hz=float(target.get_sampling_frequency()), names=state.names)
     return replace(named, bad=source.bad)
 

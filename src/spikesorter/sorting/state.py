@@ -137,6 +137,11 @@ class SorterState:
             return decoder
         return following.decoder(decoder)
 
+    def expected_spikes(self, n_samples: int) -> float:
+        """Return how many spikes of labelled units this many samples of the recording adapted to have."""
+        rates = zip(self.units.unit_ids, self.profile.activity.rates, strict=True)
+        return n_samples * sum(rate for unit, rate in rates if unit in self.units.known)
+
     def doubt(self, recording: BaseRecording) -> str:
         """Return in words that a recording is unlike the one adapted to, or ""."""
         return doubt_of_level(recording, self.screen, self.profile.course.levels) if self.screen else ""
