@@ -165,7 +165,7 @@ def docs() -> None:
 
 def pytest(*options: str, interpreter: str | None = None) -> None:
     """Run the tests in two processes, as most of them use one core; tests/conftest.py says in which order."""
-    shared = ("-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder", "--durations=20")
+    shared = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "--durations=20")
     run(interpreter or python(), "-m", "pytest", "-q", *shared, *options)
 
 

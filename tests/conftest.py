@@ -11,6 +11,8 @@ from pathlib import Path
 import hypothesis
 import numpy as np
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from spikesorter.core.settings import Settings, load_settings
 from spikesorter.core.spikes import Spikes
@@ -69,8 +71,10 @@ BRIEF = (
     "rehearsal.forecast_seconds=5",
     FEW_THRESHOLDS,
 )
-# Folders whose tests share what takes long to make.
+# Tests of a file share what takes long to make; so do those of these folders,
 TOGETHER = ("tests/integrations", "tests/properties")
+# and in these files only those with the same first parameter.
+SPLIT = ("tests/test_exactness.py",)
 PURSUIT = ("decoder=pursuit", *BRIEF)
 
 
@@ -191,27 +195,31 @@ def pytest_configure(config: pytest.Config) -> None:
         os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep tests together that share what is made for them, and start with the longest (FIRST).
+def group_of(nodeid: str) -> str:
+    """Return the name of the tests that share what is made for them, of which the given one is a member."""
+    file = nodeid.partition("::")[0]
+    if folder := next((name for name in TOGETHER if file.startswith(f"{name}/")), None):
+        return folder
+    parameter = nodeid.rpartition("[")[2].partition("-")[0].rstrip("]") if file in SPLIT else ""
+    return f"{file} {parameter}".strip()
 
-    Otherwise one process would still run a long file when all others are done. Tests of a file stay together,
-    and those of a folder in TOGETHER. A file whose tests share something for each value of one parameter is
-    split by the one that it names in SPLIT_BY.
-    """
+
+class InGroups(LoadScopeScheduling):
+    """Give the tests of a group to one process, which makes once what they share."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> InGroups:
+    return InGroups(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with what takes longest, otherwise one process would still run it when all others are done."""
     ranks = {name: rank for rank, name in enumerate(FIRST)}
-
-    def group_of(item: pytest.Item) -> tuple[str, str]:
-        file = item.path.relative_to(config.rootpath).as_posix()
-        if folder := next((name for name in TOGETHER if file.startswith(f"{name}/")), None):
-            return folder, ""
-        parameter = getattr(getattr(item, "module", None), "SPLIT_BY", None)
-        callspec = getattr(item, "callspec", None)
-        return file, str(callspec.params.get(parameter, "")) if callspec else ""
-
-    items.sort(key=lambda item: ranks.get(group_of(item)[0], len(ranks)))
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            item.add_marker(pytest.mark.xdist_group("-".join(filter(None, group_of(item)))))
+    items.sort(key=lambda item: ranks.get(group_of(item.nodeid).partition(" ")[0], len(ranks)))
 
 
 def pytest_collection_finish() -> None:

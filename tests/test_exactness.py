@@ -31,7 +31,6 @@ KINDS = {
     "published": ("decoder=cnn", "detector.curves=spike", "detector.unit_variance=true"),
 }
 HUM_HZ = 50.0
-SPLIT_BY = "kind"  # see conftest: each kind may be tested by another process
 
 
 @pytest.fixture(scope="module", params=list(KINDS))

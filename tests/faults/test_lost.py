@@ -56,7 +56,8 @@ def test_a_worker_of_dask_that_is_killed_takes_no_recording_with_it(
                 os.kill(victims.pop(), signal.SIGKILL)
 
         outcomes = run_batch(items, tmp_path / "there", runner=dask_runner(client), on_outcome=kill_one)
-    assert {outcome.state for outcome in outcomes} == {"done"}
+    # What the worker finished just before it was killed is found finished when another is given the same.
+    assert {outcome.state for outcome in outcomes} <= {"done", "kept"}
     assert victims == []
     assert bytes_of(tmp_path / "there") == bytes_of(tmp_path / "here")
 

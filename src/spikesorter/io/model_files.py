@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import io
 import json
@@ -321,7 +322,7 @@ def _unpack(kind: Any, packed: Any, arrays: Arrays) -> Any:
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return kind.model_validate(packed)
     if dataclasses.is_dataclass(kind):
-        hints = typing.get_type_hints(kind)
+        hints = _hints(kind)
         values = {
             field.name: _unpack(_kind_of(field, hints, packed), packed[field.name], arrays)
             for field in dataclasses.fields(kind)
@@ -331,6 +332,11 @@ def _unpack(kind: Any, packed: Any, arrays: Arrays) -> Any:
     if not isinstance(packed, kind):
         raise TypeError(f"expected {kind.__name__}, found {packed!r}")
     return packed
+
+
+@functools.cache  # a third of the time to load a model, if found anew for each value
+def _hints(kind: type) -> Mapping[str, Any]:
+    return typing.get_type_hints(kind)
 
 
 def _kind_of(field: dataclasses.Field[Any], hints: Mapping[str, Any], packed: Mapping[str, Any]) -> Any:
