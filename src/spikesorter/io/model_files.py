@@ -322,7 +322,7 @@ def _unpack(kind: Any, packed: Any, arrays: Arrays) -> Any:
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return kind.model_validate(packed)
     if dataclasses.is_dataclass(kind):
-        hints = _hints(kind)
+        hints = _hints(typing.cast(Any, kind))
         values = {
             field.name: _unpack(_kind_of(field, hints, packed), packed[field.name], arrays)
             for field in dataclasses.fields(kind)
