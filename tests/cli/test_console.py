@@ -28,6 +28,7 @@ from spikesorter.cli.console import (
 )
 from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.comparison import compare_sortings
+from spikesorter.core.errors import naming
 from spikesorter.core.score import score
 from spikesorter.core.spikes import Spikes
 from spikesorter.workflows.tasks import Outcome
@@ -115,7 +116,7 @@ def test_results_are_told_in_a_line() -> None:
     )
     one.doubts = ("its noise is 9 times that of D3",)
     assert sorted_line(one) == (  # type: ignore[arg-type]
-        "D2.mat: 4 spikes (as adapted to D3), no forecast, as it is unlike D3"
+        "D2.mat: 4 spikes (as adapted to D3), no forecast; see the warnings"
     )
 
 
@@ -195,6 +196,18 @@ def test_lines_and_warnings_go_to_standard_error_and_lines_can_be_left_out(
     lines = [] if quiet else ["D2: [bold]9[/bold] spikes"]
     assert said.err.splitlines() == [*lines, "spikesorter: warning: unit [b]a is faint"]
     assert said.out == ""
+
+
+def test_a_warning_names_the_recording_that_is_worked_on(capsys: pytest.CaptureFixture[str]) -> None:
+    logger = logging.getLogger("spikesorter.sorting")
+    with working(False), naming("in/D2.mat"):
+        with naming("group left"):
+            logger.warning("its noise is 9 times that of D3")
+        logger.warning("in/D2.mat: 3 spikes of cluster 4 are left out")
+    assert capsys.readouterr().err.splitlines() == [
+        "spikesorter: warning: in/D2.mat: group left: its noise is 9 times that of D3",
+        "spikesorter: warning: in/D2.mat: 3 spikes of cluster 4 are left out",
+    ]
 
 
 def test_warnings_are_printed_during_the_work_alone_even_if_it_fails(

@@ -180,7 +180,8 @@ def test_a_span_lists_the_bad_stretches_in_it(results: list[Result]) -> None:
 
 
 def test_no_score_is_forecast_for_a_recording_that_is_unlike_the_sorters(results: list[Result]) -> None:
-    one = replace(results[0], truth=None, doubts=("its noise is 9 times that of D1",))
+    spikes = replace(results[0].spikes, doubts=("its noise is 9 times that of D1",))
+    one = replace(results[0], truth=None, spikes=spikes)
     contents = report_contents("sorted", [one, results[1]])
     assert (
         contents["recordings"][0]["verdict"]["text"]

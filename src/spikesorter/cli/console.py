@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from spikesorter.core.errors import subject
 from spikesorter.core.text import visible
 
 if TYPE_CHECKING:
@@ -118,7 +119,10 @@ class _ConsoleHandler(logging.Handler):
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
-        line = f"spikesorter: {record.levelname.lower()}: {record.getMessage()}"
+        message, about = record.getMessage(), subject()
+        if about and not message.startswith(about):
+            message = f"{about}: {message}"
+        line = f"spikesorter: {record.levelname.lower()}: {message}"
         self._console.print(visible(line), markup=False, soft_wrap=True)
 
 
@@ -153,7 +157,7 @@ def sorted_line(one: SortedFile) -> str:
     """Return a line on a sorted recording, with its expected score."""
     forecasts = "forecast " + ", ".join(_forecast(sorter) for sorter in one.sorters.values())
     if one.doubts:
-        forecasts = f"no forecast, as it is unlike {one.adapted_to}"
+        forecasts = "no forecast; see the warnings"
     return f"{one.title}: {len(one.spikes)} spikes (as adapted to {one.adapted_to}), {forecasts}"
 
 

@@ -11,12 +11,14 @@ The command line prints it as one line and exits with code 2.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import wraps
 from typing import Any, TypeVar
 
-__all__ = ["InputError", "ModelError", "SettingsError", "SpikeSorterError", "made_by", "naming"]
+__all__ = ["InputError", "ModelError", "SettingsError", "SpikeSorterError", "made_by", "naming", "subject"]
 
 Made = TypeVar("Made")
+_SUBJECTS: ContextVar[tuple[str, ...]] = ContextVar("subjects", default=())
 
 
 class SpikeSorterError(Exception):
@@ -80,6 +82,8 @@ __test__ = {kind.__name__: kind for kind in (SpikeSorterError, InputError, Setti
 def naming(source: object) -> Iterator[None]:
     """Put a file's name before the message of any error raised inside, unless the message starts with it.
 
+    `subject` returns it inside, for messages that are no errors.
+
     Examples
     --------
     >>> try:
@@ -89,12 +93,27 @@ def naming(source: object) -> Iterator[None]:
     ...     print(error)
     D5.mat: the trace is constant
     """
+    within = _SUBJECTS.set((*_SUBJECTS.get(), str(source)))
     try:
         yield
     except SpikeSorterError as error:
         if str(error).startswith(str(source)):
             raise
         raise type(error)(f"{source}: {error}") from error
+    finally:
+        _SUBJECTS.reset(within)
+
+
+def subject() -> str:
+    """Return what the program works on, by the names given to `naming`; "" outside.
+
+    Examples
+    --------
+    >>> with naming("D5.mat"), naming("group left"):
+    ...     print(subject())
+    D5.mat: group left
+    """
+    return ": ".join(_SUBJECTS.get())
 
 
 def made_by(makers: str) -> Callable[[type[Made]], type[Made]]:

@@ -67,8 +67,10 @@ class Spikes:
     names : mapping of int to str, optional
         Names of units; a unit without a name is called by its number. Units without spikes may have names.
     bad : BadStretches, optional
-        Parts of the recording in which no spikes were looked for. Rate, names and bad stretches are ignored
-        when spikes are compared.
+        Parts of the recording in which no spikes were looked for.
+    doubts : tuple of str
+        In words, why the spikes may be wrong, so that the sorter's forecast does not hold for them. Rate,
+        names, bad stretches and doubts are ignored when spikes are compared.
 
     Raises
     ------
@@ -98,6 +100,7 @@ class Spikes:
     fs_hz: float | None = field(default=None, kw_only=True)
     names: Mapping[int, str] = field(default_factory=dict, kw_only=True)
     bad: BadStretches = field(default_factory=BadStretches, kw_only=True)
+    doubts: tuple[str, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", dict(sorted(self.names.items())))
@@ -117,6 +120,7 @@ class Spikes:
         fs_hz: float | None = None,
         names: Mapping[int, str] | None = None,
         bad: BadStretches | None = None,
+        doubts: tuple[str, ...] = (),
     ) -> Spikes:
         """Make spikes from arrays in any order; spikes of one sample are put in order of their units.
 
@@ -126,7 +130,7 @@ class Spikes:
             See `Spikes`.
         probability, unit_probability : float or array_like of float, shape (spikes,), optional
             See `Spikes`.
-        fs_hz, names, bad : optional
+        fs_hz, names, bad, doubts : optional
             See `Spikes`.
 
         Returns
@@ -139,7 +143,7 @@ class Spikes:
         array([1. , 0.5], dtype=float32)
         """
         fields = in_order(sample, unit, probability, unit_probability)
-        return cls(*fields, fs_hz=fs_hz, names=names or {}, bad=bad or BadStretches())
+        return cls(*fields, fs_hz=fs_hz, names=names or {}, bad=bad or BadStretches(), doubts=doubts)
 
     @classmethod
     def empty(cls) -> Spikes:
@@ -154,7 +158,7 @@ class Spikes:
 
     @classmethod
     def concatenate(cls, parts: list[Spikes]) -> Spikes:
-        """Join spikes of several spans of one recording, and its bad stretches.
+        """Join spikes of several spans or groups of one recording, their bad stretches and doubts.
 
         Rate and names are those of the first part.
 
@@ -167,7 +171,8 @@ class Spikes:
             return cls.empty()
         fields = (np.concatenate([getattr(part, name) for part in parts]) for name in FIELDS)
         bad = reduce(BadStretches.joined, (part.bad for part in parts))
-        return cls.from_arrays(*fields, fs_hz=parts[0].fs_hz, names=parts[0].names, bad=bad)
+        doubts = tuple(dict.fromkeys(doubt for part in parts for doubt in part.doubts))
+        return cls.from_arrays(*fields, fs_hz=parts[0].fs_hz, names=parts[0].names, bad=bad, doubts=doubts)
 
     @classmethod
     def from_spikeinterface(cls, sorting: BaseSorting) -> Spikes:

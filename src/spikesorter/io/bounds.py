@@ -15,6 +15,7 @@ __all__ = [
     "MOST_CHANNELS",
     "MOST_EXPANSION",
     "NUMERIC_KINDS",
+    "TEXT_CELLS",
     "check_archive",
     "check_declared",
     "check_rate",
@@ -26,6 +27,8 @@ __all__ = [
 MOST_CHANNELS = 4096
 NUMERIC_KINDS = "iuf"
 """Kinds of NumPy's types of real numbers."""
+TEXT_CELLS = ("Names", "Doubts")
+"""Variables of MATLAB files that are cell arrays of texts."""
 MOST_EXPANSION = 100
 """A file compressed more than this is not a recording, as noise does not compress."""
 SMALL_BYTES = 64 << 20  # below this size, high compression is harmless

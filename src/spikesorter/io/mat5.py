@@ -18,7 +18,7 @@ import numpy.typing as npt
 import scipy.io
 
 from spikesorter.core.errors import InputError
-from spikesorter.io.bounds import check_declared, shown_bytes
+from spikesorter.io.bounds import TEXT_CELLS, check_declared, shown_bytes
 
 __all__ = ["list_mat5", "read_mat5"]
 
@@ -117,7 +117,7 @@ def _check(path: Path, file: BinaryIO, names: tuple[str, ...]) -> list[str]:
         if variable.name in found:
             raise InputError(f"{path}: has two variables {variable.name}")
         found.append(variable.name)
-        if variable.kind == CELL and variable.name == "Names":
+        if variable.kind == CELL and variable.name in TEXT_CELLS:
             _check_cells(path, variable, matrix(MOST_NAMES_BYTES), order)
         else:
             _check_array(path, variable)

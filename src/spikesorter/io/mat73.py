@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spikesorter.core.errors import InputError
-from spikesorter.io.bounds import check_declared, shown_bytes
+from spikesorter.io.bounds import TEXT_CELLS, check_declared, shown_bytes
 
 __all__ = ["check_dataset", "list_mat73", "read_mat73"]
 
@@ -82,7 +82,7 @@ def read_mat73(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]
     with h5py.File(path, "r") as file:
         for name in names:
             link = file.get(name, getlink=True)
-            if link is None or name == "Names":  # cells, which v7.3 stores as links
+            if link is None or name in TEXT_CELLS:  # cells, which v7.3 stores as links
                 continue
             if not isinstance(link, h5py.HardLink):
                 raise InputError(f"{path}: {name} is a link, which is not followed")

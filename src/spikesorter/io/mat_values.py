@@ -13,7 +13,14 @@ from spikesorter.core.errors import InputError, naming
 from spikesorter.core.spikes import UNKNOWN, Spikes
 from spikesorter.io.bounds import MOST_CHANNELS, NUMERIC_KINDS, check_rate
 from spikesorter.io.label_checks import RateNeededError, check_whole, to_samples
-from spikesorter.io.mat_variables import BAD, BAD_KIND, PROBABILITIES, listed_variables, proposed_options
+from spikesorter.io.mat_variables import (
+    BAD,
+    BAD_KIND,
+    DOUBTS,
+    PROBABILITIES,
+    listed_variables,
+    proposed_options,
+)
 from spikesorter.io.samples import constant_channels, missing_channels
 
 __all__ = ["sampling_rate_of", "spikes_of", "trace_of", "wave_clus_columns"]
@@ -127,8 +134,9 @@ def spikes_of(path: Path, variables: dict[str, npt.NDArray[Any]], *, n_samples: 
         probability,
         unit_probability,
         fs_hz=fs_hz,
-        names=_names(path, variables.get("Names")),
+        names=_names(variables.get("Names")),
         bad=_bad(path, variables),
+        doubts=tuple(filter(None, _texts(variables.get(DOUBTS)))),
     )
 
 
@@ -151,11 +159,15 @@ def _bad(path: Path, variables: dict[str, npt.NDArray[Any]]) -> BadStretches:
         return BadStretches.of([(a, b, KINDS[k]) for a, b, k in zip(start, stop, codes, strict=True)])
 
 
-def _names(path: Path, cells: npt.NDArray[Any] | None) -> dict[int, str]:
+def _names(cells: npt.NDArray[Any] | None) -> dict[int, str]:
+    return {unit: name for unit, name in enumerate(_texts(cells), start=1) if name}
+
+
+def _texts(cells: npt.NDArray[Any] | None) -> list[str]:
+    """Return the texts in a cell array; none if it is not one."""
     if cells is None or cells.dtype != object:
-        return {}
-    names = ["".join(np.asarray(cell).ravel().astype(str).tolist()) for cell in cells.ravel()]
-    return {unit: name for unit, name in enumerate(names, start=1) if name}
+        return []
+    return ["".join(np.asarray(cell).ravel().astype(str).tolist()) for cell in cells.ravel()]
 
 
 def _probabilities(path: Path, name: str, values: npt.NDArray[Any], n: int) -> npt.NDArray[Any]:

@@ -20,6 +20,7 @@ from spikesorter.io.mat73 import list_mat73, read_mat73
 __all__ = [
     "BAD",
     "BAD_KIND",
+    "DOUBTS",
     "NO_NAMES",
     "PROBABILITIES",
     "RECORDING_VARIABLES",
@@ -31,8 +32,8 @@ __all__ = [
 ]
 
 PROBABILITIES = {"Probability": "probability", "ClassProbability": "unit_probability"}
-BAD, BAD_KIND = "Bad", "BadKind"
-SPIKE_VARIABLES = ("fs", "Index", "Class", "Names", *PROBABILITIES, BAD, BAD_KIND)
+BAD, BAD_KIND, DOUBTS = "Bad", "BadKind", "Doubts"
+SPIKE_VARIABLES = ("fs", "Index", "Class", "Names", *PROBABILITIES, BAD, BAD_KIND, DOUBTS)
 RECORDING_VARIABLES = ("d", *SPIKE_VARIABLES)
 WAVE_CLUS = "cluster_class"
 VARIABLES = {"trace": "d", "fs": "fs", "index": "Index", "class": "Class"}

@@ -15,7 +15,7 @@ from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import UNKNOWN, Spikes, check_spikes
 from spikesorter.io.atomic import atomic_file
 from spikesorter.io.bounds import known_rate
-from spikesorter.io.mat_variables import BAD, BAD_KIND, PROBABILITIES
+from spikesorter.io.mat_variables import BAD, BAD_KIND, DOUBTS, PROBABILITIES
 
 __all__ = [
     "check_replaceable",
@@ -44,7 +44,8 @@ def write_mat(
     `Probability` and `ClassProbability` (float32). `fs` is added if the sampling rate is known, and the cell
     array `Names` if units have names other than their numbers. If there are bad stretches, `Bad` (int64, two
     columns) has the first sample of each and the sample after its last one, and `BadKind` (uint8) its
-    position in `KINDS`. The same spikes give the same bytes, as the header contains no time.
+    position in `KINDS`. The cell array `Doubts` says why the spikes may be wrong, where that is known. The
+    same spikes give the same bytes, as the header contains no time.
 
     Parameters
     ----------
@@ -78,6 +79,7 @@ def write_mat(
     rate = known_rate(Path(path), spikes, fs_hz)
     written = spikes if unknown else spikes.select(spikes.unit != UNKNOWN)
     variables = _columns(written, probability=probability) | _rate(rate) | _cells(spikes) | _bad(spikes)
+    variables |= _doubts(spikes)
     with atomic_file(Path(path)) as temporary:
         temporary.write_bytes(_mat_bytes(SPIKES, variables))
 
@@ -201,6 +203,10 @@ def _bad(spikes: Spikes) -> dict[str, npt.NDArray[Any]]:
     if not len(bad):
         return {}
     return {BAD: np.stack([bad.start, bad.stop], axis=1), BAD_KIND: bad.kind.astype(np.uint8)[:, None]}
+
+
+def _doubts(spikes: Spikes) -> dict[str, npt.NDArray[Any]]:
+    return {DOUBTS: np.array(spikes.doubts, object)[:, None]} if spikes.doubts else {}
 
 
 def _rate(fs_hz: float | None) -> dict[str, Any]:

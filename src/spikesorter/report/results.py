@@ -58,8 +58,6 @@ class Result:
         Sorter that found the spikes.
     place : Path
         File with the found spikes.
-    doubts : tuple of str
-        In what the recording is so unlike the sorter's that the forecast does not hold.
     """
 
     name: str
@@ -69,7 +67,11 @@ class Result:
     truth: Spikes | None
     sorter: Sorter
     place: Path
-    doubts: tuple[str, ...] = ()
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Why the sorter's forecast does not hold for the result."""
+        return self.spikes.doubts
 
     @property
     def seconds(self) -> float:
@@ -96,7 +98,6 @@ def results_of(
     place: Path,
     *,
     truth: Spikes | None = None,
-    doubts: tuple[str, ...] = (),
 ) -> list[Result]:
     """Return the results of a recording: one for all channels, or one for each group that was sorted.
 
@@ -113,8 +114,6 @@ def results_of(
         By group; "" for all channels.
     place : Path
     truth : Spikes, optional
-    doubts : tuple of str
-        As for `Result`.
 
     Returns
     -------
@@ -122,7 +121,7 @@ def results_of(
     """
     spikes = _as_sorted(spikes, sorters, n_samples)
     if list(sorters) == [WHOLE]:
-        return [Result(name, read, n_samples, spikes, truth, sorters[WHOLE], place, doubts)]
+        return [Result(name, read, n_samples, spikes, truth, sorters[WHOLE], place)]
 
     def own(spikes: Spikes, sorter: Sorter) -> Spikes:
         return spikes.select(np.isin(spikes.unit, (*sorter.units.known, UNKNOWN)))
@@ -136,7 +135,6 @@ def results_of(
             own(truth, sorter) if truth else None,
             sorter,
             place,
-            doubts,
         )
         for group, sorter in sorters.items()
     ]

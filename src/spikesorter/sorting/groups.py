@@ -256,7 +256,8 @@ def sort_groups(
                 resume=resume / name if resume else None,
                 progress=prefixed(name, progress),
             )
-            parts.append(spikes)
+            doubts = tuple(f"group {name}: {doubt}" for doubt in spikes.doubts)
+            parts.append(replace(spikes, doubts=doubts))
     names = dict(pair for part in parts for pair in part.names.items())
     return Spikes.concatenate(parts).described(fs_hz=float(target.get_sampling_frequency()), names=names)
 

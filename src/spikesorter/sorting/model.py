@@ -61,7 +61,7 @@ class Choice:
         For each group of channels, the target that its sorter was adapted to; one group, "", if the model is
         for all channels.
     doubts : tuple of str
-        In what the recording is unlike these targets, so that their forecasts do not hold for it.
+        That its gain is unlike that of these targets, so that their forecasts do not hold for it.
     """
 
     names: Mapping[str, str]
@@ -232,7 +232,8 @@ def nearest_sorter(
     -------
     name : str
     doubt : str
-        In what the target is so unlike the sorter's that its forecast does not hold; "" if it is not.
+        That the gain is so unlike that of the sorter's that its forecast does not hold; "" if it is not.
+        Sorting tells other doubts.
 
     Raises
     ------
@@ -257,12 +258,12 @@ def nearest_sorter(
     distances = {name: sorter.state.measured.distance(initial.profile) for name, sorter in sorters.items()}
     nearest = min(distances, key=lambda name: (distances[name], name))
     chosen = sorters[nearest].state
-    doubt = chosen.doubt(target)
-    if not doubt and not is_faint(initial):
-        doubt = doubt_of_gain(initial.profile.activity.gain / chosen.measured.activity.gain, nearest)
-        if doubt:
-            logger.warning("%s", doubt)
-    return nearest, doubt  # sorting tells that of the level
+    if chosen.doubt(target) or is_faint(initial):
+        return nearest, ""
+    doubt = doubt_of_gain(initial.profile.activity.gain / chosen.measured.activity.gain, nearest)
+    if doubt:
+        logger.warning("%s", doubt)
+    return nearest, doubt
 
 
 def target_place(folder: Path, name: str) -> Path:

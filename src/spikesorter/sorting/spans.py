@@ -15,9 +15,11 @@ from spikesorter.core.versions import __version__
 from spikesorter.decoding.base import Decoder
 from spikesorter.decoding.run import TraceReader, find_candidates, in_threads
 from spikesorter.decoding.tuning import TunedDecoder
+from spikesorter.estimation.course import STEADY
 from spikesorter.io.model_files import model_digest
 from spikesorter.signal.spans import iterate_spans
 from spikesorter.sorting.doubts import crowd_doubt
+from spikesorter.sorting.fading import SHORTEST_SECONDS, fading_doubt, measure_quarters
 from spikesorter.sorting.finished_spans import FinishedSpans, open_spans
 from spikesorter.sorting.following import digest_of
 from spikesorter.sorting.outlier_spikes import find_outliers
@@ -70,11 +72,14 @@ def sort_recording(
     if state.unknown is not None:
         outliers = find_outliers(state.unknown, read_trace, n_samples, spikes, n_jobs=n_jobs)
         spikes = state.unknown.mark(spikes, outliers).outside(source.bad)
-    crowd = crowd_doubt(len(spikes), state.expected_spikes(source.good_samples))
-    if crowd:
-        logger.warning("%s", crowd)
+    seen = [
+        crowd_doubt(len(spikes), state.expected_spikes(source.good_samples)),
+        _doubt_of_sizes(state, target, read_trace, spikes),
+    ]
+    for words in filter(None, seen):
+        logger.warning("%s", words)
     named = spikes.described(fs_hz=float(target.get_sampling_frequency()), names=state.names)
-    return replace(named, bad=source.bad)
+    return replace(named, bad=source.bad, doubts=tuple(filter(None, [doubt, *seen])))
 
 
 def _warn(doubt: str, bad: BadStretches, n_samples: int, *, fs_hz: float) -> None:
@@ -82,6 +87,25 @@ def _warn(doubt: str, bad: BadStretches, n_samples: int, *, fs_hz: float) -> Non
         logger.warning("%s", doubt)
     if bad.samples > n_samples / 2:
         logger.warning("%s", described(bad, n_samples, fs_hz=fs_hz))
+
+
+def _doubt_of_sizes(
+    state: SorterState, target: BaseRecording, read_trace: TraceReader, spikes: Spikes
+) -> str:
+    """Return in words that units change beyond what is known of the recording, or ""."""
+    n_samples = target.get_num_frames()
+    if n_samples < SHORTEST_SECONDS * state.fs_hz:
+        return ""
+    quarters = measure_quarters(
+        spikes,
+        state.lessons.context.bank(state.profile),
+        state.units.unit_ids,
+        read_trace,
+        n_samples,
+        fs_hz=state.fs_hz,
+        course=state.profile.course if state.follows(target) else STEADY,
+    )
+    return fading_doubt(quarters, state.names)
 
 
 def screened_target(

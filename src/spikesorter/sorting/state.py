@@ -132,10 +132,12 @@ class SorterState:
 
     def decoder_for(self, recording: BaseRecording) -> Decoder:
         """Return the decoder for a recording: in parts, if it is the one adapted to and it changes."""
-        following, decoder = self.following, self.tuned.decoder
-        if following is None or following.recording != digest_of(recording):
-            return decoder
-        return following.decoder(decoder)
+        decoder = self.tuned.decoder
+        return self.following.decoder(decoder) if self.following and self.follows(recording) else decoder
+
+    def follows(self, recording: BaseRecording) -> bool:
+        """Return whether the changes of a recording are known: it is the one adapted to, and it changes."""
+        return self.following is not None and self.following.recording == digest_of(recording)
 
     def expected_spikes(self, n_samples: int) -> float:
         """Return how many spikes of labelled units this many samples of the recording adapted to have."""

@@ -135,9 +135,7 @@ def sort_files(
         shown = [
             result
             for name, one in done.items()
-            for result in checked_results(
-                name, checked[name], one.spikes, one.sorters, one.place, doubts=one.doubts
-            )
+            for result in checked_results(name, checked[name], one.spikes, one.sorters, one.place)
         ]
         write_page(out / REPORT, report_contents(f"Sorted with {model.folder.resolve().name}", shown))
         progress("writing the report", 1.0)
@@ -180,7 +178,6 @@ def checked_results(
     place: Path,
     *,
     truth: Spikes | None = None,
-    doubts: tuple[str, ...] = (),
 ) -> list[Result]:
     """Return a recording's results for the report; it is opened again only if it was not kept open.
 
@@ -188,7 +185,7 @@ def checked_results(
     ----------
     name : str
     checked : CheckedRecording
-    spikes, sorters, place, truth, doubts
+    spikes, sorters, place, truth
         As for `results_of`.
 
     Returns
@@ -201,4 +198,4 @@ def checked_results(
         if kept is None
         else lambda: kept.recording
     )
-    return results_of(name, read, checked.n_samples, spikes, sorters, place, truth=truth, doubts=doubts)
+    return results_of(name, read, checked.n_samples, spikes, sorters, place, truth=truth)

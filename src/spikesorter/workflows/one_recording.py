@@ -7,7 +7,7 @@ import json
 import shutil
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +43,6 @@ class SortedFile:
         File or folder of the spikes.
     n_samples : int
         Length of the file.
-    doubts : tuple of str
-        Why the sorters' forecasts do not hold for it.
     """
 
     path: Path
@@ -53,13 +51,17 @@ class SortedFile:
     sorters: Mapping[str, Sorter]
     place: Path
     n_samples: int
-    doubts: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
         """The recording's path, with the name of the result if it is that of a segment."""
         name = self.place.stem
         return str(self.path) if name == stem_of(self.path) else f"{self.path} ({name})"
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Why the sorters' forecasts do not hold for it."""
+        return self.spikes.doubts
 
     @property
     def bad_s(self) -> dict[str, float]:
@@ -129,7 +131,7 @@ def sort_recording(
         "adapted_to": ", ".join(nearest.values()),
         "sorter": model.digest(nearest),
     }
-    written = opened.to_source(spikes)
+    written = opened.to_source(replace(spikes, doubts=(*choice.doubts, *spikes.doubts)))
     with WRITING:
         write_spikes(
             place,
@@ -140,7 +142,7 @@ def sort_recording(
             session_start=session_start_of(path),
         )
     n_samples = opened.source.get_num_frames()
-    return SortedFile(path, written, nearest, model.chosen(nearest), place, n_samples, choice.doubts)
+    return SortedFile(path, written, nearest, model.chosen(nearest), place, n_samples)
 
 
 def bad_seconds(spikes: Spikes) -> dict[str, float]:

@@ -1,0 +1,197 @@
+"""Compare the sizes and numbers of each unit's spikes in the quarters of a sorted recording.
+
+A unit whose spikes shrink is first found smaller, then found less and less, while the spikes that are missed
+leave no other trace in the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from spikesorter.core.spikes import Spikes
+from spikesorter.decoding.run import TraceReader
+from spikesorter.estimation.course import Course
+from spikesorter.signal.bank import Bank
+
+__all__ = ["SHORTEST_SECONDS", "Quarters", "fading_doubt", "measure_quarters"]
+
+Float64Array: TypeAlias = npt.NDArray[np.float64]
+QUARTERS = ("first", "second", "third", "last")
+STRETCHES = 4  # of each quarter, in which amplitudes are measured
+STRETCH_SECONDS, LONGEST_SECONDS, SHARE = 0.5, 4.0, 1 / 160  # of the recording
+SHORTEST_SECONDS = 10.0  # of a recording in which units are expected to change
+RIDGE = 0.05  # weight of a usual amplitude beside the measured one, for spikes that overlap almost wholly
+LEAST_SPIKES = 6  # that give a size
+SHRUNK, SURE = 0.8, 5.0  # ratio of sizes, and that many standard errors, beyond which a unit fades
+GONE, MANY = 1 / 8, 40  # share of its spikes in another quarter, which has at least so many
+
+
+@dataclass(frozen=True, eq=False)
+class Quarters:
+    """Spikes of each unit in the quarters of a recording.
+
+    Parameters
+    ----------
+    unit_ids : tuple of int
+    counts : ndarray of int64, shape (4, units)
+    sizes : ndarray of float64, shape (4, units)
+        Median amplitude, relative to the sorter's template; NaN where too few spikes were measured.
+    errors : ndarray of float64, shape (4, units)
+        Standard errors of the sizes.
+    """
+
+    unit_ids: tuple[int, ...]
+    counts: npt.NDArray[np.int64]
+    sizes: Float64Array
+    errors: Float64Array
+
+
+def measure_quarters(
+    spikes: Spikes,
+    bank: Bank,
+    unit_ids: tuple[int, ...],
+    read_trace: TraceReader,
+    n_samples: int,
+    *,
+    fs_hz: float,
+    course: Course,
+) -> Quarters:
+    """Measure the sizes of spikes that were found, in stretches spread over a recording.
+
+    Parameters
+    ----------
+    spikes : Spikes
+        Of the whole recording.
+    bank : Bank
+        Of the units, at their mean sizes.
+    unit_ids : tuple of int
+        In the bank's order.
+    read_trace : callable
+        Returns the trace between two samples, without its offset.
+    n_samples : int
+        Length of the recording.
+    fs_hz : float
+    course : Course
+        Known changes of the recording, to which sizes are relative.
+
+    Returns
+    -------
+    Quarters
+    """
+    known = spikes.select(np.isin(spikes.unit, unit_ids))
+    column = np.searchsorted(unit_ids, known.unit)
+    quarter = known.sample * len(QUARTERS) // n_samples
+    counts = np.zeros((len(QUARTERS), len(unit_ids)), np.int64)
+    np.add.at(counts, (quarter, column), 1)
+    length = int(np.clip(n_samples * SHARE, STRETCH_SECONDS * fs_hz, LONGEST_SECONDS * fs_hz))
+    measured = []
+    for start in _starts(n_samples, length):
+        inside = slice(*np.searchsorted(known.sample, [start, start + length]))
+        samples, columns = known.sample[inside], column[inside]
+        read = read_trace(start - bank.margin.before, start + length + bank.margin.after)
+        usual = course.sizes_at(samples, columns, n_samples=n_samples)
+        usual = usual / np.broadcast_to(course.mean_sizes, len(unit_ids))[columns]
+        measured.append((quarter[inside], columns, amplitudes(bank, read, samples - start, columns) / usual))
+    quarters, columns, values = map(np.concatenate, zip(*measured, strict=True))
+    return Quarters(unit_ids, counts, *_medians(quarters, columns, values, counts.shape))
+
+
+def amplitudes(
+    bank: Bank, trace: npt.NDArray[np.float32], samples: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]
+) -> Float64Array:
+    """Estimate the amplitudes of all spikes of a stretch together, by least squares.
+
+    Parameters
+    ----------
+    bank : Bank
+    trace : ndarray of float32, shape (margin.before + samples + margin.after, channels)
+    samples, columns : ndarray of int64, shape (spikes,)
+        First sample and position among the units, of each spike.
+
+    Returns
+    -------
+    ndarray of float64, shape (spikes,)
+        Relative to the bank's templates.
+    """
+    if not len(samples):
+        return np.empty(0)
+    reach = bank.overlaps.shape[1] // 2
+    lag = samples[None, :] - samples[:, None]
+    near = bank.overlaps[columns[:, None], reach + np.clip(lag, -reach, reach), columns[None, :]]
+    shared = np.where(abs(lag) <= reach, near, 0.0).astype(np.float64)
+    energy = RIDGE * bank.energies[columns]
+    outputs = bank.apply(trace)[samples, columns].astype(np.float64)
+    return np.asarray(np.linalg.solve(shared + np.diag(energy), outputs + energy))
+
+
+def _starts(n_samples: int, length: int) -> list[int]:
+    """Return where the stretches begin: evenly spread, each within one quarter."""
+    count = len(QUARTERS) * STRETCHES
+    return [max((2 * k + 1) * n_samples // (2 * count) - length // 2, 0) for k in range(count)]
+
+
+def _medians(
+    quarter: npt.NDArray[np.int64],
+    column: npt.NDArray[np.int64],
+    values: Float64Array,
+    shape: tuple[int, ...],
+) -> tuple[Float64Array, Float64Array]:
+    """Return the median amplitude of each unit in each quarter, and its standard error."""
+    medians, errors = np.full(shape, np.nan), np.full(shape, np.inf)
+    for place in np.ndindex(shape):
+        here = values[(quarter == place[0]) & (column == place[1])]
+        if len(here) >= LEAST_SPIKES:
+            medians[place] = np.median(here)
+            spread = 1.4826 * np.median(abs(here - medians[place]))
+            errors[place] = 1.2533 * spread / np.sqrt(len(here))
+    return medians, errors
+
+
+def fading_doubt(quarters: Quarters, names: Mapping[int, str]) -> str:
+    """Return in words that a unit's spikes shrink, grow or vanish over a recording, or "".
+
+    Parameters
+    ----------
+    quarters : Quarters
+    names : mapping of int to str
+        Of the units to look at.
+
+    Examples
+    --------
+    >>> steady = Quarters((1,), np.full((4, 1), 90), np.ones((4, 1)), np.full((4, 1), 0.01))
+    >>> fading_doubt(steady, {1: "basket"})
+    ''
+    >>> sizes = np.array([[1.0], [0.9], [0.7], [np.nan]])
+    >>> fading = Quarters((1,), np.array([[90], [88], [60], [3]]), sizes, np.full((4, 1), 0.01))
+    >>> fading_doubt(fading, {1: "basket"}).partition(":")[0]
+    'the spikes of unit basket shrink to 0.7 of their size (quarters of the recording have 90, 88, 60 and 3)'
+    """
+    said = [words for unit, name in names.items() if (words := _changes(quarters, unit, name))]
+    if not said:
+        return ""
+    return (
+        f"{'; '.join(said)}: such spikes are missed or taken for others'. Adapt to it (train --targets, "
+        "Sorter.adapt), which follows slow changes; if that was done, do not trust the result"
+    )
+
+
+def _changes(quarters: Quarters, unit: int, name: str) -> str:
+    column = quarters.unit_ids.index(unit)
+    counts, sizes = quarters.counts[:, column], quarters.sizes[:, column]
+    *most, last = counts.tolist()
+    told = f"(quarters of the recording have {', '.join(map(str, most))} and {last})"
+    if np.isfinite(sizes).sum() > 1:
+        small, large = int(np.nanargmin(sizes)), int(np.nanargmax(sizes))
+        error = float(np.hypot(*quarters.errors[[small, large], column]))
+        ratio = sizes[small] / sizes[large]
+        if ratio < SHRUNK and sizes[large] - sizes[small] > SURE * error:
+            change = f"shrink to {ratio:.2g}" if small > large else f"grow to {1 / ratio:.2g}"
+            return f"the spikes of unit {name} {change} of their size {told}"
+    if counts.max() >= MANY and counts.min() < GONE * counts.max():
+        return f"unit {name} comes and goes {told}"
+    return ""
