@@ -138,6 +138,7 @@ def sort_one(sorter: Sorter, path: Path, *, adapted: bool) -> Row:
         "bad_seconds": found.bad.samples / fs_hz,
         "found_inside": int(true_bad.contain(found.sample).sum()),
         "found": len(found),
+        "doubts": list(found.doubts),
         "recall_after": recall_after(true, found, true_bad, fs_hz),
         "fading_f1_by_quarter": [
             unit_f1(true, found, n_samples * k // 4, n_samples * (k + 1) // 4, fs_hz) for k in range(4)
