@@ -35,7 +35,7 @@ def state_of(decoder: Sums, refractory: int, *, hum_hz: tuple[float, ...] = ()) 
     tuned = SimpleNamespace(decoder=decoder, point=point, above_threshold=point.above_threshold)
     kernel = hum_kernel(hum_hz, fs_hz=FS_HZ) if hum_hz else None
     return SimpleNamespace(
-        tuned=tuned, profile=SimpleNamespace(offset=OFFSET), hum_filter=kernel, screen=SCREEN
+        tuned=tuned, profile=SimpleNamespace(offset=OFFSET), hum_filter=kernel, own_screen=SCREEN
     )
 
 

@@ -21,6 +21,7 @@ LOUDER = 1.6  # in some parts than in others, beyond what the sorter knows of
 PARTS = 16  # of a recording, between which noise is compared
 CROWD, FEW_SPIKES = 5.0, 500  # times as many spikes as expected; fewer say nothing
 LIKE_GAINS = (0.5, 2.0)
+ADAPT = "Adapt to it (train --targets, Sorter.adapt), or do not trust the result"
 FAR_OFFSET = 100.0  # of unsigned numbers, whose zero is in the middle of their range
 
 
@@ -51,7 +52,7 @@ def doubt_of_level(recording: BaseRecording, screen: Screen, levels: npt.NDArray
     return doubt
 
 
-def level_doubt(quiet: npt.NDArray[np.float64], screen: Screen) -> str:
+def level_doubt(quiet: npt.NDArray[np.float64], screen: Screen, *, remedy: str = ADAPT) -> str:
     """Return in words that the noise of a recording is many times that of another, or a small part of it.
 
     Parameters
@@ -60,6 +61,8 @@ def level_doubt(quiet: npt.NDArray[np.float64], screen: Screen) -> str:
         Usual swing of the recording's noise.
     screen : Screen
         Of the other one.
+    remedy : str
+        What to do.
 
     Returns
     -------
@@ -84,8 +87,7 @@ def level_doubt(quiet: npt.NDArray[np.float64], screen: Screen) -> str:
     noisier = "noisier, " if ratio[worst] > 1 else ""
     return (
         f"{where} is {ratio[worst]:.3g} times that of the recording that the sorter was adapted to: is this "
-        f"one {noisier}in another unit of voltage, amplified differently, or from another electrode? Adapt "
-        "to it (train --targets, Sorter.adapt), or do not trust the result"
+        f"one {noisier}in another unit of voltage, amplified differently, or from another electrode? {remedy}"
     )
 
 
@@ -132,8 +134,7 @@ def crowd_doubt(found: int, expected: float) -> str:
         return ""
     return (
         f"{found / max(expected, 1):.3g} times as many spikes as in the recording that the sorter was "
-        "adapted to: is this one of the other polarity, noisier, or from another electrode? Adapt to it "
-        "(train --targets, Sorter.adapt), or do not trust the result"
+        f"adapted to: is this one of the other polarity, noisier, or from another electrode? {ADAPT}"
     )
 
 
@@ -151,6 +152,5 @@ def doubt_of_gain(ratio: float, name: str) -> str:
         return ""
     return (
         f"the spikes seem to be {ratio:.3g} times as large as in {name}, which the sorter was adapted to: "
-        "does this recording have another unit of voltage? Adapt to it (train --targets, Sorter.adapt), or "
-        "do not trust the result"
+        f"does this recording have another unit of voltage? {ADAPT}"
     )

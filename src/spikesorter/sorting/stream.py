@@ -7,6 +7,7 @@ samples in its margin have arrived. Spikes are therefore the same, to the last b
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from spikesorter.signal.filters import GRID_SAMPLES, fir_filter_on_grid
 from spikesorter.signal.spans import read_span
 from spikesorter.sorting.adaptation import adapt_state, low_latency_state
 from spikesorter.sorting.live_gate import LiveGate
-from spikesorter.sorting.screening import new_screen
+from spikesorter.sorting.live_level import LiveLevel
 from spikesorter.sorting.state import SorterState
 
 __all__ = ["Stream", "open_stream"]
@@ -126,6 +127,11 @@ class Stream:
         return self._running.gate.bad if self._running else BadStretches()
 
     @property
+    def doubt(self) -> str:
+        """Why the spikes of the last whole second may be wrong, in words; "" if its noise is as expected."""
+        return self._running.level.doubt if self._running else ""
+
+    @property
     def state(self) -> SorterState | None:
         """State of the sorter in use; None during calibration."""
         return self._running.state if self._running else None
@@ -179,7 +185,8 @@ class Stream:
         return self._described(self._running.flush())
 
     def _described(self, spikes: Spikes) -> Spikes:
-        return spikes.described(fs_hz=self.fs_hz, names=self.names)
+        described = spikes.described(fs_hz=self.fs_hz, names=self.names)
+        return replace(described, doubts=(self.doubt,) if self.doubt else ())
 
     def _begin(self, calibration: NativeArray) -> _Running:
         return _Running(self._prepare(calibration), self.fs_hz, self.channels)
@@ -231,8 +238,8 @@ class _Running:
     def __init__(self, state: SorterState, fs_hz: float, channels: int) -> None:
         self.state = state
         self.decoder = state.tuned.decoder
-        screen = state.screen or new_screen(fs_hz=fs_hz, channels=channels)
-        self.gate = LiveGate(screen, state.profile.offset, fs_hz)
+        self.gate = LiveGate(state.own_screen, state.profile.offset, fs_hz)
+        self.level = LiveLevel(state.own_screen, fs_hz)
         self.hum = state.hum_filter
         self.raw = _Recent(channels)  # without the offset and bad stretches
         self.trace = self.raw if self.hum is None else _Recent(channels)
@@ -246,6 +253,7 @@ class _Running:
         self.decided = 0
 
     def push(self, packet: NativeArray) -> Spikes:
+        self.level.push(packet)
         self.raw.append(self.gate.push(packet))
         return self._advance(ended=False)
 
