@@ -11,8 +11,8 @@ import numpy.typing as npt
 Trace = npt.NDArray[np.int16]
 
 
-def write_blackrock(path: Path, trace: Trace, *, fs_hz: int = 30_000) -> Path:
-    """A .ns5 file of specification 2.3 with one block of data; channels are called 1, 2, ..."""
+def write_blackrock(path: Path, trace: Trace, *, fs_hz: int = 30_000, pause_after: int = 0) -> Path:
+    """A .ns5 file of specification 2.3; channels are called 1, 2, ...; a pause of 1 s divides it in two."""
     basic = np.zeros(1, [("id", "S8"), ("version", "u1", 2), ("header_bytes", "<u4"), ("label", "S16"),
                          ("comment", "S256"), ("period", "<u4"), ("resolution", "<u4"), ("date", "<u2", 8),
                          ("channels", "<u4")])  # fmt: skip
@@ -26,8 +26,12 @@ def write_blackrock(path: Path, trace: Trace, *, fs_hz: int = 30_000) -> Path:
     extended["type"], extended["id"] = b"CC", np.arange(1, channels + 1)
     extended["label"] = [f"elec{k + 1}".encode() for k in range(channels)]
     extended["range"], extended["units"] = (-8192, 8192, -2048, 2048), b"uV"
-    block = b"\x01" + np.array([0, len(trace)], "<u4").tobytes()
-    path.write_bytes(basic.tobytes() + extended.tobytes() + block + trace.astype("<i2").tobytes())
+    blocks = b""
+    for begin, part in ((0, trace[:pause_after]), (30_000 + pause_after, trace[pause_after:])):
+        if len(part):
+            begin = begin if pause_after else 0
+            blocks += b"\x01" + np.array([begin, len(part)], "<u4").tobytes() + part.astype("<i2").tobytes()
+    path.write_bytes(basic.tobytes() + extended.tobytes() + blocks)
     return path
 
 

@@ -30,6 +30,8 @@ OTHER_NAMES = {
     "binaryfolder": "spikeinterface",
     "zarr": "spikeinterface",
 }
+OWN_OPTIONS = {"blackrock": {"gap_tolerance_ms": 1.0}}
+"""A recording with gaps is opened in segments, and not refused."""
 NOT_OPENED = (
     "numpy",
     "ibl",  # connects to a server
@@ -88,7 +90,8 @@ def open_nwb(path: Path, stream: str | None) -> BaseRecording:
     if not series:
         raise InputError(f"{path}: holds no recording (ElectricalSeries)")
     names = [name.rpartition("/")[2] for name in series]
-    return NwbRecordingExtractor(path, electrical_series_path=_choose_stream(path, names, series, stream))
+    chosen = _choose_stream(path, names, series, stream)
+    return NwbRecordingExtractor(path, electrical_series_path=chosen, load_time_vector=True)
 
 
 def open_extractor(path: Path, source: Source, stream: str | None) -> BaseRecording:
@@ -115,10 +118,11 @@ def open_extractor(path: Path, source: Source, stream: str | None) -> BaseRecord
     reader = known_extractors()[source.format]
     if source.format not in neo_recording_class_dict:
         return reader(source.path) if stream is None else reader(source.path, stream_name=stream)
-    names, ids = get_neo_streams(source.format, source.path)
+    own = OWN_OPTIONS.get(source.format, {})
+    names, ids = get_neo_streams(source.format, source.path, **own)
     if not ids:
         raise InputError(f"{path}: holds no recording")
-    return reader(source.path, stream_id=_choose_stream(path, names, ids, stream, source.stream))
+    return reader(source.path, stream_id=_choose_stream(path, names, ids, stream, source.stream), **own)
 
 
 def without_last_sample(recording: BaseRecording) -> BaseRecording:

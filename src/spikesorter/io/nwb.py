@@ -20,6 +20,7 @@ from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import PROBABILITIES, UNKNOWN, Spikes
 from spikesorter.io.analyzer import make_analyzer
 from spikesorter.io.bad_table import to_stretch
+from spikesorter.io.clock import times_of
 from spikesorter.io.columns import stored_names
 from spikesorter.io.foreign_objects import check_zarr
 from spikesorter.io.formats import reading
@@ -323,8 +324,7 @@ def _times(
     samples: npt.NDArray[np.int64], spikes: Spikes, recording: BaseRecording | None
 ) -> npt.NDArray[np.float64]:
     """Return times in seconds, on the clock of the recording if it is known."""
-    times = samples / _rate(spikes) if recording is None else recording.sample_index_to_time(samples)
-    return np.asarray(times, np.float64)
+    return samples / _rate(spikes) if recording is None else times_of(recording, samples)
 
 
 def _mean_waveforms(

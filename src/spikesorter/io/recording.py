@@ -12,6 +12,7 @@ from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.bounds import check_rate
+from spikesorter.io.clock import counted_gaps, find_gaps
 from spikesorter.io.exclusion import Exclusion
 from spikesorter.io.foreign_objects import check_zarr
 from spikesorter.io.foreign_recording import (
@@ -91,6 +92,7 @@ class RecordingOptions:
                 recording = _open(
                     path, source, self.stream, fs_hz=rate, dtype=self.dtype, channels=self.channels
                 )
+        gaps = counted_gaps(recording, self.segment or 0)
         name = part_name(path, self.segment if recording.get_num_segments() > 1 else None)
         recording = one_segment(path, recording, self.segment)
         if source.format == "plexon":
@@ -100,10 +102,10 @@ class RecordingOptions:
         chosen = select_group(path, chosen, self.group)
         held = recording.get_memory_size() if source.format == "mat" else 0
         fitting, missing = resampled(path, chosen, fs_hz) if self.resample else (chosen, BadStretches())
-        excluded = BadStretches() if self.exclude is None else self.exclude.of(name, chosen)
+        excluded = gaps if self.exclude is None else gaps.joined(self.exclude.of(name, chosen))
         if fitting is not chosen:
             ratio = fitting.get_sampling_frequency() / chosen.get_sampling_frequency()
-            excluded = excluded.at_rate(ratio).joined(missing)
+            excluded = excluded.joined(find_gaps(chosen)).at_rate(ratio).joined(missing)
         return OpenedRecording(path, self, fitting, labels, held, chosen, excluded)
 
     def segments(self, path: Path) -> int:
@@ -143,8 +145,8 @@ class OpenedRecording:
     source : spikeinterface.BaseRecording
         The recording before it was resampled; otherwise the same.
     exclude : BadStretches
-        Stretches of `recording` to leave out: those that the options name and, if it was resampled, missing
-        ones.
+        Stretches of `recording` to leave out: those that the options name, those next to gaps in the numbers
+        of samples and, if it was resampled, missing ones.
     """
 
     path: Path

@@ -15,6 +15,7 @@ from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.run import TraceReader, in_threads
+from spikesorter.io.clock import find_gaps
 from spikesorter.io.samples import (
     centred,
     check_channels,
@@ -141,7 +142,7 @@ def screened(
     -------
     Screened
     """
-    bad = find_bad_stretches(recording, screen, n_jobs=n_jobs)
+    bad = find_bad_stretches(recording, screen, n_jobs=n_jobs).joined(find_gaps(recording))
     if exclude is not None:
         bad = bad.joined(exclude.within(0, recording.get_num_frames()))
     return without_known(recording, screen, offset, bad, fs_hz=fs_hz)
