@@ -3,10 +3,10 @@
     python benchmarks/changes.py PART ... --out FOLDER [--seeds 21 22 23 24 25]
 
 Parts: `cases` (the small altered recordings of the cases' maker: taps, pulses, zeros, missing samples, a unit
-that fades, noise that trebles; as the model is and adapted), `wild` (D2, D5 and D6 of wild studies, beside
-the maker's plain baseline), `clean` (share of the time of clean recordings that is called bad) and `cost`
-(time to find bad stretches as a share of the time to sort). Each part writes FOLDER/PART.json; `table`
-prints what is there.
+that fades, noise that trebles; as the model is and adapted), `adapting` (time and memory of adapting to
+them), `wild` (D2, D5 and D6 of wild studies, beside the maker's plain baseline), `clean` (share of the time
+of clean recordings that is called bad) and `cost` (time to find bad stretches as a share of the time to
+sort). Each part writes FOLDER/PART.json; `table` prints what is there.
 
 Scores are of spikes outside the bad stretches of the truth and those that were found.
 """
@@ -15,15 +15,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.io as sio
+from spikeinterface.core import NumpyRecording
 
 from bath import MAKER
 from spikesorter import Sorter, Spikes, read_mat, score
@@ -113,7 +117,44 @@ def measure_cost(arguments: argparse.Namespace, folder: Path) -> list[Row]:
     return [shown({"recording": "bath D2", "share_of_sorting": float(np.median(ratios))})]
 
 
-PARTS = {"cases": measure_cases, "wild": measure_wild, "clean": measure_clean, "cost": measure_cost}
+def measure_adapting(arguments: argparse.Namespace, folder: Path) -> list[Row]:
+    """Measure processor time and memory of adapting to the cases, and to the clean one twenty times over."""
+    run(CASES, folder)
+    model = folder / "model"
+    fitted(folder / "study").save(model)
+    clean = folder / "study" / "D3.mat"
+    rows: list[Row] = []
+    for path, times in (
+        (clean, 1),
+        *((one, 1) for one in sorted((folder / "change").glob("*.mat"))),
+        (clean, 20),
+    ):
+        with ProcessPoolExecutor(1, get_context("spawn")) as process:  # its peak is of this one alone
+            seconds, peak_mb = process.submit(adapt_once, model, path, times).result()
+        name = path.stem if times == 1 else f"{path.stem} {times} times over"
+        ratio = seconds / rows[0]["seconds"] if rows else 1.0
+        rows.append(shown({"recording": name, "seconds": seconds, "of_clean": ratio, "peak_mb": peak_mb}))
+    return rows
+
+
+def adapt_once(model: Path, path: Path, times: int) -> tuple[float, float]:
+    """Return processor time (s) and the peak of this process's memory (MB)."""
+    sorter = Sorter.load(model)
+    trace = read_mat(path)[0].get_traces()
+    target = NumpyRecording([np.concatenate([trace] * times)], sorter.fs_hz)
+    start = time.process_time()
+    sorter.adapt(target, n_jobs=1)
+    seconds = time.process_time() - start
+    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+PARTS = {
+    "cases": measure_cases,
+    "wild": measure_wild,
+    "clean": measure_clean,
+    "cost": measure_cost,
+    "adapting": measure_adapting,
+}
 
 
 def sort_one(sorter: Sorter, path: Path, *, adapted: bool) -> Row:

@@ -39,7 +39,8 @@ __all__ = [
 logger = logging.getLogger(__name__)
 FloatArray = npt.NDArray[np.float32]
 NativeArray = npt.NDArray[Any]
-PROFILE_SAMPLES = 1 << 23  # 5.6 minutes at 25 kHz are enough to estimate noise and gain
+LEAST_PROFILED, MOST_PROFILED = 1 << 20, 1 << 22  # samples; the second are 2.8 minutes at 25 kHz
+PROFILED_VALUES = 1 << 23  # of all channels; estimates hold several arrays of that size in memory
 SIGNATURE_SAMPLES = 1 << 18
 PARTS = 32
 CHUNK = 1 << 20
@@ -144,24 +145,33 @@ def read_representative(recording: BaseRecording) -> NativeArray:
     Returns
     -------
     ndarray, shape (samples, channels)
-        In the recording's own data type, at most about eight million samples.
+        In the recording's own data type, at most about four million samples.
     """
-    return _read_parts(recording, PROFILE_SAMPLES)
+    return _read(recording, representative_parts(recording))
 
 
 def read_signature(recording: BaseRecording) -> NativeArray:
     """Return short, evenly spaced parts of a recording, by which it is identified."""
-    return _read_parts(recording, SIGNATURE_SAMPLES)
+    return _read(recording, _parts(recording.get_num_frames(), SIGNATURE_SAMPLES))
 
 
-def representative_parts(n_samples: int, most_samples: int = PROFILE_SAMPLES) -> list[tuple[int, int]]:
-    """Return (start, stop) of evenly spaced parts of a recording, or of the whole if it is short.
+def representative_parts(recording: BaseRecording) -> list[tuple[int, int]]:
+    """Return (start, stop) of the parts that `read_representative` reads.
 
     Examples
     --------
-    >>> representative_parts(1000), len(representative_parts(1 << 30))
-    ([(0, 1000)], 32)
+    >>> from spikeinterface.core import NumpyRecording
+    >>> long = np.broadcast_to(np.int16(0), (1 << 22, 4))
+    >>> parts = representative_parts(NumpyRecording([long], 25_000.0))
+    >>> len(parts), sum(stop - start for start, stop in parts) == 1 << 21
+    (32, True)
     """
+    most = np.clip(PROFILED_VALUES // recording.get_num_channels(), LEAST_PROFILED, MOST_PROFILED)
+    return _parts(recording.get_num_frames(), int(most))
+
+
+def _parts(n_samples: int, most_samples: int) -> list[tuple[int, int]]:
+    """Return evenly spaced parts of a recording, or the whole if it is short."""
     if n_samples <= most_samples:
         return [(0, n_samples)]
     length = most_samples // PARTS
@@ -190,8 +200,7 @@ def find_missing(recording: BaseRecording) -> BadStretches:
     return BadStretches.of(found)
 
 
-def _read_parts(recording: BaseRecording, most_samples: int) -> NativeArray:
-    parts = representative_parts(recording.get_num_frames(), most_samples)
+def _read(recording: BaseRecording, parts: list[tuple[int, int]]) -> NativeArray:
     read = [read_samples(recording, start, stop) for start, stop in parts]
     return read[0] if len(read) == 1 else np.concatenate(read)
 

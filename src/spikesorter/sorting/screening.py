@@ -284,7 +284,7 @@ def without_bad(source: Screened) -> tuple[npt.NDArray[Any], npt.NDArray[np.floa
         return read_representative(source.recording), np.zeros_like(source.offset)
     parts = [
         _moved(source.bad.within(start, stop), -start).without(source.read(start, stop))
-        for start, stop in representative_parts(source.recording.get_num_frames())
+        for start, stop in representative_parts(source.recording)
     ]
     return np.concatenate(parts), source.offset
 
