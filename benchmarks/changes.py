@@ -3,10 +3,11 @@
     python benchmarks/changes.py PART ... --out FOLDER [--seeds 21 22 23 24 25]
 
 Parts: `cases` (the small altered recordings of the cases' maker: taps, pulses, zeros, missing samples, a unit
-that fades, noise that trebles; as the model is and adapted), `adapting` (time and memory of adapting to
-them), `wild` (D2, D5 and D6 of wild studies, beside the maker's plain baseline), `clean` (share of the time
-of clean recordings that is called bad) and `cost` (time to find bad stretches as a share of the time to
-sort). Each part writes FOLDER/PART.json; `table` prints what is there.
+that fades, noise that trebles; as the model is and adapted), `streams` (the same as streams, which follow
+changes or do not), `adapting` (time and memory of adapting to them), `wild` (D2, D5 and D6 of wild studies,
+beside the maker's plain baseline), `clean` (share of the time of clean recordings that is called bad) and
+`cost` (time to find bad stretches as a share of the time to sort). Each part writes
+FOLDER/PART.json; `table` prints what is there.
 
 Scores are of spikes outside the bad stretches of the truth and those that were found.
 """
@@ -40,6 +41,7 @@ NEAR = 25  # samples
 FAMILIES = ("bath", "cortex", "wild")
 ROUNDS = 5
 FADING_UNIT = 2
+PACKET_SECONDS = 0.1
 Row = dict[str, Any]
 
 
@@ -65,6 +67,26 @@ def measure_cases(arguments: argparse.Namespace, folder: Path) -> list[Row]:
     for path in (clean, *sorted((folder / "change").glob("*.mat"))):
         for adapted in (False, True):
             rows.append(shown(sort_one(sorter, path, adapted=adapted)))
+    return rows
+
+
+def measure_streams(arguments: argparse.Namespace, folder: Path) -> list[Row]:
+    """Sort the cases as streams with the labelled recording's sorter, as it is and following changes."""
+    run(CASES, folder)
+    sorter = fitted(folder / "study", decoder="pursuit")
+    rows = []
+    for path in (folder / "study" / "D3.mat", *sorted((folder / "change").glob("*.mat"))):
+        target, _ = read_mat(path)
+        trace, fs_hz = target.get_traces(), float(target.get_sampling_frequency())
+        true, true_bad = read_truth(path.parent / "truth" / path.name)
+        for follow in (False, True):
+            stream = sorter.stream(fs_hz, follow=follow)
+            packets = np.array_split(trace, max(len(trace) // round(PACKET_SECONDS * fs_hz), 1))
+            found = Spikes.concatenate([*map(stream.push, packets), stream.flush()])
+            bad = stream.bad.joined(true_bad)
+            good = score(true.outside(bad), found.outside(bad), fs_hz=fs_hz)
+            row = {"recording": path.stem, "follow": follow, "score": good.score, "strict": good.strict}
+            rows.append(shown(row))
     return rows
 
 
@@ -154,6 +176,7 @@ PARTS = {
     "clean": measure_clean,
     "cost": measure_cost,
     "adapting": measure_adapting,
+    "streams": measure_streams,
 }
 
 

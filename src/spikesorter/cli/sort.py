@@ -272,6 +272,14 @@ def listen_command(
             "--low-latency", help="Report spikes within 5 ms rather than 40 ms, slightly less accurately."
         ),
     ] = False,
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow",
+            help="Follow units whose size changes and noise that rises, each 10 s, from what was found "
+            "before; the result differs from that of `sort`.",
+        ),
+    ] = False,
     dtype: Annotated[
         Literal["int16", "float32"], typer.Option(help="Type of raw samples (not for lsl).")
     ] = "int16",
@@ -287,7 +295,7 @@ def listen_command(
 
     with working(quiet) as (_, say):
         stream = open_stream(
-            model, like=like, calibration_seconds=calibrate, low_latency=low_latency, say=say
+            model, like=like, calibration_seconds=calibrate, low_latency=low_latency, follow=follow, say=say
         )
         packets = open_source(source, dtype=dtype, fs_hz=stream.fs_hz, channels=stream.channels)
         found = 0

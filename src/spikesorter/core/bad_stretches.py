@@ -157,6 +157,16 @@ class BadStretches:
         kept = first < last
         return BadStretches(first[kept], last[kept], self.kind[kept])
 
+    def shifted(self, samples: int) -> BadStretches:
+        """Return the stretches moved by a number of samples.
+
+        Examples
+        --------
+        >>> list(BadStretches.of([(100, 200, "dead")]).shifted(-20))
+        [BadStretch(start=80, stop=180, kind='dead')]
+        """
+        return BadStretches(self.start + samples, self.stop + samples, self.kind)
+
     def overlapping(self, start: int, stop: int) -> BadStretches:
         """Return the stretches, uncut, that have samples from `start` to `stop`.
 

@@ -18,7 +18,7 @@ from spikesorter.decoding.run import TraceReader
 from spikesorter.estimation.course import Course
 from spikesorter.signal.bank import Bank
 
-__all__ = ["SHORTEST_SECONDS", "Quarters", "fading_doubt", "measure_quarters"]
+__all__ = ["SHORTEST_SECONDS", "Quarters", "amplitudes", "fading_doubt", "measure_quarters", "median_of"]
 
 Float64Array: TypeAlias = npt.NDArray[np.float64]
 QUARTERS = ("first", "second", "third", "last")
@@ -144,12 +144,25 @@ def _medians(
     """Return the median amplitude of each unit in each quarter, and its standard error."""
     medians, errors = np.full(shape, np.nan), np.full(shape, np.inf)
     for place in np.ndindex(shape):
-        here = values[(quarter == place[0]) & (column == place[1])]
-        if len(here) >= LEAST_SPIKES:
-            medians[place] = np.median(here)
-            spread = 1.4826 * np.median(abs(here - medians[place]))
-            errors[place] = 1.2533 * spread / np.sqrt(len(here))
+        medians[place], errors[place] = median_of(values[(quarter == place[0]) & (column == place[1])])
     return medians, errors
+
+
+def median_of(values: Float64Array) -> tuple[float, float]:
+    """Return the median amplitude of some spikes and its standard error; NaN and infinity if they are few.
+
+    Examples
+    --------
+    >>> median_of(np.array([0.9, 1.0, 1.1, 0.9, 1.0, 1.1, 5.0]))[0]
+    1.0
+    >>> median_of(np.ones(5))
+    (nan, inf)
+    """
+    if len(values) < LEAST_SPIKES:
+        return float("nan"), float("inf")
+    middle = float(np.median(values))
+    spread = 1.4826 * float(np.median(abs(values - middle)))
+    return middle, 1.2533 * spread / float(np.sqrt(len(values)))
 
 
 def fading_doubt(quarters: Quarters, names: Mapping[int, str]) -> str:

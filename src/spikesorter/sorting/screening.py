@@ -283,7 +283,7 @@ def without_bad(source: Screened) -> tuple[npt.NDArray[Any], npt.NDArray[np.floa
     if not len(source.bad):
         return read_representative(source.recording), np.zeros_like(source.offset)
     parts = [
-        _moved(source.bad.within(start, stop), -start).without(source.read(start, stop))
+        source.bad.within(start, stop).shifted(-start).without(source.read(start, stop))
         for start, stop in representative_parts(source.recording)
     ]
     return np.concatenate(parts), source.offset
@@ -339,10 +339,6 @@ def described(bad: BadStretches, n_samples: int, *, fs_hz: float) -> str:
     """
     kinds = ", ".join(f"{kind} {samples / fs_hz:.3g} s" for kind, samples in bad.samples_by_kind.items())
     return f"{bad.samples / fs_hz:.3g} of {n_samples / fs_hz:.3g} s are bad and left out: {kinds}"
-
-
-def _moved(bad: BadStretches, samples: int) -> BadStretches:
-    return BadStretches(bad.start + samples, bad.stop + samples, bad.kind)
 
 
 def _swings(cells: Cells) -> npt.NDArray[np.float64]:

@@ -246,6 +246,7 @@ class Sorter:
         *,
         mode: Literal["exact", "low_latency"] = "exact",
         calibration_seconds: float = 0.0,
+        follow: bool = False,
         n_jobs: int | None = None,
     ) -> Stream:
         """Return a stream that sorts a recording while it is being made.
@@ -258,8 +259,10 @@ class Sorter:
             exact: the spikes that `sort` would find. low_latency: the spikes that the sorter returned by
             `low_latency` would find; it takes some seconds to prepare.
         calibration_seconds : float
-            Length of the beginning to adapt to first; 0 if the sorter is already adapted to this recording or
-            one like it. That part is then sorted as well.
+            Length of the beginning to adapt to first, which is then sorted as well; 0: none.
+        follow : bool
+            Whether to follow sizes of units and noise, from what was found before; the result differs from
+            that of `sort`. Needs the decoder `pursuit`.
         n_jobs : int, optional
             Number of threads for adapting; -1 or None: one on each core.
 
@@ -272,8 +275,7 @@ class Sorter:
         InputError
             If the sampling rate is not that of the sorter.
         SettingsError
-            If the mode, the calibration time or `n_jobs` is invalid, or if outlier spikes are to be marked,
-            which needs the whole recording.
+            If an option is invalid, or if outlier spikes are to be marked, which needs the whole recording.
         """
         if mode not in ("exact", "low_latency"):
             raise SettingsError(f"mode must be exact or low_latency, not {mode!r}")
@@ -282,6 +284,7 @@ class Sorter:
             fs_hz,
             low_latency=mode == "low_latency",
             calibration_seconds=calibration_seconds,
+            follow=follow,
             n_jobs=effective_n_jobs(n_jobs),
         )
 

@@ -20,6 +20,7 @@ from spikesorter.core.spikes import Spikes
 from spikesorter.signal.filters import GRID_SAMPLES, fir_filter_on_grid
 from spikesorter.signal.spans import read_span
 from spikesorter.sorting.adaptation import adapt_state, low_latency_state
+from spikesorter.sorting.live_following import LiveFollowing
 from spikesorter.sorting.live_gate import LiveGate
 from spikesorter.sorting.live_level import LiveLevel
 from spikesorter.sorting.state import SorterState
@@ -32,7 +33,13 @@ LONGEST_CALIBRATION_S = 1e5
 
 
 def open_stream(
-    state: SorterState, fs_hz: float, *, low_latency: bool, calibration_seconds: float, n_jobs: int
+    state: SorterState,
+    fs_hz: float,
+    *,
+    low_latency: bool,
+    calibration_seconds: float,
+    follow: bool,
+    n_jobs: int,
 ) -> Stream:
     """Return a stream that sorts with a sorter's state; see `Sorter.stream`."""
     state.check_rate(fs_hz)
@@ -43,6 +50,11 @@ def open_stream(
         )
     if state.settings.outliers.mark:
         raise SettingsError("outliers.mark: a stream cannot mark outlier spikes; train without it")
+
+    if follow and low_latency:
+        raise SettingsError("follow: not with low latency, as each update takes tens of milliseconds")
+    if follow and not calibration_seconds:
+        LiveFollowing(state)  # refuses a decoder that cannot follow at once
 
     def prepare(calibration: NativeArray) -> SorterState:
         prepared = state
@@ -61,6 +73,7 @@ def open_stream(
         names=state.names,
         prepare=prepare,
         calibration_samples=round(calibration_seconds * state.fs_hz),
+        follow=follow,
     )
 
 
@@ -77,6 +90,8 @@ class Stream:
         Returns the state of the sorter to use, given the samples of the calibration period.
     calibration_samples : int
         Length of that period; 0: none. It is then sorted as well.
+    follow : bool
+        Whether to follow changes of the units' sizes and the noise.
 
     Examples
     --------
@@ -95,11 +110,13 @@ class Stream:
         names: Mapping[int, str],
         prepare: Callable[[NativeArray], SorterState],
         calibration_samples: int = 0,
+        follow: bool = False,
     ) -> None:
         self.fs_hz = fs_hz
         self.channels = channels
         self.names = names
         self._prepare = prepare
+        self._follow = follow
         self._calibration_samples = calibration_samples
         self._waiting: list[NativeArray] = []
         self._running: _Running | None = None if calibration_samples else self._begin(np.zeros((0, channels)))
@@ -189,7 +206,7 @@ class Stream:
         return replace(described, doubts=(self.doubt,) if self.doubt else ())
 
     def _begin(self, calibration: NativeArray) -> _Running:
-        return _Running(self._prepare(calibration), self.fs_hz, self.channels)
+        return _Running(self._prepare(calibration), self.fs_hz, self.channels, follow=self._follow)
 
     def _checked(self, samples: npt.ArrayLike) -> NativeArray:
         if self._flushed:
@@ -235,8 +252,12 @@ class _Recent:
 class _Running:
     """A stream after calibration, with the state to sort it."""
 
-    def __init__(self, state: SorterState, fs_hz: float, channels: int) -> None:
+    def __init__(self, state: SorterState, fs_hz: float, channels: int, *, follow: bool) -> None:
         self.state = state
+        self.following = LiveFollowing(state) if follow else None
+        self.update_at = self.following.period_samples if self.following else 0
+        self.kept_from = 0  # sample after the last one that an update has used
+        self.since_update = Spikes.empty()
         self.decoder = state.tuned.decoder
         self.gate = LiveGate(state.own_screen, state.profile.offset, fs_hz)
         self.level = LiveLevel(state.own_screen, fs_hz)
@@ -266,9 +287,37 @@ class _Running:
     def _advance(self, *, ended: bool) -> Spikes:
         if self.hum is not None:
             self._clean(self.hum, ended=ended)
-        self._explain(ended=ended)
+        found = []
+        while self.following and self._arrived >= self.update_at:
+            found.append(self._sorted(self.update_at, ended=False))
+            self._update(self.following, found[-1])
+        found.append(self._sorted(None, ended=ended))
+        if self.following:
+            self.since_update = Spikes.concatenate([self.since_update, found[-1]])
+        return found[0] if len(found) == 1 else Spikes.concatenate(found)
+
+    @property
+    def _arrived(self) -> int:
+        """End of the last block whose samples have arrived."""
+        grid = self.decoder.grid_samples
+        return (self.trace.end - self.decoder.margin.after) // grid * grid
+
+    def _sorted(self, limit: int | None, *, ended: bool) -> Spikes:
+        """Sort all blocks that have arrived, or those before a limit."""
+        self._explain(limit, ended=ended)
         self._pick(ended=ended)
         return self._decide(ended=ended)
+
+    def _update(self, following: LiveFollowing, found: Spikes) -> None:
+        """Change the decoder by what was found since it changed last, in whatever packets that came."""
+        start, stop, margin = self.kept_from, self.decided, following.margin
+        if stop > start:
+            spikes = Spikes.concatenate([self.since_update, found]).shifted(-start)
+            trace = self.trace.read(start - margin.before, stop + margin.after)
+            self.decoder = following.follow(trace, spikes, self.gate.bad.within(start, stop).shifted(-start))
+        self.since_update = Spikes.empty()
+        self.kept_from = stop
+        self.update_at += following.period_samples
 
     def _clean(self, hum: npt.NDArray[np.float64], *, ended: bool) -> None:
         """Remove the hum from all blocks whose samples have arrived."""
@@ -279,19 +328,22 @@ class _Running:
             self.trace.append(fir_filter_on_grid(self.raw.read, hum, self.trace.end, stop))
             self.raw.forget(self.trace.end - half - GRID_SAMPLES)
 
-    def _explain(self, *, ended: bool) -> None:
-        """Compute the evidence of all blocks whose samples have arrived."""
+    def _explain(self, limit: int | None, *, ended: bool) -> None:
+        """Compute the evidence of all blocks whose samples have arrived, or of those before a limit."""
         grid, margin, overlap = self.decoder.grid_samples, self.decoder.margin, self.decoder.overlap_samples
         if ended:
             stop = -(-(self.raw.end + overlap) // grid) * grid
         else:
-            stop = (self.trace.end - margin.after) // grid * grid
+            stop = self._arrived if limit is None else limit
         if stop <= self.next_block:
             return
         rows = self.decoder.evidence(self.trace.read(self.next_block - margin.before, stop + margin.after))
         self._add(rows, self.next_block - overlap)
         self.next_block = stop
-        self.trace.forget(stop - margin.before)
+        kept = [stop - margin.before]
+        if self.following:
+            kept.append(self.kept_from - self.following.margin.before)
+        self.trace.forget(min(kept))
 
     def _add(self, rows: FloatArray, start: int) -> None:
         """Add evidence to that of earlier blocks; there is none before the beginning."""

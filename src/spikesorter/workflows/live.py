@@ -31,6 +31,7 @@ def open_stream(
     like: str | None = None,
     calibration_seconds: float = 0.0,
     low_latency: bool = False,
+    follow: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> Stream:
     """Return a stream that sorts with a saved model.
@@ -44,6 +45,8 @@ def open_stream(
         Length of the stream's beginning to adapt to; 0: none.
     low_latency : bool
         Whether to report spikes within milliseconds; see `Sorter.low_latency`.
+    follow : bool
+        Whether to follow changes; see `Sorter.stream`.
     say : callable, optional
         Called with a line on what the sorter is adapted to.
 
@@ -78,9 +81,11 @@ def open_stream(
         sorters[name].fs_hz,
         mode="low_latency" if low_latency else "exact",
         calibration_seconds=calibration_seconds,
+        follow=follow,
     )
     to = f"the first {calibration_seconds:g} s" if calibration_seconds else name
-    say(f"sorting{' with low latency' if low_latency else ''}, as adapted to {to}")
+    how = " with low latency" if low_latency else " and following changes" if follow else ""
+    say(f"sorting{how}, as adapted to {to}")
     return stream
 
 
