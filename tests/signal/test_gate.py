@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.signal.filters import band_pass_kernel, drift_kernel, fir_filter
-from spikesorter.signal.gate import Gate, make_gate
+from spikesorter.signal.gate import Gate, make_gate, recovery
 
 FS_HZ = 25_000.0
 N = 50_000
@@ -48,6 +49,28 @@ def test_a_filtered_jump_leaves_nothing_in_the_band_of_spikes() -> None:
     inside = slice(1000, N - 1000)
     assert np.abs(fir_filter(jump, kernel)[inside]).max() > 500
     assert np.abs(fir_filter(gate_for(jump, bad).applied(jump, 0), kernel)[inside]).max() < 15
+
+
+@pytest.mark.parametrize("decay_ms", [2.0, 5.0, 20.0])
+def test_the_slow_return_of_a_baseline_leaves_little_in_the_band_of_spikes(decay_ms: float) -> None:
+    kernel = np.convolve(
+        drift_kernel(window_ms=20, fs_hz=FS_HZ),
+        band_pass_kernel(low_hz=0, high_hz=6000, taps=301, fs_hz=FS_HZ),
+    )
+    after_ms = np.maximum(np.arange(N) - 25_000, 0) / FS_HZ * 1000
+    tail = np.where(after_ms > 0, 1500 * np.exp(-after_ms / decay_ms), 0.0).astype(np.float32)[:, None]
+    spike = 200 * np.hanning(25).astype(np.float32)[:, None]
+    tail[25_230:25_255] += spike  # soon after the stretch; it must stay
+    bad = BadStretches.of([(24_990, 25_200, "artefact")])
+    gated = gate_for(tail, bad).applied(tail, 0)
+    gated[25_230:25_255] -= spike
+    assert np.abs(fir_filter(gated, kernel)).max() < 0.02 * 1500
+
+
+def test_a_stretch_at_the_end_has_no_baseline_after_it() -> None:
+    assert [side.tolist() for side in recovery(np.zeros((0, 2), np.float32), fs_hz=FS_HZ)] == [[0, 0]] * 2
+    level, rate = recovery(np.float32([[5.0]]), fs_hz=FS_HZ)
+    assert (level, rate) == (5.0, 0.0)
 
 
 def test_a_part_is_gated_like_the_whole() -> None:

@@ -1,9 +1,10 @@
 """Take bad stretches out of a trace before it is filtered, so that filters do not spread them.
 
 A stretch is replaced by the baseline before it, which fades out. After a stretch the baseline may be another
-one, as after a tap on the electrode: its difference is subtracted, and what is subtracted fades out slowly,
-below the band of the spikes. Both depend only on samples just before and just after the stretch, so a part
-of a recording is gated like the whole.
+one, as after a tap on the electrode, or return by and by, as an amplifier recovers from a pulse: an
+exponential or a constant is subtracted, and what is left of that fades out slowly, below the band of the
+spikes. Both depend only on samples just before and just after the stretch, so a part of a recording is gated
+like the whole.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ import numpy.typing as npt
 from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.signal.spans import to_samples
 
-__all__ = ["FADE_AFTER_MS", "FADE_INSIDE_MS", "LEVEL_MS", "Gate", "baseline", "make_gate"]
+__all__ = ["FADE_AFTER_MS", "FADE_INSIDE_MS", "LEVEL_MS", "Gate", "baseline", "make_gate", "recovery"]
 
 Trace = npt.NDArray[np.float32]
 LEVEL_MS = 4.0  # beside a stretch, in which the baseline is measured
 FADE_INSIDE_MS = 5.0
+DECAYS_MS = (np.inf, *np.geomspace(60.0, 1.5, 18).tolist())  # in which a baseline may fall to 1 / e
 FADE_AFTER_MS = 150.0  # so slow that hardly anything of it is left in the band of the spikes
 
 
@@ -35,12 +37,15 @@ class Gate:
     bad : BadStretches
     before, after : ndarray of float32, shape (stretches, channels)
         Baseline just before and just after each stretch, without the recording's offset.
+    rates : ndarray of float32, shape (stretches, channels)
+        Rate at which the baseline decays after each stretch, per sample.
     fs_hz : float
     """
 
     bad: BadStretches
     before: Trace
     after: Trace
+    rates: Trace
     fs_hz: float
 
     def applied(self, trace: Trace, start: int) -> Trace:
@@ -85,7 +90,8 @@ class Gate:
         """Return the baseline after a stretch, fading out, up to the next stretch."""
         following = self.bad.start[k + 1] if k + 1 < len(self.bad) else np.iinfo(np.int64).max
         fade = self._fade_after[: int(min(following - self.bad.stop[k], len(self._fade_after)))]
-        return np.asarray(fade[:, None] * self.after[k], np.float32)
+        left = np.exp(-self.rates[k] * np.arange(len(fade), dtype=np.float32)[:, None])
+        return np.asarray(fade[:, None] * left * self.after[k], np.float32)
 
     @cached_property
     def _fade_inside(self) -> Trace:
@@ -125,12 +131,13 @@ def make_gate(bad: BadStretches, read: Callable[[int, int], Trace], *, fs_hz: fl
     """
     length = max(to_samples(LEVEL_MS, fs_hz), 1)
     edges = np.r_[0, bad.stop], np.r_[bad.start, np.iinfo(np.int64).max]
-    before, after = (np.zeros((len(bad), channels), np.float32) for _ in range(2))
+    before, after, rates = (np.zeros((len(bad), channels), np.float32) for _ in range(3))
     for k in range(len(bad)):
         start, stop = int(bad.start[k]), int(bad.stop[k])
         before[k] = baseline(read(max(start - length, int(edges[0][k])), start))
-        after[k] = baseline(read(stop, min(stop + length, int(edges[1][k + 1]))))
-    return Gate(bad, before, after, fs_hz)
+        following = read(stop, min(stop + length, int(edges[1][k + 1])))
+        after[k], rates[k] = recovery(following, fs_hz=fs_hz)
+    return Gate(bad, before, after, rates, fs_hz)
 
 
 def baseline(part: Trace) -> Trace:
@@ -142,6 +149,44 @@ def baseline(part: Trace) -> Trace:
     array([2.], dtype=float32)
     """
     return np.asarray(np.median(part, axis=0) if len(part) else np.zeros(part.shape[1]), np.float32)
+
+
+def recovery(part: Trace, *, fs_hz: float) -> tuple[Trace, Trace]:
+    """Fit an exponential or a constant to each channel, by least absolute differences, as spikes stand out.
+
+    Parameters
+    ----------
+    part : ndarray of float32, shape (samples, channels)
+        What follows a stretch.
+    fs_hz : float
+
+    Returns
+    -------
+    level : ndarray of float32, shape (channels,)
+        Of the baseline, where the part begins.
+    rate : ndarray of float32, shape (channels,)
+        At which it decays, per sample.
+
+    Examples
+    --------
+    >>> tail = 80 * np.exp(-np.arange(100) / 200)
+    >>> tail[30:60] += 900  # a spike
+    >>> level, rate = recovery(np.float32(tail)[:, None], fs_hz=25_000)
+    >>> level.round(), (1 / rate).round()
+    (array([80.], dtype=float32), array([213.], dtype=float32))
+    """
+    if not len(part):
+        return np.zeros(part.shape[1], np.float32), np.zeros(part.shape[1], np.float32)
+    rates = np.array([1000 / (ms * fs_hz) for ms in DECAYS_MS], np.float32)
+    left = np.exp(-rates[:, None, None] * np.arange(len(part), dtype=np.float32)[:, None])
+    # The level that fits best is the median of these ratios, each weighted by what is left at its sample.
+    ratios = part / left
+    order = np.argsort(ratios, axis=1)
+    below = np.cumsum(np.take_along_axis(np.broadcast_to(left, ratios.shape), order, axis=1), axis=1)
+    middle = (below < below[:, -1:] / 2).sum(axis=1, keepdims=True)
+    levels = np.take_along_axis(np.take_along_axis(ratios, order, axis=1), middle, axis=1)
+    best = abs(part - left * levels).sum(axis=1).argmin(axis=0)
+    return levels[best, 0, np.arange(part.shape[1])], rates[best]
 
 
 def _fade(samples: int) -> Trace:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.io.samples import centred
-from spikesorter.signal.gate import FADE_AFTER_MS, FADE_INSIDE_MS, LEVEL_MS, Gate, baseline
+from spikesorter.signal.gate import FADE_AFTER_MS, FADE_INSIDE_MS, LEVEL_MS, Gate, baseline, recovery
 from spikesorter.signal.screen import AROUND, Cells, Screen, find_bad_cells, may_be_bad, measure_cells
 from spikesorter.signal.spans import to_samples
 
@@ -54,6 +54,7 @@ class LiveGate:
         self._reach = to_samples(FADE_AFTER_MS + FADE_INSIDE_MS, fs_hz) + self._level
         self._before: list[FloatArray] = []  # baselines beside the bad stretches
         self._after: list[FloatArray] = []
+        self._rates: list[FloatArray] = []
         self._ended = False
 
     def push(self, packet: NativeArray) -> FloatArray:
@@ -144,17 +145,20 @@ class LiveGate:
             stop = int(bad.stop[k])
             limit = int(bad.start[k + 1]) if k + 1 < len(bad) else self._end
             if k + 1 < len(bad) or self._ended or judged - stop >= level:
-                self._after.append(baseline(self._read(stop, min(stop + level, limit))))
+                after, rate = recovery(self._read(stop, min(stop + level, limit)), fs_hz=self.fs_hz)
+                self._after.append(after)
+                self._rates.append(rate)
 
     def _gate(self) -> Gate:
         """Return the gate of the stretches that still matter."""
         first = int(np.searchsorted(self.bad.stop, self._passed - self._reach, "right"))
         bad = BadStretches(self.bad.start[first:], self.bad.stop[first:], self.bad.kind[first:])
         unknown = [np.zeros(self.channels, np.float32)] * (len(self.bad) - len(self._after))
-        before, after = (
-            np.reshape(side[first:], (len(bad), -1)) for side in (self._before, self._after + unknown)
+        before, after, rates = (
+            np.reshape(side[first:], (len(bad), -1))
+            for side in (self._before, self._after + unknown, self._rates + unknown)
         )
-        return Gate(bad, before, after, self.fs_hz)
+        return Gate(bad, before, after, rates, self.fs_hz)
 
     def _read(self, start: int, stop: int) -> FloatArray:
         return centred(self._raw[start - self._first : stop - self._first], self.offset)
