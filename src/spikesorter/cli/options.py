@@ -271,19 +271,28 @@ BlankMs = Annotated[
         rich_help_panel=INPUT,
     ),
 ]
+SubtractMs = Annotated[
+    float,
+    typer.Option(
+        "--subtract-ms",
+        metavar="MS",
+        help="Subtract the mean response to the events, until so long after each; 0: do not.",
+        rich_help_panel=INPUT,
+    ),
+]
 BLANK_MS = (-0.5, 6.0)
 """Default of `--blank-ms`."""
 
 
 def exclusion_of(
-    exclude: Path | None, blank_events: Path | None, blank_ms: tuple[float, float]
+    exclude: Path | None, blank_events: Path | None, blank_ms: tuple[float, float], subtract_ms: float
 ) -> Exclusion | None:
     """Return what these options leave out of recordings, or None if they were not given."""
     from spikesorter.io.exclusion import Exclusion
 
-    if exclude is None and blank_events is None:
+    if exclude is None and blank_events is None and not subtract_ms:
         return None
-    return Exclusion(str(exclude or ""), str(blank_events or ""), blank_ms)
+    return Exclusion(str(exclude or ""), str(blank_events or ""), blank_ms, subtract_ms)
 
 
 READING: dict[str, Any] = {

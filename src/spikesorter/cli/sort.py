@@ -36,6 +36,7 @@ from spikesorter.cli.options import (
     Out,
     Quiet,
     Report,
+    SubtractMs,
     between,
     exclusion_of,
     reads_recordings,
@@ -78,6 +79,7 @@ def sort(
     exclude: Exclude = None,
     blank_events: BlankEvents = None,
     blank_ms: BlankMs = BLANK_MS,
+    subtract_ms: SubtractMs = 0.0,
     assignments: Assignments = None,
     to: ExportFormat = "mat",
     resume: Annotated[
@@ -126,7 +128,7 @@ def sort(
             load_model(model).with_working_point(**point),
             out,
             to=to,
-            options=replace(options, exclude=exclusion_of(exclude, blank_events, blank_ms)),
+            options=replace(options, exclude=exclusion_of(exclude, blank_events, blank_ms, subtract_ms)),
             n_jobs=n_jobs,
             span_seconds=span_seconds,
             resume=resume,
@@ -177,6 +179,7 @@ def batch(
     exclude: Exclude = None,
     blank_events: BlankEvents = None,
     blank_ms: BlankMs = BLANK_MS,
+    subtract_ms: SubtractMs = 0.0,
     to: ExportFormat = "mat",
     restart: Annotated[
         bool,
@@ -210,7 +213,7 @@ def batch(
         from spikesorter.workflows.batch import run_batch
         from spikesorter.workflows.cluster import running_on
 
-        options = replace(options, exclude=exclusion_of(exclude, blank_events, blank_ms))
+        options = replace(options, exclude=exclusion_of(exclude, blank_events, blank_ms, subtract_ms))
         items = read_batch(source, model=model, options=options, root=root)
         numbers = count(1)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spikesorter.core.bad_stretches import BadStretches
-from spikesorter.core.errors import InputError
+from spikesorter.core.errors import InputError, naming
 from spikesorter.io.formats import stem_of
-from spikesorter.io.stretches import StretchRow, event_rows, stretch_rows, to_stretches
+from spikesorter.io.stretches import StretchRow, event_rows, stretch_rows, to_events, to_stretches
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["WINDOW_MS", "Exclusion"]
 
 WINDOW_MS = (-0.5, 6.0)
+MOST_SUBTRACTED_MS = 1000.0
 ENDINGS = (".bad.csv", ".csv", ".tsv", ".nwb")
 MOST_LISTED = 10
 Reader = Callable[[Path], list[StretchRow]]
@@ -37,11 +38,14 @@ class Exclusion:
         The same for events, which have one time each.
     window_ms : (float, float)
         What is left out around each event, milliseconds.
+    subtract_ms : float
+        Until how long after each event their mean response is subtracted; 0: it is not.
     """
 
     stretches: str = ""
     events: str = ""
     window_ms: tuple[float, float] = WINDOW_MS
+    subtract_ms: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.window_ms[0] < self.window_ms[1]:
@@ -49,6 +53,13 @@ class Exclusion:
             raise InputError(
                 f"--blank-ms {first:g} {last:g}: expected a start and a later stop, such as -0.5 6"
             )
+        if not 0 <= self.subtract_ms <= MOST_SUBTRACTED_MS:
+            raise InputError(
+                f"--subtract-ms {self.subtract_ms:g}: expected milliseconds after each event, from 0 to "
+                f"{MOST_SUBTRACTED_MS:g}"
+            )
+        if self.subtract_ms and not self.events:
+            raise InputError("--subtract-ms: needs the events whose response is subtracted (--blank-events)")
 
     def check(self, names: Sequence[str]) -> None:
         """Refuse files that cannot be read, or from which it is not clear what is to be left out of what.
@@ -92,10 +103,35 @@ class Exclusion:
             bad = bad.joined(one.within(0, n_samples))
         return bad
 
+    def cleaned(self, name: str, recording: BaseRecording) -> BaseRecording:
+        """Return a recording without the mean response to its events, if that is wanted.
+
+        Raises
+        ------
+        InputError
+            If it has too few events.
+        """
+        if not self.subtract_ms:
+            return recording
+        from spikesorter.io.responses import without_responses
+
+        file, rows = self._rows(Path(self.events), name, event_rows)
+        fs_hz, start_s = float(recording.get_sampling_frequency()), float(recording.get_start_time(0))
+        events = to_events(file, rows, fs_hz=fs_hz, start_s=start_s)
+        with naming(name):
+            return without_responses(
+                recording,
+                events,
+                before_ms=max(-self.window_ms[0], 0.0),
+                after_ms=self.subtract_ms,
+                blank_ms=max(self.window_ms[1], 0.0),
+            )
+
     def digest(self, name: str) -> str:
         """Return a digest of what is to be left out of a recording, to notice when it changes."""
         rows = [self._rows(place, name, read)[1] for place, _, read in self._sources]
-        return hashlib.sha256(repr((rows, self.window_ms if self.events else ())).encode()).hexdigest()
+        around = (*self.window_ms, self.subtract_ms) if self.events else ()
+        return hashlib.sha256(repr((rows, around)).encode()).hexdigest()
 
     @property
     def _sources(self) -> list[tuple[Path, tuple[float, float], Reader]]:

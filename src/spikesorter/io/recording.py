@@ -100,6 +100,8 @@ class RecordingOptions:
         check_rate(path, recording.get_sampling_frequency())
         chosen = select_channels(path, recording, tuple(self.channel))
         chosen = select_group(path, chosen, self.group)
+        if self.exclude is not None:
+            chosen = self.exclude.cleaned(name, chosen)
         held = recording.get_memory_size() if source.format == "mat" else 0
         fitting, missing = resampled(path, chosen, fs_hz) if self.resample else (chosen, BadStretches())
         excluded = gaps if self.exclude is None else gaps.joined(self.exclude.of(name, chosen))

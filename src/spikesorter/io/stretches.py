@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import h5py
 import numpy as np
+import numpy.typing as npt
 
 from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError
@@ -17,7 +18,15 @@ from spikesorter.io.formats import check_regular, reading
 from spikesorter.io.label_checks import RateNeededError
 from spikesorter.io.label_tables import TIME_NAMES, csv_columns
 
-__all__ = ["TABLES", "StretchRow", "event_rows", "read_stretches", "stretch_rows", "to_stretches"]
+__all__ = [
+    "TABLES",
+    "StretchRow",
+    "event_rows",
+    "read_stretches",
+    "stretch_rows",
+    "to_events",
+    "to_stretches",
+]
 
 TABLES = (".csv", ".tsv", ".txt")
 START_S, STOP_S = ("start_s", "start_time"), ("stop_s", "end_s", "stop_time", "end_time")
@@ -132,6 +141,15 @@ def event_rows(path: Path) -> list[StretchRow]:
         f"{path}: expected a column time_s (seconds) or sample (from 0), with its name in the first line; "
         f"found {', '.join(columns) or 'none'}"
     )
+
+
+def to_events(
+    path: Path, rows: Iterable[StretchRow], *, fs_hz: float, start_s: float
+) -> npt.NDArray[np.int64]:
+    """Return the samples of events; parameters as for `to_stretches`."""
+    origin = start_s if path.suffix.lower() == ".nwb" else 0.0
+    samples = [(row.start - origin) * fs_hz if row.in_seconds else row.start for row in rows]
+    return np.round(samples).astype(np.int64)
 
 
 def to_stretches(

@@ -1,0 +1,181 @@
+"""Subtract the responses to events, such as stimulation pulses, from a recording."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
+
+from spikesorter.core.errors import InputError
+from spikesorter.io.samples import read_samples
+from spikesorter.signal.spans import to_samples
+
+if TYPE_CHECKING:
+    from spikeinterface import BaseRecording
+
+__all__ = ["without_responses"]
+
+GROUP = 32  # successive events with one mean response, so that slow change is followed
+FEWEST = 8  # events whose median spikes hardly change
+BASE_MS = 4.0  # before an event, in which the level is measured that a response starts from
+FADING = 1 / 4  # of the response, at its end
+ROUNDS = 3  # of the median of events that are divided by their sizes, and of sizes
+SIZES = (0.5, 2.0)  # of single responses, relative to the median
+Trace = npt.NDArray[np.float32]
+
+
+def without_responses(
+    recording: BaseRecording,
+    events: npt.NDArray[np.int64],
+    *,
+    before_ms: float,
+    after_ms: float,
+    blank_ms: float = 0.0,
+) -> BaseRecording:
+    """Return a recording without the responses to its events.
+
+    The shape of a response is the median over some successive events; each event has its own size.
+    SpikeInterface's `remove_artifacts` has one shape for the whole recording and cannot cut an event at both
+    ends of a short part.
+
+    Parameters
+    ----------
+    recording : spikeinterface.BaseRecording
+        One segment.
+    events : ndarray of int64, shape (events,)
+        Samples of the events.
+    before_ms, after_ms : float
+        Where the response begins, before its event, and ends; it never goes on beyond the next event.
+    blank_ms : float
+        After the event, until when the trace does not count for the size: it may be saturated.
+
+    Returns
+    -------
+    spikeinterface.BaseRecording
+        In 32-bit numbers; read on demand.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than eight events in the recording.
+
+    Examples
+    --------
+    >>> from spikeinterface.core import NumpyRecording
+    >>> trace = np.zeros((1000, 1), np.float32)
+    >>> trace[50::100] = 7
+    >>> pulses = np.arange(50, 1000, 100)
+    >>> quiet = without_responses(NumpyRecording([trace], 1000.0), pulses, before_ms=0, after_ms=20)
+    >>> float(abs(quiet.get_traces()).max())
+    0.0
+    """
+    fs_hz, n_samples = float(recording.get_sampling_frequency()), recording.get_num_frames()
+    before = to_samples(before_ms, fs_hz)
+    length = before + max(to_samples(after_ms, fs_hz), 1)
+    starts = np.unique(events[(events >= before) & (events < n_samples)]) - before
+    if len(starts) < FEWEST:
+        raise InputError(
+            f"has {len(starts)} of the events; at least {FEWEST} are needed to subtract their mean response"
+        )
+    counted = min(before + to_samples(blank_ms, fs_hz), length - 1)
+    edges = range(GROUP, max(len(starts) - GROUP // 2, 1), GROUP)  # the last group takes in a short rest
+    groups = np.split(starts, list(edges))
+    found = [_responses(recording, group, length, counted, fs_hz) for group in groups]
+    return _WithoutResponses(
+        recording,
+        starts,
+        np.repeat(range(len(groups)), [*map(len, groups)]),
+        np.concatenate([sizes for _, sizes in found]),
+        np.stack([shape for shape, _ in found]),
+    )
+
+
+def _responses(
+    recording: BaseRecording, starts: npt.NDArray[np.int64], length: int, counted: int, fs_hz: float
+) -> tuple[Trace, Trace]:
+    """Return the median of what follows some events, from the level before each, and the size of each.
+
+    The median fades out at its end. Sizes are those of least squares, from sample `counted` on.
+    """
+    base, n_samples = max(to_samples(BASE_MS, fs_hz), 1), recording.get_num_frames()
+    each = np.full((len(starts), length, recording.get_num_channels()), np.nan, np.float32)
+    for k, start in enumerate(starts.tolist()):
+        known = min(base, start)
+        read = read_samples(recording, start - known, min(start + length, n_samples)).astype(np.float32)
+        each[k, : len(read) - known] = read[known:] - np.median(read[: max(known, 1)], axis=0)
+    sizes: Trace = np.ones(len(starts), np.float32)
+    for _ in range(ROUNDS):
+        shape = _median(each / sizes[:, None, None])
+        sizes = _sizes(each[:, counted:], shape[counted:])
+    fading = max(round(FADING * length), 1)
+    shape[-fading:] *= (0.5 + 0.5 * np.cos(np.pi * np.arange(1, fading + 1) / fading))[:, None]
+    return shape, sizes
+
+
+def _median(each: npt.NDArray[np.floating[Any]]) -> Trace:
+    """Return the median of the events at each sample; 0 where all are missing."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.nan_to_num(np.nanmedian(each, axis=0)).astype(np.float32)
+
+
+def _sizes(each: Trace, shape: Trace) -> Trace:
+    """Return the size of each event by least squares."""
+    known = np.where(np.isfinite(each), shape, 0.0)
+    energy = np.sum(known**2, axis=(1, 2))
+    sizes = np.sum(known * np.nan_to_num(each), axis=(1, 2)) / np.maximum(energy, 1e-30)
+    return np.where(energy > 0, np.clip(sizes, *SIZES), 1.0).astype(np.float32)
+
+
+class _WithoutResponses(BasePreprocessor):  # type: ignore[misc]
+    def __init__(
+        self,
+        recording: BaseRecording,
+        starts: npt.NDArray[np.int64],
+        groups: npt.NDArray[np.int64],
+        sizes: Trace,
+        responses: Trace,
+    ) -> None:
+        super().__init__(recording, dtype="float32")
+        (parent,) = recording.segments
+        self.add_recording_segment(_Segment(parent, starts, groups, sizes, responses))
+        self._kwargs = {
+            "recording": recording,
+            "starts": starts.tolist(),
+            "groups": groups.tolist(),
+            "sizes": sizes.tolist(),
+            "responses": responses.tolist(),
+        }
+
+
+class _Segment(BasePreprocessorSegment):  # type: ignore[misc]
+    def __init__(
+        self,
+        parent: Any,
+        starts: npt.NDArray[np.int64],
+        groups: npt.NDArray[np.int64],
+        sizes: Trace,
+        responses: Trace,
+    ) -> None:
+        super().__init__(parent)
+        self._starts, self._groups = np.asarray(starts), np.asarray(groups)
+        self._sizes = np.asarray(sizes, np.float32)
+        self._responses = np.asarray(responses, np.float32)
+
+    def get_traces(self, start_frame: int, end_frame: int, channel_indices: Any) -> Trace:
+        """Return samples, without the responses of which parts lie in them."""
+        read = self.parent_recording_segment.get_traces(start_frame, end_frame, channel_indices)
+        trace: Trace = read.astype(np.float32)
+        length = self._responses.shape[1]
+        first, last = np.searchsorted(self._starts, [start_frame - length, end_frame], "right")
+        for k in range(first, last):
+            start = int(self._starts[k])
+            ends = int(self._starts[k + 1]) if k + 1 < len(self._starts) else end_frame
+            a, b = max(start, start_frame), min(start + length, ends, end_frame)
+            if a < b:
+                response = self._responses[self._groups[k], a - start : b - start]
+                trace[a - start_frame : b - start_frame] -= self._sizes[k] * response[:, channel_indices]
+        return trace
