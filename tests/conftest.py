@@ -49,21 +49,35 @@ NETWORKS = (
     "classifier.steps=60",
 )
 QUICK = (*NETWORKS, FEW_THRESHOLDS)
-# While one process compiles what Numba keeps, on a new checkout, another has half a minute of tests that need
-# none of it; otherwise both would compile the same.
+# While one process compiles what Numba keeps, on a new checkout, in the first of these files that is run,
+COMPILING = ("tests/workflows/test_main_job.py", "tests/decoding/test_pursuit.py")
+# another has half a minute of tests that need none of it; otherwise both would compile the same.
 MEANWHILE = (
     "tests/decoding/test_networks.py",
     "tests/decoding/test_nets.py",
     "tests/benchmarks/test_mutation.py",
     "tests/io/test_lies.py",
+    "tests/io/test_foreign_objects.py",
+    "tests/io/test_atomic.py",
+    "tests/io/test_recording.py",
 )
-FIRST = (
-    "tests/workflows/test_main_job.py",
-    *MEANWHILE,
-    "tests/test_exactness.py",
-    "tests/faults/test_killed.py",
+# Then what takes longest.
+LONG = (
     "tests/browser/test_report.py",
+    "tests/faults/test_killed.py",
+    "tests/workflows/test_batch.py",
+    "tests/properties",
+    "tests/integrations",
+    "tests/sorting/test_groups.py",
     "tests/test_docs.py",
+    "tests/faults/test_lost.py",
+    "tests/sorting/test_unlabelled_units.py",
+    "tests/cli/test_cli.py",
+    "tests/workflows/test_processes.py",
+    "tests/sorting/test_sorter.py",
+    "tests/browser/test_viewer.py",
+    "tests/test_exactness.py",
+    "tests/sorting/test_changes.py",
 )
 # Little to rehearse, and few thresholds to try: enough wherever not how well it sorts is tested.
 BRIEF = (
@@ -216,9 +230,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> InGroup
     return InGroups(config, log)
 
 
+@pytest.hookimpl(trylast=True)  # when those that are not wanted are left out
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start with what takes longest, otherwise one process would still run it when all others are done."""
-    ranks = {name: rank for rank, name in enumerate(FIRST)}
+    groups = [group_of(item.nodeid).partition(" ")[0] for item in items]
+    compiling = [name for name in COMPILING if name in groups][:1]
+    ranks = {name: rank for rank, name in enumerate([*compiling, *MEANWHILE, *LONG])}
     items.sort(key=lambda item: ranks.get(group_of(item.nodeid).partition(" ")[0], len(ranks)))
 
 

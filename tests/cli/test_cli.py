@@ -295,7 +295,7 @@ def test_sort_says_what_it_found_in_words_or_in_json(
     sorted_study: Path, study_folder: Path, tmp_path: Path
 ) -> None:
     words = ("sort", study_folder / "D3.mat", "--model", sorted_study / "model", "--out", tmp_path)
-    told = in_new_process(*words)
+    told = spikesorter(*words)
     assert re.search(
         r"D3\.mat: \d+ spikes \(as adapted to D3\), forecast [01]\.\d{3} ± 0\.\d{3}\n", told.stderr
     )
@@ -317,7 +317,7 @@ def test_sort_says_what_it_found_in_words_or_in_json(
 def test_train_says_a_line_for_each_recording_or_json(study_folder: Path, tmp_path: Path) -> None:
     sets = [word for assignment in PURSUIT for word in ("--set", assignment)]
     words = ("train", study_folder / "D1.mat", "--targets", study_folder / "D3.mat")
-    told = in_new_process(*words, "--model", tmp_path / "a", *sets)
+    told = spikesorter(*words, "--model", tmp_path / "a", *sets)
     number = r"[\d.]+"
     for name in ("D1", "D3"):
         found = rf"{name}: noise {number}, gain {number}, {number} spikes/s, pursuit"

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from spikesorter.core.errors import InputError
+from spikesorter.io import atomic
 from spikesorter.io.atomic import (
     atomic_file,
     atomic_folder,
@@ -74,7 +75,8 @@ def test_a_folder_that_can_be_written_to_is_made(tmp_path: Path) -> None:
             check_writable(place)
 
 
-def test_one_process_at_a_time_works_in_a_folder(tmp_path: Path) -> None:
+def test_one_process_at_a_time_works_in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(atomic, "PATIENCE_SECONDS", 0.1)
     lock = tmp_path / "lock"
     with only_one(lock, "sorting"):
         busy = pytest.raises(InputError, match="another process is counting there; wait for it or stop it")
@@ -86,7 +88,9 @@ def test_one_process_at_a_time_works_in_a_folder(tmp_path: Path) -> None:
         assert lock.exists()
 
 
-def test_a_lock_is_released_by_an_error_and_by_a_process_that_dies(tmp_path: Path) -> None:
+def test_a_lock_is_released_by_an_error_and_by_a_process_that_dies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lock = tmp_path / "lock"
     with pytest.raises(KeyError), only_one(lock, "sorting"):
         raise KeyError
@@ -100,8 +104,10 @@ def test_a_lock_is_released_by_an_error_and_by_a_process_that_dies(tmp_path: Pat
     )
     assert other.stdout is not None
     assert other.stdout.readline() == "held\n"
-    with pytest.raises(InputError, match="another process is sorting there"), only_one(lock, "sorting"):
-        pass
+    with monkeypatch.context() as impatient:
+        impatient.setattr(atomic, "PATIENCE_SECONDS", 0.1)
+        with pytest.raises(InputError, match="another process is sorting there"), only_one(lock, "sorting"):
+            pass
     other.kill()
     other.communicate()
     with only_one(lock, "sorting"):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,7 +14,7 @@ from spikesorter.core.settings import load_settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.export import write_spikes
 from spikesorter.io.labels import read_labels
-from spikesorter.simulate import simulate_study
+from spikesorter.simulate import SimulatedRecording, simulate_study
 from spikesorter.sorting.groups import adapt_groups, channel_groups, fit_groups, share_labels, sort_groups
 from spikesorter.sorting.model import check_group_places, load_model, load_sorters
 from spikesorter.sorting.sorter import Sorter
@@ -27,12 +28,14 @@ SETTINGS = load_settings(assignments=PURSUIT)
 NAMES = {1: "a", 2: "b", 3: "c", 4: "d"}
 
 
+@cache
+def stereotrode(seed: int) -> list[SimulatedRecording]:
+    return simulate_study(units=2, seconds=6, noise_levels=(1.0,), channels=2, seed=seed)
+
+
 def two_tetrodes(number: int) -> tuple[NumpyRecording, Spikes]:
     """Two stereotrodes far from each other, neurons 1 and 2 on one of them, 3 and 4 on the other."""
-    left, right = (
-        simulate_study(units=2, seconds=6, noise_levels=(1.0,), channels=2, seed=seed)[number]
-        for seed in (5, 6)
-    )
+    left, right = (stereotrode(seed)[number] for seed in (5, 6))
     traces = np.concatenate([left.trace, right.trace], axis=1)[:, [0, 2, 1, 3]]
     recording = NumpyRecording([traces], FS_HZ)
     recording.set_property("group", ["left", "right", "left", "right"])

@@ -24,7 +24,7 @@ STRANGER = 3
 @pytest.fixture(scope="module")
 def study() -> list[SimulatedRecording]:
     """Of two recordings; neuron 3 is like neuron 2, but a little smaller."""
-    return simulate_study(units=4, seconds=20, noise_levels=(0.5,), spikes_per_s=40, seed=8)
+    return simulate_study(units=4, seconds=14, noise_levels=(0.5,), spikes_per_s=40, seed=8)
 
 
 def of_known(spikes: Spikes) -> Spikes:

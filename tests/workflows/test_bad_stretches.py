@@ -21,6 +21,7 @@ from spikesorter.workflows.batch import run_batch
 from spikesorter.workflows.files import sort_files
 from spikesorter.workflows.manifest import read_batch
 from tests.cli.test_cli import spikesorter
+from tests.conftest import PURSUIT
 
 DEAD = (50_000, 75_000)  # 1 of 8 s
 
@@ -99,7 +100,7 @@ def test_a_run_lists_and_scores_them(dead: Path, study_folder: Path, tmp_path: P
     (study / "D2.mat").write_bytes(dead.read_bytes())
     truth = read_mat_spikes(study_folder / "truth" / "D2.mat")
     write_mat(study / "truth" / "D2.mat", truth)
-    settings = [f"--set={one}" for one in ("decoder=pursuit", "rehearsal.forecast_seconds=5")]
+    settings = [f"--set={one}" for one in PURSUIT]
     told = spikesorter("run", study, "--out", out, *settings, "--json")
     assert json.loads(told.stdout)["recordings"]["D2"]["bad_s"]["dead"] == pytest.approx(1, abs=0.01)
     assert json.loads((out / "run.json").read_text())["recordings"]["D2"]["bad_s"]["dead"] > 0.99

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from spikesorter.core.errors import InputError, ModelError
+from spikesorter.io import atomic
 from spikesorter.io.atomic import only_one
 from spikesorter.io.mat import read_mat
 from spikesorter.io.mat_writing import write_mat_recording
@@ -272,7 +273,10 @@ def test_another_librarys_error_is_that_recordings_alone(
     assert outcomes[0].reason == "ZeroDivisionError: by a reader"
 
 
-def test_two_batches_cannot_write_to_one_folder(items: list[BatchItem], tmp_path: Path) -> None:
+def test_two_batches_cannot_write_to_one_folder(
+    items: list[BatchItem], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(atomic, "PATIENCE_SECONDS", 0.1)
     (tmp_path / ".batch").mkdir()
     with (
         only_one(tmp_path / ".batch" / "lock", "running a batch"),

@@ -184,7 +184,9 @@ def score(truth: Spikes, found: Spikes, *, fs_hz: float | None = None) -> Score:
     inner = confusion[:-1, :-1]
     of_unit = [_f1(inner[k, k], inner[k].sum(), inner[:, k].sum()) for k in range(len(unit_ids))]
     f_cls = _mean([f for k, f in zip(unit_ids, of_unit, strict=True) if k in true_ids])
-    strict_of = {k: _strict_f1(truth.of(k), found.of(k), rate) for k in true_ids}
+    strict_of = {
+        k: _strict_f1(truth.sample[truth.unit == k], found.sample[found.unit == k], rate) for k in true_ids
+    }
     f_det = _f1(len(i), len(truth), len(found))
     return Score(
         score=DETECTION_WEIGHT * f_det + (1 - DETECTION_WEIGHT) * f_cls,
@@ -252,8 +254,8 @@ def _confusion(
     return confusion
 
 
-def _strict_f1(truth: Spikes, found: Spikes, fs_hz: float) -> float:
-    i, _ = match_spikes(truth.sample, found.sample, tolerance_samples=_samples(STRICT_MS, fs_hz))
+def _strict_f1(truth: IndexArray, found: IndexArray, fs_hz: float) -> float:
+    i, _ = match_spikes(truth, found, tolerance_samples=_samples(STRICT_MS, fs_hz))
     return _f1(len(i), len(truth), len(found))
 
 

@@ -319,7 +319,16 @@ class Spikes:
 
     def select(self, mask: npt.NDArray[np.bool_]) -> Spikes:
         """Return the spikes for which `mask` (bool, shape (spikes,)) is true, as `spikes[mask]` does."""
-        return replace(self, **{name: getattr(self, name)[mask] for name in FIELDS})
+        fields = {name: getattr(self, name)[mask] for name in FIELDS}
+        return self._holding(fields) if mask.dtype == np.bool_ else replace(self, **fields)
+
+    def _holding(self, fields: Mapping[str, npt.NDArray[Any]]) -> Spikes:
+        """Return spikes like these with new arrays of some of them, in order: to check them again is slow."""
+        new = object.__new__(type(self))
+        for values in fields.values():
+            values.flags.writeable = False
+        vars(new).update(fields, fs_hz=self.fs_hz, names=dict(self.names), bad=self.bad)
+        return new
 
     def of(self, unit: int) -> Spikes:
         """Return the spikes of one unit.

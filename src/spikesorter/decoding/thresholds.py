@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 
 from spikesorter.core.score import score
@@ -119,9 +119,13 @@ class _Search:
     objective: str
     least_precision: dict[int, float]
     fs_hz: float
+    tried: dict[WorkingPoint, tuple[float, float]] = field(default_factory=dict)
 
     def best(self, points: list[WorkingPoint]) -> tuple[WorkingPoint, float]:
-        values = [self._value(point) for point in points]
+        for point in points:
+            if point not in self.tried:
+                self.tried[point] = self._value(point)
+        values = [self.tried[point] for point in points]
         chosen = max(range(len(points)), key=values.__getitem__)  # the first of equal values
         return points[chosen], values[chosen][1]
 

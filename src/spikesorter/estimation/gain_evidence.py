@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -272,7 +272,7 @@ def choose_gain(comparison: GainComparison) -> GainChoice:
 
 def _located(evidence: Trace, context: Context) -> Events:
     """Return the samples of events, the filter with the largest output at each, and that output."""
-    largest = evidence.max(axis=1)
+    largest = reduce(np.maximum, evidence.T)  # many times as quick as the maximum of each short row
     at = pick_peaks(largest, threshold=THRESHOLD, distance_samples=max(context.samples(APART_MS), 1))
     return at, evidence[at].argmax(axis=1), largest[at]
 

@@ -9,6 +9,7 @@ gain can therefore be estimated without detecting spikes, even if most spikes ar
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -301,7 +302,7 @@ def _gain_of_clear_spikes(
         expected = gain * filters.detectability
         log_rates = np.log(np.maximum(rates, 1e-9))
         discriminant = (evidence * expected - 0.5 * expected**2 + log_rates).astype(np.float32)
-        best = discriminant.max(axis=1)
+        best = reduce(np.maximum, discriminant.T)
         peaks, _ = find_peaks(best, height=0.0, distance=CLEAR_DISTANCE_SAMPLES)
         winner = discriminant[peaks].argmax(axis=1)
         clear = np.abs(expected[winner]) > CLEAR_DETECTABILITY

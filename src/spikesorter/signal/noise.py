@@ -10,6 +10,7 @@ Spectral noise matching adds noise to the labelled recording until it is as nois
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -158,7 +159,7 @@ def quiet_samples(
     array([48, 49, 50, 51, 52, 53, 54, 55])
     """
     deviation = np.abs(evidence - np.median(evidence, axis=0))
-    loudness = np.max(deviation / np.maximum(1.4826 * np.median(deviation, axis=0), 1e-12), axis=1)
+    loudness = reduce(np.maximum, (deviation / np.maximum(1.4826 * np.median(deviation, axis=0), 1e-12)).T)
     while True:
         quiet = ~_widened(loudness > threshold, before, after)
         if quiet.mean() >= least_fraction or threshold > loudness.max():
