@@ -4,7 +4,8 @@
 
 Parts: `cases` (the small altered recordings of the cases' maker: taps, pulses, zeros, missing samples, a unit
 that fades, noise that trebles; as the model is and adapted), `streams` (the same as streams, which follow
-changes or do not), `adapting` (time and memory of adapting to them), `wild` (D2, D5 and D6 of wild studies,
+changes or do not), `tails` (stimulation pulses that return slowly, as they are and with their response
+subtracted), `adapting` (time and memory of adapting to them), `wild` (D2, D5 and D6 of wild studies,
 beside the maker's plain baseline), `clean` (share of the time of clean recordings that is called bad) and
 `cost` (time to find bad stretches as a share of the time to sort). Each part writes
 FOLDER/PART.json; `table` prints what is there.
@@ -22,6 +23,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
+from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,7 @@ from spikeinterface.core import NumpyRecording
 from bath import MAKER
 from spikesorter import Sorter, Spikes, read_mat, score
 from spikesorter.core.bad_stretches import BadStretches
+from spikesorter.io.responses import without_responses
 from spikesorter.sorting.screening import find_bad_stretches, screen_for
 
 CASES = MAKER.parent.parent / "cases" / "make_cases.py"
@@ -42,6 +45,8 @@ FAMILIES = ("bath", "cortex", "wild")
 ROUNDS = 5
 FADING_UNIT = 2
 PACKET_SECONDS = 0.1
+PULSE_SAMPLES = 2500  # from one to the next
+SINCE_MS = (2.0, 5.0, 10.0, 20.0, 100.0)
 Row = dict[str, Any]
 
 
@@ -139,6 +144,57 @@ def measure_cost(arguments: argparse.Namespace, folder: Path) -> list[Row]:
     return [shown({"recording": "bath D2", "share_of_sorting": float(np.median(ratios))})]
 
 
+def measure_tails(arguments: argparse.Namespace, folder: Path) -> list[Row]:
+    """Sort a recording with pulses that return slowly, each 100 ms, as it is and with their response subtracted.
+
+    Pulses vary by a tenth. Precision and recall are of spikes outside bad stretches, by time after a pulse.
+    """
+    run(CASES, folder)
+    sorter = fitted(folder / "study", decoder="pursuit")
+    target, true = (
+        read_mat(folder / "study" / "D3.mat")[0],
+        read_truth(folder / "study" / "truth" / "D3.mat")[0],
+    )
+    trace, fs_hz = target.get_traces().astype(np.float32), float(target.get_sampling_frequency())
+    events = np.arange(PULSE_SAMPLES, len(trace) - PULSE_SAMPLES, PULSE_SAMPLES)
+    blanked = BadStretches.of([(int(at) - 12, int(at) + 50, "given") for at in events])
+    rows = []
+    for times, decay_ms in ((0, 1.0), (20, 2.0), (20, 10.0), (50, 5.0), (50, 10.0)):
+        pulsed = NumpyRecording([trace + pulses(sorter, events, len(trace), times, decay_ms, fs_hz)], fs_hz)
+        quiet = without_responses(pulsed, events, before_ms=0.5, after_ms=80.0, blank_ms=2.0)
+        for subtracted, recording, exclude in ((False, pulsed, None), (True, quiet, blanked)):
+            found = sorter.sort(recording, exclude=exclude)
+            row = {"times_the_spikes": times, "decay_ms": decay_ms, "subtracted": subtracted}
+            row["bad_share"] = found.bad.samples / len(trace)
+            for low, high in pairwise(SINCE_MS):
+                good = [since(one.outside(found.bad), events, low, high, fs_hz) for one in (true, found)]
+                one = score(*good, fs_hz=fs_hz)
+                row[f"{low:g}-{high:g} ms"] = f"{one.recall:.3f} {one.precision:.3f}"
+            rows.append(shown(row))
+    return rows
+
+
+def pulses(
+    sorter: Sorter, events: np.ndarray, n_samples: int, times: float, decay_ms: float, fs_hz: float
+) -> np.ndarray:
+    """Return pulses so many times as large as the largest spike, with an onset and a slow return."""
+    largest = float(np.ptp(sorter.units.templates.waveforms, axis=1).max())
+    after_ms = np.arange(round(0.08 * fs_hz)) / fs_hz * 1000
+    shape = np.exp(-after_ms / decay_ms) - 1.3 * np.exp(-after_ms / 0.3)
+    shape[:5] = (4, 4, -4, -4, 0)
+    added = np.zeros((n_samples, 1), np.float32)
+    for at, size in zip(events, 1 + 0.1 * np.random.default_rng(1).standard_normal(len(events)), strict=True):
+        added[at : at + len(shape), 0] += times * largest * size * shape
+    return added
+
+
+def since(spikes: Spikes, events: np.ndarray, low_ms: float, high_ms: float, fs_hz: float) -> Spikes:
+    """Return the spikes between two times after the event before them."""
+    latest = events[np.maximum(np.searchsorted(events, spikes.sample, "right") - 1, 0)]
+    ms = (spikes.sample - latest) / fs_hz * 1000
+    return spikes.select((ms >= low_ms) & (ms < high_ms))
+
+
 def measure_adapting(arguments: argparse.Namespace, folder: Path) -> list[Row]:
     """Measure processor time and memory of adapting to the cases, and to the clean one twenty times over."""
     run(CASES, folder)
@@ -177,6 +233,7 @@ PARTS = {
     "cost": measure_cost,
     "adapting": measure_adapting,
     "streams": measure_streams,
+    "tails": measure_tails,
 }
 
 

@@ -119,7 +119,7 @@ def _median(each: npt.NDArray[np.floating[Any]]) -> Trace:
     """Return the median of the events at each sample; 0 where all are missing."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        return np.nan_to_num(np.nanmedian(each, axis=0)).astype(np.float32)
+        return np.asarray(np.nan_to_num(np.nanmedian(each, axis=0)), np.float32)
 
 
 def _sizes(each: Trace, shape: Trace) -> Trace:
