@@ -145,7 +145,7 @@ def measure_cost(arguments: argparse.Namespace, folder: Path) -> list[Row]:
 
 
 def measure_tails(arguments: argparse.Namespace, folder: Path) -> list[Row]:
-    """Sort a recording with pulses that return slowly, each 100 ms, as it is and with their response subtracted.
+    """Sort a recording with pulses that return slowly, as it is and with their response subtracted.
 
     Pulses vary by a tenth. Precision and recall are of spikes outside bad stretches, by time after a pulse.
     """
@@ -164,7 +164,7 @@ def measure_tails(arguments: argparse.Namespace, folder: Path) -> list[Row]:
         quiet = without_responses(pulsed, events, before_ms=0.5, after_ms=80.0, blank_ms=2.0)
         for subtracted, recording, exclude in ((False, pulsed, None), (True, quiet, blanked)):
             found = sorter.sort(recording, exclude=exclude)
-            row = {"times_the_spikes": times, "decay_ms": decay_ms, "subtracted": subtracted}
+            row: Row = {"times_the_spikes": times, "decay_ms": decay_ms, "subtracted": subtracted}
             row["bad_share"] = found.bad.samples / len(trace)
             for low, high in pairwise(SINCE_MS):
                 good = [since(one.outside(found.bad), events, low, high, fs_hz) for one in (true, found)]
