@@ -51,8 +51,12 @@ def test_a_recording_in_another_unit_is_noticed(
 ) -> None:
     chosen = {name: sorters[name] for name in known}
     assert nearest_sorter(chosen, recording_of(study[1])) == ("D2", "")
-    name, doubt = nearest_sorter(chosen, recording_of(study[1], unit=unit))
-    ratio = float(re.match(r"its noise is (\S+) times", doubt)[1])  # type: ignore[index]
+    other = recording_of(study[1], unit=unit)
+    name, doubt_of_gain = nearest_sorter(chosen, other)
+    assert doubt_of_gain == ""  # as the level tells it all
+    told = re.match(r"its noise is (\S+) times", chosen[name].state.doubt(other))
+    assert told is not None
+    ratio = float(told[1])
     noise = {"D2": 0.5, "D3": 2.0}  # as simulated
     assert ratio == pytest.approx(unit if name == "D2" else unit * noise["D2"] / noise["D3"], rel=0.4)
 
