@@ -32,7 +32,7 @@ def main() -> None:
         trace = section.locator(".trace-view")
         trace.scroll_into_view_if_needed()
         trace.locator(".plot .main-svg").first.wait_for()
-        trace.get_by_role("button", name="Page on").click()
+        trace.get_by_role("button", name="Next page").click()
         page.evaluate("r => document.getElementById(`recording-${r}`).scrollIntoView()", arguments.recording)
         page.wait_for_timeout(1000)
         page.screenshot(path=arguments.picture)
