@@ -45,6 +45,7 @@ NEAR_BEST = 0.25  # log gain; the misfits of gains this near are interpolated to
 LOG_GAIN_SD = 0.35  # prior: most gains are within a factor of 1.4, but any is possible
 MOST_SURPRISE = 9.0
 AGAINST_ONE = 6.0  # misfit by which a gain other than 1 has to be better
+NEAR_ONE = 0.04  # of the log gain, so little that it makes no difference
 ALIKE = 4.0  # misfits that differ by less are equally good
 
 
@@ -257,6 +258,8 @@ def choose_gain(comparison: GainComparison) -> GainChoice:
     at_one, at_estimate, at_best = (comparison.misfit(gain) for gain in (1.0, estimated, best))
     if at_one <= min(at_estimate, at_best) + AGAINST_ONE:
         choice = GainChoice(1.0, False, "the labelled recording's fits as well")
+    elif best > 0 and abs(np.log(best)) < NEAR_ONE:
+        choice = GainChoice(1.0, False, f"the best fit, {best:.3g}, hardly differs")
     elif comparison.as_good(estimated, best):
         choice = GainChoice(estimated, True, "of its clear spikes; it fits the labelled trace")
     else:
