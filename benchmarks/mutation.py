@@ -251,6 +251,7 @@ class Laboratory:
 
     def __init__(self, folder: Path, *, deselected: Sequence[str] = ()) -> None:
         self.folder, self.deselected = folder, deselected
+        self.usual: dict[str, float] = {}  # seconds that the tests of a folder take without a change
         self._writes = 0
         for name in ("src", "tests", "benchmarks", "scripts"):
             if (ROOT / name).is_dir():
@@ -267,6 +268,11 @@ class Laboratory:
         others = sorted(path for path in tests.glob("test_*.py") if path != own)
         return [str(path) for path in (own, self.path(module), *others) if path.is_file()]
 
+    def all_arguments(self, folder: str) -> list[str]:
+        """Return what pytest is to run for all modules of a folder."""
+        modules = sorted((self.folder / "src" / PACKAGE / folder).rglob("*.py"))
+        return [str(path) for path in (*sorted((self.folder / "tests" / folder).glob("test_*.py")), *modules)]
+
     def options(self) -> list[str]:
         """Return how pytest is to run them."""
         plain = [
@@ -280,15 +286,16 @@ class Laboratory:
         ]
         return plain + [f"--deselect={test}" for test in self.deselected]
 
-    def run(self, module: str, *, limit_seconds: float) -> tuple[Result, list[str]]:
-        """Run the tests of a module as it is now, in a process of its own; also return what it has loaded."""
+    def run(
+        self, arguments: Sequence[str], *, limit_seconds: float, compiles: bool = False
+    ) -> tuple[Result, list[str]]:
+        """Run tests with the copy as it is now, in a process of its own; also return what it has loaded."""
         answer = self.folder / "answer.json"
         answer.unlink(missing_ok=True)
-        compiles = "numba" in self.path(module).read_text(encoding="utf-8")
         started = time.monotonic()
         child = os.fork()
         if child == 0:
-            run_tests(self.folder, [*self.options(), *self.arguments(module)], answer, compiles=compiles)
+            run_tests(self.folder, [*self.options(), *arguments], answer, compiles=compiles)
         in_time = ends_within(child, limit_seconds)
         seconds = round(time.monotonic() - started, 2)
         if not in_time:
@@ -304,7 +311,9 @@ class Laboratory:
         original = path.read_bytes()
         self.write(path, original[: mutant.start] + mutant.new.encode() + original[mutant.stop :])
         try:
-            return self.run(mutant.module, limit_seconds=limit_seconds)[0]
+            compiles = b"numba" in original
+            arguments = self.arguments(mutant.module)
+            return self.run(arguments, limit_seconds=limit_seconds, compiles=compiles)[0]
         finally:
             self.write(path, original)
 
@@ -491,7 +500,7 @@ def examine(
     known = [kept.get(mutant, source, tests) for mutant in chosen]
     if all(known):
         return [dict(entry) for entry in known if entry]
-    limit = max(least_seconds, 5 * usual_seconds(laboratory, module))
+    limit = max(least_seconds, 5 * usual_seconds(laboratory, module.split(".")[0]))
     entries = []
     for mutant, entry in zip(chosen, known, strict=True):
         if entry is None:
@@ -501,15 +510,18 @@ def examine(
     return entries
 
 
-def usual_seconds(laboratory: Laboratory, module: str) -> float:
-    """Load the libraries of a module's tests, and return how long these take without a change."""
+def usual_seconds(laboratory: Laboratory, folder: str) -> float:
+    """Load the libraries of a folder's tests, and return how long these take without a change."""
+    if folder in laboratory.usual:
+        return laboratory.usual[folder]
     for _ in range(2):  # with libraries and compiled code in place from the second time on
-        result, loaded = laboratory.run(module, limit_seconds=600)
+        result, loaded = laboratory.run(laboratory.all_arguments(folder), limit_seconds=600)
         if result.outcome != "alive":
             sys.exit(
-                f"{module}: its tests fail without any change: {result.by or 'they take over 10 minutes'}"
+                f"{folder}: its tests fail without any change: {result.by or 'they take over 10 minutes'}"
             )
         load_libraries(loaded)
+    laboratory.usual[folder] = result.seconds
     return result.seconds
 
 
