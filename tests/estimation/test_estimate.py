@@ -171,8 +171,10 @@ def test_the_misfit_is_chi_squared_with_a_model_error_of_two_per_cent(
     initial: InitialEstimate, context: Context
 ) -> None:
     """Of the numbers of outputs in bins of half an SD up to 12, here of a rehearsal twice as long."""
-    at = np.array([0.25, 0.75, 12.75])
-    observed, rehearsed = (np.repeat(at, counts)[:, None] for counts in ([1000, 0, 1000], [1000, 1000, 2000]))
+    at = np.array([0.25, 0.75, 12.75, -12.75])
+    observed, rehearsed = (
+        np.repeat(at, counts)[:, None] for counts in ([1000, 0, 1000, 0], [1000, 1000, 0, 2000])
+    )
     cumulants = None  # not used
     target = replace(initial, evidence=observed.astype(np.float32))
     compared = _Comparison(target, cumulants, cumulants, context)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pickle
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from spikeinterface.preprocessing import bandpass_filter, common_reference
 
 from spikesorter import read_labels, read_recording
 from spikesorter.core.errors import InputError
-from spikesorter.io.foreign_objects import load_foreign
+from spikesorter.io.foreign_objects import MOST_SHOWN, _files_in, _shown, load_foreign
 from spikesorter.workflows.manifest import read_folder
 
 pytestmark = [
@@ -302,3 +303,31 @@ def test_nested_json_is_refused(tmp_path: Path) -> None:
     path.write_text("[" * 100_000)
     with pytest.raises(InputError, match="is not JSON"):
         read_recording(path)
+
+
+def test_all_files_are_looked_at_but_those_of_extensions_that_are_not_read(tmp_path: Path) -> None:
+    names = ["a.json", *(f"extensions/{k}/data.npy" for k in range(20)), "z/b.npy"]
+    for name in [*names, "extensions/principal_components/pca.pkl"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "z" / "again").symlink_to(tmp_path)  # without end
+    found = [file.relative_to(tmp_path).as_posix() for file in _files_in(tmp_path, set())]
+    assert sorted(found) == sorted(names)
+
+
+@pytest.mark.parametrize(("count", "refused"), [(3, False), (4, True)])
+def test_folders_of_more_files_than_any_recording_has_are_refused(
+    count: int, refused: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spikesorter.io.foreign_objects.MOST_FILES", 3)
+    for number in range(count):
+        (tmp_path / f"{number}.raw").touch()
+    said = pytest.raises(InputError, match="contains more than 3 files")
+    with said if refused else contextlib.nullcontext():
+        assert len(list(_files_in(tmp_path, set()))) == 3
+
+
+def test_long_names_are_shown_in_part() -> None:
+    longest = "n" * MOST_SHOWN
+    assert _shown(longest) == f"'{longest}'"
+    assert _shown(longest + "n") == f"'{longest}...'"

@@ -7,6 +7,8 @@ import pytest
 
 from spikesorter import read_recording
 from spikesorter.core.errors import InputError
+from spikesorter.io.foreign_recording import open_extractor
+from spikesorter.io.formats import Source
 from tests.io.makers import write_blackrock, write_intan, write_open_ephys, write_plexon, write_spikeglx
 from tests.io.recording_files import FS_HZ, save_nwb
 
@@ -55,6 +57,17 @@ def test_one_stream_of_several_is_chosen_by_name(trace: np.ndarray, tmp_path: Pa
         read_recording(path)
     assert read_recording(path, stream="raw").get_num_frames() == len(trace)
     assert read_recording(path, stream="acquisition/lfp").get_num_frames() == len(trace)
+
+
+@pytest.mark.parametrize(("stream", "given"), [(None, {}), ("a", {"stream_name": "a"})])
+def test_readers_that_list_no_streams_are_given_the_wanted_one(
+    stream: str | None, given: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reader(path: Path, **options: str) -> tuple[Path, dict[str, str]]:
+        return path, options
+
+    monkeypatch.setattr("spikesorter.io.foreign_recording.known_extractors", lambda: {"mda": reader})
+    assert open_extractor(tmp_path / "raw.mda", Source(tmp_path, "mda"), stream) == (tmp_path, given)
 
 
 def test_the_file_named_is_the_stream_read(trace: np.ndarray, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,6 +54,24 @@ def test_params_of_phy_are_not_run(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="phy: cannot be read as a folder of Phy: malformed node"):
         read_labels(folder)
     assert not Path("ran").exists()
+
+
+class Payload:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.mark,)
+
+
+def test_pickles_of_phy_are_not_opened(tmp_path: Path) -> None:
+    folder, mark = save_phy(tmp_path / "phy", TRUE), tmp_path / "it-ran"
+    (folder / "spike_times.npy").write_bytes(pickle.dumps(Payload(mark)))
+    with pytest.raises(InputError, match="phy: cannot be read as a folder of Phy: it holds Python objects"):
+        read_labels(folder)
+    assert not mark.exists()
 
 
 def test_a_folder_of_phy_whose_files_differ_is_refused(tmp_path: Path) -> None:

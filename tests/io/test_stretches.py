@@ -78,10 +78,10 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
 def test_invalid_times_count_from_the_start_of_the_session(tmp_path: Path) -> None:
     path = tmp_path / "a.nwb"
     with h5py.File(path, "w") as file:
-        file["intervals/invalid_times/start_time"] = np.array([9.0, 10.5, 20.0])
-        file["intervals/invalid_times/stop_time"] = np.array([9.5, 10.75, 21.0])
+        file["intervals/invalid_times/start_time"] = np.array([9.0, 9.6, 10.5, 20.0])
+        file["intervals/invalid_times/stop_time"] = np.array([9.5, 10.0, 10.75, 21.0])
     found = read_stretches(path, fs_hz=FS_HZ, start_s=10.0)
-    assert list(found) == [(500, 750, "given"), (10_000, 11_000, "given")]  # the first one is before it
+    assert list(found) == [(500, 750, "given"), (10_000, 11_000, "given")]  # the first two are before it
     with h5py.File(path, "a") as file:
         del file["intervals"]
     with pytest.raises(InputError, match=r"a\.nwb: has no table invalid_times"):
