@@ -22,6 +22,7 @@ def test_profiles_are_told_apart_by_noise_and_gain() -> None:
     plain = profile_with(1.0)
     assert plain.distance(profile_with(1.0, gain=2.0)) == pytest.approx(np.log(2))
     assert plain.distance(profile_with(np.e**2)) == pytest.approx(1)
+    assert profile_with(1.0, gain=2.0).distance(profile_with(1.0, gain=6.0)) == pytest.approx(np.log(3))
     for gain in (-1.0, 0.0):
         assert plain.distance(profile_with(1.0, gain=gain)) == np.inf
     assert profile_with(1.0, gain=-1.0).distance(profile_with(1.0, gain=-1.0)) == pytest.approx(0, abs=1e-9)

@@ -1,4 +1,4 @@
-"""Limits that are checked of variables of MATLAB v5 before SciPy reads them; see test_lies.py for whole files."""
+"""Limits of variables of MATLAB v5 that are checked before SciPy reads them; test_lies.py has whole files."""
 
 from __future__ import annotations
 
