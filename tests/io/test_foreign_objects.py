@@ -279,6 +279,15 @@ def test_a_chain_of_steps_is_read(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read_recording(tmp_path / name).get_traces(), recording.get_traces())
 
 
+def test_a_sorters_folder_is_read_without_its_recording(tmp_path: Path) -> None:
+    sorting = NumpySorting.from_unit_dict([{"1": np.arange(100, 2900, 30)}], FS_HZ)
+    sorting.save(folder=tmp_path / "a" / "sorter_output" / "sorting", format="numpy_folder")
+    load(saved(tmp_path / "source")).dump(tmp_path / "a" / "spikeinterface_recording.json")
+    in_json(tmp_path / "a" / "spikeinterface_log.json", {"error": False, "sorter_name": "simple"})
+    assert not load_foreign(tmp_path / "a").has_recording()
+    assert read_labels(tmp_path / "a").sample.tolist() == list(range(100, 2900, 30))
+
+
 @pytest.mark.filterwarnings("ignore:chunk_size is greater")
 def test_an_analyzer_with_principal_components_is_read(tmp_path: Path) -> None:
     path = analyzer_in(tmp_path / "a")

@@ -119,3 +119,8 @@ def test_missing_samples_are_not_spread_by_resampling(rng: np.random.Generator) 
     np.testing.assert_allclose(found, expected, atol=0.02)
     _, none = resampled(Path("a"), NumpyRecording([holed], 30_000.0), 30_000.0)
     assert len(none) == 0
+
+
+def test_a_rate_that_is_reached_up_to_a_millionth_gives_no_warning() -> None:
+    odd = NumpyRecording([np.zeros((3000, 1), np.float32)], 29_999.97)
+    assert resampled(Path("a"), odd, 25_000.0)[0].get_num_frames() == 2500
