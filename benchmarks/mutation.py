@@ -261,17 +261,24 @@ class Laboratory:
     def path(self, module: str) -> Path:
         return self.folder / "src" / PACKAGE / Path(*module.split(".")).with_suffix(".py")
 
-    def arguments(self, module: str) -> list[str]:
-        """Return what pytest is to run for a module: its own tests first, then its folder's."""
-        tests = self.folder / "tests" / module.split(".")[0]
-        own = tests / f"test_{module.split('.')[-1]}.py"
-        others = sorted(path for path in tests.glob("test_*.py") if path != own)
-        return [str(path) for path in (own, self.path(module), *others) if path.is_file()]
+    def own_tests(self, module: str) -> list[str]:
+        """Return where the tests of a module are: its own file of tests, and its examples."""
+        own = self.folder / "tests" / module.split(".")[0] / f"test_{module.split('.')[-1]}.py"
+        return [str(path) for path in (own, self.path(module)) if path.is_file()]
 
-    def all_arguments(self, folder: str) -> list[str]:
+    def tests(self, folder: str) -> list[str]:
+        """Return the files of tests of a folder."""
+        return [str(path) for path in sorted((self.folder / "tests" / folder).glob("test_*.py"))]
+
+    def arguments(self, module: str) -> list[list[str]]:
+        """Return what pytest is to run for a module: its own tests, and if they pass, its folder's."""
+        own = self.own_tests(module)
+        return [own, [path for path in self.tests(module.split(".")[0]) if path not in own]]
+
+    def all_arguments(self, folder: str) -> list[list[str]]:
         """Return what pytest is to run for all modules of a folder."""
         modules = sorted((self.folder / "src" / PACKAGE / folder).rglob("*.py"))
-        return [str(path) for path in (*sorted((self.folder / "tests" / folder).glob("test_*.py")), *modules)]
+        return [[str(path) for path in modules], self.tests(folder)]
 
     def options(self) -> list[str]:
         """Return how pytest is to run them."""
@@ -287,7 +294,7 @@ class Laboratory:
         return plain + [f"--deselect={test}" for test in self.deselected]
 
     def run(
-        self, arguments: Sequence[str], *, limit_seconds: float, compiles: bool = False
+        self, arguments: Sequence[Sequence[str]], *, limit_seconds: float, compiles: bool = False
     ) -> tuple[Result, list[str]]:
         """Run tests with the copy as it is now, in a process of its own; also return what it has loaded."""
         answer = self.folder / "answer.json"
@@ -295,7 +302,8 @@ class Laboratory:
         started = time.monotonic()
         child = os.fork()
         if child == 0:
-            run_tests(self.folder, [*self.options(), *arguments], answer, compiles=compiles)
+            runs = [[*self.options(), *some] for some in arguments if some]
+            run_tests(self.folder, runs, answer, compiles=compiles)
         in_time = ends_within(child, limit_seconds)
         seconds = round(time.monotonic() - started, 2)
         if not in_time:
@@ -338,14 +346,16 @@ def ends_within(child: int, limit_seconds: float) -> bool:
     return ended
 
 
-def run_tests(folder: Path, arguments: Sequence[str], answer: Path, *, compiles: bool) -> None:
-    """Run pytest in this forked process, say what came of it, and end."""
+def run_tests(folder: Path, runs: Sequence[list[str]], answer: Path, *, compiles: bool) -> None:
+    """Run pytest in this forked process until a test fails, say what came of it, and end."""
     code, first = 1, FirstFailure()
     try:
         set_apart(folder, compiles=compiles)
         import pytest
 
-        code = int(pytest.main([*arguments], plugins=[first]))
+        codes = (pytest.main(arguments, plugins=[first]) for arguments in runs)
+        passing = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+        code = int(next((code for code in codes if code not in passing), pytest.ExitCode.OK))
     except BaseException as error:  # whatever a mutant does, this process ends here
         first.name = first.name or repr(error)
     finally:
@@ -496,7 +506,7 @@ def examine(
 ) -> list[dict[str, Any]]:
     """Return what becomes of each mutant of a module: known, or tried now."""
     source = digest([laboratory.path(module)])
-    tests = digest([Path(argument) for argument in laboratory.arguments(module)])
+    tests = digest([Path(argument) for some in laboratory.arguments(module) for argument in some])
     known = [kept.get(mutant, source, tests) for mutant in chosen]
     if all(known):
         return [dict(entry) for entry in known if entry]
