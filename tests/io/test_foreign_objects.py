@@ -18,7 +18,7 @@ from spikeinterface.preprocessing import bandpass_filter, common_reference
 
 from spikesorter import read_labels, read_recording
 from spikesorter.core.errors import InputError
-from spikesorter.io.foreign_objects import MOST_SHOWN, _files_in, _shown, load_foreign
+from spikesorter.io.foreign_objects import MOST_SHOWN, _files_in, _shown, check_zarr, load_foreign
 from spikesorter.workflows.manifest import read_folder
 
 pytestmark = [
@@ -255,6 +255,15 @@ def test_the_attacks_would_work(tmp_path: Path, mark: Path) -> None:
 def test_a_format_by_name_is_checked_as_well(name: str, tmp_path: Path, mark: Path) -> None:
     with pytest.raises(InputError, match="Python objects"):
         read_recording(attack_property(tmp_path, mark), format=name)
+    assert not mark.exists()
+
+
+def test_zarr_of_other_programs_is_looked_through_for_pickles(tmp_path: Path, mark: Path) -> None:
+    with pytest.raises(InputError, match=r"a\.zarr.* coded as 'pickle', which could run programs"):
+        check_zarr(attack_zarr(tmp_path, mark))
+    plain = tmp_path / "b.zarr"
+    zarr.open(str(plain), mode="w").create_dataset("data", data=TRACE)
+    check_zarr(plain)
     assert not mark.exists()
 
 
