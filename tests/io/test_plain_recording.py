@@ -63,7 +63,7 @@ def test_plain_files_are_mapped_not_read(trace: np.ndarray, tmp_path: Path) -> N
     assert not recording.get_traces(start_frame=19_999_999_000, end_frame=20_000_000_000).any()
 
 
-@pytest.mark.parametrize(("kept", "left"), [(0, "0 bytes"), (9000, "9.0 kB")])
+@pytest.mark.parametrize(("kept", "left"), [(0, "0 bytes"), (17_980, "18.0 kB")])
 def test_wav_files_that_end_early_are_refused(
     kept: int, left: str, trace: np.ndarray, tmp_path: Path
 ) -> None:
