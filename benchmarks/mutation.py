@@ -9,8 +9,8 @@ is left alive is printed with its place, as a line before and after.
 Results are kept in `--out` (JSON, a line a mutant) as they come. A run that was stopped goes on where it was;
 a later run tries again only what was alive, where tests have changed, and what is new, where a module has
 changed. Mutants that no test can tell from the original are listed, each with the reason, in
-`benchmarks/equivalent_mutants.toml`; they count neither as killed nor as alive. `--check` exits with 1 where
-fewer than 90 % of the others are killed.
+`benchmarks/equivalent_mutants.toml`; they are not tried, and count neither as killed nor as alive. `--check`
+exits with 1 where fewer than 90 % of the others are killed.
 
 The working tree is not touched: a copy in a temporary folder is changed. Libraries are loaded once, and each
 mutant runs in a process forked from there (so not on Windows), at low priority, under limits of time and
@@ -452,10 +452,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             chosen = sampled(
                 mutants(module, laboratory.path(module).read_text("utf-8")), given.sample, given.seed
             )
-            found = examine(laboratory, module, chosen, kept, least_seconds=given.seconds)
-            for entry in found:
-                if key_of(entry) in equivalent:
-                    entry["outcome"] = "equivalent"
+            same = [mutant for mutant in chosen if key_of(asdict(mutant)) in equivalent]
+            others = [mutant for mutant in chosen if mutant not in same]
+            found = examine(laboratory, module, others, kept, least_seconds=given.seconds)
+            found += [{**asdict(mutant), "outcome": "equivalent"} for mutant in same]
             table.append(row(module, found))
             entries += found
     print(
