@@ -259,8 +259,10 @@ def test_a_format_by_name_is_checked_as_well(name: str, tmp_path: Path, mark: Pa
 
 
 def test_zarr_of_other_programs_is_looked_through_for_pickles(tmp_path: Path, mark: Path) -> None:
-    with pytest.raises(InputError, match=r"a\.zarr.* coded as 'pickle', which could run programs"):
-        check_zarr(attack_zarr(tmp_path, mark))
+    path = attack_zarr(tmp_path, mark).rename(tmp_path / "a.nwb.zarr")
+    for read in (check_zarr, read_recording, read_labels):
+        with pytest.raises(InputError, match=r"a\.nwb\.zarr.* coded as 'pickle', which could run programs"):
+            read(path)
     plain = tmp_path / "b.zarr"
     zarr.open(str(plain), mode="w").create_dataset("data", data=TRACE)
     check_zarr(plain)

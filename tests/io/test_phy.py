@@ -31,11 +31,14 @@ def test_phy(tmp_path: Path) -> None:
     assert labels.fs_hz == FS_HZ
 
 
-def test_clusters_marked_as_noise_in_phy_are_left_out(tmp_path: Path) -> None:
-    three = Spikes.from_arrays([1, 2, 3, 4], [1, 2, 3, 2])
+def test_clusters_marked_as_noise_in_phy_are_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    three = Spikes.from_arrays([1, 2, 3, 4, 5], [1, 2, 3, 2, 2])
     groups = "cluster_id\tgroup\n1\tgood\n2\tnoise\n3\tmua\n"
     folder = save_phy(tmp_path / "phy", three, cluster_group=groups, cluster_KSLabel="cluster_id\tKSLabel\n")
     assert read_labels(folder) == Spikes.from_arrays([1, 3], [1, 3])
+    assert "3 spikes of cluster 2 (noise) are left out" in caplog.text
 
 
 def test_what_phy_wrote_last_counts(tmp_path: Path) -> None:

@@ -108,6 +108,13 @@ def test_what_is_no_recording_is_called_by_its_kind(what: Any, kind: str) -> Non
         check_recording(what)
 
 
+@pytest.mark.parametrize("wrong", ["trace", "=data", "trace="])
+def test_variables_are_given_as_name_and_value(wrong: str) -> None:
+    assert RecordingOptions(variable=["trace=data", "fs=a=b"]).variables == {"trace": "data", "fs": "a=b"}
+    with pytest.raises(InputError, match="expected NAME=VARIABLE, such as trace=data"):
+        RecordingOptions(variable=["fs=sr", wrong]).variables  # noqa: B018
+
+
 def test_what_is_not_there_is_said_whatever_its_format(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere\.rhd: no such file"):
         read_recording(tmp_path / "nowhere.rhd", format="intan")
