@@ -79,6 +79,8 @@ def test_rehearsals_are_grafted_if_there_are_labels_and_the_settings_say_so(
 def test_a_graft_has_the_labels_and_a_planted_one_has_others(units: Units, labelled: Labelled) -> None:
     graft = rehearser(units, labelled).rehearse(2.0, np.random.default_rng(0))
     assert graft.spikes.within(0, N_SAMPLES) == labelled.spikes
+    longer = rehearser(units, labelled).rehearse(7.0, np.random.default_rng(0))
+    assert [len(made.trace) for made in (graft, longer)] == [N_SAMPLES, 3 * N_SAMPLES]
     planted = rehearser(units, None).rehearse(2.0, np.random.default_rng(0))
     assert len(planted.trace) == 2 * FS_HZ
     assert planted.spikes != labelled.spikes

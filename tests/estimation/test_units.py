@@ -141,16 +141,17 @@ def test_another_unit_of_voltage_changes_templates_in_proportion(
     ("end", "count", "message"),
     [
         (0.09, 20, ""),
+        ((0.5, -0.5), 20, ""),  # on average nothing
         (-0.11, 20, "the template of unit a still has 11 % of its peak at its end, 1.2 ms after"),
         (0.0, 19, "unit a has only 19 labelled spikes and will be learnt badly; at least 20 are needed"),
     ],
 )
 def test_few_spikes_and_more_than_a_tenth_left_at_the_end_are_warned_of(
-    end: float, count: int, message: str, caplog: pytest.LogCaptureFixture
+    end: float | tuple[float, float], count: int, message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     waveform = np.zeros((1, 40, 1), np.float32)
     waveform[:, 12:30] = 1
-    waveform[:, 30:] = end  # the last 0.4 ms
+    waveform[0, 30:, 0] = np.resize(end, 10)  # the last 0.4 ms
     spikes = np.ones(count, np.float32)
     units = Units(Templates((1,), waveform, before=10), (spikes,), (spikes,), np.array([1e-3]), ("a",))
     warn_of_labels(units, SETTINGS, fs_hz=25_000)

@@ -71,8 +71,9 @@ def test_what_is_no_stretch_is_named_with_its_row(text: str, message: str, tmp_p
 def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"expected a table \(\.csv, \.tsv, \.txt\) or \.nwb"):
         read_stretches(table(tmp_path, "", "bad.mat"), fs_hz=FS_HZ)
-    with pytest.raises(InputError, match="no such file"):
-        read_stretches(tmp_path / "nowhere.csv")
+    for read in (read_stretches, event_rows):
+        with pytest.raises(InputError, match=r"nowhere\.csv: no such file"):
+            read(tmp_path / "nowhere.csv")
 
 
 def test_invalid_times_count_from_the_start_of_the_session(tmp_path: Path) -> None:
