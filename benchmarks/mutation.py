@@ -9,8 +9,8 @@ is left alive is printed with its place, as a line before and after.
 Results are kept in `--out` (JSON, a line a mutant) as they come. A run that was stopped goes on where it was;
 a later run tries again only what was alive, where tests have changed, and what is new, where a module has
 changed. Mutants that no test can tell from the original are listed, each with the reason, in
-`benchmarks/equivalent_mutants.toml`; they count neither as killed nor as alive. `--check` exits with 1 where
-fewer than 90 % of the others are killed.
+`benchmarks/equivalent_mutants.toml`; they are not tried, and count neither as killed nor as alive. `--check`
+exits with 1 where fewer than 90 % of the others are killed.
 
 The working tree is not touched: a copy in a temporary folder is changed. Libraries are loaded once, and each
 mutant runs in a process forked from there (so not on Windows), at low priority, under limits of time and
@@ -251,6 +251,7 @@ class Laboratory:
 
     def __init__(self, folder: Path, *, deselected: Sequence[str] = ()) -> None:
         self.folder, self.deselected = folder, deselected
+        self.usual: dict[str, float] = {}  # seconds that the tests of a folder take without a change
         self._writes = 0
         for name in ("src", "tests", "benchmarks", "scripts"):
             if (ROOT / name).is_dir():
@@ -260,12 +261,24 @@ class Laboratory:
     def path(self, module: str) -> Path:
         return self.folder / "src" / PACKAGE / Path(*module.split(".")).with_suffix(".py")
 
-    def arguments(self, module: str) -> list[str]:
-        """Return what pytest is to run for a module: its own tests first, then its folder's."""
-        tests = self.folder / "tests" / module.split(".")[0]
-        own = tests / f"test_{module.split('.')[-1]}.py"
-        others = sorted(path for path in tests.glob("test_*.py") if path != own)
-        return [str(path) for path in (own, self.path(module), *others) if path.is_file()]
+    def own_tests(self, module: str) -> list[str]:
+        """Return where the tests of a module are: its own file of tests, and its examples."""
+        own = self.folder / "tests" / module.split(".")[0] / f"test_{module.split('.')[-1]}.py"
+        return [str(path) for path in (own, self.path(module)) if path.is_file()]
+
+    def tests(self, folder: str) -> list[str]:
+        """Return the files of tests of a folder."""
+        return [str(path) for path in sorted((self.folder / "tests" / folder).glob("test_*.py"))]
+
+    def arguments(self, module: str) -> list[list[str]]:
+        """Return what pytest is to run for a module: its own tests, and if they pass, its folder's."""
+        own = self.own_tests(module)
+        return [own, [path for path in self.tests(module.split(".")[0]) if path not in own]]
+
+    def all_arguments(self, folder: str) -> list[list[str]]:
+        """Return what pytest is to run for all modules of a folder."""
+        modules = sorted((self.folder / "src" / PACKAGE / folder).rglob("*.py"))
+        return [[str(path) for path in modules], self.tests(folder)]
 
     def options(self) -> list[str]:
         """Return how pytest is to run them."""
@@ -280,15 +293,17 @@ class Laboratory:
         ]
         return plain + [f"--deselect={test}" for test in self.deselected]
 
-    def run(self, module: str, *, limit_seconds: float) -> tuple[Result, list[str]]:
-        """Run the tests of a module as it is now, in a process of its own; also return what it has loaded."""
+    def run(
+        self, arguments: Sequence[Sequence[str]], *, limit_seconds: float, compiles: bool = False
+    ) -> tuple[Result, list[str]]:
+        """Run tests with the copy as it is now, in a process of its own; also return what it has loaded."""
         answer = self.folder / "answer.json"
         answer.unlink(missing_ok=True)
-        compiles = "numba" in self.path(module).read_text(encoding="utf-8")
         started = time.monotonic()
         child = os.fork()
         if child == 0:
-            run_tests(self.folder, [*self.options(), *self.arguments(module)], answer, compiles=compiles)
+            runs = [[*self.options(), *some] for some in arguments if some]
+            run_tests(self.folder, runs, answer, compiles=compiles)
         in_time = ends_within(child, limit_seconds)
         seconds = round(time.monotonic() - started, 2)
         if not in_time:
@@ -304,7 +319,9 @@ class Laboratory:
         original = path.read_bytes()
         self.write(path, original[: mutant.start] + mutant.new.encode() + original[mutant.stop :])
         try:
-            return self.run(mutant.module, limit_seconds=limit_seconds)[0]
+            compiles = b"numba" in original
+            arguments = self.arguments(mutant.module)
+            return self.run(arguments, limit_seconds=limit_seconds, compiles=compiles)[0]
         finally:
             self.write(path, original)
 
@@ -329,14 +346,16 @@ def ends_within(child: int, limit_seconds: float) -> bool:
     return ended
 
 
-def run_tests(folder: Path, arguments: Sequence[str], answer: Path, *, compiles: bool) -> None:
-    """Run pytest in this forked process, say what came of it, and end."""
+def run_tests(folder: Path, runs: Sequence[list[str]], answer: Path, *, compiles: bool) -> None:
+    """Run pytest in this forked process until a test fails, say what came of it, and end."""
     code, first = 1, FirstFailure()
     try:
         set_apart(folder, compiles=compiles)
         import pytest
 
-        code = int(pytest.main([*arguments], plugins=[first]))
+        codes = (pytest.main(arguments, plugins=[first]) for arguments in runs)
+        passing = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+        code = int(next((code for code in codes if code not in passing), pytest.ExitCode.OK))
     except BaseException as error:  # whatever a mutant does, this process ends here
         first.name = first.name or repr(error)
     finally:
@@ -433,10 +452,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             chosen = sampled(
                 mutants(module, laboratory.path(module).read_text("utf-8")), given.sample, given.seed
             )
-            found = examine(laboratory, module, chosen, kept, least_seconds=given.seconds)
-            for entry in found:
-                if key_of(entry) in equivalent:
-                    entry["outcome"] = "equivalent"
+            same = [mutant for mutant in chosen if key_of(asdict(mutant)) in equivalent]
+            others = [mutant for mutant in chosen if mutant not in same]
+            found = examine(laboratory, module, others, kept, least_seconds=given.seconds)
+            found += [{**asdict(mutant), "outcome": "equivalent"} for mutant in same]
             table.append(row(module, found))
             entries += found
     print(
@@ -487,11 +506,11 @@ def examine(
 ) -> list[dict[str, Any]]:
     """Return what becomes of each mutant of a module: known, or tried now."""
     source = digest([laboratory.path(module)])
-    tests = digest([Path(argument) for argument in laboratory.arguments(module)])
+    tests = digest([Path(argument) for some in laboratory.arguments(module) for argument in some])
     known = [kept.get(mutant, source, tests) for mutant in chosen]
     if all(known):
         return [dict(entry) for entry in known if entry]
-    limit = max(least_seconds, 5 * usual_seconds(laboratory, module))
+    limit = max(least_seconds, 5 * usual_seconds(laboratory, module.split(".")[0]))
     entries = []
     for mutant, entry in zip(chosen, known, strict=True):
         if entry is None:
@@ -501,15 +520,18 @@ def examine(
     return entries
 
 
-def usual_seconds(laboratory: Laboratory, module: str) -> float:
-    """Load the libraries of a module's tests, and return how long these take without a change."""
+def usual_seconds(laboratory: Laboratory, folder: str) -> float:
+    """Load the libraries of a folder's tests, and return how long these take without a change."""
+    if folder in laboratory.usual:
+        return laboratory.usual[folder]
     for _ in range(2):  # with libraries and compiled code in place from the second time on
-        result, loaded = laboratory.run(module, limit_seconds=600)
+        result, loaded = laboratory.run(laboratory.all_arguments(folder), limit_seconds=600)
         if result.outcome != "alive":
             sys.exit(
-                f"{module}: its tests fail without any change: {result.by or 'they take over 10 minutes'}"
+                f"{folder}: its tests fail without any change: {result.by or 'they take over 10 minutes'}"
             )
         load_libraries(loaded)
+    laboratory.usual[folder] = result.seconds
     return result.seconds
 
 

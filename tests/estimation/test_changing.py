@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -246,6 +247,28 @@ def test_added_responses_are_the_outputs_on_a_graft_of_these_sizes(
     assert len(response) == len(search.plain) == 2 * N
     assert np.abs(direct).max() > 5
     np.testing.assert_allclose(response, direct, atol=1e-3 * np.abs(direct).max())
+
+
+class Squares(_Search):
+    """Search for given sizes, which are the outputs themselves."""
+
+    wanted = np.array([1.24, 0.6])
+
+    def response(self, column: int, change: npt.NDArray[np.float64]) -> Trace:
+        return change.astype(np.float32)
+
+    def _misfit(self, outputs: Trace) -> float:
+        return float(np.square(outputs - self.wanted).sum())
+
+
+def test_sizes_are_found_in_steps_of_0_08() -> None:
+    nothing: Any = None
+    plain = np.ones(2, np.float32)
+    search = Squares(nothing, 1.0, nothing, nothing, nothing, plain, 2)
+    found = search.descend(search.start, 0)
+    np.testing.assert_allclose(found.sizes, Squares.wanted, atol=1e-6)
+    np.testing.assert_allclose(found.outputs, Squares.wanted, atol=1e-6)
+    assert found.misfit == pytest.approx(0, abs=1e-9)
 
 
 def test_sizes_that_do_not_change_leave_the_course_as_it_was(varying: Labelled, context: Context) -> None:

@@ -12,6 +12,8 @@ from spikesorter.core.settings import Settings
 from spikesorter.estimation.context import Context
 from spikesorter.estimation.estimate import (
     InitialEstimate,
+    _Comparison,
+    _Trial,
     estimate_initially,
     estimate_profile,
     is_faint,
@@ -157,6 +159,49 @@ def test_a_recording_in_which_no_unit_can_be_seen_is_warned_of(
     if faint:
         clearest = initial.filters.detectability.max() * abs(gain)
         assert f"the clearest has a d' of {clearest:.2g}" in caplog.text
+
+
+def test_a_unit_of_the_least_detectability_can_be_distinguished(initial: InitialEstimate) -> None:
+    filters = replace(initial.filters, detectability=np.array([0.5, 2.0]))
+    half = replace(initial.profile, activity=Activity(0.5, (0.0, 0.0)))
+    assert not is_faint(replace(initial, filters=filters, profile=half))
+
+
+def test_the_misfit_is_chi_squared_with_a_model_error_of_two_per_cent(
+    initial: InitialEstimate, context: Context
+) -> None:
+    """Of the numbers of outputs in bins of half an SD up to 12, here of a rehearsal twice as long."""
+    at = np.array([0.25, 0.75, 12.75, -12.75])
+    observed, rehearsed = (
+        np.repeat(at, counts)[:, None] for counts in ([1000, 0, 1000, 0], [1000, 1000, 0, 2000])
+    )
+    cumulants = None  # not used
+    target = replace(initial, evidence=observed.astype(np.float32))
+    compared = _Comparison(target, cumulants, cumulants, context)  # type: ignore[arg-type]
+    variances = (1000 + 250 + 20**2 + 10, 0 + 250 + 0 + 10)
+    expected = sum(500**2 / variance for variance in variances)
+    assert compared._misfit(rehearsed.astype(np.float32)) == pytest.approx(expected)
+
+
+SCALE = [0.07, 0.1, 0.14, 0.2, 0.28, 0.4]
+
+
+@pytest.mark.parametrize(("best", "count"), [(0.05, 2), (0.14, 4), (0.4, 6), (0.6, 6)])
+def test_amplitudes_of_background_spikes_are_tried_upwards_until_one_fits_worse(
+    best: float, count: int, initial: InitialEstimate, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def with_background(self: _Comparison, profile: Profile, *, amplitude: float | None) -> _Trial:
+        if amplitude is not None:
+            tried.append(amplitude)
+        found = Background(1e-3, amplitude or 1.0)
+        return _Trial(replace(profile, background=found), abs(np.log(found.amplitude / best)))
+
+    monkeypatch.setattr(_Comparison, "with_background", with_background)
+    profile = estimate_profile(initial, context, gain_known=True)
+    assert tried == SCALE[:count]
+    assert profile.background.amplitude == min(SCALE, key=lambda amplitude: abs(np.log(amplitude / best)))
 
 
 # Rehearsals of a profile ------------------------------------------------------------------------------------

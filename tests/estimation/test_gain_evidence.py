@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from spikesorter.core.settings import Settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.estimation.context import Context
-from spikesorter.estimation.estimate import estimate_initially, with_gain
-from spikesorter.estimation.gain_evidence import GainComparison, choose_gain, compare_gains
-from spikesorter.estimation.profile import conditioning_kernel
+from spikesorter.estimation.course import Course
+from spikesorter.estimation.estimate import InitialEstimate, estimate_initially, with_gain
+from spikesorter.estimation.gain_evidence import LOG_GAIN_SD, GainComparison, choose_gain, compare_gains
+from spikesorter.estimation.profile import Profile, conditioning_kernel
 from spikesorter.estimation.rehearsal import Labelled
 from spikesorter.estimation.units import learn_units
 from spikesorter.signal.templates import Templates, plant
@@ -92,3 +94,55 @@ def test_rates_follow_a_gain_that_is_known(known: Known) -> None:
     rates = [sum(with_gain(initial, gain, known.context).profile.activity.rates) for gain in (0.8, 1.0, 1.25)]
     assert rates[0] > rates[1] > rates[2]
     assert rates[1] * FS_HZ == pytest.approx(20, rel=0.15)
+
+
+@pytest.mark.parametrize(("samples", "start", "length"), [(20_000, 0, 20_000), (40_001, 5000, 30_000)])
+def test_the_middle_half_minute_of_a_long_target_is_compared(
+    samples: int, start: int, length: int, known: Known
+) -> None:
+    evidence = np.arange(samples, dtype=np.float32)[:, None].repeat(2, axis=1)
+    initial = InitialEstimate(known.labelled.profile, evidence, filters=None)  # type: ignore[arg-type]
+    compared = compare_gains(initial, known.labelled, replace(known.context, fs_hz=1000.0))
+    assert (compared.evidence[0, 0], len(compared.evidence)) == (start, length)
+    assert len(compared.labelled.trace) == 30_000
+
+
+class Parabola(GainComparison):
+    """Of a target that is the more unlike, the further the gain is from 1.17."""
+
+    def distance(self, profile: Profile) -> float:
+        return float(1000 * np.log(profile.activity.gain / 1.17) ** 2)
+
+
+class Length(GainComparison):
+    """Tells how long the rehearsal is."""
+
+    def outputs(self, trace: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return trace
+
+    def difference(self, outputs: npt.NDArray[np.float32], spikes: Spikes, gain: float) -> float:
+        return len(outputs)
+
+
+def test_the_minimum_is_found_between_the_gains_that_are_tried(known: Known) -> None:
+    profile = known.labelled.profile
+    compared = Parabola(known.labelled, known.context, profile, None, np.zeros((1, 2)))  # type: ignore[arg-type]
+    prior = 1 / LOG_GAIN_SD**2
+    assert np.log(compared.best((1.0,))) == pytest.approx(1000 * np.log(1.17) / (1000 + prior), abs=1e-4)
+
+
+def test_where_all_gains_fit_alike_the_best_one_stays(known: Known) -> None:
+    compared = comparison(known, gain=1.0, others_per_s=20)
+    compared._known.update({0.9: 0.0, 1.0: 0.0, 1.1: 0.0})
+    assert compared._lowest(1.0) == 1.0
+
+
+@pytest.mark.parametrize(("levels", "length"), [((1.0,), 20_000), ((1.0, 2.0), 40_000)])
+def test_a_target_that_changes_is_compared_in_its_whole_length(
+    levels: tuple[float, ...], length: int, known: Known
+) -> None:
+    profile = replace(known.labelled.profile, course=Course(levels=np.array(levels)))
+    louder = replace(profile, noise=profile.noise.scaled(4.0))
+    evidence = np.zeros((40_000, 2), np.float32)
+    compared = Length(known.labelled.excerpt(20_000), known.context, louder, None, evidence)  # type: ignore[arg-type]
+    assert compared.distance(louder) == length

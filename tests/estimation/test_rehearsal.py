@@ -15,14 +15,15 @@ from spikesorter.estimation.context import Context
 from spikesorter.estimation.profile import Profile, conditioning_kernel
 from spikesorter.estimation.rehearsal import (
     Labelled,
+    _background,
     graft_rehearsal,
     measure_variance_left,
     plant_rehearsal,
 )
 from spikesorter.estimation.units import Units, learn_units
 from spikesorter.signal.filters import fir_filter
-from spikesorter.signal.gain import SILENT, Activity
-from spikesorter.signal.noise import estimate_noise_spectrum, quiet_samples
+from spikesorter.signal.gain import SILENT, Activity, Background
+from spikesorter.signal.noise import NoiseSpectrum, estimate_noise_spectrum, quiet_samples
 from spikesorter.signal.templates import Templates, plant
 from spikesorter.simulate import SimulatedRecording, simulate_study
 from tests.conftest import FS_HZ, profile_of, run_in_spans
@@ -197,6 +198,12 @@ def test_distant_spikes_are_noticed_and_not_taken_for_the_known_neurons(
     assert sum(found.activity.rates) * FS_HZ == pytest.approx(50, rel=0.25)
     power = found.background.rate * FS_HZ * found.background.amplitude**2
     assert power == pytest.approx(600 * 0.25**2, rel=0.6)
+
+
+def test_background_spikes_have_the_power_that_is_told(shapes: Templates, rng: np.random.Generator) -> None:
+    flat = NoiseSpectrum.independent(np.ones((129, 1)))
+    trace, spectrum = _background(Background(0.05, -0.5), shapes, flat, 200_000, rng)
+    assert spectrum.variance == pytest.approx(trace.var(), rel=0.05)
 
 
 def test_where_there_is_no_background_none_is_found(study: list[SimulatedRecording], units: Units) -> None:

@@ -112,6 +112,53 @@ def test_a_neuron_that_fires_like_a_clock_can_be_slowed_down(
     assert spikes.counts()[2] == pytest.approx(800, abs=10)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_train_begins_in_the_middle_of_an_interval_and_goes_on_to_the_end(
+    seed: int, shapes: Templates
+) -> None:
+    ones, clock = np.ones(50, np.float32), np.full(50, 500, np.float32)
+    units = Units(shapes, (ones, ones), (clock, ones), np.array([1 / 500, 1.0]), ("1", "2"))
+    spikes, _ = draw_spikes(units, (1 / 500, 1.0), 10_000, np.random.default_rng(seed))
+    first = spikes.of(1).sample
+    np.testing.assert_array_equal(first, np.arange(first[0], 10_000, 500))
+    assert 0 <= first[0] < 500
+    np.testing.assert_array_equal(spikes.of(2).sample, np.arange(10_000))
+
+
+def test_another_unit_of_voltage_changes_templates_in_proportion(
+    shapes: Templates, rng: np.random.Generator
+) -> None:
+    spikes = poisson_spikes(rng, n_samples=60_000, count=60)
+    trace = plant(60_000, spikes, np.ones(60, np.float32), shapes)
+    trace += rng.standard_normal((60_000, 1), dtype=np.float32)
+    plain, scaled = (
+        learn_units(factor * trace, spikes, SETTINGS, kernel=KERNEL, fs_hz=25_000) for factor in (1, 64)
+    )
+    np.testing.assert_allclose(scaled.templates.waveforms, 64 * plain.templates.waveforms, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("end", "count", "message"),
+    [
+        (0.09, 20, ""),
+        ((0.5, -0.5), 20, ""),  # on average nothing
+        (-0.11, 20, "the template of unit a still has 11 % of its peak at its end, 1.2 ms after"),
+        (0.0, 19, "unit a has only 19 labelled spikes and will be learnt badly; at least 20 are needed"),
+    ],
+)
+def test_few_spikes_and_more_than_a_tenth_left_at_the_end_are_warned_of(
+    end: float | tuple[float, float], count: int, message: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    waveform = np.zeros((1, 40, 1), np.float32)
+    waveform[:, 12:30] = 1
+    waveform[0, 30:, 0] = np.resize(end, 10)  # the last 0.4 ms
+    spikes = np.ones(count, np.float32)
+    units = Units(Templates((1,), waveform, before=10), (spikes,), (spikes,), np.array([1e-3]), ("a",))
+    warn_of_labels(units, SETTINGS, fs_hz=25_000)
+    assert caplog.text.count("unit a") == (message != "")
+    assert message in caplog.text
+
+
 def test_shapes_that_outlast_their_window_are_warned_of(
     shapes: Templates, rng: np.random.Generator, caplog: pytest.LogCaptureFixture
 ) -> None:

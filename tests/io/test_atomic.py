@@ -16,6 +16,7 @@ import pytest
 from spikesorter.core.errors import InputError
 from spikesorter.io import atomic
 from spikesorter.io.atomic import (
+    _umask,
     atomic_file,
     atomic_folder,
     check_writable,
@@ -119,6 +120,7 @@ def test_json_comes_back_and_ends_in_a_line(tmp_path: Path) -> None:
     write_json(tmp_path / "deep" / "run.json", contents)
     text = (tmp_path / "deep" / "run.json").read_text(encoding="utf-8")
     assert json.loads(text) == contents
+    assert text.startswith('{\n  "spikes": 3,\n')
     assert text.endswith("}\n")
     with pytest.raises(TypeError):
         write_json(tmp_path / "deep" / "run.json", {"path": object()})
@@ -226,6 +228,29 @@ def test_a_folder_that_cannot_be_put_back_is_named(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(os, "replace", refuse)
     with pytest.raises(InputError, match=rf"model: was being replaced when .*move {re.escape(str(hidden))}"):
         recover_folder(tmp_path / "model")
+
+
+def test_a_folder_is_put_back_before_it_is_replaced_anew(tmp_path: Path) -> None:
+    """So that it is there again if that fails, too."""
+    hidden = tmp_path / ".model.old.abc" / "model"
+    hidden.mkdir(parents=True)
+    (hidden / "which").write_text("old")
+    with pytest.raises(KeyError), atomic_folder(tmp_path / "model"):
+        raise KeyError
+    assert (tmp_path / "model" / "which").read_text() == "old"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no such mask there")
+def test_the_mask_of_new_files_is_found_without_proc_and_left_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def missing(*_: object, **__: object) -> None:
+        raise FileNotFoundError
+
+    monkeypatch.setattr("spikesorter.io.atomic.open", missing, raising=False)
+    before = os.umask(0o027)
+    found = _umask()
+    assert (found, os.umask(before)) == (0o027, 0o027)
 
 
 def test_processes_hold_a_lock_in_turn(tmp_path: Path) -> None:

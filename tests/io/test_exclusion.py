@@ -63,6 +63,12 @@ def test_events_are_left_out_beside_stretches(table: Path, tmp_path: Path) -> No
     assert list(found) == [(1000, 2005, "given"), (7999, 8005, "given")]
 
 
+def test_half_a_millisecond_before_events_and_six_after_are_left_out_by_default(tmp_path: Path) -> None:
+    (tmp_path / "pulses.csv").write_text("sample\n2000\n")
+    found = Exclusion(events=str(tmp_path / "pulses.csv")).of(NAMES[0], RECORDING)
+    assert list(found) == [(1999, 2006, "given")]
+
+
 def test_a_stretch_reaches_to_the_end_at_most_and_begins_before_it(tmp_path: Path) -> None:
     path = tmp_path / "bad.csv"
     path.write_text("start_s,stop_s\n9,12\n")
@@ -72,9 +78,10 @@ def test_a_stretch_reaches_to_the_end_at_most_and_begins_before_it(tmp_path: Pat
         Exclusion(str(path)).of(NAMES[0], RECORDING)
 
 
-def test_a_window_stops_after_its_start() -> None:
-    with pytest.raises(InputError, match="--blank-ms 6 -0.5: expected a start and a later stop"):
-        Exclusion(window_ms=(6.0, -0.5))
+@pytest.mark.parametrize("stop_ms", [-0.5, 6])
+def test_a_window_stops_after_its_start(stop_ms: float) -> None:
+    with pytest.raises(InputError, match=f"--blank-ms 6 {stop_ms}: expected a start and a later stop"):
+        Exclusion(window_ms=(6.0, stop_ms))
 
 
 def test_the_digest_is_of_the_recordings_own_rows(table: Path) -> None:

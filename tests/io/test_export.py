@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from spikeinterface.core import BinaryRecordingExtractor, NumpyRecording, load_sorting_analyzer
@@ -22,6 +23,7 @@ from spikesorter.core.spikes import Spikes
 from spikesorter.io.export import check_export, check_export_place
 from spikesorter.io.formats import EXPORTS
 from spikesorter.io.mat import read_mat_spikes
+from spikesorter.io.nwb import session_start_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # SpikeInterface leaves files open
 FS_HZ = 30_000.0
@@ -179,6 +181,19 @@ def test_nwb_is_read_by_pynwb(spikes: Spikes, recording: BinaryRecordingExtracto
     assert list(units["electrodes"][1]["channel_name"]) == ["0", "1"]
 
 
+@pytest.mark.parametrize(("with_recording", "told"), [(False, False), (True, True)])
+def test_nwb_says_what_is_not_known(
+    with_recording: bool, told: bool, spikes: Spikes, recording: BinaryRecordingExtractor, tmp_path: Path
+) -> None:
+    """The start of the session, and the unit of voltage if there are waveforms."""
+    path = tmp_path / "a.nwb"
+    write_spikes(path, spikes, recording=recording if with_recording else None)
+    with h5py.File(path) as file:
+        description = file["units"].attrs["description"]
+    assert ("waveforms are in the recording's own unit of voltage" in description) == told
+    assert session_start_of(path) == datetime(1970, 1, 1, tzinfo=UTC)
+
+
 def test_nwb_times_are_those_of_the_recording(tmp_path: Path) -> None:
     late = NumpyRecording([np.zeros((30_000, 1), np.float32)], FS_HZ, t_starts=[5.0])
     write_spikes(tmp_path / "a.nwb", Spikes.from_arrays([30], [1]), recording=late)
@@ -220,9 +235,10 @@ def test_a_few_spikes_are_enough_for_phy(recording: BinaryRecordingExtractor, tm
 
 
 def test_the_analyzer_is_read_by_spikeinterface(
-    spikes: Spikes, recording: BinaryRecordingExtractor, tmp_path: Path
+    spikes: Spikes, recording: BinaryRecordingExtractor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_spikes(tmp_path / "out" / "a.analyzer", spikes, recording=recording, provenance={"sorter": "f00d"})
+    assert capsys.readouterr() == ("", "")
     analyzer = load_sorting_analyzer(tmp_path / "out" / "a.analyzer")
     assert list(analyzer.unit_ids) == list(NAMES.values())
     assert analyzer.has_recording()  # it knows where its recording lies
@@ -287,6 +303,12 @@ def test_formats_that_are_not_written_are_refused(spikes: Spikes, tmp_path: Path
         write_spikes(tmp_path / "a", spikes, format="phy")
     with pytest.raises(InputError, match="sampling rate of the spikes is not known; give fs_hz"):
         write_spikes(tmp_path / "a.csv", Spikes.empty())
+    assert not list(tmp_path.glob("a*"))
+
+
+def test_what_is_no_recording_is_refused_before_anything_is_written(spikes: Spikes, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a\.csv: expected a SpikeInterface recording, not a ndarray"):
+        write_spikes(tmp_path / "a.csv", spikes, recording=np.zeros(9))  # type: ignore[arg-type]
     assert not list(tmp_path.glob("a*"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pickle
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from spikeinterface.preprocessing import bandpass_filter, common_reference
 
 from spikesorter import read_labels, read_recording
 from spikesorter.core.errors import InputError
-from spikesorter.io.foreign_objects import load_foreign
+from spikesorter.io.foreign_objects import MOST_SHOWN, _files_in, _shown, check_zarr, load_foreign
 from spikesorter.workflows.manifest import read_folder
 
 pytestmark = [
@@ -257,6 +258,17 @@ def test_a_format_by_name_is_checked_as_well(name: str, tmp_path: Path, mark: Pa
     assert not mark.exists()
 
 
+def test_zarr_of_other_programs_is_looked_through_for_pickles(tmp_path: Path, mark: Path) -> None:
+    path = attack_zarr(tmp_path, mark).rename(tmp_path / "a.nwb.zarr")
+    for read in (check_zarr, read_recording, read_labels):
+        with pytest.raises(InputError, match=r"a\.nwb\.zarr.* coded as 'pickle', which could run programs"):
+            read(path)
+    plain = tmp_path / "b.zarr"
+    zarr.open(str(plain), mode="w").create_dataset("data", data=TRACE)
+    check_zarr(plain)
+    assert not mark.exists()
+
+
 @pytest.mark.parametrize("name", ["sinapsresearchplatform", "shybrid", "ibl", "numpy"])
 def test_readers_that_run_what_they_read_are_not_known(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="unknown format"):
@@ -276,6 +288,15 @@ def test_a_chain_of_steps_is_read(tmp_path: Path) -> None:
     recording.dump(tmp_path / "c.json", relative_to=True)
     for name in ("b.json", "c.json"):
         np.testing.assert_array_equal(read_recording(tmp_path / name).get_traces(), recording.get_traces())
+
+
+def test_a_sorters_folder_is_read_without_its_recording(tmp_path: Path) -> None:
+    sorting = NumpySorting.from_unit_dict([{"1": np.arange(100, 2900, 30)}], FS_HZ)
+    sorting.save(folder=tmp_path / "a" / "sorter_output" / "sorting", format="numpy_folder")
+    load(saved(tmp_path / "source")).dump(tmp_path / "a" / "spikeinterface_recording.json")
+    in_json(tmp_path / "a" / "spikeinterface_log.json", {"error": False, "sorter_name": "simple"})
+    assert not load_foreign(tmp_path / "a").has_recording()
+    assert read_labels(tmp_path / "a").sample.tolist() == list(range(100, 2900, 30))
 
 
 @pytest.mark.filterwarnings("ignore:chunk_size is greater")
@@ -302,3 +323,31 @@ def test_nested_json_is_refused(tmp_path: Path) -> None:
     path.write_text("[" * 100_000)
     with pytest.raises(InputError, match="is not JSON"):
         read_recording(path)
+
+
+def test_all_files_are_looked_at_but_those_of_extensions_that_are_not_read(tmp_path: Path) -> None:
+    names = ["a.json", *(f"extensions/{k}/data.npy" for k in range(20)), "z/b.npy"]
+    for name in [*names, "extensions/principal_components/pca.pkl"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "z" / "again").symlink_to(tmp_path)  # without end
+    found = [file.relative_to(tmp_path).as_posix() for file in _files_in(tmp_path, set())]
+    assert sorted(found) == sorted(names)
+
+
+@pytest.mark.parametrize(("count", "refused"), [(3, False), (4, True)])
+def test_folders_of_more_files_than_any_recording_has_are_refused(
+    count: int, refused: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spikesorter.io.foreign_objects.MOST_FILES", 3)
+    for number in range(count):
+        (tmp_path / f"{number}.raw").touch()
+    said = pytest.raises(InputError, match="contains more than 3 files")
+    with said if refused else contextlib.nullcontext():
+        assert len(list(_files_in(tmp_path, set()))) == 3
+
+
+def test_long_names_are_shown_in_part() -> None:
+    longest = "n" * MOST_SHOWN
+    assert _shown(longest) == f"'{longest}'"
+    assert _shown(longest + "n") == f"'{longest}...'"

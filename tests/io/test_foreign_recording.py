@@ -7,6 +7,8 @@ import pytest
 
 from spikesorter import read_recording
 from spikesorter.core.errors import InputError
+from spikesorter.io.foreign_recording import _choose_stream, open_extractor
+from spikesorter.io.formats import Source
 from tests.io.makers import write_blackrock, write_intan, write_open_ephys, write_plexon, write_spikeglx
 from tests.io.recording_files import FS_HZ, save_nwb
 
@@ -55,6 +57,35 @@ def test_one_stream_of_several_is_chosen_by_name(trace: np.ndarray, tmp_path: Pa
         read_recording(path)
     assert read_recording(path, stream="raw").get_num_frames() == len(trace)
     assert read_recording(path, stream="acquisition/lfp").get_num_frames() == len(trace)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "own", "chosen"),
+    [("LFP", None, "1"), ("1", "0", "1"), (None, "1", "1"), (None, "0", "0")],
+)
+def test_the_stream_that_is_named_counts_before_that_of_the_file(
+    wanted: str | None, own: str | None, chosen: str
+) -> None:
+    assert _choose_stream(Path("a"), ["AP", "LFP", "SYNC"], ["0", "1", "2"], wanted, own) == chosen
+
+
+def test_a_neural_stream_counts_before_others_and_alone_is_clear() -> None:
+    assert _choose_stream(Path("a"), ["SYNC", "AP"], ["0", "1"], None) == "1"
+    assert _choose_stream(Path("a"), ["SYNC"], ["0"], None) == "0"
+    for names in (["AP", "LFP"], ["SYNC", "ADC"]):
+        with pytest.raises(InputError, match=r"several streams; choose one .*: \w+ \(id 0\); \w+ \(id 1\)"):
+            _choose_stream(Path("a"), names, ["0", "1"], None, "9")
+
+
+@pytest.mark.parametrize(("stream", "given"), [(None, {}), ("a", {"stream_name": "a"})])
+def test_readers_that_list_no_streams_are_given_the_wanted_one(
+    stream: str | None, given: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reader(path: Path, **options: str) -> tuple[Path, dict[str, str]]:
+        return path, options
+
+    monkeypatch.setattr("spikesorter.io.foreign_recording.known_extractors", lambda: {"mda": reader})
+    assert open_extractor(tmp_path / "raw.mda", Source(tmp_path, "mda"), stream) == (tmp_path, given)
 
 
 def test_the_file_named_is_the_stream_read(trace: np.ndarray, tmp_path: Path) -> None:

@@ -87,6 +87,8 @@ def test_an_intan_folder_is_known_by_its_header(tmp_path: Path) -> None:
     [
         ("a.xyz", r"unknown ending \.xyz; known are .*\.edf.*format=NAME"),
         ("noending", "unknown ending none"),
+        ("a.ns0", r"unknown ending \.ns0"),
+        ("a.ns7", r"unknown ending \.ns7"),
         ("a.h5", "can have several formats; choose one with .*maxwell"),
     ],
 )
@@ -143,6 +145,7 @@ def test_a_missing_package_is_named_with_its_extra() -> None:
             ValueError("no\nheader "),
             "cannot be read as b: no header; is the file complete, and of this format?",
         ),
+        (ValueError("word " * 200), "word word ...; is the file complete"),
         (ValueError(), "cannot be read as b: ValueError; is the file complete, and of this format?"),
         (URLError("no network"), "its reader needs to download something first, and there is no connection"),
     ],

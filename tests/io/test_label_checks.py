@@ -29,6 +29,9 @@ def labels(samples: np.ndarray) -> Spikes:
         (np.minimum(np.arange(0, 200_000, 500), 65_535).astype(np.uint16), "sticks at 65535.*uint16"),
         (np.minimum(np.arange(0, 99_000, 500), 32_767), "sticks at 32767.*int16"),
         (np.minimum(np.arange(0, 9e9, 1e7), 2**31 - 1), "sticks at 2147483647.*int32"),
+        (np.minimum(np.arange(0, 9e9, 1e7), 2**32 - 1), "sticks at 4294967295.*uint32"),
+        (np.array([5, 127, 127, 127]), "sticks at 127, .* type int8, for 3 spikes"),
+        (np.tile([0, 1], 500), "raster: 1000 values"),
         (np.tile([0, 0, 1, 0], 500).astype(np.uint8), r"raster: 2000 values.*find\(Index\) - 1"),
         (np.array([0.1, 0.5]), "--labels-in seconds"),
     ],
@@ -41,6 +44,11 @@ def test_numbers_that_are_no_samples_are_refused(values: np.ndarray, message: st
 @given(st.lists(st.integers(2, 10**9), max_size=50, unique=True))
 def test_samples_that_differ_are_taken(samples: list[int]) -> None:
     check_whole(PATH, "Index", np.array(samples, np.int64))
+
+
+@pytest.mark.parametrize("values", [np.array([5, 127, 127]), np.tile([0, 1], 500)[1:]])
+def test_a_few_alike_are_taken(values: np.ndarray) -> None:
+    check_whole(PATH, "Index", values)
 
 
 @pytest.mark.parametrize(
@@ -66,10 +74,24 @@ def test_labels_that_the_recording_cannot_have_are_refused(samples: np.ndarray, 
         np.array([5, 10, 20]),  # too few to conclude anything
         np.array([], int),
         np.array([N_SAMPLES - 1]),
+        np.arange(0, 25_001, 1000),  # from second 0 to 1
     ],
 )
 def test_labels_that_it_can_have_are_taken(samples: np.ndarray) -> None:
     check_plausible(PATH, labels(samples), n_samples=N_SAMPLES, fs_hz=FS_HZ)
+
+
+@pytest.mark.parametrize(
+    ("own", "other"),
+    [
+        (16_000, 20_000), (20_000, 24_000), (24_000, 24_414.0625), (24_414.0625, 25_000), (25_000, 30_000),
+        (30_000, 32_000), (32_000, 40_000), (40_000, 48_828.125), (48_828.125, 50_000),
+    ],
+)  # fmt: skip
+def test_the_next_usual_rate_at_which_labels_would_fit_is_told(own: float, other: float) -> None:
+    last = int(N_SAMPLES * other / own) - 1
+    with pytest.raises(InputError, match=rf"at another rate, such as {other:.10g} Hz\?$"):
+        check_plausible(PATH, labels(np.array([0, last])), n_samples=N_SAMPLES, fs_hz=own)
 
 
 def test_a_short_recording_may_be_labelled_in_its_first_second() -> None:

@@ -48,6 +48,8 @@ def test_samples_beside_seconds_tell_the_rate(tmp_path: Path) -> None:
     [
         ("", "expected a header with `sample` or `time_s`, and `unit`; found none"),
         ("when,what\n1,2\n", "found when, what"),
+        ("sample\n1\n", "and `unit`; found sample"),
+        ("unit\n1\n", "expected a header with `sample` or `time_s`, and `unit`; found unit"),
         ("sample,unit\n1\n", "row 2 has 1 cells, but the header 2"),
         ("sample,unit\nsoon,1\n", "could not convert"),
         ("sample,unit\n0.5,1\n", "sample must hold whole numbers"),
@@ -89,8 +91,8 @@ def test_samples_up_to_what_a_float_counts_are_read(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(f"sample,unit\n{2**53},1\n")
     with pytest.raises(InputError, match="beyond any recording's length"):
         read_labels(tmp_path / "a.csv")
-    (tmp_path / "a.csv").write_text("sample,unit\n4000000000,1\n")
-    assert read_labels(tmp_path / "a.csv").sample.tolist() == [4_000_000_000]
+    (tmp_path / "a.csv").write_text(f"sample,unit\n{2**53 - 1},1\n")
+    assert read_labels(tmp_path / "a.csv").sample.tolist() == [2**53 - 1]
 
 
 def test_missing_cells_in_parquet_are_refused(tmp_path: Path) -> None:

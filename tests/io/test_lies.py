@@ -275,6 +275,15 @@ def test_large_packed_chunks_that_are_honest_are_read(options: dict[str, Any], p
     np.testing.assert_array_equal(read_mat(path)[0].get_traces()[:, 0], trace)
 
 
+def test_small_packed_chunks_are_not_unpacked_to_be_looked_at(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace = np.random.default_rng(1).integers(-1000, 1000, 10_000).astype(np.int16)
+    v73(path, lambda file: file.create_dataset("d", data=trace, compression="gzip"))
+    monkeypatch.setattr("spikesorter.io.mat73.zlib.decompressobj", None)
+    np.testing.assert_array_equal(read_mat(path)[0].get_traces()[:, 0], trace)
+
+
 def refused_as(read: Callable[..., Any], path: Path, contents: bytes, message: str, **options: Any) -> None:
     path.write_bytes(contents)
     refused(lambda given: read(given, **options), path, message)

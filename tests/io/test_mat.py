@@ -19,10 +19,10 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("saver", [save, save_v73])
-@pytest.mark.parametrize("dtype", ["int16", "float32", "float64"])
+@pytest.mark.parametrize("dtype", ["int8", "int16", "uint16", "int32", "uint32", "float32", "float64"])
 @pytest.mark.parametrize("column", [True, False])
 def test_rows_and_columns_of_all_types_are_read(saver: Any, dtype: str, column: bool, path: Path) -> None:
-    trace = TRACE.astype(dtype)
+    trace = np.abs(TRACE).astype(dtype)
     saver(path, d=trace[:, None] if column else trace[None], Index=[3, 1], Class=[2, 1], fs=20_000.0)
     recording, labels = read_mat(path)
     assert recording.get_sampling_frequency() == 20_000
@@ -60,6 +60,7 @@ def test_times_in_seconds_are_read_if_the_user_says_so(path: Path) -> None:
     scipy.io.savemat(path, {"d": TRACE, "fs": 1000.0, "Index": [0.003, 0.005], "Class": [1, 2]})
     with pytest.raises(InputError, match="Index must hold whole numbers.*--labels-in seconds"):
         read_mat(path)
-    labels = read_mat(path, times="seconds")[1]
-    assert labels is not None
-    assert labels.sample.tolist() == [3, 5]
+    for times in ("seconds", "session"):  # of a recording that starts with the session
+        labels = read_mat(path, times=times)[1]
+        assert labels is not None
+        assert labels.sample.tolist() == [3, 5]

@@ -26,6 +26,8 @@ def path(tmp_path: Path) -> Path:
         ({"d": np.ones(500)}, "constant"),
         ({"d": np.where(np.arange(500) == 7, np.nan, 1.0)}, "constant"),
         ({"d": np.c_[TRACE, np.ones(500)]}, r"d is constant: channel 1 \(counted from 0\)"),
+        ({"d": np.full(500, np.nan)}, "d is NaN or infinite throughout: nothing was recorded"),
+        ({"d": np.c_[TRACE, np.full(500, np.inf)]}, r"throughout on channel 1 \(counted from 0\): nothing"),
         ({"d": np.zeros((0, 0))}, "d is empty"),
         ({"d": "text"}, "must hold real numbers"),
         ({"d": TRACE + 1j}, "must hold real numbers"),

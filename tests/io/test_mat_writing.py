@@ -85,6 +85,7 @@ def test_the_submission_holds_index_and_class_of_each_target(tmp_path: Path) -> 
     write_submission(tmp_path / "s.zip", {"D2": spikes, "D3": Spikes.empty()})
     with zipfile.ZipFile(tmp_path / "s.zip") as archive:
         assert archive.namelist() == ["D2.mat", "D3.mat"]
+        assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
         archive.extractall(tmp_path)
     contents = scipy.io.loadmat(tmp_path / "D2.mat")
     assert {name for name in contents if not name.startswith("__")} == {"Index", "Class"}

@@ -15,7 +15,14 @@ import pytest
 from spikesorter.core.errors import InputError, ModelError
 from spikesorter.core.sections import DetectorSettings
 from spikesorter.core.spikes import Spikes
-from spikesorter.io.model_files import FORMAT_VERSION, read_model, read_model_files, seal, write_model
+from spikesorter.io.model_files import (
+    FORMAT_VERSION,
+    model_digest,
+    read_model,
+    read_model_files,
+    seal,
+    write_model,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +61,13 @@ def test_the_same_model_gives_the_same_bytes(folder: Path, tmp_path: Path) -> No
     write_model(read_model(Outer, folder), tmp_path / "again")
     for name in ("arrays.npz", "model.json"):
         assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def test_a_digest_is_of_shapes_types_and_names_too() -> None:
+    zeros = np.zeros((2, 3), np.float32)
+    alike: list[Any] = [zeros, zeros.T, zeros.astype(np.int32), zeros.astype(">f4")]
+    assert len({model_digest(Inner((array,), ())) for array in alike}) == 4
+    assert model_digest(Inner((zeros,), ())) == model_digest(Inner((zeros.copy(),), ()))
 
 
 def rewrite(folder: Path, arrays: bytes | None = None, **changes: object) -> None:

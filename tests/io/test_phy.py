@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,11 +31,14 @@ def test_phy(tmp_path: Path) -> None:
     assert labels.fs_hz == FS_HZ
 
 
-def test_clusters_marked_as_noise_in_phy_are_left_out(tmp_path: Path) -> None:
-    three = Spikes.from_arrays([1, 2, 3, 4], [1, 2, 3, 2])
+def test_clusters_marked_as_noise_in_phy_are_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    three = Spikes.from_arrays([1, 2, 3, 4, 5], [1, 2, 3, 2, 2])
     groups = "cluster_id\tgroup\n1\tgood\n2\tnoise\n3\tmua\n"
     folder = save_phy(tmp_path / "phy", three, cluster_group=groups, cluster_KSLabel="cluster_id\tKSLabel\n")
     assert read_labels(folder) == Spikes.from_arrays([1, 3], [1, 3])
+    assert "3 spikes of cluster 2 (noise) are left out" in caplog.text
 
 
 def test_what_phy_wrote_last_counts(tmp_path: Path) -> None:
@@ -52,6 +57,24 @@ def test_params_of_phy_are_not_run(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="phy: cannot be read as a folder of Phy: malformed node"):
         read_labels(folder)
     assert not Path("ran").exists()
+
+
+class Payload:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.mark,)
+
+
+def test_pickles_of_phy_are_not_opened(tmp_path: Path) -> None:
+    folder, mark = save_phy(tmp_path / "phy", TRUE), tmp_path / "it-ran"
+    (folder / "spike_times.npy").write_bytes(pickle.dumps(Payload(mark)))
+    with pytest.raises(InputError, match="phy: cannot be read as a folder of Phy: it holds Python objects"):
+        read_labels(folder)
+    assert not mark.exists()
 
 
 def test_a_folder_of_phy_whose_files_differ_is_refused(tmp_path: Path) -> None:

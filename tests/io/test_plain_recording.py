@@ -9,7 +9,7 @@ import pytest
 from spikesorter import read_recording
 from spikesorter.core.errors import InputError
 from spikesorter.io.recording import RecordingOptions
-from tests.io.recording_files import FS_HZ, npy
+from tests.io.recording_files import FS_HZ, npy, wav
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # SpikeInterface leaves what it wrote open
@@ -61,6 +61,17 @@ def test_plain_files_are_mapped_not_read(trace: np.ndarray, tmp_path: Path) -> N
     recording = read_recording(path, fs_hz=FS_HZ)
     assert recording.get_num_frames() == 20_000_000_000
     assert not recording.get_traces(start_frame=19_999_999_000, end_frame=20_000_000_000).any()
+
+
+@pytest.mark.parametrize(("kept", "left"), [(0, "0 bytes"), (17_980, "18.0 kB")])
+def test_wav_files_that_end_early_are_refused(
+    kept: int, left: str, trace: np.ndarray, tmp_path: Path
+) -> None:
+    path = wav(tmp_path / "a.wav", trace)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) - trace.nbytes + kept])
+    with pytest.raises(InputError, match=f"'data' claims 18.0 kB, but {left} are left in the file"):
+        read_recording(path)
 
 
 def test_wav_of_24_bits_and_of_the_other_order_of_bytes(trace: np.ndarray, tmp_path: Path) -> None:

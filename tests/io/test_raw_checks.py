@@ -59,6 +59,20 @@ def test_a_column_of_times_is_noticed() -> None:
     assert "channel 2 (from 0) rises steadily" in doubt
 
 
+@pytest.mark.parametrize(("count", "noticed"), [(999, False), (1000, True)])
+@pytest.mark.parametrize(("written", "read"), [("int16", "float32"), ("float32", "int16")])
+def test_a_thousand_values_are_enough(written: str, read: str, count: int, noticed: bool) -> None:
+    stored = NOISE.astype(written).tobytes()[: 4 * count]
+    assert bool(doubts_of_raw(stored, np.dtype(read), 1)) == noticed
+
+
+def test_silence_hides_no_other_type() -> None:
+    values = NOISE.astype(np.float32)
+    values[:2000] = 0
+    (doubt,) = doubts_of_raw(values.tobytes(), np.dtype("int16"), 4)
+    assert "--dtype float32" in doubt
+
+
 def test_little_is_not_concluded_from() -> None:
     assert doubts_of_raw(NOISE[:10].astype(np.int16).tobytes(), np.dtype("float32"), 1) == []
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from spikeinterface.core import NumpyRecording
+from spikeinterface.core import NumpyRecording, append_recordings
 
 from spikesorter import read_recording
 from spikesorter.core.errors import InputError
-from spikesorter.io.recording import check_recording
+from spikesorter.io.exclusion import Exclusion
+from spikesorter.io.recording import RecordingOptions, check_recording
 from tests.io.makers import write_blackrock, write_neuralynx, write_open_ephys, write_spikeglx
 from tests.io.recording_files import FS_HZ, mat, npy, raw, save, save_nwb, tofile, wav
 
@@ -105,6 +106,31 @@ def test_what_is_missing_or_wrong_is_said(
 def test_what_is_no_recording_is_called_by_its_kind(what: Any, kind: str) -> None:
     with pytest.raises(InputError, match=f"expected a SpikeInterface recording, not a {kind}; .*opens files"):
         check_recording(what)
+
+
+@pytest.mark.parametrize("wrong", ["trace", "=data", "trace="])
+def test_variables_are_given_as_name_and_value(wrong: str) -> None:
+    assert RecordingOptions(variable=["trace=data", "fs=a=b"]).variables == {"trace": "data", "fs": "a=b"}
+    with pytest.raises(InputError, match="expected NAME=VARIABLE, such as trace=data"):
+        RecordingOptions(variable=["fs=sr", wrong]).variables  # noqa: B018
+
+
+def test_what_is_not_there_is_said_whatever_its_format(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere\.rhd: no such file"):
+        read_recording(tmp_path / "nowhere.rhd", format="intan")
+
+
+def test_segments_are_counted_before_a_recording_is_opened(trace: np.ndarray, tmp_path: Path) -> None:
+    append_recordings([NumpyRecording([trace], FS_HZ)] * 2).save(folder=tmp_path / "two", verbose=False)
+    paths = [mat(tmp_path / "a.mat", trace), npy(tmp_path / "a.npy", trace), tmp_path / "two"]
+    assert [RecordingOptions().segments(path) for path in paths] == [1, 1, 2]
+
+
+def test_the_only_segment_has_the_name_of_the_recording(trace: np.ndarray, tmp_path: Path) -> None:
+    (tmp_path / "bad.csv").write_text("recording,start_sample,stop_sample\na,5,9\na-segment0,70,90\n")
+    options = RecordingOptions(segment=0, exclude=Exclusion(str(tmp_path / "bad.csv")))
+    opened = options.open(npy(tmp_path / "a.npy", trace), fs_hz=FS_HZ)
+    assert list(opened.exclude) == [(5, 9, "given")]
 
 
 def test_a_recording_has_one_segment() -> None:

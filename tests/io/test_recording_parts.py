@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from spikeinterface.core import NumpyRecording, append_recordings
 
 from spikesorter import read_recording
 from spikesorter.core.errors import InputError
-from spikesorter.io.recording_parts import in_order, resampled
+from spikesorter.io.recording_parts import MOST_LISTED, _listed, in_order, resampled
 from tests.io.makers import write_blackrock
 from tests.io.recording_files import FS_HZ, save
 
@@ -29,7 +30,8 @@ def test_one_segment_of_several_is_chosen_by_number(trace: np.ndarray, tmp_path:
     append_recordings(parts).save(folder=tmp_path / "two", verbose=False)
     with pytest.raises(InputError, match=r"2 segments \(0\.1 s, 0\.1 s\); choose one with segment=0 to 1"):
         read_recording(tmp_path / "two")
-    assert read_recording(tmp_path / "two", segment=1).get_num_frames() == 1500
+    for segment, length in ((0, 3000), (1, 1500)):
+        assert read_recording(tmp_path / "two", segment=segment).get_num_frames() == length
     with pytest.raises(InputError, match="no segment 2; there are 0 to 1"):
         read_recording(tmp_path / "two", segment=2)
 
@@ -82,6 +84,19 @@ def test_channels_are_put_in_the_known_order(
     np.testing.assert_array_equal(in_order(recording, known).get_traces(), trace[:, order])
 
 
+def test_a_new_order_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    recording = NumpyRecording([np.zeros((50, 2))], 30_000.0, channel_ids=["e2", "e1"])
+    with caplog.at_level(logging.INFO):
+        in_order(recording, ("e1", "e2"))
+    assert "channels are put in the order e1, e2, as in the labelled recording" in caplog.text
+
+
+@pytest.mark.parametrize(("more", "said"), [(0, ""), (1, " and 1 more"), (30, " and 30 more")])
+def test_of_many_channels_the_first_are_listed(more: int, said: str) -> None:
+    names = [f"e{k}" for k in range(MOST_LISTED + more)]
+    assert _listed(names) == ", ".join(names[:MOST_LISTED]) + said
+
+
 @pytest.mark.parametrize("own", [["e1", "e4"], [7, 9]])
 def test_other_channels_are_refused_with_both_lists(own: list[str], rng: np.random.Generator) -> None:
     recording = NumpyRecording([rng.normal(size=(50, 2))], 30_000.0, channel_ids=own)
@@ -104,3 +119,8 @@ def test_missing_samples_are_not_spread_by_resampling(rng: np.random.Generator) 
     np.testing.assert_allclose(found, expected, atol=0.02)
     _, none = resampled(Path("a"), NumpyRecording([holed], 30_000.0), 30_000.0)
     assert len(none) == 0
+
+
+def test_a_rate_that_is_reached_up_to_a_millionth_gives_no_warning() -> None:
+    odd = NumpyRecording([np.zeros((3000, 1), np.float32)], 29_999.97)
+    assert resampled(Path("a"), odd, 25_000.0)[0].get_num_frames() == 2500

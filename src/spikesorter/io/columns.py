@@ -52,4 +52,4 @@ def text_of_table(text: str) -> str:
     >>> text_of_table("'=1+1"), text_of_table("'a")
     ('=1+1', "'a")
     """
-    return text[1:] if text.startswith("'") and _FORMULA.match(text[1:]) else text
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text

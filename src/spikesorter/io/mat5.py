@@ -33,7 +33,7 @@ MOST_NAMES_BYTES = 16 << 20
 
 MATRIX, COMPRESSED = 14, 15
 TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 9: 8, 12: 8, 13: 8}
-TEXT_BYTES = {1: 1, 2: 1, 3: 2, 4: 2, 16: 1, 17: 2, 18: 4}
+TEXT_TYPES = {1, 2, 3, 4, 16, 17, 18}
 CELL, TEXT, OPAQUE = 1, 4, 17
 NUMBERS = range(6, 16)
 KINDS = {
@@ -204,7 +204,7 @@ def _check_array(path: Path, variable: _Variable) -> None:
     if variable.is_complex:
         raise InputError(f"{path}: {name} must hold real numbers, not complex ones")
     if variable.kind == TEXT:
-        fits = variable.data_type in TEXT_BYTES and variable.size <= variable.data_bytes
+        fits = variable.data_type in TEXT_TYPES and variable.size <= variable.data_bytes
     elif variable.kind in NUMBERS:
         itemsize = TYPE_BYTES.get(
             variable.data_type

@@ -141,7 +141,7 @@ def _described(variable: tuple[str, tuple[int, ...], str]) -> str:
     size = int(np.prod(shape, dtype=object))
     if kind == "numbers" and size == 1:
         return f"{name} (1 number)"
-    if kind == "numbers" and size == max(shape, default=0):
+    if kind == "numbers" and size == max(shape):
         return f"{name} ({size} numbers)"
     return f"{name} ({' x '.join(map(str, shape))} {kind})" if kind == "numbers" else f"{name} ({kind})"
 
