@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,13 @@ from spikeinterface.core import NumpyRecording
 
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.run import padded
-from spikesorter.estimation.course import STEADY, Course
 from spikesorter.io.mat import read_mat, read_mat_spikes
 from spikesorter.io.mat_writing import write_mat
 from spikesorter.signal.bank import Bank, make_bank
 from spikesorter.signal.noise import NoiseSpectrum
 from spikesorter.signal.templates import Templates
 from spikesorter.sorting.fading import Quarters, amplitudes, fading_doubt, measure_quarters
+from spikesorter.sorting.following import digest_of
 from spikesorter.sorting.sorter import Sorter
 from tests.conftest import FS_HZ
 
@@ -61,15 +62,11 @@ def test_quarters_have_the_sizes_and_counts_that_were_planted(shapes: Templates,
     sizes = np.where(spikes.unit == 3, shrinking[quarter], 1.0)
     read = padded(planted(shapes, spikes, sizes, N_SAMPLES))
     outlier = Spikes.concatenate([spikes, Spikes([1000], [0])])  # outlier spikes are left out
-    found = measure_quarters(outlier, bank, UNITS, read, N_SAMPLES, fs_hz=FS_HZ, course=STEADY)
+    found = measure_quarters(outlier, bank, UNITS, read, N_SAMPLES, fs_hz=FS_HZ)
     np.testing.assert_allclose(found.sizes, np.stack([shrinking, np.ones(4)], axis=1), atol=0.04)
     assert found.counts.sum() == len(spikes)
     assert found.counts.min() >= 99
     assert "unit basket shrink to 0.5" in fading_doubt(found, NAMES)
-    known = Course(np.stack([shrinking / shrinking.mean(), np.ones(4)], axis=1))
-    found = measure_quarters(spikes, bank, UNITS, read, N_SAMPLES, fs_hz=FS_HZ, course=known)
-    np.testing.assert_allclose(found.sizes[:, 0], shrinking.mean(), atol=0.04)
-    assert fading_doubt(found, NAMES) == ""
 
 
 def quarters(sizes: list[float], counts: list[int], error: float = 0.01) -> Quarters:
@@ -122,5 +119,7 @@ def test_a_unit_that_fades_is_told_and_the_doubt_is_kept_with_the_result(
     (doubt,) = found.doubts
     assert "unit 2" in doubt
     assert doubt in caplog.text
+    adapted = replace(sorter.state, recording=digest_of(NumpyRecording([trace], FS_HZ)))
+    assert Sorter._of(adapted).sort(NumpyRecording([trace], FS_HZ)).doubts == ()
     write_mat(tmp_path / "D2.mat", found)
     assert read_mat_spikes(tmp_path / "D2.mat").doubts == found.doubts

@@ -100,11 +100,12 @@ def adapt_state(
         n_jobs=n_jobs,
         progress=progress,
     )
+    recording = digest_of(target)
     if adapted.following is not None:
         stops = part_stops(len(adapted.following.parts), target.get_num_frames(), source.bad)
-        following = replace(adapted.following, stops=stops, recording=digest_of(target))
+        following = replace(adapted.following, stops=stops, recording=recording)
         adapted = replace(adapted, following=following)
-    adapted = replace(adapted, channel_ids=state.channel_ids)
+    adapted = replace(adapted, channel_ids=state.channel_ids, recording=recording)
     return _with_corrected_forecast(adapted, source, n_jobs=n_jobs, progress=progress)
 
 
@@ -122,7 +123,7 @@ def low_latency_state(state: SorterState, *, n_jobs: int, progress: Progress) ->
         n_jobs=n_jobs,
         progress=progress,
     )
-    return replace(tuned, channel_ids=state.channel_ids)
+    return replace(tuned, channel_ids=state.channel_ids, recording=state.recording)
 
 
 def tune_for(

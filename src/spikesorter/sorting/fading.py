@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.run import TraceReader
-from spikesorter.estimation.course import Course
 from spikesorter.signal.bank import Bank
 
 __all__ = ["SHORTEST_SECONDS", "Quarters", "amplitudes", "fading_doubt", "measure_quarters", "median_of"]
@@ -59,7 +58,6 @@ def measure_quarters(
     n_samples: int,
     *,
     fs_hz: float,
-    course: Course,
 ) -> Quarters:
     """Measure the sizes of spikes that were found, in stretches spread over a recording.
 
@@ -76,8 +74,6 @@ def measure_quarters(
     n_samples : int
         Length of the recording.
     fs_hz : float
-    course : Course
-        Known changes of the recording, to which sizes are relative.
 
     Returns
     -------
@@ -94,9 +90,7 @@ def measure_quarters(
         inside = slice(*np.searchsorted(known.sample, [start, start + length]))
         samples, columns = known.sample[inside], column[inside]
         read = read_trace(start - bank.margin.before, start + length + bank.margin.after)
-        usual = course.sizes_at(samples, columns, n_samples=n_samples)
-        usual = usual / np.broadcast_to(course.mean_sizes, len(unit_ids))[columns]
-        measured.append((quarter[inside], columns, amplitudes(bank, read, samples - start, columns) / usual))
+        measured.append((quarter[inside], columns, amplitudes(bank, read, samples - start, columns)))
     quarters, columns, values = map(np.concatenate, zip(*measured, strict=True))
     return Quarters(unit_ids, counts, *_medians(quarters, columns, values, counts.shape))
 
@@ -189,7 +183,7 @@ def fading_doubt(quarters: Quarters, names: Mapping[int, str]) -> str:
         return ""
     return (
         f"{'; '.join(said)}: such spikes are missed or taken for others'. Adapt to it (train --targets, "
-        "Sorter.adapt), which follows slow changes; if that was done, do not trust the result"
+        "Sorter.adapt), which follows slow changes, or do not trust the result"
     )
 
 

@@ -15,7 +15,6 @@ from spikesorter.core.versions import __version__
 from spikesorter.decoding.base import Decoder
 from spikesorter.decoding.run import TraceReader, find_candidates, in_threads
 from spikesorter.decoding.tuning import TunedDecoder
-from spikesorter.estimation.course import STEADY
 from spikesorter.io.model_files import model_digest
 from spikesorter.signal.spans import iterate_spans
 from spikesorter.sorting.doubts import crowd_doubt
@@ -92,19 +91,13 @@ def _warn(doubt: str, bad: BadStretches, n_samples: int, *, fs_hz: float) -> Non
 def _doubt_of_sizes(
     state: SorterState, target: BaseRecording, read_trace: TraceReader, spikes: Spikes
 ) -> str:
-    """Return in words that units change beyond what is known of the recording, or ""."""
+    """Return in words that units change over a recording, unless it is the one adapted to, or ""."""
     n_samples = target.get_num_frames()
-    if n_samples < SHORTEST_SECONDS * state.fs_hz:
-        return ""
-    quarters = measure_quarters(
-        spikes,
-        state.lessons.context.bank(state.profile),
-        state.units.unit_ids,
-        read_trace,
-        n_samples,
-        fs_hz=state.fs_hz,
-        course=state.profile.course if state.follows(target) else STEADY,
-    )
+    if n_samples < SHORTEST_SECONDS * state.fs_hz or digest_of(target) == state.recording:
+        return ""  # adapting has followed the changes of the second one
+    bank = state.lessons.context.bank(state.profile)
+    units = state.units.unit_ids
+    quarters = measure_quarters(spikes, bank, units, read_trace, n_samples, fs_hz=state.fs_hz)
     return fading_doubt(quarters, state.names)
 
 

@@ -99,6 +99,8 @@ class SorterState:
         Decoders for the parts of the recording adapted to, if it changes.
     channel_ids : tuple of str
         Of the labelled recording; none in a model of an older version.
+    recording : str
+        Digest of the recording that it was adapted to; "" if there is none or the model is of an older version.
     """
 
     settings: Settings
@@ -119,6 +121,7 @@ class SorterState:
     screen: Screen | None = None
     following: Following | None = None
     channel_ids: tuple[str, ...] = ()
+    recording: str = ""
 
     @property
     def own_screen(self) -> Screen:
@@ -132,12 +135,10 @@ class SorterState:
 
     def decoder_for(self, recording: BaseRecording) -> Decoder:
         """Return the decoder for a recording: in parts, if it is the one adapted to and it changes."""
-        decoder = self.tuned.decoder
-        return self.following.decoder(decoder) if self.following and self.follows(recording) else decoder
-
-    def follows(self, recording: BaseRecording) -> bool:
-        """Return whether the changes of a recording are known: it is the one adapted to, and it changes."""
-        return self.following is not None and self.following.recording == digest_of(recording)
+        following, decoder = self.following, self.tuned.decoder
+        if following is None or following.recording != digest_of(recording):
+            return decoder
+        return following.decoder(decoder)
 
     def expected_spikes(self, n_samples: int) -> float:
         """Return how many spikes of labelled units this many samples of the recording adapted to have."""
