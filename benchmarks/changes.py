@@ -222,9 +222,7 @@ def adapt_once(model: Path, path: Path, times: int) -> tuple[float, float]:
     start = time.process_time()
     sorter.adapt(target, n_jobs=1)
     seconds = time.process_time() - start
-    status = Path("/proc/self/status").read_text(
-        encoding="ascii"
-    )  # getrusage knows the parent's peak as well
+    status = Path("/proc/self/status").read_text(encoding="ascii")  # getrusage counts the parent's peak
     return seconds, int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 

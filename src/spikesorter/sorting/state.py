@@ -100,7 +100,7 @@ class SorterState:
     channel_ids : tuple of str
         Of the labelled recording; none in a model of an older version.
     recording : str
-        Digest of the recording that it was adapted to; "" if there is none or the model is of an older version.
+        Digest of the recording that it was adapted to; "" if there is none, or in an older model.
     """
 
     settings: Settings
