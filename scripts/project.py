@@ -95,8 +95,8 @@ def test() -> None:
 
 
 def quick() -> None:
-    """Run style, types, the quick tests, and build the documentation."""
-    check()
+    """Run style, types, the quick tests, and build what has changed of the documentation."""
+    check(anew=False)
     pytest("-m", "not slow")
 
 
@@ -107,12 +107,12 @@ def lint() -> None:
     types()
 
 
-def check() -> None:
+def check(*, anew: bool = True) -> None:
     """Check style and types and build the documentation, the last two side by side: each uses one core."""
     setup()
     style()
     with ThreadPoolExecutor() as pool:
-        for done in [pool.submit(task) for task in (types, docs)]:
+        for done in [pool.submit(types), pool.submit(docs, anew=anew)]:
             done.result()
 
 
@@ -154,11 +154,25 @@ def lock() -> None:
     resolve("--universal", "--upgrade", "--no-header", "--no-annotate", "--output-file", LOCK)
 
 
-def docs() -> None:
+def docs(*, anew: bool = True) -> None:
     """Build the documentation into build/site; a warning is an error."""
     setup()
-    shutil.rmtree(ROOT / SITE, ignore_errors=True)
-    run(python(), "-m", "sphinx", "-W", "--keep-going", "-q", "-E", "-d", "build/doctrees", "docs", str(SITE))
+    if anew:
+        shutil.rmtree(ROOT / SITE, ignore_errors=True)
+    fresh = ["-E"] if anew else []
+    run(
+        python(),
+        "-m",
+        "sphinx",
+        "-W",
+        "--keep-going",
+        "-q",
+        *fresh,
+        "-d",
+        "build/doctrees",
+        "docs",
+        str(SITE),
+    )
     os.environ["SPIKESORTER_SITE"] = str(ROOT / SITE)  # its tests need not build it again
     print(f"Documentation: {SITE / 'index.html'}", flush=True)
 
