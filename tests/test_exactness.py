@@ -25,6 +25,7 @@ KINDS = {
     "pursuit": ("decoder=pursuit",),
     "low_latency": ("decoder=low_latency",),
     "botm": ("decoder=botm",),
+    "trees": ("decoder=trees",),
     "cnn": ("decoder=cnn", "denoise.strength=0.3"),
     "combined": ("decoder=combined",),
     "channels": ("decoder=pursuit",),

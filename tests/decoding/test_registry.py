@@ -56,8 +56,8 @@ def test_decoders_are_made_after_those_that_they_need() -> None:
 
 
 def test_auto_tries_those_without_networks_first() -> None:
-    assert names(wanting("decoder=auto")) == ["botm", "pursuit", "cnn", "combined"]
-    assert names(wanting("decoder=auto", "detector.curves=spike")) == ["botm", "pursuit", "cnn"]
+    assert names(wanting("decoder=auto")) == ["botm", "pursuit", "trees", "cnn", "combined"]
+    assert names(wanting("decoder=auto", "detector.curves=spike")) == ["botm", "pursuit", "trees", "cnn"]
     assert sum(kind.preferred for kind in decoder_kinds()) == 1
 
 

@@ -37,7 +37,7 @@ SOME = st.fixed_dictionaries(
     optional={
         "seed": st.integers(0, 1000),
         "recording.fs_hz": st.floats(100, 1e7),
-        "decoder": st.sampled_from(["auto", "pursuit", "cnn", "combined", "botm"]),
+        "decoder": st.sampled_from(["auto", "pursuit", "cnn", "combined", "botm", "trees"]),
         "output.threshold": st.floats(0, 1),
         "detector.steps": st.integers(1, 5000),
         "outliers.mark": st.booleans(),

@@ -101,7 +101,7 @@ def test_run_forecasts_its_score(run: Path) -> None:
         assert expected["low"] - 0.03 < scores["recordings"][name]["score"] < expected["high"] + 0.03
 
 
-@pytest.mark.parametrize("decoder", ["cnn", "combined", "botm"])
+@pytest.mark.parametrize("decoder", ["cnn", "combined", "botm", "trees"])
 def test_every_decoder_sorts_and_comes_back_from_disk(
     decoder: str, fitted: Sorter, study_folder: Path, tmp_path: Path
 ) -> None:

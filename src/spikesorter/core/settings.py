@@ -98,10 +98,11 @@ class Settings(Section):
     """
 
     seed: int = Field(0, ge=0, lt=2**31, description="the same seed, input and settings give the same result")
-    decoder: Literal["auto", "pursuit", "cnn", "combined", "botm", "low_latency"] = Field(
+    decoder: Literal["auto", "pursuit", "cnn", "combined", "botm", "trees", "low_latency"] = Field(
         "auto",
         description="pursuit: known templates in known noise; cnn: networks; combined: both; "
-        "botm: linear discriminants; low_latency: a pursuit that decides within 5 ms, for closed loops; "
+        "botm: linear discriminants; trees: their candidates, named by randomised trees; low_latency: a "
+        "pursuit that decides within 5 ms, for closed loops; "
         "auto: the best of these on the rehearsal",
     )
     enough: float = Field(

@@ -111,6 +111,8 @@ class DecoderKind:
         Whether it needs networks; `auto` then tries it only if decoders without networks are not good enough.
     tunes_refractory : bool
         Whether a refractory period is tuned for it. Decoders that resolve overlapping spikes need none.
+    if_units_vary : bool
+        Whether `auto` tries it only where waveforms vary.
     preferred : bool
         Whether it is chosen if another decoder is hardly better.
     needs : tuple of str
@@ -126,6 +128,7 @@ class DecoderKind:
     in_auto: bool = False
     uses_networks: bool = False
     tunes_refractory: bool = False
+    if_units_vary: bool = False
     preferred: bool = False
     needs: tuple[str, ...] = ()
     fits: Callable[[Settings], bool] = _always

@@ -30,7 +30,7 @@ def decoder_kinds() -> tuple[DecoderKind, ...]:
     Examples
     --------
     >>> sorted(kind.name for kind in decoder_kinds() if not kind.uses_networks)
-    ['botm', 'low_latency', 'pursuit']
+    ['botm', 'low_latency', 'pursuit', 'trees']
     """
     files = [module for module in pkgutil.iter_modules(spikesorter.decoding.__path__) if not module.ispkg]
     modules = [importlib.import_module(f"spikesorter.decoding.{file.name}") for file in files]
@@ -44,7 +44,7 @@ def decoder_types() -> tuple[type[Any], ...]:
     Examples
     --------
     >>> [kind.__name__ for kind in decoder_types()]
-    ['BotmDecoder', 'PursuitDecoder', 'CnnDecoder', 'CombinedDecoder']
+    ['BotmDecoder', 'PursuitDecoder', 'TreesDecoder', 'CnnDecoder', 'CombinedDecoder']
     """
     return tuple(dict.fromkeys(kind.decoder for kind in decoder_kinds()))
 

@@ -205,6 +205,8 @@ def _best_outcome(bench: Bench) -> Outcome:
     for kind in wanted_kinds(settings):
         if kind.uses_networks and _good_enough(bench, outcomes):
             continue
+        if kind.if_units_vary and settings.decoder == AUTO and not bench.rehearser.units_vary:
+            continue
         if kind.needs and settings.decoder == AUTO and not _alike_throughout(bench):
             continue  # the combination failed on such a target, unforeseen: experiments, 19
         bench.progress(f"trying decoder {kind.name}", 0.0)
