@@ -17,13 +17,13 @@ from spikesorter.sorting import adaptation
 @pytest.mark.parametrize(
     ("decoder", "vary", "course", "expected"),
     [
-        ("auto", True, STEADY, ["pursuit", "cnn"]),
+        ("auto", True, STEADY, ["pursuit", "trees", "cnn"]),
         ("auto", False, STEADY, ["pursuit", "cnn", "combined"]),
         ("auto", False, Course(levels=np.array([1.0, 2.0])), ["pursuit", "cnn"]),
-        ("combined", True, STEADY, ["pursuit", "cnn", "combined"]),
+        ("combined", True, STEADY, ["pursuit", "trees", "cnn", "combined"]),
     ],
 )
-def test_auto_leaves_the_combination_out_where_units_vary_or_change(
+def test_auto_tries_trees_where_units_vary_and_the_combination_where_nothing_does(
     monkeypatch: pytest.MonkeyPatch, decoder: str, vary: bool, course: Course, expected: list[str]
 ) -> None:
     made: list[str] = []
@@ -34,10 +34,15 @@ def test_auto_leaves_the_combination_out_where_units_vary_or_change(
             return Trial(SimpleNamespace(), np.zeros((1, 1), np.float32))  # type: ignore[arg-type]
 
         return SimpleNamespace(
-            name=name, needs=needs, make=make, uses_networks=name != "pursuit", preferred=name == "pursuit"
+            name=name,
+            needs=needs,
+            make=make,
+            uses_networks=name in ("cnn", "combined"),
+            preferred=name == "pursuit",
+            if_units_vary=name == "trees",
         )
 
-    kinds = (kind("pursuit"), kind("cnn"), kind("combined", ("pursuit", "cnn")))
+    kinds = (kind("pursuit"), kind("trees"), kind("cnn"), kind("combined", ("pursuit", "cnn")))
     monkeypatch.setattr(adaptation, "wanted_kinds", lambda settings: kinds)
     tuned = SimpleNamespace(decoder=SimpleNamespace(), value=0.5, name="any")
     monkeypatch.setattr(adaptation, "tune_decoder", lambda *_: SimpleNamespace(tuned=tuned))
