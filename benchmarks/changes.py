@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -34,7 +35,9 @@ from spikeinterface.core import NumpyRecording
 from bath import MAKER
 from spikesorter import Sorter, Spikes, read_mat, score
 from spikesorter.core.bad_stretches import BadStretches
+from spikesorter.io.mat_writing import write_mat_recording
 from spikesorter.io.responses import without_responses
+from spikesorter.signal.templates import plant
 from spikesorter.sorting.screening import find_bad_stretches, screen_for
 
 CASES = MAKER.parent.parent / "cases" / "make_cases.py"
@@ -66,6 +69,7 @@ def measure_cases(arguments: argparse.Namespace, folder: Path) -> list[Row]:
     """Sort the cases' altered recordings, and the clean one that they were made from."""
     run(CASES, folder)
     sorter = fitted(folder / "study")
+    add_fading(folder, sorter)
     clean = folder / "study" / "D3.mat"
     rows = []
     for path in (clean, *sorted((folder / "change").glob("*.mat"))):
@@ -74,10 +78,24 @@ def measure_cases(arguments: argparse.Namespace, folder: Path) -> list[Row]:
     return rows
 
 
+def add_fading(folder: Path, sorter: Sorter) -> None:
+    """Add a case in which all units fade to half: a growing share of their templates is taken out."""
+    target, _ = read_mat(folder / "study" / "D3.mat")
+    truth = folder / "study" / "truth" / "D3.mat"
+    true, _ = read_truth(truth)
+    trace, templates = target.get_traces(), sorter.units.templates
+    inside = true.within(templates.before, len(trace) - templates.waveforms.shape[1])
+    lost = (-0.5 * inside.sample / len(trace)).astype(np.float32)
+    faded = trace + plant(len(trace), inside, lost, templates)
+    write_mat_recording(folder / "change" / "all_units_fade_to_half.mat", faded, fs_hz=sorter.fs_hz)
+    shutil.copy(truth, folder / "change" / "truth" / "all_units_fade_to_half.mat")
+
+
 def measure_streams(arguments: argparse.Namespace, folder: Path) -> list[Row]:
     """Sort the cases as streams with the labelled recording's sorter, as it is and following changes."""
     run(CASES, folder)
     sorter = fitted(folder / "study", decoder="pursuit")
+    add_fading(folder, sorter)
     rows = []
     for path in (folder / "study" / "D3.mat", *sorted((folder / "change").glob("*.mat"))):
         target, _ = read_mat(path)
