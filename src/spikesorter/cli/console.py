@@ -155,10 +155,14 @@ def bad_line(one: SortedFile) -> str | None:
 
 def sorted_line(one: SortedFile) -> str:
     """Return a line on a sorted recording, with its expected score."""
+    from spikesorter.sorting.model import LABELLED
+
+    learnt = one.adapted_to == LABELLED
+    how = "as learnt from the labelled recording" if learnt else f"as adapted to {one.adapted_to}"
     forecasts = "forecast " + ", ".join(_forecast(sorter) for sorter in one.sorters.values())
     if one.doubts:
         forecasts = "no forecast; see the warnings"
-    return f"{one.title}: {len(one.spikes)} spikes (as adapted to {one.adapted_to}), {forecasts}"
+    return f"{one.title}: {len(one.spikes)} spikes ({how}), {forecasts}"
 
 
 def outcome_line(outcome: Outcome) -> str:
