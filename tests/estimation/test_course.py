@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from spikesorter.estimation.course import STEADY, Course
+from spikesorter.estimation.course import STEADY, Course, noise_levels
 
 SIZES = hnp.arrays(np.float64, st.tuples(st.integers(1, 7), st.integers(2, 4)), elements=st.floats(0.1, 3))
 FADING = Course(np.array([[1.0, 1.0], [0.5, 1.0], [0.3, 1.0]]))
@@ -123,3 +123,10 @@ def test_only_named_units_are_remarked_on_and_a_single_column_holds_for_all() ->
     ]
     assert len(Course(np.full((1, 1), 0.5)).remarks({0: "a", 4: "e"})) == 2
     assert STEADY.remarks({0: "a", 7: "h"}) == []
+
+
+@pytest.mark.parametrize(("louder", "blocks"), [(1.15, 1), (1.4, 2)])
+def test_noise_is_steady_up_to_a_quarter(louder: float, blocks: int) -> None:
+    noise = np.random.default_rng(0).standard_normal((80_000, 1)).astype(np.float32)
+    noise[40_000:] *= louder
+    assert noise_levels(noise, 2).shape == (blocks,)

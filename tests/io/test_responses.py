@@ -120,3 +120,10 @@ def test_a_file_is_opened_without_the_responses_that_its_options_name(tmp_path: 
 def test_what_cannot_be_meant_is_refused(options: dict[str, Any], told: str) -> None:
     with pytest.raises(InputError, match=told):
         Exclusion(**options)
+
+
+@pytest.mark.parametrize(("events", "groups"), [(8, 1), (48, 1), (49, 2), (80, 2), (81, 3)])
+def test_a_short_rest_of_events_belongs_to_the_group_before(events: int, groups: int) -> None:
+    recording = NumpyRecording([NOISE], FS_HZ)
+    found = without_responses(recording, EVENTS[:events], before_ms=0, after_ms=9)
+    assert len(found._kwargs["responses"]) == groups
