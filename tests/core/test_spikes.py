@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import pytest
 
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError
 from spikesorter.core.spike import Spike
+from spikesorter.core.spike_arrays import FIELDS
 from spikesorter.core.spikes import Spikes
 
 SOME = Spikes([1, 5, 9, 12], [1, 2, 1, 0], [0.5, 1, 1, 1], fs_hz=1000.0, names={1: "a", 2: "b"})
@@ -67,3 +70,25 @@ def test_spikes_are_compared_with_spikes_alone() -> None:
     assert (spikes != "spikes") is True
     assert spikes == Spikes.from_arrays([1, 5], [1, 2], fs_hz=30_000.0, names={1: "a"})
     assert spikes != Spikes.from_arrays([1, 5], [1, 2], [1, 0.5])
+
+
+def test_what_is_known_of_spikes_stays_with_every_part_of_them() -> None:
+    bad = BadStretches.of([(10, 20, "dead")])
+    about: dict[str, Any] = {"fs_hz": 25_000.0, "names": {1: "basket"}, "bad": bad, "doubts": ("it fades",)}
+    spikes = Spikes([100, 200, 300], [1, 2, 1], **about)
+    parts = [
+        spikes.select(np.array([True, False, True])),
+        spikes.select([0, 2]),  # type: ignore[arg-type]
+        spikes.of(1),
+        spikes.within(50, 250),
+        spikes.outside(bad),
+        spikes.shifted(5),
+        spikes[1:],
+        Spikes.concatenate([spikes, spikes.shifted(900)]),
+    ]
+    kept = {field.name for field in fields(Spikes)} - set(FIELDS)
+    assert kept == set(about)
+    for part in parts:
+        assert {name: getattr(part, name) for name in kept} == about
+        assert not part.sample.flags.writeable
+    assert spikes.of(1).unit_ids == (1,)

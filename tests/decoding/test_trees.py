@@ -72,6 +72,16 @@ def test_probabilities_are_those_of_scikit_learn(classes: tuple[int, ...]) -> No
     np.testing.assert_allclose(ours, expected, atol=1e-6)
 
 
+def test_without_candidates_nothing_is_learnt_and_nothing_found(discriminants: BotmDecoder) -> None:
+    silent = np.zeros((BLOCK_SAMPLES, 1), np.float32)
+    found, features = seen(discriminants, silent)
+    assert len(found) == len(features) == 0
+    forest = fit_forest(features, np.zeros(0, np.int64), KNOWN, seed=0, n_jobs=1)
+    assert forest.probabilities(np.ones((3, 9), np.float32)).tolist() == [[0, 0]] * 3
+    decoder = TreesDecoder(discriminants, forest, KNOWN, FS_HZ)
+    assert len(find_candidates(decoder, padded(silent), len(silent), 0, len(silent))) == 0
+
+
 def test_spikes_that_were_shown_are_found_and_named(
     decoder: TreesDecoder, recording: tuple[np.ndarray, Spikes]
 ) -> None:

@@ -126,4 +126,10 @@ def test_what_cannot_be_meant_is_refused(options: dict[str, Any], told: str) -> 
 def test_a_short_rest_of_events_belongs_to_the_group_before(events: int, groups: int) -> None:
     recording = NumpyRecording([NOISE], FS_HZ)
     found = without_responses(recording, EVENTS[:events], before_ms=0, after_ms=9)
-    assert len(found._kwargs["responses"]) == groups
+    assert len(found._kwargs["responses"].shapes) == groups
+
+
+def test_a_recording_without_any_of_the_events_is_left_as_it_is() -> None:
+    recording = NumpyRecording([NOISE], FS_HZ)
+    for events in (np.empty(0, np.int64), len(NOISE) + EVENTS):
+        assert without_responses(recording, events, before_ms=0, after_ms=9) is recording

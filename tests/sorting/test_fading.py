@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from spikeinterface.core import NumpyRecording
 
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.run import padded
 from spikesorter.io.mat import read_mat, read_mat_spikes
@@ -62,11 +63,22 @@ def test_quarters_have_the_sizes_and_counts_that_were_planted(shapes: Templates,
     sizes = np.where(spikes.unit == 3, shrinking[quarter], 1.0)
     read = padded(planted(shapes, spikes, sizes, N_SAMPLES))
     outlier = Spikes.concatenate([spikes, Spikes([1000], [0])])  # outlier spikes are left out
-    found = measure_quarters(outlier, bank, UNITS, read, N_SAMPLES, fs_hz=FS_HZ)
+    found = measure_quarters(outlier, bank, UNITS, read, N_SAMPLES, bad=BadStretches(), fs_hz=FS_HZ)
     np.testing.assert_allclose(found.sizes, np.stack([shrinking, np.ones(4)], axis=1), atol=0.04)
     assert found.counts.sum() == len(spikes)
     assert found.counts.min() >= 99
     assert "unit basket shrink to 0.5" in fading_doubt(found, NAMES)
+
+
+def test_a_quarter_that_is_bad_is_no_quarter_without_spikes(shapes: Templates, bank: Bank) -> None:
+    sample = np.arange(200, N_SAMPLES - 200, 500)
+    bad = BadStretches.of([(N_SAMPLES // 4, N_SAMPLES // 2, "dead")])
+    spikes = Spikes(sample, np.where(np.arange(len(sample)) % 2, 5, 3)).outside(bad)
+    read = padded(planted(shapes, spikes, np.ones(len(spikes)), N_SAMPLES))
+    found = measure_quarters(spikes, bank, UNITS, read, N_SAMPLES, bad=bad, fs_hz=FS_HZ)
+    assert found.counts.min() >= 74
+    assert found.counts.max() <= 76
+    assert fading_doubt(found, NAMES) == ""
 
 
 def quarters(sizes: list[float], counts: list[int], error: float = 0.01) -> Quarters:

@@ -279,7 +279,7 @@ def listen_command(
         bool,
         typer.Option(
             "--follow",
-            help="Follow units whose size changes and noise that rises, each 10 s, from what was found "
+            help="Follow units whose size changes and noise that rises, each 2.5 s, from what was found "
             "before; the result differs from that of `sort`.",
         ),
     ] = False,

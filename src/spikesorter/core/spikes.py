@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, reduce
 from typing import TYPE_CHECKING, Any, overload
 
@@ -142,8 +142,8 @@ class Spikes:
         >>> Spikes.from_arrays([300, 120], [2, 1], [0.5, 1.0]).probability
         array([1. , 0.5], dtype=float32)
         """
-        fields = in_order(sample, unit, probability, unit_probability)
-        return cls(*fields, fs_hz=fs_hz, names=names or {}, bad=bad or BadStretches(), doubts=doubts)
+        arrays = in_order(sample, unit, probability, unit_probability)
+        return cls(*arrays, fs_hz=fs_hz, names=names or {}, bad=bad or BadStretches(), doubts=doubts)
 
     @classmethod
     def empty(cls) -> Spikes:
@@ -169,10 +169,10 @@ class Spikes:
         """
         if not parts:
             return cls.empty()
-        fields = (np.concatenate([getattr(part, name) for part in parts]) for name in FIELDS)
+        arrays = (np.concatenate([getattr(part, name) for part in parts]) for name in FIELDS)
         bad = reduce(BadStretches.joined, (part.bad for part in parts))
         doubts = tuple(dict.fromkeys(doubt for part in parts for doubt in part.doubts))
-        return cls.from_arrays(*fields, fs_hz=parts[0].fs_hz, names=parts[0].names, bad=bad, doubts=doubts)
+        return cls.from_arrays(*arrays, fs_hz=parts[0].fs_hz, names=parts[0].names, bad=bad, doubts=doubts)
 
     @classmethod
     def from_spikeinterface(cls, sorting: BaseSorting) -> Spikes:
@@ -319,15 +319,16 @@ class Spikes:
 
     def select(self, mask: npt.NDArray[np.bool_]) -> Spikes:
         """Return the spikes for which `mask` (bool, shape (spikes,)) is true, as `spikes[mask]` does."""
-        fields = {name: getattr(self, name)[mask] for name in FIELDS}
-        return self._holding(fields) if mask.dtype == np.bool_ else replace(self, **fields)
+        chosen = {name: getattr(self, name)[mask] for name in FIELDS}
+        is_mask = isinstance(mask, np.ndarray) and mask.dtype == np.bool_
+        return self._holding(chosen) if is_mask else replace(self, **chosen)
 
-    def _holding(self, fields: Mapping[str, npt.NDArray[Any]]) -> Spikes:
-        """Return spikes like these with new arrays of some of them, in order: to check them again is slow."""
-        new = object.__new__(type(self))
-        for values in fields.values():
+    def _holding(self, chosen: Mapping[str, npt.NDArray[Any]]) -> Spikes:
+        """Return spikes with arrays that are known to be in order: to check them again is slow."""
+        for values in chosen.values():
             values.flags.writeable = False
-        vars(new).update(fields, fs_hz=self.fs_hz, names=dict(self.names), bad=self.bad)
+        new = object.__new__(type(self))
+        vars(new).update({one.name: getattr(self, one.name) for one in fields(self)} | dict(chosen))
         return new
 
     def of(self, unit: int) -> Spikes:

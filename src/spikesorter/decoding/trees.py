@@ -213,8 +213,8 @@ def see(discriminants: BotmDecoder, trace: Trace, fs_hz: float) -> tuple[Candida
     seen = np.stack([np.convolve(channel, kernel, "valid") for channel in band.T.astype(np.float64)], axis=1)
     at = found.sample[:, None]
     features = [
-        seen[at + np.arange(before + after)].reshape(len(found), before + after, -1).reshape(len(found), -1),
-        outputs[zero + at + lags].reshape(len(found), -1),
+        seen[at + np.arange(before + after)].reshape(len(found), (before + after) * seen.shape[1]),
+        outputs[zero + at + lags].reshape(len(found), len(lags) * outputs.shape[1]),
         found.joint[:, None],
         found.unit[:, None],
         gaps[inside],
@@ -254,6 +254,8 @@ def fit_forest(
     -------
     Forest
     """
+    if not len(features):
+        return nothing_known(len(known))
     from sklearn.ensemble import ExtraTreesClassifier
 
     trees = ExtraTreesClassifier(TREES, min_samples_leaf=LEAST_IN_LEAF, random_state=seed, n_jobs=n_jobs)
@@ -279,6 +281,12 @@ def fit_forest(
             np.float32
         ),
     )
+
+
+def nothing_known(units: int) -> Forest:
+    """Return a forest of one leaf, to which no candidate is a spike."""
+    root, leaf = np.zeros(1, np.int64), np.full(1, -1, np.int64)
+    return Forest(root, leaf, np.zeros(1), root, root, np.zeros((1, units), np.float32))
 
 
 def units_of(

@@ -26,7 +26,7 @@ from spikesorter.signal.gain import Background
 from spikesorter.signal.matched import MatchedFilters
 from spikesorter.signal.peaks import pick_peaks
 
-__all__ = ["GainChoice", "GainComparison", "choose_gain", "compare_gains"]
+__all__ = ["NEAR_ONE", "GainChoice", "GainComparison", "choose_gain", "compare_gains"]
 
 logger = logging.getLogger(__name__)
 Trace = npt.NDArray[np.float32]
@@ -45,7 +45,8 @@ NEAR_BEST = 0.25  # log gain; the misfits of gains this near are interpolated to
 LOG_GAIN_SD = 0.35  # prior: most gains are within a factor of 1.4, but any is possible
 MOST_SURPRISE = 9.0
 AGAINST_ONE = 6.0  # misfit by which a gain other than 1 has to be better
-NEAR_ONE = 0.04  # of the log gain, so little that it makes no difference
+NEAR_ONE = 0.04
+"""Logarithm of a gain, up to which it makes no difference whether the gain is 1."""
 ALIKE = 4.0  # misfits that differ by less are equally good
 
 

@@ -163,6 +163,7 @@ def _write_spikes(folder: Path, spikes: Spikes) -> None:
         "fs_hz": spikes.fs_hz,
         "names": [[unit, name] for unit, name in spikes.names.items()],
         "bad": [list(stretch) for stretch in spikes.bad],
+        "doubts": spikes.doubts,
     }
     with atomic_file(folder / HEADER) as temporary:
         temporary.write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
@@ -178,6 +179,7 @@ def _read_spikes(folder: Path) -> Spikes:
             fs_hz=header["fs_hz"],
             names=dict(map(tuple, header["names"])),
             bad=BadStretches.of([tuple(stretch) for stretch in header.get("bad", ())]),
+            doubts=tuple(header.get("doubts", ())),
         )
 
 

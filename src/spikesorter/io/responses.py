@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,12 +56,12 @@ def without_responses(
     Returns
     -------
     spikeinterface.BaseRecording
-        In 32-bit numbers; read on demand.
+        In 32-bit numbers; read on demand. The recording itself, if it has none of the events.
 
     Raises
     ------
     InputError
-        If there are fewer than eight events in the recording.
+        If it has some of them, but fewer than eight.
 
     Examples
     --------
@@ -76,6 +77,8 @@ def without_responses(
     before = to_samples(before_ms, fs_hz)
     length = before + max(to_samples(after_ms, fs_hz), 1)
     starts = np.unique(events[(events >= before) & (events < n_samples)]) - before
+    if not len(starts):
+        return recording
     if len(starts) < FEWEST:
         raise InputError(
             f"has {len(starts)} of the events; at least {FEWEST} are needed to subtract their mean response"
@@ -83,17 +86,17 @@ def without_responses(
     counted = min(before + to_samples(blank_ms, fs_hz), length - 1)
     edges = range(GROUP, max(len(starts) - GROUP // 2, 1), GROUP)  # the last group takes in a short rest
     groups = np.split(starts, list(edges))
-    found = [_responses(recording, group, length, counted, fs_hz) for group in groups]
-    return _WithoutResponses(
-        recording,
+    found = [_response(recording, group, length, counted, fs_hz) for group in groups]
+    responses = _Responses(
         starts,
-        np.repeat(range(len(groups)), [*map(len, groups)]),
+        np.repeat(np.arange(len(groups)), [*map(len, groups)]),
         np.concatenate([sizes for _, sizes in found]),
         np.stack([shape for shape, _ in found]),
     )
+    return _WithoutResponses(recording, responses)
 
 
-def _responses(
+def _response(
     recording: BaseRecording, starts: npt.NDArray[np.int64], length: int, counted: int, fs_hz: float
 ) -> tuple[Trace, Trace]:
     """Return the median of what follows some events, from the level before each, and the size of each.
@@ -130,52 +133,48 @@ def _sizes(each: Trace, shape: Trace) -> Trace:
     return np.where(energy > 0, np.clip(sizes, *SIZES), 1.0).astype(np.float32)
 
 
-class _WithoutResponses(BasePreprocessor):  # type: ignore[misc]
-    def __init__(
-        self,
-        recording: BaseRecording,
-        starts: npt.NDArray[np.int64],
-        groups: npt.NDArray[np.int64],
-        sizes: Trace,
-        responses: Trace,
-    ) -> None:
+@dataclass(frozen=True, eq=False)
+class _Responses:
+    """The responses to all events of a recording: where each starts, its group and size; shapes by group."""
+
+    starts: npt.NDArray[np.int64]
+    group: npt.NDArray[np.int64]
+    sizes: Trace
+    shapes: Trace
+
+    def added(self, start: int, stop: int) -> Trace:
+        """Return what the events add to a part of the recording, each until the next one."""
+        added = np.zeros((stop - start, self.shapes.shape[2]), np.float32)
+        length = self.shapes.shape[1]
+        first, last = np.searchsorted(self.starts, [start - length, stop], "right")
+        for k in range(first, last):
+            begin = int(self.starts[k])
+            following = int(self.starts[k + 1]) if k + 1 < len(self.starts) else stop
+            a, b = max(begin, start), min(begin + length, following, stop)
+            if a < b:
+                added[a - start : b - start] = (
+                    self.sizes[k] * self.shapes[self.group[k], a - begin : b - begin]
+                )
+        return added
+
+
+class _WithoutResponses(BasePreprocessor):  # type: ignore[misc]  # the base class has no types
+    def __init__(self, recording: BaseRecording, responses: _Responses) -> None:
         super().__init__(recording, dtype="float32")
         (parent,) = recording.segments
-        self.add_recording_segment(_Segment(parent, starts, groups, sizes, responses))
-        self._kwargs = {
-            "recording": recording,
-            "starts": starts.tolist(),
-            "groups": groups.tolist(),
-            "sizes": sizes.tolist(),
-            "responses": responses.tolist(),
-        }
+        self.add_recording_segment(_Segment(parent, responses))
+        self._kwargs = {"recording": recording, "responses": responses}
+        self._serializability["json"] = False
 
 
-class _Segment(BasePreprocessorSegment):  # type: ignore[misc]
-    def __init__(
-        self,
-        parent: Any,
-        starts: npt.NDArray[np.int64],
-        groups: npt.NDArray[np.int64],
-        sizes: Trace,
-        responses: Trace,
-    ) -> None:
+class _Segment(BasePreprocessorSegment):  # type: ignore[misc]  # the base class has no types
+    def __init__(self, parent: Any, responses: _Responses) -> None:
         super().__init__(parent)
-        self._starts, self._groups = np.asarray(starts), np.asarray(groups)
-        self._sizes = np.asarray(sizes, np.float32)
-        self._responses = np.asarray(responses, np.float32)
+        self._responses = responses
 
     def get_traces(self, start_frame: int, end_frame: int, channel_indices: Any) -> Trace:
-        """Return samples, without the responses of which parts lie in them."""
+        """Return samples without what the events add to them."""
         read = self.parent_recording_segment.get_traces(start_frame, end_frame, channel_indices)
         trace: Trace = read.astype(np.float32)
-        length = self._responses.shape[1]
-        first, last = np.searchsorted(self._starts, [start_frame - length, end_frame], "right")
-        for k in range(first, last):
-            start = int(self._starts[k])
-            ends = int(self._starts[k + 1]) if k + 1 < len(self._starts) else end_frame
-            a, b = max(start, start_frame), min(start + length, ends, end_frame)
-            if a < b:
-                response = self._responses[self._groups[k], a - start : b - start]
-                trace[a - start_frame : b - start_frame] -= self._sizes[k] * response[:, channel_indices]
+        trace -= self._responses.added(start_frame, end_frame)[:, channel_indices]
         return trace

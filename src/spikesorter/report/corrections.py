@@ -226,6 +226,7 @@ def corrected(spikes: Spikes, corrections: Iterable[Correction]) -> Spikes:
         fs_hz=spikes.fs_hz,
         names=spikes.names,
         bad=spikes.bad,
+        doubts=spikes.doubts,
     )
     return _each_once(changed)
 

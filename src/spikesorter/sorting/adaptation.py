@@ -25,7 +25,7 @@ from spikesorter.estimation.estimate import (
     is_faint,
     with_gain,
 )
-from spikesorter.estimation.gain_evidence import choose_gain, compare_gains
+from spikesorter.estimation.gain_evidence import NEAR_ONE, choose_gain, compare_gains
 from spikesorter.estimation.profile import Profile
 from spikesorter.estimation.rehearser import Rehearser
 from spikesorter.estimation.size_evidence import WORTH_BELIEVING
@@ -58,7 +58,6 @@ __all__ = ["adapt_state", "low_latency_state", "tune_for"]
 
 logger = logging.getLogger(__name__)
 HARDLY = 0.005  # of the objective; smaller differences may be chance
-WORTH_COMPARING = 0.04  # of the logarithm of a gain, below which it makes no difference
 ALMOST_ONE = 1.25  # a gain as near to 1 may be that of some units only
 USUAL_GAINS = (0.4, 2.5)
 COMPARED_SECONDS, COMPARED_SPANS = 60.0, 12  # of a target, for comparison with its rehearsal
@@ -316,7 +315,7 @@ def _or_at_one(
     """
     gain, context = tracked.profile.activity.gain, lessons.context
     away = abs(np.log(gain)) if gain > 0 else np.inf
-    if lessons.labelled is None or not WORTH_COMPARING < away < np.log(ALMOST_ONE):
+    if lessons.labelled is None or not NEAR_ONE < away < np.log(ALMOST_ONE):
         return tracked
     profile = _profile_at(1.0, initial, context)
     profile = refine_profile(raw, profile, context, n_jobs=n_jobs, may_be_gain=lambda _: False)

@@ -1,4 +1,4 @@
-"""Compare the sizes and numbers of each unit's spikes in the quarters of a sorted recording.
+"""Compare the sizes and numbers of each unit's spikes in the quarters of a recording that was sorted.
 
 A unit whose spikes shrink is first found smaller, then found less and less, while the spikes that are missed
 leave no other trace in the result.
@@ -13,6 +13,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.run import TraceReader
 from spikesorter.signal.bank import Bank
@@ -57,6 +58,7 @@ def measure_quarters(
     read_trace: TraceReader,
     n_samples: int,
     *,
+    bad: BadStretches,
     fs_hz: float,
 ) -> Quarters:
     """Measure the sizes of spikes that were found, in stretches spread over a recording.
@@ -73,6 +75,8 @@ def measure_quarters(
         Returns the trace between two samples, without its offset.
     n_samples : int
         Length of the recording.
+    bad : BadStretches
+        Its bad stretches, in which there are no spikes; quarters are those of the rest.
     fs_hz : float
 
     Returns
@@ -81,7 +85,7 @@ def measure_quarters(
     """
     known = spikes.select(np.isin(spikes.unit, unit_ids))
     column = np.searchsorted(unit_ids, known.unit)
-    quarter = known.sample * len(QUARTERS) // n_samples
+    quarter = bad.moved(known.sample) * len(QUARTERS) // (n_samples - bad.samples)
     counts = np.zeros((len(QUARTERS), len(unit_ids)), np.int64)
     np.add.at(counts, (quarter, column), 1)
     length = int(np.clip(n_samples * SHARE, STRETCH_SECONDS * fs_hz, LONGEST_SECONDS * fs_hz))

@@ -73,7 +73,7 @@ def sort_recording(
         spikes = state.unknown.mark(spikes, outliers).outside(source.bad)
     seen = [
         crowd_doubt(len(spikes), state.expected_spikes(source.good_samples)),
-        _doubt_of_sizes(state, target, read_trace, spikes),
+        _doubt_of_sizes(state, target, read_trace, spikes, bad=source.bad),
     ]
     for words in filter(None, seen):
         logger.warning("%s", words)
@@ -89,15 +89,20 @@ def _warn(doubt: str, bad: BadStretches, n_samples: int, *, fs_hz: float) -> Non
 
 
 def _doubt_of_sizes(
-    state: SorterState, target: BaseRecording, read_trace: TraceReader, spikes: Spikes
+    state: SorterState,
+    target: BaseRecording,
+    read_trace: TraceReader,
+    spikes: Spikes,
+    *,
+    bad: BadStretches,
 ) -> str:
     """Return in words that units change over a recording, unless it is the one adapted to, or ""."""
     n_samples = target.get_num_frames()
-    if n_samples < SHORTEST_SECONDS * state.fs_hz or digest_of(target) == state.recording:
+    if n_samples - bad.samples < SHORTEST_SECONDS * state.fs_hz or digest_of(target) == state.recording:
         return ""  # adapting has followed the changes of the second one
     bank = state.lessons.context.bank(state.profile)
     units = state.units.unit_ids
-    quarters = measure_quarters(spikes, bank, units, read_trace, n_samples, fs_hz=state.fs_hz)
+    quarters = measure_quarters(spikes, bank, units, read_trace, n_samples, bad=bad, fs_hz=state.fs_hz)
     return fading_doubt(quarters, state.names)
 
 
