@@ -17,7 +17,7 @@ from spikesorter.io.mat_writing import write_mat
 from spikesorter.signal.bank import Bank, make_bank
 from spikesorter.signal.noise import NoiseSpectrum
 from spikesorter.signal.templates import Templates
-from spikesorter.sorting.fading import Quarters, amplitudes, fading_doubt, measure_quarters
+from spikesorter.sorting.fading import Quarters, fading_doubt, measure_quarters
 from spikesorter.sorting.following import digest_of
 from spikesorter.sorting.sorter import Sorter
 from tests.conftest import FS_HZ
@@ -43,16 +43,6 @@ def planted(shapes: Templates, spikes: Spikes, sizes: np.ndarray, n_samples: int
         first = sample - shapes.before
         trace[first : first + shapes.waveforms.shape[1]] += size * shapes.waveforms[UNITS.index(unit)]
     return trace.astype(np.float32)
-
-
-def test_amplitudes_of_overlapping_spikes_are_estimated_together(shapes: Templates, bank: Bank) -> None:
-    spikes = Spikes([500, 506, 900], [3, 5, 3])
-    sizes = np.array([0.6, 1.3, 1.0])
-    read = padded(planted(shapes, spikes, sizes, 1500))
-    around = read(-bank.margin.before, 1500 + bank.margin.after)
-    found = amplitudes(bank, around, spikes.sample, np.array([0, 1, 0]))
-    np.testing.assert_allclose(found, sizes, atol=0.05)
-    assert amplitudes(bank, around, np.empty(0, np.int64), np.empty(0, np.int64)).shape == (0,)
 
 
 def test_quarters_have_the_sizes_and_counts_that_were_planted(shapes: Templates, bank: Bank) -> None:

@@ -276,7 +276,7 @@ SubtractMs = Annotated[
     typer.Option(
         "--subtract-ms",
         metavar="MS",
-        help="Subtract the mean response to the events, until so long after each; 0: do not.",
+        help="Subtract the response to each event, up to so long after it; 0: do not.",
         rich_help_panel=INPUT,
     ),
 ]

@@ -17,16 +17,15 @@ from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.run import TraceReader
 from spikesorter.signal.bank import Bank
+from spikesorter.sorting.amplitudes import amplitudes, median_of
 
-__all__ = ["SHORTEST_SECONDS", "Quarters", "amplitudes", "fading_doubt", "measure_quarters", "median_of"]
+__all__ = ["SHORTEST_SECONDS", "Quarters", "fading_doubt", "measure_quarters"]
 
 Float64Array: TypeAlias = npt.NDArray[np.float64]
 QUARTERS = ("first", "second", "third", "last")
 STRETCHES = 4  # of each quarter, in which amplitudes are measured
 STRETCH_SECONDS, LONGEST_SECONDS, SHARE = 0.5, 4.0, 1 / 160  # of the recording
 SHORTEST_SECONDS = 10.0  # of a recording in which units are expected to change
-RIDGE = 0.05  # weight of a usual amplitude beside the measured one, for spikes that overlap almost wholly
-LEAST_SPIKES = 6  # that give a size
 SHRUNK, SURE = 0.8, 5.0  # ratio of sizes, and that many standard errors, beyond which a unit fades
 GONE, MANY = 1 / 8, 40  # share of its spikes in another quarter, which has at least so many
 
@@ -99,34 +98,6 @@ def measure_quarters(
     return Quarters(unit_ids, counts, *_medians(quarters, columns, values, counts.shape))
 
 
-def amplitudes(
-    bank: Bank, trace: npt.NDArray[np.float32], samples: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]
-) -> Float64Array:
-    """Estimate the amplitudes of all spikes of a stretch together, by least squares.
-
-    Parameters
-    ----------
-    bank : Bank
-    trace : ndarray of float32, shape (margin.before + samples + margin.after, channels)
-    samples, columns : ndarray of int64, shape (spikes,)
-        First sample and position among the units, of each spike.
-
-    Returns
-    -------
-    ndarray of float64, shape (spikes,)
-        Relative to the bank's templates.
-    """
-    if not len(samples):
-        return np.empty(0)
-    reach = bank.overlaps.shape[1] // 2
-    lag = samples[None, :] - samples[:, None]
-    near = bank.overlaps[columns[:, None], reach + np.clip(lag, -reach, reach), columns[None, :]]
-    shared = np.where(abs(lag) <= reach, near, 0.0).astype(np.float64)
-    energy = RIDGE * bank.energies[columns]
-    outputs = bank.apply(trace)[samples, columns].astype(np.float64)
-    return np.asarray(np.linalg.solve(shared + np.diag(energy), outputs + energy))
-
-
 def _starts(n_samples: int, length: int) -> list[int]:
     """Return where the stretches begin: evenly spread, each within one quarter."""
     count = len(QUARTERS) * STRETCHES
@@ -144,23 +115,6 @@ def _medians(
     for place in np.ndindex(shape):
         medians[place], errors[place] = median_of(values[(quarter == place[0]) & (column == place[1])])
     return medians, errors
-
-
-def median_of(values: Float64Array) -> tuple[float, float]:
-    """Return the median amplitude of some spikes and its standard error; NaN and infinity if they are few.
-
-    Examples
-    --------
-    >>> median_of(np.array([0.9, 1.0, 1.1, 0.9, 1.0, 1.1, 5.0]))[0]
-    1.0
-    >>> median_of(np.ones(5))
-    (nan, inf)
-    """
-    if len(values) < LEAST_SPIKES:
-        return float("nan"), float("inf")
-    middle = float(np.median(values))
-    spread = 1.4826 * float(np.median(abs(values - middle)))
-    return middle, 1.2533 * spread / float(np.sqrt(len(values)))
 
 
 def fading_doubt(quarters: Quarters, names: Mapping[int, str]) -> str:

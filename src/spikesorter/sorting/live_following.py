@@ -15,7 +15,7 @@ from spikesorter.estimation.course import Course
 from spikesorter.estimation.profile import Profile
 from spikesorter.signal.filters import noise_scale
 from spikesorter.signal.spans import Margin
-from spikesorter.sorting.fading import amplitudes, median_of
+from spikesorter.sorting.amplitudes import amplitudes, median_of
 from spikesorter.sorting.state import SorterState
 
 __all__ = ["PERIOD_SECONDS", "LiveFollowing"]
