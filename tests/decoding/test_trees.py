@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.ensemble import ExtraTreesClassifier
@@ -9,17 +11,16 @@ from sklearn.ensemble import ExtraTreesClassifier
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.botm import BotmDecoder
 from spikesorter.decoding.candidates import Candidates
+from spikesorter.decoding.forest import LEAST_IN_LEAF, TREES, Forest, fit_forest, rounded_down
 from spikesorter.decoding.run import find_candidates, padded
 from spikesorter.decoding.trees import (
     BLOCK_SAMPLES,
-    LEAST_IN_LEAF,
-    TREES,
     TreesDecoder,
-    fit_forest,
     margin_of,
     outdone,
     see,
     units_of,
+    with_change,
 )
 from spikesorter.signal.bank import make_bank
 from spikesorter.signal.noise import NoiseSpectrum
@@ -121,3 +122,41 @@ def test_a_label_belongs_to_the_nearest_candidate_or_one_of_its_unit_hardly_fart
     labels = Spikes([101, 309, 700], [1, 1, 2])
     assert units_of(found, labels, KNOWN, fs_hz=FS_HZ).tolist() == [0, 1, 1, 0]
     assert units_of(found, Spikes([101], [7]), KNOWN, fs_hz=FS_HZ).tolist() == [0] * 4
+
+
+def test_trees_see_what_the_candidates_of_a_part_share() -> None:
+    assert with_change(np.float32([[1, 2], [3, 4]]), (0.5,)).tolist() == [[1, 2, 0.5], [3, 4, 0.5]]
+    assert with_change(np.float32([[1, 2]]), ()).tolist() == [[1, 2]]
+
+
+def test_the_shared_features_reach_the_trees(
+    decoder: TreesDecoder, recording: tuple[np.ndarray, Spikes]
+) -> None:
+    trace, _ = recording
+    last = seen(decoder.discriminants, trace)[1].shape[1]  # the feature after those of a candidate
+    root, leaf = np.zeros(1, np.int32), np.int32([last, -1, -1])
+    loud = Forest(
+        root,
+        leaf,
+        np.float32([1, 0, 0]),
+        np.int32([1, 0, 0]),
+        np.int32([2, 0, 0]),
+        np.float32([[0, 0], [0, 0], [1, 0]]),
+    )
+
+    def probabilities(change: float) -> np.ndarray:
+        found = find_candidates(
+            replace(decoder, forest=loud, change=(change,)), padded(trace), N_SAMPLES, 0, N_SAMPLES
+        )
+        return found.joint
+
+    assert len(probabilities(0.5)) == 0  # a quiet part: the left leaf, nothing
+    assert np.all(probabilities(1.5) == 1)
+
+
+def test_a_threshold_decides_as_in_double_precision() -> None:
+    rng = np.random.default_rng(4)
+    values = rng.standard_normal(1000)
+    rounded = rounded_down(values)
+    assert np.all(rounded <= values)
+    assert np.all(np.nextafter(rounded, np.float32(np.inf)) > values)

@@ -63,6 +63,19 @@ def test_the_same_model_gives_the_same_bytes(folder: Path, tmp_path: Path) -> No
         assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
+def test_arrays_that_are_alike_are_stored_once(tmp_path: Path) -> None:
+    large = np.arange(5000.0)
+    for number, second in enumerate((large, large.copy())):
+        inner = Inner((large, second, large.astype(np.int64), large[::-1]), ())
+        write_model(inner, tmp_path / f"{number}")
+        assert (tmp_path / f"{number}" / "arrays.npz").stat().st_size < 3.2 * large.nbytes
+        weights = read_model(Inner, tmp_path / f"{number}").weights
+        for stored, found in zip(inner.weights, weights, strict=True):
+            np.testing.assert_array_equal(found, stored)
+            assert found.dtype == stored.dtype
+    assert (tmp_path / "0" / "arrays.npz").read_bytes() == (tmp_path / "1" / "arrays.npz").read_bytes()
+
+
 def test_a_digest_is_of_shapes_types_and_names_too() -> None:
     zeros = np.zeros((2, 3), np.float32)
     alike: list[Any] = [zeros, zeros.T, zeros.astype(np.int32), zeros.astype(">f4")]

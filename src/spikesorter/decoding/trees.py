@@ -7,27 +7,30 @@ is not noise, and trees that have seen the labelled spikes name candidates bette
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
 from spikesorter.core.spikes import Spikes
+from spikesorter.decoding.base import Decoder
 from spikesorter.decoding.bench import Bench, DecoderKind, Trial
 from spikesorter.decoding.botm import BotmDecoder, make_botm
 from spikesorter.decoding.candidates import Candidates
 from spikesorter.decoding.cross_fitting import FOLDS, Folds
-from spikesorter.decoding.run import padded
+from spikesorter.decoding.forest import Forest, fit_forest, nothing_known
+from spikesorter.decoding.in_parts import InParts, in_parts
+from spikesorter.decoding.run import padded, pieces_of
 from spikesorter.estimation.context import TRAIN, Context
+from spikesorter.estimation.profile import Profile
 from spikesorter.signal.filters import band_pass_kernel
 from spikesorter.signal.spans import Margin, to_samples
 
-__all__ = ["Forest", "TreesDecoder", "fit_forest", "make_trees"]
+__all__ = ["TreesDecoder", "make_trees"]
 
 Trace = npt.NDArray[np.float32]
 BLOCK_SAMPLES = 4096
-TREES, LEAST_IN_LEAF = 100, 3
 LOW_HZ, HIGH_HZ, TAPS = 200.0, 6000.0, 201  # of the band in which waveforms are seen
 WINDOW_MS = (0.8, 2.4)  # before and after a candidate
 LAG_MS, LAG_STEP = 1.0, 2  # at which the discriminants' filters are seen, in samples between two lags
@@ -35,58 +38,6 @@ GAP_MS = 10.0  # between candidates, beyond which it does not matter how far the
 SAME_MS = 0.5  # between two candidates of one unit, of which one is dropped
 NEAR_MS = 0.4  # between a candidate and the label that it belongs to
 SAME_UNIT = 0.5  # of that, by which a candidate of the label's unit is preferred
-
-
-@dataclass(frozen=True, eq=False)
-class Forest:
-    """Decision trees, stored node by node.
-
-    Parameters
-    ----------
-    roots : ndarray of int64, shape (trees,)
-    feature : ndarray of int64, shape (nodes,)
-        The feature that a node looks at; -1 for a leaf.
-    threshold : ndarray of float64, shape (nodes,)
-        Up to which the left branch is taken.
-    left, right : ndarray of int64, shape (nodes,)
-    value : ndarray of float32, shape (nodes, units)
-        Probability of each unit, at a leaf.
-    """
-
-    roots: npt.NDArray[np.int64]
-    feature: npt.NDArray[np.int64]
-    threshold: npt.NDArray[np.float64]
-    left: npt.NDArray[np.int64]
-    right: npt.NDArray[np.int64]
-    value: Trace
-
-    def probabilities(self, features: Trace) -> Trace:
-        """Return the mean probability of each unit over all trees.
-
-        Parameters
-        ----------
-        features : ndarray of float32, shape (candidates, features)
-
-        Returns
-        -------
-        ndarray of float32, shape (candidates, units)
-
-        Examples
-        --------
-        >>> leaf = np.float32([[0], [0.1], [0.9]])
-        >>> forest = Forest(*map(np.array, ([0], [0, -1, -1], [5.0, 0.0, 0.0], [1, 0, 0], [2, 0, 0])), leaf)
-        >>> forest.probabilities(np.float32([[4], [6]]))[:, 0]
-        array([0.1, 0.9], dtype=float32)
-        """
-        node = np.broadcast_to(self.roots, (len(features), len(self.roots))).copy()
-        rows, trees = np.nonzero(self.feature[node] >= 0)
-        while len(rows):  # those that are not at a leaf yet
-            at = node[rows, trees]
-            goes_left = features[rows, self.feature[at]] <= self.threshold[at]
-            node[rows, trees] = at = np.where(goes_left, self.left[at], self.right[at])
-            inner = self.feature[at] >= 0
-            rows, trees = rows[inner], trees[inner]
-        return np.asarray(self.value[node].mean(axis=1, dtype=np.float64), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,12 +51,16 @@ class TreesDecoder:
     known : tuple of int
         Units that the trees know, in the order of their probabilities.
     fs_hz : float
+    change : tuple of float
+        Sizes of the units and level of the noise in the part of the recording that this is for, which the
+        trees look at beside a candidate's features. Empty for a recording that does not change.
     """
 
     discriminants: BotmDecoder
     forest: Forest
     known: tuple[int, ...]
     fs_hz: float
+    change: tuple[float, ...] = ()
 
     @property
     def unit_ids(self) -> tuple[int, ...]:
@@ -150,7 +105,7 @@ class TreesDecoder:
                 self.discriminants, trace[start : start + around + BLOCK_SAMPLES], self.fs_hz
             )
             part = np.zeros((BLOCK_SAMPLES, len(self.known)), np.float32)
-            part[found.sample] = self.forest.probabilities(features)
+            part[found.sample] = self.forest.probabilities(with_change(features, self.change))
             parts.append(part)
         return np.concatenate(parts)
 
@@ -222,6 +177,12 @@ def see(discriminants: BotmDecoder, trace: Trace, fs_hz: float) -> tuple[Candida
     return found, np.concatenate(features, axis=1).astype(np.float32)
 
 
+def with_change(features: Trace, change: tuple[float, ...]) -> Trace:
+    """Return the features with those that all candidates of a part of the recording share."""
+    shared = np.broadcast_to(np.asarray(change, np.float32), (len(features), len(change)))
+    return np.concatenate([features, shared], axis=1)
+
+
 def outdone(
     samples: npt.NDArray[np.int64], column: npt.NDArray[np.int64], own: Trace, reach: int
 ) -> npt.NDArray[np.bool_]:
@@ -235,58 +196,6 @@ def outdone(
         lost[:-ahead] |= same & (own[:-ahead] < own[ahead:])
         lost[ahead:] |= same & (own[ahead:] <= own[:-ahead])
     return lost
-
-
-def fit_forest(
-    features: Trace, unit: npt.NDArray[np.int64], known: tuple[int, ...], *, seed: int, n_jobs: int
-) -> Forest:
-    """Fit trees that tell candidates of known units from each other and from all else (unit 0).
-
-    Parameters
-    ----------
-    features : ndarray of float32, shape (candidates, features)
-    unit : ndarray of int64, shape (candidates,)
-    known : tuple of int
-    seed, n_jobs : int
-        The number of threads does not affect the result.
-
-    Returns
-    -------
-    Forest
-    """
-    if not len(features):
-        return nothing_known(len(known))
-    from sklearn.ensemble import ExtraTreesClassifier
-
-    trees = ExtraTreesClassifier(TREES, min_samples_leaf=LEAST_IN_LEAF, random_state=seed, n_jobs=n_jobs)
-    trees.fit(features, unit)
-    fitted = [one.tree_ for one in trees.estimators_]
-    roots = np.cumsum([0, *(tree.node_count for tree in fitted)])[:-1]
-    leaf = np.concatenate([tree.children_left < 0 for tree in fitted])
-
-    def joined(parts: list[npt.NDArray[Any]], at_leaf: int) -> npt.NDArray[np.int64]:
-        return np.where(leaf, at_leaf, np.concatenate(parts)).astype(np.int64)
-
-    shares = np.concatenate([tree.value[:, 0] for tree in fitted])
-    shares = shares / shares.sum(axis=1, keepdims=True)
-    classes = trees.classes_.tolist()
-    absent = np.zeros(len(shares))
-    return Forest(
-        roots.astype(np.int64),
-        joined([tree.feature for tree in fitted], -1),
-        np.concatenate([tree.threshold for tree in fitted]).astype(np.float64),
-        joined([tree.children_left + root for tree, root in zip(fitted, roots, strict=True)], 0),
-        joined([tree.children_right + root for tree, root in zip(fitted, roots, strict=True)], 0),
-        np.stack([shares[:, classes.index(k)] if k in classes else absent for k in known], axis=1).astype(
-            np.float32
-        ),
-    )
-
-
-def nothing_known(units: int) -> Forest:
-    """Return a forest of one leaf, to which no candidate is a spike."""
-    root, leaf = np.zeros(1, np.int64), np.full(1, -1, np.int64)
-    return Forest(root, leaf, np.zeros(1), root, root, np.zeros((1, units), np.float32))
 
 
 def units_of(
@@ -320,39 +229,65 @@ def make_trees(bench: Bench, tried: Mapping[str, Trial]) -> Trial:
     Trial
     """
     del tried
-    context, profile = bench.context, bench.rehearser.profile
-    discriminants, known, fs_hz = make_botm(context, profile), context.units.known, context.fs_hz
-    rehearsal = bench.rehearser.rehearse(context.settings.rehearsal.training_seconds, context.rng(*TRAIN))
-    found, features = _seen_throughout(discriminants, rehearsal.trace, context)
-    unit = units_of(found, rehearsal.spikes, known, fs_hz=fs_hz)
+    context, known = bench.context, bench.context.units.known
+    without_trees = _without_trees(context, bench.rehearser.profile)
+    training = bench.rehearser.rehearse(context.settings.rehearsal.training_seconds, context.rng(*TRAIN))
+    seen, features = _seen_throughout(without_trees, training.trace)
+    unit = units_of(seen, training.spikes, known, fs_hz=context.fs_hz)
 
-    def fitted(inside: npt.NDArray[np.bool_]) -> TreesDecoder:
-        forest = fit_forest(
+    def fitted(inside: npt.NDArray[np.bool_]) -> Forest:
+        return fit_forest(
             features[inside], unit[inside], known, seed=context.settings.seed, n_jobs=bench.n_jobs
         )
-        return TreesDecoder(discriminants, forest, known, fs_hz)
 
-    decoder = fitted(np.ones(len(found), bool))
+    forest = fitted(np.ones(len(seen), bool))
+    rehearsal = bench.rehearsal
+    tried_on, their_features = _seen_throughout(without_trees, rehearsal.trace)
+    evidence = np.zeros((len(rehearsal.trace), len(known)), np.float32)
     if not bench.rehearser.cross_fits:
-        return bench.trial(decoder)
-    evidence = np.empty(0, np.float32)
-    for fold in range(FOLDS):
-        part = bench.evidence_of(fitted(Folds(rehearsal.period).select(found, fold, others=True)))
-        own = Folds(bench.rehearsal.period).mask(len(part), fold)
-        evidence = np.where(own[:, None], part, evidence) if fold else part
-    return Trial(decoder, evidence)
+        evidence[tried_on.sample] = forest.probabilities(their_features)
+    else:
+        for fold in range(FOLDS):
+            of_others = fitted(Folds(training.period).select(seen, fold, others=True))
+            own = Folds(rehearsal.period).select(tried_on, fold)
+            evidence[tried_on.sample[own]] = of_others.probabilities(their_features[own])
+    return Trial(_with_forest(without_trees, forest), evidence)
 
 
-def _seen_throughout(discriminants: BotmDecoder, trace: Trace, context: Context) -> tuple[Candidates, Trace]:
+def _without_trees(context: Context, profile: Profile) -> Decoder:
+    """Return the decoder before its trees are fitted, in parts if the profile changes over the recording."""
+    known, fs_hz = context.units.known, context.fs_hz
+    power = float(profile.noise.variance.mean())
+
+    def one(context: Context, part: Profile) -> TreesDecoder:
+        level = float(np.sqrt(part.noise.variance.mean() / max(power, 1e-30)))
+        change = () if profile.course.steady else (*part.course.mean_sizes.tolist(), level)
+        return TreesDecoder(make_botm(context, part), nothing_known(len(known)), known, fs_hz, change)
+
+    return in_parts(one, context, profile)
+
+
+def _with_forest(without_trees: Decoder, forest: Forest) -> Decoder:
+    """Return the decoder of the trees, whose parts share them."""
+    if not isinstance(without_trees, InParts):
+        return replace(cast(TreesDecoder, without_trees), forest=forest)
+    parts = tuple(_with_forest(one, forest) for one in without_trees.decoders)
+    return replace(without_trees, whole=_with_forest(without_trees.whole, forest), decoders=parts)
+
+
+def _seen_throughout(without_trees: Decoder, trace: Trace) -> tuple[Candidates, Trace]:
     """Return the candidates of a whole trace and their features."""
-    margin, read = margin_of(discriminants, context.fs_hz), padded(trace)
-    found, features = [], []
-    for start in range(0, len(trace), BLOCK_SAMPLES):
-        block = read(start - margin.before, start + BLOCK_SAMPLES + margin.after)
-        one, seen = see(discriminants, block, context.fs_hz)
-        inside = one.sample + start < len(trace)
-        found.append(one.select(inside).shifted(start))
-        features.append(seen[inside])
+    read, found, features = padded(trace), [], []
+    whole = without_trees.over(len(trace)) if isinstance(without_trees, InParts) else without_trees
+    for piece, first, last in pieces_of(whole, 0, len(trace)):
+        decoder = cast(TreesDecoder, piece)
+        margin = decoder.margin
+        for start in range(first, last, BLOCK_SAMPLES):
+            block = read(start - margin.before, start + BLOCK_SAMPLES + margin.after)
+            one, seen = see(decoder.discriminants, block, decoder.fs_hz)
+            inside = one.sample + start < last
+            found.append(one.select(inside).shifted(start))
+            features.append(with_change(seen[inside], decoder.change))
     return Candidates.concatenate(found), np.concatenate(features)
 
 

@@ -1,8 +1,9 @@
 """Model files: a JSON description and a file of plain arrays, without code or pickles.
 
 The types of the values determine the format: frozen dataclasses become JSON objects, arrays are stored by
-name in the second file, and settings are stored as JSON. Files are read by the same types; a field that an
-older model does not have gets its default. A SHA-256 of both files detects changes.
+name in the second file (once, if several are alike), and settings are stored as JSON. Files are read
+by the same types; a field that an older model does not have gets its default. A SHA-256 of both files detects
+changes.
 """
 
 from __future__ import annotations
@@ -286,8 +287,10 @@ def _array(stored: bytes) -> npt.NDArray[Any]:
 
 def _pack(value: Any, name: str, arrays: Arrays) -> Any:
     if isinstance(value, np.ndarray):
-        arrays[name] = value
-        return {"array": name}
+        alike = (other for other, stored in arrays.items() if _same(stored, value))
+        stored_as = next(alike, name)
+        arrays.setdefault(stored_as, value)
+        return {"array": stored_as}
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     if dataclasses.is_dataclass(value):
@@ -300,6 +303,12 @@ def _pack(value: Any, name: str, arrays: Arrays) -> Any:
     if isinstance(value, dict):
         return {str(key): _pack(item, f"{name}/{key}", arrays) for key, item in value.items()}
     return value
+
+
+def _same(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> bool:
+    """Return whether two arrays would be stored as the same bytes."""
+    alike = one.dtype == other.dtype and one.shape == other.shape and one.strides == other.strides
+    return alike and (one is other or one.tobytes() == other.tobytes())
 
 
 def _unpack(kind: Any, packed: Any, arrays: Arrays) -> Any:
