@@ -1,4 +1,4 @@
-"""Trees name candidates as scikit-learn's do, wherever a block lies, and tell what they were shown."""
+"""Trees name candidates wherever a block lies, and tell what they were shown."""
 
 from __future__ import annotations
 
@@ -6,35 +6,42 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn.ensemble import ExtraTreesClassifier
 
+from spikesorter.core.settings import Settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.botm import BotmDecoder
+from spikesorter.decoding.candidate_features import HERE_MS, CandidateFeatures
 from spikesorter.decoding.candidates import Candidates
-from spikesorter.decoding.forest import LEAST_IN_LEAF, TREES, Forest, fit_forest, rounded_down
-from spikesorter.decoding.run import find_candidates, padded
-from spikesorter.decoding.trees import (
-    BLOCK_SAMPLES,
-    TreesDecoder,
-    margin_of,
-    outdone,
-    see,
-    units_of,
-    with_change,
-)
+from spikesorter.decoding.forest import Forest, fit_forest, nothing_known
+from spikesorter.decoding.in_parts import InParts
+from spikesorter.decoding.pursuit import PursuitDecoder
+from spikesorter.decoding.run import find_candidates, find_evidence, padded
+from spikesorter.decoding.trees import TreesDecoder, outdone, seen_throughout, units_of
 from spikesorter.signal.bank import make_bank
 from spikesorter.signal.noise import NoiseSpectrum
+from spikesorter.signal.spans import to_samples
 from spikesorter.signal.templates import Templates, plant
 from tests.conftest import FS_HZ, poisson_spikes
 
 KNOWN = (1, 2)
-N_SAMPLES = 3 * BLOCK_SAMPLES + 999
+N_SAMPLES = 13_287  # no whole number of blocks
 
 
 @pytest.fixture(scope="module")
-def discriminants(shapes: Templates) -> BotmDecoder:
+def features(shapes: Templates) -> CandidateFeatures:
     noise = NoiseSpectrum.independent(np.full((65, 1), 1.0))
-    return BotmDecoder(KNOWN, make_bank(shapes, noise, kernel=np.ones(1), reach=20), np.full(2, -7.0))
+    bank, settings = make_bank(shapes, noise, kernel=np.ones(1), reach=20), Settings().pursuit
+    pursuit = PursuitDecoder(
+        unit_ids=KNOWN,
+        bank=bank,
+        log_odds=np.full(2, -7.0),
+        spreads=np.full(2, 0.01),
+        sweeps=settings.sweeps,
+        annealing_factor=settings.annealing_factor,
+        annealing_detectability=settings.annealing_detectability,
+        seed=0,
+    )
+    return CandidateFeatures(BotmDecoder(KNOWN, bank, np.full(2, -7.0)), pursuit, FS_HZ)
 
 
 @pytest.fixture(scope="module")
@@ -46,40 +53,25 @@ def recording(shapes: Templates) -> tuple[np.ndarray, Spikes]:
 
 
 @pytest.fixture(scope="module")
-def decoder(discriminants: BotmDecoder, recording: tuple[np.ndarray, Spikes]) -> TreesDecoder:
+def without_trees(features: CandidateFeatures) -> TreesDecoder:
+    return TreesDecoder(features, nothing_known(2), KNOWN)
+
+
+@pytest.fixture(scope="module")
+def decoder(without_trees: TreesDecoder, recording: tuple[np.ndarray, Spikes]) -> TreesDecoder:
     trace, spikes = recording
-    found, features = seen(discriminants, trace)
+    found, features = seen_throughout(without_trees, trace, n_jobs=1)
     unit = units_of(found, spikes, KNOWN, fs_hz=FS_HZ)
-    return TreesDecoder(discriminants, fit_forest(features, unit, KNOWN, seed=0, n_jobs=1), KNOWN, FS_HZ)
+    return replace(without_trees, forest=fit_forest(features, unit, KNOWN, seed=0, n_jobs=1))
 
 
-def seen(discriminants: BotmDecoder, trace: np.ndarray) -> tuple[Candidates, np.ndarray]:
-    margin = margin_of(discriminants, FS_HZ)
-    return see(discriminants, padded(trace)(-margin.before, len(trace) + margin.after), FS_HZ)
-
-
-@pytest.mark.parametrize("classes", [(0, 1, 2), (0, 2), (1,)])
-def test_probabilities_are_those_of_scikit_learn(classes: tuple[int, ...]) -> None:
-    rng = np.random.default_rng(1)
-    features = rng.standard_normal((300, 5)).astype(np.float32)
-    unit = np.array(classes)[(features[:, 0] > 0).astype(int) % len(classes)]
-    unit[:20] = rng.choice(classes, 20)
-    theirs = ExtraTreesClassifier(TREES, min_samples_leaf=LEAST_IN_LEAF, random_state=3).fit(features, unit)
-    expected = np.zeros((300, 2))
-    for column, k in enumerate(KNOWN):
-        if k in classes:
-            expected[:, column] = theirs.predict_proba(features)[:, list(theirs.classes_).index(k)]
-    ours = fit_forest(features, unit, KNOWN, seed=3, n_jobs=2).probabilities(features)
-    np.testing.assert_allclose(ours, expected, atol=1e-6)
-
-
-def test_without_candidates_nothing_is_learnt_and_nothing_found(discriminants: BotmDecoder) -> None:
-    silent = np.zeros((BLOCK_SAMPLES, 1), np.float32)
-    found, features = seen(discriminants, silent)
+def test_without_candidates_nothing_is_learnt_and_nothing_found(without_trees: TreesDecoder) -> None:
+    silent = np.zeros((5000, 1), np.float32)
+    found, features = seen_throughout(without_trees, silent, n_jobs=1)
     assert len(found) == len(features) == 0
     forest = fit_forest(features, np.zeros(0, np.int64), KNOWN, seed=0, n_jobs=1)
     assert forest.probabilities(np.ones((3, 9), np.float32)).tolist() == [[0, 0]] * 3
-    decoder = TreesDecoder(discriminants, forest, KNOWN, FS_HZ)
+    decoder = replace(without_trees, forest=forest)
     assert len(find_candidates(decoder, padded(silent), len(silent), 0, len(silent))) == 0
 
 
@@ -124,39 +116,51 @@ def test_a_label_belongs_to_the_nearest_candidate_or_one_of_its_unit_hardly_fart
     assert units_of(found, Spikes([101], [7]), KNOWN, fs_hz=FS_HZ).tolist() == [0] * 4
 
 
-def test_trees_see_what_the_candidates_of_a_part_share() -> None:
-    assert with_change(np.float32([[1, 2], [3, 4]]), (0.5,)).tolist() == [[1, 2, 0.5], [3, 4, 0.5]]
-    assert with_change(np.float32([[1, 2]]), ()).tolist() == [[1, 2]]
-
-
-def test_the_shared_features_reach_the_trees(
-    decoder: TreesDecoder, recording: tuple[np.ndarray, Spikes]
-) -> None:
-    trace, _ = recording
-    last = seen(decoder.discriminants, trace)[1].shape[1]  # the feature after those of a candidate
-    root, leaf = np.zeros(1, np.int32), np.int32([last, -1, -1])
-    loud = Forest(
-        root,
-        leaf,
-        np.float32([1, 0, 0]),
+def one_question(feature: int, more_than: float) -> Forest:
+    """Return a tree of one node, to which a candidate is of unit 1 if a feature is larger than a value."""
+    return Forest(
+        np.zeros(1, np.int32),
+        np.int32([feature, -1, -1]),
+        np.float32([more_than, 0, 0]),
         np.int32([1, 0, 0]),
         np.int32([2, 0, 0]),
         np.float32([[0, 0], [0, 0], [1, 0]]),
     )
 
-    def probabilities(change: float) -> np.ndarray:
-        found = find_candidates(
-            replace(decoder, forest=loud, change=(change,)), padded(trace), N_SAMPLES, 0, N_SAMPLES
-        )
-        return found.joint
 
-    assert len(probabilities(0.5)) == 0  # a quiet part: the left leaf, nothing
-    assert np.all(probabilities(1.5) == 1)
+def test_trees_see_the_part_of_the_recording(
+    decoder: TreesDecoder, recording: tuple[np.ndarray, Spikes]
+) -> None:
+    trace, _ = recording
+    _, features = seen_throughout(decoder, trace, n_jobs=1)
+    asked = replace(decoder, forest=one_question(features.shape[1], 1.0))  # the feature after all others
+    quiet, loud = (replace(asked, features=replace(asked.features, change=(level,))) for level in (0.5, 1.5))
+    in_parts = InParts(quiet, (quiet, loud), (6000, N_SAMPLES))
+    found = find_candidates(in_parts, padded(trace), N_SAMPLES, 0, N_SAMPLES)
+    assert found.sample.min() >= 6000
+    assert np.all(found.joint == 1)
+    again, features = seen_throughout(InParts(quiet, (quiet, loud), (1, 2)), trace, n_jobs=2)
+    assert np.array_equal(features[:, -1] == 1.5, again.sample >= N_SAMPLES // 2)
 
 
-def test_a_threshold_decides_as_in_double_precision() -> None:
-    rng = np.random.default_rng(4)
-    values = rng.standard_normal(1000)
-    rounded = rounded_down(values)
-    assert np.all(rounded <= values)
-    assert np.all(np.nextafter(rounded, np.float32(np.inf)) > values)
+def test_trees_see_the_spikes_that_the_pursuit_expects(
+    decoder: TreesDecoder, recording: tuple[np.ndarray, Spikes]
+) -> None:
+    trace, spikes = recording
+    found, features = seen_throughout(decoder, trace, n_jobs=1)
+    here = features[:, -8:-6]  # the first of four pairs of sums
+    unit = units_of(found, spikes, KNOWN, fs_hz=FS_HZ)
+    for column, k in enumerate(KNOWN):
+        assert here[unit == k, column].mean() > 0.8
+        assert here[unit != k, column].mean() < 0.1
+    expected = np.pad(find_evidence(decoder.features.pursuit, trace, n_jobs=1), ((50, 50), (0, 0)))
+    reach = to_samples(HERE_MS, FS_HZ)
+    sums = [expected[sample + 50 - reach : sample + 51 + reach].sum(axis=0) for sample in found.sample]
+    np.testing.assert_allclose(here, sums, atol=1e-5)
+
+
+def test_what_is_seen_does_not_depend_on_threads(
+    decoder: TreesDecoder, recording: tuple[np.ndarray, Spikes]
+) -> None:
+    one, other = (seen_throughout(decoder, recording[0], n_jobs=n_jobs)[1] for n_jobs in (1, 2))
+    np.testing.assert_array_equal(one, other)

@@ -1,7 +1,8 @@
-"""Randomised trees that name the candidates of linear discriminants by their waveforms.
+"""Randomised trees that name the candidates of linear discriminants.
 
-The discriminants compare a spike with mean templates in Gaussian noise. Where waveforms vary, what they leave
-is not noise, and trees that have seen the labelled spikes name candidates better. They learn on a rehearsal.
+The discriminants and the pursuit compare a spike with mean templates in Gaussian noise. Where waveforms vary,
+what they leave is not noise, and trees that have seen the labelled spikes name candidates better. They learn
+on a rehearsal.
 """
 
 from __future__ import annotations
@@ -16,25 +17,22 @@ import numpy.typing as npt
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.base import Decoder
 from spikesorter.decoding.bench import Bench, DecoderKind, Trial
-from spikesorter.decoding.botm import BotmDecoder, make_botm
+from spikesorter.decoding.botm import make_botm
+from spikesorter.decoding.candidate_features import CandidateFeatures
 from spikesorter.decoding.candidates import Candidates
 from spikesorter.decoding.cross_fitting import FOLDS, Folds
 from spikesorter.decoding.forest import Forest, fit_forest, nothing_known
 from spikesorter.decoding.in_parts import InParts, in_parts
-from spikesorter.decoding.run import padded, pieces_of
+from spikesorter.decoding.pursuit import make_pursuit
+from spikesorter.decoding.run import in_threads, padded, pieces_of
 from spikesorter.estimation.context import TRAIN, Context
 from spikesorter.estimation.profile import Profile
-from spikesorter.signal.filters import band_pass_kernel
+from spikesorter.estimation.rehearsal import Rehearsal
 from spikesorter.signal.spans import Margin, to_samples
 
 __all__ = ["TreesDecoder", "make_trees"]
 
 Trace = npt.NDArray[np.float32]
-BLOCK_SAMPLES = 4096
-LOW_HZ, HIGH_HZ, TAPS = 200.0, 6000.0, 201  # of the band in which waveforms are seen
-WINDOW_MS = (0.8, 2.4)  # before and after a candidate
-LAG_MS, LAG_STEP = 1.0, 2  # at which the discriminants' filters are seen, in samples between two lags
-GAP_MS = 10.0  # between candidates, beyond which it does not matter how far they are apart
 SAME_MS = 0.5  # between two candidates of one unit, of which one is dropped
 NEAR_MS = 0.4  # between a candidate and the label that it belongs to
 SAME_UNIT = 0.5  # of that, by which a candidate of the label's unit is preferred
@@ -46,21 +44,16 @@ class TreesDecoder:
 
     Parameters
     ----------
-    discriminants : BotmDecoder
+    features : CandidateFeatures
+        Finds the candidates, and what the trees look at.
     forest : Forest
     known : tuple of int
         Units that the trees know, in the order of their probabilities.
-    fs_hz : float
-    change : tuple of float
-        Sizes of the units and level of the noise in the part of the recording that this is for, which the
-        trees look at beside a candidate's features. Empty for a recording that does not change.
     """
 
-    discriminants: BotmDecoder
+    features: CandidateFeatures
     forest: Forest
     known: tuple[int, ...]
-    fs_hz: float
-    change: tuple[float, ...] = ()
 
     @property
     def unit_ids(self) -> tuple[int, ...]:
@@ -70,12 +63,12 @@ class TreesDecoder:
     @property
     def grid_samples(self) -> int:
         """Length of a block."""
-        return BLOCK_SAMPLES
+        return self.features.grid_samples
 
     @property
     def margin(self) -> Margin:
         """Samples around a block on which its evidence depends."""
-        return margin_of(self.discriminants, self.fs_hz)
+        return self.features.margin
 
     @property
     def overlap_samples(self) -> int:
@@ -85,7 +78,7 @@ class TreesDecoder:
     @property
     def pick_reach(self) -> int:
         """Samples on either side of a candidate on whose evidence it depends."""
-        return to_samples(SAME_MS, self.fs_hz)
+        return to_samples(SAME_MS, self.features.fs_hz)
 
     def evidence(self, trace: Trace) -> Trace:
         """Return the probability of each unit at the samples of candidates, 0 elsewhere.
@@ -98,14 +91,12 @@ class TreesDecoder:
         -------
         ndarray of float32, shape (blocks * grid_samples, units)
         """
-        around = self.margin.before + self.margin.after
+        around, length = self.margin.before + self.margin.after, self.grid_samples
         parts = []
-        for start in range(0, len(trace) - around, BLOCK_SAMPLES):
-            found, features = see(
-                self.discriminants, trace[start : start + around + BLOCK_SAMPLES], self.fs_hz
-            )
-            part = np.zeros((BLOCK_SAMPLES, len(self.known)), np.float32)
-            part[found.sample] = self.forest.probabilities(with_change(features, self.change))
+        for start in range(0, len(trace) - around, length):
+            found, features = self.features.see(trace[start : start + around + length])
+            part = np.zeros((length, len(self.known)), np.float32)
+            part[found.sample] = self.forest.probabilities(features)
             parts.append(part)
         return np.concatenate(parts)
 
@@ -119,7 +110,7 @@ class TreesDecoder:
         samples = np.flatnonzero(probability > 0)
         column = evidence[samples].argmax(axis=1)
         own = evidence[samples, column]
-        kept = ~outdone(samples, column, own, to_samples(SAME_MS, self.fs_hz))
+        kept = ~outdone(samples, column, own, to_samples(SAME_MS, self.features.fs_hz))
         samples, column, own = samples[kept], column[kept], own[kept]
         found = Candidates.from_arrays(
             samples, np.array(self.known)[column], probability[samples], own / probability[samples]
@@ -129,58 +120,6 @@ class TreesDecoder:
     def variants(self) -> list[TreesDecoder]:
         """Return this decoder alone."""
         return [self]
-
-
-def margin_of(discriminants: BotmDecoder, fs_hz: float) -> Margin:
-    """Return the samples around a block on which the features of its candidates depend."""
-    reach = discriminants.pick_reach + to_samples(GAP_MS, fs_hz)
-    beside = TAPS + max(to_samples(ms, fs_hz) for ms in WINDOW_MS)
-    margin = discriminants.margin + Margin(reach, reach)
-    return Margin(max(margin.before, beside), max(margin.after, beside))
-
-
-def see(discriminants: BotmDecoder, trace: Trace, fs_hz: float) -> tuple[Candidates, Trace]:
-    """Return the candidates of a block, counted from its first sample, and the features of each.
-
-    Parameters
-    ----------
-    discriminants : BotmDecoder
-    trace : ndarray of float32, shape (samples, channels)
-        The block, with the margin of `margin_of`.
-    fs_hz : float
-    """
-    margin, own, gap = margin_of(discriminants, fs_hz), discriminants.margin, to_samples(GAP_MS, fs_hz)
-    n_samples = len(trace) - margin.before - margin.after
-    outputs = discriminants.evidence(trace)
-    zero = margin.before - own.before  # of the block, in the outputs
-    reach = discriminants.pick_reach + gap
-    near = discriminants.pick(outputs[zero - reach : zero + n_samples + reach]).shifted(-gap)
-    gaps = np.diff(near.sample, prepend=-2 * gap, append=n_samples + 2 * gap)
-    gaps = np.stack([gaps[:-1], gaps[1:]], axis=1).clip(0, gap)
-    inside = (near.sample >= 0) & (near.sample < n_samples)
-    found = near.select(inside)
-    lag = to_samples(LAG_MS, fs_hz)
-    lags = np.arange(-lag, lag + 1, LAG_STEP)
-    before, after = (to_samples(ms, fs_hz) for ms in WINDOW_MS)
-    kernel = band_pass_kernel(low_hz=LOW_HZ, high_hz=min(HIGH_HZ, 0.45 * fs_hz), taps=TAPS, fs_hz=fs_hz)
-    first = margin.before - before - TAPS // 2
-    band = trace[first : margin.before + n_samples + after + TAPS // 2]
-    seen = np.stack([np.convolve(channel, kernel, "valid") for channel in band.T.astype(np.float64)], axis=1)
-    at = found.sample[:, None]
-    features = [
-        seen[at + np.arange(before + after)].reshape(len(found), (before + after) * seen.shape[1]),
-        outputs[zero + at + lags].reshape(len(found), len(lags) * outputs.shape[1]),
-        found.joint[:, None],
-        found.unit[:, None],
-        gaps[inside],
-    ]
-    return found, np.concatenate(features, axis=1).astype(np.float32)
-
-
-def with_change(features: Trace, change: tuple[float, ...]) -> Trace:
-    """Return the features with those that all candidates of a part of the recording share."""
-    shared = np.broadcast_to(np.asarray(change, np.float32), (len(features), len(change)))
-    return np.concatenate([features, shared], axis=1)
 
 
 def outdone(
@@ -217,7 +156,7 @@ def units_of(
 
 
 def make_trees(bench: Bench, tried: Mapping[str, Trial]) -> Trial:
-    """Train trees on the bench's rehearsals; evidence on held-out parts comes from trees of the others.
+    """Train trees on the bench's rehearsal; evidence on each part of it comes from trees of the others.
 
     Parameters
     ----------
@@ -229,66 +168,89 @@ def make_trees(bench: Bench, tried: Mapping[str, Trial]) -> Trial:
     Trial
     """
     del tried
-    context, known = bench.context, bench.context.units.known
-    without_trees = _without_trees(context, bench.rehearser.profile)
-    training = bench.rehearser.rehearse(context.settings.rehearsal.training_seconds, context.rng(*TRAIN))
-    seen, features = _seen_throughout(without_trees, training.trace)
-    unit = units_of(seen, training.spikes, known, fs_hz=context.fs_hz)
-
-    def fitted(inside: npt.NDArray[np.bool_]) -> Forest:
-        return fit_forest(
-            features[inside], unit[inside], known, seed=context.settings.seed, n_jobs=bench.n_jobs
-        )
-
-    forest = fitted(np.ones(len(seen), bool))
-    rehearsal = bench.rehearsal
-    tried_on, their_features = _seen_throughout(without_trees, rehearsal.trace)
-    evidence = np.zeros((len(rehearsal.trace), len(known)), np.float32)
+    without_trees = _without_trees(bench.context, bench.rehearser.profile)
     if not bench.rehearser.cross_fits:
-        evidence[tried_on.sample] = forest.probabilities(their_features)
-    else:
-        for fold in range(FOLDS):
-            of_others = fitted(Folds(training.period).select(seen, fold, others=True))
-            own = Folds(rehearsal.period).select(tried_on, fold)
-            evidence[tried_on.sample[own]] = of_others.probabilities(their_features[own])
-    return Trial(_with_forest(without_trees, forest), evidence)
+        settings = bench.context.settings
+        other = bench.rehearser.rehearse(settings.rehearsal.training_seconds, bench.context.rng(*TRAIN))
+        return bench.trial(_with_forest(without_trees, _Lesson.of(without_trees, other, bench).forest()))
+    lesson, folds = _Lesson.of(without_trees, bench.rehearsal, bench), Folds(bench.rehearsal.period)
+    evidence = np.zeros((len(bench.rehearsal.trace), len(bench.context.units.known)), np.float32)
+    for fold in range(FOLDS):
+        own = folds.select(lesson.seen, fold)
+        evidence[lesson.seen.sample[own]] = lesson.forest(~own).probabilities(lesson.features[own])
+    return Trial(_with_forest(without_trees, lesson.forest()), evidence)
+
+
+@dataclass(frozen=True, eq=False)
+class _Lesson:
+    """Candidates of a rehearsal, their features and units; trees learn from them."""
+
+    seen: Candidates
+    features: Trace
+    unit: npt.NDArray[np.int64]
+    bench: Bench
+
+    @classmethod
+    def of(cls, without_trees: Decoder, rehearsal: Rehearsal, bench: Bench) -> _Lesson:
+        seen, features = seen_throughout(without_trees, rehearsal.trace, n_jobs=bench.n_jobs)
+        known, fs_hz = bench.context.units.known, bench.context.fs_hz
+        return cls(seen, features, units_of(seen, rehearsal.spikes, known, fs_hz=fs_hz), bench)
+
+    def forest(self, inside: npt.NDArray[np.bool_] | slice = slice(None)) -> Forest:
+        """Return trees fitted to all candidates, or some of them."""
+        context = self.bench.context
+        return fit_forest(
+            self.features[inside],
+            self.unit[inside],
+            context.units.known,
+            seed=context.settings.seed,
+            n_jobs=self.bench.n_jobs,
+        )
 
 
 def _without_trees(context: Context, profile: Profile) -> Decoder:
     """Return the decoder before its trees are fitted, in parts if the profile changes over the recording."""
-    known, fs_hz = context.units.known, context.fs_hz
-    power = float(profile.noise.variance.mean())
+    known, power = context.units.known, float(profile.noise.variance.mean())
 
     def one(context: Context, part: Profile) -> TreesDecoder:
         level = float(np.sqrt(part.noise.variance.mean() / max(power, 1e-30)))
         change = () if profile.course.steady else (*part.course.mean_sizes.tolist(), level)
-        return TreesDecoder(make_botm(context, part), nothing_known(len(known)), known, fs_hz, change)
+        features = CandidateFeatures(
+            make_botm(context, part), make_pursuit(context, part), context.fs_hz, change
+        )
+        return TreesDecoder(features, nothing_known(len(known)), known)
 
     return in_parts(one, context, profile)
 
 
 def _with_forest(without_trees: Decoder, forest: Forest) -> Decoder:
-    """Return the decoder of the trees, whose parts share them."""
+    """Return the decoder with trees, which its parts share."""
     if not isinstance(without_trees, InParts):
         return replace(cast(TreesDecoder, without_trees), forest=forest)
     parts = tuple(_with_forest(one, forest) for one in without_trees.decoders)
     return replace(without_trees, whole=_with_forest(without_trees.whole, forest), decoders=parts)
 
 
-def _seen_throughout(without_trees: Decoder, trace: Trace) -> tuple[Candidates, Trace]:
+def seen_throughout(without_trees: Decoder, trace: Trace, *, n_jobs: int) -> tuple[Candidates, Trace]:
     """Return the candidates of a whole trace and their features."""
-    read, found, features = padded(trace), [], []
+    read = padded(trace)
     whole = without_trees.over(len(trace)) if isinstance(without_trees, InParts) else without_trees
-    for piece, first, last in pieces_of(whole, 0, len(trace)):
-        decoder = cast(TreesDecoder, piece)
-        margin = decoder.margin
-        for start in range(first, last, BLOCK_SAMPLES):
-            block = read(start - margin.before, start + BLOCK_SAMPLES + margin.after)
-            one, seen = see(decoder.discriminants, block, decoder.fs_hz)
-            inside = one.sample + start < last
-            found.append(one.select(inside).shifted(start))
-            features.append(with_change(seen[inside], decoder.change))
-    return Candidates.concatenate(found), np.concatenate(features)
+
+    def see(piece: tuple[TreesDecoder, int, int]) -> tuple[Candidates, Trace]:
+        decoder, first, last = piece
+        start = first // decoder.grid_samples * decoder.grid_samples
+        end, margin = start + decoder.grid_samples, decoder.margin
+        found, features = decoder.features.see(read(start - margin.before, end + margin.after))
+        inside = (found.sample >= first - start) & (found.sample < last - start)
+        return found.select(inside).shifted(start), features[inside]
+
+    pieces = [
+        (cast(TreesDecoder, decoder), max(start, first), min(start + decoder.grid_samples, last))
+        for decoder, first, last in pieces_of(whole, 0, len(trace))
+        for start in range(first // decoder.grid_samples * decoder.grid_samples, last, decoder.grid_samples)
+    ]
+    seen = list(in_threads(see, pieces, n_jobs=n_jobs))
+    return Candidates.concatenate([found for found, _ in seen]), np.concatenate([one for _, one in seen])
 
 
 KIND = DecoderKind(
