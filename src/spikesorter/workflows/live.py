@@ -1,28 +1,125 @@
-"""Sort a live recording: samples from a pipe, a TCP socket or Lab Streaming Layer; spikes as JSON."""
+"""Sort a live recording: samples from a source, each spike as soon as it is final."""
 
 from __future__ import annotations
 
-import socket
-import sys
+import logging
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
-from urllib.parse import urlsplit
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from spikesorter.core.errors import InputError, ModelError
-from spikesorter.core.spike import same_rate
 from spikesorter.core.spikes import Spikes
 from spikesorter.sorting.model import LABELLED, load_sorters
 from spikesorter.sorting.stream import Stream
+from spikesorter.workflows.latency import Latency
+from spikesorter.workflows.packets import Packet, SourceClock
 
-__all__ = ["from_lsl", "from_pipe", "from_tcp", "listen", "open_source", "open_stream"]
+__all__ = ["FitGate", "LiveSpike", "listen", "open_stream"]
 
-Packet = npt.NDArray[Any]
-MOST_BYTES = 1 << 16  # most bytes read at once; data are passed on as soon as they arrive
-TIMEOUT_S = 10.0  # for finding a source
+logger = logging.getLogger(__name__)
+
+
+class LiveSpike(NamedTuple):
+    """A spike of a live recording, as it is reported.
+
+    Parameters
+    ----------
+    sample : int
+        At which it starts, counted from the first one received; missing samples are counted.
+    time_s : float
+        The same in seconds, by the source's clock if it has one.
+    unit : str
+        Name of the unit in the labels.
+    probability, unit_probability : float
+        See `Spikes`.
+    behind_s : float
+        From its start to the newest sample when it was found.
+
+    Examples
+    --------
+    >>> LiveSpike(120, 0.0048, "basket", 0.9, 1.0, 0.004).row()["unit"]
+    'basket'
+    """
+
+    sample: int
+    time_s: float
+    unit: str
+    probability: float
+    unit_probability: float
+    behind_s: float
+
+    def row(self) -> dict[str, float | int | str]:
+        """Return it as plain values for JSON."""
+        return {
+            "sample": self.sample,
+            "time_s": round(self.time_s, 6),
+            "unit": self.unit,
+            "probability": round(self.probability, 6),
+            "unit_probability": round(self.unit_probability, 6),
+            "behind_s": round(self.behind_s, 6),
+        }
+
+
+class FitGate:
+    """Hold spikes back until the noise of a second is what the sorter expects.
+
+    Spikes before that second are never passed on, as they are of something else: numbers of another type,
+    text, another unit of voltage. Which ones are passed on does not depend on the size of packets.
+
+    Parameters
+    ----------
+    stream : Stream
+    trust : bool
+        Whether to pass on everything at once.
+    """
+
+    def __init__(self, stream: Stream, *, trust: bool) -> None:
+        self.trust = trust
+        self.withheld = self._told = 0
+        self._stream = stream
+        self._held: list[Spikes] = []
+
+    @property
+    def open(self) -> bool:
+        """Whether spikes are passed on."""
+        return self.trust or self._stream.fits_from is not None
+
+    def renew(self) -> None:
+        """Wait for another second that fits."""
+        self._stream.renew()
+
+    def pass_on(self, spikes: Spikes) -> Spikes:
+        """Return those of these spikes and of those held back that are to be reported now."""
+        if self.trust:
+            return spikes
+        known = Spikes.concatenate([*self._held, spikes]) if self._held else spikes
+        first = self._stream.fits_from
+        self._held = []
+        if first is not None:
+            passed = known.select(known.sample >= first)
+            self.withheld += len(known) - len(passed)
+            if self.withheld > self._told:
+                start_s = first / self._stream.fs_hz
+                logger.warning(
+                    "the stream fits the model from %.0f s on; %d spikes before were not reported",
+                    start_s,
+                    self.withheld - self._told,
+                )
+                self._told = self.withheld
+            return passed
+        undecided = known.select(known.sample >= self._stream.compared_samples)
+        self.withheld += len(known) - len(undecided)
+        self._held = [undecided] if len(undecided) else []
+        return known.select(np.zeros(len(known), bool))
+
+    def end(self) -> int:
+        """Return how many spikes were not passed on, with those still held."""
+        self.withheld += sum(map(len, self._held))
+        self._held = []
+        return self.withheld
 
 
 def open_stream(
@@ -89,168 +186,88 @@ def open_stream(
     return stream
 
 
-def open_source(source: str, *, dtype: str, fs_hz: float, channels: int) -> Iterator[npt.NDArray[Any]]:
-    """Return an iterator over the packets of samples from a source.
-
-    Parameters
-    ----------
-    source : str
-        "-" (standard input), "tcp://HOST:PORT" or "lsl:NAME".
-    dtype, fs_hz, channels
-        See `from_pipe` and `from_lsl`.
-
-    Returns
-    -------
-    iterator of ndarray, shape (samples, channels)
-
-    Raises
-    ------
-    InputError
-        If the source is none of these.
-    """
-    if source == "-":
-        if sys.stdin is None or sys.stdin.closed:
-            raise InputError("-: standard input is closed; give samples through a pipe, or tcp:// or lsl:")
-        return from_pipe(sys.stdin.buffer, dtype=dtype, channels=channels)
-    if source.startswith("lsl:"):
-        return from_lsl(source.removeprefix("lsl:"), fs_hz=fs_hz, channels=channels)
-    place = urlsplit(source)
-    try:
-        host, port = place.hostname, place.port
-    except ValueError:
-        host = port = None
-    if place.scheme != "tcp" or not host or not port:
-        raise InputError(f"{source}: expected -, tcp://HOST:PORT or lsl:NAME")
-    return from_tcp(host, port, dtype=dtype, channels=channels)
-
-
-def listen(packets: Iterator[Packet], stream: Stream) -> Iterator[dict[str, float | int | str]]:
+def listen(
+    packets: Iterator[Packet],
+    stream: Stream,
+    *,
+    trust: bool = False,
+    stopped: Callable[[], bool] = lambda: False,
+    latency: Latency | None = None,
+) -> Iterator[LiveSpike]:
     """Push packets into a stream, and yield each spike as soon as it is final.
 
+    However the packets end, the spikes of all that was received are yielded first.
+
     Parameters
     ----------
-    packets : iterator of ndarray
+    packets : iterator of Packet
     stream : Stream
+    trust : bool
+        Whether to report spikes of a stream whose noise is not what the sorter expects.
+    stopped : callable, optional
+        Asked between packets whether to end.
+    latency : Latency, optional
+        Told when packets come and spikes have been taken.
 
     Yields
     ------
-    dict
-        `sample`; `time_s`; `unit`, by its name in the labels; `probability`; `unit_probability`; `behind_s`,
-        the time from the spike's start to the newest sample when it is reported.
-    """
-    for packet in packets:
-        yield from _rows(stream, stream.push(packet))
-    yield from _rows(stream, stream.flush())
-
-
-def _rows(stream: Stream, spikes: Spikes) -> Iterator[dict[str, float | int | str]]:
-    """Yield spikes as plain values for JSON."""
-    columns = (spikes.sample, spikes.unit, spikes.probability, spikes.unit_probability)
-    for sample, unit, probability, unit_probability in zip(*(c.tolist() for c in columns), strict=True):
-        yield {
-            "sample": sample,
-            "time_s": round(sample / stream.fs_hz, 6),
-            "unit": spikes.name_of(unit),
-            "probability": round(probability, 6),
-            "unit_probability": round(unit_probability, 6),
-            "behind_s": round((stream.received_samples - sample) / stream.fs_hz, 6),
-        }
-
-
-def from_pipe(pipe: BinaryIO, *, dtype: str, channels: int) -> Iterator[Packet]:
-    """Yield raw samples with interleaved channels from a pipe as they arrive.
-
-    Parameters
-    ----------
-    pipe : binary file
-        Such as ``sys.stdin.buffer``.
-    dtype : str
-        "int16" or "float32", in the byte order of this machine.
-    channels : int
-
-    Yields
-    ------
-    ndarray, shape (samples, channels)
-    """
-    read: Callable[[int], bytes] = getattr(pipe, "read1", pipe.read)
-    yield from _packets(lambda: read(MOST_BYTES), np.dtype(dtype), channels)
-
-
-def from_tcp(host: str, port: int, *, dtype: str, channels: int) -> Iterator[Packet]:
-    """Yield raw samples from a TCP server until it closes the connection; see `from_pipe`.
+    LiveSpike
 
     Raises
     ------
     InputError
-        If there is no such server, or the connection is lost.
+        At the end: if the source failed, the stream never fitted the sorter, or it ended during calibration.
     """
+    clock, gate = SourceClock(stream.fs_hz), FitGate(stream, trust=trust)
+    broken: InputError | None = None
+    told = latency or Latency(stream.fs_hz)
+
+    def reported(found: Spikes) -> Iterator[LiveSpike]:
+        for spike in _live(gate.pass_on(found), stream, clock):
+            yield spike
+            told.reported(spike.sample)
+        clock.forget(stream.decided_samples if gate.open else stream.compared_samples)
+
+    asked = time.monotonic()
     try:
-        connection = socket.create_connection((host, port), timeout=TIMEOUT_S)
-    except OSError as error:
-        raise InputError(f"tcp://{host}:{port}: cannot connect: {error}") from None
-    with connection:
-        connection.settimeout(None)
-        try:
-            yield from _packets(lambda: connection.recv(MOST_BYTES), np.dtype(dtype), channels)
-        except OSError as error:
-            raise InputError(f"tcp://{host}:{port}: the connection was lost: {error}") from None
-
-
-def from_lsl(name: str, *, fs_hz: float, channels: int) -> Iterator[Packet]:
-    """Yield the samples of a Lab Streaming Layer stream as they arrive; needs the extra `live`.
-
-    Parameters
-    ----------
-    name : str
-        The stream's name.
-    fs_hz : float
-        Sampling rate of the sorter.
-    channels : int
-        Number of channels of the sorter.
-
-    Yields
-    ------
-    ndarray of float32, shape (samples, channels)
-
-    Raises
-    ------
-    InputError
-        If `pylsl` is not installed, there is no such stream, or it has another rate or number of channels.
-    """
+        for packet in packets:
+            if packet.renewed:
+                gate.renew()
+            if len(packet):
+                told.arrived(stream.received_samples + len(packet), waited_s=time.monotonic() - asked)
+                clock.add(packet)
+                yield from reported(stream.push(packet.samples))
+            if stopped():
+                break
+            asked = time.monotonic()
+    except InputError as error:
+        broken = error
     try:
-        import pylsl
-    except ImportError as error:
-        raise InputError(
-            f"lsl:{name}: needs pylsl ({error}); install it with: pip install 'neural-spike-sorter[live]'"
-        ) from None
-    found = pylsl.resolve_byprop("name", name, timeout=TIMEOUT_S)
-    if not found:
-        raise InputError(f"lsl:{name}: no such stream within {TIMEOUT_S:g} s")
-    info = found[0]
-    if not same_rate(info.nominal_srate(), fs_hz) or info.channel_count() != channels:
-        raise InputError(
-            f"lsl:{name}: {info.channel_count()} channel(s) at {info.nominal_srate():g} Hz; the sorter "
-            f"expects {channels} at {fs_hz:g} Hz"
+        yield from reported(stream.flush())
+    except InputError:  # during calibration
+        if broken is None:
+            raise
+    if broken is not None and not stopped():  # Ctrl-C ends the source of a pipe as well, anywhere
+        raise broken
+    _check_fit(stream, gate)
+
+
+def _live(spikes: Spikes, stream: Stream, clock: SourceClock) -> Iterator[LiveSpike]:
+    for spike in spikes:
+        yield LiveSpike(
+            sample=spike.sample,
+            time_s=clock.time_s(spike.sample),
+            unit=spikes.name_of(spike.unit),
+            probability=spike.probability,
+            unit_probability=spike.unit_probability,
+            behind_s=(stream.received_samples - spike.sample) / stream.fs_hz,
         )
-    inlet = pylsl.StreamInlet(info, recover=False)
-    while True:
-        try:
-            samples, _ = inlet.pull_chunk(timeout=0.01, max_samples=MOST_BYTES)
-        except pylsl.LostError:
-            return
-        if samples:
-            yield np.asarray(samples, np.float32)
 
 
-def _packets(read: Callable[[], bytes], dtype: np.dtype[Any], channels: int) -> Iterator[Packet]:
-    """Split bytes into whole samples; an incomplete sample is kept until the rest arrives."""
-    width = dtype.itemsize * channels
-    left = b""
-    while data := read():
-        left += data
-        whole = len(left) - len(left) % width
-        if whole:
-            yield np.frombuffer(left[:whole], dtype).reshape(-1, channels)
-        left = left[whole:]
-    if left:
-        raise InputError(f"stream: ended in the middle of a sample ({len(left)} of {width} bytes)")
+def _check_fit(stream: Stream, gate: FitGate) -> None:
+    withheld = gate.end()
+    if withheld and not gate.open:
+        raise InputError(
+            f"stream: does not fit the model, so {withheld} spikes were not reported (--trust reports them): "
+            f"{stream.doubt or 'its noise could not be measured'}"
+        )

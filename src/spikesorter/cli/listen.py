@@ -1,0 +1,185 @@
+"""The command `listen`, which sorts a live recording."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from spikesorter.cli.commands import examples
+from spikesorter.cli.completion import complete_target
+from spikesorter.cli.console import working
+from spikesorter.cli.options import ModelFolder, Quiet
+
+if TYPE_CHECKING:
+    from spikesorter.sorting.stream import Stream
+    from spikesorter.workflows.latency import Latency
+
+__all__ = ["LISTEN_EXAMPLES", "Ending", "listen", "telling"]
+
+LISTEN_EXAMPLES = examples(
+    "listen --model OUT/model --like D4 < samples.raw",
+    "listen tcp://127.0.0.1:5000 --model MODEL --calibrate 60 --reconnect",
+    "listen lsl:Amplifier --model MODEL --like D4 --low-latency",
+)
+
+
+def listen(
+    model: ModelFolder,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="-: standard input; tcp://HOST:PORT; or lsl:NAME (Lab Streaming Layer).",
+        ),
+    ] = "-",
+    like: Annotated[
+        str | None,
+        typer.Option(
+            "--like",
+            metavar="NAME",
+            help="Use the sorter adapted to this target.",
+            autocompletion=complete_target,
+        ),
+    ] = None,
+    calibrate: Annotated[
+        float,
+        typer.Option(
+            metavar="S",
+            help="Adapt to the first S seconds instead, and report their spikes when adapted.",
+        ),
+    ] = 0.0,
+    low_latency: Annotated[
+        bool,
+        typer.Option(
+            "--low-latency", help="Report spikes within 5 ms rather than 40 ms, slightly less accurately."
+        ),
+    ] = False,
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow",
+            help="Follow units whose size changes and noise that rises, each 2.5 s, from what was found "
+            "before; the result differs from that of `sort`.",
+        ),
+    ] = False,
+    dtype: Annotated[
+        Literal["int16", "float32"], typer.Option(help="Type of raw samples (not for lsl).")
+    ] = "int16",
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust",
+            help="Report spikes at once, and even if the noise is not what the model expects. [the first "
+            "second is compared before its spikes are reported]",
+        ),
+    ] = False,
+    reconnect: Annotated[
+        bool,
+        typer.Option(
+            "--reconnect", help="Go on when the connection is lost, as soon as it can be made again."
+        ),
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Sort a live recording, and print each spike as soon as it is final.
+
+    Each spike is one line of JSON: `sample`, `time_s`, `unit`, `probability`, `unit_probability` and
+    `behind_s`, the time from the spike to the newest sample when it is printed.
+
+    It ends with the source, or on Ctrl-C or SIGTERM, when the last spikes have been printed. Then, and on the
+    signal SIGUSR1, it prints how late the spikes were on standard error.
+    """
+    from spikesorter.workflows.latency import Latency
+    from spikesorter.workflows.live import listen as found_in
+    from spikesorter.workflows.live import open_stream
+    from spikesorter.workflows.sources import open_source
+
+    with working(quiet) as (_, say):
+        stream = open_stream(
+            model, like=like, calibration_seconds=calibrate, low_latency=low_latency, follow=follow, say=say
+        )
+        packets = open_source(
+            source, dtype=dtype, fs_hz=stream.fs_hz, channels=stream.channels, reconnect=reconnect
+        )
+        latency, ending = Latency(stream.fs_hz), Ending()
+        try:
+            with ending.on_signals(), telling(latency.line):
+                for spike in found_in(packets, stream, trust=trust, stopped=ending.asked, latency=latency):
+                    sys.stdout.write(json.dumps(spike.row()) + "\n")
+                    sys.stdout.flush()
+        finally:
+            _summarise(stream, latency, say)
+
+
+def _summarise(stream: Stream, latency: Latency, say: Callable[[str], None]) -> None:
+    from spikesorter.sorting.screening import described
+
+    say(f"{latency.spikes} spikes in {stream.received_samples / stream.fs_hz:.1f} s of signal")
+    if latency.spikes:
+        say(latency.line())
+    if len(stream.bad):
+        say(described(stream.bad, stream.received_samples, fs_hz=stream.fs_hz))
+
+
+@contextmanager
+def telling(line: Callable[[], str]) -> Iterator[None]:
+    """Print a line on standard error on SIGUSR1, during a block; not on Windows, which has no such signal."""
+
+    def tell(number: int, frame: FrameType | None) -> None:
+        os.write(2, f"{line()}\n".encode())  # the signal may come while something else is printed
+
+    if not hasattr(signal, "SIGUSR1") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGUSR1, tell)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+class Ending:
+    """Whether the user asked to end, by Ctrl-C or SIGTERM; the second time, at once.
+
+    Examples
+    --------
+    >>> ending = Ending()
+    >>> with ending.on_signals():
+    ...     signal.raise_signal(signal.SIGTERM)
+    >>> ending.asked()
+    True
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def asked(self) -> bool:
+        """Return whether to end."""
+        return self._asked
+
+    @contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """Listen to the signals during a block; only the main thread can."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {each: signal.signal(each, self._ask) for each in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self._asked:
+            raise KeyboardInterrupt
+        self._asked = True
