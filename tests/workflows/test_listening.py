@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikesorter.core.errors import InputError
+from spikesorter.sorting.live_groups import GroupStreams
 from spikesorter.sorting.screening import measure_quiet
 from spikesorter.sorting.stream import Stream
 from spikesorter.workflows.live import LiveSpike, listen
@@ -33,7 +34,7 @@ def state() -> Any:
 def found(packets: Iterator[Packet] | list[np.ndarray], stream: Stream, **options: Any) -> list[LiveSpike]:
     if isinstance(packets, list):
         packets = iter([Packet(samples) for samples in packets])
-    return list(listen(packets, stream, **options))
+    return list(listen(packets, GroupStreams.of(stream), **options))
 
 
 def samples_of(spikes: list[LiveSpike]) -> list[int]:
@@ -57,11 +58,14 @@ def test_spikes_of_the_first_second_wait_until_it_has_been_compared() -> None:
             yield Packet(SAMPLES[first : first + 100])
 
     came: list[int] = []
-    seen = [(spike.sample, came[-1]) for spike in listen(packets(), stream_of(state()))]
+    seen = [(spike.sample, came[-1]) for spike in listen(packets(), GroupStreams.of(stream_of(state())))]
     assert min(at for _, at in seen) == 1000
     assert max(at - sample for sample, at in seen if sample > 1000) < 300
     came.clear()
-    first, at = next((spike.sample, came[-1]) for spike in listen(packets(), stream_of(state()), trust=True))
+    first, at = next(
+        (spike.sample, came[-1])
+        for spike in listen(packets(), GroupStreams.of(stream_of(state())), trust=True)
+    )
     assert at - first < 300
 
 
@@ -110,7 +114,7 @@ def test_other_bytes_give_no_spikes_but_a_reason(kind: str, length: int) -> None
     wrong = other(kind)[:length]
     assert len(from_file(one, wrong)) > 0
     with pytest.raises(InputError, match=r"does not fit the model, so \d+ spikes were not reported.*--trust"):
-        reported.extend(listen(iter([Packet(wrong)]), stream_of(one)))
+        reported.extend(listen(iter([Packet(wrong)]), GroupStreams.of(stream_of(one))))
     assert reported == []
 
 
@@ -138,7 +142,7 @@ def test_a_source_that_fails_is_an_error_after_all_spikes_were_reported() -> Non
 
     reported: list[LiveSpike] = []
     with pytest.raises(InputError, match="the connection was lost"):
-        reported.extend(listen(packets(), stream_of(state())))
+        reported.extend(listen(packets(), GroupStreams.of(stream_of(state()))))
     assert samples_of(reported) == from_file(state(), SAMPLES[:2500]).sample.tolist()
 
 

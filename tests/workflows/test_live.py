@@ -21,7 +21,8 @@ from spikesorter.core.spikes import Spikes
 from spikesorter.io.mat import read_mat
 from spikesorter.io.model_files import write_model
 from spikesorter.sorting.sorter import Sorter
-from spikesorter.workflows.live import listen, open_stream
+from spikesorter.workflows.live import listen
+from spikesorter.workflows.live_model import open_streams
 from spikesorter.workflows.packets import Packet
 from spikesorter.workflows.sources import from_pipe, from_tcp, open_source
 from tests.cli.test_cli import ENVIRONMENT, PROGRAM
@@ -72,7 +73,7 @@ def test_units_are_called_as_in_the_labels_which_may_begin_at_0(
     units = replace(fitted.units, names=("0", "1", "2"))  # as Phy calls its clusters
     write_model(replace(fitted, units=units), tmp_path / "model")
     write_model(replace(adapted, units=units), tmp_path / "model" / "targets" / "D2")
-    found = list(listen(iter([Packet(samples)]), open_stream(tmp_path / "model")))
+    found = list(listen(iter([Packet(samples)]), open_streams(tmp_path / "model")))
     assert {spike.row()["unit"] for spike in found} == {"0", "1", "2"}
     spikes = Sorter.load(tmp_path / "model" / "targets" / "D2").stream(FS_HZ).push(samples)
     assert re.fullmatch(r"Spikes\(\d+ spikes of 3 units; 0: \d+, 1: \d+, 2: \d+; 25000 Hz\)", repr(spikes))
@@ -136,7 +137,7 @@ def test_a_socket_gives_the_same(model: Path, samples: np.ndarray, expected: Spi
 
     thread = threading.Thread(target=serve)
     thread.start()
-    stream = open_stream(model)
+    stream = open_streams(model)
     source = f"tcp://127.0.0.1:{server.getsockname()[1]}"
     found = list(listen(open_source(source, dtype="float32", fs_hz=FS_HZ, channels=1), stream))
     thread.join()

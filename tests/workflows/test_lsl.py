@@ -15,6 +15,7 @@ import pylsl
 import pytest
 
 from spikesorter.core.errors import InputError
+from spikesorter.sorting.live_groups import GroupStreams
 from spikesorter.workflows import lsl
 from spikesorter.workflows.live import listen
 from spikesorter.workflows.lsl import from_lsl
@@ -80,7 +81,7 @@ def test_all_that_was_sent_arrives_and_the_end_of_the_stream_is_an_end() -> None
     state = state_of(DECODERS[0], 5)
     expected = stream_of(state)
     known = [*expected.push(LONG), *expected.flush()]
-    found = list(listen(iter(packets), stream_of(state)))
+    found = list(listen(iter(packets), GroupStreams.of(stream_of(state))))
     assert [spike.sample for spike in found] == [spike.sample for spike in known]
     np.testing.assert_allclose([spike.time_s for spike in found], stamps[[spike.sample for spike in found]])
 
@@ -91,7 +92,7 @@ def test_a_gap_in_the_stamps_is_a_stretch_of_missing_samples() -> None:
     with sending(name, chunks_of(LONG, stamps, 50)) as thread:
         packets = received(name, len(LONG) + 300, thread)
     stream = stream_of(state_of(DECODERS[0], 5))
-    found = list(listen(iter(packets), stream))
+    found = list(listen(iter(packets), GroupStreams.of(stream)))
     assert stream.received_samples == len(LONG) + 300
     ((start, stop, kind),) = stream.bad
     assert (kind, start <= 1000, stop >= 1300) == ("missing", True, True)

@@ -17,10 +17,10 @@ import typer
 from spikesorter.cli.commands import examples
 from spikesorter.cli.completion import complete_target
 from spikesorter.cli.console import working
-from spikesorter.cli.options import ModelFolder, Quiet
+from spikesorter.cli.options import ModelFolder, NJobs, Quiet
 
 if TYPE_CHECKING:
-    from spikesorter.sorting.stream import Stream
+    from spikesorter.sorting.live_groups import GroupStreams
     from spikesorter.workflows.latency import Latency
 
 __all__ = ["LISTEN_EXAMPLES", "Ending", "listen", "telling"]
@@ -88,46 +88,50 @@ def listen(
             "--reconnect", help="Go on when the connection is lost, as soon as it can be made again."
         ),
     ] = False,
+    n_jobs: NJobs = None,
     quiet: Quiet = False,
 ) -> None:
     """Sort a live recording, and print each spike as soon as it is final.
 
     Each spike is one line of JSON: `sample`, `time_s`, `unit`, `probability`, `unit_probability` and
-    `behind_s`, the time from the spike to the newest sample when it is printed.
+    `behind_s`, the time from the spike to the newest sample when it is printed. If the model is for groups of
+    channels, the samples are those of all channels of the labelled recording, and lines have `group` as well.
 
     It ends with the source, or on Ctrl-C or SIGTERM, when the last spikes have been printed. Then, and on the
     signal SIGUSR1, it prints how late the spikes were on standard error.
     """
     from spikesorter.workflows.latency import Latency
     from spikesorter.workflows.live import listen as found_in
-    from spikesorter.workflows.live import open_stream
+    from spikesorter.workflows.live_model import LiveOptions, open_streams
     from spikesorter.workflows.sources import open_source
 
     with working(quiet) as (_, say):
-        stream = open_stream(
-            model, like=like, calibration_seconds=calibrate, low_latency=low_latency, follow=follow, say=say
-        )
+        options = LiveOptions(like, calibrate, low_latency, follow)
+        streams = open_streams(model, options, n_jobs=n_jobs, say=say)
         packets = open_source(
-            source, dtype=dtype, fs_hz=stream.fs_hz, channels=stream.channels, reconnect=reconnect
+            source, dtype=dtype, fs_hz=streams.fs_hz, channels=streams.channels, reconnect=reconnect
         )
-        latency, ending = Latency(stream.fs_hz), Ending()
+        latency, ending = Latency(streams.fs_hz), Ending()
         try:
             with ending.on_signals(), telling(latency.line):
-                for spike in found_in(packets, stream, trust=trust, stopped=ending.asked, latency=latency):
+                for spike in found_in(packets, streams, trust=trust, stopped=ending.asked, latency=latency):
                     sys.stdout.write(json.dumps(spike.row()) + "\n")
                     sys.stdout.flush()
         finally:
-            _summarise(stream, latency, say)
+            streams.close()
+            _summarise(streams, latency, say)
 
 
-def _summarise(stream: Stream, latency: Latency, say: Callable[[str], None]) -> None:
+def _summarise(streams: GroupStreams, latency: Latency, say: Callable[[str], None]) -> None:
     from spikesorter.sorting.screening import described
 
-    say(f"{latency.spikes} spikes in {stream.received_samples / stream.fs_hz:.1f} s of signal")
+    received, fs_hz = streams.received_samples, streams.fs_hz
+    say(f"{latency.spikes} spikes in {received / fs_hz:.1f} s of signal")
     if latency.spikes:
         say(latency.line())
-    if len(stream.bad):
-        say(described(stream.bad, stream.received_samples, fs_hz=stream.fs_hz))
+    for group, stream in streams.streams.items():
+        if len(stream.bad):
+            say((f"group {group}: " if group else "") + described(stream.bad, received, fs_hz=fs_hz))
 
 
 @contextmanager

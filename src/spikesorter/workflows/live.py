@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from spikesorter.core.errors import InputError, ModelError
+from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import Spikes
-from spikesorter.sorting.model import LABELLED, load_sorters
+from spikesorter.sorting.live_groups import GroupStreams
 from spikesorter.sorting.stream import Stream
 from spikesorter.workflows.latency import Latency
 from spikesorter.workflows.packets import Packet, SourceClock
 
-__all__ = ["FitGate", "LiveSpike", "listen", "open_stream"]
+__all__ = ["FitGate", "LiveSpike", "listen"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +32,10 @@ class LiveSpike(NamedTuple):
         The same in seconds, by the source's clock if it has one.
     unit : str
         Name of the unit in the labels.
+    unit_id : int
+        Its number, 1 or larger.
+    group : str
+        Name of its group of channels; "" if the model is for all channels.
     probability, unit_probability : float
         See `Spikes`.
     behind_s : float
@@ -40,22 +43,26 @@ class LiveSpike(NamedTuple):
 
     Examples
     --------
-    >>> LiveSpike(120, 0.0048, "basket", 0.9, 1.0, 0.004).row()["unit"]
-    'basket'
+    >>> LiveSpike(120, 0.0048, "basket", 2, "left", 0.9, 1.0, 0.004).row()
+    {'sample': 120, 'time_s': 0.0048, 'group': 'left', 'unit': 'basket', 'probability': 0.9, \
+'unit_probability': 1.0, 'behind_s': 0.004}
     """
 
     sample: int
     time_s: float
     unit: str
+    unit_id: int
+    group: str
     probability: float
     unit_probability: float
     behind_s: float
 
     def row(self) -> dict[str, float | int | str]:
-        """Return it as plain values for JSON."""
+        """Return it as plain values for JSON; without `group` if there are no groups."""
         return {
             "sample": self.sample,
             "time_s": round(self.time_s, 6),
+            **({"group": self.group} if self.group else {}),
             "unit": self.unit,
             "probability": round(self.probability, 6),
             "unit_probability": round(self.unit_probability, 6),
@@ -115,93 +122,41 @@ class FitGate:
         self._held = [undecided] if len(undecided) else []
         return known.select(np.zeros(len(known), bool))
 
-    def end(self) -> int:
-        """Return how many spikes were not passed on, with those still held."""
+    @property
+    def decided_samples(self) -> int:
+        """Number of samples, from the first, whose spikes have been passed on or never will be."""
+        decided = self._stream.decided_samples
+        return decided if self.open else min(decided, self._stream.compared_samples)
+
+    def end(self) -> str:
+        """Return in words that spikes were not passed on, as nothing ever fitted; "" if something did."""
         self.withheld += sum(map(len, self._held))
         self._held = []
-        return self.withheld
-
-
-def open_stream(
-    model: Path,
-    *,
-    like: str | None = None,
-    calibration_seconds: float = 0.0,
-    low_latency: bool = False,
-    follow: bool = False,
-    say: Callable[[str], None] = lambda line: None,
-) -> Stream:
-    """Return a stream that sorts with a saved model.
-
-    Parameters
-    ----------
-    model : Path
-    like : str, optional
-        Target whose adapted sorter is used; not needed if there is only one, or with calibration.
-    calibration_seconds : float
-        Length of the stream's beginning to adapt to; 0: none.
-    low_latency : bool
-        Whether to report spikes within milliseconds; see `Sorter.low_latency`.
-    follow : bool
-        Whether to follow changes; see `Sorter.stream`.
-    say : callable, optional
-        Called with a line on what the sorter is adapted to.
-
-    Returns
-    -------
-    Stream
-
-    Raises
-    ------
-    ModelError
-        If the model or target does not exist.
-    InputError
-        If it is not clear which target to use.
-    SettingsError
-        If the calibration time is invalid.
-    """
-    sorters = load_sorters(model)
-    targets = [name for name in sorters if name != LABELLED]
-    if calibration_seconds and like:
-        raise InputError(
-            "listen: give either a target (--like) or a calibration time (--calibrate), not both"
+        if self.open or not self.withheld:
+            return ""
+        return (
+            f"does not fit the model, so {self.withheld} spikes were not reported (--trust reports them): "
+            f"{self._stream.doubt or 'its noise could not be measured'}"
         )
-    if like is not None and like not in targets:
-        raise ModelError(f"{model}: was not adapted to {like}, but to: {', '.join(targets) or 'no target'}")
-    if like is None and not calibration_seconds and len(targets) != 1:
-        known = f"--like NAME (one of {', '.join(targets)}) or " if targets else ""
-        raise InputError(
-            f"{model}: give {known}--calibrate SECONDS, so that the sorter is adapted to the stream's noise"
-        )
-    name = LABELLED if calibration_seconds else like or targets[0]
-    stream = sorters[name].stream(
-        sorters[name].fs_hz,
-        mode="low_latency" if low_latency else "exact",
-        calibration_seconds=calibration_seconds,
-        follow=follow,
-    )
-    to = f"the first {calibration_seconds:g} s" if calibration_seconds else name
-    how = " with low latency" if low_latency else " and following changes" if follow else ""
-    say(f"sorting{how}, as adapted to {to}")
-    return stream
 
 
 def listen(
     packets: Iterator[Packet],
-    stream: Stream,
+    streams: GroupStreams,
     *,
     trust: bool = False,
     stopped: Callable[[], bool] = lambda: False,
     latency: Latency | None = None,
 ) -> Iterator[LiveSpike]:
-    """Push packets into a stream, and yield each spike as soon as it is final.
+    """Push packets into streams, and yield each spike as soon as it is final.
 
-    However the packets end, the spikes of all that was received are yielded first.
+    However the packets end, the spikes of all that was received are yielded first. Those of one group of
+    channels come in order of time.
 
     Parameters
     ----------
     packets : iterator of Packet
-    stream : Stream
+    streams : GroupStreams
     trust : bool
         Whether to report spikes of a stream whose noise is not what the sorter expects.
     stopped : callable, optional
@@ -216,58 +171,65 @@ def listen(
     Raises
     ------
     InputError
-        At the end: if the source failed, the stream never fitted the sorter, or it ended during calibration.
+        At the end: if the source failed, no stream ever fitted its sorter, or it ended during calibration.
     """
-    clock, gate = SourceClock(stream.fs_hz), FitGate(stream, trust=trust)
+    clock = SourceClock(streams.fs_hz)
+    gates = {name: FitGate(stream, trust=trust) for name, stream in streams.streams.items()}
     broken: InputError | None = None
-    told = latency or Latency(stream.fs_hz)
+    told = latency or Latency(streams.fs_hz)
 
-    def reported(found: Spikes) -> Iterator[LiveSpike]:
-        for spike in _live(gate.pass_on(found), stream, clock):
+    def reported(found: Mapping[str, Spikes]) -> Iterator[LiveSpike]:
+        received = streams.received_samples
+        passed = {name: gates[name].pass_on(spikes) for name, spikes in found.items()}
+        for spike in _live(passed, clock, received):
             yield spike
             told.reported(spike.sample)
-        clock.forget(stream.decided_samples if gate.open else stream.compared_samples)
+        clock.forget(min(gate.decided_samples for gate in gates.values()))
 
     asked = time.monotonic()
     try:
         for packet in packets:
             if packet.renewed:
-                gate.renew()
+                for gate in gates.values():
+                    gate.renew()
             if len(packet):
-                told.arrived(stream.received_samples + len(packet), waited_s=time.monotonic() - asked)
+                told.arrived(streams.received_samples + len(packet), waited_s=time.monotonic() - asked)
                 clock.add(packet)
-                yield from reported(stream.push(packet.samples))
+                yield from reported(streams.push(packet.samples))
             if stopped():
                 break
             asked = time.monotonic()
     except InputError as error:
         broken = error
     try:
-        yield from reported(stream.flush())
+        yield from reported(streams.flush())
     except InputError:  # during calibration
         if broken is None:
             raise
     if broken is not None and not stopped():  # Ctrl-C ends the source of a pipe as well, anywhere
         raise broken
-    _check_fit(stream, gate)
+    _check_fit(gates)
 
 
-def _live(spikes: Spikes, stream: Stream, clock: SourceClock) -> Iterator[LiveSpike]:
-    for spike in spikes:
+def _live(found: Mapping[str, Spikes], clock: SourceClock, received: int) -> Iterator[LiveSpike]:
+    spikes = ((spike, name) for name, part in found.items() for spike in part)
+    for spike, name in sorted(spikes, key=lambda pair: pair[0].sample):
         yield LiveSpike(
             sample=spike.sample,
             time_s=clock.time_s(spike.sample),
-            unit=spikes.name_of(spike.unit),
+            unit=found[name].name_of(spike.unit),
+            unit_id=spike.unit,
+            group=name,
             probability=spike.probability,
             unit_probability=spike.unit_probability,
-            behind_s=(stream.received_samples - spike.sample) / stream.fs_hz,
+            behind_s=(received - spike.sample) / clock.fs_hz,
         )
 
 
-def _check_fit(stream: Stream, gate: FitGate) -> None:
-    withheld = gate.end()
-    if withheld and not gate.open:
-        raise InputError(
-            f"stream: does not fit the model, so {withheld} spikes were not reported (--trust reports them): "
-            f"{stream.doubt or 'its noise could not be measured'}"
-        )
+def _check_fit(gates: Mapping[str, FitGate]) -> None:
+    """Refuse a recording that no group fits, and tell of groups that do not fit."""
+    reasons = {name: reason for name, gate in gates.items() if (reason := gate.end())}
+    if len(reasons) == len(gates):
+        raise InputError(f"stream: {next(iter(reasons.values()))}")
+    for name, reason in reasons.items():
+        logger.warning("group %s: %s", name, reason)

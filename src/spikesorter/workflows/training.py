@@ -14,8 +14,8 @@ from spikesorter.io.formats import stem_of
 from spikesorter.io.mat_writing import check_replaceable
 from spikesorter.io.model_files import check_model_place
 from spikesorter.io.recording import RecordingOptions
-from spikesorter.sorting.groups import adapt_groups, channel_groups, fit_groups
-from spikesorter.sorting.model import check_group_places, group_place, target_place
+from spikesorter.sorting.groups import adapt_groups, channel_groups, fit_groups, group_of_channels
+from spikesorter.sorting.model import check_group_places, group_place, target_place, write_channels
 from spikesorter.sorting.sorter import Sorter
 from spikesorter.workflows.recordings import (
     CheckedRecording,
@@ -118,8 +118,11 @@ def _train_groups(
             n_jobs=n_jobs,
             progress=progress,
         )
+    channel_ids = [str(one) for one in recording.get_channel_ids()]
     for group, sorter in fitted.items():
         sorter.save(group_place(model, group))
+    write_channels(model, group_of_channels(recording), channel_ids)
+    for group, sorter in fitted.items():
         on_sorter(f"{stem_of(path)}, group {group}", sorter)
     for name, target in targets.items():
         one, told = target.open(), prefixed(name, progress)
