@@ -20,9 +20,11 @@ from spikesorter.core.errors import InputError, SettingsError
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.mat import read_mat
 from spikesorter.io.model_files import write_model
+from spikesorter.sorting.model import low_latency_place
 from spikesorter.sorting.sorter import Sorter
+from spikesorter.sorting.state import SorterState
 from spikesorter.workflows.live import listen
-from spikesorter.workflows.live_model import open_streams
+from spikesorter.workflows.live_model import LiveOptions, open_streams
 from spikesorter.workflows.packets import Packet
 from spikesorter.workflows.sources import from_pipe, from_tcp, open_source
 from tests.cli.test_cli import ENVIRONMENT, PROGRAM
@@ -179,6 +181,37 @@ def test_bad_packets_are_refused_and_change_nothing(
         stream.push(samples[:5])
     with pytest.raises(InputError, match="already flushed"):
         stream.flush()
+
+
+def test_a_kept_low_latency_sorter_is_used_at_once(
+    model: Path, samples: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepare(state: SorterState, **_: object) -> SorterState:
+        prepared.append(state)
+        return state
+
+    prepared: list[SorterState] = []
+    monkeypatch.setattr("spikesorter.sorting.stream.low_latency_state", prepare)
+    folder = Path(shutil.copytree(model, tmp_path / "model"))
+    said: list[str] = []
+    open_streams(folder, LiveOptions(low_latency=True), say=said.append)
+    assert len(prepared) == 1
+    assert said[1] == (
+        "preparing the low-latency sorter, which takes up to a minute (train --live keeps it in the model)"
+    )
+    state = Sorter.load(folder / "targets" / "D2").state
+    quiet = replace(state, tuned=replace(state.tuned, name="low_latency")).with_working_point(
+        threshold=1.0, refractory_ms=None
+    )
+    write_model(quiet, low_latency_place(folder / "targets" / "D2"))
+    streams = open_streams(folder, LiveOptions(low_latency=True), say=said.append)
+    assert len(prepared) == 1
+    assert said[2:] == ["sorting with low latency, as adapted to D2"]
+    assert list(listen(iter([Packet(samples)]), streams)) == []  # it is this one that sorts
+    assert len(list(listen(iter([Packet(samples)]), open_streams(folder)))) > 100
+    said.clear()
+    open_streams(folder, LiveOptions(calibration_seconds=5, low_latency=True), say=said.append)
+    assert "train --live" not in said[1]
 
 
 def test_an_empty_stream_is_a_result(model: Path) -> None:

@@ -127,6 +127,8 @@ def _kept(folder: Path, name: str | None) -> Path | None:
 
 def _open(place: Path, options: LiveOptions, *, n_jobs: int) -> Stream:
     sorter = Sorter.load(place)
+    if not options.calibration_seconds:
+        _warm_up(sorter)
     return sorter.stream(
         sorter.fs_hz,
         mode="low_latency" if options.low_latency else "exact",
@@ -134,6 +136,15 @@ def _open(place: Path, options: LiveOptions, *, n_jobs: int) -> Stream:
         follow=options.follow,
         n_jobs=n_jobs,
     )
+
+
+def _warm_up(sorter: Sorter) -> None:
+    """Load compiled code now, as it would delay the first spikes."""
+    state = sorter.state
+    decoder = state.tuned.decoder
+    n_samples = decoder.margin.before + decoder.grid_samples + decoder.margin.after
+    evidence = decoder.evidence(np.zeros((n_samples, state.channels), np.float32))
+    decoder.pick(np.pad(evidence, ((decoder.pick_reach, decoder.pick_reach), (0, 0))))
 
 
 def _together(model: Path, streams: dict[str, Stream], n_jobs: int) -> GroupStreams:
