@@ -57,9 +57,17 @@ def expected(model: Path, samples: np.ndarray) -> Spikes:
 
 @pytest.mark.slow
 def test_a_pipe_gives_lines_of_json(model: Path, samples: np.ndarray, expected: Spikes) -> None:
-    command = [str(PROGRAM), "listen", "--model", str(model), "--dtype", "float32"]
-    done = subprocess.run(command, input=samples.tobytes(), capture_output=True, env=ENVIRONMENT)
-    assert done.returncode == 0, done.stderr
+    command = [str(PROGRAM), "listen", "--model", str(model), "--dtype", "float32", "--scale", "0.5"]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.settimeout(HANGS_S)
+        command += ["--send", f"udp://127.0.0.1:{receiver.getsockname()[1]}"]
+        data = (2 * samples).tobytes()
+        done = subprocess.run(command, input=data, capture_output=True, env=ENVIRONMENT)
+        assert done.returncode == 0, done.stderr
+        assert [receiver.recv(1 << 16) for _ in range(3)] == [
+            line + b"\n" for line in done.stdout.splitlines()[:3]
+        ]
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line["sample"] for line in lines] == expected.sample.tolist()
     assert [line["unit"] for line in lines] == [str(unit) for unit in expected.unit.tolist()]
@@ -236,9 +244,9 @@ def test_what_cannot_be_is_said(model: Path) -> None:
         list(from_pipe(io.BytesIO(b"12345"), dtype="int16", channels=2))
     with pytest.raises(InputError, match="cannot connect"):
         next(from_tcp("127.0.0.1", 1, dtype="int16", fs_hz=FS_HZ, channels=1))
-    for source in ("udp://127.0.0.1:5", "tcp://nowhere", "tcp://a:b", "x"):
+    for source in ("udp://127.0.0.1:5", "zmq://a", "tcp://nowhere", "tcp://a:b", "x"):
         refused = in_this_process("listen", source, "--model", model, rc=2)
-        assert "expected -, tcp://HOST:PORT or lsl:NAME" in refused.stderr
+        assert "expected -, tcp://HOST:PORT or lsl:NAME, or zmq://HOST:PORT" in refused.stderr
     assert "but to: D2" in in_this_process("listen", "--model", model, "--like", "D9", rc=2).stderr
     for seconds in ("-1", "nan"):
         refused = in_this_process("listen", "--model", model, "--calibrate", seconds, rc=2)

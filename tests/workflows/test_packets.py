@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spikesorter.core.errors import InputError
 from spikesorter.workflows.packets import (
     BREAK_S,
     LONGEST_GAP_S,
@@ -17,6 +18,7 @@ from spikesorter.workflows.packets import (
     fill_gaps,
     idle,
     missing,
+    scaled,
 )
 
 FS_HZ = 100.0
@@ -67,6 +69,17 @@ def test_what_has_no_stamps_or_no_samples_is_passed_on() -> None:
     packets = [idle(2), missing(3, 2, renewed=True), Packet(np.zeros((0, 2)), np.zeros(0))]
     found = list(fill_gaps(iter(packets), fs_hz=FS_HZ, jitter_s=0.05))
     assert found == packets
+
+
+def test_samples_are_multiplied_and_stamps_kept() -> None:
+    packet = Packet(np.array([[2], [-4]], np.int16), np.array([5.0, 5.1]), renewed=True)
+    (found,) = scaled(iter([packet]), 0.25)
+    assert (found.samples.dtype, found.samples.tolist(), found.renewed) == (np.float32, [[0.5], [-1.0]], True)
+    assert found.stamps is packet.stamps
+    assert next(scaled(iter([packet]), 1.0)) is packet
+    for factor in (0, -1, np.nan, np.inf):
+        with pytest.raises(InputError, match="scale must be a number above 0"):
+            scaled(iter([packet]), factor)
 
 
 @given(cuts=st.lists(st.integers(0, 50), max_size=5), forgotten=st.integers(0, 50))

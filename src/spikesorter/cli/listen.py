@@ -29,6 +29,7 @@ LISTEN_EXAMPLES = examples(
     "listen --model OUT/model --like D4 < samples.raw",
     "listen tcp://127.0.0.1:5000 --model MODEL --calibrate 60 --reconnect",
     "listen lsl:Amplifier --model MODEL --like D4 --low-latency",
+    "listen zmq://127.0.0.1:5556 --model MODEL --like D4 --low-latency --send ttl://127.0.0.1:5558",
 )
 
 
@@ -38,7 +39,8 @@ def listen(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="-: standard input; tcp://HOST:PORT; or lsl:NAME (Lab Streaming Layer).",
+            help="-: standard input; tcp://HOST:PORT; lsl:NAME (Lab Streaming Layer); or zmq://HOST:PORT "
+            "(ZMQ Interface of the Open Ephys GUI).",
         ),
     ] = "-",
     like: Annotated[
@@ -72,8 +74,16 @@ def listen(
         ),
     ] = False,
     dtype: Annotated[
-        Literal["int16", "float32"], typer.Option(help="Type of raw samples (not for lsl).")
+        Literal["int16", "float32"], typer.Option(help="Type of raw samples (not for lsl and zmq).")
     ] = "int16",
+    scale: Annotated[
+        float,
+        typer.Option(
+            metavar="FACTOR",
+            help="Multiply samples by FACTOR, from the source's unit to that of the labelled recording, such "
+            "as from microvolts to a converter's counts.",
+        ),
+    ] = 1.0,
     trust: Annotated[
         bool,
         typer.Option(
@@ -88,6 +98,16 @@ def listen(
             "--reconnect", help="Go on when the connection is lost, as soon as it can be made again."
         ),
     ] = False,
+    send: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--send",
+            metavar="ADDRESS",
+            help="Send each spike there as well: udp://HOST:PORT (lines of JSON), zmq://HOST:PORT (published "
+            "as Open Ephys does), event://HOST:PORT (to its ZMQ Interface), ttl://HOST:PORT (to its Network "
+            "Events). Repeatable.",
+        ),
+    ] = None,
     n_jobs: NJobs = None,
     quiet: Quiet = False,
 ) -> None:
@@ -103,6 +123,8 @@ def listen(
     from spikesorter.workflows.latency import Latency
     from spikesorter.workflows.live import listen as found_in
     from spikesorter.workflows.live_model import LiveOptions, open_streams
+    from spikesorter.workflows.outputs import open_output
+    from spikesorter.workflows.packets import scaled
     from spikesorter.workflows.sources import open_source
 
     with working(quiet) as (_, say):
@@ -111,13 +133,20 @@ def listen(
         packets = open_source(
             source, dtype=dtype, fs_hz=streams.fs_hz, channels=streams.channels, reconnect=reconnect
         )
+        outputs = [open_output(place, fs_hz=streams.fs_hz) for place in send or ()]
         latency, ending = Latency(streams.fs_hz), Ending()
         try:
             with ending.on_signals(), telling(latency.line):
-                for spike in found_in(packets, streams, trust=trust, stopped=ending.asked, latency=latency):
+                for spike in found_in(
+                    scaled(packets, scale), streams, trust=trust, stopped=ending.asked, latency=latency
+                ):
+                    for output in outputs:
+                        output.send(spike)
                     sys.stdout.write(json.dumps(spike.row()) + "\n")
                     sys.stdout.flush()
         finally:
+            for output in outputs:
+                output.close()
             streams.close()
             _summarise(streams, latency, say)
 

@@ -17,8 +17,8 @@ __all__ = ["LiveLevel"]
 logger = logging.getLogger(__name__)
 CALM_SECONDS = 10  # without a doubt, after which another is told again
 REMEDY = (
-    "If its type and unit are right, calibrate on it (listen --calibrate, calibration_seconds of "
-    "Sorter.stream), or do not trust the result"
+    "If its type and unit are right (listen --dtype, --scale), calibrate on it (listen --calibrate, "
+    "calibration_seconds of Sorter.stream), or do not trust the result"
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -201,6 +201,8 @@ def listen(
             asked = time.monotonic()
     except InputError as error:
         broken = error
+    if isinstance(packets, Generator):
+        packets.close()  # the connection, before the last spikes are looked for
     try:
         yield from reported(streams.flush())
     except InputError:  # during calibration

@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["BREAK_S", "LONGEST_GAP_S", "Packet", "SourceClock", "fill_gaps", "idle", "missing"]
+from spikesorter.core.errors import InputError
+
+__all__ = ["BREAK_S", "LONGEST_GAP_S", "Packet", "SourceClock", "fill_gaps", "idle", "missing", "scaled"]
 
 logger = logging.getLogger(__name__)
 LONGEST_GAP_S = 10.0
@@ -114,6 +116,27 @@ def _gap(jump_s: float, stamp: float, fs_hz: float, channels: int) -> Packet:
     logger.warning("the source's time stamps jump before %.6f s: %s", stamp, what)
     gap = missing(n_samples, channels, renewed=anew)
     return Packet(gap.samples, stamp - np.arange(n_samples, 0, -1) / fs_hz, renewed=anew)
+
+
+def scaled(packets: Iterator[Packet], factor: float) -> Iterator[Packet]:
+    """Multiply samples, as from microvolts to the counts of a converter.
+
+    Raises
+    ------
+    InputError
+        If the factor is not a number above 0.
+
+    Examples
+    --------
+    >>> next(scaled(iter([Packet(np.array([[2], [4]], np.int16))]), 0.5)).samples.tolist()
+    [[1.0], [2.0]]
+    """
+    if not 0 < factor < np.inf:
+        raise InputError(f"scale must be a number above 0, not {factor:g}")
+    if factor == 1:
+        return packets
+    by = np.float32(factor)
+    return (replace(packet, samples=packet.samples.astype(np.float32) * by) for packet in packets)
 
 
 class SourceClock:

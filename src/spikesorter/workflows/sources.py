@@ -16,6 +16,7 @@ import numpy as np
 
 from spikesorter.core.errors import InputError
 from spikesorter.workflows.lsl import from_lsl
+from spikesorter.workflows.open_ephys import from_zmq
 from spikesorter.workflows.packets import LONGEST_GAP_S, Packet, idle, missing
 
 __all__ = ["address", "from_pipe", "from_tcp", "open_source"]
@@ -25,7 +26,7 @@ MOST_BYTES = 1 << 16  # most bytes read at once; data are passed on as soon as t
 TIMEOUT_S = 10.0  # for finding a source
 TICK_S = 0.1  # after which a source that has nothing new says so
 RETRY_S = 1.0
-KNOWN = "-, tcp://HOST:PORT or lsl:NAME"
+KNOWN = "-, tcp://HOST:PORT or lsl:NAME, or zmq://HOST:PORT (Open Ephys)"
 Reads = Iterator[bytes | None]
 
 
@@ -37,9 +38,9 @@ def open_source(
     Parameters
     ----------
     source : str
-        "-" (standard input), "tcp://HOST:PORT" or "lsl:NAME".
+        "-" (standard input), "tcp://HOST:PORT", "lsl:NAME" or "zmq://HOST:PORT".
     dtype, fs_hz, channels, reconnect
-        See `from_pipe`, `from_tcp` and `from_lsl`.
+        See `from_pipe`, `from_tcp`, `from_lsl` and `from_zmq`; the last one always connects again.
 
     Returns
     -------
@@ -60,6 +61,9 @@ def open_source(
     if source.startswith("lsl:"):
         name = source.removeprefix("lsl:")
         return from_lsl(name, fs_hz=fs_hz, channels=channels, reconnect=reconnect, timeout_s=TIMEOUT_S)
+    if source.startswith("zmq:"):
+        host, port = address(source, "zmq", KNOWN)
+        return from_zmq(host, port, fs_hz=fs_hz, channels=channels)
     host, port = address(source, "tcp", KNOWN)
     return from_tcp(host, port, dtype=dtype, fs_hz=fs_hz, channels=channels, reconnect=reconnect)
 
