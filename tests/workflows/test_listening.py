@@ -16,6 +16,7 @@ from spikesorter.core.errors import InputError
 from spikesorter.sorting.live_groups import GroupStreams
 from spikesorter.sorting.screening import measure_quiet
 from spikesorter.sorting.stream import Stream
+from spikesorter.workflows.latency import Latency
 from spikesorter.workflows.live import LiveSpike, listen
 from spikesorter.workflows.packets import Packet, missing
 from tests.decoding.test_run import DECODERS
@@ -130,6 +131,18 @@ def test_after_a_break_it_has_to_fit_again() -> None:
 
 def test_a_silent_stream_reports_nothing_and_is_no_error() -> None:
     assert found([np.zeros((3000, 2)), np.full((500, 2), np.nan)], stream_of(state())) == []
+
+
+def test_it_is_told_once_that_sorting_is_behind(caplog: pytest.LogCaptureFixture) -> None:
+    class Slow(Latency):
+        def arrived(self, received_samples: int, *, waited_s: float) -> None:
+            self._behind = next(behind)
+
+    behind = iter([0.5, 2.0, 5.0, 0.05, 3.0])
+    with caplog.at_level(logging.WARNING):
+        found(list(np.split(SAMPLES, 5)), stream_of(state()), latency=Slow(FS_HZ))
+    said = [record.getMessage().partition(" behind")[0] for record in caplog.records]
+    assert said == ["sorting is 2.0 s", "sorting is 3.0 s"]
 
 
 # Ends -------------------------------------------------------------------------------------------------------

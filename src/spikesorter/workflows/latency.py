@@ -50,6 +50,11 @@ class Latency:
         self._behind = start - self._start
         self._most_behind = max(self._most_behind, self._behind)
 
+    @property
+    def behind_s(self) -> float:
+        """How long ago the newest sample was taken when it was received."""
+        return self._behind
+
     def reported(self, sample: int) -> None:
         """Note that a spike that starts at a sample was reported."""
         age = max(self._now() - self._start - sample / self.fs_hz, SHORTEST_S)

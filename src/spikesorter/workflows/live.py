@@ -19,6 +19,10 @@ from spikesorter.workflows.packets import Packet, SourceClock
 __all__ = ["FitGate", "LiveSpike", "listen"]
 
 logger = logging.getLogger(__name__)
+BEHIND_S, CAUGHT_UP_S = (
+    1.0,
+    0.1,
+)  # behind the source: from when it is told, and from when it may be told again
 
 
 class LiveSpike(NamedTuple):
@@ -186,7 +190,7 @@ def listen(
             told.reported(spike.sample)
         clock.forget(min(gate.decided_samples for gate in gates.values()))
 
-    asked = time.monotonic()
+    asked, told_behind = time.monotonic(), False
     try:
         for packet in packets:
             if packet.renewed:
@@ -194,6 +198,7 @@ def listen(
                     gate.renew()
             if len(packet):
                 told.arrived(streams.received_samples + len(packet), waited_s=time.monotonic() - asked)
+                told_behind = _tell_behind(told.behind_s, told_behind)
                 clock.add(packet)
                 yield from reported(streams.push(packet.samples))
             if stopped():
@@ -211,6 +216,17 @@ def listen(
     if broken is not None and not stopped():  # Ctrl-C ends the source of a pipe as well, anywhere
         raise broken
     _check_fit(gates)
+
+
+def _tell_behind(behind_s: float, told: bool) -> bool:
+    """Warn that sorting is behind the source, unless it was told; return whether it has been."""
+    if behind_s > BEHIND_S and not told:
+        logger.warning(
+            "sorting is %.1f s behind the source; if that grows, sort fewer groups of channels in a process",
+            behind_s,
+        )
+        return True
+    return told and behind_s > CAUGHT_UP_S
 
 
 def _live(found: Mapping[str, Spikes], clock: SourceClock, received: int) -> Iterator[LiveSpike]:
