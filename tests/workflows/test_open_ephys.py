@@ -116,6 +116,8 @@ def test_events_and_spikes_of_the_gui_are_passed_over() -> None:
         ([*message(0, 0, SAMPLES[:5, 0])[:2], b"123"], "no ZMQ Interface"),
         (message(0, 0, SAMPLES[:5, 0], num_samples=6), "6 samples announced, 5 there"),
         (message(0, 0, SAMPLES[:5, 0], n_channels=16), "before 0.6"),
+        (message(0, -1, SAMPLES[:5, 0]), "sample number -1"),
+        (message(0, 1 << 60, SAMPLES[:5, 0]), "sample number"),
     ],
 )
 def test_other_messages_are_refused(frames: list[bytes], words: str) -> None:
@@ -136,6 +138,9 @@ def test_what_does_not_fit_the_sorter_is_said() -> None:
         words = rf"sends 2 channel\(s\), but the sorter expects {channels}; select them in the plugin"
         with pytest.raises(InputError, match=words):
             blocks_of(messages(SAMPLES), channels=channels)
+    endless = (message(channel, 0, SAMPLES[:5, 0]) for channel in range(1 << 20))
+    with pytest.raises(InputError, match=r"sends 4096 channel\(s\)"):
+        blocks_of(endless)
     sent = list(messages(SAMPLES))
     with pytest.raises(InputError, match="other channels than before"):
         blocks_of(iter([*sent, *messages(SAMPLES, first=2000, channels=(3, 8))]))

@@ -45,6 +45,7 @@ TICK_MS = 100
 HEARTBEAT_S = 2.0  # after 5 s without one, the plugin shows its client as gone
 TTL = 3  # the type of events that are on or off
 LONGEST_MESSAGE = 1 << 26  # bytes
+MOST_SAMPLES, MOST_CHANNELS = 1 << 53, 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +97,8 @@ def parse(frames: Sequence[bytes]) -> DataMessage | None:
             float(content["sample_rate"]),
             np.frombuffer(frames[2], "<f4").astype(np.float32),
         )
+        if not 0 <= found.start < MOST_SAMPLES:
+            raise ValueError(f"sample number {found.start}")
         if len(found.samples) != int(content["num_samples"]):
             raise ValueError(f"{content['num_samples']} samples announced, {len(found.samples)} there")
     except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
@@ -137,7 +140,8 @@ class Blocks:
         if self._block and (message.channel in self._block or message.start != self._start):
             done += self._finished()
         self._block[message.channel] = message
-        if self._sent is not None and len(self._block) == len(self._sent):
+        whole = len(self._sent) if self._sent is not None else MOST_CHANNELS
+        if len(self._block) == whole:
             done += self._finished()
         return done
 
