@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikesorter.core.errors import InputError
+from spikesorter.core.spikes import Spikes
 from spikesorter.sorting.live_groups import MOST_GROUPS, GroupStreams
 from spikesorter.sorting.screening import measure_quiet
 from spikesorter.sorting.stream import Stream
@@ -45,6 +48,18 @@ def test_each_group_gets_its_channels_in_its_order(cuts: list[int], n_jobs: int)
     for group, samples in EXPECTED.items():
         assert [spike.sample for spike in found if spike.group == group] == samples
     assert {spike.row()["group"] for spike in found} == {"left", "right"}
+
+
+def test_channels_of_a_group_are_in_the_order_that_is_given() -> None:
+    got: list[np.ndarray] = []
+
+    def push(packet: np.ndarray) -> Spikes:
+        got.append(packet)
+        return Spikes.empty()
+
+    stream = cast(Stream, SimpleNamespace(push=push, state=1))
+    GroupStreams({"right": stream}, COLUMNS, 5).push(RECEIVED[:3])
+    np.testing.assert_array_equal(got[0], RECEIVED[:3, [4, 1]])
 
 
 def test_of_one_packet_spikes_of_all_groups_come_in_order_of_time() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikesorter.core.errors import InputError
+from spikesorter.core.spikes import Spikes
 from spikesorter.sorting.live_groups import GroupStreams
 from spikesorter.sorting.screening import measure_quiet
 from spikesorter.sorting.stream import Stream
 from spikesorter.workflows.latency import Latency
-from spikesorter.workflows.live import LiveSpike, listen
+from spikesorter.workflows.live import FitGate, LiveSpike, listen
 from spikesorter.workflows.packets import Packet, missing
 from tests.decoding.test_run import DECODERS
 from tests.sorting.test_stream import ARRIVING, FS_HZ, SCREEN, from_file, state_of, stream_of
@@ -80,6 +82,18 @@ def test_what_does_not_fit_is_not_reported_until_it_does(cuts: list[int]) -> Non
     assert spikes == [sample for sample in from_file(state(), wrong).sample.tolist() if sample >= 3000]
     trusted = samples_of(found(parts, stream_of(state()), trust=True))
     assert trusted == from_file(state(), wrong).sample.tolist()
+
+
+def test_spikes_held_back_are_forgotten_when_their_second_did_not_fit() -> None:
+    stream: Any = SimpleNamespace(fits_from=None, compared_samples=0, doubt="loud", fs_hz=FS_HZ)
+    gate = FitGate(stream, trust=False)
+    assert len(gate.pass_on(Spikes([100, 999, 1000, 1999, 2000], [1] * 5))) == 0
+    stream.compared_samples = 1000
+    assert len(gate.pass_on(Spikes([2500], [1]))) == 0
+    assert (gate.withheld, sum(map(len, gate._held))) == (2, 4)
+    stream.compared_samples, stream.fits_from = 3000, 2000
+    assert gate.pass_on(Spikes([2600], [1])).sample.tolist() == [2000, 2500, 2600]
+    assert (gate.withheld, gate.end()) == (4, "")
 
 
 def test_it_is_said_how_many_were_not_reported(caplog: pytest.LogCaptureFixture) -> None:
@@ -188,6 +202,6 @@ def test_an_end_during_calibration_says_so_and_a_failure_says_itself() -> None:
 
 def test_times_are_those_of_the_source() -> None:
     stamps = 400 + np.arange(5000) / FS_HZ * 1.001
-    packets = [Packet(SAMPLES[k : k + 500], stamps[k : k + 500]) for k in range(0, 5000, 500)]
+    packets = [Packet(SAMPLES[k : k + 100], stamps[k : k + 100]) for k in range(0, 5000, 100)]
     spikes = found(iter(packets), stream_of(state()))
     assert [spike.time_s for spike in spikes] == stamps[samples_of(spikes)].tolist()

@@ -71,6 +71,12 @@ def test_channels_of_a_block_are_put_together_with_the_guis_sample_numbers() -> 
     np.testing.assert_array_equal(np.round(stamps * FS_HZ), 4_000_000 + np.arange(len(SAMPLES)))
 
 
+def test_channels_are_in_the_order_of_their_numbers_in_whatever_order_they_come() -> None:
+    swapped = SAMPLES[:, ::-1]
+    packets = blocks_of(messages(swapped, channels=(7, 3)))
+    np.testing.assert_array_equal(np.concatenate([packet.samples for packet in packets]), SAMPLES)
+
+
 def test_one_who_joins_in_the_middle_of_a_block_begins_with_the_next() -> None:
     packets = blocks_of(list(messages(SAMPLES))[1:].__iter__())
     np.testing.assert_array_equal(np.concatenate([packet.samples for packet in packets]), SAMPLES[100:])
@@ -169,9 +175,7 @@ def test_a_spike_goes_out_as_the_plugin_sends_spikes() -> None:
 def test_samples_of_a_publisher_are_sorted_and_it_hears_heartbeats() -> None:
     zmq = pytest.importorskip("zmq")
     context = zmq.Context()
-    data, port = two_ports(context, zmq)
-    control = context.socket(zmq.REP)
-    control.bind(f"tcp://127.0.0.1:{port + 1}")
+    data, control, port = two_ports(context, zmq)
     beats: list[Any] = []
     done = threading.Event()
 
@@ -208,27 +212,24 @@ def test_samples_of_a_publisher_are_sorted_and_it_hears_heartbeats() -> None:
     assert [spike.sample for spike in found[:500]] == expected
 
 
-def two_ports(context: Any, zmq: Any) -> tuple[Any, int]:
-    """A publisher on a port whose next one is free as well."""
+def two_ports(context: Any, zmq: Any) -> tuple[Any, Any, int]:
+    """A publisher, and one who answers on the next port, as the plugin has them."""
     while True:
-        socket = context.socket(zmq.PUB)
-        port = socket.bind_to_random_port("tcp://127.0.0.1")
-        other = context.socket(zmq.REP)
+        data, control = context.socket(zmq.PUB), context.socket(zmq.REP)
+        port = data.bind_to_random_port("tcp://127.0.0.1")
         try:
-            other.bind(f"tcp://127.0.0.1:{port + 1}")
-            other.unbind(f"tcp://127.0.0.1:{port + 1}")
-        except zmq.ZMQError:
-            socket.close(linger=0)
+            control.bind(f"tcp://127.0.0.1:{port + 1}")
+        except zmq.ZMQError:  # another process has it
+            data.close(linger=0)
+            control.close(linger=0)
             continue
-        finally:
-            other.close(linger=0)
-        return socket, port
+        return data, control, port
 
 
 def test_a_publisher_of_something_else_is_named() -> None:
     zmq = pytest.importorskip("zmq")
     context = zmq.Context()
-    data, port = two_ports(context, zmq)
+    data, _, port = two_ports(context, zmq)
     packets = from_zmq("127.0.0.1", port, fs_hz=FS_HZ, channels=2)
     assert len(next(packets)) == 0  # it lets others act while it waits
 

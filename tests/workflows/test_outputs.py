@@ -106,6 +106,7 @@ def test_nobody_who_takes_requests_stops_nothing(
 
 def test_units_beyond_the_lines_have_no_pulse() -> None:
     assert ttl_requests(SPIKES[0]._replace(unit_id=257)) == []
+    assert ttl_requests(SPIKES[0]._replace(unit_id=256)) == [b"TTL Line=256 State=1", b"TTL Line=256 State=0"]
 
 
 def test_other_addresses_are_refused() -> None:

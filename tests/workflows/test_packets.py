@@ -65,6 +65,12 @@ def test_a_night_is_shortened_and_a_clock_that_goes_back_is_a_break(caplog: pyte
     ]  # fmt: skip
 
 
+def test_a_gap_in_the_first_packet_after_a_break_is_no_other_break() -> None:
+    stamps = np.array([5.0, 5.01, 6.0])
+    found = list(fill_gaps(iter([Packet(np.zeros((3, 1)), stamps, True)]), fs_hz=FS_HZ, jitter_s=0.05))
+    assert [(len(packet), packet.renewed) for packet in found] == [(2, True), (98, False), (1, False)]
+
+
 def test_what_has_no_stamps_or_no_samples_is_passed_on() -> None:
     packets = [idle(2), missing(3, 2, renewed=True), Packet(np.zeros((0, 2)), np.zeros(0))]
     found = list(fill_gaps(iter(packets), fs_hz=FS_HZ, jitter_s=0.05))
