@@ -100,12 +100,26 @@ def main() -> None:
     times = io.BytesIO()
     np.save(times, SPIKES.sample)
     keep("phy", "times", b"\x00" + times.getvalue())
+    keep("messages", "two-channels", _messages())
     keep("stream", "int16", b"\x02" + TRACE.tobytes())
     keep("stream", "float32", b"\x01" + TRACE.astype(np.float32).tobytes() + b"\x00")
     with tempfile.TemporaryDirectory() as name:
         FinishedSpans(Path(name)).write(0, 1000, SPIKES)
         (path,) = Path(name).glob("*.npz")
         keep("spans", "whole", path.read_bytes())
+
+
+def _messages() -> bytes:
+    """Four blocks of two channels, of which one message is lost, and one block is out of order."""
+    sent = []
+    for start in (100, 106, 112, 50):
+        for channel in (3, 7):
+            content = {"channel_num": channel, "sample_num": start, "num_samples": 6, "sample_rate": 1000.0}
+            header = json.dumps({"type": "data", "content": content}).encode()
+            sent.append(b"\n".join([b"DATA", header, b"abcd" * 6]))
+    del sent[4]
+    sent.insert(2, b"\n".join([b"EVENT", b'{"type": "event", "content": {}}', b""]))
+    return b"\n\n".join(sent)
 
 
 def keep_foreign() -> None:

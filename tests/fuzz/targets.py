@@ -24,8 +24,10 @@ from spikesorter.io.mat import read_mat, read_mat_fs, read_mat_spikes
 from spikesorter.io.model_files import ARRAYS, DESCRIPTION, seal
 from spikesorter.sorting.finished_spans import FinishedSpans
 from spikesorter.sorting.model import load_model
-from spikesorter.workflows.live import from_pipe
 from spikesorter.workflows.manifest import read_manifest
+from spikesorter.workflows.open_ephys import Blocks, parse
+from spikesorter.workflows.packets import fill_gaps
+from spikesorter.workflows.sources import from_pipe
 
 __all__ = ["TARGETS"]
 
@@ -168,7 +170,18 @@ def stream(data: bytes) -> None:
     kind, channels = ("int16", "float32")[bool(data) and data[0] % 2], 1 + (data[0] >> 1) % 4 if data else 1
     with contextlib.suppress(SpikeSorterError):
         for packet in from_pipe(io.BytesIO(data[1:]), dtype=kind, channels=channels):
-            assert packet.shape[1] == channels
+            assert packet.samples.shape[1] == channels
+
+
+def messages(data: bytes) -> None:
+    """Messages of Open Ephys for two channels at 1 kHz: lines are frames, an empty one ends a message."""
+    blocks = Blocks(2, 1000.0)
+    with contextlib.suppress(SpikeSorterError):
+        for frames in (message.split(b"\n") for message in data.split(b"\n\n")):
+            found = parse(frames)
+            packets = blocks.add(found) if found else []
+            for packet in fill_gaps(iter(packets), fs_hz=1000.0, jitter_s=0.0005):
+                assert packet.samples.shape[1] == 2
 
 
 def _npy(values: np.ndarray) -> bytes:
@@ -202,5 +215,18 @@ def _sealed(description: bytes, arrays: bytes) -> bytes:
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
-    for target in (mat, mat73, recording, labels, manifest, settings, model, foreign, phy, spans, stream)
+    for target in (
+        mat,
+        mat73,
+        recording,
+        labels,
+        manifest,
+        settings,
+        model,
+        foreign,
+        phy,
+        spans,
+        stream,
+        messages,
+    )
 }

@@ -9,7 +9,8 @@ import pytest
 from spikesorter.core.errors import ModelError
 from spikesorter.io.mat import read_mat
 from spikesorter.report.summary import model_facts
-from spikesorter.sorting.model import load_model
+from spikesorter.sorting.model import load_model, low_latency_place
+from spikesorter.sorting.sorter import Sorter
 from tests.cli.test_cli import spikesorter
 
 
@@ -36,6 +37,16 @@ def test_it_is_shown_in_words_and_for_programs(sorted_study: Path) -> None:
     assert "pursuit" in shown
     told = json.loads(spikesorter("model", "info", sorted_study / "model", "--json").stdout)
     assert told == model_facts(load_model(sorted_study / "model"))
+
+
+def test_a_kept_low_latency_sorter_is_shown(sorted_study: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(sorted_study / "model", tmp_path / "model"))
+    Sorter.load(folder / "targets" / "D2").save(low_latency_place(folder / "targets" / "D2"))
+    (group,) = model_facts(load_model(folder))["groups"].values()
+    assert {name: one["low_latency"] for name, one in group["recordings"].items()} == {
+        "(labelled)": False, "D2": True, "D3": False
+    }  # fmt: skip
+    assert spikesorter("model", "info", folder).stdout.count("pursuit and low_latency") == 1
 
 
 def test_no_damaged_model_is_described(sorted_study: Path, tmp_path: Path) -> None:

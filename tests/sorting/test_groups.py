@@ -16,9 +16,18 @@ from spikesorter.io.export import write_spikes
 from spikesorter.io.labels import read_labels
 from spikesorter.simulate import SimulatedRecording, simulate_study
 from spikesorter.sorting.groups import adapt_groups, channel_groups, fit_groups, share_labels, sort_groups
-from spikesorter.sorting.model import check_group_places, load_model, load_sorters
+from spikesorter.sorting.model import (
+    check_group_places,
+    load_model,
+    load_sorters,
+    read_channels,
+    write_channels,
+)
 from spikesorter.sorting.sorter import Sorter
 from spikesorter.workflows.files import sort_files
+from spikesorter.workflows.live import listen
+from spikesorter.workflows.live_model import open_streams
+from spikesorter.workflows.packets import Packet
 from spikesorter.workflows.training import train_model
 from tests.conftest import FS_HZ, PURSUIT
 
@@ -178,6 +187,25 @@ def test_files_are_learnt_and_sorted_by_group(adapted: dict[str, Sorter], tmp_pa
         ModelError, match="a model for each group of channels; give one of them, such as .*left"
     ):
         load_sorters(tmp_path / "model")
+    streams = open_streams(tmp_path / "model", n_jobs=2)  # and while it is recorded
+    live = list(listen(iter([Packet(target.get_traces())]), streams))
+    streams.close()
+    found = sorted((spike.sample, spike.unit, spike.group) for spike in live)
+    assert found == sorted(
+        (spike.sample, NAMES[spike.unit], "left" if spike.unit <= 2 else "right") for spike in expected
+    )
+    (tmp_path / "model" / "groups" / "channels.json").unlink()
+    with pytest.raises(ModelError, match="does not say which channels its groups have"):
+        open_streams(tmp_path / "model")
+
+
+@pytest.mark.parametrize("stored", ["{", "[]", '{"channels": [{"id": 1}]}', '{"channels": [{"group": 5}]}'])
+def test_a_damaged_list_of_channels_is_refused(stored: str, tmp_path: Path) -> None:
+    write_channels(tmp_path, ["left", "right"], ["0", "1"])
+    assert read_channels(tmp_path) == ["left", "right"]
+    (tmp_path / "groups" / "channels.json").write_text(stored)
+    with pytest.raises(ModelError, match=r"channels.json: is damaged .*train the model again"):
+        read_channels(tmp_path)
 
 
 @pytest.mark.parametrize("group", ["../left", ".hidden", "a/b"])

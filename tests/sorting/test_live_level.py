@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from spikesorter.signal.screen import Screen
 from spikesorter.sorting import live_level
 from spikesorter.sorting.live_level import LiveLevel
-from spikesorter.sorting.screening import measure_quiet
+from spikesorter.sorting.screening import measure_quiet, new_screen
 from tests.decoding.test_run import DECODERS
 from tests.sorting.test_stream import ARRIVING, state_of, stream_of
 
@@ -53,6 +53,52 @@ def test_missing_and_dead_seconds_are_no_other_level(gap: float) -> None:
     for packet in (NOISE[:1500], np.full((1000, 2), gap), NOISE[:1500]):
         level.push(packet)
         assert level.doubt == ""
+
+
+@given(cuts=st.lists(st.integers(0, 6000), max_size=8))
+@settings(max_examples=20)
+def test_the_first_second_that_fits_is_known_however_it_arrives(cuts: list[int]) -> None:
+    trace = np.concatenate([100 * NOISE[:1000], np.full((1000, 2), np.nan), NOISE[:4000]])
+    level = LiveLevel(KNOWN, FS_HZ)
+    for packet in np.split(trace, sorted(cuts)):
+        level.push(packet)
+        assert level.fits_from == (2000 if level.compared_samples >= 3000 else None)
+    level.flush()  # nothing is left
+    assert (level.fits_from, level.compared_samples) == (2000, 6000)
+
+
+def test_what_is_left_at_the_end_is_compared_too() -> None:
+    level = LiveLevel(KNOWN, FS_HZ)
+    level.push(NOISE[:500])
+    assert level.fits_from is None
+    level.flush()
+    assert level.fits_from == 0
+
+
+def test_after_a_break_a_whole_second_has_to_fit_again() -> None:
+    level = LiveLevel(KNOWN, FS_HZ)
+    level.push(NOISE[:1500])
+    assert level.fits_from == 0
+    level.renew()
+    level.push(NOISE[:500])  # the end of a second that began before
+    assert level.fits_from is None
+    level.push(NOISE[:1000])
+    assert level.fits_from == 2000
+
+
+def test_a_model_that_does_not_know_its_noise_fits_anything() -> None:
+    level = LiveLevel(new_screen(fs_hz=FS_HZ, channels=2), FS_HZ)
+    assert level.fits_from == 0
+    level.renew()
+    assert level.fits_from == 0
+
+
+def test_a_stream_fits_nothing_while_it_is_calibrated() -> None:
+    stream = stream_of(state_of(DECODERS[0], 0), calibration_samples=20)
+    stream.renew()
+    assert (stream.fits_from, stream.compared_samples) == (None, 0)
+    stream.push(ARRIVING[:30])
+    assert stream.fits_from == 0
 
 
 def test_spikes_of_a_stream_bear_its_doubt() -> None:

@@ -1,25 +1,32 @@
-"""Streams from a pipe, a socket and Lab Streaming Layer."""
+"""Live recordings sorted with a model: the same spikes as from a file, called as in the labels."""
 
 from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
+import signal
 import socket
 import subprocess
 import threading
-import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pylsl
 import pytest
 
 from spikesorter.core.errors import InputError, SettingsError
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.mat import read_mat
+from spikesorter.io.model_files import write_model
+from spikesorter.sorting.model import low_latency_place
 from spikesorter.sorting.sorter import Sorter
-from spikesorter.workflows.live import from_lsl, from_pipe, from_tcp, listen, open_source, open_stream
+from spikesorter.sorting.state import SorterState
+from spikesorter.workflows.live import listen
+from spikesorter.workflows.live_model import LiveOptions, open_streams
+from spikesorter.workflows.packets import Packet
+from spikesorter.workflows.sources import from_pipe, from_tcp, open_source
 from tests.cli.test_cli import ENVIRONMENT, PROGRAM
 from tests.cli.test_cli import spikesorter as in_this_process
 from tests.conftest import FS_HZ
@@ -50,9 +57,17 @@ def expected(model: Path, samples: np.ndarray) -> Spikes:
 
 @pytest.mark.slow
 def test_a_pipe_gives_lines_of_json(model: Path, samples: np.ndarray, expected: Spikes) -> None:
-    command = [str(PROGRAM), "listen", "--model", str(model), "--dtype", "float32"]
-    done = subprocess.run(command, input=samples.tobytes(), capture_output=True, env=ENVIRONMENT)
-    assert done.returncode == 0, done.stderr
+    command = [str(PROGRAM), "listen", "--model", str(model), "--dtype", "float32", "--scale", "0.5"]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.settimeout(HANGS_S)
+        command += ["--send", f"udp://127.0.0.1:{receiver.getsockname()[1]}"]
+        data = (2 * samples).tobytes()
+        done = subprocess.run(command, input=data, capture_output=True, env=ENVIRONMENT)
+        assert done.returncode == 0, done.stderr
+        assert [receiver.recv(1 << 16) for _ in range(3)] == [
+            line + b"\n" for line in done.stdout.splitlines()[:3]
+        ]
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line["sample"] for line in lines] == expected.sample.tolist()
     assert [line["unit"] for line in lines] == [str(unit) for unit in expected.unit.tolist()]
@@ -61,11 +76,56 @@ def test_a_pipe_gives_lines_of_json(model: Path, samples: np.ndarray, expected: 
     assert f"{len(expected)} spikes in 4.0 s" in done.stderr.decode()
 
 
-def test_units_are_called_as_in_the_labels(samples: np.ndarray, model: Path) -> None:
-    stream = open_stream(model)
-    stream.names = {1: "basket", 2: "granule", 3: "stellate"}
-    units = {line["unit"] for line in listen(iter([samples]), stream)}
-    assert units == {"basket", "granule", "stellate"}
+def test_units_are_called_as_in_the_labels_which_may_begin_at_0(
+    samples: np.ndarray, model: Path, tmp_path: Path
+) -> None:
+    adapted, fitted = (Sorter.load(folder).state for folder in (model / "targets" / "D2", model))
+    units = replace(fitted.units, names=("0", "1", "2"))  # as Phy calls its clusters
+    write_model(replace(fitted, units=units), tmp_path / "model")
+    write_model(replace(adapted, units=units), tmp_path / "model" / "targets" / "D2")
+    found = list(listen(iter([Packet(samples)]), open_streams(tmp_path / "model")))
+    assert {spike.row()["unit"] for spike in found} == {"0", "1", "2"}
+    spikes = Sorter.load(tmp_path / "model" / "targets" / "D2").stream(FS_HZ).push(samples)
+    assert re.fullmatch(r"Spikes\(\d+ spikes of 3 units; 0: \d+, 1: \d+, 2: \d+; 25000 Hz\)", repr(spikes))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="Windows has no such signals")
+def test_one_who_stops_it_gets_the_last_spikes(
+    number: signal.Signals, model: Path, samples: np.ndarray, expected: Spikes
+) -> None:
+    command = [str(PROGRAM), "listen", "--model", str(model), "--dtype", "float32"]
+    with subprocess.Popen(
+        command,
+        bufsize=0,  # else `communicate` misses what `readline` has read ahead
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=ENVIRONMENT,
+    ) as running:
+        assert running.stdin is not None
+        assert running.stdout is not None
+        left = memoryview(samples.tobytes() + b"12")
+        while left:  # a pipe takes less at once
+            left = left[running.stdin.write(left) :]
+        known = int(np.searchsorted(expected.sample, len(samples) - 0.1 * FS_HZ))
+        lines = [running.stdout.readline() for _ in range(known)]  # so that all has been received
+        running.send_signal(signal.SIGUSR1)
+        assert running.stderr is not None
+        said = [running.stderr.readline() for _ in range(2)]  # what it is adapted to, and how late it is
+        running.send_signal(number)  # while it waits for more
+        running.wait(HANGS_S)
+        rest, after = running.communicate()
+    lines += rest.splitlines()
+    text = b"".join([*said, after]).decode()
+    assert running.returncode == 0, text
+    assert [json.loads(line)["sample"] for line in lines] == expected.sample.tolist()
+    assert f"{len(expected)} spikes in 4.0 s" in text
+    assert re.search(
+        r"latency of \d+ spikes: median .* ms, 99 % .* ms, longest .* ms; behind by", said[1].decode()
+    )
+    assert f"latency of {len(expected)} spikes: median" in text
 
 
 @pytest.mark.slow
@@ -87,41 +147,12 @@ def test_a_socket_gives_the_same(model: Path, samples: np.ndarray, expected: Spi
 
     thread = threading.Thread(target=serve)
     thread.start()
-    stream = open_stream(model)
+    stream = open_streams(model)
     source = f"tcp://127.0.0.1:{server.getsockname()[1]}"
     found = list(listen(open_source(source, dtype="float32", fs_hz=FS_HZ, channels=1), stream))
     thread.join()
     server.close()
-    assert [line["sample"] for line in found] == expected.sample.tolist()
-
-
-def test_lab_streaming_layer_gives_the_same(
-    model: Path, samples: np.ndarray, expected: Spikes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("spikesorter.workflows.live.TIMEOUT_S", HANGS_S)
-    info = pylsl.StreamInfo("spikesorter test", "raw", 1, FS_HZ, "float32", "spikesorter-test")
-    outlet = pylsl.StreamOutlet(info, chunk_size=1000, max_buffered=60)
-
-    def serve(outlet: pylsl.StreamOutlet) -> None:
-        assert outlet.wait_for_consumers(HANGS_S)
-        for first in range(0, len(samples), 1000):
-            outlet.push_chunk(np.ascontiguousarray(samples[first : first + 1000]))
-
-    thread = threading.Thread(target=serve, args=(outlet,))
-    thread.start()
-    stream = Sorter.load(model / "targets" / "D2").stream(FS_HZ)
-    parts, end = [], time.monotonic() + HANGS_S
-    for packet in from_lsl("spikesorter test", fs_hz=FS_HZ, channels=1):
-        parts.append(stream.push(packet))
-        if stream.received_samples == len(samples):
-            break
-        assert time.monotonic() < end
-    thread.join()
-    with pytest.raises(InputError, match=r"1 channel\(s\) at 25000 Hz; the sorter expects 2 at 30000 Hz"):
-        next(from_lsl("spikesorter test", fs_hz=30_000, channels=2))
-    del outlet
-    found = Spikes.concatenate([*parts, stream.flush()])
-    np.testing.assert_array_equal(found.sample, expected.sample)
+    assert [spike.sample for spike in found] == expected.sample.tolist()
 
 
 @pytest.mark.slow
@@ -160,6 +191,37 @@ def test_bad_packets_are_refused_and_change_nothing(
         stream.flush()
 
 
+def test_a_kept_low_latency_sorter_is_used_at_once(
+    model: Path, samples: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepare(state: SorterState, **_: object) -> SorterState:
+        prepared.append(state)
+        return state
+
+    prepared: list[SorterState] = []
+    monkeypatch.setattr("spikesorter.sorting.stream.low_latency_state", prepare)
+    folder = Path(shutil.copytree(model, tmp_path / "model"))
+    said: list[str] = []
+    open_streams(folder, LiveOptions(low_latency=True), say=said.append)
+    assert len(prepared) == 1
+    assert said[1] == (
+        "preparing the low-latency sorter, which takes up to a minute (train --live keeps it in the model)"
+    )
+    state = Sorter.load(folder / "targets" / "D2").state
+    quiet = replace(state, tuned=replace(state.tuned, name="low_latency")).with_working_point(
+        threshold=1.0, refractory_ms=None
+    )
+    write_model(quiet, low_latency_place(folder / "targets" / "D2"))
+    streams = open_streams(folder, LiveOptions(low_latency=True), say=said.append)
+    assert len(prepared) == 1
+    assert said[2:] == ["sorting with low latency, as adapted to D2"]
+    assert list(listen(iter([Packet(samples)]), streams)) == []  # it is this one that sorts
+    assert len(list(listen(iter([Packet(samples)]), open_streams(folder)))) > 100
+    said.clear()
+    open_streams(folder, LiveOptions(calibration_seconds=5, low_latency=True), say=said.append)
+    assert "train --live" not in said[1]
+
+
 def test_an_empty_stream_is_a_result(model: Path) -> None:
     assert len(Sorter.load(model / "targets" / "D2").stream(FS_HZ).flush()) == 0
     assert list(from_pipe(io.BytesIO(b""), dtype="int16", channels=1)) == []
@@ -181,10 +243,10 @@ def test_what_cannot_be_is_said(model: Path) -> None:
     with pytest.raises(InputError, match="in the middle of a sample"):
         list(from_pipe(io.BytesIO(b"12345"), dtype="int16", channels=2))
     with pytest.raises(InputError, match="cannot connect"):
-        next(from_tcp("127.0.0.1", 1, dtype="int16", channels=1))
-    for source in ("udp://127.0.0.1:5", "tcp://nowhere", "tcp://a:b", "x"):
+        next(from_tcp("127.0.0.1", 1, dtype="int16", fs_hz=FS_HZ, channels=1))
+    for source in ("udp://127.0.0.1:5", "zmq://a", "tcp://nowhere", "tcp://a:b", "x"):
         refused = in_this_process("listen", source, "--model", model, rc=2)
-        assert "expected -, tcp://HOST:PORT or lsl:NAME" in refused.stderr
+        assert "expected -, tcp://HOST:PORT or lsl:NAME, or zmq://HOST:PORT" in refused.stderr
     assert "but to: D2" in in_this_process("listen", "--model", model, "--like", "D9", rc=2).stderr
     for seconds in ("-1", "nan"):
         refused = in_this_process("listen", "--model", model, "--calibrate", seconds, rc=2)

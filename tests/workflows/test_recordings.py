@@ -14,7 +14,7 @@ import spikesorter.io.mat_variables
 from spikesorter.core.errors import InputError, SettingsError
 from spikesorter.core.settings import Settings, load_settings
 from spikesorter.io.recording import RecordingOptions
-from spikesorter.sorting.model import load_model
+from spikesorter.sorting.model import LABELLED, load_model, load_sorters, low_latency_place, target_place
 from spikesorter.sorting.sorter import Sorter
 from spikesorter.workflows import files, recordings
 from spikesorter.workflows.batch import run_batch
@@ -72,6 +72,20 @@ def test_run_parses_each_file_once(study: Path, tmp_path: Path, parsed: Counter[
 def test_train_parses_each_file_once(study: Path, tmp_path: Path, parsed: Counter[str]) -> None:
     train_model(study / "D1.mat", [study / "D2.mat"], tmp_path / "model", SETTINGS)
     assert parsed == {"study/D1.mat": 1, "study/D2.mat": 1}
+
+
+@pytest.mark.usefixtures("_fitted_before")
+@pytest.mark.parametrize("live", [True, False])
+def test_train_keeps_the_low_latency_sorter_if_asked_to(
+    live: bool, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Sorter, "low_latency", lambda self, **_: self.with_working_point(threshold=0.25))
+    train_model(study / "D1.mat", [study / "D2.mat"], tmp_path / "model", SETTINGS, live=live)
+    kept = low_latency_place(target_place(tmp_path / "model", "D2"))
+    assert kept.is_dir() == live
+    assert list(load_sorters(tmp_path / "model")) == [LABELLED, "D2"]
+    if live:
+        assert Sorter.load(kept).point.thresholds[0] == 0.25
 
 
 def test_sort_parses_each_file_once(

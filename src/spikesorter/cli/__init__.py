@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from spikesorter.cli import inspect, sort, start, train
+from spikesorter.cli import inspect, listen, sort, start, train
 from spikesorter.cli.commands import PlainCommand, PlainGroup, TrainCommand, examples
 from spikesorter.core.errors import SpikeSorterError
 from spikesorter.core.text import visible
@@ -111,7 +111,7 @@ _add(train.run, WORK, train.RUN_EXAMPLES)
 _add(train.train, WORK, train.TRAIN_EXAMPLES, cls=TrainCommand)
 _add(sort.sort, WORK, sort.SORT_EXAMPLES)
 _add(sort.batch, WORK, sort.BATCH_EXAMPLES)
-_add(sort.listen_command, WORK, sort.LISTEN_EXAMPLES, name="listen")
+_add(listen.listen, WORK, listen.LISTEN_EXAMPLES)
 _add(inspect.view, LOOK, inspect.VIEW_EXAMPLES)
 _add(inspect.evaluate, LOOK, inspect.EVALUATE_EXAMPLES)
 _add(inspect.plot, LOOK, inspect.PLOT_EXAMPLES)

@@ -287,7 +287,7 @@ def print_model(model: Model) -> None:
         for name, one in inside["recordings"].items():
             table.add_row(
                 _cell(name),
-                one["decoder"],
+                one["decoder"] + (" and low_latency" if one["low_latency"] else ""),
                 ", ".join(f"{value:.3g}" for value in one["noise"]),
                 f"{one['gain']:.2f}",
                 f"{one['spikes_per_s']:.1f}",

@@ -1,18 +1,15 @@
-"""Commands to sort with a model: `sort`, `batch`, `listen`."""
+"""Commands to sort files with a model: `sort`, `batch`."""
 
 from __future__ import annotations
 
-import json
-import sys
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from spikesorter.cli.commands import examples
-from spikesorter.cli.completion import complete_target
 from spikesorter.cli.console import (
     bad_line,
     echo,
@@ -49,7 +46,7 @@ if TYPE_CHECKING:
     from spikesorter.workflows.one_recording import SortedFile
     from spikesorter.workflows.tasks import Outcome
 
-__all__ = ["BATCH_EXAMPLES", "LISTEN_EXAMPLES", "SORT_EXAMPLES", "batch", "listen_command", "sort"]
+__all__ = ["BATCH_EXAMPLES", "SORT_EXAMPLES", "batch", "sort"]
 
 SORT_EXAMPLES = examples(
     "sort D4.mat D5.mat --model OUT/model --out SORTED",
@@ -60,11 +57,6 @@ SORT_EXAMPLES = examples(
 BATCH_EXAMPLES = examples(
     "batch RECORDINGS --model MODEL --out NIGHT --n-jobs 8",
     "batch night.toml --out NIGHT",
-)
-LISTEN_EXAMPLES = examples(
-    "listen --model OUT/model --like D4 < samples.raw",
-    "listen tcp://127.0.0.1:5000 --model MODEL --calibrate 60",
-    "listen lsl:Amplifier --model MODEL --like D4 --low-latency",
 )
 
 
@@ -242,73 +234,6 @@ def batch(
         echo(f"Results: {out}")
     if failed:
         raise typer.Exit(1)
-
-
-def listen_command(
-    model: ModelFolder,
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="SOURCE",
-            help="-: standard input; tcp://HOST:PORT; or lsl:NAME (Lab Streaming Layer).",
-        ),
-    ] = "-",
-    like: Annotated[
-        str | None,
-        typer.Option(
-            "--like",
-            metavar="NAME",
-            help="Use the sorter adapted to this target.",
-            autocompletion=complete_target,
-        ),
-    ] = None,
-    calibrate: Annotated[
-        float,
-        typer.Option(
-            metavar="S",
-            help="Adapt to the first S seconds instead, and report their spikes when adapted.",
-        ),
-    ] = 0.0,
-    low_latency: Annotated[
-        bool,
-        typer.Option(
-            "--low-latency", help="Report spikes within 5 ms rather than 40 ms, slightly less accurately."
-        ),
-    ] = False,
-    follow: Annotated[
-        bool,
-        typer.Option(
-            "--follow",
-            help="Follow units whose size changes and noise that rises, each 2.5 s, from what was found "
-            "before; the result differs from that of `sort`.",
-        ),
-    ] = False,
-    dtype: Annotated[
-        Literal["int16", "float32"], typer.Option(help="Type of raw samples (not for lsl).")
-    ] = "int16",
-    quiet: Quiet = False,
-) -> None:
-    """Sort a live recording, and print each spike as soon as it is final.
-
-    Each spike is one line of JSON: `sample`, `time_s`, `unit`, `probability`, `unit_probability` and
-    `behind_s`, the time from the spike to the newest sample when it is printed.
-    """
-    from spikesorter.sorting.screening import described
-    from spikesorter.workflows.live import listen, open_source, open_stream
-
-    with working(quiet) as (_, say):
-        stream = open_stream(
-            model, like=like, calibration_seconds=calibrate, low_latency=low_latency, follow=follow, say=say
-        )
-        packets = open_source(source, dtype=dtype, fs_hz=stream.fs_hz, channels=stream.channels)
-        found = 0
-        for spike in listen(packets, stream):
-            sys.stdout.write(json.dumps(spike) + "\n")
-            sys.stdout.flush()
-            found += 1
-        say(f"{found} spikes in {stream.received_samples / stream.fs_hz:.1f} s of signal")
-        if len(stream.bad):
-            say(described(stream.bad, stream.received_samples, fs_hz=stream.fs_hz))
 
 
 def _working_point(settings: Settings) -> dict[str, Any]:

@@ -51,6 +51,7 @@ TRAIN_EXAMPLES = examples(
     "train D1.mat --targets D2.mat D3.mat --model MODEL",
     "train session.ns5 --channel 17 --labels PHY_FOLDER --model MODEL",
     "train tetrodes.nwb --by-group --targets night.nwb --model MODEL",
+    "train D1.mat --targets D4.mat --model MODEL --live",
 )
 
 
@@ -147,6 +148,14 @@ def train(
             help="Learn a sorter for each group of channels (tetrode); `sort` combines their results.",
         ),
     ] = False,
+    live: Annotated[
+        bool,
+        typer.Option(
+            "--live",
+            help="Keep the low-latency sorter of each target as well, so that `listen --low-latency` starts "
+            "at once. It takes some 40 s more for each.",
+        ),
+    ] = False,
     n_jobs: NJobs = None,
     config: Config = None,
     assignments: Assignments = None,
@@ -187,6 +196,7 @@ def train(
             options=replace(options, exclude=exclusion_of(exclude, blank_events, blank_ms, subtract_ms)),
             reading=LabelOptions(labels_in, tuple(leave_out) if leave_out else None),
             by_group=by_group,
+            live=live,
             n_jobs=n_jobs,
             progress=progress,
             on_sorter=tell,

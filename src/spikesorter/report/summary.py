@@ -7,8 +7,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from spikesorter.io.model_files import read_model_files
-from spikesorter.sorting.model import LABELLED, WHOLE, Model, group_place, target_place
+from spikesorter.io.model_files import DESCRIPTION, read_model_files
+from spikesorter.sorting.model import (
+    LABELLED,
+    WHOLE,
+    Model,
+    group_place,
+    low_latency_place,
+    target_place,
+)
 from spikesorter.sorting.sorter import Sorter
 
 __all__ = ["model_facts", "sorter_facts"]
@@ -49,6 +56,7 @@ def model_facts(model: Model) -> dict[str, Any]:
     dict
         Folder, digest, sampling rate and changed settings and, for each group of channels ("" if there are no
         groups), its units and the `sorter_facts` and file facts of each recording that it was adapted to.
+        `low_latency`: whether its low-latency sorter is kept (`train --live`).
 
     Raises
     ------
@@ -75,11 +83,16 @@ def _group_facts(folder: Path, group: str, sorters: Mapping[str, Sorter]) -> dic
         "channels": fitted.channels,
         "units": _units(fitted),
         "recordings": {
-            name: sorter_facts(sorter)
-            | asdict(read_model_files(place if name == LABELLED else target_place(place, name)))
+            name: sorter_facts(sorter) | _file_facts(place if name == LABELLED else target_place(place, name))
             for name, sorter in sorters.items()
         },
     }
+
+
+def _file_facts(place: Path) -> dict[str, Any]:
+    """Return facts about a sorter's files, and whether a low-latency sorter is kept with it."""
+    kept = (low_latency_place(place) / DESCRIPTION).is_file()
+    return asdict(read_model_files(place)) | {"low_latency": kept}
 
 
 def _units(sorter: Sorter) -> list[dict[str, Any]]:

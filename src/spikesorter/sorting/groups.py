@@ -31,7 +31,15 @@ from spikesorter.sorting.sorter import SPAN_SECONDS, Sorter
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording, BaseSorting
 
-__all__ = ["adapt_groups", "channel_groups", "fit_groups", "groups_of", "share_labels", "sort_groups"]
+__all__ = [
+    "adapt_groups",
+    "channel_groups",
+    "fit_groups",
+    "group_of_channels",
+    "groups_of",
+    "share_labels",
+    "sort_groups",
+]
 
 logger = logging.getLogger(__name__)
 SPIKES_AVERAGED = 300  # of a unit, to find the channels on which it is large
@@ -64,7 +72,7 @@ def channel_groups(recording: BaseRecording) -> dict[str, BaseRecording]:
     {'left': 2, 'right': 2}
     """
     check_recording(recording)
-    groups, channels = _channels_groups(recording), recording.get_channel_ids()
+    groups, channels = group_of_channels(recording), recording.get_channel_ids()
     return {
         name: recording.select_channels([channels[i] for i, group in enumerate(groups) if group == name])
         for name in dict.fromkeys(groups)
@@ -96,7 +104,7 @@ def share_labels(recording: BaseRecording, labels: Spikes) -> dict[str, Spikes]:
     >>> share_labels(recording, Spikes([1000], [1]))["right"].unit_ids
     (1,)
     """
-    channels = _channels_groups(recording)
+    channels = group_of_channels(recording)
     noise = noise_scale(_finite(read_signature(recording).astype(np.float32)))
     largest = {unit: _deflections(recording, labels.of(unit)) / noise for unit in labels.unit_ids}
     group_of = {unit: channels[int(heights.argmax())] for unit, heights in largest.items()}
@@ -262,7 +270,7 @@ def sort_groups(
     return Spikes.concatenate(parts).described(fs_hz=float(target.get_sampling_frequency()), names=names)
 
 
-def _channels_groups(recording: BaseRecording) -> list[str]:
+def group_of_channels(recording: BaseRecording) -> list[str]:
     """Return each channel's group; without the property, all are in one group, as in SpikeInterface."""
     groups = recording.get_property("group")
     return ["0"] * recording.get_num_channels() if groups is None else [str(group) for group in groups]

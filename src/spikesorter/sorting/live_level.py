@@ -17,8 +17,8 @@ __all__ = ["LiveLevel"]
 logger = logging.getLogger(__name__)
 CALM_SECONDS = 10  # without a doubt, after which another is told again
 REMEDY = (
-    "If its type and unit are right, calibrate on it (listen --calibrate, calibration_seconds of "
-    "Sorter.stream), or do not trust the result"
+    "If its type and unit are right (listen --dtype, --scale), calibrate on it (listen --calibrate, "
+    "calibration_seconds of Sorter.stream), or do not trust the result"
 )
 
 
@@ -45,10 +45,37 @@ class LiveLevel:
     def __init__(self, screen: Screen, fs_hz: float) -> None:
         self.doubt = ""
         self._screen = screen
+        self._knows = bool((np.isfinite(screen.quiet) & (screen.quiet > 0)).any())
+        self._fits_from = None if self._knows else 0
+        self._renewed_at = 0
         self._length = round(fs_hz)
         self._packets: list[npt.NDArray[Any]] = []
         self._waiting = self._second = 0
         self._calm = CALM_SECONDS
+
+    @property
+    def fits_from(self) -> int | None:
+        """First sample of the first second whose noise is as expected, since the beginning or `renew`.
+
+        None before there is one; 0 for a model of an older version, which does not know its noise.
+        """
+        return self._fits_from
+
+    @property
+    def compared_samples(self) -> int:
+        """Number of samples, from the first, whose noise has been compared."""
+        return self._second * self._length
+
+    def renew(self) -> None:
+        """Wait for another second that fits, as what comes now may be something else."""
+        self._renewed_at = self.compared_samples + self._waiting
+        self._fits_from = None if self._knows else self._fits_from
+
+    def flush(self) -> None:
+        """Compare what is left of the last second, which is shorter than the others."""
+        if self._packets:
+            self._look(np.concatenate(self._packets))
+            self._packets, self._waiting = [], 0
 
     def push(self, packet: npt.NDArray[Any]) -> None:
         """Add the next samples, shape (samples, channels), as they were received."""
@@ -61,8 +88,13 @@ class LiveLevel:
             self._waiting += len(packet)
 
     def _look(self, second: npt.NDArray[Any]) -> None:
+        start = self.compared_samples
         self._second += 1
-        self.doubt = level_doubt(measure_quiet(second, self._screen), self._screen, remedy=REMEDY)
+        quiet = measure_quiet(second, self._screen)
+        self.doubt = level_doubt(quiet, self._screen, remedy=REMEDY)
+        measured = bool((np.isfinite(quiet) & (quiet > 0)).any())  # not where all is missing or dead
+        if self._fits_from is None and measured and not self.doubt and start >= self._renewed_at:
+            self._fits_from = start
         if not self.doubt:
             self._calm += 1
             return

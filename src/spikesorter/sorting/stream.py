@@ -149,6 +149,24 @@ class Stream:
         return self._running.level.doubt if self._running else ""
 
     @property
+    def fits_from(self) -> int | None:
+        """First sample of the first whole second whose noise fits the sorter; None before there is one.
+
+        After `renew`, of the first one since then.
+        """
+        return self._running.level.fits_from if self._running else None
+
+    @property
+    def compared_samples(self) -> int:
+        """Number of samples, from the first, whose noise has been compared with the sorter's."""
+        return self._running.level.compared_samples if self._running else 0
+
+    def renew(self) -> None:
+        """Say that what is pushed next may be something else, as after a lost connection; see `fits_from`."""
+        if self._running:
+            self._running.level.renew()
+
+    @property
     def state(self) -> SorterState | None:
         """State of the sorter in use; None during calibration."""
         return self._running.state if self._running else None
@@ -279,6 +297,7 @@ class _Running:
         return self._advance(ended=False)
 
     def flush(self) -> Spikes:
+        self.level.flush()
         self.raw.append(self.gate.flush())
         if self.raw.end == 0:
             return self.pending

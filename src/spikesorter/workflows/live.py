@@ -1,256 +1,253 @@
-"""Sort a live recording: samples from a pipe, a TCP socket or Lab Streaming Layer; spikes as JSON."""
+"""Sort a live recording: samples from a source, each spike as soon as it is final."""
 
 from __future__ import annotations
 
-import socket
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, BinaryIO
-from urllib.parse import urlsplit
+import logging
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from spikesorter.core.errors import InputError, ModelError
-from spikesorter.core.spike import same_rate
+from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import Spikes
-from spikesorter.sorting.model import LABELLED, load_sorters
+from spikesorter.sorting.live_groups import GroupStreams
 from spikesorter.sorting.stream import Stream
+from spikesorter.workflows.latency import Latency
+from spikesorter.workflows.packets import Packet, SourceClock
 
-__all__ = ["from_lsl", "from_pipe", "from_tcp", "listen", "open_source", "open_stream"]
+__all__ = ["FitGate", "LiveSpike", "listen"]
 
-Packet = npt.NDArray[Any]
-MOST_BYTES = 1 << 16  # most bytes read at once; data are passed on as soon as they arrive
-TIMEOUT_S = 10.0  # for finding a source
+logger = logging.getLogger(__name__)
+BEHIND_S, CAUGHT_UP_S = (
+    1.0,
+    0.1,
+)  # behind the source: from when it is told, and from when it may be told again
 
 
-def open_stream(
-    model: Path,
-    *,
-    like: str | None = None,
-    calibration_seconds: float = 0.0,
-    low_latency: bool = False,
-    follow: bool = False,
-    say: Callable[[str], None] = lambda line: None,
-) -> Stream:
-    """Return a stream that sorts with a saved model.
+class LiveSpike(NamedTuple):
+    """A spike of a live recording, as it is reported.
 
     Parameters
     ----------
-    model : Path
-    like : str, optional
-        Target whose adapted sorter is used; not needed if there is only one, or with calibration.
-    calibration_seconds : float
-        Length of the stream's beginning to adapt to; 0: none.
-    low_latency : bool
-        Whether to report spikes within milliseconds; see `Sorter.low_latency`.
-    follow : bool
-        Whether to follow changes; see `Sorter.stream`.
-    say : callable, optional
-        Called with a line on what the sorter is adapted to.
+    sample : int
+        At which it starts, counted from the first one received; missing samples are counted.
+    time_s : float
+        The same in seconds, by the source's clock if it has one.
+    unit : str
+        Name of the unit in the labels.
+    unit_id : int
+        Its number, 1 or larger.
+    group : str
+        Name of its group of channels; "" if the model is for all channels.
+    probability, unit_probability : float
+        See `Spikes`.
+    behind_s : float
+        From its start to the newest sample when it was found.
 
-    Returns
-    -------
-    Stream
-
-    Raises
-    ------
-    ModelError
-        If the model or target does not exist.
-    InputError
-        If it is not clear which target to use.
-    SettingsError
-        If the calibration time is invalid.
+    Examples
+    --------
+    >>> LiveSpike(120, 0.0048, "basket", 2, "left", 0.9, 1.0, 0.004).row()
+    {'sample': 120, 'time_s': 0.0048, 'group': 'left', 'unit': 'basket', 'probability': 0.9, \
+'unit_probability': 1.0, 'behind_s': 0.004}
     """
-    sorters = load_sorters(model)
-    targets = [name for name in sorters if name != LABELLED]
-    if calibration_seconds and like:
-        raise InputError(
-            "listen: give either a target (--like) or a calibration time (--calibrate), not both"
-        )
-    if like is not None and like not in targets:
-        raise ModelError(f"{model}: was not adapted to {like}, but to: {', '.join(targets) or 'no target'}")
-    if like is None and not calibration_seconds and len(targets) != 1:
-        known = f"--like NAME (one of {', '.join(targets)}) or " if targets else ""
-        raise InputError(
-            f"{model}: give {known}--calibrate SECONDS, so that the sorter is adapted to the stream's noise"
-        )
-    name = LABELLED if calibration_seconds else like or targets[0]
-    stream = sorters[name].stream(
-        sorters[name].fs_hz,
-        mode="low_latency" if low_latency else "exact",
-        calibration_seconds=calibration_seconds,
-        follow=follow,
-    )
-    to = f"the first {calibration_seconds:g} s" if calibration_seconds else name
-    how = " with low latency" if low_latency else " and following changes" if follow else ""
-    say(f"sorting{how}, as adapted to {to}")
-    return stream
 
+    sample: int
+    time_s: float
+    unit: str
+    unit_id: int
+    group: str
+    probability: float
+    unit_probability: float
+    behind_s: float
 
-def open_source(source: str, *, dtype: str, fs_hz: float, channels: int) -> Iterator[npt.NDArray[Any]]:
-    """Return an iterator over the packets of samples from a source.
-
-    Parameters
-    ----------
-    source : str
-        "-" (standard input), "tcp://HOST:PORT" or "lsl:NAME".
-    dtype, fs_hz, channels
-        See `from_pipe` and `from_lsl`.
-
-    Returns
-    -------
-    iterator of ndarray, shape (samples, channels)
-
-    Raises
-    ------
-    InputError
-        If the source is none of these.
-    """
-    if source == "-":
-        if sys.stdin is None or sys.stdin.closed:
-            raise InputError("-: standard input is closed; give samples through a pipe, or tcp:// or lsl:")
-        return from_pipe(sys.stdin.buffer, dtype=dtype, channels=channels)
-    if source.startswith("lsl:"):
-        return from_lsl(source.removeprefix("lsl:"), fs_hz=fs_hz, channels=channels)
-    place = urlsplit(source)
-    try:
-        host, port = place.hostname, place.port
-    except ValueError:
-        host = port = None
-    if place.scheme != "tcp" or not host or not port:
-        raise InputError(f"{source}: expected -, tcp://HOST:PORT or lsl:NAME")
-    return from_tcp(host, port, dtype=dtype, channels=channels)
-
-
-def listen(packets: Iterator[Packet], stream: Stream) -> Iterator[dict[str, float | int | str]]:
-    """Push packets into a stream, and yield each spike as soon as it is final.
-
-    Parameters
-    ----------
-    packets : iterator of ndarray
-    stream : Stream
-
-    Yields
-    ------
-    dict
-        `sample`; `time_s`; `unit`, by its name in the labels; `probability`; `unit_probability`; `behind_s`,
-        the time from the spike's start to the newest sample when it is reported.
-    """
-    for packet in packets:
-        yield from _rows(stream, stream.push(packet))
-    yield from _rows(stream, stream.flush())
-
-
-def _rows(stream: Stream, spikes: Spikes) -> Iterator[dict[str, float | int | str]]:
-    """Yield spikes as plain values for JSON."""
-    columns = (spikes.sample, spikes.unit, spikes.probability, spikes.unit_probability)
-    for sample, unit, probability, unit_probability in zip(*(c.tolist() for c in columns), strict=True):
-        yield {
-            "sample": sample,
-            "time_s": round(sample / stream.fs_hz, 6),
-            "unit": spikes.name_of(unit),
-            "probability": round(probability, 6),
-            "unit_probability": round(unit_probability, 6),
-            "behind_s": round((stream.received_samples - sample) / stream.fs_hz, 6),
+    def row(self) -> dict[str, float | int | str]:
+        """Return it as plain values for JSON; without `group` if there are no groups."""
+        return {
+            "sample": self.sample,
+            "time_s": round(self.time_s, 6),
+            **({"group": self.group} if self.group else {}),
+            "unit": self.unit,
+            "probability": round(self.probability, 6),
+            "unit_probability": round(self.unit_probability, 6),
+            "behind_s": round(self.behind_s, 6),
         }
 
 
-def from_pipe(pipe: BinaryIO, *, dtype: str, channels: int) -> Iterator[Packet]:
-    """Yield raw samples with interleaved channels from a pipe as they arrive.
+class FitGate:
+    """Hold spikes back until the noise of a second is what the sorter expects.
+
+    Spikes before that second are never passed on, as they are of something else: numbers of another type,
+    text, another unit of voltage. Which ones are passed on does not depend on the size of packets.
 
     Parameters
     ----------
-    pipe : binary file
-        Such as ``sys.stdin.buffer``.
-    dtype : str
-        "int16" or "float32", in the byte order of this machine.
-    channels : int
-
-    Yields
-    ------
-    ndarray, shape (samples, channels)
+    stream : Stream
+    trust : bool
+        Whether to pass on everything at once.
     """
-    read: Callable[[int], bytes] = getattr(pipe, "read1", pipe.read)
-    yield from _packets(lambda: read(MOST_BYTES), np.dtype(dtype), channels)
 
+    def __init__(self, stream: Stream, *, trust: bool) -> None:
+        self.trust = trust
+        self.withheld = self._told = 0
+        self._stream = stream
+        self._held: list[Spikes] = []
 
-def from_tcp(host: str, port: int, *, dtype: str, channels: int) -> Iterator[Packet]:
-    """Yield raw samples from a TCP server until it closes the connection; see `from_pipe`.
+    @property
+    def open(self) -> bool:
+        """Whether spikes are passed on."""
+        return self.trust or self._stream.fits_from is not None
 
-    Raises
-    ------
-    InputError
-        If there is no such server, or the connection is lost.
-    """
-    try:
-        connection = socket.create_connection((host, port), timeout=TIMEOUT_S)
-    except OSError as error:
-        raise InputError(f"tcp://{host}:{port}: cannot connect: {error}") from None
-    with connection:
-        connection.settimeout(None)
-        try:
-            yield from _packets(lambda: connection.recv(MOST_BYTES), np.dtype(dtype), channels)
-        except OSError as error:
-            raise InputError(f"tcp://{host}:{port}: the connection was lost: {error}") from None
+    def renew(self) -> None:
+        """Wait for another second that fits."""
+        self._stream.renew()
 
+    def pass_on(self, spikes: Spikes) -> Spikes:
+        """Return those of these spikes and of those held back that are to be reported now."""
+        if self.trust:
+            return spikes
+        known = Spikes.concatenate([*self._held, spikes]) if self._held else spikes
+        first = self._stream.fits_from
+        self._held = []
+        if first is not None:
+            passed = known.select(known.sample >= first)
+            self.withheld += len(known) - len(passed)
+            if self.withheld > self._told:
+                start_s = first / self._stream.fs_hz
+                logger.warning(
+                    "the stream fits the model from %.0f s on; %d spikes before were not reported",
+                    start_s,
+                    self.withheld - self._told,
+                )
+                self._told = self.withheld
+            return passed
+        undecided = known.select(known.sample >= self._stream.compared_samples)
+        self.withheld += len(known) - len(undecided)
+        self._held = [undecided] if len(undecided) else []
+        return known.select(np.zeros(len(known), bool))
 
-def from_lsl(name: str, *, fs_hz: float, channels: int) -> Iterator[Packet]:
-    """Yield the samples of a Lab Streaming Layer stream as they arrive; needs the extra `live`.
+    @property
+    def decided_samples(self) -> int:
+        """Number of samples, from the first, whose spikes have been passed on or never will be."""
+        decided = self._stream.decided_samples
+        return decided if self.open else min(decided, self._stream.compared_samples)
 
-    Parameters
-    ----------
-    name : str
-        The stream's name.
-    fs_hz : float
-        Sampling rate of the sorter.
-    channels : int
-        Number of channels of the sorter.
-
-    Yields
-    ------
-    ndarray of float32, shape (samples, channels)
-
-    Raises
-    ------
-    InputError
-        If `pylsl` is not installed, there is no such stream, or it has another rate or number of channels.
-    """
-    try:
-        import pylsl
-    except ImportError as error:
-        raise InputError(
-            f"lsl:{name}: needs pylsl ({error}); install it with: pip install 'neural-spike-sorter[live]'"
-        ) from None
-    found = pylsl.resolve_byprop("name", name, timeout=TIMEOUT_S)
-    if not found:
-        raise InputError(f"lsl:{name}: no such stream within {TIMEOUT_S:g} s")
-    info = found[0]
-    if not same_rate(info.nominal_srate(), fs_hz) or info.channel_count() != channels:
-        raise InputError(
-            f"lsl:{name}: {info.channel_count()} channel(s) at {info.nominal_srate():g} Hz; the sorter "
-            f"expects {channels} at {fs_hz:g} Hz"
+    def end(self) -> str:
+        """Return in words that spikes were not passed on, as nothing ever fitted; "" if something did."""
+        self.withheld += sum(map(len, self._held))
+        self._held = []
+        if self.open or not self.withheld:
+            return ""
+        return (
+            f"does not fit the model, so {self.withheld} spikes were not reported (--trust reports them): "
+            f"{self._stream.doubt or 'its noise could not be measured'}"
         )
-    inlet = pylsl.StreamInlet(info, recover=False)
-    while True:
-        try:
-            samples, _ = inlet.pull_chunk(timeout=0.01, max_samples=MOST_BYTES)
-        except pylsl.LostError:
-            return
-        if samples:
-            yield np.asarray(samples, np.float32)
 
 
-def _packets(read: Callable[[], bytes], dtype: np.dtype[Any], channels: int) -> Iterator[Packet]:
-    """Split bytes into whole samples; an incomplete sample is kept until the rest arrives."""
-    width = dtype.itemsize * channels
-    left = b""
-    while data := read():
-        left += data
-        whole = len(left) - len(left) % width
-        if whole:
-            yield np.frombuffer(left[:whole], dtype).reshape(-1, channels)
-        left = left[whole:]
-    if left:
-        raise InputError(f"stream: ended in the middle of a sample ({len(left)} of {width} bytes)")
+def listen(
+    packets: Iterator[Packet],
+    streams: GroupStreams,
+    *,
+    trust: bool = False,
+    stopped: Callable[[], bool] = lambda: False,
+    latency: Latency | None = None,
+) -> Iterator[LiveSpike]:
+    """Push packets into streams, and yield each spike as soon as it is final.
+
+    However the packets end, the spikes of all that was received are yielded first. Those of one group of
+    channels come in order of time.
+
+    Parameters
+    ----------
+    packets : iterator of Packet
+    streams : GroupStreams
+    trust : bool
+        Whether to report spikes of a stream whose noise is not what the sorter expects.
+    stopped : callable, optional
+        Asked between packets whether to end.
+    latency : Latency, optional
+        Told when packets come and spikes have been taken.
+
+    Yields
+    ------
+    LiveSpike
+
+    Raises
+    ------
+    InputError
+        At the end: if the source failed, no stream ever fitted its sorter, or it ended during calibration.
+    """
+    clock = SourceClock(streams.fs_hz)
+    gates = {name: FitGate(stream, trust=trust) for name, stream in streams.streams.items()}
+    broken: InputError | None = None
+    told = latency or Latency(streams.fs_hz)
+
+    def reported(found: Mapping[str, Spikes]) -> Iterator[LiveSpike]:
+        received = streams.received_samples
+        passed = {name: gates[name].pass_on(spikes) for name, spikes in found.items()}
+        for spike in _live(passed, clock, received):
+            yield spike
+            told.reported(spike.sample)
+        clock.forget(min(gate.decided_samples for gate in gates.values()))
+
+    asked, told_behind = time.monotonic(), False
+    try:
+        for packet in packets:
+            if packet.renewed:
+                for gate in gates.values():
+                    gate.renew()
+            if len(packet):
+                told.arrived(streams.received_samples + len(packet), waited_s=time.monotonic() - asked)
+                told_behind = _tell_behind(told.behind_s, told_behind)
+                clock.add(packet)
+                yield from reported(streams.push(packet.samples))
+            if stopped():
+                break
+            asked = time.monotonic()
+    except InputError as error:
+        broken = error
+    if isinstance(packets, Generator):
+        packets.close()  # the connection, before the last spikes are looked for
+    try:
+        yield from reported(streams.flush())
+    except InputError:  # during calibration
+        if broken is None:
+            raise
+    if broken is not None and not stopped():  # Ctrl-C ends the source of a pipe as well, anywhere
+        raise broken
+    _check_fit(gates)
+
+
+def _tell_behind(behind_s: float, told: bool) -> bool:
+    """Warn that sorting is behind the source, unless it was told; return whether it has been."""
+    if behind_s > BEHIND_S and not told:
+        logger.warning(
+            "sorting is %.1f s behind the source; if that grows, sort fewer groups of channels in a process",
+            behind_s,
+        )
+        return True
+    return told and behind_s > CAUGHT_UP_S
+
+
+def _live(found: Mapping[str, Spikes], clock: SourceClock, received: int) -> Iterator[LiveSpike]:
+    spikes = ((spike, name) for name, part in found.items() for spike in part)
+    for spike, name in sorted(spikes, key=lambda pair: pair[0].sample):
+        yield LiveSpike(
+            sample=spike.sample,
+            time_s=clock.time_s(spike.sample),
+            unit=found[name].name_of(spike.unit),
+            unit_id=spike.unit,
+            group=name,
+            probability=spike.probability,
+            unit_probability=spike.unit_probability,
+            behind_s=(received - spike.sample) / clock.fs_hz,
+        )
+
+
+def _check_fit(gates: Mapping[str, FitGate]) -> None:
+    """Refuse a recording that no group fits, and tell of groups that do not fit."""
+    reasons = {name: reason for name, gate in gates.items() if (reason := gate.end())}
+    if len(reasons) == len(gates):
+        raise InputError(f"stream: {next(iter(reasons.values()))}")
+    for name, reason in reasons.items():
+        logger.warning("group %s: %s", name, reason)

@@ -14,8 +14,14 @@ from spikesorter.io.formats import stem_of
 from spikesorter.io.mat_writing import check_replaceable
 from spikesorter.io.model_files import check_model_place
 from spikesorter.io.recording import RecordingOptions
-from spikesorter.sorting.groups import adapt_groups, channel_groups, fit_groups
-from spikesorter.sorting.model import check_group_places, group_place, target_place
+from spikesorter.sorting.groups import adapt_groups, channel_groups, fit_groups, group_of_channels
+from spikesorter.sorting.model import (
+    check_group_places,
+    group_place,
+    low_latency_place,
+    target_place,
+    write_channels,
+)
 from spikesorter.sorting.sorter import Sorter
 from spikesorter.workflows.recordings import (
     CheckedRecording,
@@ -41,6 +47,7 @@ def train_model(
     options: RecordingOptions | None = None,
     reading: LabelOptions | None = None,
     by_group: bool = False,
+    live: bool = False,
     n_jobs: int | None = None,
     progress: Progress = silent,
     on_sorter: OnSorter = lambda name, sorter: None,
@@ -63,6 +70,8 @@ def train_model(
         How the labels are read.
     by_group : bool
         Whether to fit a sorter to each group of channels (property `group`).
+    live : bool
+        Whether to keep the low-latency sorter of each target as well, so that live sorting starts at once.
     n_jobs : int, optional
         Number of threads; -1 or None: one on each core. It does not affect the result.
     progress : callable, optional
@@ -83,7 +92,7 @@ def train_model(
     known = open_labelled(labelled, settings, labels=labels, options=options, reading=reading)
     opened = open_targets(names, known, settings, options=options, progress=progress)
     if by_group:
-        _train_groups(known, opened, model, settings, n_jobs, progress, on_sorter)
+        _train_groups(known, opened, model, settings, n_jobs, progress, on_sorter, live=live)
         return
     check_places(model, [])
     fitted = fit_labelled(known, settings, n_jobs=n_jobs, progress=progress)
@@ -93,8 +102,16 @@ def train_model(
         one, told = target.open(), prefixed(name, progress)
         with naming(target.path):
             adapted = fitted.adapt(one.recording, exclude=one.exclude, n_jobs=n_jobs, progress=told)
-        adapted.save(target_place(model, name))
+        _save(adapted, target_place(model, name), live=live, n_jobs=n_jobs, progress=told)
         on_sorter(name, adapted)
+
+
+def _save(adapted: Sorter, place: Path, *, live: bool, n_jobs: int, progress: Progress) -> None:
+    """Save an adapted sorter, and inside its folder the low-latency one, if wanted."""
+    adapted.save(place)
+    if live:
+        prompt = adapted.low_latency(n_jobs=n_jobs, progress=prefixed("low latency", progress))
+        prompt.save(low_latency_place(place))
 
 
 def _train_groups(
@@ -105,6 +122,8 @@ def _train_groups(
     n_jobs: int,
     progress: Progress,
     on_sorter: OnSorter,
+    *,
+    live: bool,
 ) -> None:
     path, recording = labelled.opened.path, labelled.opened.recording
     check_group_places(model, list(channel_groups(recording)))
@@ -118,15 +137,19 @@ def _train_groups(
             n_jobs=n_jobs,
             progress=progress,
         )
+    channel_ids = [str(one) for one in recording.get_channel_ids()]
     for group, sorter in fitted.items():
         sorter.save(group_place(model, group))
+    write_channels(model, group_of_channels(recording), channel_ids)
+    for group, sorter in fitted.items():
         on_sorter(f"{stem_of(path)}, group {group}", sorter)
     for name, target in targets.items():
         one, told = target.open(), prefixed(name, progress)
         with naming(target.path):
             adapted = adapt_groups(fitted, one.recording, exclude=one.exclude, n_jobs=n_jobs, progress=told)
         for group, sorter in adapted.items():
-            sorter.save(target_place(group_place(model, group), name))
+            place = target_place(group_place(model, group), name)
+            _save(sorter, place, live=live, n_jobs=n_jobs, progress=told)
             on_sorter(f"{name}, group {group}", sorter)
 
 
