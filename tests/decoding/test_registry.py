@@ -55,6 +55,14 @@ def test_decoders_are_made_after_those_that_they_need() -> None:
     assert len({kind.rank for kind in decoder_kinds()}) == len(decoder_kinds())
 
 
+def test_auto_tries_no_networks_where_units_vary() -> None:
+    def varying(*assignments: str) -> list[str]:
+        return [kind.name for kind in wanted_kinds(wanting(*assignments), units_vary=True)]
+
+    assert varying("decoder=auto") == ["botm", "pursuit", "trees"]
+    assert varying("decoder=combined") == ["pursuit", "cnn", "combined"]  # as asked for
+
+
 def test_auto_tries_those_without_networks_first() -> None:
     assert names(wanting("decoder=auto")) == ["botm", "pursuit", "trees", "cnn", "combined"]
     assert names(wanting("decoder=auto", "detector.curves=spike")) == ["botm", "pursuit", "trees", "cnn"]

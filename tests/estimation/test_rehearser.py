@@ -161,6 +161,16 @@ def test_units_vary_if_their_spikes_leave_much_beside_the_targets_noise(
     assert not rehearser(units, None).units_vary
 
 
+def test_whether_labelled_units_vary_does_not_depend_on_the_target(units: Units, labelled: Labelled) -> None:
+    for left, varies in ((0.0, False), (0.01, True)):
+        some = replace(labelled, variance_left=left, profile=profile_with(0.04))
+        for variance in (0.01, 100.0):
+            assert rehearser(units, some, variance=variance).labelled_units_vary == varies
+    some = replace(labelled, variance_left=0.01, profile=profile_with(0.04))
+    assert not rehearser(units, some, SETTINGS.replace(["tuning.on=labelled"])).labelled_units_vary
+    assert not rehearser(units, None).labelled_units_vary
+
+
 def test_a_context_measures_time_in_samples_and_filters_alike(units: Units) -> None:
     context = Context.of(units, SETTINGS, fs_hz=FS_HZ)
     np.testing.assert_array_equal(context.kernel, conditioning_kernel(SETTINGS.conditioning, FS_HZ))

@@ -43,12 +43,14 @@ def test_auto_tries_trees_where_units_vary_and_the_combination_where_nothing_doe
         )
 
     kinds = (kind("pursuit"), kind("trees"), kind("cnn"), kind("combined", ("pursuit", "cnn")))
-    monkeypatch.setattr(adaptation, "wanted_kinds", lambda settings: kinds)
+    monkeypatch.setattr(adaptation, "wanted_kinds", lambda settings, units_vary: kinds)
     tuned = SimpleNamespace(decoder=SimpleNamespace(), value=0.5, name="any")
     monkeypatch.setattr(adaptation, "tune_decoder", lambda *_: SimpleNamespace(tuned=tuned))
     bench = SimpleNamespace(
         context=SimpleNamespace(settings=Settings().replace(decoder=decoder)),
-        rehearser=SimpleNamespace(units_vary=vary, profile=SimpleNamespace(course=course)),
+        rehearser=SimpleNamespace(
+            labelled_units_vary=vary, units_vary=vary, profile=SimpleNamespace(course=course)
+        ),
         progress=lambda *_: None,
     )
     adaptation._best_outcome(bench)  # type: ignore[arg-type]

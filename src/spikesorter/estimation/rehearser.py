@@ -55,6 +55,13 @@ class Rehearser:
         """Whether waveforms vary too much, relative to this noise, for fixed templates."""
         return self.cross_fits and self.labelled is not None and self.labelled.units_vary(self.profile)
 
+    @property
+    def labelled_units_vary(self) -> bool:
+        """Whether they vary too much relative to the labelled recording's own noise."""
+        return (
+            self.cross_fits and self.labelled is not None and self.labelled.units_vary(self.labelled.profile)
+        )
+
     def rehearse(self, seconds: float, rng: np.random.Generator) -> Rehearsal:
         """Make a rehearsal, planted or grafted by the settings."""
         if not self.grafts or self.labelled is None:

@@ -201,7 +201,7 @@ def _best_outcome(bench: Bench) -> Outcome:
     settings = bench.context.settings
     outcomes: list[tuple[DecoderKind, Outcome]] = []
     tried: dict[str, Trial] = {}
-    for kind in wanted_kinds(settings):
+    for kind in wanted_kinds(settings, units_vary=bench.rehearser.labelled_units_vary):
         if kind.uses_networks and _good_enough(bench, outcomes):
             continue
         if kind.if_units_vary and settings.decoder == AUTO and not bench.rehearser.units_vary:

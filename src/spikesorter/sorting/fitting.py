@@ -225,9 +225,10 @@ def _warn_of_unlabelled_part(covered: int, whole: int, fs_hz: float) -> None:
 
 
 def _base_networks(lessons: Lessons, profile: Profile, progress: Progress) -> Networks | None:
-    if not any(kind.uses_networks for kind in wanted_kinds(lessons.context.settings)):
-        return None
     rehearser = Rehearser(lessons.context, profile, lessons.labelled)
+    wanted = wanted_kinds(lessons.context.settings, units_vary=rehearser.labelled_units_vary)
+    if not any(kind.uses_networks for kind in wanted):
+        return None
     return train_base_networks(rehearser, average=lessons.average, progress=progress)
 
 
