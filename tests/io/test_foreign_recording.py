@@ -9,7 +9,16 @@ from spikesorter import read_recording
 from spikesorter.core.errors import InputError
 from spikesorter.io.foreign_recording import _choose_stream, open_extractor
 from spikesorter.io.formats import Source
-from tests.io.makers import write_blackrock, write_intan, write_open_ephys, write_plexon, write_spikeglx
+from spikesorter.io.recording import RecordingOptions
+from tests.io.makers import (
+    write_blackrock,
+    write_intan,
+    write_open_ephys,
+    write_plexon,
+    write_spike2,
+    write_spikeglx,
+    write_tdt,
+)
 from tests.io.recording_files import FS_HZ, save_nwb
 
 pytestmark = [
@@ -97,10 +106,29 @@ def test_the_file_named_is_the_stream_read(trace: np.ndarray, tmp_path: Path) ->
     np.testing.assert_array_equal(read_recording(binary).get_traces(), trace)
 
 
-def test_a_missing_package_is_named(tmp_path: Path) -> None:
-    (tmp_path / "a.smrx").write_bytes(b"")
-    with pytest.raises(InputError, match="ced needs a package that is not installed: .*pip install sonpy"):
-        read_recording(tmp_path / "a.smrx")
+@pytest.mark.parametrize(
+    ("name", "package"), [("a.smrx", "ced .*pip install sonpy"), ("a.edf", "edf .*pip install pyedflib")]
+)
+def test_a_missing_package_is_named(name: str, package: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"")
+    with pytest.raises(InputError, match=package.replace(" ", " needs a package that is not installed: ", 1)):
+        read_recording(tmp_path / name)
+
+
+def test_a_tank_of_tdt_has_a_segment_for_each_block(trace: np.ndarray, tmp_path: Path) -> None:
+    for k, name in enumerate(("Block-1", "Block-2")):
+        write_tdt(tmp_path / "tank" / name, trace + np.int16(k), name=name)
+    assert RecordingOptions().segments(tmp_path / "tank") == 2
+    with pytest.raises(InputError, match="segment"):
+        read_recording(tmp_path / "tank")
+    (one,) = (tmp_path / "tank" / "Block-2").glob("*.tev")
+    np.testing.assert_array_equal(read_recording(one).get_traces(), trace + 1)
+
+
+def test_spike2_channels_know_their_voltage(trace: np.ndarray, tmp_path: Path) -> None:
+    recording = read_recording(write_spike2(tmp_path / "a.smr", trace))
+    found = recording.get_traces(start_frame=990, end_frame=1010, return_in_uV=True)
+    np.testing.assert_allclose(found, trace[990:1010] * (1000 / 6553.6), rtol=1e-5)  # a scale of 1 is 5 mV
 
 
 def test_a_sorting_is_no_recording(tmp_path: Path) -> None:

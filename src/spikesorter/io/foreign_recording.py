@@ -115,6 +115,7 @@ def open_extractor(path: Path, source: Source, stream: str | None) -> BaseRecord
 
     for kind in (DeprecationWarning, FutureWarning):  # of SpikeInterface's use of neo
         warnings.filterwarnings("ignore", message=".*strict_gap_mode", category=kind)
+    warnings.filterwarnings("ignore", message="Could not identify sev files")  # they are in the .tev
     reader = known_extractors()[source.format]
     if source.format not in neo_recording_class_dict:
         return reader(source.path) if stream is None else reader(source.path, stream_name=stream)
