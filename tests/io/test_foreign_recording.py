@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from spikesorter.io.recording import RecordingOptions
 from tests.io.makers import (
     write_blackrock,
     write_intan,
+    write_neuralynx,
     write_open_ephys,
     write_plexon,
     write_spike2,
@@ -138,3 +141,32 @@ def test_a_sorting_is_no_recording(tmp_path: Path) -> None:
     sorting.save(folder=tmp_path / "sorting")
     with pytest.raises(InputError, match="not a recording"):
         read_recording(tmp_path / "sorting")
+
+
+@pytest.mark.parametrize(
+    ("write", "name", "part"),
+    [
+        (write_blackrock, "a.ns5", "a.ns5"),
+        (write_intan, "a.rhd", "a.rhd"),
+        (write_neuralynx, "a", "a/CSC2.ncs"),
+        (lambda path, x: write_open_ephys(path, {"Probe": x}), "a", "a/**/continuous.dat"),
+        (write_plexon, "a.plx", "a.plx"),
+        (write_spike2, "a.smr", "a.smr"),
+        (write_spikeglx, "a", "a/*.bin"),
+        (write_tdt, "tank/a", "tank/a/*.tev"),
+    ],
+    ids=["Blackrock", "Intan", "Neuralynx", "Open Ephys", "Plexon", "Spike2", "SpikeGLX", "TDT"],
+)
+def test_a_systems_file_that_becomes_shorter_is_an_error(
+    write: Any, name: str, part: str, trace: np.ndarray, tmp_path: Path
+) -> None:
+    """neo maps them, so that to read what is gone would end the process."""
+    (tmp_path / "tank").mkdir()
+    long = np.tile(trace, (20, 1))
+    recording = read_recording(write(tmp_path / name, long))
+    assert len(recording.get_traces(start_frame=50_000, end_frame=50_100)) == 100
+    (file,) = tmp_path.glob(part)
+    os.truncate(file, file.stat().st_size // 4)
+    with pytest.raises(InputError, match=r"became shorter while it was read; read it again") as error:
+        recording.get_traces(start_frame=50_000, end_frame=51_000)
+    assert str(error.value).startswith(str(file))

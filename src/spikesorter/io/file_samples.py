@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from spikeinterface.core import BaseRecording, BaseRecordingSegment
 
-from spikesorter.core.errors import InputError
+from spikesorter.io.bounds import became_shorter
 
 __all__ = ["StoredSamples", "read_from"]
 
@@ -109,10 +109,7 @@ class _FileSegment(BaseRecordingSegment):  # type: ignore[misc]  # the base clas
         while left:
             count = self._read(left, place)
             if count == 0:
-                raise InputError(
-                    f"{self._stored.path}: became shorter while it was read; read it again when it is "
-                    "complete"
-                )
+                raise became_shorter(self._stored.path)
             left, place = left[count:], place + count
 
     def _read(self, left: memoryview, place: int) -> int:
