@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from spikeinterface.core import BinaryRecordingExtractor
 
 from spikesorter import read_recording
 from spikesorter.core.errors import InputError
@@ -22,7 +23,7 @@ from tests.io.makers import (
     write_spikeglx,
     write_tdt,
 )
-from tests.io.recording_files import FS_HZ, save_nwb
+from tests.io.recording_files import FS_HZ, save, save_nwb, tofile
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # SpikeInterface leaves what it wrote open
@@ -143,6 +144,14 @@ def test_a_sorting_is_no_recording(tmp_path: Path) -> None:
         read_recording(tmp_path / "sorting")
 
 
+def save_part(path: Path, trace: np.ndarray) -> Path:
+    """A part of a recording, as SpikeInterface describes it."""
+    raw = tofile(path.with_suffix(".dat"), trace)
+    whole = BinaryRecordingExtractor([raw], FS_HZ, "int16", num_channels=trace.shape[1])
+    whole.frame_slice(0, 59_000).select_channels(whole.channel_ids[1:]).dump_to_json(path)
+    return path
+
+
 @pytest.mark.parametrize(
     ("write", "name", "part"),
     [
@@ -154,8 +163,21 @@ def test_a_sorting_is_no_recording(tmp_path: Path) -> None:
         (write_spike2, "a.smr", "a.smr"),
         (write_spikeglx, "a", "a/*.bin"),
         (write_tdt, "tank/a", "tank/a/*.tev"),
+        (save, "a", "a/*.raw"),
+        (save_part, "a.json", "a.dat"),
     ],
-    ids=["Blackrock", "Intan", "Neuralynx", "Open Ephys", "Plexon", "Spike2", "SpikeGLX", "TDT"],
+    ids=[
+        "Blackrock",
+        "Intan",
+        "Neuralynx",
+        "Open Ephys",
+        "Plexon",
+        "Spike2",
+        "SpikeGLX",
+        "TDT",
+        "SpikeInterface",
+        "SpikeInterface's JSON",
+    ],
 )
 def test_a_systems_file_that_becomes_shorter_is_an_error(
     write: Any, name: str, part: str, trace: np.ndarray, tmp_path: Path

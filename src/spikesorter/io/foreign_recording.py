@@ -79,7 +79,7 @@ def load_saved_recording(path: Path) -> BaseRecording:
         found = found.recording
     if not isinstance(found, BaseRecording):
         raise InputError(f"{path}: holds a {type(found).__name__} of SpikeInterface, not a recording")
-    return found
+    return _refusing_shorter(found)
 
 
 def open_nwb(path: Path, stream: str | None) -> BaseRecording:
@@ -134,26 +134,38 @@ def open_extractor(path: Path, source: Source, stream: str | None) -> BaseRecord
 
 
 def _refusing_shorter(recording: BaseRecording) -> BaseRecording:
-    """Let a recording check before each reading that the files that neo maps have become no shorter.
+    """Let a recording check before each reading that the files that are mapped have become no shorter.
 
     To read what is no longer there would end the process (SIGBUS).
     """
-    mapped = set(islice(_mapped_files(vars(recording.neo_reader)), MOST_WATCHED))
-    sizes = {file: file.stat().st_size for file in mapped if file.is_file()}
+    from spikeinterface.core.binaryrecordingextractor import BinaryRecordingSegment
 
-    def refusing(read: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(read)
-        def checked(*args: Any, **kwargs: Any) -> Any:
-            for file, size in sizes.items():
-                if file.exists() and file.stat().st_size < size:
-                    raise became_shorter(file)
-            return read(*args, **kwargs)
-
-        return checked
-
-    for segment in recording.segments:
-        segment.get_traces = refusing(segment.get_traces)
+    if hasattr(recording, "neo_reader"):
+        mapped = set(islice(_mapped_files(vars(recording.neo_reader)), MOST_WATCHED))
+        for segment in recording.segments:
+            _check_before_reading(segment, mapped)
+        return recording
+    source = recording  # of what SpikeInterface saved, which may be derived from a file
+    while source is not None:
+        for segment in source.segments:
+            if isinstance(segment, BinaryRecordingSegment):
+                _check_before_reading(segment, {Path(segment.file_path)})
+        source = source.get_parent()
     return recording
+
+
+def _check_before_reading(segment: Any, files: set[Path]) -> None:
+    sizes = {file: file.stat().st_size for file in files if file.is_file()}
+    read = segment.get_traces
+
+    @wraps(read)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        for file, size in sizes.items():
+            if file.exists() and file.stat().st_size < size:
+                raise became_shorter(file)
+        return read(*args, **kwargs)
+
+    segment.get_traces = checked
 
 
 def _mapped_files(held: Any, depth: int = MOST_DEPTH) -> Iterator[Path]:
