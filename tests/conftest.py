@@ -4,6 +4,7 @@ import gc
 import os
 import shutil
 import time
+import tracemalloc
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -180,6 +181,16 @@ def run_in_spans(
         output = operator(read_span(lambda a, b: trace[a:b], len(trace), first, last))
         outputs.append(output[margin.before : margin.before + stop - start])
     return np.concatenate(outputs)
+
+
+def memory_of(work: Callable[[], object]) -> int:
+    """Bytes that Python and NumPy hold at most while something is done, beyond what they held before."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 def poisson_spikes(

@@ -363,6 +363,14 @@ def test_output_that_cannot_be_written_is_one_line() -> None:
     assert ended.stderr == "spikesorter: error: the output cannot be written: No space left on device\n"
 
 
+def test_python_without_docstrings_is_said(tmp_path: Path) -> None:
+    """SpikeInterface cannot be imported then, which looked like a damaged recording."""
+    said = in_new_process("config", rc=2, PYTHONOPTIMIZE="2").stderr
+    assert said.startswith("spikesorter: error: Python runs without docstrings (-OO")
+    assert len(said.splitlines()) == 1
+    assert in_new_process("config", PYTHONOPTIMIZE="1").stderr == ""
+
+
 def test_terminals_without_unicode_get_escapes(tmp_path: Path) -> None:
     plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     refused = in_new_process("plot", tmp_path / "höhle.mat", "--out", tmp_path / "a.png", rc=2, **plain)

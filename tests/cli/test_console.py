@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -286,3 +287,20 @@ def test_a_batch_tells_what_is_bad_where_anything_is(capsys: pytest.CaptureFixtu
 def test_what_was_not_scored_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     print_left_out({"D2": score(TRUTH, FOUND), "D6": score(TRUTH, replace(FOUND, bad=BAD))})
     assert capsys.readouterr().out == "D6: 0.12 s are bad; spikes in them were left out on both sides\n"
+
+
+def test_without_a_terminal_progress_is_a_line_at_times_also_while_nothing_is_reported(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spikesorter.cli.console.QUIET_SECONDS", 0.01)
+    said = ""
+    with working(False) as (progress, _):
+        progress("sorting", 0.25)
+        while said.count("\n") < 3:
+            said += capsys.readouterr().err
+    first, *_ = said.splitlines()
+    assert re.fullmatch(r"sorting: 25%, 0:00:0\d so far, about 0:00:\d\d left", first)
+    with working(True) as (progress, _):
+        progress("sorting", 0.25)
+        assert not threading.Event().wait(0.1)
+    assert capsys.readouterr().err == ""

@@ -201,3 +201,66 @@ def write_plexon(path: Path, trace: Trace, *, fs_hz: int = 30_000) -> Path:
             blocks.append(one.tobytes() + values.tobytes())
     path.write_bytes(head.tobytes() + slow.tobytes() + b"".join(blocks))
     return path
+
+
+def write_tdt(folder: Path, trace: Trace, *, fs_hz: float = 30_000, name: str = "Block-1") -> Path:
+    """A block of a TDT tank with one store, `Wav1`: its description, an index of chunks, and the chunks."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stem, points, stream = f"{folder.parent.name}_{name}", 250, 0x8101
+    values = {"StoreName": "Wav1", "HeadName": "Wav1", "Enabled": 1, "CircType": 3, "NumChan": trace.shape[1],
+              "StrobeMode": 0, "TankEvType": stream, "NumPoints": points, "DataFormat": 2,
+              "SampleFreq": fs_hz}  # fmt: skip
+    text = "".join(f"NAME={key};TYPE=S;VALUE={value};\r\n" for key, value in values.items())
+    (folder / f"{stem}.Tbk").write_text(f"{text}[STOREHDRITEM][USERNOTEDELIMITER]")
+    index = np.dtype([("size", "<i4"), ("type", "<i4"), ("name", "S4"), ("channel", "<u2"),
+                      ("sortcode", "<u2"), ("time_s", "<f8"), ("offset", "<i8"), ("format", "<i4"),
+                      ("fs_hz", "<f4")])  # fmt: skip
+    began, chunks = 1.7e9, b""
+    rows = [(0, 0, b"\0", 0, 0, 0.0, 0, 0, 0), (0, 0x8801, b"\1", 0, 0, began, 0, 0, 0)]
+    for start in range(0, len(trace), points):
+        for k, values_of_channel in enumerate(trace[start : start + points].T):
+            when = began + start / fs_hz
+            rows.append((10 + points // 2, stream, b"Wav1", k + 1, 0, when, len(chunks), 2, fs_hz))
+            chunks += values_of_channel.astype("<i2").tobytes()
+    rows.append((0, 0x8801, b"\2", 0, 0, began + len(trace) / fs_hz, 0, 0, 0))
+    (folder / f"{stem}.tsq").write_bytes(np.array(rows, index).tobytes())
+    (folder / f"{stem}.tev").write_bytes(chunks)
+    (folder / f"{stem}.Tdx").touch()
+    return folder
+
+
+def write_spike2(path: Path, trace: Trace, *, fs_hz: int = 30_000) -> Path:
+    """A .smr file of version 6: a waveform channel for each column, in blocks of 1000 samples."""
+
+    def text(value: str, size: int) -> bytes:
+        return (bytes([len(value)]) + value.encode()).ljust(size, b"\0")
+
+    n_samples, channels = trace.shape
+    starts = range(0, n_samples, 1000)
+    first = 512 + 140 * channels
+    places = [
+        [first + (2 * 1000 + 20) * (k * len(starts) + n) for n in range(len(starts))] for k in range(channels)
+    ]
+    head = np.array([6], "<i2").tobytes() + b"(C) CED 87" + b"spikesort"[:8]
+    head += np.array([10, 1, 0], "<i2").tobytes() + np.array([first], "<i4").tobytes()
+    head += np.array([channels, 140, 0, 32_000, 0], "<i2").tobytes() + np.array([n_samples], "<i4").tobytes()
+    head += np.array([0.1 / fs_hz], "<f8").tobytes()  # of ten such times consists a tick, and so a sample
+    described = b""
+    for k in range(channels):
+        one = np.array([0], "<i2").tobytes() + np.array([-1, places[k][0], places[k][-1]], "<i4").tobytes()
+        one += np.array([len(starts), 0, 0, 0, 2020, 1000], "<i2").tobytes() + text("", 72)
+        one += (
+            np.array([n_samples, 1], "<i4").tobytes() + np.array([k], "<i2").tobytes() + text(f"E{k + 1}", 10)
+        )
+        one += np.array([fs_hz], "<f4").tobytes() + b"\1\0"
+        one += np.array([1, 0], "<f4").tobytes() + text("mV", 6) + np.array([1], "<i2").tobytes()
+        described += one.ljust(140, b"\0")
+    blocks = b""
+    for k, column in enumerate(trace.T):
+        for n, start in enumerate(starts):
+            values = column[start : start + 1000].astype("<i2")
+            around = [places[k][n - 1] if n else -1, places[k][n + 1] if n + 1 < len(starts) else -1]
+            blocks += np.array([*around, start, start + len(values) - 1], "<i4").tobytes()
+            blocks += np.array([k + 1, len(values)], "<i2").tobytes() + values.tobytes().ljust(2000, b"\0")
+    path.write_bytes(head.ljust(512, b"\0") + described + blocks)
+    return path

@@ -442,3 +442,11 @@ def test_a_foreign_table_of_bad_stretches_is_not_written_over(spikes: Spikes, tm
     assert not (tmp_path / "a.csv").exists()
     with pytest.raises(InputError, match="is the ending of tables of bad stretches"):
         write_spikes(tmp_path / "b.bad.csv", spikes)
+
+
+@pytest.mark.parametrize("name", ["n" * 231, "ü" * 116])
+def test_a_name_that_is_too_long_is_said_before_a_recording_is_sorted(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"too long for a file: at most 230 bytes; rename the recording, or"):
+        check_export_place(tmp_path / f"{name}.mat", "mat")
+    for to in ("mat", "parquet", "analyzer"):
+        check_export_place(tmp_path / f"{name[:115]}.{to}", to)

@@ -1,16 +1,29 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from spikeinterface.core import BinaryRecordingExtractor
 
 from spikesorter import read_recording
 from spikesorter.core.errors import InputError
 from spikesorter.io.foreign_recording import _choose_stream, open_extractor
 from spikesorter.io.formats import Source
-from tests.io.makers import write_blackrock, write_intan, write_open_ephys, write_plexon, write_spikeglx
-from tests.io.recording_files import FS_HZ, save_nwb
+from spikesorter.io.recording import RecordingOptions
+from tests.io.makers import (
+    write_blackrock,
+    write_intan,
+    write_neuralynx,
+    write_open_ephys,
+    write_plexon,
+    write_spike2,
+    write_spikeglx,
+    write_tdt,
+)
+from tests.io.recording_files import FS_HZ, save, save_nwb, tofile
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # SpikeInterface leaves what it wrote open
@@ -97,10 +110,29 @@ def test_the_file_named_is_the_stream_read(trace: np.ndarray, tmp_path: Path) ->
     np.testing.assert_array_equal(read_recording(binary).get_traces(), trace)
 
 
-def test_a_missing_package_is_named(tmp_path: Path) -> None:
-    (tmp_path / "a.smrx").write_bytes(b"")
-    with pytest.raises(InputError, match="ced needs a package that is not installed: .*pip install sonpy"):
-        read_recording(tmp_path / "a.smrx")
+@pytest.mark.parametrize(
+    ("name", "package"), [("a.smrx", "ced .*pip install sonpy"), ("a.edf", "edf .*pip install pyedflib")]
+)
+def test_a_missing_package_is_named(name: str, package: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"")
+    with pytest.raises(InputError, match=package.replace(" ", " needs a package that is not installed: ", 1)):
+        read_recording(tmp_path / name)
+
+
+def test_a_tank_of_tdt_has_a_segment_for_each_block(trace: np.ndarray, tmp_path: Path) -> None:
+    for k, name in enumerate(("Block-1", "Block-2")):
+        write_tdt(tmp_path / "tank" / name, trace + np.int16(k), name=name)
+    assert RecordingOptions().segments(tmp_path / "tank") == 2
+    with pytest.raises(InputError, match="segment"):
+        read_recording(tmp_path / "tank")
+    (one,) = (tmp_path / "tank" / "Block-2").glob("*.tev")
+    np.testing.assert_array_equal(read_recording(one).get_traces(), trace + 1)
+
+
+def test_spike2_channels_know_their_voltage(trace: np.ndarray, tmp_path: Path) -> None:
+    recording = read_recording(write_spike2(tmp_path / "a.smr", trace))
+    found = recording.get_traces(start_frame=990, end_frame=1010, return_in_uV=True)
+    np.testing.assert_allclose(found, trace[990:1010] * (1000 / 6553.6), rtol=1e-5)  # a scale of 1 is 5 mV
 
 
 def test_a_sorting_is_no_recording(tmp_path: Path) -> None:
@@ -110,3 +142,53 @@ def test_a_sorting_is_no_recording(tmp_path: Path) -> None:
     sorting.save(folder=tmp_path / "sorting")
     with pytest.raises(InputError, match="not a recording"):
         read_recording(tmp_path / "sorting")
+
+
+def save_part(path: Path, trace: np.ndarray) -> Path:
+    """A part of a recording, as SpikeInterface describes it."""
+    raw = tofile(path.with_suffix(".dat"), trace)
+    whole = BinaryRecordingExtractor([raw], FS_HZ, "int16", num_channels=trace.shape[1])
+    whole.frame_slice(0, 59_000).select_channels(whole.channel_ids[1:]).dump_to_json(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("write", "name", "part"),
+    [
+        (write_blackrock, "a.ns5", "a.ns5"),
+        (write_intan, "a.rhd", "a.rhd"),
+        (write_neuralynx, "a", "a/CSC2.ncs"),
+        (lambda path, x: write_open_ephys(path, {"Probe": x}), "a", "a/**/continuous.dat"),
+        (write_plexon, "a.plx", "a.plx"),
+        (write_spike2, "a.smr", "a.smr"),
+        (write_spikeglx, "a", "a/*.bin"),
+        (write_tdt, "tank/a", "tank/a/*.tev"),
+        (save, "a", "a/*.raw"),
+        (save_part, "a.json", "a.dat"),
+    ],
+    ids=[
+        "Blackrock",
+        "Intan",
+        "Neuralynx",
+        "Open Ephys",
+        "Plexon",
+        "Spike2",
+        "SpikeGLX",
+        "TDT",
+        "SpikeInterface",
+        "SpikeInterface's JSON",
+    ],
+)
+def test_a_systems_file_that_becomes_shorter_is_an_error(
+    write: Any, name: str, part: str, trace: np.ndarray, tmp_path: Path
+) -> None:
+    """neo maps them, so that to read what is gone would end the process."""
+    (tmp_path / "tank").mkdir()
+    long = np.tile(trace, (20, 1))
+    recording = read_recording(write(tmp_path / name, long))
+    assert len(recording.get_traces(start_frame=50_000, end_frame=50_100)) == 100
+    (file,) = tmp_path.glob(part)
+    os.truncate(file, file.stat().st_size // 4)
+    with pytest.raises(InputError, match=r"became shorter while it was read; read it again") as error:
+        recording.get_traces(start_frame=50_000, end_frame=51_000)
+    assert str(error.value).startswith(str(file))

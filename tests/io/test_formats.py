@@ -53,13 +53,22 @@ def test_endings_say_what_a_file_is(name: str, expected: str, stream: str | None
         ("100_CH1.continuous", "openephyslegacy"),
         ("run_g0_imec0/run_g0_t0.imec0.ap.meta", "spikeglx"),
         ("CSC1.ncs", "neuralynx"),
-        ("session.tbk", "tdt"),
+        ("Block-1/tank_Block-1.Tbk", "tdt"),
     ],
 )
 def test_contents_say_what_a_folder_is(inside: str, expected: str, tmp_path: Path) -> None:
     (tmp_path / inside).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / inside).touch()
     assert find_source(tmp_path) == Source(tmp_path, expected)
+
+
+@pytest.mark.parametrize("ending", ["Tbk", "tbk"])
+def test_a_block_of_tdt_is_opened_by_the_file_that_describes_it(ending: str, tmp_path: Path) -> None:
+    described = tmp_path / f"tank_Block-1.{ending}"
+    for path in (described, tmp_path / "tank_Block-1.tev", tmp_path / "tank_Block-1_Wav1_Ch1.sev"):
+        path.touch()
+        assert find_source(path) == Source(described, "tdt")
+    assert find_source(tmp_path) == Source(described, "tdt")
 
 
 def test_a_file_is_known_by_its_neighbours(tmp_path: Path) -> None:

@@ -51,6 +51,13 @@ def test_what_phy_wrote_last_counts(tmp_path: Path) -> None:
     assert read_labels(folder) == TRUE.of(1)
 
 
+def test_params_of_phy_that_are_too_long_to_be_parsed_are_refused(tmp_path: Path) -> None:
+    folder = save_phy(tmp_path / "phy", TRUE)
+    (folder / "params.py").write_text("sample_rate = 30000.0\nx = " + "1," * 150_000)
+    with pytest.raises(InputError, match=r"params\.py: has 300\.0 kB; Phy writes less than 1 kB there"):
+        read_labels(folder)
+
+
 def test_params_of_phy_are_not_run(tmp_path: Path) -> None:
     folder = save_phy(tmp_path / "phy", TRUE)
     (folder / "params.py").write_text("import os\nos.mkdir('ran')\nsample_rate = float('30000')\n")

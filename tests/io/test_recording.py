@@ -12,7 +12,14 @@ from spikesorter import read_recording
 from spikesorter.core.errors import InputError
 from spikesorter.io.exclusion import Exclusion
 from spikesorter.io.recording import RecordingOptions, check_recording
-from tests.io.makers import write_blackrock, write_neuralynx, write_open_ephys, write_spikeglx
+from tests.io.makers import (
+    write_blackrock,
+    write_neuralynx,
+    write_open_ephys,
+    write_spike2,
+    write_spikeglx,
+    write_tdt,
+)
 from tests.io.recording_files import FS_HZ, mat, npy, raw, save, save_nwb, tofile, wav
 
 pytestmark = [
@@ -42,6 +49,9 @@ WRITERS: dict[str, tuple[Callable[[Path, np.ndarray], Path], str, dict[str, Any]
     "Blackrock": (write_blackrock, "a.ns5", {}),
     "Open Ephys": (lambda path, x: write_open_ephys(path, {"Probe": x}), "session", {}),
     "SpikeGLX": (write_spikeglx, "run", {}),
+    "TDT": (write_tdt, "tank/Block-1", {}),
+    "a tank of TDT": (lambda path, x: write_tdt(path / "Block-1", x).parent, "tank", {}),
+    "Spike2": (write_spike2, "a.smr", {}),
     "Neuralynx": (lambda path, x: write_neuralynx(path, x, fs_hz=FS_HZ), "session", {}),
 }
 

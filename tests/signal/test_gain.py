@@ -10,6 +10,7 @@ from spikesorter.signal.gain import (
     Activity,
     Background,
     Cumulants,
+    _gain_of_clear_spikes,
     estimate_activity,
     estimate_background,
     estimate_rates,
@@ -18,7 +19,7 @@ from spikesorter.signal.gain import (
 from spikesorter.signal.matched import MatchedFilters, make_matched_filters
 from spikesorter.signal.noise import NoiseSpectrum, synthesise_noise
 from spikesorter.signal.templates import Templates, plant
-from tests.conftest import poisson_spikes
+from tests.conftest import memory_of, poisson_spikes
 
 N_SAMPLES = 600_000
 
@@ -196,3 +197,16 @@ def test_cumulants_have_the_errors_of_their_mean(rng: np.random.Generator) -> No
     third, fourth = found.error[:60], found.error[60:]
     assert third.mean() == pytest.approx(np.sqrt(15 / 48_000), rel=0.25)  # of x ** 3: E x ** 6 = 15
     assert fourth.mean() == pytest.approx(np.sqrt(24 / 48_000), rel=0.25)  # of x ** 4 - 6 x ** 2
+
+
+def test_clear_spikes_of_long_recordings_are_found_in_little_memory(rng: np.random.Generator) -> None:
+    evidence = rng.normal(size=(300_000, 8)).astype(np.float32)
+    evidence[::3000, 3] = 24.0
+    filters = MatchedFilters(np.ones((8, 90, 1), np.float32), before=0, detectability=np.full(8, 12.0))
+    found: list[float] = []
+
+    def estimate() -> None:
+        found.append(_gain_of_clear_spikes(evidence, filters, 1.0, (1 / 3000,) * 8))
+
+    assert memory_of(estimate) < 1.5 * evidence.nbytes
+    assert found == [2.0]

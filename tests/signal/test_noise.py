@@ -13,7 +13,7 @@ from spikesorter.signal.noise import (
     synthesise_noise,
 )
 from spikesorter.signal.templates import Templates, plant
-from tests.conftest import poisson_spikes
+from tests.conftest import memory_of, poisson_spikes
 
 N_FFT = 512
 
@@ -188,3 +188,8 @@ def test_parts_of_any_length_make_the_same_noise(monkeypatch: pytest.MonkeyPatch
     whole = synthesise_noise(shared(), 5000, np.random.default_rng(5))
     monkeypatch.setattr("spikesorter.signal.noise.BLOCK_FREQUENCIES", 501)
     np.testing.assert_array_equal(synthesise_noise(shared(), 5000, np.random.default_rng(5)), whole)
+
+
+def test_loud_samples_of_many_curves_are_found_one_curve_after_the_other(rng: np.random.Generator) -> None:
+    evidence = rng.normal(size=(300_000, 8)).astype(np.float32)
+    assert memory_of(lambda: quiet_samples(evidence, threshold=4.5, before=2, after=5)) < evidence.nbytes

@@ -54,6 +54,11 @@ def main() -> None:
 
 
 def _run() -> None:
+    if sys.flags.optimize > 1:
+        raise SpikeSorterError(
+            "Python runs without docstrings (-OO, or PYTHONOPTIMIZE=2), which SpikeInterface needs; use -O "
+            "or neither"
+        )
     try:
         app(prog_name="spikesorter")  # whichever way it was started
     finally:

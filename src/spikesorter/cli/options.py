@@ -173,6 +173,14 @@ Channels = Annotated[
         callback=between(1, 100_000),
     ),
 ]
+Planar = Annotated[
+    bool,
+    typer.Option(
+        "--planar",
+        help="Raw binary: each channel is stored as a whole, one after the other.",
+        rich_help_panel=INPUT,
+    ),
+]
 Channel = Annotated[
     list[str] | None,
     typer.Option(
@@ -299,6 +307,7 @@ READING: dict[str, Any] = {
     "fs": InputRate,
     "dtype": Dtype,
     "channels": Channels,
+    "planar": Planar,
     "form": Format,
     "stream": StreamName,
     "segment": Segment,
@@ -307,7 +316,7 @@ READING: dict[str, Any] = {
     "resample": Resample,
     "variable": Variable,
 }
-DEFAULTS: dict[str, Any] = {"resample": False}
+DEFAULTS: dict[str, Any] = {"planar": False, "resample": False}
 
 
 def reads_recordings(command: Callable[..., None]) -> Callable[..., None]:
@@ -349,6 +358,7 @@ def _recording_options(
     fs: float | None,
     dtype: str | None,
     channels: int | None,
+    planar: bool,
     form: str | None,
     stream: str | None,
     segment: int | None,
@@ -363,6 +373,7 @@ def _recording_options(
         fs_hz=fs,
         dtype=dtype,
         channels=channels,
+        planar=planar,
         format=form,
         stream=stream,
         segment=segment,

@@ -16,6 +16,7 @@ __all__ = [
     "MOST_EXPANSION",
     "NUMERIC_KINDS",
     "TEXT_CELLS",
+    "became_shorter",
     "check_archive",
     "check_declared",
     "check_rate",
@@ -36,6 +37,11 @@ NPY_HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
+
+
+def became_shorter(path: Path) -> InputError:
+    """Return the error of a file that has become shorter since it was opened."""
+    return InputError(f"{path}: became shorter while it was read; read it again when it is complete")
 
 
 def check_declared(path: Path, what: str, *, declared: int, stored: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,6 +39,7 @@ NEED_RECORDING = ("phy", "analyzer")
 FOLDERS = ("phy", "analyzer")
 PACKAGES = {"parquet": ("pyarrow",), "nwb": ("pynwb",), "phy": ("pandas", "sklearn")}
 COLUMNS = ("sample", "time_s", "unit", "probability", "unit_probability")
+MOST_NAME_BYTES = 230  # of the 255 that file systems allow; endings and temporary names need the others
 CSV_HEADER = ",".join(COLUMNS) + "\n"
 
 
@@ -156,7 +158,7 @@ def check_export(name: str, path: Path | None = None) -> None:
 
 
 def check_export_place(path: Path, name: str) -> None:
-    """Refuse to overwrite anything but an older result of the same format.
+    """Refuse a name that is too long, and to overwrite anything but an older result of the same format.
 
     Raises
     ------
@@ -172,6 +174,11 @@ def check_export_place(path: Path, name: str) -> None:
     """
     if name == "csv" and is_bad_table(path):
         raise InputError(f"{path}: {ENDING} is the ending of tables of bad stretches; choose another name")
+    if len(os.fsencode(path.stem)) > MOST_NAME_BYTES:
+        raise InputError(
+            f"{path}: its name is too long for a file: at most {MOST_NAME_BYTES} bytes; rename the "
+            "recording, or give another name with name = ... in a manifest"
+        )
     if not path.exists():
         return
     if name == "mat":

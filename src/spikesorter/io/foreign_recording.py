@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import wraps
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from spikesorter.core.errors import InputError
+from spikesorter.io.bounds import became_shorter
 from spikesorter.io.foreign_objects import load_foreign
 from spikesorter.io.formats import Source
 
@@ -32,6 +37,7 @@ OTHER_NAMES = {
 }
 OWN_OPTIONS = {"blackrock": {"gap_tolerance_ms": 1.0}}
 """A recording with gaps is opened in segments, and not refused."""
+MOST_DEPTH, MOST_WATCHED = 6, 256  # of what a reader holds; mappings of files, some of them several times
 NOT_OPENED = (
     "numpy",
     "ibl",  # connects to a server
@@ -73,7 +79,7 @@ def load_saved_recording(path: Path) -> BaseRecording:
         found = found.recording
     if not isinstance(found, BaseRecording):
         raise InputError(f"{path}: holds a {type(found).__name__} of SpikeInterface, not a recording")
-    return found
+    return _refusing_shorter(found)
 
 
 def open_nwb(path: Path, stream: str | None) -> BaseRecording:
@@ -115,6 +121,7 @@ def open_extractor(path: Path, source: Source, stream: str | None) -> BaseRecord
 
     for kind in (DeprecationWarning, FutureWarning):  # of SpikeInterface's use of neo
         warnings.filterwarnings("ignore", message=".*strict_gap_mode", category=kind)
+    warnings.filterwarnings("ignore", message="Could not identify sev files")  # they are in the .tev
     reader = known_extractors()[source.format]
     if source.format not in neo_recording_class_dict:
         return reader(source.path) if stream is None else reader(source.path, stream_name=stream)
@@ -122,7 +129,58 @@ def open_extractor(path: Path, source: Source, stream: str | None) -> BaseRecord
     names, ids = get_neo_streams(source.format, source.path, **own)
     if not ids:
         raise InputError(f"{path}: holds no recording")
-    return reader(source.path, stream_id=_choose_stream(path, names, ids, stream, source.stream), **own)
+    chosen = _choose_stream(path, names, ids, stream, source.stream)
+    return _refusing_shorter(reader(source.path, stream_id=chosen, **own))
+
+
+def _refusing_shorter(recording: BaseRecording) -> BaseRecording:
+    """Let a recording check before each reading that the files that are mapped have become no shorter.
+
+    To read what is no longer there would end the process (SIGBUS).
+    """
+    from spikeinterface.core.binaryrecordingextractor import BinaryRecordingSegment
+
+    if hasattr(recording, "neo_reader"):
+        mapped = set(islice(_mapped_files(vars(recording.neo_reader)), MOST_WATCHED))
+        for segment in recording.segments:
+            _check_before_reading(segment, mapped)
+        return recording
+    source = recording  # of what SpikeInterface saved, which may be derived from a file
+    while source is not None:
+        for segment in source.segments:
+            if isinstance(segment, BinaryRecordingSegment):
+                _check_before_reading(segment, {Path(segment.file_path)})
+        source = source.get_parent()
+    return recording
+
+
+def _check_before_reading(segment: Any, files: set[Path]) -> None:
+    sizes = {file: file.stat().st_size for file in files if file.is_file()}
+    read = segment.get_traces
+
+    @wraps(read)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        for file, size in sizes.items():
+            if file.exists() and file.stat().st_size < size:
+                raise became_shorter(file)
+        return read(*args, **kwargs)
+
+    segment.get_traces = checked
+
+
+def _mapped_files(held: Any, depth: int = MOST_DEPTH) -> Iterator[Path]:
+    """Yield the files that a reader of neo maps, or will map, by what its attributes hold."""
+    if isinstance(held, np.memmap):
+        if held.filename:
+            yield Path(held.filename)
+    elif depth and isinstance(held, dict):
+        if isinstance(held.get("file_path"), (str, Path)):
+            yield Path(held["file_path"])
+        for one in held.values():
+            yield from _mapped_files(one, depth - 1)
+    elif depth and isinstance(held, (list, tuple)):
+        for one in held:
+            yield from _mapped_files(one, depth - 1)
 
 
 def without_last_sample(recording: BaseRecording) -> BaseRecording:

@@ -41,6 +41,8 @@ ENDINGS = {
     ".xdat": "neuronexus", ".xml": "neuroscope",
 }  # fmt: skip
 
+TDT_BLOCK = "*.[tT][bB][kK]"
+"""The file that describes a block of TDT; it is written .Tbk, but not everywhere."""
 FOLDER_CONTENTS = {
     "si_folder.json": "spikeinterface",
     "spikeinterface_info.json": "spikeinterface",
@@ -50,7 +52,8 @@ FOLDER_CONTENTS = {
     "**/*.nidq.meta": "spikeglx",
     "*.cbin": "compressedbinaryibl",
     "*.ncs": "neuralynx",
-    "*.tbk": "tdt",
+    TDT_BLOCK: "tdt",
+    f"*/{TDT_BLOCK}": "tdt",
     "*.mpx": "alphaomega",
     "raw.mda": "mda",
 }
@@ -62,14 +65,13 @@ PART_OF_A_FOLDER = {
     ".meta": "spikeglx",
     ".cbin": "compressedbinaryibl",
     ".ncs": "neuralynx",
-    ".tbk": "tdt",
-    ".tev": "tdt",
     ".mpx": "alphaomega",
     ".lsx": "alphaomega",
     ".mda": "mda",
 }
 """Files that are read together with other files of their folder."""
 
+TDT_FILES = (".tbk", ".tev", ".tsq", ".tdx", ".sev")
 AMBIGUOUS = {".h5": "biocam, maxwell, mcsh5, mearec or nix", ".hdf5": "maxwell, mcsh5 or mearec"}
 MCS_HEADER = b"MC_DataTool"
 SORTING_FILES = ("spike_times.npy", "si_folder.json", "spikeinterface_info.json", "spikeinterface_log.json")
@@ -82,7 +84,8 @@ class Source:
     Parameters
     ----------
     path : Path
-        File or folder that the reader opens; the folder, for a file that is part of one.
+        File or folder that the reader opens; the folder, for a file that is part of one; of a block of TDT,
+        the file that describes it.
     format : str
         One of `OWN_FORMATS`, or the name of an extractor of SpikeInterface.
     stream : str, optional
@@ -143,8 +146,8 @@ def _folder_source(path: Path) -> Source:
         inner = Path(path.stem).suffix  # session.nwb.zarr
         return Source(path, "nwb" if ".nwb" in (path.suffix, inner) else "spikeinterface")
     for pattern, name in FOLDER_CONTENTS.items():
-        if next(path.glob(pattern), None) is not None:
-            return Source(path, name)
+        if (found := next(path.glob(pattern), None)) is not None:
+            return Source(found if pattern == TDT_BLOCK else path, name)
     for header in ("info.rhd", "info.rhs"):
         if (path / header).is_file():
             return Source(path / header, "intan")
@@ -159,6 +162,8 @@ def _file_source(path: Path) -> Source:
     if ending == ".bin" and path.with_suffix(".meta").is_file():
         stream = re.search(r"(imec\d*\.(?:ap|lf)|nidq|obx\d*)$", path.stem)
         return Source(path.parent, "spikeglx", stream[1] if stream else None)
+    if ending in TDT_FILES:
+        return Source(next(path.parent.glob(TDT_BLOCK), path), "tdt")
     if ending in PART_OF_A_FOLDER:
         return Source(path.parent, PART_OF_A_FOLDER[ending])
     if ending == ".dat" and path.with_suffix(".xml").is_file():
@@ -174,7 +179,7 @@ def _file_source(path: Path) -> Source:
             f"{AMBIGUOUS[ending]}"
         )
     if ending not in ENDINGS:
-        known = ", ".join(sorted({*ENDINGS, *PART_OF_A_FOLDER}))
+        known = ", ".join(sorted({*ENDINGS, *PART_OF_A_FOLDER, *TDT_FILES}))
         raise InputError(
             f"{path}: unknown ending {ending or 'none'}; known are {known}. Or give the format with "
             "format=NAME (--format): raw, or a name of SpikeInterface's extractors"

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import Spikes
-from spikesorter.io.bounds import NUMERIC_KINDS
+from spikesorter.io.bounds import NUMERIC_KINDS, shown_bytes
 from spikesorter.io.formats import reading
 from spikesorter.io.label_checks import check_whole
 from spikesorter.io.label_source import (
@@ -28,6 +28,7 @@ __all__ = ["read_phy"]
 
 LEFT_OUT = ("noise",)
 """Groups of clusters in Phy that are not read unless asked for."""
+MOST_PARAMS_BYTES = 1 << 18
 logger = logging.getLogger(__name__)
 
 
@@ -122,6 +123,10 @@ def _phy_rate(path: Path) -> float | None:
     params = path / "params.py"
     if not params.is_file():
         return None
+    if params.stat().st_size > MOST_PARAMS_BYTES:  # parsing takes thousands of times as much memory
+        raise InputError(
+            f"{params}: has {shown_bytes(params.stat().st_size)}; Phy writes less than 1 kB there"
+        )
     for node in ast.parse(params.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "sample_rate":
             return float(ast.literal_eval(node.value))

@@ -1,4 +1,4 @@
-"""Open plain files, which are mapped: `.npy`, `.wav` and raw binary."""
+"""Open plain files: `.npy`, `.wav` and raw binary."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from spikesorter.core.errors import InputError
 from spikesorter.io.bounds import MOST_CHANNELS, NUMERIC_KINDS, check_declared, check_rate, shown_bytes
-from spikesorter.io.raw_checks import warn_of_raw
+from spikesorter.io.raw_checks import warn_of_raw, warn_of_times
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
@@ -51,7 +51,9 @@ def open_npy(path: Path, *, fs_hz: float | None, **_: Any) -> BaseRecording:
             f"{path}: must hold an array of numbers of shape (samples,) or (samples, channels), not "
             f"{array.dtype} of shape {array.shape}"
         )
-    return _binary(path, array, _needed(path, fs_hz))
+    recording = _binary(path, array, _needed(path, fs_hz))
+    warn_of_times(path, _samples_first(array))
+    return recording
 
 
 def open_wav(path: Path, **_: Any) -> BaseRecording:
@@ -84,7 +86,9 @@ def open_wav(path: Path, **_: Any) -> BaseRecording:
     return _binary(path, samples, float(fs_hz))
 
 
-def open_raw(path: Path, *, fs_hz: float | None, dtype: str | None, channels: int | None) -> BaseRecording:
+def open_raw(
+    path: Path, *, fs_hz: float | None, dtype: str | None, channels: int | None, planar: bool = False
+) -> BaseRecording:
     """Open raw binary, which has no header.
 
     Parameters
@@ -92,6 +96,8 @@ def open_raw(path: Path, *, fs_hz: float | None, dtype: str | None, channels: in
     path : Path
     fs_hz, dtype, channels
         As for `read_recording`; all are needed.
+    planar : bool
+        As for `read_recording`.
 
     Raises
     ------
@@ -126,8 +132,10 @@ def open_raw(path: Path, *, fs_hz: float | None, dtype: str | None, channels: in
             f"{path}: holds {size} bytes, not a whole number of {channels}-channel samples of {kind} "
             f"({step} bytes each); check the type, the number of channels, and that the file is complete"
         )
-    warn_of_raw(path, kind, channels)
-    return _binary_file(path, check_rate(path, fs_hz), kind, channels)
+    warn_of_raw(path, kind, channels, planar=planar)
+    shape = (channels, size // step) if planar else (size // step, channels)
+    mapped = np.memmap(path, kind, mode="r", shape=shape)
+    return _binary_file(path, check_rate(path, fs_hz), mapped.T if planar else mapped, planar=planar)
 
 
 def _check_wav_parts(path: Path) -> None:
@@ -149,26 +157,37 @@ def _check_wav_parts(path: Path) -> None:
 
 
 def _binary(path: Path, array: Any, fs_hz: float) -> BaseRecording:
-    """Read a mapped array through SpikeInterface, which maps only the part that is needed."""
-    trace = np.atleast_2d(array).T if array.ndim == 1 or array.shape[0] < array.shape[1] else array
+    """Return a recording of an array, which is that of a file if it is mapped."""
+    trace = _samples_first(array)
     if trace.shape[1] > MOST_CHANNELS:
         raise InputError(f"{path}: has shape {array.shape}: at most {MOST_CHANNELS} channels are supported")
-    if trace.flags.c_contiguous and isinstance(array, np.memmap):
-        whole = _binary_file(path, fs_hz, trace.dtype, trace.shape[1], file_offset=array.offset)
-        return whole.frame_slice(
-            0, len(trace)
-        )  # what follows, such as a WAV file's metadata, is not part of the trace
-    from spikeinterface.core import NumpyRecording  # its binary reader needs interleaved channels
+    is_planar = trace.flags.f_contiguous and not trace.flags.c_contiguous
+    if isinstance(array, np.memmap) and (trace.flags.c_contiguous or is_planar):
+        return _binary_file(path, fs_hz, trace, offset=array.offset, planar=is_planar)
+    from spikeinterface.core import NumpyRecording
 
     return NumpyRecording([trace], fs_hz)
 
 
-def _binary_file(
-    path: Path, fs_hz: float, dtype: Any, channels: int, *, file_offset: int = 0
-) -> BaseRecording:
-    from spikeinterface.core import BinaryRecordingExtractor
+def _samples_first(array: Any) -> Any:
+    """Return an array of shape (samples, channels); the longer side is time."""
+    return np.atleast_2d(array).T if array.ndim == 1 or array.shape[0] < array.shape[1] else array
 
-    return BinaryRecordingExtractor([path], fs_hz, dtype, num_channels=channels, file_offset=file_offset)
+
+def _binary_file(path: Path, fs_hz: float, trace: Any, *, offset: int = 0, planar: bool) -> BaseRecording:
+    """Return a recording that reads from a file what was mapped as an array, shape (samples, channels)."""
+    from spikeinterface.core import BinaryRecordingExtractor, NumpyRecording
+
+    from spikesorter.io.file_samples import StoredSamples, read_from
+
+    n_samples, channels = trace.shape
+    stored = StoredSamples(path, trace.dtype, n_samples, channels, offset=offset, planar=planar)
+    if planar:  # which SpikeInterface's reader of files reads only as a whole
+        return read_from(NumpyRecording([trace], fs_hz), stored)
+    whole = BinaryRecordingExtractor([path], fs_hz, trace.dtype, num_channels=channels, file_offset=offset)
+    follows = whole.get_num_samples() > len(trace)  # such as a WAV file's metadata
+    read_from(whole, stored)
+    return whole.frame_slice(0, len(trace)) if follows else whole
 
 
 def _needed(path: Path, fs_hz: float | None) -> float:

@@ -58,6 +58,7 @@ class RecordingOptions:
     resample: bool = False
     variable: Sequence[str] = ()
     exclude: Exclusion | None = None
+    planar: bool = False
 
     @property
     def variables(self) -> dict[str, str]:
@@ -90,7 +91,13 @@ class RecordingOptions:
         else:
             with reading(path, source.format), warnings.catch_warnings():
                 recording = _open(
-                    path, source, self.stream, fs_hz=rate, dtype=self.dtype, channels=self.channels
+                    path,
+                    source,
+                    self.stream,
+                    fs_hz=rate,
+                    dtype=self.dtype,
+                    channels=self.channels,
+                    planar=self.planar,
                 )
         gaps = counted_gaps(recording, self.segment or 0)
         name = part_name(path, self.segment if recording.get_num_segments() > 1 else None)
@@ -178,6 +185,7 @@ def read_recording(
     segment: int | None = None,
     channel: Channel | Sequence[Channel] = (),
     group: Channel | None = None,
+    planar: bool = False,
 ) -> BaseRecording:
     """Open a recording of any common format.
 
@@ -194,7 +202,7 @@ def read_recording(
     dtype : str, optional
         Raw binary: type of a sample, such as ``"int16"``.
     channels : int, optional
-        Raw binary: number of channels, which are interleaved.
+        Raw binary: number of channels, which are interleaved unless `planar`.
     format : str, optional
         Format of the file, if its name does not show it: ``"raw"``, ``"npy"``, ..., or a name of
         SpikeInterface's extractors, such as ``"intan"``.
@@ -206,6 +214,8 @@ def read_recording(
         Channels to read, by id, by name or, if neither matches, by position (from 0); all if not given.
     group : str or int, optional
         Read only the channels whose property `group` has this value, such as those of one tetrode.
+    planar : bool, optional
+        Raw binary: whether each channel is stored as a whole, one after the other.
 
     Returns
     -------
@@ -229,7 +239,8 @@ def read_recording(
     array([ 2,  6, 10], dtype=int16)
     """
     chosen = (channel,) if isinstance(channel, (str, int)) else tuple(channel)
-    return RecordingOptions(fs_hz, dtype, channels, format, stream, segment, chosen, group).read(path)
+    options = RecordingOptions(fs_hz, dtype, channels, format, stream, segment, chosen, group, planar=planar)
+    return options.read(path)
 
 
 def check_recording(recording: Any) -> None:

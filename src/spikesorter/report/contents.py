@@ -383,15 +383,15 @@ def _embedded(result: Result, pages: list[list[int]]) -> Contents:
     """Pack the trace and evidence of pages, each value in one byte."""
     runs, sorter, recording, bad = list(_runs(pages)), result.sorter, result.recording, result.spikes.bad
     trace = np.concatenate([read_conditioned(sorter, recording, *run, bad=bad) for run in runs])
-    curves = [sorter.evidence(recording, start=a, stop=b, bad=bad) for a, b in runs]
-    evidence = np.clip(np.concatenate(curves), 0, 1)
+    curves = (sorter.evidence(recording, start=a, stop=b, bad=bad) for a, b in runs)
+    coded = [np.round(np.clip(curve, 0, 1) * CODES).astype("u1") for curve in curves]
     low = trace.min(axis=0)
     step = np.maximum(np.ptp(trace, axis=0) / CODES, 1e-12)
     return {
         "trace": pack(np.round((trace - low) / step), "u1"),
         "low": [float(value) for value in low],
         "step": [float(value) for value in step],
-        "evidence": pack(np.round(evidence * CODES), "u1"),
+        "evidence": pack(np.concatenate(coded), "u1"),
         "evidence_step": 1 / CODES,
     }
 

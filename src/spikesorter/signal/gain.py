@@ -9,7 +9,7 @@ gain can therefore be estimated without detecting spikes, even if most spikes ar
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,7 @@ Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 ORDERS = (3, 4)
 BLOCKS = 24
+CHUNK = 1 << 16  # samples
 LOG_GAIN_SD, MOST_SURPRISE = 0.35, 9.0  # prior: most gains are within a factor of 1.4, but any is possible
 GAINS = np.exp(np.linspace(np.log(0.05), np.log(20), 121))
 RATE_SPREAD = 0.5  # relative SD of a unit's rate about the recording's overall activity
@@ -300,11 +301,13 @@ def _gain_of_clear_spikes(
     """
     for _ in range(GAIN_ROUNDS):
         expected = gain * filters.detectability
-        log_rates = np.log(np.maximum(rates, 1e-9))
-        discriminant = (evidence * expected - 0.5 * expected**2 + log_rates).astype(np.float32)
-        best = reduce(np.maximum, discriminant.T)
+        discriminants = partial(_discriminants, expected=expected, log_rates=np.log(np.maximum(rates, 1e-9)))
+        best = np.empty(len(evidence), np.float32)
+        for start in range(0, len(evidence), CHUNK):  # all at once, they would take 20 bytes a value
+            chunk = slice(start, start + CHUNK)
+            best[chunk] = reduce(np.maximum, discriminants(evidence[chunk]).T)
         peaks, _ = find_peaks(best, height=0.0, distance=CLEAR_DISTANCE_SAMPLES)
-        winner = discriminant[peaks].argmax(axis=1)
+        winner = discriminants(evidence[peaks]).argmax(axis=1)
         clear = np.abs(expected[winner]) > CLEAR_DETECTABILITY
         if clear.sum() < CLEAR_SPIKES:
             return gain
@@ -313,6 +316,10 @@ def _gain_of_clear_spikes(
         if abs(gain / before - 1) < GAIN_TOLERANCE:
             break
     return gain
+
+
+def _discriminants(evidence: Trace, *, expected: Float64Array, log_rates: Float64Array) -> Trace:
+    return np.asarray(evidence * expected - 0.5 * expected**2 + log_rates, np.float32)
 
 
 def measure_cumulants(evidence: Trace) -> Cumulants:

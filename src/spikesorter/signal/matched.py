@@ -64,8 +64,9 @@ class MatchedFilters:
         after = self.margin.after
         output = np.zeros((len(trace), len(self.kernels)), np.float32)
         for channel in range(trace.shape[1]):
-            bank = self.kernels[:, ::-1, channel].T
-            output += oaconvolve(trace[:, [channel]], bank, axes=0)[after : after + len(trace)]
+            for unit, kernel in enumerate(self.kernels[:, ::-1, channel]):  # all at once, they take 3 copies
+                found = oaconvolve(trace[:, channel], kernel)
+                output[:, unit] += found[after : after + len(trace)]
         return output
 
 

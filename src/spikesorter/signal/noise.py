@@ -158,13 +158,19 @@ def quiet_samples(
     >>> np.flatnonzero(~quiet_samples(evidence, threshold=4.5, before=2, after=5))
     array([48, 49, 50, 51, 52, 53, 54, 55])
     """
-    deviation = np.abs(evidence - np.median(evidence, axis=0))
-    loudness = reduce(np.maximum, (deviation / np.maximum(1.4826 * np.median(deviation, axis=0), 1e-12)).T)
+    loudness = reduce(np.maximum, (_loudness(evidence[:, [k]]) for k in range(evidence.shape[1])))
     while True:
         quiet = ~_widened(loudness > threshold, before, after)
         if quiet.mean() >= least_fraction or threshold > loudness.max():
             return quiet
         threshold *= 1.25
+
+
+def _loudness(column: Trace) -> Trace:
+    """Return how far one column, shape (samples, 1), is from its median, in robust SD."""
+    deviation = np.abs(column - np.median(column, axis=0))
+    loudness = deviation / np.maximum(1.4826 * np.median(deviation, axis=0), 1e-12)
+    return np.asarray(loudness[:, 0], np.float32)
 
 
 def estimate_noise_spectrum(trace: Trace, quiet: npt.NDArray[np.bool_], *, n_fft: int) -> NoiseSpectrum:

@@ -34,6 +34,7 @@ OPTIONS = (
     "channel",
     "group",
     "resample",
+    "planar",
     "variable",
 )
 
@@ -90,6 +91,7 @@ class _Options(BaseModel):
     channel: Channels | None = None
     group: str | int | None = None
     resample: bool | None = None
+    planar: bool | None = None
     variable: Channels | None = None
 
 
@@ -198,7 +200,7 @@ def read_manifest(
             chosen = {key: _first(getattr(entry, key), common[key], asked[key]) for key in OPTIONS}
             chosen["channel"] = tuple(chosen["channel"] or ())
             chosen["variable"] = tuple(map(str, chosen["variable"] or ()))
-            chosen["resample"] = bool(chosen["resample"])
+            chosen |= {key: bool(chosen[key]) for key in ("resample", "planar")}
             chosen["exclude"] = options.exclude if options else None
             recording = _inside(base, entry.path)
             own_model = entry.model or manifest.model
