@@ -225,7 +225,8 @@ class PursuitDecoder:
         """Add up the columns of each unit's shifts."""
         if self.shifts == 1:
             return columns
-        return columns.reshape(len(columns), len(self.unit_ids), self.shifts).sum(axis=2)
+        by_unit = columns.reshape(len(columns), len(self.unit_ids), self.shifts)
+        return np.asarray(by_unit.sum(axis=2), np.float32)
 
     def to_explanation(self, explained: Trace) -> Explanation:
         """Convert the output of `explain` to spikes and amplitudes."""
