@@ -46,7 +46,7 @@ def shifted(templates: Templates, shifts: int) -> Templates:
     >>> both.unit_ids, bool(np.allclose(both.waveforms.mean(axis=0), waveform[0], atol=1e-6))
     ((7, 7), True)
     >>> (np.arange(60) @ both.waveforms[:, :, 0].T / both.waveforms[:, :, 0].sum(axis=1)).round(2)
-    array([29.75, 30.25], dtype=float32)
+    array([29.75, 30.25])
     """
     if shifts == 1:
         return templates
