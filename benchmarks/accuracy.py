@@ -7,7 +7,8 @@ studies decoded by `reference.py`, which is given the truth), `others` (other so
 needs the extra `compare`), `pairs` (spikes 3 to 20 samples apart), `gain` (gains and slow change), `noise`
 (colours of noise, against linear discriminants), `unknown` (a neuron that D1 does not hold), `wild` (spikes
 that vary, beside the maker's `baseline.py`, which needs scikit-learn), `library` (a background of spikes),
-`cortex_seeds` (gains too) and `hc1` (a real tetrode recording with intracellular truth; its best channel).
+`library_reference` (the same, decoded by `library_reference.py`, which is given the truth), `cortex_seeds`
+(gains too) and `hc1` (a real tetrode recording with intracellular truth; its best channel).
 Each part writes FOLDER/PART....json; `table` prints what is there.
 """
 
@@ -29,7 +30,9 @@ import numpy as np
 import numpy.typing as npt
 from spikeinterface.core import NumpyRecording
 
+from accuracy_table import print_table
 from bath import MAKER
+from library_reference import errors
 from spikesorter import Sorter, Spikes, load_settings, read_mat, score, study_score
 from spikesorter.core.score import match_spikes
 from spikesorter.decoding.calibration import expected_calibration_error, judge_events
@@ -46,9 +49,7 @@ DETECTABILITIES = (3.0, 5.0, 8.0, 12.0)
 COLOURS = ("white", "1/f", "AR(1) 0.8")
 HUM_HZ, HUM = 50.0, 0.5  # of the noise's SD
 SECONDS = 40.0
-WITHIN = 0.03
 CORTEX_GAINS = (0.8, 1.25)
-FAMILIES = ("bath_", "cortex_", "reference_", "wild_", "library_", "hc1")
 
 
 def main() -> None:
@@ -116,6 +117,14 @@ def measure_reference(arguments: argparse.Namespace) -> None:
         with made_study(arguments, "bath", seed) as study:
             run("reference.py", study, "--maker", arguments.maker, "--out",
                 arguments.out / f"reference_{seed}.json")  # fmt: skip
+
+
+def measure_library_reference(arguments: argparse.Namespace) -> None:
+    """Decode library studies with the truth given."""
+    for seed in arguments.seeds:
+        with made_study(arguments, "library", seed) as study:
+            run("library_reference.py", study, "--maker", arguments.maker, "--out",
+                arguments.out / f"library_reference_{seed}.json")  # fmt: skip
 
 
 def measure_others(arguments: argparse.Namespace) -> None:
@@ -210,70 +219,6 @@ def measure_unknown(arguments: argparse.Namespace) -> None:
     write(arguments, "unknown", results)
 
 
-def print_table(arguments: argparse.Namespace) -> None:
-    """Print every figure that the parts have left."""
-    results = {path.stem: json.loads(path.read_text()) for path in sorted(arguments.out.glob("*.json"))}
-    for name, part in results.items():
-        if name.startswith(FAMILIES):
-            figures = part["recordings"].values()
-            cells = " ".join(f"{figure['score']:.3f}" for figure in figures)
-            strict = np.mean([figure["strict"] for figure in figures])
-            print(f"| {name} | {cells} | study {part['study']:.3f} | strict {strict:.3f} |")
-        elif not name.startswith("others"):
-            print(f"| {name} | {json.dumps(part)} |")
-    summarise_seeds(results)
-    summarise_wild(results)
-    summarise_trust(results)
-
-
-def summarise_seeds(results: dict[str, Any]) -> None:
-    """Mean of the seeds that both the sorter and the reference have, with the interval of the difference."""
-    seeds = [s for s in range(1, 100) if {f"bath_{s}", f"reference_{s}"} <= set(results)]
-    if len(seeds) > 1:
-        ours, theirs = (
-            np.array([results[f"{who}_{s}"]["study"] for s in seeds]) for who in ("bath", "reference")
-        )
-        error = 1.96 * np.std(ours - theirs, ddof=1) / np.sqrt(len(seeds))
-        print(f"| bath seeds {seeds[0]}-{seeds[-1]} | mean {ours.mean():.3f}, given the truth "
-              f"{theirs.mean():.3f}, difference {np.mean(ours - theirs):+.3f} +- {error:.3f} |")  # fmt: skip
-
-
-def summarise_wild(results: dict[str, Any]) -> None:
-    """How far the strict scores lie above those of the plain pipeline on the same files, target by target."""
-    both = [part for name, part in results.items() if name.startswith("wild_")]
-    above: dict[str, list[float]] = {}
-    for part in both:
-        for name, theirs in part["baseline"].items():
-            above.setdefault(name, []).append(part["recordings"][name]["strict"] - theirs["strict"])
-    if both:
-        cells = ", ".join(f"{name} {np.mean(values):+.3f}" for name, values in above.items())
-        print(f"| wild, strict above the plain pipeline, {len(both)} seeds | {cells} |")
-
-
-def summarise_trust(results: dict[str, Any]) -> None:
-    """How far forecasts and probabilities can be trusted, over all recordings sorted."""
-    outcomes = list(all_outcomes(results))
-    if outcomes:
-        off = np.array([abs(one["score"] - one["forecast"]["score"]) for one in outcomes])
-        inside = [one["forecast"]["low"] <= one["score"] <= one["forecast"]["high"] for one in outcomes]
-        print(f"| forecast | {len(off)} recordings: within {WITHIN}: {np.mean(off <= WITHIN):.0%}, "
-              f"inside the interval: {np.mean(inside):.0%}, mean distance {off.mean():.3f} |")  # fmt: skip
-        for which in ("spike", "class"):
-            errors = [one[f"ece_{which}"] for one in outcomes]
-            print(f"| calibration error of P({which}) | mean {np.mean(errors):.3f}, "
-                  f"median {np.median(errors):.3f}, worst {np.max(errors):.3f} |")  # fmt: skip
-
-
-def all_outcomes(value: Any) -> Iterator[dict[str, Any]]:
-    """Yield everything that `outcome` made, however deep."""
-    if isinstance(value, dict):
-        if "ece_spike" in value:
-            yield value
-        else:
-            for part in value.values():
-                yield from all_outcomes(part)
-
-
 def sort_study(study: Path, assignments: list[str]) -> dict[str, Any]:
     """Fit, adapt, sort and score a whole study."""
     began = time.perf_counter()
@@ -294,8 +239,10 @@ def outcome(sorter: Sorter, target: Any, truth: Spikes) -> dict[str, Any]:
     """Sort and score one recording; compare with what was forecast and with the stated probabilities."""
     found = sorter.sort(target)
     there, right = judge_events(found.sample, found.unit, truth, fs_hz=sorter.fs_hz)
+    scored = score(truth, found, fs_hz=sorter.fs_hz)
     return {
-        **score(truth, found, fs_hz=sorter.fs_hz).summary(),
+        **scored.summary(),
+        **errors(scored),
         "decoder": sorter.decoder,
         "gain": sorter.profile.activity.gain,
         "forecast": sorter.forecast.summary(),
@@ -420,6 +367,7 @@ PARTS = {
     "bath": measure_bath,
     "wild": measure_wild,
     "library": measure_library,
+    "library_reference": measure_library_reference,
     "cortex_seeds": measure_cortex_seeds,
     "hc1": measure_hc1,
     "cortex": measure_cortex,

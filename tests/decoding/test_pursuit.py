@@ -21,6 +21,7 @@ from spikesorter.decoding.pursuit import (
 from spikesorter.decoding.run import find_candidates, find_evidence, padded, read_evidence
 from spikesorter.signal.bank import make_bank, make_causal_bank
 from spikesorter.signal.noise import NoiseSpectrum
+from spikesorter.signal.shifts import shifted
 from spikesorter.signal.templates import Templates, plant
 from tests.conftest import poisson_spikes
 
@@ -178,6 +179,55 @@ def test_early_decisions_know_nothing_of_what_comes_after(shapes: Templates, spi
     start, stop = 0, (block + 1) * low_latency.grid_samples
     one, two = (read_evidence(low_latency, padded(x), N_SAMPLES, start, stop) for x in (trace, other))
     np.testing.assert_array_equal(one, two)
+
+
+@pytest.fixture
+def between() -> tuple[Templates, PursuitDecoder, PursuitDecoder]:
+    """Two units that differ like a spike and itself half a sample later; pursuits without and with shifts."""
+    t = np.arange(60)
+    waveforms = np.array([8 * np.exp(-0.5 * ((t - 25) / width) ** 2) for width in (2.0, 2.3)])
+    templates = Templates((1, 2), waveforms[:, :, None].astype(np.float32), 20)
+    plain = make_decoder(templates, 0.3)
+    noise = NoiseSpectrum.independent(np.full((257, 1), 0.3**2))
+    bank = make_bank(shifted(templates, 4), noise, kernel=np.ones(1), reach=20)
+    return templates, plain, replace(plain, bank=bank, shifts=4)
+
+
+def starting_between(templates: Templates, spikes: Spikes) -> np.ndarray:
+    """A noisy trace whose spikes start a quarter of a sample before or after their labels, or nearly half."""
+    early_to_late = np.split(shifted(templates, 4).waveforms.reshape(2, 4, -1, 1), 4, axis=1)
+    trace = noisy(templates, Spikes([], []), 0.3)
+    for i, waveforms in enumerate(early_to_late):
+        own = spikes.select(np.arange(len(spikes)) % 4 == i)
+        each = Templates((1, 2), waveforms[:, 0], templates.before)
+        trace += plant(N_SAMPLES, own, np.ones(len(own), np.float32), each)
+    return trace
+
+
+def test_spikes_between_samples_are_named_by_templates_between_samples(
+    between: tuple[Templates, PursuitDecoder, PursuitDecoder], spikes: Spikes
+) -> None:
+    templates, plain, shifting = between
+    trace = starting_between(templates, spikes)
+    of_plain, of_shifting = (
+        score(spikes, POINT.to_spikes(candidates(decoder, trace))).strict for decoder in (plain, shifting)
+    )
+    assert 1 - of_shifting < 0.6 * (1 - of_plain)
+    assert find_evidence(shifting, trace, n_jobs=1).shape == (N_SAMPLES, 2)
+    explanation = sample_explanation(shifting, trace, n_jobs=1)
+    assert len(explanation.spikes) == pytest.approx(len(spikes), rel=0.05)
+    assert np.median(explanation.amplitudes) == pytest.approx(1.0, abs=0.01)
+
+
+def test_any_part_gives_the_same_bytes_with_shifts(
+    between: tuple[Templates, PursuitDecoder, PursuitDecoder], spikes: Spikes
+) -> None:
+    templates, _, shifting = between
+    trace = starting_between(templates, spikes)
+    whole = find_evidence(shifting, trace, n_jobs=2)
+    for start, stop in ((0, 1), (5000, 5300), (3333, 9999)):
+        part = read_evidence(shifting, padded(trace), N_SAMPLES, start, stop)
+        np.testing.assert_array_equal(part, whole[start:stop])
 
 
 def test_sizes_are_drawn_apart_in_every_block(shapes: Templates) -> None:

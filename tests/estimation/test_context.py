@@ -44,6 +44,17 @@ def test_a_bank_s_output_grows_with_the_square_of_the_gain(context: Context) -> 
     np.testing.assert_allclose(twice, 4 * once, rtol=1e-4)
 
 
+def test_templates_between_samples_are_needed_where_starts_vary_and_noise_is_low(context: Context) -> None:
+    def shifts(gain: float, start_variance: float) -> int:
+        units = replace(context.units, start_variance=start_variance)
+        return replace(context, units=units).shifts(profile(gain, (1e-4, 1e-3)))
+
+    assert [shifts(gain, 1 / 12) for gain in (0.05, 100.0)] == [1, 4]
+    assert shifts(100.0, 0.0) == 1
+    four = context.bank(profile(1.0, (1e-4, 1e-3)), shifts=4)
+    assert four.shapes.shape[0] == 4 * len(context.units.unit_ids)
+
+
 def test_a_silent_unit_may_still_fire(context: Context) -> None:
     odds = np.exp(context.log_odds(profile(1.0, (0.0, 3e-3))))
     assert odds[0] == pytest.approx(0.02 * 1e-4)

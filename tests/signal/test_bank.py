@@ -56,6 +56,17 @@ def test_detectability_is_that_of_the_true_covariance(bank: Bank, shapes: Templa
     np.testing.assert_allclose(bank.energies, expected, rtol=0.1)
 
 
+def test_what_stands_out_of_little_noise_counts(shapes: Templates) -> None:
+    f = np.fft.rfftfreq(2048)
+    steep = NoiseSpectrum.independent((0.003 + 2 / (1 + (f / 0.02) ** 4))[:, None])
+    bank = make_bank(shapes, steep, kernel=np.ones(1), reach=150)
+    transforms = np.fft.rfft(shapes.waveforms[:, :, 0], 2048, axis=1)
+    twice = np.where((f == 0) | (f == 0.5), 1, 2)
+    ideal = (twice * np.abs(transforms) ** 2 / steep.power[:, 0]).sum(axis=1) / 2048
+    assert steep.power.min() < 0.02 * steep.power.mean()
+    np.testing.assert_allclose(bank.energies, ideal, rtol=0.03)
+
+
 def test_an_offset_passes_only_where_the_kernel_lets_it(shapes: Templates) -> None:
     spectrum = NoiseSpectrum.independent(np.ones((1025, 1)))
     constant = np.full((4000, 1), 100, np.float32)

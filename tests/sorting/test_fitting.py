@@ -5,11 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from spikeinterface.core import NumpyRecording
 
 from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.settings import Settings
 from spikesorter.io.mat import read_mat
-from spikesorter.sorting.fitting import _read
+from spikesorter.signal.shifts import shifted
+from spikesorter.signal.templates import Templates, plant
+from spikesorter.sorting.fitting import _learn, _read
+from tests.conftest import FS_HZ, poisson_spikes
 
 
 @pytest.mark.parametrize("exclude", [None, BadStretches.of([(100_000, 110_000, "given")])])
@@ -29,3 +33,21 @@ def test_bad_stretches_of_the_labels_are_cut_out_and_then_no_longer_known(
     assert len(source.labels.bad) == 0
     assert "are bad and left out" in caplog.text
     assert np.array_equal(source.labels.sample[:5], labels.sample[:5])
+
+
+@pytest.mark.parametrize(("shifts", "low", "high"), [(1, 0.0, 0.02), (4, 0.06, 0.3)])
+def test_how_far_spikes_start_from_their_labels_is_learnt(
+    shifts: int, low: float, high: float, shapes: Templates, rng: np.random.Generator
+) -> None:
+    labels = poisson_spikes(rng, n_samples=250_000, count=500)
+    trace = 0.3 * rng.standard_normal((250_000, 1)).astype(np.float32)
+    waveforms = shifted(shapes, shifts).waveforms.reshape(2, shifts, *shapes.waveforms.shape[1:])
+    for i in range(shifts):
+        own = labels.select(np.arange(len(labels)) % shifts == i)
+        trace += plant(
+            len(trace), own, np.ones(len(own), np.float32), Templates((1, 2), waveforms[:, i], shapes.before)
+        )
+    recording = NumpyRecording([trace], FS_HZ)
+    source = _read(recording, labels, Settings(), None, n_jobs=1)
+    learnt = _learn(source, source.labels)
+    assert low <= learnt.context.units.start_variance <= high

@@ -31,6 +31,7 @@ __all__ = [
     "USUAL_LENGTHS",
     "Explanation",
     "PursuitDecoder",
+    "make_between_samples",
     "make_pursuit",
     "sample_explanation",
 ]
@@ -117,6 +118,9 @@ class PursuitDecoder:
         Samples on either side over which a spike's probability is summed, as noise spreads it.
     one_unit : bool
         Whether only the most probable unit is kept for a spike.
+    shifts : int
+        Shifts within a sample at which the bank has each template, those of a unit together; what is found of
+        them is added up. `log_odds` and `spreads` are those of units all the same.
     """
 
     unit_ids: tuple[int, ...]
@@ -130,6 +134,7 @@ class PursuitDecoder:
     lengths: Lengths = USUAL_LENGTHS
     smoothing_samples: int = 0
     one_unit: bool = False
+    shifts: int = 1
 
     @property
     def grid_samples(self) -> int:
@@ -214,7 +219,14 @@ class PursuitDecoder:
         else:
             overlaps = self.bank.overlaps[None]
             explained = explain_blocks(self.bank.apply(trace), overlaps, self._plan, lengths, self.seed)
-        return np.concatenate(explained, axis=1)
+        return np.concatenate([self._of_units(columns) for columns in explained], axis=1)
+
+    def _of_units(self, columns: Trace) -> Trace:
+        """Add up the columns of each unit's shifts."""
+        if self.shifts == 1:
+            return columns
+        by_unit = columns.reshape(len(columns), len(self.unit_ids), self.shifts)
+        return np.asarray(by_unit.sum(axis=2), np.float32)
 
     def to_explanation(self, explained: Trace) -> Explanation:
         """Convert the output of `explain` to spikes and amplitudes."""
@@ -254,7 +266,9 @@ class PursuitDecoder:
 
     def _priors(self, heat: float) -> Priors:
         samples = self.lengths.before + self.lengths.block + self.lengths.after
-        return priors_at(heat, self._energies, self.spreads, self.log_odds, samples=samples)
+        spreads = np.repeat(self.spreads, self.shifts)
+        log_odds = np.repeat(self.log_odds - np.log(self.shifts), self.shifts)
+        return priors_at(heat, self._energies, spreads, log_odds, samples=samples)
 
     @property
     def _energies(self) -> Float64Array:
@@ -262,21 +276,27 @@ class PursuitDecoder:
         return np.atleast_2d(self.bank.energies)
 
 
-def make_pursuit(context: Context, profile: Profile) -> PursuitDecoder:
-    """Return the pursuit for recordings of a profile."""
+def make_pursuit(context: Context, profile: Profile, *, shifts: int = 1) -> PursuitDecoder:
+    """Return the pursuit for recordings of a profile, with each template at some shifts within a sample."""
     settings = context.settings.pursuit
     spreads = np.array([np.std(amplitudes) for amplitudes in context.units.amplitudes])
     fluctuation = np.hypot(settings.least_spread, profile.activity.wander)
     return PursuitDecoder(
         unit_ids=context.units.unit_ids,
-        bank=context.bank(profile),
+        bank=context.bank(profile, shifts=shifts),
         log_odds=context.log_odds(profile),
         spreads=np.hypot(np.hypot(spreads, fluctuation), profile.course.size_spreads),
         sweeps=settings.sweeps,
         annealing_factor=settings.annealing_factor,
         annealing_detectability=settings.annealing_detectability,
         seed=context.settings.seed,
+        shifts=shifts,
     )
+
+
+def make_between_samples(context: Context, profile: Profile) -> PursuitDecoder:
+    """Return the pursuit with as many shifts of the templates as matter in a profile's noise."""
+    return make_pursuit(context, profile, shifts=context.shifts(profile))
 
 
 def sample_explanation(pursuit: PursuitDecoder, trace: Trace, *, n_jobs: int) -> Explanation:
@@ -297,5 +317,7 @@ def sample_explanation(pursuit: PursuitDecoder, trace: Trace, *, n_jobs: int) ->
     return pursuit.to_explanation(compute_in_spans(pursuit, pursuit.explain, trace, n_jobs=n_jobs))
 
 
-KIND = DecoderKind("pursuit", PursuitDecoder, untrained(make_pursuit), rank=20, in_auto=True, preferred=True)
+KIND = DecoderKind(
+    "pursuit", PursuitDecoder, untrained(make_between_samples), rank=20, in_auto=True, preferred=True
+)
 """Entry of the registry of decoders."""

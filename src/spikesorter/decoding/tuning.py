@@ -25,6 +25,7 @@ from spikesorter.estimation.rehearsal import Rehearsal
 __all__ = ["Outcome", "TunedDecoder", "known_spikes", "pick_all", "tune_decoder"]
 
 BY_CHANCE = 0.001  # of the objective; the first of such similar variants is taken, which smooths least
+NAMED_TWICE = 0.005  # that a decoder must be better if it may report one spike as one of each of two units
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +135,12 @@ def pick_all(decoder: Decoder, evidence: npt.NDArray[np.float32]) -> Candidates:
     return found[0] if len(found) == 1 else Candidates.concatenate(found)
 
 
+def _names_twice(decoder: Decoder) -> bool:
+    """Return whether a decoder reports a spike of two units if it might be of either."""
+    plain = decoder.whole if isinstance(decoder, InParts) else decoder
+    return not getattr(plain, "one_unit", True)
+
+
 @dataclass(frozen=True, eq=False)
 class _Tuner:
     """Calibration and tuning of the variants of one kind of decoder."""
@@ -158,8 +165,8 @@ class _Tuner:
             return TunedDecoder(variant, calibration, point, self.kind.name, value), calibrated
 
         outcomes = list(in_threads(tuned, picked, n_jobs=self.bench.n_jobs))
-        good = max(one.value for one, _ in outcomes) - BY_CHANCE
-        best, chosen = next(outcome for outcome in outcomes if outcome[0].value >= good)
+        values = [one.value - (NAMED_TWICE if _names_twice(one.decoder) else 0.0) for one, _ in outcomes]
+        best, chosen = outcomes[next(i for i, value in enumerate(values) if value >= max(values) - BY_CHANCE)]
         point, value = tune(chosen, truth, unit_ids, tuning, output, fs_hz=fs_hz)
         return replace(best, point=point, value=value), chosen
 

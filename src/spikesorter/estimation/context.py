@@ -13,6 +13,7 @@ from spikesorter.estimation.profile import Profile, conditioning_kernel
 from spikesorter.estimation.units import Units
 from spikesorter.signal.bank import Bank, make_bank
 from spikesorter.signal.filters import fir_filter
+from spikesorter.signal.shifts import needed_shifts, shifted, slopes
 from spikesorter.signal.spans import to_samples
 from spikesorter.signal.templates import Templates
 
@@ -87,10 +88,20 @@ class Context:
         """Return a trace of shape (samples, channels), conditioned."""
         return fir_filter(trace, self.kernel)
 
-    def bank(self, profile: Profile) -> Bank:
-        """Return the units' whitened matched filters for a recording's profile."""
-        templates = self.units.templates.scaled(profile.factors)
+    def bank(self, profile: Profile, *, shifts: int = 1) -> Bank:
+        """Return the units' whitened matched filters for a recording's profile, at shifts within a sample."""
+        templates = shifted(self.units.templates.scaled(profile.factors), shifts)
         return make_bank(templates, profile.noise, kernel=self.kernel, reach=self.whitening_reach)
+
+    def shifts(self, profile: Profile) -> int:
+        """Return at how many shifts within a sample templates are needed in a profile's noise.
+
+        One, if labelled spikes start at whole samples, or if noise hides where they start.
+        """
+        templates = slopes(self.units.templates.scaled(profile.factors))
+        bank = make_bank(templates, profile.noise, kernel=self.kernel, reach=self.whitening_reach)
+        step = float(np.median(np.sqrt(bank.energies)))
+        return needed_shifts(step, start_variance=self.units.start_variance)
 
     def log_odds(self, profile: Profile) -> npt.NDArray[np.float64]:
         """Return the log odds that a spike of each unit starts at a sample, from the firing rates."""

@@ -45,6 +45,8 @@ class Units:
         Names in the labels.
     unlabelled_ids : tuple of int
         Units without labels. Decoders use them, and results leave them out.
+    start_variance : float
+        Variance of the spikes' starts about their labels, in samples squared; see `measure_start_variance`.
     """
 
     templates: Templates
@@ -53,6 +55,7 @@ class Units:
     rates: npt.NDArray[np.float64]
     names: tuple[str, ...]
     unlabelled_ids: tuple[int, ...] = ()
+    start_variance: float = 0.0
 
     @property
     def unit_ids(self) -> tuple[int, ...]:

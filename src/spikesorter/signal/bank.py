@@ -25,6 +25,8 @@ __all__ = ["Bank", "CausalBank", "make_bank", "make_causal_bank"]
 Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 POWER_FLOOR = 0.02  # of the noise's mean power, so that frequencies removed by a filter are not amplified
+LEAST_POWER = 0.001  # of it at frequencies that were not removed, where spikes may stand out of little noise
+PASSED = 0.5  # share of the power from which on a frequency counts as not removed
 LEAST_RESPONSE = 1e-3
 TAPER = 0.5  # share of the whitening reach over which its filter fades out
 N_FFT = 16_384
@@ -255,7 +257,9 @@ def _overlaps_known(white: Float64Array, known: int) -> Float64Array:
 def _whitener(templates: Templates, noise: NoiseSpectrum, kernel: Float64Array, reach: int) -> Float64Array:
     """Return filters without delay that make the noise white, shape (taps, channels, channels)."""
     response, taper = _response(kernel), _taper(reach)
-    root = inverse_root(noise.floored(POWER_FLOOR).at(N_FFT))
+    at_noise = np.interp(np.fft.rfftfreq(noise.n_fft), np.fft.rfftfreq(N_FFT), response)
+    least = np.where(at_noise**2 >= PASSED, LEAST_POWER, POWER_FLOOR)
+    root = inverse_root(noise.floored(least).at(N_FFT))
     ideal = fft.irfft(response[:, None, None] * root, N_FFT, axis=0)
     short = np.concatenate([ideal[-reach:], ideal[: reach + 1]]) * taper[:, None, None]
     return _scaled(_without_offset(short, taper, response), templates, noise, response)

@@ -14,14 +14,15 @@ Matrices = npt.NDArray[np.complex128]
 MOST_ROUNDS, TOLERANCE = 60, 1e-8
 
 
-def clipped(matrices: npt.NDArray[Any], least: float) -> Matrices:
+def clipped(matrices: npt.NDArray[Any], least: float | npt.NDArray[np.float64]) -> Matrices:
     """Return matrices whose eigenvalues are raised to at least `least`.
 
     Parameters
     ----------
     matrices : ndarray, shape (..., n, n)
         Hermitian.
-    least : float
+    least : float or ndarray, shape (...)
+        For all matrices, or for each.
 
     Returns
     -------
@@ -34,7 +35,7 @@ def clipped(matrices: npt.NDArray[Any], least: float) -> Matrices:
            [0. , 0.5]])
     """
     values, vectors = np.linalg.eigh(matrices)
-    return _assembled(np.maximum(values, least), vectors)
+    return _assembled(np.maximum(values, np.asarray(least)[..., None]), vectors)
 
 
 def inverse_root(matrices: npt.NDArray[Any]) -> Matrices:

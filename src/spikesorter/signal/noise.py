@@ -88,9 +88,10 @@ class NoiseSpectrum:
         """The noise's variance, shape (channels,)."""
         return np.diagonal(self.covariance)
 
-    def floored(self, fraction: float) -> NoiseSpectrum:
+    def floored(self, fraction: float | Float64Array) -> NoiseSpectrum:
         """Return the spectrum, raised to at least `fraction` of its mean over the frequencies.
 
+        The fraction may differ from frequency to frequency.
         It is then safe to divide by it, even where there is hardly any noise, as outside a pass band.
         """
         values, vectors = np.linalg.eigh(self.covariance)

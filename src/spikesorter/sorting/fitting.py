@@ -34,9 +34,11 @@ from spikesorter.estimation.rehearser import Rehearser
 from spikesorter.estimation.units import Units, learn_units, warn_of_labels
 from spikesorter.io.recording import check_recording
 from spikesorter.io.samples import as_spikes, centred, check_trace, read_samples, warn_of_silent_units
+from spikesorter.signal.bank import make_bank
 from spikesorter.signal.hum import find_hum
 from spikesorter.signal.screen import Screen
-from spikesorter.signal.templates import average_waveform
+from spikesorter.signal.shifts import measure_start_variance, slopes
+from spikesorter.signal.templates import average_waveform, plant
 from spikesorter.sorting.adaptation import tune_for
 from spikesorter.sorting.screening import Screened, check_good, described, learn_screen, screened
 from spikesorter.sorting.state import Lessons, SorterState
@@ -177,7 +179,18 @@ def _learn(source: _Source, spikes: Spikes, *, unlabelled_ids: tuple[int, ...] =
     profile = estimate_profile(initial, context)
     counted = replace(profile.activity, gain=1.0, rates=tuple(units.rates))
     profile = replace(profile, activity=counted)
+    units = replace(units, start_variance=_start_variance(source.trace, spikes, context, profile))
+    context = replace(context, units=units)
     return _Learnt(spikes, context, initial.profile, profile, initial.filters.detectability)
+
+
+def _start_variance(trace: FloatArray, spikes: Spikes, context: Context, profile: Profile) -> float:
+    """Measure how far spikes start from their labels, on what they leave if each is a template."""
+    templates = context.units.templates
+    own = spikes.select(np.isin(spikes.unit, templates.unit_ids))
+    left = trace - plant(len(trace), own, np.ones(len(own), np.float32), templates)
+    bank = make_bank(slopes(templates), profile.noise, kernel=context.kernel, reach=context.whitening_reach)
+    return measure_start_variance(left, own, bank, templates.unit_ids)
 
 
 def _without_faint_units(source: _Source, learnt: _Learnt) -> _Learnt:

@@ -82,7 +82,7 @@ class LiveFollowing:
             np.asarray(bad.without(trace[margin.before : margin.before + n_samples]), np.float32)
         )
         self.decoder = replace(
-            make_pursuit(self._context, self.profile),
+            make_pursuit(self._context, self.profile, shifts=self.decoder.shifts),
             smoothing_samples=self.decoder.smoothing_samples,
             one_unit=self.decoder.one_unit,
         )

@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from spikesorter.decoding.pursuit import Explanation, PursuitDecoder, make_pursuit, sample_explanation
+from spikesorter.decoding.pursuit import Explanation, PursuitDecoder, make_between_samples, sample_explanation
 from spikesorter.estimation.context import REFINE, Context
 from spikesorter.estimation.profile import Profile, without_hum
 from spikesorter.estimation.rehearsal import plant_rehearsal
@@ -77,7 +77,7 @@ def refine_profile(
     target = without_hum(centred_trace, profile.hum_hz, fs_hz=context.fs_hz)
     quick = quick_context(context)
     for number in range(ROUNDS):
-        pursuit = make_pursuit(quick, profile)
+        pursuit = make_between_samples(quick, profile)
         explanation = sample_explanation(pursuit, target, n_jobs=n_jobs)
         if profile.background == SILENT:
             profile = replace(profile, noise=_noise_left(target, explanation, context, profile))
@@ -112,7 +112,8 @@ def _with_gain(
 
     The prior biases a sampled amplitude towards 1, and sampling adds noise. Both are known and corrected for.
     """
-    energies, precisions = pursuit.bank.energies, 1 / pursuit.spreads**2
+    energies = pursuit.bank.energies[:: pursuit.shifts]  # much the same at all shifts
+    precisions = 1 / pursuit.spreads**2
     centres, excesses, errors = [], [], []
     for k, unit in enumerate(pursuit.unit_ids):
         amplitudes = explanation.amplitudes[explanation.spikes.unit == unit].astype(np.float64)
