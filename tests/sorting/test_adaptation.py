@@ -55,3 +55,25 @@ def test_auto_tries_trees_where_units_vary_and_the_combination_where_nothing_doe
     )
     adaptation._best_outcome(bench)  # type: ignore[arg-type]
     assert made == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"botm": 0.81, "pursuit": 0.80}, "botm"),
+        ({"botm": 0.804, "pursuit": 0.80}, "pursuit"),
+        ({"botm": 0.81, "pursuit": 0.81, "trees": 0.806}, "trees"),
+        ({"botm": 0.80, "pursuit": 0.81, "trees": 0.804}, "pursuit"),
+    ],
+)
+def test_of_decoders_that_are_nearly_as_good_the_preferred_one_is_chosen(
+    values: dict[str, float], expected: str
+) -> None:
+    outcomes: Any = [
+        (
+            SimpleNamespace(preferred=name == "pursuit", if_units_vary=name == "trees"),
+            SimpleNamespace(tuned=SimpleNamespace(name=name, value=value)),
+        )
+        for name, value in values.items()
+    ]
+    assert adaptation._chosen(outcomes).tuned.name == expected

@@ -25,6 +25,7 @@ from spikesorter.decoding.forest import Forest, fit_forest, nothing_known
 from spikesorter.decoding.in_parts import InParts, in_parts
 from spikesorter.decoding.pursuit import make_pursuit
 from spikesorter.decoding.run import in_threads, padded, pieces_of
+from spikesorter.decoding.undecided import dead_time, in_dead_time
 from spikesorter.estimation.context import TRAIN, Context
 from spikesorter.estimation.profile import Profile
 from spikesorter.estimation.rehearsal import Rehearsal
@@ -183,25 +184,29 @@ def make_trees(bench: Bench, tried: Mapping[str, Trial]) -> Trial:
 
 @dataclass(frozen=True, eq=False)
 class _Lesson:
-    """Candidates of a rehearsal, their features and units; trees learn from them."""
+    """Candidates of a rehearsal, their features and units, and which of them trees learn from."""
 
     seen: Candidates
     features: Trace
     unit: npt.NDArray[np.int64]
+    decided: npt.NDArray[np.bool_]
     bench: Bench
 
     @classmethod
     def of(cls, without_trees: Decoder, rehearsal: Rehearsal, bench: Bench) -> _Lesson:
         seen, features = seen_throughout(without_trees, rehearsal.trace, n_jobs=bench.n_jobs)
-        known, fs_hz = bench.context.units.known, bench.context.fs_hz
-        return cls(seen, features, units_of(seen, rehearsal.spikes, known, fs_hz=fs_hz), bench)
+        known, fs_hz, labels = bench.context.units.known, bench.context.fs_hz, rehearsal.spikes
+        unit = units_of(seen, labels, known, fs_hz=fs_hz)
+        hidden_samples = dead_time(labels, len(rehearsal.trace), fs_hz=fs_hz)
+        hidden = in_dead_time(seen, labels, hidden_samples, fs_hz=fs_hz)
+        return cls(seen, features, unit, ~hidden | (unit > 0), bench)
 
-    def forest(self, inside: npt.NDArray[np.bool_] | slice = slice(None)) -> Forest:
+    def forest(self, inside: npt.NDArray[np.bool_] | None = None) -> Forest:
         """Return trees fitted to all candidates, or some of them."""
-        context = self.bench.context
+        context, chosen = self.bench.context, self.decided if inside is None else self.decided & inside
         return fit_forest(
-            self.features[inside],
-            self.unit[inside],
+            self.features[chosen],
+            self.unit[chosen],
             context.units.known,
             seed=context.settings.seed,
             n_jobs=self.bench.n_jobs,

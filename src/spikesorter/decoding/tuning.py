@@ -15,6 +15,7 @@ from spikesorter.decoding.calibration import UNCALIBRATED, Calibration, fit_cali
 from spikesorter.decoding.candidates import Candidates, WorkingPoint
 from spikesorter.decoding.cross_fitting import FOLDS, Folds
 from spikesorter.decoding.in_parts import InParts
+from spikesorter.decoding.missing_labels import without_missing
 from spikesorter.decoding.registry import decoder_types
 from spikesorter.decoding.run import in_threads, pieces_of
 from spikesorter.decoding.thinning import make_thinning
@@ -117,7 +118,9 @@ def tune_decoder(kind: DecoderKind, trial: Trial, bench: Bench) -> Outcome:
 def _decided(found: Candidates, bench: Bench) -> Candidates:
     """Return the candidates that the labels of a grafted rehearsal decide."""
     labels, n_samples, fs_hz = bench.rehearsal.spikes, len(bench.rehearsal.trace), bench.context.fs_hz
-    return decided(found, labels, dead_time(labels, n_samples, fs_hz=fs_hz), fs_hz=fs_hz)
+    found = decided(found, labels, dead_time(labels, n_samples, fs_hz=fs_hz), fs_hz=fs_hz)
+    missing = bench.rehearser.labelled.missing_share if bench.rehearser.labelled else 0.0
+    return without_missing(found, labels, missing, fs_hz=fs_hz)
 
 
 def known_spikes(rehearsal: Rehearsal, unit_ids: tuple[int, ...]) -> Spikes:

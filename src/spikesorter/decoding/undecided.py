@@ -12,7 +12,7 @@ import numpy.typing as npt
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.candidates import Candidates
 
-__all__ = ["dead_time", "decided"]
+__all__ = ["dead_time", "decided", "in_dead_time"]
 
 LONGEST_MS, NEAR_MS = 3.0, 0.4
 LEAST_EXPECTED = 10.0  # pairs of labels that chance would have put into a dead time
@@ -79,14 +79,21 @@ def decided(found: Candidates, labels: Spikes, dead_samples: int, *, fs_hz: floa
     >>> decided(found, labels, 30, fs_hz=25_000).sample
     array([100, 300])
     """
+    hidden = in_dead_time(found, labels, dead_samples, fs_hz=fs_hz)
+    return found.select(~hidden | _labelled(found, labels, round(NEAR_MS * fs_hz / 1000)))
+
+
+def in_dead_time(
+    found: Candidates, labels: Spikes, dead_samples: int, *, fs_hz: float
+) -> npt.NDArray[np.bool_]:
+    """Return which candidates are in the dead time after a label or a likely spike; see `decided`."""
     near = round(NEAR_MS * fs_hz / 1000)
     if dead_samples <= near:
-        return found
+        return np.zeros(len(found), bool)
     likely = found.sample[found.joint >= LIKELY]
     events = np.sort(np.concatenate([labels.sample, likely]))
     first = np.searchsorted(events, found.sample - dead_samples, "right")  # labels were seen at that interval
-    after_one = np.searchsorted(events, found.sample - near, "left") > first
-    return found.select(~after_one | _labelled(found, labels, near))
+    return np.asarray(np.searchsorted(events, found.sample - near, "left") > first)
 
 
 def _labelled(found: Candidates, labels: Spikes, reach: int) -> npt.NDArray[np.bool_]:

@@ -75,12 +75,15 @@ class Labelled:
     variance_left : float
         Variance of a conditioned sample that templates leave near spikes, minus that elsewhere; mean over the
         channels. 0 if waveforms do not vary.
+    missing_share : float
+        Share of the spikes that seem to have no label, beside those in a dead time after others.
     """
 
     trace: FloatArray
     spikes: Spikes
     profile: Profile
     variance_left: float = 0.0
+    missing_share: float = 0.0
 
     def varies_beyond(self, profile: Profile) -> float:
         """Return the variance left near spikes at a target's gain, relative to the target's noise."""

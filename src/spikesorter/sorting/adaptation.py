@@ -234,9 +234,14 @@ def _good_enough(bench: Bench, outcomes: list[tuple[DecoderKind, Outcome]]) -> b
 
 
 def _chosen(outcomes: list[tuple[DecoderKind, Outcome]]) -> Outcome:
-    """Return the best outcome, or that of the preferred decoder if it is hardly worse."""
+    """Return the best outcome, or that of the preferred decoder if it is hardly worse.
+
+    Where units vary, that is one made for it: it learnt from part of the trace to be judged on the rest, and
+    will know more when it has learnt from all.
+    """
     best = max((outcome for _, outcome in outcomes), key=lambda one: one.tuned.value)
-    preferred = [outcome for kind, outcome in outcomes if kind.preferred]
+    for_varying = [outcome for kind, outcome in outcomes if kind.if_units_vary]
+    preferred = for_varying or [outcome for kind, outcome in outcomes if kind.preferred]
     return next((one for one in preferred if best.tuned.value - one.tuned.value < HARDLY), best)
 
 

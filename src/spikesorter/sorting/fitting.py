@@ -24,8 +24,13 @@ from spikesorter.core.settings import Settings
 from spikesorter.core.spike import check_rate
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.cnn import train_base_networks
+from spikesorter.decoding.missing_labels import missing_share
 from spikesorter.decoding.networks import Networks
+from spikesorter.decoding.pursuit import make_pursuit
 from spikesorter.decoding.registry import wanted_kinds
+from spikesorter.decoding.run import find_evidence
+from spikesorter.decoding.tuning import pick_all
+from spikesorter.decoding.undecided import dead_time, decided
 from spikesorter.estimation.context import Context
 from spikesorter.estimation.estimate import LEAST_DETECTABILITY, estimate_initially, estimate_profile
 from spikesorter.estimation.profile import Profile, conditioning_kernel, without_hum
@@ -55,6 +60,8 @@ BESIDE_BEFORE_MS, BESIDE_AFTER_MS = (
     0.3,
     1.2,
 )  # around a spike's start, where the variation of waveforms is measured
+JUDGED_SECONDS = 120.0  # of the labelled recording, to see whether spikes lack labels
+MENTIONED_SHARE = 0.02
 MOST_KEPT = 1 << 25  # values of the labelled trace for rehearsals; 22 minutes of one channel at 25 kHz
 MOST_CHANNELS = 32  # filters connect all pairs of channels, and distant channels record different units
 
@@ -76,7 +83,7 @@ def fit_state(
     learnt = _without_faint_units(source, learnt)
     warn_of_labels(learnt.context.units, settings.templates, fs_hz=source.fs_hz)
     learnt = _with_unlabelled_units(source, learnt, n_jobs=n_jobs)
-    lessons = _lessons(source, learnt)
+    lessons = _with_missing_share(_lessons(source, learnt), n_jobs=n_jobs)
     progress("learning templates", 1.0)
     lessons = replace(lessons, base=_base_networks(lessons, learnt.profile, progress))
     state = tune_for(
@@ -226,6 +233,26 @@ def _lessons(source: _Source, learnt: _Learnt) -> Lessons:
         _warn_of_unlabelled_part(len(covered.trace), len(whole.trace), source.fs_hz)
         labelled = covered.excerpt(MOST_KEPT // source.trace.shape[1])
     return Lessons(context, average, labelled, None, learnt.profile.noise.power)
+
+
+def _with_missing_share(lessons: Lessons, *, n_jobs: int) -> Lessons:
+    """Estimate the share of spikes without a label, from what the pursuit finds in the labelled recording."""
+    labelled, context = lessons.labelled, lessons.context
+    if labelled is None:
+        return lessons
+    part, fs_hz = labelled.excerpt(context.samples(1000 * JUDGED_SECONDS)), context.fs_hz
+    pursuit, labels = make_pursuit(context, part.profile), part.spikes
+    found = pick_all(pursuit, find_evidence(pursuit, part.trace, n_jobs=n_jobs))
+    found = found.select(np.isin(found.unit, context.units.known))
+    hidden_samples = dead_time(labels, len(part.trace), fs_hz=fs_hz)
+    share = missing_share(decided(found, labels, hidden_samples, fs_hz=fs_hz), labels, fs_hz=fs_hz)
+    if share >= MENTIONED_SHARE:
+        logger.warning(
+            "labels: %.0f %% of the clearest spikes have none; in forecasts, as many of the others that are "
+            "found without a label do not count as false",
+            100 * share,
+        )
+    return replace(lessons, labelled=replace(labelled, missing_share=share))
 
 
 def _warn_of_unlabelled_part(covered: int, whole: int, fs_hz: float) -> None:
