@@ -58,16 +58,17 @@ def test_auto_tries_trees_where_units_vary_and_the_combination_where_nothing_doe
 
 
 @pytest.mark.parametrize(
-    ("values", "expected"),
+    ("values", "vary", "expected"),
     [
-        ({"botm": 0.81, "pursuit": 0.80}, "botm"),
-        ({"botm": 0.804, "pursuit": 0.80}, "pursuit"),
-        ({"botm": 0.81, "pursuit": 0.81, "trees": 0.806}, "trees"),
-        ({"botm": 0.80, "pursuit": 0.81, "trees": 0.804}, "pursuit"),
+        ({"botm": 0.81, "pursuit": 0.80}, False, "botm"),
+        ({"botm": 0.804, "pursuit": 0.80}, True, "pursuit"),
+        ({"botm": 0.81, "pursuit": 0.81, "trees": 0.806}, True, "trees"),
+        ({"botm": 0.81, "pursuit": 0.806, "trees": 0.81}, False, "pursuit"),
+        ({"botm": 0.80, "pursuit": 0.81, "trees": 0.804}, True, "pursuit"),
     ],
 )
 def test_of_decoders_that_are_nearly_as_good_the_preferred_one_is_chosen(
-    values: dict[str, float], expected: str
+    values: dict[str, float], vary: bool, expected: str
 ) -> None:
     outcomes: Any = [
         (
@@ -76,4 +77,4 @@ def test_of_decoders_that_are_nearly_as_good_the_preferred_one_is_chosen(
         )
         for name, value in values.items()
     ]
-    assert adaptation._chosen(outcomes).tuned.name == expected
+    assert adaptation._chosen(outcomes, units_vary=vary).tuned.name == expected

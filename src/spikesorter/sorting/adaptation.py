@@ -204,7 +204,7 @@ def _best_outcome(bench: Bench) -> Outcome:
     for kind in wanted_kinds(settings, units_vary=bench.rehearser.labelled_units_vary):
         if kind.uses_networks and _good_enough(bench, outcomes):
             continue
-        if kind.if_units_vary and settings.decoder == AUTO and not bench.rehearser.units_vary:
+        if kind.if_units_vary and settings.decoder == AUTO and not _ever_vary(bench.rehearser):
             continue
         if kind.needs and settings.decoder == AUTO and not _alike_throughout(bench):
             continue  # the combination failed on such a target, unforeseen: experiments, 19
@@ -214,10 +214,16 @@ def _best_outcome(bench: Bench) -> Outcome:
         tried[kind.name] = replace(trial, decoder=outcome.tuned.decoder)
         outcomes.append((kind, outcome))
         bench.progress(f"trying decoder {kind.name}", 1.0)
-    best = _chosen([one for one in outcomes if settings.decoder in (AUTO, one[0].name)])
+    wanted = [one for one in outcomes if settings.decoder in (AUTO, one[0].name)]
+    best = _chosen(wanted, units_vary=bench.rehearser.units_vary)
     values = {kind.name: round(outcome.tuned.value, 4) for kind, outcome in outcomes}
     logger.info("%s on the rehearsal: %s; chosen: %s", settings.tuning.objective, values, best.tuned.name)
     return best
+
+
+def _ever_vary(rehearser: Rehearser) -> bool:
+    """Return whether waveforms vary too much for fixed templates, in the noise of either recording."""
+    return rehearser.units_vary or rehearser.labelled_units_vary
 
 
 def _alike_throughout(bench: Bench) -> bool:
@@ -233,14 +239,14 @@ def _good_enough(bench: Bench, outcomes: list[tuple[DecoderKind, Outcome]]) -> b
     return any(kind.preferred and one.tuned.value >= settings.enough for kind, one in outcomes)
 
 
-def _chosen(outcomes: list[tuple[DecoderKind, Outcome]]) -> Outcome:
+def _chosen(outcomes: list[tuple[DecoderKind, Outcome]], *, units_vary: bool) -> Outcome:
     """Return the best outcome, or that of the preferred decoder if it is hardly worse.
 
-    Where units vary, that is one made for it: it learnt from part of the trace to be judged on the rest, and
-    will know more when it has learnt from all.
+    Where units vary in the target's noise, that is one made for it: it learnt from part of the trace to be
+    judged on the rest, and will know more when it has learnt from all.
     """
     best = max((outcome for _, outcome in outcomes), key=lambda one: one.tuned.value)
-    for_varying = [outcome for kind, outcome in outcomes if kind.if_units_vary]
+    for_varying = [outcome for kind, outcome in outcomes if kind.if_units_vary and units_vary]
     preferred = for_varying or [outcome for kind, outcome in outcomes if kind.preferred]
     return next((one for one in preferred if best.tuned.value - one.tuned.value < HARDLY), best)
 
