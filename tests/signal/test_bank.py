@@ -58,7 +58,7 @@ def test_detectability_is_that_of_the_true_covariance(bank: Bank, shapes: Templa
 
 def test_what_stands_out_of_little_noise_counts(shapes: Templates) -> None:
     f = np.fft.rfftfreq(2048)
-    steep = NoiseSpectrum.independent((0.003 + 2 / (1 + (f / 0.02) ** 4))[:, None])
+    steep = NoiseSpectrum.independent((0.001 + 2 / (1 + (f / 0.02) ** 4))[:, None])
     bank = make_bank(shapes, steep, kernel=np.ones(1), reach=150)
     transforms = np.fft.rfft(shapes.waveforms[:, :, 0], 2048, axis=1)
     twice = np.where((f == 0) | (f == 0.5), 1, 2)

@@ -118,8 +118,9 @@ def test_while_it_connects_again_it_lets_others_act(
     packets = of(server, reconnect=True)
 
     def serve() -> None:
-        server.accept()[0].close()
-        server.close()
+        connection = server.accept()[0]
+        server.close()  # first, so that nobody can connect again
+        connection.close()
 
     thread = threading.Thread(target=serve)
     thread.start()
