@@ -239,6 +239,50 @@ def test_the_trace_is_zoomed_by_button_key_and_mouse(opened: Opened) -> None:
     expect(status).to_contain_text("0.000 to 0.250 s")
 
 
+def test_a_double_click_shows_the_whole_page_that_one_is_on(opened: Opened) -> None:
+    trace = opened.trace()
+    status = trace.locator(".status")
+    trace.get_by_role("button", name="Next page").click()
+    expect(status).to_contain_text("0.250 to 0.500 s")
+    axis = "document.querySelector('.plot[data-trace]')._fullLayout.xaxis.range"
+    for zoomed in (True, False):
+        if zoomed:
+            trace.get_by_role("button", name="Zoom in").click()
+            expect(status).to_contain_text("0.313 to 0.438 s")
+        trace.locator(".nsewdrag").first.dblclick()
+        expect(status).to_contain_text("0.250 to 0.500 s")
+        opened.page.wait_for_timeout(500)  # Plotly would answer to the second click after a while
+        assert opened.page.evaluate(axis) == pytest.approx([0.25, 0.5])
+
+
+def test_a_trace_that_is_drawn_over_its_end_stays_on_its_page(opened: Opened) -> None:
+    trace = opened.trace()
+    box = trace.locator(".nsewdrag").first.bounding_box()
+    assert box
+    opened.page.mouse.move(box["x"] + 300, box["y"] + 50)
+    opened.page.mouse.down()
+    opened.page.mouse.move(box["x"] + 500, box["y"] + 50, steps=4)
+    opened.page.mouse.up()
+    axis = "document.querySelector('.plot[data-trace]')._fullLayout.xaxis.range"
+    eventually(lambda: opened.page.evaluate(axis) == [0, 0.25], opened.page)
+
+
+def is_a_page(shown: tuple[float, float]) -> bool:
+    return shown[1] - shown[0] == pytest.approx(0.25)
+
+
+def test_keys_work_on_a_fresh_page_for_the_trace_of_the_recording_in_sight(opened: Opened) -> None:
+    page, status = opened.page, opened.page.locator(".trace-view .status")
+    page.keyboard.press("n")
+    expect(status.first).to_contain_text("doubtful spike 1 of")
+    expect(status.first).to_be_in_viewport()
+    page.keyboard.press("w")
+    eventually(lambda: is_a_page(seconds(status.first.text_content())), page)
+    page.locator("#name-1").evaluate("name => name.scrollIntoView({behavior: 'instant'})")
+    page.keyboard.press("ArrowRight")
+    expect(status.nth(1)).to_contain_text("page 2 of 32")
+
+
 def test_doubtful_spikes_are_gone_to_one_after_the_other(
     opened: Opened, screenshot: Callable[[Page], None]
 ) -> None:

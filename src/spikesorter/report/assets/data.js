@@ -13,7 +13,8 @@
 //     .mount(r, host)        puts controls below the trace of recording r
 //     .onPage(r, start, stop), .onSelect(r, spike)
 //   page                   functions for the viewer: show(r, start), select(r, spike),
-//                          nextDoubtful(r, step), redraw(r); each returns a Promise
+//                          nextDoubtful(r, step), redraw(r), begin(r); each returns a Promise.
+//                          current() is the recording that keys are for
 //   style, drawn, drawFigure, Trace: see figures.js and trace.js
 //
 // Text from outside is never HTML: it is set as textContent, and escaped for Plotly, which reads some HTML.

@@ -10,6 +10,10 @@
   const LEAST_S = 0.001;
   const SHADE = "rgba(128, 128, 128, 0.3)"; // as in figures.py and style.py
   const WIDE = 0.06; // of the width shown; a wider bad stretch has its kind written in it
+  const KEYS = {
+    ArrowLeft: "back", ArrowRight: "on", "+": "in", "=": "in", "-": "out", w: "all", 0: "all",
+    n: "next", p: "previous", g: "focus",
+  };
   const WINDOW_S = 0.003; // on either side of a doubtful spike in its thumbnail
 
   // A thumbnail of the channel with the largest values. The dashed line marks the spike's start.
@@ -45,7 +49,7 @@
       this.doubt = -1;
       this.span = null;
       this.asked = 0;
-      section.addEventListener("keydown", (event) => this.pressed(event));
+      this.drawings = 0;
       this.watchFingers();
       for (const control of section.querySelectorAll("[data-do]")) {
         if (control.tagName === "BUTTON") control.addEventListener("click", () => this.act(control.dataset.do));
@@ -62,15 +66,15 @@
       return this.started;
     }
 
+    // Act on a key; false if it has no meaning here.
     pressed(event) {
-      if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select")) return;
-      const keys = {
-        ArrowLeft: "back", ArrowRight: "on", "+": "in", "=": "in", "-": "out", 0: "all", Home: "all",
-        n: "next", p: "previous", g: "focus",
-      };
-      if (keys[event.key] === undefined) return;
+      if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea")) return false;
+      const what = KEYS[event.key];
+      if (what === undefined) return false;
       event.preventDefault();
-      this.act(keys[event.key]);
+      this.start(); // on a fresh page nothing has come into sight yet
+      this.act(what);
+      return true;
     }
 
     act(what) {
@@ -342,9 +346,9 @@
       const layout = {
         height: many ? 440 + 60 * trace.length : 440,
         margin: { l: 60, r: 15, t: 10, b: 50 },
-        uirevision: "kept",
+        uirevision: "kept", // units hidden in the legend stay hidden
         legend: { orientation: "h", x: 0, y: 1.01, yanchor: "bottom" },
-        xaxis: { title: { text: "time (s)" }, range: [low, high], anchor: "y2" },
+        xaxis: { title: { text: "time (s)" }, range: [low, high], anchor: "y2", uirevision: (this.drawings += 1) },
         yaxis: {
           domain: [0.27, 1],
           fixedrange: true,
@@ -362,7 +366,7 @@
       };
       const begun = this.host.classList.contains("js-plotly-plot");
       const sized = coloured({ ...layout, ...sizeOf(this.host) });
-      await Plotly.react(this.host, [...lines, ...marks, ...trueMarks, ...curves], sized, { ...CONFIG, displayModeBar: false });
+      await Plotly.react(this.host, [...lines, ...marks, ...trueMarks, ...curves], sized, { ...CONFIG, displayModeBar: false, doubleClick: false });
       if (!begun) this.listen();
       spikesorter.drawn.set(this.host, () => this.draw());
       this.describe(low, high, found);
@@ -383,15 +387,13 @@
         const point = event.points.find((each) => each.data.meta === "found");
         if (point !== undefined) this.select(point.customdata);
       });
+      this.host.on("plotly_doubleclick", () => this.zoom(Infinity)); // Plotly's own would go to the first page's range
       this.host.on("plotly_relayout", (change) => {
         const low = change["xaxis.range[0]"];
         const high = change["xaxis.range[1]"];
-        if (low === undefined && !change["xaxis.autorange"]) return;
-        const whole = [this.seconds(this.span.start), this.seconds(this.span.stop)];
-        const range = low === undefined ? whole : [Math.max(low, whole[0]), Math.min(high, whole[1])];
-        if (this.range && range[0] === this.range[0] && range[1] === this.range[1]) return;
-        this.range = range[1] - range[0] >= LEAST_S ? range : null;
-        this.draw();
+        if (low === undefined) return;
+        const shown = this.shown();
+        if (low !== shown[0] || high !== shown[1]) this.look(low, high - low);
       });
     }
   }
