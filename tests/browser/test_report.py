@@ -469,6 +469,24 @@ def test_printing_waits_until_all_is_drawn(opened: Opened) -> None:
     eventually(lambda: page.evaluate("window.printed ?? 0") >= plots, page)
 
 
+PRINTED_AT_ONCE = """() => {
+    dispatchEvent(new Event("beforeprint"));
+    const plots = [...document.querySelectorAll(".plot")];
+    const drawn = plots.filter((plot) => plot.querySelector(".main-svg path"));
+    return [drawn.length, document.querySelectorAll("[data-doubtful] polyline").length];
+}"""
+
+
+def test_the_browsers_own_printing_which_waits_for_nothing_loses_nothing(opened: Opened) -> None:
+    page = opened.page
+    wanted = [page.locator(".plot").count(), page.locator("[data-doubtful]").count()]
+    unpacked = "spikesorter.embedded.spanNow(1, ...spikesorter.contents.recordings[1].pages[0]) !== undefined"
+    eventually(lambda: page.evaluate(unpacked), page)
+    assert opened.figures_drawn < wanted[0]
+    assert page.evaluate(PRINTED_AT_ONCE) == wanted
+    assert page.locator("[data-late]").count() == 0
+
+
 def test_on_paper_figures_fit_and_settings_are_unfolded(drawn: Opened) -> None:
     page = drawn.page
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")

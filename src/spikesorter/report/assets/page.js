@@ -69,16 +69,28 @@
     inView.observe(host);
   }
 
+  // A browser's own command to print does not wait: what a trace needs is unpacked as soon as there is time.
+  const whenIdle = window.requestIdleCallback ?? ((work) => setTimeout(work, 200));
+  const prepare = async (r) => {
+    if (r === traces.length || spikesorter.source !== spikesorter.embedded) return;
+    await spikesorter.embedded.prepare(r);
+    whenIdle(() => prepare(r + 1));
+  };
+  whenIdle(() => prepare(0));
+
   const folded = () => document.querySelectorAll("details:not([open])");
   let opened = [];
   window.addEventListener("beforeprint", () => {
     opened = [...folded()];
     for (const one of opened) one.open = true;
     setPrinting(true);
+    for (const one of traces) one.drawNow();
     hosts.forEach(begin);
+    for (const host of hosts) if (!host.querySelector(".main-svg")) host.dataset.late = "yes";
   });
   window.addEventListener("afterprint", () => {
     for (const one of opened) one.open = false;
+    for (const host of hosts) delete host.dataset.late;
     setPrinting(false);
   });
   const print = async () => {

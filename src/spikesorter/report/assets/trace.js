@@ -172,15 +172,34 @@
     // Put a thumbnail on each doubtful spike's button, if the trace is embedded.
     async drawThumbnails() {
       if (source !== embedded) return;
+      await embedded.prepare(this.r);
+      this.drawThumbnailsNow();
+    }
+
+    drawThumbnailsNow() {
+      if (this.section.dataset.pictured) return;
+      this.section.dataset.pictured = "yes";
       const half = Math.round(WINDOW_S * this.one.fs_hz);
       for (const [k, [sample, unit]] of this.one.doubtful.entries()) {
         const page = this.one.pages[this.pageOf(sample)];
         if (page === undefined) continue;
         const start = Math.max(sample - half, page[0]);
-        const { trace } = await embedded.span(this.r, start, Math.min(sample + half, page[1]));
-        this.buttons[k].prepend(thumbnailOf(trace, start - sample + half, 2 * half,
-        this.appearance(unit).color));
+        const { trace } = embedded.spanNow(this.r, start, Math.min(sample + half, page[1]));
+        const { color } = this.appearance(unit);
+        this.buttons[k].prepend(thumbnailOf(trace, start - sample + half, 2 * half, color));
       }
+    }
+
+    // Draw all that is not drawn yet, without waiting for anything; false if the data are not there yet.
+    drawNow() {
+      if (this.span !== null) return true;
+      const [start, stop] = this.one.pages[this.page];
+      const span = source === embedded ? embedded.spanNow(this.r, start, stop) : undefined;
+      if (span === undefined) return false;
+      this.span = span;
+      this.drawThumbnailsNow();
+      this.draw();
+      return true;
     }
 
     toSecond(second) {
