@@ -16,7 +16,7 @@ from spikesorter.report.packing import CODES, pack, pack_spikes
 from spikesorter.report.panels import panel_frames, panels
 from spikesorter.report.results import Result
 from spikesorter.report.tables import about, facts, shown_units, summary_table, unit_name, unit_table
-from spikesorter.report.verdict import bad_words, level_of, measured_score, value_of, verdict_words
+from spikesorter.report.verdict import bad_words, measured_score, overall_verdict, verdict_of
 
 __all__ = [
     "DETAILED",
@@ -75,9 +75,7 @@ def report_contents(
         title,
         summary=summary_table(results, scores, detailed),
         recordings=[recording_contents(results[k], budget_samples=budget) for k in detailed],
-        overall=None
-        if overall is None
-        else {"level": level_of(overall), "text": f"Study score {overall:.3f}"},
+        overall=overall_verdict(results, scores, overall),
         note=NOTE.format(rest) if rest else "",
         about=about([result.sorter.settings for result in results], seconds or {}),
     )  # fmt: skip
@@ -98,12 +96,13 @@ def viewer_contents(title: str, results: Sequence[Result]) -> Contents:
     -------
     dict
     """
-    every = list(range(len(results)))
+    scores = [measured_score(result) for result in results]
     return _page(
         "viewer",
         title,
-        summary=summary_table(results, [measured_score(result) for result in results], every),
+        summary=summary_table(results, scores, list(range(len(results)))),
         recordings=[recording_contents(result, budget_samples=None) for result in results],
+        overall=overall_verdict(results, scores, None),
         about=about([result.sorter.settings for result in results], {}),
     )
 
@@ -135,10 +134,7 @@ def recording_contents(result: Result, *, budget_samples: int | None) -> Content
         "name": result.name,
         "fs_hz": sorter.fs_hz,
         "n_samples": n_samples,
-        "verdict": {
-            "level": level_of(value_of(result, whole_score)),
-            "text": verdict_words(result, whole_score),
-        },
+        "verdict": verdict_of(result, whole_score),
         "bad_words": bad_words(result),
         "facts": facts(result),
         "units": [{"unit": unit, "name": unit_name(result, unit)} for unit in shown_units(result)],
@@ -205,7 +201,7 @@ def _page(
     summary: Contents,
     recordings: list[Contents],
     about: list[Contents],
-    overall: Contents | None = None,
+    overall: Contents,
     note: str = "",
 ) -> Contents:
     return {

@@ -13,7 +13,7 @@ from spikesorter.core.spikes import UNKNOWN
 from spikesorter.core.versions import versions
 from spikesorter.report.corrections import SURE, doubtful
 from spikesorter.report.results import Result
-from spikesorter.report.verdict import level_of, value_of
+from spikesorter.report.verdict import Shares, quality_of, verdict_of
 
 __all__ = ["about", "facts", "shown_units", "summary_table", "unit_name", "unit_table"]
 
@@ -25,14 +25,23 @@ def summary_table(
 ) -> Contents:
     """Return the table of all recordings: its head, and a row for each."""
     measured = any(one is not None for one in scores)
-    head = ["recording", "expected score", "90 % interval", *(["score", "strict"] if measured else [])]
+    head = [
+        "recording",
+        "precision",
+        "recall",
+        "expected score",
+        "90 % interval",
+        *(["score", "strict"] if measured else []),
+    ]
     lost = any(len(result.spikes.bad) for result in results)
     head += ["spikes", "per second", *(["bad"] if lost else []), "noise", "gain", "decoder"]
     rows = []
     for k, (result, one) in enumerate(zip(results, scores, strict=True)):
         forecast, profile = result.sorter.forecast, result.sorter.profile
         expected = [f"{forecast.score:.3f}", f"{forecast.low:.3f} to {forecast.high:.3f}"]
-        cells = [result.name, *(["none", ""] if result.doubts else expected)]
+        quality = quality_of(result, one)
+        shares = _shares(quality.whole, quality.measured) if quality else ["", ""]
+        cells = [result.name, *shares, *(["none", ""] if result.doubts else expected)]
         if measured:
             cells += [f"{one.score:.3f}", f"{one.strict:.3f}"] if one else ["", ""]
         cells += [str(len(result.spikes)), f"{len(result.spikes) / result.good_seconds:.1f}"]
@@ -41,7 +50,7 @@ def summary_table(
         rows.append(
             {
                 "cells": cells,
-                "level": level_of(value_of(result, one)),
+                "level": verdict_of(result, one)["level"],
                 "details": detailed.index(k) if k in detailed else None,
             }
         )
@@ -52,14 +61,28 @@ def unit_table(result: Result, measured: Score | None) -> Contents:
     """Return the table of a result's units."""
     sorter, seconds = result.sorter, result.good_seconds
     expected = dict(zip(sorter.forecast.unit_ids, sorter.forecast.f1, strict=True))
-    counts = result.spikes.counts()
-    head = ["unit", "spikes", "per second", "mean probability", "expected F1"]
+    counts, quality = result.spikes.counts(), quality_of(result, measured)
+    head = [
+        "unit",
+        "spikes",
+        "per second",
+        "quality",
+        "precision",
+        "recall",
+        "mean probability",
+        "expected F1",
+    ]
     rows = []
     for unit in shown_units(result):
         train = result.spikes.of(unit)
         mean = f"{train.joint.mean():.3f}" if len(train) else ""
         count = counts.get(unit, 0)
-        row = [unit_name(result, unit), str(count), f"{count / seconds:.2f}", mean]
+        shares = quality.units.get(unit) if quality else None
+        row: list[Any] = [unit_name(result, unit), str(count), f"{count / seconds:.2f}"]
+        row += (
+            [_level_cell(shares), *_shares(shares, quality.measured)] if quality and shares else ["", "", ""]
+        )
+        row += [mean]
         row += [f"{expected[unit]:.3f}" if unit in expected else ""]
         if measured:
             row += [f"{measured.strict_of[unit]:.3f}" if unit in measured.strict_of else ""]
@@ -110,6 +133,16 @@ def shown_units(result: Result) -> list[int]:
 def unit_name(result: Result, unit: int) -> str:
     """Return a unit's name as it is shown."""
     return "unknown" if unit == UNKNOWN else result.sorter.names.get(unit, str(unit))
+
+
+def _level_cell(shares: Shares) -> Contents:
+    return {"level": shares.level, "text": shares.words}
+
+
+def _shares(shares: Shares, measured: bool) -> list[str]:
+    """Return precision and recall; the sign marks those that are expected, not measured."""
+    sign = "" if measured else "\u2248\u00a0"
+    return ["" if one is None else f"{sign}{one:.2f}" for one in (shares.precision, shares.recall)]
 
 
 def _listed(values: npt.NDArray[Any]) -> str:
