@@ -16,6 +16,7 @@ from playwright.sync_api import ConsoleMessage, Locator, Page, Route, expect
 from spikeinterface.core import NumpyRecording
 
 from spikesorter.core.bad_stretches import BadStretches
+from spikesorter.core.spikes import Spikes
 from spikesorter.report.contents import report_contents
 from spikesorter.report.packing import pack
 from spikesorter.report.page import page_html, write_page
@@ -459,6 +460,38 @@ def test_a_phone_needs_no_scrolling_sideways(touched: Opened) -> None:
     see_everything(touched.page)
     assert touched.page.evaluate("document.documentElement.scrollWidth") <= 360
     assert touched.wrong == []
+
+
+def test_on_a_phone_tables_are_not_cut_and_help_is_for_fingers(touched: Opened) -> None:
+    cut = """[...document.querySelectorAll('.scrolling:has(> table)')].filter(one =>
+        one.scrollWidth > one.clientWidth + 1).length"""
+    assert touched.page.evaluate(cut) == 0
+    cells = touched.page.locator("#recording-0 .wide tbody tr").first
+    expect(cells).to_contain_text("good")
+    expect(touched.page.get_by_text("One finger moves the trace").first).to_be_visible()
+    expect(touched.page.locator(".keyboard").first).not_to_be_visible()
+
+
+def test_two_spikes_at_one_sample_are_both_seen(
+    chromium: Chromium, results: list[Result], tmp_path: Path
+) -> None:
+    spikes = results[0].spikes
+    first, second = spikes.unit_ids[:2]
+    twins = Spikes([1000, 1000, 5000], [first, second, first], fs_hz=spikes.fs_hz)
+    path = tmp_path / "report.html"
+    write_page(path, report_contents("Study", [replace(results[0], spikes=twins, truth=None)]))
+    page = chromium.new_page()
+    opened = Opened(page, path)
+    opened.trace()
+    places = page.evaluate(
+        """document.querySelector('.plot[data-trace]').data.filter(d => d.meta === "found")
+        .flatMap(d => [...d.x].map((x, k) => [x, d.y[k]]))"""
+    )
+    low = min(y for _, y in places)
+    assert sorted(x for x, _ in places) == [0.04, 0.04, 0.2]
+    assert [x for x, y in places if y > low] == [0.04]
+    page.close()
+    assert opened.wrong == []
 
 
 def test_printing_waits_until_all_is_drawn(opened: Opened) -> None:

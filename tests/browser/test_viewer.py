@@ -297,6 +297,19 @@ def test_the_real_page_is_paged_and_its_doubtful_spikes_are_reviewed(
     assert first.sample not in labels.sample
 
 
+def test_the_real_page_pictures_doubtful_spikes_and_judges_above_the_trace(real: Watched) -> None:
+    page = real.page
+    page.locator("#trace-0").scroll_into_view_if_needed()
+    real.sees("page 1 of 32")
+    buttons = page.locator("#recording-0 [data-doubtful]")
+    expect(buttons.locator("svg polyline")).to_have_count(buttons.count())
+    judge = page.locator("#recording-0").get_by_role("button", name="Reject").bounding_box()
+    plot = page.locator("#recording-0 .plot[data-trace]").bounding_box()
+    assert judge
+    assert plot
+    assert judge["y"] + judge["height"] <= plot["y"]
+
+
 def test_the_real_page_draws_its_figures_when_they_come_into_sight(real: Watched) -> None:
     assert not any("figures" in url for url in real.asked)
     plots = real.page.locator("#recording-1 figure .plot")

@@ -42,7 +42,7 @@ def test_a_result_that_misses_most_spikes_is_poor_whatever_its_score(results: li
     few = replace(results[0], spikes=spikes.select(np.arange(len(spikes)) % 5 < 2))
     verdict = verdict_of(few, measured_score(few))
     assert verdict["level"] == "poor"
-    assert verdict["text"].startswith("Most are missed: ")
+    assert verdict["text"].startswith("Most spikes are missed: ")
     assert "of 100 true spikes are found. Score 0.8" in verdict["text"]
 
 
@@ -72,7 +72,7 @@ def test_the_verdict_on_all_names_the_worst_and_those_without_a_forecast(results
         other, name="odd", spikes=replace(other.spikes, doubts=("its noise is 9 times that of D1",))
     )
     verdict = overall_verdict([good, poor, unlike], [None] * 3, None)
-    assert "In faint, most are false." in verdict["text"]
+    assert "In faint, most spikes are false." in verdict["text"]
     assert "Nothing can be forecast for 1 of 3 recordings." in verdict["text"]
     assert "score" not in verdict["text"]
     assert overall_verdict([unlike], [None], None) == {

@@ -75,8 +75,9 @@ def fake_contents(results: list[FakeResult]) -> dict[str, Any]:
     return {
         "kind": "viewer",
         "title": f"results of {HOSTILE}",
+        "version": "1.2.3",
         "made": "2026-11-23 05:30 UTC",
-        "overall": None,
+        "overall": {"level": "fair", "text": "Some are missed."},
         "summary": {"head": ["recording", "spikes"], "rows": rows},
         "recordings": [_recording(result) for result in results],
         "note": "",

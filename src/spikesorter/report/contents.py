@@ -10,6 +10,7 @@ import numpy as np
 
 from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.spikes import Spikes
+from spikesorter.core.versions import __version__
 from spikesorter.report.corrections import doubtful
 from spikesorter.report.metrics import read_conditioned
 from spikesorter.report.packing import CODES, pack, pack_spikes
@@ -24,6 +25,7 @@ __all__ = [
     "recording_contents",
     "report_contents",
     "span_contents",
+    "thumbnail_contents",
     "viewer_contents",
 ]
 
@@ -36,6 +38,7 @@ EMBEDDED_SAMPLES = 2_000_000  # of all channels and recordings together, about 3
 MOST_SPIKES = 200_000  # of one recording
 PAGE_SECONDS = 0.25
 DOUBTFUL = 60
+WINDOW_S = 0.003  # on either side of a doubtful spike in its thumbnail, as in trace.js
 NOTE = (
     "The other {} recordings have higher expected scores and are in the table only. `spikesorter view` shows "
     "all of them."
@@ -180,6 +183,27 @@ def span_contents(result: Result, start: int, stop: int) -> Contents:
     }
 
 
+def thumbnail_contents(result: Result) -> list[Contents]:
+    """Return the trace around each of a recording's doubtful spikes, for the viewer.
+
+    Parameters
+    ----------
+    result : Result
+
+    Returns
+    -------
+    list of dict
+        `start` and `trace` of each, in the order of the recording's `doubtful`.
+    """
+    half, recording = round(WINDOW_S * result.sorter.fs_hz), result.recording
+    around = []
+    for sample in result.spikes.sample[doubtful(result.spikes)[:DOUBTFUL]].tolist():
+        start, stop = max(sample - half, 0), min(sample + half, result.n_samples)
+        trace = read_conditioned(result.sorter, recording, start, stop, bad=result.spikes.bad)
+        around.append({"start": start, "trace": pack(trace, "f4")})
+    return around
+
+
 def figure_contents(result: Result) -> list[Contents]:
     """Return a recording's figures, drawn, for the viewer.
 
@@ -207,6 +231,7 @@ def _page(
     return {
         "kind": kind,
         "title": title,
+        "version": __version__,
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "overall": overall,
         "summary": summary,

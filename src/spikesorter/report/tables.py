@@ -17,6 +17,7 @@ from spikesorter.report.verdict import Shares, quality_of, verdict_of
 
 __all__ = ["about", "facts", "shown_units", "summary_table", "unit_name", "unit_table"]
 
+PREDICTIONS = "predictions"
 Contents = dict[str, Any]
 
 
@@ -25,35 +26,25 @@ def summary_table(
 ) -> Contents:
     """Return the table of all recordings: its head, and a row for each."""
     measured = any(one is not None for one in scores)
-    head = [
-        "recording",
-        "precision",
-        "recall",
-        "expected score",
-        "90 % interval",
-        *(["score", "strict"] if measured else []),
-    ]
     lost = any(len(result.spikes.bad) for result in results)
-    head += ["spikes", "per second", *(["bad"] if lost else []), "noise", "gain", "decoder"]
+    head = ["recording", "quality", "precision", "recall", "expected score"]
+    head += [*(["score", "strict"] if measured else []), "spikes", "per second"]
+    head += [*(["bad"] if lost else []), "noise", "gain", "decoder"]
     rows = []
     for k, (result, one) in enumerate(zip(results, scores, strict=True)):
         forecast, profile = result.sorter.forecast, result.sorter.profile
-        expected = [f"{forecast.score:.3f}", f"{forecast.low:.3f} to {forecast.high:.3f}"]
-        quality = quality_of(result, one)
-        shares = _shares(quality.whole, quality.measured) if quality else ["", ""]
-        cells = [result.name, *shares, *(["none", ""] if result.doubts else expected)]
+        level, quality = verdict_of(result, one)["level"], quality_of(result, one)
+        cells: list[Any] = [result.name, {"level": level, "text": ""}]
+        cells += _shares(quality.whole, quality.measured) if quality else ["", ""]
+        cells += [
+            "none" if result.doubts else f"{forecast.score:.3f} ({forecast.low:.3f} to {forecast.high:.3f})"
+        ]
         if measured:
             cells += [f"{one.score:.3f}", f"{one.strict:.3f}"] if one else ["", ""]
         cells += [str(len(result.spikes)), f"{len(result.spikes) / result.good_seconds:.1f}"]
         cells += [f"{result.seconds - result.good_seconds:.3g} s"] if lost else []
         cells += [_listed(profile.scale), f"{profile.activity.gain:.2f}", result.sorter.decoder]
-        rows.append(
-            {
-                "cells": cells,
-                "level": verdict_of(result, one)["level"],
-                "details": detailed.index(k) if k in detailed else None,
-            }
-        )
+        rows.append({"cells": cells, "level": level, "details": detailed.index(k) if k in detailed else None})
     return {"head": head, "rows": rows}
 
 
@@ -106,7 +97,7 @@ def facts(result: Result) -> list[list[str]]:
         ["thresholds", thresholds],
         ["refractory period", f"{1000 * sorter.point.refractory_samples / sorter.fs_hz:.3g} ms"],
         ["seed", str(sorter.settings.seed)],
-        ["result", str(result.place)],
+        ["result", _place(result)],
     ]
 
 
@@ -133,6 +124,12 @@ def shown_units(result: Result) -> list[int]:
 def unit_name(result: Result, unit: int) -> str:
     """Return a unit's name as it is shown."""
     return "unknown" if unit == UNKNOWN else result.sorter.names.get(unit, str(unit))
+
+
+def _place(result: Result) -> str:
+    """Return the path of the result in its folder, which may be elsewhere for whoever reads the report."""
+    place = result.place
+    return f"{PREDICTIONS}/{place.name}" if place.parent.name == PREDICTIONS else place.name
 
 
 def _level_cell(shares: Shares) -> Contents:

@@ -14,7 +14,15 @@ from spikesorter.core.score import Score, score
 from spikesorter.core.spikes import UNKNOWN
 from spikesorter.report.results import Result
 
-__all__ = ["Quality", "Shares", "bad_words", "measured_score", "overall_verdict", "quality_of", "verdict_of"]
+__all__ = [
+    "Quality",
+    "Shares",
+    "bad_words",
+    "measured_score",
+    "overall_verdict",
+    "quality_of",
+    "verdict_of",
+]
 
 GOOD, FAIR = 0.9, 0.7  # of precision and recall, whichever is less
 MOST, MANY, SOME = 0.5, 0.3, 0.1  # shares of spikes that are missed or false
@@ -177,13 +185,19 @@ def overall_verdict(
     parts = [_sentences(whole, all(quality.measured for quality in known.values()))] if known else []
     if len(known) > 1:
         worst = min(known, key=lambda name: _least(known[name].whole))
-        said = known[worst].whole.words
+        said = known[worst].whole.words.replace(" are ", " spikes are ", 1)
         parts += [f"In {worst}, {said}."] if said else []
     if len(known) < len(every):
         parts += [f"Nothing can be forecast for {len(every) - len(known)} of {len(every)} recordings."]
     if study is not None:
         parts += [f"Study score {study:.3f}."]
     return {"level": whole.level, "text": " ".join(parts)}
+
+
+def _expected_score(result: Result) -> str:
+    """Return the expected score with its 90 % interval."""
+    forecast = result.sorter.forecast
+    return f"{forecast.score:.3f} (90 % interval {forecast.low:.3f} to {forecast.high:.3f})"
 
 
 def bad_words(result: Result) -> str:
@@ -228,15 +242,12 @@ def _together(every: Iterable[Shares]) -> Shares:
     )
 
 
-def _expected_score(result: Result) -> str:
-    forecast = result.sorter.forecast
-    return f"{forecast.score:.3f} (90 % interval {forecast.low:.3f} to {forecast.high:.3f})"
-
-
 def _sentences(whole: Shares, measured: bool) -> str:
     words = whole.words or (
         "no spikes were found" if not whole.reported else "nearly all spikes are found and right"
     )
+    if whole.words:
+        words = words.replace(" are ", " spikes are ", 1)
     text = f"{words[0].upper()}{words[1:]}"
     return f"{text}: {'' if measured else 'expected, '}{whole.sentence}." if whole.sentence else f"{text}."
 

@@ -199,12 +199,15 @@ def run_study(
             _shown(result, targets[result.name], _prediction(out, result.name), truth.get(result.name))
             for result in results
         ]
-        contents = report_contents(
-            f"Study {folder.resolve().name}", shown, overall=whole_score(results), seconds=seconds
-        )
+        contents = report_contents(_title(folder), shown, overall=whole_score(results), seconds=seconds)
         write_page(out / REPORT, contents)
         progress("writing the report", 1.0)
     return results
+
+
+def _title(folder: Path) -> str:
+    name = folder.resolve().name
+    return f"{name[0].upper()}{name[1:]}" if name.lower().startswith("study") else f"Study {name}"
 
 
 def _prediction(out: Path, name: str) -> Path:

@@ -10,6 +10,7 @@
 //                            `rejected` (boolean) and `was` (its unit as found)
 //     .spanNow(r, start, stop)  the same at once, of a recording that was prepared (`.prepare(r)`), as a browser
 //                            waits for nothing before it prints; embedded data only
+//     .thumbnails(r)         Promise of [{start, trace}] around each of the doubtful spikes, if they are not embedded
 //     .figures(r)            Promise of the figures of recording r, if they are not embedded
 //   extras                 additions of the viewer:
 //     .mount(r, host)        puts controls below the trace of recording r

@@ -14,6 +14,9 @@
     ArrowLeft: "back", ArrowRight: "on", "+": "in", "=": "in", "-": "out", w: "all", 0: "all",
     n: "next", p: "previous", g: "focus",
   };
+  const MARK_PIXELS = 11; // width of a spike's mark
+  const MOST_LANES = 4; // of marks above one another
+  const LANE = 0.06; // of the trace's height
   const WINDOW_S = 0.003; // on either side of a doubtful spike in its thumbnail
 
   // A thumbnail of the channel with the largest values. The dashed line marks the spike's start.
@@ -169,24 +172,34 @@
       }));
     }
 
-    // Put a thumbnail on each doubtful spike's button, if the trace is embedded.
+    // Put a thumbnail on each doubtful spike's button.
     async drawThumbnails() {
-      if (source !== embedded) return;
-      await embedded.prepare(this.r);
-      this.drawThumbnailsNow();
+      if (source === embedded) {
+        await embedded.prepare(this.r);
+        this.drawThumbnailsNow();
+        return;
+      }
+      const fetched = (await source.thumbnails?.(this.r)) ?? [];
+      for (const [k, { start, trace }] of fetched.entries()) this.drawThumbnail(k, start, trace);
+    }
+
+    drawThumbnail(k, start, trace) {
+      const [sample, unit] = this.one.doubtful[k];
+      const half = Math.round(WINDOW_S * this.one.fs_hz);
+      const { color } = this.appearance(unit);
+      this.buttons[k].prepend(thumbnailOf(trace, start - sample + half, 2 * half, color));
     }
 
     drawThumbnailsNow() {
       if (this.section.dataset.pictured) return;
       this.section.dataset.pictured = "yes";
       const half = Math.round(WINDOW_S * this.one.fs_hz);
-      for (const [k, [sample, unit]] of this.one.doubtful.entries()) {
+      for (const [k, [sample]] of this.one.doubtful.entries()) {
         const page = this.one.pages[this.pageOf(sample)];
         if (page === undefined) continue;
         const start = Math.max(sample - half, page[0]);
         const { trace } = embedded.spanNow(this.r, start, Math.min(sample + half, page[1]));
-        const { color } = this.appearance(unit);
-        this.buttons[k].prepend(thumbnailOf(trace, start - sample + half, 2 * half, color));
+        this.drawThumbnail(k, start, trace);
       }
     }
 
@@ -283,8 +296,22 @@
       };
     }
 
-    // `named`: units that are already in the legend.
-    marks(spikes, height, row, group, named) {
+    // A lane for each spike, so that none covers another: the lowest that is free for the width of a mark.
+    lanesOf(spikes, low, high) {
+      const apart = ((high - low) * MARK_PIXELS) / Math.max(this.host.clientWidth, 300);
+      const last = []; // of each lane, seconds
+      const lanes = new Map(spikes.map((spike) => {
+        const at = this.seconds(spike.sample);
+        const free = last.findIndex((before) => at - before >= apart);
+        const lane = free < 0 ? Math.min(last.length, MOST_LANES - 1) : free;
+        last[lane] = at;
+        return [spike, lane];
+      }));
+      return { lanes, count: Math.max(last.length, 1) };
+    }
+
+    // `heightOf`: where a spike's mark is. `named`: units that are already in the legend.
+    marks(spikes, heightOf, row, group, named) {
       return [...this.units.keys()].flatMap((unit) => {
         const own = spikes.filter((spike) => spike.unit === unit);
         if (own.length === 0) return [];
@@ -293,7 +320,7 @@
           type: "scatter",
           mode: "markers",
           x: own.map((spike) => this.seconds(spike.sample)),
-          y: own.map(() => height),
+          y: own.map(heightOf),
           customdata: own,
           text: own.map(
             (spike) =>
@@ -359,8 +386,13 @@
       });
       const top = extents[0][1];
       const named = new Set();
-      const marks = this.marks(found, top + 0.1 * height, "found", "found", named);
-      const trueMarks = truth === null ? [] : this.marks(truth, top + 0.2 * height, "true", "true", named);
+      const inLanes = (spikes, from, group) => {
+        const { lanes, count } = this.lanesOf(spikes, low, high);
+        const heightOf = (spike) => top + (from + LANE * lanes.get(spike)) * height;
+        return { marks: this.marks(spikes, heightOf, group, group, named), next: from + LANE * count };
+      };
+      const { marks, next } = inLanes(found, 0.1, "found");
+      const trueMarks = truth === null ? [] : inLanes(truth, next + 0.04, "true").marks;
       const many = trace.length > 1;
       const layout = {
         height: many ? 440 + 60 * trace.length : 440,

@@ -93,9 +93,15 @@
     return span;
   };
 
+  const fetchThumbnails = async (r) => {
+    const fetched = await get("thumbnails", { r });
+    return Promise.all(fetched.map(async ({ start, trace }) => ({ start, trace: await unpackColumns(trace) })));
+  };
+
   const figures = new Map(); // r -> Promise: one request for all figures of a recording
 
   spikesorter.source = {
+    thumbnails: fetchThumbnails,
     figures(r) {
       if (!figures.has(r)) figures.set(r, get("figures", { r }));
       figures.get(r).catch(() => figures.delete(r));
