@@ -75,6 +75,7 @@ def fake_contents(results: list[FakeResult]) -> dict[str, Any]:
     return {
         "kind": "viewer",
         "title": f"results of {HOSTILE}",
+        "hand_in": "",
         "version": "1.2.3",
         "made": "2026-11-23 05:30 UTC",
         "overall": {"level": "fair", "text": "Some are missed."},

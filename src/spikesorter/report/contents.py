@@ -51,6 +51,7 @@ def report_contents(
     *,
     overall: float | None = None,
     seconds: Mapping[str, float] | None = None,
+    hand_in: str = "",
 ) -> Contents:
     """Return the contents of a report.
 
@@ -63,6 +64,8 @@ def report_contents(
         A study's score.
     seconds : mapping of str to float, optional
         Duration of each step.
+    hand_in : str, optional
+        What to hand in, in a sentence.
 
     Returns
     -------
@@ -79,6 +82,7 @@ def report_contents(
         summary=summary_table(results, scores, detailed),
         recordings=[recording_contents(results[k], budget_samples=budget) for k in detailed],
         overall=overall_verdict(results, scores, overall),
+        hand_in=hand_in,
         note=NOTE.format(rest) if rest else "",
         about=about([result.sorter.settings for result in results], seconds or {}),
     )  # fmt: skip
@@ -226,6 +230,7 @@ def _page(
     recordings: list[Contents],
     about: list[Contents],
     overall: Contents,
+    hand_in: str = "",
     note: str = "",
 ) -> Contents:
     return {
@@ -234,6 +239,7 @@ def _page(
         "version": __version__,
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "overall": overall,
+        "hand_in": hand_in,
         "summary": summary,
         "recordings": recordings,
         "note": note,
