@@ -191,6 +191,9 @@ def test_words_and_tables_need_no_javascript(chromium: Chromium, report: Path) -
     page.goto(report.as_uri())
     expect(page.locator("noscript")).to_be_visible()
     expect(page.locator(".recording .verdict").first).to_contain_text("against the truth")
+    assert page.locator(".strip-picture").first.is_visible()
+    assert page.locator(".card .bars").first.is_visible()
+    page.locator(".recording summary").nth(1).click()
     assert page.locator(".facts dd").first.is_visible()
     page.context.close()
 
@@ -470,6 +473,32 @@ def test_on_a_phone_tables_are_not_cut_and_help_is_for_fingers(touched: Opened) 
     expect(cells).to_contain_text("good")
     expect(touched.page.get_by_text("One finger moves the trace").first).to_be_visible()
     expect(touched.page.locator(".keyboard").first).not_to_be_visible()
+
+
+def test_the_strip_of_the_whole_recording_leads_to_its_places(opened: Opened) -> None:
+    page = opened.page
+    place, shown = page.locator("#recording-0 .strip-place"), page.locator("#recording-0 .window")
+    box = place.bounding_box()
+    assert box
+    place.click(position={"x": box["width"] * 0.76, "y": 10})
+    status = page.locator("#recording-0 .trace-view .status")
+    expect(status).to_contain_text("6.000 to 6.250 s of 8.0 s, page 25 of 32")
+    window = shown.bounding_box()
+    assert window
+    assert (window["x"] - box["x"]) / box["width"] == pytest.approx(0.75, abs=0.005)
+    slider = page.get_by_label("Place in the recording").first
+    expect(slider).to_have_value("24")
+    slider.press("ArrowRight")
+    expect(status).to_contain_text("page 26 of 32")
+    slider.press("Home")
+    expect(status).to_contain_text("page 1 of 32")
+
+
+def test_the_first_screen_has_the_answer_and_a_picture(touched: Opened) -> None:
+    touched.page.evaluate("scrollTo(0, 0)")
+    expect(touched.page.locator("header .verdict")).to_be_in_viewport()
+    expect(touched.page.locator(".small-strip").first).to_be_in_viewport()
+    assert touched.page.locator(".small-strip").first.evaluate("one => one.getBBox().width") > 100
 
 
 def test_two_spikes_at_one_sample_are_both_seen(

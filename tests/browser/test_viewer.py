@@ -264,7 +264,9 @@ def real(sorted_copy: Path, chromium: Chromium) -> Iterator[Watched]:
     """The page of `spikesorter view` itself."""
     with show_results(sorted_copy) as (server, _):
         page = chromium.new_page(viewport={"width": 1200, "height": 900})
-        watched = Watched(page, server, sees=("doubtful spikes reviewed",))
+        watched = Watched(page, server, sees=())
+        page.locator("#trace-0").scroll_into_view_if_needed()
+        watched.sees("doubtful spikes reviewed")
         yield watched
         page.close()
     assert watched.wrong == []

@@ -29,7 +29,7 @@ SPIKES = Spikes.from_arrays(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FakeResult:
     name: str
     recording: NumpyRecording
@@ -96,6 +96,8 @@ def _recording(result: FakeResult) -> dict[str, Any]:
         "n_samples": N_SAMPLES,
         "verdict": {"level": "fair", "text": "Expected score 0.8."},
         "bad_words": "",
+        "strip": {"width": 10, "height": 0, "rows": [], "bad": []},
+        "cards": [],
         "bad": [],
         "facts": [["noise", "1"]],
         "units": units,

@@ -11,8 +11,9 @@ import numpy as np
 from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.spikes import Spikes
 from spikesorter.core.versions import __version__
+from spikesorter.report.cards import strip, unit_cards
 from spikesorter.report.corrections import doubtful
-from spikesorter.report.metrics import read_conditioned
+from spikesorter.report.metrics import measure_shapes, read_conditioned
 from spikesorter.report.packing import CODES, pack, pack_spikes
 from spikesorter.report.panels import panel_frames, panels
 from spikesorter.report.results import Result
@@ -130,6 +131,7 @@ def recording_contents(result: Result, *, budget_samples: int | None) -> Content
     """
     sorter, recording, spikes = result.sorter, result.recording, result.spikes
     n_samples, whole_score = result.n_samples, measured_score(result)
+    shapes = measure_shapes(sorter, recording, spikes) if budget_samples is not None else []
     first_doubtful = doubtful(spikes)[:DOUBTFUL].tolist()
     pages, whole = _pages(result, first_doubtful, budget_samples)
     embedded = budget_samples is not None
@@ -143,6 +145,8 @@ def recording_contents(result: Result, *, budget_samples: int | None) -> Content
         "n_samples": n_samples,
         "verdict": verdict_of(result, whole_score),
         "bad_words": bad_words(result),
+        "strip": strip(result, with_noise=budget_samples is not None),
+        "cards": unit_cards(result, whole_score, shapes),
         "facts": facts(result),
         "units": [{"unit": unit, "name": unit_name(result, unit)} for unit in shown_units(result)],
         "unit_table": unit_table(result, whole_score),
@@ -158,7 +162,7 @@ def recording_contents(result: Result, *, budget_samples: int | None) -> Content
         ],
         "bad": _listed_bad(result.spikes.bad, _runs(pages)) if embedded else [],
         "embedded": _embedded(result, pages) if embedded else None,
-        "figures": list(panels(result, whole_score)) if embedded else panel_frames(),
+        "figures": list(panels(result, whole_score, shapes)) if embedded else panel_frames(),
     }
 
 
@@ -219,7 +223,8 @@ def figure_contents(result: Result) -> list[Contents]:
     -------
     list of dict
     """
-    return list(panels(result, measured_score(result)))
+    shapes = measure_shapes(result.sorter, result.recording, result.spikes)
+    return list(panels(result, measured_score(result), shapes))
 
 
 def _page(

@@ -59,6 +59,14 @@
       }
       this.go = section.querySelector('input[data-do="go"]');
       this.go.addEventListener("change", () => this.toSecond(Number(this.go.value)));
+      this.strip = section.closest(".recording").querySelector(".strip");
+      this.strip?.querySelector(".strip-place").addEventListener("click", (event) => {
+        const box = event.currentTarget.getBoundingClientRect();
+        this.goTo(this.seconds(((event.clientX - box.left) / box.width) * this.one.n_samples));
+      });
+      this.strip?.querySelector("input").addEventListener("change", ({ target }) => {
+        this.goTo(this.seconds(this.one.pages[Number(target.value)][0]));
+      });
       this.buttons = [...section.parentElement.querySelectorAll("button[data-doubtful]")];
       this.buttons.forEach((button, k) => button.addEventListener("click", () => this.toDoubtful(k)));
     }
@@ -213,6 +221,22 @@
       this.drawThumbnailsNow();
       this.draw();
       return true;
+    }
+
+    goTo(second) {
+      this.start();
+      return this.toSecond(second);
+    }
+
+    // Show on the strip of the whole recording what is in sight.
+    showPlace(low, high) {
+      if (!this.strip) return;
+      const share = (second) => `${(100 * second) / this.seconds(this.one.n_samples)}%`;
+      const shown = this.strip.querySelector(".window");
+      shown.hidden = false;
+      shown.style.left = share(low);
+      shown.style.width = share(high - low);
+      this.strip.querySelector("input").value = String(this.page);
     }
 
     toSecond(second) {
@@ -421,6 +445,7 @@
       if (!begun) this.listen();
       spikesorter.drawn.set(this.host, () => this.draw());
       this.describe(low, high, found);
+      this.showPlace(low, high);
     }
 
     describe(low, high, found) {
