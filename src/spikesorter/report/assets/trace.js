@@ -16,7 +16,7 @@
   };
   const MARK_PIXELS = 11; // width of a spike's mark
   const MOST_LANES = 4; // of marks above one another
-  const LANE = 0.06; // of the trace's height
+  const LANE_PIXELS = 13; // from one lane of marks to the next
   const WINDOW_S = 0.003; // on either side of a doubtful spike in its thumbnail
 
   // A thumbnail of the channel with the largest values. The dashed line marks the spike's start.
@@ -410,16 +410,18 @@
       });
       const top = extents[0][1];
       const named = new Set();
+      const many = trace.length > 1;
+      const plotHeight = many ? 440 + 60 * trace.length : 440;
+      const lane = (LANE_PIXELS * (trace.length + 0.3)) / (0.73 * (plotHeight - 60)); // in heights of a channel
       const inLanes = (spikes, from, group) => {
         const { lanes, count } = this.lanesOf(spikes, low, high);
-        const heightOf = (spike) => top + (from + LANE * lanes.get(spike)) * height;
-        return { marks: this.marks(spikes, heightOf, group, group, named), next: from + LANE * count };
+        const heightOf = (spike) => top + (from + lane * lanes.get(spike)) * height;
+        return { marks: this.marks(spikes, heightOf, group, group, named), next: from + lane * count };
       };
       const { marks, next } = inLanes(found, 0.1, "found");
-      const trueMarks = truth === null ? [] : inLanes(truth, next + 0.04, "true").marks;
-      const many = trace.length > 1;
+      const trueMarks = truth === null ? [] : inLanes(truth, next + 0.3 * lane, "true").marks;
       const layout = {
-        height: many ? 440 + 60 * trace.length : 440,
+        height: plotHeight,
         margin: { l: 60, r: 15, t: 10, b: 50 },
         uirevision: "kept", // units hidden in the legend stay hidden
         legend: { orientation: "h", x: 0, y: 1.01, yanchor: "bottom" },
