@@ -16,6 +16,7 @@ from playwright.sync_api import ConsoleMessage, Locator, Page, Route, expect
 from spikeinterface.core import NumpyRecording
 
 from spikesorter.core.bad_stretches import BadStretches
+from spikesorter.core.spikes import Spikes
 from spikesorter.report.contents import report_contents
 from spikesorter.report.packing import pack
 from spikesorter.report.page import page_html, write_page
@@ -177,7 +178,9 @@ def test_it_opens_offline_with_words_first_and_draws_all_figures(
 ) -> None:
     page = drawn.page
     page.evaluate("scrollTo(0, 0)")
-    expect(page.locator("header .verdict")).to_have_text("✔ good Study score 0.930")
+    expect(page.locator("header .verdict")).to_have_text(
+        re.compile("✔ good .* are right .* are found. .*Study score 0.930")
+    )
     expect(page.locator("#summary ~ .scrolling tbody tr")).to_have_count(2)
     screenshot(page)
     assert page.locator(".plot .main-svg").count() >= 18
@@ -188,6 +191,9 @@ def test_words_and_tables_need_no_javascript(chromium: Chromium, report: Path) -
     page.goto(report.as_uri())
     expect(page.locator("noscript")).to_be_visible()
     expect(page.locator(".recording .verdict").first).to_contain_text("against the truth")
+    assert page.locator(".strip-picture").first.is_visible()
+    assert page.locator(".card .bars").first.is_visible()
+    page.locator(".recording summary").nth(1).click()
     assert page.locator(".facts dd").first.is_visible()
     page.context.close()
 
@@ -237,6 +243,50 @@ def test_the_trace_is_zoomed_by_button_key_and_mouse(opened: Opened) -> None:
     trace.focus()
     opened.page.keyboard.press("0")
     expect(status).to_contain_text("0.000 to 0.250 s")
+
+
+def test_a_double_click_shows_the_whole_page_that_one_is_on(opened: Opened) -> None:
+    trace = opened.trace()
+    status = trace.locator(".status")
+    trace.get_by_role("button", name="Next page").click()
+    expect(status).to_contain_text("0.250 to 0.500 s")
+    axis = "document.querySelector('.plot[data-trace]')._fullLayout.xaxis.range"
+    for zoomed in (True, False):
+        if zoomed:
+            trace.get_by_role("button", name="Zoom in").click()
+            expect(status).to_contain_text("0.313 to 0.438 s")
+        trace.locator(".nsewdrag").first.dblclick()
+        expect(status).to_contain_text("0.250 to 0.500 s")
+        opened.page.wait_for_timeout(500)  # Plotly would answer to the second click after a while
+        assert opened.page.evaluate(axis) == pytest.approx([0.25, 0.5])
+
+
+def test_a_trace_that_is_drawn_over_its_end_stays_on_its_page(opened: Opened) -> None:
+    trace = opened.trace()
+    box = trace.locator(".nsewdrag").first.bounding_box()
+    assert box
+    opened.page.mouse.move(box["x"] + 300, box["y"] + 50)
+    opened.page.mouse.down()
+    opened.page.mouse.move(box["x"] + 500, box["y"] + 50, steps=4)
+    opened.page.mouse.up()
+    axis = "document.querySelector('.plot[data-trace]')._fullLayout.xaxis.range"
+    eventually(lambda: opened.page.evaluate(axis) == [0, 0.25], opened.page)
+
+
+def is_a_page(shown: tuple[float, float]) -> bool:
+    return shown[1] - shown[0] == pytest.approx(0.25)
+
+
+def test_keys_work_on_a_fresh_page_for_the_trace_of_the_recording_in_sight(opened: Opened) -> None:
+    page, status = opened.page, opened.page.locator(".trace-view .status")
+    page.keyboard.press("n")
+    expect(status.first).to_contain_text("doubtful spike 1 of")
+    expect(status.first).to_be_in_viewport()
+    page.keyboard.press("w")
+    eventually(lambda: is_a_page(seconds(status.first.text_content())), page)
+    page.locator("#name-1").evaluate("name => name.scrollIntoView({behavior: 'instant'})")
+    page.keyboard.press("ArrowRight")
+    expect(status.nth(1)).to_contain_text("page 2 of 32")
 
 
 def test_doubtful_spikes_are_gone_to_one_after_the_other(
@@ -415,6 +465,64 @@ def test_a_phone_needs_no_scrolling_sideways(touched: Opened) -> None:
     assert touched.wrong == []
 
 
+def test_on_a_phone_tables_are_not_cut_and_help_is_for_fingers(touched: Opened) -> None:
+    cut = """[...document.querySelectorAll('.scrolling:has(> table)')].filter(one =>
+        one.scrollWidth > one.clientWidth + 1).length"""
+    assert touched.page.evaluate(cut) == 0
+    cells = touched.page.locator("#recording-0 .wide tbody tr").first
+    expect(cells).to_contain_text("good")
+    expect(touched.page.get_by_text("One finger moves the trace").first).to_be_visible()
+    expect(touched.page.locator(".keyboard").first).not_to_be_visible()
+
+
+def test_the_strip_of_the_whole_recording_leads_to_its_places(opened: Opened) -> None:
+    page = opened.page
+    place, shown = page.locator("#recording-0 .strip-place"), page.locator("#recording-0 .window")
+    box = place.bounding_box()
+    assert box
+    place.click(position={"x": box["width"] * 0.76, "y": 10})
+    status = page.locator("#recording-0 .trace-view .status")
+    expect(status).to_contain_text("6.000 to 6.250 s of 8.0 s, page 25 of 32")
+    window = shown.bounding_box()
+    assert window
+    assert (window["x"] - box["x"]) / box["width"] == pytest.approx(0.75, abs=0.005)
+    slider = page.get_by_label("Place in the recording").first
+    expect(slider).to_have_value("24")
+    slider.press("ArrowRight")
+    expect(status).to_contain_text("page 26 of 32")
+    slider.press("Home")
+    expect(status).to_contain_text("page 1 of 32")
+
+
+def test_the_first_screen_has_the_answer_and_a_picture(touched: Opened) -> None:
+    touched.page.evaluate("scrollTo(0, 0)")
+    expect(touched.page.locator("header .verdict")).to_be_in_viewport()
+    expect(touched.page.locator(".small-strip").first).to_be_in_viewport()
+    assert touched.page.locator(".small-strip").first.evaluate("one => one.getBBox().width") > 100
+
+
+def test_two_spikes_at_one_sample_are_both_seen(
+    chromium: Chromium, results: list[Result], tmp_path: Path
+) -> None:
+    spikes = results[0].spikes
+    first, second = spikes.unit_ids[:2]
+    twins = Spikes([1000, 1000, 5000], [first, second, first], fs_hz=spikes.fs_hz)
+    path = tmp_path / "report.html"
+    write_page(path, report_contents("Study", [replace(results[0], spikes=twins, truth=None)]))
+    page = chromium.new_page()
+    opened = Opened(page, path)
+    opened.trace()
+    places = page.evaluate(
+        """document.querySelector('.plot[data-trace]').data.filter(d => d.meta === "found")
+        .flatMap(d => [...d.x].map((x, k) => [x, d.y[k]]))"""
+    )
+    low = min(y for _, y in places)
+    assert sorted(x for x, _ in places) == [0.04, 0.04, 0.2]
+    assert [x for x, y in places if y > low] == [0.04]
+    page.close()
+    assert opened.wrong == []
+
+
 def test_printing_waits_until_all_is_drawn(opened: Opened) -> None:
     page = opened.page
     page.evaluate(
@@ -423,6 +531,24 @@ def test_printing_waits_until_all_is_drawn(opened: Opened) -> None:
     plots = page.locator(".plot").count()
     page.keyboard.press("Control+p")
     eventually(lambda: page.evaluate("window.printed ?? 0") >= plots, page)
+
+
+PRINTED_AT_ONCE = """() => {
+    dispatchEvent(new Event("beforeprint"));
+    const plots = [...document.querySelectorAll(".plot")];
+    const drawn = plots.filter((plot) => plot.querySelector(".main-svg path"));
+    return [drawn.length, document.querySelectorAll("[data-doubtful] polyline").length];
+}"""
+
+
+def test_the_browsers_own_printing_which_waits_for_nothing_loses_nothing(opened: Opened) -> None:
+    page = opened.page
+    wanted = [page.locator(".plot").count(), page.locator("[data-doubtful]").count()]
+    unpacked = "spikesorter.embedded.spanNow(1, ...spikesorter.contents.recordings[1].pages[0]) !== undefined"
+    eventually(lambda: page.evaluate(unpacked), page)
+    assert opened.figures_drawn < wanted[0]
+    assert page.evaluate(PRINTED_AT_ONCE) == wanted
+    assert page.locator("[data-late]").count() == 0
 
 
 def test_on_paper_figures_fit_and_settings_are_unfolded(drawn: Opened) -> None:

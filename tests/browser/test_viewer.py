@@ -15,6 +15,7 @@ from playwright.sync_api import ConsoleMessage, Page, expect
 from spikesorter.io.labels import read_labels
 from spikesorter.report.corrections import Correction, CorrectionLog
 from spikesorter.report.html import read_asset
+from spikesorter.report.page import page_html
 from spikesorter.report.server import LoopbackServer, Reply, redirecting_file
 from spikesorter.report.viewer import CORRECTED, Session, serve, show_results
 from tests.browser.conftest import Chromium
@@ -183,6 +184,27 @@ def test_keys_typed_elsewhere_correct_nothing(viewer: Watched, tmp_path: Path) -
     assert log_of(tmp_path) == []
 
 
+def test_a_key_without_a_unit_says_which_there_are(viewer: Watched) -> None:
+    press(viewer, "j", "at 16.0000 s: not yet reviewed")
+    press(viewer, "9", f"No unit has key 9. Keys of units: 1, 2 ({HOSTILE_UNIT}), 3.")
+
+
+def test_the_unit_0_has_the_key_0(chromium: Chromium, tmp_path: Path) -> None:
+    results: Any = [fake_result(tmp_path)]
+    contents = fake_contents(results)
+    contents["recordings"][0]["units"][2]["name"] = "0"
+    session = Session(results, contents, tmp_path / CORRECTED, span=fake_span)
+    with serve(session, page_html(contents, scripts=[read_asset("viewer.js")])) as server:
+        page = chromium.new_page()
+        viewer = Watched(page, server, sees=())
+        press(viewer, "j", "at 16.0000 s: not yet reviewed")  # on a fresh page: nothing has the focus
+        viewer.sees("doubtful spike 1 of 4")
+        press(viewer, "0", "Saved: the spike at 16.0000 s is renamed to 0.")
+        page.close()
+    assert viewer.wrong == []
+    assert log_of(tmp_path) == [Correction(400_000, 1, "rename", 3)]
+
+
 def test_what_is_not_saved_is_said_aloud(chromium: Chromium, server: LoopbackServer, tmp_path: Path) -> None:
     page = chromium.new_page()
     viewer = Watched(page, server)
@@ -242,7 +264,9 @@ def real(sorted_copy: Path, chromium: Chromium) -> Iterator[Watched]:
     """The page of `spikesorter view` itself."""
     with show_results(sorted_copy) as (server, _):
         page = chromium.new_page(viewport={"width": 1200, "height": 900})
-        watched = Watched(page, server, sees=("doubtful spikes reviewed",))
+        watched = Watched(page, server, sees=())
+        page.locator("#trace-0").scroll_into_view_if_needed()
+        watched.sees("doubtful spikes reviewed")
         yield watched
         page.close()
     assert watched.wrong == []
@@ -273,6 +297,19 @@ def test_the_real_page_is_paged_and_its_doubtful_spikes_are_reviewed(
     )
     assert len(labels) == len(found) - 1
     assert first.sample not in labels.sample
+
+
+def test_the_real_page_pictures_doubtful_spikes_and_judges_above_the_trace(real: Watched) -> None:
+    page = real.page
+    page.locator("#trace-0").scroll_into_view_if_needed()
+    real.sees("page 1 of 32")
+    buttons = page.locator("#recording-0 [data-doubtful]")
+    expect(buttons.locator("svg polyline")).to_have_count(buttons.count())
+    judge = page.locator("#recording-0").get_by_role("button", name="Reject").bounding_box()
+    plot = page.locator("#recording-0 .plot[data-trace]").bounding_box()
+    assert judge
+    assert plot
+    assert judge["y"] + judge["height"] <= plot["y"]
 
 
 def test_the_real_page_draws_its_figures_when_they_come_into_sight(real: Watched) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from spikesorter.report.contents import (
     recording_contents,
     report_contents,
     span_contents,
+    thumbnail_contents,
     viewer_contents,
 )
 from spikesorter.report.metrics import read_conditioned
@@ -74,9 +76,27 @@ def test_the_most_doubtful_come_first(results: list[Result]) -> None:
 def test_the_score_is_said_where_it_is_known_and_the_forecast_anyway(results: list[Result]) -> None:
     known = recording_contents(results[0], budget_samples=None)["verdict"]
     unknown = recording_contents(replace(results[0], truth=None), budget_samples=None)["verdict"]
-    assert re.match(r"Score (0\.9|1\.0)", known["text"])
-    assert re.match(r"Expected score (0\.9|1\.0)", unknown["text"])
+    assert re.search(r" Score (0\.9|1\.0)", known["text"])
+    assert re.search(r" Expected score (0\.9|1\.0)", unknown["text"])
     assert known["level"] == unknown["level"] == "good"
+
+
+def test_no_path_of_this_machine_is_told(results: list[Result], tmp_path: Path) -> None:
+    for place, told in (("predictions/D2.mat", "predictions/D2.mat"), ("night/elec17.nwb", "elec17.nwb")):
+        contents = viewer_contents("view", [replace(results[0], place=tmp_path / place)])
+        assert ["result", told] in contents["recordings"][0]["facts"]
+        assert str(tmp_path) not in json.dumps(contents)
+
+
+def test_the_viewer_gets_the_trace_around_each_doubtful_spike(results: list[Result]) -> None:
+    listed = viewer_contents("view", results)["recordings"][1]["doubtful"]
+    given = thumbnail_contents(results[1])
+    assert len(given) == len(listed) > 0
+    for (sample, _, _), one in zip(listed, given, strict=True):
+        trace = unpacked(one["trace"])
+        assert one["start"] == max(sample - 75, 0)
+        true = span_contents(results[1], one["start"], one["start"] + len(trace))
+        assert np.array_equal(trace, unpacked(true["trace"]))
 
 
 def test_no_spikes_are_a_result_to_be_shown(results: list[Result]) -> None:
@@ -100,7 +120,8 @@ def test_of_many_recordings_the_worst_are_shown_in_full(results: list[Result]) -
 def test_contents_are_plain_json_and_say_what_they_were_made_with(results: list[Result]) -> None:
     contents = report_contents("study", results, overall=0.93, seconds={"fit": 1.0})
     assert json.loads(json.dumps(contents, allow_nan=False)) == contents
-    assert contents["overall"] == {"level": "good", "text": "Study score 0.930"}
+    assert contents["overall"]["level"] == "good"
+    assert contents["overall"]["text"].endswith(" true spikes are found. Study score 0.930.")
     assert [part["title"] for part in contents["about"]] == ["Versions", "Time taken", "Settings"]
     assert 'decoder = "pursuit"' in contents["about"][2]["text"]
     assert [figure["id"] for figure in contents["recordings"][0]["figures"]] == [

@@ -49,6 +49,19 @@ def test_names_are_escaped_wherever_they_stand(contents: dict[str, Any]) -> None
         assert text in shown
 
 
+def test_the_help_of_the_viewer_names_its_keys_for_judging(contents: dict[str, Any]) -> None:
+    assert "reject it" in words(page_html(contents))
+    assert "reject it" not in words(page_html(contents | {"kind": "report"}))
+
+
+def test_the_list_of_contents_leads_to_all_parts_and_the_version_is_told(contents: dict[str, Any]) -> None:
+    page = page_html(contents)
+    links = re.findall(r'href="#([\w-]+)"', page)
+    assert {"units-0", "trace-0", "doubtful-0", "figures-0", "about"} <= set(links)
+    assert set(links) <= set(re.findall(r'id="([\w-]+)"', page))
+    assert "spikesorter 1.2.3, 2026" in words(page)
+
+
 def test_embedded_contents_are_json_that_is_no_html(contents: dict[str, Any]) -> None:
     text = scripts_in(page_html(contents))[0]
     assert not set("<>&") & set(text)

@@ -29,7 +29,7 @@ SPIKES = Spikes.from_arrays(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FakeResult:
     name: str
     recording: NumpyRecording
@@ -75,8 +75,10 @@ def fake_contents(results: list[FakeResult]) -> dict[str, Any]:
     return {
         "kind": "viewer",
         "title": f"results of {HOSTILE}",
+        "hand_in": "",
+        "version": "1.2.3",
         "made": "2026-11-23 05:30 UTC",
-        "overall": None,
+        "overall": {"level": "fair", "text": "Some are missed."},
         "summary": {"head": ["recording", "spikes"], "rows": rows},
         "recordings": [_recording(result) for result in results],
         "note": "",
@@ -94,6 +96,8 @@ def _recording(result: FakeResult) -> dict[str, Any]:
         "n_samples": N_SAMPLES,
         "verdict": {"level": "fair", "text": "Expected score 0.8."},
         "bad_words": "",
+        "strip": {"width": 10, "height": 0, "rows": [], "bad": []},
+        "cards": [],
         "bad": [],
         "facts": [["noise", "1"]],
         "units": units,

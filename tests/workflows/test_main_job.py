@@ -37,11 +37,16 @@ PUBLISHED_SETS = [word for assignment in PUBLISHED for word in ("--set", assignm
 
 
 @pytest.fixture(scope="module")
-def run(study_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run_and_words(study_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     out = tmp_path_factory.mktemp("run") / "out"
     result = in_new_process("run", study_folder, "--out", out, *SETS)
     assert "study" in result.stdout
-    return out
+    return out, result.stdout
+
+
+@pytest.fixture(scope="module")
+def run(run_and_words: tuple[Path, str]) -> Path:
+    return run_and_words[0]
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +69,21 @@ def changed(sorter: Sorter, *assignments: str) -> Sorter:
     """The same sorter with other settings."""
     settings = sorter.settings.replace(assignments)
     return Sorter._of(replace(sorter.state, settings=settings))
+
+
+def test_the_last_line_and_the_report_say_what_to_hand_in(
+    run_and_words: tuple[Path, str], study_folder: Path
+) -> None:
+    out, words = run_and_words
+    what = "It contains D2.mat, D3.mat, each with Index (where spikes start) and Class (their units)."
+    assert (
+        "".join(words.split("Results: ")[1].splitlines()[1:])
+        == f"To hand in: {out / 'submission.zip'}. {what}"
+    )
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert f'<p class="hand-in">To hand in: submission.zip, beside this file. {what}</p>' in page
+    assert study_folder.name.startswith("study")
+    assert f"<h1>S{study_folder.name[1:]}</h1>" in page  # and not "Study study"
 
 
 def test_run_writes_everything(run: Path, study_folder: Path) -> None:

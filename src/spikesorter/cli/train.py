@@ -82,7 +82,7 @@ def run(
 
     settings = load_settings(config, preset=preset, assignments=_all(assignments, objective))
     with working(quiet or as_json) as (progress, say):
-        from spikesorter.workflows.study import run_study
+        from spikesorter.workflows.study import SUBMISSION, run_study, submission_words
 
         results = run_study(
             study,
@@ -101,6 +101,7 @@ def run(
     elif not quiet:
         print_study(results)
         echo(f"Results: {out}" + (f"; see {out / 'report.html'}" if report else ""))
+        echo(f"To hand in: {out / SUBMISSION}. {submission_words([result.name for result in results])}")
 
 
 @reads_recordings

@@ -7,18 +7,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from spikesorter.core.bad_stretches import BadStretches
-from spikesorter.core.score import Score, score
-from spikesorter.core.settings import Settings, describe_settings
-from spikesorter.core.spikes import UNKNOWN, Spikes
-from spikesorter.core.versions import versions
-from spikesorter.report.corrections import SURE, doubtful
-from spikesorter.report.metrics import read_conditioned
+from spikesorter.core.spikes import Spikes
+from spikesorter.core.versions import __version__
+from spikesorter.report.cards import strip, unit_cards
+from spikesorter.report.corrections import doubtful
+from spikesorter.report.metrics import measure_shapes, read_conditioned
 from spikesorter.report.packing import CODES, pack, pack_spikes
 from spikesorter.report.panels import panel_frames, panels
 from spikesorter.report.results import Result
+from spikesorter.report.tables import about, facts, shown_units, summary_table, unit_name, unit_table
+from spikesorter.report.verdict import bad_words, measured_score, overall_verdict, verdict_of
 
 __all__ = [
     "DETAILED",
@@ -26,6 +26,7 @@ __all__ = [
     "recording_contents",
     "report_contents",
     "span_contents",
+    "thumbnail_contents",
     "viewer_contents",
 ]
 
@@ -38,7 +39,7 @@ EMBEDDED_SAMPLES = 2_000_000  # of all channels and recordings together, about 3
 MOST_SPIKES = 200_000  # of one recording
 PAGE_SECONDS = 0.25
 DOUBTFUL = 60
-GOOD, FAIR = 0.9, 0.7  # scores
+WINDOW_S = 0.003  # on either side of a doubtful spike in its thumbnail, as in trace.js
 NOTE = (
     "The other {} recordings have higher expected scores and are in the table only. `spikesorter view` shows "
     "all of them."
@@ -51,6 +52,7 @@ def report_contents(
     *,
     overall: float | None = None,
     seconds: Mapping[str, float] | None = None,
+    hand_in: str = "",
 ) -> Contents:
     """Return the contents of a report.
 
@@ -63,6 +65,8 @@ def report_contents(
         A study's score.
     seconds : mapping of str to float, optional
         Duration of each step.
+    hand_in : str, optional
+        What to hand in, in a sentence.
 
     Returns
     -------
@@ -70,19 +74,18 @@ def report_contents(
     """
     order = sorted(range(len(results)), key=lambda k: results[k].sorter.forecast.score)
     detailed = sorted(order[:DETAILED])
-    scores = [_score(result) for result in results]
+    scores = [measured_score(result) for result in results]
     budget = EMBEDDED_SAMPLES // max(len(detailed), 1)
     rest = len(results) - len(detailed)
     return _page(
         "report",
         title,
-        summary=_summary(results, scores, detailed),
+        summary=summary_table(results, scores, detailed),
         recordings=[recording_contents(results[k], budget_samples=budget) for k in detailed],
-        overall=None
-        if overall is None
-        else {"level": _level(overall), "text": f"Study score {overall:.3f}"},
+        overall=overall_verdict(results, scores, overall),
+        hand_in=hand_in,
         note=NOTE.format(rest) if rest else "",
-        about=_about([result.sorter.settings for result in results], seconds or {}),
+        about=about([result.sorter.settings for result in results], seconds or {}),
     )  # fmt: skip
 
 
@@ -101,13 +104,14 @@ def viewer_contents(title: str, results: Sequence[Result]) -> Contents:
     -------
     dict
     """
-    every = list(range(len(results)))
+    scores = [measured_score(result) for result in results]
     return _page(
         "viewer",
         title,
-        summary=_summary(results, [_score(result) for result in results], every),
+        summary=summary_table(results, scores, list(range(len(results)))),
         recordings=[recording_contents(result, budget_samples=None) for result in results],
-        about=_about([result.sorter.settings for result in results], {}),
+        overall=overall_verdict(results, scores, None),
+        about=about([result.sorter.settings for result in results], {}),
     )
 
 
@@ -126,7 +130,8 @@ def recording_contents(result: Result, *, budget_samples: int | None) -> Content
     dict
     """
     sorter, recording, spikes = result.sorter, result.recording, result.spikes
-    n_samples, whole_score = result.n_samples, _score(result)
+    n_samples, whole_score = result.n_samples, measured_score(result)
+    shapes = measure_shapes(sorter, recording, spikes) if budget_samples is not None else []
     first_doubtful = doubtful(spikes)[:DOUBTFUL].tolist()
     pages, whole = _pages(result, first_doubtful, budget_samples)
     embedded = budget_samples is not None
@@ -138,11 +143,13 @@ def recording_contents(result: Result, *, budget_samples: int | None) -> Content
         "name": result.name,
         "fs_hz": sorter.fs_hz,
         "n_samples": n_samples,
-        "verdict": {"level": _level(_value(result, whole_score)), "text": _words(result, whole_score)},
-        "bad_words": _bad_words(result),
-        "facts": _facts(result),
-        "units": [{"unit": unit, "name": _name(result, unit)} for unit in _unit_ids(result)],
-        "unit_table": _unit_table(result, whole_score),
+        "verdict": verdict_of(result, whole_score),
+        "bad_words": bad_words(result),
+        "strip": strip(result, with_noise=budget_samples is not None),
+        "cards": unit_cards(result, whole_score, shapes),
+        "facts": facts(result),
+        "units": [{"unit": unit, "name": unit_name(result, unit)} for unit in shown_units(result)],
+        "unit_table": unit_table(result, whole_score),
         "channels": [str(channel) for channel in recording.get_channel_ids()],
         "curves": _curves(result),
         "pages": pages,
@@ -155,7 +162,7 @@ def recording_contents(result: Result, *, budget_samples: int | None) -> Content
         ],
         "bad": _listed_bad(result.spikes.bad, _runs(pages)) if embedded else [],
         "embedded": _embedded(result, pages) if embedded else None,
-        "figures": list(panels(result, whole_score)) if embedded else panel_frames(),
+        "figures": list(panels(result, whole_score, shapes)) if embedded else panel_frames(),
     }
 
 
@@ -184,6 +191,27 @@ def span_contents(result: Result, start: int, stop: int) -> Contents:
     }
 
 
+def thumbnail_contents(result: Result) -> list[Contents]:
+    """Return the trace around each of a recording's doubtful spikes, for the viewer.
+
+    Parameters
+    ----------
+    result : Result
+
+    Returns
+    -------
+    list of dict
+        `start` and `trace` of each, in the order of the recording's `doubtful`.
+    """
+    half, recording = round(WINDOW_S * result.sorter.fs_hz), result.recording
+    around = []
+    for sample in result.spikes.sample[doubtful(result.spikes)[:DOUBTFUL]].tolist():
+        start, stop = max(sample - half, 0), min(sample + half, result.n_samples)
+        trace = read_conditioned(result.sorter, recording, start, stop, bad=result.spikes.bad)
+        around.append({"start": start, "trace": pack(trace, "f4")})
+    return around
+
+
 def figure_contents(result: Result) -> list[Contents]:
     """Return a recording's figures, drawn, for the viewer.
 
@@ -195,7 +223,8 @@ def figure_contents(result: Result) -> list[Contents]:
     -------
     list of dict
     """
-    return list(panels(result, _score(result)))
+    shapes = measure_shapes(result.sorter, result.recording, result.spikes)
+    return list(panels(result, measured_score(result), shapes))
 
 
 def _page(
@@ -205,14 +234,17 @@ def _page(
     summary: Contents,
     recordings: list[Contents],
     about: list[Contents],
-    overall: Contents | None = None,
+    overall: Contents,
+    hand_in: str = "",
     note: str = "",
 ) -> Contents:
     return {
         "kind": kind,
         "title": title,
+        "version": __version__,
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "overall": overall,
+        "hand_in": hand_in,
         "summary": summary,
         "recordings": recordings,
         "note": note,
@@ -220,141 +252,15 @@ def _page(
     }
 
 
-def _summary(results: Sequence[Result], scores: Sequence[Score | None], detailed: Sequence[int]) -> Contents:
-    measured = any(one is not None for one in scores)
-    head = ["recording", "expected score", "90 % interval", *(["score", "strict"] if measured else [])]
-    lost = any(len(result.spikes.bad) for result in results)
-    head += ["spikes", "per second", *(["bad"] if lost else []), "noise", "gain", "decoder"]
-    rows = []
-    for k, (result, one) in enumerate(zip(results, scores, strict=True)):
-        forecast, profile = result.sorter.forecast, result.sorter.profile
-        expected = [f"{forecast.score:.3f}", f"{forecast.low:.3f} to {forecast.high:.3f}"]
-        cells = [result.name, *(["none", ""] if result.doubts else expected)]
-        if measured:
-            cells += [f"{one.score:.3f}", f"{one.strict:.3f}"] if one else ["", ""]
-        cells += [str(len(result.spikes)), f"{len(result.spikes) / result.good_seconds:.1f}"]
-        cells += [f"{result.seconds - result.good_seconds:.3g} s"] if lost else []
-        cells += [_listed(profile.scale), f"{profile.activity.gain:.2f}", result.sorter.decoder]
-        rows.append(
-            {
-                "cells": cells,
-                "level": _level(_value(result, one)),
-                "details": detailed.index(k) if k in detailed else None,
-            }
-        )
-    return {"head": head, "rows": rows}
-
-
-def _about(settings: Sequence[Settings], seconds: Mapping[str, float]) -> list[Contents]:
-    parts: list[Contents] = [{"title": "Versions", "rows": [list(pair) for pair in versions().items()]}]
-    if seconds:
-        rows = [[step, f"{value:.1f} s"] for step, value in seconds.items()]
-        parts.append({"title": "Time taken", "rows": rows})
-    for number, one in enumerate({describe_settings(one): one for one in settings}.values(), start=1):
-        parts.append(
-            {"title": f"Settings {number}" if number > 1 else "Settings", "text": describe_settings(one)}
-        )
-    return parts
-
-
-def _score(result: Result) -> Score | None:
-    if result.truth is None:
-        return None
-    known = result.spikes.select(result.spikes.unit != UNKNOWN)
-    return score(result.truth, known, fs_hz=result.sorter.fs_hz)
-
-
-def _value(result: Result, measured: Score | None) -> float:
-    forecast = 0.0 if result.doubts else result.sorter.forecast.score
-    return forecast if measured is None else measured.score
-
-
-def _level(value: float) -> str:
-    return "good" if value >= GOOD else "fair" if value >= FAIR else "poor"
-
-
-def _words(result: Result, measured: Score | None) -> str:
-    forecast = result.sorter.forecast
-    expected = f"{forecast.score:.3f} (90 % interval {forecast.low:.3f} to {forecast.high:.3f})"
-    if result.doubts:
-        words = f"No score is forecast: {'; '.join(result.doubts)}."
-        return words if measured is None else f"Score {measured.score:.3f} against the truth. {words}"
-    if measured is None:
-        return f"Expected score {expected}, forecast on a rehearsal, without labels of this recording."
-    return f"Score {measured.score:.3f} against the truth. The expected score was {expected}."
-
-
-def _bad_words(result: Result) -> str:
-    if not len(result.spikes.bad):
-        return ""
-    lost = result.seconds - result.good_seconds
-    return (
-        f"{lost:.3g} of {result.seconds:.3g} s are bad and were left out: {_kinds(result)}. "
-        "There, spikes were neither looked for nor expected; rates are per second of the rest."
-    )
-
-
-def _kinds(result: Result) -> str:
-    by_kind = result.spikes.bad.seconds_by_kind(result.sorter.fs_hz)
-    return ", ".join(f"{kind} {seconds:.3g} s" for kind, seconds in by_kind.items())
-
-
 def _listed_bad(bad: BadStretches, spans: Iterable[tuple[int, int]]) -> list[list[Any]]:
     """Return start, stop and kind of the parts of bad stretches that are in the spans."""
     return [list(one) for span in spans for one in bad.within(*span)] if len(bad) else []
 
 
-def _facts(result: Result) -> list[list[str]]:
-    sorter = result.sorter
-    activity, seconds = sorter.profile.activity, result.seconds
-    thresholds = ", ".join(f"{value:.2f}" for value in sorter.point.thresholds)
-    channels = "channel" if sorter.channels == 1 else "channels"
-    return [
-        ["length", f"{seconds:.1f} s at {sorter.fs_hz:g} Hz, {sorter.channels} {channels}"],
-        ["noise (SD)", _listed(sorter.profile.scale)],
-        ["gain against the labelled recording", f"{activity.gain:.3f}"],
-        ["spikes", f"{len(result.spikes)}, {len(result.spikes) / result.good_seconds:.1f} per second"],
-        ["doubtful spikes", f"{len(doubtful(result.spikes))} (probability below {SURE:.2f})"],
-        ["decoder", sorter.decoder],
-        ["thresholds", thresholds],
-        ["refractory period", f"{1000 * sorter.point.refractory_samples / sorter.fs_hz:.3g} ms"],
-        ["seed", str(sorter.settings.seed)],
-        ["result", str(result.place)],
-    ]
-
-
-def _unit_table(result: Result, measured: Score | None) -> Contents:
-    sorter, seconds = result.sorter, result.good_seconds
-    expected = dict(zip(sorter.forecast.unit_ids, sorter.forecast.f1, strict=True))
-    counts = result.spikes.counts()
-    head = ["unit", "spikes", "per second", "mean probability", "expected F1"]
-    rows = []
-    for unit in _unit_ids(result):
-        train = result.spikes.of(unit)
-        mean = f"{train.joint.mean():.3f}" if len(train) else ""
-        count = counts.get(unit, 0)
-        row = [_name(result, unit), str(count), f"{count / seconds:.2f}", mean]
-        row += [f"{expected[unit]:.3f}" if unit in expected else ""]
-        if measured:
-            row += [f"{measured.strict_of[unit]:.3f}" if unit in measured.strict_of else ""]
-        rows.append(row)
-    return {"head": [*head, "strict F1"] if measured else head, "rows": rows}
-
-
-def _unit_ids(result: Result) -> list[int]:
-    known = list(result.sorter.units.known)
-    others = {*result.spikes.unit_ids, *(result.truth.unit_ids if result.truth else ())}
-    return known + sorted(others - {*known})
-
-
-def _name(result: Result, unit: int) -> str:
-    return "unknown" if unit == UNKNOWN else result.sorter.names.get(unit, str(unit))
-
-
 def _curves(result: Result) -> list[str]:
     columns = result.sorter.evidence(result.recording, start=0, stop=1, bad=result.spikes.bad).shape[1]
     known = result.sorter.units.known
-    return [_name(result, unit) for unit in known] if columns == len(known) else ["spike"] * columns
+    return [unit_name(result, unit) for unit in known] if columns == len(known) else ["spike"] * columns
 
 
 def _pages(result: Result, doubtful: list[int], budget_samples: int | None) -> tuple[list[list[int]], bool]:
@@ -405,7 +311,3 @@ def _runs(pages: list[list[int]]) -> Iterator[tuple[int, int]]:
             first = start
         last = stop
     yield first, last
-
-
-def _listed(values: npt.NDArray[Any]) -> str:
-    return ", ".join(f"{float(value):.3g}" for value in values)

@@ -21,9 +21,16 @@ __all__ = ["page_html", "write_page"]
 KEYS = (
     ("←, →", "previous, next page"),
     ("+, -", "zoom in, out"),
-    ("0", "whole page"),
+    ("w", "whole page"),
     ("n, p", "next, previous doubtful spike"),
     ("g", "go to a time"),
+)
+JUDGING_KEYS = (
+    ("a", "accept the spike"),
+    ("x", "reject it"),
+    ("0 to 9", "rename it to the unit of that name or, if there is none, the unit at that place"),
+    ("u", "undo"),
+    ("j", "next spike that is not yet reviewed"),
 )
 
 Contents = Mapping[str, Any]
@@ -72,7 +79,7 @@ def page_html(contents: Contents, *, scripts: Sequence[str] = ()) -> str:
         "page.html",
         **contents,
         contents={**contents, "colours": COLOURS, "symbols": [one.plotly for one in SYMBOLS]},
-        keys=KEYS,
+        keys=(*KEYS, *(JUDGING_KEYS if contents["kind"] == "viewer" else ())),
         names=[{unit["unit"]: unit["name"] for unit in one["units"]} for one in contents["recordings"]],
         policy=allow_scripts(every, served=bool(scripts), header=False),
         scripts=every,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from spikesorter.core.score import Score
 from spikesorter.core.spikes import UNKNOWN, Spikes
-from spikesorter.report.metrics import Shape, measure_shapes
+from spikesorter.report.metrics import Shape
 from spikesorter.report.plots import quality, units
 from spikesorter.report.results import Result
 
@@ -26,10 +26,7 @@ class _Subject:
 
     result: Result
     measured: Score | None
-
-    @cached_property
-    def shapes(self) -> list[Shape]:
-        return measure_shapes(self.result.sorter, self.result.recording, self.result.spikes)
+    shapes: list[Shape]
 
     @cached_property
     def found(self) -> Spikes:
@@ -47,7 +44,7 @@ class _Panel:
     shape: str = ""
 
 
-def panels(result: Result, measured: Score | None) -> Iterator[dict[str, Any]]:
+def panels(result: Result, measured: Score | None, shapes: list[Shape]) -> Iterator[dict[str, Any]]:
     """Draw all figures of a recording, one after the other.
 
     Parameters
@@ -55,13 +52,15 @@ def panels(result: Result, measured: Score | None) -> Iterator[dict[str, Any]]:
     result : Result
     measured : Score, optional
         Score against the true spikes, if they are known. Otherwise the rehearsal's confusion matrix is drawn.
+    shapes : list of Shape
+        From `measure_shapes`.
 
     Yields
     ------
     dict
         Its `id`, `title`, `caption`, `shape` (classes of page.css), and `figure` as Plotly's JSON.
     """
-    subject = _Subject(result, measured)
+    subject = _Subject(result, measured, shapes)
     for panel, frame in zip(PANELS, panel_frames(), strict=True):
         drawn = json.loads(panel.draw(subject).to_json())
         drawn["layout"].pop("template", None)

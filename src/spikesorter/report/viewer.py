@@ -80,13 +80,25 @@ def show_results(out: Path, *, port: int = 0) -> Iterator[tuple[LoopbackServer, 
     ------
     LoopbackServer, Session
     """
-    from spikesorter.report.contents import figure_contents, span_contents, viewer_contents
+    from spikesorter.report.contents import (
+        figure_contents,
+        span_contents,
+        thumbnail_contents,
+        viewer_contents,
+    )
     from spikesorter.report.page import page_html
     from spikesorter.report.results import open_results
 
     results = open_results(out)
-    contents = viewer_contents(str(out), results)
-    session = Session(results, contents, out / CORRECTED, span=span_contents, figures=figure_contents)
+    contents = viewer_contents(f"Results in {out.resolve().name}", results)
+    session = Session(
+        results,
+        contents,
+        out / CORRECTED,
+        span=span_contents,
+        figures=figure_contents,
+        thumbnails=thumbnail_contents,
+    )
     with serve(session, page_html(contents, scripts=[read_asset("viewer.js")]), port=port) as server:
         yield server, session
 
@@ -126,6 +138,8 @@ class Session:
         time, because readers of recordings are not thread-safe.
     figures : callable, optional
         Returns the drawn figures of a result. Called by one thread at a time.
+    thumbnails : callable, optional
+        Returns the trace around each doubtful spike of a result. Called by one thread at a time.
 
     Raises
     ------
@@ -141,12 +155,14 @@ class Session:
         *,
         span: Callable[[Result, int, int], Contents],
         figures: Callable[[Result], list[Contents]] = lambda result: [],
+        thumbnails: Callable[[Result], list[Contents]] = lambda result: [],
     ) -> None:
         self._results, self._folder, self._span = tuple(results), folder, span
         self._shown: list[Contents] = contents["recordings"]
         self._queues = [doubtful(result.spikes) for result in self._results]
         self._logs = {result.place: CorrectionLog(self._beside(result.place, "jsonl")) for result in results}
         self._figures = lru_cache(maxsize=FIGURES_KEPT)(figures)
+        self._thumbnails = lru_cache(maxsize=FIGURES_KEPT)(thumbnails)
         self._reading, self._writing = threading.Lock(), threading.Lock()
         for place, log in self._logs.items():
             log.read()
@@ -157,6 +173,7 @@ class Session:
         return {
             ("GET", "span"): lambda fields: json_reply(self.span(fields)),
             ("GET", "figures"): lambda fields: json_reply(self.figures(fields)),
+            ("GET", "thumbnails"): lambda fields: json_reply(self.thumbnails(fields)),
             ("GET", "corrections"): lambda fields: json_reply(self.corrections(fields)),
             ("POST", "correct"): lambda fields: json_reply(self.correct(fields)),
             ("POST", "save"): lambda fields: json_reply(self.save(fields)),
@@ -184,6 +201,12 @@ class Session:
         result = self._results[self._which(fields)]
         with self._reading:
             return self._figures(result)
+
+    def thumbnails(self, fields: Mapping[str, Any]) -> list[Contents]:
+        """Return the trace around each doubtful spike of a recording (`r`)."""
+        result = self._results[self._which(fields)]
+        with self._reading:
+            return self._thumbnails(result)
 
     def corrections(self, fields: Mapping[str, Any]) -> Contents:
         """Return the corrections of a recording's spikes (`r`), and the doubtful spikes to review next.

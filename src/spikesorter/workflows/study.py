@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,9 @@ from spikesorter.workflows.one_recording import bad_seconds
 from spikesorter.workflows.recordings import CheckedRecording, open_labelled, open_targets
 from spikesorter.workflows.training import check_places, fit_labelled
 
-__all__ = ["StudyFiles", "TargetResult", "find_study", "run_study", "whole_score"]
+__all__ = ["StudyFiles", "TargetResult", "find_study", "run_study", "submission_words", "whole_score"]
+
+SUBMISSION = "submission.zip"
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,7 @@ def run_study(
             labelled = open_labelled(files.labelled, settings, options=options)
             targets = open_targets(files.targets, labelled, settings, options=options, progress=progress)
             check_places(model, [_prediction(out, name) for name in targets])
-            for stale in ("scores.json", "forecast.json", RUN, "submission.zip", REPORT):
+            for stale in ("scores.json", "forecast.json", RUN, SUBMISSION, REPORT):
                 (out / stale).unlink(missing_ok=True)  # an earlier run's files must not remain
         with _timed(seconds, "fit"):
             fitted = fit_labelled(labelled, settings, n_jobs=n_jobs, progress=progress)
@@ -190,7 +192,7 @@ def run_study(
             write_bad_table(_prediction(out, name), spikes.bad, fs_hz=sorter.fs_hz)
             results.append(TargetResult(name, spikes, sorter, _scored(spikes, truth.get(name), sorter)))
             on_result(results[-1])
-        write_submission(out / "submission.zip", {result.name: result.spikes for result in results})
+        write_submission(out / SUBMISSION, {result.name: result.spikes for result in results})
     _write_scores(out / "scores.json", results)
     write_json(out / RUN, _run_facts(folder, settings, preset, seconds, results))
     if report:
@@ -200,11 +202,33 @@ def run_study(
             for result in results
         ]
         contents = report_contents(
-            f"Study {folder.resolve().name}", shown, overall=whole_score(results), seconds=seconds
+            _title(folder),
+            shown,
+            overall=whole_score(results),
+            seconds=seconds,
+            hand_in=f"To hand in: {SUBMISSION}, beside this file. {submission_words(list(targets))}",
         )
         write_page(out / REPORT, contents)
         progress("writing the report", 1.0)
     return results
+
+
+def submission_words(names: Sequence[str]) -> str:
+    """Return what is in the file to hand in.
+
+    Examples
+    --------
+    >>> submission_words(["D2", "D3"])
+    'It contains D2.mat, D3.mat, each with Index (where spikes start) and Class (their units).'
+    """
+    files = ", ".join(f"{name}.mat" for name in names)
+    each = "each with" if len(names) > 1 else "with"
+    return f"It contains {files}, {each} Index (where spikes start) and Class (their units)."
+
+
+def _title(folder: Path) -> str:
+    name = folder.resolve().name
+    return f"{name[0].upper()}{name[1:]}" if name.lower().startswith("study") else f"Study {name}"
 
 
 def _prediction(out: Path, name: str) -> Path:

@@ -8,12 +8,16 @@
 //     .span(r, start, stop)  Promise of {start, stop, trace, evidence: a Float32Array for each channel or curve,
 //                            found, truth: a list of spikes, or null; bad: a list of [start, stop, kind]}. A corrected spike has `decision` (a word),
 //                            `rejected` (boolean) and `was` (its unit as found)
+//     .spanNow(r, start, stop)  the same at once, of a recording that was prepared (`.prepare(r)`), as a browser
+//                            waits for nothing before it prints; embedded data only
+//     .thumbnails(r)         Promise of [{start, trace}] around each of the doubtful spikes, if they are not embedded
 //     .figures(r)            Promise of the figures of recording r, if they are not embedded
 //   extras                 additions of the viewer:
 //     .mount(r, host)        puts controls below the trace of recording r
 //     .onPage(r, start, stop), .onSelect(r, spike)
 //   page                   functions for the viewer: show(r, start), select(r, spike),
-//                          nextDoubtful(r, step), redraw(r); each returns a Promise
+//                          nextDoubtful(r, step), redraw(r), begin(r); each returns a Promise.
+//                          current() is the recording that keys are for
 //   style, drawn, drawFigure, Trace: see figures.js and trace.js
 //
 // Text from outside is never HTML: it is set as textContent, and escaped for Plotly, which reads some HTML.
@@ -80,11 +84,22 @@
     return inside;
   };
 
-  const unpacked = new Map();
+  const unpacked = new Map(); // r -> Promise
+  const ready = new Map(); // r -> what it gave
   const embedded = {
-    async span(r, start, stop) {
+    // Unpack a recording, so that `spanNow` can give its spans.
+    async prepare(r) {
       if (!unpacked.has(r)) unpacked.set(r, unpackRecording(r));
-      const { one, trace, evidence, found, truth, pages } = await unpacked.get(r);
+      ready.set(r, await unpacked.get(r));
+    },
+    async span(r, start, stop) {
+      await embedded.prepare(r);
+      return embedded.spanNow(r, start, stop);
+    },
+    // A span of a recording that has been prepared; undefined if it has not.
+    spanNow(r, start, stop) {
+      if (!ready.has(r)) return undefined;
+      const { one, trace, evidence, found, truth, pages } = ready.get(r);
       const page = pages.find((each) => each.start <= start && stop <= each.stop);
       const first = page.offset + start - page.start;
       const column = (codes, columns, k, low, step) =>

@@ -10,6 +10,13 @@
   const LEAST_S = 0.001;
   const SHADE = "rgba(128, 128, 128, 0.3)"; // as in figures.py and style.py
   const WIDE = 0.06; // of the width shown; a wider bad stretch has its kind written in it
+  const KEYS = {
+    ArrowLeft: "back", ArrowRight: "on", "+": "in", "=": "in", "-": "out", w: "all", 0: "all",
+    n: "next", p: "previous", g: "focus",
+  };
+  const MARK_PIXELS = 11; // width of a spike's mark
+  const MOST_LANES = 4; // of marks above one another
+  const LANE_PIXELS = 13; // from one lane of marks to the next
   const WINDOW_S = 0.003; // on either side of a doubtful spike in its thumbnail
 
   // A thumbnail of the channel with the largest values. The dashed line marks the spike's start.
@@ -45,13 +52,21 @@
       this.doubt = -1;
       this.span = null;
       this.asked = 0;
-      section.addEventListener("keydown", (event) => this.pressed(event));
+      this.drawings = 0;
       this.watchFingers();
       for (const control of section.querySelectorAll("[data-do]")) {
         if (control.tagName === "BUTTON") control.addEventListener("click", () => this.act(control.dataset.do));
       }
       this.go = section.querySelector('input[data-do="go"]');
       this.go.addEventListener("change", () => this.toSecond(Number(this.go.value)));
+      this.strip = section.closest(".recording").querySelector(".strip");
+      this.strip?.querySelector(".strip-place").addEventListener("click", (event) => {
+        const box = event.currentTarget.getBoundingClientRect();
+        this.goTo(this.seconds(((event.clientX - box.left) / box.width) * this.one.n_samples));
+      });
+      this.strip?.querySelector("input").addEventListener("change", ({ target }) => {
+        this.goTo(this.seconds(this.one.pages[Number(target.value)][0]));
+      });
       this.buttons = [...section.parentElement.querySelectorAll("button[data-doubtful]")];
       this.buttons.forEach((button, k) => button.addEventListener("click", () => this.toDoubtful(k)));
     }
@@ -62,15 +77,15 @@
       return this.started;
     }
 
+    // Act on a key; false if it has no meaning here.
     pressed(event) {
-      if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select")) return;
-      const keys = {
-        ArrowLeft: "back", ArrowRight: "on", "+": "in", "=": "in", "-": "out", 0: "all", Home: "all",
-        n: "next", p: "previous", g: "focus",
-      };
-      if (keys[event.key] === undefined) return;
+      if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea")) return false;
+      const what = KEYS[event.key];
+      if (what === undefined) return false;
       event.preventDefault();
-      this.act(keys[event.key]);
+      this.start(); // on a fresh page nothing has come into sight yet
+      this.act(what);
+      return true;
     }
 
     act(what) {
@@ -165,18 +180,63 @@
       }));
     }
 
-    // Put a thumbnail on each doubtful spike's button, if the trace is embedded.
+    // Put a thumbnail on each doubtful spike's button.
     async drawThumbnails() {
-      if (source !== embedded) return;
+      if (source === embedded) {
+        await embedded.prepare(this.r);
+        this.drawThumbnailsNow();
+        return;
+      }
+      const fetched = (await source.thumbnails?.(this.r)) ?? [];
+      for (const [k, { start, trace }] of fetched.entries()) this.drawThumbnail(k, start, trace);
+    }
+
+    drawThumbnail(k, start, trace) {
+      const [sample, unit] = this.one.doubtful[k];
       const half = Math.round(WINDOW_S * this.one.fs_hz);
-      for (const [k, [sample, unit]] of this.one.doubtful.entries()) {
+      const { color } = this.appearance(unit);
+      this.buttons[k].prepend(thumbnailOf(trace, start - sample + half, 2 * half, color));
+    }
+
+    drawThumbnailsNow() {
+      if (this.section.dataset.pictured) return;
+      this.section.dataset.pictured = "yes";
+      const half = Math.round(WINDOW_S * this.one.fs_hz);
+      for (const [k, [sample]] of this.one.doubtful.entries()) {
         const page = this.one.pages[this.pageOf(sample)];
         if (page === undefined) continue;
         const start = Math.max(sample - half, page[0]);
-        const { trace } = await embedded.span(this.r, start, Math.min(sample + half, page[1]));
-        this.buttons[k].prepend(thumbnailOf(trace, start - sample + half, 2 * half,
-        this.appearance(unit).color));
+        const { trace } = embedded.spanNow(this.r, start, Math.min(sample + half, page[1]));
+        this.drawThumbnail(k, start, trace);
       }
+    }
+
+    // Draw all that is not drawn yet, without waiting for anything; false if the data are not there yet.
+    drawNow() {
+      if (this.span !== null) return true;
+      const [start, stop] = this.one.pages[this.page];
+      const span = source === embedded ? embedded.spanNow(this.r, start, stop) : undefined;
+      if (span === undefined) return false;
+      this.span = span;
+      this.drawThumbnailsNow();
+      this.draw();
+      return true;
+    }
+
+    goTo(second) {
+      this.start();
+      return this.toSecond(second);
+    }
+
+    // Show on the strip of the whole recording what is in sight.
+    showPlace(low, high) {
+      if (!this.strip) return;
+      const share = (second) => `${(100 * second) / this.seconds(this.one.n_samples)}%`;
+      const shown = this.strip.querySelector(".window");
+      shown.hidden = false;
+      shown.style.left = share(low);
+      shown.style.width = share(high - low);
+      this.strip.querySelector("input").value = String(this.page);
     }
 
     toSecond(second) {
@@ -260,8 +320,22 @@
       };
     }
 
-    // `named`: units that are already in the legend.
-    marks(spikes, height, row, group, named) {
+    // A lane for each spike, so that none covers another: the lowest that is free for the width of a mark.
+    lanesOf(spikes, low, high) {
+      const apart = ((high - low) * MARK_PIXELS) / Math.max(this.host.clientWidth, 300);
+      const last = []; // of each lane, seconds
+      const lanes = new Map(spikes.map((spike) => {
+        const at = this.seconds(spike.sample);
+        const free = last.findIndex((before) => at - before >= apart);
+        const lane = free < 0 ? Math.min(last.length, MOST_LANES - 1) : free;
+        last[lane] = at;
+        return [spike, lane];
+      }));
+      return { lanes, count: Math.max(last.length, 1) };
+    }
+
+    // `heightOf`: where a spike's mark is. `named`: units that are already in the legend.
+    marks(spikes, heightOf, row, group, named) {
       return [...this.units.keys()].flatMap((unit) => {
         const own = spikes.filter((spike) => spike.unit === unit);
         if (own.length === 0) return [];
@@ -270,7 +344,7 @@
           type: "scatter",
           mode: "markers",
           x: own.map((spike) => this.seconds(spike.sample)),
-          y: own.map(() => height),
+          y: own.map(heightOf),
           customdata: own,
           text: own.map(
             (spike) =>
@@ -336,15 +410,22 @@
       });
       const top = extents[0][1];
       const named = new Set();
-      const marks = this.marks(found, top + 0.1 * height, "found", "found", named);
-      const trueMarks = truth === null ? [] : this.marks(truth, top + 0.2 * height, "true", "true", named);
       const many = trace.length > 1;
+      const plotHeight = many ? 440 + 60 * trace.length : 440;
+      const lane = (LANE_PIXELS * (trace.length + 0.3)) / (0.73 * (plotHeight - 60)); // in heights of a channel
+      const inLanes = (spikes, from, group) => {
+        const { lanes, count } = this.lanesOf(spikes, low, high);
+        const heightOf = (spike) => top + (from + lane * lanes.get(spike)) * height;
+        return { marks: this.marks(spikes, heightOf, group, group, named), next: from + lane * count };
+      };
+      const { marks, next } = inLanes(found, 0.1, "found");
+      const trueMarks = truth === null ? [] : inLanes(truth, next + 0.3 * lane, "true").marks;
       const layout = {
-        height: many ? 440 + 60 * trace.length : 440,
+        height: plotHeight,
         margin: { l: 60, r: 15, t: 10, b: 50 },
-        uirevision: "kept",
+        uirevision: "kept", // units hidden in the legend stay hidden
         legend: { orientation: "h", x: 0, y: 1.01, yanchor: "bottom" },
-        xaxis: { title: { text: "time (s)" }, range: [low, high], anchor: "y2" },
+        xaxis: { title: { text: "time (s)" }, range: [low, high], anchor: "y2", uirevision: (this.drawings += 1) },
         yaxis: {
           domain: [0.27, 1],
           fixedrange: true,
@@ -362,10 +443,11 @@
       };
       const begun = this.host.classList.contains("js-plotly-plot");
       const sized = coloured({ ...layout, ...sizeOf(this.host) });
-      await Plotly.react(this.host, [...lines, ...marks, ...trueMarks, ...curves], sized, { ...CONFIG, displayModeBar: false });
+      await Plotly.react(this.host, [...lines, ...marks, ...trueMarks, ...curves], sized, { ...CONFIG, displayModeBar: false, doubleClick: false });
       if (!begun) this.listen();
       spikesorter.drawn.set(this.host, () => this.draw());
       this.describe(low, high, found);
+      this.showPlace(low, high);
     }
 
     describe(low, high, found) {
@@ -383,15 +465,13 @@
         const point = event.points.find((each) => each.data.meta === "found");
         if (point !== undefined) this.select(point.customdata);
       });
+      this.host.on("plotly_doubleclick", () => this.zoom(Infinity)); // Plotly's own would go to the first page's range
       this.host.on("plotly_relayout", (change) => {
         const low = change["xaxis.range[0]"];
         const high = change["xaxis.range[1]"];
-        if (low === undefined && !change["xaxis.autorange"]) return;
-        const whole = [this.seconds(this.span.start), this.seconds(this.span.stop)];
-        const range = low === undefined ? whole : [Math.max(low, whole[0]), Math.min(high, whole[1])];
-        if (this.range && range[0] === this.range[0] && range[1] === this.range[1]) return;
-        this.range = range[1] - range[0] >= LEAST_S ? range : null;
-        this.draw();
+        if (low === undefined) return;
+        const shown = this.shown();
+        if (low !== shown[0] || high !== shown[1]) this.look(low, high - low);
       });
     }
   }

@@ -93,9 +93,15 @@
     return span;
   };
 
+  const fetchThumbnails = async (r) => {
+    const fetched = await get("thumbnails", { r });
+    return Promise.all(fetched.map(async ({ start, trace }) => ({ start, trace: await unpackColumns(trace) })));
+  };
+
   const figures = new Map(); // r -> Promise: one request for all figures of a recording
 
   spikesorter.source = {
+    thumbnails: fetchThumbnails,
     figures(r) {
       if (!figures.has(r)) figures.set(r, get("figures", { r }));
       figures.get(r).catch(() => figures.delete(r));
@@ -125,13 +131,13 @@
     contents.recordings[r].units.find((one) => one.unit === unit)?.name ?? String(unit);
 
   // Key 3 renames to the unit named 3 or, if there is none, to the third unit, unless that is named by
-  // another digit.
+  // another digit. Key 0 renames to the unit named 0.
   const keysOf = (units) => {
     const keys = new Map();
-    for (let digit = 1; digit <= 9; digit += 1) {
+    for (let digit = 0; digit <= 9; digit += 1) {
       const named = units.find(({ name }) => name === String(digit));
-      const found = named ?? units.filter(({ unit }) => unit > 0)[digit - 1];
-      if (found !== undefined && (named || !/^[1-9]$/.test(found.name))) keys.set(String(digit), found.unit);
+      const found = named ?? (digit > 0 ? units.filter(({ unit }) => unit > 0)[digit - 1] : undefined);
+      if (found !== undefined && (named || !/^[0-9]$/.test(found.name))) keys.set(String(digit), found.unit);
     }
     return keys;
   };
@@ -298,12 +304,22 @@
       });
     }
 
+    sayKeys(key) {
+      const known = [...this.keys].map(([one, unit]) => {
+        const name = nameOf(this.r, unit);
+        return one === name ? one : `${one} (${name})`;
+      });
+      this.status.textContent = `No unit has key ${key}. Keys of units: ${known.join(", ") || "none"}.`;
+      return true;
+    }
+
     pressed(key) {
       if (key === "a") return this.decide("accept");
       if (key === "x") return this.decide("reject");
       if (key === "u") return this.undo();
       if (key === "j") return this.next();
       if (this.keys.has(key)) return this.decide("rename", this.keys.get(key));
+      if (/^[1-9]$/.test(key)) return this.sayKeys(key);
       return null;
     }
   }
@@ -334,6 +350,8 @@
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || event.repeat) return;
     if (event.target.closest("input, select, textarea, [contenteditable]")) return;
-    if (shown.get(current)?.pressed(event.key)) event.preventDefault();
+    const r = spikesorter.page.current?.() ?? current;
+    if (!shown.has(r)) spikesorter.page.begin?.(r); // nothing was in sight yet
+    if (shown.get(r)?.pressed(event.key)) event.preventDefault();
   });
 })();
