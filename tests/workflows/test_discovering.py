@@ -73,7 +73,8 @@ def test_the_command_prints_a_line_for_each_unit_and_the_model_sorts(session: Pa
     runner, out = CliRunner(), tmp_path / "found"
     ran = runner.invoke(app, ["discover", str(session), "--out", str(out), *SET, "--no-report", "-j", "1"])
     assert ran.exit_code == 0, ran.output
-    assert "intervals" in ran.output
+    units = json.loads((out / "units.json").read_text())["units"]
+    assert all(unit["verdict"] in ran.output and str(unit["spikes"]) in ran.output for unit in units)
     assert len(load_model(out / "model").groups[""]) == 1
     again = runner.invoke(
         app,

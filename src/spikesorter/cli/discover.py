@@ -38,9 +38,9 @@ __all__ = ["DISCOVER_EXAMPLES", "discover"]
 
 DISCOVER_EXAMPLES = examples(
     "discover session.ns5 --channel 17 --out FOUND",
-    "sort night.ns5 --channel 17 --model FOUND/model --out SORTED",
+    "discover tetrode.dat --fs 30000 --dtype int16 --channels 4 --out FOUND --to phy",
 )
-COLUMNS = ("unit", "spikes", "spikes/s", "d'", "false", "missed", "intervals < 1.5 ms", "nearest (d')", "")
+COLUMNS = ("unit", "spikes", "spikes/s", "d'", "false", "missed", "< 1.5 ms", "nearest (d')", "")
 
 
 @reads_recordings
@@ -103,7 +103,8 @@ def _print_units(found: Discovery) -> None:
         return
     table = Table()
     for number, column in enumerate(COLUMNS):
-        table.add_column(column, justify="right" if number else "left")
+        last = number == len(COLUMNS) - 1
+        table.add_column(column, justify="left" if last else "right", no_wrap=last)
     for unit in found.units:
         near = "" if unit.nearest is None else f"{unit.nearest} ({unit.nearest_detectability:.1f})"
         shares = (f"{share:.1%}" for share in (unit.false_share, unit.missed_share, unit.violations))

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -138,13 +138,13 @@ def discover_state(
     start, stop = _part(recording.get_num_frames(), fs_hz)
     part = recording if stop - start == recording.get_num_frames() else recording.frame_slice(start, stop)
     given = None if exclude is None else exclude.within(start, stop).shifted(-start)
-    trace, bad = _read(part, settings, given, fs_hz=fs_hz, n_jobs=n_jobs)
+    trace, kept = _read(part, settings, given, fs_hz=fs_hz, n_jobs=n_jobs)
     kernel = conditioning_kernel(settings.conditioning, fs_hz)
     labels = find_labels(trace, settings, kernel=kernel, fs_hz=fs_hz, n_jobs=n_jobs, progress=progress)
-    labels = labels.outside(bad)
     if len(labels) == 0:
         logger.warning("no units were found")
         return None, Spikes.empty().described(fs_hz=fs_hz, names={}), ()
+    labels = replace(labels, sample=kept[labels.sample])
     state = fit_state(part, labels, settings, exclude=given, n_jobs=n_jobs, progress=progress)
     spikes = sort_recording(
         state,
@@ -250,8 +250,8 @@ def _read(
     *,
     fs_hz: float,
     n_jobs: int,
-) -> tuple[npt.NDArray[np.float32], BadStretches]:
-    """Return a recording's trace without offset, hum and bad stretches, and those stretches."""
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Return a recording's trace without offset and hum, bad stretches cut out, and the samples it keeps."""
     n_samples = recording.get_num_frames()
     raw = read_samples(recording, 0, n_samples)
     finite = raw[np.isfinite(raw).all(axis=1)] if raw.dtype.kind == "f" else raw
@@ -261,7 +261,7 @@ def _read(
     check_good(source, fs_hz=fs_hz)
     if not len(source.bad):
         check_trace(raw, settings)
-    trace = source.read(0, n_samples)
+    trace = np.asarray(source.bad.without(source.read(0, n_samples)), np.float32)
     if settings.conditioning.remove_hum:
         trace = without_hum(trace, find_hum(trace, fs_hz=fs_hz), fs_hz=fs_hz)
-    return trace, source.bad
+    return trace, np.asarray(source.bad.without(np.arange(n_samples)), np.int64)
