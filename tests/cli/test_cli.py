@@ -27,6 +27,7 @@ PROGRAM = Path(sys.executable).parent / ("spikesorter.exe" if os.name == "nt" el
 COMMANDS = (
     "run",
     "train",
+    "discover",
     "sort",
     "batch",
     "listen",

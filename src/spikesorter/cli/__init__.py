@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from spikesorter.cli import inspect, listen, sort, start, train
+from spikesorter.cli import discover, inspect, listen, sort, start, train
 from spikesorter.cli.commands import PlainCommand, PlainGroup, TrainCommand, examples
 from spikesorter.core.errors import SpikeSorterError
 from spikesorter.core.text import visible
@@ -114,6 +114,7 @@ def _add(
 
 _add(train.run, WORK, train.RUN_EXAMPLES)
 _add(train.train, WORK, train.TRAIN_EXAMPLES, cls=TrainCommand)
+_add(discover.discover, WORK, discover.DISCOVER_EXAMPLES)
 _add(sort.sort, WORK, sort.SORT_EXAMPLES)
 _add(sort.batch, WORK, sort.BATCH_EXAMPLES)
 _add(listen.listen, WORK, listen.LISTEN_EXAMPLES)

@@ -52,7 +52,7 @@ from spikesorter.sorting.unlabelled_units import find_unlabelled
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording, BaseSorting
 
-__all__ = ["fit_state"]
+__all__ = ["check_channels", "fit_state"]
 
 logger = logging.getLogger(__name__)
 FloatArray = npt.NDArray[np.float32]
@@ -132,7 +132,7 @@ def _read(
     n_jobs: int,
 ) -> _Source:
     check_recording(recording)
-    _check_channels(recording)
+    check_channels(recording)
     fs_hz = check_rate(float(recording.get_sampling_frequency()))
     n_samples = recording.get_num_frames()
     raw = read_samples(recording, 0, n_samples)
@@ -305,7 +305,13 @@ def _without_duplicates(labels: Spikes) -> Spikes:
     return labels.select(~again)
 
 
-def _check_channels(recording: BaseRecording) -> None:
+def check_channels(recording: BaseRecording) -> None:
+    """Refuse a recording of more channels than one sorter takes.
+
+    Raises
+    ------
+    InputError
+    """
     channels = recording.get_num_channels()
     if channels > MOST_CHANNELS:
         raise InputError(

@@ -22,6 +22,7 @@ from spikesorter.estimation.units import Units
 from spikesorter.io.model_files import read_model, write_model
 from spikesorter.io.samples import as_spikes
 from spikesorter.sorting.adaptation import adapt_state, low_latency_state
+from spikesorter.sorting.discovery import Discovery, discover_state
 from spikesorter.sorting.fitting import fit_state
 from spikesorter.sorting.spans import screened_target, sort_recording
 from spikesorter.sorting.state import SorterState
@@ -104,17 +105,39 @@ class Sorter:
         SettingsError
             If the settings are not `Settings`, or contradict each other.
         """
-        settings = check_settings(settings).tuned_for("strict")
-        return cls._of(
-            fit_state(
-                recording,
-                labels,
-                settings,
-                exclude=exclude,
-                n_jobs=effective_n_jobs(n_jobs),
-                progress=progress,
-            )
-        )
+        settings, jobs = check_settings(settings).tuned_for("strict"), effective_n_jobs(n_jobs)
+        state = fit_state(recording, labels, settings, exclude=exclude, n_jobs=jobs, progress=progress)
+        return cls._of(state)
+
+    @classmethod
+    def discover(
+        cls,
+        recording: BaseRecording,
+        *,
+        settings: Settings | None = None,
+        exclude: BadStretches | None = None,
+        n_jobs: int | None = None,
+        progress: Progress = silent,
+    ) -> Discovery:
+        """Find the units of a recording without labels, fit a sorter to them, and sort the recording.
+
+        Parameters
+        ----------
+        recording : spikeinterface.BaseRecording
+            One segment. Of a long one, units are looked for in the middle 300 s.
+        settings : Settings, optional
+            Defaults if not given, with the decoder `pursuit` in place of `auto`.
+        exclude, n_jobs, progress
+            As for `fit`; missing and dead stretches are found.
+
+        Returns
+        -------
+        Discovery
+            Its sorter is None if there are no units.
+        """
+        settings, jobs = check_settings(settings).tuned_for("strict"), effective_n_jobs(n_jobs)
+        found = discover_state(recording, settings, exclude=exclude, n_jobs=jobs, progress=progress)
+        return Discovery(cls._of(found[0]) if found[0] else None, found[1], found[2])
 
     def adapt(
         self,
@@ -130,11 +153,8 @@ class Sorter:
         ----------
         target : spikeinterface.BaseRecording
             From the same electrode, at the same sampling rate.
-        exclude : BadStretches, optional
-            Parts to leave out, beside the bad ones that are found.
-        n_jobs : int, optional
-            Number of threads; -1 or None: one on each core. It does not affect the result.
-        progress : callable, optional
+        exclude, n_jobs, progress
+            As for `fit`.
 
         Returns
         -------
@@ -165,18 +185,14 @@ class Sorter:
         ----------
         target : spikeinterface.BaseRecording
             The recording that the sorter was adapted to, or one like it.
-        exclude : BadStretches, optional
-            Parts to leave out, beside the bad ones that are found: missing, dead or saturated stretches, and
-            artefacts.
-        n_jobs : int, optional
-            Number of threads; -1 or None: one on each core. It does not affect the result.
+        exclude, n_jobs, progress
+            As for `fit`. Bad parts that are found: missing, dead or saturated stretches, and artefacts.
         span_seconds : float
             Length of the spans that the recording is split into, each processed by one thread; rounded to
             whole blocks of the decoder. It does not affect the result.
         resume : Path, optional
             Folder for finished spans. Spans left there by an interrupted run with the same recording, sorter
             and span length are not computed again. The folder is not removed at the end.
-        progress : callable, optional
 
         Returns
         -------
@@ -210,12 +226,8 @@ class Sorter:
         target : spikeinterface.BaseRecording
         truth : Spikes or spikeinterface.BaseSorting
             Its true spikes. For other figures see `spikesorter.score`.
-        n_jobs : int, optional
-            Number of threads; -1 or None: one on each core.
-
-        Returns
-        -------
-        float
+        n_jobs
+            As for `fit`.
         """
         true = as_spikes(truth, fs_hz=self.fs_hz)
         return score(true, self.sort(target, n_jobs=n_jobs), fs_hz=self.fs_hz).score
@@ -228,13 +240,8 @@ class Sorter:
 
         Parameters
         ----------
-        n_jobs : int, optional
-            Number of threads; -1 or None: one on each core.
-        progress : callable, optional
-
-        Returns
-        -------
-        Sorter
+        n_jobs, progress
+            As for `fit`.
         """
         if self.decoder == "low_latency":
             return self
@@ -265,10 +272,6 @@ class Sorter:
             that of `sort`. Needs the decoder `pursuit`.
         n_jobs : int, optional
             Number of threads for adapting; -1 or None: one on each core.
-
-        Returns
-        -------
-        Stream
 
         Raises
         ------
@@ -333,7 +336,7 @@ class Sorter:
         ----------
         target : spikeinterface.BaseRecording
         bad : BadStretches, optional
-            Its bad stretches, as `sort` returns them; they are found again if not given.
+            As for `evidence`.
 
         Returns
         -------
@@ -355,10 +358,6 @@ class Sorter:
             Least probability of a spike, for all units; as tuned if not given.
         refractory_ms : float, optional
             Least distance between two spikes; as tuned if not given.
-
-        Returns
-        -------
-        Sorter
 
         Raises
         ------
@@ -444,7 +443,5 @@ class Sorter:
         return sorter
 
     def __repr__(self) -> str:
-        return (
-            f"Sorter({len(self.units.known)} units, {self.channels} channel(s), {self.fs_hz:g} Hz, "
-            f"decoder {self.decoder})"
-        )
+        of = f"{len(self.units.known)} units, {self.channels} channel(s), {self.fs_hz:g} Hz"
+        return f"Sorter({of}, decoder {self.decoder})"

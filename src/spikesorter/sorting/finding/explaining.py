@@ -1,0 +1,160 @@
+"""Explain a trace by units learnt from a labelling of it: one round of discovery."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from spikesorter.core.settings import Settings
+from spikesorter.core.spikes import Spikes
+from spikesorter.decoding.candidates import pick_candidates
+from spikesorter.decoding.pursuit import PursuitDecoder, make_pursuit
+from spikesorter.decoding.run import compute_in_spans
+from spikesorter.estimation.context import Context
+from spikesorter.estimation.estimate import estimate_initially
+from spikesorter.estimation.units import Units, learn_units
+from spikesorter.signal.filters import filtered_across
+from spikesorter.signal.templates import plant
+
+__all__ = ["Explained", "Trace", "explain"]
+
+Trace = npt.NDArray[np.float32]
+Float64Array = npt.NDArray[np.float64]
+PICKING_SAMPLES = 2  # on either side; noise spreads a spike's probability over some samples
+LEAST_PROBABILITY = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Explained:
+    """A trace, explained by units that were learnt from labels.
+
+    Parameters
+    ----------
+    trace : ndarray of float32, shape (samples, channels)
+        Without offset and hum.
+    context : Context
+    pursuit : PursuitDecoder
+    spikes : Spikes
+        One explanation, sampled from the posterior.
+    amplitudes : ndarray of float32, shape (spikes,)
+        Relative amplitude of each.
+    picked : Spikes
+        Spikes with their probabilities.
+    """
+
+    trace: Trace
+    context: Context
+    pursuit: PursuitDecoder
+    spikes: Spikes
+    amplitudes: Trace
+    picked: Spikes
+
+    @property
+    def units(self) -> Units:
+        """The units."""
+        return self.context.units
+
+    @property
+    def fs_hz(self) -> float:
+        """Sampling rate."""
+        return self.context.fs_hz
+
+    @cached_property
+    def detectability(self) -> Float64Array:
+        """D' of each unit."""
+        return np.sqrt(self.pursuit.bank.energies)
+
+    @cached_property
+    def shapes(self) -> Float64Array:
+        """Whitened templates, shape (units, samples, channels)."""
+        templates, whitener = self.units.templates, self.pursuit.bank.whitener
+        half = len(whitener) // 2
+        wide = np.pad(templates.waveforms, ((0, 0), (half, half), (0, 0)))
+        return np.stack([filtered_across(one, whitener) for one in wide]).astype(np.float64)
+
+    @property
+    def before(self) -> int:
+        """Samples of a whitened template before a spike's start."""
+        return self.units.templates.before + len(self.pursuit.bank.whitener) // 2
+
+    @cached_property
+    def rest(self) -> Trace:
+        """What the explanation leaves of the whitened trace."""
+        known = plant(len(self.trace), self.spikes, self.amplitudes, self.units.templates)
+        return filtered_across(self.trace - known, self.pursuit.bank.whitener)
+
+    def cleaned(self, unit: int, *, first: int, last: int) -> tuple[npt.NDArray[np.bool_], Float64Array]:
+        """Return a unit's whitened waveforms, without the other spikes that overlap them.
+
+        Parameters
+        ----------
+        unit : int
+            Place of the unit.
+        first, last : int
+            Window around a spike's start.
+
+        Returns
+        -------
+        mask : ndarray of bool, shape (spikes,)
+            Spikes of this unit whose window lies inside the trace.
+        waveforms : ndarray of float64, shape (spikes of the unit, last - first, channels)
+        """
+        mask = self.spikes.unit == self.units.unit_ids[unit]
+        mask &= (self.spikes.sample + first >= 0) & (self.spikes.sample + last <= len(self.trace))
+        windows = self.rest[self.spikes.sample[mask][:, None] + np.arange(first, last)].astype(np.float64)
+        own = self.window_of(unit, first, last)
+        return mask, windows + self.amplitudes[mask][:, None, None] * own
+
+    def window_of(self, unit: int, first: int, last: int) -> Float64Array:
+        """Return part of a unit's whitened template, from `first` to before `last` after its start."""
+        shape, start = self.shapes[unit], self.before + first
+        wide = np.pad(shape, ((max(-start, 0), max(start + last - first - len(shape), 0)), (0, 0)))
+        start = max(start, 0)
+        return np.asarray(wide[start : start + last - first])
+
+
+def explain(
+    trace: Trace,
+    labels: Spikes,
+    settings: Settings,
+    *,
+    kernel: Float64Array,
+    fs_hz: float,
+    n_jobs: int,
+) -> Explained:
+    """Learn units from labels, and explain the trace by them.
+
+    Parameters
+    ----------
+    trace : ndarray of float32, shape (samples, channels)
+        Without offset and hum.
+    labels : Spikes
+    settings : Settings
+    kernel : ndarray of float64, shape (taps,)
+        Conditioning filter.
+    fs_hz : float
+    n_jobs : int
+        Number of threads; it does not affect the result.
+
+    Returns
+    -------
+    Explained
+    """
+    units = learn_units(trace, labels, settings.templates, kernel=kernel, fs_hz=fs_hz)
+    context = Context(settings, fs_hz, units, kernel)
+    profile = estimate_initially(trace, context).profile
+    counted = replace(profile.activity, gain=1.0, rates=tuple(units.rates))
+    pursuit = make_pursuit(context, replace(profile, activity=counted))
+    output = compute_in_spans(pursuit, pursuit.explain, trace, n_jobs=n_jobs)
+    sampled = pursuit.to_explanation(output)
+    picked = pick_candidates(
+        output[:, : len(pursuit.unit_ids)],
+        pursuit.unit_ids,
+        smoothing_samples=PICKING_SAMPLES,
+        least=LEAST_PROBABILITY,
+    )
+    spikes = Spikes.from_arrays(picked.sample, picked.unit, picked.probability, picked.unit_probability)
+    return Explained(trace, context, pursuit, sampled.spikes, sampled.amplitudes, spikes)

@@ -1,0 +1,346 @@
+"""Revise the units that explain a trace: drop, merge, split, add."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import poisson
+
+from spikesorter.core.pairs import pairs_within
+from spikesorter.core.spikes import Spikes
+from spikesorter.signal.spans import to_samples
+from spikesorter.sorting.finding.clusters import group_waveforms, principal_components, valley
+from spikesorter.sorting.finding.events import Events, find_events
+from spikesorter.sorting.finding.explaining import Explained
+
+__all__ = [
+    "GROUPING_FEATURES",
+    "LEAST_DETECTABILITY",
+    "LEAST_SPIKES",
+    "Revision",
+    "centred_on_peaks",
+    "fires_as_one",
+    "revised",
+    "without_echoes",
+]
+
+Int64Array = npt.NDArray[np.int64]
+Float64Array = npt.NDArray[np.float64]
+
+LEAST_SPIKES = 20
+LEAST_DETECTABILITY = 3.0
+REFRACTORY_MS = 1.5
+MOST_SHIFT_MS = 1.0  # between two templates of one unit
+SAME = 2.5  # d' of two templates below which their spikes cannot be told apart
+FAR = 14.0  # d' of two templates above which they are never one unit
+# Least valley between parts of one unit, and greatest d' between their templates; do they fire as one?
+RULES = {True: (0.35, 14.0), None: (0.75, 6.0), False: (0.95, 2.5)}
+BURST_MS, EXCESS = 15.0, 1.5  # pairs of spikes so near, relative to those by chance, tell of bursts
+BY_CHANCE, BY_CHANCE_IN_BURSTS = 0.002, 0.15  # probability of so few pairs within the refractory period
+ENOUGH_EXPECTED = 4.0  # pairs within it by chance, by which to tell two units
+OVERLAP_MS, MOST_BY_CHANCE = 0.3, 2.0  # spikes of two units so near by chance, and how many more are a unit
+COMPOSED = 0.2  # of a template's d' that two others may leave of it
+LEAST_SHARE = 0.03  # of a unit's spikes, in a part that is split off
+DEEP = 0.5  # valley between two units
+SPLITTING_FEATURES, GROUPING_FEATURES = 4, 6
+BEFORE_MS, AFTER_MS = 0.6, 1.6
+NEW_THRESHOLD = 5.0
+LEAST_NEW, LEAST_NEW_DETECTABILITY = 30, 4.5
+ECHO_MS, ECHO_BIN_MS, ECHO_SHARE = 4.0, 0.2, 0.4
+
+
+@dataclass(frozen=True)
+class Revision:
+    """New labels, and what was done to the units of the explanation before."""
+
+    labels: Spikes
+    dropped: int = 0
+    merged: int = 0
+    split: int = 0
+    added: int = 0
+
+    @property
+    def changed(self) -> bool:
+        """Whether the units are others than before."""
+        return self.dropped + self.merged + self.split + self.added > 0
+
+    @property
+    def summary(self) -> str:
+        """What was done, as text."""
+        done = {name: getattr(self, name) for name in ("dropped", "merged", "split", "added")}
+        return ", ".join(f"{count} {name}" for name, count in done.items() if count) or "nothing changed"
+
+
+def revised(explained: Explained, *, seed: int, look_for_more: bool = True) -> Revision:
+    """Return labels for the next round."""
+    kept = _kept(explained)
+    dropped = len(explained.units.unit_ids) - len(kept)
+    groups, shifts, merged = _merged(explained, kept)
+    parts: list[tuple[Int64Array, int]] = []
+    split = 0
+    following = 1
+    for members in groups:
+        samples = [
+            explained.spikes.sample[explained.spikes.unit == explained.units.unit_ids[k]] - shifts[k]
+            for k in members
+        ]
+        if len(members) == 1:
+            pieces = _split(explained, members[0], seed)
+            split += len(pieces) - 1
+        else:
+            pieces = [np.concatenate(samples)]
+        for piece in pieces:
+            parts.append((np.unique(piece), following))
+            following += 1
+    added = 0
+    if look_for_more:
+        for samples_of_new in _new_units(explained, seed):
+            parts.append((samples_of_new, following))
+            following, added = following + 1, added + 1
+    return Revision(_labels(parts, len(explained.trace)), dropped, merged, split, added)
+
+
+def fires_as_one(first: Int64Array, second: Int64Array, n_samples: int, *, fs_hz: float) -> bool | None:
+    """Return whether two spike trains together fire as one unit does.
+
+    One unit leaves out the refractory period. It may fire in bursts, in which its spikes shrink.
+
+    Parameters
+    ----------
+    first, second : ndarray of int64
+        Samples of their spikes, in order.
+    n_samples : int
+        Length of the recording.
+    fs_hz : float
+
+    Returns
+    -------
+    bool or None
+        None if they fire too little to tell.
+
+    Examples
+    --------
+    >>> first = np.arange(0, 3_000_000, 3000)
+    >>> fires_as_one(first, first + 1500, 3_000_000, fs_hz=30_000.0)
+    True
+    >>> fires_as_one(first, np.sort(first + np.arange(1000) % 3000), 3_000_000, fs_hz=30_000.0)
+    False
+    """
+    refractory, burst = to_samples(REFRACTORY_MS, fs_hz), to_samples(BURST_MS, fs_hz)
+    by_chance = 2 * len(first) * len(second) / n_samples
+    near = len(pairs_within(first, second, refractory)[0])
+    wide = len(pairs_within(first, second, burst)[0]) - near
+    expected, expected_wide = by_chance * refractory, by_chance * (burst - refractory)
+    chance = BY_CHANCE
+    if wide > EXCESS * expected_wide + 3 * np.sqrt(expected_wide):
+        chance = BY_CHANCE_IN_BURSTS
+    if poisson.cdf(near, expected) < chance:
+        return True
+    return False if expected >= ENOUGH_EXPECTED and near > expected / 2 else None
+
+
+def without_echoes(events: Events, groups: Int64Array, *, fs_hz: float) -> npt.NDArray[np.bool_]:
+    """Return which events are not later or earlier parts of the larger spikes of another group.
+
+    Such events lie at one lag from those of the other group.
+    """
+    reach, width = to_samples(ECHO_MS, fs_hz), max(to_samples(ECHO_BIN_MS, fs_hz), 1)
+    count = int(groups.max()) + 1 if len(groups) else 0
+    size = [float(np.linalg.norm(events.waveforms[groups == k].mean(axis=0))) for k in range(count)]
+    kept = np.ones(len(groups), bool)
+    for k in sorted(range(count), key=lambda one: size[one]):
+        own = events.sample[groups == k]
+        others = [j for j in range(count) if size[j] > size[k]]
+        near = np.zeros(len(own), bool)
+        for j in others:
+            i, other = pairs_within(own, events.sample[groups == j], reach)
+            lags = events.sample[groups == j][other] - own[i]
+            if len(lags) == 0:
+                continue
+            counts = np.bincount((lags + reach) // width)
+            peak = int(counts.argmax())
+            usual = float(np.median(counts))
+            if counts[peak] > 4 * max(usual, 1) and counts[peak] > 0.1 * len(own):
+                around = np.abs((lags + reach) // width - peak) <= 1
+                near[i[around]] = True
+        if near.mean() > ECHO_SHARE:
+            kept[groups == k] = False
+    return kept
+
+
+def centred_on_peaks(explained: Explained, labels: Spikes) -> Spikes:
+    """Return labels moved to the largest deflection of their unit's conditioned template."""
+    templates = explained.context.templates
+    sample = labels.sample.copy()
+    for k, unit in enumerate(templates.unit_ids):
+        waveform = np.abs(templates.waveforms[k]).max(axis=1)
+        sample[labels.unit == unit] += int(waveform.argmax()) - templates.before
+    inside = (sample >= 0) & (sample < len(explained.trace))
+    return Spikes.from_arrays(
+        sample[inside], labels.unit[inside], labels.probability[inside], labels.unit_probability[inside]
+    )
+
+
+def _labels(parts: list[tuple[Int64Array, int]], n_samples: int) -> Spikes:
+    parts = [(samples[(samples >= 0) & (samples < n_samples)], unit) for samples, unit in parts]
+    parts = [(samples, unit) for samples, unit in parts if len(samples) >= LEAST_SPIKES]
+    if not parts:
+        return Spikes.empty()
+    sample = np.concatenate([samples for samples, _ in parts])
+    unit = np.concatenate([np.full(len(samples), unit) for samples, unit in parts])
+    return Spikes.from_arrays(sample, unit)
+
+
+def _kept(explained: Explained) -> list[int]:
+    """Return the places of the units that are worth keeping."""
+    counts = [int((explained.spikes.unit == unit).sum()) for unit in explained.units.unit_ids]
+    kept = [
+        k
+        for k, count in enumerate(counts)
+        if count >= LEAST_SPIKES and explained.detectability[k] >= LEAST_DETECTABILITY
+    ]
+    for k in sorted(kept, key=lambda one: counts[one]):
+        if len(kept) > 2 and _is_composed(
+            explained, k, [j for j in kept if j != k and counts[j] > counts[k]]
+        ):
+            kept.remove(k)
+    return kept
+
+
+def _is_composed(explained: Explained, unit: int, others: list[int]) -> bool:
+    """Return whether a template is the sum of two others at some lag: the units' overlapping spikes."""
+    overlaps, reach = explained.pursuit.bank.overlaps, explained.pursuit.bank.overlaps.shape[1] // 2
+    if len(others) < 2:
+        return False
+    energy = float(overlaps[unit, reach, unit])
+    near = slice(reach - reach // 2, reach + reach // 2 + 1)
+    lags = np.arange(near.start, near.stop) - reach
+    with_unit = overlaps[unit, near][:, others].astype(np.float64)  # (lags, others)
+    own = np.array([overlaps[j, reach, j] for j in others], np.float64)
+    counts = np.array([(explained.spikes.unit == explained.units.unit_ids[j]).sum() for j in (unit, *others)])
+    window = 2 * to_samples(OVERLAP_MS, explained.fs_hz) / len(explained.trace)
+    left = np.inf
+    for place, other in enumerate(others):
+        frequent = counts[0] < MOST_BY_CHANCE * (window * counts[1 + place] * counts[1:] + 1)
+        frequent[place] = False
+        if not frequent.any():
+            continue
+        alone = energy + own[place] - 2 * with_unit[:, place]  # what this one leaves at each lag
+        for lag in np.argsort(alone)[:3]:
+            at = lags + reach - lags[lag]
+            inside = (at >= 0) & (at < overlaps.shape[1])
+            cross = overlaps[other][at[inside]][:, others].astype(np.float64)
+            both = alone[lag] + own - 2 * with_unit[inside] + 2 * cross
+            left = min(left, float(both[:, frequent].min()))
+    return bool(left < max(COMPOSED**2 * energy, LEAST_DETECTABILITY**2))
+
+
+def _merged(explained: Explained, kept: list[int]) -> tuple[list[list[int]], dict[int, int], int]:
+    """Return groups of units that are one, the shift of each to its group's first, and how many merged."""
+    parent = {k: k for k in kept}
+    shifts = dict.fromkeys(kept, 0)
+    found = []
+    for place, i in enumerate(kept):
+        for j in kept[place + 1 :]:
+            distance, lag = _distance(explained, i, j)
+            if distance < FAR and _are_one(explained, i, j, distance, lag):
+                found.append((distance, i, j, lag))
+    heads: set[int] = set()
+    for _, i, j, lag in sorted(found):
+        if parent[i] != i or parent[j] != j or j in heads:  # the next round merges further
+            continue
+        heads.add(i)
+        parent[j], shifts[j] = i, lag
+    groups = [[k] + [j for j in kept if j != k and parent[j] == k] for k in kept if parent[k] == k]
+    return groups, shifts, len(kept) - len(groups)
+
+
+def _distance(explained: Explained, i: int, j: int) -> tuple[float, int]:
+    """Return d' of the difference of two templates, and the lag of j behind i at which it is least."""
+    overlaps = explained.pursuit.bank.overlaps
+    reach = overlaps.shape[1] // 2
+    shift = to_samples(MOST_SHIFT_MS, explained.fs_hz)
+    energies = float(overlaps[i, reach, i]) + float(overlaps[j, reach, j])
+    near = overlaps[i, reach - shift : reach + shift + 1, j].astype(np.float64)
+    best = int(near.argmax())
+    return float(np.sqrt(max(energies - 2 * near[best], 0.0))), best - shift
+
+
+def _are_one(explained: Explained, i: int, j: int, distance: float, lag: int) -> bool:
+    if distance < SAME:
+        return True
+    first, last = -explained.before, explained.shapes.shape[1] - explained.before
+    one, other = (
+        explained.window_of(i, first, last),
+        explained.window_of(j, first - lag * -1, last - lag * -1),
+    )
+    axis = (other - one) / max(float(np.linalg.norm(other - one)), 1e-12)
+    mask_i, waves_i = explained.cleaned(i, first=first, last=last)
+    mask_j, waves_j = explained.cleaned(j, first=first + lag, last=last + lag)
+    x, y = ((waves * axis).sum(axis=(1, 2)) for waves in (waves_i, waves_j))
+    if min(len(x), len(y)) < 5:
+        return False
+    depth = valley(np.concatenate([x, y]), float((one * axis).sum()), float((other * axis).sum()))
+    spikes = explained.spikes.sample
+    as_one = fires_as_one(
+        spikes[mask_i],
+        spikes[mask_j],
+        len(explained.trace),
+        fs_hz=explained.fs_hz,
+    )
+    least, most = RULES[as_one]
+    return depth >= least and distance < most
+
+
+def _split(explained: Explained, unit: int, seed: int) -> list[Int64Array]:
+    """Return the samples of the spikes of each part of a unit; one part if it has one mode."""
+    fs_hz = explained.fs_hz
+    peak = int(np.abs(explained.shapes[unit]).max(axis=1).argmax()) - explained.before
+    first, last = peak - to_samples(BEFORE_MS, fs_hz), peak + to_samples(AFTER_MS, fs_hz)
+    mask, waves = explained.cleaned(unit, first=first, last=last)
+    every = explained.spikes.sample[explained.spikes.unit == explained.units.unit_ids[unit]]
+    samples = explained.spikes.sample[mask]
+    if len(samples) < 4 * LEAST_SPIKES:
+        return [every]
+    waves = _without_jitter(waves, explained.window_of(unit, first, last))
+    groups = group_waveforms(principal_components(waves, SPLITTING_FEATURES), seed=seed, gap=DEEP)
+    parts = [samples[groups == k] for k in range(groups.max() + 1)]
+    least = max(LEAST_SPIKES, LEAST_SHARE * len(samples))
+    parts = [part for part in parts if len(part) >= least]
+    if len(parts) < 2:
+        return [every]
+    others = np.sort(np.concatenate(parts[1:]))
+    if fires_as_one(parts[0], others, len(explained.trace), fs_hz=fs_hz):
+        return [every]
+    return parts
+
+
+def _without_jitter(waveforms: Float64Array, template: Float64Array) -> Float64Array:
+    """Take out what a small error of a spike's time changes: the template's first two derivatives."""
+    slope = np.gradient(template, axis=0)
+    basis, _ = np.linalg.qr(np.stack([slope.ravel(), np.gradient(slope, axis=0).ravel()], axis=1))
+    flat = waveforms.reshape(len(waveforms), -1)
+    template_in = basis @ (basis.T @ template.ravel())
+    flat = flat - (flat @ basis) @ basis.T + template_in
+    return np.asarray(flat.reshape(waveforms.shape))
+
+
+def _new_units(explained: Explained, seed: int) -> list[Int64Array]:
+    """Return the samples of the spikes of units that the explanation lacks."""
+    events = find_events(explained.rest, threshold=NEW_THRESHOLD, fs_hz=explained.fs_hz)
+    if len(events) < LEAST_NEW:
+        return []
+    features = principal_components(events.waveforms, GROUPING_FEATURES)
+    groups = group_waveforms(features, seed=seed)
+    kept = without_echoes(events, groups, fs_hz=explained.fs_hz)
+    found = []
+    for k in range(groups.max() + 1):
+        of_group = (groups == k) & kept
+        if of_group.sum() < LEAST_NEW:
+            continue
+        mean = events.waveforms[of_group].mean(axis=0)
+        if np.linalg.norm(mean) >= LEAST_NEW_DETECTABILITY:
+            found.append(events.sample[of_group])
+    return found
