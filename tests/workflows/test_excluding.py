@@ -17,12 +17,14 @@ from spikesorter.io.exclusion import Exclusion
 from spikesorter.io.mat import read_mat
 from spikesorter.io.mat_writing import write_mat_recording
 from spikesorter.io.recording import RecordingOptions
+from spikesorter.sorting.live_groups import GroupStreams
 from spikesorter.sorting.model import load_model
 from spikesorter.sorting.sorter import Sorter
 from spikesorter.workflows.batch import run_batch
 from spikesorter.workflows.files import sort_files
 from spikesorter.workflows.live import listen
 from spikesorter.workflows.manifest import read_batch
+from spikesorter.workflows.packets import Packet
 from spikesorter.workflows.training import train_model
 from tests.cli.test_cli import spikesorter
 from tests.conftest import FS_HZ, PURSUIT
@@ -80,15 +82,15 @@ def test_missing_samples_are_left_out_of_files(recordings: Path, sorted_study: P
 
 
 def test_missing_samples_are_left_out_of_streams(holed: np.ndarray, sorter: Sorter) -> None:
-    def packets() -> Iterator[np.ndarray]:
-        yield from np.array_split(holed.astype(np.float32), 40)
+    def packets() -> Iterator[Packet]:
+        yield from map(Packet, np.array_split(holed.astype(np.float32), 40))
 
     stream = sorter.stream(FS_HZ)
-    rows = list(listen(packets(), stream))
+    found_live = list(listen(packets(), GroupStreams.of(stream), trust=True))
     from spikeinterface.core import NumpyRecording
 
     found = sorter.sort(NumpyRecording([holed.astype(np.float32)], FS_HZ))
-    assert [row["sample"] for row in rows] == found.sample.tolist()
+    assert [spike.sample for spike in found_live] == found.sample.tolist()
     assert stream.bad == found.bad
 
 
