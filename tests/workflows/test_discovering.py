@@ -69,6 +69,7 @@ def test_another_folder_than_a_model_is_not_replaced(session: Path, tmp_path: Pa
     assert (tmp_path / "model" / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_line_for_each_unit_and_the_model_sorts(session: Path, tmp_path: Path) -> None:
     runner, out = CliRunner(), tmp_path / "found"
     ran = runner.invoke(app, ["discover", str(session), "--out", str(out), *SET, "--no-report", "-j", "1"])
@@ -85,6 +86,7 @@ def test_the_command_prints_a_line_for_each_unit_and_the_model_sorts(session: Pa
     assert first == second
 
 
+@pytest.mark.slow
 def test_the_command_prints_json(session: Path, tmp_path: Path) -> None:
     words = [
         "discover",
