@@ -25,8 +25,8 @@ from spikesorter.cli.console import (
     result_line,
     sorted_line,
     sorter_line,
-    working,
 )
+from spikesorter.cli.progress import working
 from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.comparison import compare_sortings
 from spikesorter.core.errors import naming
@@ -292,7 +292,7 @@ def test_what_was_not_scored_is_told(capsys: pytest.CaptureFixture[str]) -> None
 def test_without_a_terminal_progress_is_a_line_at_times_also_while_nothing_is_reported(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spikesorter.cli.console.QUIET_SECONDS", 0.01)
+    monkeypatch.setattr("spikesorter.cli.progress.QUIET_SECONDS", 0.01)
     said = ""
     with working(False) as (progress, _):
         progress("sorting", 0.25)

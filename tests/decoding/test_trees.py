@@ -10,7 +10,7 @@ import pytest
 from spikesorter.core.settings import Settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.botm import BotmDecoder
-from spikesorter.decoding.candidate_features import HERE_MS, CandidateFeatures
+from spikesorter.decoding.candidate_features import FAR_MS, HERE_MS, NEAR_MS, CandidateFeatures
 from spikesorter.decoding.candidates import Candidates
 from spikesorter.decoding.forest import Forest, fit_forest, nothing_known
 from spikesorter.decoding.in_parts import InParts
@@ -157,6 +157,27 @@ def test_trees_see_the_spikes_that_the_pursuit_expects(
     reach = to_samples(HERE_MS, FS_HZ)
     sums = [expected[sample + 50 - reach : sample + 51 + reach].sum(axis=0) for sample in found.sample]
     np.testing.assert_allclose(here, sums, atol=1e-5)
+
+
+@pytest.mark.parametrize("fs_hz", [300.0, 400_000.0])
+def test_at_any_rate_spikes_are_expected_where_the_pursuit_has_explained(
+    features: CandidateFeatures, recording: tuple[np.ndarray, Spikes], fs_hz: float
+) -> None:
+    """Beside the block only one of the pursuit's is explained: at a high rate that is less than asked for."""
+    trace, _ = recording
+    decoder = TreesDecoder(replace(features, fs_hz=fs_hz), nothing_known(2), KNOWN)
+    found, seen = seen_throughout(decoder, trace, n_jobs=1)
+    pursuit = features.pursuit
+    farthest = pursuit.grid_samples - pursuit.overlap_samples
+    here, near, far = (min(to_samples(ms, fs_hz), farthest) for ms in (HERE_MS, NEAR_MS, FAR_MS))
+    expected = find_evidence(pursuit, trace, n_jobs=1).astype(np.float64)
+    sums = np.cumsum(np.pad(expected, ((farthest + 1, farthest + 1), (0, 0))), axis=0)
+    at = found.sample + farthest
+    edges = ((-here, here + 1), (-near, near + 1), (-far, -near), (near + 1, far + 1))
+    wanted = np.concatenate([sums[at + b] - sums[at + a] for a, b in edges], axis=1)
+    inside = (found.sample > farthest) & (found.sample < N_SAMPLES - farthest)
+    np.testing.assert_allclose(seen[inside, -8:], wanted[inside], atol=1e-4)
+    assert np.all(seen[:, -8:] > -1e-6)
 
 
 def test_what_is_seen_does_not_depend_on_threads(

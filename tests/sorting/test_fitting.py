@@ -12,7 +12,7 @@ from spikesorter.core.settings import Settings
 from spikesorter.io.mat import read_mat
 from spikesorter.signal.shifts import shifted
 from spikesorter.signal.templates import Templates, plant
-from spikesorter.sorting.fitting import _learn, _read
+from spikesorter.sorting.fitting import _learn, _lessons, _read, _with_missing_share
 from tests.conftest import FS_HZ, poisson_spikes
 
 
@@ -51,3 +51,28 @@ def test_how_far_spikes_start_from_their_labels_is_learnt(
     source = _read(recording, labels, Settings(), None, n_jobs=1)
     learnt = _learn(source, source.labels)
     assert low <= learnt.context.units.start_variance <= high
+
+
+@pytest.mark.parametrize(
+    ("missing", "believed", "told"),
+    [(0.0, 0.0, ""), (0.05, 0.05, "do not count as false"), (0.4, 0.0, "another neuron looks like")],
+)
+def test_a_few_missing_labels_are_allowed_for_and_many_are_told(
+    missing: float,
+    believed: float,
+    told: str,
+    shapes: Templates,
+    rng: np.random.Generator,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Where many have none, a neuron without labels may look like a labelled one."""
+    spikes = poisson_spikes(rng, n_samples=1_500_000, count=3000)
+    trace = 0.2 * rng.standard_normal((1_500_000, 1)).astype(np.float32)
+    trace += plant(len(trace), spikes, np.ones(len(spikes), np.float32), shapes)
+    labels = spikes.select(rng.random(len(spikes)) >= missing)
+    source = _read(NumpyRecording([trace], FS_HZ), labels, Settings(), None, n_jobs=1)
+    lessons = _with_missing_share(_lessons(source, _learn(source, source.labels)), n_jobs=2)
+    assert lessons.labelled is not None
+    assert lessons.labelled.missing_share == pytest.approx(believed, abs=0.03)
+    assert told in caplog.text
+    assert bool(told) == ("of the clearest spikes have none" in caplog.text)

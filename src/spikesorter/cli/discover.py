@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spikesorter.cli.commands import examples
-from spikesorter.cli.console import echo, sorted_line, working
+from spikesorter.cli.console import echo, sorted_line
 from spikesorter.cli.options import (
     BLANK_MS,
     AsJson,
@@ -29,6 +29,7 @@ from spikesorter.cli.options import (
     exclusion_of,
     reads_recordings,
 )
+from spikesorter.cli.progress import working
 
 if TYPE_CHECKING:
     from spikesorter.io.recording import RecordingOptions

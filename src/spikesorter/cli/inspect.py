@@ -18,7 +18,6 @@ from spikesorter.cli.console import (
     print_left_out,
     print_model,
     print_scores,
-    working,
 )
 from spikesorter.cli.options import (
     AsJson,
@@ -26,6 +25,7 @@ from spikesorter.cli.options import (
     between,
     reads_recordings,
 )
+from spikesorter.cli.progress import working
 
 if TYPE_CHECKING:
     from spikesorter.io.recording import RecordingOptions

@@ -16,8 +16,8 @@ import typer
 
 from spikesorter.cli.commands import examples
 from spikesorter.cli.completion import complete_target
-from spikesorter.cli.console import working
 from spikesorter.cli.options import ModelFolder, NJobs, Quiet
+from spikesorter.cli.progress import working
 
 if TYPE_CHECKING:
     from spikesorter.sorting.live_groups import GroupStreams

@@ -17,7 +17,6 @@ from spikesorter.cli.console import (
     print_batch,
     sorted_json,
     sorted_line,
-    working,
 )
 from spikesorter.cli.options import (
     BLANK_MS,
@@ -38,6 +37,7 @@ from spikesorter.cli.options import (
     exclusion_of,
     reads_recordings,
 )
+from spikesorter.cli.progress import working
 from spikesorter.core.errors import SettingsError
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from spikesorter.cli.commands import examples
-from spikesorter.cli.console import echo, working
+from spikesorter.cli.console import echo
 from spikesorter.cli.options import Assignments, Config, Preset, between
+from spikesorter.cli.progress import working
 from spikesorter.core.errors import SettingsError
 
 __all__ = ["CONFIG_EXAMPLES", "SIMULATE_EXAMPLES", "show_config", "simulate"]

@@ -16,7 +16,6 @@ from spikesorter.cli.console import (
     result_line,
     sorter_line,
     study_json,
-    working,
 )
 from spikesorter.cli.options import (
     BLANK_MS,
@@ -36,6 +35,7 @@ from spikesorter.cli.options import (
     exclusion_of,
     reads_recordings,
 )
+from spikesorter.cli.progress import working
 
 if TYPE_CHECKING:
     from spikesorter.io.recording import RecordingOptions

@@ -105,9 +105,8 @@ class CandidateFeatures:
     def _waveforms(self, trace: Trace, at: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """Return the filtered trace around samples of the block, all channels."""
         before, after = map(self._samples, WINDOW_MS)
-        kernel = band_pass_kernel(
-            low_hz=LOW_HZ, high_hz=min(HIGH_HZ, 0.45 * self.fs_hz), taps=TAPS, fs_hz=self.fs_hz
-        )
+        low_hz, high_hz = min(LOW_HZ, 0.05 * self.fs_hz), min(HIGH_HZ, 0.45 * self.fs_hz)
+        kernel = band_pass_kernel(low_hz=low_hz, high_hz=high_hz, taps=TAPS, fs_hz=self.fs_hz)
         first = self.margin.before - before - TAPS // 2
         band = trace[first : self.margin.before + self.grid_samples + after + TAPS // 2].astype(np.float64)
         seen = np.stack([np.convolve(channel, kernel, "valid") for channel in band.T], axis=1)
@@ -121,7 +120,8 @@ class CandidateFeatures:
         expected = self.pursuit.evidence(trace[first - own.before : last + own.after])
         sums = np.cumsum(expected, axis=0, dtype=np.float64)
         last_before = self.pursuit.overlap_samples + beyond + samples - 1
-        here, near, far = map(self._samples, (HERE_MS, NEAR_MS, FAR_MS))
+        explained = beyond - self.pursuit.overlap_samples  # beside the block; farther, half is missing
+        here, near, far = (min(self._samples(ms), explained) for ms in (HERE_MS, NEAR_MS, FAR_MS))
         reaches = ((-here, here + 1), (-near, near + 1), (-far, -near), (near + 1, far + 1))
         found = [sums[last_before + b] - sums[last_before + a] for a, b in reaches]
         return np.concatenate(found, axis=1, dtype=np.float64)

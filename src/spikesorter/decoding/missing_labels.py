@@ -13,10 +13,12 @@ from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.calibration import judge_events
 from spikesorter.decoding.candidates import Candidates
 
-__all__ = ["missing_share", "without_missing"]
+__all__ = ["MOST_BELIEVED", "missing_share", "without_missing"]
 
 CLEAREST = 0.2  # share of the labelled spikes that count as clear
 STANDARD_ERRORS = 3.0  # by which the share has to differ from 0; one is taken off it, as few may be false
+MOST_BELIEVED = 0.1
+"""Largest share that is taken for missing labels; beyond it, another neuron may look like a labelled one."""
 LIKELY = 0.5  # probability from which on a spike without a label may be one of the missing
 
 

@@ -270,7 +270,7 @@ def _lock(handle: int, *, wait: bool = False) -> None:
         import msvcrt
 
         kind = msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK  # type: ignore[attr-defined]  # on Windows only
-        msvcrt.locking(handle, kind, 1)  # type: ignore[attr-defined]
+        msvcrt.locking(handle, kind, 1)  # type: ignore[attr-defined]  # likewise
     else:
         fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.progress import Progress
@@ -19,27 +18,19 @@ from spikesorter.decoding.run import find_candidates, find_evidence, in_threads
 from spikesorter.decoding.tuning import Outcome, TunedDecoder, known_spikes, pick_all, tune_decoder
 from spikesorter.estimation.context import Context
 from spikesorter.estimation.estimate import (
-    InitialEstimate,
     estimate_initially,
-    estimate_profile,
     is_faint,
-    with_gain,
 )
-from spikesorter.estimation.gain_evidence import NEAR_ONE, choose_gain, compare_gains
 from spikesorter.estimation.profile import Profile
 from spikesorter.estimation.rehearser import Rehearser
-from spikesorter.estimation.size_evidence import WORTH_BELIEVING
 from spikesorter.io.samples import check_trace
-from spikesorter.signal.gain import SILENT
 from spikesorter.signal.screen import Screen
 from spikesorter.signal.spans import iterate_spans
-from spikesorter.sorting.changes import Tracked, track_changes
 from spikesorter.sorting.diagnostics import Diagnostics, diagnose
 from spikesorter.sorting.following import digest_of, following_of, part_stops
 from spikesorter.sorting.forecast import Forecast, forecast_score
 from spikesorter.sorting.look_back import corrected_forecast, reckon
 from spikesorter.sorting.outlier_spikes import OutlierRule, fit_outlier_rule
-from spikesorter.sorting.refine import refine_profile
 from spikesorter.sorting.screening import (
     Screened,
     check_good,
@@ -50,6 +41,7 @@ from spikesorter.sorting.screening import (
 )
 from spikesorter.sorting.spans import span_samples
 from spikesorter.sorting.state import Lessons, SorterState
+from spikesorter.sorting.target_profile import estimate_target
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
@@ -58,7 +50,6 @@ __all__ = ["adapt_state", "low_latency_state", "tune_for"]
 
 logger = logging.getLogger(__name__)
 HARDLY = 0.005  # of the objective; smaller differences may be chance
-ALMOST_ONE = 1.25  # a gain as near to 1 may be that of some units only
 USUAL_GAINS = (0.4, 2.5)
 COMPARED_SECONDS, COMPARED_SPANS = 60.0, 12  # of a target, for comparison with its rehearsal
 
@@ -84,7 +75,7 @@ def adapt_state(
     raw, offset = without_bad(source)
     check_trace(raw, state.settings, left_out=left_out)
     initial = estimate_initially(raw, state.lessons.context)
-    profile = _estimate_target(raw, initial, state.lessons, n_jobs=n_jobs)
+    profile = estimate_target(raw, initial, state.lessons, n_jobs=n_jobs)
     profile = replace(profile, offset=profile.offset + offset)
     if not is_faint(initial):
         _warn_of_odd_gain(profile.activity.gain)
@@ -290,61 +281,6 @@ def _outlier_rule(bench: Bench, tuned: TunedDecoder) -> OutlierRule:
     )
     tested = _tested_again(bench, tuned)
     return fit_outlier_rule(rule, tested.rehearsal.trace, tested.found, fs_hz=context.fs_hz)
-
-
-def _estimate_target(
-    raw: npt.NDArray[Any], initial: InitialEstimate, lessons: Lessons, *, n_jobs: int
-) -> Profile:
-    """Estimate a target's profile, and its gain from the labelled trace if that was kept."""
-    context = lessons.context
-    if lessons.labelled is None:
-        return refine_profile(raw, estimate_profile(initial, context), context, n_jobs=n_jobs)
-    comparison = compare_gains(initial, lessons.labelled, context)
-    choice = choose_gain(comparison)
-    profile = _profile_at(choice.gain, initial, context)
-    if profile.background != SILENT:
-        before, comparison = choice.gain, comparison.beside(profile.background)
-        choice = choose_gain(comparison)
-        if choice.gain != before:
-            again = _profile_at(choice.gain, initial, context)
-            profile = min((again, replace(again, background=profile.background)), key=comparison.distance)
-
-    def may_be(gain: float) -> bool:
-        return choice.sharp and comparison.as_good(gain, choice.gain)
-
-    profile = refine_profile(raw, profile, context, n_jobs=n_jobs, may_be_gain=may_be)
-    tracked = track_changes(raw, profile, context, lessons.labelled, n_jobs=n_jobs)
-    return _or_at_one(tracked, raw, initial, lessons, n_jobs=n_jobs).profile
-
-
-def _or_at_one(
-    tracked: Tracked, raw: npt.NDArray[Any], initial: InitialEstimate, lessons: Lessons, *, n_jobs: int
-) -> Tracked:
-    """Return what was tracked, or at a gain of 1 units of other sizes that explain the target as well.
-
-    If some units grow and others fade, the gain of the larger ones fits, without the others' spikes.
-    """
-    gain, context = tracked.profile.activity.gain, lessons.context
-    away = abs(np.log(gain)) if gain > 0 else np.inf
-    if lessons.labelled is None or not NEAR_ONE < away < np.log(ALMOST_ONE):
-        return tracked
-    profile = _profile_at(1.0, initial, context)
-    profile = refine_profile(raw, profile, context, n_jobs=n_jobs, may_be_gain=lambda _: False)
-    other = track_changes(raw, profile, context, lessons.labelled, n_jobs=n_jobs)
-    units = context.units
-    every = np.broadcast_to(
-        other.profile.course.sizes, (len(other.profile.course.sizes), len(units.unit_ids))
-    )
-    sizes = every[:, np.isin(units.unit_ids, units.known)]
-    all_alike = abs(float(np.log(sizes).mean())) > abs(np.log(gain)) / 2  # that is a gain
-    if all_alike or other.misfit > tracked.misfit + WORTH_BELIEVING:
-        return tracked
-    logger.info("gain 1, not %.3g: units of other sizes explain the target as well", gain)
-    return other
-
-
-def _profile_at(gain: float, initial: InitialEstimate, context: Context) -> Profile:
-    return estimate_profile(with_gain(initial, gain, context), context, gain_known=True)
 
 
 def _with_corrected_forecast(

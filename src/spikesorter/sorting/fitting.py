@@ -24,7 +24,7 @@ from spikesorter.core.settings import Settings
 from spikesorter.core.spike import check_rate
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.cnn import train_base_networks
-from spikesorter.decoding.missing_labels import missing_share
+from spikesorter.decoding.missing_labels import MOST_BELIEVED, missing_share
 from spikesorter.decoding.networks import Networks
 from spikesorter.decoding.pursuit import make_pursuit
 from spikesorter.decoding.registry import wanted_kinds
@@ -62,6 +62,15 @@ BESIDE_BEFORE_MS, BESIDE_AFTER_MS = (
 )  # around a spike's start, where the variation of waveforms is measured
 JUDGED_SECONDS = 120.0  # of the labelled recording, to see whether spikes lack labels
 MENTIONED_SHARE = 0.02
+WITHOUT_LABEL = (
+    "labels: %.0f %% of the clearest spikes have none; in forecasts, as many of the others that are found "
+    "without a label do not count as false"
+)
+OTHER_NEURON = (
+    "labels: %.0f %% of the clearest spikes have none, so many labels are missing, or another neuron looks "
+    "like a labelled one. Such spikes count as false in forecasts, which may be too low. Label all spikes of "
+    "a part of the recording, and cut off the rest"
+)
 MOST_KEPT = 1 << 25  # values of the labelled trace for rehearsals; 22 minutes of one channel at 25 kHz
 MOST_CHANNELS = 32  # filters connect all pairs of channels, and distant channels record different units
 
@@ -247,12 +256,9 @@ def _with_missing_share(lessons: Lessons, *, n_jobs: int) -> Lessons:
     hidden_samples = dead_time(labels, len(part.trace), fs_hz=fs_hz)
     share = missing_share(decided(found, labels, hidden_samples, fs_hz=fs_hz), labels, fs_hz=fs_hz)
     if share >= MENTIONED_SHARE:
-        logger.warning(
-            "labels: %.0f %% of the clearest spikes have none; in forecasts, as many of the others that are "
-            "found without a label do not count as false",
-            100 * share,
-        )
-    return replace(lessons, labelled=replace(labelled, missing_share=share))
+        logger.warning(WITHOUT_LABEL if share <= MOST_BELIEVED else OTHER_NEURON, 100 * share)
+    believed = share if share <= MOST_BELIEVED else 0.0
+    return replace(lessons, labelled=replace(labelled, missing_share=believed))
 
 
 def _warn_of_unlabelled_part(covered: int, whole: int, fs_hz: float) -> None:
