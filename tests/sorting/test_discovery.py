@@ -107,6 +107,19 @@ def test_what_is_excluded_is_left_out(study: tuple[SimulatedRecording, Simulated
     assert share_found(good, found.spikes) > 0.93
 
 
+@pytest.mark.slow
+def test_artefacts_are_no_units(study: tuple[SimulatedRecording, SimulatedRecording]) -> None:
+    """Pulses come far more often than neurons that a labelled recording's screen would allow for."""
+    trace, starts = study[0].trace.copy(), np.arange(1_300, len(study[0].trace) - 100, 2_500)
+    for at in starts:
+        trace[at : at + 40] += 300 * np.sin(np.arange(40))[:, None].astype(np.float32)
+    found = Sorter.discover(recording_of(trace), settings=SETTINGS, n_jobs=1)
+    pulses = BadStretches.of([(at - 20, at + 80, "artefact") for at in starts.tolist()])
+    assert sum(unit.verdict != "doubtful" for unit in found.units) == 3
+    assert len(found.spikes) - len(found.spikes.outside(pulses)) < 0.02 * len(found.spikes)
+    assert share_found(study[0].spikes.outside(found.spikes.bad), found.spikes) > 0.93
+
+
 def test_units_are_looked_for_in_the_middle_of_a_long_recording(
     study: tuple[SimulatedRecording, SimulatedRecording], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from spikesorter.sorting.screening import (
     learn_screen,
     new_screen,
     screen_for,
+    screen_without_labels,
     screened,
     without_bad,
 )
@@ -61,6 +62,34 @@ def test_a_neuron_that_is_not_labelled_is_no_artefact_however_large() -> None:
         trace[at : at + len(PULSE), 0] -= 10 * PULSE
     assert len(bad_of(trace)) == N // 25_000  # if nothing is known of it
     assert len(bad_of(trace, learn_screen(trace, LABELS, fs_hz=FS_HZ))) == 0
+
+
+def test_nothing_is_learnt_from_what_is_known_to_be_bad() -> None:
+    trace = LABELLED.copy()
+    starts = range(900, N - 1000, 2_500)  # so frequent that they would be taken for a neuron
+    for at in starts:
+        trace[at : at + len(PULSE), 0] -= 10 * PULSE
+    known = BadStretches.of([(at, at + 40, "given") for at in starts])
+    assert len(bad_of(trace, learn_screen(trace, LABELS, fs_hz=FS_HZ))) == 0
+    assert len(bad_of(trace, learn_screen(trace, LABELS, fs_hz=FS_HZ, bad=known))) == len(starts)
+
+
+@pytest.mark.parametrize("length", [20, 700])
+def test_artefacts_are_found_without_labels_and_spikes_are_none(length: int) -> None:
+    assert len(bad_of(LABELLED, screen_without_labels(LABELLED, fs_hz=FS_HZ))) == 0
+    trace, starts = LABELLED.copy(), range(3_700, N - 1000, 25_000)
+    for at in starts:
+        trace[at : at + length, 0] += 150 * np.sin(np.arange(length))
+    found = bad_of(trace, screen_without_labels(trace, fs_hz=FS_HZ))
+    assert len(found) == len(starts)
+    for stretch, at in zip(found, starts, strict=True):
+        assert at - 100 < stretch.start <= at + 10
+        assert at + length - 10 <= stretch.stop < at + length + 100
+
+
+def test_a_trace_without_spikes_has_no_limit() -> None:
+    noise = np.random.default_rng(0).standard_normal((N, 2))
+    assert np.all(np.isinf(screen_without_labels(noise, fs_hz=FS_HZ).limit))
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])

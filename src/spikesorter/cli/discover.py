@@ -41,7 +41,7 @@ DISCOVER_EXAMPLES = examples(
     "discover session.ns5 --channel 17 --out FOUND",
     "discover tetrode.dat --fs 30000 --dtype int16 --channels 4 --out FOUND --to phy",
 )
-COLUMNS = ("unit", "spikes", "spikes/s", "d'", "false", "missed", "< 1.5 ms", "nearest (d')", "")
+COLUMNS = ("unit", "spikes", "Hz", "d'", "false", "missed", "<1.5 ms", "nearest", "d' to it", "")
 
 
 @reads_recordings
@@ -107,8 +107,8 @@ def _print_units(found: Discovery) -> None:
         last = number == len(COLUMNS) - 1
         table.add_column(column, justify="left" if last else "right", no_wrap=last)
     for unit in found.units:
-        near = "" if unit.nearest is None else f"{unit.nearest} ({unit.nearest_detectability:.1f})"
+        near = ("", "") if unit.nearest is None else (str(unit.nearest), f"{unit.nearest_detectability:.1f}")
         shares = (f"{share:.1%}" for share in (unit.false_share, unit.missed_share, unit.violations))
         figures = (str(unit.spikes), f"{unit.rate_hz:.1f}", f"{unit.detectability:.1f}")
-        table.add_row(str(unit.unit), *figures, *shares, near, unit.verdict)
+        table.add_row(str(unit.unit), *figures, *shares, *near, unit.verdict)
     Console().print(table)

@@ -112,12 +112,13 @@ def progress_line(step: str, done: float, seconds: float) -> str:
     Examples
     --------
     >>> progress_line("sorting", 0.25, 600.0), progress_line("sorting", 0.0, 90.0)
-    ('sorting: 25%, 0:10:00 so far, about 0:30:00 left', 'sorting: 0%, 0:01:30 so far')
+    ('sorting: 25%, 0:10:00 so far, about 0:30:00 left', 'sorting: 0:01:30 so far')
     """
-    line = f"{step}: {done:.0%}, {timedelta(seconds=round(seconds))} so far"
+    so_far = f"{timedelta(seconds=round(seconds))} so far"
     if not 0 < done < 1:
-        return line
-    return f"{line}, about {timedelta(seconds=round(seconds * (1 - done) / done))} left"
+        return f"{step}: {so_far}"  # some steps cannot say more
+    left = timedelta(seconds=round(seconds * (1 - done) / done))
+    return f"{step}: {done:.0%}, {so_far}, about {left} left"
 
 
 class _ConsoleHandler(logging.Handler):

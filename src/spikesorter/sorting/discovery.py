@@ -1,6 +1,6 @@
 """Discover the units of a recording without labels, fit a sorter to them, and say what they are worth.
 
-1. Check the recording, take out missing and dead stretches, offset and hum.
+1. Check the recording, take out bad stretches, offset and hum.
 2. Find units in a part of it (`finding.rounds`).
 3. Fit a sorter to their confident spikes, as to labels, and sort the whole recording with it.
 4. Describe each unit by its spikes' probabilities, its intervals, its neighbours and the rehearsal.
@@ -24,10 +24,12 @@ from spikesorter.estimation.profile import conditioning_kernel, without_hum
 from spikesorter.io.recording import check_recording
 from spikesorter.io.samples import check_trace, read_samples
 from spikesorter.signal.hum import find_hum
+from spikesorter.signal.screen import Screen
 from spikesorter.signal.spans import to_samples
 from spikesorter.sorting.finding.rounds import find_labels
+from spikesorter.sorting.finding.seams import between_spikes
 from spikesorter.sorting.fitting import check_channels, fit_state
-from spikesorter.sorting.screening import check_good, new_screen, screened
+from spikesorter.sorting.screening import check_good, find_bad_stretches, screen_without_labels, screened
 from spikesorter.sorting.spans import sort_recording
 from spikesorter.sorting.state import SorterState
 
@@ -137,15 +139,20 @@ def discover_state(
     fs_hz = check_rate(float(recording.get_sampling_frequency()))
     start, stop = _part(recording.get_num_frames(), fs_hz)
     part = recording if stop - start == recording.get_num_frames() else recording.frame_slice(start, stop)
-    given = None if exclude is None else exclude.within(start, stop).shifted(-start)
-    trace, kept = _read(part, settings, given, fs_hz=fs_hz, n_jobs=n_jobs)
+    raw = read_samples(part, 0, stop - start)
+    screen = screen_without_labels(raw, fs_hz=fs_hz)
+    given = BadStretches() if exclude is None else exclude.within(start, stop).shifted(-start)
+    # The sorter learns how large spikes are from what is found here, so artefacts must be out before.
+    found = find_bad_stretches(part, screen, n_jobs=n_jobs).joined(given)
+    bad = between_spikes(found, raw, screen.cell_samples)
+    trace, kept = _read(part, raw, settings, screen, bad, fs_hz=fs_hz, n_jobs=n_jobs)
     kernel = conditioning_kernel(settings.conditioning, fs_hz)
     labels = find_labels(trace, settings, kernel=kernel, fs_hz=fs_hz, n_jobs=n_jobs, progress=progress)
     if len(labels) == 0:
         logger.warning("no units were found")
         return None, Spikes.empty().described(fs_hz=fs_hz, names={}), ()
     labels = replace(labels, sample=kept[labels.sample])
-    state = fit_state(part, labels, settings, exclude=given, n_jobs=n_jobs, progress=progress)
+    state = fit_state(part, labels, settings, exclude=bad, n_jobs=n_jobs, progress=progress)
     spikes = sort_recording(
         state,
         recording,
@@ -245,23 +252,22 @@ def _part(n_samples: int, fs_hz: float) -> tuple[int, int]:
 
 def _read(
     recording: BaseRecording,
+    raw: npt.NDArray[Any],
     settings: Settings,
-    exclude: BadStretches | None,
+    screen: Screen,
+    bad: BadStretches,
     *,
     fs_hz: float,
     n_jobs: int,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Return a recording's trace without offset and hum, bad stretches cut out, and the samples it keeps."""
-    n_samples = recording.get_num_frames()
-    raw = read_samples(recording, 0, n_samples)
     finite = raw[np.isfinite(raw).all(axis=1)] if raw.dtype.kind == "f" else raw
     offset = np.median(finite, axis=0).astype(np.float64) if len(finite) else np.zeros(raw.shape[1])
-    screen = new_screen(fs_hz=fs_hz, channels=raw.shape[1])
-    source = screened(recording, screen, offset, exclude=exclude, fs_hz=fs_hz, n_jobs=n_jobs)
+    source = screened(recording, screen, offset, exclude=bad, fs_hz=fs_hz, n_jobs=n_jobs)
     check_good(source, fs_hz=fs_hz)
     if not len(source.bad):
         check_trace(raw, settings)
-    trace = np.asarray(source.bad.without(source.read(0, n_samples)), np.float32)
+    trace = np.asarray(source.bad.without(source.read(0, len(raw))), np.float32)
     if settings.conditioning.remove_hum:
         trace = without_hum(trace, find_hum(trace, fs_hz=fs_hz), fs_hz=fs_hz)
-    return trace, np.asarray(source.bad.without(np.arange(n_samples)), np.int64)
+    return trace, np.asarray(source.bad.without(np.arange(len(raw))), np.int64)

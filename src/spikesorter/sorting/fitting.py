@@ -152,7 +152,7 @@ def _read(
         spikes = replace(spikes, bad=BadStretches())  # which are cut out below
     spikes = _without_duplicates(spikes)
     warn_of_silent_units(spikes)
-    screen = learn_screen(raw, spikes, fs_hz=fs_hz)
+    screen = learn_screen(raw, spikes, fs_hz=fs_hz, bad=exclude)
     source = screened(recording, screen, screen.offset, exclude=exclude, fs_hz=fs_hz, n_jobs=n_jobs)
     check_good(source, fs_hz=fs_hz)
     left_out = ""

@@ -48,6 +48,7 @@ __all__ = [
     "measure_quiet",
     "new_screen",
     "screen_for",
+    "screen_without_labels",
     "screened",
     "without_bad",
     "without_known",
@@ -60,6 +61,8 @@ CHUNK_CELLS = 1 << 15
 USUAL_SPIKE = 0.95  # quantile of the swings of a unit's labelled spikes
 LARGE_EVENTS_PER_S = 0.5  # events that are so frequent are spikes of a neuron, labelled or not
 LARGE_EVENT_MS, LARGE_EVENT_FACTOR = 20.0, 1 / 2
+WITH_SPIKES = 2.0  # swing of a stretch with spikes, relative to the usual one
+LARGEST_NEURON = 2.0  # relative to the usual stretch with spikes
 LEAST_NOISE, USUAL_NOISE = 0.2, 2.0  # relative to the labelled recording's, on the same scale
 MOST_BAD = 0.99  # of a recording that can be used
 
@@ -217,7 +220,9 @@ def new_screen(*, fs_hz: float, channels: int) -> Screen:
     return Screen(max(to_samples(CELL_MS, fs_hz), 2), nothing, nothing, np.zeros(channels))
 
 
-def learn_screen(raw: npt.NDArray[Any], labels: Spikes, *, fs_hz: float) -> Screen:
+def learn_screen(
+    raw: npt.NDArray[Any], labels: Spikes, *, fs_hz: float, bad: BadStretches | None = None
+) -> Screen:
     """Learn from a labelled recording how large spikes are.
 
     Parameters
@@ -226,6 +231,8 @@ def learn_screen(raw: npt.NDArray[Any], labels: Spikes, *, fs_hz: float) -> Scre
         In the recording's own data type.
     labels : Spikes
     fs_hz : float
+    bad : BadStretches, optional
+        Known ones, from which nothing is learnt: what is frequent there is no neuron.
 
     Returns
     -------
@@ -234,6 +241,10 @@ def learn_screen(raw: npt.NDArray[Any], labels: Spikes, *, fs_hz: float) -> Scre
     """
     screen = new_screen(fs_hz=fs_hz, channels=raw.shape[1])
     swing = _swings(measure_cells(raw, screen.cell_samples))
+    if bad is not None:
+        first, last = bad.start // screen.cell_samples, -(-bad.stop // screen.cell_samples)
+        for start, stop in zip(first - AROUND, last + AROUND, strict=True):
+            swing[max(start, 0) : stop] = np.nan
     known = labels.select(np.all(np.isfinite(swing[_cells_of(labels, screen)]), axis=1))
     at = _cells_of(known, screen)
     largest = [np.quantile(swing[at[known.unit == unit]], USUAL_SPIKE, axis=0) for unit in known.unit_ids]
@@ -241,6 +252,30 @@ def learn_screen(raw: npt.NDArray[Any], labels: Spikes, *, fs_hz: float) -> Scre
     frequent = LARGE_EVENT_FACTOR * _frequent(swing, seconds, cells_apart=int(LARGE_EVENT_MS / CELL_MS))
     spikes = np.maximum(np.max(largest, axis=0), frequent) if largest else screen.spikes
     return replace(screen, spikes=spikes, quiet=_quiet(swing), offset=_offset(raw))
+
+
+def screen_without_labels(raw: npt.NDArray[Any], *, fs_hz: float) -> Screen:
+    """Guess from a recording without labels how large spikes are.
+
+    The largest neuron is taken to be at most twice as large as what is usual in stretches of 20 ms with
+    spikes: of stretches, as a long artefact has many large swings.
+
+    Parameters
+    ----------
+    raw : ndarray, shape (samples, channels)
+        In the recording's own data type.
+    fs_hz : float
+
+    Returns
+    -------
+    Screen
+    """
+    screen = new_screen(fs_hz=fs_hz, channels=raw.shape[1])
+    swing = _swings(measure_cells(raw, screen.cell_samples))
+    quiet, largest = _quiet(swing), _largest(swing, round(LARGE_EVENT_MS / CELL_MS))
+    with_spikes = [one[one > WITH_SPIKES * noise] for one, noise in zip(largest.T, quiet, strict=True)]
+    usual = [np.median(one) if len(one) else np.inf for one in with_spikes]
+    return replace(screen, spikes=LARGEST_NEURON * np.array(usual), quiet=quiet, offset=_offset(raw))
 
 
 def screen_for(recording: BaseRecording, screen: Screen) -> Screen:
@@ -370,9 +405,14 @@ def _offset(raw: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
 
 def _frequent(swing: npt.NDArray[np.float64], seconds: float, *, cells_apart: int) -> npt.NDArray[np.float64]:
     """Return how large the events are that still occur at a rate of `LARGE_EVENTS_PER_S`."""
-    groups = len(swing) // cells_apart
-    number = max(round(LARGE_EVENTS_PER_S * seconds), 1)
-    if groups <= number:
+    largest, number = _largest(swing, cells_apart), max(round(LARGE_EVENTS_PER_S * seconds), 1)
+    if len(largest) <= number:
         return np.zeros(swing.shape[1])
-    peaks = np.nan_to_num(swing[: groups * cells_apart], nan=0.0, posinf=0.0).reshape(groups, cells_apart, -1)
-    return np.asarray(np.sort(peaks.max(axis=1), axis=0)[-number], np.float64)
+    return np.asarray(np.sort(largest, axis=0)[-number], np.float64)
+
+
+def _largest(swing: npt.NDArray[np.float64], cells: int) -> npt.NDArray[np.float64]:
+    """Return the largest swing of each stretch of some cells, shape (stretches, channels)."""
+    stretches = len(swing) // cells
+    whole = np.nan_to_num(swing[: stretches * cells], nan=0.0, posinf=0.0)
+    return np.asarray(whole.reshape(stretches, cells, swing.shape[1]).max(axis=1), np.float64)

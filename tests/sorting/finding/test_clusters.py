@@ -61,3 +61,9 @@ def test_principal_components_find_the_direction_of_variance(rng: np.random.Gene
     expected = waveforms[:, 4, 1] - waveforms[:, 4, 1].mean()
     assert abs(np.corrcoef(components[:, 0], expected)[0, 1]) > 0.99
     assert components.shape == (400, 2)
+
+
+def test_a_place_with_nothing_near_it_is_no_reason_to_fail() -> None:
+    """The median of two distant groups lies between them."""
+    positions = np.concatenate([np.full(50, -100.0), np.full(50, 100.0), np.full(100, 10.0)])
+    assert 0 <= valley(positions, 0.0, 10.0) <= 1

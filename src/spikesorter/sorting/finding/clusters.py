@@ -84,7 +84,8 @@ def valley(positions: Float64Array, first: float, second: float) -> float:
     if width <= 0:
         return 1.0
     edges = np.linspace(low - width, high + width, BINS + 1)
-    spread = min(float(np.std(positions[np.abs(positions - p) < width / 2])) for p in (low, high))
+    near = (positions[np.abs(positions - place) < width / 2] for place in (low, high))
+    spread = min(float(np.std(some)) if len(some) else 0.0 for some in near)  # none: a median between two
     smoothing = SMOOTHING * max(spread, 1e-9) / (edges[1] - edges[0])
     density = gaussian_filter1d(np.histogram(positions, edges)[0].astype(np.float64), smoothing)
     centres = (edges[1:] + edges[:-1]) / 2
