@@ -230,7 +230,7 @@ def write_tdt(folder: Path, trace: Trace, *, fs_hz: float = 30_000, name: str = 
 
 
 def write_edf(path: Path, trace: Trace, *, fs_hz: int = 30_000) -> Path:
-    """A .edf file in microvolts, of channels E1, E2, ...; in records of 0.1 s, of which the last is filled."""
+    """A .edf file in microvolts, of channels E1, E2, ...; in records of 0.1 s, the last of them filled."""
     per_record, channels = fs_hz // 10, trace.shape[1]
     n_records = -(-len(trace) // per_record)
 

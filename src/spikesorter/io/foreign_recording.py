@@ -142,8 +142,8 @@ def _check_edf(path: Path) -> None:
     with path.open("rb") as file:
         if file.read(1) == b"\xff":
             raise InputError(
-                f"{path}: is a BDF file, with samples of 24 bits, which is not read; convert it, for example to "
-                "NWB or WAV"
+                f"{path}: is a BDF file, with samples of 24 bits, which is not read; convert it, for "
+                "example to NWB or WAV"
             )
 
 
