@@ -217,7 +217,7 @@ def _closest(values: npt.NDArray[np.float64], apart: int, looked_at: npt.NDArray
 def _in_spikes(values: npt.NDArray[np.float64], every: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
     """Return which values are far beyond the noise: within a spike neighbours are close, in any noise."""
     size = np.abs(values - np.median(values))
-    return every[size[every] > BEYOND_NOISE * np.median(size)]
+    return np.asarray(every[size[every] > BEYOND_NOISE * np.median(size)], np.intp)
 
 
 def _is_missing(values: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
