@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from spikesorter.cli.completion import complete_assignment, complete_format, complete_preset
+from spikesorter.core.errors import InputError
 
 if TYPE_CHECKING:
-    from spikesorter.core.errors import InputError
     from spikesorter.io.exclusion import Exclusion
     from spikesorter.io.recording import RecordingOptions
 
