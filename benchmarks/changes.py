@@ -38,6 +38,7 @@ from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.io.mat_writing import write_mat_recording
 from spikesorter.io.responses import without_responses
 from spikesorter.signal.templates import plant
+from spikesorter.sorting.pulses import find_pulses, subtract_pulses
 from spikesorter.sorting.screening import find_bad_stretches, screen_for
 
 CASES = MAKER.parent.parent / "cases" / "make_cases.py"
@@ -164,6 +165,8 @@ def measure_cost(arguments: argparse.Namespace, folder: Path) -> list[Row]:
 def measure_tails(arguments: argparse.Namespace, folder: Path) -> list[Row]:
     """Sort a recording with pulses that return slowly, as it is and with their response subtracted.
 
+    They are subtracted at the given times, and at those at which they are found in the recording.
+
     Pulses vary by a tenth. Precision and recall are of spikes outside bad stretches, by time after a pulse.
     """
     run(CASES, folder)
@@ -179,9 +182,16 @@ def measure_tails(arguments: argparse.Namespace, folder: Path) -> list[Row]:
     for times, decay_ms in ((0, 1.0), (20, 2.0), (20, 10.0), (50, 5.0), (50, 10.0)):
         pulsed = NumpyRecording([trace + pulses(sorter, events, len(trace), times, decay_ms, fs_hz)], fs_hz)
         quiet = without_responses(pulsed, events, before_ms=0.5, after_ms=80.0, blank_ms=2.0)
-        for subtracted, recording, exclude in ((False, pulsed, None), (True, quiet, blanked)):
+        seen = find_pulses(pulsed, sorter.state.own_screen, fs_hz=fs_hz)
+        alone = subtract_pulses(pulsed, [seen], subtract_ms=80.0, window_ms=(-0.5, 2.0), fs_hz=fs_hz)
+        for subtracted, recording, exclude in (
+            ("no", pulsed, None),
+            ("at given times", quiet, blanked),
+            ("at found times", *alone),
+        ):
             found = sorter.sort(recording, exclude=exclude)
             row: Row = {"times_the_spikes": times, "decay_ms": decay_ms, "subtracted": subtracted}
+            row["pulses"], row["pulses_found"] = len(events), len(seen)
             row["bad_share"] = found.bad.samples / len(trace)
             for low, high in pairwise(SINCE_MS):
                 good = [since(one.outside(found.bad), events, low, high, fs_hz) for one in (true, found)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import json
 import os
@@ -332,9 +333,12 @@ def test_an_interruption_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     def interrupted(**_: object) -> None:
         raise KeyboardInterrupt
 
+    at_end: list[object] = []
+    monkeypatch.setattr("spikesorter.cli.atexit.register", at_end.append)
     monkeypatch.setattr("spikesorter.estimation.simulate.simulate_study", interrupted)
     said = spikesorter("simulate", tmp_path / "study", rc=130).stderr
     assert said.strip() == "spikesorter: interrupted; the files written so far are complete"
+    assert gc.freeze in at_end  # or Python looks for cycles in all modules
 
 
 def test_shells_can_complete_commands() -> None:

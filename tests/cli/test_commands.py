@@ -13,6 +13,8 @@ from typer.main import get_command
 
 from spikesorter.cli import app
 from spikesorter.cli.completion import complete_assignment
+from spikesorter.cli.options import BLANK_MS, exclusion_of
+from spikesorter.core.errors import InputError
 from spikesorter.core.settings import PRESETS, Settings
 from spikesorter.io.formats import EXPORTS
 from tests.cli.test_cli import COMMANDS, spikesorter
@@ -32,6 +34,17 @@ def test_help_shows_no_types_in_brackets_of_flags_and_arguments(name: str) -> No
     text = spikesorter(*name.split(), "--help").stdout
     assert not re.search(r"<bool>|<path>|<str>|<list|range>|x<=|\{", text)
     assert "Examples" in text
+
+
+def test_pulses_are_found_only_where_there_is_a_model() -> None:
+    with pytest.raises(InputError, match="needs the events .* only sort and batch find them"):
+        exclusion_of(None, None, BLANK_MS, 5.0)
+    found = exclusion_of(None, None, BLANK_MS, 5.0, pulses_are_found=True)
+    assert found is not None
+    assert found.subtracts_found
+    given = exclusion_of(None, Path("pulses.csv"), BLANK_MS, 5.0)
+    assert given is not None
+    assert not given.subtracts_found
 
 
 @pytest.mark.parametrize("name", EVERY)

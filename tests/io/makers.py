@@ -229,6 +229,32 @@ def write_tdt(folder: Path, trace: Trace, *, fs_hz: float = 30_000, name: str = 
     return folder
 
 
+def write_edf(path: Path, trace: Trace, *, fs_hz: int = 30_000) -> Path:
+    """A .edf file in microvolts, of channels E1, E2, ...; in records of 0.1 s, the last of them filled."""
+    per_record, channels = fs_hz // 10, trace.shape[1]
+    n_records = -(-len(trace) // per_record)
+
+    def texts(values: list[object], width: int) -> bytes:
+        return b"".join(str(value)[:width].ljust(width).encode("ascii") for value in values)
+
+    head = texts(["0"], 8) + texts(["patient", "session"], 80) + texts(["05.01.26", "12.00.00"], 8)
+    head += texts([256 * (channels + 1)], 8) + texts([""], 44) + texts([n_records, 0.1], 8)
+    head += texts([channels], 4)
+    of_each = [
+        (16, [f"E{k + 1}" for k in range(channels)]),
+        (80, ["electrode"] * channels),
+        (8, ["uV"] * channels),
+    ]
+    of_each += [(8, [value] * channels) for value in (-3276.8, 3276.7, -32_768, 32_767)]
+    of_each += [(80, [""] * channels), (8, [per_record] * channels), (32, [""] * channels)]
+    head += b"".join(texts(list(values), width) for width, values in of_each)
+    filled = np.zeros((n_records * per_record, channels), "<i2")
+    filled[: len(trace)] = trace
+    records = filled.reshape(n_records, per_record, channels).transpose(0, 2, 1)
+    path.write_bytes(head + records.tobytes())
+    return path
+
+
 def write_spike2(path: Path, trace: Trace, *, fs_hz: int = 30_000) -> Path:
     """A .smr file of version 6: a waveform channel for each column, in blocks of 1000 samples."""
 

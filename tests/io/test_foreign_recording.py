@@ -15,6 +15,7 @@ from spikesorter.io.formats import Source
 from spikesorter.io.recording import RecordingOptions
 from tests.io.makers import (
     write_blackrock,
+    write_edf,
     write_intan,
     write_neuralynx,
     write_open_ephys,
@@ -111,11 +112,18 @@ def test_the_file_named_is_the_stream_read(trace: np.ndarray, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("name", "package"), [("a.smrx", "ced .*pip install sonpy"), ("a.edf", "edf .*pip install pyedflib")]
+    ("name", "told"),
+    [
+        ("a.smrx", "ced needs a package that is not installed: .*pip install sonpy"),
+        ("a.edf", r'edf needs pyedflib: pip install "neural-spike-sorter\[edf\]"'),
+    ],
 )
-def test_a_missing_package_is_named(name: str, package: str, tmp_path: Path) -> None:
+def test_a_missing_package_is_named(
+    name: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("neo.rawio.edfrawio.HAS_PYEDF", False)
     (tmp_path / name).write_bytes(b"")
-    with pytest.raises(InputError, match=package.replace(" ", " needs a package that is not installed: ", 1)):
+    with pytest.raises(InputError, match=told):
         read_recording(tmp_path / name)
 
 
@@ -133,6 +141,40 @@ def test_spike2_channels_know_their_voltage(trace: np.ndarray, tmp_path: Path) -
     recording = read_recording(write_spike2(tmp_path / "a.smr", trace))
     found = recording.get_traces(start_frame=990, end_frame=1010, return_in_uV=True)
     np.testing.assert_allclose(found, trace[990:1010] * (1000 / 6553.6), rtol=1e-5)  # a scale of 1 is 5 mV
+
+
+def test_edf_files_know_their_channels_and_voltage(trace: np.ndarray, tmp_path: Path) -> None:
+    recording = read_recording(write_edf(tmp_path / "a.edf", trace))
+    assert recording.get_sampling_frequency() == FS_HZ
+    np.testing.assert_array_equal(recording.get_traces(), trace)
+    np.testing.assert_allclose(recording.get_traces(return_in_uV=True), trace / 10, atol=0.1)
+    one = read_recording(tmp_path / "a.edf", channel="E2")
+    np.testing.assert_array_equal(one.get_traces(), trace[:, 1:2])
+
+
+@pytest.mark.parametrize("length", [10, 300, 1000, 10_000])
+def test_edf_files_that_are_cut_off_are_refused(length: int, trace: np.ndarray, tmp_path: Path) -> None:
+    path = write_edf(tmp_path / "a.edf", trace)
+    os.truncate(path, length)
+    with pytest.raises(InputError, match=r"a\.edf: cannot be read as edf: .*is the file complete"):
+        read_recording(path)
+
+
+@pytest.mark.parametrize(
+    ("place", "written", "told"),
+    [
+        (0, b"\xffBIOSEMI", "is a BDF file, with samples of 24 bits"),  # neo would cut them to 16
+        (192, b"EDF+D", "Only continuous EDF"),  # a recording with gaps
+    ],
+)
+def test_relatives_of_edf_are_refused(
+    place: int, written: bytes, told: str, trace: np.ndarray, tmp_path: Path
+) -> None:
+    path = write_edf(tmp_path / "a.edf", trace)
+    stored = path.read_bytes()
+    path.write_bytes(stored[:place] + written + stored[place + len(written) :])
+    with pytest.raises(InputError, match=told):
+        read_recording(path)
 
 
 def test_a_sorting_is_no_recording(tmp_path: Path) -> None:
@@ -156,6 +198,7 @@ def save_part(path: Path, trace: np.ndarray) -> Path:
     ("write", "name", "part"),
     [
         (write_blackrock, "a.ns5", "a.ns5"),
+        (write_edf, "a.edf", "a.edf"),
         (write_intan, "a.rhd", "a.rhd"),
         (write_neuralynx, "a", "a/CSC2.ncs"),
         (lambda path, x: write_open_ephys(path, {"Probe": x}), "a", "a/**/continuous.dat"),
@@ -168,6 +211,7 @@ def save_part(path: Path, trace: np.ndarray) -> Path:
     ],
     ids=[
         "Blackrock",
+        "EDF",
         "Intan",
         "Neuralynx",
         "Open Ephys",
@@ -182,7 +226,7 @@ def save_part(path: Path, trace: np.ndarray) -> Path:
 def test_a_systems_file_that_becomes_shorter_is_an_error(
     write: Any, name: str, part: str, trace: np.ndarray, tmp_path: Path
 ) -> None:
-    """neo maps them, so that to read what is gone would end the process."""
+    """neo maps most, so that to read what is gone would end the process; pyedflib returns anything for it."""
     (tmp_path / "tank").mkdir()
     long = np.tile(trace, (20, 1))
     recording = read_recording(write(tmp_path / name, long))
@@ -192,3 +236,24 @@ def test_a_systems_file_that_becomes_shorter_is_an_error(
     with pytest.raises(InputError, match=r"became shorter while it was read; read it again") as error:
         recording.get_traces(start_frame=50_000, end_frame=51_000)
     assert str(error.value).startswith(str(file))
+
+
+def test_a_file_that_becomes_shorter_within_a_reading_is_an_error(
+    trace: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sizes are looked at again before each piece."""
+    monkeypatch.setattr("spikesorter.io.foreign_recording.PIECE", 5000)
+    recording = read_recording(write_spikeglx(tmp_path / "a", np.tile(trace, (20, 1))))
+    np.testing.assert_array_equal(recording.get_traces(end_frame=9000), np.tile(trace, (3, 1)))
+    assert recording.get_traces(start_frame=7, end_frame=7).shape == (0, 3)
+    (file,) = tmp_path.glob("a/*.bin")
+    read = recording.neo_reader.get_analogsignal_chunk
+
+    def shrinking(*args: Any, **kwargs: Any) -> Any:
+        found = read(*args, **kwargs).copy()
+        os.truncate(file, 1000)
+        return found
+
+    monkeypatch.setattr(recording.neo_reader, "get_analogsignal_chunk", shrinking)
+    with pytest.raises(InputError, match="became shorter while it was read"):
+        recording.get_traces()

@@ -118,6 +118,48 @@ def test_a_differentiated_trace_is_not_taken_for_two_channels() -> None:
     assert doubts_of_raw(np.diff(NOISE[:, 0]).astype(np.int16).tobytes(), np.dtype("int16"), 1) == []
 
 
+def spiking(channels: int, *, width: float = 6.0, size: float = 800.0) -> np.ndarray:
+    """White noise and 600 spikes, each on all channels in some proportion."""
+    trace = RNG.normal(0, 60, (60_000, channels))
+    spike = size * np.exp(-(((np.arange(24) - 12) / width) ** 2))
+    for start in RNG.integers(0, len(trace) - 24, 600):
+        trace[start : start + 24] += spike[:, None] * RNG.uniform(0.5, 1, channels)
+    return trace.astype(np.int16)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4, 16])
+@pytest.mark.parametrize("width", [0.6, 2.0, 6.0])
+def test_spikes_in_white_noise_as_they_were_written_are_not_doubted(channels: int, width: float) -> None:
+    values = spiking(channels, width=width)
+    assert doubts_of_raw(values.tobytes(), np.dtype("int16"), channels) == []
+    assert doubts_of_raw(values[:, 0].tobytes(), np.dtype("int16"), channels, planar=True) == []
+
+
+@pytest.mark.parametrize(
+    ("written", "read", "told"),
+    [(4, 1, "(--channels 4)"), (2, 3, "(--channels 2)"), (1, 4, "(--planar)"), (4, 2, "(--channels 4)")],
+)
+def test_spikes_tell_the_number_of_channels_where_the_noise_is_white(
+    written: int, read: int, told: str
+) -> None:
+    values = spiking(written)
+    values = values[: len(values) // read * read]
+    (doubt,) = doubts_of_raw(values.tobytes(), np.dtype("int16"), read)
+    assert told in doubt
+
+
+def test_spikes_tell_that_channels_are_stored_one_after_the_other() -> None:
+    values = spiking(4)
+    (doubt,) = doubts_of_raw(values.T.tobytes(), np.dtype("int16"), 4)
+    assert "(--planar)" in doubt
+    assert doubts_of_raw(values.T.tobytes(), np.dtype("int16"), 4, planar=True) == []
+
+
+def test_white_noise_tells_nothing_of_channels() -> None:
+    """The limit that docs/reliability.md states: too few values are beyond the noise."""
+    assert doubts_of_raw(NOISE.astype(np.int16).tobytes(), np.dtype("int16"), 1) == []
+
+
 @pytest.mark.parametrize("missing", [np.nan, -np.nan, np.inf])
 @pytest.mark.parametrize("share", [0.1, 0.9, 1.0])
 def test_missing_samples_are_not_taken_for_another_type(share: float, missing: float) -> None:

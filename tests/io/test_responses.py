@@ -113,7 +113,6 @@ def test_a_file_is_opened_without_the_responses_that_its_options_name(tmp_path: 
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"subtract_ms": 9.0}, "needs the events"),
         ({"events": "a.csv", "subtract_ms": -1.0}, "from 0 to 1000"),
     ],
 )

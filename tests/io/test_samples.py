@@ -16,6 +16,7 @@ from spikesorter.io.samples import (
     at_rate,
     centred,
     check_channels,
+    check_sizes,
     check_trace,
     constant_channels,
     missing_channels,
@@ -132,3 +133,15 @@ def test_bad_stretches_are_resampled_along() -> None:
     bad = BadStretches.of([(100, 201, "dead"), (900, 1000, "artefact")])
     spikes = Spikes([50], [1], fs_hz=1000.0, bad=bad)
     assert list(at_rate(spikes, 500.0, n_samples=490).bad) == [(50, 101, "dead"), (450, 490, "artefact")]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_absurd_sizes_are_refused_and_missing_samples_are_not(dtype: str) -> None:
+    values = np.ones((1000, 1), dtype)
+    values[:500] = np.nan
+    values[500:510] = 1e30
+    check_sizes(values)
+    values[510] = -1e30
+    with pytest.raises(InputError, match=r"1 % of the samples are beyond 1e\+20.*--dtype"):
+        check_sizes(values)
+    check_sizes(np.full((9, 1), 30_000, np.int16))

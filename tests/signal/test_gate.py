@@ -104,3 +104,18 @@ def test_a_stretch_soon_after_another_begins_at_the_corrected_baseline() -> None
     gated = gate_for(trace, bad).applied(trace, 0)[:, 0]
     assert abs(gated[20_300] - gated[20_299]) < 0.1
     assert gated[20_299] < 1.0
+
+
+def test_a_short_stretch_ends_without_a_step() -> None:
+    """The baseline before it has faded out where the trace after it begins."""
+    trace = np.full((N, 1), 30.0, np.float32)
+    gated = gate_for(trace, BadStretches.of([(20_000, 20_062, "given")])).applied(trace, 0)
+    assert np.abs(np.diff(gated, axis=0)).max() < 1.0
+    assert abs(float(gated[20_061, 0])) < 0.1
+
+
+def test_a_spike_that_a_stretch_cuts_does_not_shift_the_baseline_before_it() -> None:
+    trace = np.zeros((N, 1), np.float32)
+    trace[19_930:20_030] = 8.0
+    gated = gate_for(trace, BadStretches.of([(20_000, 20_100, "given")])).applied(trace, 0)
+    np.testing.assert_array_equal(gated[20_000:20_100], 0)

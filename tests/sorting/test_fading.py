@@ -71,6 +71,19 @@ def test_a_quarter_that_is_bad_is_no_quarter_without_spikes(shapes: Templates, b
     assert fading_doubt(found, NAMES) == ""
 
 
+def test_sizes_are_measured_in_what_is_good_wherever_that_is(shapes: Templates, bank: Bank) -> None:
+    sample = np.arange(200, N_SAMPLES - 200, 500)
+    middles = range(N_SAMPLES // 32, N_SAMPLES, N_SAMPLES // 16)  # where they would be without regard to it
+    bad = BadStretches.of([(at - 6500, at + 6500, "dead") for at in middles])
+    spikes = Spikes(sample, np.where(np.arange(len(sample)) % 2, 5, 3)).outside(bad)
+    quarter = bad.moved(spikes.sample) * 4 // (N_SAMPLES - bad.samples)
+    shrinking = np.array([1.0, 0.9, 0.8, 0.5])
+    sizes = np.where(spikes.unit == 3, shrinking[quarter], 1.0)
+    read = padded(planted(shapes, spikes, sizes, N_SAMPLES))
+    found = measure_quarters(spikes, bank, UNITS, read, N_SAMPLES, bad=bad, fs_hz=FS_HZ)
+    np.testing.assert_allclose(found.sizes, np.stack([shrinking, np.ones(4)], axis=1), atol=0.05)
+
+
 def quarters(sizes: list[float], counts: list[int], error: float = 0.01) -> Quarters:
     others = np.full(4, 100)
     return Quarters(

@@ -69,6 +69,10 @@ def read_what_shrinks(task: SortTask) -> Outcome:
     return done(task, str(mapped.sum()))
 
 
+def list_blocked(task: SortTask) -> Outcome:
+    return done(task, str(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])))
+
+
 def wait_long(task: SortTask) -> Outcome:
     time.sleep(60)
     return done(task)
@@ -93,6 +97,16 @@ def test_a_process_that_dies_takes_only_its_own_task_with_it(n_jobs: int) -> Non
         "a": "done", "b": "failed", "c": "done", "d": "done",
     }  # fmt: skip
     assert "SIGKILL; is there too little memory?" in found["b"].reason
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows")
+def test_an_interruption_reaches_only_the_process_that_started_them() -> None:
+    """Python would print where a process was interrupted while it imported."""
+    with processes(1) as runner:
+        (found,) = runner(list_blocked, [task("a")])
+    assert found.reason == "True"
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 @pytest.mark.slow

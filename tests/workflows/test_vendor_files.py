@@ -17,6 +17,7 @@ from spikesorter.sorting.model import Model, load_model
 from spikesorter.workflows.files import sort_files
 from tests.conftest import PURSUIT
 from tests.io.makers import (
+    write_edf,
     write_intan,
     write_neuralynx,
     write_open_ephys,
@@ -34,6 +35,7 @@ pytestmark = [
 FS_HZ = 25_000
 Writer = Callable[[Path, np.ndarray], Path]
 SYSTEMS: dict[str, Writer] = {
+    "EDF": lambda folder, x: write_edf(folder / "a.edf", x, fs_hz=FS_HZ),
     "Intan": lambda folder, x: write_intan(folder / "a.rhd", x, fs_hz=FS_HZ),
     "Neuralynx": lambda folder, x: write_neuralynx(folder / "a", x, fs_hz=FS_HZ),
     "Open Ephys": lambda folder, x: write_open_ephys(folder / "a", {"Probe": x}, fs_hz=FS_HZ),

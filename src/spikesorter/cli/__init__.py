@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -49,6 +51,7 @@ def main() -> None:
         sys.exit(USER_ERROR)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:  # typer's exit code after Ctrl-C
+            atexit.register(gc.freeze)  # to look for cycles in all modules lasts a second on a busy core
             sys.stderr.write("spikesorter: interrupted; the files written so far are complete\n")
         raise
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from spikesorter.cli.completion import complete_assignment, complete_format, complete_preset
+from spikesorter.core.errors import InputError
 
 if TYPE_CHECKING:
     from spikesorter.io.exclusion import Exclusion
@@ -284,7 +285,8 @@ SubtractMs = Annotated[
     typer.Option(
         "--subtract-ms",
         metavar="MS",
-        help="Subtract the response to each event, up to so long after it; 0: do not.",
+        help="Subtract the response to each event, up to so long after it; 0: do not. Without "
+        "--blank-events, sort and batch find pulses of one shape by themselves.",
         rich_help_panel=INPUT,
     ),
 ]
@@ -293,13 +295,26 @@ BLANK_MS = (-0.5, 6.0)
 
 
 def exclusion_of(
-    exclude: Path | None, blank_events: Path | None, blank_ms: tuple[float, float], subtract_ms: float
+    exclude: Path | None,
+    blank_events: Path | None,
+    blank_ms: tuple[float, float],
+    subtract_ms: float,
+    *,
+    pulses_are_found: bool = False,
 ) -> Exclusion | None:
-    """Return what these options leave out of recordings, or None if they were not given."""
+    """Return what these options leave out of recordings, or None if they were not given.
+
+    Pulses are found with a model only; without one, `--subtract-ms` needs `--blank-events`.
+    """
     from spikesorter.io.exclusion import Exclusion
 
     if exclude is None and blank_events is None and not subtract_ms:
         return None
+    if subtract_ms and blank_events is None and not pulses_are_found:
+        raise InputError(
+            "--subtract-ms: needs the events whose response is subtracted (--blank-events); only sort and "
+            "batch find them"
+        )
     return Exclusion(str(exclude or ""), str(blank_events or ""), blank_ms, subtract_ms)
 
 

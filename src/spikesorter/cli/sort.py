@@ -115,12 +115,13 @@ def sort(
                 if line:
                     say(line)
 
+        excluded = exclusion_of(exclude, blank_events, blank_ms, subtract_ms, pulses_are_found=True)
         done = sort_files(
             files,
             load_model(model).with_working_point(**point),
             out,
             to=to,
-            options=replace(options, exclude=exclusion_of(exclude, blank_events, blank_ms, subtract_ms)),
+            options=replace(options, exclude=excluded),
             n_jobs=n_jobs,
             span_seconds=span_seconds,
             resume=resume,
@@ -205,7 +206,8 @@ def batch(
         from spikesorter.workflows.batch import run_batch
         from spikesorter.workflows.cluster import running_on
 
-        options = replace(options, exclude=exclusion_of(exclude, blank_events, blank_ms, subtract_ms))
+        excluded = exclusion_of(exclude, blank_events, blank_ms, subtract_ms, pulses_are_found=True)
+        options = replace(options, exclude=excluded)
         items = read_batch(source, model=model, options=options, root=root)
         numbers = count(1)
 

@@ -39,7 +39,8 @@ class Exclusion:
     window_ms : (float, float)
         What is left out around each event, milliseconds.
     subtract_ms : float
-        Until how long after each event their mean response is subtracted; 0: it is not.
+        Until how long after each event their mean response is subtracted; 0: it is not. Without `events`,
+        that to pulses which are found.
     """
 
     stretches: str = ""
@@ -58,8 +59,11 @@ class Exclusion:
                 f"--subtract-ms {self.subtract_ms:g}: expected milliseconds after each event, from 0 to "
                 f"{MOST_SUBTRACTED_MS:g}"
             )
-        if self.subtract_ms and not self.events:
-            raise InputError("--subtract-ms: needs the events whose response is subtracted (--blank-events)")
+
+    @property
+    def subtracts_found(self) -> bool:
+        """Whether the response to pulses that are found in the recording itself is to be subtracted."""
+        return bool(self.subtract_ms) and not self.events
 
     def check(self, names: Sequence[str]) -> None:
         """Refuse files that cannot be read, or from which it is not clear what is to be left out of what.
@@ -104,14 +108,14 @@ class Exclusion:
         return bad
 
     def cleaned(self, name: str, recording: BaseRecording) -> BaseRecording:
-        """Return a recording without the mean response to its events, if that is wanted.
+        """Return a recording without the mean response to its given events, if that is wanted.
 
         Raises
         ------
         InputError
             If it has too few events.
         """
-        if not self.subtract_ms:
+        if not (self.subtract_ms and self.events):
             return recording
         from spikesorter.io.responses import without_responses
 
@@ -130,7 +134,7 @@ class Exclusion:
     def digest(self, name: str) -> str:
         """Return a digest of what is to be left out of a recording, to notice when it changes."""
         rows = [self._rows(place, name, read)[1] for place, _, read in self._sources]
-        around = (*self.window_ms, self.subtract_ms) if self.events else ()
+        around = (*self.window_ms, self.subtract_ms) if self.events or self.subtract_ms else ()
         return hashlib.sha256(repr((rows, around)).encode()).hexdigest()
 
     @property

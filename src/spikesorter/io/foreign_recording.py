@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from spikesorter.core.errors import InputError
 from spikesorter.io.bounds import became_shorter
@@ -37,6 +38,7 @@ OTHER_NAMES = {
 }
 OWN_OPTIONS = {"blackrock": {"gap_tolerance_ms": 1.0}}
 """A recording with gaps is opened in segments, and not refused."""
+PIECE = 1 << 16  # samples, between two looks at the sizes of files
 MOST_DEPTH, MOST_WATCHED = 6, 256  # of what a reader holds; mappings of files, some of them several times
 NOT_OPENED = (
     "numpy",
@@ -125,6 +127,8 @@ def open_extractor(path: Path, source: Source, stream: str | None) -> BaseRecord
     reader = known_extractors()[source.format]
     if source.format not in neo_recording_class_dict:
         return reader(source.path) if stream is None else reader(source.path, stream_name=stream)
+    if source.format == "edf":
+        _check_edf(source.path)
     own = OWN_OPTIONS.get(source.format, {})
     names, ids = get_neo_streams(source.format, source.path, **own)
     if not ids:
@@ -133,15 +137,28 @@ def open_extractor(path: Path, source: Source, stream: str | None) -> BaseRecord
     return _refusing_shorter(reader(source.path, stream_id=chosen, **own))
 
 
-def _refusing_shorter(recording: BaseRecording) -> BaseRecording:
-    """Let a recording check before each reading that the files that are mapped have become no shorter.
+def _check_edf(path: Path) -> None:
+    """Refuse what the reader of EDF would read as other samples: BDF, whose samples have 24 bits."""
+    with path.open("rb") as file:
+        if file.read(1) == b"\xff":
+            raise InputError(
+                f"{path}: is a BDF file, with samples of 24 bits, which is not read; convert it, for "
+                "example to NWB or WAV"
+            )
 
-    To read what is no longer there would end the process (SIGBUS).
+
+def _refusing_shorter(recording: BaseRecording) -> BaseRecording:
+    """Let a recording check before each reading that its files have become no shorter.
+
+    To read what is no longer there from a mapped file would end the process (SIGBUS); pyedflib returns
+    anything for it.
     """
     from spikeinterface.core.binaryrecordingextractor import BinaryRecordingSegment
 
     if hasattr(recording, "neo_reader"):
         mapped = set(islice(_mapped_files(vars(recording.neo_reader)), MOST_WATCHED))
+        if isinstance(name := getattr(recording.neo_reader, "filename", None), (str, Path)):
+            mapped.add(Path(name))
         for segment in recording.segments:
             _check_before_reading(segment, mapped)
         return recording
@@ -155,15 +172,23 @@ def _refusing_shorter(recording: BaseRecording) -> BaseRecording:
 
 
 def _check_before_reading(segment: Any, files: set[Path]) -> None:
+    """Let a segment be read in short pieces, before each of which the sizes of its files are checked."""
     sizes = {file: file.stat().st_size for file in files if file.is_file()}
     read = segment.get_traces
 
     @wraps(read)
-    def checked(*args: Any, **kwargs: Any) -> Any:
-        for file, size in sizes.items():
-            if file.exists() and file.stat().st_size < size:
-                raise became_shorter(file)
-        return read(*args, **kwargs)
+    def checked(
+        start_frame: int | None = None, end_frame: int | None = None, channel_indices: Any = None
+    ) -> npt.NDArray[Any]:
+        start = 0 if start_frame is None else int(start_frame)
+        stop = segment.get_num_samples() if end_frame is None else int(end_frame)
+        pieces = []
+        for first in range(start, max(stop, start + 1), PIECE):
+            for file, size in sizes.items():
+                if file.exists() and file.stat().st_size < size:
+                    raise became_shorter(file)
+            pieces.append(read(first, min(first + PIECE, stop), channel_indices))
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
     segment.get_traces = checked
 

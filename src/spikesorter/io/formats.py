@@ -262,7 +262,7 @@ INTERNAL_ERRORS = (
     struct.error,
 )
 PACKAGE = re.compile(r"pip install ([A-Za-z][\w\[\],-]*)|^Requires (\w+)$")
-EXTRAS = {"pynwb": "nwb", "pyarrow": "parquet", "pandas": "phy", "sklearn": "phy"}
+EXTRAS = {"pynwb": "nwb", "pyedflib": "edf", "pyarrow": "parquet", "pandas": "phy", "sklearn": "phy"}
 
 
 def missing_package(what: str, error: Exception) -> str:

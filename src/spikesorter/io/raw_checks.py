@@ -25,6 +25,8 @@ COMPARED = 1 << 17  # values of which distances are compared
 MOST_COMPARED = 64  # values apart
 FILLED = 0.1
 """Share of its range that noise takes whose order of bytes is wrong, in a type of 32 bits or more."""
+BEYOND_NOISE = 9.0  # times the median size of values; 6 times the standard deviation of Gaussian noise
+LEAST_IN_SPIKES, LEAST_OF_COLUMN = 100, 20  # values beyond noise, of all channels and of each that is judged
 CLOSER = 0.6
 """Ratio of mean squared steps below which values are of one channel; a differentiated trace has 0.67."""
 
@@ -172,17 +174,17 @@ def _doubts_of_times(trace: npt.NDArray[np.generic]) -> list[str]:
 def _doubt_of_order(values: npt.NDArray[Any], channels: int, *, planar: bool) -> str:
     """Return in words that values follow each other as in a file of another number of channels, or "".
 
-    Samples of one channel change little from one to the next. If values some places apart are much closer to
-    each other than those that should be neighbours, in whatever column, those are the neighbours.
+    Samples of one channel change little from one to the next, or at least those within spikes, if the noise
+    is white. If values some places apart are much closer to each other than those that should be neighbours,
+    in whatever column, those are the neighbours.
     """
     apart = 1 if planar else channels
     values = values[: COMPARED // apart * apart].astype(np.float64)
     if len(values) < LEAST * apart or not np.isfinite(values).all():
         return ""
-    own = _squared_steps(values, apart, apart).mean()
-    found = {k: _squared_steps(values, k, apart).max() for k in range(1, MOST_COMPARED + 1) if k != apart}
-    best = min(found, key=lambda k: found[k])
-    if not found[best] < CLOSER * own:
+    every = np.arange(len(values) - MOST_COMPARED)
+    best = _closest(values, apart, every) or _closest(values, apart, _in_spikes(values, every))
+    if not best:
         return ""
     if best == 1:
         return (
@@ -193,11 +195,29 @@ def _doubt_of_order(values: npt.NDArray[Any], channels: int, *, planar: bool) ->
     return f"values look like those of {best} channels in turn (--channels {best}){turn}"
 
 
-def _squared_steps(values: npt.NDArray[np.float64], apart: int, columns: int) -> npt.NDArray[np.float64]:
-    """Return the mean squared difference of values so far apart, for each column in which the first is."""
-    steps = (values[apart:] - values[:-apart]) ** 2
-    rows = steps[: len(steps) // columns * columns].reshape(-1, columns)
-    return np.asarray(rows.mean(axis=0), np.float64)
+def _closest(values: npt.NDArray[np.float64], apart: int, looked_at: npt.NDArray[np.intp]) -> int:
+    """Return how far the values are apart that are clearly closer to each other than neighbours, or 0."""
+    counts = np.bincount(looked_at % apart, minlength=apart)
+    judged = counts >= LEAST_OF_COLUMN
+    if counts.sum() < LEAST_IN_SPIKES or not judged.any():
+        return 0
+
+    def squared_steps(k: int) -> npt.NDArray[np.float64]:  # for each column in which the first value is
+        steps = (values[looked_at + k] - values[looked_at]) ** 2
+        sums = np.bincount(looked_at % apart, steps, minlength=apart)
+        return np.asarray(sums[judged] / counts[judged], np.float64)
+
+    own = squared_steps(apart).mean()
+    found = {k: squared_steps(k).max() for k in range(1, MOST_COMPARED + 1) if k != apart}
+    best = min(found, key=lambda k: found[k])
+    size = ((values[looked_at] - np.median(values)) ** 2).mean()  # narrow spikes are close to nothing
+    return best if found[best] < min(CLOSER * own, CLOSER * size) else 0
+
+
+def _in_spikes(values: npt.NDArray[np.float64], every: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """Return which values are far beyond the noise: within a spike neighbours are close, in any noise."""
+    size = np.abs(values - np.median(values))
+    return np.asarray(every[size[every] > BEYOND_NOISE * np.median(size)], np.intp)
 
 
 def _is_missing(values: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:

@@ -156,6 +156,8 @@ class OpenedRecording:
     exclude : BadStretches
         Stretches of `recording` to leave out: those that the options name, those next to gaps in the numbers
         of samples and, if it was resampled, missing ones.
+    pulses_subtracted : bool
+        Whether the response to pulses that were found in it has been subtracted.
     """
 
     path: Path
@@ -165,6 +167,7 @@ class OpenedRecording:
     bytes_in_memory: int
     source: BaseRecording
     exclude: BadStretches = field(default_factory=BadStretches)
+    pulses_subtracted: bool = False
 
     def to_source(self, spikes: Spikes) -> Spikes:
         """Return spikes of the resampled recording as spikes of the file's own samples."""

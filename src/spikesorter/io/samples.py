@@ -24,6 +24,7 @@ __all__ = [
     "at_rate",
     "centred",
     "check_channels",
+    "check_sizes",
     "check_trace",
     "constant_channels",
     "find_missing",
@@ -44,6 +45,7 @@ PROFILED_VALUES = 1 << 23  # of all channels; estimates hold several arrays of t
 SIGNATURE_SAMPLES = 1 << 18
 PARTS = 32
 CHUNK = 1 << 20
+ABSURD, MOST_ABSURD = 1e20, 0.01  # of samples in any unit of voltage, and the share of larger ones
 READING = threading.Lock()  # threads share one open file, in which each of them seeks
 
 
@@ -71,6 +73,29 @@ def centred(trace: NativeArray, offset: npt.ArrayLike) -> FloatArray:
            [ 3.,  1.]], dtype=float32)
     """
     return np.asarray(trace - np.asarray(offset, np.float64), np.float32)
+
+
+def check_sizes(raw: NativeArray) -> None:
+    """Refuse samples of which many are larger than any voltage, before anything is computed from them.
+
+    Raises
+    ------
+    InputError
+
+    Examples
+    --------
+    >>> check_sizes(np.float32([1e30, 2.0, np.nan]))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    spikesorter.InputError: 33 % of the samples are beyond 1e+20, as no voltage is; is it read ...
+    """
+    if raw.dtype.kind != "f":
+        return
+    share = float(np.mean(np.isfinite(raw) & (np.abs(raw) > ABSURD)))
+    if share > MOST_ABSURD:
+        raise InputError(
+            f"{100 * share:.0f} % of the samples are beyond {ABSURD:g}, as no voltage is; is it read with "
+            "the right type (--dtype), order of bytes and layout?"
+        )
 
 
 def as_spikes(labels: object, *, fs_hz: float) -> Spikes:

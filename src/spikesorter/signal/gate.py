@@ -19,11 +19,21 @@ import numpy.typing as npt
 from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.signal.spans import to_samples
 
-__all__ = ["FADE_AFTER_MS", "FADE_INSIDE_MS", "LEVEL_MS", "Gate", "baseline", "make_gate", "recovery"]
+__all__ = [
+    "BEFORE_MS",
+    "FADE_AFTER_MS",
+    "FADE_INSIDE_MS",
+    "LEVEL_MS",
+    "Gate",
+    "baseline",
+    "make_gate",
+    "recovery",
+]
 
 Trace = npt.NDArray[np.float32]
-LEVEL_MS = 4.0  # beside a stretch, in which the baseline is measured
-FADE_INSIDE_MS = 5.0
+BEFORE_MS = 12.0  # in which the baseline before a stretch is measured: so long that a spike does not shift it
+LEVEL_MS = 4.0  # in which the baseline after a stretch is measured
+FADE_INSIDE_MS = 5.0  # at most; in a shorter stretch the baseline before it fades out by its end
 DECAYS_MS = (np.inf, *np.geomspace(60.0, 1.5, 18).tolist())  # in which a baseline may fall to 1 / e
 FADE_AFTER_MS = 150.0  # so slow that hardly anything of it is left in the band of the spikes
 
@@ -82,8 +92,8 @@ class Gate:
             if len(earlier) == self.bad.start[k] - self.bad.stop[k - 1] and len(earlier):
                 level = level - earlier[-1]
         inside = np.zeros((length, self.before.shape[1]), np.float32)
-        fade = self._fade_inside[:length, None]
-        inside[: len(fade)] = fade * level
+        fade = _fade(min(length, to_samples(FADE_INSIDE_MS, self.fs_hz)))
+        inside[: len(fade)] = fade[:, None] * level
         return inside
 
     def _baseline(self, k: int) -> Trace:
@@ -92,10 +102,6 @@ class Gate:
         fade = self._fade_after[: int(min(following - self.bad.stop[k], len(self._fade_after)))]
         left = np.exp(-self.rates[k] * np.arange(len(fade), dtype=np.float32)[:, None])
         return np.asarray(fade[:, None] * left * self.after[k], np.float32)
-
-    @cached_property
-    def _fade_inside(self) -> Trace:
-        return _fade(to_samples(FADE_INSIDE_MS, self.fs_hz))
 
     @cached_property
     def _fade_after(self) -> Trace:
@@ -129,12 +135,12 @@ def make_gate(bad: BadStretches, read: Callable[[int, int], Trace], *, fs_hz: fl
     >>> gated[[999, 1000, 1049, 1050, 1125, 1300]].round()
     array([  0.,   0.,   0.,   0.,  50., 100.], dtype=float32)
     """
-    length = max(to_samples(LEVEL_MS, fs_hz), 1)
+    earlier, length = (max(to_samples(ms, fs_hz), 1) for ms in (BEFORE_MS, LEVEL_MS))
     edges = np.r_[0, bad.stop], np.r_[bad.start, np.iinfo(np.int64).max]
     before, after, rates = (np.zeros((len(bad), channels), np.float32) for _ in range(3))
     for k in range(len(bad)):
         start, stop = int(bad.start[k]), int(bad.stop[k])
-        before[k] = baseline(read(max(start - length, int(edges[0][k])), start))
+        before[k] = baseline(read(max(start - earlier, int(edges[0][k])), start))
         following = read(stop, min(stop + length, int(edges[1][k + 1])))
         after[k], rates[k] = recovery(following, fs_hz=fs_hz)
     return Gate(bad, before, after, rates, fs_hz)

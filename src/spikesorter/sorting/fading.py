@@ -60,7 +60,7 @@ def measure_quarters(
     bad: BadStretches,
     fs_hz: float,
 ) -> Quarters:
-    """Measure the sizes of spikes that were found, in stretches spread over a recording.
+    """Measure the sizes of spikes that were found, in stretches spread over what is good of a recording.
 
     Parameters
     ----------
@@ -84,12 +84,13 @@ def measure_quarters(
     """
     known = spikes.select(np.isin(spikes.unit, unit_ids))
     column = np.searchsorted(unit_ids, known.unit)
-    quarter = bad.moved(known.sample) * len(QUARTERS) // (n_samples - bad.samples)
+    n_good = n_samples - bad.samples
+    quarter = bad.moved(known.sample) * len(QUARTERS) // n_good
     counts = np.zeros((len(QUARTERS), len(unit_ids)), np.int64)
     np.add.at(counts, (quarter, column), 1)
-    length = int(np.clip(n_samples * SHARE, STRETCH_SECONDS * fs_hz, LONGEST_SECONDS * fs_hz))
+    length = int(np.clip(n_good * SHARE, STRETCH_SECONDS * fs_hz, LONGEST_SECONDS * fs_hz))
     measured = []
-    for start in _starts(n_samples, length):
+    for start in _starts(bad, n_good, length):
         inside = slice(*np.searchsorted(known.sample, [start, start + length]))
         samples, columns = known.sample[inside], column[inside]
         read = read_trace(start - bank.margin.before, start + length + bank.margin.after)
@@ -98,10 +99,13 @@ def measure_quarters(
     return Quarters(unit_ids, counts, *_medians(quarters, columns, values, counts.shape))
 
 
-def _starts(n_samples: int, length: int) -> list[int]:
-    """Return where the stretches begin: evenly spread, each within one quarter."""
+def _starts(bad: BadStretches, n_good: int, length: int) -> list[int]:
+    """Return where the stretches begin: their middles are evenly spread over what is good."""
     count = len(QUARTERS) * STRETCHES
-    return [max((2 * k + 1) * n_samples // (2 * count) - length // 2, 0) for k in range(count)]
+    middles = (2 * np.arange(count) + 1) * n_good // (2 * count)
+    gone = np.r_[0, np.cumsum(bad.stop - bad.start)]
+    places = middles + gone[np.searchsorted(bad.start - gone[:-1], middles, "right")]
+    return [max(place - length // 2, 0) for place in places.tolist()]
 
 
 def _medians(

@@ -9,7 +9,15 @@ import numpy.typing as npt
 
 from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.io.samples import centred
-from spikesorter.signal.gate import FADE_AFTER_MS, FADE_INSIDE_MS, LEVEL_MS, Gate, baseline, recovery
+from spikesorter.signal.gate import (
+    BEFORE_MS,
+    FADE_AFTER_MS,
+    FADE_INSIDE_MS,
+    LEVEL_MS,
+    Gate,
+    baseline,
+    recovery,
+)
 from spikesorter.signal.screen import AROUND, Cells, Screen, find_bad_cells, may_be_bad, measure_cells
 from spikesorter.signal.spans import to_samples
 
@@ -51,6 +59,8 @@ class LiveGate:
         self._judged = 0  # cells
         self._passed = 0  # samples returned
         self._level = max(to_samples(LEVEL_MS, fs_hz), 1)
+        self._earlier = max(to_samples(BEFORE_MS, fs_hz), 1)
+        self._fading = to_samples(FADE_INSIDE_MS, fs_hz)
         self._reach = to_samples(FADE_AFTER_MS + FADE_INSIDE_MS, fs_hz) + self._level
         self._before: list[FloatArray] = []  # baselines beside the bad stretches
         self._after: list[FloatArray] = []
@@ -131,7 +141,9 @@ class LiveGate:
         judged = min(self._judged * self.screen.cell_samples, self._end)
         if self._ended or not len(self.bad):
             return judged
-        after = int(self.bad.stop[-1])
+        start, after = int(self.bad.start[-1]), int(self.bad.stop[-1])
+        if judged <= after and judged - start < self._fading:  # how long it is decides how the baseline fades
+            return min(start, judged)
         return judged if judged - after >= self._level else min(after, judged)
 
     def _find_baselines(self) -> None:
@@ -139,7 +151,7 @@ class LiveGate:
         bad, level = self.bad, self._level
         for k in range(len(self._before), len(bad)):
             edge, start = int(bad.stop[k - 1]) if k else 0, int(bad.start[k])
-            self._before.append(baseline(self._read(max(start - level, edge), start)))
+            self._before.append(baseline(self._read(max(start - self._earlier, edge), start)))
         judged = self._end if self._ended else self._judged * self.screen.cell_samples
         for k in range(len(self._after), len(bad)):
             stop = int(bad.stop[k])
@@ -165,7 +177,7 @@ class LiveGate:
 
     def _forget(self) -> None:
         """Drop what neither a cell nor a baseline is measured from any more."""
-        oldest = min(self._passed - self._level, self._cells_end * self.screen.cell_samples)
+        oldest = min(self._passed - self._earlier, self._cells_end * self.screen.cell_samples)
         gone = max(oldest - self._first, 0)
         if 2 * gone > len(self._raw):
             self._raw = self._raw[gone:].copy()

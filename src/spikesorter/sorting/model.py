@@ -24,6 +24,7 @@ from spikesorter.io.model_files import DESCRIPTION, TARGETS, check_model_place, 
 from spikesorter.io.samples import check_trace, shortest_samples
 from spikesorter.sorting.doubts import doubt_of_gain
 from spikesorter.sorting.groups import groups_of, sort_groups
+from spikesorter.sorting.pulses import find_pulses, subtract_pulses
 from spikesorter.sorting.screening import check_good, described, screen_for, screened, without_bad
 from spikesorter.sorting.sorter import SPAN_SECONDS, Sorter
 
@@ -163,6 +164,40 @@ class Model:
             span_seconds=span_seconds,
             resume=resume,
             progress=progress,
+        )
+
+    def without_pulses(
+        self, recording: BaseRecording, *, subtract_ms: float, window_ms: tuple[float, float]
+    ) -> tuple[BaseRecording, BadStretches]:
+        """Subtract the response to pulses of one shape that are found in a recording.
+
+        Parameters
+        ----------
+        recording : spikeinterface.BaseRecording
+        subtract_ms : float
+            Until how long after each pulse its response is subtracted.
+        window_ms : (float, float)
+            What is left out around each pulse.
+
+        Returns
+        -------
+        recording : spikeinterface.BaseRecording
+        bad : BadStretches
+            The windows around the pulses. If none are found, a warning says so.
+
+        Raises
+        ------
+        InputError
+            If the recording does not fit the sorters.
+        """
+        parts = {WHOLE: recording} if self._for_all_channels else groups_of(self.groups, recording)
+        found = []
+        for group, sorters in self.groups.items():
+            state = next(iter(sorters.values())).state
+            target = state.fitting(parts[group])
+            found.append(find_pulses(target, state.own_screen, fs_hz=state.fs_hz))
+        return subtract_pulses(
+            recording, found, subtract_ms=subtract_ms, window_ms=window_ms, fs_hz=self.fs_hz
         )
 
     def digest(self, chosen: Mapping[str, str]) -> str:

@@ -19,6 +19,7 @@ from spikesorter.io.clock import find_gaps
 from spikesorter.io.samples import (
     centred,
     check_channels,
+    check_sizes,
     read_representative,
     read_samples,
     representative_parts,
@@ -292,6 +293,7 @@ def screen_for(recording: BaseRecording, screen: Screen) -> Screen:
     Screen
     """
     raw = read_representative(recording)
+    check_sizes(raw)
     quiet = measure_quiet(raw, screen)
     known = (screen.quiet > 0) & np.isfinite(screen.quiet)
     ratio = np.where(known, quiet, 1.0) / np.where(known, screen.quiet, 1.0)

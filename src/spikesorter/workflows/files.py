@@ -27,7 +27,12 @@ from spikesorter.report.results import (
 )
 from spikesorter.sorting.model import Choice, Model
 from spikesorter.sorting.sorter import SPAN_SECONDS, Sorter
-from spikesorter.workflows.one_recording import WRITING, SortedFile, sort_recording
+from spikesorter.workflows.one_recording import (
+    WRITING,
+    SortedFile,
+    sort_recording,
+    without_found_pulses,
+)
 from spikesorter.workflows.recordings import CheckedRecording, keep_open, recording_parts
 
 __all__ = ["checked_results", "sort_files"]
@@ -157,6 +162,7 @@ def _check_recordings(
         opened = options[name].open(names[name], fs_hz=model.fs_hz)
         check_export_place(out / f"{name}.{to}", to)
         with naming(names[name]):
+            opened = without_found_pulses(opened, model)
             return opened, model.nearest(opened.recording, exclude=opened.exclude)
 
     chosen: dict[str, Choice] = {}

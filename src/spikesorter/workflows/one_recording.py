@@ -21,7 +21,7 @@ from spikesorter.io.recording import OpenedRecording
 from spikesorter.sorting.model import Choice, Model
 from spikesorter.sorting.sorter import SPAN_SECONDS, Sorter
 
-__all__ = ["WRITING", "SortedFile", "bad_seconds", "sort_recording", "stamp_of"]
+__all__ = ["WRITING", "SortedFile", "bad_seconds", "sort_recording", "stamp_of", "without_found_pulses"]
 
 WRITING = threading.Lock()  # SpikeInterface and pynwb are not thread-safe
 
@@ -112,15 +112,17 @@ def sort_recording(
     InputError
         If the recording cannot be used, or the spikes cannot be written.
     """
-    path, recording = opened.path, opened.recording
+    path = opened.path
     spans = None if resume is None else _spans_of(path, resume)
     with naming(path):
-        choice = model.nearest(recording, exclude=opened.exclude) if chosen is None else chosen
+        opened = without_found_pulses(opened, model)
+        recording, exclude = opened.recording, opened.exclude
+        choice = model.nearest(recording, exclude=exclude) if chosen is None else chosen
         nearest = choice.names
         spikes = model.sort(
             recording,
             nearest,
-            exclude=opened.exclude,
+            exclude=exclude,
             n_jobs=n_jobs,
             span_seconds=span_seconds,
             resume=spans,
@@ -143,6 +145,31 @@ def sort_recording(
         )
     n_samples = opened.source.get_num_frames()
     return SortedFile(path, written, nearest, model.chosen(nearest), place, n_samples)
+
+
+def without_found_pulses(opened: OpenedRecording, model: Model) -> OpenedRecording:
+    """Return a recording without the response to pulses that are found in it, if its options ask for that.
+
+    Parameters
+    ----------
+    opened : OpenedRecording
+        What is returned for it is returned as it is.
+    model : Model
+    """
+    asked = opened.options.exclude
+    if asked is None or not asked.subtracts_found or opened.pulses_subtracted:
+        return opened
+    recording, bad = model.without_pulses(
+        opened.recording, subtract_ms=asked.subtract_ms, window_ms=asked.window_ms
+    )
+    source = recording if opened.source is opened.recording else opened.source
+    return replace(
+        opened,
+        recording=recording,
+        source=source,
+        exclude=opened.exclude.joined(bad),
+        pulses_subtracted=True,
+    )
 
 
 def bad_seconds(spikes: Spikes) -> dict[str, float]:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING
 
@@ -130,7 +130,7 @@ def _idle(started: list[_Worker], busy: dict[Connection, _Worker]) -> _Worker | 
 def _start(work: Work, started: list[_Worker], *, alone: bool) -> _Worker:
     here, there = get_context("spawn").Pipe()
     process = get_context("spawn").Process(target=_serve, args=(there, work), daemon=True)
-    with _environment({} if alone else dict.fromkeys(ONE_THREAD, "1")):
+    with _environment({} if alone else dict.fromkeys(ONE_THREAD, "1")), _without_interrupts():
         process.start()
     there.close()
     worker = _Worker(process, here)
@@ -150,9 +150,23 @@ def _environment(added: dict[str, str]) -> Iterator[None]:
             del os.environ[name]
 
 
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Let processes started in a block never see Ctrl-C, not even while they import; here it waits."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # starting it would let interrupts through
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _serve(pipe: Connection, work: Work) -> None:
     """Do tasks until the pipe is closed; the main function of a process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process after Ctrl-C
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it is not blocked; the parent ends this process
     threading.Thread(target=_end_with_parent, daemon=True).start()
     logger = logging.getLogger("spikesorter")
     logger.addHandler(_Sender(pipe))
