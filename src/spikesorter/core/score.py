@@ -121,7 +121,10 @@ def match_spikes(
     (array([0, 1]), array([0, 1]))
     """
     i, j = pairs_within(true, found, int(tolerance_samples))
-    order = np.lexsort((j, i, np.abs(true[i] - found[j])))
+    # In order of i and j already, which a stable sort keeps; of short numbers it is a radix sort.
+    order = np.argsort(
+        np.abs(true[i] - found[j]).astype(np.min_scalar_type(int(tolerance_samples))), kind="stable"
+    )
     partner = _first_come(i[order], j[order], len(true), len(found))
     paired = np.flatnonzero(partner >= 0)
     return paired, partner[paired]

@@ -8,6 +8,7 @@ subtracted first, then others are found in the residual.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -82,26 +83,28 @@ class BotmDecoder:
         """Return the candidates: samples at which spikes may start."""
         rest = evidence.copy()
         reach = self.bank.overlaps.shape[1] // 2
-        found = []
+        samples_found, logs_found = [], []
         for number in range(ROUNDS):
             logs = self._discriminants(rest)
-            best = logs.max(axis=1)
+            best = reduce(np.maximum, logs.T)  # many times as quick as the maximum of each short row
             least = 0.0 if number < ROUNDS - 1 else float(np.log(LEAST_PROBABILITY))
             samples = pick_peaks(best, threshold=least, distance_samples=DISTANCE_SAMPLES)
             best_unit = logs[samples].argmax(axis=1)
-            probability, unit_probability = _probabilities(logs[samples])
-            found.append(
-                Candidates.from_arrays(
-                    samples,
-                    np.array(self.unit_ids)[best_unit],
-                    probability,
-                    unit_probability[np.arange(len(samples)), best_unit],
-                )
-            )
+            samples_found.append(samples)
+            logs_found.append(logs[samples])
             for sample, k in zip(samples, best_unit, strict=True):
                 first, last = max(sample - reach, 0), min(sample + reach + 1, len(rest))
                 rest[first:last] -= self.bank.overlaps[k, first - sample + reach : last - sample + reach]
-        return Candidates.concatenate(found).inside(self.pick_reach, len(evidence) - self.pick_reach)
+        logs = np.concatenate(logs_found)
+        best_unit = logs.argmax(axis=1)
+        probability, unit_probability = _probabilities(logs)
+        found = Candidates.from_arrays(
+            np.concatenate(samples_found),
+            np.array(self.unit_ids)[best_unit],
+            probability,
+            unit_probability[np.arange(len(logs)), best_unit],
+        )
+        return found.inside(self.pick_reach, len(evidence) - self.pick_reach)
 
     def _discriminants(self, outputs: Trace) -> Trace:
         """Return the log posterior odds of each unit against no spike, shape (samples, units)."""

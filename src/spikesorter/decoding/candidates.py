@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -134,6 +135,34 @@ def pick_candidates(
     """
     if curves.max(initial=0.0) < least / (2 * smoothing_samples + 1):
         return Candidates.concatenate([])
+    near = _near_spikes(curves, 2 * reach_of_picking(smoothing_samples))
+    if len(near) == len(curves):
+        return _picked(curves, unit_ids, smoothing_samples, least, one_unit=one_unit)
+    found = _picked(curves[near], unit_ids, smoothing_samples, least, one_unit=one_unit)
+    return replace(found, sample=near[found.sample])
+
+
+def _near_spikes(curves: FloatArray, reach: int) -> Int64Array:
+    """Return the samples at most `reach` from one at which anything is expected; all, if they are many.
+
+    Examples
+    --------
+    >>> _near_spikes(np.float32([[0, 0], [0, 0], [0.5, 0], [0, 0], [0, 0]]), 1)
+    array([1, 2, 3])
+    """
+    n_samples = len(curves)
+    at = np.flatnonzero(reduce(np.logical_or, curves.T != 0))
+    if 2 * len(at) > n_samples:
+        return np.arange(n_samples)
+    first, last = np.maximum(at - reach, 0), np.minimum(at + reach + 1, n_samples)
+    opened, closed = (np.bincount(edges, minlength=n_samples + 1)[:-1] for edges in (first, last))
+    return np.flatnonzero(np.cumsum(opened - closed))
+
+
+def _picked(
+    curves: FloatArray, unit_ids: tuple[int, ...], smoothing_samples: int, least: float, *, one_unit: bool
+) -> Candidates:
+    """Pick the peaks of curves; parameters as for `pick_candidates`."""
     sums = _summed(curves, smoothing_samples)
     parts = []
     for k, unit in enumerate(unit_ids):

@@ -72,6 +72,9 @@ EDGE, LOST = 2, 1e-3  # samples at the ends of a place, and share of its probabi
 FEWEST_APART = 32  # samples per spike; if spikes are denser, none counts as clear
 SEAM_AROUND = 20  # samples on either side of the boundary of two blocks that should be quiet
 ROUNDING = 3e-6  # of 32-bit logs, relative to the largest precision or energy
+ROUNDED = 50.0  # to which the logarithm of a power rounds
+ONE_AS_BITS = 127 << 23  # a 1 of 32 bits, read as a whole number
+BITS_TO_LOG = 0.5 * math.log(2) / (1 << 23)  # half the logarithm of a number, from its bits
 SCATTERED_STEP = 8  # samples between outputs that seed the random numbers
 CHUNK = 16  # samples that are checked together
 CERTAIN = 1e-3  # uncertainty below which more sweeps change nothing
@@ -105,12 +108,47 @@ class Pairs(NamedTuple):
     log: Float64Array
 
 
+class Places(NamedTuple):
+    """What is needed of each position in a window to weigh pairs, in double and in single precision.
+
+    `rough_power` and `bound` are working memory; `bits` is the former, seen as whole numbers.
+    """
+
+    linear: Float64Array
+    whole: Float64Array
+    constant: Float64Array
+    precision: Float64Array
+    rough_linear: Trace
+    rough_whole: Trace
+    rough_constant: Trace
+    rough_power: Trace
+    bits: npt.NDArray[np.int32]
+    bound: Trace
+
+
+class Spike(NamedTuple):
+    """The first spike of a pair: heat, expected amplitude and its variance, in single precision."""
+
+    heat: np.float32
+    expected: np.float32
+    variance: np.float32
+
+
+class Flat(NamedTuple):
+    """Arrays of a block as they lie in memory, shape (-1,), so that no function has to make views of them."""
+
+    rest: Trace
+    amplitude: Trace
+    counts: Trace
+    overlaps: Trace
+
+
 class Block(NamedTuple):
     """State of one block: outputs not yet explained, amplitudes of the spikes placed (0: none), counts.
 
     `overlaps[known, k, reach + lag, j]` is what a spike of unit k adds to the output of unit j `lag` samples
     later. `open` lists the parts left to sample, as (first, last), shape (parts, 2). `found` is working
-    memory.
+    memory. `flat` are four of the arrays once more.
     """
 
     rest: Trace
@@ -120,6 +158,7 @@ class Block(NamedTuple):
     random: Random
     open: Int64Array
     found: Pairs
+    flat: Flat
 
 
 class Plan(NamedTuple):
@@ -219,9 +258,9 @@ def new_block(outputs: Trace, overlaps: Trace, seed: int, memory: Pairs) -> Bloc
     """
     random = _scattered(outputs, seed)
     everything = np.array([[0, len(outputs)]], np.int64)
-    return Block(
-        outputs.copy(), np.zeros_like(outputs), np.zeros_like(outputs), overlaps, random, everything, memory
-    )
+    rest, amplitude, counts = outputs.copy(), np.zeros_like(outputs), np.zeros_like(outputs)
+    flat = Flat(rest.reshape(-1), amplitude.reshape(-1), counts.reshape(-1), overlaps.reshape(-1))
+    return Block(rest, amplitude, counts, overlaps, random, everything, memory, flat)
 
 
 @_compiled
@@ -265,16 +304,23 @@ def _known(block: Block, t: int) -> int:
 
 
 @_compiled
+def _overlap_at(block: Block, t: int, k: int, lag: int) -> int:
+    """Return where the overlaps of a spike with all units, `lag` samples later, begin in `flat.overlaps`."""
+    units, lags = block.rest.shape[1], block.overlaps.shape[2]
+    return int(((_known(block, t) * units + k) * lags + lags // 2 + lag) * units)
+
+
+@_compiled
 def _add(block: Block, t: int, k: int, amplitude: float) -> None:
     """Subtract a spike from the outputs (or add it, if its amplitude is negative)."""
     n, units = block.rest.shape
     reach = block.overlaps.shape[2] // 2
     first, last = max(0, t - reach), min(n, t + reach + 1)
-    rest = block.rest.reshape(-1)[first * units : last * units]
-    share = block.overlaps[_known(block, t), k].reshape(-1)[(first - t + reach) * units :]
-    factor = np.float32(amplitude)
-    for i in range(len(rest)):
-        rest[i] -= factor * share[i]
+    rest, overlaps, factor = block.flat.rest, block.flat.overlaps, np.float32(amplitude)
+    to = np.uint64(first * units)
+    own = np.uint64(_overlap_at(block, t, k, first - t))
+    for i in range(np.uint64((last - first) * units)):
+        rest[to + i] -= factor * overlaps[own + i]
 
 
 @_compiled
@@ -325,22 +371,17 @@ def _gains(block: Block, priors: Priors, first: int, last: int, gains: Float64Ar
 @_compiled
 def _loud(block: Block, levels: Trace, first: int, last: int) -> np.int32:
     """Return how many positions in a window are plausible."""
-    units = block.rest.shape[1]
-    rest = block.rest.reshape(-1)[first * units : last * units]
-    level = levels[first * units : last * units]
-    loud = np.int32(0)
-    for i in range(len(rest)):
-        loud += np.int32(rest[i] > level[i])
+    units, rest, loud = block.rest.shape[1], block.flat.rest, np.int32(0)
+    for i in range(np.uint64(first * units), np.uint64(last * units)):
+        loud += np.int32(rest[i] > levels[i])
     return loud
 
 
 @_compiled
 def _placed(block: Block, first: int, last: int) -> np.int32:
     """Return the number of spikes placed in a window."""
-    units = block.rest.shape[1]
-    amplitude = block.amplitude.reshape(-1)[first * units : last * units]
-    placed = np.int32(0)
-    for i in range(len(amplitude)):
+    units, amplitude, placed = block.rest.shape[1], block.flat.amplitude, np.int32(0)
+    for i in range(np.uint64(first * units), np.uint64(last * units)):
         placed += np.int32(amplitude[i] != np.float32(0.0))
     return placed
 
@@ -383,6 +424,66 @@ def _drop_negligible(found: Pairs, n: int, best: float) -> int:
 
 
 @_compiled
+def _weigh_roughly(
+    places: Places, overlaps: Trace, own: int, i: int, spike: Spike, least: np.float32
+) -> np.int32:
+    """Bound the log posterior of one spike with each after it; return how many may not be negligible.
+
+    The logarithm is bounded from below by the bits of its argument, as log2(1 + x) >= x up to 1. There are no
+    branches, and indices are unsigned, so that it is vectorised: Numba lets others count from the end, which
+    takes a gather for every load.
+    """
+    heat, expected, variance = spike.heat, spike.expected, spike.variance
+    half, scale = np.float32(0.5), np.float32(BITS_TO_LOG)
+    begin, end = np.uint64(i + 1), np.uint64(len(places.linear))
+    linear, whole, constant = places.rough_linear, places.rough_whole, places.rough_constant
+    power, bits, bound = places.rough_power, places.bits, places.bound
+    offset = np.uint64(own)  # of the overlaps with the first place of the window
+    for j in range(begin, end):
+        overlap = heat * overlaps[offset + j]
+        x = linear[j] - overlap * expected
+        power[j] = whole[j] - overlap * overlap * variance
+        bound[j] = half * x * x / power[j] + constant[j]
+    counting = np.int32(0)
+    for j in range(begin, end):
+        bound[j] -= scale * np.float32(bits[j])
+        counting += np.int32(bound[j] > least)
+    return counting
+
+
+@_compiled
+def _above(values: Trace, least: np.float32, first: int, last: int) -> np.int32:
+    """Return how many of some values are above a level."""
+    above = np.int32(0)
+    for i in range(np.uint64(first), np.uint64(last)):
+        above += np.int32(values[i] > least)
+    return above
+
+
+@_compiled
+def _places(block: Block, priors: Priors, first: int, last: int) -> Places:
+    """Return what is needed of each position in a window to weigh pairs."""
+    units = block.rest.shape[1]
+    n_places, i = (last - first) * units, 0
+    linear, whole = np.empty(n_places), np.empty(n_places)
+    constant, precision = np.empty(n_places), np.empty(n_places)
+    rough_constant = np.empty(n_places, np.float32)
+    for t in range(first, last):
+        known = _known(block, t)
+        for k in range(units):
+            linear[i] = priors.heat * block.rest[t, k] + priors.precision[k]
+            whole[i] = priors.energy[known, k] + priors.precision[k]
+            constant[i], precision[i] = priors.constant[k], priors.precision[k]
+            rough_constant[i] = constant[i] + 0.5 * math.log(precision[i]) + ONE_AS_BITS * BITS_TO_LOG
+            i += 1
+    power = np.empty(n_places, np.float32)
+    return Places(
+        linear, whole, constant, precision, linear.astype(np.float32), whole.astype(np.float32),
+        rough_constant, power, power.view(np.int32), np.empty(n_places, np.float32),
+    )  # fmt: skip
+
+
+@_compiled
 def _weigh_pairs(
     block: Block, priors: Priors, first: int, last: int, gains: Float64Array, best: float
 ) -> tuple[int, float]:
@@ -391,52 +492,37 @@ def _weigh_pairs(
     Amplitudes are integrated out. The first spike of a pair reduces the output and energy of the second by
     their overlap.
     """
-    found, reach = block.found, block.overlaps.shape[2] // 2
-    units = block.rest.shape[1]
-    n_places, n = (last - first) * units, 0
-    rest = block.rest.reshape(-1)[first * units : last * units]
-    linear, whole, constant = np.empty(n_places), np.empty(n_places), np.empty(n_places)
-    for i in range(n_places):
-        k = i % units
-        linear[i] = priors.heat * rest[i] + priors.precision[k]
-        whole[i] = priors.energy[_known(block, first + i // units), k] + priors.precision[k]
-        constant[i] = priors.constant[k]
-    # Most pairs are implausible. Single precision suffices to exclude them, and is twice as fast.
-    roughly, slack = np.empty(n_places, np.float32), ROUNDING * (1.0 + whole.max())
-    rough_linear, rough_whole = linear.astype(np.float32), whole.astype(np.float32)
-    rough_constant, heat = constant.astype(np.float32), np.float32(priors.heat)
-    half = np.float32(0.5)
-    for i in range(n_places - 1):
-        ki, ti = i % units, i // units
-        known = _known(block, first + ti)
-        variance = priors.variance[known, ki]
-        expected = linear[i] * variance
-        rough_expected, rough_variance = np.float32(expected), np.float32(variance)
-        overlaps = block.overlaps[known, ki].reshape(-1)[(reach - ti) * units :]
-        least, counting = np.float32(best + NEGLIGIBLE - gains[i] - slack), np.int32(0)
-        for j in range(i + 1, n_places):  # no branches, so that it is vectorised
-            overlap = heat * overlaps[j]
-            x = rough_linear[j] - overlap * rough_expected
-            power = rough_whole[j] - overlap * overlap * rough_variance
-            roughly[j] = half * x * x / power + rough_constant[j]
-            counting += np.int32(roughly[j] > least)  # the exact test below only removes some
-        if counting == 0:
-            continue
-        for j in range(i + 1, n_places):
-            if roughly[j] > least:
-                overlap, k = priors.heat * overlaps[j], j % units
-                x = linear[j] - overlap * expected
-                power = whole[j] - overlap * overlap * variance
-                log = (
-                    gains[i] + 0.5 * x * x / power + constant[j] - 0.5 * math.log(power / priors.precision[k])
-                )
-                if log > best + NEGLIGIBLE:
-                    best = max(best, log)
-                    if n == MOST_PAIRS:
-                        n = _drop_negligible(found, n, best)
-                    if n < MOST_PAIRS:
-                        found.one[n], found.other[n], found.log[n] = i, j, log
-                        n += 1
+    found, units, overlaps, n = block.found, block.rest.shape[1], block.flat.overlaps, 0
+    places = _places(block, priors, first, last)
+    linear, whole, constant, precision = places.linear, places.whole, places.constant, places.precision
+    # Most pairs are implausible. Single precision suffices to exclude them.
+    slack, bound = ROUNDING * (ROUNDED + whole.max()), places.bound
+    for i in range(len(linear) - 1):
+        t, k = first + i // units, i % units
+        variance = priors.variance[_known(block, t), k]
+        expected, own = linear[i] * variance, _overlap_at(block, t, k, first - t)
+        least = np.float32(best + NEGLIGIBLE - gains[i] - slack)
+        spike = Spike(np.float32(priors.heat), np.float32(expected), np.float32(variance))
+        if _weigh_roughly(places, overlaps, own, i, spike, least) == 0:
+            continue  # the exact test below only removes some
+        for begin in range(i + 1, len(linear), CHUNK):
+            end = min(begin + CHUNK, len(linear))
+            if _above(bound, least, begin, end) == 0:
+                continue
+            for j in range(np.uint64(begin), np.uint64(end)):
+                if bound[j] > least:
+                    overlap = priors.heat * overlaps[np.uint64(own) + j]
+                    x = linear[j] - overlap * expected
+                    power = whole[j] - overlap * overlap * variance
+                    log = gains[i] + 0.5 * x * x / power + constant[j]
+                    log -= 0.5 * math.log(power / precision[j])
+                    if log > best + NEGLIGIBLE:
+                        best = max(best, log)
+                        if n == MOST_PAIRS:
+                            n = _drop_negligible(found, n, best)
+                        if n < MOST_PAIRS:
+                            found.one[n], found.other[n], found.log[n] = i, j, log
+                            n += 1
     return n, best
 
 
@@ -458,7 +544,7 @@ def _sample_window(
     block: Block, priors: Priors, first: int, last: int, most: int, odds: Float64Array
 ) -> float:
     """Sample at most one or two spikes into an empty window; return the uncertainty."""
-    found, units = block.found, block.rest.shape[1]
+    found, units, counts = block.found, block.rest.shape[1], block.flat.counts
     highest = _gains(block, priors, first, last, odds)
     n_pairs, best = 0, max(0.0, highest)
     if most == 2 and highest > LIKELY:
@@ -468,10 +554,10 @@ def _sample_window(
     total = none + _to_odds(odds, n_places, best) + _to_odds(found.log, n_pairs, best)
     left = _uniform(block.random) * total - none
     one, other = -1, -1
-    surest = none
+    surest, at = none, first * units
     for i in range(n_places):
         if odds[i] > 0.0:
-            block.counts[first + i // units, i % units] += np.float32(odds[i] / total)
+            counts[at + i] += np.float32(odds[i] / total)
             surest = max(surest, odds[i])
             left -= odds[i]
             if one < 0 and left + odds[i] >= 0.0 and left < 0.0:
@@ -480,8 +566,8 @@ def _sample_window(
         pair_odds = found.log[i]
         if pair_odds > 0.0:
             a, b = found.one[i], found.other[i]
-            block.counts[first + a // units, a % units] += np.float32(pair_odds / total)
-            block.counts[first + b // units, b % units] += np.float32(pair_odds / total)
+            counts[at + a] += np.float32(pair_odds / total)
+            counts[at + b] += np.float32(pair_odds / total)
             surest = max(surest, pair_odds)
             left -= pair_odds
             if one < 0 and left + pair_odds >= 0.0 and left < 0.0:
@@ -618,10 +704,9 @@ def _next_start(found: Pairs, n: int, units: int) -> tuple[int, int]:
         return -1, -1
     one, other = found.one[best], found.other[best]
     for i in range(n):
-        a, b = found.one[i], found.other[i]
-        alike = a % units == one % units and b % units == other % units
-        close = abs(a // units - one // units) <= NEAR and abs(b // units - other // units) <= NEAR
-        if alike and close:
+        a, b = found.one[i] - one, found.other[i] - other
+        close = abs(a) <= NEAR * units and abs(b) <= NEAR * units
+        if close and a % units == 0 and b % units == 0:
             found.log[i] = -np.inf
     return one, other
 
@@ -768,7 +853,7 @@ def settle_clear(block: Block, priors: Priors, first_wanted: int, last_wanted: i
         _empty_window(block, parts[i, 0], parts[i, 1])
     return Block(
         block.rest, block.amplitude, block.counts, block.overlaps, block.random, parts[:count],
-        block.found,
+        block.found, block.flat,
     )  # fmt: skip
 
 
@@ -793,7 +878,7 @@ def _only_near(block: Block, first: int, last: int) -> Block:
             count += 1
     return Block(
         block.rest, block.amplitude, block.counts, block.overlaps, block.random, parts[:count],
-        block.found,
+        block.found, block.flat,
     )  # fmt: skip
 
 

@@ -191,7 +191,7 @@ class GainComparison:
         """Return, for each section, the target's events by height, and the rehearsal's, by source too."""
         at, winner, height = self._upright if gain > 0 else self._inverted
         edges = _edges(winner, height, self.evidence.shape[1])
-        there, its_winner, its_height = _located(np.sign(gain) * outputs, self.context)
+        there, its_winner, its_height = _located(outputs if gain > 0 else -outputs, self.context)
         source = _nearest_label(there, spikes, self.context.samples(NEAR_MS))
         counts = []
         for section in range(self.sections):
