@@ -13,11 +13,13 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import ConsoleMessage, Page, expect
 
 from spikesorter.io.labels import read_labels
-from spikesorter.report.corrections import Correction, CorrectionLog
+from spikesorter.report.correction_log import CorrectionLog
+from spikesorter.report.corrections import Change, Correction, Edit
 from spikesorter.report.html import read_asset
 from spikesorter.report.page import page_html
 from spikesorter.report.server import LoopbackServer, Reply, redirecting_file
-from spikesorter.report.viewer import CORRECTED, Session, serve, show_results
+from spikesorter.report.session import Session
+from spikesorter.report.viewer import CORRECTED, SCRIPTS, serve, show_results
 from tests.browser.conftest import Chromium
 from tests.report.viewing import HOSTILE, HOSTILE_UNIT, fake_contents, fake_result, fake_span
 
@@ -26,7 +28,7 @@ STANDIN = (Path(__file__).parent / "standin.js").read_text(encoding="utf-8")
 PAGE = """<!doctype html><html lang="en"><title>viewer</title><link rel="icon" href="data:,">
 <main><h1>viewer</h1><ul id="markers"></ul><div id="controls"></div></main>
 <script type="application/json" id="contents">{contents}</script>
-<script>{data}</script><script>{viewer}</script><script>{standin}</script></html>"""
+{scripts}</html>"""
 
 TRY = """([url, options]) => fetch(url, options).then((response) => response.text(), () => "")"""
 
@@ -65,9 +67,8 @@ def server(tmp_path: Path) -> Iterator[LoopbackServer]:
     contents = fake_contents(results)
     session = Session(results, contents, tmp_path / CORRECTED, span=fake_span)
     text = json.dumps(contents).replace("<", "\\u003c")
-    page = PAGE.format(
-        contents=text, data=read_asset("data.js"), viewer=read_asset("viewer.js"), standin=STANDIN
-    )
+    scripts = [*map(read_asset, ("data.js", *SCRIPTS)), STANDIN]
+    page = PAGE.format(contents=text, scripts="".join(f"<script>{one}</script>" for one in scripts))
     with serve(session, page) as server:
         yield server
 
@@ -82,7 +83,7 @@ def viewer(chromium: Chromium, server: LoopbackServer) -> Iterator[Watched]:
     assert {url for url in watched.asked if not url.startswith((server.url, "data:"))} == set()
 
 
-def log_of(out: Path) -> list[Correction]:
+def log_of(out: Path) -> list[Change]:
     return CorrectionLog(out / CORRECTED / f"{HOSTILE}.jsonl").read()
 
 
@@ -148,13 +149,19 @@ def test_a_reload_shows_what_was_said(viewer: Watched, tmp_path: Path) -> None:
     viewer.sees(f"Spike of unit {HOSTILE_UNIT} at 0.3600 s: renamed to 1.")
 
 
-def test_undo_takes_back_the_last_correction_or_the_selected_one(viewer: Watched, tmp_path: Path) -> None:
+def test_steps_are_undone_and_made_again(viewer: Watched, tmp_path: Path) -> None:
     press(viewer, "u", "There is nothing to undo.")
     press(viewer, "j", "at 16.0000 s: not yet reviewed")
     press(viewer, "x", "at 0.1200 s: not yet reviewed")
-    press(viewer, "u", "Saved: the spike at 16.0000 s is no longer corrected.")
+    press(viewer, "u", "Undone: the spike of unit 1 at 16.0000 s is rejected.")
     viewer.sees("at 16.0000 s: not yet reviewed", "0 of 4 doubtful spikes reviewed")
-    assert log_of(tmp_path) == [Correction(400_000, 1, "reject"), Correction(400_000, 1, "undo")]
+    viewer.page.reload()  # the steps are kept
+    press(viewer, "y", "Made again: the spike of unit 1 at 16.0000 s is rejected.")
+    viewer.sees("Spike of unit 1 at 16.0000 s: rejected.", "1 of 4 doubtful spikes reviewed")
+    press(viewer, "y", "There is nothing to make again.")
+    assert log_of(tmp_path) == [Correction(400_000, 1, "reject"), Edit("undo"), Edit("redo")]
+    viewer.page.get_by_text("What was done").click()
+    viewer.sees("redo of the last step")
 
 
 def test_labels_are_saved_and_it_is_said_how_to_use_them(viewer: Watched, tmp_path: Path) -> None:
@@ -169,7 +176,8 @@ def test_labels_are_saved_and_it_is_said_how_to_use_them(viewer: Watched, tmp_pa
 def test_names_are_text(viewer: Watched) -> None:
     viewer.page.get_by_text("9000 2 as found").click()
     viewer.sees(f"Spike of unit {HOSTILE_UNIT}")
-    assert viewer.page.locator("img, script:not([type]):nth-of-type(5)").count() == 0
+    assert viewer.page.locator("img").count() == 0
+    assert viewer.page.locator("script:not([type])").count() == len(SCRIPTS) + 2
     assert f"{HOSTILE_UNIT} (key 2)" in viewer.page.get_by_label("Rename to").inner_text()
 
 
@@ -194,7 +202,7 @@ def test_the_unit_0_has_the_key_0(chromium: Chromium, tmp_path: Path) -> None:
     contents = fake_contents(results)
     contents["recordings"][0]["units"][2]["name"] = "0"
     session = Session(results, contents, tmp_path / CORRECTED, span=fake_span)
-    with serve(session, page_html(contents, scripts=[read_asset("viewer.js")])) as server:
+    with serve(session, page_html(contents, scripts=[read_asset(name) for name in SCRIPTS])) as server:
         page = chromium.new_page()
         viewer = Watched(page, server, sees=())
         press(viewer, "j", "at 16.0000 s: not yet reviewed")  # on a fresh page: nothing has the focus
@@ -297,6 +305,28 @@ def test_the_real_page_is_paged_and_its_doubtful_spikes_are_reviewed(
     )
     assert len(labels) == len(found) - 1
     assert first.sample not in labels.sample
+
+
+def test_spikes_are_added_and_moved_by_a_click_or_by_keys(real: Watched, sorted_copy: Path) -> None:
+    page = real.page
+    press(real, "n", "doubtful spike 1 of")
+    real.sees("Spike of unit")
+    press(real, "i", "Click where a spike is missing")
+    page.locator("#recording-0 .plot[data-trace]").scroll_into_view_if_needed()
+    box = page.locator("#recording-0 .nsewdrag").first.bounding_box()
+    assert box
+    page.mouse.click(box["x"] + 0.3 * box["width"], box["y"] + 60)
+    real.sees("is added at", "it fits best there", ": added.")
+    page.keyboard.press("Escape")
+    press(real, "m", "Click where the spike belongs")
+    for _ in range(6):
+        page.keyboard.press("Shift+ArrowRight")
+    press(real, "Enter", "the spike is moved to")
+    press(real, "u", "Undone: the spike of unit")
+    press(real, "u", "Undone: a spike of unit")
+    log = CorrectionLog(sorted_copy / CORRECTED / "D2.jsonl").read()
+    assert [change.action for change in log] == ["add", "move", "undo", "undo"]
+    assert log[0].spike == log[1].spike  # type: ignore[union-attr]
 
 
 def test_the_real_page_pictures_doubtful_spikes_and_judges_above_the_trace(real: Watched) -> None:
