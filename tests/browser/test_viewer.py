@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -327,6 +328,45 @@ def test_spikes_are_added_and_moved_by_a_click_or_by_keys(real: Watched, sorted_
     log = CorrectionLog(sorted_copy / CORRECTED / "D2.jsonl").read()
     assert [change.action for change in log] == ["add", "move", "undo", "undo"]
     assert log[0].spike == log[1].spike  # type: ignore[union-attr]
+
+
+def test_units_are_split_by_a_lasso_and_merged_by_one_click(
+    real: Watched, sorted_copy: Path, screenshot: Callable[[Page], None]
+) -> None:
+    page = real.page
+    page.locator("#grouping-0").scroll_into_view_if_needed()
+    page.get_by_text("Features of the spikes, and proposals").first.click()
+    real.sees("Units with two modes")
+    canvas = page.locator("#recording-0 canvas.scatter")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box
+    corners = [(0.02, 0.02), (0.98, 0.02), (0.98, 0.98), (0.02, 0.98)]
+    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in corners]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place)
+    page.mouse.up()
+    real.sees("spikes are chosen:")
+    screenshot(page)
+    # one unit alone, by a range of values, with the keyboard
+    page.get_by_label("Unit to choose from").first.select_option(label="unit 1")
+    page.get_by_label("from", exact=True).first.fill("0")
+    page.get_by_role("button", name="Choose", exact=True).first.press("Enter")
+    expect(page.locator("#recording-0 .chosen")).to_have_text(
+        re.compile(r"^\d+ spikes are chosen: \d+ of unit 1\.$")
+    )
+    page.get_by_role("button", name="Make a new unit").first.press("Enter")
+    real.sees("are of unit 4.")
+    merge = page.locator("#recording-0 .proposals li.proposed").get_by_role("button", name="Merge")
+    if not merge.count():  # the whole of unit 1 was chosen, so that the pair is not there
+        merge = page.get_by_role("button", name="Undo").first
+    merge.first.click()
+    log = CorrectionLog(sorted_copy / CORRECTED / "D2.jsonl")
+    expect(page.locator("#recording-0 .viewer-status")).to_contain_text(re.compile("merged into|Undone"))
+    assert log.read()[0].action == "rename"
+    assert log.read()[1].action in ("merge", "undo")
 
 
 def test_the_real_page_pictures_doubtful_spikes_and_judges_above_the_trace(real: Watched) -> None:

@@ -17,9 +17,11 @@ from spikesorter.core.spikes import Spikes
 from spikesorter.report.correcting import DECISIONS, Corrected, correct, in_force
 from spikesorter.report.corrections import Correction, Edit, changed_spikes
 from spikesorter.report.desk import Desk
+from spikesorter.report.grouping import feature_contents, proposal_contents
 from spikesorter.report.server import Route, json_reply
 
 if TYPE_CHECKING:
+    from spikesorter.report.features import Features
     from spikesorter.report.results import Result
     from spikesorter.sorting.placing import Placement
 
@@ -27,6 +29,7 @@ __all__ = ["NEW", "Session"]
 
 MOST_SECONDS = 10  # of a recording in one request
 FIGURES_KEPT = 8  # recordings
+FEATURES_KEPT = 2  # recordings, some 50 MB each
 NEW = -1
 """Stands for a unit that is yet to be made."""
 
@@ -53,6 +56,8 @@ class Session:
     place : callable, optional
         Returns where a spike fits best, given a result, all other spikes, a sample and a unit or None; or
         None, if it cannot tell. Called by one thread at a time.
+    features : callable, optional
+        Returns the features of a result's spikes. Called by one thread at a time.
 
     Raises
     ------
@@ -70,9 +75,11 @@ class Session:
         figures: Callable[[Result], list[Contents]] = lambda result: [],
         thumbnails: Callable[[Result], list[Contents]] = lambda result: [],
         place: Callable[[Result, Spikes, int, int | None], Placement | None] = lambda *given: None,
+        features: Callable[[Result], Features] | None = None,
     ) -> None:
         self._results, self._span, self._place = tuple(results), span, place
         self._shown: list[Contents] = contents["recordings"]
+        self._features = None if features is None else lru_cache(maxsize=FEATURES_KEPT)(features)
         self._desk = Desk(results, self._shown, folder)
         self._figures = lru_cache(maxsize=FIGURES_KEPT)(figures)
         self._thumbnails = lru_cache(maxsize=FIGURES_KEPT)(thumbnails)
@@ -84,6 +91,8 @@ class Session:
             ("GET", "span"): self.span,
             ("GET", "figures"): self.figures,
             ("GET", "thumbnails"): self.thumbnails,
+            ("GET", "features"): self.features,
+            ("GET", "proposals"): self.proposals,
             ("GET", "spikes"): self.spikes,
             ("GET", "spike"): self.spike,
             ("GET", "corrections"): self.corrections,
@@ -135,12 +144,30 @@ class Session:
         return [_spike(now, int(k)) for k in places]
 
     def spike(self, fields: Mapping[str, Any]) -> Contents | None:
-        """Return one spike, named as found (`r`, `sample`, `unit`), as `spikes` does; None if there is none."""
+        """Return one spike, named as found (`r`, `sample`, `unit`), as `spikes` does, or None."""
         r = self._which(fields)
         wanted = _count(fields, "sample"), _count(fields, "unit")
         now = self._desk.corrected(r)
         places = now.places([wanted])
         return _spike(now, int(places[0])) if len(places) else None
+
+    def features(self, fields: Mapping[str, Any]) -> Contents:
+        """Return the features of a recording's spikes (`r`); see `feature_contents`."""
+        r = self._which(fields)
+        return feature_contents(self._measured(r), self._desk.corrected(r))
+
+    def proposals(self, fields: Mapping[str, Any]) -> Contents:
+        """Return which units of a recording (`r`) could be merged or split; see `proposal_contents`."""
+        r = self._which(fields)
+        now, shown = self._desk.corrected(r), self._desk.state(r)
+        names = {one["unit"]: one["name"] for one in shown["units"]}
+        return proposal_contents(self._measured(r), now, fs_hz=self._shown[r]["fs_hz"], names=names)
+
+    def _measured(self, r: int) -> Features:
+        if self._features is None:
+            raise InputError("features cannot be measured here")
+        with self._reading:
+            return self._features(self._results[r])
 
     def corrections(self, fields: Mapping[str, Any]) -> Contents:
         """Return what has been done with a recording's spikes (`r`), and what to review next.

@@ -16,7 +16,7 @@ __all__ = ["CORRECTED", "SCRIPTS", "run_viewer", "serve", "show_results"]
 CORRECTED = "corrected"
 """Folder in the results with corrections (`NAME.jsonl`) and corrected labels (`NAME.csv`)."""
 
-SCRIPTS = ("viewer.js", "correcting.js", "placing.js")
+SCRIPTS = ("viewer.js", "correcting.js", "placing.js", "scatter.js", "features.js", "proposals.js")
 """Scripts of the viewer's page, in the order in which they run."""
 
 
@@ -64,6 +64,7 @@ def show_results(out: Path, *, port: int = 0) -> Iterator[tuple[LoopbackServer, 
         thumbnail_contents,
         viewer_contents,
     )
+    from spikesorter.report.features import measure_features
     from spikesorter.report.page import page_html
     from spikesorter.report.placing import best_place
     from spikesorter.report.results import open_results
@@ -78,6 +79,7 @@ def show_results(out: Path, *, port: int = 0) -> Iterator[tuple[LoopbackServer, 
         figures=figure_contents,
         thumbnails=thumbnail_contents,
         place=best_place,
+        features=lambda result: measure_features(result.sorter, result.recording, result.spikes),
     )
     scripts = [read_asset(name) for name in SCRIPTS]
     with serve(session, page_html(contents, scripts=scripts), port=port) as server:
