@@ -11,18 +11,20 @@ import numpy as np
 from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.spikes import Spikes
 from spikesorter.core.versions import __version__
-from spikesorter.report.cards import strip, unit_cards
+from spikesorter.report.cards import strip, strip_noise, unit_cards
 from spikesorter.report.corrections import doubtful
 from spikesorter.report.metrics import measure_shapes, read_conditioned
 from spikesorter.report.packing import CODES, pack, pack_spikes
 from spikesorter.report.panels import panel_frames, panels
 from spikesorter.report.results import Result
 from spikesorter.report.tables import about, facts, shown_units, summary_table, unit_name, unit_table
+from spikesorter.report.unit_metrics import metric_contents
 from spikesorter.report.verdict import bad_words, measured_score, overall_verdict, verdict_of
 
 __all__ = [
     "DETAILED",
     "figure_contents",
+    "noise_contents",
     "recording_contents",
     "report_contents",
     "span_contents",
@@ -39,6 +41,7 @@ EMBEDDED_SAMPLES = 2_000_000  # of all channels and recordings together, about 3
 MOST_SPIKES = 200_000  # of one recording
 PAGE_SECONDS = 0.25
 DOUBTFUL = 60
+METRIC_SPIKES = 2_000  # of a report's recording, whose waveforms are read for its metrics
 WINDOW_S = 0.003  # on either side of a doubtful spike in its thumbnail, as in trace.js
 NOTE = (
     "The other {} recordings have higher expected scores and are in the table only. `spikesorter view` shows "
@@ -145,11 +148,12 @@ def recording_contents(result: Result, *, budget_samples: int | None) -> Content
         "n_samples": n_samples,
         "verdict": verdict_of(result, whole_score),
         "bad_words": bad_words(result),
-        "strip": strip(result, with_noise=budget_samples is not None),
+        "strip": strip(result, with_noise=True if budget_samples is not None else None),
         "cards": unit_cards(result, whole_score, shapes),
         "facts": facts(result),
         "units": [{"unit": unit, "name": unit_name(result, unit)} for unit in shown_units(result)],
         "unit_table": unit_table(result, whole_score),
+        "metrics": metric_contents(result, most=METRIC_SPIKES) if budget_samples is not None else None,
         "channels": [str(channel) for channel in recording.get_channel_ids()],
         "curves": _curves(result),
         "pages": pages,
@@ -210,6 +214,11 @@ def thumbnail_contents(result: Result) -> list[Contents]:
         trace = read_conditioned(result.sorter, recording, start, stop, bad=result.spikes.bad)
         around.append({"start": start, "trace": pack(trace, "f4")})
     return around
+
+
+def noise_contents(result: Result) -> Contents:
+    """Return the noise from beginning to end, as the last row of a recording's strip, for the viewer."""
+    return strip_noise(result, len(shown_units(result)))
 
 
 def figure_contents(result: Result) -> list[Contents]:

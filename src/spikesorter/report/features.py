@@ -80,7 +80,7 @@ def measure_features(
     """
     place = np.unique(np.linspace(0, len(spikes) - 1, min(len(spikes), most)).round().astype(np.int64))
     white = np.concatenate([_nothing(sorter), *_whitened(sorter, recording, spikes, place)])
-    return Features(place, white, _components(white.reshape(len(white), -1)))
+    return Features(place, white, _components(white.reshape(len(white), white.shape[1] * white.shape[2])))
 
 
 def means_of(features: Features, unit: Int64Array) -> dict[int, FloatArray]:

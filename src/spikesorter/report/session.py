@@ -6,7 +6,7 @@ import re
 import shlex
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,9 @@ class Session:
         None, if it cannot tell. Called by one thread at a time.
     features : callable, optional
         Returns the features of a result's spikes. Called by one thread at a time.
+    more : mapping of str to callable, optional
+        Further contents of a result, for JSON, by the name that the page asks for. Called by one thread at a
+        time, and once for each result.
 
     Raises
     ------
@@ -76,9 +79,11 @@ class Session:
         thumbnails: Callable[[Result], list[Contents]] = lambda result: [],
         place: Callable[[Result, Spikes, int, int | None], Placement | None] = lambda *given: None,
         features: Callable[[Result], Features] | None = None,
+        more: Mapping[str, Callable[[Result], Any]] | None = None,
     ) -> None:
         self._results, self._span, self._place = tuple(results), span, place
         self._shown: list[Contents] = contents["recordings"]
+        self._more = {name: lru_cache(maxsize=FIGURES_KEPT)(one) for name, one in (more or {}).items()}
         self._features = None if features is None else lru_cache(maxsize=FEATURES_KEPT)(features)
         self._desk = Desk(results, self._shown, folder)
         self._figures = lru_cache(maxsize=FIGURES_KEPT)(figures)
@@ -101,7 +106,14 @@ class Session:
             ("POST", "place"): self.place,
             ("POST", "save"): self.save,
         }
+        for name, contents in self._more.items():
+            given["GET", name] = partial(self._once, contents)
         return {key: _in_json(answer) for key, answer in given.items()}
+
+    def _once(self, contents: Callable[[Result], Any], fields: Mapping[str, Any]) -> Any:
+        result = self._results[self._which(fields)]
+        with self._reading:
+            return contents(result)
 
     def span(self, fields: Mapping[str, Any]) -> Contents:
         """Return a span of a recording (`r`, `start`, `stop`) of at most ten seconds.

@@ -16,7 +16,15 @@ __all__ = ["CORRECTED", "SCRIPTS", "run_viewer", "serve", "show_results"]
 CORRECTED = "corrected"
 """Folder in the results with corrections (`NAME.jsonl`) and corrected labels (`NAME.csv`)."""
 
-SCRIPTS = ("viewer.js", "correcting.js", "placing.js", "scatter.js", "features.js", "proposals.js")
+SCRIPTS = (
+    "viewer.js",
+    "correcting.js",
+    "placing.js",
+    "details.js",
+    "scatter.js",
+    "features.js",
+    "proposals.js",
+)
 """Scripts of the viewer's page, in the order in which they run."""
 
 
@@ -60,6 +68,7 @@ def show_results(out: Path, *, port: int = 0) -> Iterator[tuple[LoopbackServer, 
     """
     from spikesorter.report.contents import (
         figure_contents,
+        noise_contents,
         span_contents,
         thumbnail_contents,
         viewer_contents,
@@ -68,6 +77,7 @@ def show_results(out: Path, *, port: int = 0) -> Iterator[tuple[LoopbackServer, 
     from spikesorter.report.page import page_html
     from spikesorter.report.placing import best_place
     from spikesorter.report.results import open_results
+    from spikesorter.report.unit_metrics import metric_contents
 
     results = open_results(out)
     contents = viewer_contents(f"Results in {out.resolve().name}", results)
@@ -80,6 +90,7 @@ def show_results(out: Path, *, port: int = 0) -> Iterator[tuple[LoopbackServer, 
         thumbnails=thumbnail_contents,
         place=best_place,
         features=lambda result: measure_features(result.sorter, result.recording, result.spikes),
+        more={"metrics": metric_contents, "noise": noise_contents},
     )
     scripts = [read_asset(name) for name in SCRIPTS]
     with serve(session, page_html(contents, scripts=scripts), port=port) as server:
