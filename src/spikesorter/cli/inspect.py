@@ -21,6 +21,7 @@ from spikesorter.cli.console import (
 )
 from spikesorter.cli.options import (
     AsJson,
+    EventsFile,
     Rate,
     between,
     reads_recordings,
@@ -89,6 +90,7 @@ def view(
             show_default=False,
         ),
     ] = True,
+    events: EventsFile = None,
 ) -> None:
     """View and correct results in the browser, until stopped with Ctrl-C.
 
@@ -111,7 +113,7 @@ def view(
                 webbrowser.open(until_stopped.enter_context(redirecting_file(url)).as_uri())
 
         progress("reading the results", 0.0)
-        written = run_viewer(out, port=port, on_ready=ready)
+        written = run_viewer(out, port=port, events=events, on_ready=ready)
     for path in written:
         echo(f"Labels: {path}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from spikesorter.core.spikes import Spikes
@@ -29,7 +30,11 @@ SCRIPTS = (
 
 
 def run_viewer(
-    out: Path, *, port: int = 0, on_ready: Callable[[str], None] = lambda url: None
+    out: Path,
+    *,
+    port: int = 0,
+    events: Path | None = None,
+    on_ready: Callable[[str], None] = lambda url: None,
 ) -> dict[Path, Spikes]:
     """Show results in a browser until interrupted (Ctrl-C).
 
@@ -39,6 +44,8 @@ def run_viewer(
         Results of `spikesorter run` or `sort`. Corrections are written to `corrected` in this folder.
     port : int
         0: any free port.
+    events : Path, optional
+        Events of the recording, or a folder with a file of each recording's.
     on_ready : callable, optional
         Called with the address, including the token, when the page can be opened.
 
@@ -52,20 +59,23 @@ def run_viewer(
     InputError
         If the folder has no results, their corrections cannot be read, or the port cannot be used.
     """
-    with show_results(out, port=port) as (server, session):
+    with show_results(out, port=port, events=events) as (server, session):
         on_ready(server.url)
         server.wait()
     return session.save_pending()
 
 
 @contextmanager
-def show_results(out: Path, *, port: int = 0) -> Iterator[tuple[LoopbackServer, Session]]:
+def show_results(
+    out: Path, *, port: int = 0, events: Path | None = None
+) -> Iterator[tuple[LoopbackServer, Session]]:
     """Serve the page of a folder's results during a `with` block; see `run_viewer`.
 
     Yields
     ------
     LoopbackServer, Session
     """
+    from spikesorter.io.events import events_by_name
     from spikesorter.report.contents import (
         figure_contents,
         noise_contents,
@@ -80,13 +90,15 @@ def show_results(out: Path, *, port: int = 0) -> Iterator[tuple[LoopbackServer, 
     from spikesorter.report.unit_metrics import metric_contents
 
     results = open_results(out)
-    contents = viewer_contents(f"Results in {out.resolve().name}", results)
+    names = list(dict.fromkeys(result.place.stem for result in results))
+    given = events_by_name(events, names, fs_hz=results[0].sorter.fs_hz) if events else {}
+    contents = viewer_contents(f"Results in {out.resolve().name}", results, events=given)
     session = Session(
         results,
         contents,
         out / CORRECTED,
         span=span_contents,
-        figures=figure_contents,
+        figures=partial(figure_contents, events=given),
         thumbnails=thumbnail_contents,
         place=best_place,
         features=lambda result: measure_features(result.sorter, result.recording, result.spikes),
