@@ -13,6 +13,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import ConsoleMessage, Page, expect
 
+from spikesorter.core.settings import load_settings
 from spikesorter.io.labels import read_labels
 from spikesorter.report.correction_log import CorrectionLog
 from spikesorter.report.corrections import Change, Correction, Edit
@@ -21,7 +22,9 @@ from spikesorter.report.page import page_html
 from spikesorter.report.server import LoopbackServer, Reply, redirecting_file
 from spikesorter.report.session import Session
 from spikesorter.report.viewer import CORRECTED, SCRIPTS, serve, show_results
+from spikesorter.workflows.start_page import StartPage
 from tests.browser.conftest import Chromium
+from tests.conftest import PURSUIT
 from tests.report.viewing import HOSTILE, HOSTILE_UNIT, fake_contents, fake_result, fake_span
 
 pytestmark = pytest.mark.slow
@@ -407,3 +410,29 @@ def test_the_file_that_the_browser_is_started_with_leads_to_the_page(
         page.wait_for_url(server.url)
     expect(page.locator("#markers")).to_be_attached()
     page.close()
+
+
+def test_from_the_start_page_to_the_viewer(chromium: Chromium, study_folder: Path, tmp_path: Path) -> None:
+    start = StartPage(load_settings(assignments=PURSUIT))
+    with LoopbackServer(start.routes()) as server:
+        start.on_done = server.replace
+        page = chromium.new_page()
+        viewer = Watched(page, server, sees=("Sort a recording",))
+        found = Axe().run(page).response["violations"]
+        assert {one["id"] for one in found if one["impact"] in ("serious", "critical")} == set()
+        page.get_by_label("Recording to learn from").fill(str(study_folder / "none.mat"))
+        page.get_by_label("Folder for the results").fill(str(tmp_path / "out"))
+        page.get_by_role("button", name="Learn and sort").click()
+        expect(page.get_by_role("alert")).to_contain_text("none.mat: no such file")
+        page.get_by_label("Recording to learn from").fill(str(study_folder))
+        page.get_by_role("button", name="Browse").first.click()
+        page.get_by_role("button", name="D1.mat").press("Enter")
+        expect(page.get_by_label("Recording to learn from")).to_have_value(str(study_folder / "D1.mat"))
+        page.get_by_label("Recordings to sort").fill(str(study_folder / "D2.mat"))
+        page.get_by_role("button", name="Learn and sort").press("Enter")
+        expect(page.get_by_role("heading", name="Results in out")).to_be_visible()
+        page.close()
+    assert start.session is not None
+    assert start.session.corrections({"r": 0})["changed"] == 0
+    assert (tmp_path / "out" / "D2.mat").is_file()
+    assert [text for text in viewer.wrong if "400" not in text] == []

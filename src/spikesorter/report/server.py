@@ -168,6 +168,10 @@ class LoopbackServer:
         self._server.server_close()
         self._thread.join()
 
+    def replace(self, routes: Mapping[tuple[str, str], Route]) -> None:
+        """Serve other routes from now on, at the same address."""
+        self._server.routes = dict(routes)
+
     def wait(self) -> None:
         """Wait until the program is interrupted (Ctrl-C)."""
         try:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from spikesorter.core.spikes import Spikes
 from spikesorter.report.html import read_asset
-from spikesorter.report.server import LoopbackServer, page_reply
+from spikesorter.report.server import LoopbackServer, Route, page_reply
 from spikesorter.report.session import Session
 
-__all__ = ["CORRECTED", "SCRIPTS", "run_viewer", "serve", "show_results"]
+__all__ = ["CORRECTED", "SCRIPTS", "page_routes", "result_session", "run_viewer", "serve", "show_results"]
 
 CORRECTED = "corrected"
 """Folder in the results with corrections (`NAME.jsonl`) and corrected labels (`NAME.csv`)."""
@@ -75,6 +76,19 @@ def show_results(
     ------
     LoopbackServer, Session
     """
+    session, contents = result_session(out, events=events)
+    with serve(session, _page(contents), port=port) as server:
+        yield server, session
+
+
+def result_session(out: Path, *, events: Path | None = None) -> tuple[Session, dict[str, Any]]:
+    """Open a folder's results for the viewer; see `run_viewer`.
+
+    Returns
+    -------
+    Session, dict
+        And the contents of its page.
+    """
     from spikesorter.io.events import events_by_name
     from spikesorter.report.contents import (
         figure_contents,
@@ -84,7 +98,6 @@ def show_results(
         viewer_contents,
     )
     from spikesorter.report.features import measure_features
-    from spikesorter.report.page import page_html
     from spikesorter.report.placing import best_place
     from spikesorter.report.results import open_results
     from spikesorter.report.unit_metrics import metric_contents
@@ -104,9 +117,19 @@ def show_results(
         features=lambda result: measure_features(result.sorter, result.recording, result.spikes),
         more={"metrics": metric_contents, "noise": noise_contents},
     )
-    scripts = [read_asset(name) for name in SCRIPTS]
-    with serve(session, page_html(contents, scripts=scripts), port=port) as server:
-        yield server, session
+    return session, contents
+
+
+def page_routes(session: Session, contents: Mapping[str, Any]) -> dict[tuple[str, str], Route]:
+    """Return the routes of the viewer's page and of its session."""
+    html = page_reply(_page(contents))
+    return {("GET", ""): lambda fields: html} | session.routes()
+
+
+def _page(contents: Mapping[str, Any]) -> str:
+    from spikesorter.report.page import page_html
+
+    return page_html(contents, scripts=[read_asset(name) for name in SCRIPTS])
 
 
 def serve(session: Session, page: str, *, port: int = 0) -> LoopbackServer:
