@@ -436,3 +436,17 @@ def test_from_the_start_page_to_the_viewer(chromium: Chromium, study_folder: Pat
     assert start.session.corrections({"r": 0})["changed"] == 0
     assert (tmp_path / "out" / "D2.mat").is_file()
     assert [text for text in viewer.wrong if "400" not in text] == []
+
+
+def test_noise_and_metrics_come_when_they_are_wanted(real: Watched) -> None:
+    page = real.page
+    page.locator("#recording-0 .strip").scroll_into_view_if_needed()
+    expect(page.locator("#noise-0")).to_have_attribute("d", re.compile("^M0 "))
+    assert not any("metrics" in url for url in real.asked)
+    page.locator("#recording-0 details.metrics summary").press("Enter")
+    rows = page.locator("#recording-0 details.metrics tbody tr")
+    expect(rows).to_have_count(3)
+    expect(page.locator("#recording-0 details.metrics caption")).to_contain_text("spikeinterface.metrics")
+    page.set_viewport_size({"width": 390, "height": 740})  # a list, not a table
+    expect(rows.first.locator("td").first).to_have_attribute("data-head", "precision")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
