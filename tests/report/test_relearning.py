@@ -8,8 +8,9 @@ import pytest
 from spikesorter.core.errors import InputError
 from spikesorter.report.correction_log import CorrectionLog
 from spikesorter.report.corrections import Correction, Edit
-from spikesorter.report.relearning import relabel, what_changed
+from spikesorter.report.relearning import Relabelled, relabel, what_changed
 from spikesorter.report.results import Result
+from tests.browser.test_report import renamed
 
 pytestmark = pytest.mark.slow
 
@@ -40,3 +41,14 @@ def test_corrections_become_labels_and_it_is_said_what_they_changed(
         relabel(out / "corrected", Path("D9.mat"))
     assert relabel(out / "predictions", Path("D2.mat")) is None
     assert relabel(tmp_path / "labels.csv", Path("D2.mat")) is None
+
+
+def test_new_units_and_units_that_are_gone_are_said(results: list[Result], tmp_path: Path) -> None:
+    result = results[0]
+    first, second = result.sorter.units.known[:2]
+    fewer = result.spikes.select(result.spikes.unit != second)
+    made = Relabelled(tmp_path / "D2.csv", "", result.spikes, fewer, (renamed(result, "D2", "other").sorter,))
+    lines = what_changed(made, result.sorter)
+    name = result.sorter.names[first]
+    assert lines[0].startswith(f"unit {name}: new; ")
+    assert lines[-1].startswith("unit other: no longer there")
