@@ -93,3 +93,23 @@ def test_the_figure_has_a_raster_and_a_histogram_for_each_unit(results: list[Res
     assert names == {"&lt;b&gt;", "a"}
     units = len(results[0].spikes.unit_ids)
     assert sum(trace["mode"] == "markers" for trace in panel["figure"]["data"]) == 2 * units
+
+
+def test_one_event_has_no_interval_and_events_at_the_ends_are_counted() -> None:
+    spikes = Spikes.from_arrays([0, 100, 9_900], [1, 1, 1])
+    (one,) = around_events(spikes, Events(np.array([0.05]), ("",)), fs_hz=FS_HZ)
+    assert one.lag_s.round(3).tolist() == [-0.05, 0.05]
+    assert np.isnan(one.low).all()
+    assert one.rate.sum() == pytest.approx(2 * 40.0)
+    both = Events(np.array([0.05, 9.9]), ("a", "b"))
+    first, last = around_events(spikes, both, fs_hz=FS_HZ)
+    assert (len(first.lag_s), last.lag_s.tolist()) == (2, [0.0])
+    assert (first.events, last.events) == (1, 1)
+
+
+def test_outlier_spikes_and_no_spikes_have_no_raster() -> None:
+    events = Events(np.array([0.1]), ("",))
+    assert around_events(Spikes.from_arrays([100], [0]), events, fs_hz=FS_HZ) == []
+    assert around_events(Spikes.empty(), events, fs_hz=FS_HZ) == []
+    rates = around_events(Spikes.from_arrays([50_000], [1]), events, fs_hz=FS_HZ)
+    assert [one.rate.max() for one in rates] == [0.0]
