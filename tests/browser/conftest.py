@@ -14,7 +14,9 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-WAIT_MS = 120_000  # guards against hanging only: a busy machine is slow
+WAIT_MS = int(
+    os.environ.get("SPIKESORTER_WAIT_MS", "120000")
+)  # guards against hanging only: a busy machine is slow
 
 
 class Chromium:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,13 +13,18 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import ConsoleMessage, Page, expect
 
+from spikesorter.core.settings import load_settings
 from spikesorter.io.labels import read_labels
-from spikesorter.report.corrections import Correction, CorrectionLog
+from spikesorter.report.correction_log import CorrectionLog
+from spikesorter.report.corrections import Change, Correction, Edit
 from spikesorter.report.html import read_asset
 from spikesorter.report.page import page_html
 from spikesorter.report.server import LoopbackServer, Reply, redirecting_file
-from spikesorter.report.viewer import CORRECTED, Session, serve, show_results
+from spikesorter.report.session import Session
+from spikesorter.report.viewer import CORRECTED, SCRIPTS, serve, show_results
+from spikesorter.workflows.start_page import StartPage
 from tests.browser.conftest import Chromium
+from tests.conftest import PURSUIT
 from tests.report.viewing import HOSTILE, HOSTILE_UNIT, fake_contents, fake_result, fake_span
 
 pytestmark = pytest.mark.slow
@@ -26,7 +32,7 @@ STANDIN = (Path(__file__).parent / "standin.js").read_text(encoding="utf-8")
 PAGE = """<!doctype html><html lang="en"><title>viewer</title><link rel="icon" href="data:,">
 <main><h1>viewer</h1><ul id="markers"></ul><div id="controls"></div></main>
 <script type="application/json" id="contents">{contents}</script>
-<script>{data}</script><script>{viewer}</script><script>{standin}</script></html>"""
+{scripts}</html>"""
 
 TRY = """([url, options]) => fetch(url, options).then((response) => response.text(), () => "")"""
 
@@ -65,9 +71,8 @@ def server(tmp_path: Path) -> Iterator[LoopbackServer]:
     contents = fake_contents(results)
     session = Session(results, contents, tmp_path / CORRECTED, span=fake_span)
     text = json.dumps(contents).replace("<", "\\u003c")
-    page = PAGE.format(
-        contents=text, data=read_asset("data.js"), viewer=read_asset("viewer.js"), standin=STANDIN
-    )
+    scripts = [*map(read_asset, ("data.js", *SCRIPTS)), STANDIN]
+    page = PAGE.format(contents=text, scripts="".join(f"<script>{one}</script>" for one in scripts))
     with serve(session, page) as server:
         yield server
 
@@ -82,7 +87,7 @@ def viewer(chromium: Chromium, server: LoopbackServer) -> Iterator[Watched]:
     assert {url for url in watched.asked if not url.startswith((server.url, "data:"))} == set()
 
 
-def log_of(out: Path) -> list[Correction]:
+def log_of(out: Path) -> list[Change]:
     return CorrectionLog(out / CORRECTED / f"{HOSTILE}.jsonl").read()
 
 
@@ -148,13 +153,19 @@ def test_a_reload_shows_what_was_said(viewer: Watched, tmp_path: Path) -> None:
     viewer.sees(f"Spike of unit {HOSTILE_UNIT} at 0.3600 s: renamed to 1.")
 
 
-def test_undo_takes_back_the_last_correction_or_the_selected_one(viewer: Watched, tmp_path: Path) -> None:
+def test_steps_are_undone_and_made_again(viewer: Watched, tmp_path: Path) -> None:
     press(viewer, "u", "There is nothing to undo.")
     press(viewer, "j", "at 16.0000 s: not yet reviewed")
     press(viewer, "x", "at 0.1200 s: not yet reviewed")
-    press(viewer, "u", "Saved: the spike at 16.0000 s is no longer corrected.")
+    press(viewer, "u", "Undone: the spike of unit 1 at 16.0000 s is rejected.")
     viewer.sees("at 16.0000 s: not yet reviewed", "0 of 4 doubtful spikes reviewed")
-    assert log_of(tmp_path) == [Correction(400_000, 1, "reject"), Correction(400_000, 1, "undo")]
+    viewer.page.reload()  # the steps are kept
+    press(viewer, "y", "Made again: the spike of unit 1 at 16.0000 s is rejected.")
+    viewer.sees("Spike of unit 1 at 16.0000 s: rejected.", "1 of 4 doubtful spikes reviewed")
+    press(viewer, "y", "There is nothing to make again.")
+    assert log_of(tmp_path) == [Correction(400_000, 1, "reject"), Edit("undo"), Edit("redo")]
+    viewer.page.get_by_text("What was done").click()
+    viewer.sees("redo of the last step")
 
 
 def test_labels_are_saved_and_it_is_said_how_to_use_them(viewer: Watched, tmp_path: Path) -> None:
@@ -169,7 +180,8 @@ def test_labels_are_saved_and_it_is_said_how_to_use_them(viewer: Watched, tmp_pa
 def test_names_are_text(viewer: Watched) -> None:
     viewer.page.get_by_text("9000 2 as found").click()
     viewer.sees(f"Spike of unit {HOSTILE_UNIT}")
-    assert viewer.page.locator("img, script:not([type]):nth-of-type(5)").count() == 0
+    assert viewer.page.locator("img").count() == 0
+    assert viewer.page.locator("script:not([type])").count() == len(SCRIPTS) + 2
     assert f"{HOSTILE_UNIT} (key 2)" in viewer.page.get_by_label("Rename to").inner_text()
 
 
@@ -194,7 +206,7 @@ def test_the_unit_0_has_the_key_0(chromium: Chromium, tmp_path: Path) -> None:
     contents = fake_contents(results)
     contents["recordings"][0]["units"][2]["name"] = "0"
     session = Session(results, contents, tmp_path / CORRECTED, span=fake_span)
-    with serve(session, page_html(contents, scripts=[read_asset("viewer.js")])) as server:
+    with serve(session, page_html(contents, scripts=[read_asset(name) for name in SCRIPTS])) as server:
         page = chromium.new_page()
         viewer = Watched(page, server, sees=())
         press(viewer, "j", "at 16.0000 s: not yet reviewed")  # on a fresh page: nothing has the focus
@@ -299,6 +311,67 @@ def test_the_real_page_is_paged_and_its_doubtful_spikes_are_reviewed(
     assert first.sample not in labels.sample
 
 
+def test_spikes_are_added_and_moved_by_a_click_or_by_keys(real: Watched, sorted_copy: Path) -> None:
+    page = real.page
+    press(real, "n", "doubtful spike 1 of")
+    real.sees("Spike of unit")
+    press(real, "i", "Click where a spike is missing")
+    page.locator("#recording-0 .plot[data-trace]").scroll_into_view_if_needed()
+    box = page.locator("#recording-0 .nsewdrag").first.bounding_box()
+    assert box
+    page.mouse.click(box["x"] + 0.3 * box["width"], box["y"] + 60)
+    real.sees("is added at", "it fits best there", ": added.")
+    page.keyboard.press("Escape")
+    press(real, "m", "Click where the spike belongs")
+    for _ in range(6):
+        page.keyboard.press("Shift+ArrowRight")
+    press(real, "Enter", "the spike is moved to")
+    press(real, "u", "Undone: the spike of unit")
+    press(real, "u", "Undone: a spike of unit")
+    log = CorrectionLog(sorted_copy / CORRECTED / "D2.jsonl").read()
+    assert [change.action for change in log] == ["add", "move", "undo", "undo"]
+    assert log[0].spike == log[1].spike  # type: ignore[union-attr]
+
+
+def test_units_are_split_by_a_lasso_and_merged_by_one_click(
+    real: Watched, sorted_copy: Path, screenshot: Callable[[Page], None]
+) -> None:
+    page = real.page
+    page.locator("#grouping-0").scroll_into_view_if_needed()
+    page.get_by_text("Features of the spikes, and proposals").first.click()
+    real.sees("Units with two modes")
+    canvas = page.locator("#recording-0 canvas.scatter")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box
+    corners = [(0.02, 0.02), (0.98, 0.02), (0.98, 0.98), (0.02, 0.98)]
+    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in corners]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place)
+    page.mouse.up()
+    real.sees("spikes are chosen:")
+    screenshot(page)
+    # one unit alone, by a range of values, with the keyboard
+    page.get_by_label("Unit to choose from").first.select_option(label="unit 1")
+    page.get_by_label("from", exact=True).first.fill("0")
+    page.get_by_role("button", name="Choose", exact=True).first.press("Enter")
+    expect(page.locator("#recording-0 .chosen")).to_have_text(
+        re.compile(r"^\d+ spikes are chosen: \d+ of unit 1\.$")
+    )
+    page.get_by_role("button", name="Make a new unit").first.press("Enter")
+    real.sees("are of unit 4.")
+    merge = page.locator("#recording-0 .proposals li.proposed").get_by_role("button", name="Merge")
+    if not merge.count():  # the whole of unit 1 was chosen, so that the pair is not there
+        merge = page.get_by_role("button", name="Undo").first
+    merge.first.click()
+    log = CorrectionLog(sorted_copy / CORRECTED / "D2.jsonl")
+    expect(page.locator("#recording-0 .viewer-status")).to_contain_text(re.compile("merged into|Undone"))
+    assert log.read()[0].action == "rename"
+    assert log.read()[1].action in ("merge", "undo")
+
+
 def test_the_real_page_pictures_doubtful_spikes_and_judges_above_the_trace(real: Watched) -> None:
     page = real.page
     page.locator("#trace-0").scroll_into_view_if_needed()
@@ -337,3 +410,43 @@ def test_the_file_that_the_browser_is_started_with_leads_to_the_page(
         page.wait_for_url(server.url)
     expect(page.locator("#markers")).to_be_attached()
     page.close()
+
+
+def test_from_the_start_page_to_the_viewer(chromium: Chromium, study_folder: Path, tmp_path: Path) -> None:
+    start = StartPage(load_settings(assignments=PURSUIT))
+    with LoopbackServer(start.routes()) as server:
+        start.on_done = server.replace
+        page = chromium.new_page()
+        viewer = Watched(page, server, sees=("Sort a recording",))
+        found = Axe().run(page).response["violations"]
+        assert {one["id"] for one in found if one["impact"] in ("serious", "critical")} == set()
+        page.get_by_label("Recording to learn from").fill(str(study_folder / "none.mat"))
+        page.get_by_label("Folder for the results").fill(str(tmp_path / "out"))
+        page.get_by_role("button", name="Learn and sort").click()
+        expect(page.get_by_role("alert")).to_contain_text("none.mat: no such file")
+        page.get_by_label("Recording to learn from").fill(str(study_folder))
+        page.get_by_role("button", name="Browse").first.click()
+        page.get_by_role("button", name="D1.mat").press("Enter")
+        expect(page.get_by_label("Recording to learn from")).to_have_value(str(study_folder / "D1.mat"))
+        page.get_by_label("Recordings to sort").fill(str(study_folder / "D2.mat"))
+        page.get_by_role("button", name="Learn and sort").press("Enter")
+        expect(page.get_by_role("heading", name="Results in out")).to_be_visible()
+        page.close()
+    assert start.session is not None
+    assert start.session.corrections({"r": 0})["changed"] == 0
+    assert (tmp_path / "out" / "D2.mat").is_file()
+    assert [text for text in viewer.wrong if "400" not in text] == []
+
+
+def test_noise_and_metrics_come_when_they_are_wanted(real: Watched) -> None:
+    page = real.page
+    page.locator("#recording-0 .strip").scroll_into_view_if_needed()
+    expect(page.locator("#noise-0")).to_have_attribute("d", re.compile("^M0 "))
+    assert not any("metrics" in url for url in real.asked)
+    page.locator("#recording-0 details.metrics summary").press("Enter")
+    rows = page.locator("#recording-0 details.metrics tbody tr")
+    expect(rows).to_have_count(3)
+    expect(page.locator("#recording-0 details.metrics caption")).to_contain_text("spikeinterface.metrics")
+    page.set_viewport_size({"width": 390, "height": 740})  # a list, not a table
+    expect(rows.first.locator("td").first).to_have_attribute("data-head", "precision")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from spikesorter.report.corrections import Correction, CorrectionLog
-from spikesorter.report.viewer import CORRECTED, Session
+from spikesorter.report.correction_log import CorrectionLog
+from spikesorter.report.corrections import Change
+from spikesorter.report.session import Session
+from spikesorter.report.viewer import CORRECTED
 from tests.report.viewing import HOSTILE, fake_contents, fake_result, fake_span
 
 HANGS_S = 120  # guards against hanging only
@@ -63,5 +65,5 @@ def make_session(out: Path, names: tuple[str, ...] = (HOSTILE, "D5"), **changes:
     return Session(results, fake_contents(results), out / CORRECTED, **({"span": fake_span} | changes))
 
 
-def log_of(out: Path, name: str = HOSTILE) -> list[Correction]:
+def log_of(out: Path, name: str = HOSTILE) -> list[Change]:
     return CorrectionLog(out / CORRECTED / f"{name}.jsonl").read()

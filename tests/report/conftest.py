@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from spikesorter.report.server import LoopbackServer
-from spikesorter.report.viewer import Session, serve
+from spikesorter.report.session import Session
+from spikesorter.report.viewer import serve
 from tests.report.client import Client, make_session
 
 

@@ -9,7 +9,7 @@ import pytest
 from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.spikes import Spikes
 from spikesorter.report.cards import strip, unit_cards
-from spikesorter.report.contents import recording_contents, viewer_contents
+from spikesorter.report.contents import noise_contents, recording_contents, viewer_contents
 from spikesorter.report.metrics import measure_shapes
 from spikesorter.report.results import Result
 from spikesorter.report.verdict import measured_score
@@ -82,4 +82,8 @@ def test_no_spikes_have_cards_and_a_strip(results: list[Result]) -> None:
 def test_the_viewer_reads_no_recording_for_them(results: list[Result]) -> None:
     one = viewer_contents("view", results)["recordings"][0]
     assert {card["pictures"] for card in one["cards"]} == {None}
-    assert "noise" not in {row["name"] for row in one["strip"]["rows"]}
+    noise = one["strip"]["rows"][-1]
+    assert (noise["name"], noise["path"]) == ("noise", "")  # there is room for it
+    row = noise_contents(results[0])
+    full = strip(results[0], with_noise=True)["rows"][-1]
+    assert row == {"path": full["path"], "most": full["most"]}

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,14 +15,10 @@ from hypothesis import strategies as st
 from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.labels import read_labels
-from spikesorter.report.corrections import (
-    Correction,
-    CorrectionLog,
-    corrected,
-    decisions,
-    doubtful,
-    write_labels,
-)
+from spikesorter.report.correcting import corrected, in_force, write_labels
+from spikesorter.report.correction_log import CorrectionLog
+from spikesorter.report.corrections import Change, Correction, Edit, changed_spikes, doubtful
+from spikesorter.report.journal import summary, write_journal
 
 FS_HZ = 25_000.0
 FOUND = Spikes.from_arrays(
@@ -124,7 +121,19 @@ def test_logs_of_earlier_versions_are_read_and_continued(log: CorrectionLog) -> 
     log.append(SAID[2])
     assert log.read() == SAID
     last = json.loads(log.path.read_text().splitlines()[-1])
-    assert last == {"sample": 300, "unit": 1, "action": "accept", "to": None}
+    assert last.pop("at").endswith("+00:00")
+    assert last == {"sample": 300, "unit": 1, "action": "accept"}
+
+
+def test_what_an_earlier_version_accepted_is_accepted_as_found(log: CorrectionLog) -> None:
+    log.path.parent.mkdir()
+    log.path.write_text(
+        '{"sample": 100, "unit": 1, "action": "rename", "to": 2}\n'
+        '{"sample": 100, "unit": 1, "action": "accept", "to": null}\n'
+    )
+    assert corrected(FOUND, log.read()).unit[0] == 1
+    now = [Correction(100, 1, "rename", to=2), Correction(100, 1, "accept")]
+    assert corrected(FOUND, now).unit[0] == 2  # as it was shown when it was accepted
 
 
 def test_a_full_disk_is_said_and_leaves_whole_lines(
@@ -153,7 +162,8 @@ def test_a_folder_in_the_way_is_said(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from spikesorter.report.corrections import Correction, CorrectionLog
+from spikesorter.report.correction_log import CorrectionLog
+from spikesorter.report.corrections import Correction
 log = CorrectionLog(Path(sys.argv[1]))
 for sample in range(1_000_000):
     log.append(Correction(sample, 1, "accept"))
@@ -187,9 +197,7 @@ def test_corrected_spikes_are_what_was_said() -> None:
 
 
 def test_the_last_word_counts() -> None:
-    assert decisions([Correction(100, 1, "reject"), Correction(100, 1, "accept")]) == {
-        (100, 1): Correction(100, 1, "accept")
-    }
+    assert corrected(FOUND, [Correction(100, 1, "reject"), Correction(100, 1, "accept")]).sample[0] == 100
 
 
 def test_undone_is_as_if_nothing_had_been_said() -> None:
@@ -210,15 +218,23 @@ def test_corrections_of_spikes_that_are_no_longer_there_change_nothing() -> None
     assert corrected(FOUND, [Correction(100, 2, "reject"), Correction(999, 1, "accept")]) == FOUND
 
 
+def unit_after(sample: int, first: int, said: list[Correction]) -> int | None:
+    unit, there = first, True
+    for one in said:
+        if one.spike == (sample, first):
+            there = one.action != "reject"
+            unit = one.to if one.action == "rename" else first if one.action == "undo" else unit  # type: ignore[assignment]
+    return unit if there else None
+
+
 @given(st.lists(corrections, max_size=12))
 def test_no_spike_comes_from_nowhere(said: list[Correction]) -> None:
     labels = corrected(FOUND, said)
     assert set(labels.sample.tolist()) <= set(FOUND.sample.tolist())
-    last = decisions(said)
     expected = {
-        (sample, last[sample, unit].to or unit) if (sample, unit) in last else (sample, unit)
-        for sample, unit in zip(FOUND.sample.tolist(), FOUND.unit.tolist(), strict=True)
-        if (sample, unit) not in last or last[sample, unit].action != "reject"
+        (sample, unit)
+        for (sample, first) in zip(FOUND.sample.tolist(), FOUND.unit.tolist(), strict=True)
+        if (unit := unit_after(sample, first, said)) is not None
     }
     assert set(zip(labels.sample.tolist(), labels.unit.tolist(), strict=True)) == expected
     assert len(labels) == len(expected)
@@ -256,3 +272,117 @@ def test_labels_are_replaced_but_nothing_else_is(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="was not written by spikesorter"):
         write_labels(place, FOUND, SAID)
     assert place.read_text() == "my own notes\n"
+
+
+def spikes_of(labels: Spikes) -> list[tuple[int, int]]:
+    return list(zip(labels.sample.tolist(), labels.unit.tolist(), strict=True))
+
+
+def test_a_spike_is_added_moved_and_taken_away_again() -> None:
+    added = [Correction(250, 2, "add"), Correction(250, 2, "move", to=255)]
+    assert (255, 2) in spikes_of(corrected(FOUND, added))
+    assert len(corrected(FOUND, added)) == len(FOUND) + 1
+    assert corrected(FOUND, [*added, Correction(250, 2, "undo")]) == FOUND
+    assert corrected(FOUND, [*added, Edit("undo"), Edit("undo")]) == FOUND
+    moved = corrected(FOUND, [Correction(200, 2, "move", to=190)])
+    assert spikes_of(moved)[1] == (190, 2)
+    assert moved.joint[1] == 1.0
+
+
+def test_a_merged_unit_is_gone_and_a_split_one_is_two() -> None:
+    assert corrected(FOUND, [Edit("merge", unit=2, to=1)]).unit_ids == (1,)
+    split = Edit("rename", ((100, 1), (300, 1)), to=3)
+    labels = corrected(FOUND, [split])
+    assert labels.counts() == {1: 1, 2: 2, 3: 2}
+    assert labels.of(3).probability == pytest.approx([0.9, 1.0])  # it was not said that they are there
+    assert corrected(FOUND, [split, Edit("merge", unit=3, to=1)]).counts() == FOUND.counts()
+
+
+def test_what_comes_after_a_merge_names_spikes_as_found() -> None:
+    changes: list[Change] = [Edit("merge", unit=2, to=1), Correction(200, 2, "reject")]
+    assert 200 not in corrected(FOUND, changes).sample
+
+
+def test_a_new_unit_is_not_called_as_another_is() -> None:
+    named_so = FOUND.described(fs_hz=FS_HZ, names={1: "3", 2: "b"})
+    labels = corrected(named_so, [Edit("rename", ((100, 1),), to=3)])
+    assert labels.name_of(3) == "3 (new)"
+
+
+def test_steps_go_back_and_forth_until_something_new_is_done() -> None:
+    one, two, three = (
+        Correction(100, 1, "reject"),
+        Edit("merge", unit=2, to=1),
+        Correction(300, 1, "reject"),
+    )
+    assert in_force([one, two, Edit("undo"), Edit("undo"), Edit("redo")]) == ([one], [two])
+    assert in_force([one, two, Edit("undo"), three, Edit("redo")]) == ([one, three], [])
+    assert in_force([Edit("undo"), one]) == ([one], [])
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"action": "merge", "unit": 1, "to": 1}, "with itself"),
+        ({"action": "merge", "to": 1}, "unit must be"),
+        ({"action": "reject"}, "expected some spikes"),
+        ({"action": "undo", "spikes": ((1, 1),)}, "expected no spikes"),
+        ({"action": "rename", "spikes": ((1, 1, 1),), "to": 2}, "pairs"),
+        ({"action": "accept", "spikes": ((1, -1),)}, "whole number"),
+        ({"action": "accept", "spikes": ((1, 1),), "to": 2}, "`to` is not for accept"),
+    ],
+)
+def test_edits_that_make_no_sense_are_refused(fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        Edit(**fields)
+
+
+MERGER = """
+import sys
+from pathlib import Path
+from spikesorter.report.correction_log import CorrectionLog
+from spikesorter.report.corrections import Edit
+log = CorrectionLog(Path(sys.argv[1]))
+spikes = tuple((sample, 1) for sample in range(20_000))
+for number in range(2, 1000):
+    sys.stdout.write(f"{number}\\n")
+    sys.stdout.flush()
+    log.append(Edit("rename", spikes, to=number))
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows kills otherwise")
+def test_a_kill_in_the_middle_of_a_large_edit_leaves_whole_edits(log: CorrectionLog) -> None:
+    command = [sys.executable, "-c", MERGER, str(log.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        started = [int(writer.stdout.readline()) for _ in range(3)]  # the third is being written
+        while log.path.stat().st_size < 550_000:  # two and a part, or three, are there
+            pass
+        writer.send_signal(signal.SIGKILL)
+        started += [int(line) for line in writer.stdout.read().split()]
+    kept = log.read()
+    assert [change.to for change in kept] == started[: len(kept)]
+    assert len(kept) >= len(started) - 1
+    assert all(len(changed_spikes(change)) == 20_000 for change in kept)
+    log.append(Edit("undo"))
+    assert len(in_force(log.read())[0]) == len(kept) - 1
+
+
+def test_the_journal_says_what_was_done_and_replaces_only_itself(tmp_path: Path) -> None:
+    path = tmp_path / "D5-journal.txt"
+    said: list[Change] = [*SAID, Edit("merge", unit=2, to=1), Edit("undo")]
+    write_journal(path, said, fs_hz=FS_HZ, names={1: "basket"})
+    write_journal(path, said, fs_hz=FS_HZ, names={1: "basket"})
+    lines = path.read_text(encoding="utf-8").splitlines()[2:]
+    assert lines == [
+        "the spike of unit basket at 0.0040 s is rejected",
+        "the spike of unit 2 at 0.0080 s is of unit basket",
+        "the spike of unit basket at 0.0120 s is accepted",
+        "unit 2 is merged into unit basket",
+        "undo of the last step",
+    ]
+    assert summary(said) == "1 spike accepted, 1 spike rejected, 1 spike renamed"
+    path.write_text("my own notes\n")
+    with pytest.raises(InputError, match="was not written by spikesorter"):
+        write_journal(path, said, fs_hz=FS_HZ, names={})

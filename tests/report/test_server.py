@@ -11,7 +11,7 @@ import pytest
 
 from spikesorter.core.errors import InputError
 from spikesorter.report.corrections import Correction
-from spikesorter.report.server import LoopbackServer
+from spikesorter.report.server import BODY_BYTES, LoopbackServer
 from spikesorter.report.viewer import CORRECTED, Session, serve
 from tests.report.client import HANGS_S, REJECT, Client, log_of, make_session
 
@@ -153,7 +153,7 @@ def test_bodies_that_are_no_correction_are_refused(client: Client, body: bytes) 
         ({"action": "rename"}, "new unit"),
         ({"action": "rename", "to": 4}, "there is no unit 4"),
         ({"action": "rename", "to": "<b>"}, "new unit"),
-        ({"to": 2}, "for rename only"),
+        ({"to": 2}, "for rename and move only"),
         ({"r": 7}, "no recording 7"),
         ({"r": None}, "r must be"),
     ],
@@ -168,7 +168,7 @@ def test_corrections_that_make_no_sense_are_refused_in_words(
 
 
 def test_long_bodies_are_not_read(client: Client) -> None:
-    assert client.post("correct", b" " * 5000)[0] == 413
+    assert client.post("correct", b"{}", Content_Length=str(BODY_BYTES + 1))[0] == 413
     assert client.post("correct", b"{}", Content_Length="1000000000000000")[0] == 411
     assert client.post("correct", b"{}", Content_Length="-1")[0] == 411
     assert client.post("correct", b"2\r\n{}\r\n0\r\n\r\n", Transfer_Encoding="chunked")[0] == 411
@@ -177,7 +177,7 @@ def test_long_bodies_are_not_read(client: Client) -> None:
 def test_undo_takes_back(client: Client) -> None:
     client.post("correct", REJECT)
     state = client.post("correct", REJECT | {"action": "undo"})[1]
-    assert (state["reviewed"], state["corrections"]) == (0, [])
+    assert (state["reviewed"], state["changed"]) == (0, 0)
 
 
 def test_only_what_is_there_is_answered(client: Client) -> None:
@@ -213,9 +213,9 @@ def test_corrections_are_kept_counted_and_told_again(client: Client, tmp_path: P
     assert state == client.get("corrections", r=0)[1]
     assert (state["doubtful"], state["reviewed"]) == (4, 1)
     assert [entry[0] for entry in state["next"]] == [400_000, 15_000, 21_000]
-    assert state["corrections"] == [{"sample": 3000, "unit": 1, "action": "reject", "to": None}]
+    assert (state["changed"], state["undo"]) == (1, "the spike of unit 1 at 0.1200 s is rejected")
     assert log_of(tmp_path) == [Correction(3000, 1, "reject")]
-    assert client.get("corrections", r=1)[1]["corrections"] == []
+    assert client.get("corrections", r=1)[1]["changed"] == 0
     rename = {"r": 1, "sample": 9000, "unit": 2, "action": "rename", "to": 3}
     assert client.post("correct", rename)[1]["reviewed"] == 0  # it was not doubtful
     assert log_of(tmp_path, "D5") == [Correction(9000, 2, "rename", 3)]

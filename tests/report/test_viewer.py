@@ -24,7 +24,9 @@ from spikesorter.core.spikes import Spikes
 from spikesorter.io.labels import read_labels
 from spikesorter.report.corrections import Correction
 from spikesorter.report.server import LoopbackServer
-from spikesorter.report.viewer import CORRECTED, Session, run_viewer, serve
+from spikesorter.report.session import Session
+from spikesorter.report.viewer import CORRECTED, run_viewer, serve
+from spikesorter.sorting.placing import Placement
 from tests.cli.test_cli import spikesorter
 from tests.report.client import HANGS_S, REJECT, Client, log_of, make_session
 from tests.report.viewing import FS_HZ, HOSTILE, N_SAMPLES, SPIKES, fake_contents, fake_result, fake_span
@@ -107,7 +109,7 @@ def test_the_most_doubtful_spikes_come_next(client: Client) -> None:
     status, state = client.get("corrections", r=0)
     assert status == 200
     assert [entry[0] for entry in state["next"]] == [400_000, 3_000, 15_000, 21_000]
-    assert (state["doubtful"], state["reviewed"], state["corrections"]) == (4, 0, [])
+    assert (state["doubtful"], state["reviewed"], state["changed"]) == (4, 0, 0)
 
 
 # what it keeps
@@ -140,9 +142,7 @@ def test_labels_of_groups_of_channels_are_of_the_whole_recording(tmp_path: Path)
     session = Session(both, fake_contents(both), tmp_path / CORRECTED, span=fake_span)
     session.correct(REJECT)
     session.correct({"r": 1, "sample": 9000, "unit": 2, "action": "reject"})
-    assert session.corrections({"r": 0})["corrections"] == [
-        {"sample": 3000, "unit": 1, "action": "reject", "to": None}
-    ]
+    assert session.corrections({"r": 0})["changed"] == 1
     saved = session.save({"r": 1})
     assert read_labels(saved["file"]).sample.tolist() == [15_000, 21_000, 27_000, 400_000]
     assert saved["ignored"] == 0
@@ -152,14 +152,15 @@ def test_corrections_of_spikes_that_are_gone_are_ignored_and_counted(tmp_path: P
     make_session(tmp_path).correct(REJECT)
     later: Any = [fake_result(tmp_path, HOSTILE, SPIKES.select(SPIKES.sample != 3000))]
     session = Session(later, fake_contents(later), tmp_path / CORRECTED, span=fake_span)
-    assert session.corrections({"r": 0})["corrections"] == []
+    assert session.corrections({"r": 0})["changed"] == 0
     assert session.save({"r": 0})["ignored"] == 1
 
 
 def test_a_result_without_spikes_is_one(tmp_path: Path) -> None:
     nothing: Any = [fake_result(tmp_path, "D5", Spikes.empty())]
     session = Session(nothing, fake_contents(nothing), tmp_path / CORRECTED, span=fake_span)
-    assert session.corrections({"r": 0}) == {"corrections": [], "doubtful": 0, "reviewed": 0, "next": []}
+    state = session.corrections({"r": 0})
+    assert (state["changed"], state["doubtful"], state["next"], state["undo"]) == (0, 0, [], None)
     assert session.save({"r": 0})["spikes"] == 0
 
 
@@ -181,7 +182,9 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 signal.signal(signal.SIGINT, signal.default_int_handler)  # programs run in the background ignore it
-from spikesorter.report.viewer import CORRECTED, Session, run_viewer, serve
+from spikesorter.report.session import Session
+from spikesorter.report.viewer import CORRECTED, run_viewer, serve
+from spikesorter.sorting.placing import Placement
 from tests.report.viewing import fake_contents, fake_result, fake_span
 out = Path(sys.argv[1])
 results = [fake_result(out, "D5")]
@@ -300,3 +303,77 @@ def test_the_words_that_start_the_browser_do_not_have_the_token(
     spikesorter("view", sorted_study)
     assert len(opened) == 1
     assert not opened[0].exists()
+
+
+# units, many spikes, steps back and forth
+
+
+def test_units_are_merged_split_and_what_was_done_is_undone_after_a_restart(tmp_path: Path) -> None:
+    session = make_session(tmp_path)
+    split = session.edit({"r": 0, "action": "rename", "spikes": [[3000, 1], [15000, 1]], "to": -1})
+    assert split["unit"] == 4
+    assert {one["unit"]: one["spikes"] for one in split["units"]} == {1: 1, 2: 2, 3: 1, 4: 2}
+    merged = session.edit({"r": 0, "action": "merge", "unit": 3, "to": 4})
+    assert merged["undo"] == "unit 3 is merged into unit 4"
+    again = make_session(tmp_path)
+    assert [one["unit"] for one in again.spikes({"r": 0, "start": 0, "stop": 30_000})] == [4, 2, 4, 4, 2]
+    again.edit({"r": 0, "action": "undo"})
+    state = again.edit({"r": 0, "action": "undo"})
+    assert (state["undo"], state["redo"]) == (None, "2 spikes (2 of unit 1) are of unit 4")
+    assert len(state["units"]) == 3
+    another = again.edit({"r": 0, "action": "rename", "spikes": [[9000, 2]], "to": -1})
+    assert another["unit"] == 5  # 4 had been another unit
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"action": "undo"}, "nothing to undo"),
+        ({"action": "redo"}, "nothing to make again"),
+        ({"action": "merge", "unit": 9, "to": 1}, "no unit 9"),
+        ({"action": "merge", "unit": 1, "to": 9}, "no unit 9"),
+        ({"action": "reject", "spikes": [[3000, 1], [3001, 1]]}, "not in the results"),
+        ({"action": "reject", "spikes": "all"}, "must be a list"),
+        ({"action": "reject", "spikes": [[3000]]}, "a pair of sample and unit"),
+        ({"action": "rename", "spikes": [[3000, 1]], "to": 9}, "no unit 9"),
+        ({"action": "burn"}, "action must be one of"),
+    ],
+)
+def test_edits_that_make_no_sense_are_refused_and_nothing_is_kept(
+    client: Client, tmp_path: Path, fields: dict[str, Any], words: str
+) -> None:
+    status, answer = client.post("edit", {"r": 0, **fields})
+    assert (status, words in answer["error"]) == (400, True), answer
+    assert log_of(tmp_path) == []
+
+
+def test_a_spike_is_put_where_it_fits_best(tmp_path: Path) -> None:
+    asked: list[tuple[int, int | None, int]] = []
+
+    def place(result: Any, others: Spikes, sample: int, unit: int | None) -> Placement | None:
+        asked.append((sample, unit, len(others)))
+        return Placement(sample - 4, unit or 2, 1.5) if unit != 3 else None
+
+    session = make_session(tmp_path, place=place)
+    added = session.place({"r": 0, "sample": 5000, "unit": None})
+    assert added["placed"] == {"sample": 4996, "unit": 2, "was": [4996, 2], "log_odds": 1.5}
+    moved = session.place({"r": 0, "sample": 9100, "moved": [9000, 2]})
+    assert moved["placed"]["sample"] == 9096
+    assert session.spike({"r": 0, "sample": 9000, "unit": 2})["was"] == [9000, 2]  # type: ignore[index]
+    by_hand = session.place({"r": 0, "sample": 6000, "unit": 3})
+    assert (by_hand["placed"]["sample"], by_hand["placed"]["log_odds"]) == (6000, None)
+    assert asked == [(5000, None, 6), (9100, 2, 6), (6000, 3, 7)]
+    with pytest.raises(InputError, match="there is a spike of unit 2 at sample 4996"):
+        session.place({"r": 0, "sample": 5000, "unit": 2})
+    with pytest.raises(InputError, match="beyond the end"):
+        session.place({"r": 0, "sample": N_SAMPLES + 9, "unit": 3})
+    assert session.save({"r": 0})["spikes"] == len(SPIKES) + 2
+    assert "is moved to 0.3638 s" in (tmp_path / CORRECTED / f"{HOSTILE}-journal.txt").read_text()
+
+
+def test_a_rejected_spike_that_is_added_again_is_that_spike(tmp_path: Path) -> None:
+    session = make_session(tmp_path)
+    session.correct(REJECT)
+    session.place({"r": 0, "sample": 3000, "unit": 1})
+    assert session.spike({"r": 0, "sample": 3000, "unit": 1})["decision"] == "accepted"  # type: ignore[index]
+    assert session.save({"r": 0})["spikes"] == len(SPIKES)

@@ -102,6 +102,7 @@ def _recording(result: FakeResult) -> dict[str, Any]:
         "facts": [["noise", "1"]],
         "units": units,
         "unit_table": {"head": ["unit", "spikes"], "rows": [[unit["name"], "2"] for unit in units]},
+        "metrics": None,
         "channels": ["0"],
         "curves": [unit["name"] for unit in units],
         "pages": [[start, min(start + PAGE, N_SAMPLES)] for start in range(0, N_SAMPLES, PAGE)],

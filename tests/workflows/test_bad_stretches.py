@@ -14,7 +14,8 @@ from spikesorter.core.spikes import Spikes
 from spikesorter.io.labels import read_labels
 from spikesorter.io.mat import read_mat, read_mat_spikes
 from spikesorter.io.mat_writing import write_mat, write_mat_recording
-from spikesorter.report.corrections import Correction, write_labels
+from spikesorter.report.correcting import write_labels
+from spikesorter.report.corrections import Correction
 from spikesorter.report.results import open_results
 from spikesorter.sorting.model import load_model
 from spikesorter.workflows.batch import run_batch

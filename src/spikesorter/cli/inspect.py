@@ -21,11 +21,13 @@ from spikesorter.cli.console import (
 )
 from spikesorter.cli.options import (
     AsJson,
+    EventsFile,
     Rate,
     between,
     reads_recordings,
 )
 from spikesorter.cli.progress import working
+from spikesorter.core.errors import InputError
 
 if TYPE_CHECKING:
     from spikesorter.io.recording import RecordingOptions
@@ -40,7 +42,7 @@ __all__ = [
     "view",
 ]
 
-VIEW_EXAMPLES = examples("view OUT", "view SORTED --no-browser --port 8000")
+VIEW_EXAMPLES = examples("view", "view OUT", "view SORTED --no-browser --port 8000")
 EVALUATE_EXAMPLES = examples(
     "evaluate OUT/predictions STUDY/truth",
     "evaluate phy_folder truth.csv --fs 30000 --json",
@@ -76,7 +78,14 @@ def info(
 
 
 def view(
-    out: Annotated[Path, typer.Argument(metavar="FOLDER", help="Results of `run`, `sort` or `batch`.")],
+    out: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FOLDER",
+            help="Results of `run`, `sort` or `batch`. [a start page, to choose recordings and sort them]",
+            show_default=False,
+        ),
+    ] = None,
     port: Annotated[
         int,
         typer.Option(metavar="N", help="Port of the page; 0: any free port.", callback=between(0, 65535)),
@@ -89,11 +98,14 @@ def view(
             show_default=False,
         ),
     ] = True,
+    events: EventsFile = None,
 ) -> None:
     """View and correct results in the browser, until stopped with Ctrl-C.
 
     Recordings may have any length. Doubtful spikes can be accepted, rejected or assigned to another unit. The
     corrected spikes are saved to FOLDER/corrected/NAME.csv, as labels for the next `train`.
+
+    Without FOLDER, the page lets you choose recordings and labels, learns, sorts, and shows the results.
 
     Only you, on this machine, can open the page: its address contains a new random token each time.
     """
@@ -110,8 +122,16 @@ def view(
             if browser:
                 webbrowser.open(until_stopped.enter_context(redirecting_file(url)).as_uri())
 
-        progress("reading the results", 0.0)
-        written = run_viewer(out, port=port, on_ready=ready)
+        progress("reading the results" if out else "starting", 0.0)
+        if out is None:
+            from spikesorter.core.settings import Settings
+            from spikesorter.workflows.start_page import run_start_page
+
+            if events is not None:
+                raise InputError("--events is for results; give their FOLDER too")
+            written = run_start_page(Settings(), port=port, on_ready=ready)
+        else:
+            written = run_viewer(out, port=port, events=events, on_ready=ready)
     for path in written:
         echo(f"Labels: {path}")
 

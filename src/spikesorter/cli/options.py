@@ -24,6 +24,7 @@ __all__ = [
     "BlankEvents",
     "BlankMs",
     "Config",
+    "EventsFile",
     "Exclude",
     "ExportFormat",
     "ModelFolder",
@@ -259,6 +260,16 @@ Exclude = Annotated[
         "last_sample (for several recordings also recording); an .nwb file with invalid_times; or a folder "
         "of such files, NAME.csv for each recording.",
         rich_help_panel=INPUT,
+    ),
+]
+EventsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--events",
+        metavar="PATH",
+        help="Events of the experiment, around which spikes are shown: a table or .mat file with time_s or "
+        "sample, and perhaps condition; an .nwb file with trials; or a folder of such files, NAME.csv for "
+        "each recording.",
     ),
 ]
 BlankEvents = Annotated[

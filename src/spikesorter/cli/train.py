@@ -121,8 +121,8 @@ def train(
         typer.Option(
             "--labels",
             metavar="PATH",
-            help="Its labels: .mat, .csv, .parquet, .nwb, or a folder of Phy or SpikeInterface. "
-            "[those in the recording's own file]",
+            help="Its labels: .mat, .csv, .parquet, .nwb, or a folder of Phy, of SpikeInterface, or of "
+            "corrections (OUT/corrected). [those in the recording's own file]",
         ),
     ] = None,
     labels_in: Annotated[
@@ -180,11 +180,20 @@ def train(
     settings = load_settings(config, preset=preset, assignments=_all(assignments, objective))
     learnt: dict[str, dict[str, Any]] = {}
     with working(quiet or as_json) as (progress, say):
+        from spikesorter.io.formats import stem_of
+        from spikesorter.report.relearning import relabel, what_changed
         from spikesorter.report.summary import sorter_facts
         from spikesorter.workflows.recordings import LabelOptions
         from spikesorter.workflows.training import train_model
 
+        corrected = relabel(labels, labelled) if labels else None
+        if corrected:
+            say(f"Corrected labels: {corrected.path} ({corrected.words})")
+
         def tell(name: str, sorter: Sorter) -> None:
+            if corrected and name.partition(", group ")[0] == stem_of(labelled):
+                for line in what_changed(corrected, sorter):
+                    say(line)
             learnt[name] = sorter_facts(sorter)
             say(sorter_line(name, sorter))
 
@@ -193,7 +202,7 @@ def train(
             targets or [],
             model,
             settings,
-            labels=labels,
+            labels=corrected.path if corrected else labels,
             options=replace(options, exclude=exclusion_of(exclude, blank_events, blank_ms, subtract_ms)),
             reading=LabelOptions(labels_in, tuple(leave_out) if leave_out else None),
             by_group=by_group,

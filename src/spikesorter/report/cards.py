@@ -15,7 +15,7 @@ from spikesorter.report.results import Result
 from spikesorter.report.tables import shown_units, unit_name
 from spikesorter.report.verdict import quality_of
 
-__all__ = ["strip", "unit_cards"]
+__all__ = ["noise_levels", "strip", "strip_noise", "unit_cards"]
 
 Contents = dict[str, Any]
 FloatArray = npt.NDArray[np.floating[Any]]
@@ -29,14 +29,14 @@ MAD = 0.6745  # of a normal distribution of SD 1
 TALLEST = 2.0  # amplitude at the top of a card's picture
 
 
-def strip(result: Result, *, with_noise: bool) -> Contents:
+def strip(result: Result, *, with_noise: bool | None) -> Contents:
     """Return a recording from beginning to end: rate of each unit, noise, bad stretches.
 
     Parameters
     ----------
     result : Result
-    with_noise : bool
-        Whether to measure the noise, which reads the recording in 60 places.
+    with_noise : bool or None
+        Whether to measure the noise, which reads the recording in 60 places; None: leave room for it.
 
     Returns
     -------
@@ -58,16 +58,29 @@ def strip(result: Result, *, with_noise: bool) -> Contents:
                 "most": f"at most {rates.max():.3g} per second",
             }
         )
+    room = with_noise is None
     if with_noise:
-        levels = _noise_levels(result)
-        path = _area(np.repeat(levels, 2), len(rows))
-        rows.append({"k": None, "name": "noise", "path": path, "most": f"SD about {np.median(levels):.3g}"})
+        rows.append({"k": None, "name": "noise", **strip_noise(result, len(rows))})
+    elif room:
+        rows.append({"k": None, "name": "noise", "path": "", "most": ""})
     return {
         "width": STRIP_WIDTH,
         "height": ROW * len(rows),
         "rows": rows,
         "bad": _shaded(result),
     }
+
+
+def strip_noise(result: Result, row: int) -> Contents:
+    """Return the noise from beginning to end, as a row of a strip.
+
+    Returns
+    -------
+    dict
+        `path` and `most`.
+    """
+    levels = noise_levels(result).max(axis=1)  # of the noisiest channel
+    return {"path": _area(np.repeat(levels, 2), row), "most": f"SD about {np.median(levels):.3g}"}
 
 
 def unit_cards(result: Result, measured: Score | None, shapes: Sequence[Shape]) -> list[Contents]:
@@ -182,8 +195,13 @@ def _line(x: FloatArray, y: FloatArray) -> str:
     return "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(x, y, strict=True))
 
 
-def _noise_levels(result: Result) -> FloatArray:
-    """Return the SD of the noisiest channel in places spread over the recording; 0 in bad stretches."""
+def noise_levels(result: Result) -> FloatArray:
+    """Return the SD of each channel in places spread over the recording, 0 in bad stretches.
+
+    Returns
+    -------
+    ndarray of float64, shape (places, channels)
+    """
     length = max(round(PROBE_S * result.sorter.fs_hz), 1)
     starts = np.linspace(0, max(result.n_samples - length, 0), PROBES).astype(int).tolist()
     recording, bad = result.recording, result.spikes.bad
@@ -191,5 +209,5 @@ def _noise_levels(result: Result) -> FloatArray:
     for start in starts:
         stop = min(start + length, result.n_samples)
         trace = read_conditioned(result.sorter, recording, start, stop, bad=bad)
-        levels.append(float(np.median(np.abs(trace), axis=0).max()) / MAD)
-    return np.array(levels)
+        levels.append(np.median(np.abs(trace), axis=0) / MAD)
+    return np.array(levels, np.float64)

@@ -9,20 +9,24 @@ from typing import Any
 import numpy as np
 
 from spikesorter.core.bad_stretches import BadStretches
+from spikesorter.core.score import Score
 from spikesorter.core.spikes import Spikes
 from spikesorter.core.versions import __version__
-from spikesorter.report.cards import strip, unit_cards
+from spikesorter.io.events import Events
+from spikesorter.report.cards import strip, strip_noise, unit_cards
 from spikesorter.report.corrections import doubtful
-from spikesorter.report.metrics import measure_shapes, read_conditioned
+from spikesorter.report.metrics import Shape, measure_shapes, read_conditioned
 from spikesorter.report.packing import CODES, pack, pack_spikes
-from spikesorter.report.panels import panel_frames, panels
+from spikesorter.report.panels import event_frame, event_panel, panel_frames, panels
 from spikesorter.report.results import Result
 from spikesorter.report.tables import about, facts, shown_units, summary_table, unit_name, unit_table
+from spikesorter.report.unit_metrics import metric_contents
 from spikesorter.report.verdict import bad_words, measured_score, overall_verdict, verdict_of
 
 __all__ = [
     "DETAILED",
     "figure_contents",
+    "noise_contents",
     "recording_contents",
     "report_contents",
     "span_contents",
@@ -31,6 +35,7 @@ __all__ = [
 ]
 
 Contents = dict[str, Any]
+NO_EVENTS: Mapping[str, Events] = {}
 
 DETAILED = 12
 """Number of recordings that a report shows in full; others are in its table only."""
@@ -39,6 +44,7 @@ EMBEDDED_SAMPLES = 2_000_000  # of all channels and recordings together, about 3
 MOST_SPIKES = 200_000  # of one recording
 PAGE_SECONDS = 0.25
 DOUBTFUL = 60
+METRIC_SPIKES = 2_000  # of a report's recording, whose waveforms are read for its metrics
 WINDOW_S = 0.003  # on either side of a doubtful spike in its thumbnail, as in trace.js
 NOTE = (
     "The other {} recordings have higher expected scores and are in the table only. `spikesorter view` shows "
@@ -53,6 +59,7 @@ def report_contents(
     overall: float | None = None,
     seconds: Mapping[str, float] | None = None,
     hand_in: str = "",
+    events: Mapping[str, Events] = NO_EVENTS,
 ) -> Contents:
     """Return the contents of a report.
 
@@ -67,6 +74,8 @@ def report_contents(
         Duration of each step.
     hand_in : str, optional
         What to hand in, in a sentence.
+    events : mapping of str to Events, optional
+        Events of recordings, by name.
 
     Returns
     -------
@@ -81,7 +90,10 @@ def report_contents(
         "report",
         title,
         summary=summary_table(results, scores, detailed),
-        recordings=[recording_contents(results[k], budget_samples=budget) for k in detailed],
+        recordings=[
+            recording_contents(results[k], budget_samples=budget, events=_events_of(results[k], events))
+            for k in detailed
+        ],
         overall=overall_verdict(results, scores, overall),
         hand_in=hand_in,
         note=NOTE.format(rest) if rest else "",
@@ -89,7 +101,9 @@ def report_contents(
     )  # fmt: skip
 
 
-def viewer_contents(title: str, results: Sequence[Result]) -> Contents:
+def viewer_contents(
+    title: str, results: Sequence[Result], *, events: Mapping[str, Events] = NO_EVENTS
+) -> Contents:
     """Return the contents of the viewer that are embedded in its page.
 
     The page fetches traces span by span (`span_contents`), and figures when they are scrolled into view
@@ -99,6 +113,8 @@ def viewer_contents(title: str, results: Sequence[Result]) -> Contents:
     ----------
     title : str
     results : sequence of Result
+    events : mapping of str to Events, optional
+        Events of recordings, by name.
 
     Returns
     -------
@@ -109,13 +125,18 @@ def viewer_contents(title: str, results: Sequence[Result]) -> Contents:
         "viewer",
         title,
         summary=summary_table(results, scores, list(range(len(results)))),
-        recordings=[recording_contents(result, budget_samples=None) for result in results],
+        recordings=[
+            recording_contents(result, budget_samples=None, events=_events_of(result, events))
+            for result in results
+        ],
         overall=overall_verdict(results, scores, None),
         about=about([result.sorter.settings for result in results], {}),
     )
 
 
-def recording_contents(result: Result, *, budget_samples: int | None) -> Contents:
+def recording_contents(
+    result: Result, *, budget_samples: int | None, events: Events | None = None
+) -> Contents:
     """Return the contents for one recording.
 
     Parameters
@@ -124,6 +145,8 @@ def recording_contents(result: Result, *, budget_samples: int | None) -> Content
     budget_samples : int, optional
         Samples of its trace to embed, all channels together. If None, no trace, spikes and figures are
         embedded, as the viewer fetches them.
+    events : Events, optional
+        Events of the recording.
 
     Returns
     -------
@@ -145,11 +168,12 @@ def recording_contents(result: Result, *, budget_samples: int | None) -> Content
         "n_samples": n_samples,
         "verdict": verdict_of(result, whole_score),
         "bad_words": bad_words(result),
-        "strip": strip(result, with_noise=budget_samples is not None),
+        "strip": strip(result, with_noise=True if budget_samples is not None else None),
         "cards": unit_cards(result, whole_score, shapes),
         "facts": facts(result),
         "units": [{"unit": unit, "name": unit_name(result, unit)} for unit in shown_units(result)],
         "unit_table": unit_table(result, whole_score),
+        "metrics": metric_contents(result, most=METRIC_SPIKES) if budget_samples is not None else None,
         "channels": [str(channel) for channel in recording.get_channel_ids()],
         "curves": _curves(result),
         "pages": pages,
@@ -162,7 +186,9 @@ def recording_contents(result: Result, *, budget_samples: int | None) -> Content
         ],
         "bad": _listed_bad(result.spikes.bad, _runs(pages)) if embedded else [],
         "embedded": _embedded(result, pages) if embedded else None,
-        "figures": list(panels(result, whole_score, shapes)) if embedded else panel_frames(),
+        "figures": _figures(result, whole_score, shapes, events)
+        if embedded
+        else [*panel_frames(), *([event_frame()] if events else [])],
     }
 
 
@@ -212,19 +238,36 @@ def thumbnail_contents(result: Result) -> list[Contents]:
     return around
 
 
-def figure_contents(result: Result) -> list[Contents]:
+def noise_contents(result: Result) -> Contents:
+    """Return the noise from beginning to end, as the last row of a recording's strip, for the viewer."""
+    return strip_noise(result, len(shown_units(result)))
+
+
+def figure_contents(result: Result, *, events: Mapping[str, Events] = NO_EVENTS) -> list[Contents]:
     """Return a recording's figures, drawn, for the viewer.
 
     Parameters
     ----------
     result : Result
+    events : mapping of str to Events, optional
+        Events of recordings, by name.
 
     Returns
     -------
     list of dict
     """
     shapes = measure_shapes(result.sorter, result.recording, result.spikes)
-    return list(panels(result, measured_score(result), shapes))
+    return _figures(result, measured_score(result), shapes, _events_of(result, events))
+
+
+def _events_of(result: Result, events: Mapping[str, Events]) -> Events | None:
+    return events.get(result.place.stem)
+
+
+def _figures(
+    result: Result, measured: Score | None, shapes: list[Shape], events: Events | None
+) -> list[Contents]:
+    return [*panels(result, measured, shapes), *([event_panel(result, events)] if events else [])]
 
 
 def _page(

@@ -29,7 +29,8 @@ JUDGING_KEYS = (
     ("a", "accept the spike"),
     ("x", "reject it"),
     ("0 to 9", "rename it to the unit of that name or, if there is none, the unit at that place"),
-    ("u", "undo"),
+    ("i, m", "add a spike, move the spike"),
+    ("u, y", "undo, redo"),
     ("j", "next spike that is not yet reviewed"),
 )
 

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from spikesorter.core.score import Score
 from spikesorter.core.spikes import UNKNOWN, Spikes
+from spikesorter.io.events import Events
 from spikesorter.report.metrics import Shape
 from spikesorter.report.plots import quality, units
+from spikesorter.report.plots.events import peri_events
 from spikesorter.report.results import Result
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-__all__ = ["panel_frames", "panels"]
+__all__ = ["event_frame", "event_panel", "panel_frames", "panels"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +69,26 @@ def panels(result: Result, measured: Score | None, shapes: list[Shape]) -> Itera
         yield frame | {"figure": drawn}
 
 
+def event_panel(result: Result, events: Events) -> dict[str, Any]:
+    """Draw a recording's spikes around events, as `panels` does its figures."""
+    drawn = json.loads(
+        peri_events(_Subject(result, None, []).found, events, fs_hz=result.sorter.fs_hz).to_json()
+    )
+    drawn["layout"].pop("template", None)
+    return event_frame() | {"figure": drawn}
+
+
+def event_frame() -> dict[str, Any]:
+    """Return the value of `event_panel`, but with `figure` None.
+
+    Examples
+    --------
+    >>> event_frame()["title"]
+    'Spikes around events'
+    """
+    return {"id": "events", "title": "Spikes around events", "caption": EVENTS, "shape": MANY, "figure": None}
+
+
 def panel_frames() -> list[dict[str, Any]]:
     """Return the values that `panels` yields, but with `figure` None.
 
@@ -106,6 +128,10 @@ def _reliability(subject: _Subject) -> Figure:
     return quality.reliability(result.sorter.diagnostics, found=subject.found, truth=result.truth)
 
 
+EVENTS = (
+    "Left: a mark for each spike, a line for each event. Right: mean firing rate over events in bins of 25 "
+    "ms, with its 95 % interval from the spread between events. Colours are conditions."
+)
 WIDE, MANY = "wide", "wide panels"  # full width; full width, and scrolled sideways on narrow screens
 PANELS = (
     _Panel(

@@ -30,7 +30,7 @@ from spikesorter.report.policy import NOTHING, allow_scripts, scripts_in
 __all__ = ["LoopbackServer", "Reply", "Route", "json_reply", "page_reply", "redirecting_file"]
 
 HOST = "127.0.0.1"
-BODY_BYTES = 4096  # largest body that is read
+BODY_BYTES = 8_000_000  # largest body that is read: some hundred thousand spikes
 QUERY_FIELDS = 8
 REQUEST_SECONDS = 30  # time limit for receiving a request
 POLL_S = 0.05  # how often to look whether the server should stop
@@ -167,6 +167,10 @@ class LoopbackServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+    def replace(self, routes: Mapping[tuple[str, str], Route]) -> None:
+        """Serve other routes from now on, at the same address."""
+        self._server.routes = dict(routes)
 
     def wait(self) -> None:
         """Wait until the program is interrupted (Ctrl-C)."""

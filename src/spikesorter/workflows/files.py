@@ -12,10 +12,12 @@ from spikesorter.core.progress import Progress, prefixed, silent
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.run import in_threads
 from spikesorter.io.atomic import check_writable, in_turn, write_json
+from spikesorter.io.events import events_by_name
 from spikesorter.io.export import check_export, check_export_place
 from spikesorter.io.recording import OpenedRecording, RecordingOptions
 from spikesorter.report.contents import report_contents
 from spikesorter.report.page import write_page
+from spikesorter.report.peri_events import write_peri_events
 from spikesorter.report.results import (
     REPORT,
     SORT,
@@ -51,6 +53,7 @@ def sort_files(
     n_jobs: int | None = None,
     span_seconds: float = SPAN_SECONDS,
     resume: bool = False,
+    events: Path | None = None,
     report: bool = True,
     progress: Progress = silent,
     on_result: Callable[[SortedFile], None] = lambda one: None,
@@ -81,6 +84,9 @@ def sort_files(
     resume : bool
         Whether to keep finished spans in the folder `.spans` until all recordings are done, and to use those
         left there by an interrupted run.
+    events : Path, optional
+        Events of the recording, or a folder with a file of each recording's (`events_by_name`). They are
+        shown in the report, and NAME-events.csv lists the spikes around each.
     report : bool
         Whether to write `report.html`.
     progress : callable, optional
@@ -103,6 +109,7 @@ def sort_files(
     names, chosen_options = recording_parts(paths, options or RecordingOptions())
     if options is not None and options.exclude is not None:
         options.exclude.check(list(names))
+    given = events_by_name(events, list(names), fs_hz=model.fs_hz) if events else {}
     at_once = min(n_jobs, len(names))
     checked, chosen = _check_recordings(names, model, out, to, chosen_options, at_once, progress)
     check_writable(out)
@@ -135,6 +142,8 @@ def sort_files(
         shutil.rmtree(spans / name, ignore_errors=True)
     if spans.is_dir() and not any(spans.iterdir()):
         spans.rmdir()
+    for name, times in given.items():
+        write_peri_events(out / f"{name}-events.csv", done[name].spikes, times, fs_hz=model.fs_hz)
     if report:
         progress("writing the report", 0.0)
         shown = [
@@ -142,7 +151,9 @@ def sort_files(
             for name, one in done.items()
             for result in checked_results(name, checked[name], one.spikes, one.sorters, one.place)
         ]
-        write_page(out / REPORT, report_contents(f"Sorted with {model.folder.resolve().name}", shown))
+        write_page(
+            out / REPORT, report_contents(f"Sorted with {model.folder.resolve().name}", shown, events=given)
+        )
         progress("writing the report", 1.0)
     return list(done.values())
 

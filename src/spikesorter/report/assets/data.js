@@ -7,16 +7,18 @@
 //   embedded, source       where traces come from: the page itself or, in the viewer, its server
 //     .span(r, start, stop)  Promise of {start, stop, trace, evidence: a Float32Array for each channel or curve,
 //                            found, truth: a list of spikes, or null; bad: a list of [start, stop, kind]}. A corrected spike has `decision` (a word),
-//                            `rejected` (boolean) and `was` (its unit as found)
+//                            `rejected` (boolean) and, if it is not
+//                            where or of the unit that it was found to be, `was` ([sample, unit])
 //     .spanNow(r, start, stop)  the same at once, of a recording that was prepared (`.prepare(r)`), as a browser
 //                            waits for nothing before it prints; embedded data only
 //     .thumbnails(r)         Promise of [{start, trace}] around each of the doubtful spikes, if they are not embedded
 //     .figures(r)            Promise of the figures of recording r, if they are not embedded
 //   extras                 additions of the viewer:
 //     .mount(r, host)        puts controls below the trace of recording r
-//     .onPage(r, start, stop), .onSelect(r, spike)
+//     .onPage(r, start, stop), .onSelect(r, spike), .onDrawn(r)
 //   page                   functions for the viewer: show(r, start), select(r, spike),
 //                          nextDoubtful(r, step), redraw(r), begin(r); each returns a Promise.
+//                          trace(r) is its Trace; setUnits(r, units) after units were made;
 //                          current() is the recording that keys are for
 //   style, drawn, drawFigure, Trace: see figures.js and trace.js
 //

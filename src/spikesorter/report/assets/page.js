@@ -13,6 +13,8 @@
     nextDoubtful: (r, step) => traces[r].nextDoubtful(step),
     redraw: (r) => traces[r].show(traces[r].page, traces[r].range),
     begin: (r) => traces[r].start(),
+    trace: (r) => traces[r],
+    setUnits: (r, units) => traces[r].setUnits(units),
   };
 
   // ---- keys: for the trace that was used last or, if that is out of sight, the one of the recording in sight

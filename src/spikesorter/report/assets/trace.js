@@ -3,7 +3,7 @@
   "use strict";
 
   const { spikesorter } = window;
-  const { contents, embedded, extras, source } = spikesorter;
+  const { contents, embedded, source } = spikesorter;
   const { CONFIG, GREY, coloured, palette, plain, sizeOf } = spikesorter.style;
   const AROUND_S = 0.015; // shown on either side of a selected spike
   const MOST_POINTS = 8000; // of a channel; more are thinned to the screen's resolution
@@ -45,7 +45,7 @@
       this.section = section;
       this.host = section.querySelector(".plot");
       this.status = section.querySelector(".status");
-      this.units = new Map(this.one.units.map((one, k) => [one.unit, { ...one, k }]));
+      this.setUnits(this.one.units);
       this.page = 0;
       this.range = null; // seconds; null: the whole page
       this.spike = null;
@@ -71,8 +71,12 @@
       this.buttons.forEach((button, k) => button.addEventListener("click", () => this.toDoubtful(k)));
     }
 
+    setUnits(units) {
+      this.units = new Map(units.map((one, k) => [one.unit, { ...one, k }]));
+    }
+
     start() {
-      this.started ??= (extras.mount?.(this.r, this.section.querySelector(".controls")), this.show(this.page));
+      this.started ??= (spikesorter.extras.mount?.(this.r, this.section.querySelector(".controls")), this.show(this.page));
       this.pictured ??= this.drawThumbnails();
       return this.started;
     }
@@ -126,7 +130,7 @@
         return;
       }
       await this.draw();
-      extras.onPage?.(this.r, start, stop);
+      spikesorter.extras.onPage?.(this.r, start, stop);
     }
 
     zoom(factor) {
@@ -264,13 +268,13 @@
     async select(spike) {
       this.spike = spike;
       this.doubt = spike === null ? -1 : this.one.doubtful.findIndex(
-        ([sample, unit]) => sample === spike.sample && unit === (spike.was ?? spike.unit),
+        (one) => String(one.slice(0, 2)) === String(spike.was ?? [spike.sample, spike.unit]),
       );
       this.buttons.forEach((button, k) => {
         if (k === this.doubt) button.setAttribute("aria-current", "true");
         else button.removeAttribute("aria-current");
       });
-      extras.onSelect?.(this.r, spike);
+      spikesorter.extras.onSelect?.(this.r, spike);
       if (spike === null) return this.draw();
       const page = this.pageOf(spike.sample);
       if (page < 0) {
@@ -448,6 +452,7 @@
       spikesorter.drawn.set(this.host, () => this.draw());
       this.describe(low, high, found);
       this.showPlace(low, high);
+      spikesorter.extras.onDrawn?.(this.r);
     }
 
     describe(low, high, found) {

@@ -1,0 +1,158 @@
+"""Read events of an experiment, such as stimuli: when, and in which condition."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from spikesorter.core.errors import InputError
+from spikesorter.io.label_tables import csv_columns
+from spikesorter.io.mat_variables import read_variables
+
+__all__ = ["Events", "events_by_name", "read_events"]
+
+TIMES = ("time_s", "time", "start_time", "start_s", "onset", "times")
+SAMPLES = ("sample", "start_sample", "first_sample")
+CONDITIONS = ("condition", "type", "trial_type", "stimulus", "label", "name", "value")
+TABLES = (".csv", ".tsv", ".txt")
+TRIALS = "intervals/trials"
+EXPECTED = f"a column {' or '.join((TIMES[0], SAMPLES[0]))} (others: {', '.join((*TIMES[1:], *SAMPLES[1:]))})"
+
+
+@dataclass(frozen=True, eq=False)
+class Events:
+    """Events of one recording, in order of time.
+
+    Parameters
+    ----------
+    time_s : ndarray of float64, shape (events,)
+        Seconds from the recording's first sample.
+    condition : tuple of str
+        Of each event; "" if there are no conditions.
+    """
+
+    time_s: npt.NDArray[np.float64]
+    condition: tuple[str, ...]
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """The conditions, in order of their names."""
+        return tuple(sorted(set(self.condition)))
+
+    def __len__(self) -> int:
+        return len(self.time_s)
+
+
+def read_events(path: Path, *, fs_hz: float) -> Events:
+    """Read events from a table, a .mat file or the trials of an .nwb file.
+
+    Parameters
+    ----------
+    path : Path
+        A table or .mat file has times in seconds or samples, in a column or variable such as `time_s` or
+        `sample`, and may have one such as `condition`.
+    fs_hz : float
+        Sampling rate of the recording, for samples.
+
+    Returns
+    -------
+    Events
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, has no times or no events, or one is not a time.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file with events")
+    ending = path.suffix.lower()
+    if ending == ".nwb":
+        columns = _trials(path)
+    elif ending == ".mat":
+        found = read_variables(path, (*TIMES, *SAMPLES, *CONDITIONS))
+        columns = {name: _texts(values) for name, values in found.items()}
+    elif ending in TABLES:
+        columns = {name: [str(one) for one in column] for name, column in csv_columns(path, ",").items()}
+    else:
+        raise InputError(f"{path}: events are read from {', '.join(TABLES)}, .mat and .nwb files")
+    return _events(path, columns, fs_hz)
+
+
+def events_by_name(path: Path, names: Sequence[str], *, fs_hz: float) -> dict[str, Events]:
+    """Read the events of recordings: a file for one, or a folder with NAME.csv, .mat or .nwb for each.
+
+    Raises
+    ------
+    InputError
+        If there are several recordings and only one file, or none has events.
+    """
+    if path.is_dir():
+        files = {name: found for name in names if (found := _in_folder(path, name))}
+        if not files:
+            raise InputError(f"{path}: has no file of events of {', '.join(names)}, such as {names[0]}.csv")
+        return {name: read_events(file, fs_hz=fs_hz) for name, file in files.items()}
+    if len(names) > 1:
+        raise InputError(
+            f"{path}: is one file of events, but there are {len(names)} recordings; give a folder with "
+            f"{names[0]}.csv, {names[1]}.csv, ..."
+        )
+    return {names[0]: read_events(path, fs_hz=fs_hz)}
+
+
+def _in_folder(folder: Path, name: str) -> Path | None:
+    places = (folder / f"{name}{ending}" for ending in (*TABLES, ".mat", ".nwb"))
+    return next((place for place in places if place.is_file()), None)
+
+
+def _events(path: Path, columns: dict[str, list[str]], fs_hz: float) -> Events:
+    name = next((one for one in (*TIMES, *SAMPLES) if one in columns), None)
+    if name is None:
+        raise InputError(f"{path}: expected {EXPECTED}, but it has {', '.join(columns) or 'none'}")
+    times = np.empty(len(columns[name]))
+    for row, text in enumerate(columns[name]):
+        try:
+            times[row] = float(text)
+        except ValueError:
+            times[row] = np.nan
+        if not np.isfinite(times[row]):
+            raise InputError(f"{path}: {name}: event {row + 1} is not a time: {text!r:.40}")
+    if not len(times):
+        raise InputError(f"{path}: has no events")
+    given = next((columns[one] for one in CONDITIONS if one in columns), [""] * len(times))
+    if len(given) != len(times):
+        raise InputError(f"{path}: has {len(times)} times of events, but {len(given)} conditions")
+    order = np.argsort(times, kind="stable")
+    seconds = times[order] / (fs_hz if name in SAMPLES else 1.0)
+    return Events(seconds, tuple(given[k].strip() for k in order.tolist()))
+
+
+def _texts(values: npt.NDArray[np.generic]) -> list[str]:
+    flat = np.asarray(values).ravel().tolist()
+    return [
+        f"{one:g}" if isinstance(one, float) and one == int(one) and abs(one) < 1e5 else str(one)
+        for one in flat
+    ]
+
+
+def _trials(path: Path) -> dict[str, list[str]]:
+    try:
+        with h5py.File(path, "r") as file:
+            if TRIALS not in file:
+                raise InputError(f"{path}: has no trials")
+            table = file[TRIALS]
+            wanted = [name for name in (*TIMES, *CONDITIONS) if isinstance(table.get(name), h5py.Dataset)]
+            read = {name: table[name][()] for name in wanted}
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read as an .nwb file: {error}") from None
+    return {
+        name: [
+            one.decode(errors="replace") if isinstance(one, bytes) else str(one) for one in values.tolist()
+        ]
+        for name, values in read.items()
+        if values.ndim == 1
+    }

@@ -1,0 +1,177 @@
+"""Keep the corrections of results: check them, store them, apply them, write them as labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spikesorter.core.errors import InputError
+from spikesorter.core.spikes import UNKNOWN, Spikes
+from spikesorter.report.correcting import Corrected, correct, in_force, write_labels
+from spikesorter.report.correction_log import CorrectionLog, check_not_linked
+from spikesorter.report.corrections import Change, Correction, Edit, changed_spikes, doubtful
+from spikesorter.report.journal import journal, sentence, write_journal
+
+if TYPE_CHECKING:
+    from spikesorter.report.results import Result
+
+__all__ = ["Desk"]
+
+MOST_DOUBTFUL = 60  # in one reply
+JOURNAL_LINES = 100  # in one reply
+
+Contents = dict[str, Any]
+
+
+class Desk:
+    """The corrections of some results, each in a file of its own; results of one file share one.
+
+    Parameters
+    ----------
+    results : sequence of Result
+    shown : sequence of dict
+        Contents of each for the page: `n_samples`, `fs_hz`, `units`.
+    folder : Path
+        Folder for corrections and labels.
+
+    Raises
+    ------
+    InputError
+        If earlier corrections cannot be read.
+    """
+
+    def __init__(self, results: Sequence[Result], shown: Sequence[Contents], folder: Path) -> None:
+        self._results, self._shown, self._folder = tuple(results), tuple(shown), folder
+        self._queues = [doubtful(result.spikes) for result in self._results]
+        self.logs = {result.place: CorrectionLog(self.beside(result.place, "jsonl")) for result in results}
+        for place, log in self.logs.items():
+            log.read()
+            check_not_linked(self.beside(place, "csv"))
+
+    def corrected(self, r: int) -> Corrected:
+        """Return the spikes of a recording as found and as corrected."""
+        result = self._results[r]
+        known = [one["unit"] for one in self._shown[r]["units"]]
+        changes = self.logs[result.place].read()
+        grouped = sum(other.place == result.place for other in self._results) > 1
+        return correct(result.spikes, changes, known=known if grouped else None)
+
+    def state(self, r: int) -> Contents:
+        spikes, queue = self._results[r].spikes, self._queues[r]
+        changes = self.logs[self._results[r].place].read()
+        made, undone = in_force(changes)
+        now = self.corrected(r)
+        upcoming = queue[now.decision[queue] == 0]
+        following = spikes.sample[upcoming], spikes.unit[upcoming], spikes.joint[upcoming]
+        units = self._units(r, now)
+        words = {"fs_hz": self._shown[r]["fs_hz"], "names": {one["unit"]: one["name"] for one in units}}
+        return {
+            "units": units,
+            "changed": int(np.count_nonzero(now.decision)),
+            "doubtful": len(queue),
+            "reviewed": len(queue) - len(upcoming),
+            "next": list(zip(*(values[:MOST_DOUBTFUL].tolist() for values in following), strict=True)),
+            "undo": sentence(made[-1], **words) if made else None,
+            "redo": sentence(undone[-1], **words) if undone else None,
+            "journal": journal(changes[-JOURNAL_LINES:], **words),
+        }
+
+    def _units(self, r: int, now: Corrected) -> list[Contents]:
+        counts = now.spikes.counts()
+        listed = [dict(one) for one in self._shown[r]["units"]]
+        known = {one["unit"] for one in listed}
+        new = [unit for unit in counts if unit not in known]
+        listed += [{"unit": unit, "name": now.names.get(unit, str(unit))} for unit in new]
+        return [one | {"spikes": counts.get(one["unit"], 0)} for one in listed]
+
+    def check(self, r: int, correction: Correction) -> None:
+        now, n_samples = self.corrected(r), self._shown[r]["n_samples"]
+        units = {one["unit"] for one in self._units(r, now)}
+        wanted = correction.unit if correction.action == "add" else correction.to
+        if correction.action == "add":
+            at = now.there & (now.sample == correction.sample) & (now.unit == correction.unit)
+            if at.any():
+                raise InputError(
+                    f"correction: there is a spike of unit {correction.unit} at sample {correction.sample}"
+                )
+        else:
+            self.find(now, correction.spike)
+        if correction.action in ("rename", "accept", "add") and wanted is not None and wanted not in units:
+            raise InputError(f"correction: there is no unit {wanted}")
+        moved_to = correction.to if correction.action == "move" else correction.sample
+        if moved_to is not None and moved_to >= n_samples:
+            raise InputError(f"correction: sample {moved_to} is beyond the end of the recording, {n_samples}")
+
+    def check_edit(self, r: int, edit: Edit, *, made: bool) -> None:
+        now = self.corrected(r)
+        done, undone = in_force(self.logs[self._results[r].place].read())
+        if edit.action == "undo" and not done:
+            raise InputError("there is nothing to undo")
+        if edit.action == "redo" and not undone:
+            raise InputError("there is nothing to make again")
+        if len(now.places(edit.spikes)) < len(edit.spikes):
+            raise InputError("correction: some of the spikes are not in the results")
+        units = {one["unit"] for one in self._units(r, now)}
+        for unit in (edit.unit, None if made else edit.to):
+            if unit is not None and unit not in units:
+                raise InputError(f"correction: there is no unit {unit}")
+
+    def as_known(self, now: Corrected, correction: Correction) -> Correction:
+        """Return the correction that brings back a spike, if that is where one is to be added."""
+        places = now.places([correction.spike])
+        if correction.action == "add" and len(places) and not now.there[places[0]]:
+            return Correction(*correction.spike, "accept", correction.unit)
+        return correction
+
+    def find(self, now: Corrected, spike: tuple[int, int]) -> int:
+        places = now.places([spike])
+        if not len(places):
+            raise InputError(f"correction: no spike of unit {spike[1]} was found at sample {spike[0]}")
+        return int(places[0])
+
+    def append(self, r: int, change: Change) -> Contents:
+        """Store a change that was checked, and return the new state; `about`: a spike of a step undone."""
+        log = self.logs[self._results[r].place]
+        if not (isinstance(change, Edit) and change.action in ("undo", "redo")):
+            log.append(change)
+            return self.state(r)
+        stepped = in_force(log.read())[change.action == "redo"][-1]
+        log.append(change)
+        return self.state(r) | {"about": [list(spike) for spike in changed_spikes(stepped)[:1]]}
+
+    def new_unit(self, r: int) -> int:
+        """Return a number that no unit of the recording has or had."""
+        place = self._results[r].place
+        used = [UNKNOWN, *self.found(place).unit_ids]
+        for other, result in enumerate(self._results):
+            if result.place == place:
+                used += [one["unit"] for one in self._shown[other]["units"]]
+        for change in self.logs[place].read():
+            used += [change.to or 0] if change.action in ("rename", "merge") else []
+        return max(used) + 1
+
+    def found(self, place: Path) -> Spikes:
+        """Return all spikes in a file of results, which groups of channels may share."""
+        return Spikes.concatenate([result.spikes for result in self._results if result.place == place])
+
+    def write(self, place: Path) -> tuple[Path, Spikes]:
+        path, said = self.beside(place, "csv"), self._folder / f"{place.stem}-journal.txt"
+        for one in (path, said):
+            check_not_linked(one)
+        r = next(r for r, result in enumerate(self._results) if result.place == place)
+        changes, rate, found = self.logs[place].read(), self._shown[r]["fs_hz"], self.found(place)
+        labels = write_labels(path, found, changes, fs_hz=rate)
+        write_journal(said, changes, fs_hz=rate, names=labels.names)
+        return path, labels
+
+    def is_pending(self, place: Path, log: CorrectionLog) -> bool:
+        labels = self.beside(place, "csv")
+        if not labels.exists():
+            return bool(in_force(log.read())[0])
+        return log.path.exists() and labels.stat().st_mtime_ns <= log.path.stat().st_mtime_ns
+
+    def beside(self, place: Path, ending: str) -> Path:
+        return self._folder / f"{place.stem}.{ending}"

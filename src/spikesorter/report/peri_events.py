@@ -1,0 +1,134 @@
+"""Count spikes around events: rasters and peri-event histograms with intervals."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from spikesorter.core.spikes import UNKNOWN, Spikes
+from spikesorter.io.atomic import atomic_file
+from spikesorter.io.columns import table_text
+from spikesorter.io.events import Events
+
+__all__ = ["AFTER_S", "BEFORE_S", "BIN_S", "PeriEvent", "around_events", "edges_s", "write_peri_events"]
+
+BEFORE_S, AFTER_S, BIN_S = 0.5, 1.0, 0.025
+NORMAL = 1.96  # SDs on either side of 95 % of a normal distribution
+COLUMNS = ("event", "event_time_s", "condition", "unit", "sample", "from_event_s", "probability")
+
+
+@dataclass(frozen=True, eq=False)
+class PeriEvent:
+    """Spikes of one unit around the events of one condition.
+
+    Parameters
+    ----------
+    unit : int
+    condition : str
+    lag_s : ndarray of float64, shape (spikes,)
+        Time of each spike from its event.
+    event : ndarray of int64, shape (spikes,)
+        Number of the event among those of the condition.
+    rate, low, high : ndarray of float64, shape (bins,)
+        Mean firing rate per second over events, and its 95 % interval, from the spread between events.
+    events : int
+        Number of events.
+    """
+
+    unit: int
+    condition: str
+    lag_s: npt.NDArray[np.float64]
+    event: npt.NDArray[np.int64]
+    rate: npt.NDArray[np.float64]
+    low: npt.NDArray[np.float64]
+    high: npt.NDArray[np.float64]
+    events: int
+
+
+def edges_s() -> npt.NDArray[np.float64]:
+    """Return the edges of the bins; one is at the event."""
+    bins = np.arange(-round(BEFORE_S / BIN_S), round(AFTER_S / BIN_S) + 1)
+    return np.asarray(BIN_S * bins, np.float64)
+
+
+def around_events(spikes: Spikes, events: Events, *, fs_hz: float) -> list[PeriEvent]:
+    """Count the spikes of each unit around the events of each condition.
+
+    Parameters
+    ----------
+    spikes : Spikes
+        Outlier spikes are left out.
+    events : Events
+    fs_hz : float
+        Sampling rate.
+
+    Returns
+    -------
+    list of PeriEvent
+        By unit, then by condition.
+
+    Examples
+    --------
+    >>> spikes = Spikes.from_arrays([1010, 2010, 9000], [1, 1, 1])
+    >>> (one,) = around_events(spikes, Events(np.array([1.0, 2.0]), ("", "")), fs_hz=1000.0)
+    >>> one.lag_s.round(3), float(one.rate[20])
+    (array([0.01, 0.01]), 40.0)
+    """
+    return [
+        _around(spikes.of(unit).sample / fs_hz, events, unit, condition)
+        for unit in spikes.unit_ids
+        if unit != UNKNOWN
+        for condition in events.conditions
+    ]
+
+
+def _around(train_s: npt.NDArray[np.float64], events: Events, unit: int, condition: str) -> PeriEvent:
+    own = events.time_s[np.array([one == condition for one in events.condition])]
+    lags = [_near(train_s, time) - time for time in own.tolist()]
+    edges = edges_s()
+    counts = np.array([np.histogram(one, edges)[0] for one in lags]) / BIN_S
+    rate = counts.mean(axis=0)
+    error = (
+        NORMAL * counts.std(axis=0, ddof=1) / np.sqrt(len(own))
+        if len(own) > 1
+        else np.full(len(rate), np.nan)
+    )
+    event = np.repeat(np.arange(len(own)), [len(one) for one in lags])
+    low, high = np.maximum(rate - error, 0), rate + error
+    return PeriEvent(unit, condition, np.concatenate(lags), event, rate, low, high, len(own))
+
+
+def _near(train_s: npt.NDArray[np.float64], time: float) -> npt.NDArray[np.float64]:
+    first, last = np.searchsorted(train_s, [time - BEFORE_S, time + AFTER_S])
+    return train_s[first:last]
+
+
+def write_peri_events(path: Path, spikes: Spikes, events: Events, *, fs_hz: float) -> None:
+    """Write a table with a row for each spike around each event.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
+    """
+    with atomic_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(COLUMNS)
+        rows.writerows(_rows(spikes, events, fs_hz))
+
+
+def _rows(spikes: Spikes, events: Events, fs_hz: float) -> Iterator[list[object]]:
+    seconds = spikes.sample / fs_hz
+    for k, (time, condition) in enumerate(
+        zip(events.time_s.tolist(), events.condition, strict=True), start=1
+    ):
+        first, last = np.searchsorted(seconds, [time - BEFORE_S, time + AFTER_S])
+        for i in range(int(first), int(last)):
+            unit = table_text(spikes.name_of(int(spikes.unit[i])))
+            lag, joint = f"{seconds[i] - time:.6f}", f"{float(spikes.joint[i]):.4f}"
+            yield [k, f"{time:.6f}", table_text(condition), unit, int(spikes.sample[i]), lag, joint]

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import scipy.io
+
+from spikesorter.core.errors import InputError
+from spikesorter.core.spikes import Spikes
+from spikesorter.io.events import Events, events_by_name, read_events
+from spikesorter.report.panels import event_panel
+from spikesorter.report.peri_events import around_events, write_peri_events
+from spikesorter.report.results import Result
+
+FS_HZ = 1000.0
+
+
+def test_a_unit_that_answers_is_seen_and_another_is_not(rng: np.random.Generator) -> None:
+    times = np.arange(2.0, 202.0, 2.0)
+    answer = (1000 * (times[:50] + 0.11)).astype(int)  # to the first condition only
+    base = rng.integers(0, 204_000, 2040)
+    spikes = Spikes.from_arrays(np.concatenate([answer, base]), np.repeat([1, 2], [50, 2040]), names={2: "b"})
+    events = Events(times, ("tone",) * 50 + ("light",) * 50)
+    light, tone, *base_rates = around_events(spikes, events, fs_hz=FS_HZ)
+    assert (light.condition, tone.condition, tone.events) == ("light", "tone", 50)
+    assert tone.rate[24] == pytest.approx(40.0)  # a spike of each event, in 25 ms
+    assert tone.rate.sum() == pytest.approx(40.0)
+    assert light.rate.sum() == 0
+    assert sorted(tone.event.tolist()) == list(range(50))
+    inside = [np.mean((one.low <= 10.0) & (one.high >= 10.0)) for one in base_rates]
+    assert min(inside) > 0.8  # 95 % intervals of few counts
+
+
+def test_events_are_read_from_every_format_alike(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("time_s,condition\n2.5,light\n1,tone\n")
+    (tmp_path / "b.csv").write_text("sample;type\n2500;light\n1000;tone\n")
+    scipy.io.savemat(tmp_path / "c.mat", {"time_s": [2.5, 1.0], "condition": ["light", "tone"]})
+    with h5py.File(tmp_path / "d.nwb", "w") as file:
+        trials = file.create_group("intervals/trials")
+        trials["start_time"] = [2.5, 1.0]
+        trials["condition"] = ["light", "tone"]
+    for name in ("a.csv", "b.csv", "c.mat", "d.nwb"):
+        events = read_events(tmp_path / name, fs_hz=FS_HZ)
+        assert events.time_s.tolist() == [1.0, 2.5], name
+        assert [one.strip() for one in events.condition] == ["tone", "light"], name
+    by_name = events_by_name(tmp_path, ["a", "c", "x"], fs_hz=FS_HZ)
+    assert sorted(by_name) == ["a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("when\n1\n", "expected a column time_s or sample"),
+        ("time_s\nsoon\n", "event 1 is not a time: 'soon'"),
+        ("time_s\nnan\n", "is not a time"),
+        ("time_s\n", "has no events"),
+    ],
+)
+def test_what_is_wrong_with_events_is_said(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=f"events.csv.*{words}"):
+        read_events(path, fs_hz=FS_HZ)
+    path.write_text("time_s\n1\n")
+    with pytest.raises(InputError, match="one file of events, but there are 2 recordings"):
+        events_by_name(path, ["D2", "D3"], fs_hz=FS_HZ)
+    with pytest.raises(InputError, match="no such file"):
+        read_events(tmp_path / "none.csv", fs_hz=FS_HZ)
+    with pytest.raises(InputError, match="has no file of events of D9"):
+        events_by_name(tmp_path, ["D9"], fs_hz=FS_HZ)
+
+
+def test_spikes_are_exported_with_their_events(tmp_path: Path) -> None:
+    spikes = Spikes.from_arrays([1010, 1900, 5000], [1, 2, 1], names={1: "=1+1", 2: "b"})
+    write_peri_events(tmp_path / "x.csv", spikes, Events(np.array([1.0, 1.5]), ("t", "l")), fs_hz=FS_HZ)
+    with (tmp_path / "x.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["event"], row["condition"], row["sample"], row["from_event_s"]) for row in rows] == [
+        ("1", "t", "1010", "0.010000"), ("1", "t", "1900", "0.900000"),
+        ("2", "l", "1010", "-0.490000"), ("2", "l", "1900", "0.400000"),
+    ]  # fmt: skip
+    assert rows[0]["unit"] == "'=1+1"  # no formula for a spreadsheet
+
+
+@pytest.mark.slow
+def test_the_figure_has_a_raster_and_a_histogram_for_each_unit(results: list[Result]) -> None:
+    events = Events(np.array([1.0, 2.0, 3.0, 4.0]), ("<b>", "a", "<b>", "a"))
+    panel = event_panel(results[0], events)
+    names = {trace["name"] for trace in panel["figure"]["data"]}
+    assert names == {"&lt;b&gt;", "a"}
+    units = len(results[0].spikes.unit_ids)
+    assert sum(trace["mode"] == "markers" for trace in panel["figure"]["data"]) == 2 * units
+
+
+def test_one_event_has_no_interval_and_events_at_the_ends_are_counted() -> None:
+    spikes = Spikes.from_arrays([0, 100, 9_900], [1, 1, 1])
+    (one,) = around_events(spikes, Events(np.array([0.05]), ("",)), fs_hz=FS_HZ)
+    assert one.lag_s.round(3).tolist() == [-0.05, 0.05]
+    assert np.isnan(one.low).all()
+    assert one.rate.sum() == pytest.approx(2 * 40.0)
+    both = Events(np.array([0.05, 9.9]), ("a", "b"))
+    first, last = around_events(spikes, both, fs_hz=FS_HZ)
+    assert (len(first.lag_s), last.lag_s.tolist()) == (2, [0.0])
+    assert (first.events, last.events) == (1, 1)
+
+
+def test_outlier_spikes_and_no_spikes_have_no_raster() -> None:
+    events = Events(np.array([0.1]), ("",))
+    assert around_events(Spikes.from_arrays([100], [0]), events, fs_hz=FS_HZ) == []
+    assert around_events(Spikes.empty(), events, fs_hz=FS_HZ) == []
+    rates = around_events(Spikes.from_arrays([50_000], [1]), events, fs_hz=FS_HZ)
+    assert [one.rate.max() for one in rates] == [0.0]
