@@ -2,11 +2,11 @@
 
     python benchmarks/ablation.py --out FOLDER [--study STUDY] [--only NAME ...]
 
-Without --study, one is simulated (five units, 25 s, two noise levels, seed 0), so nothing but the installed
+Without --study, one is simulated (five units, 20 s, one target, seed 0), so nothing but the installed
 package is needed. Each variant is one `spikesorter run`; its results stay in FOLDER/NAME, and those that are
 there already are not run again. FOLDER/ablation.json keeps the figures, and the table is printed.
 
-Networks are trained in fewer steps than in the preset (`QUICKER`), so that all variants take half an hour on
+Networks are trained in fewer steps than in the preset (`QUICKER`), so that a variant takes a minute or two on
 one core. The score is the study's (docs/concepts.md).
 """
 
@@ -23,14 +23,14 @@ from typing import Any
 
 from spikesorter.core.versions import versions
 
-SIMULATE = ("--units", "5", "--seconds", "25", "--noise", "0.5", "--noise", "1.5")
+SIMULATE = ("--units", "5", "--seconds", "20", "--noise", "1.2")
 QUICKER = (
-    "detector.base_steps=600",
-    "detector.steps=300",
-    "classifier.base_steps=300",
-    "classifier.steps=300",
-    "rehearsal.training_seconds=50",
-    "rehearsal.tuning_seconds=50",
+    "detector.base_steps=400",
+    "detector.steps=200",
+    "classifier.base_steps=200",
+    "classifier.steps=200",
+    "rehearsal.training_seconds=30",
+    "rehearsal.tuning_seconds=30",
 )
 LENIENT = (
     "tuning.on=rehearsal",
@@ -78,9 +78,11 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     study = arguments.study or simulated(arguments.out / "study")
     chosen = [one for one in VARIANTS if not arguments.only or one.name in arguments.only]
-    results = {one.name: measured(one, study, arguments.out) for one in chosen}
-    kept = {"study": study.name, "versions": versions(), "variants": results}
-    (arguments.out / "ablation.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    results: dict[str, Any] = {}
+    for one in chosen:
+        results[one.name] = measured(one, study, arguments.out)
+        kept = {"study": study.name, "versions": versions(), "variants": results}
+        (arguments.out / "ablation.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     print(table(results))
 
 

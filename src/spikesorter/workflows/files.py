@@ -12,7 +12,7 @@ from spikesorter.core.progress import Progress, prefixed, silent
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.run import in_threads
 from spikesorter.io.atomic import check_writable, in_turn, write_json
-from spikesorter.io.export import check_export, check_export_place
+from spikesorter.io.export import check_export, check_export_place, session_for
 from spikesorter.io.recording import OpenedRecording, RecordingOptions
 from spikesorter.report.contents import report_contents
 from spikesorter.report.page import write_page
@@ -47,6 +47,7 @@ def sort_files(
     span_seconds: float = SPAN_SECONDS,
     resume: bool = False,
     report: bool = True,
+    subject: Path | None = None,
     progress: Progress = silent,
     on_result: Callable[[SortedFile], None] = lambda one: None,
 ) -> list[SortedFile]:
@@ -78,6 +79,8 @@ def sort_files(
         left there by an interrupted run.
     report : bool
         Whether to write `report.html`.
+    subject : Path, optional
+        File that describes subject, session and electrodes, for NWB.
     progress : callable, optional
     on_result : callable, optional
         Called with each recording's result as soon as it is known.
@@ -94,6 +97,7 @@ def sort_files(
         If `n_jobs` is invalid.
     """
     check_export(to)
+    session = None if subject is None else session_for(to, subject)
     n_jobs = effective_n_jobs(n_jobs)
     names, chosen_options = recording_parts(paths, options or RecordingOptions())
     if options is not None and options.exclude is not None:
@@ -115,6 +119,7 @@ def sort_files(
             n_jobs=n_jobs // at_once,
             span_seconds=span_seconds,
             resume=spans / name if resume else None,
+            session=session,
             progress=prefixed(name, progress),
         )
         with WRITING, in_turn(out / LOCK):
