@@ -77,7 +77,8 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     study = arguments.study or simulated(arguments.out / "study")
-    chosen = [one for one in VARIANTS if not arguments.only or one.name in arguments.only]
+    known = {one.name: one for one in VARIANTS}
+    chosen = [known[name] for name in arguments.only or known]
     results: dict[str, Any] = {}
     for one in chosen:
         results[one.name] = measured(one, study, arguments.out)

@@ -139,15 +139,18 @@ def extras_resolve(place: Path) -> str:
     """Each extra can be installed, from wheels, with each version of Python."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     users = [name for name in extras if name not in ("dev", "docs", "fuzz", "compare")]
+    alone = [name for name in users if name.startswith("gpu")]  # of which a user wants one
+    together = [name for name in users if name not in alone]
     for version in PYTHONS:
-        for extra in users:
-            words = ("pip", "compile", "--quiet", "--no-header", "--no-build", "--python-version", version)
+        for wanted in (together, *([name] for name in alone)):
+            words = ["pip", "compile", "--quiet", "--no-header", "--no-build", "--python-version", version]
+            named = [word for name in wanted for word in ("--extra", name)]
             done = subprocess.run(
-                [uv(), *words, "--extra", extra, "pyproject.toml"], cwd=ROOT, capture_output=True, text=True
+                [uv(), *words, *named, "pyproject.toml"], cwd=ROOT, capture_output=True, text=True
             )
             if done.returncode:
                 raise (CannotError if offline(done.stderr) else FaultError)(
-                    f"{extra}, Python {version}: {last_line(done.stderr)}"
+                    f"{', '.join(wanted)}, Python {version}: {done.stderr.strip()[-500:]}"
                 )
     return f"{', '.join(users)}; Python {', '.join(PYTHONS)}"
 
