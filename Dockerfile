@@ -1,7 +1,7 @@
 # The sorter on a slim base, for SpikeInterface's container list and for clusters:
 #
 #     docker build --tag neural-spike-sorter .
-#     docker run --rm -v "$PWD":/data neural-spike-sorter run STUDY --out OUT
+#     docker run --rm --user "$(id -u):$(id -g)" -v "$PWD":/data neural-spike-sorter run STUDY --out OUT
 #
 # The wheel is built in a first stage, so that the image holds no build tools and no history.
 FROM python:3.12-slim-bookworm AS build
