@@ -13,7 +13,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -196,7 +195,7 @@ def viewed(program: Path, away: Path) -> str:
                 if time.monotonic() - began > ANNOUNCED_S:
                     break
         finally:
-            viewer.send_signal(signal.SIGTERM if os.name == "nt" else signal.SIGINT)
+            viewer.terminate()  # an interrupt is ignored where a shell started this in the background
     raise FaultError("view told no address")
 
 
