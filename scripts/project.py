@@ -1,7 +1,7 @@
 """Set-up, demo and tests on any system: `python scripts/project.py TASK`.
 
-`make` and `make.cmd` both call this. It needs nothing but Python 3.11 to 3.13; all else goes into `.venv`,
-installed once, and again only when pyproject.toml or the version changes. Without a task it lists all tasks.
+`make` and `make.cmd` both call this. It needs nothing but Python 3.11 or later; all else goes into `.venv`,
+installed once, and again only when pyproject.toml changes. Without a task it lists all tasks.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -18,8 +17,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
+USER_VENV = ROOT / ".venv-user"  # what a user needs, without the tools
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
-STAMP = VENV / "installed.txt"
+STAMP = "installed.txt"
 DEMO = Path("demo")  # in the project's folder, where all commands run
 SITE = Path("build") / "site"
 JAVASCRIPT = ("src/spikesorter/report/assets", "docs/_static")
@@ -30,10 +30,10 @@ EXTRAS = ("cluster", "edf", "live", "nwb", "parquet", "phy", "plot")  # what use
 
 def main() -> int:
     """Run the task named on the command line."""
-    every = (setup, demo, test, quick, lint, coverage, oldest, docs, lock)
-    tasks = {task.__name__: task for task in every}
+    every = (setup, demo, test, quick, lint, coverage, oldest, docs, lock, release_check)
+    tasks = {task.__name__.replace("_", "-"): task for task in every}
     if len(sys.argv) != 2 or sys.argv[1] not in tasks:
-        listed = "".join(f"  {name:<9} {inspect.getdoc(task)}\n" for name, task in tasks.items())
+        listed = "".join(f"  {name:<13} {inspect.getdoc(task)}\n" for name, task in tasks.items())
         sys.stderr.write(f"usage: python scripts/project.py TASK\n\n{listed}")
         return 2
     try:
@@ -45,31 +45,47 @@ def main() -> int:
 
 def setup() -> None:
     """Install the package and its tools into .venv, unless that is done."""
-    if not (3, 11) <= sys.version_info[:2] <= (3, 13):
-        sys.exit(f"Python 3.11, 3.12 or 3.13 is needed; this is {sys.version.split()[0]}")
-    made_from = (ROOT / "pyproject.toml").read_text("utf-8") + project_version() + sys.version
-    wanted = hashlib.sha256(made_from.encode()).hexdigest()
-    if STAMP.is_file() and STAMP.read_text() == wanted and (BIN / executable("spikesorter")).exists():
+    install(VENV, "dev,docs", "about 1.9 GB on disk")
+
+
+def install(venv: Path, extras: str, size: str) -> None:
+    """Install the package with extras into an environment, unless that is done."""
+    if sys.version_info < (3, 11):  # noqa: UP036 (whoever calls this may have an older one)
+        sys.exit(f"Python 3.11 or later is needed; this is {sys.version.split()[0]}")
+    if installed(venv):
         return
-    print("Installing into .venv (about 1.9 GB on disk, once; a minute or two) ...", flush=True)
-    shutil.rmtree(VENV, ignore_errors=True)
-    run(sys.executable, "-m", "venv", str(VENV))
-    run(
-        python(),
-        "-m",
-        "pip",
-        "install",
-        "-qq",
-        "--disable-pip-version-check",
-        "--editable",
-        f"{ROOT}[dev,docs]",
-    )
-    STAMP.write_text(wanted)
+    print(f"Installing into {venv.name} ({size}, once; a minute or two) ...", flush=True)
+    shutil.rmtree(venv, ignore_errors=True)
+    run(sys.executable, "-m", "venv", str(venv))
+    its_python = str(venv / BIN.name / executable("python"))
+    quiet = ("-qq", "--disable-pip-version-check")
+    run(its_python, "-m", "pip", "install", *quiet, "--editable", f"{ROOT}[{extras}]")
+    (venv / STAMP).write_text(made_from())
+
+
+def installed(venv: Path) -> bool:
+    """Whether an environment holds what pyproject.toml asks for now."""
+    stamp = venv / STAMP
+    current = stamp.is_file() and stamp.read_text() == made_from()
+    return current and (venv / BIN.name / executable("spikesorter")).exists()
+
+
+def made_from() -> str:
+    """Return a digest of what decides what is installed."""
+    return hashlib.sha256(((ROOT / "pyproject.toml").read_text("utf-8") + sys.version).encode()).hexdigest()
 
 
 def demo() -> None:
-    """Simulate a small study, run everything on it, and draw a picture."""
-    setup()
+    """Simulate a small study, run everything on it, and draw a picture; installs what a user needs."""
+    venv = VENV if installed(VENV) else USER_VENV
+    install(venv, "plot", "about 1.2 GB on disk")
+    program = venv / BIN.name / executable("spikesorter")
+
+    def spikesorter(*arguments: object) -> None:
+        words = [str(argument) for argument in arguments]
+        print("$ spikesorter", " ".join(words), flush=True)
+        run(str(program), *words)
+
     shutil.rmtree(ROOT / DEMO, ignore_errors=True)
     study, out = DEMO / "study", DEMO / "out"
     spikesorter("simulate", study)
@@ -154,6 +170,12 @@ def lock() -> None:
     resolve("--universal", "--upgrade", "--no-header", "--no-annotate", "--output-file", LOCK)
 
 
+def release_check() -> None:
+    """Check all that a release needs and that can be checked here; print what cannot."""
+    setup()
+    run(python(), str(ROOT / "scripts" / "release_check.py"))
+
+
 def docs(*, anew: bool = True) -> None:
     """Build the documentation into build/site; a warning is an error."""
     setup()
@@ -189,25 +211,9 @@ def resolve(*options: str) -> None:
     run(uv(), "pip", "compile", "-q", *extras, *options, "pyproject.toml")
 
 
-def spikesorter(*arguments: object) -> None:
-    """Show a command and run it."""
-    words = [str(argument) for argument in arguments]
-    print("$ spikesorter", " ".join(words), flush=True)
-    run(str(BIN / executable("spikesorter")), *words)
-
-
 def run(*command: str) -> None:
     """Run a command in the project's folder; its failure is ours."""
     subprocess.run(command, check=True, cwd=ROOT)
-
-
-def project_version() -> str:
-    """Read the package's version, which is written in one place."""
-    text = (ROOT / "src" / "spikesorter" / "core" / "versions.py").read_text("utf-8")
-    found = re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)
-    if not found:
-        sys.exit("src/spikesorter/core/versions.py: no line __version__ = ...")
-    return found[1]
 
 
 def python() -> str:

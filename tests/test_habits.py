@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import sys
 import tomllib
 from importlib.metadata import metadata, version
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
+from packaging.version import Version
 
 import spikesorter
 
@@ -20,7 +23,13 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 SCRIPTS = ROOT / "scripts" / "project.py"
 YAML = sorted(
     path
-    for pattern in (".github/**/*.yml", ".readthedocs.yaml", ".pre-commit-config.yaml", "CITATION.cff")
+    for pattern in (
+        ".github/**/*.yml",
+        "packaging/**/*.yaml",
+        ".readthedocs.yaml",
+        ".pre-commit-config.yaml",
+        "CITATION.cff",
+    )
     for path in ROOT.glob(pattern)
 )
 
@@ -41,23 +50,21 @@ def test_a_file_that_people_expect_is_there(name: str) -> None:
     assert len((ROOT / name).read_text("utf-8")) > 400
 
 
-def test_the_version_is_written_once_and_read_from_there() -> None:
+def test_the_version_comes_from_the_tag_and_is_written_nowhere() -> None:
     assert "version" not in PYPROJECT["project"]
-    assert PYPROJECT["project"]["dynamic"] == ["version"]
-    source = ROOT / PYPROJECT["tool"]["hatch"]["version"]["path"]
-    assert re.findall(r'^__version__ = "(.+)"$', source.read_text("utf-8"), re.MULTILINE) == [
-        spikesorter.__version__
-    ]
-    assert version("neural-spike-sorter") == spikesorter.__version__
+    assert "version" in PYPROJECT["project"]["dynamic"]
+    assert PYPROJECT["tool"]["hatch"]["version"]["source"] == "vcs"
+    assert version("neural-spike-sorter") == spikesorter.__version__ == str(Version(spikesorter.__version__))
+    written = re.compile(r'^(?:__)?version(?:__)? *= *"', re.MULTILINE)
+    package = Path(spikesorter.__file__).parent
+    assert [path for path in package.rglob("*.py") if written.search(path.read_text("utf-8"))] == []
 
 
-def test_the_version_can_be_a_tag() -> None:
-    assert re.fullmatch(r"\d+\.\d+\.\d+", spikesorter.__version__)
-
-
-def test_the_citation_names_this_version_licence_and_authors() -> None:
+def test_the_citation_names_the_last_release_its_licence_and_authors() -> None:
     citation = read_yaml("CITATION.cff")
-    assert citation["version"] == spikesorter.__version__
+    changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    releases = re.findall(r"^## (\d+\.\d+\.\d+) \(", changelog, re.MULTILINE)
+    assert citation["version"] == (releases[0] if releases else "0.1.0")  # 0.1.0 is to be the first
     assert citation["license"] == PYPROJECT["project"]["license"]
     assert citation["authors"] == PYPROJECT["project"]["authors"]
     assert {"cff-version", "message", "title", "type"} <= citation.keys()
@@ -86,6 +93,52 @@ def test_the_workflow_runs_the_test_command_on_three_systems_and_each_python() -
 def test_the_workflow_says_what_was_not_tried() -> None:
     head = (ROOT / ".github" / "workflows" / "test.yml").read_text("utf-8").split("name:")[0]
     assert "Windows and macOS are untried" in head
+
+
+def test_nothing_is_published_that_the_tests_have_not_passed_and_no_secret_is_needed() -> None:
+    jobs = read_yaml(".github/workflows/release.yml")["jobs"]
+    assert jobs["test"]["uses"] == "./.github/workflows/test.yml"
+    assert set(jobs["publish"]["needs"]) == {"test", "build", "try"}
+    assert [name for name, job in jobs.items() if "id-token" in job.get("permissions", {})] == ["publish"]
+    assert "secrets." not in (ROOT / ".github" / "workflows" / "release.yml").read_text("utf-8")
+
+
+def test_the_conda_recipe_asks_for_what_the_package_asks_for() -> None:
+    recipe = read_yaml("packaging/conda/recipe.yaml")
+    (python, *others) = recipe["requirements"]["run"]
+    assert python == "python >=${{ python_min }}"
+    assert f">={recipe['context']['python_min']}" == PYPROJECT["project"]["requires-python"]
+    assert {one.replace(" ", "") for one in others} == {
+        one.lower() for one in PYPROJECT["project"]["dependencies"]
+    }
+    assert recipe["context"]["version"] == read_yaml("CITATION.cff")["version"]
+    host = {one.split()[0] for one in recipe["requirements"]["host"]}
+    assert {re.split("[>=]", one)[0] for one in PYPROJECT["build-system"]["requires"]} <= host
+
+
+def test_the_description_on_an_index_has_links_that_work_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    interface = ModuleType("hatchling.metadata.plugin.interface")
+    interface.MetadataHookInterface = object  # type: ignore[attr-defined]  # hatchling builds; it is not here
+    for name in ("hatchling", "hatchling.metadata", "hatchling.metadata.plugin", interface.__name__):
+        monkeypatch.setitem(sys.modules, name, interface)
+    monkeypatch.delitem(sys.modules, "metadata_hook", raising=False)
+    hook = importlib.import_module("metadata_hook").AddressHook()
+    hook.root = ROOT
+    monkeypatch.setenv("SPIKESORTER_REPOSITORY", "https://example.org/lab/sorter/")
+    metadata: dict[str, Any] = {"version": "1.2.3"}
+    hook.update(metadata)
+    links = re.findall(r"\]\(([^)]*)\)", metadata["readme"]["text"])
+    assert [link for link in links if not link.startswith("https://")] == []
+    assert "](https://example.org/lab/sorter/raw/v1.2.3/docs/images/d5.png)" in metadata["readme"]["text"]
+    assert "](https://example.org/lab/sorter/blob/v1.2.3/LICENSE)" in metadata["readme"]["text"]
+    assert metadata["urls"]["Source"] == "https://example.org/lab/sorter"
+    for name in ("SPIKESORTER_REPOSITORY", "GITHUB_SERVER_URL", "GITHUB_REPOSITORY"):
+        monkeypatch.delenv(name, raising=False)
+    plain: dict[str, Any] = {"version": "1.2.3"}
+    hook.update(plain)
+    assert plain["readme"]["text"] == (ROOT / "README.md").read_text("utf-8")
+    assert "urls" not in plain
 
 
 def test_hooks_run_tools_that_the_environment_has() -> None:
@@ -131,7 +184,7 @@ def test_news_fragments_make_a_changelog() -> None:
 def test_every_task_can_be_called_by_make_and_is_described() -> None:
     shown = subprocess.run([sys.executable, SCRIPTS], capture_output=True, text=True)
     assert shown.returncode == 2
-    tasks = re.findall(r"^  (\w+) +\S", shown.stderr, re.MULTILINE)
+    tasks = re.findall(r"^  ([\w-]+) +\S", shown.stderr, re.MULTILINE)
     assert {"setup", "demo", "test", "quick", "lint", "coverage", "docs"} <= set(tasks)
     makefile = (ROOT / "Makefile").read_text("utf-8")
     assert re.search(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)[1].split() == tasks  # type: ignore[index]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import scipy.io.wavfile
@@ -27,6 +28,7 @@ pytestmark = [
 ]
 SETS = [word for assignment in PURSUIT for word in ("--set", assignment)]
 SECONDS = 2
+SUBJECT = Path(__file__).parents[1] / "io" / "subject.toml"
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +109,36 @@ def test_results_of_all_formats(model: Path, trace: np.ndarray, expected: Spikes
     np.testing.assert_array_equal(analyzer.recording.get_traces(), trace)
     with (tmp_path / "out" / "a.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == len(expected)
+
+
+def test_nwb_files_state_the_subject_of_the_command_line(
+    model: Path, trace: np.ndarray, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "a.npy", trace)
+    subject = tmp_path / "subject.toml"
+    subject.write_text(SUBJECT.read_text("utf-8"), encoding="utf-8")
+    sort(tmp_path / "a.npy", model, tmp_path / "out", "--to", "nwb", "--subject", subject)
+    assert subject_id(tmp_path / "out" / "a.nwb") == "M17"
+
+    words = ("batch", tmp_path, "--model", model, "--fs", 25_000, "--out", tmp_path / "night")
+    spikesorter(*words, "--to", "nwb", "--subject", subject)
+    kept = tmp_path / "night" / "predictions" / "a.nwb"
+    assert subject_id(kept) == "M17"
+    subject.write_text(SUBJECT.read_text("utf-8").replace("M17", "M18"), encoding="utf-8")
+    assert "other" in spikesorter(*words, "--to", "nwb", "--subject", subject, rc=2).stderr
+    spikesorter(*words, "--to", "nwb", "--subject", subject, "--restart")
+    assert subject_id(kept) == "M18"
+
+    refused = ("sort", tmp_path / "a.npy", "--model", model, "--out", tmp_path / "none", "--subject", subject)
+    assert "stored in NWB files only; write nwb, not mat" in spikesorter(*refused, rc=2).stderr
+    subject.write_text(SUBJECT.read_text("utf-8").replace("P90D", "ninety"), encoding="utf-8")
+    assert "subject.age: expected" in spikesorter(*refused, "--to", "nwb", rc=2).stderr
+    assert not (tmp_path / "none").exists()
+
+
+def subject_id(path: Path) -> str:
+    with h5py.File(path) as file:
+        return str(file["general/subject/subject_id"].asstr()[()])
 
 
 def test_formats_that_are_not_written_are_refused_before_anything_is_read(

@@ -35,6 +35,7 @@ __all__ = [
     "Quiet",
     "Rate",
     "Report",
+    "SubjectFile",
     "between",
     "exclusion_of",
     "reads_recordings",
@@ -110,6 +111,15 @@ ExportFormat = Annotated[
         help="Format of the results: mat, csv, parquet, nwb, phy or analyzer.",
         rich_help_panel=OUTPUT,
         autocompletion=complete_format,
+    ),
+]
+SubjectFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--subject",
+        metavar="FILE",
+        help="With --to nwb: TOML file that describes subject, session and electrodes.",
+        rich_help_panel=OUTPUT,
     ),
 ]
 Quiet = Annotated[

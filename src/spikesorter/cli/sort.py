@@ -33,6 +33,7 @@ from spikesorter.cli.options import (
     Out,
     Quiet,
     Report,
+    SubjectFile,
     SubtractMs,
     between,
     exclusion_of,
@@ -52,6 +53,7 @@ __all__ = ["BATCH_EXAMPLES", "SORT_EXAMPLES", "batch", "sort"]
 SORT_EXAMPLES = examples(
     "sort D4.mat D5.mat --model OUT/model --out SORTED",
     "sort session.ns5 --channel 17 --model MODEL --out SORTED --to nwb",
+    "sort session.ns5 --channel 17 --model MODEL --out SORTED --to nwb --subject subject.toml",
     "sort probe.dat --fs 30000 --dtype int16 --channels 4 --model MODEL --out SORTED",
     "sort D4.mat --model MODEL --out SORTED --exclude bad.csv --blank-events pulses.csv --blank-ms -0.5 6",
 )
@@ -75,6 +77,7 @@ def sort(
     subtract_ms: SubtractMs = 0.0,
     assignments: Assignments = None,
     to: ExportFormat = "mat",
+    subject: SubjectFile = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -129,6 +132,7 @@ def sort(
             resume=resume,
             events=events,
             report=report,
+            subject=subject,
             progress=progress,
             on_result=tell,
         )
@@ -177,6 +181,7 @@ def batch(
     blank_ms: BlankMs = BLANK_MS,
     subtract_ms: SubtractMs = 0.0,
     to: ExportFormat = "mat",
+    subject: SubjectFile = None,
     restart: Annotated[
         bool,
         typer.Option(
@@ -228,6 +233,7 @@ def batch(
                 runner=runner,
                 span_seconds=span_seconds,
                 restart=restart,
+                subject=subject,
                 progress=progress,
                 on_outcome=tell,
             )

@@ -7,8 +7,8 @@ from importlib.metadata import version
 
 __all__ = ["__version__", "versions"]
 
-__version__ = "0.1.0"
-"""Defined here only; the build, the command line and saved files read it from here."""
+__version__ = version("neural-spike-sorter")
+"""As the package was built: from the tag of its source, or from the last tag and the commits since then."""
 
 PACKAGES = ("numpy", "scipy", "PyWavelets", "numba", "keras", "jax", "spikeinterface")
 

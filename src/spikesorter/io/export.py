@@ -29,11 +29,12 @@ from spikesorter.io.label_tables import PARQUET_MARK
 from spikesorter.io.mat_writing import check_replaceable, write_mat
 from spikesorter.io.nwb import is_own_nwb, write_nwb
 from spikesorter.io.recording import check_recording
+from spikesorter.io.session import SessionFacts, session_of
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
 
-__all__ = ["check_export", "check_export_place", "write_spikes"]
+__all__ = ["check_export", "check_export_place", "session_for", "write_spikes"]
 
 NEED_RECORDING = ("phy", "analyzer")
 FOLDERS = ("phy", "analyzer")
@@ -52,6 +53,7 @@ class _Result:
     recording: BaseRecording | None
     provenance: dict[str, str]
     session_start: datetime | None
+    session: SessionFacts
 
     @property
     def rate(self) -> float:
@@ -69,6 +71,7 @@ def write_spikes(
     recording: BaseRecording | None = None,
     provenance: Mapping[str, str] | None = None,
     session_start: datetime | None = None,
+    subject: str | Path | SessionFacts | None = None,
 ) -> None:
     """Write spikes in a common format, atomically, replacing at most an older result.
 
@@ -91,6 +94,8 @@ def write_spikes(
         Further facts on the origin of the spikes (NWB, Phy, analyzer), in addition to program and version.
     session_start : datetime, optional
         NWB: start of the recording; 1970 if not known.
+    subject : str or Path, optional
+        NWB: TOML file that describes subject, session and electrodes, as archives such as DANDI require.
 
     Raises
     ------
@@ -113,6 +118,7 @@ def write_spikes(
     path = Path(path)
     name = format or path.suffix.removeprefix(".").lower()
     check_export(name, path)
+    session = session_for(name, subject)
     with naming(path):
         check_spikes(spikes, "spikes")
         if recording is not None:
@@ -128,7 +134,7 @@ def write_spikes(
     if name == "mat":
         write_mat(path, spikes, unknown=True, fs_hz=rate)
         return
-    result = _Result(spikes, rate, recording, facts, session_start)
+    result = _Result(spikes, rate, recording, facts, session_start, session)
     with (atomic_folder if name in FOLDERS else atomic_file)(path) as temporary:
         with naming(path), reading(path, name, done="written"):
             _WRITERS[name](temporary, result)
@@ -155,6 +161,25 @@ def check_export(name: str, path: Path | None = None) -> None:
     for package in PACKAGES.get(name, ()):
         if find_spec(package) is None:
             raise InputError(missing_package(name, ModuleNotFoundError(name=package)))
+
+
+def session_for(name: str, subject: str | Path | SessionFacts | None) -> SessionFacts:
+    """Return the facts of a file of subject and session, which only NWB stores.
+
+    Raises
+    ------
+    InputError
+        If the format cannot store them, or the file cannot be used.
+
+    Examples
+    --------
+    >>> session_for("csv", "subject.toml")
+    Traceback (most recent call last):
+    spikesorter.InputError: subject and session are stored in NWB files only; write nwb, not csv
+    """
+    if subject is not None and name != "nwb":
+        raise InputError(f"subject and session are stored in NWB files only; write nwb, not {name}")
+    return session_of(subject)
 
 
 def check_export_place(path: Path, name: str) -> None:
@@ -234,6 +259,7 @@ def _write_nwb(path: Path, result: _Result) -> None:
         recording=result.recording,
         provenance=result.provenance,
         session_start=result.session_start,
+        session=result.session,
     )
 
 

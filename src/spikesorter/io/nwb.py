@@ -24,6 +24,7 @@ from spikesorter.io.clock import times_of
 from spikesorter.io.columns import stored_names
 from spikesorter.io.foreign_objects import check_zarr
 from spikesorter.io.formats import reading
+from spikesorter.io.session import Electrodes, SessionFacts
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording, BaseSorting
@@ -40,6 +41,7 @@ COLUMNS = {
     "mean_probability": "mean probability that a spike exists and belongs to this unit",
     "spike_probability": "probability that each spike exists, irrespective of its unit",
     "waveform_mean": "mean waveform about the start of the spikes",
+    "waveform_sd": "standard deviation of the waveforms about the start of the spikes",
     "electrodes": "channels of the recording",
     "spike_unit_probability": "probability that each spike belongs to this unit, given that it exists",
     "start_time": "start of the bad stretch, in seconds",
@@ -49,6 +51,7 @@ COLUMNS = {
     "tags": "kind of the bad stretch",
 }
 INVALID = "intervals/invalid_times"
+GROUP = "channels"  # not "electrodes", which is the name of the table beside it in the file
 TIMES, SAMPLES = ("start_time", "stop_time"), ("start_sample", "stop_sample")
 
 
@@ -60,6 +63,7 @@ def write_nwb(
     recording: BaseRecording | None,
     provenance: Mapping[str, str],
     session_start: datetime | None,
+    session: SessionFacts | None = None,
 ) -> None:
     """Write an NWB file with a table of units and one of bad stretches; outlier spikes are left out.
 
@@ -74,20 +78,29 @@ def write_nwb(
     provenance : mapping of str to str
         Stored as JSON in the notes.
     session_start : datetime or None
-        1970 if None.
+        1970 if neither this nor `session` states it.
+    session : SessionFacts, optional
+        Subject, session and electrodes.
+
+    Raises
+    ------
+    InputError
+        If `session` states another start.
     """
     from pynwb import NWBHDF5IO, NWBFile
 
     described = spikes.described(fs_hz=fs_hz, names=spikes.names)
     known = described.select(described.unit != UNKNOWN)
+    told = session or SessionFacts()
+    described_as = {"session_description": "spikes found and sorted by spikesorter", **told.fields()}
     file = NWBFile(
-        session_description="spikes found and sorted by spikesorter",
         identifier=IDENTIFIER + _digest(known, provenance),
-        session_start_time=session_start or NOT_KNOWN,
+        session_start_time=told.start(session_start) or NOT_KNOWN,
         notes=json.dumps(dict(provenance)),
         was_generated_by=[(provenance["program"], provenance["version"])],
+        **described_as,
     )
-    _add_units(file, known, recording)
+    _add_units(file, known, recording, told.electrodes)
     if len(spikes.bad):
         _add_invalid_times(file, known, recording)
     with warnings.catch_warnings():
@@ -241,14 +254,14 @@ def session_start_of(path: Path) -> datetime | None:
         )
 
 
-def _add_units(file: Any, spikes: Spikes, recording: BaseRecording | None) -> None:
+def _add_units(file: Any, spikes: Spikes, recording: BaseRecording | None, electrodes: Electrodes) -> None:
     """Add the units table column by column, as pynwb cannot infer the types of empty columns from rows."""
     from hdmf.common import DynamicTableRegion, ElementIdentifiers, VectorData, VectorIndex
     from pynwb.misc import Units
 
     unit_ids = sorted({*spikes.unit_ids, *(unit for unit in spikes.names if unit != UNKNOWN)})
     trains = [spikes.of(unit) for unit in unit_ids]
-    waveforms, volts = _mean_waveforms(spikes, recording)
+    waveforms, deviations, volts = _waveforms(spikes, recording)
     about = (
         "" if volts else "; waveforms are in the recording's own unit of voltage, as its gain is not known"
     )
@@ -271,9 +284,10 @@ def _add_units(file: Any, spikes: Spikes, recording: BaseRecording | None) -> No
     add("mean_probability", np.array(means, np.float64))
     if unit_ids:
         add("unit_name", np.array([spikes.name_of(unit) for unit in unit_ids], object))
-    if unit_ids and recording is not None and waveforms is not None:
-        channels = _add_electrodes(file, recording)
+    if unit_ids and recording is not None and waveforms is not None and deviations is not None:
+        channels = _add_electrodes(file, recording, electrodes)
         add("waveform_mean", waveforms)
+        add("waveform_sd", deviations)
         every = np.tile(np.arange(channels), len(unit_ids))
         add("electrodes", every, each=[channels] * len(unit_ids), table=file.electrodes)
     file.units = Units(
@@ -327,27 +341,48 @@ def _times(
     return samples / _rate(spikes) if recording is None else times_of(recording, samples)
 
 
-def _mean_waveforms(
+def _waveforms(
     spikes: Spikes, recording: BaseRecording | None
-) -> tuple[npt.NDArray[np.float64] | None, bool]:
-    """Return mean waveforms, shape (units, samples, channels), and whether they are in volts."""
+) -> tuple[npt.NDArray[np.float64] | None, npt.NDArray[np.float64] | None, bool]:
+    """Return means and SDs of waveforms, shape (units, samples, channels), and whether they are in volts."""
     if recording is None:
-        return None, True
+        return None, None, True
     volts = bool(recording.has_scaleable_traces())
-    means = make_analyzer(spikes, recording).get_extension("templates").get_data()
-    return np.asarray(means, np.float64) * (1e-6 if volts else 1.0), volts
-
-
-def _add_electrodes(file: Any, recording: BaseRecording) -> int:
-    """Add the electrodes table; return the number of electrodes."""
-    device = file.create_device(name="electrode", description="device of the recording: not known")
-    group = file.create_electrode_group(
-        name="electrodes", description="channels of the recording", location="unknown", device=device
+    templates = make_analyzer(spikes, recording).get_extension("templates")
+    scale = 1e-6 if volts else 1.0
+    means, deviations = (
+        np.asarray(templates.get_data(operator), np.float64) * scale for operator in ("average", "std")
     )
+    return means, deviations, volts
+
+
+def _add_electrodes(file: Any, recording: BaseRecording, electrodes: Electrodes) -> int:
+    """Add the electrodes table, with places of a probe if there is one; return the number of electrodes."""
+    about, place = electrodes.device, electrodes.location
+    device = file.create_device(name="electrode", description=about, **_maker(electrodes))
+    names = recording.get_property("group")
+    groups = [f"group {name}" for name in names] if names is not None and len({*names}) > 1 else None
+    made = {
+        name: file.create_electrode_group(
+            name=name, description=electrodes.group, location=place, device=device
+        )
+        for name in dict.fromkeys(groups or [GROUP])
+    }
+    located = recording.get_channel_locations() if recording.has_probe() else None
     file.add_electrode_column("channel_name", "id of the channel in the recording")
-    for channel in recording.channel_ids:
-        file.add_electrode(group=group, location="unknown", channel_name=str(channel))
+    for number, channel in enumerate(recording.channel_ids):
+        group = made[groups[number] if groups else GROUP]
+        at = (
+            {}
+            if located is None
+            else dict(zip(("rel_x", "rel_y"), map(float, located[number]), strict=False))
+        )
+        file.add_electrode(group=group, location=place, channel_name=str(channel), **at)
     return int(recording.get_num_channels())
+
+
+def _maker(electrodes: Electrodes) -> dict[str, str]:
+    return {} if electrodes.manufacturer is None else {"manufacturer": electrodes.manufacturer}
 
 
 def _digest(spikes: Spikes, provenance: Mapping[str, str]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import pywt
 from scipy.stats import median_abs_deviation
 
 from spikesorter.signal.spans import Margin
@@ -22,6 +21,8 @@ def denoise_margin(*, wavelet: str, level: int) -> Margin:
     >>> denoise_margin(wavelet="sym4", level=4)
     Margin(before=105, after=105)
     """
+    import pywt  # here, as few recordings are denoised
+
     reach = (pywt.Wavelet(wavelet).dec_len - 1) * (2**level - 1)
     return Margin(reach, reach)
 
@@ -84,6 +85,8 @@ def denoise(trace: Trace, *, noise_sd: Trace, strength: float, wavelet: str) -> 
     """
     if strength == 0:
         return trace
+    import pywt
+
     approximation, *details = _transform(trace, wavelet, len(noise_sd))
     thresholds = strength * np.sqrt(2 * np.log(1000)) * noise_sd
     shrunk = [np.sign(d) * np.maximum(np.abs(d) - t, 0) for d, t in zip(details, thresholds, strict=True)]
@@ -94,6 +97,8 @@ def denoise(trace: Trace, *, noise_sd: Trace, strength: float, wavelet: str) -> 
 
 def _transform(trace: Trace, wavelet: str, level: int) -> list[Trace]:
     """Return the SWT of a trace, coarsest level first; zero-padded so that its ends do not interact."""
+    import pywt
+
     block = 2**level
     reach = denoise_margin(wavelet=wavelet, level=level).after
     padding = reach + (-(len(trace) + reach)) % block

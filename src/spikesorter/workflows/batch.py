@@ -17,7 +17,7 @@ from spikesorter.core.errors import InputError
 from spikesorter.core.progress import Progress, silent
 from spikesorter.core.versions import __version__
 from spikesorter.io.atomic import check_writable, only_one, write_json
-from spikesorter.io.export import check_export
+from spikesorter.io.export import check_export, session_for
 from spikesorter.report.results import SORT, sort_facts
 from spikesorter.sorting.model import Model, load_model
 from spikesorter.workflows.manifest import BatchItem
@@ -58,6 +58,7 @@ def run_batch(
     n_jobs: int | None = 1,
     span_seconds: float = BATCH_SPAN_SECONDS,
     restart: bool = False,
+    subject: Path | None = None,
     progress: Progress = silent,
     on_outcome: Callable[[Outcome], None] = lambda outcome: None,
 ) -> list[Outcome]:
@@ -80,6 +81,8 @@ def run_batch(
         interruption loses only the spans in progress.
     restart : bool
         Whether to sort everything again, even if the folder has results of other settings or another version.
+    subject : Path, optional
+        File that describes subject, session and electrodes, for NWB.
     progress : callable, optional
     on_outcome : callable, optional
         Called with the outcome of each recording as soon as it is known.
@@ -99,10 +102,11 @@ def run_batch(
         If `n_jobs` is invalid.
     """
     check_export(to)
+    session = None if subject is None else session_for(to, subject)
     n_jobs = effective_n_jobs(n_jobs)
     models = {folder: load_model(folder) for folder in dict.fromkeys(item.model for item in items)}
     digests = {folder: model.whole_digest() for folder, model in models.items()}
-    tasks = [SortTask(item, out, to, span_seconds, n_jobs, digests[item.model]) for item in items]
+    tasks = [SortTask(item, out, to, span_seconds, n_jobs, digests[item.model], session) for item in items]
     for excluded in dict.fromkeys(item.options.exclude for item in items):
         if excluded is not None:
             names = dict.fromkeys(item.part for item in items if item.options.exclude == excluded)

@@ -13,7 +13,7 @@ from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.run import in_threads
 from spikesorter.io.atomic import check_writable, in_turn, write_json
 from spikesorter.io.events import events_by_name
-from spikesorter.io.export import check_export, check_export_place
+from spikesorter.io.export import check_export, check_export_place, session_for
 from spikesorter.io.recording import OpenedRecording, RecordingOptions
 from spikesorter.report.contents import report_contents
 from spikesorter.report.page import write_page
@@ -55,6 +55,7 @@ def sort_files(
     resume: bool = False,
     events: Path | None = None,
     report: bool = True,
+    subject: Path | None = None,
     progress: Progress = silent,
     on_result: Callable[[SortedFile], None] = lambda one: None,
 ) -> list[SortedFile]:
@@ -89,6 +90,8 @@ def sort_files(
         shown in the report, and NAME-events.csv lists the spikes around each.
     report : bool
         Whether to write `report.html`.
+    subject : Path, optional
+        File that describes subject, session and electrodes, for NWB.
     progress : callable, optional
     on_result : callable, optional
         Called with each recording's result as soon as it is known.
@@ -105,6 +108,7 @@ def sort_files(
         If `n_jobs` is invalid.
     """
     check_export(to)
+    session = None if subject is None else session_for(to, subject)
     n_jobs = effective_n_jobs(n_jobs)
     names, chosen_options = recording_parts(paths, options or RecordingOptions())
     if options is not None and options.exclude is not None:
@@ -127,6 +131,7 @@ def sort_files(
             n_jobs=n_jobs // at_once,
             span_seconds=span_seconds,
             resume=spans / name if resume else None,
+            session=session,
             progress=prefixed(name, progress),
         )
         with WRITING, in_turn(out / LOCK):

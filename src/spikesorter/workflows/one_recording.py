@@ -18,6 +18,7 @@ from spikesorter.io.export import write_spikes
 from spikesorter.io.formats import stem_of
 from spikesorter.io.nwb import session_start_of
 from spikesorter.io.recording import OpenedRecording
+from spikesorter.io.session import SessionFacts
 from spikesorter.sorting.model import Choice, Model
 from spikesorter.sorting.sorter import SPAN_SECONDS, Sorter
 
@@ -84,6 +85,7 @@ def sort_recording(
     n_jobs: int | None = None,
     span_seconds: float = SPAN_SECONDS,
     resume: Path | None = None,
+    session: SessionFacts | None = None,
     progress: Progress = silent,
 ) -> SortedFile:
     """Sort one recording and write its spikes.
@@ -100,6 +102,8 @@ def sort_recording(
         The targets whose adapted sorters are used; the nearest if not given.
     resume : Path, optional
         Folder for finished spans. Those of the recording before it was changed are removed.
+    session : SessionFacts, optional
+        Subject, session and electrodes, for NWB.
     n_jobs, span_seconds, progress
         As for `Sorter.sort`.
 
@@ -142,6 +146,7 @@ def sort_recording(
             recording=opened.source,
             provenance=provenance,
             session_start=session_start_of(path),
+            subject=session,
         )
     n_samples = opened.source.get_num_frames()
     return SortedFile(path, written, nearest, model.chosen(nearest), place, n_samples)

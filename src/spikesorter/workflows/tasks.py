@@ -24,6 +24,7 @@ from spikesorter.core.versions import __version__
 from spikesorter.io.atomic import write_json
 from spikesorter.io.bad_table import remove_bad_table
 from spikesorter.io.export import check_export_place
+from spikesorter.io.session import SessionFacts
 from spikesorter.sorting.model import Model, load_model
 from spikesorter.workflows.manifest import BatchItem
 from spikesorter.workflows.one_recording import sort_recording, stamp_of
@@ -119,6 +120,8 @@ class SortTask:
         Threads.
     model_digest : str
         Digest of the model at the start of the batch.
+    session : SessionFacts, optional
+        Subject, session and electrodes, for NWB.
     """
 
     item: BatchItem
@@ -127,6 +130,7 @@ class SortTask:
     span_seconds: float
     n_jobs: int
     model_digest: str
+    session: SessionFacts | None = None
 
 
 def sort_task(task: SortTask) -> Outcome:
@@ -173,11 +177,13 @@ def lost(task: SortTask, reason: str) -> Outcome:
 
 def settings_of(task: SortTask) -> dict[str, Any]:
     """Return the facts that all results in one folder must have in common."""
+    told = {} if task.session is None else {"session": task.session.facts()}
     return {
         "version": __version__,
         "model": task.model_digest,
         "format": task.to,
         "options": json.loads(json.dumps(asdict(task.item.options))),
+        **told,
     }
 
 
@@ -240,6 +246,7 @@ def _sorted(task: SortTask, start: float, attempt: int) -> Outcome:
         n_jobs=task.n_jobs,
         span_seconds=task.span_seconds,
         resume=spans,
+        session=task.session,
     )
     if _facts(task, item.recording) != facts:
         remove(place)

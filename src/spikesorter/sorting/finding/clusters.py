@@ -7,13 +7,14 @@ density of events has no valley between them.
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter1d
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture
 
 __all__ = ["group_waveforms", "principal_components", "valley"]
 
@@ -97,6 +98,9 @@ def valley(positions: Float64Array, first: float, second: float) -> float:
 
 
 def _best_mixture(features: Float64Array, seed: int) -> GaussianMixture:
+    from sklearn.exceptions import ConvergenceWarning  # here, as only units without labels need it
+    from sklearn.mixture import GaussianMixture
+
     rng = np.random.default_rng(seed)
     fitted = features
     if len(features) > MOST_FITTED:

