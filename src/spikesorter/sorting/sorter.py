@@ -23,6 +23,7 @@ from spikesorter.io.model_files import read_model, write_model
 from spikesorter.io.samples import as_spikes
 from spikesorter.sorting.adaptation import adapt_state, low_latency_state
 from spikesorter.sorting.discovery import Discovery, discover_state
+from spikesorter.sorting.finding.hints import Hints, Polarity
 from spikesorter.sorting.fitting import fit_state
 from spikesorter.sorting.spans import screened_target, sort_recording
 from spikesorter.sorting.state import SorterState
@@ -115,6 +116,10 @@ class Sorter:
         recording: BaseRecording,
         *,
         settings: Settings | None = None,
+        n_units: int | None = None,
+        polarity: Polarity | None = None,
+        labels: Spikes | BaseSorting | None = None,
+        first_unit: int = 1,
         exclude: BadStretches | None = None,
         n_jobs: int | None = None,
         progress: Progress = silent,
@@ -124,19 +129,36 @@ class Sorter:
         Parameters
         ----------
         recording : spikeinterface.BaseRecording
-            One segment. Of a long one, units are looked for in the middle 300 s.
+            One segment. Of a long one, units are looked for in the middle 300 s, or those about the labels.
         settings : Settings, optional
             Defaults if not given, with the decoder `pursuit` in place of `auto`.
+        n_units : int, optional
+            How many units there are, if that is known.
+        polarity : {"negative", "positive"}, optional
+            Of the largest deflection of all spikes, if that is known.
+        labels : Spikes or spikeinterface.BaseSorting, optional
+            Spikes that are known: some of a unit, or all of a part. They are among the result as they are,
+            and their units keep numbers and names. Others are marked where the labels lie on theirs.
+        first_unit : int
+            Least number of a unit that is found.
         exclude, n_jobs, progress
-            As for `fit`; missing and dead stretches are found.
+            As for `fit`.
 
         Returns
         -------
         Discovery
             Its sorter is None if there are no units.
+
+        Raises
+        ------
+        InputError
+            If the recording or the labels cannot be used.
+        SettingsError
+            If the settings, the number of units or the polarity are invalid.
         """
         settings, jobs = check_settings(settings).tuned_for("strict"), effective_n_jobs(n_jobs)
-        found = discover_state(recording, settings, exclude=exclude, n_jobs=jobs, progress=progress)
+        hints = Hints.of(recording, n_units=n_units, polarity=polarity, labels=labels, first_unit=first_unit)
+        found = discover_state(recording, settings, hints, exclude=exclude, n_jobs=jobs, progress=progress)
         return Discovery(cls._of(found[0]) if found[0] else None, found[1], found[2])
 
     def adapt(
