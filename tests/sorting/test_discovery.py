@@ -30,7 +30,7 @@ def recording_of(trace: np.ndarray) -> NumpyRecording:
 
 @pytest.fixture(scope="module")
 def study() -> tuple[SimulatedRecording, SimulatedRecording]:
-    first, second = simulate_study(units=3, seconds=10, noise_levels=(0.6,), spikes_per_s=60, seed=1)
+    _, first, second = simulate_study(units=3, seconds=10, noise_levels=(0.9, 1.1), spikes_per_s=60, seed=1)
     return first, second
 
 
@@ -50,7 +50,7 @@ def test_it_finds_the_units_and_their_spikes(
     assert found.sorter is not None
     assert found.sorter.decoder == "pursuit"
     assert found.sorter.units.known == (1, 2, 3)
-    assert share_found(study[0].spikes, found.spikes) > 0.95
+    assert share_found(study[0].spikes, found.spikes) > 0.94
     assert len(found.spikes) < 1.05 * len(study[0].spikes)
 
 
@@ -166,7 +166,7 @@ def test_units_are_looked_for_in_the_middle_of_a_long_recording(
 ) -> None:
     monkeypatch.setattr("spikesorter.sorting.discovery.MOST_SECONDS", 7.0)
     found = Sorter.discover(recording_of(study[0].trace), settings=SETTINGS, n_jobs=1)
-    assert share_found(study[0].spikes, found.spikes) > 0.95
+    assert share_found(study[0].spikes, found.spikes) > 0.94
 
 
 def test_settings_are_checked() -> None:

@@ -31,7 +31,7 @@ Session = tuple[Path, Path, DiscoveredFiles]
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("session") / "D2.mat"
-    (study,) = simulate_study(units=2, seconds=8, noise_levels=(), spikes_per_s=50, seed=1)
+    _, study = simulate_study(units=2, seconds=8, noise_levels=(0.9,), spikes_per_s=50, seed=1)
     write_mat_recording(path, study.trace, fs_hz=FS_HZ)
     return path
 
@@ -107,7 +107,7 @@ def test_recordings_of_a_session_are_alike(recording: Path, tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_recordings_of_a_session_share_their_units(tmp_path: Path) -> None:
-    parts = simulate_study(units=2, seconds=8, noise_levels=(0.5,), spikes_per_s=50, seed=1)
+    _, *parts = simulate_study(units=2, seconds=8, noise_levels=(0.9, 1.1), spikes_per_s=50, seed=1)
     paths = [tmp_path / "D2.mat", tmp_path / "D3.mat"]
     for path, part in zip(paths, parts, strict=True):
         write_mat_recording(path, part.trace + 40, fs_hz=FS_HZ)

@@ -17,7 +17,7 @@ from spikesorter.sorting.finding.trimming import WINDOW_MS
 __all__ = ["regrouped"]
 
 Int64Array = npt.NDArray[np.int64]
-CLEAR = 5.5  # d' of a unit whose spikes are grouped anew; among smaller ones is noise
+CLEAR = 7.0  # d' of a unit whose spikes are grouped anew; among smaller ones is noise
 FEATURES = 6
 APART = 1.1  # no groups are joined, as to join them is easier afterwards
 

@@ -54,6 +54,12 @@ PAIRS_KEPT = (0.15, 0.8)  # share of these found of one unit with a few false sp
 SURELY = 4.0  # likelihood of two units relative to that of one
 OVERLAP_MS, MOST_BY_CHANCE = 0.3, 2.0  # spikes of two units so near by chance, and how many more are a unit
 COMPOSED = 0.2  # of a template's d' that two others may leave of it
+LOST = 0.05  # share of a unit's spikes taken out as the background's after which another round is worth it
+LARGER, BESIDE_MS, MOST_BESIDE = (
+    2.0,
+    2.0,
+    0.5,
+)  # of units that are what spikes so much larger and so near leave
 LEAST_SHARE = 0.03  # of a unit's spikes, in a part that is split off
 DEEP, SHALLOW = 0.5, 0.95  # valley between two units; if there are known to be more
 SPLITTING_FEATURES, GROUPING_FEATURES = 4, 6
@@ -72,6 +78,7 @@ class Revision:
     merged: int = 0
     split: int = 0
     added: int = 0
+    trimmed: int = 0
     regrouped: bool = False
 
     @property
@@ -82,18 +89,20 @@ class Revision:
     @property
     def summary(self) -> str:
         """What was done, as text."""
-        names = ("dropped", "merged", "split", "added", "regrouped")
+        names = ("dropped", "merged", "split", "added", "trimmed", "regrouped")
         done = {name: int(getattr(self, name)) for name in names}
         return ", ".join(f"{count} {name}" for name, count in done.items() if count) or "nothing changed"
 
 
-def revised(explained: Explained, hints: Hints, *, seed: int, look_for_more: bool = True) -> Revision:
+def revised(
+    explained: Explained, hints: Hints | None = None, *, seed: int, look_for_more: bool = True
+) -> Revision:
     """Return labels for the next round.
 
     Parameters
     ----------
     explained : Explained
-    hints : Hints
+    hints : Hints, optional
         Units with labels are neither dropped nor split nor merged with each other.
     seed : int
     look_for_more : bool
@@ -103,6 +112,7 @@ def revised(explained: Explained, hints: Hints, *, seed: int, look_for_more: boo
     -------
     Revision
     """
+    hints = Hints() if hints is None else hints
     kept = units_to_keep(explained, hints.fixed)
     dropped = len(explained.units.unit_ids) - len(kept)
     groups, shifts, merged = _merged(explained, kept, hints)
@@ -123,7 +133,8 @@ def revised(explained: Explained, hints: Hints, *, seed: int, look_for_more: boo
         for samples_of_new in _new_units(explained, seed, hints.sign):
             parts.append((samples_of_new, following))
             following, added = following + 1, added + 1
-    return Revision(labels_of(parts, explained, hints), dropped, merged, split, added)
+    trimmed = sum(_is_trimmed(explained, members[0]) for members in groups)
+    return Revision(labels_of(parts, explained, hints), dropped, merged, split, added, trimmed)
 
 
 def _gap(hints: Hints, count: int) -> float:
@@ -258,11 +269,24 @@ def units_to_keep(explained: Explained, fixed: tuple[int, ...]) -> list[int]:
     for k in sorted(kept, key=lambda one: counts[one]):
         if explained.units.unit_ids[k] in fixed:
             continue
-        if len(kept) > 2 and _is_composed(
-            explained, k, [j for j in kept if j != k and counts[j] > counts[k]]
+        if _is_left_over(explained, explained.samples_of(k), float(explained.detectability[k])) or (
+            len(kept) > 2
+            and _is_composed(explained, k, [j for j in kept if j != k and counts[j] > counts[k]])
         ):
             kept.remove(k)
     return kept
+
+
+def _is_left_over(explained: Explained, samples: Int64Array, size: float) -> bool:
+    """Return whether these spikes are what larger ones leave: most of them lie beside such."""
+    larger = [k for k in range(len(explained.detectability)) if explained.detectability[k] > LARGER * size]
+    if not larger or not len(samples):
+        return False
+    others = np.sort(np.concatenate([explained.samples_of(k) for k in larger]))
+    reach = to_samples(BESIDE_MS, explained.fs_hz)
+    beside = len(np.unique(pairs_within(samples, others, reach)[0])) / len(samples)
+    by_chance = 1 - np.exp(-2 * reach * len(others) / len(explained.trace))
+    return bool(beside - by_chance > MOST_BESIDE * (1 - by_chance))
 
 
 def _is_composed(explained: Explained, unit: int, others: list[int]) -> bool:
@@ -366,6 +390,11 @@ def _own_samples(explained: Explained, unit: int) -> Int64Array:
     return explained.spikes.sample[own_spikes(explained, unit)]
 
 
+def _is_trimmed(explained: Explained, unit: int) -> bool:
+    """Return whether the unit lost so many spikes that its template changes."""
+    return len(_own_samples(explained, unit)) < (1 - LOST) * len(explained.samples_of(unit))
+
+
 def _split(explained: Explained, unit: int, seed: int, *, gap: float) -> list[Int64Array]:
     """Return the samples of the spikes of each part of a unit; one part if it has one mode."""
     fs_hz = explained.fs_hz
@@ -413,6 +442,7 @@ def _new_units(explained: Explained, seed: int, sign: int) -> list[Int64Array]:
         if of_group.sum() < LEAST_NEW:
             continue
         mean = events.waveforms[of_group].mean(axis=0)
-        if np.linalg.norm(mean) >= LEAST_NEW_DETECTABILITY:
+        size = float(np.linalg.norm(mean))
+        if size >= LEAST_NEW_DETECTABILITY and not _is_left_over(explained, events.sample[of_group], size):
             found.append(events.sample[of_group])
     return found

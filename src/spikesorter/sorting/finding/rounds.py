@@ -34,7 +34,7 @@ Trace = npt.NDArray[np.float32]
 STEP = "finding units"
 THRESHOLD = 4.8  # robust SD
 NO_GAP = 1.1  # first groups are not joined: to join them is easier once overlapping spikes are taken apart
-MOST_ROUNDS, ROUNDS_WITH_NEW = 6, 3
+MOST_ROUNDS, ROUNDS_WITH_NEW, ROUNDS_TO_TRIM = 6, 3, 3
 REGROUPING = 0  # round after which spikes are grouped anew, rather than units merged and split
 CONFIDENT = 0.5  # least probability of a spike that is used as a label
 SWEEPS = 8  # of the pursuit between rounds; shapes need no exact probabilities
@@ -88,7 +88,8 @@ def find_labels(
             more = number < ROUNDS_WITH_NEW
             revision = revised(explained, hints, seed=settings.seed, look_for_more=more)
         logger.debug("round %d: %s", number + 1, revision.summary)
-        if number + 1 == MOST_ROUNDS or (number and not revision.changed):
+        again = revision.changed or (revision.trimmed > 0 and number < ROUNDS_TO_TRIM)
+        if number + 1 == MOST_ROUNDS or (number and not again):
             break
         labels = revision.labels
     progress(STEP, 1.0)

@@ -18,6 +18,11 @@ Float64Array = npt.NDArray[np.float64]
 WINDOW_MS = (-0.6, 1.6)  # around a template's peak
 SMALL = 8.0  # d' of a unit that background spikes may reach
 LEAST = 40  # spikes
+LOWEST, START = (
+    0.01,
+    0.05,
+)  # quantiles of sizes where the tail starts: to tell whether there is one; to cut it off
+MOSTLY = 0.8  # share of spikes of the normal distribution, above which there is no tail
 STEPS = 100
 LEAST_SPREAD = 0.05
 OWN = 0.5  # least probability of a spike of the unit
@@ -69,8 +74,20 @@ def is_own(sizes: Float64Array) -> npt.NDArray[np.bool_]:
     >>> bool(own[:300].mean() > 0.85), bool(own[300:].mean() < 0.25)
     (True, True)
     """
-    above = sizes - sizes.min()
-    mean, spread = float(np.median(sizes)), float(np.std(sizes))
+    if _probabilities(sizes, LOWEST).mean() >= MOSTLY:
+        return np.ones(len(sizes), bool)
+    own = _probabilities(sizes, START)
+    mean = float((own * sizes).sum() / max(float(own.sum()), 1e-9))
+    return np.asarray((own >= OWN) | (sizes >= mean))
+
+
+def _probabilities(sizes: Float64Array, quantile: float) -> Float64Array:
+    """Return the probability of each spike to be of the normal distribution, by expectation maximisation.
+
+    The tail is exponential above a quantile of all sizes, and even below it.
+    """
+    above = np.maximum(sizes - np.quantile(sizes, quantile), 0.0)
+    mean, spread = float(np.median(sizes)), max(float(np.std(sizes)), LEAST_SPREAD)
     share, decay = 0.5, 1 / max(float(above.mean()), 1e-9)
     own = np.ones(len(sizes))
     for _ in range(STEPS):
@@ -81,4 +98,4 @@ def is_own(sizes: Float64Array) -> npt.NDArray[np.bool_]:
         share, mean = weight / len(sizes), float((own * sizes).sum()) / weight
         spread = max(float(np.sqrt((own * (sizes - mean) ** 2).sum() / weight)), LEAST_SPREAD)
         decay = max(float((1 - own).sum()), 1e-9) / max(float(((1 - own) * above).sum()), 1e-9)
-    return np.asarray((own >= OWN) | (sizes >= mean))
+    return own
