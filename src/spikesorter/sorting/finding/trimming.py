@@ -25,6 +25,7 @@ LOWEST, START = (
 MOSTLY = 0.8  # share of spikes of the normal distribution, above which there is no tail
 STEPS = 100
 LEAST_SPREAD = 0.05
+REFRACTORY_MS, OFTEN, ENOUGH = 1.5, 0.3, 4.0  # short intervals relative to those by chance, and how many tell
 OWN = 0.5  # least probability of a spike of the unit
 
 
@@ -51,8 +52,19 @@ def own_spikes(explained: Explained, unit: int) -> npt.NDArray[np.bool_]:
         return mask
     template = explained.window_of(unit, first, last)
     sizes = np.tensordot(waves, template, axes=2) / max(float((template * template).sum()), 1e-12)
-    mask[np.flatnonzero(inside)[~is_own(sizes)]] = False
-    return mask
+    trimmed = mask.copy()
+    trimmed[np.flatnonzero(inside)[~is_own(sizes)]] = False
+    return mask if _is_of_several(explained, explained.spikes.sample[trimmed]) else trimmed
+
+
+def _is_of_several(explained: Explained, samples: npt.NDArray[np.int64]) -> bool:
+    """Return whether intervals are so short that the spikes are of several units all the same.
+
+    Whatever is cut off such a unit would be explained by others, which are worth more.
+    """
+    refractory = to_samples(REFRACTORY_MS, explained.fs_hz)
+    by_chance = refractory * len(samples) ** 2 / len(explained.trace)
+    return bool(by_chance >= ENOUGH and (np.diff(samples) < refractory).sum() > OFTEN * by_chance)
 
 
 def is_own(sizes: Float64Array) -> npt.NDArray[np.bool_]:
