@@ -188,9 +188,8 @@ def state_of(found: Discovery, amplitudes: np.ndarray) -> SorterState:
     """Return the state of a sorter whose units have these amplitudes."""
     assert found.sorter is not None
     state = found.sorter.state
-    context = state.lessons.context
-    units = replace(context.units, amplitudes=(amplitudes,) * len(context.units.unit_ids))
-    return replace(state, lessons=replace(state.lessons, context=replace(context, units=units)))
+    units = replace(state.units, amplitudes=(amplitudes,) * len(state.units.unit_ids))
+    return replace(state, units=units)
 
 
 def test_intervals_as_short_as_by_chance_of_spikes_that_vary_are_of_several_units(

@@ -10,7 +10,8 @@ from spikesorter.simulate import simulate_study
 from spikesorter.sorting.finding.events import Events
 from spikesorter.sorting.finding.explaining import Explained, explain
 from spikesorter.sorting.finding.hints import Hints
-from spikesorter.sorting.finding.revising import centred_on_peaks, fires_as_one, revised, without_echoes
+from spikesorter.sorting.finding.revising import centred_on_peaks, revised, without_echoes
+from spikesorter.sorting.finding.trains import fires_as_one
 
 FS_HZ = 25_000.0
 SETTINGS = Settings(pursuit={"sweeps": 4})

@@ -11,7 +11,14 @@ from spikesorter.signal.spans import to_samples
 from spikesorter.sorting.finding.clusters import group_waveforms, principal_components
 from spikesorter.sorting.finding.explaining import Explained
 from spikesorter.sorting.finding.hints import Hints
-from spikesorter.sorting.finding.revising import FAR, Revision, distance, labels_of, units_to_keep
+from spikesorter.sorting.finding.revising import (
+    FAR,
+    Revision,
+    distance,
+    labels_of,
+    units_to_keep,
+    without_jitter,
+)
 from spikesorter.sorting.finding.trimming import WINDOW_MS
 
 __all__ = ["regrouped"]
@@ -71,7 +78,7 @@ def _groups(explained: Explained, units: list[int], seed: int) -> list[Int64Arra
         peak = int(np.abs(explained.shapes[k]).max(axis=1).argmax()) - explained.before
         first, last = (peak + to_samples(ms, explained.fs_hz) for ms in WINDOW_MS)
         mask, cleaned = explained.cleaned(k, first=first, last=last)
-        waves.append(cleaned)
+        waves.append(without_jitter(cleaned, explained.window_of(k, first, last)))
         samples.append(explained.spikes.sample[mask] + peak)
     features = principal_components(np.concatenate(waves), FEATURES)
     groups = group_waveforms(features, seed=seed, gap=APART, forms=("diag", "full"))

@@ -7,7 +7,6 @@ from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import poisson
 
 from spikesorter.core.pairs import pairs_within
 from spikesorter.core.spikes import Spikes
@@ -16,6 +15,7 @@ from spikesorter.sorting.finding.clusters import group_waveforms, principal_comp
 from spikesorter.sorting.finding.events import Events, find_events
 from spikesorter.sorting.finding.explaining import Explained
 from spikesorter.sorting.finding.hints import Hints, with_labels
+from spikesorter.sorting.finding.trains import fires_as_one
 from spikesorter.sorting.finding.trimming import own_spikes
 
 __all__ = [
@@ -26,11 +26,11 @@ __all__ = [
     "Revision",
     "centred_on_peaks",
     "distance",
-    "fires_as_one",
     "labels_of",
     "revised",
     "units_to_keep",
     "without_echoes",
+    "without_jitter",
 ]
 
 Int64Array = npt.NDArray[np.int64]
@@ -38,20 +38,11 @@ Float64Array = npt.NDArray[np.float64]
 
 LEAST_SPIKES = 20
 LEAST_DETECTABILITY = 3.0
-REFRACTORY_MS = 1.5
 MOST_SHIFT_MS = 1.0  # between two templates of one unit
 SAME = 2.5  # d' of two templates below which their spikes cannot be told apart
 FAR = 14.0  # d' of two templates above which they are never one unit
 # Least valley between parts of one unit, and greatest d' between their templates; do they fire as one?
 RULES = {True: (0.35, 14.0), None: (0.75, 6.0), False: (0.95, 2.5)}
-BURST_MS, BURSTING = (
-    15.0,
-    0.4,
-)  # share of spikes so soon after another that are those of bursts of another unit
-BY_CHANCE, BY_CHANCE_IN_BURSTS = 0.002, 0.15  # probability of so few pairs within the refractory period
-ENOUGH_EXPECTED = 4.0  # pairs within it by chance, by which to tell two units
-PAIRS_KEPT = (0.15, 0.8)  # share of these found of one unit with a few false spikes, and of two
-SURELY = 4.0  # likelihood of two units relative to that of one
 OVERLAP_MS, MOST_BY_CHANCE = 0.3, 2.0  # spikes of two units so near by chance, and how many more are a unit
 COMPOSED = 0.2  # of a template's d' that two others may leave of it
 LOST = 0.05  # share of a unit's spikes taken out as the background's after which another round is worth it
@@ -142,55 +133,6 @@ def _gap(hints: Hints, count: int) -> float:
     if hints.n_units is None:
         return DEEP
     return SHALLOW if count < hints.n_units else 0.0
-
-
-def fires_as_one(first: Int64Array, second: Int64Array, n_samples: int, *, fs_hz: float) -> bool | None:
-    """Return whether two spike trains together fire as one unit does.
-
-    One unit leaves out the refractory period. It may fire in bursts, in which its spikes shrink.
-
-    Parameters
-    ----------
-    first, second : ndarray of int64
-        Samples of their spikes, in order.
-    n_samples : int
-        Length of the recording.
-    fs_hz : float
-
-    Returns
-    -------
-    bool or None
-        None if they fire too little to tell.
-
-    Examples
-    --------
-    >>> first = np.arange(0, 3_000_000, 3000)
-    >>> fires_as_one(first, first + 1500, 3_000_000, fs_hz=30_000.0)
-    True
-    >>> fires_as_one(first, np.sort(first + np.arange(1000) % 3000), 3_000_000, fs_hz=30_000.0)
-    False
-    """
-    refractory = to_samples(REFRACTORY_MS, fs_hz)
-    expected = 2 * len(first) * len(second) / n_samples * refractory
-    near = len(pairs_within(first, second, refractory)[0])
-    in_bursts = max(
-        _share_in_bursts(first, second, n_samples, fs_hz), _share_in_bursts(second, first, n_samples, fs_hz)
-    )
-    chance = BY_CHANCE_IN_BURSTS if in_bursts > BURSTING else BY_CHANCE
-    if poisson.cdf(near, expected) < chance:
-        return True
-    one, two = (poisson.pmf(near, share * expected) for share in PAIRS_KEPT)
-    return False if expected >= ENOUGH_EXPECTED and two > SURELY * one else None
-
-
-def _share_in_bursts(own: Int64Array, others: Int64Array, n_samples: int, fs_hz: float) -> float:
-    """Return the share of a train's spikes that follow soon on another of either, beyond that by chance."""
-    burst = to_samples(BURST_MS, fs_hz)
-    both = np.sort(np.concatenate([own, others]))
-    place = np.searchsorted(both, own)
-    before = np.where(place > 0, both[np.maximum(place - 1, 0)], -burst - 1)
-    by_chance = 1 - np.exp(-burst * len(both) / n_samples)
-    return float((np.mean(own - before <= burst) - by_chance) / (1 - by_chance))
 
 
 def without_echoes(events: Events, groups: Int64Array, *, fs_hz: float) -> npt.NDArray[np.bool_]:
@@ -357,7 +299,11 @@ def distance(explained: Explained, i: int, j: int) -> tuple[float, int]:
     energies = float(overlaps[i, reach, i]) + float(overlaps[j, reach, j])
     near = overlaps[i, reach - shift : reach + shift + 1, j].astype(np.float64)
     best = int(near.argmax())
-    return float(np.sqrt(max(energies - 2 * near[best], 0.0))), best - shift
+    most = near[best]
+    if 0 < best < len(near) - 1:  # between samples, by a parabola
+        left, right = near[best - 1], near[best + 1]
+        most += (left - right) ** 2 / (8 * max(2 * most - left - right, 1e-9))
+    return float(np.sqrt(max(energies - 2 * most, 0.0))), best - shift
 
 
 def _are_one(explained: Explained, i: int, j: int, apart: float, lag: int) -> bool:
@@ -405,7 +351,7 @@ def _split(explained: Explained, unit: int, seed: int, *, gap: float) -> list[In
     samples = explained.spikes.sample[mask]
     if len(samples) < 4 * LEAST_SPIKES:
         return [every]
-    waves = _without_jitter(waves, explained.window_of(unit, first, last))
+    waves = without_jitter(waves, explained.window_of(unit, first, last))
     groups = group_waveforms(principal_components(waves, SPLITTING_FEATURES), seed=seed, gap=gap)
     parts = [samples[groups == k] for k in range(groups.max() + 1)]
     least = max(LEAST_SPIKES, LEAST_SHARE * len(samples))
@@ -418,7 +364,7 @@ def _split(explained: Explained, unit: int, seed: int, *, gap: float) -> list[In
     return parts
 
 
-def _without_jitter(waveforms: Float64Array, template: Float64Array) -> Float64Array:
+def without_jitter(waveforms: Float64Array, template: Float64Array) -> Float64Array:
     """Take out what a small error of a spike's time changes: the template's first two derivatives."""
     slope = np.gradient(template, axis=0)
     basis, _ = np.linalg.qr(np.stack([slope.ravel(), np.gradient(slope, axis=0).ravel()], axis=1))
