@@ -150,7 +150,7 @@ def test_each_group_has_its_own_model(example: Example, tmp_path: Path) -> None:
 
 def test_without_a_model_units_are_discovered(tmp_path: Path) -> None:
     _, study = simulate_study(units=2, seconds=8, noise_levels=(0.9,), spikes_per_s=50, seed=1)
-    recording = NumpyRecording([study.trace], 25_000.0)
+    recording = saved_to(tmp_path / "recording", NumpyRecording([study.trace], 25_000.0))
     folder = tmp_path / "run"
     sorting = run_sorter("spikesorter", recording, folder=folder, n_units=2, n_jobs=1)
     assert sorting.unit_ids.tolist() == [1, 2]

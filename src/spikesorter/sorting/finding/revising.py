@@ -46,11 +46,8 @@ RULES = {True: (0.35, 14.0), None: (0.75, 6.0), False: (0.95, 2.5)}
 OVERLAP_MS, MOST_BY_CHANCE = 0.3, 2.0  # spikes of two units so near by chance, and how many more are a unit
 COMPOSED = 0.2  # of a template's d' that two others may leave of it
 LOST = 0.05  # share of a unit's spikes taken out as the background's after which another round is worth it
-LARGER, BESIDE_MS, MOST_BESIDE = (
-    2.0,
-    2.0,
-    0.5,
-)  # of units that are what spikes so much larger and so near leave
+# Units are what others leave that are so much larger, and so near so many of their spikes.
+LARGER, BESIDE_MS, MOST_BESIDE = 4.0, 2.0, 0.5
 LEAST_SHARE = 0.03  # of a unit's spikes, in a part that is split off
 DEEP, SHALLOW = 0.5, 0.95  # valley between two units; if there are known to be more
 SPLITTING_FEATURES, GROUPING_FEATURES = 4, 6
