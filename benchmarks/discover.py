@@ -1,12 +1,15 @@
 """How well units are found without labels: `Sorter.discover` on studies with known spikes.
 
-    python benchmarks/discover.py STUDY/D2.mat STUDY/D3.mat ... --out FILE.json [--learnt]
+    python benchmarks/discover.py STUDY/D2.mat STUDY/D3.mat ... --out FILE.json [--learnt] [--rivals NAME ...]
 
 The studies are those of the maker that everybody measures with (`make_study.py OUT --family bath --seed 51`),
 with the true spikes in STUDY/truth. Which point of a spike is marked is a convention, so each found unit is
 first moved by one lag. Then SpikeInterface's `compare_sorter_to_ground_truth` (0.4 ms) pairs units. Printed
 are the mean accuracy over the true units, strict (mean F1 after pairing), how many units are called single
 though their accuracy is under 0.5, and the mean error of the expected shares of false and missed spikes.
+`--rivals simple ...`: beside it, sorters of SpikeInterface on the same file, band-passed and turned so that
+spikes point down: the mean accuracy at their first settings, and at the best of all bands and settings of
+`benchmarks/others.py`, chosen with the truth.
 `--learnt`: beside it, the mean accuracy of a sorter that learnt from the true labels of the first third.
 """
 
@@ -14,15 +17,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 import time
 import warnings
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from spikeinterface.comparison import compare_sorter_to_ground_truth
-from spikeinterface.core import BaseRecording
+from spikeinterface.core import BaseRecording, load
 
+from others import BANDS, RIVALS, downwards, filtered, noise_sd, save_recording
 from spikesorter import Settings, Sorter, Spikes, read_mat
 from spikesorter.core.pairs import pairs_within
 from spikesorter.io.mat import read_mat_spikes
@@ -30,6 +36,7 @@ from spikesorter.io.mat import read_mat_spikes
 MOST_LAG_MS = 2.0
 AROUND = 4  # samples on either side over which lags are counted together
 SAME_UNIT = 0.5
+SORTERS = tuple(name for name, rival in RIVALS.items() if not rival.given_templates)
 
 
 def main() -> None:
@@ -38,6 +45,7 @@ def main() -> None:
     parser.add_argument("recordings", nargs="+", type=Path, metavar="STUDY/NAME.mat")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--learnt", action="store_true", help="also learn from the true labels of a third")
+    parser.add_argument("--rivals", nargs="*", default=[], choices=SORTERS, help="sorters to compare with")
     parser.add_argument("--n-jobs", type=int, default=1)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -48,6 +56,8 @@ def main() -> None:
         row = measured(path, recording, truth, arguments.n_jobs)
         if arguments.learnt:
             row["learnt"] = learnt_from_a_third(recording, truth, arguments.n_jobs)
+        if arguments.rivals:
+            row["rivals"] = measured_rivals(path, truth, arguments.rivals)
         rows.append(row)
         print({key: value for key, value in row.items() if key != "units"}, flush=True)
         for unit in row["units"]:
@@ -100,6 +110,43 @@ def learnt_from_a_third(recording: BaseRecording, truth: Spikes, n_jobs: int) ->
     sorter = Sorter.fit(recording.frame_slice(0, third), labels, settings=settings, n_jobs=n_jobs)
     spikes = sorter.adapt(recording, n_jobs=n_jobs).sort(recording, n_jobs=n_jobs)
     performance, _ = compared(truth, spikes, float(recording.get_sampling_frequency()))
+    return round(float(performance["accuracy"].mean()), 3)
+
+
+def measured_rivals(path: Path, truth: Spikes, names: list[str]) -> dict[str, dict[str, float | int]]:
+    """Return the mean accuracy of other sorters: at their first settings, and at the best ones.
+
+    A sorter that fails has accuracy 0.
+    """
+    recordings: list[BaseRecording] = []
+    figures: dict[str, dict[str, float | int]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for band, options in BANDS.items():
+            trace, fs_hz, _ = filtered(path, options)
+            scale = downwards(trace, truth, fs_hz) / noise_sd(trace)
+            save_recording(trace * scale, fs_hz, Path(folder) / band)
+            recordings.append(load(Path(folder) / band))
+        for name in names:
+            found = [
+                accuracy_of(name, recording, settings, truth, Path(folder) / "sorter")
+                for recording, settings in product(recordings, RIVALS[name].settings)
+            ]
+            figures[name] = {"first": found[0], "best": max(found), "failed": sum(one == 0 for one in found)}
+    return figures
+
+
+def accuracy_of(
+    name: str, recording: BaseRecording, settings: dict[str, Any], truth: Spikes, folder: Path
+) -> float:
+    """Return the mean accuracy of a rival with some settings; 0 if it fails or finds nothing."""
+    try:
+        samples, units = RIVALS[name].run(recording, None, folder, **settings)
+    except Exception as error:  # a rival may raise whatever it likes
+        print(f"    {name} failed: {type(error).__name__}: {error}", flush=True)
+        return 0.0
+    if len(samples) == 0:
+        return 0.0
+    performance, _ = compared(truth, Spikes.from_arrays(samples, units + 1), recording.sampling_frequency)
     return round(float(performance["accuracy"].mean()), 3)
 
 

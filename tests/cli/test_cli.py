@@ -173,6 +173,9 @@ def test_sorting_without_a_model_or_with_settings_that_are_fixed_is_refused(tmp_
     assert "fixed by training" in spikesorter(*words, "--set", "seed=1", rc=2).stderr
     (tmp_path / "no").mkdir()
     assert "is not a model folder" in spikesorter(*words, rc=2).stderr
+    told = spikesorter("sort", tmp_path / "a.mat", "--out", tmp_path / "out", rc=2).stderr
+    assert "--model FOLDER is missing" in told
+    assert "spikesorter discover" in told
     assert not (tmp_path / "out").exists()
 
 

@@ -26,6 +26,7 @@ from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.comparison import compare_sortings
 from spikesorter.core.errors import InputError, ModelError, SettingsError
 from spikesorter.core.spikes import Spikes
+from spikesorter.simulate import simulate_study
 from spikesorter.sorting.sorter import Sorter
 from tests.integrations.conftest import SETTINGS, Example, make_example, saved_to
 
@@ -57,7 +58,14 @@ def test_importing_registers_the_sorter_and_twice_is_harmless() -> None:
 
 def test_every_parameter_has_a_default_and_a_description() -> None:
     defaults = get_default_sorter_params("spikesorter")
-    assert defaults == {"model": None, "adapt": True, "threshold": None, "n_jobs": None}
+    assert defaults == {
+        "model": None,
+        "adapt": True,
+        "threshold": None,
+        "n_units": None,
+        "polarity": None,
+        "n_jobs": None,
+    }
     descriptions = get_sorter_params_description("spikesorter")
     assert descriptions.keys() == defaults.keys()
     assert all(descriptions.values())
@@ -140,6 +148,18 @@ def test_each_group_has_its_own_model(example: Example, tmp_path: Path) -> None:
     np.testing.assert_array_equal(sorting.get_property("probability")[0], spikes.of(1).probability)
 
 
+def test_without_a_model_units_are_discovered(tmp_path: Path) -> None:
+    _, study = simulate_study(units=2, seconds=8, noise_levels=(0.9,), spikes_per_s=50, seed=1)
+    recording = saved_to(tmp_path / "recording", NumpyRecording([study.trace], 25_000.0))
+    folder = tmp_path / "run"
+    sorting = run_sorter("spikesorter", recording, folder=folder, n_units=2, n_jobs=1)
+    assert sorting.unit_ids.tolist() == [1, 2]
+    assert sorting.get_property("verdict").tolist() == ["single", "single"]
+    assert sum(sorting.count_num_spikes_per_unit().values()) > 0.95 * len(study.spikes)
+    spikes = Sorter.load(folder / "sorter_output" / "model").sort(recording, n_jobs=1)
+    assert sorting.get_unit_spike_train(1).tolist() == spikes.of(1).sample.tolist()
+
+
 def test_jobs_in_a_loop_carry_over(example: Example, tmp_path: Path) -> None:
     job = {
         "sorter_name": "spikesorter",
@@ -160,8 +180,14 @@ def test_what_is_wrong_is_said_before_the_run(example: Example, tmp_path: Path) 
         folder = tmp_path / "run"
         run_sorter("spikesorter", recording, folder=folder, remove_existing_folder=True, **settings)
 
-    with pytest.raises(InputError, match="give model=FOLDER"):
-        run()
+    with pytest.raises(SettingsError, match="threshold: without a model"):
+        run(threshold=0.5)
+    with pytest.raises(SettingsError, match="n_units: expected 1 to"):
+        run(n_units=0)
+    with pytest.raises(SettingsError, match="polarity: expected negative or positive"):
+        run(polarity="up")
+    with pytest.raises(SettingsError, match="a model knows its units"):
+        run(model=example.model, n_units=2)
     with pytest.raises(ModelError, match="nowhere: no such model folder"):
         run(model="nowhere")
     with pytest.raises(InputError, match="has no property tetrode; it must have one value"):

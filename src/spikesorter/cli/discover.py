@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -33,12 +33,14 @@ from spikesorter.cli.progress import working
 
 if TYPE_CHECKING:
     from spikesorter.io.recording import RecordingOptions
-    from spikesorter.sorting.discovery import Discovery
+    from spikesorter.workflows.discovering import DiscoveredFiles
 
 __all__ = ["DISCOVER_EXAMPLES", "discover"]
 
 DISCOVER_EXAMPLES = examples(
     "discover session.ns5 --channel 17 --out FOUND",
+    "discover monday-1.ns5 monday-2.ns5 --channel 17 --out FOUND --polarity negative",
+    "discover tetrodes.nwb --by-group --out FOUND",
     "discover tetrode.dat --fs 30000 --dtype int16 --channels 4 --out FOUND --to phy",
 )
 COLUMNS = ("unit", "spikes", "Hz", "d'", "false", "missed", "<1.5 ms", "nearest", "d' to it", "")
@@ -46,8 +48,34 @@ COLUMNS = ("unit", "spikes", "Hz", "d'", "false", "missed", "<1.5 ms", "nearest"
 
 @reads_recordings
 def discover(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Recording without labels.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...", help="Recordings without labels; several of one session share their units."
+        ),
+    ],
     out: Out,
+    n_units: Annotated[
+        int | None, typer.Option("--units", metavar="N", help="How many units there are. [found out]")
+    ] = None,
+    polarity: Annotated[
+        Literal["negative", "positive"] | None,
+        typer.Option("--polarity", help="Of the largest deflection of all spikes. [either]"),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            "--labels",
+            metavar="PATH",
+            help="Some spikes that are known, as for `train`: they stay what they are. [none]",
+        ),
+    ] = None,
+    by_group: Annotated[
+        bool,
+        typer.Option(
+            "--by-group", help="Find units in each group of channels (tetrode); `sort` combines the results."
+        ),
+    ] = False,
     n_jobs: NJobs = None,
     config: Config = None,
     assignments: Assignments = None,
@@ -63,7 +91,7 @@ def discover(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find the units of a recording without labels, and sort it.
+    """Find the units of recordings without labels, and sort them.
 
     Writes FOLDER/model, with which `sort`, `batch` and `listen` go on; FOLDER/NAME.mat (or another
     format), the spikes; units.json and units.csv, what is known of each unit; and report.html.
@@ -72,43 +100,48 @@ def discover(
 
     settings = load_settings(config, preset=preset, assignments=assignments or ())
     with working(quiet or as_json) as (progress, say):
-        from spikesorter.workflows.discovering import discover_file
+        from spikesorter.workflows.discovering import Known, discover_files
 
-        found = discover_file(
-            file,
+        found = discover_files(
+            files,
             out,
             settings,
             to=to,
             options=replace(options, exclude=exclusion_of(exclude, blank_events, blank_ms, subtract_ms)),
+            known=Known(n_units, polarity, labels),
+            by_group=by_group,
             n_jobs=n_jobs,
             report=report,
             progress=progress,
         )
-        if found.sorted is not None:
-            say(sorted_line(found.sorted))
+        for one in found.sorted:
+            say(sorted_line(one))
     if as_json:
         model = str(out / "model") if found.sorted else None
-        units = [unit.row() for unit in found.discovery.units]
-        typer.echo(json.dumps({"recording": str(file), "model": model, "units": units}, indent=2))
+        listed = {"recordings": [str(file) for file in files], "model": model, "units": found.rows}
+        typer.echo(json.dumps(listed, indent=2))
     elif not quiet:
-        _print_units(found.discovery)
+        _print_units(found)
         echo(f"Results: {out}" + (f"; see {out / 'report.html'}" if report and found.sorted else ""))
 
 
-def _print_units(found: Discovery) -> None:
+def _print_units(found: DiscoveredFiles) -> None:
     from rich.console import Console
     from rich.table import Table
 
     if not found.units:
         echo("No units were found.")
         return
-    table = Table()
+    table, named = Table(), len(found.groups) > 1
+    if named:
+        table.add_column("group")
     for number, column in enumerate(COLUMNS):
         last = number == len(COLUMNS) - 1
         table.add_column(column, justify="left" if last else "right", no_wrap=last)
-    for unit in found.units:
+    for group, unit in found.units:
         near = ("", "") if unit.nearest is None else (str(unit.nearest), f"{unit.nearest_detectability:.1f}")
         shares = (f"{share:.1%}" for share in (unit.false_share, unit.missed_share, unit.violations))
         figures = (str(unit.spikes), f"{unit.rate_hz:.1f}", f"{unit.detectability:.1f}")
-        table.add_row(str(unit.unit), *figures, *shares, *near, unit.verdict)
+        cells = (str(unit.unit), *figures, *shares, *near, unit.verdict)
+        table.add_row(*([group] if named else []), *cells)
     Console().print(table)

@@ -28,7 +28,6 @@ from spikesorter.cli.options import (
     EventsFile,
     Exclude,
     ExportFormat,
-    ModelFolder,
     NJobs,
     Out,
     Quiet,
@@ -66,8 +65,11 @@ BATCH_EXAMPLES = examples(
 @reads_recordings
 def sort(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings to sort.")],
-    model: ModelFolder,
     out: Out,
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", metavar="FOLDER", help="Model, from `train`, or OUT/model of `run`."),
+    ] = None,
     n_jobs: NJobs = None,
     *,
     options: RecordingOptions,
@@ -110,6 +112,11 @@ def sort(
     """
     from spikesorter.core.settings import Settings
 
+    if model is None:
+        raise SettingsError(
+            "--model FOLDER is missing: give a model from `spikesorter train`; without labels, `spikesorter "
+            f"discover {files[0]} --out {out}` finds the units, and sorts"
+        )
     point = _working_point(Settings().replace(assignments or ()))
     with working(quiet or as_json) as (progress, say):
         from spikesorter.sorting.model import load_model

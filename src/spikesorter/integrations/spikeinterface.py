@@ -1,8 +1,9 @@
 """Use the sorter inside SpikeInterface; importing this module registers it.
 
 ``import spikesorter.integrations.spikeinterface`` adds to SpikeInterface the sorter "spikesorter"
-(`spikeinterface.sorters.run_sorter("spikesorter", recording, folder=..., model="MODEL")`) and the analyzer
-extension "spike_probabilities". SpikeInterface has no entry points, so each process must import the module.
+(`spikeinterface.sorters.run_sorter("spikesorter", recording, folder=..., model="MODEL")`; without a model it
+discovers the units) and the analyzer extension "spike_probabilities". SpikeInterface has no entry points, so
+each process must import the module.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from spikeinterface.sorters import BaseSorter, sorterlist
 
 from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.cores import effective_n_jobs
-from spikesorter.core.errors import InputError, ModelError
+from spikesorter.core.errors import InputError, ModelError, SettingsError
 from spikesorter.core.spike_arrays import FIELDS
 from spikesorter.core.spikes import Spikes
 from spikesorter.core.versions import __version__
-from spikesorter.io.atomic import atomic_file
+from spikesorter.io.atomic import atomic_file, write_json
 from spikesorter.io.probabilities import ComputeSpikeProbabilities, compute_spike_probabilities
+from spikesorter.sorting.finding.hints import Hints
 from spikesorter.sorting.model import load_sorters, nearest_sorter
 from spikesorter.sorting.sorter import Sorter
 from spikesorter.sorting.state import check_threshold
@@ -38,12 +40,13 @@ __all__ = [
 ]
 
 SPIKES = "spikes.npz"
-HEADER = "spikes.json"
+HEADER, UNITS, MODEL = "spikes.json", "units.json", "model"
 
 
 class SpikesorterSorter(BaseSorter):  # type: ignore[misc]  # the base class has no types
-    """The sorter "spikesorter" of SpikeInterface, which sorts with a model fitted beforehand.
+    """The sorter "spikesorter" of SpikeInterface, which sorts with a model fitted beforehand, or without.
 
+    Without a model, units are discovered (`Sorter.discover`), and each has the property `verdict`. With one,
     `run_sorter` returns a sorting of all labelled units, including those without spikes. Units have the names
     in the labels, and the sorting has the properties and the annotation `bad_stretches` of
     `Spikes.to_spikeinterface`. See `spikeinterface.sorters.get_sorter_params_description("spikesorter")`.
@@ -56,7 +59,7 @@ class SpikesorterSorter(BaseSorter):  # type: ignore[misc]  # the base class has
     handle_multi_segment = False
     sorter_description = (
         "Sorts the spikes of known units, learnt from one labelled recording of the same electrode, in "
-        "noisier recordings; each spike has a probability. For one or a few channels."
+        "noisier recordings, or discovers the units; each spike has a probability. For one or a few channels."
     )
     installation_mesg = "pip install neural-spike-sorter"
 
@@ -64,15 +67,20 @@ class SpikesorterSorter(BaseSorter):  # type: ignore[misc]  # the base class has
         "model": None,
         "adapt": True,
         "threshold": None,
+        "n_units": None,
+        "polarity": None,
         "n_jobs": None,
     }
     _params_description: ClassVar[dict[str, str]] = {
-        "model": "Folder of the model, from Sorter.save, `spikesorter train` or `spikesorter run`; required. "
+        "model": "Folder of the model, from Sorter.save, `spikesorter train` or `spikesorter run`; units are "
+        "discovered if None. "
         "{group} in the path is replaced by the recording's property `group` (or another property with one "
         "value on all channels), so that each tetrode can have its own model",
         "adapt": "Adapt to this recording first, which takes some seconds (default). If False, use the "
         "model's sorter for the target most similar in noise and gain",
         "threshold": "Least probability of a spike, 0 to 1, for all units; tuned if None",
+        "n_units": "Without a model: how many units there are; found if None",
+        "polarity": "Without a model: negative or positive, if all spikes are; either if None",
         "n_jobs": "Number of threads; -1 or None: one on each core. It does not affect the result",
     }
 
@@ -88,12 +96,15 @@ class SpikesorterSorter(BaseSorter):  # type: ignore[misc]  # the base class has
 
     @classmethod
     def _check_params(cls, recording: BaseRecording, output_folder: Path, params: dict[str, Any]) -> Any:
-        if not params["model"]:
-            raise InputError(
-                "spikesorter: give model=FOLDER, a model that was fitted to a labelled recording"
-            )
         check_threshold(params["threshold"])
         effective_n_jobs(params["n_jobs"])  # refuses invalid values
+        if not params["model"]:
+            Hints(params["n_units"], params["polarity"])  # refuses invalid values
+            if params["threshold"] is not None:
+                raise SettingsError("threshold: without a model, it is found; leave it out")
+            return params
+        if params["n_units"] is not None or params["polarity"] is not None:
+            raise SettingsError("n_units, polarity: a model knows its units; leave them out")
         model = Path(_filled_in(str(params["model"]), recording)).expanduser().absolute()
         if not model.is_dir():
             raise ModelError(
@@ -108,6 +119,9 @@ class SpikesorterSorter(BaseSorter):  # type: ignore[misc]  # the base class has
     @classmethod
     def _run_from_folder(cls, sorter_output_folder: Path, params: dict[str, Any], verbose: bool) -> None:
         recording = cls.load_recording_from_folder(sorter_output_folder.parent)
+        if not params["model"]:
+            _discover(recording, Path(sorter_output_folder), params)
+            return
         model, n_jobs = Path(params["model"]), params["n_jobs"]
         if params["adapt"]:
             sorter = Sorter.load(model).adapt(recording, n_jobs=n_jobs)
@@ -121,7 +135,13 @@ class SpikesorterSorter(BaseSorter):  # type: ignore[misc]  # the base class has
 
     @classmethod
     def _get_result_from_folder(cls, sorter_output_folder: Path) -> NumpySorting:
-        return _read_spikes(Path(sorter_output_folder)).to_spikeinterface()
+        folder = Path(sorter_output_folder)
+        sorting = _read_spikes(folder).to_spikeinterface()
+        if (folder / UNITS).exists():
+            described = json.loads((folder / UNITS).read_text(encoding="utf-8"))["units"]
+            verdicts = {row["unit"]: row["verdict"] for row in described}
+            sorting.set_property("verdict", np.array([verdicts[int(u)] for u in sorting.get_unit_ids()], str))
+        return sorting
 
 
 def register_sorter() -> None:
@@ -133,6 +153,18 @@ def register_sorter() -> None:
     others = [sorter for sorter in sorterlist.sorter_full_list if sorter.sorter_name != name]
     sorterlist.sorter_full_list[:] = [*others, SpikesorterSorter]
     sorterlist.sorter_dict[name] = SpikesorterSorter
+
+
+def _discover(recording: BaseRecording, folder: Path, params: dict[str, Any]) -> None:
+    """Discover the units of a recording; write its spikes, what the units are worth, and the model."""
+    found = Sorter.discover(
+        recording, n_units=params["n_units"], polarity=params["polarity"], n_jobs=params["n_jobs"]
+    )
+    write_json(folder / UNITS, {"units": [unit.row() for unit in found.units]})
+    if found.sorter is not None:
+        found.sorter.save(folder / MODEL)
+    rate = float(recording.get_sampling_frequency())
+    _write_spikes(folder, found.spikes.described(fs_hz=rate, names=found.spikes.names))
 
 
 def _filled_in(model: str, recording: BaseRecording) -> str:

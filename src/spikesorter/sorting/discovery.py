@@ -9,8 +9,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,8 @@ from spikesorter.io.recording import check_recording
 from spikesorter.io.samples import check_trace, read_samples
 from spikesorter.signal.hum import find_hum
 from spikesorter.signal.screen import Screen
-from spikesorter.signal.spans import to_samples
+from spikesorter.sorting.discovered_units import DiscoveredUnit, describe_units
+from spikesorter.sorting.finding.hints import Hints, with_labels
 from spikesorter.sorting.finding.rounds import find_labels
 from spikesorter.sorting.finding.seams import between_spikes
 from spikesorter.sorting.fitting import check_channels, fit_state
@@ -38,66 +39,11 @@ if TYPE_CHECKING:
 
     from spikesorter.sorting.sorter import Sorter
 
-__all__ = ["DiscoveredUnit", "Discovery", "describe_units", "discover_state"]
+__all__ = ["MOST_SECONDS", "Discovery", "discover_state"]
 
 logger = logging.getLogger(__name__)
 MOST_SECONDS = 300.0  # of a long recording in which units are looked for
 SPAN_SECONDS = 10.0
-REFRACTORY_MS = 1.5
-CLEAR, FEW_ERRORS, APART = (
-    5.0,
-    0.2,
-    3.0,
-)  # d', share of false or missed spikes, and d' to others of a single unit
-OFTEN, TOLD = 0.5, 4.0  # intervals too short, relative to those by chance; and how many by chance tell it
-Verdict = Literal["single", "doubtful", "multi-unit"]
-
-
-@dataclass(frozen=True)
-class DiscoveredUnit:
-    """What is known of a unit that was found without labels.
-
-    Parameters
-    ----------
-    unit : int
-    spikes : int
-    rate_hz : float
-    detectability : float
-        d' of its template in the recording's noise.
-    false_share : float
-        Expected share of its spikes that are not its own, from their probabilities.
-    missed_share : float
-        Expected share of its spikes that were not found, from the rehearsal.
-    violations : float
-        Share of its intervals that are shorter than 1.5 ms.
-    nearest : int or None
-        Unit whose template is most like its own; None if it is the only one.
-    nearest_detectability : float
-        d' of the difference of the two templates; infinite if it is the only unit.
-    verdict : {"single", "doubtful", "multi-unit"}
-        multi-unit: its intervals are as short as those of several units; doubtful: hard to tell from the
-        noise or from another unit; single: neither.
-    """
-
-    unit: int
-    spikes: int
-    rate_hz: float
-    detectability: float
-    false_share: float
-    missed_share: float
-    violations: float
-    nearest: int | None
-    nearest_detectability: float
-    verdict: Verdict
-
-    def row(self) -> dict[str, Any]:
-        """Return the values by name, rounded, for tables and JSON."""
-        values = {
-            name: round(value, 4) if isinstance(value, float) else value
-            for name, value in asdict(self).items()
-        }
-        alone = self.nearest is None
-        return values | ({"nearest_detectability": None} if alone else {})
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +73,7 @@ class Discovery:
 def discover_state(
     recording: BaseRecording,
     settings: Settings,
+    hints: Hints,
     *,
     exclude: BadStretches | None,
     n_jobs: int,
@@ -137,7 +84,7 @@ def discover_state(
     check_recording(recording)
     check_channels(recording)
     fs_hz = check_rate(float(recording.get_sampling_frequency()))
-    start, stop = _part(recording.get_num_frames(), fs_hz)
+    start, stop = _part(recording.get_num_frames(), fs_hz, hints.labels)
     part = recording if stop - start == recording.get_num_frames() else recording.frame_slice(start, stop)
     raw = read_samples(part, 0, stop - start)
     screen = screen_without_labels(raw, fs_hz=fs_hz)
@@ -147,11 +94,12 @@ def discover_state(
     bad = between_spikes(found, raw, screen.cell_samples)
     trace, kept = _read(part, raw, settings, screen, bad, fs_hz=fs_hz, n_jobs=n_jobs)
     kernel = conditioning_kernel(settings.conditioning, fs_hz)
-    labels = find_labels(trace, settings, kernel=kernel, fs_hz=fs_hz, n_jobs=n_jobs, progress=progress)
+    known = hints.within(start, stop).at(kept)
+    labels = find_labels(trace, settings, known, kernel=kernel, fs_hz=fs_hz, n_jobs=n_jobs, progress=progress)
     if len(labels) == 0:
         logger.warning("no units were found")
         return None, Spikes.empty().described(fs_hz=fs_hz, names={}), ()
-    labels = replace(labels, sample=kept[labels.sample])
+    labels = replace(labels, sample=kept[labels.sample], names=hints.labels.names)
     state = fit_state(part, labels, settings, exclude=bad, n_jobs=n_jobs, progress=progress)
     spikes = sort_recording(
         state,
@@ -162,79 +110,8 @@ def discover_state(
         resume=None,
         progress=progress,
     )
+    spikes = with_labels(spikes, hints.labels, fs_hz=fs_hz)
     return state, spikes, describe_units(state, spikes, recording.get_num_frames())
-
-
-def describe_units(state: SorterState, spikes: Spikes, n_samples: int) -> tuple[DiscoveredUnit, ...]:
-    """Describe the units of a sorter by what it found in a recording.
-
-    Parameters
-    ----------
-    state : SorterState
-    spikes : Spikes
-        Found by it.
-    n_samples : int
-        Length of the recording.
-
-    Returns
-    -------
-    tuple of DiscoveredUnit
-        In the order of the sorter's units.
-    """
-    bank = state.lessons.context.bank(state.profile)
-    middle, unit_ids = bank.overlaps.shape[1] // 2, state.units.known
-    near = bank.overlaps.max(axis=1).astype(np.float64)
-    energies = np.diagonal(bank.overlaps[:, middle]).astype(np.float64)
-    distances = np.sqrt(np.maximum(energies[:, None] + energies - 2 * near, 0.0))
-    np.fill_diagonal(distances, np.inf)
-    recall = _recall(state)
-    refractory = to_samples(REFRACTORY_MS, state.fs_hz)
-    described = []
-    for k, unit in enumerate(unit_ids):
-        own = spikes.of(unit)
-        short = int((np.diff(own.sample) < refractory).sum())
-        closest = int(distances[k, : len(unit_ids)].argmin())
-        values = {
-            "detectability": float(np.sqrt(energies[k])),
-            "false_share": float(1 - own.joint.mean()) if len(own) else 1.0,
-            "missed_share": float(1 - recall.get(unit, 0.0)),
-            "nearest_detectability": float(distances[k, closest]),
-        }
-        by_chance = refractory * len(own) ** 2 / n_samples
-        described.append(
-            DiscoveredUnit(
-                unit=unit,
-                spikes=len(own),
-                rate_hz=len(own) * state.fs_hz / n_samples,
-                violations=short / max(len(own) - 1, 1),
-                nearest=unit_ids[closest] if len(unit_ids) > 1 else None,
-                verdict=_verdict(**values, short=short, by_chance=by_chance),
-                **values,
-            )
-        )
-    return tuple(described)
-
-
-def _verdict(
-    *,
-    detectability: float,
-    false_share: float,
-    missed_share: float,
-    nearest_detectability: float,
-    short: int,
-    by_chance: float,
-) -> Verdict:
-    if by_chance >= TOLD and short > OFTEN * by_chance:
-        return "multi-unit"
-    clear = detectability >= CLEAR and nearest_detectability >= APART
-    return "single" if clear and max(false_share, missed_share) <= FEW_ERRORS else "doubtful"
-
-
-def _recall(state: SorterState) -> dict[int, float]:
-    """Return the share of each unit's spikes that were found in the rehearsal, by unit id."""
-    confusion = state.diagnostics.confusion
-    true = np.maximum(confusion.sum(axis=1), 1)
-    return {unit: float(confusion[k, k] / true[k]) for k, unit in enumerate(state.diagnostics.unit_ids)}
 
 
 def _for_discovery(settings: Settings) -> Settings:
@@ -243,10 +120,11 @@ def _for_discovery(settings: Settings) -> Settings:
     return settings.replace(decoder=decoder, unlabelled={"learn": False})
 
 
-def _part(n_samples: int, fs_hz: float) -> tuple[int, int]:
-    """Return the part of a long recording in which units are looked for: its middle."""
+def _part(n_samples: int, fs_hz: float, labels: Spikes) -> tuple[int, int]:
+    """Return the part of a long recording in which units are looked for: about the labels, or its middle."""
     length = min(n_samples, int(MOST_SECONDS * fs_hz))
-    start = (n_samples - length) // 2
+    middle = int(np.median(labels.sample)) if len(labels) else n_samples // 2
+    start = min(max(middle - length // 2, 0), n_samples - length)
     return start, start + length
 
 

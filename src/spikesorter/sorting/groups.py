@@ -26,6 +26,8 @@ from spikesorter.io.samples import (
 )
 from spikesorter.signal.filters import noise_scale
 from spikesorter.signal.spans import read_span, to_samples
+from spikesorter.sorting.discovery import Discovery
+from spikesorter.sorting.finding.hints import Polarity
 from spikesorter.sorting.sorter import SPAN_SECONDS, Sorter
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "adapt_groups",
     "channel_groups",
+    "discover_groups",
     "fit_groups",
     "group_of_channels",
     "groups_of",
@@ -181,6 +184,63 @@ def fit_groups(
                 progress=prefixed(name, progress),
             )
     return sorters
+
+
+def discover_groups(
+    recording: BaseRecording,
+    *,
+    settings: Settings | None = None,
+    n_units: int | None = None,
+    polarity: Polarity | None = None,
+    labels: Spikes | BaseSorting | None = None,
+    exclude: BadStretches | None = None,
+    n_jobs: int | None = None,
+    progress: Progress = silent,
+) -> dict[str, Discovery]:
+    """Discover the units of each group of channels; see `Sorter.discover`.
+
+    Parameters
+    ----------
+    recording : spikeinterface.BaseRecording
+        One segment, with the groups of channels in the property `group`.
+    settings, n_units, polarity, exclude, n_jobs, progress
+        As for `Sorter.discover`; `n_units` is that of each group.
+    labels : Spikes or spikeinterface.BaseSorting, optional
+        Of the whole recording.
+
+    Returns
+    -------
+    dict of str to Discovery
+        By group. Units of all groups have different numbers.
+
+    Raises
+    ------
+    InputError
+        If the recording or the labels cannot be used.
+    """
+    check_recording(recording)
+    groups, shares = channel_groups(recording), {}
+    first = 1
+    if labels is not None:
+        spikes = as_spikes(labels, fs_hz=float(recording.get_sampling_frequency()))
+        shares, first = share_labels(recording, spikes), max(spikes.unit_ids, default=0) + 1
+    found = {}
+    for name, group in groups.items():
+        with naming(f"group {name}"):
+            one = Sorter.discover(
+                group,
+                settings=settings,
+                n_units=n_units,
+                polarity=polarity,
+                labels=shares.get(name),
+                first_unit=first,
+                exclude=exclude,
+                n_jobs=n_jobs,
+                progress=prefixed(name, progress),
+            )
+        found[name] = one
+        first = max([first, *(unit.unit + 1 for unit in one.units)])
+    return found
 
 
 def adapt_groups(

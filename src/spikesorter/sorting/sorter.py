@@ -16,15 +16,17 @@ from spikesorter.core.score import score
 from spikesorter.core.settings import Settings, check_settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.candidates import WorkingPoint
-from spikesorter.decoding.run import TraceReader, read_evidence
+from spikesorter.decoding.run import TraceReader
 from spikesorter.estimation.profile import Profile
 from spikesorter.estimation.units import Units
 from spikesorter.io.model_files import read_model, write_model
 from spikesorter.io.samples import as_spikes
 from spikesorter.sorting.adaptation import adapt_state, low_latency_state
+from spikesorter.sorting.curves import evidence_of, trace_reader
 from spikesorter.sorting.discovery import Discovery, discover_state
+from spikesorter.sorting.finding.hints import Hints, Polarity
 from spikesorter.sorting.fitting import fit_state
-from spikesorter.sorting.spans import screened_target, sort_recording
+from spikesorter.sorting.spans import sort_recording
 from spikesorter.sorting.state import SorterState
 from spikesorter.sorting.stream import Stream, open_stream
 
@@ -100,10 +102,8 @@ class Sorter:
 
         Raises
         ------
-        InputError
-            If the recording or the labels cannot be used.
-        SettingsError
-            If the settings are not `Settings`, or contradict each other.
+        InputError, SettingsError
+            If the recording or the labels cannot be used, or settings contradict each other.
         """
         settings, jobs = check_settings(settings).tuned_for("strict"), effective_n_jobs(n_jobs)
         state = fit_state(recording, labels, settings, exclude=exclude, n_jobs=jobs, progress=progress)
@@ -115,6 +115,10 @@ class Sorter:
         recording: BaseRecording,
         *,
         settings: Settings | None = None,
+        n_units: int | None = None,
+        polarity: Polarity | None = None,
+        labels: Spikes | BaseSorting | None = None,
+        first_unit: int = 1,
         exclude: BadStretches | None = None,
         n_jobs: int | None = None,
         progress: Progress = silent,
@@ -124,19 +128,30 @@ class Sorter:
         Parameters
         ----------
         recording : spikeinterface.BaseRecording
-            One segment. Of a long one, units are looked for in the middle 300 s.
+            One segment. Of a long one, units are looked for in the middle 300 s, or those about the labels.
         settings : Settings, optional
             Defaults if not given, with the decoder `pursuit` in place of `auto`.
-        exclude, n_jobs, progress
-            As for `fit`; missing and dead stretches are found.
+        n_units, polarity : optional
+            How many units there are, and whether all spikes are "negative" or "positive", if it is known.
+        labels : Spikes or spikeinterface.BaseSorting, optional
+            Spikes that are known: some of a unit, or all of a part. They are among the result as they are,
+            and their units keep numbers and names. Others are marked where the labels lie on theirs.
+        first_unit, exclude, n_jobs, progress
+            Least number of a unit that is found; as for `fit`.
 
         Returns
         -------
         Discovery
             Its sorter is None if there are no units.
+
+        Raises
+        ------
+        InputError, SettingsError
+            As for `fit`; also if the number of units or the polarity is invalid.
         """
         settings, jobs = check_settings(settings).tuned_for("strict"), effective_n_jobs(n_jobs)
-        found = discover_state(recording, settings, exclude=exclude, n_jobs=jobs, progress=progress)
+        hints = Hints.of(recording, n_units=n_units, polarity=polarity, labels=labels, first_unit=first_unit)
+        found = discover_state(recording, settings, hints, exclude=exclude, n_jobs=jobs, progress=progress)
         return Discovery(cls._of(found[0]) if found[0] else None, found[1], found[2])
 
     def adapt(
@@ -201,10 +216,8 @@ class Sorter:
 
         Raises
         ------
-        InputError
-            If the recording does not fit the sorter.
-        SettingsError
-            If `span_seconds` is not more than 0.
+        InputError, SettingsError
+            If the recording does not fit the sorter, or `span_seconds` is not more than 0.
         """
         return sort_recording(
             self._state,
@@ -271,14 +284,12 @@ class Sorter:
             Whether to follow sizes of units and noise, from what was found before; the result differs from
             that of `sort`. Needs the decoder `pursuit`.
         n_jobs : int, optional
-            Number of threads for adapting; -1 or None: one on each core.
+            Number of threads for adapting.
 
         Raises
         ------
-        InputError
-            If the sampling rate is not that of the sorter.
-        SettingsError
-            If an option is invalid, or if outlier spikes are to be marked, which needs the whole recording.
+        InputError, SettingsError
+            If the rate is not the sorter's, an option is invalid, or outlier spikes are to be marked.
         """
         if mode not in ("exact", "low_latency"):
             raise SettingsError(f"mode must be exact or low_latency, not {mode!r}")
@@ -320,14 +331,7 @@ class Sorter:
         InputError
             If the recording does not fit the sorter, or the samples lie beyond its ends.
         """
-        target = self._state.fitting(target)
-        n_samples = target.get_num_frames()
-        last = n_samples if stop is None else stop
-        if not 0 <= start < last <= n_samples:
-            raise InputError(f"no samples from {start} to {last}: the recording has {n_samples}")
-        decoder, read = self._state.decoder_for(target), self.trace_reader(target, bad=bad)
-        curves = decoder.curves(read_evidence(decoder, read, n_samples, start, last))
-        return curves[:, : len(self.units.known)]
+        return evidence_of(self._state, target, start, stop, bad=bad)
 
     def trace_reader(self, target: BaseRecording, *, bad: BadStretches | None = None) -> TraceReader:
         """Return a function that reads a recording as input for decoders.
@@ -344,8 +348,7 @@ class Sorter:
             Returns the samples from `start` to `stop` as float32, shape (samples, channels), without offset,
             hum and bad stretches, padded beyond the recording's ends with its first or last value.
         """
-        source = screened_target(self._state, self._state.fitting(target), None, known=bad, n_jobs=1)
-        return source.without_hum(self._state.hum_filter)
+        return trace_reader(self._state, target, bad=bad)
 
     def with_working_point(
         self, *, threshold: float | None = None, refractory_ms: float | None = None

@@ -50,6 +50,7 @@ def sort_files(
     *,
     to: str = "mat",
     options: RecordingOptions | None = None,
+    found: Mapping[str, Spikes] | None = None,
     n_jobs: int | None = None,
     span_seconds: float = SPAN_SECONDS,
     resume: bool = False,
@@ -78,6 +79,8 @@ def sort_files(
         Format of the results; see `write_spikes`.
     options : RecordingOptions, optional
         Options of `read_recording`.
+    found : mapping of str to Spikes, optional
+        Spikes of recordings, by name, which this model found before; these are not sorted again.
     n_jobs : int, optional
         Number of threads; -1 or None: one on each core.
     span_seconds : float
@@ -128,6 +131,7 @@ def sort_files(
             model,
             to=to,
             chosen=chosen[name],
+            found=(found or {}).get(name),
             n_jobs=n_jobs // at_once,
             span_seconds=span_seconds,
             resume=spans / name if resume else None,

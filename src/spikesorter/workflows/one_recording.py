@@ -82,6 +82,7 @@ def sort_recording(
     *,
     to: str,
     chosen: Choice | None = None,
+    found: Spikes | None = None,
     n_jobs: int | None = None,
     span_seconds: float = SPAN_SECONDS,
     resume: Path | None = None,
@@ -100,6 +101,8 @@ def sort_recording(
         Format of the spikes.
     chosen : Choice, optional
         The targets whose adapted sorters are used; the nearest if not given.
+    found : Spikes, optional
+        Its spikes, if this model found them before; it is not sorted again.
     resume : Path, optional
         Folder for finished spans. Those of the recording before it was changed are removed.
     session : SessionFacts, optional
@@ -123,15 +126,17 @@ def sort_recording(
         recording, exclude = opened.recording, opened.exclude
         choice = model.nearest(recording, exclude=exclude) if chosen is None else chosen
         nearest = choice.names
-        spikes = model.sort(
-            recording,
-            nearest,
-            exclude=exclude,
-            n_jobs=n_jobs,
-            span_seconds=span_seconds,
-            resume=spans,
-            progress=progress,
-        )
+        spikes = found
+        if spikes is None:
+            spikes = model.sort(
+                recording,
+                nearest,
+                exclude=exclude,
+                n_jobs=n_jobs,
+                span_seconds=span_seconds,
+                resume=spans,
+                progress=progress,
+            )
     provenance = {
         "recording": str(path),
         "adapted_to": ", ".join(nearest.values()),

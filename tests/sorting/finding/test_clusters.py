@@ -67,3 +67,12 @@ def test_a_place_with_nothing_near_it_is_no_reason_to_fail() -> None:
     """The median of two distant groups lies between them."""
     positions = np.concatenate([np.full(50, -100.0), np.full(50, 100.0), np.full(100, 10.0)])
     assert 0 <= valley(positions, 0.0, 10.0) <= 1
+
+
+def test_an_oblique_cloud_is_one_group_if_parts_may_be_oblique(rng: np.random.Generator) -> None:
+    along = rng.normal(0, 6, 2000)
+    oblique = np.column_stack([along, along, rng.normal(size=2000)]) + rng.normal(0, 0.5, (2000, 3))
+    upright = group_waveforms(oblique, seed=0, gap=1.1)
+    either = group_waveforms(oblique, seed=0, gap=1.1, forms=("diag", "full"))
+    assert len(np.unique(upright)) > 1
+    assert len(np.unique(either)) == 1

@@ -68,3 +68,14 @@ def test_events_near_the_ends_are_left_out(rng: np.random.Generator) -> None:
     trace = noise(rng)
     trace[3] = trace[-3] = 40.0
     assert len(find_events(trace, threshold=8.0, fs_hz=FS_HZ)) == 0
+
+
+@pytest.mark.parametrize(("sign", "expected"), [(-1, 10), (1, 5), (0, 15)])
+def test_events_of_one_polarity_only(rng: np.random.Generator, sign: int, expected: int) -> None:
+    trace = noise(rng)
+    for number, start in enumerate(range(2000, 2000 + 15 * 5000, 5000)):
+        trace[start : start + 31, 0] += (-12 if number % 3 == 0 else 12) * SPIKE
+    found = find_events(trace, threshold=9.0, fs_hz=FS_HZ, sign=sign)
+    downwards = sum((one - 2000) % 15_000 > 1000 for one in found.sample.tolist())
+    assert len(found) == expected
+    assert downwards == {-1: 10, 1: 0, 0: 10}[sign]

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from spikesorter.core.pairs import pairs_within
 from spikesorter.core.settings import Settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.estimation.profile import conditioning_kernel
 from spikesorter.simulate import simulate_study
 from spikesorter.sorting.finding.events import Events
 from spikesorter.sorting.finding.explaining import Explained, explain
-from spikesorter.sorting.finding.revising import centred_on_peaks, fires_as_one, revised, without_echoes
+from spikesorter.sorting.finding.hints import Hints
+from spikesorter.sorting.finding.revising import centred_on_peaks, revised, without_echoes
+from spikesorter.sorting.finding.trains import fires_as_one
 
 FS_HZ = 25_000.0
 SETTINGS = Settings(pursuit={"sweeps": 4})
@@ -124,3 +127,36 @@ def test_later_parts_of_larger_spikes_are_echoes(rng: np.random.Generator) -> No
     events = Events(sample[order], waveforms[order])
     kept = without_echoes(events, groups[order], fs_hz=FS_HZ)
     assert np.unique(groups[order][kept]).tolist() == [0, 2]
+
+
+def test_units_with_labels_stay_apart_and_keep_their_numbers() -> None:
+    """The halves of one unit are labelled as two: that is the user's decision."""
+
+    def halved(spikes: Spikes) -> Spikes:
+        unit = spikes.unit.copy()
+        unit[np.flatnonzero(unit == 1)[::2]] = 9
+        return Spikes.from_arrays(spikes.sample, unit)
+
+    one = explained(relabelled=halved)
+    (study,) = simulate_study(units=3, seconds=12, noise_levels=(), spikes_per_s=60, seed=1)
+    labels = halved(study.spikes)
+    labels = labels.select((labels.unit == 1) | (labels.unit == 9))
+    found = revised(one, Hints(labels=labels), seed=0)
+    assert found.merged == 0
+    assert {1, 9} < set(found.labels.unit_ids)
+    assert all(set(labels.of(unit).sample) <= set(found.labels.of(unit).sample) for unit in (1, 9))
+
+
+def test_no_more_units_are_merged_or_split_than_there_are() -> None:
+    one = explained()
+    assert len(revised(one, Hints(n_units=2), seed=0).labels.unit_ids) == 2
+    assert len(revised(one, Hints(n_units=3), seed=0).labels.unit_ids) == 3
+
+
+def test_a_pair_of_trains_with_half_the_pairs_by_chance_is_of_two_units(rng: np.random.Generator) -> None:
+    """Pairs that overlap are found less often, so there are never as many as by chance."""
+    first, second = (np.sort(rng.integers(0, 3_000_000, 700)) for _ in range(2))
+    i, _ = pairs_within(first, second, 37)
+    thinned = np.delete(first, i[::2])
+    assert len(i) > 8
+    assert fires_as_one(thinned, second, 3_000_000, fs_hz=FS_HZ) is False

@@ -7,7 +7,7 @@ density of events has no valley between them.
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["group_waveforms", "principal_components", "valley"]
 
 Float64Array = npt.NDArray[np.float64]
+Form = Literal["diag", "full"]
 MOST_PARTS = 12
 MOST_FITTED = 6000  # events that a mixture is fitted to; all are assigned
 NOISE_IN_FEATURES = 0.3  # least variance of a part, relative to the noise
@@ -37,7 +38,9 @@ def principal_components(waveforms: npt.NDArray[np.floating[Any]], number: int) 
     return np.asarray(flat @ (leading * signs))
 
 
-def group_waveforms(features: Float64Array, *, seed: int, gap: float = GAP) -> npt.NDArray[np.int64]:
+def group_waveforms(
+    features: Float64Array, *, seed: int, gap: float = GAP, forms: tuple[Form, ...] = ("diag",)
+) -> npt.NDArray[np.int64]:
     """Return the group of each event.
 
     Parameters
@@ -48,13 +51,16 @@ def group_waveforms(features: Float64Array, *, seed: int, gap: float = GAP) -> n
     gap : float
         Two parts of the mixture are joined if the density between them is at least this share of that at
         the lower one.
+    forms : tuple of {"diag", "full"}
+        Covariances of the parts that are tried: a unit that varies needs a full one, two units that are near
+        each other diagonal ones.
 
     Returns
     -------
     ndarray of int64, shape (events,)
         From 0, the largest group first.
     """
-    mixture = _best_mixture(features, seed)
+    mixture = min((_best_mixture(features, seed, form) for form in forms), key=lambda one: one[0])[1]
     parts = mixture.predict(features)
     return _by_size(_joined(features, parts, gap))
 
@@ -97,7 +103,8 @@ def valley(positions: Float64Array, first: float, second: float) -> float:
     return float(min(density[a : b + 1].min() / max(min(density[a], density[b]), 1e-12), 1.0))
 
 
-def _best_mixture(features: Float64Array, seed: int) -> GaussianMixture:
+def _best_mixture(features: Float64Array, seed: int, form: Form) -> tuple[float, GaussianMixture]:
+    """Return the mixture with the least BIC, and that."""
     from sklearn.exceptions import ConvergenceWarning  # here, as only units without labels need it
     from sklearn.mixture import GaussianMixture
 
@@ -110,7 +117,7 @@ def _best_mixture(features: Float64Array, seed: int) -> GaussianMixture:
     most = max(min(MOST_PARTS, len(fitted) // (2 * features.shape[1])), 1)
     for parts in range(1, most + 1):
         mixture = GaussianMixture(
-            parts, covariance_type="diag", reg_covar=NOISE_IN_FEATURES, random_state=seed, max_iter=200
+            parts, covariance_type=form, reg_covar=NOISE_IN_FEATURES, random_state=seed, max_iter=200
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
@@ -122,7 +129,7 @@ def _best_mixture(features: Float64Array, seed: int) -> GaussianMixture:
             worse += 1
             if worse > IN_VAIN:
                 break
-    return best
+    return float(least), best
 
 
 def _joined(features: Float64Array, parts: npt.NDArray[np.int64], gap: float) -> npt.NDArray[np.int64]:

@@ -77,7 +77,7 @@ def whitened(conditioned: Trace, *, n_fft: int, fs_hz: float) -> Trace:
     return np.asarray(white / np.maximum(noise_scale(white), 1e-12), np.float32)
 
 
-def find_events(white: Trace, *, threshold: float, fs_hz: float) -> Events:
+def find_events(white: Trace, *, threshold: float, fs_hz: float, sign: int = 0) -> Events:
     """Find the events of a whitened trace, and cut out their waveforms.
 
     Parameters
@@ -87,6 +87,8 @@ def find_events(white: Trace, *, threshold: float, fs_hz: float) -> Events:
     threshold : float
         Least height of a peak, in robust SD of the trace at the width at which it stands out most.
     fs_hz : float
+    sign : int
+        1 or -1 if all events have this polarity; 0: either.
 
     Returns
     -------
@@ -102,13 +104,13 @@ def find_events(white: Trace, *, threshold: float, fs_hz: float) -> Events:
     """
     loudness = np.zeros(len(white), np.float32)
     for curve in _smoothed(white, fs_hz):
-        height = np.abs(curve) / np.maximum(noise_scale(curve), 1e-12)
+        height = _rectified(curve, sign) / np.maximum(noise_scale(curve), 1e-12)
         np.maximum(loudness, height.max(axis=1), out=loudness)
     peaks = pick_peaks(loudness, threshold=threshold, distance_samples=max(to_samples(DEAD_MS, fs_hz), 1))
     before, after = to_samples(BEFORE_MS, fs_hz), to_samples(AFTER_MS, fs_hz)
     reach = max(to_samples(DEAD_MS / 2, fs_hz), 1)
     inside = (peaks >= before + reach + 3) & (peaks < len(white) - after - reach - 3)
-    places = _aligned(white, peaks[inside], reach, fs_hz)
+    places = _aligned(white, peaks[inside], reach, fs_hz, sign)
     return Events(np.rint(places).astype(np.int64), _cut(white, places, before, after))
 
 
@@ -117,14 +119,22 @@ def _smoothed(white: Trace, fs_hz: float) -> list[Trace]:
     return [white if sd == 0 else gaussian_filter1d(white, sd, axis=0, mode="nearest") for sd in sds]
 
 
-def _aligned(white: Trace, peaks: npt.NDArray[np.int64], reach: int, fs_hz: float) -> npt.NDArray[np.float64]:
+def _rectified(curve: Trace, sign: int) -> Trace:
+    return np.asarray(curve * sign if sign else np.abs(curve), np.float32)
+
+
+def _aligned(
+    white: Trace, peaks: npt.NDArray[np.int64], reach: int, fs_hz: float, sign: int
+) -> npt.NDArray[np.float64]:
     """Return the place of the largest deflection near each peak, below a sample (by a parabola)."""
     smooth = gaussian_filter1d(white, ALIGNING_MS * fs_hz / 1000, axis=0, mode="nearest")
-    near = np.abs(smooth[peaks[:, None] + np.arange(-reach, reach + 1)])
+    near = _rectified(smooth[peaks[:, None] + np.arange(-reach, reach + 1)], sign)
     largest = near.reshape(len(peaks), -1).argmax(axis=1) if len(peaks) else np.zeros(0, np.int64)
     lag, channel = np.divmod(largest, white.shape[1])
     at = peaks + lag - reach
-    left, middle, right = (np.abs(smooth[at + shift, channel]).astype(np.float64) for shift in (-1, 0, 1))
+    left, middle, right = (
+        _rectified(smooth[at + shift, channel], sign).astype(np.float64) for shift in (-1, 0, 1)
+    )
     bend = np.minimum(left - 2 * middle + right, -1e-9)
     return np.asarray(at + np.clip(0.5 * (left - right) / bend, -0.5, 0.5))
 

@@ -19,7 +19,7 @@ from spikesorter.estimation.units import Units, learn_units
 from spikesorter.signal.filters import filtered_across
 from spikesorter.signal.templates import plant
 
-__all__ = ["Explained", "Trace", "explain"]
+__all__ = ["PICKING_SAMPLES", "Explained", "Trace", "explain"]
 
 Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
@@ -85,6 +85,10 @@ class Explained:
         """What the explanation leaves of the whitened trace."""
         known = plant(len(self.trace), self.spikes, self.amplitudes, self.units.templates)
         return filtered_across(self.trace - known, self.pursuit.bank.whitener)
+
+    def samples_of(self, unit: int) -> npt.NDArray[np.int64]:
+        """Return the samples of the spikes of the unit at this place."""
+        return np.asarray(self.spikes.sample[self.spikes.unit == self.units.unit_ids[unit]])
 
     def cleaned(self, unit: int, *, first: int, last: int) -> tuple[npt.NDArray[np.bool_], Float64Array]:
         """Return a unit's whitened waveforms, without the other spikes that overlap them.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import poisson
 
 from spikesorter.core.pairs import pairs_within
 from spikesorter.core.spikes import Spikes
@@ -14,16 +14,23 @@ from spikesorter.signal.spans import to_samples
 from spikesorter.sorting.finding.clusters import group_waveforms, principal_components, valley
 from spikesorter.sorting.finding.events import Events, find_events
 from spikesorter.sorting.finding.explaining import Explained
+from spikesorter.sorting.finding.hints import Hints, with_labels
+from spikesorter.sorting.finding.trains import fires_as_one
+from spikesorter.sorting.finding.trimming import own_spikes
 
 __all__ = [
+    "FAR",
     "GROUPING_FEATURES",
     "LEAST_DETECTABILITY",
     "LEAST_SPIKES",
     "Revision",
     "centred_on_peaks",
-    "fires_as_one",
+    "distance",
+    "labels_of",
     "revised",
+    "units_to_keep",
     "without_echoes",
+    "without_jitter",
 ]
 
 Int64Array = npt.NDArray[np.int64]
@@ -31,19 +38,18 @@ Float64Array = npt.NDArray[np.float64]
 
 LEAST_SPIKES = 20
 LEAST_DETECTABILITY = 3.0
-REFRACTORY_MS = 1.5
 MOST_SHIFT_MS = 1.0  # between two templates of one unit
 SAME = 2.5  # d' of two templates below which their spikes cannot be told apart
 FAR = 14.0  # d' of two templates above which they are never one unit
 # Least valley between parts of one unit, and greatest d' between their templates; do they fire as one?
 RULES = {True: (0.35, 14.0), None: (0.75, 6.0), False: (0.95, 2.5)}
-BURST_MS, EXCESS = 15.0, 1.5  # pairs of spikes so near, relative to those by chance, tell of bursts
-BY_CHANCE, BY_CHANCE_IN_BURSTS = 0.002, 0.15  # probability of so few pairs within the refractory period
-ENOUGH_EXPECTED = 4.0  # pairs within it by chance, by which to tell two units
 OVERLAP_MS, MOST_BY_CHANCE = 0.3, 2.0  # spikes of two units so near by chance, and how many more are a unit
 COMPOSED = 0.2  # of a template's d' that two others may leave of it
+LOST = 0.05  # share of a unit's spikes taken out as the background's after which another round is worth it
+# Units are what others leave that are so much larger, and so near so many of their spikes.
+LARGER, BESIDE_MS, MOST_BESIDE = 4.0, 2.0, 0.5
 LEAST_SHARE = 0.03  # of a unit's spikes, in a part that is split off
-DEEP = 0.5  # valley between two units
+DEEP, SHALLOW = 0.5, 0.95  # valley between two units; if there are known to be more
 SPLITTING_FEATURES, GROUPING_FEATURES = 4, 6
 BEFORE_MS, AFTER_MS = 0.6, 1.6
 NEW_THRESHOLD = 5.0
@@ -60,85 +66,70 @@ class Revision:
     merged: int = 0
     split: int = 0
     added: int = 0
+    trimmed: int = 0
+    regrouped: bool = False
 
     @property
     def changed(self) -> bool:
         """Whether the units are others than before."""
-        return self.dropped + self.merged + self.split + self.added > 0
+        return self.regrouped or self.dropped + self.merged + self.split + self.added > 0
 
     @property
     def summary(self) -> str:
         """What was done, as text."""
-        done = {name: getattr(self, name) for name in ("dropped", "merged", "split", "added")}
+        names = ("dropped", "merged", "split", "added", "trimmed", "regrouped")
+        done = {name: int(getattr(self, name)) for name in names}
         return ", ".join(f"{count} {name}" for name, count in done.items() if count) or "nothing changed"
 
 
-def revised(explained: Explained, *, seed: int, look_for_more: bool = True) -> Revision:
-    """Return labels for the next round."""
-    kept = _kept(explained)
-    dropped = len(explained.units.unit_ids) - len(kept)
-    groups, shifts, merged = _merged(explained, kept)
-    parts: list[tuple[Int64Array, int]] = []
-    split = 0
-    following = 1
-    for members in groups:
-        samples = [
-            explained.spikes.sample[explained.spikes.unit == explained.units.unit_ids[k]] - shifts[k]
-            for k in members
-        ]
-        if len(members) == 1:
-            pieces = _split(explained, members[0], seed)
-            split += len(pieces) - 1
-        else:
-            pieces = [np.concatenate(samples)]
-        for piece in pieces:
-            parts.append((np.unique(piece), following))
-            following += 1
-    added = 0
-    if look_for_more:
-        for samples_of_new in _new_units(explained, seed):
-            parts.append((samples_of_new, following))
-            following, added = following + 1, added + 1
-    return Revision(_labels(parts, len(explained.trace)), dropped, merged, split, added)
-
-
-def fires_as_one(first: Int64Array, second: Int64Array, n_samples: int, *, fs_hz: float) -> bool | None:
-    """Return whether two spike trains together fire as one unit does.
-
-    One unit leaves out the refractory period. It may fire in bursts, in which its spikes shrink.
+def revised(
+    explained: Explained, hints: Hints | None = None, *, seed: int, look_for_more: bool = True
+) -> Revision:
+    """Return labels for the next round.
 
     Parameters
     ----------
-    first, second : ndarray of int64
-        Samples of their spikes, in order.
-    n_samples : int
-        Length of the recording.
-    fs_hz : float
+    explained : Explained
+    hints : Hints, optional
+        Units with labels are neither dropped nor split nor merged with each other.
+    seed : int
+    look_for_more : bool
+        Whether to look for units in what the explanation leaves.
 
     Returns
     -------
-    bool or None
-        None if they fire too little to tell.
-
-    Examples
-    --------
-    >>> first = np.arange(0, 3_000_000, 3000)
-    >>> fires_as_one(first, first + 1500, 3_000_000, fs_hz=30_000.0)
-    True
-    >>> fires_as_one(first, np.sort(first + np.arange(1000) % 3000), 3_000_000, fs_hz=30_000.0)
-    False
+    Revision
     """
-    refractory, burst = to_samples(REFRACTORY_MS, fs_hz), to_samples(BURST_MS, fs_hz)
-    by_chance = 2 * len(first) * len(second) / n_samples
-    near = len(pairs_within(first, second, refractory)[0])
-    wide = len(pairs_within(first, second, burst)[0]) - near
-    expected, expected_wide = by_chance * refractory, by_chance * (burst - refractory)
-    chance = BY_CHANCE
-    if wide > EXCESS * expected_wide + 3 * np.sqrt(expected_wide):
-        chance = BY_CHANCE_IN_BURSTS
-    if poisson.cdf(near, expected) < chance:
-        return True
-    return False if expected >= ENOUGH_EXPECTED and near > expected / 2 else None
+    hints = Hints() if hints is None else hints
+    kept = units_to_keep(explained, hints.fixed)
+    dropped = len(explained.units.unit_ids) - len(kept)
+    groups, shifts, merged = _merged(explained, kept, hints)
+    parts: list[tuple[Int64Array, int]] = []
+    split, following = 0, hints.first_free
+    for members in groups:
+        unit = explained.units.unit_ids[members[0]]
+        pieces = [np.concatenate([_own_samples(explained, k) - shifts[k] for k in members])]
+        if len(members) == 1 and unit not in hints.fixed:
+            pieces = _split(explained, members[0], seed, gap=_gap(hints, len(groups) + split))
+            split += len(pieces) - 1
+        for piece in pieces:
+            name = unit if unit in hints.fixed else following
+            parts.append((np.unique(piece), name))
+            following += name == following
+    added = 0
+    if look_for_more and (hints.n_units is None or len(parts) < hints.n_units):
+        for samples_of_new in _new_units(explained, seed, hints.sign):
+            parts.append((samples_of_new, following))
+            following, added = following + 1, added + 1
+    trimmed = sum(_is_trimmed(explained, members[0]) for members in groups)
+    return Revision(labels_of(parts, explained, hints), dropped, merged, split, added, trimmed)
+
+
+def _gap(hints: Hints, count: int) -> float:
+    """Return how deep the valley between two parts of a unit must be to split it."""
+    if hints.n_units is None:
+        return DEEP
+    return SHALLOW if count < hints.n_units else 0.0
 
 
 def without_echoes(events: Events, groups: Int64Array, *, fs_hz: float) -> npt.NDArray[np.bool_]:
@@ -170,43 +161,71 @@ def without_echoes(events: Events, groups: Int64Array, *, fs_hz: float) -> npt.N
     return kept
 
 
-def centred_on_peaks(explained: Explained, labels: Spikes) -> Spikes:
-    """Return labels moved to the largest deflection of their unit's conditioned template."""
+def centred_on_peaks(explained: Explained, labels: Spikes, fixed: tuple[int, ...] = ()) -> Spikes:
+    """Return labels moved to the largest deflection of their unit's conditioned template.
+
+    Those of the `fixed` units stay, and the others are moved to where these lie from their peaks.
+    """
     templates = explained.context.templates
     sample = labels.sample.copy()
-    for k, unit in enumerate(templates.unit_ids):
-        waveform = np.abs(templates.waveforms[k]).max(axis=1)
-        sample[labels.unit == unit] += int(waveform.argmax()) - templates.before
+    peaks = {
+        unit: int(np.abs(templates.waveforms[k]).max(axis=1).argmax()) - templates.before
+        for k, unit in enumerate(templates.unit_ids)
+    }
+    usual = round(float(np.median([peaks[unit] for unit in fixed if unit in peaks] or [0])))
+    for unit in peaks:
+        if unit not in fixed:
+            sample[labels.unit == unit] += peaks[unit] - usual
     inside = (sample >= 0) & (sample < len(explained.trace))
     return Spikes.from_arrays(
         sample[inside], labels.unit[inside], labels.probability[inside], labels.unit_probability[inside]
     )
 
 
-def _labels(parts: list[tuple[Int64Array, int]], n_samples: int) -> Spikes:
+def labels_of(parts: list[tuple[Int64Array, int]], explained: Explained, hints: Hints) -> Spikes:
+    """Return labels for the next round from the samples of the spikes of each unit."""
+    n_samples = len(explained.trace)
     parts = [(samples[(samples >= 0) & (samples < n_samples)], unit) for samples, unit in parts]
     parts = [(samples, unit) for samples, unit in parts if len(samples) >= LEAST_SPIKES]
-    if not parts:
-        return Spikes.empty()
-    sample = np.concatenate([samples for samples, _ in parts])
-    unit = np.concatenate([np.full(len(samples), unit) for samples, unit in parts])
-    return Spikes.from_arrays(sample, unit)
+    found = Spikes.empty()
+    if parts:
+        sample = np.concatenate([samples for samples, _ in parts])
+        found = Spikes.from_arrays(
+            sample, np.concatenate([np.full(len(samples), unit) for samples, unit in parts])
+        )
+    return with_labels(found, hints.labels, fs_hz=explained.fs_hz)
 
 
-def _kept(explained: Explained) -> list[int]:
+def units_to_keep(explained: Explained, fixed: tuple[int, ...]) -> list[int]:
     """Return the places of the units that are worth keeping."""
     counts = [int((explained.spikes.unit == unit).sum()) for unit in explained.units.unit_ids]
     kept = [
         k
         for k, count in enumerate(counts)
-        if count >= LEAST_SPIKES and explained.detectability[k] >= LEAST_DETECTABILITY
+        if (count >= LEAST_SPIKES and explained.detectability[k] >= LEAST_DETECTABILITY)
+        or explained.units.unit_ids[k] in fixed
     ]
     for k in sorted(kept, key=lambda one: counts[one]):
-        if len(kept) > 2 and _is_composed(
-            explained, k, [j for j in kept if j != k and counts[j] > counts[k]]
+        if explained.units.unit_ids[k] in fixed:
+            continue
+        if _is_left_over(explained, explained.samples_of(k), float(explained.detectability[k])) or (
+            len(kept) > 2
+            and _is_composed(explained, k, [j for j in kept if j != k and counts[j] > counts[k]])
         ):
             kept.remove(k)
     return kept
+
+
+def _is_left_over(explained: Explained, samples: Int64Array, size: float) -> bool:
+    """Return whether these spikes are what larger ones leave: most of them lie beside such."""
+    larger = [k for k in range(len(explained.detectability)) if explained.detectability[k] > LARGER * size]
+    if not larger or not len(samples):
+        return False
+    others = np.sort(np.concatenate([explained.samples_of(k) for k in larger]))
+    reach = to_samples(BESIDE_MS, explained.fs_hz)
+    beside = len(np.unique(pairs_within(samples, others, reach)[0])) / len(samples)
+    by_chance = 1 - np.exp(-2 * reach * len(others) / len(explained.trace))
+    return bool(beside - by_chance > MOST_BESIDE * (1 - by_chance))
 
 
 def _is_composed(explained: Explained, unit: int, others: list[int]) -> bool:
@@ -237,27 +256,39 @@ def _is_composed(explained: Explained, unit: int, others: list[int]) -> bool:
     return bool(left < max(COMPOSED**2 * energy, LEAST_DETECTABILITY**2))
 
 
-def _merged(explained: Explained, kept: list[int]) -> tuple[list[list[int]], dict[int, int], int]:
+def _merged(
+    explained: Explained, kept: list[int], hints: Hints
+) -> tuple[list[list[int]], dict[int, int], int]:
     """Return groups of units that are one, the shift of each to its group's first, and how many merged."""
     parent = {k: k for k in kept}
     shifts = dict.fromkeys(kept, 0)
     found = []
-    for place, i in enumerate(kept):
-        for j in kept[place + 1 :]:
-            distance, lag = _distance(explained, i, j)
-            if distance < FAR and _are_one(explained, i, j, distance, lag):
-                found.append((distance, i, j, lag))
+    fixed = {k for k in kept if explained.units.unit_ids[k] in hints.fixed}
+    for i, j in combinations(sorted(kept, key=lambda k: (k not in fixed, k)), 2):
+        if j in fixed:
+            continue
+        apart, lag = distance(explained, i, j)
+        too_many = hints.n_units is not None and len(kept) > hints.n_units
+        one = apart < FAR and _are_one(explained, i, j, apart, lag)
+        if one or too_many:
+            found.append((not one, apart, i, j, lag))
     heads: set[int] = set()
-    for _, i, j, lag in sorted(found):
+    left = len(kept)
+    for otherwise, _, i, j, lag in sorted(found):
         if parent[i] != i or parent[j] != j or j in heads:  # the next round merges further
             continue
+        if hints.n_units is not None and left <= hints.n_units:
+            break
         heads.add(i)
         parent[j], shifts[j] = i, lag
+        left -= 1
+        if otherwise:
+            break  # look again before the next two that are only the nearest
     groups = [[k] + [j for j in kept if j != k and parent[j] == k] for k in kept if parent[k] == k]
     return groups, shifts, len(kept) - len(groups)
 
 
-def _distance(explained: Explained, i: int, j: int) -> tuple[float, int]:
+def distance(explained: Explained, i: int, j: int) -> tuple[float, int]:
     """Return d' of the difference of two templates, and the lag of j behind i at which it is least."""
     overlaps = explained.pursuit.bank.overlaps
     reach = overlaps.shape[1] // 2
@@ -265,11 +296,15 @@ def _distance(explained: Explained, i: int, j: int) -> tuple[float, int]:
     energies = float(overlaps[i, reach, i]) + float(overlaps[j, reach, j])
     near = overlaps[i, reach - shift : reach + shift + 1, j].astype(np.float64)
     best = int(near.argmax())
-    return float(np.sqrt(max(energies - 2 * near[best], 0.0))), best - shift
+    most = near[best]
+    if 0 < best < len(near) - 1:  # between samples, by a parabola
+        left, right = near[best - 1], near[best + 1]
+        most += (left - right) ** 2 / (8 * max(2 * most - left - right, 1e-9))
+    return float(np.sqrt(max(energies - 2 * most, 0.0))), best - shift
 
 
-def _are_one(explained: Explained, i: int, j: int, distance: float, lag: int) -> bool:
-    if distance < SAME:
+def _are_one(explained: Explained, i: int, j: int, apart: float, lag: int) -> bool:
+    if apart < SAME:
         return True
     first, last = -explained.before, explained.shapes.shape[1] - explained.before
     one, other = (
@@ -291,21 +326,30 @@ def _are_one(explained: Explained, i: int, j: int, distance: float, lag: int) ->
         fs_hz=explained.fs_hz,
     )
     least, most = RULES[as_one]
-    return depth >= least and distance < most
+    return depth >= least and apart < most
 
 
-def _split(explained: Explained, unit: int, seed: int) -> list[Int64Array]:
+def _own_samples(explained: Explained, unit: int) -> Int64Array:
+    return explained.spikes.sample[own_spikes(explained, unit)]
+
+
+def _is_trimmed(explained: Explained, unit: int) -> bool:
+    """Return whether the unit lost so many spikes that its template changes."""
+    return len(_own_samples(explained, unit)) < (1 - LOST) * len(explained.samples_of(unit))
+
+
+def _split(explained: Explained, unit: int, seed: int, *, gap: float) -> list[Int64Array]:
     """Return the samples of the spikes of each part of a unit; one part if it has one mode."""
     fs_hz = explained.fs_hz
     peak = int(np.abs(explained.shapes[unit]).max(axis=1).argmax()) - explained.before
     first, last = peak - to_samples(BEFORE_MS, fs_hz), peak + to_samples(AFTER_MS, fs_hz)
     mask, waves = explained.cleaned(unit, first=first, last=last)
-    every = explained.spikes.sample[explained.spikes.unit == explained.units.unit_ids[unit]]
+    every = _own_samples(explained, unit)
     samples = explained.spikes.sample[mask]
     if len(samples) < 4 * LEAST_SPIKES:
         return [every]
-    waves = _without_jitter(waves, explained.window_of(unit, first, last))
-    groups = group_waveforms(principal_components(waves, SPLITTING_FEATURES), seed=seed, gap=DEEP)
+    waves = without_jitter(waves, explained.window_of(unit, first, last))
+    groups = group_waveforms(principal_components(waves, SPLITTING_FEATURES), seed=seed, gap=gap)
     parts = [samples[groups == k] for k in range(groups.max() + 1)]
     least = max(LEAST_SPIKES, LEAST_SHARE * len(samples))
     parts = [part for part in parts if len(part) >= least]
@@ -317,7 +361,7 @@ def _split(explained: Explained, unit: int, seed: int) -> list[Int64Array]:
     return parts
 
 
-def _without_jitter(waveforms: Float64Array, template: Float64Array) -> Float64Array:
+def without_jitter(waveforms: Float64Array, template: Float64Array) -> Float64Array:
     """Take out what a small error of a spike's time changes: the template's first two derivatives."""
     slope = np.gradient(template, axis=0)
     basis, _ = np.linalg.qr(np.stack([slope.ravel(), np.gradient(slope, axis=0).ravel()], axis=1))
@@ -327,9 +371,9 @@ def _without_jitter(waveforms: Float64Array, template: Float64Array) -> Float64A
     return np.asarray(flat.reshape(waveforms.shape))
 
 
-def _new_units(explained: Explained, seed: int) -> list[Int64Array]:
+def _new_units(explained: Explained, seed: int, sign: int) -> list[Int64Array]:
     """Return the samples of the spikes of units that the explanation lacks."""
-    events = find_events(explained.rest, threshold=NEW_THRESHOLD, fs_hz=explained.fs_hz)
+    events = find_events(explained.rest, threshold=NEW_THRESHOLD, fs_hz=explained.fs_hz, sign=sign)
     if len(events) < LEAST_NEW:
         return []
     features = principal_components(events.waveforms, GROUPING_FEATURES)
@@ -341,6 +385,7 @@ def _new_units(explained: Explained, seed: int) -> list[Int64Array]:
         if of_group.sum() < LEAST_NEW:
             continue
         mean = events.waveforms[of_group].mean(axis=0)
-        if np.linalg.norm(mean) >= LEAST_NEW_DETECTABILITY:
+        size = float(np.linalg.norm(mean))
+        if size >= LEAST_NEW_DETECTABILITY and not _is_left_over(explained, events.sample[of_group], size):
             found.append(events.sample[of_group])
     return found

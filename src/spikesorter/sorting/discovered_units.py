@@ -1,0 +1,161 @@
+"""Say what units that were found without labels are worth."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from spikesorter.core.spikes import Spikes
+from spikesorter.signal.spans import to_samples
+from spikesorter.sorting.state import SorterState
+
+__all__ = ["DiscoveredUnit", "describe_units"]
+
+REFRACTORY_MS = 1.5
+CLEAR, FEW_ERRORS, APART = (
+    5.0,
+    0.2,
+    3.0,
+)  # d', share of false or missed spikes, and d' to others of a single unit
+OFTEN, TOLD = (
+    0.5,
+    4.0,
+)  # short intervals of two equal units, relative to those by chance; how many by chance tell
+VARIED = 1.0  # variation of a unit of several templates; they differ by twice as much
+Verdict = Literal["single", "doubtful", "multi-unit"]
+
+
+@dataclass(frozen=True)
+class DiscoveredUnit:
+    """What is known of a unit that was found without labels.
+
+    Parameters
+    ----------
+    unit : int
+    spikes : int
+    rate_hz : float
+    detectability : float
+        d' of its template in the recording's noise.
+    false_share : float
+        Expected share of its spikes that are not its own, from their probabilities.
+    missed_share : float
+        Expected share of its spikes that were not found, from the rehearsal.
+    violations : float
+        Share of its intervals that are shorter than 1.5 ms.
+    contamination : float
+        Share of its spikes that are other neurons', if its own neuron is silent for 1.5 ms after each spike
+        and theirs fire independently. 1: as many short intervals as by chance.
+    variation : float
+        SD of its spikes along its template, beyond the noise's, in SD of the noise.
+    nearest : int or None
+        Unit whose template is most like its own; None if it is the only one.
+    nearest_detectability : float
+        d' of the difference of the two templates; infinite if it is the only unit.
+    verdict : {"single", "doubtful", "multi-unit"}
+        multi-unit: its intervals are as short as those of two equal units, and its spikes vary as if
+        they were of several; doubtful: hard to tell from the noise or from another unit; single: neither.
+    """
+
+    unit: int
+    spikes: int
+    rate_hz: float
+    detectability: float
+    false_share: float
+    missed_share: float
+    violations: float
+    contamination: float
+    variation: float
+    nearest: int | None
+    nearest_detectability: float
+    verdict: Verdict
+
+    def row(self) -> dict[str, Any]:
+        """Return the values by name, rounded, for tables and JSON."""
+        values = {
+            name: round(value, 4) if isinstance(value, float) else value
+            for name, value in asdict(self).items()
+        }
+        alone = self.nearest is None
+        return values | ({"nearest_detectability": None} if alone else {})
+
+
+def describe_units(state: SorterState, spikes: Spikes, n_samples: int) -> tuple[DiscoveredUnit, ...]:
+    """Describe the units of a sorter by what it found in a recording.
+
+    Parameters
+    ----------
+    state : SorterState
+    spikes : Spikes
+        Found by it.
+    n_samples : int
+        Length of the recording.
+
+    Returns
+    -------
+    tuple of DiscoveredUnit
+        In the order of the sorter's units.
+    """
+    bank = state.lessons.context.bank(state.profile)
+    middle, unit_ids = bank.overlaps.shape[1] // 2, state.units.known
+    near = bank.overlaps.max(axis=1).astype(np.float64)
+    energies = np.diagonal(bank.overlaps[:, middle]).astype(np.float64)
+    distances = np.sqrt(np.maximum(energies[:, None] + energies - 2 * near, 0.0))
+    np.fill_diagonal(distances, np.inf)
+    recall = _recall(state)
+    refractory = to_samples(REFRACTORY_MS, state.fs_hz)
+    described = []
+    for k, unit in enumerate(unit_ids):
+        own = spikes.of(unit)
+        short = int((np.diff(own.sample) < refractory).sum())
+        closest = int(distances[k, : len(unit_ids)].argmin())
+        values = {
+            "detectability": float(np.sqrt(energies[k])),
+            "false_share": float(1 - own.joint.mean()) if len(own) else 1.0,
+            "missed_share": float(1 - recall.get(unit, 0.0)),
+            "nearest_detectability": float(distances[k, closest]),
+        }
+        by_chance = refractory * len(own) ** 2 / n_samples
+        variation = float(np.sqrt(energies[k]) * np.std(state.units.amplitudes[k]))
+        several = by_chance >= TOLD and short > OFTEN * by_chance and variation >= VARIED
+        described.append(
+            DiscoveredUnit(
+                unit=unit,
+                spikes=len(own),
+                rate_hz=len(own) * state.fs_hz / n_samples,
+                violations=short / max(len(own) - 1, 1),
+                contamination=_contamination(short, by_chance),
+                variation=variation,
+                nearest=unit_ids[closest] if len(unit_ids) > 1 else None,
+                verdict=_verdict(**values, several=several),
+                **values,
+            )
+        )
+    return tuple(described)
+
+
+def _verdict(
+    *,
+    detectability: float,
+    false_share: float,
+    missed_share: float,
+    nearest_detectability: float,
+    several: bool,
+) -> Verdict:
+    if several:
+        return "multi-unit"
+    clear = detectability >= CLEAR and nearest_detectability >= APART
+    return "single" if clear and max(false_share, missed_share) <= FEW_ERRORS else "doubtful"
+
+
+def _contamination(short: int, by_chance: float) -> float:
+    """Return the share c of other spikes that makes so many intervals short: c (2 - c) of those by chance."""
+    return 1 - float(np.sqrt(max(1 - short / by_chance, 0.0))) if by_chance > 0 else 0.0
+
+
+def _recall(state: SorterState) -> dict[int, float]:
+    """Return the share of each unit's spikes that were found in the rehearsal, by unit id."""
+    confusion = state.diagnostics.confusion
+    true = np.maximum(confusion.sum(axis=1), 1)
+    return {unit: float(confusion[k, k] / true[k]) for k, unit in enumerate(state.diagnostics.unit_ids)}
