@@ -17,7 +17,7 @@ from spikesorter.report.server import LoopbackServer, Route, json_reply, page_re
 from spikesorter.report.session import Session
 from spikesorter.report.viewer import page_routes, result_session
 from spikesorter.sorting.model import load_model
-from spikesorter.workflows.discovering import discover_file
+from spikesorter.workflows.discovering import discover_files
 from spikesorter.workflows.files import sort_files
 from spikesorter.workflows.training import train_model
 
@@ -148,9 +148,8 @@ class StartPage:
     ) -> None:
         try:
             if unlabelled:
-                discover_file(
-                    recording, out, self._settings.replace(["decoder=pursuit"]), progress=self._tell
-                )
+                settings = self._settings.replace(["decoder=pursuit"])
+                discover_files([recording, *targets], out, settings, progress=self._tell)
             else:
                 model = out / "model"
                 train_model(recording, targets, model, self._settings, labels=labels, progress=self._tell)
