@@ -18,10 +18,8 @@ Float64Array = npt.NDArray[np.float64]
 WINDOW_MS = (-0.6, 1.6)  # around a template's peak
 SMALL = 8.0  # d' of a unit that background spikes may reach
 LEAST = 40  # spikes
-LOWEST, START = (
-    0.01,
-    0.05,
-)  # quantiles of sizes where the tail starts: to tell whether there is one; to cut it off
+# Quantiles of sizes where the tail starts: to tell whether there is one, and to cut it off.
+LOWEST, START = 0.01, 0.05
 MOSTLY = 0.8  # share of spikes of the normal distribution, above which there is no tail
 STEPS = 100
 LEAST_SPREAD = 0.05
