@@ -32,6 +32,15 @@ class Chromium:
         return page
 
 
+def eventually(is_so: Callable[[], bool], page: Page) -> None:
+    """Wait until something is so; the page's own policy forbids Playwright to wait inside it."""
+    for _ in range(WAIT_MS // 50):
+        if is_so():
+            return
+        page.wait_for_timeout(50)
+    assert is_so()
+
+
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Chromium]:
     found = next((path for name in NAMES if (path := shutil.which(name))), None)

@@ -22,7 +22,7 @@ from spikesorter.report.packing import pack
 from spikesorter.report.page import page_html, write_page
 from spikesorter.report.results import Result
 from spikesorter.sorting.sorter import Sorter
-from tests.browser.conftest import WAIT_MS, Chromium
+from tests.browser.conftest import Chromium, eventually
 from tests.report.test_contents import unpacked
 
 pytestmark = pytest.mark.slow
@@ -158,15 +158,6 @@ def see_everything(page: Page) -> None:
         expect(plot.locator(".main-svg").first).to_be_visible()
 
 
-def eventually(is_so: Callable[[], bool], page: Page) -> None:
-    """Wait until something is so; the page's own policy forbids Playwright to wait inside it."""
-    for _ in range(WAIT_MS // 50):
-        if is_so():
-            return
-        page.wait_for_timeout(50)
-    assert is_so()
-
-
 def seconds(status: str | None) -> tuple[float, float]:
     found = re.match(r"([\d.]+) to ([\d.]+) s", status or "")
     assert found
@@ -193,7 +184,7 @@ def test_words_and_tables_need_no_javascript(chromium: Chromium, report: Path) -
     expect(page.locator(".recording .verdict").first).to_contain_text("against the truth")
     assert page.locator(".strip-picture").first.is_visible()
     assert page.locator(".card .bars").first.is_visible()
-    page.locator(".recording summary").nth(1).click()
+    page.locator(".recording summary", has_text="Facts").first.click()
     assert page.locator(".facts dd").first.is_visible()
     page.context.close()
 

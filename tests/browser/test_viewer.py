@@ -23,7 +23,7 @@ from spikesorter.report.server import LoopbackServer, Reply, redirecting_file
 from spikesorter.report.session import Session
 from spikesorter.report.viewer import CORRECTED, SCRIPTS, serve, show_results
 from spikesorter.workflows.start_page import StartPage
-from tests.browser.conftest import Chromium
+from tests.browser.conftest import Chromium, eventually
 from tests.conftest import PURSUIT
 from tests.report.viewing import HOSTILE, HOSTILE_UNIT, fake_contents, fake_result, fake_span
 
@@ -449,4 +449,4 @@ def test_noise_and_metrics_come_when_they_are_wanted(real: Watched) -> None:
     expect(page.locator("#recording-0 details.metrics caption")).to_contain_text("spikeinterface.metrics")
     page.set_viewport_size({"width": 390, "height": 740})  # a list, not a table
     expect(rows.first.locator("td").first).to_have_attribute("data-head", "precision")
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    eventually(lambda: bool(page.evaluate("document.documentElement.scrollWidth <= innerWidth")), page)

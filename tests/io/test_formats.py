@@ -133,7 +133,7 @@ def test_a_missing_package_is_named_with_its_extra() -> None:
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (AssertionError("Requires pyedflib"), "needs a package that is not installed: pip install pyedflib"),
+        (AssertionError("Requires pyedflib"), 'b needs pyedflib: pip install "neural-spike-sorter[edf]"'),
         (
             AssertionError("To use the reader, install mtscomp: \n\n pip install mtscomp\n\n"),
             "needs a package that is not installed: pip install mtscomp",

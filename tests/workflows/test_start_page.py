@@ -51,7 +51,7 @@ def worked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
 
         return call
 
-    for name in ("train_model", "sort_files", "load_model", "discover_file", "result_session"):
+    for name in ("train_model", "sort_files", "load_model", "discover_files", "result_session"):
         monkeypatch.setattr(start_page, name, noted(name))
     monkeypatch.setattr(start_page, "page_routes", lambda session, contents: {("GET", ""): session})
     return calls
@@ -128,7 +128,7 @@ def test_without_labels_units_are_found(
     page.begin({"recording": str(recording), "out": str(out), "unlabelled": True})
     assert finished(page)["done"]
     name, given = worked[0]
-    assert (name, given[:2], given[2].decoder) == ("discover_file", (recording, out), "pursuit")
+    assert (name, given[:2], given[2].decoder) == ("discover_files", ([recording], out), "pursuit")
 
 
 @pytest.mark.parametrize(
