@@ -100,6 +100,6 @@ def test_labels_up_to_the_last_sample_are_taken_and_of_another_rate_refused() ->
     hints = Hints.of(recording, n_units=2, polarity="positive", labels=labels, first_unit=2)
     assert (hints.labels, hints.n_units, hints.sign, hints.first_unit) == (labels, 2, 1, 2)
     assert Hints.of(recording, n_units=None, polarity=None, labels=None, first_unit=3).first_free == 3
+    other = Spikes([0, 99], [3, 5], fs_hz=30_000.0)
     with pytest.raises(InputError, match="labels are at 30000 Hz, but the recording is at 25000 Hz"):
-        other = Spikes([0, 99], [3, 5], fs_hz=30_000.0)
         Hints.of(recording, n_units=None, polarity=None, labels=other, first_unit=1)
