@@ -61,7 +61,7 @@ def test_an_interval_is_short_below_a_millisecond_and_a_half() -> None:
 
 
 def test_contamination_is_the_share_that_makes_so_many_intervals_short() -> None:
-    """Of 400 spikes in 10 s, 24 intervals are short by chance; a share c of others makes c (2 - c) of them."""
+    """Of 400 spikes in 10 s, 24 intervals are short by chance; a share c of others makes c (2 - c) so."""
     unit = described(train([500] * 382 + [20] * 18))
     assert unit.contamination == pytest.approx(0.5)
     assert unit.contamination * (2 - unit.contamination) == pytest.approx(18 / 24)
