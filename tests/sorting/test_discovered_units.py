@@ -144,3 +144,10 @@ def test_a_row_is_rounded_and_keeps_a_neighbour() -> None:
     row = unit.row()
     assert (row["nearest"], row["nearest_detectability"], row["spikes"]) == (7, 12.1235, 3)
     assert row["verdict"] == "single"
+
+
+def test_the_only_unit_has_no_neighbour_and_without_spikes_no_contamination() -> None:
+    unit = described(Spikes.empty())
+    assert (unit.nearest, unit.nearest_detectability) == (None, np.inf)
+    assert (unit.contamination, unit.violations, unit.rate_hz) == (0, 0, 0)
+    assert described(train([500] * 3)).verdict == "single"

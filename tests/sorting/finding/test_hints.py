@@ -27,7 +27,9 @@ def test_hints_are_checked() -> None:
 def test_labels_beyond_the_recording_are_refused() -> None:
     recording = NumpyRecording([np.zeros((100, 1), np.float32)], FS_HZ)
     with pytest.raises(InputError, match="a spike is at sample 100, but the recording has 100 samples"):
-        Hints.of(recording, n_units=None, polarity=None, labels=Spikes([100], [1]), first_unit=1)
+        Hints.of(recording, n_units=None, polarity=None, labels=Spikes([10, 100], [1, 1]), first_unit=1)
+    with pytest.raises(InputError):
+        Hints.of("D1.mat", n_units=None, polarity=None, labels=None, first_unit=1)  # type: ignore[arg-type]
 
 
 def test_labels_follow_a_part_and_what_is_cut_out() -> None:
@@ -84,7 +86,9 @@ def test_a_found_spike_within_half_a_millisecond_is_the_labelled_one(lag: int, s
 def test_as_many_units_as_have_labels_and_no_more_than_fifty_may_be_wanted() -> None:
     two = Spikes([10, 20], [4, 9])
     assert Hints(n_units=2, labels=two).fixed == (4, 9)
-    assert Hints(n_units=50).n_units == 50
+    assert [Hints(n_units=count).first_free for count in (1, 50)] == [1, 1]
+    with pytest.raises(SettingsError, match="expected 1 to 50, not 0"):
+        Hints(n_units=0, labels=Spikes([10], [4]))
     with pytest.raises(SettingsError, match="expected 1 to 50, not 51"):
         Hints(n_units=51)
 
