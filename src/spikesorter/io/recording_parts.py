@@ -89,7 +89,9 @@ def select_channels(path: Path, recording: BaseRecording, wanted: tuple[Channel,
     return recording.select_channels(list(dict.fromkeys(known[str(channel)] for channel in wanted)))
 
 
-def in_order(recording: BaseRecording, known: tuple[str, ...]) -> BaseRecording:
+def in_order(
+    recording: BaseRecording, known: tuple[str, ...], *, whose: str = "the labelled recording"
+) -> BaseRecording:
     """Return a recording with its channels in a known order, by their ids.
 
     Parameters
@@ -97,6 +99,8 @@ def in_order(recording: BaseRecording, known: tuple[str, ...]) -> BaseRecording:
     recording : spikeinterface.BaseRecording
     known : tuple of str
         As many ids as it has channels, or none if they are not known.
+    whose : str
+        The recording that has these, for the message of an error.
 
     Returns
     -------
@@ -120,12 +124,12 @@ def in_order(recording: BaseRecording, known: tuple[str, ...]) -> BaseRecording:
     if not known or tuple(own) == known:
         return recording
     if {*own} == {*known}:
-        logger.info("channels are put in the order %s, as in the labelled recording", _listed(list(known)))
+        logger.info("channels are put in the order %s, as in %s", _listed(list(known)), whose)
         return recording.select_channels([own[channel] for channel in known])
     if _count(tuple(own)) or _count(known):
         return recording
     raise InputError(
-        f"has the channels {_listed(list(own))}, but the labelled recording has {_listed(list(known))}; "
+        f"has the channels {_listed(list(own))}, but {whose} has {_listed(list(known))}; "
         "choose these with channel=ID (--channel). If they are the same electrodes under other names, rename "
         "them in Python: recording.rename_channels"
     )

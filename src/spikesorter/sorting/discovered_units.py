@@ -36,6 +36,7 @@ class DiscoveredUnit:
     unit : int
     spikes : int
     rate_hz : float
+        Over the parts of the recording that are not bad.
     detectability : float
         d' of its template in the recording's noise.
     false_share : float
@@ -104,6 +105,7 @@ def describe_units(state: SorterState, spikes: Spikes, n_samples: int) -> tuple[
     distances = np.sqrt(np.maximum(energies[:, None] + energies - 2 * near, 0.0))
     np.fill_diagonal(distances, np.inf)
     recall = _recall(state)
+    good_samples = max(n_samples - spikes.bad.samples, 1)
     refractory = to_samples(REFRACTORY_MS, state.fs_hz)
     described = []
     for k, unit in enumerate(unit_ids):
@@ -116,14 +118,14 @@ def describe_units(state: SorterState, spikes: Spikes, n_samples: int) -> tuple[
             "missed_share": float(1 - recall.get(unit, 0.0)),
             "nearest_detectability": float(distances[k, closest]),
         }
-        by_chance = refractory * len(own) ** 2 / n_samples
+        by_chance = refractory * len(own) ** 2 / good_samples
         variation = float(np.sqrt(energies[k]) * np.std(state.units.amplitudes[k]))
         several = by_chance >= TOLD and short > OFTEN * by_chance and variation >= VARIED
         described.append(
             DiscoveredUnit(
                 unit=unit,
                 spikes=len(own),
-                rate_hz=len(own) * state.fs_hz / n_samples,
+                rate_hz=len(own) * state.fs_hz / good_samples,
                 violations=short / max(len(own) - 1, 1),
                 contamination=_contamination(short, by_chance),
                 variation=variation,

@@ -9,7 +9,9 @@ from spikesorter.estimation.profile import conditioning_kernel
 from spikesorter.simulate import simulate_study
 from spikesorter.sorting.finding.explaining import Explained, explain
 from spikesorter.sorting.finding.hints import Hints
-from spikesorter.sorting.finding.regrouping import regrouped
+from spikesorter.sorting.finding.regrouping import CLEAR, FEATURES, regrouped
+from spikesorter.sorting.finding.revising import FAR
+from tests.sorting.finding.planted import planted
 
 FS_HZ = 25_000.0
 SETTINGS = Settings(pursuit={"sweeps": 4})
@@ -39,3 +41,61 @@ def test_units_with_labels_are_left_as_they_are(cut_in_two: Explained) -> None:
     assert found is not None
     assert 9 in found.labels.unit_ids
     assert set(own.sample) <= set(found.labels.of(9).sample)
+
+
+def of_sizes(detectability: dict[int, float], counts: dict[int, int] | None = None) -> Explained:
+    """Return units with 30 spikes each, or other numbers, at every hundredth sample."""
+    counts = dict.fromkeys(detectability, 30) | (counts or {})
+    unit = np.random.default_rng(0).permutation(np.repeat([*counts], [*counts.values()]))
+    spikes = Spikes(np.arange(1, len(unit) + 1) * 100, unit)
+    return planted(spikes, np.ones(len(unit)), detectability, n_samples=100 * len(unit) + 300)
+
+
+@pytest.fixture
+def grouped(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Put spikes into two groups by turns; return the shapes of what was grouped."""
+    shapes: list[tuple[int, int]] = []
+
+    def by_turns(features: np.ndarray, *, seed: int, gap: float, forms: tuple[str, ...]) -> np.ndarray:
+        assert (seed, forms) == (7, ("diag", "full"))
+        assert gap > 1  # which no valley is
+        shapes.append(features.shape)
+        return np.arange(len(features)) % 2
+
+    monkeypatch.setattr("spikesorter.sorting.finding.regrouping.group_waveforms", by_turns)
+    return shapes
+
+
+def test_units_near_each_other_are_grouped_at_their_peaks(grouped: list[tuple[int, int]]) -> None:
+    """Unit 8 lies between 3 and 5; unit 9 is far from all, and unit 12 has labels, unit 7 too few spikes."""
+    one = of_sizes({3: 10.0, 5: 30.0, 8: 20.0, 9: 60.0, 12: 15.0, 7: 25.0}, {7: 19})
+    labelled = one.spikes.of(12)[:5]
+    found = regrouped(one, Hints(labels=labelled), seed=7)
+    assert found is not None
+    assert grouped == [(90, FEATURES)]
+    assert (found.dropped, found.changed) == (1, True)
+    assert found.labels.counts() == {12: 30, 13: 45, 14: 45, 15: 30}
+    assert np.array_equal(found.labels.of(12).sample, one.spikes.of(12).sample)
+    assert np.array_equal(found.labels.of(15).sample, one.spikes.of(9).sample)
+    peaks = np.concatenate([one.spikes.of(unit).sample + lag for unit, lag in ((3, 4), (5, 7), (8, 10))])
+    assert np.array_equal(found.labels.of(13).sample, np.sort(peaks[::2]))
+    assert np.array_equal(found.labels.of(14).sample, np.sort(peaks[1::2]))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "pools"),
+    [
+        ((10.0, 10.0 + FAR), []),
+        ((10.0, 9.9 + FAR), [60]),
+        ((CLEAR, 10.0), [60]),
+        ((CLEAR - 0.01, 10.0), []),
+        ((10.0, 12.0, 50.0, 52.0, 90.0), [60, 60]),
+        ((30.0, 10.0, 40.0, 20.0), [120]),
+    ],
+)
+def test_only_clear_units_that_are_near_are_grouped(
+    grouped: list[tuple[int, int]], sizes: tuple[float, ...], pools: list[int]
+) -> None:
+    found = regrouped(of_sizes(dict(enumerate(sizes, start=1))), Hints(), seed=7)
+    assert [events for events, _ in grouped] == pools
+    assert (found is None) == (not pools)

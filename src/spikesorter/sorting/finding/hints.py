@@ -108,14 +108,18 @@ class Hints:
 
     def within(self, start: int, stop: int) -> Hints:
         """Return the hints for a part of a recording, with samples counted from its start."""
-        return replace(self, labels=self.labels.within(start, stop).shifted(-start))
+        return self._with(self.labels.within(start, stop).shifted(-start))
 
     def at(self, kept: npt.NDArray[np.int64]) -> Hints:
         """Return the hints for a trace of which only some samples are kept."""
         place = np.searchsorted(kept, self.labels.sample)
         inside = place < len(kept)
         inside[inside] = kept[place[inside]] == self.labels.sample[inside]
-        return replace(self, labels=replace(self.labels.select(inside), sample=place[inside]))
+        return self._with(replace(self.labels.select(inside), sample=place[inside]))
+
+    def _with(self, labels: Spikes) -> Hints:
+        """Return the hints with some of the labels; numbers of units of which none is left stay taken."""
+        return replace(self, labels=labels, first_unit=self.first_free)
 
 
 def with_labels(found: Spikes, labels: Spikes, *, fs_hz: float) -> Spikes:

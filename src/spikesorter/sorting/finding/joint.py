@@ -12,7 +12,8 @@ from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError, naming
 from spikesorter.core.spike import same_rate, shown_hz
 from spikesorter.io.recording import check_recording
-from spikesorter.io.samples import read_samples
+from spikesorter.io.recording_parts import in_order
+from spikesorter.io.samples import centred, read_samples
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
@@ -30,7 +31,7 @@ def joined(
     Parameters
     ----------
     recordings : sequence of (spikeinterface.BaseRecording, BadStretches, Path)
-        With equal sampling rates and numbers of channels. If there is only one, it is returned whole.
+        With equal sampling rates and channels, in any order. If there is only one, it is returned whole.
 
     Returns
     -------
@@ -58,6 +59,7 @@ def joined(
         return first, exclude
     fs_hz, channels = float(first.get_sampling_frequency()), first.get_num_channels()
     most = int(MOST_SECONDS * fs_hz / len(recordings))
+    channel_ids = tuple(str(channel) for channel in first.get_channel_ids())
     parts, bad, at = [], BadStretches(), 0
     for one, excluded, own in recordings:
         with naming(own):
@@ -67,11 +69,12 @@ def joined(
                     f"has {one.get_num_channels()} channels at {shown_hz(one.get_sampling_frequency())}, but "
                     f"{path} has {channels} at {shown_hz(fs_hz)}; recordings of a session must be alike"
                 )
+            ordered = in_order(one, channel_ids, whose=str(path))
         n_samples = one.get_num_frames()
         length = min(n_samples, most)
         start = (n_samples - length) // 2
-        trace = read_samples(one, start, start + length).astype(np.float32)
-        parts.append(trace - np.nanmedian(trace, axis=0))
+        raw = read_samples(ordered, start, start + length)
+        parts.append(centred(raw, np.nanmedian(raw, axis=0)))
         bad = bad.joined(excluded.within(start, start + length).shifted(at - start))
         at += length
     together = NumpyRecording([np.concatenate(parts)], fs_hz, channel_ids=first.get_channel_ids())

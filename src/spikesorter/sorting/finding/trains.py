@@ -55,8 +55,8 @@ def fires_as_one(first: Int64Array, second: Int64Array, n_samples: int, *, fs_hz
     chance = BY_CHANCE_IN_BURSTS if in_bursts > BURSTING else BY_CHANCE
     if poisson.cdf(near, expected) < chance:
         return True
-    one, two = (poisson.pmf(near, share * expected) for share in PAIRS_KEPT)
-    return False if expected >= ENOUGH_EXPECTED and two > SURELY * one else None
+    one, two = (poisson.logpmf(near, share * expected) for share in PAIRS_KEPT)  # logs: both may be tiny
+    return False if expected >= ENOUGH_EXPECTED and two - one > np.log(SURELY) else None
 
 
 def _share_in_bursts(own: Int64Array, others: Int64Array, n_samples: int, fs_hz: float) -> float:

@@ -1,0 +1,158 @@
+"""Which gain a target has: what decides between estimates that are known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from spikesorter.estimation.course import Course
+from spikesorter.estimation.gain_evidence import GainChoice
+from spikesorter.estimation.profile import Profile
+from spikesorter.estimation.size_evidence import WORTH_BELIEVING
+from spikesorter.signal.gain import SILENT, Activity, Background
+from spikesorter.sorting import target_profile
+from spikesorter.sorting.changes import Tracked
+from spikesorter.sorting.target_profile import estimate_target
+
+SOME = Background(rate=0.01, amplitude=0.3)
+OTHER = Background(rate=0.02, amplitude=0.2)
+NOBODY: Any = None
+
+
+def profile_of(gain: float, background: Background = SILENT) -> Profile:
+    return Profile(np.zeros(1), np.ones(1, np.float32), NOBODY, Activity(gain, (0.001,) * 3), background)
+
+
+@dataclass
+class World:
+    """Estimates of a target as they are to be: the profile at each gain, the choices of a gain, and sizes."""
+
+    choices: list[GainChoice]
+    sizes: Any = ((1.0,),)
+    misfits: tuple[float, float] = (100.0, 100.0)
+    backgrounds: dict[float, Background] = field(default_factory=dict)
+    distances: dict[Background, float] = field(default_factory=dict)
+    alike: tuple[tuple[float, float], ...] = ()
+    labelled: object = "labelled"
+    estimated: list[tuple[float, bool]] = field(default_factory=list)
+    accepted: list[Any] = field(default_factory=list)
+
+    def compare_gains(self, *_: Any) -> Any:
+        return self
+
+    def beside(self, background: Background) -> Any:
+        assert background == SOME
+        return self
+
+    def as_good(self, gain: float, other: float) -> bool:
+        return (gain, other) in self.alike
+
+    def distance(self, profile: Profile) -> float:
+        return self.distances[profile.background]
+
+    def choose_gain(self, _: Any) -> GainChoice:
+        return self.choices.pop(0)
+
+    def estimate_profile(self, gain: float, _: Any, *, gain_known: bool = False) -> Profile:
+        self.estimated.append((gain, gain_known))
+        return profile_of(gain, self.backgrounds.get(gain, SILENT))
+
+    def refine_profile(
+        self, _: Any, profile: Profile, *__: Any, may_be_gain: Any = None, n_jobs: int
+    ) -> Profile:
+        self.accepted.append(may_be_gain)
+        return profile
+
+    def track_changes(self, _: Any, profile: Profile, *__: Any, n_jobs: int) -> Tracked:
+        at_one = profile.activity.gain == 1
+        course = Course(np.array(self.sizes)) if at_one else Course()
+        return Tracked(replace(profile, course=course), self.misfits[at_one])
+
+    def estimate(self, monkeypatch: pytest.MonkeyPatch) -> Profile:
+        for name in ("compare_gains", "choose_gain", "estimate_profile", "refine_profile", "track_changes"):
+            monkeypatch.setattr(target_profile, name, getattr(self, name))
+        monkeypatch.setattr(target_profile, "with_gain", lambda initial, gain, _: gain)
+        context = SimpleNamespace(units=SimpleNamespace(unit_ids=(1, 2, 9), known=(1, 2)))
+        lessons: Any = SimpleNamespace(context=context, labelled=self.labelled)
+        initial: Any = 0.5
+        return estimate_target(np.zeros((9, 1)), initial, lessons, n_jobs=1)
+
+
+def chosen(*gains: float, sharp: bool = False) -> list[GainChoice]:
+    return [GainChoice(gain, sharp, "") for gain in gains]
+
+
+@pytest.mark.parametrize("gain", [1.05, 1.24, 1 / 1.05, 1 / 1.24])
+def test_a_gain_near_one_gives_way_to_units_of_other_sizes(
+    monkeypatch: pytest.MonkeyPatch, gain: float
+) -> None:
+    """The unit without labels, the last one, may have any size."""
+    world = World(chosen(gain), sizes=[[1.2, 0.85, 3.0], [1.0, 1.0, 3.0]])
+    found = world.estimate(monkeypatch)
+    assert found.activity.gain == 1
+    assert found.course.sizes.tolist() == world.sizes
+    assert world.estimated == [(gain, True), (1.0, True)]
+    assert not world.accepted[1](1.0)
+
+
+@pytest.mark.parametrize("gain", [1.0, 1.04, 1 / 1.04, 1.26, 1 / 1.26, 2.0, -1.1, 0.0])
+def test_one_is_not_tried_for_gains_equal_to_it_or_far_from_it(
+    monkeypatch: pytest.MonkeyPatch, gain: float
+) -> None:
+    world = World(chosen(gain), sizes=[[1.2, 0.85, 3.0]])
+    assert world.estimate(monkeypatch).activity.gain == gain
+    assert world.estimated == [(gain, True)]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "gain"),
+    [([[1.06, 1.06, 1.0]], 1.1), ([[0.94, 0.94, 1.0]], 1.1), ([[1.04, 1.04, 9.0]], 1.0), ([[1.0]], 1.0)],
+)
+def test_sizes_that_all_change_alike_are_a_gain(
+    monkeypatch: pytest.MonkeyPatch, sizes: list[list[float]], gain: float
+) -> None:
+    """Half the gain's logarithm is 4.9 %."""
+    assert World(chosen(1.1), sizes=sizes).estimate(monkeypatch).activity.gain == gain
+
+
+@pytest.mark.parametrize(("worse", "gain"), [(-50.0, 1.0), (0.0, 1.0), (0.1, 1.1)])
+def test_sizes_that_explain_the_target_worse_are_not_believed(
+    monkeypatch: pytest.MonkeyPatch, worse: float, gain: float
+) -> None:
+    misfits = (100.0, 100 + WORTH_BELIEVING + worse)
+    assert World(chosen(1.1), misfits=misfits).estimate(monkeypatch).activity.gain == gain
+
+
+def test_without_the_labelled_trace_nothing_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World([], labelled=None)
+    assert world.estimate(monkeypatch).activity.gain == 0.5
+    assert world.estimated == [(0.5, False)]
+
+
+@pytest.mark.parametrize("sharp", [True, False])
+def test_only_a_sharp_gain_is_refined_and_only_by_one_that_fits_as_well(
+    monkeypatch: pytest.MonkeyPatch, sharp: bool
+) -> None:
+    world = World(chosen(2.0, sharp=sharp), alike=((2.1, 2.0),))
+    world.estimate(monkeypatch)
+    assert world.accepted[0](2.1) is sharp
+    assert not world.accepted[0](2.2)
+
+
+@pytest.mark.parametrize(
+    ("nearer", "second", "gain", "background"),
+    [(OTHER, 1.5, 1.5, OTHER), (SOME, 1.5, 1.5, SOME), (OTHER, 2.0, 2.0, SOME)],
+)
+def test_background_spikes_are_compared_too_and_of_two_estimates_the_nearer_one_kept(
+    monkeypatch: pytest.MonkeyPatch, nearer: Background, second: float, gain: float, background: Background
+) -> None:
+    """If the gain is another beside them, so is the estimate of them."""
+    distances = {SOME: 2.0, OTHER: 2.0} | {nearer: 1.0}
+    world = World(chosen(2.0, second), backgrounds={2.0: SOME, 1.5: OTHER}, distances=distances)
+    found = world.estimate(monkeypatch)
+    assert (found.activity.gain, found.background) == (gain, background)
+    assert world.choices == []
