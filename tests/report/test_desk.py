@@ -84,6 +84,34 @@ def test_an_added_spike_can_be_corrected_like_any_other(desk: Desk) -> None:
     assert (path.parent / "D5-journal.txt").is_file()
 
 
+def test_a_spike_that_is_added_to_a_merged_unit_is_of_that_unit(desk: Desk) -> None:
+    desk.append(0, Edit("merge", unit=2, to=1))
+    desk.append(0, Correction(5000, 2, "add"))
+    assert {one["unit"]: one["spikes"] for one in desk.state(0)["units"]} == {1: 5, 2: 1, 3: 1}
+
+
+@pytest.mark.parametrize("away", [Correction(3000, 1, "move", to=3010), Correction(3000, 1, "rename", to=2)])
+def test_no_spike_is_added_under_the_name_of_one_that_is_elsewhere(desk: Desk, away: Correction) -> None:
+    desk.append(0, away)
+    added = Correction(3000, 1, "add")
+    with pytest.raises(InputError, match="at sample 3000 has been moved or given to another unit"):
+        desk.check(0, desk.as_known(desk.corrected(0), added))
+
+
+@pytest.mark.parametrize(
+    "before", [[], [Correction(3000, 1, "move", to=3010)], [Edit("merge", unit=1, to=2)]]
+)
+def test_what_is_added_where_a_spike_was_rejected_lies_there(desk: Desk, before: list[Any]) -> None:
+    for change in (*before, Correction(3000, 1, "reject")):
+        desk.append(0, change)
+    added = desk.as_known(desk.corrected(0), Correction(3000, 1, "add"))
+    assert added.action == ("accept" if not before or isinstance(before[0], Edit) else "add")
+    desk.check(0, added)
+    desk.append(0, added)
+    now = desk.corrected(0)
+    assert (now.sample[0], now.unit[0], now.there[0]) == (3000, 1, True)
+
+
 def test_a_journal_that_is_not_ours_is_left_alone(desk: Desk, tmp_path: Path) -> None:
     desk.append(0, Correction(3000, 1, "reject"))
     notes = tmp_path / CORRECTED / "D5-journal.txt"

@@ -97,6 +97,12 @@ class Desk:
                 raise InputError(
                     f"correction: there is a spike of unit {correction.unit} at sample {correction.sample}"
                 )
+            if now.there[now.places([correction.spike])].any():
+                raise InputError(
+                    f"correction: the spike of unit {correction.unit} that was found at sample "
+                    f"{correction.sample} has been moved or given to another unit since; change that spike "
+                    "back, or add yours at another sample"
+                )
         else:
             self.find(now, correction.spike)
         if correction.action in ("rename", "accept", "add") and wanted is not None and wanted not in units:
@@ -120,9 +126,9 @@ class Desk:
                 raise InputError(f"correction: there is no unit {unit}")
 
     def as_known(self, now: Corrected, correction: Correction) -> Correction:
-        """Return the correction that brings back a spike, if that is where one is to be added."""
-        places = now.places([correction.spike])
-        if correction.action == "add" and len(places) and not now.there[places[0]]:
+        """Return the correction that brings back a spike, if one is to be added where it was rejected."""
+        gone = [k for k in now.places([correction.spike]) if not now.there[k]]
+        if correction.action == "add" and any(now.sample[gone] == correction.sample):
             return Correction(*correction.spike, "accept", correction.unit)
         return correction
 
