@@ -137,3 +137,10 @@ def test_groups_of_channels_see_their_own_new_units(tmp_path: Path) -> None:
     assert (desk.corrected(0).there.sum(), desk.corrected(1).there.sum()) == (3, 4)
     _, labels = desk.write(next(iter(desk.logs)))
     assert len(labels) == len(SPIKES) + 1
+    desk.append(0, Correction(7500, new, "add"))
+    desk.append(0, Edit("merge", unit=new, to=5))
+    desk.append(0, Correction(7600, 5, "add"))
+    assert [desk.corrected(r).spikes.counts() for r in (0, 1)] == [{1: 2, 5: 3}, {2: 3, 3: 1}]
+    desk.append(0, Edit("undo"))
+    desk.append(0, Edit("undo"))
+    assert desk.corrected(0).spikes.counts() == {1: 2, new: 2}

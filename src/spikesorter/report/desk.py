@@ -54,10 +54,23 @@ class Desk:
     def corrected(self, r: int) -> Corrected:
         """Return the spikes of a recording as found and as corrected."""
         result = self._results[r]
-        known = [one["unit"] for one in self._shown[r]["units"]]
         changes = self.logs[result.place].read()
         grouped = sum(other.place == result.place for other in self._results) > 1
-        return correct(result.spikes, changes, known=known if grouped else None)
+        return correct(result.spikes, changes, known=self._own_units(r, changes) if grouped else None)
+
+    def _own_units(self, r: int, changes: Sequence[Change]) -> set[int]:
+        """Return the units of a group of channels, with those that were made of its spikes."""
+        spikes = self._results[r].spikes
+        found = set(zip(spikes.sample.tolist(), spikes.unit.tolist(), strict=True))
+        own = {one["unit"] for one in self._shown[r]["units"]}
+        for change in in_force(changes)[0]:
+            merged = isinstance(change, Edit) and change.unit in own
+            named = changed_spikes(change) if change.action == "rename" else ()
+            if change.to is not None and (
+                merged or any(spike in found or spike[1] in own for spike in named)
+            ):
+                own.add(change.to)
+        return own
 
     def state(self, r: int) -> Contents:
         spikes, queue = self._results[r].spikes, self._queues[r]
