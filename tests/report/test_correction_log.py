@@ -63,6 +63,8 @@ def test_edits_are_read_back_in_order(tmp_path: Path) -> None:
         '{"action": "add"}',
         '{"action": "undo", "more": 1}',
         '{"at": "now"}',
+        '{"action": "undo", "at": 5}',
+        '{"sample": 1, "unit": 1, "action": "reject", "at": null}',
     ],
 )
 def test_a_broken_edit_is_named(tmp_path: Path, line: str) -> None:
