@@ -90,6 +90,8 @@ def simply(made: list[Change]) -> dict[tuple[int, int], One]:
 
 @given(changes)
 @example([Edit("merge", unit=3, to=1), Correction(250, 3, "add")])
+@example([Correction(250, 3, "add"), Correction(250, 3, "undo")])
+@example([Correction(100, 1, "reject"), Edit("undo"), Correction(200, 2, "reject"), Edit("redo")])
 @example([Correction(250, 3, "add"), Correction(250, 3, "reject"), Edit("undo"), Edit("undo"), Edit("redo")])
 def test_what_comes_of_corrections_is_what_simpler_code_says(made: list[Change]) -> None:
     now, expected = correct(FOUND, made), simply(made)
