@@ -157,8 +157,8 @@ def test_spikes_are_found_by_their_names_and_no_others(asked: list[tuple[int, in
         *asked,
         SPIKES[3],
         (10**15, 1),
-        (99, 3),
-    ]  # (99, 3) and (100, 0) would be one number, if units were 3
+        (99, 4),
+    ]  # (99, 4) and (100, 1) would be one number, if units were 3
     places = correct(FOUND, [Edit("merge", unit=1, to=2)]).places(asked)
     assert [SPIKES[k] for k in places] == [spike for spike in asked if spike in SPIKES]
 

@@ -106,8 +106,9 @@ def test_what_other_spikes_explain_is_taken_out_on_either_side(known: Known, lag
     assert placer.best(Any, both, 300 + lag - 4, 300 + lag + 5).log_odds < 0
 
 
-def test_a_spike_before_the_range_explains_what_is_left_of_it_there(known: Known) -> None:
-    one = Spikes.from_arrays([300], [1])
+@pytest.mark.parametrize("unit", [1, 2])
+def test_a_spike_before_the_range_explains_what_is_left_of_it_there(known: Known, unit: int) -> None:
+    one = Spikes.from_arrays([300], [unit])
     placer = known.placer(one)
     assert placer.best(Any, one, 305, 330).log_odds < 0 < placer.best(Any, NONE, 290, 330).log_odds
 
