@@ -484,7 +484,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--deselect", action="append", default=[], metavar="TEST", help="leave out a test that fails anyway"
     )
-    parser.add_argument("--check", action="store_true", help=f"exit with 1 below {GOAL:.0%} killed")
+    parser.add_argument("--check", action="store_true", help=f"exit with 1 below {GOAL:.0%}% killed")
     return parser.parse_args(arguments)
 
 

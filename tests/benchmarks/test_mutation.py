@@ -10,7 +10,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from benchmarks.mutation import mutants, sampled
+from benchmarks.mutation import mutants, parsed, sampled
 
 ROOT = Path(__file__).resolve().parents[2]
 SUMS = """
@@ -208,3 +208,9 @@ def test_mutants_that_hang_are_ended(tmp_path: Path) -> None:
 
 def test_a_module_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     assert "no module or folder core.absent" in mutated(made(tmp_path, "", ""), "core.absent").stderr
+
+
+def test_its_options_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parsed(["--help"])
+    assert "below 90% killed" in capsys.readouterr().out

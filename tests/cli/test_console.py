@@ -26,6 +26,7 @@ from spikesorter.cli.console import (
     sorted_line,
     sorter_line,
 )
+from spikesorter.cli.discover import _print_units
 from spikesorter.cli.progress import working
 from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.comparison import compare_sortings
@@ -67,6 +68,17 @@ def test_a_batch_is_listed_with_its_failures_last(capsys: pytest.CaptureFixture[
         ["bad", "", "", "2.2", "", "failed: C.mat: [not] a .mat file"],
     ]
     assert text.splitlines()[-1] == "1 sorted, 1 sorted before, 1 failed"
+
+
+def test_names_of_groups_of_channels_are_listed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    unit = SimpleNamespace(
+        unit=1, spikes=9, rate_hz=2.0, detectability=5.0, false_share=0.1, missed_share=0.2, violations=0.0,
+        nearest=None, verdict="good",
+    )  # fmt: skip
+    groups = {MARKUP: None, "a[/b]": None}
+    found: Any = SimpleNamespace(groups=groups, units=[(group, unit) for group in groups])
+    _print_units(found)
+    assert [row[0] for row in rows_of(capsys.readouterr().out)] == ["group", MARKUP, "a[/b]"]
 
 
 @pytest.mark.parametrize(

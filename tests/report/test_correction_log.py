@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -63,6 +66,8 @@ def test_edits_are_read_back_in_order(tmp_path: Path) -> None:
         '{"action": "add"}',
         '{"action": "undo", "more": 1}',
         '{"at": "now"}',
+        '{"action": "undo", "at": 5}',
+        '{"sample": 1, "unit": 1, "action": "reject", "at": null}',
     ],
 )
 def test_a_broken_edit_is_named(tmp_path: Path, line: str) -> None:
@@ -99,3 +104,73 @@ def test_no_spike_is_lost_but_by_rejecting_it(made: list[Change]) -> None:
     gone = set(zip(now.found_sample[~now.there].tolist(), now.found_unit[~now.there].tolist(), strict=True))
     assert gone <= rejected
     assert len(now.sample) == len(FOUND)
+
+
+def test_a_log_cut_at_any_byte_loses_the_step_that_was_cut_and_goes_on(tmp_path: Path) -> None:
+    log = CorrectionLog(tmp_path / "D5.jsonl")
+    for change in EDITS[2:6]:
+        log.append(change)
+    whole = log.path.read_bytes()
+    for end in range(len(whole) + 1):
+        log.path.write_bytes(whole[:end])
+        left = log.read()
+        assert left == EDITS[2 : 2 + whole[:end].count(b"\n")]
+        if end % 7 == 0:
+            log.append(EDITS[-1])
+            assert log.read() == [*left, EDITS[-1]]
+
+
+@pytest.mark.parametrize("torn", [1, 4095, 4096, 4097, 8192])
+def test_what_was_torn_is_cut_off_however_long_it_is_and_nothing_else(tmp_path: Path, torn: int) -> None:
+    log = CorrectionLog(tmp_path / "D5.jsonl")
+    long = Edit("reject", tuple((sample, 1) for sample in range(1000)))
+    log.append(long)
+    before = log.path.read_bytes()
+    log.path.write_bytes(before + b"x" * torn)
+    log.append(EDITS[0])
+    assert log.path.read_bytes().startswith(before + b"{")
+    assert log.read() == [long, EDITS[0]]
+
+
+def test_a_line_of_which_only_a_part_could_be_written_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Short(io.FileIO):
+        def write(self, line: Any) -> int:
+            return super().write(line[:9])
+
+    log = CorrectionLog(tmp_path / "D5.jsonl")
+    log.append(EDITS[0])
+    before = log.path.read_bytes()
+    short = lambda path, mode, buffering, opener: Short(path, mode, opener=opener)  # noqa: E731
+    monkeypatch.setattr("builtins.open", short)
+    with pytest.raises(InputError, match="only a part of it could be written"):
+        log.append(EDITS[1])
+    monkeypatch.undo()
+    assert log.path.read_bytes() == before
+
+
+def test_corrections_that_come_at_once_are_all_kept(tmp_path: Path) -> None:
+    log = CorrectionLog(tmp_path / "D5.jsonl")
+
+    def work(unit: int) -> None:
+        for sample in range(9):
+            log.append(Correction(sample, unit, "reject"))
+
+    threads = [threading.Thread(target=work, args=(unit,)) for unit in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    kept = [change for change in log.read() if isinstance(change, Correction)]
+    assert {unit: [one.sample for one in kept if one.unit == unit] for unit in range(4)} == {
+        unit: list(range(9)) for unit in range(4)
+    }
+
+
+def test_a_time_that_is_there_is_kept_and_others_are_in_utc(tmp_path: Path) -> None:
+    log = CorrectionLog(tmp_path / "D5.jsonl")
+    log.append(Edit("undo", at="2026-11-29T10:00:00+00:00"))
+    log.append(Edit("undo"))
+    first, second = (change.at for change in log.read())
+    assert (first, second[-6:], len(second)) == ("2026-11-29T10:00:00+00:00", "+00:00", len(first))

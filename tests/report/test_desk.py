@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from spikesorter.core.errors import InputError
 from spikesorter.report.corrections import Correction, Edit
-from spikesorter.report.desk import Desk
+from spikesorter.report.desk import JOURNAL_LINES, Desk
 from spikesorter.report.viewer import CORRECTED
 from tests.report.viewing import N_SAMPLES, SPIKES, fake_contents, fake_result
 
@@ -84,6 +85,34 @@ def test_an_added_spike_can_be_corrected_like_any_other(desk: Desk) -> None:
     assert (path.parent / "D5-journal.txt").is_file()
 
 
+def test_a_spike_that_is_added_to_a_merged_unit_is_of_that_unit(desk: Desk) -> None:
+    desk.append(0, Edit("merge", unit=2, to=1))
+    desk.append(0, Correction(5000, 2, "add"))
+    assert {one["unit"]: one["spikes"] for one in desk.state(0)["units"]} == {1: 5, 2: 1, 3: 1}
+
+
+@pytest.mark.parametrize("away", [Correction(3000, 1, "move", to=3010), Correction(3000, 1, "rename", to=2)])
+def test_no_spike_is_added_under_the_name_of_one_that_is_elsewhere(desk: Desk, away: Correction) -> None:
+    desk.append(0, away)
+    added = Correction(3000, 1, "add")
+    with pytest.raises(InputError, match="at sample 3000 has been moved or given to another unit"):
+        desk.check(0, desk.as_known(desk.corrected(0), added))
+
+
+@pytest.mark.parametrize(
+    "before", [[], [Correction(3000, 1, "move", to=3010)], [Edit("merge", unit=1, to=2)]]
+)
+def test_what_is_added_where_a_spike_was_rejected_lies_there(desk: Desk, before: list[Any]) -> None:
+    for change in (*before, Correction(3000, 1, "reject")):
+        desk.append(0, change)
+    added = desk.as_known(desk.corrected(0), Correction(3000, 1, "add"))
+    assert added.action == ("accept" if not before or isinstance(before[0], Edit) else "add")
+    desk.check(0, added)
+    desk.append(0, added)
+    now = desk.corrected(0)
+    assert (now.sample[0], now.unit[0], now.there[0]) == (3000, 1, True)
+
+
 def test_a_journal_that_is_not_ours_is_left_alone(desk: Desk, tmp_path: Path) -> None:
     desk.append(0, Correction(3000, 1, "reject"))
     notes = tmp_path / CORRECTED / "D5-journal.txt"
@@ -109,3 +138,80 @@ def test_groups_of_channels_see_their_own_new_units(tmp_path: Path) -> None:
     assert (desk.corrected(0).there.sum(), desk.corrected(1).there.sum()) == (3, 4)
     _, labels = desk.write(next(iter(desk.logs)))
     assert len(labels) == len(SPIKES) + 1
+    desk.append(0, Correction(7500, new, "add"))
+    desk.append(0, Edit("merge", unit=new, to=5))
+    desk.append(0, Correction(7600, 5, "add"))
+    assert [desk.corrected(r).spikes.counts() for r in (0, 1)] == [{1: 2, 5: 3}, {2: 3, 3: 1}]
+    desk.append(0, Edit("undo"))
+    desk.append(0, Edit("undo"))
+    assert desk.corrected(0).spikes.counts() == {1: 2, new: 2}
+
+
+def test_a_new_unit_has_a_number_that_none_had_even_if_it_was_taken_back(desk: Desk) -> None:
+    for expected in (4, 5):
+        assert desk.new_unit(0) == expected
+        desk.append(0, Edit("rename", ((3000, 1),), to=expected))
+        desk.append(0, Edit("undo"))
+    desk.append(0, Correction(3000, 1, "move", to=9000))  # a sample, not a unit
+    assert desk.new_unit(0) == 6
+    assert {one["unit"] for one in desk.state(0)["units"]} == {1, 2, 3}
+
+
+def test_doubtful_spikes_come_back_when_their_corrections_are_taken_back(desk: Desk) -> None:
+    first = desk.state(0)["next"]
+    assert [tuple(one[:2]) for one in first] == [(400_000, 1), (3000, 1), (15_000, 1), (21_000, 3)]
+    state = desk.append(0, Edit("accept", ((400_000, 1), (3000, 1), (27_000, 2))))
+    assert (state["next"], state["reviewed"], state["changed"]) == (first[2:], 2, 3)
+    assert desk.append(0, Edit("merge", unit=3, to=1))["next"] == first[2:]  # says nothing of single spikes
+    for _ in range(2):
+        state = desk.append(0, Edit("undo"))
+    assert (state["next"], state["undo"], state["changed"]) == (first, None, 0)
+    assert state["redo"] == "3 spikes (2 of unit 1 and 1 of unit <img src=x onerror=alert(2)>) are accepted"
+
+
+def test_the_end_of_a_long_journal_is_told(desk: Desk) -> None:
+    (log,) = desk.logs.values()
+    log.append(Edit("undo"))
+    log.path.write_text(
+        "".join(f'{{"sample": {25 * k}, "unit": 3, "action": "add"}}\n' for k in range(JOURNAL_LINES + 2))
+    )
+    lines = desk.state(0)["journal"]
+    assert len(lines) == JOURNAL_LINES
+    assert ("at 0.0020 s" in lines[0], "at 0.1010 s" in lines[-1]) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (Edit("undo"), "nothing to undo"),
+        (Edit("redo"), "nothing to make again"),
+        (Edit("merge", unit=9, to=1), "there is no unit 9"),
+        (Edit("merge", unit=1, to=9), "there is no unit 9"),
+        (Edit("reject", ((3000, 1), (3000, 2))), "some of the spikes"),
+    ],
+)
+def test_an_edit_that_cannot_be_made_is_refused(desk: Desk, edit: Edit, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        desk.check_edit(0, edit, made=False)
+    desk.check_edit(0, Edit("merge", unit=1, to=9), made=True)
+    desk.check_edit(0, Edit("merge", unit=1, to=3), made=False)
+
+
+def test_labels_are_pending_where_something_holds_or_was_taken_back_since(desk: Desk) -> None:
+    ((place, log),) = desk.logs.items()
+
+    def pending_after(change: Correction | Edit) -> bool:
+        desk.append(0, change)
+        return desk.is_pending(place, log)
+
+    assert not desk.is_pending(place, log)
+    assert pending_after(Correction(3000, 1, "reject"))
+    assert not pending_after(Edit("undo"))  # no labels, and nothing to say
+    assert pending_after(Edit("redo"))
+    assert len(desk.write(place)[1]) == len(SPIKES) - 1
+    labels = desk.beside(place, "csv")
+    os.utime(labels, ns=(2**62, 2**62))
+    assert not desk.is_pending(place, log)
+    os.utime(labels, ns=(1, 1))
+    assert pending_after(Edit("undo"))  # there are labels that say what no longer holds
+    assert desk.write(place)[1] == SPIKES

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from spikesorter.core.errors import InputError
 from spikesorter.report.corrections import Change, Correction, Edit
-from spikesorter.report.journal import journal, sentence, summary
+from spikesorter.report.journal import journal, sentence, summary, write_journal
 
 FS_HZ = 1000.0
 NAMES = {1: "basket", 2: "pyramid"}
@@ -60,3 +63,19 @@ def test_the_summary_counts_what_holds() -> None:
     two = [Edit("merge", unit=2, to=1), Edit("merge", unit=3, to=1)]
     assert summary(two) == "2 units merged"
     assert summary([*two, Edit("undo"), Edit("undo")]) == "nothing corrected"
+    assert summary([Edit("reject", ((1, 1), (2, 1))), Correction(1, 1, "undo")]) == "2 spikes rejected"
+
+
+def test_a_journal_is_written_anew_each_time_and_over_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "D5-journal.txt"
+    changes = [Edit("merge", unit=2, to=1, at=AT), Edit("undo", at=AT)]
+    for upto in (2, 1):
+        write_journal(path, changes[:upto], fs_hz=FS_HZ, names=NAMES)
+        heading, blank, *lines = path.read_text("utf-8").splitlines()
+        assert "is not read again" in heading
+        assert [blank, *lines] == ["", *journal(changes[:upto], fs_hz=FS_HZ, names=NAMES)]
+    path.write_text("mine\n" + heading, "utf-8")
+    with pytest.raises(InputError, match="was not written by spikesorter"):
+        write_journal(path, changes, fs_hz=FS_HZ, names=NAMES)
+    assert path.read_text("utf-8").startswith("mine")
+    assert list(tmp_path.iterdir()) == [path]

@@ -235,7 +235,7 @@ def test_a_folder_of_results_is_viewed_until_interrupted(
     page.page_html = lambda contents, scripts: json.dumps(contents) + "".join(scripts)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "spikesorter.report.page", page)
     monkeypatch.setattr(results, "open_results", lambda out: [fake_result(out, "D5")])
-    monkeypatch.setattr(contents, "viewer_contents", lambda title, results, **given: fake_contents(results))
+    monkeypatch.setattr(contents, "viewer_contents", lambda title, results, *, events: fake_contents(results))
     monkeypatch.setattr(contents, "span_contents", fake_span)
     addresses: list[str] = []
 

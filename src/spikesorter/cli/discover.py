@@ -30,6 +30,7 @@ from spikesorter.cli.options import (
     reads_recordings,
 )
 from spikesorter.cli.progress import working
+from spikesorter.core.text import visible
 
 if TYPE_CHECKING:
     from spikesorter.io.recording import RecordingOptions
@@ -128,6 +129,7 @@ def discover(
 def _print_units(found: DiscoveredFiles) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     if not found.units:
         echo("No units were found.")
@@ -143,5 +145,5 @@ def _print_units(found: DiscoveredFiles) -> None:
         shares = (f"{share:.1%}" for share in (unit.false_share, unit.missed_share, unit.violations))
         figures = (str(unit.spikes), f"{unit.rate_hz:.1f}", f"{unit.detectability:.1f}")
         cells = (str(unit.unit), *figures, *shares, *near, unit.verdict)
-        table.add_row(*([group] if named else []), *cells)
+        table.add_row(*([Text(visible(group))] if named else []), *cells)
     Console().print(table)

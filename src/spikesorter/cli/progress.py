@@ -38,7 +38,7 @@ def working(quiet: bool) -> Iterator[tuple[Progress, Any]]:
     logger = logging.getLogger("spikesorter")
     logger.addHandler(handler)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TimeElapsedColumn(),
         TextColumn("left:"),
@@ -62,7 +62,7 @@ def working(quiet: bool) -> Iterator[tuple[Progress, Any]]:
         lines.now(step, done)
         if step != shown:
             shown = step
-            bars.reset(task, description=step)
+            bars.reset(task, description=visible(step))
         bars.update(task, completed=done)
 
     shower = bars if shows else nullcontext() if quiet else lines.printed()

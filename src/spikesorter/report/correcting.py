@@ -258,9 +258,12 @@ def _decide(work: Corrected, places: Int64Array, action: str, to: int | None) ->
         work.unit_probability[old] = work.like.unit_probability[old]
         work.there[places] = places < n
     else:
+        gone = places[~work.there[places]]
         work.there[places] = action != "reject"
         work.probability[places] = work.unit_probability[places] = 1.0
-        if action == "move" and to is not None:
+        if action == "add":  # where and of what it is said to be, whatever was done before with its unit
+            work.sample[gone], work.unit[gone] = work.found_sample[gone], work.found_unit[gone]
+        elif action == "move" and to is not None:
             work.sample[places] = to
         elif to is not None:
             work.unit[places] = to

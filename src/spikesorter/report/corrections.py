@@ -61,6 +61,7 @@ class Correction:
         for name in ("sample", "unit"):
             _check_count(name, getattr(self, name))
         _check_action(self.action, get_args(Action))
+        _check_time(self.at)
         if self.action in ("rename", "move"):
             what = "unit" if self.action == "rename" else "sample"
             _check_count(f"to, the new {what},", self.to)
@@ -114,6 +115,7 @@ class Edit:
 
     def __post_init__(self) -> None:
         _check_action(self.action, get_args(EditAction))
+        _check_time(self.at)
         many = self.action in ("accept", "reject", "rename")
         if many != bool(self.spikes):
             raise InputError(f"{self.action}: expected {'some' if many else 'no'} spikes")
@@ -159,6 +161,11 @@ def doubtful(spikes: Spikes) -> npt.NDArray[np.int64]:
 def _check_action(action: Any, allowed: tuple[str, ...]) -> None:
     if action not in allowed:
         raise InputError(f"action must be one of {', '.join(allowed)}, not {action!r:.40}")
+
+
+def _check_time(at: Any) -> None:
+    if not isinstance(at, str):
+        raise InputError(f"at must be a time in text, not {at!r:.40}")
 
 
 def _check_count(name: str, value: Any) -> None:

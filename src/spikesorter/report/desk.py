@@ -54,10 +54,23 @@ class Desk:
     def corrected(self, r: int) -> Corrected:
         """Return the spikes of a recording as found and as corrected."""
         result = self._results[r]
-        known = [one["unit"] for one in self._shown[r]["units"]]
         changes = self.logs[result.place].read()
         grouped = sum(other.place == result.place for other in self._results) > 1
-        return correct(result.spikes, changes, known=known if grouped else None)
+        return correct(result.spikes, changes, known=self._own_units(r, changes) if grouped else None)
+
+    def _own_units(self, r: int, changes: Sequence[Change]) -> set[int]:
+        """Return the units of a group of channels, with those that were made of its spikes."""
+        spikes = self._results[r].spikes
+        found = set(zip(spikes.sample.tolist(), spikes.unit.tolist(), strict=True))
+        own = {one["unit"] for one in self._shown[r]["units"]}
+        for change in in_force(changes)[0]:
+            merged = isinstance(change, Edit) and change.unit in own
+            named = changed_spikes(change) if change.action == "rename" else ()
+            if change.to is not None and (
+                merged or any(spike in found or spike[1] in own for spike in named)
+            ):
+                own.add(change.to)
+        return own
 
     def state(self, r: int) -> Contents:
         spikes, queue = self._results[r].spikes, self._queues[r]
@@ -97,6 +110,12 @@ class Desk:
                 raise InputError(
                     f"correction: there is a spike of unit {correction.unit} at sample {correction.sample}"
                 )
+            if now.there[now.places([correction.spike])].any():
+                raise InputError(
+                    f"correction: the spike of unit {correction.unit} that was found at sample "
+                    f"{correction.sample} has been moved or given to another unit since; change that spike "
+                    "back, or add yours at another sample"
+                )
         else:
             self.find(now, correction.spike)
         if correction.action in ("rename", "accept", "add") and wanted is not None and wanted not in units:
@@ -120,9 +139,9 @@ class Desk:
                 raise InputError(f"correction: there is no unit {unit}")
 
     def as_known(self, now: Corrected, correction: Correction) -> Correction:
-        """Return the correction that brings back a spike, if that is where one is to be added."""
-        places = now.places([correction.spike])
-        if correction.action == "add" and len(places) and not now.there[places[0]]:
+        """Return the correction that brings back a spike, if one is to be added where it was rejected."""
+        gone = [k for k in now.places([correction.spike]) if not now.there[k]]
+        if correction.action == "add" and any(now.sample[gone] == correction.sample):
             return Correction(*correction.spike, "accept", correction.unit)
         return correction
 
