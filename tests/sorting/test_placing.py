@@ -111,6 +111,10 @@ def test_a_spike_before_the_range_explains_what_is_left_of_it_there(known: Known
     one = Spikes.from_arrays([300], [unit])
     placer = known.placer(one)
     assert placer.best(Any, one, 305, 330).log_odds < 0 < placer.best(Any, NONE, 290, 330).log_odds
+    silent = known.placer(NONE)
+    assert placer.best(Any, one, 305, 306).log_odds == pytest.approx(
+        silent.best(Any, NONE, 305, 306).log_odds, abs=0.01
+    )
 
 
 def test_a_unit_has_no_two_spikes_within_a_few_samples_and_others_may(known: Known) -> None:
