@@ -5,7 +5,7 @@ import pytest
 
 from spikesorter.core.spikes import Spikes
 from spikesorter.sorting.finding.explaining import Explained
-from spikesorter.sorting.finding.trimming import is_own, own_spikes
+from spikesorter.sorting.finding.trimming import is_own, own_spikes, spikes_vary
 from tests.sorting.finding.planted import planted
 
 
@@ -42,7 +42,13 @@ def test_spikes_are_told_one_by_one_and_large_ones_stay(rng: np.random.Generator
 
 
 def explained(
-    rng: np.random.Generator, *, d: float = 7.9, count: int = 600, lag: int = 100, n_samples: int = 70_000
+    rng: np.random.Generator,
+    *,
+    d: float = 7.9,
+    count: int = 600,
+    lag: int = 100,
+    n_samples: int = 70_000,
+    spread: float = 0.0,
 ) -> Explained:
     """Return a unit with background; every second spike follows the one before by a lag of samples.
 
@@ -54,6 +60,7 @@ def explained(
     unit = np.where(np.arange(count) % 10 == 3, 2, 1)
     sizes = sizes_with_background(rng, count)
     sizes[0] = 0.3
+    sizes[unit == 2] = rng.normal(1.0, spread, np.count_nonzero(unit == 2))
     return planted(Spikes(sample, unit), sizes, {2: 20.0, 1: d}, n_samples=n_samples)
 
 
@@ -99,3 +106,17 @@ def test_all_spikes_stay_of_a_large_unit_of_few_and_of_several_units(
     every = one.spikes.unit == 1
     np.testing.assert_array_equal(own, judged(one) if trimmed else every)
     assert (own != every).any() == trimmed
+
+
+def test_where_larger_units_vary_small_ones_stay_whole(rng: np.random.Generator) -> None:
+    """An SD of 0.1 is twice the noise's at a d' of 20."""
+    steady, varying = explained(rng, spread=0.07), explained(rng, spread=0.13)
+    assert (spikes_vary(steady), spikes_vary(varying)) == (False, True)
+    assert own_spikes(steady, 1).sum() < 400
+    np.testing.assert_array_equal(own_spikes(varying, 1), varying.spikes.unit == 1)
+
+
+def test_small_units_do_not_tell_whether_spikes_vary(rng: np.random.Generator) -> None:
+    spikes, sizes = Spikes(np.arange(60) * 100, np.ones(60, np.int64)), rng.normal(1, 0.5, 60)
+    assert not spikes_vary(planted(spikes, sizes, {1: 7.9}, n_samples=7000))
+    assert spikes_vary(planted(spikes, sizes, {1: 8.1}, n_samples=7000))

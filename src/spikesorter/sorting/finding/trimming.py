@@ -1,7 +1,8 @@
 """Take the background's spikes out of a small unit.
 
 Far neurons fire spikes of any size, the more the smaller they are. A unit that is hardly larger takes them
-in: its template shrinks, so that it takes in more.
+in: its template shrinks, so that it takes in more. Where the spikes of clear units vary much, so do those of
+small ones, and what looks like a tail of the background may be their own.
 """
 
 from __future__ import annotations
@@ -12,11 +13,15 @@ import numpy.typing as npt
 from spikesorter.signal.spans import to_samples
 from spikesorter.sorting.finding.explaining import Explained
 
-__all__ = ["WINDOW_MS", "is_own", "own_spikes"]
+__all__ = ["WINDOW_MS", "is_own", "own_spikes", "spikes_vary"]
 
 Float64Array = npt.NDArray[np.float64]
 WINDOW_MS = (-0.6, 1.6)  # around a template's peak
 SMALL = 8.0  # d' of a unit that background spikes may reach
+CLEAR, STEADY = (
+    7.0,
+    2.0,
+)  # d' of units that tell how much spikes vary, and SD of their sizes in that of the noise
 LEAST = 40  # spikes
 # Quantiles of sizes where the tail starts: to tell whether there is one, and to cut it off.
 LOWEST, START = 0.01, 0.05
@@ -41,7 +46,7 @@ def own_spikes(explained: Explained, unit: int) -> npt.NDArray[np.bool_]:
     ndarray of bool, shape (spikes,)
     """
     mask = np.asarray(explained.spikes.unit == explained.units.unit_ids[unit])
-    if explained.detectability[unit] >= SMALL:
+    if explained.detectability[unit] >= SMALL or spikes_vary(explained):
         return mask
     peak = int(np.abs(explained.shapes[unit]).max(axis=1).argmax()) - explained.before
     first, last = (peak + to_samples(ms, explained.fs_hz) for ms in WINDOW_MS)
@@ -53,6 +58,14 @@ def own_spikes(explained: Explained, unit: int) -> npt.NDArray[np.bool_]:
     trimmed = mask.copy()
     trimmed[np.flatnonzero(inside)[~is_own(sizes)]] = False
     return mask if _is_of_several(explained, explained.spikes.sample[trimmed]) else trimmed
+
+
+def spikes_vary(explained: Explained) -> bool:
+    """Return whether the spikes of most larger units vary in size by much more than noise makes them vary."""
+    ids, clear = explained.units.unit_ids, np.flatnonzero(explained.detectability >= SMALL).tolist()
+    sizes = {k: explained.amplitudes[explained.spikes.unit == ids[k]] for k in clear}
+    spreads = [explained.detectability[k] * np.std(own) for k, own in sizes.items() if len(own) >= LEAST]
+    return bool(spreads) and float(np.median(spreads)) > STEADY
 
 
 def _is_of_several(explained: Explained, samples: npt.NDArray[np.int64]) -> bool:
