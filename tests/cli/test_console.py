@@ -70,15 +70,33 @@ def test_a_batch_is_listed_with_its_failures_last(capsys: pytest.CaptureFixture[
     assert text.splitlines()[-1] == "1 sorted, 1 sorted before, 1 failed"
 
 
+def found_in(*groups: str, **given: Any) -> Any:
+    """Return a stand-in for what was found: a unit in each group."""
+    unit: dict[str, Any] = {
+        "unit": 1, "spikes": 9, "rate_hz": 2.0, "detectability": 5.0, "false_share": 0.1, "missed_share": 0.2,
+        "violations": 0.0, "nearest": None, "verdict": "good",
+    }  # fmt: skip
+    units = [(group, SimpleNamespace(**unit | given)) for group in groups]
+    return SimpleNamespace(groups=dict.fromkeys(groups), units=units)
+
+
 def test_names_of_groups_of_channels_are_listed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
-    unit = SimpleNamespace(
-        unit=1, spikes=9, rate_hz=2.0, detectability=5.0, false_share=0.1, missed_share=0.2, violations=0.0,
-        nearest=None, verdict="good",
-    )  # fmt: skip
-    groups = {MARKUP: None, "a[/b]": None}
-    found: Any = SimpleNamespace(groups=groups, units=[(group, unit) for group in groups])
-    _print_units(found)
+    _print_units(found_in(MARKUP, "a[/b]"))
     assert [row[0] for row in rows_of(capsys.readouterr().out)] == ["group", MARKUP, "a[/b]"]
+
+
+def test_units_fit_into_a_narrow_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    _print_units(
+        found_in("", spikes=12345, rate_hz=123.4, detectability=23.4, nearest=12, nearest_detectability=12.3,
+                 false_share=0.5, verdict="multi-unit")
+    )  # fmt: skip
+    text = capsys.readouterr().out
+    assert "\N{HORIZONTAL ELLIPSIS}" not in text
+    for word in ("spikes", "missed", "nearest", "12345", "123.4", "50.0%", "multi-unit"):
+        assert word in text
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,8 @@ def _print_units(found: DiscoveredFiles) -> None:
     if not found.units:
         echo("No units were found.")
         return
-    table, named = Table(), len(found.groups) > 1
+    # Narrow, so that no word is cut off in a terminal of 80 columns.
+    table, named = Table(pad_edge=False, padding=(0, 1, 0, 0)), len(found.groups) > 1
     if named:
         table.add_column("group")
     for number, column in enumerate(COLUMNS):
