@@ -18,7 +18,7 @@ from spikesorter.estimation.units import learn_units
 from spikesorter.signal.gain import Activity, Background
 from spikesorter.signal.templates import Templates, plant
 from spikesorter.sorting.changes import track_changes
-from spikesorter.sorting.sizes import follow_sizes
+from spikesorter.sorting.sizes import measure_sizes
 from tests.conftest import FS_HZ
 
 pytestmark = pytest.mark.slow
@@ -124,6 +124,7 @@ def test_sizes_measured_with_units_that_the_labels_leave_out_are_not_believed(
     trace, _ = made(3, last=(0.5, 1.0))
     profile = estimate_initially(trace, known[0]).profile
     profile = replace(profile, activity=replace(profile.activity, gain=1.0))
-    measured = follow_sizes(trace, profile, known[0], blocks=2, n_jobs=1).course.sizes
-    assert np.abs(measured[:, 1] - 1).max() > 0.3
+    measured = measure_sizes(trace, profile, known[0], blocks=2, n_jobs=1)
+    assert measured.changing[1]
+    assert np.abs(measured.sizes[:, 1] - 1).max() > 0.3
     np.testing.assert_array_equal(tracked(known, trace).course.sizes[:, 1], 1)

@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 BLOCKS_FOR_A_BEND = 12  # in shorter targets, sizes change in proportion to time
+LEAST_DETECTABILITY = 4.0  # d' of a unit whose size shows in the heights of events
 LEAST_CHANGE = 0.12  # of a size; smaller ones are within the spread of amplitudes
 STEPS, MOST_ROUNDS = (0.16, 0.08), 8
 SMALLEST, LARGEST = 0.2, 3.0
@@ -85,6 +86,8 @@ def find_sizes(comparison: GainComparison, profile: Profile, *, blocks: int) -> 
     unlike = best.misfit > WELL_FITTED * comparison.bins
     for unit in units.known if unlike else ():
         column = units.unit_ids.index(unit)
+        if comparison.filters.detectability[column] < LEAST_DETECTABILITY:
+            continue
         found = search.descend(best, column)
         gained = best.misfit - found.misfit
         if gained > WORTH_BELIEVING and np.abs(found.sizes - 1).max() > LEAST_CHANGE:

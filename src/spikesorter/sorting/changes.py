@@ -18,7 +18,7 @@ from spikesorter.estimation.size_evidence import WORTH_BELIEVING, SizeFit, find_
 from spikesorter.io.samples import centred
 from spikesorter.signal.gain import SILENT
 from spikesorter.signal.matched import make_matched_filters
-from spikesorter.sorting.sizes import follow_sizes
+from spikesorter.sorting.sizes import measure_sizes
 
 __all__ = ["Tracked", "track_changes"]
 
@@ -79,13 +79,18 @@ def track_changes(
     changed = replace(profile, course=fit.course, activity=replace(profile.activity, rates=rates))
     if not fit.unlike or profile.background != SILENT or labelled.units_vary(profile):
         return Tracked(changed, fit.misfit)
-    unresized = replace(changed, course=steady)
-    followed = follow_sizes(trace, unresized, context, blocks=blocks, n_jobs=n_jobs)
-    if followed.course is steady:
-        return Tracked(changed, fit.misfit)
-    # Where the pursuit's model does not hold, as with unlabelled units, the sizes that it measures are wrong.
-    before, after = comparison.distance(changed), comparison.distance(followed)
-    return Tracked(followed, after) if before - after > WORTH_BELIEVING else Tracked(changed, fit.misfit)
+    measured = measure_sizes(trace, changed, context, blocks=blocks, n_jobs=n_jobs)
+    checked = replace(changed, course=measured.checked(fit.course))
+    followed = replace(changed, course=measured.followed(checked.course))
+    before = comparison.distance(checked)
+    if followed.course is checked.course:
+        return Tracked(checked, before)
+    # Where the pursuit's model does not hold, as with unlabelled units, changes that it measures are wrong.
+    after = comparison.distance(followed)
+    if before - after <= WORTH_BELIEVING:
+        return Tracked(checked, before)
+    logger.info("sizes over the recording: %s", np.array2string(followed.course.sizes.T, precision=2))
+    return Tracked(followed, after)
 
 
 def _with_ratios(profile: Profile, context: Context, labelled: Labelled, fit: SizeFit) -> tuple[float, ...]:

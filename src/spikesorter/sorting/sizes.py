@@ -8,7 +8,6 @@ used.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,15 +20,95 @@ from spikesorter.estimation.profile import Profile, without_hum
 from spikesorter.io.samples import centred
 from spikesorter.sorting.refine import quick_context
 
-__all__ = ["follow_sizes"]
+__all__ = ["MeasuredSizes", "measure_sizes"]
 
-logger = logging.getLogger(__name__)
 Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 ROUNDS = 2  # of explaining each block
 CLEAR_DETECTABILITY, CLEAR_SPIKES = 4.0, 12  # at which the amplitudes of a unit in a block give its size
 SMALLEST, LARGEST = 0.2, 3.0
 WORTH_FOLLOWING, SURE = 0.1, 5.0  # change of a size, and that many standard errors, beyond which it changes
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredSizes:
+    """Sizes of all units, block by block, as the amplitudes of their spikes give them.
+
+    Parameters
+    ----------
+    sizes, errors : ndarray of float64, shape (blocks, units)
+        Standard errors are infinite where a unit is not clear enough to be measured.
+    labelled : ndarray of bool, shape (units,)
+        Units that may change; the others stay as they are.
+    """
+
+    sizes: Float64Array
+    errors: Float64Array
+    labelled: npt.NDArray[np.bool_]
+
+    @property
+    def changing(self) -> npt.NDArray[np.bool_]:
+        """For each unit whether its size differs from 1 somewhere, by enough and beyond chance."""
+        away = np.abs(self.sizes - 1)
+        beyond = np.any((away > WORTH_FOLLOWING) & (away > SURE * self.errors), axis=0)
+        return np.asarray(beyond & self.labelled)
+
+    def checked(self, course: Course) -> Course:
+        """Return a course without sizes of units that were measured not to change.
+
+        That is so if 1 is more like the measured sizes than those of the course. Units that are never clear
+        keep their sizes.
+        """
+        given = np.broadcast_to(course.sizes, self.sizes.shape)
+        misfit, of_one = (
+            np.sum(((self.sizes - assumed) / self.errors) ** 2, axis=0) for assumed in (given, 1.0)
+        )
+        return _resized(course, np.where((of_one < misfit) & ~self.changing, 1.0, given))
+
+    def followed(self, course: Course) -> Course:
+        """Return a course with the measured sizes of the units that change, and its own of the others."""
+        changing = self.changing
+        if not changing.any():
+            return course
+        given = np.broadcast_to(course.sizes, self.sizes.shape)
+        return _resized(course, np.where(changing, self.sizes, given))
+
+
+def measure_sizes(
+    raw: npt.NDArray[np.generic], profile: Profile, context: Context, *, blocks: int, n_jobs: int
+) -> MeasuredSizes:
+    """Measure the sizes of units over a target, from a size of 1 before its first block on.
+
+    Parameters
+    ----------
+    raw : ndarray, shape (samples, channels)
+        The target, in its own data type.
+    profile : Profile
+        Of the target; the sizes that it states do not matter.
+    context : Context
+    blocks : int
+        Of equal length, in which sizes are measured.
+    n_jobs : int
+        Number of threads; it does not affect the result.
+
+    Returns
+    -------
+    MeasuredSizes
+    """
+    trace = without_hum(centred(raw, profile.offset), profile.hum_hz, fs_hz=context.fs_hz)
+    levels = np.broadcast_to(profile.course.levels, blocks)
+    latest = _Sizes(np.ones(len(context.units.unit_ids)), np.full(len(context.units.unit_ids), np.inf))
+    measured = []
+    for block, level in zip(np.array_split(trace, blocks), levels.tolist(), strict=True):
+        here = replace(profile, noise=profile.noise.scaled(level**2))
+        for _ in range(ROUNDS):
+            latest = _measured(block, latest, here, quick_context(context), n_jobs=n_jobs)
+        measured.append(latest)
+    return MeasuredSizes(
+        np.stack([one.sizes for one in measured]),
+        np.stack([one.errors for one in measured]),
+        np.isin(context.units.unit_ids, context.units.known),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,47 +119,8 @@ class _Sizes:
     errors: Float64Array
 
 
-def follow_sizes(
-    raw: npt.NDArray[np.generic], profile: Profile, context: Context, *, blocks: int, n_jobs: int
-) -> Profile:
-    """Return the profile with the sizes of the units that change beyond chance.
-
-    Parameters
-    ----------
-    raw : ndarray, shape (samples, channels)
-        The target, in its own data type.
-    profile : Profile
-        Of the target.
-    context : Context
-    blocks : int
-        Of equal length, in which sizes are measured.
-    n_jobs : int
-        Number of threads; it does not affect the result.
-
-    Returns
-    -------
-    Profile
-    """
-    trace = without_hum(centred(raw, profile.offset), profile.hum_hz, fs_hz=context.fs_hz)
-    levels = np.broadcast_to(profile.course.levels, blocks)
-    latest = _Sizes(np.ones(len(context.units.unit_ids)), np.full(len(context.units.unit_ids), np.inf))
-    followed = []
-    for block, level in zip(np.array_split(trace, blocks), levels.tolist(), strict=True):
-        here = replace(profile, noise=profile.noise.scaled(level**2))
-        for _ in range(ROUNDS):
-            latest = _measured(block, latest, here, quick_context(context), n_jobs=n_jobs)
-        followed.append(latest)
-    sizes = np.stack([one.sizes for one in followed])
-    changing = _changing(sizes, np.stack([one.errors for one in followed])) & _labelled(context)
-    if not changing.any():
-        return profile
-    sizes = np.where(changing, sizes, 1.0)
-    for column in np.flatnonzero(changing).tolist():
-        logger.info(
-            "size of unit %d over the recording: %s",
-            context.units.unit_ids[column], np.array2string(sizes[:, column], precision=2),
-        )  # fmt: skip
-    return replace(profile, course=replace(profile.course, sizes=sizes))
+def _resized(course: Course, sizes: Float64Array) -> Course:
+    return replace(course, sizes=np.ones((1, 1)) if np.all(sizes == 1) else sizes)
 
 
 def _measured(block: Trace, latest: _Sizes, profile: Profile, context: Context, *, n_jobs: int) -> _Sizes:
@@ -112,13 +152,3 @@ def _relative_size(
     centre = float(np.median(unbiased))
     spread = float(1.4826 * np.median(np.abs(unbiased - centre)))
     return centre / usual, 1.2533 * spread / (usual * np.sqrt(len(amplitudes)))
-
-
-def _changing(sizes: Float64Array, errors: Float64Array) -> npt.NDArray[np.bool_]:
-    """Return for each unit whether its size differs from 1 somewhere, by enough and beyond chance."""
-    away = np.abs(sizes - 1)
-    return np.asarray(np.any((away > WORTH_FOLLOWING) & (away > SURE * errors), axis=0))
-
-
-def _labelled(context: Context) -> npt.NDArray[np.bool_]:
-    return np.isin(context.units.unit_ids, context.units.known)
