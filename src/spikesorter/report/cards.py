@@ -29,14 +29,14 @@ MAD = 0.6745  # of a normal distribution of SD 1
 TALLEST = 2.0  # amplitude at the top of a card's picture
 
 
-def strip(result: Result, *, with_noise: bool | None) -> Contents:
+def strip(result: Result, *, with_noise: bool) -> Contents:
     """Return a recording from beginning to end: rate of each unit, noise, bad stretches.
 
     Parameters
     ----------
     result : Result
-    with_noise : bool or None
-        Whether to measure the noise, which reads the recording in 60 places; None: leave room for it.
+    with_noise : bool
+        Whether to measure the noise, which reads the recording in 60 places; if not, room is left for it.
 
     Returns
     -------
@@ -58,11 +58,8 @@ def strip(result: Result, *, with_noise: bool | None) -> Contents:
                 "most": f"at most {rates.max():.3g} per second",
             }
         )
-    room = with_noise is None
-    if with_noise:
-        rows.append({"k": None, "name": "noise", **strip_noise(result, len(rows))})
-    elif room:
-        rows.append({"k": None, "name": "noise", "path": "", "most": ""})
+    noise = strip_noise(result, len(rows)) if with_noise else {"path": "", "most": ""}
+    rows.append({"k": None, "name": "noise", **noise})
     return {
         "width": STRIP_WIDTH,
         "height": ROW * len(rows),
