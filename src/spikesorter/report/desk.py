@@ -101,7 +101,7 @@ class Desk:
         return [one | {"spikes": counts.get(one["unit"], 0)} for one in listed]
 
     def check(self, r: int, correction: Correction) -> None:
-        now, n_samples = self.corrected(r), self._shown[r]["n_samples"]
+        now = self.corrected(r)
         units = {one["unit"] for one in self._units(r, now)}
         wanted = correction.unit if correction.action == "add" else correction.to
         if correction.action == "add":
@@ -121,8 +121,13 @@ class Desk:
         if correction.action in ("rename", "accept", "add") and wanted is not None and wanted not in units:
             raise InputError(f"correction: there is no unit {wanted}")
         moved_to = correction.to if correction.action == "move" else correction.sample
-        if moved_to is not None and moved_to >= n_samples:
-            raise InputError(f"correction: sample {moved_to} is beyond the end of the recording, {n_samples}")
+        if moved_to is not None:
+            self.check_inside(r, moved_to)
+
+    def check_inside(self, r: int, sample: int) -> None:
+        n_samples = self._shown[r]["n_samples"]
+        if sample >= n_samples:
+            raise InputError(f"correction: sample {sample} is beyond the end of the recording, {n_samples}")
 
     def check_edit(self, r: int, edit: Edit, *, made: bool) -> None:
         now = self.corrected(r)

@@ -262,6 +262,7 @@ class Session:
             As for `correct`.
         """
         r, sample = self._which(fields), _count(fields, "sample")
+        self._desk.check_inside(r, sample)
         moved = fields.get("moved")
         unit = None if fields.get("unit") is None else _count(fields, "unit")
         with self._writing:
@@ -307,8 +308,9 @@ class Session:
             made, _ = in_force(self._desk.logs[place].read())
             now = correct(self._desk.found(place), made)
             path, labels = self._desk.write(place)
-        judged = {spike: one.action for one in made for spike in changed_spikes(one)}
-        ignored = sum(len(now.places([spike])) == 0 for spike, last in judged.items() if last != "undo")
+        last = {spike: one.action for one in made for spike in changed_spikes(one)}
+        judged = [spike for spike, action in last.items() if action != "undo"]
+        ignored = len(judged) - len(now.places(judged))
         command = f"spikesorter train RECORDING --labels {shlex.quote(str(path))} --model FOLDER"
         return {"file": str(path), "command": command, "spikes": len(labels), "ignored": ignored}
 
