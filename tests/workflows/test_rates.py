@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 from pathlib import Path
 
@@ -95,8 +96,11 @@ def test_a_resampled_recording_is_sorted_in_its_own_samples(
     session, contents = result_session(path.parent, events=path.parent / "pulses.csv")
     panel = session.figures({"r": 0})[-1]
     assert (panel["id"], contents["recordings"][0]["figures"][-1]["figure"]) == ("events", None)
-    lags = [x for one in panel["figure"]["data"] if one["mode"] == "markers" for x in one["x"]]
-    assert sorted(lags) == pytest.approx(sorted(float(row["from_event_s"]) for row in rows), abs=1e-3)
+    packed = [one["x"] for one in panel["figure"]["data"] if one["mode"] == "markers"]
+    lags = [np.frombuffer(base64.b64decode(one["bdata"]), one["dtype"]) for one in packed]
+    assert sorted(np.concatenate(lags).tolist()) == pytest.approx(
+        sorted(float(row["from_event_s"]) for row in rows), abs=1e-3
+    )
     (shown,) = open_results(path.parent)
     assert shown.n_samples == len(trace)  # the page shows what was sorted
     assert np.mean([np.abs(known.sample - sample).min() <= 2 for sample in shown.spikes.sample]) > 0.98
