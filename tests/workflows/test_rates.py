@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +95,7 @@ def test_a_resampled_recording_is_sorted_in_its_own_samples(
     )
     assert {int(row["sample"]) for row in rows} == {k for k in found.sample.tolist() if 45_000 <= k < 90_000}
     session, contents = result_session(path.parent, events=path.parent / "pulses.csv")
-    panel = session.figures({"r": 0})[-1]
+    panel = json.loads(session.routes()["GET", "figures"]({"r": 0}).body)[-1]
     assert (panel["id"], contents["recordings"][0]["figures"][-1]["figure"]) == ("events", None)
     packed = [one["x"] for one in panel["figure"]["data"] if one["mode"] == "markers"]
     lags = [np.frombuffer(base64.b64decode(one["bdata"]), one["dtype"]) for one in packed]

@@ -113,11 +113,14 @@ def result_session(out: Path, *, events: Path | None = None) -> tuple[Session, d
         contents,
         out / CORRECTED,
         span=span_contents,
-        figures=partial(figure_contents, events=given),
-        thumbnails=thumbnail_contents,
         place=best_place,
         features=lambda result: measure_features(result.sorter, result.recording, result.spikes),
-        more={"metrics": metric_contents, "noise": noise_contents},
+        more={
+            "figures": partial(figure_contents, events=given),
+            "thumbnails": thumbnail_contents,
+            "metrics": metric_contents,
+            "noise": noise_contents,
+        },
     )
     return session, contents
 
