@@ -86,7 +86,7 @@ class Corrected:
 
     @cached_property
     def _index(self) -> tuple[Int64Array, Int64Array, int, int]:
-        """Order of the spikes as found, their keys in it, what samples are multiplied by in a key, last sample."""
+        """Order of the spikes as found, their keys in it, the factor of samples in a key, the last sample."""
         units = int(self.found_unit.max()) + 1
         keys = self.found_sample * units + self.found_unit
         order = np.argsort(keys, kind="stable")
