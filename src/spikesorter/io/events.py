@@ -13,13 +13,13 @@ import numpy.typing as npt
 from spikesorter.core.errors import InputError
 from spikesorter.io.label_tables import csv_columns
 from spikesorter.io.mat_variables import read_variables
+from spikesorter.io.stretches import EVENT_SAMPLES, TABLES
 
 __all__ = ["Clock", "Events", "events_by_name", "read_events"]
 
 TIMES = ("time_s", "time", "start_time", "start_s", "onset", "times")
-SAMPLES = ("sample", "start_sample", "first_sample")
+SAMPLES = (*EVENT_SAMPLES, "start_sample", "first_sample")
 CONDITIONS = ("condition", "type", "trial_type", "stimulus", "label", "name", "value")
-TABLES = (".csv", ".tsv", ".txt")
 TRIALS = "intervals/trials"
 EXPECTED = f"a column {' or '.join((TIMES[0], SAMPLES[0]))} (others: {', '.join((*TIMES[1:], *SAMPLES[1:]))})"
 

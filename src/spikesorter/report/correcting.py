@@ -14,7 +14,7 @@ from spikesorter.core.spikes import Spikes
 from spikesorter.io.export import write_spikes
 from spikesorter.report.corrections import Change, Correction, Edit
 
-__all__ = ["DECISIONS", "Corrected", "correct", "corrected", "in_force", "write_labels"]
+__all__ = ["DECISIONS", "Corrected", "correct", "corrected", "has_spike", "in_force", "write_labels"]
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -158,6 +158,18 @@ def correct(spikes: Spikes, changes: Iterable[Change], *, known: Collection[int]
     return work
 
 
+def has_spike(spikes: Spikes, spike: tuple[int, int]) -> bool:
+    """Return whether there is a spike at a sample of a unit.
+
+    Examples
+    --------
+    >>> has_spike(Spikes.from_arrays([100, 100], [1, 2]), (100, 2))
+    True
+    """
+    first, last = np.searchsorted(spikes.sample, [spike[0], spike[0] + 1])
+    return spike[1] in spikes.unit[first:last].tolist()
+
+
 def corrected(spikes: Spikes, changes: Iterable[Change]) -> Spikes:
     """Apply corrections to spikes, and return those that are left.
 
@@ -234,7 +246,7 @@ def _started(spikes: Spikes, made: Sequence[Change], known: Collection[int] | No
         and isinstance(change, Correction)
         and (allowed is None or change.unit in allowed)
     )
-    more = np.array([spike for spike in added if not _has(spikes, *spike)], np.int64).reshape(-1, 2)
+    more = np.array([spike for spike in added if not has_spike(spikes, spike)], np.int64).reshape(-1, 2)
     sample, unit = np.append(spikes.sample, more[:, 0]), np.append(spikes.unit, more[:, 1])
     ones = np.ones(len(more), np.float32)
     return Corrected(
@@ -249,11 +261,6 @@ def _started(spikes: Spikes, made: Sequence[Change], known: Collection[int] | No
         dict(spikes.names),
         spikes,
     )
-
-
-def _has(spikes: Spikes, sample: int, unit: int) -> bool:
-    first, last = np.searchsorted(spikes.sample, [sample, sample + 1])
-    return bool((spikes.unit[first:last] == unit).any())
 
 
 def _decide(work: Corrected, places: Int64Array, action: str, to: int | None) -> None:

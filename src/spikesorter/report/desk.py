@@ -10,7 +10,7 @@ import numpy as np
 
 from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import UNKNOWN, Spikes
-from spikesorter.report.correcting import Corrected, correct, in_force, write_labels
+from spikesorter.report.correcting import Corrected, correct, has_spike, in_force, write_labels
 from spikesorter.report.correction_log import CorrectionLog, check_not_linked
 from spikesorter.report.corrections import Change, Correction, Edit, changed_spikes, doubtful
 from spikesorter.report.journal import journal, sentence, write_journal
@@ -61,13 +61,12 @@ class Desk:
     def _own_units(self, r: int, changes: Sequence[Change]) -> set[int]:
         """Return the units of a group of channels, with those that were made of its spikes."""
         spikes = self._results[r].spikes
-        found = set(zip(spikes.sample.tolist(), spikes.unit.tolist(), strict=True))
         own = {one["unit"] for one in self._shown[r]["units"]}
         for change in in_force(changes)[0]:
             merged = isinstance(change, Edit) and change.unit in own
             named = changed_spikes(change) if change.action == "rename" else ()
             if change.to is not None and (
-                merged or any(spike in found or spike[1] in own for spike in named)
+                merged or any(spike[1] in own or has_spike(spikes, spike) for spike in named)
             ):
                 own.add(change.to)
         return own
