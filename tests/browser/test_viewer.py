@@ -25,7 +25,7 @@ from spikesorter.report.viewer import CORRECTED, SCRIPTS, serve, show_results
 from spikesorter.workflows.start_page import StartPage
 from tests.browser.conftest import Chromium, eventually
 from tests.conftest import PURSUIT
-from tests.report.viewing import HOSTILE, HOSTILE_UNIT, fake_contents, fake_result, fake_span
+from tests.report.viewing import HOSTILE, HOSTILE_UNIT, NO_PICTURES, fake_contents, fake_result, fake_span
 
 pytestmark = pytest.mark.slow
 STANDIN = (Path(__file__).parent / "standin.js").read_text(encoding="utf-8")
@@ -69,7 +69,7 @@ class Watched:
 def server(tmp_path: Path) -> Iterator[LoopbackServer]:
     results: Any = [fake_result(tmp_path)]
     contents = fake_contents(results)
-    session = Session(results, contents, tmp_path / CORRECTED, span=fake_span)
+    session = Session(results, contents, tmp_path / CORRECTED, span=fake_span, more=NO_PICTURES)
     text = json.dumps(contents).replace("<", "\\u003c")
     scripts = [*map(read_asset, ("data.js", *SCRIPTS)), STANDIN]
     page = PAGE.format(contents=text, scripts="".join(f"<script>{one}</script>" for one in scripts))
@@ -205,7 +205,7 @@ def test_the_unit_0_has_the_key_0(chromium: Chromium, tmp_path: Path) -> None:
     results: Any = [fake_result(tmp_path)]
     contents = fake_contents(results)
     contents["recordings"][0]["units"][2]["name"] = "0"
-    session = Session(results, contents, tmp_path / CORRECTED, span=fake_span)
+    session = Session(results, contents, tmp_path / CORRECTED, span=fake_span, more=NO_PICTURES)
     with serve(session, page_html(contents, scripts=[read_asset(name) for name in SCRIPTS])) as server:
         page = chromium.new_page()
         viewer = Watched(page, server, sees=())

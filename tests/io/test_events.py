@@ -10,9 +10,10 @@ import pytest
 import scipy.io
 
 from spikesorter.core.errors import InputError
-from spikesorter.io.events import SAMPLES, TIMES, events_by_name, read_events
+from spikesorter.io.events import SAMPLES, TIMES, Clock, events_by_name, read_events
 
 FS_HZ = 2000.0
+CLOCK = Clock(FS_HZ, 10.0, start_s=2.0)
 
 
 @pytest.mark.parametrize("name", TIMES)
@@ -92,7 +93,42 @@ def test_files_without_events_are_refused_by_name(tmp_path: Path) -> None:
 def test_each_recording_has_its_own_file_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "D2.csv").write_text("time_s\n1\n")
     (tmp_path / "D3.tsv").write_text("time_s\tcondition\n2\ta\n")
-    found = events_by_name(tmp_path, ["D2", "D3", "D4"], fs_hz=FS_HZ)
+    found = events_by_name(tmp_path, dict.fromkeys(["D2", "D3", "D4"], CLOCK))
     assert {name: events.time_s.tolist() for name, events in found.items()} == {"D2": [1.0], "D3": [2.0]}
-    one = events_by_name(tmp_path / "D2.csv", ["other"], fs_hz=FS_HZ)
+    one = events_by_name(tmp_path / "D2.csv", {"other": CLOCK})
     assert list(one) == ["other"]
+
+
+@pytest.mark.parametrize(
+    ("text", "first"), [("time_s\n3\n9.999\n10\n", "10"), ("time_s\n-0.5\n11\n1\n", "-0.5")]
+)
+def test_events_outside_their_recording_are_refused(tmp_path: Path, text: str, first: str) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text(text)
+    said = rf"of 3 events are outside the recording, which lasts 10 s; the first is at {first} s\. Give times"
+    with pytest.raises(InputError, match=said):
+        events_by_name(path, {"D2": CLOCK})
+
+
+def test_times_of_an_nwb_file_count_from_the_start_of_the_session(tmp_path: Path) -> None:
+    path = tmp_path / "D2.nwb"
+    with h5py.File(path, "w") as file:
+        file["intervals/trials/start_time"] = [2.5, 11.75]
+    assert events_by_name(path, {"D2": CLOCK})["D2"].time_s.tolist() == [0.5, 9.75]  # it began at 2 s
+
+
+def test_a_matrix_of_times_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "events.mat"
+    scipy.io.savemat(path, {"time": [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]})  # starts and stops
+    with pytest.raises(
+        InputError, match=r"events\.mat: time: expected one value for each event, not .* 3 x 2"
+    ):
+        read_events(path, fs_hz=FS_HZ)
+
+
+def test_trials_that_are_no_table_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "odd.nwb"
+    with h5py.File(path, "w") as file:
+        file["intervals/trials"] = [1.0, 2.0]
+    with pytest.raises(InputError, match="has no trials"):
+        read_events(path, fs_hz=FS_HZ)

@@ -31,7 +31,8 @@ def test_a_strip_has_each_units_rate_from_beginning_to_end(results: list[Result]
     assert set(heights[:140]) == {20.0}
     assert min(heights) == heights[int(190_000 / 200_000 * 150)] == 3.0  # two in one bin, and one in the last
     assert first["most"] == "at most 37.5 per second"
-    assert shown["height"] == 20 * len(result.sorter.units.known)
+    assert shown["height"] == 20 * (len(result.sorter.units.known) + 1)
+    assert shown["rows"][-1] == {"k": None, "name": "noise", "path": "", "most": ""}  # measured later
 
 
 def test_a_strip_shows_noise_and_bad_stretches(results: list[Result]) -> None:

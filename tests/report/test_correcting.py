@@ -50,17 +50,20 @@ class One:
     of: float
     there: bool
     decision: str = ""
+    home: int = 0  # its unit, if nothing had been decided of it but merges
 
 
 def decided(one: One, first: One, change: Change) -> One:
     if change.action == "undo":
-        return replace(first)
+        return replace(first, unit=one.home)
+    if change.action == "rename" and isinstance(change, Edit) and not one.there:
+        return one
     back = first if change.action == "add" and not one.there else one
     of = change.to if change.to is not None and change.action != "move" else back.unit
     at = change.to if change.to is not None and change.action == "move" else back.sample
     sure = one.probability if isinstance(change, Edit) and change.action == "rename" else 1.0
     word = next(word for word in DECISIONS if word.startswith(change.action[:3]))
-    return One(at, of, sure, 1.0, change.action != "reject", word)
+    return One(at, of, sure, 1.0, change.action != "reject", word, home=one.home)
 
 
 def simply(made: list[Change]) -> dict[tuple[int, int], One]:
@@ -73,15 +76,21 @@ def simply(made: list[Change]) -> dict[tuple[int, int], One]:
         else:
             held, upto = [*held[:upto], change], upto + 1
     values = zip(SPIKES, FOUND.probability.tolist(), FOUND.unit_probability.tolist(), strict=True)
-    first = {spike: One(*spike, sure, of, there=True) for spike, sure, of in values}
+    first = {spike: One(*spike, sure, of, there=True, home=spike[1]) for spike, sure, of in values}
     added = [change for change in held[:upto] if change.action == "add"]
     first |= {
-        spike: One(*spike, 1.0, 1.0, there=False) for change in added for spike in changed_spikes(change)
+        spike: One(*spike, 1.0, 1.0, there=False, home=spike[1])
+        for change in added
+        for spike in changed_spikes(change)
     }
     now = {spike: replace(one) for spike, one in first.items()}
     for change in held[:upto]:
         if isinstance(change, Edit) and change.action == "merge":
-            now = {k: replace(o, unit=change.to if o.unit == change.unit else o.unit) for k, o in now.items()}
+            to = {change.unit: change.to}
+            now = {
+                k: replace(o, unit=to.get(o.unit, o.unit), home=to.get(o.home, o.home))
+                for k, o in now.items()
+            }
         for spike in changed_spikes(change):
             if spike in now:
                 now[spike] = decided(now[spike], first[spike], change)
@@ -91,6 +100,8 @@ def simply(made: list[Change]) -> dict[tuple[int, int], One]:
 @given(changes)
 @example([Edit("merge", unit=3, to=1), Correction(250, 3, "add")])
 @example([Correction(250, 3, "add"), Correction(250, 3, "undo")])
+@example([Correction(200, 2, "reject"), Edit("merge", unit=2, to=3), Correction(200, 2, "undo")])
+@example([Correction(100, 1, "reject"), Edit("rename", ((100, 1), (300, 1)), to=3)])
 @example([Correction(100, 1, "reject"), Edit("undo"), Correction(200, 2, "reject"), Edit("redo")])
 @example([Correction(250, 3, "add"), Correction(250, 3, "reject"), Edit("undo"), Edit("undo"), Edit("redo")])
 def test_what_comes_of_corrections_is_what_simpler_code_says(made: list[Change]) -> None:

@@ -6,10 +6,11 @@ import pytest
 from spikesorter.core.spikes import Spikes
 from spikesorter.report.correcting import correct
 from spikesorter.report.corrections import Correction, Edit
-from spikesorter.report.features import Features, amplitudes_of, means_of, measure_features, project
+from spikesorter.report.features import Features, amplitudes_of, means_of, measure_features
 from spikesorter.report.grouping import feature_contents, proposal_contents
 from spikesorter.report.proposals import propose_merges, propose_splits
 from spikesorter.report.results import Result
+from spikesorter.sorting.finding.clusters import principal_components
 from tests.report.test_contents import unpacked
 
 FS_HZ = 25_000.0
@@ -23,7 +24,7 @@ def features(rng: np.random.Generator) -> Features:
     shape /= np.linalg.norm(shape)
     size = np.repeat([9.0, 10.0, 22.0], N)[:, None, None]
     white = (size * shape + rng.normal(size=(3 * N, 30, 1))).astype(np.float32)
-    return Features(np.arange(3 * N), white, project(white.reshape(3 * N, -1), 5))
+    return Features(np.arange(3 * N), white, principal_components(white, 5).astype(np.float32))
 
 
 UNIT = np.repeat([1, 2, 3], N)

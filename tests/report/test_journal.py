@@ -22,7 +22,7 @@ SAID: list[tuple[Change, str]] = [
     (Correction(1200, 2, "add"), "a spike of unit pyramid at 1.2000 s is added"),
     (Correction(1200, 2, "undo"), "the spike of unit pyramid at 1.2000 s is as found again"),
     (Edit("merge", unit=2, to=1), "unit pyramid is merged into unit basket"),
-    (Edit("reject", ((1, 1),)), "1 spike (1 of unit basket) are rejected"),
+    (Edit("reject", ((1, 1),)), "1 spike (1 of unit basket) is rejected"),
     (
         Edit("accept", ((1, 1), (2, 1), (3, 2))),
         "3 spikes (2 of unit basket and 1 of unit pyramid) are accepted",

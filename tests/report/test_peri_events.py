@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 import scipy.io
 
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import Spikes
-from spikesorter.io.events import Events, events_by_name, read_events
-from spikesorter.report.panels import event_panel
+from spikesorter.io.events import Clock, Events, events_by_name, read_events
+from spikesorter.report.panels import panels
 from spikesorter.report.peri_events import around_events, write_peri_events
 from spikesorter.report.results import Result
 
 FS_HZ = 1000.0
+CLOCK = Clock(FS_HZ, 60.0)
 
 
 def test_a_unit_that_answers_is_seen_and_another_is_not(rng: np.random.Generator) -> None:
@@ -24,7 +26,7 @@ def test_a_unit_that_answers_is_seen_and_another_is_not(rng: np.random.Generator
     base = rng.integers(0, 204_000, 2040)
     spikes = Spikes.from_arrays(np.concatenate([answer, base]), np.repeat([1, 2], [50, 2040]), names={2: "b"})
     events = Events(times, ("tone",) * 50 + ("light",) * 50)
-    light, tone, *base_rates = around_events(spikes, events, fs_hz=FS_HZ)
+    light, tone, *base_rates = around_events(spikes, events, fs_hz=FS_HZ, n_samples=204_000)
     assert (light.condition, tone.condition, tone.events) == ("light", "tone", 50)
     assert tone.rate[24] == pytest.approx(40.0)  # a spike of each event, in 25 ms
     assert tone.rate.sum() == pytest.approx(40.0)
@@ -46,7 +48,7 @@ def test_events_are_read_from_every_format_alike(tmp_path: Path) -> None:
         events = read_events(tmp_path / name, fs_hz=FS_HZ)
         assert events.time_s.tolist() == [1.0, 2.5], name
         assert [one.strip() for one in events.condition] == ["tone", "light"], name
-    by_name = events_by_name(tmp_path, ["a", "c", "x"], fs_hz=FS_HZ)
+    by_name = events_by_name(tmp_path, dict.fromkeys("acx", CLOCK))
     assert sorted(by_name) == ["a", "c"]
 
 
@@ -66,11 +68,11 @@ def test_what_is_wrong_with_events_is_said(tmp_path: Path, text: str, words: str
         read_events(path, fs_hz=FS_HZ)
     path.write_text("time_s\n1\n")
     with pytest.raises(InputError, match="one file of events, but there are 2 recordings"):
-        events_by_name(path, ["D2", "D3"], fs_hz=FS_HZ)
+        events_by_name(path, {"D2": CLOCK, "D3": CLOCK})
     with pytest.raises(InputError, match="no such file"):
         read_events(tmp_path / "none.csv", fs_hz=FS_HZ)
     with pytest.raises(InputError, match="has no file of events of D9"):
-        events_by_name(tmp_path, ["D9"], fs_hz=FS_HZ)
+        events_by_name(tmp_path, {"D9": CLOCK})
 
 
 def test_spikes_are_exported_with_their_events(tmp_path: Path) -> None:
@@ -88,7 +90,7 @@ def test_spikes_are_exported_with_their_events(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_figure_has_a_raster_and_a_histogram_for_each_unit(results: list[Result]) -> None:
     events = Events(np.array([1.0, 2.0, 3.0, 4.0]), ("<b>", "a", "<b>", "a"))
-    panel = event_panel(results[0], events)
+    *_, panel = panels(results[0], None, [], events=events)
     names = {trace["name"] for trace in panel["figure"]["data"]}
     assert names == {"&lt;b&gt;", "a"}
     units = len(results[0].spikes.unit_ids)
@@ -97,19 +99,37 @@ def test_the_figure_has_a_raster_and_a_histogram_for_each_unit(results: list[Res
 
 def test_one_event_has_no_interval_and_events_at_the_ends_are_counted() -> None:
     spikes = Spikes.from_arrays([0, 100, 9_900], [1, 1, 1])
-    (one,) = around_events(spikes, Events(np.array([0.05]), ("",)), fs_hz=FS_HZ)
+    (one,) = around_events(spikes, Events(np.array([0.05]), ("",)), fs_hz=FS_HZ, n_samples=10_000)
     assert one.lag_s.round(3).tolist() == [-0.05, 0.05]
     assert np.isnan(one.low).all()
-    assert one.rate.sum() == pytest.approx(2 * 40.0)
+    assert np.nansum(one.rate) == pytest.approx(2 * 40.0)
+    assert np.isnan(one.rate).tolist() == [True] * 18 + [False] * 42  # what was before the recording
     both = Events(np.array([0.05, 9.9]), ("a", "b"))
-    first, last = around_events(spikes, both, fs_hz=FS_HZ)
+    first, last = around_events(spikes, both, fs_hz=FS_HZ, n_samples=10_000)
     assert (len(first.lag_s), last.lag_s.tolist()) == (2, [0.0])
     assert (first.events, last.events) == (1, 1)
 
 
 def test_outlier_spikes_and_no_spikes_have_no_raster() -> None:
     events = Events(np.array([0.1]), ("",))
-    assert around_events(Spikes.from_arrays([100], [0]), events, fs_hz=FS_HZ) == []
-    assert around_events(Spikes.empty(), events, fs_hz=FS_HZ) == []
-    rates = around_events(Spikes.from_arrays([50_000], [1]), events, fs_hz=FS_HZ)
-    assert [one.rate.max() for one in rates] == [0.0]
+    given = {"fs_hz": FS_HZ, "n_samples": 60_000}
+    assert around_events(Spikes.from_arrays([100], [0]), events, **given) == []
+    assert around_events(Spikes.empty(), events, **given) == []
+    rates = around_events(Spikes.from_arrays([50_000], [1]), events, **given)
+    assert [np.nanmax(one.rate) for one in rates] == [0.0]
+
+
+def test_rates_refer_to_what_was_recorded_only() -> None:
+    bad = BadStretches.of(
+        [(4_980, 5_020, "artefact"), (5_205, 5_210, "artefact"), (8_000, 9_990, "artefact")]
+    )
+    steady = np.arange(2, 10_000, 5)  # on no edge of a bin
+    steady = steady[~bad.contain(steady)]
+    spikes = Spikes.from_arrays(steady, np.ones(len(steady), int), bad=bad)
+    events = Events(np.array([0.1, 3.0, 5.0, 9.5]), ("",) * 4)
+    (one,) = around_events(spikes, events, fs_hz=FS_HZ, n_samples=10_000)
+    assert one.rate == pytest.approx(np.full(60, 200.0), rel=1e-9)  # neither silent there nor before or after
+    assert one.low == pytest.approx(one.rate)
+    alone = Events(np.array([5.0]), ("",))
+    (one,) = around_events(spikes, alone, fs_hz=FS_HZ, n_samples=10_000)
+    assert np.flatnonzero(np.isnan(one.rate)).tolist() == [19, 20]

@@ -14,7 +14,7 @@ from spikesorter.report.session import NEW, Session
 from spikesorter.report.viewer import CORRECTED
 from spikesorter.sorting.placing import Placement
 from tests.report.client import REJECT, log_of, make_session
-from tests.report.viewing import HOSTILE, SPIKES, fake_contents, fake_result, fake_span
+from tests.report.viewing import HOSTILE, N_SAMPLES, SPIKES, fake_contents, fake_result, fake_span
 
 SPAN = {"r": 0, "start": 0, "stop": 30_000}
 
@@ -84,6 +84,8 @@ def test_where_it_cannot_be_told_a_unit_must_be_chosen_and_nothing_is_kept(tmp_p
     for fields, words in (
         ({"sample": 100}, "choose a unit"),
         ({"sample": 100, "unit": 9}, "there is no unit 9"),
+        ({"sample": N_SAMPLES, "unit": 1}, f"sample {N_SAMPLES} is beyond the end"),
+        ({"sample": 10**14}, "beyond the end"),  # before it is asked where the spike fits
         ({"sample": 100, "moved": [1, 1]}, "no spike of unit 1 was found at sample 1"),
         ({"sample": 100, "moved": [3000]}, "a pair of sample and unit"),
         ({"sample": 3000, "unit": 1}, "there is a spike of unit 1"),
@@ -117,17 +119,14 @@ def test_what_takes_long_is_made_once_for_each_recording(tmp_path: Path) -> None
         made.append(result.name)
         return {"name": result.name}
 
-    session = make_session(
-        tmp_path, ("D1", "D2"), more={"metrics": table}, figures=lambda result: [table(result)]
-    )
+    session = make_session(tmp_path, ("D1", "D2"), more={"metrics": table})
     answer = session.routes()["GET", "metrics"]
     assert [answer({"r": r}).body for r in ("0", "1", "0")] == [
         b'{"name": "D1"}',
         b'{"name": "D2"}',
         b'{"name": "D1"}',
     ]
-    assert session.figures({"r": 1}) == session.figures({"r": 1}) == [{"name": "D2"}]
-    assert made == ["D1", "D2", "D2"]
+    assert made == ["D1", "D2"]
 
 
 def test_labels_that_are_up_to_date_are_not_written_again(session: Session) -> None:

@@ -98,6 +98,24 @@ def test_metrics_of_a_few_spikes_are_those_worked_out_by_hand(three_minutes: tup
     assert math.isnan(one["isolation distance"])  # 30 spikes of its own, and 3 of others
 
 
+@pytest.mark.parametrize(
+    ("levels", "ratio"),
+    [
+        ([[0.0, 0.0]] * 5 + [[2.0, 5.0]], 4.0),  # most places are in bad stretches
+        ([[0.0, 5.0]] * 3, 2.0),  # a dead channel
+        ([[0.0, 0.0]] * 3, math.nan),
+    ],
+)
+def test_places_without_noise_make_no_unit_clear(
+    three_minutes: tuple[Any, Features],
+    monkeypatch: pytest.MonkeyPatch,
+    levels: list[list[float]],
+    ratio: float,
+) -> None:
+    monkeypatch.setattr("spikesorter.report.unit_metrics.noise_levels", lambda result: np.array(levels))
+    assert unit_metrics(*three_minutes)[1][0] == pytest.approx(ratio, nan_ok=True)
+
+
 def test_too_few_spikes_leave_a_cell_empty(three_minutes: tuple[Any, Features]) -> None:
     second, first = metric_contents(three_minutes[0])["rows"]
     assert first[:7] == ["a", "", "", "4", "33.3", "1", "0.667"]

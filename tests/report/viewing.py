@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -27,6 +28,12 @@ SPIKES = Spikes.from_arrays(
     fs_hz=FS_HZ,
     names={1: "1", 2: HOSTILE_UNIT, 3: "3"},
 )
+
+
+NO_PICTURES: dict[str, Callable[[Any], list[Any]]] = {
+    "figures": lambda result: [],
+    "thumbnails": lambda result: [],
+}
 
 
 @dataclass(frozen=True, eq=False)

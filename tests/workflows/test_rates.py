@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,7 @@ from spikesorter.io.mat import read_mat
 from spikesorter.io.mat_writing import write_mat_recording
 from spikesorter.io.recording import RecordingOptions
 from spikesorter.report.results import open_results
+from spikesorter.report.viewer import result_session
 from spikesorter.sorting.model import load_model
 from spikesorter.workflows.files import sort_files
 from spikesorter.workflows.manifest import read_manifest
@@ -27,9 +31,14 @@ def trace(study_folder: Path) -> np.ndarray:
 
 
 def sorted_at(fs_hz: float, trace: np.ndarray, model: Path, folder: Path, *, do: bool = False) -> Path:
+    folder.mkdir(exist_ok=True)
+    events = folder / "pulses.csv"
+    events.write_text(f"sample\n{round(2 * fs_hz)}\n")  # after 2 s
     write_mat_recording(folder / "a.mat", trace, fs_hz=fs_hz)
     options = RecordingOptions(resample=do)
-    sort_files([folder / "a.mat"], load_model(model), folder, options=options, to="csv", report=False)
+    sort_files(
+        [folder / "a.mat"], load_model(model), folder, options=options, to="csv", report=False, events=events
+    )
     return folder / "a.csv"
 
 
@@ -78,6 +87,21 @@ def test_a_resampled_recording_is_sorted_in_its_own_samples(
     near = [np.abs(known.sample * 1.2 - sample).min() <= 2 for sample in found.sample]
     assert np.mean(near) > 0.98
     assert len(found) == pytest.approx(len(known), rel=0.02)
+    with (path.parent / "a-events.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["event_time_s"] for row in rows} == {"2.000000"}
+    assert [float(row["from_event_s"]) for row in rows] == pytest.approx(
+        [int(row["sample"]) / 30_000 - 2 for row in rows], abs=1e-6
+    )
+    assert {int(row["sample"]) for row in rows} == {k for k in found.sample.tolist() if 45_000 <= k < 90_000}
+    session, contents = result_session(path.parent, events=path.parent / "pulses.csv")
+    panel = json.loads(session.routes()["GET", "figures"]({"r": 0}).body)[-1]
+    assert (panel["id"], contents["recordings"][0]["figures"][-1]["figure"]) == ("events", None)
+    packed = [one["x"] for one in panel["figure"]["data"] if one["mode"] == "markers"]
+    lags = [np.frombuffer(base64.b64decode(one["bdata"]), one["dtype"]) for one in packed]
+    assert sorted(np.concatenate(lags).tolist()) == pytest.approx(
+        sorted(float(row["from_event_s"]) for row in rows), abs=1e-3
+    )
     (shown,) = open_results(path.parent)
     assert shown.n_samples == len(trace)  # the page shows what was sorted
     assert np.mean([np.abs(known.sample - sample).min() <= 2 for sample in shown.spikes.sample]) > 0.98

@@ -72,6 +72,12 @@ def test_a_folder_is_listed_folders_first_and_nothing_hidden(page: StartPage, tm
     assert page.folder({"path": ""})["path"] == str(Path.cwd())
 
 
+@pytest.mark.parametrize("path", ["~no-such-user", "a\0b", "x" * 5000, "/no/such/folder"])
+def test_what_is_no_folder_is_said(page: StartPage, path: str) -> None:
+    with pytest.raises(InputError, match="no such folder|cannot be read"):
+        page.folder({"path": path})
+
+
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
@@ -82,6 +88,9 @@ def test_a_folder_is_listed_folders_first_and_nothing_hidden(page: StartPage, tm
         ({"labels": "/nowhere/labels.csv"}, "/nowhere/labels.csv: no such file"),
         ({"targets": ["/nowhere/D2.mat"]}, "/nowhere/D2.mat: no such file"),
         ({"targets": "D2.mat"}, "targets must be a list"),
+        ({"recording": "x" * 5000}, "recording: xxx.*: cannot be used: .*too long"),
+        ({"out": "~no-such-user/out"}, "out: ~no-such-user/out: cannot be used"),
+        ({"labels": __file__, "unlabelled": True}, "labels: they are not used if units are to be found"),
     ],
 )
 def test_what_is_missing_is_said_before_anything_begins(

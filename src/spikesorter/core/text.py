@@ -1,10 +1,10 @@
-"""Show texts from files, such as names of files and units, as what they are."""
+"""Write texts for people: names from files as what they are, numbers of things."""
 
 from __future__ import annotations
 
 import re
 
-__all__ = ["visible"]
+__all__ = ["count_of", "visible"]
 
 _CONTROLS = "\x00-\x1f\x7f-\x9f"
 _DIRECTIONS = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
@@ -13,6 +13,17 @@ _NO_CHARACTERS = "\ud800-\udfff"  # bytes of a file name that are no text
 _HIDDEN = re.compile(f"[{_CONTROLS}{_DIRECTIONS}{_LINES}{_NO_CHARACTERS}]")
 _HIDDEN_IN_LINES = re.compile(f"[{_CONTROLS}{_DIRECTIONS}{_NO_CHARACTERS}]")
 _LAYOUT = "\n\t"
+
+
+def count_of(number: int, thing: str) -> str:
+    """Return how many things there are, in words.
+
+    Examples
+    --------
+    >>> count_of(1, "spike"), count_of(0, "spike")
+    ('1 spike', '0 spikes')
+    """
+    return f"{number} {thing}" + ("" if number == 1 else "s")
 
 
 def visible(text: str, *, lines: bool = False) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +13,13 @@ import numpy.typing as npt
 from spikesorter.core.errors import InputError
 from spikesorter.io.label_tables import csv_columns
 from spikesorter.io.mat_variables import read_variables
+from spikesorter.io.stretches import EVENT_SAMPLES, TABLES
 
-__all__ = ["Events", "events_by_name", "read_events"]
+__all__ = ["Clock", "Events", "events_by_name", "read_events"]
 
 TIMES = ("time_s", "time", "start_time", "start_s", "onset", "times")
-SAMPLES = ("sample", "start_sample", "first_sample")
+SAMPLES = (*EVENT_SAMPLES, "start_sample", "first_sample")
 CONDITIONS = ("condition", "type", "trial_type", "stimulus", "label", "name", "value")
-TABLES = (".csv", ".tsv", ".txt")
 TRIALS = "intervals/trials"
 EXPECTED = f"a column {' or '.join((TIMES[0], SAMPLES[0]))} (others: {', '.join((*TIMES[1:], *SAMPLES[1:]))})"
 
@@ -48,8 +48,27 @@ class Events:
         return len(self.time_s)
 
 
+@dataclass(frozen=True)
+class Clock:
+    """How the times of a recording are counted.
+
+    Parameters
+    ----------
+    fs_hz : float
+        Sampling rate of the recording's file, to which events in samples refer.
+    seconds : float
+        Length of the recording.
+    start_s : float
+        Start of the recording in the session, seconds; for NWB files, whose times are those of the session.
+    """
+
+    fs_hz: float
+    seconds: float
+    start_s: float = 0.0
+
+
 def read_events(path: Path, *, fs_hz: float) -> Events:
-    """Read events from a table, a .mat file or the trials of an .nwb file.
+    """Read events from a table, a .mat file or the trials of an .nwb file, as they stand there.
 
     Parameters
     ----------
@@ -75,7 +94,7 @@ def read_events(path: Path, *, fs_hz: float) -> Events:
         columns = _trials(path)
     elif ending == ".mat":
         found = read_variables(path, (*TIMES, *SAMPLES, *CONDITIONS))
-        columns = {name: _texts(values) for name, values in found.items()}
+        columns = {name: _texts(path, name, values) for name, values in found.items()}
     elif ending in TABLES:
         columns = {name: [str(one) for one in column] for name, column in csv_columns(path, ",").items()}
     else:
@@ -83,25 +102,52 @@ def read_events(path: Path, *, fs_hz: float) -> Events:
     return _events(path, columns, fs_hz)
 
 
-def events_by_name(path: Path, names: Sequence[str], *, fs_hz: float) -> dict[str, Events]:
+def events_by_name(path: Path, clocks: Mapping[str, Clock]) -> dict[str, Events]:
     """Read the events of recordings: a file for one, or a folder with NAME.csv, .mat or .nwb for each.
+
+    Parameters
+    ----------
+    path : Path
+    clocks : mapping of str to Clock
+        Of each recording, by its name.
+
+    Returns
+    -------
+    dict of str to Events
+        Of the recordings that have some.
 
     Raises
     ------
     InputError
-        If there are several recordings and only one file, or none has events.
+        If there are several recordings and only one file, none has events, or an event lies outside its
+        recording.
     """
+    names = list(clocks)
     if path.is_dir():
         files = {name: found for name in names if (found := _in_folder(path, name))}
         if not files:
             raise InputError(f"{path}: has no file of events of {', '.join(names)}, such as {names[0]}.csv")
-        return {name: read_events(file, fs_hz=fs_hz) for name, file in files.items()}
+        return {name: _placed(file, clocks[name]) for name, file in files.items()}
     if len(names) > 1:
         raise InputError(
             f"{path}: is one file of events, but there are {len(names)} recordings; give a folder with "
             f"{names[0]}.csv, {names[1]}.csv, ..."
         )
-    return {names[0]: read_events(path, fs_hz=fs_hz)}
+    return {names[0]: _placed(path, clocks[names[0]])}
+
+
+def _placed(path: Path, clock: Clock) -> Events:
+    """Read events, and return them by the time from the recording's first sample; refuse any outside it."""
+    events = read_events(path, fs_hz=clock.fs_hz)
+    seconds = events.time_s - (clock.start_s if path.suffix.lower() == ".nwb" else 0.0)
+    outside = np.flatnonzero((seconds < 0) | (seconds >= clock.seconds))
+    if len(outside):
+        raise InputError(
+            f"{path}: {len(outside)} of {len(events)} events are outside the recording, which lasts "
+            f"{clock.seconds:g} s; the first is at {seconds[outside[0]]:g} s. Give times in seconds from the "
+            "recording's first sample, and only events of this recording"
+        )
+    return Events(seconds, events.condition)
 
 
 def _in_folder(folder: Path, name: str) -> Path | None:
@@ -131,8 +177,13 @@ def _events(path: Path, columns: dict[str, list[str]], fs_hz: float) -> Events:
     return Events(seconds, tuple(given[k].strip() for k in order.tolist()))
 
 
-def _texts(values: npt.NDArray[np.generic]) -> list[str]:
-    flat = np.asarray(values).ravel().tolist()
+def _texts(path: Path, name: str, values: npt.NDArray[np.generic]) -> list[str]:
+    if sum(length != 1 for length in values.shape) > 1:
+        raise InputError(
+            f"{path}: {name}: expected one value for each event, not a matrix of "
+            f"{' x '.join(map(str, values.shape))}"
+        )
+    flat = values.ravel().tolist()
     return [
         f"{one:g}" if isinstance(one, float) and one == int(one) and abs(one) < 1e5 else str(one)
         for one in flat
@@ -142,9 +193,9 @@ def _texts(values: npt.NDArray[np.generic]) -> list[str]:
 def _trials(path: Path) -> dict[str, list[str]]:
     try:
         with h5py.File(path, "r") as file:
-            if TRIALS not in file:
+            table = file.get(TRIALS)
+            if not isinstance(table, h5py.Group):
                 raise InputError(f"{path}: has no trials")
-            table = file[TRIALS]
             wanted = [name for name in (*TIMES, *CONDITIONS) if isinstance(table.get(name), h5py.Dataset)]
             read = {name: table[name][()] for name in wanted}
     except OSError as error:

@@ -19,6 +19,7 @@ from spikesorter.io.label_checks import RateNeededError
 from spikesorter.io.label_tables import TIME_NAMES, csv_columns
 
 __all__ = [
+    "EVENT_SAMPLES",
     "TABLES",
     "StretchRow",
     "event_rows",

@@ -15,7 +15,7 @@ from spikesorter.report.results import Result
 from spikesorter.report.tables import shown_units, unit_name
 from spikesorter.report.verdict import quality_of
 
-__all__ = ["noise_levels", "strip", "strip_noise", "unit_cards"]
+__all__ = ["noise_levels", "strip", "strip_noise", "unit_cards", "usual_noise"]
 
 Contents = dict[str, Any]
 FloatArray = npt.NDArray[np.floating[Any]]
@@ -29,14 +29,14 @@ MAD = 0.6745  # of a normal distribution of SD 1
 TALLEST = 2.0  # amplitude at the top of a card's picture
 
 
-def strip(result: Result, *, with_noise: bool | None) -> Contents:
+def strip(result: Result, *, with_noise: bool) -> Contents:
     """Return a recording from beginning to end: rate of each unit, noise, bad stretches.
 
     Parameters
     ----------
     result : Result
-    with_noise : bool or None
-        Whether to measure the noise, which reads the recording in 60 places; None: leave room for it.
+    with_noise : bool
+        Whether to measure the noise, which reads the recording in 60 places; if not, room is left for it.
 
     Returns
     -------
@@ -58,11 +58,8 @@ def strip(result: Result, *, with_noise: bool | None) -> Contents:
                 "most": f"at most {rates.max():.3g} per second",
             }
         )
-    room = with_noise is None
-    if with_noise:
-        rows.append({"k": None, "name": "noise", **strip_noise(result, len(rows))})
-    elif room:
-        rows.append({"k": None, "name": "noise", "path": "", "most": ""})
+    noise = strip_noise(result, len(rows)) if with_noise else {"path": "", "most": ""}
+    rows.append({"k": None, "name": "noise", **noise})
     return {
         "width": STRIP_WIDTH,
         "height": ROW * len(rows),
@@ -80,7 +77,11 @@ def strip_noise(result: Result, row: int) -> Contents:
         `path` and `most`.
     """
     levels = noise_levels(result).max(axis=1)  # of the noisiest channel
-    return {"path": _area(np.repeat(levels, 2), row), "most": f"SD about {np.median(levels):.3g}"}
+    usual = float(usual_noise(levels))
+    return {
+        "path": _area(np.repeat(levels, 2), row),
+        "most": f"SD about {usual:.3g}" if np.isfinite(usual) else "bad stretches only",
+    }
 
 
 def unit_cards(result: Result, measured: Score | None, shapes: Sequence[Shape]) -> list[Contents]:
@@ -193,6 +194,23 @@ def _area(values: FloatArray, row: int) -> str:
 
 def _line(x: FloatArray, y: FloatArray) -> str:
     return "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(x, y, strict=True))
+
+
+def usual_noise(levels: FloatArray) -> FloatArray:
+    """Return the median over places that are not in bad stretches; NaN if there are none.
+
+    Parameters
+    ----------
+    levels : ndarray of float64, shape (places, ...)
+        From `noise_levels`.
+
+    Examples
+    --------
+    >>> usual_noise(np.array([[0.0, 0.0], [0.0, 0.0], [2.0, 0.0]]))
+    array([ 2., nan])
+    """
+    median = np.ma.median(np.ma.masked_equal(levels, 0.0), axis=0)  # type: ignore[no-untyped-call]
+    return np.ma.filled(np.ma.asarray(median, np.float64), np.nan)
 
 
 def noise_levels(result: Result) -> FloatArray:

@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 
 from spikesorter.core.bad_stretches import BadStretches
-from spikesorter.core.score import Score
 from spikesorter.core.spikes import Spikes
 from spikesorter.core.versions import __version__
 from spikesorter.io.events import Events
 from spikesorter.report.cards import strip, strip_noise, unit_cards
 from spikesorter.report.corrections import doubtful
-from spikesorter.report.metrics import Shape, measure_shapes, read_conditioned
+from spikesorter.report.metrics import measure_shapes, read_conditioned
 from spikesorter.report.packing import CODES, pack, pack_spikes
-from spikesorter.report.panels import event_frame, event_panel, panel_frames, panels
+from spikesorter.report.panels import panel_frames, panels
 from spikesorter.report.results import Result
 from spikesorter.report.tables import about, facts, shown_units, summary_table, unit_name, unit_table
 from spikesorter.report.unit_metrics import metric_contents
@@ -168,7 +167,7 @@ def recording_contents(
         "n_samples": n_samples,
         "verdict": verdict_of(result, whole_score),
         "bad_words": bad_words(result),
-        "strip": strip(result, with_noise=True if budget_samples is not None else None),
+        "strip": strip(result, with_noise=budget_samples is not None),
         "cards": unit_cards(result, whole_score, shapes),
         "facts": facts(result),
         "units": [{"unit": unit, "name": unit_name(result, unit)} for unit in shown_units(result)],
@@ -186,9 +185,9 @@ def recording_contents(
         ],
         "bad": _listed_bad(result.spikes.bad, _runs(pages)) if embedded else [],
         "embedded": _embedded(result, pages) if embedded else None,
-        "figures": _figures(result, whole_score, shapes, events)
+        "figures": list(panels(result, whole_score, shapes, events=events))
         if embedded
-        else [*panel_frames(), *([event_frame()] if events else [])],
+        else panel_frames(with_events=events is not None),
     }
 
 
@@ -257,17 +256,11 @@ def figure_contents(result: Result, *, events: Mapping[str, Events] = NO_EVENTS)
     list of dict
     """
     shapes = measure_shapes(result.sorter, result.recording, result.spikes)
-    return _figures(result, measured_score(result), shapes, _events_of(result, events))
+    return list(panels(result, measured_score(result), shapes, events=_events_of(result, events)))
 
 
 def _events_of(result: Result, events: Mapping[str, Events]) -> Events | None:
     return events.get(result.place.stem)
-
-
-def _figures(
-    result: Result, measured: Score | None, shapes: list[Shape], events: Events | None
-) -> list[Contents]:
-    return [*panels(result, measured, shapes), *([event_panel(result, events)] if events else [])]
 
 
 def _page(

@@ -14,7 +14,7 @@ from spikesorter.core.spikes import Spikes
 from spikesorter.io.export import write_spikes
 from spikesorter.report.corrections import Change, Correction, Edit
 
-__all__ = ["DECISIONS", "Corrected", "correct", "corrected", "in_force", "write_labels"]
+__all__ = ["DECISIONS", "Corrected", "correct", "corrected", "has_spike", "in_force", "write_labels"]
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -77,20 +77,20 @@ class Corrected:
         """Return the positions of spikes named as found, (sample, unit), without those that are missing."""
         if not spikes or not len(self.found_sample):
             return np.empty(0, np.int64)
-        order, keys, units = self._index
+        order, keys, units, last = self._index
         sample, unit = np.array(spikes, np.int64).T
-        possible = (unit < units) & (sample <= self.found_sample.max())
+        possible = (unit < units) & (sample <= last)
         wanted = sample[possible] * units + unit[possible]
         at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
         return np.asarray(order[at][keys[at] == wanted], np.int64)
 
     @cached_property
-    def _index(self) -> tuple[Int64Array, Int64Array, int]:
-        """Order of the spikes as found, their keys in it, and what samples are multiplied by in a key."""
+    def _index(self) -> tuple[Int64Array, Int64Array, int, int]:
+        """Order of the spikes as found, their keys in it, the factor of samples in a key, the last sample."""
         units = int(self.found_unit.max()) + 1
         keys = self.found_sample * units + self.found_unit
         order = np.argsort(keys, kind="stable")
-        return order, keys[order], units
+        return order, keys[order], units, int(self.found_sample.max())
 
 
 def in_force(changes: Iterable[Change]) -> tuple[list[Change], list[Change]]:
@@ -141,16 +141,33 @@ def correct(spikes: Spikes, changes: Iterable[Change], *, known: Collection[int]
     """
     made, _ = in_force(changes)
     work = _started(spikes, made, known)
+    home = work.found_unit.copy()  # the units of spikes of which nothing was decided
     for change in made:
         if isinstance(change, Edit) and change.action == "merge":
             assert change.to is not None
-            work.unit[work.unit == change.unit] = change.to
+            for unit in (work.unit, home):
+                unit[unit == change.unit] = change.to
         elif isinstance(change, Correction):
-            _decide(work, work.places([change.spike]), change.action, change.to)
+            places = work.places([change.spike])
+            _decide(work, places, change.action, change.to)
+            if change.action == "undo":
+                work.unit[places] = home[places]
         else:
             _decide_many(work, work.places(change.spikes), change)
     _name_new_units(work)
     return work
+
+
+def has_spike(spikes: Spikes, spike: tuple[int, int]) -> bool:
+    """Return whether there is a spike at a sample of a unit.
+
+    Examples
+    --------
+    >>> has_spike(Spikes.from_arrays([100, 100], [1, 2]), (100, 2))
+    True
+    """
+    first, last = np.searchsorted(spikes.sample, [spike[0], spike[0] + 1])
+    return spike[1] in spikes.unit[first:last].tolist()
 
 
 def corrected(spikes: Spikes, changes: Iterable[Change]) -> Spikes:
@@ -221,17 +238,15 @@ def write_labels(
 
 def _started(spikes: Spikes, made: Sequence[Change], known: Collection[int] | None) -> Corrected:
     """Return spikes as found, with room for those that are added, which are not yet there."""
-    found = set(zip(spikes.sample.tolist(), spikes.unit.tolist(), strict=True))
     allowed = None if known is None else {*known, *spikes.unit_ids}
     added = dict.fromkeys(
         change.spike
         for change in made
         if change.action == "add"
         and isinstance(change, Correction)
-        and change.spike not in found
         and (allowed is None or change.unit in allowed)
     )
-    more = np.array(list(added), np.int64).reshape(-1, 2)
+    more = np.array([spike for spike in added if not has_spike(spikes, spike)], np.int64).reshape(-1, 2)
     sample, unit = np.append(spikes.sample, more[:, 0]), np.append(spikes.unit, more[:, 1])
     ones = np.ones(len(more), np.float32)
     return Corrected(
@@ -253,7 +268,7 @@ def _decide(work: Corrected, places: Int64Array, action: str, to: int | None) ->
     if action == "undo":
         n = len(work.like)
         old = places[places < n]
-        work.sample[places], work.unit[places] = work.found_sample[places], work.found_unit[places]
+        work.sample[places] = work.found_sample[places]
         work.probability[old] = work.like.probability[old]
         work.unit_probability[old] = work.like.unit_probability[old]
         work.there[places] = places < n
@@ -271,7 +286,12 @@ def _decide(work: Corrected, places: Int64Array, action: str, to: int | None) ->
 
 
 def _decide_many(work: Corrected, places: Int64Array, edit: Edit) -> None:
-    """Carry out one decision on many spikes in place: that they are of a unit does not say they are there."""
+    """Carry out one decision on many spikes in place.
+
+    That they are of a unit does not say that they are there: none is brought back, or becomes more probable.
+    """
+    if edit.action == "rename":
+        places = places[work.there[places]]
     before = work.probability[places]
     _decide(work, places, edit.action, edit.to)
     if edit.action == "rename":

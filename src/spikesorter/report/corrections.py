@@ -14,7 +14,7 @@ from spikesorter.core.spikes import Spikes
 __all__ = ["SURE", "Action", "Change", "Correction", "Edit", "EditAction", "changed_spikes", "doubtful"]
 
 Action = Literal["accept", "reject", "rename", "move", "add", "undo"]
-"""Of one spike. `undo` cancels all corrections of the spike."""
+"""Of one spike. `undo` cancels all corrections of the spike, but no merge of its unit."""
 
 EditAction = Literal["accept", "reject", "rename", "merge", "undo", "redo"]
 """`undo` and `redo` step back and forth through all corrections and edits."""
@@ -84,7 +84,7 @@ class Edit:
     ----------
     action : {"accept", "reject", "rename", "merge", "undo", "redo"}
         `merge`: give all spikes that now are of `unit` to the unit `to`. To split a unit is to rename some of
-        its spikes to a new unit.
+        its spikes to a new unit; rejected ones stay rejected.
     spikes : tuple of (int, int)
         For accept, reject and rename: sample and unit of each spike as found.
     unit : int, optional

@@ -10,7 +10,7 @@ import numpy as np
 
 from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import UNKNOWN, Spikes
-from spikesorter.report.correcting import Corrected, correct, in_force, write_labels
+from spikesorter.report.correcting import Corrected, correct, has_spike, in_force, write_labels
 from spikesorter.report.correction_log import CorrectionLog, check_not_linked
 from spikesorter.report.corrections import Change, Correction, Edit, changed_spikes, doubtful
 from spikesorter.report.journal import journal, sentence, write_journal
@@ -61,13 +61,12 @@ class Desk:
     def _own_units(self, r: int, changes: Sequence[Change]) -> set[int]:
         """Return the units of a group of channels, with those that were made of its spikes."""
         spikes = self._results[r].spikes
-        found = set(zip(spikes.sample.tolist(), spikes.unit.tolist(), strict=True))
         own = {one["unit"] for one in self._shown[r]["units"]}
         for change in in_force(changes)[0]:
             merged = isinstance(change, Edit) and change.unit in own
             named = changed_spikes(change) if change.action == "rename" else ()
             if change.to is not None and (
-                merged or any(spike in found or spike[1] in own for spike in named)
+                merged or any(spike[1] in own or has_spike(spikes, spike) for spike in named)
             ):
                 own.add(change.to)
         return own
@@ -101,7 +100,7 @@ class Desk:
         return [one | {"spikes": counts.get(one["unit"], 0)} for one in listed]
 
     def check(self, r: int, correction: Correction) -> None:
-        now, n_samples = self.corrected(r), self._shown[r]["n_samples"]
+        now = self.corrected(r)
         units = {one["unit"] for one in self._units(r, now)}
         wanted = correction.unit if correction.action == "add" else correction.to
         if correction.action == "add":
@@ -121,8 +120,13 @@ class Desk:
         if correction.action in ("rename", "accept", "add") and wanted is not None and wanted not in units:
             raise InputError(f"correction: there is no unit {wanted}")
         moved_to = correction.to if correction.action == "move" else correction.sample
-        if moved_to is not None and moved_to >= n_samples:
-            raise InputError(f"correction: sample {moved_to} is beyond the end of the recording, {n_samples}")
+        if moved_to is not None:
+            self.check_inside(r, moved_to)
+
+    def check_inside(self, r: int, sample: int) -> None:
+        n_samples = self._shown[r]["n_samples"]
+        if sample >= n_samples:
+            raise InputError(f"correction: sample {sample} is beyond the end of the recording, {n_samples}")
 
     def check_edit(self, r: int, edit: Edit, *, made: bool) -> None:
         now = self.corrected(r)

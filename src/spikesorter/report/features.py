@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy import fft
 
 from spikesorter.core.spikes import Spikes
+from spikesorter.sorting.finding.clusters import principal_components
 from spikesorter.sorting.sorter import Sorter
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ __all__ = [
     "amplitudes_of",
     "means_of",
     "measure_features",
-    "project",
 ]
 
 FloatArray: TypeAlias = npt.NDArray[np.float32]
@@ -80,7 +80,7 @@ def measure_features(
     """
     place = np.unique(np.linspace(0, len(spikes) - 1, min(len(spikes), most)).round().astype(np.int64))
     white = np.concatenate([_nothing(sorter), *_whitened(sorter, recording, spikes, place)])
-    return Features(place, white, _components(white.reshape(len(white), white.shape[1] * white.shape[2])))
+    return Features(place, white, _components(white))
 
 
 def means_of(features: Features, unit: Int64Array) -> dict[int, FloatArray]:
@@ -128,32 +128,8 @@ def _whitened(
         yield np.asarray(filtered[:, 2 * reach : length], np.float32)
 
 
-def _components(flat: FloatArray) -> FloatArray:
+def _components(white: FloatArray) -> FloatArray:
     """Return the first principal components of all spikes together."""
-    if len(flat) == 0:
+    if len(white) == 0:
         return np.empty((0, COMPONENTS), np.float32)
-    return project(flat, COMPONENTS)
-
-
-def project(flat: FloatArray, components: int) -> FloatArray:
-    """Return principal components, learnt from rows that are spread evenly over all.
-
-    Each axis points to where its largest weight is positive.
-
-    Parameters
-    ----------
-    flat : ndarray of float32, shape (spikes, values)
-    components : int
-
-    Examples
-    --------
-    >>> project(np.float32([[0, 0], [0, 3], [0, 6]]), 1).T
-    array([[-3.,  0.,  3.]], dtype=float32)
-    """
-    fitted = flat[:: -(-len(flat) // MOST_FITTED)]
-    middle = fitted.mean(axis=0)
-    about = (fitted - middle).astype(np.float64)
-    _, axes = np.linalg.eigh(about.T @ about)  # the largest last
-    axes = axes[:, ::-1][:, :components]
-    signs = np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
-    return np.asarray((flat - middle) @ (axes * signs), np.float32)
+    return np.asarray(principal_components(white, COMPONENTS, most_fitted=MOST_FITTED), np.float32)

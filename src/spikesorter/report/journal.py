@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from spikesorter.core.errors import InputError
-from spikesorter.core.text import visible
+from spikesorter.core.text import count_of, visible
 from spikesorter.io.atomic import atomic_file
 from spikesorter.report.correcting import in_force
 from spikesorter.report.corrections import Change, Edit, changed_spikes
@@ -50,9 +50,11 @@ def sentence(change: Change, *, fs_hz: float, names: Mapping[int, str]) -> str:
             return f"{unit(change.unit)} is merged into {unit(change.to)}"
         counts = Counter(of for _, of in change.spikes).most_common()
         listed = " and ".join(f"{count} of {unit(of)}" for of, count in counts)
-        if change.action == "rename":
-            return f"{_count(len(change.spikes))} ({listed}) are of {unit(change.to)}"
-        return f"{_count(len(change.spikes))} ({listed}) are {DONE[change.action]}"
+        number = len(change.spikes)
+        what = f"{count_of(number, 'spike')} ({listed}) {'is' if number == 1 else 'are'}"
+        return (
+            f"{what} of {unit(change.to)}" if change.action == "rename" else f"{what} {DONE[change.action]}"
+        )
     what = f"the spike of {unit(change.unit)} at {change.sample / fs_hz:.4f} s"
     if change.action == "rename":
         return f"{what} is of {unit(change.to)}"
@@ -98,8 +100,8 @@ def summary(changes: Iterable[Change]) -> str:
             merged += 1
         elif change.action in DONE:
             counts[DONE[change.action]] += len(changed_spikes(change))
-    parts = [f"{_count(counts[word])} {word}" for word in DONE.values() if counts[word]]
-    parts += [f"{merged} unit{'s' if merged > 1 else ''} merged"] if merged else []
+    parts = [f"{count_of(counts[word], 'spike')} {word}" for word in DONE.values() if counts[word]]
+    parts += [f"{count_of(merged, 'unit')} merged"] if merged else []
     return ", ".join(parts) or "nothing corrected"
 
 
@@ -116,7 +118,3 @@ def write_journal(path: Path, changes: Iterable[Change], *, fs_hz: float, names:
     text = "\n".join([HEADING, "", *journal(changes, fs_hz=fs_hz, names=names), ""])
     with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-
-
-def _count(number: int) -> str:
-    return f"{number} spike" if number == 1 else f"{number} spikes"

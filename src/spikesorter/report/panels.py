@@ -19,7 +19,7 @@ from spikesorter.report.results import Result
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-__all__ = ["event_frame", "event_panel", "panel_frames", "panels"]
+__all__ = ["panel_frames", "panels"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +29,7 @@ class _Subject:
     result: Result
     measured: Score | None
     shapes: list[Shape]
+    events: Events | None
 
     @cached_property
     def found(self) -> Spikes:
@@ -46,7 +47,9 @@ class _Panel:
     shape: str = ""
 
 
-def panels(result: Result, measured: Score | None, shapes: list[Shape]) -> Iterator[dict[str, Any]]:
+def panels(
+    result: Result, measured: Score | None, shapes: list[Shape], *, events: Events | None = None
+) -> Iterator[dict[str, Any]]:
     """Draw all figures of a recording, one after the other.
 
     Parameters
@@ -56,40 +59,23 @@ def panels(result: Result, measured: Score | None, shapes: list[Shape]) -> Itera
         Score against the true spikes, if they are known. Otherwise the rehearsal's confusion matrix is drawn.
     shapes : list of Shape
         From `measure_shapes`.
+    events : Events, optional
+        Events of the recording, if there are any.
 
     Yields
     ------
     dict
         Its `id`, `title`, `caption`, `shape` (classes of page.css), and `figure` as Plotly's JSON.
     """
-    subject = _Subject(result, measured, shapes)
-    for panel, frame in zip(PANELS, panel_frames(), strict=True):
+    subject = _Subject(result, measured, shapes, events)
+    frames = panel_frames(with_events=events is not None)
+    for panel, frame in zip(_panels(with_events=events is not None), frames, strict=True):
         drawn = json.loads(panel.draw(subject).to_json())
         drawn["layout"].pop("template", None)
         yield frame | {"figure": drawn}
 
 
-def event_panel(result: Result, events: Events) -> dict[str, Any]:
-    """Draw a recording's spikes around events, as `panels` does its figures."""
-    drawn = json.loads(
-        peri_events(_Subject(result, None, []).found, events, fs_hz=result.sorter.fs_hz).to_json()
-    )
-    drawn["layout"].pop("template", None)
-    return event_frame() | {"figure": drawn}
-
-
-def event_frame() -> dict[str, Any]:
-    """Return the value of `event_panel`, but with `figure` None.
-
-    Examples
-    --------
-    >>> event_frame()["title"]
-    'Spikes around events'
-    """
-    return {"id": "events", "title": "Spikes around events", "caption": EVENTS, "shape": MANY, "figure": None}
-
-
-def panel_frames() -> list[dict[str, Any]]:
+def panel_frames(*, with_events: bool = False) -> list[dict[str, Any]]:
     """Return the values that `panels` yields, but with `figure` None.
 
     Examples
@@ -99,8 +85,12 @@ def panel_frames() -> list[dict[str, Any]]:
     """
     return [
         {"id": one.name, "title": one.title, "caption": one.caption, "shape": one.shape, "figure": None}
-        for one in PANELS
+        for one in _panels(with_events=with_events)
     ]
+
+
+def _panels(*, with_events: bool) -> tuple[_Panel, ...]:
+    return (*PANELS, EVENTS) if with_events else PANELS
 
 
 def _waveforms(subject: _Subject) -> Figure:
@@ -128,10 +118,12 @@ def _reliability(subject: _Subject) -> Figure:
     return quality.reliability(result.sorter.diagnostics, found=subject.found, truth=result.truth)
 
 
-EVENTS = (
-    "Left: a mark for each spike, a line for each event. Right: mean firing rate over events in bins of 25 "
-    "ms, with its 95 % interval from the spread between events. Colours are conditions."
-)
+def _events(subject: _Subject) -> Figure:
+    assert subject.events is not None
+    result = subject.result
+    return peri_events(subject.found, subject.events, fs_hz=result.sorter.fs_hz, n_samples=result.n_samples)
+
+
 WIDE, MANY = "wide", "wide panels"  # full width; full width, and scrolled sideways on narrow screens
 PANELS = (
     _Panel(
@@ -197,4 +189,13 @@ PANELS = (
         "agree, the forecast cannot be trusted.",
         lambda subject: quality.noise(subject.result.sorter),
     ),
+)
+EVENTS = _Panel(
+    "events",
+    "Spikes around events",
+    "Left: a mark for each spike, a line for each event. Right: mean firing rate over events in bins of 25 "
+    "ms, with its 95 % interval from the spread between events. Where more than half of a bin is in a bad "
+    "stretch or outside the recording, the event does not count. Colours are conditions.",
+    _events,
+    MANY,
 )

@@ -6,10 +6,12 @@ import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.spikes import UNKNOWN, Spikes
 from spikesorter.io.atomic import atomic_file
 from spikesorter.io.columns import table_text
@@ -17,6 +19,7 @@ from spikesorter.io.events import Events
 
 __all__ = ["AFTER_S", "BEFORE_S", "BIN_S", "PeriEvent", "around_events", "edges_s", "write_peri_events"]
 
+Float64Array = npt.NDArray[np.float64]
 BEFORE_S, AFTER_S, BIN_S = 0.5, 1.0, 0.025
 NORMAL = 1.96  # SDs on either side of 95 % of a normal distribution
 COLUMNS = ("event", "event_time_s", "condition", "unit", "sample", "from_event_s", "probability")
@@ -35,37 +38,41 @@ class PeriEvent:
     event : ndarray of int64, shape (spikes,)
         Number of the event among those of the condition.
     rate, low, high : ndarray of float64, shape (bins,)
-        Mean firing rate per second over events, and its 95 % interval, from the spread between events.
+        Mean firing rate per second over events, and its 95 % interval, from the spread between events. An
+        event counts for a bin if more than half of the bin is recorded: inside the recording, and in no bad
+        stretch. NaN: too few events count.
     events : int
         Number of events.
     """
 
     unit: int
     condition: str
-    lag_s: npt.NDArray[np.float64]
+    lag_s: Float64Array
     event: npt.NDArray[np.int64]
-    rate: npt.NDArray[np.float64]
-    low: npt.NDArray[np.float64]
-    high: npt.NDArray[np.float64]
+    rate: Float64Array
+    low: Float64Array
+    high: Float64Array
     events: int
 
 
-def edges_s() -> npt.NDArray[np.float64]:
+def edges_s() -> Float64Array:
     """Return the edges of the bins; one is at the event."""
     bins = np.arange(-round(BEFORE_S / BIN_S), round(AFTER_S / BIN_S) + 1)
     return np.asarray(BIN_S * bins, np.float64)
 
 
-def around_events(spikes: Spikes, events: Events, *, fs_hz: float) -> list[PeriEvent]:
+def around_events(spikes: Spikes, events: Events, *, fs_hz: float, n_samples: int) -> list[PeriEvent]:
     """Count the spikes of each unit around the events of each condition.
 
     Parameters
     ----------
     spikes : Spikes
-        Outlier spikes are left out.
+        With the recording's bad stretches. Outlier spikes are left out.
     events : Events
     fs_hz : float
         Sampling rate.
+    n_samples : int
+        Length of the recording.
 
     Returns
     -------
@@ -75,35 +82,52 @@ def around_events(spikes: Spikes, events: Events, *, fs_hz: float) -> list[PeriE
     Examples
     --------
     >>> spikes = Spikes.from_arrays([1010, 2010, 9000], [1, 1, 1])
-    >>> (one,) = around_events(spikes, Events(np.array([1.0, 2.0]), ("", "")), fs_hz=1000.0)
+    >>> events = Events(np.array([1.0, 2.0]), ("", ""))
+    >>> (one,) = around_events(spikes, events, fs_hz=1000.0, n_samples=10_000)
     >>> one.lag_s.round(3), float(one.rate[20])
     (array([0.01, 0.01]), 40.0)
     """
+    recorded_s = _recorded_s(spikes.bad, events, fs_hz, n_samples)
     return [
-        _around(spikes.of(unit).sample / fs_hz, events, unit, condition)
+        _around(spikes.of(unit).sample / fs_hz, events, recorded_s, unit, condition)
         for unit in spikes.unit_ids
         if unit != UNKNOWN
         for condition in events.conditions
     ]
 
 
-def _around(train_s: npt.NDArray[np.float64], events: Events, unit: int, condition: str) -> PeriEvent:
-    own = events.time_s[np.array([one == condition for one in events.condition])]
+def _recorded_s(bad: BadStretches, events: Events, fs_hz: float, n_samples: int) -> Float64Array:
+    """Return how much of each bin around each event is recorded, shape (events, bins)."""
+    knots = np.concatenate([[0], np.column_stack([bad.start, bad.stop]).ravel(), [n_samples]])
+    lengths = np.diff(knots)
+    lengths[1::2] = 0  # the bad stretches
+    edges = (events.time_s[:, None] + edges_s()) * fs_hz
+    before = np.interp(edges, knots, np.append(0, np.cumsum(lengths)))  # recorded samples before each edge
+    return np.asarray((np.diff(before, axis=1) / fs_hz).round(9), np.float64)
+
+
+def _around(
+    train_s: Float64Array, events: Events, recorded_s: Float64Array, unit: int, condition: str
+) -> PeriEvent:
+    chosen = np.array([one == condition for one in events.condition])
+    own, seconds = events.time_s[chosen], recorded_s[chosen]
     lags = [_near(train_s, time) - time for time in own.tolist()]
     edges = edges_s()
-    counts = np.array([np.histogram(one, edges)[0] for one in lags]) / BIN_S
-    rate = counts.mean(axis=0)
-    error = (
-        NORMAL * counts.std(axis=0, ddof=1) / np.sqrt(len(own))
-        if len(own) > 1
-        else np.full(len(rate), np.nan)
-    )
+    counts = np.array([np.histogram(one, edges)[0] for one in lags])
+    hidden = seconds <= BIN_S / 2
+    rates = np.ma.masked_array(counts / np.where(hidden, 1.0, seconds), hidden)
+    rate = _filled(rates.mean(axis=0))
+    error = NORMAL * _filled(rates.std(axis=0, ddof=1)) / np.sqrt(np.maximum(rates.count(axis=0), 1))
     event = np.repeat(np.arange(len(own)), [len(one) for one in lags])
     low, high = np.maximum(rate - error, 0), rate + error
     return PeriEvent(unit, condition, np.concatenate(lags), event, rate, low, high, len(own))
 
 
-def _near(train_s: npt.NDArray[np.float64], time: float) -> npt.NDArray[np.float64]:
+def _filled(values: np.ma.MaskedArray[Any, np.dtype[np.float64]]) -> Float64Array:
+    return np.asarray(values.filled(np.nan), np.float64)
+
+
+def _near(train_s: Float64Array, time: float) -> Float64Array:
     first, last = np.searchsorted(train_s, [time - BEFORE_S, time + AFTER_S])
     return train_s[first:last]
 

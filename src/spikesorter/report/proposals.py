@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from spikesorter.core.spikes import UNKNOWN, Spikes
-from spikesorter.report.features import Features, means_of, project
+from spikesorter.report.features import MOST_FITTED, Features, means_of
 from spikesorter.report.metrics import measure_correlograms
+from spikesorter.sorting.finding.clusters import principal_components
 
 __all__ = ["Merge", "Split", "propose_merges", "propose_splits"]
 
@@ -154,7 +155,7 @@ def _split(features: Features, unit: int, own: Int64Array) -> Split | None:
     """Divide a unit's spikes into two modes, and measure how far they are apart."""
     from sklearn.mixture import GaussianMixture
 
-    points = project(features.white[own].reshape(len(own), -1), MODES_IN).astype(np.float64)
+    points = principal_components(features.white[own], MODES_IN, most_fitted=MOST_FITTED)
     mode = GaussianMixture(2, random_state=0, reg_covar=1e-3).fit_predict(points)
     small = mode == (np.count_nonzero(mode) < len(mode) / 2)
     if min(np.count_nonzero(small), np.count_nonzero(~small)) < 10:

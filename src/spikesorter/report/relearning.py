@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import Spikes
+from spikesorter.core.text import count_of
 from spikesorter.io.formats import stem_of
 from spikesorter.report.correcting import write_labels
 from spikesorter.report.correction_log import CorrectionLog
@@ -106,13 +107,15 @@ def what_changed(relabelled: Relabelled, sorter: Sorter) -> list[str]:
     new = _shapes(sorter)
     lines = []
     for name, shape in new.items():
-        counts = f"{before.get(name, 0)} spikes found, {after.get(name, 0)} labelled"
+        counts = f"{count_of(before.get(name, 0), 'spike')} found, {after.get(name, 0)} labelled"
         if name not in old:
             lines.append(f"unit {name}: new; {counts}")
         else:
             lines.append(f"unit {name}: {counts}; {_difference(old[name], shape)}")
     lines += [
-        f"unit {name}: no longer there; {before.get(name, 0)} spikes found" for name in old if name not in new
+        f"unit {name}: no longer there; {count_of(before.get(name, 0), 'spike')} found"
+        for name in old
+        if name not in new
     ]
     return lines
 

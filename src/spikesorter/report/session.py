@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["NEW", "Session"]
 
 MOST_SECONDS = 10  # of a recording in one request
-FIGURES_KEPT = 8  # recordings
+MORE_KEPT = 8  # recordings
 FEATURES_KEPT = 2  # recordings, some 50 MB each
 NEW = -1
 """Stands for a unit that is yet to be made."""
@@ -49,18 +49,15 @@ class Session:
     span : callable
         Returns the contents of a span, for JSON, given a result, start and stop. Called by one thread at a
         time, because readers of recordings are not thread-safe.
-    figures : callable, optional
-        Returns the drawn figures of a result. Called by one thread at a time.
-    thumbnails : callable, optional
-        Returns the trace around each doubtful spike of a result. Called by one thread at a time.
     place : callable, optional
         Returns where a spike fits best, given a result, all other spikes, a sample and a unit or None; or
         None, if it cannot tell. Called by one thread at a time.
     features : callable, optional
         Returns the features of a result's spikes. Called by one thread at a time.
     more : mapping of str to callable, optional
-        Further contents of a result, for JSON, by the name that the page asks for. Called by one thread at a
-        time, and once for each result.
+        Further contents of a result, for JSON, by the name that the page asks for: `figures`, `thumbnails`
+        (the trace around each doubtful spike), `metrics`, `noise`. Called by one thread at a time, and once
+        for each result.
 
     Raises
     ------
@@ -75,27 +72,21 @@ class Session:
         folder: Path,
         *,
         span: Callable[[Result, int, int], Contents],
-        figures: Callable[[Result], list[Contents]] = lambda result: [],
-        thumbnails: Callable[[Result], list[Contents]] = lambda result: [],
         place: Callable[[Result, Spikes, int, int | None], Placement | None] = lambda *given: None,
         features: Callable[[Result], Features] | None = None,
         more: Mapping[str, Callable[[Result], Any]] | None = None,
     ) -> None:
         self._results, self._span, self._place = tuple(results), span, place
         self._shown: list[Contents] = contents["recordings"]
-        self._more = {name: lru_cache(maxsize=FIGURES_KEPT)(one) for name, one in (more or {}).items()}
+        self._more = {name: lru_cache(maxsize=MORE_KEPT)(one) for name, one in (more or {}).items()}
         self._features = None if features is None else lru_cache(maxsize=FEATURES_KEPT)(features)
         self._desk = Desk(results, self._shown, folder)
-        self._figures = lru_cache(maxsize=FIGURES_KEPT)(figures)
-        self._thumbnails = lru_cache(maxsize=FIGURES_KEPT)(thumbnails)
         self._reading, self._writing = threading.Lock(), threading.Lock()
 
     def routes(self) -> dict[tuple[str, str], Route]:
         """Return the routes by method and name."""
         given: dict[tuple[str, str], Callable[[Mapping[str, Any]], Any]] = {
             ("GET", "span"): self.span,
-            ("GET", "figures"): self.figures,
-            ("GET", "thumbnails"): self.thumbnails,
             ("GET", "features"): self.features,
             ("GET", "proposals"): self.proposals,
             ("GET", "spikes"): self.spikes,
@@ -126,18 +117,6 @@ class Session:
         r, start, stop = self._range(fields)
         with self._reading:
             return self._span(self._results[r], start, stop)
-
-    def figures(self, fields: Mapping[str, Any]) -> list[Contents]:
-        """Return the figures of a recording (`r`)."""
-        result = self._results[self._which(fields)]
-        with self._reading:
-            return self._figures(result)
-
-    def thumbnails(self, fields: Mapping[str, Any]) -> list[Contents]:
-        """Return the trace around each doubtful spike of a recording (`r`)."""
-        result = self._results[self._which(fields)]
-        with self._reading:
-            return self._thumbnails(result)
 
     def spikes(self, fields: Mapping[str, Any]) -> list[Contents]:
         """Return the spikes of a span (`r`, `start`, `stop`) as they are after corrections.
@@ -262,6 +241,7 @@ class Session:
             As for `correct`.
         """
         r, sample = self._which(fields), _count(fields, "sample")
+        self._desk.check_inside(r, sample)
         moved = fields.get("moved")
         unit = None if fields.get("unit") is None else _count(fields, "unit")
         with self._writing:
@@ -307,8 +287,9 @@ class Session:
             made, _ = in_force(self._desk.logs[place].read())
             now = correct(self._desk.found(place), made)
             path, labels = self._desk.write(place)
-        judged = {spike: one.action for one in made for spike in changed_spikes(one)}
-        ignored = sum(len(now.places([spike])) == 0 for spike, last in judged.items() if last != "undo")
+        last = {spike: one.action for one in made for spike in changed_spikes(one)}
+        judged = [spike for spike, action in last.items() if action != "undo"]
+        ignored = len(judged) - len(now.places(judged))
         command = f"spikesorter train RECORDING --labels {shlex.quote(str(path))} --model FOLDER"
         return {"file": str(path), "command": command, "spikes": len(labels), "ignored": ignored}
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spikesorter.core.spikes import UNKNOWN
-from spikesorter.report.cards import noise_levels
+from spikesorter.report.cards import noise_levels, usual_noise
 from spikesorter.report.features import MOST_MEASURED, Features, amplitudes_of, measure_features
 from spikesorter.report.results import Result
 from spikesorter.report.tables import shown_units, unit_name
@@ -19,12 +19,13 @@ from spikesorter.report.verdict import measured_score, quality_of
 __all__ = ["CAPTION", "metric_contents", "unit_metrics"]
 
 CAPTION = (
-    "By the functions of spikeinterface.metrics, with their usual parameters. SNR: peak of the mean waveform "
-    "relative to the noise of its channel. Interval violations: intervals below 1.5 ms relative to those of "
-    "equal numbers of independent spikes (1: as many). Presence: share of the recording's minutes with "
-    "spikes. Amplitude cut-off: share of spikes missing below the smallest found. Isolation distance (more "
-    "is better), L-ratio (less), nearest neighbours of the same unit (hit) and of others (miss): in the "
-    "first five principal components of whitened waveforms. Empty: too few spikes to tell."
+    "Of the spikes as found, by the functions of spikeinterface.metrics with their usual parameters; SNR by "
+    "its definition: peak of the mean waveform relative to the noise of its channel. Interval violations: "
+    "intervals below 1.5 ms relative to those of equal numbers of independent spikes (1: as many). Presence: "
+    "share of the recording's minutes with spikes. Amplitude cut-off: share of spikes missing below the "
+    "smallest found. Isolation distance (more is better), L-ratio (less), nearest neighbours of the same "
+    "unit (hit) and of others (miss): in the first five principal components of whitened waveforms. Empty: "
+    "too few spikes to tell."
 )
 HEAD = (
     "unit", "precision", "recall", "SNR", "interval violations", "violations", "presence",
@@ -118,6 +119,9 @@ def _signal_to_noise(result: Result) -> dict[int, float]:
     """Return the peak of each unit's mean waveform relative to the noise of its channel."""
     from spikesorter.report.metrics import measure_shapes
 
-    levels = np.maximum(np.median(noise_levels(result), axis=0), 1e-12)
+    levels = usual_noise(noise_levels(result))
+    heard = np.flatnonzero(np.isfinite(levels))  # not channels that are dead, which have no noise either
+    if len(heard) == 0:
+        return {}
     shapes = measure_shapes(result.sorter, result.recording, result.spikes)
-    return {one.unit: float((np.abs(one.mean).max(axis=0) / levels).max()) for one in shapes}
+    return {one.unit: float((np.abs(one.mean).max(axis=0) / levels)[heard].max()) for one in shapes}

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spikesorter.core.spikes import Spikes
 from spikesorter.report.html import read_asset
 from spikesorter.report.server import LoopbackServer, Route, page_reply
 from spikesorter.report.session import Session
+
+if TYPE_CHECKING:
+    from spikesorter.io.events import Events
+    from spikesorter.report.results import Result
 
 __all__ = ["CORRECTED", "SCRIPTS", "page_routes", "result_session", "run_viewer", "serve", "show_results"]
 
@@ -89,7 +93,6 @@ def result_session(out: Path, *, events: Path | None = None) -> tuple[Session, d
     Session, dict
         And the contents of its page.
     """
-    from spikesorter.io.events import events_by_name
     from spikesorter.report.contents import (
         figure_contents,
         noise_contents,
@@ -103,21 +106,35 @@ def result_session(out: Path, *, events: Path | None = None) -> tuple[Session, d
     from spikesorter.report.unit_metrics import metric_contents
 
     results = open_results(out)
-    names = list(dict.fromkeys(result.place.stem for result in results))
-    given = events_by_name(events, names, fs_hz=results[0].sorter.fs_hz) if events else {}
+    given = _events(events, results) if events else {}
     contents = viewer_contents(f"Results in {out.resolve().name}", results, events=given)
     session = Session(
         results,
         contents,
         out / CORRECTED,
         span=span_contents,
-        figures=partial(figure_contents, events=given),
-        thumbnails=thumbnail_contents,
         place=best_place,
         features=lambda result: measure_features(result.sorter, result.recording, result.spikes),
-        more={"metrics": metric_contents, "noise": noise_contents},
+        more={
+            "figures": partial(figure_contents, events=given),
+            "thumbnails": thumbnail_contents,
+            "metrics": metric_contents,
+            "noise": noise_contents,
+        },
     )
     return session, contents
+
+
+def _events(path: Path, results: Sequence[Result]) -> dict[str, Events]:
+    from spikesorter.io.events import Clock, events_by_name
+    from spikesorter.io.labels import read_labels
+
+    def clock(result: Result) -> Clock:
+        rate = result.sorter.fs_hz
+        stated_hz = read_labels(result.place, fs_hz=rate).fs_hz  # of the file; it may have been resampled
+        return Clock(stated_hz or rate, result.seconds, float(result.recording.get_start_time(0)))
+
+    return events_by_name(path, {result.place.stem: clock(result) for result in results})
 
 
 def page_routes(session: Session, contents: Mapping[str, Any]) -> dict[tuple[str, str], Route]:

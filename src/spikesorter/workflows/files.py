@@ -12,7 +12,7 @@ from spikesorter.core.progress import Progress, prefixed, silent
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.run import in_threads
 from spikesorter.io.atomic import check_writable, in_turn, write_json
-from spikesorter.io.events import events_by_name
+from spikesorter.io.events import Clock, events_by_name
 from spikesorter.io.export import check_export, check_export_place, session_for
 from spikesorter.io.recording import OpenedRecording, RecordingOptions
 from spikesorter.report.contents import report_contents
@@ -116,9 +116,9 @@ def sort_files(
     names, chosen_options = recording_parts(paths, options or RecordingOptions())
     if options is not None and options.exclude is not None:
         options.exclude.check(list(names))
-    given = events_by_name(events, list(names), fs_hz=model.fs_hz) if events else {}
     at_once = min(n_jobs, len(names))
     checked, chosen = _check_recordings(names, model, out, to, chosen_options, at_once, progress)
+    given = events_by_name(events, {name: _clock(one) for name, one in checked.items()}) if events else {}
     check_writable(out)
     (out / REPORT).unlink(missing_ok=True)  # an earlier run's report must not remain
     spans = out / SPANS
@@ -152,7 +152,10 @@ def sort_files(
     if spans.is_dir() and not any(spans.iterdir()):
         spans.rmdir()
     for name, times in given.items():
-        write_peri_events(out / f"{name}-events.csv", done[name].spikes, times, fs_hz=model.fs_hz)
+        found_here = done[name].spikes  # samples of the file, which may have another rate than the model
+        write_peri_events(
+            out / f"{name}-events.csv", found_here, times, fs_hz=found_here.fs_hz or model.fs_hz
+        )
     if report:
         progress("writing the report", 0.0)
         shown = [
@@ -194,6 +197,12 @@ def _check_recordings(
             yield one
 
     return dict(zip(names, keep_open(opened()), strict=True)), chosen
+
+
+def _clock(checked: CheckedRecording) -> Clock:
+    source = checked.open().source
+    fs_hz = float(source.get_sampling_frequency())
+    return Clock(fs_hz, source.get_num_frames() / fs_hz, float(source.get_start_time(0)))
 
 
 def checked_results(

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from spikesorter.core.text import count_of
+
 __all__ = ["Latency"]
 
 SHORTEST_S, STEP = 1e-5, 0.01  # of the bins of a histogram, whose widths grow with them
@@ -78,7 +80,7 @@ class Latency:
         """Return it all as a line of text."""
         ages = (self.quantile_s(0.5), self.quantile_s(0.99), self._longest)
         median, most, longest = (_ms(age) for age in ages)
-        spikes = f"{self.spikes} spike" + ("s" if self.spikes != 1 else "")
+        spikes = count_of(self.spikes, "spike")
         return (
             f"latency of {spikes}: median {median}, 99 % {most}, longest {longest}; behind by "
             f"{_ms(self._behind)}, at most {_ms(self._most_behind)}"

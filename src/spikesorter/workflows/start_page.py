@@ -84,7 +84,8 @@ class StartPage:
         """Return the routes by method and name."""
         script = read_asset("start.js")
         policy = allow_scripts([script], served=True, header=False)
-        html = page_reply(render("start.html", style=read_asset("page.css"), script=script, policy=policy))
+        style, title = read_asset("page.css"), "spikesorter: start"
+        html = page_reply(render("start.html", title=title, style=style, scripts=[script], policy=policy))
         return {
             ("GET", ""): lambda fields: html,
             ("GET", "folder"): lambda fields: json_reply(self.folder(fields)),
@@ -100,13 +101,17 @@ class StartPage:
         InputError
             If it cannot be read.
         """
-        folder = Path(fields.get("path") or ".").expanduser().resolve()
-        folder = folder if folder.is_dir() else folder.parent
+        given = fields.get("path") or "."
+        folder = Path(given)
         try:
+            folder = folder.expanduser().resolve()
+            folder = folder if folder.is_dir() else folder.parent
             entries = sorted(folder.iterdir(), key=lambda entry: entry.name.lower())
             names = [(entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith(".")]
         except OSError as error:
             raise InputError(f"{folder}: cannot be read: {error.strerror or error}") from None
+        except (RuntimeError, ValueError):  # an unknown user's home; what is no path
+            raise InputError(f"{given}: no such folder") from None
         return {
             "path": str(folder),
             "above": str(folder.parent),
@@ -133,6 +138,8 @@ class StartPage:
             raise InputError("targets must be a list of paths")
         chosen = [self._path({"target": one}, "target") for one in targets]
         unlabelled = fields.get("unlabelled") is True
+        if unlabelled and labels is not None:
+            raise InputError("labels: they are not used if units are to be found; remove one of the two")
         with self._lock:
             if self._state["working"] or self._state["done"]:
                 raise InputError("the work is under way already")
@@ -172,7 +179,11 @@ class StartPage:
         given = fields.get(name)
         if not isinstance(given, str) or not given.strip():
             raise InputError(f"{name}: choose a {'folder' if name == 'out' else 'file'}")
-        path = Path(given.strip()).expanduser()
-        if must_exist and not path.exists():
+        try:
+            path = Path(given.strip()).expanduser()
+            exists = path.exists()
+        except (OSError, RuntimeError) as error:  # too long, an unknown user's home
+            raise InputError(f"{name}: {given:.80}: cannot be used: {error}") from None
+        if must_exist and not exists:
             raise InputError(f"{path}: no such file")
         return path

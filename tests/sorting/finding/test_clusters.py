@@ -61,6 +61,12 @@ def test_principal_components_find_the_direction_of_variance(rng: np.random.Gene
     expected = waveforms[:, 4, 1] - waveforms[:, 4, 1].mean()
     assert abs(np.corrcoef(components[:, 0], expected)[0, 1]) > 0.99
     assert components.shape == (400, 2)
+    assert np.array_equal(components, principal_components(waveforms, 2, most_fitted=400))
+    waveforms[1::2, 2, 0] *= 99  # of these nothing is learnt
+    half = principal_components(waveforms, 2, most_fitted=200)
+    expected = waveforms[:, 4, 1] - waveforms[::2, 4, 1].mean()
+    assert abs(np.corrcoef(half[::2, 0], expected[::2])[0, 1]) > 0.98
+    assert half[::2].mean(axis=0) == pytest.approx(0, abs=1e-9)
 
 
 def test_a_place_with_nothing_near_it_is_no_reason_to_fail() -> None:

@@ -20,7 +20,7 @@ __all__ = ["peri_events"]
 MOST_MARKS = 20_000  # of a raster
 
 
-def peri_events(spikes: Spikes, events: Events, *, fs_hz: float) -> Figure:
+def peri_events(spikes: Spikes, events: Events, *, fs_hz: float, n_samples: int) -> Figure:
     """Draw each unit's raster and peri-event histogram, with 95 % intervals, by condition.
 
     Parameters
@@ -28,6 +28,8 @@ def peri_events(spikes: Spikes, events: Events, *, fs_hz: float) -> Figure:
     spikes : Spikes
     events : Events
     fs_hz : float
+    n_samples : int
+        Length of the recording.
 
     Returns
     -------
@@ -35,7 +37,7 @@ def peri_events(spikes: Spikes, events: Events, *, fs_hz: float) -> Figure:
     """
     from plotly.subplots import make_subplots
 
-    found = around_events(spikes, events, fs_hz=fs_hz)
+    found = around_events(spikes, events, fs_hz=fs_hz, n_samples=n_samples)
     units = list(dict.fromkeys(one.unit for one in found))
     rows = max(len(units), 1)
     titles = [text for unit in units for text in (f"unit {name_of(spikes.names, unit)}", "")]
@@ -66,9 +68,11 @@ def _add(figure: Any, one: PeriEvent, k: int, below: int, row: int) -> None:
     )  # fmt: skip
     edges = edges_s()
     middles = ((edges[1:] + edges[:-1]) / 2).round(4)
-    if np.isfinite(one.low).all():
+    known = np.isfinite(one.low)
+    if known.any():
+        x, low, high = middles[known], one.low[known], one.high[known]
         figure.add_scatter(
-            x=np.concatenate([middles, middles[::-1]]), y=np.concatenate([one.high, one.low[::-1]]).round(3),
+            x=np.concatenate([x, x[::-1]]), y=np.concatenate([high, low[::-1]]).round(3),
             fill="toself", fillcolor=hue, opacity=0.25, line={"width": 0}, mode="lines", hoverinfo="skip",
             showlegend=False, col=2, **shared,
         )  # fmt: skip

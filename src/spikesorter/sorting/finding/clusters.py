@@ -28,14 +28,40 @@ SMOOTHING, BINS = 0.35, 128
 GAP = 0.75  # density between two parts, relative to that of the lower one
 
 
-def principal_components(waveforms: npt.NDArray[np.floating[Any]], number: int) -> Float64Array:
-    """Return the leading principal components of waveforms, of shape (events, number)."""
-    flat = waveforms.reshape(len(waveforms), -1).astype(np.float64)
-    flat = flat - flat.mean(axis=0)
-    _, vectors = np.linalg.eigh(flat.T @ flat)
+def principal_components(
+    waveforms: npt.NDArray[np.floating[Any]], number: int, *, most_fitted: int | None = None
+) -> Float64Array:
+    """Return the leading principal components of waveforms.
+
+    Each axis points to where its largest weight is positive.
+
+    Parameters
+    ----------
+    waveforms : ndarray of float, shape (events, ...)
+        At least one.
+    number : int
+    most_fitted : int, optional
+        Number of waveforms, spread evenly over all, from which the components are learnt; all if not given.
+
+    Returns
+    -------
+    ndarray of float64, shape (events, number)
+        Fewer columns if a waveform has fewer values.
+
+    Examples
+    --------
+    >>> principal_components(np.float32([[0, 0], [0, 3], [0, 6]]), 1).T
+    array([[-3.,  0.,  3.]])
+    """
+    flat = waveforms.reshape(len(waveforms), -1)
+    step = 1 if most_fitted is None else -(-len(flat) // most_fitted)
+    fitted = flat[::step].astype(np.float64)
+    middle = fitted.mean(axis=0)
+    fitted -= middle
+    _, vectors = np.linalg.eigh(fitted.T @ fitted)  # the largest last
     leading = vectors[:, ::-1][:, :number]
     signs = np.sign(leading[np.abs(leading).argmax(axis=0), np.arange(leading.shape[1])])
-    return np.asarray(flat @ (leading * signs))
+    return np.asarray((flat - middle) @ (leading * signs), np.float64)
 
 
 def group_waveforms(
