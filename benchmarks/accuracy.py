@@ -227,7 +227,10 @@ def sort_study(study: Path, assignments: list[str]) -> dict[str, Any]:
     for path in sorted((study / "truth").glob("*.mat")):
         if path.stem != "D1":
             target, truth = read_target(study, path.stem)
-            recordings[path.stem] = outcome(sorter.adapt(target), target, truth)
+            recordings[path.stem] = {
+                **outcome(sorter.adapt(target), target, truth),
+                "not adapted": score(truth, sorter.sort(target), fs_hz=sorter.fs_hz).summary(),
+            }
     return {
         "recordings": recordings,
         "study": study_score({name: one["score"] for name, one in recordings.items()}),
