@@ -64,21 +64,21 @@ def measure_bath(arguments: argparse.Namespace) -> None:
     """Sort bath studies of several seeds."""
     for seed in arguments.seeds:
         with made_study(arguments, "bath", seed) as study:
-            write(arguments, f"bath_{seed}", sort_study(study, arguments.set))
+            write(arguments, f"bath_{seed}", sort_study(study, arguments.set, arguments.targets))
 
 
 def measure_cortex(arguments: argparse.Namespace) -> None:
     """Sort cortex studies of several seeds."""
     for seed in arguments.seeds:
         with made_study(arguments, "cortex", seed) as study:
-            write(arguments, f"cortex_{seed}", sort_study(study, arguments.set))
+            write(arguments, f"cortex_{seed}", sort_study(study, arguments.set, arguments.targets))
 
 
 def measure_wild(arguments: argparse.Namespace) -> None:
     """Sort wild studies of several seeds; run a plain supervised pipeline on the same files."""
     for seed in arguments.seeds:
         with made_study(arguments, "wild", seed) as study:
-            results = sort_study(study, arguments.set)
+            results = sort_study(study, arguments.set, arguments.targets)
             write(arguments, f"wild_{seed}", {**results, "baseline": baseline(arguments, study)})
 
 
@@ -86,15 +86,16 @@ def measure_library(arguments: argparse.Namespace) -> None:
     """Sort library studies of several seeds."""
     for seed in arguments.seeds:
         with made_study(arguments, "library", seed) as study:
-            write(arguments, f"library_{seed}", sort_study(study, arguments.set))
+            write(arguments, f"library_{seed}", sort_study(study, arguments.set, arguments.targets))
 
 
 def measure_cortex_seeds(arguments: argparse.Namespace) -> None:
     """Sort cortex studies of several seeds; how far each gain is off is kept too."""
     for seed in arguments.seeds:
         with made_study(arguments, "cortex", seed) as study:
-            results = sort_study(study, arguments.set)
-            for number, one in enumerate(results["recordings"].values(), start=1):
+            results = sort_study(study, arguments.set, arguments.targets)
+            for name, one in results["recordings"].items():
+                number = int(name[1:]) - 1
                 true = np.random.default_rng([seed, number]).uniform(*CORTEX_GAINS)  # as the maker draws it
                 one["gain_error"] = one["gain"] / true - 1
             write(arguments, f"cortex_seeds_{seed}", results)
@@ -108,7 +109,11 @@ def measure_hc1(arguments: argparse.Namespace) -> None:
             [sys.executable, str(arguments.maker.with_name("make_hc1.py")), str(study)], check=True
         )
         for name in ("hc1", "hc1-one"):
-            write(arguments, name.replace("-", "_"), sort_study(study.with_name(name), arguments.set))
+            write(
+                arguments,
+                name.replace("-", "_"),
+                sort_study(study.with_name(name), arguments.set, arguments.targets),
+            )
 
 
 def measure_reference(arguments: argparse.Namespace) -> None:
@@ -219,13 +224,13 @@ def measure_unknown(arguments: argparse.Namespace) -> None:
     write(arguments, "unknown", results)
 
 
-def sort_study(study: Path, assignments: list[str]) -> dict[str, Any]:
-    """Fit, adapt, sort and score a whole study."""
+def sort_study(study: Path, assignments: list[str], targets: list[str] | None = None) -> dict[str, Any]:
+    """Fit, adapt, sort and score a whole study, or some of its targets."""
     began = time.perf_counter()
     sorter = fit(study, assignments)
     recordings = {}
     for path in sorted((study / "truth").glob("*.mat")):
-        if path.stem != "D1":
+        if path.stem != "D1" and path.stem in (targets or [path.stem]):
             target, truth = read_target(study, path.stem)
             recordings[path.stem] = {
                 **outcome(sorter.adapt(target), target, truth),
@@ -391,6 +396,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("accuracy"), help="folder for the results")
     parser.add_argument("--maker", type=Path, default=MAKER)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--targets", nargs="+", metavar="NAME", help="only these, as D5")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings, as in --set")
     return parser.parse_args()
 

@@ -29,6 +29,8 @@ def print_table(arguments: argparse.Namespace) -> None:
     summarise_seeds(results)
     summarise_library(results)
     summarise_wild(results)
+    summarise_gains(results)
+    summarise_adapting(results)
     summarise_trust(results)
 
 
@@ -65,6 +67,24 @@ def summarise_wild(results: dict[str, Any]) -> None:
     if both:
         cells = ", ".join(f"{name} {np.mean(values):+.3f}" for name, values in above.items())
         print(f"| wild, strict above the plain pipeline, {len(both)} seeds | {cells} |")
+
+
+def summarise_gains(results: dict[str, Any]) -> None:
+    """Worst error of the gain and worst strict score of the last targets of cortex studies."""
+    last = [part["recordings"].get("D5") for name, part in results.items() if name.startswith("cortex_seeds")]
+    known = [one for one in last if one]
+    if known:
+        gain, strict = max(abs(one["gain_error"]) for one in known), min(one["strict"] for one in known)
+        print(f"| cortex D5, {len(known)} seeds | worst gain error {gain:.1%}, worst strict {strict:.3f} |")
+
+
+def summarise_adapting(results: dict[str, Any]) -> None:
+    """How much adapting helps, and the most that it costs."""
+    both = [one for one in all_outcomes(results) if "not adapted" in one]
+    if both:
+        gains = np.array([one["strict"] - one["not adapted"]["strict"] for one in both])
+        print(f"| strict of adapted above not adapted | {len(gains)} recordings: mean {gains.mean():+.3f}, "
+              f"least {gains.min():+.3f}, worse by more than .005: {np.sum(gains < -0.005)} |")  # fmt: skip
 
 
 def summarise_trust(results: dict[str, Any]) -> None:
