@@ -73,6 +73,8 @@ def test_it_describes_each_unit(found: Discovery) -> None:
         assert 0 <= unit.missed_share < 0.2
         assert unit.nearest in {1, 2, 3} - {unit.unit}
         assert unit.verdict == "single"
+        assert 0.9 < unit.least_size <= 1
+        assert 0.6 < unit.least_rate <= 1
     clearest = [unit.detectability for unit in found.units]
     assert clearest == pytest.approx(sorted(clearest, reverse=True), rel=0.1)
 
@@ -230,6 +232,8 @@ def test_spikes_that_are_hardly_probable_make_a_unit_doubtful(
 
 
 def test_a_row_of_the_only_unit_names_no_neighbour() -> None:
-    only = DiscoveredUnit(1, 90, 3.00004, 8.0, 0.1, 0.1, 0.0, 0.0, 0.5, None, float("inf"), "single")
+    alone, short = (None, float("inf")), (float("nan"), float("nan"))
+    only = DiscoveredUnit(1, 90, 3.00004, 8.0, 0.1, 0.1, 0.0, 0.0, 0.5, *alone, *short, "single")
     assert only.row()["nearest_detectability"] is None
+    assert only.row()["least_size"] is None
     assert only.row()["rate_hz"] == 3.0

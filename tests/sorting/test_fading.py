@@ -138,3 +138,11 @@ def test_a_unit_that_fades_is_told_and_the_doubt_is_kept_with_the_result(
     assert Sorter._of(adapted).sort(NumpyRecording([trace], FS_HZ)).doubts == ()
     write_mat(tmp_path / "D2.mat", found)
     assert read_mat_spikes(tmp_path / "D2.mat").doubts == found.doubts
+
+
+def test_the_least_size_and_rate_are_relative_to_the_largest() -> None:
+    one = quarters([0.6, 1.2, np.nan, 0.9], [20, 40, 0, 30])
+    assert one.least_size(UNITS[0]) == pytest.approx(0.5)
+    assert one.least_rate(UNITS[0]) == 0
+    assert np.isnan(quarters([1.0, np.nan, np.nan, np.nan], [20, 0, 0, 0]).least_size(UNITS[0]))
+    assert quarters([np.nan] * 4, [0] * 4).least_rate(UNITS[0]) == 0

@@ -9,6 +9,7 @@ import numpy as np
 
 from spikesorter.core.spikes import Spikes
 from spikesorter.signal.spans import to_samples
+from spikesorter.sorting.fading import Quarters
 from spikesorter.sorting.state import SorterState
 
 __all__ = ["DiscoveredUnit", "describe_units"]
@@ -54,6 +55,11 @@ class DiscoveredUnit:
         Unit whose template is most like its own; None if it is the only one.
     nearest_detectability : float
         d' of the difference of the two templates; infinite if it is the only unit.
+    least_size : float
+        Median size of its spikes in the quarter of the recording where they are smallest, relative to that
+        where they are largest; NaN if the recording or the unit's spikes are too few to tell.
+    least_rate : float
+        Number of its spikes in the quarter with fewest, relative to that with most; NaN as above.
     verdict : {"single", "doubtful", "multi-unit"}
         multi-unit: its intervals are as short as those of two equal units, and its spikes vary as if
         they were of several; doubtful: hard to tell from the noise or from another unit; single: neither.
@@ -70,19 +76,21 @@ class DiscoveredUnit:
     variation: float
     nearest: int | None
     nearest_detectability: float
+    least_size: float
+    least_rate: float
     verdict: Verdict
 
     def row(self) -> dict[str, Any]:
-        """Return the values by name, rounded, for tables and JSON."""
-        values = {
-            name: round(value, 4) if isinstance(value, float) else value
+        """Return the values by name, rounded, for tables and JSON; None where there is none."""
+        return {
+            name: (round(value, 4) if np.isfinite(value) else None) if isinstance(value, float) else value
             for name, value in asdict(self).items()
         }
-        alone = self.nearest is None
-        return values | ({"nearest_detectability": None} if alone else {})
 
 
-def describe_units(state: SorterState, spikes: Spikes, n_samples: int) -> tuple[DiscoveredUnit, ...]:
+def describe_units(
+    state: SorterState, spikes: Spikes, n_samples: int, quarters: Quarters | None = None
+) -> tuple[DiscoveredUnit, ...]:
     """Describe the units of a sorter by what it found in a recording.
 
     Parameters
@@ -92,6 +100,8 @@ def describe_units(state: SorterState, spikes: Spikes, n_samples: int) -> tuple[
         Found by it.
     n_samples : int
         Length of the recording.
+    quarters : Quarters, optional
+        Sizes and numbers of the spikes in its quarters, if they were measured.
 
     Returns
     -------
@@ -130,6 +140,8 @@ def describe_units(state: SorterState, spikes: Spikes, n_samples: int) -> tuple[
                 contamination=_contamination(short, by_chance),
                 variation=variation,
                 nearest=unit_ids[closest] if len(unit_ids) > 1 else None,
+                least_size=quarters.least_size(unit) if quarters else float("nan"),
+                least_rate=quarters.least_rate(unit) if quarters else float("nan"),
                 verdict=_verdict(**values, several=several),
                 **values,
             )

@@ -31,7 +31,7 @@ from spikesorter.sorting.finding.rounds import find_labels
 from spikesorter.sorting.finding.seams import between_spikes
 from spikesorter.sorting.fitting import check_channels, fit_state
 from spikesorter.sorting.screening import check_good, find_bad_stretches, screen_without_labels, screened
-from spikesorter.sorting.spans import sort_recording
+from spikesorter.sorting.spans import measured_quarters, sort_recording
 from spikesorter.sorting.state import SorterState
 
 if TYPE_CHECKING:
@@ -111,7 +111,8 @@ def discover_state(
         progress=progress,
     )
     spikes = with_labels(spikes, hints.labels, fs_hz=fs_hz)
-    return state, spikes, describe_units(state, spikes, recording.get_num_frames())
+    quarters = measured_quarters(state, recording, spikes, n_jobs=n_jobs)
+    return state, spikes, describe_units(state, spikes, recording.get_num_frames(), quarters)
 
 
 def _for_discovery(settings: Settings) -> Settings:

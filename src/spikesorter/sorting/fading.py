@@ -49,6 +49,24 @@ class Quarters:
     sizes: Float64Array
     errors: Float64Array
 
+    def least_size(self, unit: int) -> float:
+        """Return a unit's size where it is smallest, relative to where it is largest; NaN if not measured.
+
+        Examples
+        --------
+        >>> sizes = np.array([[1.0], [0.9], [0.8], [np.nan]])
+        >>> Quarters((7,), np.full((4, 1), 90), sizes, np.full((4, 1), 0.01)).least_size(7)
+        0.8
+        """
+        sizes = self.sizes[:, self.unit_ids.index(unit)]
+        known = sizes[np.isfinite(sizes)]
+        return float(known.min() / known.max()) if len(known) > 1 else float("nan")
+
+    def least_rate(self, unit: int) -> float:
+        """Return a unit's number of spikes where it is least, relative to where it is largest."""
+        counts = self.counts[:, self.unit_ids.index(unit)]
+        return float(counts.min() / max(counts.max(), 1))
+
 
 def measure_quarters(
     spikes: Spikes,

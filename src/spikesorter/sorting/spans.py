@@ -18,7 +18,7 @@ from spikesorter.decoding.tuning import TunedDecoder
 from spikesorter.io.model_files import model_digest
 from spikesorter.signal.spans import iterate_spans
 from spikesorter.sorting.doubts import crowd_doubt
-from spikesorter.sorting.fading import SHORTEST_SECONDS, fading_doubt, measure_quarters
+from spikesorter.sorting.fading import SHORTEST_SECONDS, Quarters, fading_doubt, measure_quarters
 from spikesorter.sorting.finished_spans import FinishedSpans, open_spans
 from spikesorter.sorting.following import digest_of
 from spikesorter.sorting.outlier_spikes import find_outliers
@@ -34,7 +34,7 @@ from spikesorter.sorting.state import SorterState
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
 
-__all__ = ["screened_target", "sort_recording", "span_samples"]
+__all__ = ["measured_quarters", "screened_target", "sort_recording", "span_samples"]
 
 logger = logging.getLogger(__name__)
 
@@ -97,13 +97,44 @@ def _doubt_of_sizes(
     bad: BadStretches,
 ) -> str:
     """Return in words that units change over a recording, unless it is the one adapted to, or ""."""
-    n_samples = target.get_num_frames()
-    if n_samples - bad.samples < SHORTEST_SECONDS * state.fs_hz or digest_of(target) == state.recording:
-        return ""  # adapting has followed the changes of the second one
-    bank = state.lessons.context.bank(state.profile)
-    units = state.units.unit_ids
-    quarters = measure_quarters(spikes, bank, units, read_trace, n_samples, bad=bad, fs_hz=state.fs_hz)
-    return fading_doubt(quarters, state.names)
+    if digest_of(target) == state.recording:
+        return ""  # adapting has followed its changes
+    quarters = _quarters(state, read_trace, target.get_num_frames(), spikes, bad=bad)
+    return "" if quarters is None else fading_doubt(quarters, state.names)
+
+
+def measured_quarters(
+    state: SorterState, target: BaseRecording, spikes: Spikes, *, n_jobs: int
+) -> Quarters | None:
+    """Measure the spikes of each unit in the quarters of a recording that was sorted.
+
+    Parameters
+    ----------
+    state : SorterState
+    target : spikeinterface.BaseRecording
+    spikes : Spikes
+        What `sort_recording` found in it.
+    n_jobs : int
+        Number of threads; it does not affect the result.
+
+    Returns
+    -------
+    Quarters or None
+        None if the recording is too short for a unit to be expected to change.
+    """
+    target = state.fitting(target)
+    source = screened_target(state, target, None, known=spikes.bad, n_jobs=n_jobs)
+    read_trace = source.without_hum(state.hum_filter)
+    return _quarters(state, read_trace, target.get_num_frames(), spikes, bad=spikes.bad)
+
+
+def _quarters(
+    state: SorterState, read_trace: TraceReader, n_samples: int, spikes: Spikes, *, bad: BadStretches
+) -> Quarters | None:
+    if n_samples - bad.samples < SHORTEST_SECONDS * state.fs_hz:
+        return None
+    bank, units = state.lessons.context.bank(state.profile), state.units.unit_ids
+    return measure_quarters(spikes, bank, units, read_trace, n_samples, bad=bad, fs_hz=state.fs_hz)
 
 
 def screened_target(
