@@ -2,13 +2,14 @@
 
     python benchmarks/changes.py PART ... --out FOLDER [--seeds 21 22 23 24 25]
 
-Parts: `cases` (the small altered recordings of the cases' maker: taps, pulses, zeros, missing samples, a unit
-that fades, noise that trebles; as the model is and adapted), `streams` (the same as streams, which follow
-changes or do not), `tails` (stimulation pulses that return slowly, as they are and with their response
-subtracted), `adapting` (time and memory of adapting to them), `wild` (D2, D5 and D6 of wild studies,
-beside the maker's plain baseline), `clean` (share of the time of clean recordings that is called bad) and
-`cost` (time to find bad stretches as a share of the time to sort). Each part writes
-FOLDER/PART.json; `table` prints what is there.
+Parts: `cases` (the small altered recordings of the cases' maker: taps, pulses, zeros, missing samples, a
+unit that fades, noise that trebles; as the model is and adapted), `streams` (the same as streams, which
+follow changes or do not), `tails` (stimulation pulses that return slowly, as they are and with their
+response subtracted), `limit` (the noise that trebles, decoded by `reference.py`, which is given the truth),
+`adapting` (time and memory of adapting to them), `wild` (D2, D5 and D6 of wild studies, beside the maker's
+plain baseline), `clean` (share of the time of clean recordings that is called bad) and `cost` (time to find
+bad stretches as a share of the time to sort). Each part writes FOLDER/PART.json; `table` prints what is
+there.
 
 Scores are of spikes outside the bad stretches of the truth and those that were found.
 """
@@ -33,6 +34,7 @@ import scipy.io as sio
 from spikeinterface.core import NumpyRecording
 
 from bath import MAKER
+from reference import decode_with_truth, load_maker
 from spikesorter import Sorter, Spikes, read_mat, score
 from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.io.mat_writing import write_mat_recording
@@ -48,6 +50,7 @@ FAMILIES = ("bath", "cortex", "wild")
 ROUNDS = 5
 FADING_UNIT = 2
 PACKET_SECONDS = 0.1
+TREBLED = 3.0  # the cases' white noise, in the second half of one of them
 PULSE_SAMPLES = 2500  # from one to the next
 SINCE_MS = (2.0, 5.0, 10.0, 20.0, 100.0)
 Row = dict[str, Any]
@@ -222,6 +225,39 @@ def since(spikes: Spikes, events: np.ndarray, low_ms: float, high_ms: float, fs_
     return spikes.select((ms >= low_ms) & (ms < high_ms))
 
 
+def measure_limit(arguments: argparse.Namespace, folder: Path) -> list[Row]:
+    """Decode the clean recording and the one whose noise trebles half-way, given the truth of each half."""
+    run(CASES, folder)
+    maker = load_maker(MAKER)
+    usual = maker.BATH_WHITE["D3"]
+    rows = []
+    for path in (folder / "study" / "D3.mat", folder / "change" / "noise_trebles_half_way.mat"):
+        target, _ = read_mat(path)
+        trace, fs_hz = target.get_traces(), float(target.get_sampling_frequency())
+        true, _ = read_truth(path.parent / "truth" / path.name)
+        middle, found = len(trace) // 2, []
+        for start, stop in ((0, middle), (middle, len(trace))):
+            half = folder / f"{path.stem}_{start}"
+            write_half(
+                half, folder / "study", trace[start:stop], true.within(start, stop).shifted(-start), fs_hz
+            )
+            maker.BATH_WHITE["D3"] = usual if start == 0 or path.stem == "D3" else TREBLED * usual
+            found.append(decode_with_truth(half, "D3", maker).shifted(start))
+        halves = [score(true.within(*ends), one, fs_hz=fs_hz).score
+                  for ends, one in zip(((0, middle), (middle, len(trace))), found, strict=True)]  # fmt: skip
+        whole = score(true, Spikes.concatenate(found), fs_hz=fs_hz)
+        rows.append(shown({"recording": path.stem, "score": whole.score, "score_by_half": halves}))
+    return rows
+
+
+def write_half(half: Path, study: Path, trace: np.ndarray, true: Spikes, fs_hz: float) -> None:
+    """Write part of a recording as a study's D3, with its truth."""
+    (half / "truth").mkdir(parents=True)
+    shutil.copy(study / "study.json", half / "study.json")
+    write_mat_recording(half / "D3.mat", trace, fs_hz=fs_hz)
+    sio.savemat(half / "truth" / "D3.mat", {"Index": true.sample, "Class": true.unit})
+
+
 def measure_adapting(arguments: argparse.Namespace, folder: Path) -> list[Row]:
     """Measure processor time and memory of adapting to the cases, and to the clean one twenty times over."""
     run(CASES, folder)
@@ -262,6 +298,7 @@ PARTS = {
     "adapting": measure_adapting,
     "streams": measure_streams,
     "tails": measure_tails,
+    "limit": measure_limit,
 }
 
 

@@ -98,7 +98,9 @@ def quarters(sizes: list[float], counts: list[int], error: float = 0.01) -> Quar
     ("sizes", "counts", "told"),
     [
         ([1.0, 0.95, 0.9, 0.85], [90, 95, 80, 70], ""),
-        ([1.0, 0.9, 0.8, 0.7], [90, 95, 80, 70], "shrink to 0.7 of their size"),
+        ([1.0, 0.9, 0.8, 0.75], [90, 95, 80, 70], "shrink to 0.75 of their size"),
+        ([1.0, 0.9, 0.8, 0.75], [90, 95, 80, 92], ""),  # smaller, but all are found
+        ([1.0, 0.9, 0.8, 0.6], [90, 95, 80, 92], "shrink to 0.6 of their size"),
         ([0.5, 0.6, 0.8, 1.0], [90, 95, 80, 70], "grow to 2 of their size"),
         ([1.0, 0.9, np.nan, np.nan], [113, 108, 57, 2], "comes and goes (quarters of the recording have"),
         ([1.0, np.nan, np.nan, np.nan], [39, 0, 0, 0], ""),  # few spikes may be chance

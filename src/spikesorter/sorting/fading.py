@@ -27,6 +27,10 @@ STRETCHES = 4  # of each quarter, in which amplitudes are measured
 STRETCH_SECONDS, LONGEST_SECONDS, SHARE = 0.5, 4.0, 1 / 160  # of the recording
 SHORTEST_SECONDS = 10.0  # of a recording in which units are expected to change
 SHRUNK, SURE = 0.8, 5.0  # ratio of sizes, and that many standard errors, beyond which a unit fades
+MUCH, FEWER = (
+    0.7,
+    0.9,
+)  # ratio beyond which that is told even if no fewer spikes are found where it is smaller
 GONE, MANY = 1 / 8, 40  # share of its spikes in another quarter, which has at least so many
 
 
@@ -176,7 +180,8 @@ def _changes(quarters: Quarters, unit: int, name: str) -> str:
         small, large = int(np.nanargmin(sizes)), int(np.nanargmax(sizes))
         error = float(np.hypot(*quarters.errors[[small, large], column]))
         ratio = sizes[small] / sizes[large]
-        if ratio < SHRUNK and sizes[large] - sizes[small] > SURE * error:
+        missed = ratio < MUCH or counts[small] < FEWER * counts[large]
+        if ratio < SHRUNK and missed and sizes[large] - sizes[small] > SURE * error:
             change = f"shrink to {ratio:.2g}" if small > large else f"grow to {1 / ratio:.2g}"
             return f"the spikes of unit {name} {change} of their size {told}"
     if counts.max() >= MANY and counts.min() < GONE * counts.max():
