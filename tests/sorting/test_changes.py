@@ -17,7 +17,7 @@ from spikesorter.estimation.rehearsal import Labelled
 from spikesorter.estimation.units import learn_units
 from spikesorter.signal.gain import Activity, Background
 from spikesorter.signal.templates import Templates, plant
-from spikesorter.sorting.changes import track_changes
+from spikesorter.sorting.changes import track_changes, with_noise_levels
 from spikesorter.sorting.sizes import measure_sizes
 from tests.conftest import FS_HZ
 
@@ -71,7 +71,8 @@ def tracked(
     context, labelled = known
     profile = estimate_initially(trace, context).profile
     profile = replace(profile, activity=replace(profile.activity, gain=gain))
-    return track_changes(trace, replace(profile, **changed), context, labelled).profile  # type: ignore[arg-type]
+    profile = with_noise_levels(trace, replace(profile, **changed), context)  # type: ignore[arg-type]
+    return track_changes(trace, profile, context, labelled).profile
 
 
 def test_what_does_not_change_is_steady(known: tuple[Context, Labelled]) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from spikesorter.core.settings import Settings
 from spikesorter.estimation.context import Context
+from spikesorter.estimation.course import Course, noise_levels
 from spikesorter.estimation.profile import Profile, conditioning_kernel
 from spikesorter.estimation.units import learn_units
 from spikesorter.signal.gain import Background
@@ -60,3 +61,24 @@ def test_noise_and_gain_hardly_depend_on_the_start(profiles: dict[str, Profile])
 
 def test_the_background_s_noise_is_left_alone(profiles: dict[str, Profile]) -> None:
     np.testing.assert_array_equal(profiles["with background"].noise.power, profiles["first"].noise.power)
+
+
+def test_noise_that_trebles_is_measured_in_each_half_without_the_spikes() -> None:
+    """Spikes make quiet noise seem louder, and with one level for both halves loud noise makes spikes."""
+    labelled, target = simulate_study(units=3, seconds=10, noise_levels=(0.4,), seed=1)
+    kernel = conditioning_kernel(SETTINGS.conditioning, FS_HZ)
+    known = learn_units(labelled.trace, labelled.spikes, SETTINGS.templates, kernel=kernel, fs_hz=FS_HZ)
+    context = Context.of(known, SETTINGS, fs_hz=FS_HZ)
+    trace = target.trace.copy()
+    middle, true = len(trace) // 2, 0.4
+    added = np.sqrt(8) * true * np.random.default_rng(3).standard_normal((len(trace) - middle, 1))
+    trace[middle:] += added.astype(np.float32)
+    first = profile_of(trace, known, SETTINGS, fs_hz=FS_HZ)
+    rough = replace(first, course=Course(levels=noise_levels(context.conditioned(trace), 2)))
+    assert rough.course.levels[1] / rough.course.levels[0] < 2.5
+    refined = refine_profile(trace, rough, context)
+    assert refined.course.levels[1] / refined.course.levels[0] == pytest.approx(
+        3, rel=0.1
+    )  # drift is as before
+    counts = np.array([np.sum(target.spikes.unit == k) for k in known.unit_ids])
+    np.testing.assert_allclose(np.array(refined.activity.rates) / (counts / len(trace)), 1, atol=0.15)

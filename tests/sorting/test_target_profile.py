@@ -76,6 +76,7 @@ class World:
         for name in ("compare_gains", "choose_gain", "estimate_profile", "refine_profile", "track_changes"):
             monkeypatch.setattr(target_profile, name, getattr(self, name))
         monkeypatch.setattr(target_profile, "with_gain", lambda initial, gain, _: gain)
+        monkeypatch.setattr(target_profile, "with_noise_levels", lambda raw, profile, _: profile)
         context = SimpleNamespace(units=SimpleNamespace(unit_ids=(1, 2, 9), known=(1, 2)))
         lessons: Any = SimpleNamespace(context=context, labelled=self.labelled)
         initial: Any = 0.5

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from spikesorter.signal.filters import noise_scale
 
-__all__ = ["STEADY", "Course", "noise_levels"]
+__all__ = ["STEADY", "Course", "middles_of_blocks", "noise_levels", "relative_levels"]
 
 Float64Array = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
@@ -156,9 +157,34 @@ def noise_levels(trace: npt.NDArray[np.float32], blocks: int) -> Float64Array:
     >>> noise_levels(noise, 2).round(2), noise_levels(noise[:50_000], 2)
     (array([0.45, 1.34]), array([1.]))
     """
-    scales = [noise_scale(part).astype(np.float64).mean() for part in np.array_split(trace, blocks)]
-    levels = np.array(scales) / max(float(np.sqrt(np.mean(np.square(scales)))), 1e-30)
+    levels = relative_levels(np.array_split(trace, blocks))
     return levels if levels.max() > LEAST_LEVEL_RATIO * levels.min() else np.ones(1)
+
+
+def relative_levels(parts: list[npt.NDArray[np.float32]]) -> Float64Array:
+    """Return the level of the noise in each part, relative to the mean (of the power).
+
+    Parameters
+    ----------
+    parts : list of ndarray of float32, shape (samples, columns)
+    """
+    scales = [noise_scale(part).astype(np.float64).mean() for part in parts]
+    return np.array(scales) / max(float(np.sqrt(np.mean(np.square(scales)))), 1e-30)
+
+
+def middles_of_blocks(trace: npt.NDArray[Any], blocks: int, *, most: int) -> npt.NDArray[Any]:
+    """Return the middle of each block of a trace, one after the other, so that no more than `most` remain.
+
+    Examples
+    --------
+    >>> middles_of_blocks(np.arange(12), 2, most=4), middles_of_blocks(np.arange(3), 2, most=4)
+    (array([2, 3, 8, 9]), array([0, 1, 2]))
+    """
+    if len(trace) <= most:
+        return trace
+    length = most // blocks
+    starts = (np.arange(blocks) + 0.5) * (len(trace) / blocks) - length / 2
+    return np.concatenate([trace[int(start) : int(start) + length] for start in starts])
 
 
 def _in_words(sizes: Float64Array, extreme: np.intp) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spikesorter.estimation.context import Context
-from spikesorter.estimation.course import Course, noise_levels
+from spikesorter.estimation.course import Course, middles_of_blocks, noise_levels
 from spikesorter.estimation.gain_evidence import GainComparison
 from spikesorter.estimation.profile import Profile, without_hum
 from spikesorter.estimation.rehearsal import Labelled
@@ -20,7 +20,7 @@ from spikesorter.signal.gain import SILENT
 from spikesorter.signal.matched import make_matched_filters
 from spikesorter.sorting.sizes import measure_sizes
 
-__all__ = ["Tracked", "track_changes"]
+__all__ = ["Tracked", "track_changes", "with_noise_levels"]
 
 logger = logging.getLogger(__name__)
 Trace = npt.NDArray[np.float32]
@@ -45,6 +45,26 @@ class Tracked(NamedTuple):
     misfit: float
 
 
+def with_noise_levels(raw: npt.NDArray[np.generic], profile: Profile, context: Context) -> Profile:
+    """Return the profile with the level of the noise in each block, if it changes.
+
+    Parameters
+    ----------
+    raw : ndarray, shape (samples, channels)
+        As for `track_changes`.
+    profile : Profile
+        Of the target.
+    context : Context
+
+    Returns
+    -------
+    Profile
+    """
+    blocks = _blocks(raw, context)
+    conditioned = _conditioned(middles_of_blocks(raw, blocks, most=MOST_SAMPLES), profile, context)
+    return replace(profile, course=Course(levels=noise_levels(conditioned, blocks)))
+
+
 def track_changes(
     raw: npt.NDArray[np.generic], profile: Profile, context: Context, labelled: Labelled, *, n_jobs: int = 1
 ) -> Tracked:
@@ -55,7 +75,7 @@ def track_changes(
     raw : ndarray, shape (samples, channels)
         The target, or parts spread over it, in its own data type.
     profile : Profile
-        Of the target.
+        Of the target, with the levels of its noise.
     context : Context
     labelled : Labelled
     n_jobs : int
@@ -65,11 +85,10 @@ def track_changes(
     -------
     Tracked
     """
-    blocks = int(np.clip(len(raw) / (BLOCK_SECONDS * context.fs_hz), 1, MOST_BLOCKS))
-    trace = _parts(raw, blocks)
-    target = without_hum(centred(trace, profile.offset), profile.hum_hz, fs_hz=context.fs_hz)
-    conditioned = context.conditioned(target)
-    steady = Course(levels=noise_levels(conditioned, blocks))
+    blocks = _blocks(raw, context)
+    trace = middles_of_blocks(raw, blocks, most=MOST_SAMPLES)
+    conditioned = _conditioned(trace, profile, context)
+    steady = Course(levels=profile.course.levels)
     templates = context.templates.scaled(abs(profile.activity.gain))  # the comparison inverts the outputs
     filters = make_matched_filters(templates, profile.noise, reach=context.whitening_reach)
     evidence, sections = filters.apply(conditioned), min(blocks, MOST_SECTIONS)
@@ -114,10 +133,10 @@ def _with_ratios(profile: Profile, context: Context, labelled: Labelled, fit: Si
     return tuple(combined)
 
 
-def _parts(raw: npt.NDArray[np.generic], blocks: int) -> npt.NDArray[np.generic]:
-    """Return the middle of each block, so that no more than `MOST_SAMPLES` remain."""
-    if len(raw) <= MOST_SAMPLES:
-        return raw
-    length = MOST_SAMPLES // blocks
-    starts = (np.arange(blocks) + 0.5) * (len(raw) / blocks) - length / 2
-    return np.concatenate([raw[int(start) : int(start) + length] for start in starts])
+def _blocks(raw: npt.NDArray[np.generic], context: Context) -> int:
+    return int(np.clip(len(raw) / (BLOCK_SECONDS * context.fs_hz), 1, MOST_BLOCKS))
+
+
+def _conditioned(trace: npt.NDArray[np.generic], profile: Profile, context: Context) -> Trace:
+    target = without_hum(centred(trace, profile.offset), profile.hum_hz, fs_hz=context.fs_hz)
+    return context.conditioned(target)

@@ -5,6 +5,9 @@ measured there is therefore too strong. The residual of a sampled explanation co
 
 Deficiencies of a decoder's model bias the number of spikes that it expects. On a rehearsal the bias is the
 same, so the rates are right when the decoder expects as many spikes in the rehearsal as in the target.
+
+Where the noise changes, each block is explained in its own. One level for all would take noise of the loud
+blocks for spikes, and miss spikes of the quiet ones.
 """
 
 from __future__ import annotations
@@ -14,15 +17,18 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import hmean
 
+from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.pursuit import Explanation, PursuitDecoder, make_between_samples, sample_explanation
 from spikesorter.estimation.context import REFINE, Context
+from spikesorter.estimation.course import Course, middles_of_blocks, relative_levels
 from spikesorter.estimation.profile import Profile, without_hum
 from spikesorter.estimation.rehearsal import plant_rehearsal
 from spikesorter.estimation.units import Units
 from spikesorter.io.samples import centred
 from spikesorter.signal.gain import SILENT, Activity
-from spikesorter.signal.noise import NoiseSpectrum, estimate_noise_spectrum
+from spikesorter.signal.noise import estimate_noise_spectrum
 from spikesorter.signal.templates import plant
 
 __all__ = ["quick_context", "refine_profile"]
@@ -62,7 +68,7 @@ def refine_profile(
     trace : ndarray, shape (samples, channels)
         Raw, in the recording's own data type.
     profile : Profile
-        From `estimate_profile`.
+        From `estimate_profile`, with the levels of the noise if they change.
     context : Context
     n_jobs : int
         Number of threads; it does not affect the result.
@@ -73,14 +79,14 @@ def refine_profile(
     -------
     Profile
     """
-    centred_trace = centred(trace[:MOST_SAMPLES], profile.offset)
+    centred_trace = centred(_excerpt(trace, profile), profile.offset)
     target = without_hum(centred_trace, profile.hum_hz, fs_hz=context.fs_hz)
     quick = quick_context(context)
     for number in range(ROUNDS):
-        pursuit = make_between_samples(quick, profile)
-        explanation = sample_explanation(pursuit, target, n_jobs=n_jobs)
+        pursuits = [make_between_samples(quick, part) for part in profile.parts()]
+        explanation = _explanation(pursuits, target, n_jobs=n_jobs)
         if profile.background == SILENT:
-            profile = replace(profile, noise=_noise_left(target, explanation, context, profile))
+            profile = _with_noise_left(target, explanation, context, profile)
         rehearsal = plant_rehearsal(
             context,
             profile,
@@ -89,9 +95,9 @@ def refine_profile(
             jitter_samples=len(target),
             rng=context.rng(*REFINE, number),
         )
-        rehearsed = sample_explanation(pursuit, rehearsal.trace, n_jobs=n_jobs)
+        rehearsed = _explanation(pursuits, rehearsal.trace, n_jobs=n_jobs)
         activity = _with_rates(profile.activity, explanation, rehearsed)
-        measured = _with_gain(activity, explanation, pursuit, context.units)
+        measured = _with_gain(activity, explanation, pursuits, context.units)
         gain = measured.gain if may_be_gain(measured.gain) else activity.gain
         profile = replace(profile, activity=replace(measured, gain=gain))
     return profile
@@ -105,17 +111,52 @@ def quick_context(context: Context) -> Context:
     return replace(context, settings=settings.model_copy(update={"pursuit": pursuit}))
 
 
+def _excerpt(trace: npt.NDArray[np.generic], profile: Profile) -> npt.NDArray[np.generic]:
+    """Return the beginning of a trace, or if the noise changes, part of each block."""
+    if profile.course.steady:
+        return trace[:MOST_SAMPLES]
+    return middles_of_blocks(trace, len(profile.course.levels), most=MOST_SAMPLES)
+
+
+def _explanation(pursuits: list[PursuitDecoder], trace: Trace, *, n_jobs: int) -> Explanation:
+    """Sample an explanation of a trace, with a pursuit for each of its blocks."""
+    edges = _edges(len(trace), len(pursuits))
+    found = [
+        sample_explanation(pursuit, trace[start:stop], n_jobs=n_jobs)
+        for pursuit, (start, stop) in zip(pursuits, edges, strict=True)
+    ]
+    if len(found) == 1:
+        return found[0]
+    shifted = [one.spikes.shifted(start) for one, (start, _) in zip(found, edges, strict=True)]
+    return Explanation(
+        Spikes.concatenate(shifted),
+        np.concatenate([one.amplitudes for one in found]),
+        np.sum([one.expected for one in found], axis=0),
+    )
+
+
+def _edges(n_samples: int, blocks: int) -> list[tuple[int, int]]:
+    """Return the first and last sample of each block, as the course of a rehearsal has them."""
+    return [(start, stop) for start, stop, _ in Course(levels=np.ones(blocks)).level_bounds(n_samples)]
+
+
+def _energies(pursuits: list[PursuitDecoder]) -> npt.NDArray[np.float64]:
+    """Return the energy of each template (much the same at all shifts) in noise of the mean power."""
+    energies = [pursuit.bank.energies[:: pursuit.shifts] for pursuit in pursuits]
+    return energies[0] if len(energies) == 1 else np.asarray(hmean(energies, axis=0))
+
+
 def _with_gain(
-    activity: Activity, explanation: Explanation, pursuit: PursuitDecoder, units: Units
+    activity: Activity, explanation: Explanation, pursuits: list[PursuitDecoder], units: Units
 ) -> Activity:
     """Correct the gain by the amplitudes of clear spikes, and measure its fluctuation.
 
     The prior biases a sampled amplitude towards 1, and sampling adds noise. Both are known and corrected for.
     """
-    energies = pursuit.bank.energies[:: pursuit.shifts]  # much the same at all shifts
-    precisions = 1 / pursuit.spreads**2
+    energies = _energies(pursuits)
+    precisions = 1 / pursuits[0].spreads ** 2
     centres, excesses, errors = [], [], []
-    for k, unit in enumerate(pursuit.unit_ids):
+    for k, unit in enumerate(pursuits[0].unit_ids):
         amplitudes = explanation.amplitudes[explanation.spikes.unit == unit].astype(np.float64)
         if np.sqrt(energies[k]) < CLEAR_DETECTABILITY or len(amplitudes) < CLEAR_SPIKES:
             continue
@@ -138,11 +179,20 @@ def _with_gain(
     )
 
 
-def _noise_left(trace: Trace, explanation: Explanation, context: Context, profile: Profile) -> NoiseSpectrum:
+def _with_noise_left(trace: Trace, explanation: Explanation, context: Context, profile: Profile) -> Profile:
+    """Return the profile with the noise that an explanation leaves, and the levels of its blocks."""
     templates = context.units.templates.scaled(profile.factors)
     explained = plant(len(trace), explanation.spikes, explanation.amplitudes, templates)
     left = context.conditioned(trace - explained)
-    return estimate_noise_spectrum(left, np.ones(len(left), bool), n_fft=context.settings.noise.n_fft)
+    course = profile.course
+    if not course.steady:
+        blocks = [left[start:stop] for start, stop in _edges(len(left), len(course.levels))]
+        course = replace(course, levels=relative_levels(blocks))
+        scaled = [part / np.float32(level) for part, level in zip(blocks, course.levels, strict=True)]
+        left = np.concatenate(scaled)
+    n_fft = context.settings.noise.n_fft
+    noise = estimate_noise_spectrum(left, np.ones(len(left), bool), n_fft=n_fft)
+    return replace(profile, noise=noise, course=course)
 
 
 def _with_rates(activity: Activity, target: Explanation, rehearsal: Explanation) -> Activity:

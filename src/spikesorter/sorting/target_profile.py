@@ -15,7 +15,7 @@ from spikesorter.estimation.gain_evidence import NEAR_ONE, choose_gain, compare_
 from spikesorter.estimation.profile import Profile
 from spikesorter.estimation.size_evidence import WORTH_BELIEVING
 from spikesorter.signal.gain import SILENT
-from spikesorter.sorting.changes import Tracked, track_changes
+from spikesorter.sorting.changes import Tracked, track_changes, with_noise_levels
 from spikesorter.sorting.refine import refine_profile
 from spikesorter.sorting.state import Lessons
 
@@ -60,6 +60,7 @@ def estimate_target(
     def may_be(gain: float) -> bool:
         return choice.sharp and comparison.as_good(gain, choice.gain)
 
+    profile = with_noise_levels(raw, profile, context)
     profile = refine_profile(raw, profile, context, n_jobs=n_jobs, may_be_gain=may_be)
     tracked = track_changes(raw, profile, context, lessons.labelled, n_jobs=n_jobs)
     return _or_at_one(tracked, raw, initial, lessons, n_jobs=n_jobs).profile
@@ -76,7 +77,7 @@ def _or_at_one(
     away = abs(np.log(gain)) if gain > 0 else np.inf
     if lessons.labelled is None or not NEAR_ONE < away < np.log(ALMOST_ONE):
         return tracked
-    profile = _profile_at(1.0, initial, context)
+    profile = with_noise_levels(raw, _profile_at(1.0, initial, context), context)
     profile = refine_profile(raw, profile, context, n_jobs=n_jobs, may_be_gain=lambda _: False)
     other = track_changes(raw, profile, context, lessons.labelled, n_jobs=n_jobs)
     units = context.units
