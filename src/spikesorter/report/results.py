@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spikesorter.core.errors import InputError
+from spikesorter.core.errors import InputError, naming
 from spikesorter.core.spike import same_rate
 from spikesorter.core.spikes import UNKNOWN, Spikes
+from spikesorter.io.exclusion import Exclusion
 from spikesorter.io.labels import read_labels
 from spikesorter.io.recording import RecordingOptions
 from spikesorter.io.samples import at_rate
@@ -166,12 +167,13 @@ def sort_facts(
     -------
     dict
     """
+    excluded = None if options.exclude is None else options.exclude.resolved()
     return {
         "result": str(result),
         "recording": str(recording.resolve()),
         "model": str(model.folder.resolve()),
         "working_point": dict(model.point),
-        "options": asdict(options),
+        "options": asdict(replace(options, exclude=excluded)),
         "adapted_to": dict(chosen),
     }
 
@@ -248,12 +250,23 @@ def _open_sort(out: Path, facts: Mapping[str, Any]) -> list[Result]:
         if one["model"] not in models:
             models[one["model"]] = load_model(Path(one["model"]))
         model = models[one["model"]].with_working_point(**one["working_point"])
-        plain: dict[str, Any] = one["options"] | {
-            key: tuple(one["options"].get(key, ())) for key in ("channel", "variable")
-        }
-        options = RecordingOptions(**plain | {"exclude": None})  # the result knows what was left out
+        options = _options_of(one["options"])
         results += _result(name, Path(one["recording"]), place, model, one["adapted_to"], options, None)
     return results
+
+
+def _options_of(facts: Mapping[str, Any]) -> RecordingOptions:
+    """Return the options with which a recording is shown, of those with which it was sorted.
+
+    What was left out of it is in the result, so only the subtraction of responses remains of that.
+    """
+    excluded, lists = facts.get("exclude") or {}, ("channel", "variable")
+    exclude = None
+    if excluded.get("subtract_ms"):
+        window_ms = tuple(excluded["window_ms"])
+        exclude = Exclusion(**{**excluded, "stretches": "", "window_ms": window_ms})
+    plain = dict(facts) | {key: tuple(facts.get(key, ())) for key in lists}
+    return RecordingOptions(**plain | {"exclude": exclude})
 
 
 def _result(
@@ -268,8 +281,9 @@ def _result(
     sorters, rate = model.chosen(chosen), model.fs_hz
     names = {unit: called for sorter in sorters.values() for unit, called in sorter.names.items()}
     spikes = read_labels(place, fs_hz=rate)
-    read = opened_when_read(path, options, fs_hz=rate)
-    n_samples = read().get_num_frames()
+    read = opened_when_read(path, options, model, fs_hz=rate)
+    as_recorded = opened_when_read(path, replace(options, exclude=None), model, fs_hz=rate)
+    n_samples = as_recorded().get_num_frames()  # without looking for pulses in it
     if not spikes.named_otherwise:
         spikes = spikes.described(fs_hz=spikes.fs_hz or rate, names=names)
     spikes = _as_sorted(spikes, sorters, n_samples)
@@ -279,7 +293,9 @@ def _result(
     return results_of(name, read, n_samples, spikes, sorters, place, truth=true)
 
 
-def opened_when_read(path: Path, options: RecordingOptions, *, fs_hz: float) -> Callable[[], BaseRecording]:
+def opened_when_read(
+    path: Path, options: RecordingOptions, model: Model | None = None, *, fs_hz: float
+) -> Callable[[], BaseRecording]:
     """Return a function that opens a recording; the two recordings opened last stay open.
 
     Parameters
@@ -287,6 +303,8 @@ def opened_when_read(path: Path, options: RecordingOptions, *, fs_hz: float) -> 
     path : Path
     options : RecordingOptions
         Options of `read_recording`.
+    model : Model, optional
+        Finds the pulses whose response the options want to be subtracted.
     fs_hz : float
         Sampling rate, if neither the file nor the options state one.
 
@@ -294,12 +312,14 @@ def opened_when_read(path: Path, options: RecordingOptions, *, fs_hz: float) -> 
     -------
     callable
     """
-    return partial(_opened, path, options, fs_hz)
+    return partial(_opened, path, options, model, fs_hz)
 
 
 @lru_cache(maxsize=2)
-def _opened(path: Path, options: RecordingOptions, fs_hz: float) -> BaseRecording:
-    return options.read(path, fs_hz=fs_hz)
+def _opened(path: Path, options: RecordingOptions, model: Model | None, fs_hz: float) -> BaseRecording:
+    opened = options.open(path, fs_hz=fs_hz)
+    with naming(path):
+        return (opened if model is None else model.without_found_pulses(opened)).recording
 
 
 def _group(read: Callable[[], BaseRecording], group: str) -> BaseRecording:

@@ -21,6 +21,7 @@ from spikesorter.core.spikes import Spikes
 from spikesorter.estimation.estimate import estimate_initially, is_faint
 from spikesorter.io.atomic import recover_folder, write_json
 from spikesorter.io.model_files import DESCRIPTION, TARGETS, check_model_place, model_digest
+from spikesorter.io.recording import OpenedRecording
 from spikesorter.io.samples import check_trace, shortest_samples
 from spikesorter.sorting.doubts import doubt_of_gain
 from spikesorter.sorting.groups import groups_of, sort_groups
@@ -166,39 +167,46 @@ class Model:
             progress=progress,
         )
 
-    def without_pulses(
-        self, recording: BaseRecording, *, subtract_ms: float, window_ms: tuple[float, float]
-    ) -> tuple[BaseRecording, BadStretches]:
-        """Subtract the response to pulses of one shape that are found in a recording.
+    def without_found_pulses(self, opened: OpenedRecording) -> OpenedRecording:
+        """Return a recording without the response to pulses found in it, if its options ask for that.
 
         Parameters
         ----------
-        recording : spikeinterface.BaseRecording
-        subtract_ms : float
-            Until how long after each pulse its response is subtracted.
-        window_ms : (float, float)
-            What is left out around each pulse.
+        opened : OpenedRecording
+            If they do not ask for it, or it has been done, it is returned as it is.
 
         Returns
         -------
-        recording : spikeinterface.BaseRecording
-        bad : BadStretches
-            The windows around the pulses. If none are found, a warning says so.
+        OpenedRecording
+            Its stretches to leave out contain the windows around the pulses. If none are found, a warning
+            says so.
 
         Raises
         ------
         InputError
             If the recording does not fit the sorters.
         """
-        parts = {WHOLE: recording} if self._for_all_channels else groups_of(self.groups, recording)
+        asked = opened.options.exclude
+        if asked is None or not asked.subtracts_found or opened.pulses_subtracted:
+            return opened
+        parts = {WHOLE: opened.recording}
+        if not self._for_all_channels:
+            parts = dict(groups_of(self.groups, opened.recording))
         found = []
         for group, sorters in self.groups.items():
             state = next(iter(sorters.values())).state
             target = state.fitting(parts[group])
             found.append(find_pulses(target, state.own_screen, fs_hz=state.fs_hz))
-        return subtract_pulses(
-            recording, found, subtract_ms=subtract_ms, window_ms=window_ms, fs_hz=self.fs_hz
+        recording, bad = subtract_pulses(
+            opened.recording,
+            found,
+            subtract_ms=asked.subtract_ms,
+            window_ms=asked.window_ms,
+            fs_hz=self.fs_hz,
         )
+        source = recording if opened.source is opened.recording else opened.source
+        exclude = opened.exclude.joined(bad)
+        return replace(opened, recording=recording, source=source, exclude=exclude, pulses_subtracted=True)
 
     def digest(self, chosen: Mapping[str, str]) -> str:
         """Return a digest of everything that the results of the chosen sorters depend on."""

@@ -112,8 +112,8 @@ def _factor(one: BaseRecording, first: BaseRecording, *, own: Path, whose: Path)
         shown = ", ".join(f"{factor:.4g}" for factor in factors.tolist())
         raise InputError(
             f"its channels have {shown} times the microvolts per step (gain_to_uV) of those of {whose}; "
-            "recordings of a session may differ by one factor for all channels; write both in one unit first, "
-            "for example with spikeinterface.preprocessing.scale_to_uV"
+            "recordings of a session may differ by one factor for all channels; write both in one unit "
+            "first, for example with spikeinterface.preprocessing.scale_to_uV"
         )
     return 1.0 if abs(factors[0] - 1) < SAME_GAIN else float(factors[0])
 
