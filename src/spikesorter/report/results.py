@@ -19,7 +19,8 @@ from spikesorter.io.labels import read_labels
 from spikesorter.io.recording import RecordingOptions
 from spikesorter.io.samples import at_rate
 from spikesorter.sorting.groups import groups_of
-from spikesorter.sorting.model import WHOLE, Model, load_model
+from spikesorter.sorting.model import Model, load_model
+from spikesorter.sorting.model_places import WHOLE
 from spikesorter.sorting.sorter import Sorter
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from spikesorter.report.contents import report_contents
 from spikesorter.report.page import write_page
 from spikesorter.report.results import REPORT, RUN, Result
 from spikesorter.sorting.forecast import Forecast, forecast_study
-from spikesorter.sorting.model import WHOLE, target_place
+from spikesorter.sorting.model_places import WHOLE, target_place
 from spikesorter.sorting.sorter import Sorter
 from spikesorter.workflows.files import checked_results
 from spikesorter.workflows.one_recording import bad_seconds
