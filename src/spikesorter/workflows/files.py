@@ -16,16 +16,14 @@ from spikesorter.io.events import Clock, events_by_name
 from spikesorter.io.export import check_export, check_export_place, session_for
 from spikesorter.io.recording import OpenedRecording, RecordingOptions
 from spikesorter.report.contents import report_contents
+from spikesorter.report.kept_results import SORT, known_sorts, sort_facts
 from spikesorter.report.page import write_page
 from spikesorter.report.peri_events import write_peri_events
 from spikesorter.report.results import (
     REPORT,
-    SORT,
     Result,
-    known_sorts,
     opened_when_read,
     results_of,
-    sort_facts,
 )
 from spikesorter.sorting.model import Choice, Model
 from spikesorter.sorting.sorter import SPAN_SECONDS, Sorter
