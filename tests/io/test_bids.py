@@ -131,9 +131,13 @@ def test_the_spikes_are_read_back_with_their_bad_stretches(tmp_path: Path) -> No
 
 def test_subjects_are_added_to_a_dataset_and_replace_only_themselves(tmp_path: Path) -> None:
     dataset = tmp_path / "set"
-    for subject in ("M-17", "A1", "M-17"):
+    for subject in ("M-17", "A1"):
         written(dataset, facts_of(tmp_path, subject=subject))
+    lines = (dataset / "participants.tsv").read_text().splitlines()
+    (dataset / "participants.tsv").write_text(f"{lines[0]}\tcage\n{lines[1]}\t4\n{lines[2]}\t5\n")
+    written(dataset, facts_of(tmp_path, subject="M-17"))
     rows = table(dataset / "participants.tsv")
+    assert [row.pop("cage") for row in rows] == ["4", "5"]  # which somebody has added
     assert [row["participant_id"] for row in rows] == ["sub-A1", "sub-M17"]
     assert rows[0] == {
         "participant_id": "sub-A1", "species": "Mus musculus", "age": "0.2464", "sex": "F", "strain": "n/a"

@@ -56,6 +56,14 @@ def test_what_is_stated_is_in_the_file(recording: NumpyRecording, tmp_path: Path
         assert file.electrode_groups["channels"].description == "one electrode"
 
 
+def test_a_manufacturer_is_that_of_the_devices_model(recording: NumpyRecording, tmp_path: Path) -> None:
+    subject = file_of(tmp_path, '[electrodes]\nmanufacturer = "Acme"')
+    write_spikes(tmp_path / "a.nwb", SPIKES, recording=recording, subject=subject)
+    assert validate(path=tmp_path / "a.nwb") == []
+    with NWBHDF5IO(tmp_path / "a.nwb", "r") as source:
+        assert source.read().devices["electrode"].model.manufacturer == "Acme"
+
+
 def test_waveforms_have_means_and_deviations_of_the_same_spikes(
     recording: NumpyRecording, tmp_path: Path
 ) -> None:

@@ -163,10 +163,11 @@ def write_dataset(dataset: Path, facts: SessionFacts) -> None:
     write_json(dataset / "participants.json", ABOUT_PARTICIPANTS)
     with atomic_file(dataset / "README.md") as temporary:
         temporary.write_text(README, encoding="utf-8")
-    known = _participants(dataset / PARTICIPANTS)
+    rows = _participants(dataset / PARTICIPANTS)  # whose further columns are kept
     own = _participant(facts.subject, facts.session.start)
-    rows = {**known, own["participant_id"]: own}
-    _write_table(dataset / PARTICIPANTS, PARTICIPANT_COLUMNS, [rows[key] for key in sorted(rows)])
+    rows[own["participant_id"]] = rows.get(own["participant_id"], {}) | own
+    columns = dict.fromkeys([*PARTICIPANT_COLUMNS, *(column for row in rows.values() for column in row)])
+    _write_table(dataset / PARTICIPANTS, tuple(columns), [rows[key] for key in sorted(rows)])
 
 
 def write_recording(
