@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from raw_results import write_results
 from spikesorter.core.versions import versions
 
 SIMULATE = ("--units", "5", "--seconds", "20", "--noise", "1.2")
@@ -83,7 +84,7 @@ def main() -> None:
     for one in chosen:
         results[one.name] = measured(one, study, arguments.out)
         kept = {"study": study.name, "versions": versions(), "variants": results}
-        (arguments.out / "ablation.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+        write_results(arguments.out / "ablation.json", kept)
     print(table(results))
 
 

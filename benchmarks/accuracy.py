@@ -21,8 +21,9 @@ import sys
 import tempfile
 import time
 from ast import literal_eval
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from spikeinterface.core import NumpyRecording
 from accuracy_table import print_table
 from bath import MAKER
 from library_reference import errors
+from raw_results import write_results
 from spikesorter import Sorter, Spikes, load_settings, read_mat, score, study_score
 from spikesorter.core.score import match_spikes
 from spikesorter.decoding.calibration import expected_calibration_error, judge_events
@@ -60,18 +62,11 @@ def main() -> None:
         PARTS[part](arguments)
 
 
-def measure_bath(arguments: argparse.Namespace) -> None:
-    """Sort bath studies of several seeds."""
+def measure_family(family: str, arguments: argparse.Namespace) -> None:
+    """Sort studies of a family of several seeds."""
     for seed in arguments.seeds:
-        with made_study(arguments, "bath", seed) as study:
-            write(arguments, f"bath_{seed}", sort_study(study, arguments.set, arguments.targets))
-
-
-def measure_cortex(arguments: argparse.Namespace) -> None:
-    """Sort cortex studies of several seeds."""
-    for seed in arguments.seeds:
-        with made_study(arguments, "cortex", seed) as study:
-            write(arguments, f"cortex_{seed}", sort_study(study, arguments.set, arguments.targets))
+        with made_study(arguments, family, seed) as study:
+            write(arguments, f"{family}_{seed}", sort_study(study, arguments.set, arguments.targets))
 
 
 def measure_wild(arguments: argparse.Namespace) -> None:
@@ -80,13 +75,6 @@ def measure_wild(arguments: argparse.Namespace) -> None:
         with made_study(arguments, "wild", seed) as study:
             results = sort_study(study, arguments.set, arguments.targets)
             write(arguments, f"wild_{seed}", {**results, "baseline": baseline(arguments, study)})
-
-
-def measure_library(arguments: argparse.Namespace) -> None:
-    """Sort library studies of several seeds."""
-    for seed in arguments.seeds:
-        with made_study(arguments, "library", seed) as study:
-            write(arguments, f"library_{seed}", sort_study(study, arguments.set, arguments.targets))
 
 
 def measure_cortex_seeds(arguments: argparse.Namespace) -> None:
@@ -367,18 +355,18 @@ def run(script: str, *words: object) -> None:
 def write(arguments: argparse.Namespace, name: str, results: dict[str, Any]) -> None:
     """Keep a part's results."""
     rounded = json.loads(json.dumps(results, default=float), parse_float=lambda x: round(float(x), 4))
-    (arguments.out / f"{name}.json").write_text(json.dumps(rounded, indent=1) + "\n")
+    write_results(arguments.out / f"{name}.json", rounded)
     print(f"{name}: done", flush=True)
 
 
-PARTS = {
-    "bath": measure_bath,
+PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "bath": partial(measure_family, "bath"),
     "wild": measure_wild,
-    "library": measure_library,
+    "library": partial(measure_family, "library"),
     "library_reference": measure_library_reference,
     "cortex_seeds": measure_cortex_seeds,
     "hc1": measure_hc1,
-    "cortex": measure_cortex,
+    "cortex": partial(measure_family, "cortex"),
     "reference": measure_reference,
     "others": measure_others,
     "pairs": measure_pairs,

@@ -34,6 +34,7 @@ import scipy.io as sio
 from spikeinterface.core import NumpyRecording
 
 from bath import MAKER
+from raw_results import write_results
 from reference import decode_with_truth, load_maker
 from spikesorter import Sorter, Spikes, read_mat, score
 from spikesorter.core.bad_stretches import BadStretches
@@ -66,7 +67,7 @@ def main() -> None:
             continue
         with tempfile.TemporaryDirectory() as temporary:
             rows = PARTS[part](arguments, Path(temporary))
-        (arguments.out / f"{part}.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+        write_results(arguments.out / f"{part}.json", rows)
 
 
 def measure_cases(arguments: argparse.Namespace, folder: Path) -> list[Row]:

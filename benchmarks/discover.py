@@ -16,7 +16,6 @@ spikes point down: the mean accuracy at their first settings, and at the best of
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 import warnings
@@ -29,6 +28,7 @@ from spikeinterface.comparison import compare_sorter_to_ground_truth
 from spikeinterface.core import BaseRecording, load
 
 from others import BANDS, RIVALS, downwards, filtered, noise_sd, save_recording
+from raw_results import write_results
 from spikesorter import Settings, Sorter, Spikes, read_mat
 from spikesorter.core.pairs import pairs_within
 from spikesorter.io.mat import read_mat_spikes
@@ -62,7 +62,7 @@ def main() -> None:
         print({key: value for key, value in row.items() if key != "units"}, flush=True)
         for unit in row["units"]:
             print("   ", unit, flush=True)
-        arguments.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        write_results(arguments.out, rows)
     for key in ("accuracy", "strict"):
         print(key, round(float(np.mean([row[key] for row in rows])), 3))
 

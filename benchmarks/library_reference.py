@@ -13,7 +13,6 @@ recording's own truth. Only the reading of .mat files and the score are those of
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -24,7 +23,8 @@ import numpy.typing as npt
 from scipy.ndimage import maximum_filter1d
 from scipy.signal import welch
 
-from reference import MAKER, load_maker, targets
+from raw_results import write_results
+from reference import MAKER, load_maker, read_facts, targets
 from spikesorter.core.score import Score, score, study_score
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.mat import read_mat, read_mat_spikes
@@ -222,29 +222,12 @@ def decode(filters: Filters, trace: FloatArray, truth: Spikes, fs_hz: float) -> 
 
 def decode_recording(study: Path, name: str, maker_path: Path) -> tuple[Spikes, Score]:
     """Decode one target of a study with its truth given; return the spikes and their score."""
-    facts = read_facts(study)
+    facts = read_facts(study, family="library")
     noise = background(maker_path, name, facts)
     waveforms = true_waveforms(load_maker(maker_path), facts["seed"])
     trace = read_mat(study / f"{name}.mat")[0].get_traces()[:, 0].astype(np.float64)
     truth = read_mat_spikes(study / "truth" / f"{name}.mat")
     return decode(make_filters(waveforms, noise, facts["fs"]), trace, truth, facts["fs"])
-
-
-def read_facts(study: Path) -> dict[str, Any]:
-    """Read what the maker wrote about a study.
-
-    Raises
-    ------
-    SystemExit
-        If there is nothing, or the study is not of family `library`.
-    """
-    path = study / "study.json"
-    if not path.is_file():
-        raise SystemExit(f"{path}: no such file; STUDY must be a folder written by make_study.py")
-    facts: dict[str, Any] = json.loads(path.read_text())
-    if facts["family"] != "library":
-        raise SystemExit(f"{study}: family {facts['family']}; this decoder is for library studies")
-    return facts
 
 
 def main() -> None:
@@ -258,9 +241,8 @@ def main() -> None:
         recordings[name] = {**{figure: summary[figure] for figure in FIGURES}, **kinds}
         print(f"| {name} | " + " | ".join(map(str, kinds.values())) + f" | {result.strict:.3f} |", flush=True)
     if arguments.out:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
         study = study_score({name: figures["score"] for name, figures in recordings.items()})
-        arguments.out.write_text(json.dumps({"recordings": recordings, "study": study}, indent=2) + "\n")
+        write_results(arguments.out, {"recordings": recordings, "study": study})
 
 
 def parse() -> argparse.Namespace:

@@ -45,7 +45,9 @@ def main() -> None:
         figures[f"{hours:g} h"] = json.loads(output)
         print(f"{hours:g} h", figures[f"{hours:g} h"], flush=True)
         path.unlink()
-    (arguments.out / "memory.json").write_text(json.dumps(figures, indent=2) + "\n")
+    from raw_results import write_results
+
+    write_results(arguments.out / "memory.json", figures)
 
 
 def prepare(model: Path, minute: Path) -> float:

@@ -263,12 +263,13 @@ class Laboratory:
 
     def own_tests(self, module: str) -> list[str]:
         """Return where the tests of a module are: its own file of tests, and its examples."""
-        own = self.folder / "tests" / module.split(".")[0] / f"test_{module.split('.')[-1]}.py"
+        *inside, name = module.split(".")
+        own = self.folder.joinpath("tests", *inside, f"test_{name}.py")
         return [str(path) for path in (own, self.path(module)) if path.is_file()]
 
     def tests(self, folder: str) -> list[str]:
-        """Return the files of tests of a folder."""
-        return [str(path) for path in sorted((self.folder / "tests" / folder).glob("test_*.py"))]
+        """Return the files of tests of a folder, and of those inside it."""
+        return [str(path) for path in sorted((self.folder / "tests" / folder).rglob("test_*.py"))]
 
     def arguments(self, module: str) -> list[list[str]]:
         """Return what pytest is to run for a module: its own tests, and if they pass, its folder's."""

@@ -43,6 +43,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
+from raw_results import write_results
 from spikesorter import Score, Spikes, read_mat, score, study_score
 from spikesorter.core.pairs import pairs_within
 from spikesorter.io.mat import read_mat_fs, read_mat_spikes
@@ -499,7 +500,7 @@ def write(out: Path, study: Path, results: dict[str, dict[str, Result]]) -> None
     """Write what is known so far."""
     versions = {package: version_of(package) for package in PACKAGES}
     facts = {"study": study.name, "targets": results, "versions": versions}
-    out.write_text(json.dumps(facts, indent=1) + "\n")
+    write_results(out, facts)
 
 
 def version_of(package: str) -> str | None:

@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import maximum_filter1d
 
+from raw_results import write_results
 from spikesorter.core.score import Score, score, study_score
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.mat import read_mat, read_mat_spikes
@@ -155,20 +156,20 @@ def load_maker(path: Path) -> ModuleType:
     return module
 
 
-def read_facts(study: Path) -> dict[str, Any]:
+def read_facts(study: Path, *, family: str = "bath") -> dict[str, Any]:
     """Read what the maker wrote about a study.
 
     Raises
     ------
     SystemExit
-        If there is nothing, or the study is not of family `bath`.
+        If there is nothing, or the study is of another family.
     """
     path = study / "study.json"
     if not path.is_file():
         raise SystemExit(f"{path}: no such file; STUDY must be a folder written by make_study.py")
     facts: dict[str, Any] = json.loads(path.read_text())
-    if facts["family"] != "bath":
-        raise SystemExit(f"{study}: family {facts['family']}; only a bath study's truth can be told to this")
+    if facts["family"] != family:
+        raise SystemExit(f"{study}: family {facts['family']}; this needs a study of family {family}")
     return facts
 
 
@@ -476,9 +477,8 @@ def main() -> None:
     }
     print(table(recordings, means))
     if arguments.out:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
         results = {"recordings": recordings, "study": means["score"], "strict": means["strict"]}
-        arguments.out.write_text(json.dumps(results, indent=2) + "\n")
+        write_results(arguments.out, results)
 
 
 def parse() -> argparse.Namespace:

@@ -17,7 +17,7 @@ from pathlib import Path
 from distributed import Client, LocalCluster
 
 from spikesorter.io.recording import RecordingOptions
-from spikesorter.report.results import RUN
+from spikesorter.report.kept_results import RUN
 from spikesorter.workflows.batch import dask_runner, run_batch
 from spikesorter.workflows.manifest import BatchItem, read_batch
 from spikesorter.workflows.tasks import Outcome, SortTask

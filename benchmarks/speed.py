@@ -48,9 +48,10 @@ def main() -> None:
         if part == "table":
             print_table(arguments.out)
             continue
+        from raw_results import write_results
+
         figures = PARTS[part](arguments)
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        (arguments.out / f"speed_{part}.json").write_text(json.dumps(figures, indent=2) + "\n")
+        write_results(arguments.out / f"speed_{part}.json", figures)
         print(part, json.dumps(figures), flush=True)
 
 

@@ -41,9 +41,9 @@ import numpy as np
 import numpy.typing as npt
 
 from others import ONE_CORE, RIVALS, noise_sd, reason, run_sorter
+from raw_results import write_results
 from spikesorter import Sorter, Spikes, load_settings
 from spikesorter.core.comparison import Comparison, compare_sortings
-from spikesorter.io.atomic import atomic_file
 
 Options = dict[str, Any]
 Result = dict[str, Any]
@@ -221,7 +221,7 @@ def work(run: Callable[..., Spikes], case: Facts, channel: int | None,
         out.with_suffix(".txt").write_text(f"{type(error).__name__}: {error}")
         return
     seconds = round(time.perf_counter() - start, 2)
-    write(out.with_suffix(".json"), {**judged(found, made.truth), "seconds": seconds})
+    write_results(out.with_suffix(".json"), {**judged(found, made.truth), "seconds": seconds})
 
 
 def judged(found: Spikes, truth: Spikes) -> Result:
@@ -329,14 +329,8 @@ def once(arguments: argparse.Namespace, case: Facts, sorter: str,
         return
     result = measure()
     facts = {"part": part, "noise": noise, "seed": seed, "sorter": sorter, "length_s": seconds}
-    write(path, facts | result)
+    write_results(path, facts | result)
     print(f"{path.stem}: {result['accuracy']:.3f} {result.get('failed', '')}", flush=True)
-
-
-def write(path: Path, contents: Result) -> None:
-    """Write JSON, whole or not at all."""
-    with atomic_file(path) as temporary:
-        temporary.write_text(json.dumps(contents, indent=1) + "\n", encoding="utf-8")
 
 
 # The table -----------------------------------------------------------------------------------------------

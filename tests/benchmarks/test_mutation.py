@@ -10,7 +10,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from benchmarks.mutation import mutants, parsed, sampled
+from benchmarks.mutation import Laboratory, mutants, parsed, sampled
 
 ROOT = Path(__file__).resolve().parents[2]
 SUMS = """
@@ -136,6 +136,25 @@ def made(folder: Path, source: str, tests: str) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(textwrap.dedent(text).lstrip("\n"), encoding="utf-8")
     return folder
+
+
+def test_the_tests_of_a_nested_module_are_those_of_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = made(tmp_path / "project", "", "")
+    for name in (
+        "src/spikesorter/core/deep/sums.py",
+        "tests/core/deep/test_sums.py",
+        "tests/io/test_other.py",
+    ):
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).touch()
+    monkeypatch.setattr("benchmarks.mutation.ROOT", project)
+    copy = tmp_path / "copy"
+    deep = [f"{copy}/tests/core/deep/test_sums.py", f"{copy}/src/spikesorter/core/deep/sums.py"]
+    laboratory = Laboratory(copy)
+    assert laboratory.arguments("core.deep.sums") == [deep, [f"{copy}/tests/core/test_sums.py"]]
+    assert laboratory.tests("core") == [deep[0], f"{copy}/tests/core/test_sums.py"]
 
 
 def mutated(project: Path, *options: str) -> subprocess.CompletedProcess[str]:

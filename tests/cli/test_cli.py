@@ -33,6 +33,7 @@ COMMANDS = (
     "batch",
     "listen",
     "view",
+    "export",
     "evaluate",
     "simulate",
     "config",

@@ -13,7 +13,7 @@ from typer.main import get_command
 
 from spikesorter.cli import app
 from spikesorter.cli.completion import complete_assignment
-from spikesorter.cli.options import BLANK_MS, exclusion_of
+from spikesorter.cli.reading import BLANK_MS, exclusion_of
 from spikesorter.core.errors import InputError
 from spikesorter.core.settings import PRESETS, Settings
 from spikesorter.io.formats import EXPORTS

@@ -15,7 +15,8 @@ import pytest
 
 from spikesorter.io.mat import read_mat
 from spikesorter.io.recording import RecordingOptions
-from spikesorter.report.results import known_sorts, open_results
+from spikesorter.report.kept_results import known_sorts
+from spikesorter.report.results import open_results
 from spikesorter.sorting.model import load_model
 from spikesorter.workflows import files, one_recording
 from spikesorter.workflows.batch import run_batch

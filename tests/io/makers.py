@@ -255,6 +255,19 @@ def write_edf(path: Path, trace: Trace, *, fs_hz: int = 30_000) -> Path:
     return path
 
 
+def write_edf_of_rates(path: Path, channels: dict[str, tuple[int, Trace]]) -> Path:
+    """An .edf file of channels by name, each with its own rate and samples, of a whole number of seconds."""
+    from pyedflib import EdfWriter
+
+    common = {"dimension": "uV", "transducer": "", "prefilter": ""}
+    limits = {"physical_min": -3276.8, "physical_max": 3276.7, "digital_min": -32_768, "digital_max": 32_767}
+    with EdfWriter(str(path), len(channels), file_type=1) as writer:  # EDF+
+        for number, (name, (fs_hz, _)) in enumerate(channels.items()):
+            writer.setSignalHeader(number, common | limits | {"label": name, "sample_frequency": fs_hz})
+        writer.writeSamples([np.asarray(trace, np.int32) for _, trace in channels.values()], digital=True)
+    return path
+
+
 def write_spike2(path: Path, trace: Trace, *, fs_hz: int = 30_000) -> Path:
     """A .smr file of version 6: a waveform channel for each column, in blocks of 1000 samples."""
 

@@ -72,12 +72,14 @@ def test_a_block_of_tdt_is_opened_by_the_file_that_describes_it(ending: str, tmp
 
 
 def test_a_file_is_known_by_its_neighbours(tmp_path: Path) -> None:
-    for name in ("g0_t0.imec0.ap.bin", "g0_t0.imec0.ap.meta", "rat.dat", "rat.xml", "plain.bin", "CSC1.ncs"):
+    probe = ("g0_t0.imec0.ap.bin", "g0_t0.imec0.ap.meta")
+    for name in (*probe, "rat.dat", "rat.xml", "plain.bin", "CSC1.ncs", "n.xdat.json", "n_data.xdat"):
         (tmp_path / name).touch()
     assert find_source(tmp_path / "g0_t0.imec0.ap.bin") == Source(tmp_path, "spikeglx", "imec0.ap")
     assert find_source(tmp_path / "rat.dat") == Source(tmp_path / "rat.xml", "neuroscope")
     assert find_source(tmp_path / "plain.bin").format == "raw"
     assert find_source(tmp_path / "CSC1.ncs") == Source(tmp_path, "neuralynx")
+    assert find_source(tmp_path / "n_data.xdat") == Source(tmp_path / "n.xdat.json", "neuronexus")
 
 
 def test_raw_files_of_multichannel_systems_are_told_from_raw_binary(tmp_path: Path) -> None:

@@ -56,6 +56,14 @@ def test_what_is_stated_is_in_the_file(recording: NumpyRecording, tmp_path: Path
         assert file.electrode_groups["channels"].description == "one electrode"
 
 
+def test_a_manufacturer_is_that_of_the_devices_model(recording: NumpyRecording, tmp_path: Path) -> None:
+    subject = file_of(tmp_path, '[electrodes]\nmanufacturer = "Acme"')
+    write_spikes(tmp_path / "a.nwb", SPIKES, recording=recording, subject=subject)
+    assert validate(path=tmp_path / "a.nwb") == []
+    with NWBHDF5IO(tmp_path / "a.nwb", "r") as source:
+        assert source.read().devices["electrode"].model.manufacturer == "Acme"
+
+
 def test_waveforms_have_means_and_deviations_of_the_same_spikes(
     recording: NumpyRecording, tmp_path: Path
 ) -> None:
@@ -105,7 +113,9 @@ def test_only_nwb_stores_a_subject(tmp_path: Path) -> None:
         ({"age": '"90"'}, "subject.age: expected an ISO 8601 duration, such as P90D"),
         ({"age": '"P"'}, "subject.age: expected an ISO 8601 duration"),
         ({"age": None}, "subject: give age, such as P90D, or date_of_birth"),
-        ({"colour": '"black"'}, "subject.colour is not known"),
+        ({"colour": '"black"'}, "subject.colour is not known; known are id, species, sex, age, "),
+        ({"more": "[session]\nroom = 2"}, "session.room is not known; known are start, experimenter,"),
+        ({"more": "[animal]\nid = 2"}, "animal is not known; known are subject, session, electrodes"),
         ({"more": '[session]\nexperimenter = "Jane Doe"'}, "session.experimenter: expected names as"),
         ({"more": "[session]\nstart = 2026-11-29T10:00:00"}, "session.start: expected a time with its"),
     ],

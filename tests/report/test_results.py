@@ -4,10 +4,15 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from spikesorter.core.errors import InputError
 from spikesorter.core.score import score
+from spikesorter.io.exclusion import Exclusion
+from spikesorter.io.mat import read_mat
+from spikesorter.io.mat_writing import write_mat_recording
+from spikesorter.io.recording import RecordingOptions
 from spikesorter.report.results import open_results
 from spikesorter.sorting.model import load_model
 from spikesorter.workflows.files import sort_files
@@ -36,6 +41,29 @@ def test_sorted_files_are_opened_again(
     for result in results:
         assert set(result.sorter.point.thresholds) == {0.9}
         assert result.sorter.sort(result.recording) == result.spikes
+
+
+@pytest.mark.parametrize("given", ["", "pulses.csv"])
+def test_what_was_sorted_is_shown_if_responses_were_subtracted(
+    given: str, study_folder: Path, labelled_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the pulses were found or given, and wherever the results are viewed from."""
+    clean = read_mat(study_folder / "D2.mat")[0].get_traces()[:100_000].astype(np.float32)
+    events, pulsed = np.arange(2000, 97_000, 2500), clean.copy()
+    for event in events:
+        pulsed[event : event + 610, 0] += 150 * np.r_[[4] * 5, [-4] * 5, np.exp(-np.arange(600) / 100)]
+    write_mat_recording(tmp_path / "a.mat", pulsed, fs_hz=25_000.0)
+    (tmp_path / "pulses.csv").write_text("sample\n" + "".join(f"{event}\n" for event in events))
+    monkeypatch.chdir(tmp_path)
+    asked = Exclusion(events=given, window_ms=(-0.5, 2.0), subtract_ms=24.0)
+    options = RecordingOptions(exclude=asked)
+    sort_files([Path("a.mat")], load_model(labelled_model), Path("out"), options=options, report=False)
+    monkeypatch.chdir(tmp_path.parent)
+    (result,) = open_results(tmp_path / "out")
+    shown, good = result.recording.get_traces(), ~result.spikes.bad.contain(np.arange(len(clean)))
+    assert result.n_samples == len(clean)
+    assert abs(pulsed - clean)[good].max() > 80
+    assert abs(shown - clean)[good].max() < 8
 
 
 def test_results_that_were_tidied_away_are_left_out(

@@ -9,7 +9,8 @@ import pytest
 from spikesorter.core.errors import ModelError
 from spikesorter.io.mat import read_mat
 from spikesorter.report.summary import model_facts
-from spikesorter.sorting.model import load_model, low_latency_place
+from spikesorter.sorting.model import load_model
+from spikesorter.sorting.model_places import low_latency_place
 from spikesorter.sorting.sorter import Sorter
 from tests.cli.test_cli import spikesorter
 

@@ -16,13 +16,7 @@ from spikesorter.io.export import write_spikes
 from spikesorter.io.labels import read_labels
 from spikesorter.simulate import SimulatedRecording, simulate_study
 from spikesorter.sorting.groups import adapt_groups, channel_groups, fit_groups, share_labels, sort_groups
-from spikesorter.sorting.model import (
-    check_group_places,
-    load_model,
-    load_sorters,
-    read_channels,
-    write_channels,
-)
+from spikesorter.sorting.model import load_model, load_sorters
 from spikesorter.sorting.sorter import Sorter
 from spikesorter.workflows.files import sort_files
 from spikesorter.workflows.live import listen
@@ -197,24 +191,3 @@ def test_files_are_learnt_and_sorted_by_group(adapted: dict[str, Sorter], tmp_pa
     (tmp_path / "model" / "groups" / "channels.json").unlink()
     with pytest.raises(ModelError, match="does not say which channels its groups have"):
         open_streams(tmp_path / "model")
-
-
-@pytest.mark.parametrize("stored", ["{", "[]", '{"channels": [{"id": 1}]}', '{"channels": [{"group": 5}]}'])
-def test_a_damaged_list_of_channels_is_refused(stored: str, tmp_path: Path) -> None:
-    write_channels(tmp_path, ["left", "right"], ["0", "1"])
-    assert read_channels(tmp_path) == ["left", "right"]
-    (tmp_path / "groups" / "channels.json").write_text(stored)
-    with pytest.raises(ModelError, match=r"channels.json: is damaged .*train the model again"):
-        read_channels(tmp_path)
-
-
-@pytest.mark.parametrize("group", ["../left", ".hidden", "a/b"])
-def test_a_groups_name_must_do_for_a_folder(group: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be the name of a folder"):
-        check_group_places(tmp_path / "model", [group])
-
-
-def test_a_model_of_groups_replaces_nothing_but_its_like(tmp_path: Path) -> None:
-    (tmp_path / "model.json").write_text("{}")
-    with pytest.raises(InputError, match=r"already contains model\.json"):
-        check_group_places(tmp_path, ["left"])

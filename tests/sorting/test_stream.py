@@ -18,7 +18,7 @@ from spikesorter.decoding.run import find_candidates
 from spikesorter.signal.hum import hum_kernel
 from spikesorter.signal.spans import Margin
 from spikesorter.sorting.screening import new_screen, screened
-from spikesorter.sorting.stream import Stream, _Recent
+from spikesorter.sorting.stream import Stream
 from tests.decoding.test_run import DECODERS, TRACE, UNIT, Sums
 
 FS_HZ = 1000.0
@@ -174,24 +174,7 @@ def test_an_empty_stream_and_an_ended_one() -> None:
             use()
 
 
-# The part that is remembered --------------------------------------------------------------------------------
-
-
-@given(st.lists(st.integers(0, 30), max_size=12), st.lists(st.integers(-10, 200), max_size=12))
-def test_what_is_remembered_reads_as_the_whole_does(lengths: list[int], forgotten: list[int]) -> None:
-    values = np.arange(1.0, 500.0, dtype=np.float32)[:, None]
-    recent, end, since = _Recent(1), 0, 0
-    for length, start in zip(lengths, [*forgotten, *[0] * len(lengths)], strict=False):
-        recent.append(values[end : end + length])
-        end += length
-        recent.forget(start)
-        since = max(since, min(start, end - 1))
-        assert recent.end == end
-        assert recent.first <= max(since, 0)
-        if end:
-            np.testing.assert_array_equal(recent.read(since, end), values[max(since, 0) : end])
-            assert recent.read(end - 1, end + 3)[:, 0].tolist() == [end] * 4  # the last goes on
-    assert len(recent.values) <= 2 * (end - max(since, 0)) + 1 or not end
+# Memory and bad stretches ----------------------------------------------------------------------------------
 
 
 def test_a_long_stream_takes_no_more_memory() -> None:

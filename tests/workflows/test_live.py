@@ -20,7 +20,7 @@ from spikesorter.core.errors import InputError, SettingsError
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.mat import read_mat
 from spikesorter.io.model_files import write_model
-from spikesorter.sorting.model import low_latency_place
+from spikesorter.sorting.model_places import low_latency_place
 from spikesorter.sorting.sorter import Sorter
 from spikesorter.sorting.state import SorterState
 from spikesorter.workflows.live import listen

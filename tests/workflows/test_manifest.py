@@ -28,6 +28,21 @@ def test_a_folders_recordings_are_its_jobs_in_order_of_name(tmp_path: Path) -> N
     assert {item.options.channel for item in items} == {("7",)}
 
 
+def test_json_files_are_skipped_and_said_to_be_unless_they_are_of_neuronexus(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("b.mat", "notes.json", "n.xdat.json", "n_data.xdat", "n_timestamp.xdat"):
+        (tmp_path / name).touch()
+    items = read_batch(tmp_path, model=MODEL)
+    assert [item.recording.name for item in items] == ["b.mat", "n.xdat.json"]
+    told = [record.getMessage().removeprefix(f"{tmp_path}: ") for record in caplog.records]
+    assert told == [
+        "skipped n_data.xdat, n_timestamp.xdat: is read with n.xdat.json",
+        "skipped notes.json: such a file may describe a recording or anything else; if SpikeInterface saved "
+        "a recording in it, name it in a manifest",
+    ]
+
+
 def test_what_a_manifest_says_of_one_recording_comes_before_what_it_says_of_all(tmp_path: Path) -> None:
     path = manifest(
         tmp_path,

@@ -14,7 +14,8 @@ import spikesorter.io.mat_variables
 from spikesorter.core.errors import InputError, SettingsError
 from spikesorter.core.settings import Settings, load_settings
 from spikesorter.io.recording import RecordingOptions
-from spikesorter.sorting.model import LABELLED, load_model, load_sorters, low_latency_place, target_place
+from spikesorter.sorting.model import LABELLED, load_model, load_sorters
+from spikesorter.sorting.model_places import low_latency_place, target_place
 from spikesorter.sorting.sorter import Sorter
 from spikesorter.workflows import files, recordings
 from spikesorter.workflows.batch import run_batch

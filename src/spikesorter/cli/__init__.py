@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from spikesorter.cli import discover, inspect, listen, sort, start, train
+from spikesorter.cli import discover, export, inspect, listen, sort, start, train
 from spikesorter.cli.commands import PlainCommand, PlainGroup, TrainCommand, examples
 from spikesorter.core.errors import SpikeSorterError
 from spikesorter.core.text import visible
@@ -122,6 +122,8 @@ _add(sort.sort, WORK, sort.SORT_EXAMPLES)
 _add(sort.batch, WORK, sort.BATCH_EXAMPLES)
 _add(listen.listen, WORK, listen.LISTEN_EXAMPLES)
 _add(inspect.view, LOOK, inspect.VIEW_EXAMPLES)
+_add(export.export, LOOK, export.EXPORT_EXAMPLES)
+_add(export.export, LOOK, export.EXPORT_EXAMPLES)
 _add(inspect.evaluate, LOOK, inspect.EVALUATE_EXAMPLES)
 _add(inspect.plot, LOOK, inspect.PLOT_EXAMPLES)
 app.add_typer(inspect.model_commands, rich_help_panel=LOOK)

@@ -13,27 +13,22 @@ import typer
 from spikesorter.cli.commands import examples
 from spikesorter.cli.console import echo, sorted_line
 from spikesorter.cli.options import (
-    BLANK_MS,
     AsJson,
     Assignments,
-    BlankEvents,
-    BlankMs,
     Config,
-    Exclude,
     ExportFormat,
     NJobs,
     Out,
     Preset,
     Quiet,
     Report,
-    SubtractMs,
-    exclusion_of,
-    reads_recordings,
 )
 from spikesorter.cli.progress import working
+from spikesorter.cli.reading import leaves_out, reads_recordings
 from spikesorter.core.text import visible
 
 if TYPE_CHECKING:
+    from spikesorter.io.exclusion import Exclusion
     from spikesorter.io.recording import RecordingOptions
     from spikesorter.workflows.discovering import DiscoveredFiles
 
@@ -48,6 +43,7 @@ DISCOVER_EXAMPLES = examples(
 COLUMNS = ("unit", "spikes", "Hz", "d'", "false", "missed", "<1.5 ms", "nearest", "d' to it", "shrinks", "")
 
 
+@leaves_out()
 @reads_recordings
 def discover(
     files: Annotated[
@@ -84,10 +80,7 @@ def discover(
     preset: Preset = "default",
     *,
     options: RecordingOptions,
-    exclude: Exclude = None,
-    blank_events: BlankEvents = None,
-    blank_ms: BlankMs = BLANK_MS,
-    subtract_ms: SubtractMs = 0.0,
+    exclude: Exclusion | None = None,
     to: ExportFormat = "mat",
     report: Report = True,
     quiet: Quiet = False,
@@ -109,7 +102,7 @@ def discover(
             out,
             settings,
             to=to,
-            options=replace(options, exclude=exclusion_of(exclude, blank_events, blank_ms, subtract_ms)),
+            options=replace(options, exclude=exclude),
             known=Known(n_units, polarity, labels),
             by_group=by_group,
             n_jobs=n_jobs,

@@ -24,9 +24,9 @@ from spikesorter.cli.options import (
     EventsFile,
     Rate,
     between,
-    reads_recordings,
 )
 from spikesorter.cli.progress import working
+from spikesorter.cli.reading import reads_recordings
 from spikesorter.core.errors import InputError
 
 if TYPE_CHECKING:

@@ -19,30 +19,25 @@ from spikesorter.cli.console import (
     sorted_line,
 )
 from spikesorter.cli.options import (
-    BLANK_MS,
     OUTPUT,
     AsJson,
     Assignments,
-    BlankEvents,
-    BlankMs,
     EventsFile,
-    Exclude,
     ExportFormat,
     NJobs,
     Out,
     Quiet,
     Report,
     SubjectFile,
-    SubtractMs,
     between,
-    exclusion_of,
-    reads_recordings,
 )
 from spikesorter.cli.progress import working
+from spikesorter.cli.reading import leaves_out, reads_recordings
 from spikesorter.core.errors import SettingsError
 
 if TYPE_CHECKING:
     from spikesorter.core.settings import Settings
+    from spikesorter.io.exclusion import Exclusion
     from spikesorter.io.recording import RecordingOptions
     from spikesorter.workflows.one_recording import SortedFile
     from spikesorter.workflows.tasks import Outcome
@@ -62,6 +57,7 @@ BATCH_EXAMPLES = examples(
 )
 
 
+@leaves_out(pulses_are_found=True)
 @reads_recordings
 def sort(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings to sort.")],
@@ -73,10 +69,7 @@ def sort(
     n_jobs: NJobs = None,
     *,
     options: RecordingOptions,
-    exclude: Exclude = None,
-    blank_events: BlankEvents = None,
-    blank_ms: BlankMs = BLANK_MS,
-    subtract_ms: SubtractMs = 0.0,
+    exclude: Exclusion | None = None,
     assignments: Assignments = None,
     to: ExportFormat = "mat",
     subject: SubjectFile = None,
@@ -127,13 +120,12 @@ def sort(
                 if line:
                     say(line)
 
-        excluded = exclusion_of(exclude, blank_events, blank_ms, subtract_ms, pulses_are_found=True)
         done = sort_files(
             files,
             load_model(model).with_working_point(**point),
             out,
             to=to,
-            options=replace(options, exclude=excluded),
+            options=replace(options, exclude=exclude),
             n_jobs=n_jobs,
             span_seconds=span_seconds,
             resume=resume,
@@ -149,6 +141,7 @@ def sort(
         echo(f"Results: {out}" + (f"; see {out / 'report.html'}" if report else ""))
 
 
+@leaves_out(pulses_are_found=True)
 @reads_recordings
 def batch(
     source: Annotated[
@@ -183,10 +176,7 @@ def batch(
     ] = None,
     *,
     options: RecordingOptions,
-    exclude: Exclude = None,
-    blank_events: BlankEvents = None,
-    blank_ms: BlankMs = BLANK_MS,
-    subtract_ms: SubtractMs = 0.0,
+    exclude: Exclusion | None = None,
     to: ExportFormat = "mat",
     subject: SubjectFile = None,
     restart: Annotated[
@@ -221,9 +211,7 @@ def batch(
         from spikesorter.workflows.batch import run_batch
         from spikesorter.workflows.cluster import running_on
 
-        excluded = exclusion_of(exclude, blank_events, blank_ms, subtract_ms, pulses_are_found=True)
-        options = replace(options, exclude=excluded)
-        items = read_batch(source, model=model, options=options, root=root)
+        items = read_batch(source, model=model, options=replace(options, exclude=exclude), root=root)
         numbers = count(1)
 
         def tell(outcome: Outcome) -> None:

@@ -18,26 +18,21 @@ from spikesorter.cli.console import (
     study_json,
 )
 from spikesorter.cli.options import (
-    BLANK_MS,
     AsJson,
     Assignments,
-    BlankEvents,
-    BlankMs,
     Config,
-    Exclude,
     NJobs,
     Objective,
     Out,
     Preset,
     Quiet,
     Report,
-    SubtractMs,
-    exclusion_of,
-    reads_recordings,
 )
 from spikesorter.cli.progress import working
+from spikesorter.cli.reading import leaves_out, reads_recordings
 
 if TYPE_CHECKING:
+    from spikesorter.io.exclusion import Exclusion
     from spikesorter.io.recording import RecordingOptions
     from spikesorter.sorting.sorter import Sorter
 
@@ -55,6 +50,7 @@ TRAIN_EXAMPLES = examples(
 )
 
 
+@leaves_out()
 def run(
     study: Annotated[
         Path, typer.Argument(metavar="STUDY", help="Folder with D1.mat (labelled), D2.mat, D3.mat, ...")
@@ -65,10 +61,7 @@ def run(
     assignments: Assignments = None,
     preset: Preset = "default",
     objective: Objective = None,
-    exclude: Exclude = None,
-    blank_events: BlankEvents = None,
-    blank_ms: BlankMs = BLANK_MS,
-    subtract_ms: SubtractMs = 0.0,
+    exclude: Exclusion | None = None,
     report: Report = True,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -89,7 +82,7 @@ def run(
             out,
             settings,
             preset=preset,
-            exclude=exclusion_of(exclude, blank_events, blank_ms, subtract_ms),
+            exclude=exclude,
             n_jobs=n_jobs,
             progress=progress,
             report=report,
@@ -104,6 +97,7 @@ def run(
         echo(f"To hand in: {out / SUBMISSION}. {submission_words([result.name for result in results])}")
 
 
+@leaves_out()
 @reads_recordings
 def train(
     labelled: Annotated[Path, typer.Argument(metavar="RECORDING", help="The labelled recording.")],
@@ -164,10 +158,7 @@ def train(
     objective: Objective = None,
     *,
     options: RecordingOptions,
-    exclude: Exclude = None,
-    blank_events: BlankEvents = None,
-    blank_ms: BlankMs = BLANK_MS,
-    subtract_ms: SubtractMs = 0.0,
+    exclude: Exclusion | None = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -203,7 +194,7 @@ def train(
             model,
             settings,
             labels=corrected.path if corrected else labels,
-            options=replace(options, exclude=exclusion_of(exclude, blank_events, blank_ms, subtract_ms)),
+            options=replace(options, exclude=exclude),
             reading=LabelOptions(labels_in, tuple(leave_out) if leave_out else None),
             by_group=by_group,
             live=live,

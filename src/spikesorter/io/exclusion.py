@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -130,6 +130,18 @@ class Exclusion:
                 after_ms=self.subtract_ms,
                 blank_ms=max(self.window_ms[1], 0.0),
             )
+
+    def resolved(self) -> Exclusion:
+        """Return the same with absolute paths, which stay valid in another working directory.
+
+        Examples
+        --------
+        >>> Exclusion("bad.csv").resolved().stretches == str(Path("bad.csv").resolve())
+        True
+        """
+        places = (self.stretches, self.events)
+        stretches, events = (str(Path(place).resolve()) if place else "" for place in places)
+        return replace(self, stretches=stretches, events=events)
 
     def digest(self, name: str) -> str:
         """Return a digest of what is to be left out of a recording, to notice when it changes."""

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from spikesorter.core.errors import InputError
 from spikesorter.io.bounds import became_shorter
+from spikesorter.io.edf import check_edf, edf_stream
 from spikesorter.io.foreign_objects import load_foreign
 from spikesorter.io.formats import Source
 
@@ -102,7 +103,9 @@ def open_nwb(path: Path, stream: str | None) -> BaseRecording:
     return NwbRecordingExtractor(path, electrical_series_path=chosen, load_time_vector=True)
 
 
-def open_extractor(path: Path, source: Source, stream: str | None) -> BaseRecording:
+def open_extractor(
+    path: Path, source: Source, stream: str | None, *, channel: Sequence[str | int] = ()
+) -> BaseRecording:
     """Open the wanted stream, or the only neural one, of any other format.
 
     Parameters
@@ -113,6 +116,8 @@ def open_extractor(path: Path, source: Source, stream: str | None) -> BaseRecord
         What is read, and by which of `known_extractors`.
     stream : str or None
         Name or id.
+    channel : sequence of str or int
+        The wanted channels, by which the stream of an EDF file is chosen.
 
     Raises
     ------
@@ -128,23 +133,15 @@ def open_extractor(path: Path, source: Source, stream: str | None) -> BaseRecord
     if source.format not in neo_recording_class_dict:
         return reader(source.path) if stream is None else reader(source.path, stream_name=stream)
     if source.format == "edf":
-        _check_edf(source.path)
+        check_edf(source.path)
     own = OWN_OPTIONS.get(source.format, {})
     names, ids = get_neo_streams(source.format, source.path, **own)
     if not ids:
         raise InputError(f"{path}: holds no recording")
+    if source.format == "edf" and stream is None:
+        stream = edf_stream(path, ids, channel, lambda key: reader(source.path, stream_id=key))
     chosen = _choose_stream(path, names, ids, stream, source.stream)
     return _refusing_shorter(reader(source.path, stream_id=chosen, **own))
-
-
-def _check_edf(path: Path) -> None:
-    """Refuse what the reader of EDF would read as other samples: BDF, whose samples have 24 bits."""
-    with path.open("rb") as file:
-        if file.read(1) == b"\xff":
-            raise InputError(
-                f"{path}: is a BDF file, with samples of 24 bits, which is not read; convert it, for "
-                "example to NWB or WAV"
-            )
 
 
 def _refusing_shorter(recording: BaseRecording) -> BaseRecording:

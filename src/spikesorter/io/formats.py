@@ -171,6 +171,8 @@ def _file_source(path: Path) -> Source:
     if ending == ".raw":
         with path.open("rb") as file:
             return Source(path, "mcsraw" if file.read(len(MCS_HEADER)) == MCS_HEADER else "raw")
+    if ending == ".xdat" and (described := _xdat_description(path)).is_file():
+        return Source(described, "neuronexus")
     if ending == ".json":
         return Source(path, "neuronexus" if path.name.endswith(".xdat.json") else "spikeinterface")
     if ending in AMBIGUOUS:
@@ -186,6 +188,11 @@ def _file_source(path: Path) -> Source:
         )
     name = ENDINGS[ending]
     return Source(path, name, ending[3] if name == "blackrock" and ending != ".nev" else None)
+
+
+def _xdat_description(path: Path) -> Path:
+    """Return the file that describes NeuroNexus's NAME_data.xdat and NAME_timestamp.xdat."""
+    return path.with_name(path.stem.rpartition("_")[0] + ".xdat.json")
 
 
 def has_sorting(path: Path) -> bool:

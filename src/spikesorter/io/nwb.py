@@ -24,6 +24,7 @@ from spikesorter.io.clock import times_of
 from spikesorter.io.columns import stored_names
 from spikesorter.io.foreign_objects import check_zarr
 from spikesorter.io.formats import reading
+from spikesorter.io.nwb_electrodes import add_electrodes
 from spikesorter.io.session import Electrodes, SessionFacts
 
 if TYPE_CHECKING:
@@ -51,7 +52,6 @@ COLUMNS = {
     "tags": "kind of the bad stretch",
 }
 INVALID = "intervals/invalid_times"
-GROUP = "channels"  # not "electrodes", which is the name of the table beside it in the file
 TIMES, SAMPLES = ("start_time", "stop_time"), ("start_sample", "stop_sample")
 
 
@@ -285,7 +285,7 @@ def _add_units(file: Any, spikes: Spikes, recording: BaseRecording | None, elect
     if unit_ids:
         add("unit_name", np.array([spikes.name_of(unit) for unit in unit_ids], object))
     if unit_ids and recording is not None and waveforms is not None and deviations is not None:
-        channels = _add_electrodes(file, recording, electrodes)
+        channels = add_electrodes(file, recording, electrodes)
         add("waveform_mean", waveforms)
         add("waveform_sd", deviations)
         every = np.tile(np.arange(channels), len(unit_ids))
@@ -354,35 +354,6 @@ def _waveforms(
         np.asarray(templates.get_data(operator), np.float64) * scale for operator in ("average", "std")
     )
     return means, deviations, volts
-
-
-def _add_electrodes(file: Any, recording: BaseRecording, electrodes: Electrodes) -> int:
-    """Add the electrodes table, with places of a probe if there is one; return the number of electrodes."""
-    about, place = electrodes.device, electrodes.location
-    device = file.create_device(name="electrode", description=about, **_maker(electrodes))
-    names = recording.get_property("group")
-    groups = [f"group {name}" for name in names] if names is not None and len({*names}) > 1 else None
-    made = {
-        name: file.create_electrode_group(
-            name=name, description=electrodes.group, location=place, device=device
-        )
-        for name in dict.fromkeys(groups or [GROUP])
-    }
-    located = recording.get_channel_locations() if recording.has_probe() else None
-    file.add_electrode_column("channel_name", "id of the channel in the recording")
-    for number, channel in enumerate(recording.channel_ids):
-        group = made[groups[number] if groups else GROUP]
-        at = (
-            {}
-            if located is None
-            else dict(zip(("rel_x", "rel_y"), map(float, located[number]), strict=False))
-        )
-        file.add_electrode(group=group, location=place, channel_name=str(channel), **at)
-    return int(recording.get_num_channels())
-
-
-def _maker(electrodes: Electrodes) -> dict[str, str]:
-    return {} if electrodes.manufacturer is None else {"manufacturer": electrodes.manufacturer}
 
 
 def _digest(spikes: Spikes, provenance: Mapping[str, str]) -> str:

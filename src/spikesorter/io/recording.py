@@ -94,6 +94,7 @@ class RecordingOptions:
                     path,
                     source,
                     self.stream,
+                    tuple(self.channel),
                     fs_hz=rate,
                     dtype=self.dtype,
                     channels=self.channels,
@@ -129,7 +130,7 @@ class RecordingOptions:
         if source.format in ("mat", "npy", "wav", "raw"):
             return 1
         with reading(path, source.format), warnings.catch_warnings():
-            return int(_open(path, source, self.stream).get_num_segments())
+            return int(_open(path, source, self.stream, tuple(self.channel)).get_num_segments())
 
     def read(self, path: str | Path, *, fs_hz: float | None = None) -> BaseRecording:
         """Open a recording and return it without labels; see `open`."""
@@ -275,7 +276,9 @@ def _source(path: Path, name: str | None) -> Source:
     return Source(path, name)
 
 
-def _open(path: Path, source: Source, stream: str | None, **plain: Any) -> BaseRecording:
+def _open(
+    path: Path, source: Source, stream: str | None, channel: Sequence[Channel], **plain: Any
+) -> BaseRecording:
     if source.format in ("npy", "wav", "raw"):
         return {"npy": open_npy, "wav": open_wav, "raw": open_raw}[source.format](path, **plain)
     if source.format == "spikeinterface":
@@ -284,4 +287,4 @@ def _open(path: Path, source: Source, stream: str | None, **plain: Any) -> BaseR
         if path.is_dir():
             check_zarr(path)
         return open_nwb(path, stream)
-    return open_extractor(path, source, stream)
+    return open_extractor(path, source, stream, channel=channel)

@@ -191,6 +191,12 @@ def session_of(given: str | Path | SessionFacts | None) -> SessionFacts:
     return SessionFacts() if given is None else read_session(Path(given))
 
 
+TABLES: dict[str, type[BaseModel]] = {
+    "": _File,
+    "subject": Subject,
+    "session": Session,
+    "electrodes": Electrodes,
+}
 EXPECTED = {
     "species": "the Latin name, such as Mus musculus, or its address in the NCBI taxonomy",
     "age": "an ISO 8601 duration, such as P90D or P12W",
@@ -205,7 +211,8 @@ def _told(error: Any) -> str:
     if error["type"] == "missing":
         return f"{place} is missing"
     if error["type"] == "extra_forbidden":
-        return f"{place} is not known"
+        table = TABLES[error["loc"][0] if len(error["loc"]) > 1 else ""]
+        return f"{place} is not known; known are {', '.join(table.model_fields)}"
     expected = next((EXPECTED[part] for part in error["loc"] if part in EXPECTED), None)
     message = str(error["msg"]).removeprefix("Value error, ")
     return f"{place}: expected {expected}" if expected else f"{place}: {message}"

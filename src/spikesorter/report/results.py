@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spikesorter.core.errors import InputError
+from spikesorter.core.errors import InputError, naming
 from spikesorter.core.spike import same_rate
 from spikesorter.core.spikes import UNKNOWN, Spikes
 from spikesorter.io.labels import read_labels
 from spikesorter.io.recording import RecordingOptions
 from spikesorter.io.samples import at_rate
+from spikesorter.report.kept_results import KeptResult, kept_results
 from spikesorter.sorting.groups import groups_of
-from spikesorter.sorting.model import WHOLE, Model, load_model
+from spikesorter.sorting.model import Model
+from spikesorter.sorting.model_places import WHOLE
 from spikesorter.sorting.sorter import Sorter
 
 if TYPE_CHECKING:
@@ -26,17 +27,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "REPORT",
-    "RUN",
-    "SORT",
     "Result",
-    "known_sorts",
     "open_results",
     "opened_when_read",
     "results_of",
-    "sort_facts",
 ]
 
-RUN, SORT, REPORT = "run.json", "sort.json", "report.html"
+REPORT = "report.html"
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,49 +145,6 @@ def _as_sorted(spikes: Spikes, sorters: Mapping[str, Sorter], n_samples: int) ->
     return at_rate(spikes, rate, n_samples=n_samples)
 
 
-def sort_facts(
-    result: Path, recording: Path, model: Model, options: RecordingOptions, chosen: Mapping[str, str]
-) -> dict[str, Any]:
-    """Return the entry of a recording in `sort.json`: the inputs of its result.
-
-    Parameters
-    ----------
-    result, recording : Path
-        The result's path is relative to the folder of `sort.json`.
-    model : Model
-    options : RecordingOptions
-    chosen : mapping of str to str
-        For each group, the target that the sorter was adapted to.
-
-    Returns
-    -------
-    dict
-    """
-    return {
-        "result": str(result),
-        "recording": str(recording.resolve()),
-        "model": str(model.folder.resolve()),
-        "working_point": dict(model.point),
-        "options": asdict(options),
-        "adapted_to": dict(chosen),
-    }
-
-
-def known_sorts(out: Path) -> dict[str, Any]:
-    """Return the entries of `sort.json` in a folder, or none if there is no such file.
-
-    Examples
-    --------
-    >>> known_sorts(Path("no such folder"))
-    {}
-    """
-    try:
-        known = json.loads((out / SORT).read_text(encoding="utf-8"))["recordings"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-    return known if isinstance(known, dict) else {}
-
-
 def open_results(out: Path) -> list[Result]:
     """Open the results of `spikesorter run` or `sort` in a folder.
 
@@ -208,78 +162,26 @@ def open_results(out: Path) -> list[Result]:
     InputError
         If the folder has no results, or their recordings or model are missing or changed.
     """
-    results: list[Result] = []
-    for name, opened in ((RUN, _open_run), (SORT, _open_sort)):
-        if (out / name).is_file():
-            try:
-                results += opened(out, json.loads((out / name).read_text(encoding="utf-8")))
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise InputError(f"{out / name}: is damaged ({error}); sort again") from None
-    if not results:
-        raise InputError(f"{out}: has no results ({RUN} or {SORT}) of `run`, `sort` or a completed `batch`")
-    return results
+    return [result for kept in kept_results(out) for result in _results_of_kept(kept)]
 
 
-def _open_run(out: Path, facts: Mapping[str, Any]) -> list[Result]:
-    model, study = load_model(out / "model"), Path(facts["study"])
-    options = RecordingOptions()
-    results = []
-    for name in facts["recordings"]:
-        truth, place = study / "truth" / f"{name}.mat", out / "predictions" / f"{name}.mat"
-        results += _result(
-            name,
-            study / f"{name}.mat",
-            place,
-            model,
-            {WHOLE: name},
-            options,
-            truth if truth.is_file() else None,
-        )
-    return results
-
-
-def _open_sort(out: Path, facts: Mapping[str, Any]) -> list[Result]:
-    models: dict[str, Model] = {}
-    results = []
-    for name, one in facts["recordings"].items():
-        place = out / one["result"]
-        if not place.exists():  # removed by the user
-            continue
-        if one["model"] not in models:
-            models[one["model"]] = load_model(Path(one["model"]))
-        model = models[one["model"]].with_working_point(**one["working_point"])
-        plain: dict[str, Any] = one["options"] | {
-            key: tuple(one["options"].get(key, ())) for key in ("channel", "variable")
-        }
-        options = RecordingOptions(**plain | {"exclude": None})  # the result knows what was left out
-        results += _result(name, Path(one["recording"]), place, model, one["adapted_to"], options, None)
-    return results
-
-
-def _result(
-    name: str,
-    path: Path,
-    place: Path,
-    model: Model,
-    chosen: Mapping[str, str],
-    options: RecordingOptions,
-    truth: Path | None,
-) -> list[Result]:
-    sorters, rate = model.chosen(chosen), model.fs_hz
-    names = {unit: called for sorter in sorters.values() for unit, called in sorter.names.items()}
-    spikes = read_labels(place, fs_hz=rate)
-    read = opened_when_read(path, options, fs_hz=rate)
-    n_samples = read().get_num_frames()
-    if not spikes.named_otherwise:
-        spikes = spikes.described(fs_hz=spikes.fs_hz or rate, names=names)
-    spikes = _as_sorted(spikes, sorters, n_samples)
-    true = read_labels(truth, fs_hz=rate) if truth else None
+def _results_of_kept(kept: KeptResult) -> list[Result]:
+    model, rate = kept.model, kept.model.fs_hz
+    sorters = model.chosen(kept.chosen)
+    read = opened_when_read(kept.recording, kept.options, model, fs_hz=rate)
+    as_recorded = replace(kept.options, exclude=None)
+    plain = opened_when_read(kept.recording, as_recorded, model, fs_hz=rate)
+    n_samples = plain().get_num_frames()  # without looking for pulses in it
+    spikes = _as_sorted(kept.spikes(), sorters, n_samples)
+    true = read_labels(kept.truth, fs_hz=rate) if kept.truth else None
     if len(spikes) and spikes.sample[-1] >= n_samples:
-        raise InputError(f"{path}: is shorter than when it was sorted; sort it again")
-    return results_of(name, read, n_samples, spikes, sorters, place, truth=true)
+        raise InputError(f"{kept.recording}: is shorter than when it was sorted; sort it again")
+    return results_of(kept.name, read, n_samples, spikes, sorters, kept.place, truth=true)
 
 
-def opened_when_read(path: Path, options: RecordingOptions, *, fs_hz: float) -> Callable[[], BaseRecording]:
+def opened_when_read(
+    path: Path, options: RecordingOptions, model: Model | None = None, *, fs_hz: float
+) -> Callable[[], BaseRecording]:
     """Return a function that opens a recording; the two recordings opened last stay open.
 
     Parameters
@@ -287,6 +189,8 @@ def opened_when_read(path: Path, options: RecordingOptions, *, fs_hz: float) -> 
     path : Path
     options : RecordingOptions
         Options of `read_recording`.
+    model : Model, optional
+        Finds the pulses whose response the options want to be subtracted.
     fs_hz : float
         Sampling rate, if neither the file nor the options state one.
 
@@ -294,12 +198,14 @@ def opened_when_read(path: Path, options: RecordingOptions, *, fs_hz: float) -> 
     -------
     callable
     """
-    return partial(_opened, path, options, fs_hz)
+    return partial(_opened, path, options, model, fs_hz)
 
 
 @lru_cache(maxsize=2)
-def _opened(path: Path, options: RecordingOptions, fs_hz: float) -> BaseRecording:
-    return options.read(path, fs_hz=fs_hz)
+def _opened(path: Path, options: RecordingOptions, model: Model | None, fs_hz: float) -> BaseRecording:
+    opened = options.open(path, fs_hz=fs_hz)
+    with naming(path):
+        return (opened if model is None else model.without_found_pulses(opened)).recording
 
 
 def _group(read: Callable[[], BaseRecording], group: str) -> BaseRecording:

@@ -8,14 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from spikesorter.io.model_files import DESCRIPTION, read_model_files
-from spikesorter.sorting.model import (
-    LABELLED,
-    WHOLE,
-    Model,
-    group_place,
-    low_latency_place,
-    target_place,
-)
+from spikesorter.sorting.model import LABELLED, Model
+from spikesorter.sorting.model_places import WHOLE, group_place, low_latency_place, target_place
 from spikesorter.sorting.sorter import Sorter
 
 __all__ = ["model_facts", "sorter_facts"]

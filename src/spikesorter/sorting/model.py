@@ -1,12 +1,7 @@
-"""Model folders: a fitted sorter and the sorters adapted to targets, for all channels or for each group.
-
-MODEL/ has the fitted sorter, and MODEL/targets/NAME/ the adapted ones. If channels are in groups, each
-MODEL/groups/GROUP/ has this structure, and MODEL/groups/channels.json names the group of each channel.
-"""
+"""Models: a fitted sorter and the sorters adapted to targets, for all channels or for each group."""
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -15,15 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spikesorter.core.bad_stretches import BadStretches
-from spikesorter.core.errors import InputError, ModelError, naming
+from spikesorter.core.errors import ModelError, naming
 from spikesorter.core.progress import Progress, silent
 from spikesorter.core.spikes import Spikes
 from spikesorter.estimation.estimate import estimate_initially, is_faint
-from spikesorter.io.atomic import recover_folder, write_json
-from spikesorter.io.model_files import DESCRIPTION, TARGETS, check_model_place, model_digest
+from spikesorter.io.model_files import model_digest
+from spikesorter.io.recording import OpenedRecording
 from spikesorter.io.samples import check_trace, shortest_samples
 from spikesorter.sorting.doubts import doubt_of_gain
 from spikesorter.sorting.groups import groups_of, sort_groups
+from spikesorter.sorting.model_places import WHOLE, adapted_folders, group_folders
 from spikesorter.sorting.pulses import find_pulses, subtract_pulses
 from spikesorter.sorting.screening import check_good, described, screen_for, screened, without_bad
 from spikesorter.sorting.sorter import SPAN_SECONDS, Sorter
@@ -33,27 +29,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LABELLED",
-    "TARGETS",
-    "WHOLE",
     "Choice",
     "Model",
-    "check_group_places",
-    "group_folders",
-    "group_place",
     "load_model",
     "load_sorters",
-    "low_latency_place",
     "nearest_sorter",
-    "read_channels",
-    "target_names",
-    "target_place",
-    "write_channels",
 ]
 
 logger = logging.getLogger(__name__)
-GROUPS, CHANNELS = "groups", "channels.json"
-WHOLE = ""
-"""Name of the only group of a model for all channels."""
 LABELLED = "(labelled)"
 """Name of the fitted sorter among the adapted ones."""
 
@@ -166,39 +149,46 @@ class Model:
             progress=progress,
         )
 
-    def without_pulses(
-        self, recording: BaseRecording, *, subtract_ms: float, window_ms: tuple[float, float]
-    ) -> tuple[BaseRecording, BadStretches]:
-        """Subtract the response to pulses of one shape that are found in a recording.
+    def without_found_pulses(self, opened: OpenedRecording) -> OpenedRecording:
+        """Return a recording without the response to pulses found in it, if its options ask for that.
 
         Parameters
         ----------
-        recording : spikeinterface.BaseRecording
-        subtract_ms : float
-            Until how long after each pulse its response is subtracted.
-        window_ms : (float, float)
-            What is left out around each pulse.
+        opened : OpenedRecording
+            If they do not ask for it, or it has been done, it is returned as it is.
 
         Returns
         -------
-        recording : spikeinterface.BaseRecording
-        bad : BadStretches
-            The windows around the pulses. If none are found, a warning says so.
+        OpenedRecording
+            Its stretches to leave out contain the windows around the pulses. If none are found, a warning
+            says so.
 
         Raises
         ------
         InputError
             If the recording does not fit the sorters.
         """
-        parts = {WHOLE: recording} if self._for_all_channels else groups_of(self.groups, recording)
+        asked = opened.options.exclude
+        if asked is None or not asked.subtracts_found or opened.pulses_subtracted:
+            return opened
+        parts = {WHOLE: opened.recording}
+        if not self._for_all_channels:
+            parts = dict(groups_of(self.groups, opened.recording))
         found = []
         for group, sorters in self.groups.items():
             state = next(iter(sorters.values())).state
             target = state.fitting(parts[group])
             found.append(find_pulses(target, state.own_screen, fs_hz=state.fs_hz))
-        return subtract_pulses(
-            recording, found, subtract_ms=subtract_ms, window_ms=window_ms, fs_hz=self.fs_hz
+        recording, bad = subtract_pulses(
+            opened.recording,
+            found,
+            subtract_ms=asked.subtract_ms,
+            window_ms=asked.window_ms,
+            fs_hz=self.fs_hz,
         )
+        source = recording if opened.source is opened.recording else opened.source
+        exclude = opened.exclude.joined(bad)
+        return replace(opened, recording=recording, source=source, exclude=exclude, pulses_subtracted=True)
 
     def digest(self, chosen: Mapping[str, str]) -> str:
         """Return a digest of everything that the results of the chosen sorters depend on."""
@@ -227,11 +217,7 @@ def load_model(folder: Path) -> Model:
     ModelError
         If the folder has no model, or a damaged one.
     """
-    recover_folder(folder)
-    inside = folder / GROUPS
-    if not inside.is_dir():
-        return Model({WHOLE: load_sorters(folder)}, folder)
-    return Model({path.name: load_sorters(path) for path in _folders(inside)}, folder)
+    return Model({group: load_sorters(path) for group, path in group_folders(folder).items()}, folder)
 
 
 def load_sorters(folder: Path) -> dict[str, Sorter]:
@@ -242,79 +228,8 @@ def load_sorters(folder: Path) -> dict[str, Sorter]:
     ModelError
         If the folder has no model, a damaged one, or one with groups.
     """
-    _check_folder(folder)
-    if (folder / GROUPS).is_dir():
-        one = _folders(folder / GROUPS)[0]
-        raise ModelError(f"{folder}: has a model for each group of channels; give one of them, such as {one}")
-    adapted = {path.name: Sorter.load(path) for path in _folders(folder / TARGETS)}
+    adapted = {name: Sorter.load(path) for name, path in adapted_folders(folder).items()}
     return {LABELLED: Sorter.load(folder), **adapted}
-
-
-def target_names(folder: Path) -> list[str]:
-    """Return the targets that a model for all channels was adapted to.
-
-    Raises
-    ------
-    ModelError
-        If there is no such folder.
-    """
-    _check_folder(folder)
-    return [path.name for path in _folders(folder / TARGETS)]
-
-
-def group_folders(folder: Path) -> dict[str, Path]:
-    """Return the model folder of each group of channels: of one, "", if the model is for all channels.
-
-    Raises
-    ------
-    ModelError
-        If there is no such folder.
-    """
-    _check_folder(folder)
-    if not (folder / GROUPS).is_dir():
-        return {WHOLE: folder}
-    return {path.name: path for path in _folders(folder / GROUPS)}
-
-
-def write_channels(folder: Path, groups: list[str], channel_ids: list[str]) -> None:
-    """Write which group each channel of the labelled recording is in, beside the groups' models."""
-    channels = [{"id": one, "group": group} for one, group in zip(channel_ids, groups, strict=True)]
-    write_json(folder / GROUPS / CHANNELS, {"channels": channels})
-
-
-def read_channels(folder: Path) -> list[str]:
-    """Return the group of each channel, as `write_channels` wrote them.
-
-    Raises
-    ------
-    ModelError
-        If the file is missing, as in a model of an older version, or damaged.
-    """
-    path = folder / GROUPS / CHANNELS
-    try:
-        with path.open(encoding="utf-8") as file:
-            stored = json.load(file)
-        groups = [one["group"] for one in stored["channels"]]
-    except FileNotFoundError:
-        raise ModelError(
-            f"{folder}: does not say which channels its groups have, an older version made it; train it again"
-        ) from None
-    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
-        raise ModelError(f"{path}: is damaged ({type(error).__name__}); train the model again") from None
-    if not all(isinstance(group, str) for group in groups):
-        raise ModelError(f"{path}: is damaged (a group has no name); train the model again")
-    return groups
-
-
-def _check_folder(folder: Path) -> None:
-    """Refuse what is no model folder, and say where the model may be."""
-    recover_folder(folder)
-    if folder.is_file():
-        raise ModelError(f"{folder}: is a file; give a model folder")
-    if not (folder / DESCRIPTION).exists() and (folder / "model" / DESCRIPTION).is_file():
-        raise ModelError(f"{folder}: is not a model folder; its model is {folder / 'model'}")
-    if not folder.is_dir():
-        raise ModelError(f"{folder}: no such model folder; make one with `spikesorter train` or `run`")
 
 
 def nearest_sorter(
@@ -366,62 +281,3 @@ def nearest_sorter(
     if doubt:
         logger.warning("%s", doubt)
     return nearest, doubt
-
-
-def target_place(folder: Path, name: str) -> Path:
-    """Return the folder of the sorter adapted to a target.
-
-    Examples
-    --------
-    >>> target_place(Path("model"), "D5").as_posix()
-    'model/targets/D5'
-    """
-    return folder / TARGETS / name
-
-
-def low_latency_place(folder: Path) -> Path:
-    """Return the folder of the low-latency sorter that is kept with an adapted one.
-
-    Examples
-    --------
-    >>> low_latency_place(target_place(Path("model"), "D5")).as_posix()
-    'model/targets/D5/low_latency'
-    """
-    return folder / "low_latency"
-
-
-def group_place(folder: Path, group: str) -> Path:
-    """Return the folder of the sorters of a group of channels.
-
-    Examples
-    --------
-    >>> group_place(Path("model"), "left").as_posix()
-    'model/groups/left'
-    """
-    return folder / GROUPS / group
-
-
-def check_group_places(folder: Path, groups: list[str]) -> None:
-    """Check that a model with these groups can be written, over at most an older model of the same groups.
-
-    Raises
-    ------
-    InputError
-        If something else is there, or a group's name cannot be a folder's.
-    """
-    for group in groups:
-        if Path(group).name != group or group.startswith("."):
-            raise InputError(f"group {group!r}: cannot be the name of a folder; rename the group")
-        check_model_place(group_place(folder, group))
-    others = [path.name for path in folder.iterdir() if path.name != GROUPS] if folder.is_dir() else []
-    others += [path.name for path in _folders(folder / GROUPS) if path.name not in groups]
-    if others:
-        raise InputError(
-            f"{folder}: already contains {sorted(others)[0]}; choose another folder for the model"
-        )
-
-
-def _folders(inside: Path) -> list[Path]:
-    if not inside.is_dir():
-        return []
-    return sorted(path for path in inside.iterdir() if path.is_dir() and not path.name.startswith("."))

@@ -18,7 +18,7 @@ from spikesorter.core.progress import Progress, silent
 from spikesorter.core.versions import __version__
 from spikesorter.io.atomic import check_writable, only_one, write_json
 from spikesorter.io.export import check_export, session_for
-from spikesorter.report.results import SORT, sort_facts
+from spikesorter.report.kept_results import SORT, sort_facts
 from spikesorter.sorting.model import Model, load_model
 from spikesorter.workflows.manifest import BatchItem
 from spikesorter.workflows.tasks import (

@@ -24,11 +24,11 @@ from spikesorter.sorting.discovery import Discovery
 from spikesorter.sorting.finding.hints import Polarity
 from spikesorter.sorting.finding.joint import joined
 from spikesorter.sorting.groups import channel_groups, discover_groups, group_of_channels
-from spikesorter.sorting.model import (
+from spikesorter.sorting.model import load_model
+from spikesorter.sorting.model_places import (
     WHOLE,
     check_group_places,
     group_place,
-    load_model,
     target_place,
     write_channels,
 )

@@ -16,16 +16,14 @@ from spikesorter.io.events import Clock, events_by_name
 from spikesorter.io.export import check_export, check_export_place, session_for
 from spikesorter.io.recording import OpenedRecording, RecordingOptions
 from spikesorter.report.contents import report_contents
+from spikesorter.report.kept_results import SORT, known_sorts, sort_facts
 from spikesorter.report.page import write_page
 from spikesorter.report.peri_events import write_peri_events
 from spikesorter.report.results import (
     REPORT,
-    SORT,
     Result,
-    known_sorts,
     opened_when_read,
     results_of,
-    sort_facts,
 )
 from spikesorter.sorting.model import Choice, Model
 from spikesorter.sorting.sorter import SPAN_SECONDS, Sorter
@@ -33,7 +31,6 @@ from spikesorter.workflows.one_recording import (
     WRITING,
     SortedFile,
     sort_recording,
-    without_found_pulses,
 )
 from spikesorter.workflows.recordings import CheckedRecording, keep_open, recording_parts
 
@@ -161,7 +158,7 @@ def sort_files(
         shown = [
             result
             for name, one in done.items()
-            for result in checked_results(name, checked[name], one.spikes, one.sorters, one.place)
+            for result in checked_results(name, checked[name], one.spikes, one.sorters, one.place, model)
         ]
         write_page(
             out / REPORT, report_contents(f"Sorted with {model.folder.resolve().name}", shown, events=given)
@@ -185,7 +182,7 @@ def _check_recordings(
         opened = options[name].open(names[name], fs_hz=model.fs_hz)
         check_export_place(out / f"{name}.{to}", to)
         with naming(names[name]):
-            opened = without_found_pulses(opened, model)
+            opened = model.without_found_pulses(opened)
             return opened, model.nearest(opened.recording, exclude=opened.exclude)
 
     chosen: dict[str, Choice] = {}
@@ -211,6 +208,7 @@ def checked_results(
     spikes: Spikes,
     sorters: Mapping[str, Sorter],
     place: Path,
+    model: Model | None = None,
     *,
     truth: Spikes | None = None,
 ) -> list[Result]:
@@ -222,6 +220,8 @@ def checked_results(
     checked : CheckedRecording
     spikes, sorters, place, truth
         As for `results_of`.
+    model : Model, optional
+        As for `opened_when_read`.
 
     Returns
     -------
@@ -229,7 +229,7 @@ def checked_results(
     """
     kept = checked.kept
     read = (
-        opened_when_read(checked.path, checked.options, fs_hz=checked.fs_hz)
+        opened_when_read(checked.path, checked.options, model, fs_hz=checked.fs_hz)
         if kept is None
         else lambda: kept.recording
     )

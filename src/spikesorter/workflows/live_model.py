@@ -12,7 +12,7 @@ from spikesorter.core.cores import effective_n_jobs
 from spikesorter.core.errors import InputError, ModelError, naming
 from spikesorter.io.model_files import DESCRIPTION
 from spikesorter.sorting.live_groups import GroupStreams
-from spikesorter.sorting.model import (
+from spikesorter.sorting.model_places import (
     WHOLE,
     group_folders,
     low_latency_place,

@@ -302,15 +302,23 @@ def _named_once(items: list[BatchItem]) -> list[BatchItem]:
 
 def _why_not(path: Path, options: RecordingOptions) -> str:
     """Return why an entry of a folder is no recording; "" if it is one."""
+    source = path
     try:
         check_regular(path)
         if options.format is None:
-            find_source(path)
+            source = find_source(path).path
     except SpikeSorterError as error:
         return str(error).removeprefix(f"{path}: ").partition(";")[0].partition(". ")[0]
     except OSError as error:
         return error.strerror or str(error)
-    return "describes a recording next to it" if path.suffix == ".json" and options.format is None else ""
+    if options.format is not None or path.name.endswith(".xdat.json"):
+        return ""
+    if path.suffix == ".json":
+        return (
+            "such a file may describe a recording or anything else; if SpikeInterface saved a recording in "
+            "it, name it in a manifest"
+        )
+    return f"is read with {source.name}" if path.suffix == ".xdat" and source != path else ""
 
 
 def _tell_skipped(folder: Path, skipped: Mapping[Path, str]) -> None:

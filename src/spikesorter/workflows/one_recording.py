@@ -22,7 +22,7 @@ from spikesorter.io.session import SessionFacts
 from spikesorter.sorting.model import Choice, Model
 from spikesorter.sorting.sorter import SPAN_SECONDS, Sorter
 
-__all__ = ["WRITING", "SortedFile", "bad_seconds", "sort_recording", "stamp_of", "without_found_pulses"]
+__all__ = ["WRITING", "SortedFile", "bad_seconds", "sort_recording", "stamp_of"]
 
 WRITING = threading.Lock()  # SpikeInterface and pynwb are not thread-safe
 
@@ -122,7 +122,7 @@ def sort_recording(
     path = opened.path
     spans = None if resume is None else _spans_of(path, resume)
     with naming(path):
-        opened = without_found_pulses(opened, model)
+        opened = model.without_found_pulses(opened)
         recording, exclude = opened.recording, opened.exclude
         choice = model.nearest(recording, exclude=exclude) if chosen is None else chosen
         nearest = choice.names
@@ -155,31 +155,6 @@ def sort_recording(
         )
     n_samples = opened.source.get_num_frames()
     return SortedFile(path, written, nearest, model.chosen(nearest), place, n_samples)
-
-
-def without_found_pulses(opened: OpenedRecording, model: Model) -> OpenedRecording:
-    """Return a recording without the response to pulses that are found in it, if its options ask for that.
-
-    Parameters
-    ----------
-    opened : OpenedRecording
-        What is returned for it is returned as it is.
-    model : Model
-    """
-    asked = opened.options.exclude
-    if asked is None or not asked.subtracts_found or opened.pulses_subtracted:
-        return opened
-    recording, bad = model.without_pulses(
-        opened.recording, subtract_ms=asked.subtract_ms, window_ms=asked.window_ms
-    )
-    source = recording if opened.source is opened.recording else opened.source
-    return replace(
-        opened,
-        recording=recording,
-        source=source,
-        exclude=opened.exclude.joined(bad),
-        pulses_subtracted=True,
-    )
 
 
 def bad_seconds(spikes: Spikes) -> dict[str, float]:

@@ -24,10 +24,11 @@ from spikesorter.io.mat import read_mat_spikes
 from spikesorter.io.mat_writing import write_mat, write_submission
 from spikesorter.io.recording import RecordingOptions
 from spikesorter.report.contents import report_contents
+from spikesorter.report.kept_results import RUN, option_facts
 from spikesorter.report.page import write_page
-from spikesorter.report.results import REPORT, RUN, Result
+from spikesorter.report.results import REPORT, Result
 from spikesorter.sorting.forecast import Forecast, forecast_study
-from spikesorter.sorting.model import WHOLE, target_place
+from spikesorter.sorting.model_places import WHOLE, target_place
 from spikesorter.sorting.sorter import Sorter
 from spikesorter.workflows.files import checked_results
 from spikesorter.workflows.one_recording import bad_seconds
@@ -194,7 +195,7 @@ def run_study(
             on_result(results[-1])
         write_submission(out / SUBMISSION, {result.name: result.spikes for result in results})
     _write_scores(out / "scores.json", results)
-    write_json(out / RUN, _run_facts(folder, settings, preset, seconds, results))
+    write_json(out / RUN, _run_facts(folder, settings, preset, options, seconds, results))
     if report:
         progress("writing the report", 0.0)
         shown = [
@@ -249,13 +250,19 @@ def _shown(result: TargetResult, target: CheckedRecording, place: Path, truth: S
 
 
 def _run_facts(
-    folder: Path, settings: Settings, preset: str, seconds: dict[str, float], results: list[TargetResult]
+    folder: Path,
+    settings: Settings,
+    preset: str,
+    options: RecordingOptions,
+    seconds: dict[str, float],
+    results: list[TargetResult],
 ) -> dict[str, Any]:
     return {
         "study": str(folder.resolve()),
         "preset": preset,
         "seed": settings.seed,
         "settings": settings.model_dump(mode="json"),
+        "options": option_facts(options),
         "versions": versions(),
         "seconds": {step: round(value, 3) for step, value in seconds.items()},
         "recordings": {

@@ -15,7 +15,7 @@ from spikesorter.io.mat_writing import check_replaceable
 from spikesorter.io.model_files import check_model_place
 from spikesorter.io.recording import RecordingOptions
 from spikesorter.sorting.groups import adapt_groups, channel_groups, fit_groups, group_of_channels
-from spikesorter.sorting.model import (
+from spikesorter.sorting.model_places import (
     check_group_places,
     group_place,
     low_latency_place,

@@ -73,6 +73,37 @@ def test_other_electrodes_are_refused() -> None:
         joined([(first, NONE, Path("a")), (recording(np.arange(4.0)), NONE, Path("b"))])
 
 
+def test_samples_are_in_the_unit_of_the_first_recording() -> None:
+    """The second recording has steps of a quarter of the size, and lists its channels the other way round."""
+    first = channels([[0, 1, 2], [0, 10, 20]], ["e1", "e2"])
+    second = channels([[0, 40, 80], [0, 8, 16]], ["e2", "e1"])
+    first.set_channel_gains([2.0, 4.0])
+    second.set_channel_gains([1.0, 0.5])
+    second.set_channel_offsets([100.0, 200.0])
+    together, _ = joined([(first, NONE, Path("a")), (second, NONE, Path("b"))])
+    assert together.get_traces().T.tolist() == [[-1, 0, 1, -2, 0, 2], [-10, 0, 10, -10, 0, 10]]
+
+
+def test_channels_that_differ_by_several_factors_are_refused() -> None:
+    first, second = (channels([[0, 1, 2], [0, 10, 20]], ["e1", "e2"]) for _ in range(2))
+    first.set_channel_gains([2.0, 4.0])
+    second.set_channel_gains([2.0, 2.0])
+    with pytest.raises(
+        InputError, match=r"^b: its channels have 1, 0.5 times the microvolts .* of a; .*scale_to_uV"
+    ):
+        joined([(first, NONE, Path("a")), (second, NONE, Path("b"))])
+
+
+def test_a_unit_that_only_one_states_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    first, second = recording(np.arange(3.0)), recording(np.arange(3.0))
+    second.set_channel_gains([0.5])
+    together, _ = joined([(first, NONE, Path("a")), (second, NONE, Path("b"))])
+    assert together.get_traces()[:, 0].tolist() == [-1, 0, 1] * 2
+    assert [record.getMessage() for record in caplog.records] == [
+        "a does not state the unit of its samples, but b does; they are taken to be the same"
+    ]
+
+
 def test_a_large_offset_costs_no_precision() -> None:
     count = np.arange(5, dtype=np.int32) + 2**28
     one = NumpyRecording([count[:, None]], 1000.0)

@@ -1,0 +1,110 @@
+"""Write results that were sorted before in another format, or as a BIDS dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from spikesorter.core.errors import naming
+from spikesorter.core.progress import Progress, silent
+from spikesorter.io.atomic import check_writable
+from spikesorter.io.bids import BidsPlace, check_dataset, write_dataset, write_recording
+from spikesorter.io.export import check_export, check_export_place, session_for, write_spikes
+from spikesorter.io.nwb import session_start_of
+from spikesorter.io.recording import OpenedRecording
+from spikesorter.io.session import session_of
+from spikesorter.report.kept_results import KeptResult, kept_results
+
+__all__ = ["BIDS", "export_results"]
+
+BIDS = "bids"
+
+
+def export_results(
+    results: Path,
+    out: Path,
+    *,
+    to: str,
+    subject: Path | None = None,
+    progress: Progress = silent,
+    on_written: Callable[[Path], None] = lambda path: None,
+) -> list[Path]:
+    """Write the results in a folder anew, without sorting again.
+
+    Parameters
+    ----------
+    results : Path
+        Of `spikesorter run`, `sort`, `discover` or `batch`.
+    out : Path
+        Folder for NAME.FORMAT of each recording or, of BIDS, the dataset, to which recordings are added.
+    to : str
+        Format of `write_spikes`, or "bids".
+    subject : Path, optional
+        File that describes subject, session and electrodes; needed for BIDS.
+    progress : callable, optional
+    on_written : callable, optional
+        Called with each file or folder.
+
+    Returns
+    -------
+    list of Path
+        The files or folders with the spikes.
+
+    Raises
+    ------
+    InputError
+        If there are no results, their recordings have changed, or they cannot be written. All places are
+        checked before anything is written.
+    """
+    if to != BIDS:
+        check_export(to)
+    session = session_of(subject) if to == BIDS else session_for(to, subject)
+    kept = {one.name: one for one in kept_results(results)}
+    places = {name: out / f"{name}.{to}" for name in kept}
+    dataset = {name: BidsPlace.of(out, session, name) for name in kept} if to == BIDS else {}
+    if to == BIDS:
+        check_dataset(out, dataset)
+        write_dataset(out, session)
+    else:
+        for place in places.values():
+            check_export_place(place, to)
+        check_writable(out)
+    written = []
+    for number, (name, one) in enumerate(kept.items()):
+        progress("writing", number / len(kept))
+        opened, provenance, start = _opened(one), _provenance(one), session_start_of(one.recording)
+        with naming(one.recording):
+            spikes, recording, path = one.spikes(), opened.source, places[name]
+            if to == BIDS:
+                path = write_recording(
+                    dataset[name], spikes, recording, session, provenance=provenance, session_start=start
+                )
+            else:
+                told = session if subject else None
+                write_spikes(
+                    path,
+                    spikes,
+                    format=to,
+                    recording=recording,
+                    provenance=provenance,
+                    session_start=start,
+                    subject=told,
+                )
+        written.append(path)
+        on_written(path)
+    progress("writing", 1.0)
+    return written
+
+
+def _opened(kept: KeptResult) -> OpenedRecording:
+    """Open a recording as it was sorted."""
+    opened = kept.options.open(kept.recording, fs_hz=kept.model.fs_hz)
+    return kept.model.without_found_pulses(opened)
+
+
+def _provenance(kept: KeptResult) -> dict[str, str]:
+    return {
+        "recording": str(kept.recording),
+        "adapted_to": ", ".join(kept.chosen.values()),
+        "sorter": kept.model.digest(kept.chosen),
+    }
