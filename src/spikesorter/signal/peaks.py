@@ -8,7 +8,7 @@ import numpy.typing as npt
 from spikesorter.core.pairs import pairs_within
 from spikesorter.core.spikes import Spikes
 
-__all__ = ["enforce_refractory", "pick_peaks"]
+__all__ = ["apart", "enforce_refractory", "pick_peaks"]
 
 
 def pick_peaks(
@@ -67,10 +67,22 @@ def enforce_refractory(spikes: Spikes, *, refractory_samples: int, within_unit: 
     """
     if refractory_samples == 0:
         return spikes
+    return spikes.select(apart(spikes, refractory_samples=refractory_samples, within_unit=within_unit))
+
+
+def apart(spikes: Spikes, *, refractory_samples: int, within_unit: bool) -> npt.NDArray[np.bool_]:
+    """Return which spikes `enforce_refractory` keeps; parameters as there.
+
+    Examples
+    --------
+    >>> spikes = Spikes.from_arrays([100, 110, 300], [1, 1, 1], [0.9, 0.6, 0.7])
+    >>> apart(spikes, refractory_samples=25, within_unit=True)
+    array([ True, False,  True])
+    """
     i, j = pairs_within(spikes.sample, spikes.sample, refractory_samples - 1)
     stronger = spikes.joint[j] > spikes.joint[i]
     earlier_of_equals = (spikes.joint[j] == spikes.joint[i]) & (j < i)
     compared = (spikes.unit[i] == spikes.unit[j]) | (not within_unit)
     keep = np.ones(len(spikes), bool)
     keep[i[(stronger | earlier_of_equals) & compared]] = False
-    return spikes.select(keep)
+    return keep
