@@ -80,7 +80,7 @@ class Outcome:
     found: Spikes
 
 
-def tune_decoder(kind: DecoderKind, trial: Trial, bench: Bench) -> Outcome:
+def tune_decoder(kind: DecoderKind, trial: Trial, bench: Bench, *, held_out: bool = True) -> Outcome:
     """Calibrate and tune a decoder; if rehearsals are cross-fitted, test each part by what the others tuned.
 
     Parameters
@@ -90,6 +90,8 @@ def tune_decoder(kind: DecoderKind, trial: Trial, bench: Bench) -> Outcome:
         The decoder with its evidence.
     bench : Bench
         Bench with the rehearsal of the evidence.
+    held_out : bool
+        If false, it is tested on what it was tuned on, even if rehearsals are cross-fitted.
 
     Returns
     -------
@@ -107,7 +109,7 @@ def tune_decoder(kind: DecoderKind, trial: Trial, bench: Bench) -> Outcome:
     tuner = _Tuner(kind, bench)
     truth = known_spikes(bench.rehearsal, known)
     best, candidates = tuner.best(picked, truth)
-    if not bench.rehearser.cross_fits:
+    if not bench.rehearser.cross_fits or not held_out:
         return Outcome(best, bench.rehearsal, candidates, best.point.to_spikes(candidates))
     parts, found = tuner.held_out(picked, truth)
     settings = bench.context.settings

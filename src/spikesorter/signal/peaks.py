@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 import numpy as np
 import numpy.typing as npt
 
 from spikesorter.core.pairs import pairs_within
 from spikesorter.core.spikes import Spikes
 
-__all__ = ["apart", "enforce_refractory", "pick_peaks"]
+__all__ = ["apart", "enforce_refractory", "largest_of_rows", "pick_peaks"]
+
+ROWS_IN_CACHE = 1 << 13
+
+
+def largest_of_rows(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return the largest value of each row, many times as quickly as ``values.max(axis=1)`` of short rows.
+
+    Parameters
+    ----------
+    values : ndarray of float32, shape (rows, columns)
+
+    Returns
+    -------
+    ndarray of float32, shape (rows,)
+
+    Examples
+    --------
+    >>> largest_of_rows(np.float32([[1, 3], [5, 4]]))
+    array([3., 5.], dtype=float32)
+    """
+    largest = np.empty(len(values), np.float32)
+    for first in range(0, len(values), ROWS_IN_CACHE):
+        rows = values[first : first + ROWS_IN_CACHE]
+        largest[first : first + ROWS_IN_CACHE] = reduce(np.maximum, rows.T)
+    return largest
 
 
 def pick_peaks(

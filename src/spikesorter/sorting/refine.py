@@ -32,6 +32,7 @@ Trace = npt.NDArray[np.float32]
 ROUNDS = 3
 SWEEPS = 4
 MOST_SAMPLES = 1_500_000
+MOST_AT_FIRST, PARTS = 500_000, 8  # before the last round, in so many parts spread over the recording
 LARGEST_STEP = 3.0  # factor on a rate in one round
 UNSURE = 10.0  # spikes; fewer do not determine a rate
 OPEN_SPREAD = 0.1  # SD of amplitudes until the fluctuation of the gain is known
@@ -74,9 +75,10 @@ def refine_profile(
     Profile
     """
     centred_trace = centred(trace[:MOST_SAMPLES], profile.offset)
-    target = without_hum(centred_trace, profile.hum_hz, fs_hz=context.fs_hz)
+    whole = without_hum(centred_trace, profile.hum_hz, fs_hz=context.fs_hz)
     quick = quick_context(context)
     for number in range(ROUNDS):
+        target = whole if number == ROUNDS - 1 else _spread(whole)
         pursuit = make_between_samples(quick, profile)
         explanation = sample_explanation(pursuit, target, n_jobs=n_jobs)
         if profile.background == SILENT:
@@ -95,6 +97,15 @@ def refine_profile(
         gain = measured.gain if may_be_gain(measured.gain) else activity.gain
         profile = replace(profile, activity=replace(measured, gain=gain))
     return profile
+
+
+def _spread(trace: Trace) -> Trace:
+    """Return parts spread over a trace, one after the other: enough for a round that others follow."""
+    if len(trace) <= MOST_AT_FIRST:
+        return trace
+    length = MOST_AT_FIRST // PARTS
+    starts = np.linspace(0, len(trace) - length, PARTS).astype(np.int64)
+    return np.concatenate([trace[start : start + length] for start in starts])
 
 
 def quick_context(context: Context) -> Context:

@@ -1,4 +1,4 @@
-"""Adaptation: which decoders are tried."""
+"""Which decoders are tried, and which is chosen."""
 
 from __future__ import annotations
 
@@ -11,20 +11,33 @@ import pytest
 from spikesorter.core.settings import Settings
 from spikesorter.decoding.bench import Trial
 from spikesorter.estimation.course import STEADY, Course
-from spikesorter.sorting import adaptation
+from spikesorter.signal.gain import SILENT, Background
+from spikesorter.sorting import choosing
+
+SOME = Background(0.01, 0.2)
 
 
 @pytest.mark.parametrize(
-    ("decoder", "vary", "course", "expected"),
+    ("decoder", "vary", "course", "value", "background", "expected"),
     [
-        ("auto", True, STEADY, ["pursuit", "trees", "cnn"]),
-        ("auto", False, STEADY, ["pursuit", "cnn", "combined"]),
-        ("auto", False, Course(levels=np.array([1.0, 2.0])), ["pursuit", "cnn"]),
-        ("combined", True, STEADY, ["pursuit", "trees", "cnn", "combined"]),
+        ("auto", True, STEADY, 0.5, SOME, ["pursuit", "botm", "trees", "cnn"]),
+        ("auto", True, STEADY, 0.999, SOME, ["pursuit", "botm", "trees", "cnn"]),
+        ("auto", False, STEADY, 0.5, SOME, ["pursuit", "botm", "cnn", "combined"]),
+        ("auto", False, STEADY, 0.5, SILENT, ["pursuit", "botm"]),
+        ("auto", False, STEADY, 0.81, SOME, ["pursuit", "botm"]),
+        ("auto", False, STEADY, 0.996, SOME, ["pursuit"]),
+        ("auto", False, Course(levels=np.array([1.0, 2.0])), 0.5, SOME, ["pursuit", "botm", "cnn"]),
+        ("combined", True, STEADY, 0.999, SILENT, ["pursuit", "botm", "trees", "cnn", "combined"]),
     ],
 )
-def test_auto_tries_trees_where_units_vary_and_the_combination_where_nothing_does(
-    monkeypatch: pytest.MonkeyPatch, decoder: str, vary: bool, course: Course, expected: list[str]
+def test_auto_tries_what_could_be_best(
+    monkeypatch: pytest.MonkeyPatch,
+    decoder: str,
+    vary: bool,
+    course: Course,
+    value: float,
+    background: Background,
+    expected: list[str],
 ) -> None:
     made: list[str] = []
 
@@ -40,20 +53,24 @@ def test_auto_tries_trees_where_units_vary_and_the_combination_where_nothing_doe
             uses_networks=name in ("cnn", "combined"),
             preferred=name == "pursuit",
             if_units_vary=name == "trees",
+            quickly_judged=False,
         )
 
-    kinds = (kind("pursuit"), kind("trees"), kind("cnn"), kind("combined", ("pursuit", "cnn")))
-    monkeypatch.setattr(adaptation, "wanted_kinds", lambda settings, units_vary: kinds)
-    tuned = SimpleNamespace(decoder=SimpleNamespace(), value=0.5, name="any")
-    monkeypatch.setattr(adaptation, "tune_decoder", lambda *_: SimpleNamespace(tuned=tuned))
+    kinds = (kind("pursuit"), kind("botm"), kind("trees"), kind("cnn"), kind("combined", ("pursuit", "cnn")))
+    monkeypatch.setattr(choosing, "wanted_kinds", lambda settings, units_vary: kinds)
+    tuned = SimpleNamespace(decoder=SimpleNamespace(), value=value, name="any")
+    monkeypatch.setattr(choosing, "tune_decoder", lambda *_: SimpleNamespace(tuned=tuned))
     bench = SimpleNamespace(
         context=SimpleNamespace(settings=Settings().replace(decoder=decoder)),
         rehearser=SimpleNamespace(
-            labelled_units_vary=vary, units_vary=vary, profile=SimpleNamespace(course=course)
+            labelled_units_vary=vary,
+            units_vary=vary,
+            cross_fits=True,
+            profile=SimpleNamespace(course=course, background=background),
         ),
         progress=lambda *_: None,
     )
-    adaptation._best_outcome(bench)  # type: ignore[arg-type]
+    choosing.best_outcome(bench)  # type: ignore[arg-type]
     assert made == expected
 
 
@@ -77,4 +94,4 @@ def test_of_decoders_that_are_nearly_as_good_the_preferred_one_is_chosen(
         )
         for name, value in values.items()
     ]
-    assert adaptation._chosen(outcomes, units_vary=vary).tuned.name == expected
+    assert choosing._chosen(outcomes, units_vary=vary).tuned.name == expected
