@@ -156,6 +156,8 @@ class _Search:
         best = start._replace(sizes=np.ones(self.blocks))
         moves = [(ramp, self.response(column, ramp)) for ramp in _ramps(self.blocks)]
         for step in STEPS:
+            if step < STEPS[0] and np.all(best.sizes == 1):
+                break  # a smaller change would be too small to be believed
             for _ in range(MOST_ROUNDS):
                 before = best.misfit
                 for ramp, response in moves:
