@@ -108,8 +108,8 @@ class DecoderKind:
     in_auto : bool
         Whether `auto` tries it.
     uses_networks : bool
-        Whether it needs networks; `auto` then tries it only if waveforms of the labelled recording do not
-        vary, there are background spikes, and decoders without networks are not good enough.
+        Whether it needs networks; `auto` then tries it only if neither waveforms nor the target vary, there
+        are background spikes, and decoders without networks are not good enough.
     tunes_refractory : bool
         Whether a refractory period is tuned for it. Decoders that resolve overlapping spikes need none.
     if_units_vary : bool

@@ -61,8 +61,8 @@ def _cannot_be_chosen(kind: DecoderKind, bench: Bench, outcomes: list[tuple[Deco
     rehearser = bench.rehearser
     if kind.if_units_vary:
         return not _ever_vary(rehearser)
-    if kind.needs and not _alike_throughout(bench):
-        return True  # the combination failed on such a target, unforeseen: experiments, 19
+    if kind.uses_networks and not _alike_throughout(bench):
+        return True  # beside the pursuit they failed on such a target, unforeseen: experiments, 19
     if rehearser.units_vary or kind.preferred:
         return False
     reached = max((one.tuned.value for made, one in outcomes if made.preferred), default=0.0)
