@@ -5,9 +5,9 @@
 Parts: adapt (fit and adapt, all cores; first, the others need its sorters), sort (one core, against five
 blocked-FFT template correlations), cnn (all of that for networks, one target), run (`spikesorter run`,
 defaults), others (SpikeInterface's sorters, one core, warm; needs the extra `compare`), workers (eight
-recordings, one and two threads), stream (10 ms packets, one core; delay; what `low_latency` loses), start
-(imports).
-gpu (networks there and here; after cnn). `table` prints what was measured as a table.
+recordings, one and two threads), many (one electrode, a tetrode, 96 tetrodes), stream (10 ms packets, one
+core; delay; what `low_latency` loses), start (imports), gpu (networks there and here; after cnn). `table`
+prints what was measured as a table.
 
 Seconds are the least of several runs; compare ratios, which do not depend on the machine.
 """
@@ -132,6 +132,13 @@ def measure_workers(arguments: argparse.Namespace) -> Figures:
     one, two = min(times[1]), min(times[2])
     same = all((out / "by_1" / f.name).read_bytes() == (out / "by_2" / f.name).read_bytes() for f in files)
     return {"one_s": one, "two_s": two, "times": one / two, "same_bytes": same}
+
+
+def measure_many(arguments: argparse.Namespace) -> Figures:
+    """One electrode, a tetrode and 96 tetrodes, simulated: seconds a channel-hour, and memory."""
+    import many
+
+    return many.measure(arguments.out / "many", tetrodes=96, seconds=30.0)
 
 
 def measure_stream(arguments: argparse.Namespace) -> Figures:
@@ -301,6 +308,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], Figures]] = {
     "run": measure_run,
     "others": measure_others,
     "workers": measure_workers,
+    "many": measure_many,
     "stream": measure_stream,
     "gpu": measure_gpu,
     "start": measure_start,

@@ -59,13 +59,13 @@ def test_auto_tries_no_networks_where_units_vary() -> None:
     def varying(*assignments: str) -> list[str]:
         return [kind.name for kind in wanted_kinds(wanting(*assignments), units_vary=True)]
 
-    assert varying("decoder=auto") == ["botm", "pursuit", "trees"]
+    assert varying("decoder=auto") == ["pursuit", "botm", "trees"]
     assert varying("decoder=combined") == ["pursuit", "cnn", "combined"]  # as asked for
 
 
 def test_auto_tries_those_without_networks_first() -> None:
-    assert names(wanting("decoder=auto")) == ["botm", "pursuit", "trees", "cnn", "combined"]
-    assert names(wanting("decoder=auto", "detector.curves=spike")) == ["botm", "pursuit", "trees", "cnn"]
+    assert names(wanting("decoder=auto")) == ["pursuit", "botm", "trees", "cnn", "combined"]
+    assert names(wanting("decoder=auto", "detector.curves=spike")) == ["pursuit", "botm", "trees", "cnn"]
     assert sum(kind.preferred for kind in decoder_kinds()) == 1
 
 
@@ -81,5 +81,5 @@ def test_a_decoder_that_other_settings_exclude_is_refused() -> None:
 
 @pytest.mark.usefixtures("added")
 def test_a_decoder_is_added_by_its_file_alone() -> None:
-    assert names(wanting("decoder=auto"))[:3] == ["botm", "added", "pursuit"]
+    assert names(wanting("decoder=auto"))[:3] == ["added", "pursuit", "botm"]
     assert "AddedDecoder" in {one.__name__ for one in decoder_types()}

@@ -123,3 +123,29 @@ def test_least_precision_is_half_for_people_and_nothing_for_a_score(objective: s
         tune(CANDIDATES, TRUTH, (1, 2), one, OutputSettings(refractory_ms=0), fs_hz=25_000) for one in tunings
     ]
     assert points[0] == points[1]
+
+
+@pytest.mark.parametrize("name", ["study", "strict", "f1", "precision=0.9"])
+@pytest.mark.parametrize("refractory_ms", [0.0, 1.6])
+@pytest.mark.parametrize("scope", ["unit", "all"])
+def test_values_computed_unit_by_unit_are_those_of_the_spikes(
+    name: str, refractory_ms: float, scope: str
+) -> None:
+    rng = np.random.default_rng(0)
+    truth = Spikes.from_arrays(rng.integers(0, 200_000, 900), rng.integers(1, 4, 900))
+    right, wrong = rng.random(900) < 0.8, rng.integers(0, 200_000, 700)
+    unit = np.concatenate([truth.unit[right], rng.integers(1, 4, 700)])
+    surer = np.concatenate([np.ones(right.sum()), np.full(700, 0.4)])
+    found = Candidates.from_arrays(
+        np.concatenate([truth.sample[right] + rng.integers(-9, 10, right.sum()), wrong]),
+        unit,
+        (surer * rng.random(len(unit))).round(2),
+        np.where(unit == 1, 0.5, 1.0),
+    )
+    output = OutputSettings(
+        refractory_ms=refractory_ms, refractory_scope=scope, threshold_grid=(0.1, 0.3, 0.5)
+    )
+    tuning = TuningSettings(objective=name, least_precision=0.0)
+    point, value = tune(found, truth, (1, 2, 3), tuning, output, fs_hz=FS_HZ)
+    assert value == objective(truth, point.to_spikes(found), name, fs_hz=FS_HZ)
+    assert name == "f1" or len(set(point.thresholds)) > 1  # units are tuned apart

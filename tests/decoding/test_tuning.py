@@ -39,5 +39,6 @@ def test_one_spike_gets_two_names_only_if_that_is_clearly_better(ambiguous: int,
         np.r_[share, share[unsure]],
     )
     picked: Any = [(SimpleNamespace(one_unit=False), twice), (SimpleNamespace(one_unit=True), named)]
-    best, _ = tuner().best(picked, Spikes(samples, true))
+    truth = Spikes(samples, true)
+    best, _ = tuner().finest(tuner().coarse(picked, truth), truth)
     assert best.decoder.one_unit is one_unit

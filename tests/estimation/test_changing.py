@@ -246,7 +246,8 @@ def test_added_responses_are_the_outputs_on_a_graft_of_these_sizes(
     direct = comparison.outputs(made.clean) - comparison.outputs(plain.clean)
     assert len(response) == len(search.plain) == 2 * N
     assert np.abs(direct).max() > 5
-    np.testing.assert_allclose(response, direct, atol=1e-3 * np.abs(direct).max())
+    inner = slice(200, -200)  # at the ends, a response is not cut off between the filters
+    np.testing.assert_allclose(response[inner], direct[inner], atol=1e-3 * np.abs(direct).max())
 
 
 class Squares(_Search):

@@ -12,7 +12,16 @@ from numba import njit
 from spikesorter.core.pairs import common_rate, outside_bad, pairs_within
 from spikesorter.core.spikes import Spikes, check_spikes
 
-__all__ = ["Score", "match_spikes", "score", "study_score", "study_weights"]
+__all__ = [
+    "Detected",
+    "Score",
+    "f1_of_unit",
+    "match_spikes",
+    "paired_units",
+    "score",
+    "study_score",
+    "study_weights",
+]
 
 USUAL_HZ = 25_000.0
 LOOSE_MS = 2.0
@@ -184,25 +193,84 @@ def score(truth: Spikes, found: Spikes, *, fs_hz: float | None = None) -> Score:
     true_ids = truth.unit_ids
     unit_ids = tuple(sorted({*true_ids, *found.unit_ids}))
     confusion = _confusion(truth, found, i, j, unit_ids)
-    inner = confusion[:-1, :-1]
-    of_unit = [_f1(inner[k, k], inner[k].sum(), inner[:, k].sum()) for k in range(len(unit_ids))]
-    f_cls = _mean([f for k, f in zip(unit_ids, of_unit, strict=True) if k in true_ids])
+    detected = _detected(confusion[:-1, :-1], unit_ids, true_ids, len(truth), len(found))
     strict_of = {
-        k: _strict_f1(truth.sample[truth.unit == k], found.sample[found.unit == k], rate) for k in true_ids
+        k: f1_of_unit(truth.sample[truth.unit == k], found.sample[found.unit == k], fs_hz=rate)
+        for k in true_ids
     }
-    f_det = _f1(len(i), len(truth), len(found))
     return Score(
-        score=DETECTION_WEIGHT * f_det + (1 - DETECTION_WEIGHT) * f_cls,
-        f_det=f_det,
-        f_cls=f_cls,
-        precision=len(i) / len(found) if len(found) else 0.0,
-        recall=len(i) / len(truth) if len(truth) else 0.0,
+        score=detected.score,
+        f_det=detected.f_det,
+        f_cls=detected.f_cls,
+        precision=detected.precision,
+        recall=detected.recall,
         strict=_mean(list(strict_of.values())),
         strict_of=strict_of,
         unit_ids=unit_ids,
         confusion=confusion,
         names={**found.names, **truth.names},
         left_out_s=left_out_s,
+    )
+
+
+@dataclass(frozen=True)
+class Detected:
+    """What the pairs of true and found spikes within 2 ms tell, as in `Score`."""
+
+    f_det: float
+    f_cls: float
+    precision: float
+    recall: float
+
+    @property
+    def score(self) -> float:
+        """The recording's score in a study."""
+        return DETECTION_WEIGHT * self.f_det + (1 - DETECTION_WEIGHT) * self.f_cls
+
+
+def paired_units(
+    truth: Spikes, sample: IndexArray, unit: IndexArray, unit_ids: tuple[int, ...], *, fs_hz: float
+) -> Detected:
+    """Return what `score` says of detection and classification, without the rest of it.
+
+    Parameters
+    ----------
+    truth : Spikes
+        Without bad stretches.
+    sample, unit : ndarray of int64, shape (spikes,)
+        Found spikes, sorted by sample and then by unit.
+    unit_ids : tuple of int
+        Units of the true and the found spikes, in order; further ones do not matter.
+    fs_hz : float
+
+    Returns
+    -------
+    Detected
+
+    Examples
+    --------
+    >>> truth = Spikes([100, 300, 500], [1, 2, 1])
+    >>> paired_units(truth, np.array([104, 300]), np.array([1, 1]), (1, 2), fs_hz=25_000).precision
+    1.0
+    """
+    i, j = match_spikes(truth.sample, sample, tolerance_samples=_samples(LOOSE_MS, fs_hz))
+    n = len(unit_ids)
+    cells = np.searchsorted(unit_ids, truth.unit[i]) * n + np.searchsorted(unit_ids, unit[j])
+    inner = np.bincount(cells, minlength=n * n).reshape(n, n)
+    return _detected(inner, unit_ids, truth.unit_ids, len(truth), len(sample))
+
+
+def _detected(
+    inner: IndexArray, unit_ids: tuple[int, ...], true_ids: tuple[int, ...], n_true: int, n_found: int
+) -> Detected:
+    """Return the figures of a table of pairs, shape (true units, found units)."""
+    paired = int(inner.sum())
+    of_unit = [_f1(inner[k, k], inner[k].sum(), inner[:, k].sum()) for k in range(len(unit_ids))]
+    return Detected(
+        f_det=_f1(paired, n_true, n_found),
+        f_cls=_mean([f for k, f in zip(unit_ids, of_unit, strict=True) if k in true_ids]),
+        precision=paired / n_found if n_found else 0.0,
+        recall=paired / n_true if n_true else 0.0,
     )
 
 
@@ -257,7 +325,14 @@ def _confusion(
     return confusion
 
 
-def _strict_f1(truth: IndexArray, found: IndexArray, fs_hz: float) -> float:
+def f1_of_unit(truth: IndexArray, found: IndexArray, *, fs_hz: float) -> float:
+    """Return the strict F1 of one unit's spikes, paired within 0.4 ms.
+
+    Examples
+    --------
+    >>> f1_of_unit(np.array([100, 300, 500]), np.array([104, 320]), fs_hz=25_000)
+    0.4
+    """
     i, _ = match_spikes(truth, found, tolerance_samples=_samples(STRICT_MS, fs_hz))
     return _f1(len(i), len(truth), len(found))
 

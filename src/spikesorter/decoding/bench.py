@@ -52,7 +52,7 @@ class Bench:
     average : ndarray of float32, shape (window, channels)
         Average labelled waveform, conditioned.
     base : Networks or None
-        Trained on the labelled recording; None if none of the decoders uses networks.
+        Trained for the labelled recording; None if that is done when a decoder needs them.
     train : bool
         Whether networks are trained further for the profile.
     n_jobs : int
@@ -108,12 +108,14 @@ class DecoderKind:
     in_auto : bool
         Whether `auto` tries it.
     uses_networks : bool
-        Whether it needs networks; `auto` then tries it only if waveforms of the labelled recording do not
-        vary and decoders without networks are not good enough.
+        Whether it needs networks; `auto` then tries it only if neither waveforms nor the target vary, there
+        are background spikes, and decoders without networks are not good enough.
     tunes_refractory : bool
         Whether a refractory period is tuned for it. Decoders that resolve overlapping spikes need none.
     if_units_vary : bool
         Whether `auto` tries it only where waveforms vary.
+    quickly_judged : bool
+        Whether it needs no training, so that `auto` tries it on a part of the rehearsal first.
     preferred : bool
         Whether it is chosen if another decoder is hardly better.
     needs : tuple of str
@@ -130,6 +132,7 @@ class DecoderKind:
     uses_networks: bool = False
     tunes_refractory: bool = False
     if_units_vary: bool = False
+    quickly_judged: bool = False
     preferred: bool = False
     needs: tuple[str, ...] = ()
     fits: Callable[[Settings], bool] = _always

@@ -8,7 +8,6 @@ subtracted first, then others are found in the residual.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +19,7 @@ from spikesorter.decoding.candidates import Candidates
 from spikesorter.estimation.context import Context
 from spikesorter.estimation.profile import Profile
 from spikesorter.signal.bank import Bank
-from spikesorter.signal.peaks import pick_peaks
+from spikesorter.signal.peaks import largest_of_rows, pick_peaks
 from spikesorter.signal.spans import Margin
 
 __all__ = ["BotmDecoder", "make_botm"]
@@ -86,7 +85,7 @@ class BotmDecoder:
         samples_found, logs_found = [], []
         for number in range(ROUNDS):
             logs = self._discriminants(rest)
-            best = reduce(np.maximum, logs.T)  # many times as quick as the maximum of each short row
+            best = largest_of_rows(logs)
             least = 0.0 if number < ROUNDS - 1 else float(np.log(LEAST_PROBABILITY))
             samples = pick_peaks(best, threshold=least, distance_samples=DISTANCE_SAMPLES)
             best_unit = logs[samples].argmax(axis=1)
@@ -121,5 +120,5 @@ def make_botm(context: Context, profile: Profile) -> BotmDecoder:
     return BotmDecoder(context.units.unit_ids, context.bank(profile), context.log_odds(profile))
 
 
-KIND = DecoderKind("botm", BotmDecoder, untrained(make_botm), rank=10, in_auto=True)
+KIND = DecoderKind("botm", BotmDecoder, untrained(make_botm), rank=22, in_auto=True, quickly_judged=True)
 """Entry of the registry of decoders."""

@@ -111,12 +111,11 @@ def make_cnn(bench: Bench, tried: Mapping[str, Trial]) -> Trial:
     The decoder's own networks are trained on all parts.
     """
     del tried
-    if bench.base is None:
-        raise ValueError("decoder cnn: no base networks were trained")
+    base = bench.base or _base_networks(bench)
     context, rng = bench.context, bench.context.rng(*TRAIN)
     rehearsal = bench.rehearser.rehearse(context.settings.rehearsal.training_seconds, rng)
     front_end = fit_front_end(context, bench.rehearser.profile, rehearsal, average=bench.average)
-    untrained = CnnDecoder(front_end, bench.base)
+    untrained = CnnDecoder(front_end, base)
     if not bench.train:
         return bench.trial(untrained)
     features = front_end.features(rehearsal.trace)
@@ -136,6 +135,14 @@ def make_cnn(bench: Bench, tried: Mapping[str, Trial]) -> Trial:
         own = Folds(bench.rehearsal.period).mask(len(part), fold)
         evidence = np.where(own[:, None], part, evidence) if fold else part
     return Trial(cnn, evidence)
+
+
+def _base_networks(bench: Bench) -> Networks:
+    labelled = bench.rehearser.labelled
+    if labelled is None:
+        raise ValueError("decoder cnn: no base networks were trained")
+    of_labelled = replace(bench.rehearser, profile=labelled.profile)
+    return train_base_networks(of_labelled, average=bench.average, progress=bench.progress)
 
 
 def train_base_networks(rehearser: Rehearser, *, average: FloatArray, progress: Progress) -> Networks:

@@ -58,15 +58,18 @@ class Forest:
         >>> forest.probabilities(np.float32([[4], [6]]))[:, 0]
         array([0.1, 0.9], dtype=float32)
         """
-        node = np.broadcast_to(self.roots, (len(features), len(self.roots))).copy()
-        rows, trees = np.nonzero(self.feature[node] >= 0)
-        while len(rows):  # those that are not at a leaf yet
-            at = node[rows, trees]
-            goes_left = features[rows, self.feature[at]] <= self.threshold[at]
-            node[rows, trees] = at = np.where(goes_left, self.left[at], self.right[at])
-            inner = self.feature[at] >= 0
-            rows, trees = rows[inner], trees[inner]
-        return np.asarray(self.value[node].mean(axis=1, dtype=np.float64), np.float32)
+        every = np.arange(len(features))
+        total = np.zeros((len(features), self.value.shape[1]))
+        for root in self.roots.tolist():  # tree by tree, so that no rounding depends on other candidates
+            node = np.full(len(features), root, np.int32)
+            rows = every if self.feature[root] >= 0 else every[:0]
+            while len(rows):  # those that are not at a leaf yet
+                at = node[rows]
+                goes_left = features[rows, self.feature[at]] <= self.threshold[at]
+                node[rows] = at = np.where(goes_left, self.left[at], self.right[at])
+                rows = rows[self.feature[at] >= 0]
+            total += self.value[node]
+        return (total / len(self.roots)).astype(np.float32)
 
 
 def fit_forest(

@@ -243,6 +243,14 @@ def _compiled(function: Function) -> Function:
     return compiled
 
 
+def _inner(function: Function) -> Function:
+    """Compile a function that only compiled ones call, without what Python would need to call it."""
+    compiled: Function = njit(
+        cache=True, nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
+    )(function)
+    return compiled
+
+
 @_compiled
 def pair_memory() -> Pairs:
     """Return memory for the pairs of one window."""
@@ -257,13 +265,14 @@ def new_block(outputs: Trace, overlaps: Trace, seed: int, memory: Pairs) -> Bloc
     block always has the same.
     """
     random = _scattered(outputs, seed)
-    everything = np.array([[0, len(outputs)]], np.int64)
+    everything = np.empty((1, 2), np.int64)
+    everything[0, 0], everything[0, 1] = 0, len(outputs)
     rest, amplitude, counts = outputs.copy(), np.zeros_like(outputs), np.zeros_like(outputs)
     flat = Flat(rest.reshape(-1), amplitude.reshape(-1), counts.reshape(-1), overlaps.reshape(-1))
     return Block(rest, amplitude, counts, overlaps, random, everything, memory, flat)
 
 
-@_compiled
+@_inner
 def _scattered(outputs: Trace, seed: int) -> Random:
     """Return a random state from the seed and some of the outputs (mixed as in splitmix64).
 
@@ -278,10 +287,12 @@ def _scattered(outputs: Trace, seed: int) -> Random:
     state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     state ^= state >> np.uint64(31)
-    return np.array([max(state, np.uint64(1))], np.uint64)
+    random = np.empty(1, np.uint64)
+    random[0] = max(state, np.uint64(1))
+    return random
 
 
-@_compiled
+@_inner
 def _uniform(random: Random) -> float:
     x = random[0]
     x ^= x >> np.uint64(12)
@@ -291,26 +302,26 @@ def _uniform(random: Random) -> float:
     return float(((x * np.uint64(2685821657736338717)) >> np.uint64(11)) * (1.0 / 9007199254740992.0))
 
 
-@_compiled
+@_inner
 def _normal(random: Random) -> float:
     radius = math.sqrt(-2.0 * math.log(1.0 - _uniform(random)))
     return radius * math.cos(2.0 * math.pi * _uniform(random))
 
 
-@_compiled
+@_inner
 def _known(block: Block, t: int) -> int:
     """Return the row for the known part of a spike: the last row, unless the block ends soon."""
     return min(len(block.rest) - 1 - t, len(block.overlaps) - 1)
 
 
-@_compiled
+@_inner
 def _overlap_at(block: Block, t: int, k: int, lag: int) -> int:
     """Return where the overlaps of a spike with all units, `lag` samples later, begin in `flat.overlaps`."""
     units, lags = block.rest.shape[1], block.overlaps.shape[2]
     return int(((_known(block, t) * units + k) * lags + lags // 2 + lag) * units)
 
 
-@_compiled
+@_inner
 def _add(block: Block, t: int, k: int, amplitude: float) -> None:
     """Subtract a spike from the outputs (or add it, if its amplitude is negative)."""
     n, units = block.rest.shape
@@ -323,39 +334,39 @@ def _add(block: Block, t: int, k: int, amplitude: float) -> None:
         rest[to + i] -= factor * overlaps[own + i]
 
 
-@_compiled
+@_inner
 def _place(block: Block, t: int, k: int, amplitude: float) -> None:
     block.amplitude[t, k] = amplitude if amplitude != 0.0 else 1e-6
     _add(block, t, k, block.amplitude[t, k])
 
 
-@_compiled
+@_inner
 def _remove(block: Block, t: int, k: int) -> None:
     _add(block, t, k, -block.amplitude[t, k])
     block.amplitude[t, k] = 0.0
 
 
-@_compiled
+@_inner
 def _expected_amplitude(block: Block, priors: Priors, t: int, k: int) -> float:
     linear = priors.heat * block.rest[t, k] + priors.precision[k]
     return float(linear * priors.variance[_known(block, t), k])
 
 
-@_compiled
+@_inner
 def _place_sampled(block: Block, priors: Priors, t: int, k: int) -> None:
     amplitude = _expected_amplitude(block, priors, t, k)
     spread = math.sqrt(priors.variance[_known(block, t), k])
     _place(block, t, k, amplitude + _normal(block.random) * spread)
 
 
-@_compiled
+@_inner
 def _gain(block: Block, priors: Priors, t: int, k: int) -> float:
     """Return the log posterior odds of one more spike, with its amplitude integrated out."""
     x, known = priors.heat * block.rest[t, k] + priors.precision[k], _known(block, t)
     return float(0.5 * x * x * priors.variance[known, k] + priors.single[known, k])
 
 
-@_compiled
+@_inner
 def _gains(block: Block, priors: Priors, first: int, last: int, gains: Float64Array) -> float:
     """Compute the gain at every position in a window; return the largest."""
     units = block.rest.shape[1]
@@ -368,7 +379,7 @@ def _gains(block: Block, priors: Priors, first: int, last: int, gains: Float64Ar
     return best
 
 
-@_compiled
+@_inner
 def _loud(block: Block, levels: Trace, first: int, last: int) -> np.int32:
     """Return how many positions in a window are plausible."""
     units, rest, loud = block.rest.shape[1], block.flat.rest, np.int32(0)
@@ -377,7 +388,7 @@ def _loud(block: Block, levels: Trace, first: int, last: int) -> np.int32:
     return loud
 
 
-@_compiled
+@_inner
 def _placed(block: Block, first: int, last: int) -> np.int32:
     """Return the number of spikes placed in a window."""
     units, amplitude, placed = block.rest.shape[1], block.flat.amplitude, np.int32(0)
@@ -386,7 +397,7 @@ def _placed(block: Block, first: int, last: int) -> np.int32:
     return placed
 
 
-@_compiled
+@_inner
 def _empty_window(block: Block, first: int, last: int) -> None:
     for t in range(first, last):
         for k in range(block.amplitude.shape[1]):
@@ -394,7 +405,7 @@ def _empty_window(block: Block, first: int, last: int) -> None:
                 _remove(block, t, k)
 
 
-@_compiled
+@_inner
 def _count_all(block: Block, first: int, last: int) -> None:
     for t in range(first, last):
         for k in range(block.amplitude.shape[1]):
@@ -402,7 +413,7 @@ def _count_all(block: Block, first: int, last: int) -> None:
                 block.counts[t, k] += np.float32(1.0)
 
 
-@_compiled
+@_inner
 def _to_odds(logs: Float64Array, n: int, best: float) -> float:
     """Convert logs to odds relative to the best, in place; return their sum."""
     total = 0.0
@@ -412,7 +423,7 @@ def _to_odds(logs: Float64Array, n: int, best: float) -> float:
     return total
 
 
-@_compiled
+@_inner
 def _drop_negligible(found: Pairs, n: int, best: float) -> int:
     kept = 0
     for i in range(n):
@@ -423,7 +434,7 @@ def _drop_negligible(found: Pairs, n: int, best: float) -> int:
     return kept
 
 
-@_compiled
+@_inner
 def _weigh_roughly(
     places: Places, overlaps: Trace, own: int, i: int, spike: Spike, least: np.float32
 ) -> np.int32:
@@ -451,7 +462,7 @@ def _weigh_roughly(
     return counting
 
 
-@_compiled
+@_inner
 def _above(values: Trace, least: np.float32, first: int, last: int) -> np.int32:
     """Return how many of some values are above a level."""
     above = np.int32(0)
@@ -460,13 +471,14 @@ def _above(values: Trace, least: np.float32, first: int, last: int) -> np.int32:
     return above
 
 
-@_compiled
+@_inner
 def _places(block: Block, priors: Priors, first: int, last: int) -> Places:
     """Return what is needed of each position in a window to weigh pairs."""
     units = block.rest.shape[1]
     n_places, i = (last - first) * units, 0
     linear, whole = np.empty(n_places), np.empty(n_places)
     constant, precision = np.empty(n_places), np.empty(n_places)
+    rough_linear, rough_whole = np.empty(n_places, np.float32), np.empty(n_places, np.float32)
     rough_constant = np.empty(n_places, np.float32)
     for t in range(first, last):
         known = _known(block, t)
@@ -474,16 +486,17 @@ def _places(block: Block, priors: Priors, first: int, last: int) -> Places:
             linear[i] = priors.heat * block.rest[t, k] + priors.precision[k]
             whole[i] = priors.energy[known, k] + priors.precision[k]
             constant[i], precision[i] = priors.constant[k], priors.precision[k]
+            rough_linear[i], rough_whole[i] = linear[i], whole[i]
             rough_constant[i] = constant[i] + 0.5 * math.log(precision[i]) + ONE_AS_BITS * BITS_TO_LOG
             i += 1
     power = np.empty(n_places, np.float32)
     return Places(
-        linear, whole, constant, precision, linear.astype(np.float32), whole.astype(np.float32),
-        rough_constant, power, power.view(np.int32), np.empty(n_places, np.float32),
+        linear, whole, constant, precision, rough_linear, rough_whole, rough_constant,
+        power, power.view(np.int32), np.empty(n_places, np.float32),
     )  # fmt: skip
 
 
-@_compiled
+@_inner
 def _weigh_pairs(
     block: Block, priors: Priors, first: int, last: int, gains: Float64Array, best: float
 ) -> tuple[int, float]:
@@ -496,7 +509,10 @@ def _weigh_pairs(
     places = _places(block, priors, first, last)
     linear, whole, constant, precision = places.linear, places.whole, places.constant, places.precision
     # Most pairs are implausible. Single precision suffices to exclude them.
-    slack, bound = ROUNDING * (ROUNDED + whole.max()), places.bound
+    largest, bound = 0.0, places.bound
+    for power in whole:
+        largest = max(largest, power)
+    slack = ROUNDING * (ROUNDED + largest)
     for i in range(len(linear) - 1):
         t, k = first + i // units, i % units
         variance = priors.variance[_known(block, t), k]
@@ -526,7 +542,7 @@ def _weigh_pairs(
     return n, best
 
 
-@_compiled
+@_inner
 def _place_sampled_pair(block: Block, priors: Priors, t: int, k: int, u: int, j: int) -> None:
     known = _known(block, t)
     overlap = priors.heat * block.overlaps[known, k, block.overlaps.shape[2] // 2 + u - t, j]
@@ -539,7 +555,7 @@ def _place_sampled_pair(block: Block, priors: Priors, t: int, k: int, u: int, j:
     _place_sampled(block, priors, u, j)
 
 
-@_compiled
+@_inner
 def _sample_window(
     block: Block, priors: Priors, first: int, last: int, most: int, odds: Float64Array
 ) -> float:
@@ -610,7 +626,7 @@ def place_spikes(block: Block, samples: Int64Array, units: Int64Array, amplitude
         _place(block, samples[i], units[i], amplitudes[i])
 
 
-@_compiled
+@_inner
 def _take_out(
     block: Block, first: int, last: int, samples: Int64Array, units: Int64Array, amplitudes: Trace
 ) -> int:
@@ -628,7 +644,7 @@ def _take_out(
     return found
 
 
-@_compiled
+@_inner
 def _put_in(
     block: Block, priors: Priors, samples: Int64Array, units: Int64Array, amplitudes: Trace, n: int
 ) -> float:
@@ -643,7 +659,7 @@ def _put_in(
     return total
 
 
-@_compiled
+@_inner
 def _best_place(block: Block, priors: Priors, first: int, last: int) -> tuple[int, int]:
     """Return the free position where one more spike gains most, or -1 if no spike gains."""
     best, at, of = 0.0, -1, -1
@@ -660,7 +676,7 @@ def _best_place(block: Block, priors: Priors, first: int, last: int) -> tuple[in
     return at, of
 
 
-@_compiled
+@_inner
 def _improve(
     block: Block, priors: Priors, first: int, last: int, samples: Int64Array, units: Int64Array, n: int
 ) -> int:
@@ -693,7 +709,7 @@ def _improve(
     return n
 
 
-@_compiled
+@_inner
 def _next_start(found: Pairs, n: int, units: int) -> tuple[int, int]:
     """Return the best pair not yet tried, and drop it and all similar pairs; -1 if none is left."""
     best = -1
@@ -711,7 +727,7 @@ def _next_start(found: Pairs, n: int, units: int) -> tuple[int, int]:
     return one, other
 
 
-@_compiled
+@_inner
 def _resolve_window(
     block: Block,
     priors: Priors,
@@ -748,7 +764,9 @@ def _resolve_window(
             _remove(block, lists[2, i], lists[3, i])
         if log > best_log + 1e-3:
             best_log, best_n, better = log, n, True
-            lists[0], lists[1], amplitudes[0] = lists[2], lists[3], amplitudes[1]
+            for i in range(n):
+                lists[0, i], lists[1, i] = lists[2, i], lists[3, i]
+                amplitudes[0, i] = amplitudes[1, i]
     for i in range(best_n):
         _place(block, lists[0, i], lists[1, i], amplitudes[0, i])
     return better
@@ -772,7 +790,7 @@ def resolve(block: Block, priors: Priors) -> bool:
     return better
 
 
-@_compiled
+@_inner
 def _take_clear(block: Block, priors: Priors) -> bool:
     """Place the spike that gains most, repeatedly; return False if there are too many."""
     n = len(block.rest)
@@ -784,7 +802,7 @@ def _take_clear(block: Block, priors: Priors) -> bool:
     return False
 
 
-@_compiled
+@_inner
 def _next_place(block: Block, priors: Priors, start: int) -> tuple[int, int]:
     """Return the next part (first, last) where spikes are placed or plausible; first is -1 if none is."""
     n = len(block.rest)
@@ -804,19 +822,36 @@ def _next_place(block: Block, priors: Priors, start: int) -> tuple[int, int]:
     return first, last
 
 
-@_compiled
+@_inner
 def _settle_place(block: Block, priors: Priors, first: int, last: int, odds: Float64Array) -> bool:
     """Sample a short part once; return whether that settles it. If not, its counts are reset."""
     n = len(block.rest)
     first, last = max(first - AROUND, 0), min(last + AROUND, n)
     _empty_window(block, first, last)
     _sample_window(block, priors, first, last, 2, odds)
-    counts = block.counts[first:last]
-    whole, edges = counts.sum(), counts[:EDGE].sum() + counts[len(counts) - EDGE :].sum()
-    if edges <= LOST * max(whole, 1.0):
+    whole = _counted(block, first, last)
+    edges = _counted(block, first, min(first + EDGE, last)) + _counted(block, last - EDGE, last)
+    if edges <= LOST * max(whole, np.float32(1.0)):
         return True
-    counts[:] = 0
+    _forget(block, first, last)
     return False
+
+
+@_inner
+def _counted(block: Block, first: int, last: int) -> np.float32:
+    """Return the sum of the counts of a part."""
+    units, counts, total = block.rest.shape[1], block.flat.counts, np.float32(0.0)
+    for i in range(np.uint64(first * units), np.uint64(last * units)):
+        total += counts[i]
+    return total
+
+
+@_inner
+def _forget(block: Block, first: int, last: int) -> None:
+    """Set the counts of a part to 0."""
+    units, counts = block.rest.shape[1], block.flat.counts
+    for i in range(np.uint64(first * units), np.uint64(last * units)):
+        counts[i] = np.float32(0.0)
 
 
 @_compiled
@@ -838,7 +873,7 @@ def settle_clear(block: Block, priors: Priors, first_wanted: int, last_wanted: i
             break
         places[found, 0], places[found, 1] = first, last
         found, start = found + 1, last
-    parts, count = places.copy(), 0
+    parts, count = np.empty((found, 2), np.int64), 0
     odds = np.empty((LONGEST_PLACE + 2 * AROUND) * units)
     for i in range(found):
         first, last = places[i]
@@ -857,7 +892,7 @@ def settle_clear(block: Block, priors: Priors, first_wanted: int, last_wanted: i
     )  # fmt: skip
 
 
-@_compiled
+@_inner
 def _stage(plan: Plan, number: int) -> Priors:
     every: Any = plan.stages  # each field has one more axis than that of `Priors`
     return Priors(
@@ -867,12 +902,12 @@ def _stage(plan: Plan, number: int) -> Priors:
     )  # fmt: skip
 
 
-@_compiled
+@_inner
 def _only_near(block: Block, first: int, last: int) -> Block:
     """Return the block with only those open parts that are in or near a range."""
-    parts, count = block.open.copy(), 0
+    parts, count = np.empty((len(block.open), 2), np.int64), 0
     for i in range(len(parts)):
-        begin, end = max(parts[i, 0], first - ALONE), min(parts[i, 1], last + ALONE)
+        begin, end = max(block.open[i, 0], first - ALONE), min(block.open[i, 1], last + ALONE)
         if begin < end:
             parts[count, 0], parts[count, 1] = begin, end
             count += 1
@@ -882,7 +917,7 @@ def _only_near(block: Block, first: int, last: int) -> Block:
     )  # fmt: skip
 
 
-@_compiled
+@_inner
 def _explain(block: Block, plan: Plan, first: int, last: int) -> None:
     """Sample explanations of a block; the last one stays placed.
 
@@ -900,13 +935,13 @@ def _explain(block: Block, plan: Plan, first: int, last: int) -> None:
         if not resolve(block, priors):
             break
     block = _only_near(block, first, last)
-    block.counts[:] = 0
+    _forget(block, 0, len(block.rest))
     doubt, counted = 0.0, 0
     for number in range(plan.hot, len(plan.sweeps)):
         if counted == plan.settling and number == plan.hot + plan.settling:
             if doubt < CERTAIN:
                 break
-            block.counts[:] = 0
+            _forget(block, 0, len(block.rest))
             counted = 0
         stage, window, offset, most = plan.sweeps[number]
         doubt = max(doubt, sweep(block, priors, window, offset, most))
@@ -916,7 +951,7 @@ def _explain(block: Block, plan: Plan, first: int, last: int) -> None:
             block.counts[t, k] = settled[t, k] + block.counts[t, k] / np.float32(counted)
 
 
-@_compiled
+@_inner
 def _quietest(outputs: Trace, priors: Priors, nominal: int, leeway: int) -> int:
     """Return the sample near the boundary of two blocks where a spike is least plausible.
 
@@ -935,7 +970,9 @@ def _quietest(outputs: Trace, priors: Priors, nominal: int, leeway: int) -> int:
     best, quietest = np.inf, nominal
     for shift in range(2 * leeway + 1):
         t = leeway + (shift + 1) // 2 * (1 if shift % 2 else -1)  # from the middle outward
-        loudest = loudness[t : t + 2 * SEAM_AROUND + 1].max()
+        loudest = -np.inf
+        for i in range(t, t + 2 * SEAM_AROUND + 1):
+            loudest = max(loudest, loudness[i])
         if loudest < best:
             best, quietest = loudest, nominal - leeway + t
     return quietest
@@ -980,9 +1017,10 @@ def explain_blocks(
         last = _quietest(outputs, priors, begin + before + length, leeway)
         block = new_block(outputs[begin : begin + before + length + after], overlaps, seed, memory)
         _explain(block, plan, first - begin, last - begin)
-        to = first - before + leeway
-        expected[to : to + last - first] = block.counts[first - begin : last - begin]
-        amplitudes[to : to + last - first] = block.amplitude[first - begin : last - begin]
+        for t in range(first, last):
+            for k in range(units):
+                expected[t - before + leeway, k] = block.counts[t - begin, k]
+                amplitudes[t - before + leeway, k] = block.amplitude[t - begin, k]
         first = last
     return expected, amplitudes
 
@@ -1039,6 +1077,8 @@ def explain_causally(
                 outputs[:, k] += column
         block = new_block(outputs, overlaps, seed, memory)
         _explain(block, plan, before, before + length)
-        expected[begin : begin + length] = block.counts[before : before + length]
-        amplitudes[begin : begin + length] = block.amplitude[before : before + length]
+        for t in range(length):
+            for k in range(units):
+                expected[begin + t, k] = block.counts[before + t, k]
+                amplitudes[begin + t, k] = block.amplitude[before + t, k]
     return expected, amplitudes

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import product
 
-from spikesorter.core.score import score
+import numpy as np
+import numpy.typing as npt
+
+from spikesorter.core.score import Detected, f1_of_unit, paired_units, score
 from spikesorter.core.sections import OutputSettings, TuningSettings
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.calibration import judge_events
 from spikesorter.decoding.candidates import Candidates, WorkingPoint
+from spikesorter.signal.peaks import apart
 from spikesorter.signal.spans import to_samples
 
 __all__ = ["objective", "tune"]
 
+Int64Array = npt.NDArray[np.int64]
 ROUNDS = 2
 STRICT_SHARE = 0.15
 USUAL_LEAST_PRECISION = {"strict": 0.5}  # at least half of a unit's reported spikes should be correct
@@ -105,21 +112,41 @@ def objective(truth: Spikes, found: Spikes, name: str, *, fs_hz: float) -> float
     0.75
     """
     result = score(truth, found, fs_hz=fs_hz)
+    detected = Detected(result.f_det, result.f_cls, result.precision, result.recall)
+    return _combined(name, detected, result.strict)
+
+
+def _combined(name: str, detected: Detected | None, strict: float) -> float:
+    """Return an objective from its parts; `strict` needs nothing else."""
+    if name == "strict" or detected is None:
+        return strict
     if name.startswith("precision="):
-        lacking = result.precision - float(name.removeprefix("precision="))
-        return result.recall if lacking >= 0 else lacking
-    study = (1 - STRICT_SHARE) * result.score + STRICT_SHARE * result.strict
-    return {"study": study, "strict": result.strict, "f1": result.f_det}[name]
+        lacking = detected.precision - float(name.removeprefix("precision="))
+        return detected.recall if lacking >= 0 else lacking
+    study = (1 - STRICT_SHARE) * detected.score + STRICT_SHARE * strict
+    return {"study": study, "f1": detected.f_det}[name]
+
+
+@dataclass(frozen=True, eq=False)
+class _Own:
+    """One unit's spikes at a threshold: which candidates they are, their F1, and the share that is right."""
+
+    kept: Int64Array
+    f1: float
+    right: float
 
 
 @dataclass(frozen=True, eq=False)
 class _Search:
+    """Search for the best working point; what concerns one unit alone is computed once for each threshold."""
+
     candidates: Candidates
     truth: Spikes
     objective: str
     least_precision: dict[int, float]
     fs_hz: float
     tried: dict[WorkingPoint, tuple[float, float]] = field(default_factory=dict)
+    known: dict[tuple[int, float, int], _Own] = field(default_factory=dict)
 
     def best(self, points: list[WorkingPoint]) -> tuple[WorkingPoint, float]:
         for point in points:
@@ -131,11 +158,69 @@ class _Search:
 
     def _value(self, point: WorkingPoint) -> tuple[float, float]:
         """Return the shortfall of precision, as a negative number, and the objective."""
-        found = point.to_spikes(self.candidates)
-        value = objective(self.truth, found, self.objective, fs_hz=self.fs_hz)
-        return -self._lacking(found), value
+        if not point.within_unit and point.refractory_samples > 0:  # spikes of other units matter
+            found = point.to_spikes(self.candidates)
+            return -self._lacking_in(found), objective(self.truth, found, self.objective, fs_hz=self.fs_hz)
+        own = {
+            unit: self._own(unit, threshold, point)
+            for unit, threshold in zip(point.unit_ids, point.thresholds, strict=True)
+        }
+        lacking = sum(
+            max(self.least_precision.get(unit, 0.0) - one.right, 0.0)
+            for unit, one in own.items()
+            if len(one.kept) and self.least_precision
+        )
+        f1 = [own[unit].f1 if unit in own else 0.0 for unit in self.truth.unit_ids]
+        strict = float(np.mean(f1)) if f1 else 0.0
+        detected = None if self.objective == "strict" else self._detected(own)
+        return -lacking, _combined(self.objective, detected, strict)
 
-    def _lacking(self, found: Spikes) -> float:
+    def _own(self, unit: int, threshold: float, point: WorkingPoint) -> _Own:
+        key = unit, threshold, point.refractory_samples
+        if key not in self.known:
+            at = self._of_unit[unit]
+            at = at[self._joint[at] >= np.float32(threshold)]
+            if point.refractory_samples:
+                every = self.candidates
+                alone = Spikes(
+                    every.sample[at], every.unit[at], every.probability[at], every.unit_probability[at]
+                )
+                at = at[apart(alone, refractory_samples=point.refractory_samples, within_unit=True)]
+            right = float(self._right[at].mean()) if len(at) else 0.0
+            f1 = f1_of_unit(self._true[unit], self.candidates.sample[at], fs_hz=self.fs_hz)
+            self.known[key] = _Own(at, f1, right)
+        return self.known[key]
+
+    def _detected(self, own: dict[int, _Own]) -> Detected:
+        """Return what all spikes together tell of detection and classification."""
+        at = np.sort(np.concatenate([one.kept for one in own.values()]))
+        units = tuple(sorted({*self.truth.unit_ids, *own}))
+        sample, unit = self.candidates.sample[at], self.candidates.unit[at]
+        return paired_units(self.truth, sample, unit, units, fs_hz=self.fs_hz)
+
+    @cached_property
+    def _joint(self) -> npt.NDArray[np.float32]:
+        return self.candidates.joint
+
+    @cached_property
+    def _right(self) -> npt.NDArray[np.bool_]:
+        """Which candidates have a true spike of their unit within 0.4 ms."""
+        return judge_events(self.candidates.sample, self.candidates.unit, self.truth, fs_hz=self.fs_hz)[1]
+
+    @cached_property
+    def _of_unit(self) -> defaultdict[int, Int64Array]:
+        """The positions of each unit's candidates."""
+        unit = self.candidates.unit
+        every = {int(k): np.flatnonzero(unit == k) for k in np.unique(unit)}
+        return defaultdict(lambda: np.zeros(0, np.int64), every)
+
+    @cached_property
+    def _true(self) -> defaultdict[int, Int64Array]:
+        """The samples of each unit's true spikes."""
+        every = {k: self.truth.sample[self.truth.unit == k] for k in self.truth.unit_ids}
+        return defaultdict(lambda: np.zeros(0, np.int64), every)
+
+    def _lacking_in(self, found: Spikes) -> float:
         if not self.least_precision:
             return 0.0
         _, right = judge_events(found.sample, found.unit, self.truth, fs_hz=self.fs_hz)

@@ -36,6 +36,7 @@ __all__ = ["TreesDecoder", "make_trees"]
 Trace = npt.NDArray[np.float32]
 SAME_MS = 0.5  # between two candidates of one unit, of which one is dropped
 NEAR_MS = 0.4  # between a candidate and the label that it belongs to
+BLOCKS_AT_ONCE = 16  # of a rehearsal, for one thread
 SAME_UNIT = 0.5  # of that, by which a candidate of the label's unit is preferred
 
 
@@ -92,14 +93,12 @@ class TreesDecoder:
         -------
         ndarray of float32, shape (blocks * grid_samples, units)
         """
-        around, length = self.margin.before + self.margin.after, self.grid_samples
-        parts = []
-        for start in range(0, len(trace) - around, length):
-            found, features = self.features.see(trace[start : start + around + length])
-            part = np.zeros((length, len(self.known)), np.float32)
-            part[found.sample] = self.forest.probabilities(features)
-            parts.append(part)
-        return np.concatenate(parts)
+        found, features = self.features.see(trace)
+        evidence = np.zeros(
+            (len(trace) - self.margin.before - self.margin.after, len(self.known)), np.float32
+        )
+        evidence[found.sample] = self.forest.probabilities(features)
+        return evidence
 
     def curves(self, evidence: Trace) -> Trace:
         """Return the evidence itself."""
@@ -243,16 +242,17 @@ def seen_throughout(without_trees: Decoder, trace: Trace, *, n_jobs: int) -> tup
 
     def see(piece: tuple[TreesDecoder, int, int]) -> tuple[Candidates, Trace]:
         decoder, first, last = piece
-        start = first // decoder.grid_samples * decoder.grid_samples
-        end, margin = start + decoder.grid_samples, decoder.margin
+        grid, margin = decoder.grid_samples, decoder.margin
+        start, end = first // grid * grid, -(-last // grid) * grid
         found, features = decoder.features.see(read(start - margin.before, end + margin.after))
         inside = (found.sample >= first - start) & (found.sample < last - start)
         return found.select(inside).shifted(start), features[inside]
 
+    length = BLOCKS_AT_ONCE * without_trees.grid_samples
     pieces = [
-        (cast(TreesDecoder, decoder), max(start, first), min(start + decoder.grid_samples, last))
+        (cast(TreesDecoder, decoder), max(start, first), min(start + length, last))
         for decoder, first, last in pieces_of(whole, 0, len(trace))
-        for start in range(first // decoder.grid_samples * decoder.grid_samples, last, decoder.grid_samples)
+        for start in range(first // length * length, last, length)
     ]
     seen = list(in_threads(see, pieces, n_jobs=n_jobs))
     return Candidates.concatenate([found for found, _ in seen]), np.concatenate([one for _, one in seen])

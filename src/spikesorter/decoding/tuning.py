@@ -26,6 +26,7 @@ from spikesorter.estimation.rehearsal import Rehearsal
 __all__ = ["Outcome", "TunedDecoder", "known_spikes", "pick_all", "tune_decoder"]
 
 BY_CHANCE = 0.001  # of the objective; the first of such similar variants is taken, which smooths least
+FAR_BEHIND = 0.02  # of the objective; variants worse by more are not tried on the parts
 NAMED_TWICE = 0.005  # that a decoder must be better if it may report one spike as one of each of two units
 
 
@@ -80,7 +81,7 @@ class Outcome:
     found: Spikes
 
 
-def tune_decoder(kind: DecoderKind, trial: Trial, bench: Bench) -> Outcome:
+def tune_decoder(kind: DecoderKind, trial: Trial, bench: Bench, *, held_out: bool = True) -> Outcome:
     """Calibrate and tune a decoder; if rehearsals are cross-fitted, test each part by what the others tuned.
 
     Parameters
@@ -90,6 +91,8 @@ def tune_decoder(kind: DecoderKind, trial: Trial, bench: Bench) -> Outcome:
         The decoder with its evidence.
     bench : Bench
         Bench with the rehearsal of the evidence.
+    held_out : bool
+        If false, it is tested on what it was tuned on, even if rehearsals are cross-fitted.
 
     Returns
     -------
@@ -106,10 +109,13 @@ def tune_decoder(kind: DecoderKind, trial: Trial, bench: Bench) -> Outcome:
     picked = [(variant, found.select(np.isin(found.unit, known))) for variant, found in picked]
     tuner = _Tuner(kind, bench)
     truth = known_spikes(bench.rehearsal, known)
-    best, candidates = tuner.best(picked, truth)
-    if not bench.rehearser.cross_fits:
+    coarse = tuner.coarse(picked, truth)
+    best, candidates = tuner.finest(coarse, truth)
+    if not bench.rehearser.cross_fits or not held_out:
         return Outcome(best, bench.rehearsal, candidates, best.point.to_spikes(candidates))
-    parts, found = tuner.held_out(picked, truth)
+    least = max(one.value for one, _ in coarse) - FAR_BEHIND
+    close = [own for own, (one, _) in zip(picked, coarse, strict=True) if one.value >= least]
+    parts, found = tuner.held_out(close, truth)
     settings = bench.context.settings
     value = objective(truth, found, settings.tuning.objective, fs_hz=bench.context.fs_hz)
     return Outcome(replace(best, value=value), bench.rehearsal, parts, found)
@@ -151,26 +157,32 @@ class _Tuner:
     kind: DecoderKind
     bench: Bench
 
-    def best(
+    def coarse(
         self, picked: list[tuple[Decoder, Candidates]], truth: Spikes
-    ) -> tuple[TunedDecoder, Candidates]:
-        """Tune every variant coarsely, then the best one finely."""
+    ) -> list[tuple[TunedDecoder, Candidates]]:
+        """Tune every variant with one threshold for all units."""
         tuning, unit_ids = self.bench.context.settings.tuning, self.bench.context.units.known
-        output = self._output
-        coarse = output.model_copy(update={"per_unit": False})
+        output = self._output.model_copy(update={"per_unit": False})
         fs_hz = self.bench.context.fs_hz
 
         def tuned(one: tuple[Decoder, Candidates]) -> tuple[TunedDecoder, Candidates]:
             variant, found = one
             calibration = self._calibration(found, truth)
             calibrated = calibration.apply(found)
-            point, value = tune(calibrated, truth, unit_ids, tuning, coarse, fs_hz=fs_hz)
+            point, value = tune(calibrated, truth, unit_ids, tuning, output, fs_hz=fs_hz)
             return TunedDecoder(variant, calibration, point, self.kind.name, value), calibrated
 
-        outcomes = list(in_threads(tuned, picked, n_jobs=self.bench.n_jobs))
+        return list(in_threads(tuned, picked, n_jobs=self.bench.n_jobs))
+
+    def finest(
+        self, outcomes: list[tuple[TunedDecoder, Candidates]], truth: Spikes
+    ) -> tuple[TunedDecoder, Candidates]:
+        """Tune the best variant with a threshold for each unit."""
+        context = self.bench.context
+        tuning, unit_ids, fs_hz = context.settings.tuning, context.units.known, context.fs_hz
         values = [one.value - (NAMED_TWICE if _names_twice(one.decoder) else 0.0) for one, _ in outcomes]
         best, chosen = outcomes[next(i for i, value in enumerate(values) if value >= max(values) - BY_CHANCE)]
-        point, value = tune(chosen, truth, unit_ids, tuning, output, fs_hz=fs_hz)
+        point, value = tune(chosen, truth, unit_ids, tuning, self._output, fs_hz=fs_hz)
         return replace(best, point=point, value=value), chosen
 
     def held_out(self, picked: list[tuple[Decoder, Candidates]], truth: Spikes) -> tuple[Candidates, Spikes]:
@@ -179,7 +191,8 @@ class _Tuner:
         parts, spikes = [], []
         for fold in range(FOLDS):
             others = [(one, found.select(folds.select(found, fold, others=True))) for one, found in picked]
-            tuned, _ = self.best(others, truth.select(folds.select(truth, fold, others=True)))
+            other_truth = truth.select(folds.select(truth, fold, others=True))
+            tuned, _ = self.finest(self.coarse(others, other_truth), other_truth)
             found = next(found for variant, found in picked if variant is tuned.decoder)
             parts.append(tuned.calibration.apply(found.select(folds.select(found, fold))))
             spikes.append(tuned.point.to_spikes(parts[-1]))

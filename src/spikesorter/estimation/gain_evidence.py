@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field, replace
-from functools import cached_property, reduce
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from spikesorter.estimation.profile import Profile
 from spikesorter.estimation.rehearsal import Labelled, graft_rehearsal
 from spikesorter.signal.gain import Background
 from spikesorter.signal.matched import MatchedFilters
-from spikesorter.signal.peaks import pick_peaks
+from spikesorter.signal.peaks import largest_of_rows, pick_peaks
 
 __all__ = ["NEAR_ONE", "GainChoice", "GainComparison", "choose_gain", "compare_gains"]
 
@@ -276,7 +276,7 @@ def choose_gain(comparison: GainComparison) -> GainChoice:
 
 def _located(evidence: Trace, context: Context) -> Events:
     """Return the samples of events, the filter with the largest output at each, and that output."""
-    largest = reduce(np.maximum, evidence.T)  # many times as quick as the maximum of each short row
+    largest = largest_of_rows(evidence)
     at = pick_peaks(largest, threshold=THRESHOLD, distance_samples=max(context.samples(APART_MS), 1))
     return at, evidence[at].argmax(axis=1), largest[at]
 

@@ -59,6 +59,11 @@ class Rehearsal:
     spikes: Spikes
     period: int
 
+    def first(self, n_samples: int) -> Rehearsal:
+        """Return the first part of the rehearsal."""
+        spikes, period = self.spikes.within(0, n_samples), min(self.period, n_samples)
+        return Rehearsal(self.trace[:n_samples], self.clean[:n_samples], spikes, period)
+
 
 @dataclass(frozen=True, eq=False)
 class Labelled:

@@ -21,7 +21,7 @@ from spikesorter.estimation.course import Course
 from spikesorter.estimation.gain_evidence import GainComparison
 from spikesorter.estimation.profile import Profile
 from spikesorter.estimation.rehearsal import graft_rehearsal, labelled_amplitudes
-from spikesorter.signal.templates import plant
+from spikesorter.signal.templates import add_copies
 
 __all__ = ["WORTH_BELIEVING", "SizeFit", "find_sizes"]
 
@@ -156,6 +156,8 @@ class _Search:
         best = start._replace(sizes=np.ones(self.blocks))
         moves = [(ramp, self.response(column, ramp)) for ramp in _ramps(self.blocks)]
         for step in STEPS:
+            if step < STEPS[0] and np.all(best.sizes == 1):
+                break  # a smaller change would be too small to be believed
             for _ in range(MOST_ROUNDS):
                 before = best.misfit
                 for ramp, response in moves:
@@ -186,7 +188,22 @@ class _Search:
         spikes = self.resizable.select(own)
         blocks = np.clip(spikes.sample * self.blocks // n_samples, 0, self.blocks - 1)
         amplitudes = (self.gain * self.amplitudes[own] * change[blocks]).astype(np.float32)
-        return self.comparison.outputs(plant(n_samples, spikes, amplitudes, context.units.templates))
+        outputs, first = self.of_one(column)
+        changed = np.zeros((n_samples + 2 * len(outputs), outputs.shape[1]), np.float32)
+        add_copies(changed, spikes.sample + len(outputs) + first, amplitudes, outputs)
+        return changed[len(outputs) : len(outputs) + n_samples]
+
+    def of_one(self, column: int) -> tuple[Trace, int]:
+        """Return the filters' outputs on one spike of a unit, and where they begin relative to its start.
+
+        They fade within the reach of the filters; spikes near the ends are not treated otherwise.
+        """
+        context = self.comparison.context
+        templates = context.units.templates
+        reach = len(context.kernel) + len(self.comparison.filters.kernels[0])
+        alone = np.zeros((2 * reach + templates.waveforms.shape[1], templates.waveforms.shape[2]), np.float32)
+        alone[reach : len(alone) - reach] = templates.waveforms[column]
+        return self.comparison.outputs(alone), -templates.before - reach
 
 
 def _ramps(blocks: int) -> list[Float64Array]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy import fft
-from scipy.signal import oaconvolve
 
 from spikesorter.signal.noise import NoiseSpectrum
 from spikesorter.signal.spans import Margin
@@ -17,6 +16,7 @@ __all__ = ["MatchedFilters", "make_matched_filters"]
 
 Trace = npt.NDArray[np.float32]
 POWER_FLOOR = 0.02  # of the noise's mean power, so that frequencies removed by a filter are not amplified
+BLOCK_SAMPLES = 1 << 14  # of one Fourier transform
 TAPER = 0.2  # share of the whitening reach over which a kernel fades out
 
 
@@ -61,13 +61,20 @@ class MatchedFilters:
         >>> filters.apply(np.float32([0, 0, 1, 2, 0])[:, None])[:, 0].round(3)
         array([0., 2., 5., 2., 0.], dtype=float32)
         """
-        after = self.margin.after
-        output = np.zeros((len(trace), len(self.kernels)), np.float32)
-        for channel in range(trace.shape[1]):
-            for unit, kernel in enumerate(self.kernels[:, ::-1, channel]):  # all at once, they take 3 copies
-                found = oaconvolve(trace[:, channel], kernel)
-                output[:, unit] += found[after : after + len(trace)]
-        return output
+        taps, units = self.kernels.shape[1], len(self.kernels)
+        length = fft.next_fast_len(max(BLOCK_SAMPLES, 4 * taps), real=True)
+        step = length - taps + 1
+        spectra = fft.rfft(self.kernels, length, axis=1).conj().astype(np.complex64)
+        blocks = max(-(-len(trace) // step), 1)
+        padded = np.zeros((self.before + blocks * step + taps - 1, trace.shape[1]), np.float32)
+        padded[self.before : self.before + len(trace)] = trace
+        output = np.empty((blocks * step, units), np.float32)
+        for block in range(blocks):  # overlap-save: the transform of a block serves all filters
+            start = block * step
+            transform = fft.rfft(padded[start : start + length], axis=0)
+            mixed = np.einsum("fc,kfc->kf", transform, spectra)
+            output[start : start + step] = fft.irfft(mixed, length, axis=1)[:, :step].T
+        return output[: len(trace)]
 
 
 def make_matched_filters(

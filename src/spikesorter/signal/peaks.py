@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 import numpy as np
 import numpy.typing as npt
 
 from spikesorter.core.pairs import pairs_within
 from spikesorter.core.spikes import Spikes
 
-__all__ = ["enforce_refractory", "pick_peaks"]
+__all__ = ["apart", "enforce_refractory", "largest_of_rows", "pick_peaks"]
+
+ROWS_IN_CACHE = 1 << 13
+
+
+def largest_of_rows(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return the largest value of each row, many times as quickly as ``values.max(axis=1)`` of short rows.
+
+    Parameters
+    ----------
+    values : ndarray of float32, shape (rows, columns)
+
+    Returns
+    -------
+    ndarray of float32, shape (rows,)
+
+    Examples
+    --------
+    >>> largest_of_rows(np.float32([[1, 3], [5, 4]]))
+    array([3., 5.], dtype=float32)
+    """
+    largest = np.empty(len(values), np.float32)
+    for first in range(0, len(values), ROWS_IN_CACHE):
+        rows = values[first : first + ROWS_IN_CACHE]
+        largest[first : first + ROWS_IN_CACHE] = reduce(np.maximum, rows.T)
+    return largest
 
 
 def pick_peaks(
@@ -67,10 +94,22 @@ def enforce_refractory(spikes: Spikes, *, refractory_samples: int, within_unit: 
     """
     if refractory_samples == 0:
         return spikes
+    return spikes.select(apart(spikes, refractory_samples=refractory_samples, within_unit=within_unit))
+
+
+def apart(spikes: Spikes, *, refractory_samples: int, within_unit: bool) -> npt.NDArray[np.bool_]:
+    """Return which spikes `enforce_refractory` keeps; parameters as there.
+
+    Examples
+    --------
+    >>> spikes = Spikes.from_arrays([100, 110, 300], [1, 1, 1], [0.9, 0.6, 0.7])
+    >>> apart(spikes, refractory_samples=25, within_unit=True)
+    array([ True, False,  True])
+    """
     i, j = pairs_within(spikes.sample, spikes.sample, refractory_samples - 1)
     stronger = spikes.joint[j] > spikes.joint[i]
     earlier_of_equals = (spikes.joint[j] == spikes.joint[i]) & (j < i)
     compared = (spikes.unit[i] == spikes.unit[j]) | (not within_unit)
     keep = np.ones(len(spikes), bool)
     keep[i[(stronger | earlier_of_equals) & compared]] = False
-    return spikes.select(keep)
+    return keep

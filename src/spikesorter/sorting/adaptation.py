@@ -10,12 +10,11 @@ import numpy as np
 
 from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.progress import Progress
-from spikesorter.decoding.bench import Bench, DecoderKind, Trial
+from spikesorter.decoding.bench import Bench
 from spikesorter.decoding.candidates import Candidates
 from spikesorter.decoding.pursuit import make_pursuit
-from spikesorter.decoding.registry import AUTO, wanted_kinds
 from spikesorter.decoding.run import find_candidates, find_evidence, in_threads
-from spikesorter.decoding.tuning import Outcome, TunedDecoder, known_spikes, pick_all, tune_decoder
+from spikesorter.decoding.tuning import Outcome, TunedDecoder, known_spikes, pick_all
 from spikesorter.estimation.context import Context
 from spikesorter.estimation.estimate import (
     estimate_initially,
@@ -26,6 +25,7 @@ from spikesorter.estimation.rehearser import Rehearser
 from spikesorter.io.samples import check_trace
 from spikesorter.signal.screen import Screen
 from spikesorter.signal.spans import iterate_spans
+from spikesorter.sorting.choosing import best_outcome
 from spikesorter.sorting.diagnostics import Diagnostics, diagnose
 from spikesorter.sorting.following import digest_of, following_of, part_stops
 from spikesorter.sorting.forecast import Forecast, forecast_score
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 __all__ = ["adapt_state", "low_latency_state", "tune_for"]
 
 logger = logging.getLogger(__name__)
-HARDLY = 0.005  # of the objective; smaller differences may be chance
 USUAL_GAINS = (0.4, 2.5)
 COMPARED_SECONDS, COMPARED_SPANS = 60.0, 12  # of a target, for comparison with its rehearsal
 
@@ -154,7 +153,7 @@ def tune_for(
     rehearsal = rehearser.for_tuning()
     progress("rehearsing", 1.0)
     bench = Bench(rehearser, rehearsal, lessons.average, lessons.base, train, n_jobs, progress)
-    outcome = _best_outcome(bench)
+    outcome = best_outcome(bench)
     progress("forecasting", 0.0)
     forecast, diagnostics = _forecast(bench, outcome, target_samples)
     unknown = _outlier_rule(bench, outcome.tuned) if context.settings.outliers.mark else None
@@ -185,61 +184,6 @@ def tune_for(
             seconds=len(rehearsal.trace) / context.fs_hz,
         ),
     )
-
-
-def _best_outcome(bench: Bench) -> Outcome:
-    """Make, tune and compare the decoders of the settings."""
-    settings = bench.context.settings
-    outcomes: list[tuple[DecoderKind, Outcome]] = []
-    tried: dict[str, Trial] = {}
-    for kind in wanted_kinds(settings, units_vary=bench.rehearser.labelled_units_vary):
-        if kind.uses_networks and _good_enough(bench, outcomes):
-            continue
-        if kind.if_units_vary and settings.decoder == AUTO and not _ever_vary(bench.rehearser):
-            continue
-        if kind.needs and settings.decoder == AUTO and not _alike_throughout(bench):
-            continue  # the combination failed on such a target, unforeseen: experiments, 19
-        bench.progress(f"trying decoder {kind.name}", 0.0)
-        trial = kind.make(bench, tried)
-        outcome = tune_decoder(kind, trial, bench)
-        tried[kind.name] = replace(trial, decoder=outcome.tuned.decoder)
-        outcomes.append((kind, outcome))
-        bench.progress(f"trying decoder {kind.name}", 1.0)
-    wanted = [one for one in outcomes if settings.decoder in (AUTO, one[0].name)]
-    best = _chosen(wanted, units_vary=bench.rehearser.units_vary)
-    values = {kind.name: round(outcome.tuned.value, 4) for kind, outcome in outcomes}
-    logger.info("%s on the rehearsal: %s; chosen: %s", settings.tuning.objective, values, best.tuned.name)
-    return best
-
-
-def _ever_vary(rehearser: Rehearser) -> bool:
-    """Return whether waveforms vary too much for fixed templates, in the noise of either recording."""
-    return rehearser.units_vary or rehearser.labelled_units_vary
-
-
-def _alike_throughout(bench: Bench) -> bool:
-    """Return whether fixed templates fit all spikes of a unit."""
-    return not bench.rehearser.units_vary and bench.rehearser.profile.course.steady
-
-
-def _good_enough(bench: Bench, outcomes: list[tuple[DecoderKind, Outcome]]) -> bool:
-    """Return whether `auto` has a decoder so good that networks need not be tried."""
-    settings = bench.context.settings
-    if settings.decoder != AUTO or bench.rehearser.units_vary:
-        return False
-    return any(kind.preferred and one.tuned.value >= settings.enough for kind, one in outcomes)
-
-
-def _chosen(outcomes: list[tuple[DecoderKind, Outcome]], *, units_vary: bool) -> Outcome:
-    """Return the best outcome, or that of the preferred decoder if it is hardly worse.
-
-    Where units vary in the target's noise, that is one made for it: it learnt from part of the trace to be
-    judged on the rest, and will know more when it has learnt from all.
-    """
-    best = max((outcome for _, outcome in outcomes), key=lambda one: one.tuned.value)
-    for_varying = [outcome for kind, outcome in outcomes if kind.if_units_vary and units_vary]
-    preferred = for_varying or [outcome for kind, outcome in outcomes if kind.preferred]
-    return next((one for one in preferred if best.tuned.value - one.tuned.value < HARDLY), best)
 
 
 def _forecast(bench: Bench, outcome: Outcome, target_samples: int | None) -> tuple[Forecast, Diagnostics]:

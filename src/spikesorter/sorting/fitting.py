@@ -27,7 +27,7 @@ from spikesorter.decoding.cnn import train_base_networks
 from spikesorter.decoding.missing_labels import MOST_BELIEVED, missing_share
 from spikesorter.decoding.networks import Networks
 from spikesorter.decoding.pursuit import make_pursuit
-from spikesorter.decoding.registry import wanted_kinds
+from spikesorter.decoding.registry import AUTO, wanted_kinds
 from spikesorter.decoding.run import find_evidence
 from spikesorter.decoding.tuning import pick_all
 from spikesorter.decoding.undecided import dead_time, decided
@@ -271,6 +271,13 @@ def _warn_of_unlabelled_part(covered: int, whole: int, fs_hz: float) -> None:
 
 
 def _base_networks(lessons: Lessons, profile: Profile, progress: Progress) -> Networks | None:
+    """Return the networks from which those for targets are trained, or None if they may not be needed.
+
+    `auto` hardly ever tries networks. Those of a target then start from base networks that are trained when
+    they are first needed, which takes the labelled recording.
+    """
+    if lessons.context.settings.decoder == AUTO and lessons.labelled is not None:
+        return None
     rehearser = Rehearser(lessons.context, profile, lessons.labelled)
     wanted = wanted_kinds(lessons.context.settings, units_vary=rehearser.labelled_units_vary)
     if not any(kind.uses_networks for kind in wanted):

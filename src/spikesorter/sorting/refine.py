@@ -38,6 +38,7 @@ Trace = npt.NDArray[np.float32]
 ROUNDS = 3
 SWEEPS = 4
 MOST_SAMPLES = 1_500_000
+MOST_AT_FIRST, PARTS = 500_000, 8  # before the last round, in so many parts spread over the recording
 LARGEST_STEP = 3.0  # factor on a rate in one round
 UNSURE = 10.0  # spikes; fewer do not determine a rate
 OPEN_SPREAD = 0.1  # SD of amplitudes until the fluctuation of the gain is known
@@ -80,9 +81,11 @@ def refine_profile(
     Profile
     """
     centred_trace = centred(_excerpt(trace, profile), profile.offset)
-    target = without_hum(centred_trace, profile.hum_hz, fs_hz=context.fs_hz)
-    quick = quick_context(context)
+    whole = without_hum(centred_trace, profile.hum_hz, fs_hz=context.fs_hz)
+    quick, levels = quick_context(context), len(profile.course.levels)
+    at_first = middles_of_blocks(whole, levels if levels > 1 else PARTS, most=MOST_AT_FIRST)
     for number in range(ROUNDS):
+        target = whole if number == ROUNDS - 1 else at_first
         pursuits = [make_between_samples(quick, part) for part in profile.parts()]
         explanation = _explanation(pursuits, target, n_jobs=n_jobs)
         if profile.background == SILENT:
