@@ -39,5 +39,5 @@ def test_one_spike_gets_two_names_only_if_that_is_clearly_better(ambiguous: int,
         np.r_[share, share[unsure]],
     )
     picked: Any = [(SimpleNamespace(one_unit=False), twice), (SimpleNamespace(one_unit=True), named)]
-    best, _ = tuner().best(picked, Spikes(samples, true))
+    best, _, _ = tuner().best(picked, Spikes(samples, true))
     assert best.decoder.one_unit is one_unit

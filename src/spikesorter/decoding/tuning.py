@@ -19,7 +19,8 @@ from spikesorter.decoding.missing_labels import without_missing
 from spikesorter.decoding.registry import decoder_types
 from spikesorter.decoding.run import in_threads, pieces_of
 from spikesorter.decoding.thinning import make_thinning
-from spikesorter.decoding.thresholds import objective, tune
+from spikesorter.decoding.thresholds import Grid, objective, tune, tune_on_grid
+from spikesorter.decoding.training_record import TrainingRecord
 from spikesorter.decoding.undecided import dead_time, decided
 from spikesorter.estimation.rehearsal import Rehearsal
 
@@ -72,12 +73,18 @@ class Outcome:
         Calibrated; if the rehearsal is cross-fitted, each by what was tuned on the other parts.
     found : Spikes
         Spikes above the thresholds, tuned likewise.
+    grid : Grid or None
+        What the decoder was tuned on, if a refractory period is tuned for it.
+    record : TrainingRecord or None
+        Of its networks.
     """
 
     tuned: TunedDecoder
     rehearsal: Rehearsal
     candidates: Candidates
     found: Spikes
+    grid: Grid | None = None
+    record: TrainingRecord | None = None
 
 
 def tune_decoder(kind: DecoderKind, trial: Trial, bench: Bench) -> Outcome:
@@ -106,13 +113,15 @@ def tune_decoder(kind: DecoderKind, trial: Trial, bench: Bench) -> Outcome:
     picked = [(variant, found.select(np.isin(found.unit, known))) for variant, found in picked]
     tuner = _Tuner(kind, bench)
     truth = known_spikes(bench.rehearsal, known)
-    best, candidates = tuner.best(picked, truth)
+    best, candidates, grid = tuner.best(picked, truth)
+    kept = grid if kind.tunes_refractory else None
     if not bench.rehearser.cross_fits:
-        return Outcome(best, bench.rehearsal, candidates, best.point.to_spikes(candidates))
+        found = best.point.to_spikes(candidates)
+        return Outcome(best, bench.rehearsal, candidates, found, kept, trial.record)
     parts, found = tuner.held_out(picked, truth)
     settings = bench.context.settings
     value = objective(truth, found, settings.tuning.objective, fs_hz=bench.context.fs_hz)
-    return Outcome(replace(best, value=value), bench.rehearsal, parts, found)
+    return Outcome(replace(best, value=value), bench.rehearsal, parts, found, kept, trial.record)
 
 
 def _decided(found: Candidates, bench: Bench) -> Candidates:
@@ -153,7 +162,7 @@ class _Tuner:
 
     def best(
         self, picked: list[tuple[Decoder, Candidates]], truth: Spikes
-    ) -> tuple[TunedDecoder, Candidates]:
+    ) -> tuple[TunedDecoder, Candidates, Grid]:
         """Tune every variant coarsely, then the best one finely."""
         tuning, unit_ids = self.bench.context.settings.tuning, self.bench.context.units.known
         output = self._output
@@ -170,8 +179,8 @@ class _Tuner:
         outcomes = list(in_threads(tuned, picked, n_jobs=self.bench.n_jobs))
         values = [one.value - (NAMED_TWICE if _names_twice(one.decoder) else 0.0) for one, _ in outcomes]
         best, chosen = outcomes[next(i for i, value in enumerate(values) if value >= max(values) - BY_CHANCE)]
-        point, value = tune(chosen, truth, unit_ids, tuning, output, fs_hz=fs_hz)
-        return replace(best, point=point, value=value), chosen
+        point, value, grid = tune_on_grid(chosen, truth, unit_ids, tuning, output, fs_hz=fs_hz)
+        return replace(best, point=point, value=value), chosen, grid
 
     def held_out(self, picked: list[tuple[Decoder, Candidates]], truth: Spikes) -> tuple[Candidates, Spikes]:
         """Return each part's candidates and spikes, with what was tuned on the other parts."""
@@ -179,7 +188,7 @@ class _Tuner:
         parts, spikes = [], []
         for fold in range(FOLDS):
             others = [(one, found.select(folds.select(found, fold, others=True))) for one, found in picked]
-            tuned, _ = self.best(others, truth.select(folds.select(truth, fold, others=True)))
+            tuned, _, _ = self.best(others, truth.select(folds.select(truth, fold, others=True)))
             found = next(found for variant, found in picked if variant is tuned.decoder)
             parts.append(tuned.calibration.apply(found.select(folds.select(found, fold))))
             spikes.append(tuned.point.to_spikes(parts[-1]))

@@ -184,6 +184,8 @@ def tune_for(
             context.units.known,
             seconds=len(rehearsal.trace) / context.fs_hz,
         ),
+        grid=outcome.grid,
+        training=outcome.record,
     )
 
 
