@@ -15,7 +15,7 @@ from spikesorter.signal.spans import Margin
 __all__ = ["Excerpt", "Trained", "TrainingRecord", "cut_excerpt", "record_of"]
 
 FloatArray = npt.NDArray[np.float32]
-EXCERPT_MS = 80.0
+EXCERPT_MS = 40.0  # in a longer one, labels of three samples could not be seen
 PLACES = 200  # tried for the excerpt
 
 
