@@ -24,6 +24,7 @@ from spikesorter.cli.options import (
     BlankEvents,
     BlankMs,
     Config,
+    EventsFile,
     Exclude,
     NJobs,
     Objective,
@@ -46,6 +47,7 @@ __all__ = ["RUN_EXAMPLES", "TRAIN_EXAMPLES", "run", "train"]
 RUN_EXAMPLES = examples(
     "run STUDY --out OUT",
     "run STUDY --out OUT --set decoder=pursuit --n-jobs 4",
+    "run STUDY --out OUT --events EVENTS",
 )
 TRAIN_EXAMPLES = examples(
     "train D1.mat --targets D2.mat D3.mat --model MODEL",
@@ -69,6 +71,7 @@ def run(
     blank_events: BlankEvents = None,
     blank_ms: BlankMs = BLANK_MS,
     subtract_ms: SubtractMs = 0.0,
+    events: EventsFile = None,
     report: Report = True,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -92,6 +95,7 @@ def run(
             exclude=exclusion_of(exclude, blank_events, blank_ms, subtract_ms),
             n_jobs=n_jobs,
             progress=progress,
+            events=events,
             report=report,
             on_sorter=lambda name, sorter: say(sorter_line(name, sorter)),
             on_result=lambda result: say(result_line(result)),
