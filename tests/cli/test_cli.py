@@ -37,6 +37,7 @@ COMMANDS = (
     "simulate",
     "config",
     "plot",
+    "export",
     "model",
 )
 
