@@ -24,7 +24,7 @@ __all__ = [
     "watched_steps",
 ]
 
-MOST_LOOKS, STEPS_APART = 20, 50  # a look costs about as much as five steps of training
+MOST_LOOKS, STEPS_APART = 20, 50  # a look runs the network on as much as some steps of training do
 FloatArray = npt.NDArray[np.float32]
 
 
