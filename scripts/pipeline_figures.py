@@ -264,6 +264,27 @@ def detector() -> Figure:
     return figure
 
 
+def learning_curves() -> Figure:
+    """Loss and accuracy of detector and classifier while they are trained for the target."""
+    training = adapted().state.training
+    assert training is not None
+    figure = Figure(figsize=(10, 4.6), layout="constrained")
+    rows = figure.subplots(len(training.curves), 2, squeeze=False)
+    accuracy = {"detector": "F1 of samples", "classifier": "share of spikes rightly named"}
+    for row, curve in zip(rows, training.curves, strict=True):
+        named = (("loss", curve.loss), (accuracy[curve.network], curve.accuracy))
+        for axes, (what, values) in zip(row, named, strict=True):
+            axes.plot(curve.epoch, values[:, 0], color=GREY, linestyle="--", label="trained on")
+            axes.plot(curve.epoch, values[:, 1], color=COLOURS[0], marker="o", markersize=3, label="held out")
+            axes.set_title(f"{curve.network}: {what}", loc="left", fontsize=11)
+            axes.set(ylim=(0, None if what == "loss" else 1.02), xlim=(0, curve.epoch[-1]))
+            axes.spines[["top", "right"]].set_visible(False)
+    for axes in rows[-1]:
+        axes.set_xlabel("epochs")
+    rows[0][0].legend(frameon=False)
+    return figure
+
+
 def classifier() -> Figure:
     """Waveforms as the classifier gets them, and its confusions on the target."""
     architecture = decoder().networks.classifier
@@ -493,6 +514,7 @@ PICTURES: dict[str, Callable[[], Figure]] = {
     "matched-filter": matched_filter,
     "noise-matching": noise_matching,
     "detector": detector,
+    "learning-curves": learning_curves,
     "classifier": classifier,
     "grid-search": grid_search,
     "inference": inference,

@@ -38,6 +38,7 @@ COMMANDS = (
     "simulate",
     "config",
     "plot",
+    "export",
     "model",
 )
 

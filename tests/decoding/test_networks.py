@@ -27,7 +27,7 @@ def test_trained_networks_find_and_name_planted_spikes(
     trace = plant(80_000, spikes, np.ones(500, np.float32), shapes)
     features = (trace + 0.5 * rng.standard_normal(trace.shape)).astype(np.float32)
     done: list[float] = []
-    networks = train_networks(
+    networks, _ = train_networks(
         new_networks(1, (1, 2), detector, classifier, seed=0),
         features,
         spikes,

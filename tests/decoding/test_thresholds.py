@@ -9,7 +9,7 @@ from spikesorter.core.sections import OutputSettings, TuningSettings
 from spikesorter.core.settings import Settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.candidates import Candidates, WorkingPoint
-from spikesorter.decoding.thresholds import objective, tune
+from spikesorter.decoding.thresholds import objective, tune, tune_on_grid
 
 TRUTH = Spikes.from_arrays([1000, 2000, 3000], [1, 1, 2])
 FS_HZ = 25_000.0
@@ -34,6 +34,25 @@ def tuned(
 def test_the_grid_finds_threshold_and_refractory_period() -> None:
     # Of equally good thresholds, the highest.
     assert tuned() == (WorkingPoint((1, 2), (0.6, 0.6), 200, True), 1.0)
+
+
+def test_the_grid_that_was_searched_is_kept_with_the_chosen_pair() -> None:
+    tuning = TuningSettings(objective="f1", least_precision=0)
+    point, value, grid = tune_on_grid(CANDIDATES, TRUTH, (1, 2), tuning, OUTPUT, fs_hz=FS_HZ)
+    assert (grid.threshold, grid.refractory_samples) == ((0.2, 0.4, 0.6, 0.8), (0, 200))
+    row, column = grid.chosen
+    assert (grid.threshold[row], grid.refractory_samples[column]) == (0.6, point.refractory_samples)
+    assert grid.value[row, column] == value == grid.value.max()
+    # all seven candidates, of which three are right; without the echo; the threshold above all of them
+    np.testing.assert_allclose(grid.value, [[0.6, 2 / 3], [6 / 7, 1], [6 / 7, 1], [0, 0]])
+    assert not grid.lacking.any()
+
+
+def test_the_grid_says_where_precision_lacks() -> None:
+    tuning = TuningSettings(objective="f1", least_precision=0.9)
+    *_, grid = tune_on_grid(CANDIDATES, TRUTH, (1, 2), tuning, OUTPUT, fs_hz=FS_HZ)
+    assert grid.lacking[0, 0] > grid.lacking[1, 1] == 0  # row 0: the lowest threshold, with false spikes
+    assert grid.lacking[grid.chosen] == 0
 
 
 def test_the_refractory_period_is_a_time() -> None:

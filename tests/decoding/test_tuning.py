@@ -40,5 +40,5 @@ def test_one_spike_gets_two_names_only_if_that_is_clearly_better(ambiguous: int,
     )
     picked: Any = [(SimpleNamespace(one_unit=False), twice), (SimpleNamespace(one_unit=True), named)]
     truth = Spikes(samples, true)
-    best, _ = tuner().finest(tuner().coarse(picked, truth), truth)
+    best, _, _ = tuner().finest(tuner().coarse(picked, truth), truth)
     assert best.decoder.one_unit is one_unit

@@ -64,37 +64,50 @@ def write_open_ephys(folder: Path, traces: dict[str, Trace], *, fs_hz: int = 30_
     return folder
 
 
-def write_spikeglx(folder: Path, trace: Trace, *, fs_hz: int = 30_000, name: str = "run_g0_t0.nidq") -> Path:
-    """The .bin and .meta of a National Instruments run."""
+def write_spikeglx(
+    folder: Path, trace: Trace, *, fs_hz: int = 30_000, name: str = "run_g0_t0.nidq", lines: int = 0
+) -> Path:
+    """The .bin and .meta of a National Instruments run; with `lines`, its last column has digital words."""
     folder.mkdir(parents=True, exist_ok=True)
     binary = folder / f"{name}.bin"
     trace.astype("<i2").tofile(binary)
-    channels = trace.shape[1]
+    words = int(lines > 0)
+    channels = trace.shape[1] - words
     facts = {
-        "acqMnMaXaDw": f"0,0,{channels},0",
+        "acqMnMaXaDw": f"0,0,{channels},{words}",
         "fileName": binary,
         "fileSizeBytes": binary.stat().st_size,
         "fileTimeSecs": len(trace) / fs_hz,
         "firstSample": 0,
-        "nSavedChans": channels,
+        "nSavedChans": channels + words,
         "niAiRangeMax": 5,
         "niAiRangeMin": -5,
         "niMNGain": 1,
         "niMAGain": 1,
         "niSampRate": fs_hz,
         "niXAChans1": f"0:{channels - 1}",
-        "snsMnMaXaDw": f"0,0,{channels},0",
+        "niXDChans1": f"0:{lines - 1}" if lines else "",
+        "snsMnMaXaDw": f"0,0,{channels},{words}",
         "snsSaveChanSubset": "all",
         "typeThis": "nidq",
-        "~snsChanMap": f"(0,0,0,{channels},0)" + "".join(f"(XA{k};{k}:{k})" for k in range(channels)),
+        "~snsChanMap": f"(0,0,0,{channels},{words})"
+        + "".join(f"(XA{k};{k}:{k})" for k in range(channels))
+        + f"(XD0;{channels}:{channels})" * words,
     }
     binary.with_suffix(".meta").write_text("".join(f"{key}={value}\n" for key, value in facts.items()))
     return binary
 
 
-def write_intan(path: Path, trace: Trace, *, fs_hz: int = 30_000) -> Path:
-    """A .rhd file of version 1.5: amplifier channels A-000, A-001, ... and one auxiliary input."""
+def write_intan(
+    path: Path, trace: Trace, *, fs_hz: int = 30_000, lines: npt.NDArray[np.bool_] | None = None
+) -> Path:
+    """A .rhd file of version 1.5: amplifier channels A-000, A-001, ... and one auxiliary input.
+
+    With `lines`, of shape (samples, lines), also digital inputs DIGITAL-IN-00, DIGITAL-IN-01, ...
+    """
     amplifiers, samples = trace.shape[1], 60
+    inputs = 0 if lines is None else lines.shape[1]
+    words = np.zeros(len(trace), "<u2") if lines is None else (lines @ (1 << np.arange(inputs))).astype("<u2")
 
     def text(value: str) -> bytes:
         encoded = value.encode("utf-16-le")
@@ -108,14 +121,16 @@ def write_intan(path: Path, trace: Trace, *, fs_hz: int = 30_000) -> Path:
     head += np.array(fs_hz, "<f4").tobytes() + np.array(0, "<i2").tobytes() + np.ones(6, "<f4").tobytes()
     head += np.array(0, "<i2").tobytes() + np.ones(2, "<f4").tobytes() + 3 * text("")
     head += np.array([0, 0, 1], "<i2").tobytes() + text("Port A") + text("A")
-    head += np.array([1, amplifiers + 1, amplifiers], "<i2").tobytes()
+    head += np.array([1, amplifiers + 1 + inputs, amplifiers], "<i2").tobytes()
     head += b"".join(channel(f"A-{k:03d}", k, 0) for k in range(amplifiers)) + channel(
         "A-AUX1", amplifiers, 1
     )
+    head += b"".join(channel(f"DIGITAL-IN-{k:02d}", k, 4) for k in range(inputs))
     blocks = [
         np.arange(start, start + samples, dtype="<i4").tobytes()
         + (trace[start : start + samples].astype(int) + 32_768).astype("<u2").T.tobytes()
         + np.zeros(samples // 4, "<u2").tobytes()
+        + (words[start : start + samples].tobytes() if inputs else b"")
         for start in range(0, len(trace), samples)
     ]
     path.write_bytes(head + b"".join(blocks))

@@ -9,7 +9,9 @@ from spikesorter import write_spikes
 from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import Spikes
+from spikesorter.io.events import Events
 from spikesorter.io.mat_writing import write_mat
+from spikesorter.report.peri_events import write_peri_events
 from spikesorter.report.scoring import compare_files, score_files, unpredicted
 
 TRUE = Spikes.from_arrays([100, 900, 2000, 3000], [1, 2, 1, 3], fs_hz=25_000.0)
@@ -101,6 +103,15 @@ def test_a_folder_without_sortings_is_refused(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     with pytest.raises(InputError, match="contains no .mat files or other sortings"):
         score_files(tmp_path / "truth", tmp_path / "found")
+
+
+def test_tables_of_spikes_around_events_are_no_sortings(tmp_path: Path) -> None:
+    write_mat(tmp_path / "truth" / "D6.mat", TRUE)
+    write_mat(tmp_path / "found" / "D6.mat", TRUE)
+    events = Events(TRUE.sample[:2] / 25_000.0, ("", ""))
+    write_peri_events(tmp_path / "found" / "D6-events.csv", TRUE, events, fs_hz=25_000.0)
+    scores = score_files(tmp_path / "truth", tmp_path / "found", fs_hz=25_000.0)
+    assert {name: one.score for name, one in scores.items()} == {"D6": 1.0}
 
 
 def test_tables_of_bad_stretches_are_no_sortings_but_count(tmp_path: Path) -> None:

@@ -411,9 +411,19 @@ def test_preset_published_runs_on_the_same_study(study_folder: Path, tmp_path: P
     assert facts["settings"]["classifier"]["unit_variance"] is True
     tried = load_settings(preset="published").output.threshold_grid
     assert set(facts["recordings"]["D2"]["thresholds"]) <= set(tried)
+    assert figures_of(tmp_path / "report.html") >= {
+        "denoising", "matched-filter", "learning-curves", "detector", "classifier", "grid-search"
+    }  # fmt: skip
     words = ("sort", study_folder / "D2.mat", "--model", tmp_path / "model", "--no-report")
     spikesorter(*words, "--out", tmp_path / "again")
     assert (tmp_path / "again" / "D2.mat").read_bytes() == (tmp_path / "predictions" / "D2.mat").read_bytes()
+
+
+def figures_of(report: Path) -> set[str]:
+    """Return the ids of the first recording's figures in a report."""
+    text = report.read_text(encoding="utf-8").split('<script type="application/json" id="contents">', 1)[1]
+    contents = json.loads(text.split("</script>", 1)[0])
+    return {figure["id"] for figure in contents["recordings"][0]["figures"]}
 
 
 def test_a_unit_of_few_spikes_is_warned_of(study_folder: Path, tmp_path: Path) -> None:

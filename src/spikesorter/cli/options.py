@@ -149,7 +149,7 @@ EventsFile = Annotated[
         "--events",
         metavar="PATH",
         help="Events of the experiment, around which spikes are shown: a table or .mat file with time_s or "
-        "sample, and perhaps condition; an .nwb file with trials; or a folder of such files, NAME.csv for "
-        "each recording.",
+        "sample, and perhaps condition; an .nwb file with trials; a recording of Open Ephys, Blackrock, "
+        "Intan or SpikeGLX with digital lines (TTL); or a folder of tables, NAME.csv for each recording.",
     ),
 ]

@@ -21,6 +21,7 @@ from spikesorter.cli.options import (
     AsJson,
     Assignments,
     Config,
+    EventsFile,
     NJobs,
     Objective,
     Out,
@@ -41,6 +42,7 @@ __all__ = ["RUN_EXAMPLES", "TRAIN_EXAMPLES", "run", "train"]
 RUN_EXAMPLES = examples(
     "run STUDY --out OUT",
     "run STUDY --out OUT --set decoder=pursuit --n-jobs 4",
+    "run STUDY --out OUT --events EVENTS",
 )
 TRAIN_EXAMPLES = examples(
     "train D1.mat --targets D2.mat D3.mat --model MODEL",
@@ -62,6 +64,7 @@ def run(
     preset: Preset = "default",
     objective: Objective = None,
     exclude: Exclusion | None = None,
+    events: EventsFile = None,
     report: Report = True,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -85,6 +88,7 @@ def run(
             exclude=exclude,
             n_jobs=n_jobs,
             progress=progress,
+            events=events,
             report=report,
             on_sorter=lambda name, sorter: say(sorter_line(name, sorter)),
             on_result=lambda result: say(result_line(result)),

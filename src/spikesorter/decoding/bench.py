@@ -15,6 +15,7 @@ from spikesorter.decoding.base import Decoder
 from spikesorter.decoding.in_parts import in_parts
 from spikesorter.decoding.networks import Networks
 from spikesorter.decoding.run import find_evidence
+from spikesorter.decoding.training_record import TrainingRecord
 from spikesorter.estimation.context import Context
 from spikesorter.estimation.profile import Profile
 from spikesorter.estimation.rehearsal import Rehearsal
@@ -33,10 +34,13 @@ class Trial:
     ----------
     decoder : Decoder
     evidence : ndarray of float32, shape (samples, columns)
+    record : TrainingRecord or None
+        Of its networks, if it has any and they were trained for the bench's profile.
     """
 
     decoder: Decoder
     evidence: FloatArray
+    record: TrainingRecord | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,9 +15,10 @@ from spikesorter.decoding.bench import Bench, DecoderKind, Trial
 from spikesorter.decoding.candidates import Candidates
 from spikesorter.decoding.cross_fitting import FOLDS, Folds
 from spikesorter.decoding.front_end import FrontEnd, fit_front_end
-from spikesorter.decoding.networks import Networks, new_networks, train_networks
+from spikesorter.decoding.networks import HeldOut, Networks, new_networks, train_networks
 from spikesorter.decoding.pursuit import USUAL_LENGTHS
-from spikesorter.estimation.context import TRAIN, TRAIN_BASE
+from spikesorter.decoding.training_record import Trained, cut_excerpt, record_of
+from spikesorter.estimation.context import TRAIN, TRAIN_BASE, WATCH
 from spikesorter.estimation.profile import Profile
 from spikesorter.estimation.rehearser import Rehearser
 from spikesorter.signal.matched import make_matched_filters
@@ -27,6 +28,7 @@ __all__ = ["CnnDecoder", "make_cnn", "train_base_networks"]
 
 FloatArray = npt.NDArray[np.float32]
 BLOCK_SAMPLES = 24 * USUAL_LENGTHS.block  # fits into the cache, and is a multiple of the pursuit's blocks
+WATCHED_SECONDS = 20.0
 BASE_DETECTABILITIES = (
     np.inf,
     16.0,
@@ -118,23 +120,32 @@ def make_cnn(bench: Bench, tried: Mapping[str, Trial]) -> Trial:
     untrained = CnnDecoder(front_end, base)
     if not bench.train:
         return bench.trial(untrained)
-    features = front_end.features(rehearsal.trace)
-    train = partial(_trained, bench, untrained, rng=rng)
-    cnn = train(features, rehearsal.spikes, on_progress=partial(bench.progress, "training"))
-    if not bench.rehearser.cross_fits:
-        return bench.trial(cnn)
-    folds, evidence = Folds(rehearsal.period), np.empty(0, np.float32)
+    features, spikes = front_end.features(rehearsal.trace), rehearsal.spikes
+    train, watch_rng = partial(_trained, bench, untrained, rng=rng), context.rng(*WATCH)
+    excerpt = cut_excerpt(rehearsal, untrained.margin, fs_hz=context.fs_hz)
+    whole, crossed = partial(bench.progress, "training"), bench.rehearser.cross_fits
+    cnn, trained = train(
+        features,
+        spikes,
+        on_progress=whole,
+        held_out=None if crossed else _unseen(bench, front_end, watch_rng),
+    )
+    if not crossed:
+        return replace(bench.trial(cnn), record=record_of([trained], excerpt))
+    folds, evidence, parts = Folds(rehearsal.period), np.empty(0, np.float32), []
     for fold in range(FOLDS):
-        inside = ~folds.mask(len(features), fold)
-        held_out = train(
-            features[inside],
-            _spikes_inside(rehearsal.spikes, inside),
+        outside = folds.mask(len(features), fold)
+        held_out, trained = train(
+            features[~outside],
+            _spikes_inside(spikes, ~outside),
             on_progress=partial(bench.progress, f"training for held-out part {fold + 1} of {FOLDS}"),
+            held_out=HeldOut(features[outside], _spikes_inside(spikes, outside), watch_rng),
         )
+        parts.append(trained)
         part = bench.evidence_of(held_out)
         own = Folds(bench.rehearsal.period).mask(len(part), fold)
         evidence = np.where(own[:, None], part, evidence) if fold else part
-    return Trial(cnn, evidence)
+    return Trial(cnn, evidence, record_of(parts, excerpt))
 
 
 def _base_networks(bench: Bench) -> Networks:
@@ -173,7 +184,7 @@ def train_base_networks(rehearser: Rehearser, *, average: FloatArray, progress: 
         parts.append(rehearsal.spikes.shifted(offset))
         offset += len(rehearsal.trace)
         progress("rehearsing", number / len(profiles))
-    return train_networks(
+    networks, _ = train_networks(
         new_networks(
             features[0].shape[1],
             context.units.unit_ids,
@@ -190,6 +201,7 @@ def train_base_networks(rehearser: Rehearser, *, average: FloatArray, progress: 
         rng=rng,
         on_progress=partial(progress, "training the base networks"),
     )
+    return networks
 
 
 def _trained(
@@ -200,9 +212,10 @@ def _trained(
     *,
     rng: np.random.Generator,
     on_progress: Callable[[float], None],
-) -> CnnDecoder:
+    held_out: HeldOut | None,
+) -> tuple[CnnDecoder, Trained]:
     settings = bench.context.settings
-    networks = train_networks(
+    networks, trained = train_networks(
         untrained.networks,
         features,
         spikes,
@@ -212,8 +225,15 @@ def _trained(
         classifier_steps=settings.classifier.steps,
         rng=rng,
         on_progress=on_progress,
+        held_out=held_out,
     )
-    return replace(untrained, networks=networks)
+    return replace(untrained, networks=networks), trained
+
+
+def _unseen(bench: Bench, front_end: FrontEnd, rng: np.random.Generator) -> HeldOut:
+    """Return a planted rehearsal, of which no network is trained on any part."""
+    rehearsal = bench.rehearser.plant(WATCHED_SECONDS, rng)
+    return HeldOut(front_end.features(rehearsal.trace), rehearsal.spikes, rng)
 
 
 def _spikes_inside(spikes: Spikes, inside: npt.NDArray[np.bool_]) -> Spikes:

@@ -166,7 +166,8 @@ def make_combined(bench: Bench, tried: Mapping[str, Trial]) -> Trial:
         raise TypeError("decoder combined: needs a pursuit and networks")
     evidence = np.concatenate([trial.evidence for trial in trials], axis=1)
     spikes, fs_hz = bench.rehearsal.spikes, bench.context.fs_hz
-    return Trial(combine_decoders(pursuit, cnn, evidence, spikes, fs_hz=fs_hz), evidence)
+    combined = combine_decoders(pursuit, cnn, evidence, spikes, fs_hz=fs_hz)
+    return Trial(combined, evidence, tried["cnn"].record)
 
 
 def _curve_for_each_unit(settings: Settings) -> bool:

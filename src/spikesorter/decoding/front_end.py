@@ -17,10 +17,29 @@ from spikesorter.signal.spans import Margin
 from spikesorter.signal.templates import Templates
 from spikesorter.signal.wavelet import denoise, denoise_margin, level_noise
 
-__all__ = ["FrontEnd", "choose_denoise_strength", "fit_front_end", "make_front_end"]
+__all__ = ["FrontEnd", "Stages", "choose_denoise_strength", "fit_front_end", "make_front_end"]
 
 Trace = npt.NDArray[np.float32]
 STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Stages:
+    """What the operators of a front end make of a trace; each has its length.
+
+    Parameters
+    ----------
+    scaled : ndarray of float32, shape (samples, channels)
+        Conditioned, in SD of the noise.
+    denoised : ndarray of float32, shape (samples, channels), or None
+        The same after wavelet denoising, if there is any.
+    filtered : ndarray of float32, shape (samples, filters), or None
+        The matched filters' outputs, if there are any.
+    """
+
+    scaled: Trace
+    denoised: Trace | None
+    filtered: Trace | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,16 +96,23 @@ class FrontEnd:
 
         `trace` is without its offset but not conditioned.
         """
-        conditioned = fir_filter(trace, self.kernel)
-        trace = conditioned / self.scale
-        if self.strength:
-            trace = denoise(trace, noise_sd=self.level_sd, strength=self.strength, wavelet=self.wavelet)
-        columns = [trace, self.filters.apply(conditioned)] if self.filters else [trace]
+        stages = self.stages(trace)
+        shown = stages.scaled if stages.denoised is None else stages.denoised
+        columns = [shown] if stages.filtered is None else [shown, stages.filtered]
         features = np.concatenate(columns, axis=1)
         if self.window_samples:
             features = local_unit_variance(features, window_samples=self.window_samples)
         features /= self.feature_sd
         return features
+
+    def stages(self, trace: Trace) -> Stages:
+        """Return what each operator makes of a trace, as in `features`."""
+        conditioned = fir_filter(trace, self.kernel)
+        scaled = conditioned / self.scale
+        denoised = None
+        if self.strength:
+            denoised = denoise(scaled, noise_sd=self.level_sd, strength=self.strength, wavelet=self.wavelet)
+        return Stages(scaled, denoised, self.filters.apply(conditioned) if self.filters else None)
 
     def standardised(self, trace: Trace) -> FrontEnd:
         """Return a front end whose features have an SD of 1 on this trace."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,12 +26,16 @@ from spikesorter.decoding.nets.detector import (
     detector_batches,
     widened_labels,
 )
-from spikesorter.decoding.nets.training import Weights, initial_weights, train
+from spikesorter.decoding.nets.learning import Watched, train_watched
+from spikesorter.decoding.nets.training import Batch, Weights, initial_weights, run_network
+from spikesorter.decoding.training_record import Trained
 from spikesorter.signal.peaks import pick_peaks
 
-__all__ = ["Networks", "new_networks", "train_networks"]
+__all__ = ["HeldOut", "Networks", "new_networks", "train_networks"]
 
 FloatArray = npt.NDArray[np.float32]
+JUDGED_BATCHES = 8  # in one, on which a network is judged while it is trained
+NO_CONFUSION: npt.NDArray[np.int64] = np.zeros((0, 0), np.int64)
 PEAK_DISTANCE_SAMPLES = 2  # the width of the detector's labels; nearer peaks are one spike
 
 
@@ -106,6 +111,23 @@ class Networks:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """A recording with known spikes that networks are judged on, and not trained on.
+
+    Parameters
+    ----------
+    features : ndarray of float32, shape (samples, columns)
+    spikes : Spikes
+    rng : numpy.random.Generator
+        For drawing what they are judged on; another than that for training.
+    """
+
+    features: FloatArray
+    spikes: Spikes
+    rng: np.random.Generator
+
+
 def new_networks(
     columns: int,
     unit_ids: tuple[int, ...],
@@ -156,8 +178,9 @@ def train_networks(
     classifier_steps: int,
     rng: np.random.Generator,
     on_progress: Callable[[float], None],
-) -> Networks:
-    """Return the networks trained further on a rehearsal.
+    held_out: HeldOut | None = None,
+) -> tuple[Networks, Trained]:
+    """Train networks further on a rehearsal.
 
     Parameters
     ----------
@@ -173,49 +196,134 @@ def train_networks(
         For drawing windows from the rehearsal.
     on_progress : callable
         Called with the share of the work done.
+    held_out : HeldOut or None
+        What to judge the networks on while they are trained. The networks are the same without it.
 
     Returns
     -------
-    Networks
+    networks : Networks
+    trained : Trained
+        Their learning curves and confusions; empty without `held_out`.
     """
     total = detector_steps + (classifier_steps if networks.classifier else 0)
-    trains = [spikes] if networks.classifier else [spikes.of(unit) for unit in networks.unit_ids]
-    wanted = [widened_labels(train, len(features), label_samples=detector.label_samples) for train in trains]
-    detector_weights = train(
+    draw = _DetectorWindows(networks, detector)
+    detector_weights, curve = train_watched(
         networks.detector,
         networks.detector_weights,
-        detector_batches(
-            features,
-            np.stack(wanted, axis=1),
-            window_samples=detector.window_samples,
-            margin=networks.detector.margin,
-            batch_windows=detector.batch_windows,
-            rng=rng,
-        ),
+        draw.batches(features, spikes, detector.batch_windows, rng),
+        watched=_watched("detector", draw, features, spikes, held_out, detector.batch_windows),
         steps=detector_steps,
         learning_rate=detector.learning_rate,
         on_step=lambda step: on_progress(step / total),
     )
     networks = replace(networks, detector_weights=detector_weights)
+    curves = (curve,) if curve else ()
     if networks.classifier is None:
-        return networks
-    classifier_weights = train(
+        return networks, Trained(curves, NO_CONFUSION)
+    cut = _ClassifierWaveforms(networks.unit_ids, networks.classifier, classifier)
+    watched = _watched("classifier", cut, features, spikes, held_out, classifier.batch_waveforms)
+    classifier_weights, curve = train_watched(
         networks.classifier,
         networks.classifier_weights,
-        classifier_batches(
-            features,
-            spikes.sample,
-            np.searchsorted(networks.unit_ids, spikes.unit),
-            networks.classifier,
-            jitter_samples=classifier.jitter_samples,
-            batch_waveforms=classifier.batch_waveforms,
-            rng=rng,
-        ),
+        cut.batches(features, spikes, classifier.batch_waveforms, rng),
+        watched=watched,
         steps=classifier_steps,
         learning_rate=classifier.learning_rate,
         on_step=lambda step: on_progress((detector_steps + step) / total),
     )
-    return replace(networks, classifier_weights=classifier_weights)
+    networks = replace(networks, classifier_weights=classifier_weights)
+    if curve is None or watched is None:
+        return networks, Trained(curves, NO_CONFUSION)
+    inputs, true = watched.held_out
+    named = run_network(cut.architecture, classifier_weights, inputs).argmax(axis=1)
+    units = len(networks.unit_ids)
+    confusion = np.bincount(true * units + named, minlength=units**2).reshape(units, units)
+    return networks, Trained((*curves, curve), confusion.astype(np.int64))
+
+
+class _Examples(Protocol):
+    """Draws examples for one network from a recording with known spikes."""
+
+    def fits(self, features: FloatArray, spikes: Spikes) -> bool: ...
+
+    def batches(
+        self, features: FloatArray, spikes: Spikes, size: int, rng: np.random.Generator
+    ) -> Iterator[Batch]: ...
+
+    def epoch_steps(self, features: FloatArray, spikes: Spikes, size: int) -> float: ...
+
+
+@dataclass(frozen=True, eq=False)
+class _DetectorWindows:
+    networks: Networks
+    settings: DetectorSettings
+
+    def fits(self, features: FloatArray, spikes: Spikes) -> bool:
+        del spikes
+        margin = self.networks.detector.margin
+        return len(features) >= self.settings.window_samples + margin.before + margin.after
+
+    def batches(
+        self, features: FloatArray, spikes: Spikes, size: int, rng: np.random.Generator
+    ) -> Iterator[Batch]:
+        of_units = [spikes.of(unit) for unit in self.networks.unit_ids]
+        trains = [spikes] if self.networks.classifier else of_units
+        width = self.settings.label_samples
+        wanted = [widened_labels(train, len(features), label_samples=width) for train in trains]
+        return detector_batches(
+            features,
+            np.stack(wanted, axis=1),
+            window_samples=self.settings.window_samples,
+            margin=self.networks.detector.margin,
+            batch_windows=size,
+            rng=rng,
+        )
+
+    def epoch_steps(self, features: FloatArray, spikes: Spikes, size: int) -> float:
+        del spikes
+        return len(features) / (size * self.settings.window_samples)
+
+
+@dataclass(frozen=True, eq=False)
+class _ClassifierWaveforms:
+    unit_ids: tuple[int, ...]
+    architecture: ClassifierArchitecture
+    settings: ClassifierSettings
+
+    def fits(self, features: FloatArray, spikes: Spikes) -> bool:
+        return len(features) > 0 and len(spikes) > 0
+
+    def batches(
+        self, features: FloatArray, spikes: Spikes, size: int, rng: np.random.Generator
+    ) -> Iterator[Batch]:
+        return classifier_batches(
+            features,
+            spikes.sample,
+            np.searchsorted(self.unit_ids, spikes.unit),
+            self.architecture,
+            jitter_samples=self.settings.jitter_samples,
+            batch_waveforms=size,
+            rng=rng,
+        )
+
+    def epoch_steps(self, features: FloatArray, spikes: Spikes, size: int) -> float:
+        del features
+        return max(len(spikes), 1) / size
+
+
+def _watched(
+    network: str, draw: _Examples, features: FloatArray, spikes: Spikes, held_out: HeldOut | None, size: int
+) -> Watched | None:
+    """Draw what a network is judged on; None if it is not to be judged, or on too little."""
+    if held_out is None or not draw.fits(held_out.features, held_out.spikes):
+        return None
+    many = JUDGED_BATCHES * size
+    return Watched(
+        network,
+        next(iter(draw.batches(features, spikes, many, held_out.rng))),
+        next(iter(draw.batches(held_out.features, held_out.spikes, many, held_out.rng))),
+        draw.epoch_steps(features, spikes, size),
+    )
 
 
 def _peaks(curve: FloatArray) -> npt.NDArray[np.int64]:

@@ -18,7 +18,7 @@ from spikesorter.decoding.candidates import Candidates, WorkingPoint
 from spikesorter.signal.peaks import apart
 from spikesorter.signal.spans import to_samples
 
-__all__ = ["objective", "tune"]
+__all__ = ["Grid", "objective", "tune", "tune_on_grid"]
 
 Int64Array = npt.NDArray[np.int64]
 ROUNDS = 2
@@ -28,6 +28,32 @@ SHARE_REPORTED, NEARLY = (
     0.1,
     0.8,
 )  # of a unit's spikes, for a meaningful precision; of the best reachable precision
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """The objective at each pair of threshold and refractory period, one threshold for all units.
+
+    Parameters
+    ----------
+    objective : str
+    threshold : tuple of float
+        Rows, from the lowest.
+    refractory_samples : tuple of int
+        Columns.
+    value : ndarray of float64, shape (thresholds, refractory periods)
+    lacking : ndarray of float64, shape (thresholds, refractory periods)
+        How much precision units lack to the least that is asked, added up; a pair with less is preferred.
+    chosen : tuple of int
+        Row and column of the pair that is kept; units may then get thresholds of their own.
+    """
+
+    objective: str
+    threshold: tuple[float, ...]
+    refractory_samples: tuple[int, ...]
+    value: npt.NDArray[np.float64]
+    lacking: npt.NDArray[np.float64]
+    chosen: tuple[int, ...]
 
 
 def tune(
@@ -72,6 +98,32 @@ def tune(
     >>> point.thresholds, point.refractory_samples, f1
     ((0.7,), 0, 1.0)
     """
+    point, value, _ = tune_on_grid(candidates, truth, unit_ids, tuning, output, fs_hz=fs_hz)
+    return point, value
+
+
+def tune_on_grid(
+    candidates: Candidates,
+    truth: Spikes,
+    unit_ids: tuple[int, ...],
+    tuning: TuningSettings,
+    output: OutputSettings,
+    *,
+    fs_hz: float,
+) -> tuple[WorkingPoint, float, Grid]:
+    """Tune as `tune` does, and return the grid that was searched as well.
+
+    Parameters
+    ----------
+    candidates, truth, unit_ids, tuning, output, fs_hz
+        As for `tune`.
+
+    Returns
+    -------
+    point : WorkingPoint
+    value : float
+    grid : Grid
+    """
     thresholds = sorted(output.threshold_grid if output.threshold is None else (output.threshold,))[::-1]
     periods_ms = output.refractory_grid_ms if output.refractory_ms is None else (output.refractory_ms,)
     refractories = sorted({to_samples(period_ms, fs_hz) for period_ms in periods_ms})
@@ -80,12 +132,12 @@ def tune(
     asked = asked if asked is not None else USUAL_LEAST_PRECISION.get(tuning.objective, 0.0)
     least = _least_precision(candidates, truth, asked, thresholds, fs_hz=fs_hz)
     search = _Search(candidates, truth, tuning.objective, least, fs_hz)
-    best = search.best(
-        [
-            WorkingPoint(unit_ids, (threshold,) * len(unit_ids), refractory, within_unit)
-            for threshold, refractory in product(thresholds, refractories)
-        ]
-    )
+    points = [
+        WorkingPoint(unit_ids, (threshold,) * len(unit_ids), refractory, within_unit)
+        for threshold, refractory in product(thresholds, refractories)
+    ]
+    best = search.best(points)
+    grid = search.grid(points, best[0], shape=(len(thresholds), len(refractories)))
     if output.per_unit and len(thresholds) > 1:
         for _ in range(ROUNDS):
             before = best[0]
@@ -93,7 +145,7 @@ def tune(
                 best = search.best([best[0], *(_with(best[0], k, value) for value in thresholds)])
             if best[0] == before:
                 break
-    return best
+    return *best, grid
 
 
 def objective(truth: Spikes, found: Spikes, name: str, *, fs_hz: float) -> float:
@@ -155,6 +207,19 @@ class _Search:
         values = [self.tried[point] for point in points]
         chosen = max(range(len(points)), key=values.__getitem__)  # the first of equal values
         return points[chosen], values[chosen][1]
+
+    def grid(self, points: list[WorkingPoint], chosen: WorkingPoint, *, shape: tuple[int, int]) -> Grid:
+        """Return what was found at the points of a grid, whose rows are given from the highest threshold."""
+        found = np.array([self.tried[point] for point in points]).reshape(*shape, 2)[::-1]
+        row, column = divmod(points.index(chosen), shape[1])
+        return Grid(
+            self.objective,
+            tuple(point.thresholds[0] for point in points[:: shape[1]])[::-1],
+            tuple(point.refractory_samples for point in points[: shape[1]]),
+            np.ascontiguousarray(found[:, :, 1]),
+            np.ascontiguousarray(-found[:, :, 0]),
+            (shape[0] - 1 - row, column),
+        )
 
     def _value(self, point: WorkingPoint) -> tuple[float, float]:
         """Return the shortfall of precision, as a negative number, and the objective."""

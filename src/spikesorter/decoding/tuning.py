@@ -19,7 +19,8 @@ from spikesorter.decoding.missing_labels import without_missing
 from spikesorter.decoding.registry import decoder_types
 from spikesorter.decoding.run import in_threads, pieces_of
 from spikesorter.decoding.thinning import make_thinning
-from spikesorter.decoding.thresholds import objective, tune
+from spikesorter.decoding.thresholds import Grid, objective, tune, tune_on_grid
+from spikesorter.decoding.training_record import TrainingRecord
 from spikesorter.decoding.undecided import dead_time, decided
 from spikesorter.estimation.rehearsal import Rehearsal
 
@@ -73,12 +74,18 @@ class Outcome:
         Calibrated; if the rehearsal is cross-fitted, each by what was tuned on the other parts.
     found : Spikes
         Spikes above the thresholds, tuned likewise.
+    grid : Grid or None
+        What the decoder was tuned on, if a refractory period is tuned for it.
+    record : TrainingRecord or None
+        Of its networks.
     """
 
     tuned: TunedDecoder
     rehearsal: Rehearsal
     candidates: Candidates
     found: Spikes
+    grid: Grid | None = None
+    record: TrainingRecord | None = None
 
 
 def tune_decoder(kind: DecoderKind, trial: Trial, bench: Bench, *, held_out: bool = True) -> Outcome:
@@ -110,15 +117,17 @@ def tune_decoder(kind: DecoderKind, trial: Trial, bench: Bench, *, held_out: boo
     tuner = _Tuner(kind, bench)
     truth = known_spikes(bench.rehearsal, known)
     coarse = tuner.coarse(picked, truth)
-    best, candidates = tuner.finest(coarse, truth)
+    best, candidates, grid = tuner.finest(coarse, truth)
+    kept = grid if kind.tunes_refractory else None
     if not bench.rehearser.cross_fits or not held_out:
-        return Outcome(best, bench.rehearsal, candidates, best.point.to_spikes(candidates))
+        found = best.point.to_spikes(candidates)
+        return Outcome(best, bench.rehearsal, candidates, found, kept, trial.record)
     least = max(one.value for one, _ in coarse) - FAR_BEHIND
     close = [own for own, (one, _) in zip(picked, coarse, strict=True) if one.value >= least]
     parts, found = tuner.held_out(close, truth)
     settings = bench.context.settings
     value = objective(truth, found, settings.tuning.objective, fs_hz=bench.context.fs_hz)
-    return Outcome(replace(best, value=value), bench.rehearsal, parts, found)
+    return Outcome(replace(best, value=value), bench.rehearsal, parts, found, kept, trial.record)
 
 
 def _decided(found: Candidates, bench: Bench) -> Candidates:
@@ -176,14 +185,14 @@ class _Tuner:
 
     def finest(
         self, outcomes: list[tuple[TunedDecoder, Candidates]], truth: Spikes
-    ) -> tuple[TunedDecoder, Candidates]:
+    ) -> tuple[TunedDecoder, Candidates, Grid]:
         """Tune the best variant with a threshold for each unit."""
         context = self.bench.context
         tuning, unit_ids, fs_hz = context.settings.tuning, context.units.known, context.fs_hz
         values = [one.value - (NAMED_TWICE if _names_twice(one.decoder) else 0.0) for one, _ in outcomes]
         best, chosen = outcomes[next(i for i, value in enumerate(values) if value >= max(values) - BY_CHANCE)]
-        point, value = tune(chosen, truth, unit_ids, tuning, self._output, fs_hz=fs_hz)
-        return replace(best, point=point, value=value), chosen
+        point, value, grid = tune_on_grid(chosen, truth, unit_ids, tuning, self._output, fs_hz=fs_hz)
+        return replace(best, point=point, value=value), chosen, grid
 
     def held_out(self, picked: list[tuple[Decoder, Candidates]], truth: Spikes) -> tuple[Candidates, Spikes]:
         """Return each part's candidates and spikes, with what was tuned on the other parts."""
@@ -192,7 +201,7 @@ class _Tuner:
         for fold in range(FOLDS):
             others = [(one, found.select(folds.select(found, fold, others=True))) for one, found in picked]
             other_truth = truth.select(folds.select(truth, fold, others=True))
-            tuned, _ = self.finest(self.coarse(others, other_truth), other_truth)
+            tuned, _, _ = self.finest(self.coarse(others, other_truth), other_truth)
             found = next(found for variant, found in picked if variant is tuned.decoder)
             parts.append(tuned.calibration.apply(found.select(folds.select(found, fold))))
             spikes.append(tuned.point.to_spikes(parts[-1]))

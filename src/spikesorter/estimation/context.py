@@ -17,7 +17,7 @@ from spikesorter.signal.shifts import needed_shifts, shifted, slopes
 from spikesorter.signal.spans import to_samples
 from spikesorter.signal.templates import Templates
 
-__all__ = ["FORECAST", "GAIN", "PROFILE", "REFINE", "THIN", "TRAIN", "TRAIN_BASE", "TUNE", "Context"]
+__all__ = ["FORECAST", "GAIN", "PROFILE", "REFINE", "THIN", "TRAIN", "TRAIN_BASE", "TUNE", "WATCH", "Context"]
 
 # Streams of random numbers, independent of each other.
 TRAIN_BASE = (0,)
@@ -26,6 +26,7 @@ PROFILE = (2,)
 REFINE = (3,)
 GAIN = (4,)
 THIN = (5,)
+WATCH = (6,)
 
 LEAST_RATE = 0.02  # relative to the labelled recording; a unit that appears silent may still fire
 

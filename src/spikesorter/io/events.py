@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from spikesorter.core.errors import InputError
+from spikesorter.io.digital_lines import LINES_READ, has_lines, read_lines
 from spikesorter.io.label_tables import csv_columns
 from spikesorter.io.mat_variables import read_variables
 from spikesorter.io.stretches import EVENT_SAMPLES, TABLES
 
 __all__ = ["Clock", "Events", "events_by_name", "read_events"]
 
+logger = logging.getLogger(__name__)
 TIMES = ("time_s", "time", "start_time", "start_s", "onset", "times")
 SAMPLES = (*EVENT_SAMPLES, "start_sample", "first_sample")
 CONDITIONS = ("condition", "type", "trial_type", "stimulus", "label", "name", "value")
@@ -68,13 +71,13 @@ class Clock:
 
 
 def read_events(path: Path, *, fs_hz: float) -> Events:
-    """Read events from a table, a .mat file or the trials of an .nwb file, as they stand there.
+    """Read events from a table, a .mat file, trials of an .nwb file or digital lines, as they stand there.
 
     Parameters
     ----------
     path : Path
         A table or .mat file has times in seconds or samples, in a column or variable such as `time_s` or
-        `sample`, and may have one such as `condition`.
+        `sample`, and may have one such as `condition`. Digital lines: see `read_lines`.
     fs_hz : float
         Sampling rate of the recording, for samples.
 
@@ -87,7 +90,7 @@ def read_events(path: Path, *, fs_hz: float) -> Events:
     InputError
         If the file cannot be read, has no times or no events, or one is not a time.
     """
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"{path}: no such file with events")
     ending = path.suffix.lower()
     if ending == ".nwb":
@@ -97,8 +100,13 @@ def read_events(path: Path, *, fs_hz: float) -> Events:
         columns = {name: _texts(path, name, values) for name, values in found.items()}
     elif ending in TABLES:
         columns = {name: [str(one) for one in column] for name, column in csv_columns(path, ",").items()}
+    elif has_lines(path):
+        columns = read_lines(path)
     else:
-        raise InputError(f"{path}: events are read from {', '.join(TABLES)}, .mat and .nwb files")
+        raise InputError(
+            f"{path}: events are read from {', '.join(TABLES)}, .mat and .nwb files, and from digital lines "
+            f"of {', '.join(LINES_READ.values())}; export other events as a table"
+        )
     return _events(path, columns, fs_hz)
 
 
@@ -120,10 +128,10 @@ def events_by_name(path: Path, clocks: Mapping[str, Clock]) -> dict[str, Events]
     ------
     InputError
         If there are several recordings and only one file, none has events, or an event lies outside its
-        recording.
+        recording. Edges of digital lines outside it, which were stored for longer, are left out.
     """
     names = list(clocks)
-    if path.is_dir():
+    if path.is_dir() and (len(names) > 1 or not has_lines(path)):
         files = {name: found for name in names if (found := _in_folder(path, name))}
         if not files:
             raise InputError(f"{path}: has no file of events of {', '.join(names)}, such as {names[0]}.csv")
@@ -140,7 +148,12 @@ def _placed(path: Path, clock: Clock) -> Events:
     """Read events, and return them by the time from the recording's first sample; refuse any outside it."""
     events = read_events(path, fs_hz=clock.fs_hz)
     seconds = events.time_s - (clock.start_s if path.suffix.lower() == ".nwb" else 0.0)
-    outside = np.flatnonzero((seconds < 0) | (seconds >= clock.seconds))
+    inside = (seconds >= 0) & (seconds < clock.seconds)
+    outside = np.flatnonzero(~inside)
+    if len(outside) and inside.any() and _is_of_lines(path):
+        logger.warning("%s: %d of %d events are outside the recording", path, len(outside), len(events))
+        kept = np.flatnonzero(inside)
+        return Events(seconds[kept], tuple(events.condition[k] for k in kept.tolist()))
     if len(outside):
         raise InputError(
             f"{path}: {len(outside)} of {len(events)} events are outside the recording, which lasts "
@@ -148,6 +161,10 @@ def _placed(path: Path, clock: Clock) -> Events:
             "recording's first sample, and only events of this recording"
         )
     return Events(seconds, events.condition)
+
+
+def _is_of_lines(path: Path) -> bool:
+    return path.suffix.lower() not in (*TABLES, ".mat", ".nwb") and has_lines(path)
 
 
 def _in_folder(folder: Path, name: str) -> Path | None:

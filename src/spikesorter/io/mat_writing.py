@@ -20,6 +20,8 @@ from spikesorter.io.mat_variables import BAD, BAD_KIND, DOUBTS, PROBABILITIES
 __all__ = [
     "check_replaceable",
     "check_replaceable_recording",
+    "mat_bytes",
+    "refuse_foreign",
     "write_mat",
     "write_mat_recording",
     "write_submission",
@@ -81,7 +83,7 @@ def write_mat(
     variables = _columns(written, probability=probability) | _rate(rate) | _cells(spikes) | _bad(spikes)
     variables |= _doubts(spikes)
     with atomic_file(Path(path)) as temporary:
-        temporary.write_bytes(_mat_bytes(SPIKES, variables))
+        temporary.write_bytes(mat_bytes(SPIKES, variables))
 
 
 def write_mat_recording(
@@ -117,7 +119,7 @@ def write_mat_recording(
     if labels is not None:
         variables |= _columns(labels, probability=False) | _cells(labels) | _bad(labels)
     with atomic_file(Path(path)) as temporary:
-        temporary.write_bytes(_mat_bytes(RECORDING, variables))
+        temporary.write_bytes(mat_bytes(RECORDING, variables))
 
 
 def write_submission(path: str | Path, sortings: dict[str, Spikes]) -> None:
@@ -145,7 +147,7 @@ def write_submission(path: str | Path, sortings: dict[str, Spikes]) -> None:
             entry = zipfile.ZipInfo(f"{name}.mat", date_time=(1980, 1, 1, 0, 0, 0))
             entry.external_attr = 0o644 << 16
             known = spikes.select(spikes.unit != UNKNOWN)
-            contents = _mat_bytes(SPIKES, _columns(known, probability=False))
+            contents = mat_bytes(SPIKES, _columns(known, probability=False))
             archive.writestr(entry, contents, zipfile.ZIP_DEFLATED)
 
 
@@ -156,7 +158,7 @@ def check_replaceable(path: Path) -> None:
     ------
     InputError
     """
-    _refuse_foreign(path, HEADER + SPIKES)
+    refuse_foreign(path, SPIKES)
 
 
 def check_replaceable_recording(path: Path) -> None:
@@ -166,12 +168,19 @@ def check_replaceable_recording(path: Path) -> None:
     ------
     InputError
     """
-    _refuse_foreign(path, HEADER + RECORDING)
+    refuse_foreign(path, RECORDING)
 
 
-def _refuse_foreign(path: Path, header: bytes) -> None:
+def refuse_foreign(path: Path, kind: bytes) -> None:
+    """Refuse to overwrite anything but a file of this kind that was written here.
+
+    Raises
+    ------
+    InputError
+    """
     if not path.exists():
         return
+    header = HEADER + kind
     if path.is_file():
         with path.open("rb") as file:
             if file.read(len(header)) == header:
@@ -213,7 +222,8 @@ def _rate(fs_hz: float | None) -> dict[str, Any]:
     return {} if fs_hz is None else {"fs": fs_hz}
 
 
-def _mat_bytes(kind: bytes, variables: dict[str, Any]) -> bytes:
+def mat_bytes(kind: bytes, variables: dict[str, Any]) -> bytes:
+    """Return the bytes of a `.mat` file whose header names its kind, and no time."""
     buffer = io.BytesIO()
     scipy.io.savemat(buffer, variables, do_compression=True)
     return (HEADER + kind).ljust(HEADER_TEXT_BYTES) + buffer.getvalue()[HEADER_TEXT_BYTES:]

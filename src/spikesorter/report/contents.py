@@ -187,7 +187,7 @@ def recording_contents(
         "embedded": _embedded(result, pages) if embedded else None,
         "figures": list(panels(result, whole_score, shapes, events=events))
         if embedded
-        else panel_frames(with_events=events is not None),
+        else panel_frames(sorter, with_events=events is not None),
     }
 
 

@@ -12,9 +12,10 @@ from spikesorter.core.score import Score
 from spikesorter.core.spikes import UNKNOWN, Spikes
 from spikesorter.io.events import Events
 from spikesorter.report.metrics import Shape
-from spikesorter.report.plots import quality, units
+from spikesorter.report.plots import networks, quality, stages, units
 from spikesorter.report.plots.events import peri_events
 from spikesorter.report.results import Result
+from spikesorter.sorting.sorter import Sorter
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -45,6 +46,7 @@ class _Panel:
     caption: str
     draw: Callable[[_Subject], Figure]
     shape: str = ""
+    shown: Callable[[Sorter], bool] = lambda sorter: True
 
 
 def panels(
@@ -68,29 +70,36 @@ def panels(
         Its `id`, `title`, `caption`, `shape` (classes of page.css), and `figure` as Plotly's JSON.
     """
     subject = _Subject(result, measured, shapes, events)
-    frames = panel_frames(with_events=events is not None)
-    for panel, frame in zip(_panels(with_events=events is not None), frames, strict=True):
+    shown = _panels(result.sorter, with_events=events is not None)
+    for panel, frame in zip(shown, _frames(shown), strict=True):
         drawn = json.loads(panel.draw(subject).to_json())
         drawn["layout"].pop("template", None)
         yield frame | {"figure": drawn}
 
 
-def panel_frames(*, with_events: bool = False) -> list[dict[str, Any]]:
+def panel_frames(sorter: Sorter, *, with_events: bool = False) -> list[dict[str, Any]]:
     """Return the values that `panels` yields, but with `figure` None.
 
-    Examples
-    --------
-    >>> panel_frames()[0]["title"]
-    'Mean waveforms'
+    Parameters
+    ----------
+    sorter : Sorter
+        Of the recording.
+    with_events : bool
+        Whether the recording has events.
     """
+    return _frames(_panels(sorter, with_events=with_events))
+
+
+def _frames(shown: tuple[_Panel, ...]) -> list[dict[str, Any]]:
     return [
         {"id": one.name, "title": one.title, "caption": one.caption, "shape": one.shape, "figure": None}
-        for one in _panels(with_events=with_events)
+        for one in shown
     ]
 
 
-def _panels(*, with_events: bool) -> tuple[_Panel, ...]:
-    return (*PANELS, EVENTS) if with_events else PANELS
+def _panels(sorter: Sorter, *, with_events: bool) -> tuple[_Panel, ...]:
+    own = tuple(panel for panel in OF_NETWORKS if panel.shown(sorter))
+    return (*PANELS, *own, *((EVENTS,) if with_events else ()))
 
 
 def _waveforms(subject: _Subject) -> Figure:
@@ -122,6 +131,35 @@ def _events(subject: _Subject) -> Figure:
     assert subject.events is not None
     result = subject.result
     return peri_events(subject.found, subject.events, fs_hz=result.sorter.fs_hz, n_samples=result.n_samples)
+
+
+def _denoising(subject: _Subject) -> Figure:
+    result, found = subject.result, subject.found
+    start_s = stages.busiest_s(found, fs_hz=result.sorter.fs_hz)
+    return stages.denoising(result.recording, result.sorter, found=found, start_s=start_s)
+
+
+def _matched_filter(subject: _Subject) -> Figure:
+    result, found = subject.result, subject.found
+    start_s = stages.busiest_s(found, fs_hz=result.sorter.fs_hz)
+    return stages.matched_filter(result.recording, result.sorter, found=found, start_s=start_s)
+
+
+def _trained(sorter: Sorter) -> bool:
+    return stages.has_networks(sorter) and sorter.state.training is not None
+
+
+def _classifies(sorter: Sorter) -> bool:
+    training = sorter.state.training
+    return stages.has_networks(sorter) and training is not None and training.confusion.size > 0
+
+
+def _denoises(sorter: Sorter) -> bool:
+    return stages.has_networks(sorter) and stages.networks_of(sorter).front_end.strength > 0
+
+
+def _filters(sorter: Sorter) -> bool:
+    return stages.has_networks(sorter) and stages.networks_of(sorter).front_end.filters is not None
 
 
 WIDE, MANY = "wide", "wide panels"  # full width; full width, and scrolled sideways on narrow screens
@@ -188,6 +226,62 @@ PANELS = (
         "Noise of the labelled recording, of this recording, and of its rehearsal. If the last two do not "
         "agree, the forecast cannot be trusted.",
         lambda subject: quality.noise(subject.result.sorter),
+    ),
+)
+OF_NETWORKS = (
+    _Panel(
+        "denoising",
+        "Wavelet denoising",
+        "Where spikes of most units were found here: the conditioned trace, and what the networks receive.",
+        _denoising,
+        WIDE,
+        _denoises,
+    ),
+    _Panel(
+        "matched-filter",
+        "Matched filter",
+        "The same part, and its correlation with the average template, or with each unit's whitened one.",
+        _matched_filter,
+        WIDE,
+        _filters,
+    ),
+    _Panel(
+        "learning-curves",
+        "Learning curves",
+        "Training for this recording, after that on the labelled one. Held out: if each part of the "
+        "rehearsal is sorted by networks trained on the others, their mean; otherwise a simulated recording "
+        "with spikes at new times. Where only the dashed curve improves, the networks learn by heart.",
+        lambda subject: networks.learning_curves(subject.result.sorter),
+        WIDE,
+        _trained,
+    ),
+    _Panel(
+        "detector",
+        "Detector",
+        "Part of the rehearsal that the networks were trained on. Shaded: the labels, 1 on a few samples of "
+        "each spike. Line: the network's output. Points: candidates at their calibrated probabilities; "
+        "those above the threshold become spikes.",
+        lambda subject: networks.detector(subject.result.sorter),
+        WIDE,
+        _trained,
+    ),
+    _Panel(
+        "classifier",
+        "Classifier",
+        "Rows are true units, columns the units that the classifier names, for held-out spikes whose place "
+        "it is told.",
+        lambda subject: networks.classifier(subject.result.sorter),
+        "",
+        _classifies,
+    ),
+    _Panel(
+        "grid-search",
+        "Grid search",
+        "The objective for each pair of threshold and refractory period, one threshold for all units. The "
+        "frame marks the pair that is kept, from which thresholds for single units are searched.",
+        lambda subject: networks.grid_search(subject.result.sorter),
+        "",
+        lambda sorter: sorter.state.grid is not None,
     ),
 )
 EVENTS = _Panel(

@@ -17,12 +17,22 @@ from spikesorter.io.atomic import atomic_file
 from spikesorter.io.columns import table_text
 from spikesorter.io.events import Events
 
-__all__ = ["AFTER_S", "BEFORE_S", "BIN_S", "PeriEvent", "around_events", "edges_s", "write_peri_events"]
+__all__ = [
+    "AFTER_S",
+    "BEFORE_S",
+    "BIN_S",
+    "PeriEvent",
+    "around_events",
+    "edges_s",
+    "is_peri_event_table",
+    "write_peri_events",
+]
 
 Float64Array = npt.NDArray[np.float64]
 BEFORE_S, AFTER_S, BIN_S = 0.5, 1.0, 0.025
 NORMAL = 1.96  # SDs on either side of 95 % of a normal distribution
 COLUMNS = ("event", "event_time_s", "condition", "unit", "sample", "from_event_s", "probability")
+HEADER = ",".join(COLUMNS).encode()
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +154,14 @@ def write_peri_events(path: Path, spikes: Spikes, events: Events, *, fs_hz: floa
         rows = csv.writer(file)
         rows.writerow(COLUMNS)
         rows.writerows(_rows(spikes, events, fs_hz))
+
+
+def is_peri_event_table(path: Path) -> bool:
+    """Return whether a file is a table that `write_peri_events` wrote."""
+    if path.suffix.lower() != ".csv" or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(HEADER)) == HEADER
 
 
 def _rows(spikes: Spikes, events: Events, fs_hz: float) -> Iterator[list[object]]:

@@ -16,6 +16,7 @@ from spikesorter.io.bad_table import is_bad_table
 from spikesorter.io.formats import has_sorting
 from spikesorter.io.label_checks import RateNeededError
 from spikesorter.io.labels import LABEL_ENDINGS, read_labels
+from spikesorter.report.peri_events import is_peri_event_table
 
 __all__ = ["compare_files", "score_files", "unpredicted"]
 
@@ -105,7 +106,7 @@ def _sortings(path: Path) -> dict[str, Path]:
     inside = [
         entry
         for entry in path.iterdir()
-        if not (entry.name.startswith(".") or is_bad_table(entry))
+        if not (entry.name.startswith(".") or is_bad_table(entry) or is_peri_event_table(entry))
         and (has_sorting(entry) if entry.is_dir() else entry.suffix.lower() in LABEL_ENDINGS)
     ]
     named: dict[str, Path] = {}

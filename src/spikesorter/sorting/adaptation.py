@@ -183,6 +183,8 @@ def tune_for(
             context.units.known,
             seconds=len(rehearsal.trace) / context.fs_hz,
         ),
+        grid=outcome.grid,
+        training=outcome.record,
     )
 
 

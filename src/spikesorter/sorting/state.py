@@ -16,6 +16,8 @@ from spikesorter.core.settings import Settings
 from spikesorter.core.spike import same_rate, shown_hz
 from spikesorter.decoding.base import Decoder
 from spikesorter.decoding.networks import Networks
+from spikesorter.decoding.thresholds import Grid
+from spikesorter.decoding.training_record import TrainingRecord
 from spikesorter.decoding.tuning import TunedDecoder
 from spikesorter.estimation.context import Context
 from spikesorter.estimation.profile import Profile
@@ -101,6 +103,10 @@ class SorterState:
         Of the labelled recording; none in a model of an older version.
     recording : str
         Digest of the recording that it was adapted to; "" if there is none, or in an older model.
+    grid : Grid or None
+        What thresholds and refractory period were tuned on, if the decoder tunes both.
+    training : TrainingRecord or None
+        Of the decoder's networks, if they were trained for this recording. Both are for display only.
     """
 
     settings: Settings
@@ -122,6 +128,8 @@ class SorterState:
     following: Following | None = None
     channel_ids: tuple[str, ...] = ()
     recording: str = ""
+    grid: Grid | None = None
+    training: TrainingRecord | None = None
 
     @property
     def own_screen(self) -> Screen:

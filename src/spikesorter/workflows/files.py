@@ -12,7 +12,7 @@ from spikesorter.core.progress import Progress, prefixed, silent
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.run import in_threads
 from spikesorter.io.atomic import check_writable, in_turn, write_json
-from spikesorter.io.events import Clock, events_by_name
+from spikesorter.io.events import Clock, Events, events_by_name
 from spikesorter.io.export import check_export, check_export_place, session_for
 from spikesorter.io.recording import OpenedRecording, RecordingOptions
 from spikesorter.report.contents import report_contents
@@ -34,7 +34,7 @@ from spikesorter.workflows.one_recording import (
 )
 from spikesorter.workflows.recordings import CheckedRecording, keep_open, recording_parts
 
-__all__ = ["checked_results", "sort_files"]
+__all__ = ["checked_results", "given_events", "sort_files"]
 
 LOCK = ".lock"
 SPANS = ".spans"  # subfolder of results for finished spans during a resumable run
@@ -115,7 +115,7 @@ def sort_files(
         options.exclude.check(list(names))
     at_once = min(n_jobs, len(names))
     checked, chosen = _check_recordings(names, model, out, to, chosen_options, at_once, progress)
-    given = events_by_name(events, {name: _clock(one) for name, one in checked.items()}) if events else {}
+    given = given_events(events, checked)
     check_writable(out)
     (out / REPORT).unlink(missing_ok=True)  # an earlier run's report must not remain
     spans = out / SPANS
@@ -194,6 +194,19 @@ def _check_recordings(
             yield one
 
     return dict(zip(names, keep_open(opened()), strict=True)), chosen
+
+
+def given_events(events: Path | None, checked: Mapping[str, CheckedRecording]) -> dict[str, Events]:
+    """Read the events of recordings, by name, before anything is sorted; none if no place is given.
+
+    Raises
+    ------
+    InputError
+        As for `events_by_name`.
+    """
+    if events is None:
+        return {}
+    return events_by_name(events, {name: _clock(one) for name, one in checked.items()})
 
 
 def _clock(checked: CheckedRecording) -> Clock:

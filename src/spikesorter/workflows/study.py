@@ -26,11 +26,12 @@ from spikesorter.io.recording import RecordingOptions
 from spikesorter.report.contents import report_contents
 from spikesorter.report.kept_results import RUN, option_facts
 from spikesorter.report.page import write_page
+from spikesorter.report.peri_events import write_peri_events
 from spikesorter.report.results import REPORT, Result
 from spikesorter.sorting.forecast import Forecast, forecast_study
 from spikesorter.sorting.model_places import WHOLE, target_place
 from spikesorter.sorting.sorter import Sorter
-from spikesorter.workflows.files import checked_results
+from spikesorter.workflows.files import checked_results, given_events
 from spikesorter.workflows.one_recording import bad_seconds
 from spikesorter.workflows.recordings import CheckedRecording, open_labelled, open_targets
 from spikesorter.workflows.training import check_places, fit_labelled
@@ -114,6 +115,7 @@ def run_study(
     exclude: Exclusion | None = None,
     n_jobs: int | None = None,
     progress: Progress = silent,
+    events: Path | None = None,
     report: bool = True,
     on_sorter: Callable[[str, Sorter], None] = lambda name, sorter: None,
     on_result: Callable[[TargetResult], None] = lambda result: None,
@@ -137,6 +139,9 @@ def run_study(
     n_jobs : int, optional
         Number of threads; -1 or None: one on each core. It does not affect the result.
     progress : callable, optional
+    events : Path, optional
+        Events of the target, or a folder with a file of each target's (`events_by_name`). They are shown in
+        the report, and OUT/NAME-events.csv lists the spikes around each.
     report : bool
         Whether to write `report.html`.
     on_sorter : callable, optional
@@ -170,6 +175,7 @@ def run_study(
         with _timed(seconds, "check"):
             labelled = open_labelled(files.labelled, settings, options=options)
             targets = open_targets(files.targets, labelled, settings, options=options, progress=progress)
+            given = given_events(events, targets)
             check_places(model, [_prediction(out, name) for name in targets])
             for stale in ("scores.json", "forecast.json", RUN, SUBMISSION, REPORT):
                 (out / stale).unlink(missing_ok=True)  # an earlier run's files must not remain
@@ -191,6 +197,8 @@ def run_study(
                     spikes = sorter.sort(recording, exclude=left_out, n_jobs=n_jobs, progress=told)
             write_mat(_prediction(out, name), spikes, unknown=settings.outliers.mark)
             write_bad_table(_prediction(out, name), spikes.bad, fs_hz=sorter.fs_hz)
+            if name in given:
+                write_peri_events(out / f"{name}-events.csv", spikes, given[name], fs_hz=sorter.fs_hz)
             results.append(TargetResult(name, spikes, sorter, _scored(spikes, truth.get(name), sorter)))
             on_result(results[-1])
         write_submission(out / SUBMISSION, {result.name: result.spikes for result in results})
@@ -207,6 +215,7 @@ def run_study(
             shown,
             overall=whole_score(results),
             seconds=seconds,
+            events=given,
             hand_in=f"To hand in: {SUBMISSION}, beside this file. {submission_words(list(targets))}",
         )
         write_page(out / REPORT, contents)

@@ -74,6 +74,10 @@ class ClassifierArchitecture:
         log_probability = jax.nn.log_softmax(outputs)
         return -jnp.mean(jnp.take_along_axis(log_probability, labels[:, None], axis=1))
 
+    def accuracy(self, outputs: FloatArray, labels: npt.NDArray[np.int64]) -> float:
+        """Return the share of spikes whose unit has the largest output."""
+        return float(np.mean(outputs.argmax(axis=1) == labels))
+
 
 def cut_waveforms(
     features: FloatArray, samples: npt.NDArray[np.int64], architecture: ClassifierArchitecture
@@ -124,7 +128,7 @@ def classifier_batches(
     features : ndarray, shape (samples, columns)
     samples : ndarray of int64, shape (spikes,)
         Starts of the rehearsal's spikes.
-        units : ndarray of int64, shape (spikes,)
+    units : ndarray of int64, shape (spikes,)
         Unit of each spike, counted from 0.
     architecture : ClassifierArchitecture
     jitter_samples : int
@@ -135,7 +139,7 @@ def classifier_batches(
     Yields
     ------
     waveforms : ndarray, shape (batch_waveforms, before + after, columns + 1)
-        units : ndarray of int64, shape (batch_waveforms,)
+    units : ndarray of int64, shape (batch_waveforms,)
     """
     while True:
         chosen = rng.integers(0, len(samples), batch_waveforms)

@@ -82,6 +82,16 @@ class DetectorArchitecture:
         logits = outputs[:, edge : edge + labels.shape[1]]
         return jnp.mean(jnp.logaddexp(0.0, logits) - labels * logits)
 
+    def accuracy(self, outputs: FloatArray, labels: FloatArray) -> float:
+        """Return the F1 value of the samples called a spike's at a probability of 0.5.
+
+        The share of samples that are called rightly would be nearly 1 whatever is learnt, as spikes are rare.
+        """
+        edge = (outputs.shape[1] - labels.shape[1]) // 2
+        called, true = outputs[:, edge : edge + labels.shape[1]] > 0, labels > 0
+        either = int(called.sum()) + int(true.sum())
+        return 2 * int((called & true).sum()) / either if either else 1.0
+
 
 def widened_labels(spikes: Spikes, n_samples: int, *, label_samples: int) -> FloatArray:
     """Return 1 at each spike's start and around it, 0 elsewhere, shape (n_samples,)."""

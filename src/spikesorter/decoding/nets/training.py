@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Container, Hashable, Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,7 +14,15 @@ from spikesorter.core.errors import SettingsError
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["Architecture", "Weights", "initial_weights", "run_network", "run_network_on_each", "train"]
+__all__ = [
+    "Architecture",
+    "Batch",
+    "Weights",
+    "initial_weights",
+    "run_network",
+    "run_network_on_each",
+    "train",
+]
 
 FloatArray = npt.NDArray[np.float32]
 Weights = tuple[FloatArray, ...]
@@ -57,6 +65,8 @@ def train(
     steps: int,
     learning_rate: float,
     on_step: Callable[[int], None] = lambda step: None,
+    look_at: Container[int] = (),
+    look: Callable[[int, Weights], None] = lambda step, weights: None,
 ) -> Weights:
     """Train a network by Adam with a learning rate that decays to zero along a cosine.
 
@@ -73,6 +83,10 @@ def train(
         Learning rate of the first update.
     on_step : callable, optional
         Called with the number of updates done, after each.
+    look_at : container of int, optional
+        Numbers of updates after which `look` is called.
+    look : callable, optional
+        Called with the number of updates done and the weights as they are then.
 
     Returns
     -------
@@ -84,6 +98,8 @@ def train(
     for step, (inputs, labels) in zip(range(steps), batches, strict=False):
         trainable, fixed, state = update(trainable, fixed, state, inputs, labels)
         on_step(step + 1)
+        if step + 1 in look_at:
+            look(step + 1, _join(model, trainable, fixed))
     return _join(model, trainable, fixed)
 
 

@@ -12,7 +12,7 @@
   // Without a mouse, the buttons would always cover the figure.
   const CONFIG = {
     responsive: true, displaylogo: false, scrollZoom: false, modeBarButtons: BUTTONS,
-    displayModeBar: fingers.matches ? false : "hover",
+    displayModeBar: fingers.matches ? false : "hover", toImageButtonOptions: { format: "svg", filename: "figure" },
   };
   const NARROW = 600; // pixels; below this, the legend needs several lines and is placed above the figure
   const PAPER = { wide: 640, narrow: 300 }; // pixels, for a sheet of A4 or letter

@@ -11,14 +11,14 @@ import numpy.typing as npt
 from spikesorter.core.score import Score
 from spikesorter.core.spikes import Spikes
 from spikesorter.report.palette import GREY, colour
-from spikesorter.report.plots.style import finish, name_of, rate_of
+from spikesorter.report.plots.style import finish, name_of, rate_of, with_opacity
 from spikesorter.sorting.diagnostics import Diagnostics, measure_reliability, measure_trade_off
 from spikesorter.sorting.sorter import Sorter
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-__all__ = ["confusion", "noise", "precision_recall", "reliability"]
+__all__ = ["confusion", "draw_confusion", "noise", "precision_recall", "reliability"]
 
 DECADES = 2.5  # of noise amplitude drawn below the maximum
 FEWEST_EVENTS = 5  # in a bin; fewer do not determine the share of correct spikes
@@ -49,19 +49,24 @@ def confusion(of: Score | Diagnostics, names: Mapping[int, str] | None = None) -
     >>> list(heat.y), heat.text.tolist()
     (['1', '2', 'false'], [[2, 0, 0], [0, 1, 0], [0, 0, 0]])
     """
+    called = [name_of(names or {}, unit) for unit in of.unit_ids]
+    return draw_confusion(of.confusion, rows=[*called, "false"], columns=[*called, "missed"])
+
+
+def draw_confusion(counts: npt.NDArray[np.int64], *, rows: list[str], columns: list[str]) -> Figure:
+    """Draw counts of spikes by their true unit (rows) and the unit that they were given (columns)."""
     from plotly.graph_objects import Figure, Heatmap
 
-    called = [name_of(names or {}, unit) for unit in of.unit_ids]
-    shares = of.confusion / np.maximum(of.confusion.sum(axis=1, keepdims=True), 1)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     heat = Heatmap(
-        z=shares, x=[*called, "missed"], y=[*called, "false"], text=of.confusion, texttemplate="%{text}",
-        colorscale=[[0, _with_opacity(colour(0), 0)], [1, _with_opacity(colour(0), 1)]], showscale=False,
+        z=shares, x=columns, y=rows, text=counts, texttemplate="%{text}",
+        colorscale=[[0, with_opacity(colour(0), 0)], [1, with_opacity(colour(0), 1)]], showscale=False,
         zmin=0, zmax=1, xgap=1, ygap=1, hovertemplate="%{y} found as %{x}: %{text}<extra></extra>",
     )  # fmt: skip
     figure = Figure(heat)
     figure.update_yaxes(autorange="reversed", type="category", showgrid=False)
     figure.update_xaxes(type="category", side="top", showgrid=False)
-    return finish(figure, x="found as", y="true unit", height=130 + 40 * (len(called) + 1), top=60)
+    return finish(figure, x="found as", y="true unit", height=130 + 40 * len(rows), top=60)
 
 
 def precision_recall(
@@ -187,13 +192,3 @@ def _from_0_to_1(figure: Figure) -> Figure:
     figure.update_xaxes(range=[0, 1.02])
     figure.update_yaxes(range=[0, 1.02])
     return figure
-
-
-def _with_opacity(hue: str, share: float) -> str:
-    """Return a colour with an opacity.
-
-    >>> _with_opacity("#0072b2", 0)
-    'rgba(0,114,178,0)'
-    """
-    red, green, blue = (int(hue[k : k + 2], 16) for k in (1, 3, 5))
-    return f"rgba({red},{green},{blue},{share:g})"

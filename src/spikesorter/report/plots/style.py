@@ -25,6 +25,7 @@ __all__ = [
     "rate_of",
     "shade",
     "title_columns",
+    "with_opacity",
     "write_across",
 ]
 
@@ -157,3 +158,15 @@ def shade(figure: Any, bad: BadStretches, *, fs_hz: float, span: tuple[int, int]
 def write_across(figure: Any, text: str) -> None:
     """Write text in the middle of an empty figure."""
     figure.add_annotation(text=text, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False)
+
+
+def with_opacity(hue: str, share: float) -> str:
+    """Return a colour with an opacity.
+
+    Examples
+    --------
+    >>> with_opacity("#0072b2", 0)
+    'rgba(0,114,178,0)'
+    """
+    red, green, blue = (int(hue[k : k + 2], 16) for k in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{share:g})"
