@@ -67,14 +67,26 @@ class Watched:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[LoopbackServer]:
-    results: Any = [fake_result(tmp_path)]
+    with stand_in(tmp_path, SPIKES) as server:
+        yield server
+
+
+def stand_in(folder: Path, spikes: Spikes) -> LoopbackServer:
+    """Serve the controls, without the page around them."""
+    results: Any = [fake_result(folder, spikes=spikes)]
     contents = fake_contents(results)
-    session = Session(results, contents, tmp_path / CORRECTED, span=fake_span, more=NO_PICTURES)
+    session = Session(
+        results,
+        contents,
+        folder / CORRECTED,
+        span=fake_span,
+        more=NO_PICTURES,
+        expected=lambda _: {1: Shares(40, 32, 40), 2: Shares(20, 16, 20)},
+    )
     text = json.dumps(contents).replace("<", "\\u003c")
     scripts = [*map(read_asset, ("data.js", *SCRIPTS)), STANDIN]
     page = PAGE.format(contents=text, scripts="".join(f"<script>{one}</script>" for one in scripts))
-    with serve(session, page) as server:
-        yield server
+    return serve(session, page)
 
 
 @pytest.fixture
@@ -107,18 +119,16 @@ def test_a_span_arrives_as_it_was_sent(viewer: Watched) -> None:
 
 def test_keys_review_one_doubtful_spike_after_the_other(viewer: Watched, tmp_path: Path) -> None:
     viewer.sees("No spike is selected", "0 of 4 doubtful spikes reviewed")
-    press(viewer, "j", "Spike of unit 1 at 16.0000 s: not yet reviewed")
-    press(viewer, "x", "Saved: the spike at 16.0000 s is rejected.")
-    viewer.sees("Spike of unit 1 at 0.1200 s: not yet reviewed", "1 of 4 doubtful spikes reviewed")
-    press(viewer, "a", "Saved: the spike at 0.1200 s is accepted.")
-    viewer.sees("Spike of unit 1 at 0.6000 s: not yet reviewed")
-    press(viewer, "3", "Saved: the spike at 0.6000 s is renamed to 3.")
-    viewer.sees("3 of 4 doubtful spikes reviewed", "Spike of unit 3 at 0.8400 s: not yet reviewed")
-    said = [
-        Correction(400_000, 1, "reject"),
-        Correction(3_000, 1, "accept"),
-        Correction(15_000, 1, "rename", 3),
-    ]
+    order: list[tuple[int, int]] = []
+    for key, then in (("x", "rejected"), ("a", "accepted"), ("3", "renamed to 3")):
+        if not order:
+            press(viewer, "j", ": not yet reviewed")
+        sample, unit = spike_shown(viewer)
+        order.append((sample, unit))
+        press(viewer, key, f"Saved: the spike at {sample / 25_000:.4f} s is {then}.")
+        viewer.sees(f"{len(order)} of 4 doubtful spikes reviewed", ": not yet reviewed")
+    assert {unit for _, unit in order[:3]} == {1, 3}  # not one unit's alone
+    said = [Correction(*order[0], "reject"), Correction(*order[1], "accept"), Correction(*order[2], "rename", 3)]
     assert log_of(tmp_path) == said
     press(viewer, "a", "4 of 4 doubtful spikes reviewed")
     press(viewer, "j", "All doubtful spikes are reviewed.")
