@@ -12,7 +12,9 @@ from spikesorter.report.correcting import correct
 from spikesorter.report.corrections import SURE, Change, Correction, Edit
 from spikesorter.report.judging import (
     EACH,
-    STRATUM_SD,
+    LEVEL_SD,
+    LEVELS,
+    TIME_SD,
     TIMES,
     UNIT_SD,
     Strata,
@@ -21,6 +23,7 @@ from spikesorter.report.judging import (
     choose_next,
     expit,
     logit,
+    prior_covariance,
 )
 
 N = 80_000
@@ -89,22 +92,28 @@ def test_the_first_spike_is_that_which_makes_the_forecast_most_certain() -> None
     strata = Strata.of(spikes, n_samples=N)
     right = expit(strata.middle[0])
     pull = strata.reported[0] * right * (1 - right)
-    prior = believe(np.empty(0, int), np.empty(0), np.empty(0, bool)).covariance
     after = {}
     for k in np.unique(strata.stratum[strata.queue]).tolist():
-        precision = np.linalg.inv(prior)
-        precision[k, k] += right[k] * (1 - right[k])
-        after[k] = pull @ np.linalg.inv(precision) @ pull
+        covariance = by_effects(np.where(np.arange(EACH) == k, right * (1 - right), 0.0))
+        after[k] = pull @ covariance @ pull
     assert after[int(strata.stratum[order(spikes)[0]])] == pytest.approx(min(after.values()))
     assert max(after.values()) > 1.05 * min(after.values())
 
 
 def test_answers_draw_like_spikes_most_others_of_the_unit_less() -> None:
+    here, later, surer, other = 5, 5 + LEVELS, 6, 6 + LEVELS
+    likeness = {
+        here: UNIT_SD**2 + LEVEL_SD**2 + TIME_SD**2,
+        later: UNIT_SD**2 + LEVEL_SD**2,
+        surer: UNIT_SD**2 + TIME_SD**2,
+        other: UNIT_SD**2,
+    }
     for right, sign in ((False, -1), (True, 1)):
-        belief = believe(np.full(6, 5), np.zeros(6), np.full(6, right))
-        assert sign * belief.shift[5] > sign * belief.shift[6] > 0
-        assert belief.shift[6] == pytest.approx(belief.shift[5] * UNIT_SD**2 / (UNIT_SD**2 + STRATUM_SD**2))
-        assert belief.covariance[5, 5] < belief.covariance[6, 6] < UNIT_SD**2 + STRATUM_SD**2
+        belief = believe(np.full(6, here), np.zeros(6), np.full(6, right))
+        assert sign * belief.shift[here] > 0
+        for place, shared in likeness.items():
+            assert belief.shift[place] == pytest.approx(belief.shift[here] * shared / likeness[here])
+            assert belief.covariance[place, place] < prior_covariance()[place, place]
 
 
 def test_a_spike_that_was_expected_to_be_wrong_says_little_if_it_is() -> None:
@@ -117,12 +126,21 @@ def test_what_is_believed_is_the_mode_and_the_curvature_of_the_posterior(rng: np
     stated = rng.normal(size=60)
     right = rng.random(60) < 0.3
     belief = believe(stratum, stated, right)
-    prior = np.full((EACH, EACH), UNIT_SD**2) + STRATUM_SD**2 * np.eye(EACH)
     expected = expit(stated + belief.shift[stratum])
-    slope = np.bincount(stratum, right - expected, minlength=EACH) - np.linalg.solve(prior, belief.shift)
-    assert slope == pytest.approx(np.zeros(EACH), abs=1e-7)
+    slope = np.bincount(stratum, right - expected, minlength=EACH)
+    assert belief.shift == pytest.approx(by_effects(np.zeros(EACH)) @ slope, abs=1e-6)  # where that of both is 0
     weight = np.bincount(stratum, expected * (1 - expected), minlength=EACH)
-    assert belief.covariance == pytest.approx(np.linalg.inv(np.linalg.inv(prior) + np.diag(weight)), abs=1e-9)
+    assert belief.covariance == pytest.approx(by_effects(weight), abs=1e-9)
+
+
+def by_effects(weight: np.ndarray) -> np.ndarray:
+    """Covariance of the strata, told by the effects of unit, level and time whose sums they are."""
+    time, level = np.divmod(np.arange(EACH), LEVELS)
+    parts = np.ones((EACH, 1)), np.eye(LEVELS)[level], np.eye(TIMES)[time]
+    spread = np.repeat([UNIT_SD, LEVEL_SD, TIME_SD], [1, LEVELS, TIMES])
+    effects = np.concatenate(parts, axis=1)
+    precision = np.diag(1 / spread**2) + effects.T @ (weight[:, None] * effects)
+    return np.asarray(effects @ np.linalg.inv(precision) @ effects.T)
 
 
 @pytest.mark.parametrize(

@@ -82,16 +82,17 @@ def test_twenty_judgements_change_the_forecast_of_the_unit_that_is_worse(
 def test_many_judgements_lead_to_the_truth_and_to_a_narrow_interval(
     judging: Judging, spikes: Spikes, rng: np.random.Generator
 ) -> None:
-    shift = {1: -1.5, 2: 0.0}
+    shift = {1: -0.9, 2: 0.0}
     few, many = (
         judging.revision(correct(spikes, answered(judging, spikes, shift, count, rng))).units[1]
         for count in (10, 200)
     )
-    true = float(expit(judging.strata.stated[spikes.unit == 1] - 1.5).mean())
-    assert (many.before.precision or 0) - true > 0.1
-    assert many.high - many.low < 0.7 * (few.high - few.low)
-    assert many.low < true < many.high
-    assert many.high < (many.before.precision or 0)
+    true = float(expit(judging.strata.stated[spikes.unit == 1] - 0.9).mean())
+    before, after = (one.precision or 0 for one in (many.before, many.after))
+    assert before - true > 0.05
+    assert abs(after - true) < 0.6 * (before - true)
+    assert many.high - many.low < 0.8 * (few.high - few.low)
+    assert many.low < after < many.high < before
 
 
 def test_what_was_decided_of_all_spikes_is_known(judging: Judging, spikes: Spikes) -> None:
