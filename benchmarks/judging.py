@@ -1,7 +1,7 @@
 """How much nearer to the truth the forecast comes by judging spikes in the viewer's order, and in others.
 
-`python benchmarks/judging.py OUT...` takes folders of results of `spikesorter run` whose true spikes are known. The
-user is simulated: a spike is accepted if a true spike of its unit starts within 0.4 ms of it, and rejected
+`python benchmarks/judging.py OUT...` takes folders of results of `spikesorter run` whose true spikes are known.
+The user is simulated: a spike is accepted if a true spike of its unit starts within 0.4 ms of it, and rejected
 otherwise.
 """
 
@@ -49,7 +49,7 @@ def main() -> None:
 def follow(result: Result, choose: Choose) -> list[tuple[float, float, float, float]]:
     """Judge one spike after the other; return count, unit (0: all), error of the precision, inside or not."""
     spikes = result.spikes.select(result.spikes.unit != UNKNOWN)
-    right, rows = which_are_right(result, spikes), []
+    right, rows = which_are_right(result, spikes), list[tuple[float, float, float, float]]()
     judging = Judging(
         spikes, n_samples=result.n_samples, fs_hz=result.sorter.fs_hz, expected=expected_units(result)
     )

@@ -128,7 +128,9 @@ def test_what_is_believed_is_the_mode_and_the_curvature_of_the_posterior(rng: np
     belief = believe(stratum, stated, right)
     expected = expit(stated + belief.shift[stratum])
     slope = np.bincount(stratum, right - expected, minlength=EACH)
-    assert belief.shift == pytest.approx(by_effects(np.zeros(EACH)) @ slope, abs=1e-6)  # where that of both is 0
+    assert belief.shift == pytest.approx(
+        by_effects(np.zeros(EACH)) @ slope, abs=1e-6
+    )  # where that of both is 0
     weight = np.bincount(stratum, expected * (1 - expected), minlength=EACH)
     assert belief.covariance == pytest.approx(by_effects(weight), abs=1e-9)
 

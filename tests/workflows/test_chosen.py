@@ -68,7 +68,12 @@ def test_a_stretch_of_a_recording_that_is_no_longer_chosen_is_forgotten(folder: 
 def test_channels_and_how_files_are_read_go_into_the_options(folder: Path) -> None:
     reading = {"fs_hz": "30000", "dtype": " int16 ", "channels": "4"}
     options = Chosen.of(fields_in(folder, reading=reading, channels=["a", "2"])).options([])
-    assert (options.fs_hz, options.dtype, options.channels, options.channel) == (30_000.0, "int16", 4, ("a", "2"))
+    assert (options.fs_hz, options.dtype, options.channels, options.channel) == (
+        30_000.0,
+        "int16",
+        4,
+        ("a", "2"),
+    )
     assert options.exclude is None
 
 

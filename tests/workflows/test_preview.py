@@ -57,14 +57,15 @@ def test_each_column_has_the_least_and_the_greatest_of_its_samples(path: Path, o
     raw = np.fromfile(path, np.int16).reshape(-1, 3)[20_000:30_000, [0, 2]]
     tenths = 10 * (raw - opened.middle[[0, 2]]) / opened.spread[[0, 2]]
     for name, extreme in (("low", np.min), ("high", np.max)):
-        assert np.array(shown[name]).T == pytest.approx(
-            np.array([extreme(part, axis=0) for part in np.split(tenths, 100)]).round(), abs=1
-        )
+        expected = np.array([extreme(part, axis=0) for part in np.split(tenths, 100)])
+        assert np.array(shown[name]).T == pytest.approx(expected.round(), abs=1)
 
 
 def test_drift_is_removed_the_same_at_the_edges_of_what_is_shown(opened: Opened) -> None:
     shown = strip(opened, **PIECE | {"flat": True, "channels": [0]})
-    whole = strip(opened, **PIECE | {"flat": True, "channels": [0], "start_s": 0.5, "seconds": 1.5, "columns": 300})
+    whole = strip(
+        opened, **PIECE | {"flat": True, "channels": [0], "start_s": 0.5, "seconds": 1.5, "columns": 300}
+    )
     assert shown["low"] == [whole["low"][0][100:200]]
     assert max(shown["high"][0]) > 900  # the spike
     assert abs(np.median(shown["high"][0])) < 40

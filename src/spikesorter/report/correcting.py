@@ -63,7 +63,7 @@ class Corrected:
     names: Mapping[int, str]
     like: Spikes
 
-    @property
+    @cached_property
     def spikes(self) -> Spikes:
         """The spikes that are left, each once: the more probable of two of one unit at one sample."""
         kept = self.there

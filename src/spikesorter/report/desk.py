@@ -57,13 +57,21 @@ class Desk:
     ) -> None:
         self._results, self._shown, self._folder = tuple(results), tuple(shown), folder
         self._expected, self._judged = expected, dict[int, Judging]()
+        self._latest: dict[int, tuple[tuple[int, ...], Corrected]] = {}
         self.logs = {result.place: CorrectionLog(self.beside(result.place, "jsonl")) for result in results}
         for place, log in self.logs.items():
             log.read()
             check_not_linked(self.beside(place, "csv"))
 
     def corrected(self, r: int) -> Corrected:
-        """Return the spikes of a recording as found and as corrected."""
+        """Return the spikes of a recording as found and as corrected; the same object until that changes."""
+        stamp = self.logs[self._results[r].place].stamp()
+        known = self._latest.get(r)
+        if known is None or known[0] != stamp:
+            known = self._latest[r] = stamp, self._corrected(r)
+        return known[1]
+
+    def _corrected(self, r: int) -> Corrected:
         result = self._results[r]
         changes = self.logs[result.place].read()
         grouped = sum(other.place == result.place for other in self._results) > 1

@@ -1,13 +1,14 @@
 """Choose the spikes whose judgement would tell most, and learn from those that were judged.
 
-Spikes of one unit, from one eighth of the recording and of similar probability are a stratum. The log odds that
-the reported spike j of unit u, in eighth t and range l of probability, is right (there, and of that unit) are
+Spikes of one unit, from one eighth of the recording and of similar probability are a stratum. The log odds
+that the reported spike j of unit u, in eighth t and range l of probability, is right (there, and of that unit)
+are
 
     logit(p_j) + s_u + a_u + b_ul + c_ut
 
-p_j is the probability that the sorter states; s_u makes the unit's expected precision that of the forecast. a_u,
-b_ul and c_ut are independent and normal, with mean 0 and SD UNIT_SD, LEVEL_SD and TIME_SD. Each judged spike is
-a logistic observation. The posterior is approximated by a normal distribution at its mode (Laplace).
+p_j is the probability that the sorter states; s_u makes the unit's expected precision that of the forecast.
+a_u, b_ul and c_ut are independent and normal, with mean 0 and SD UNIT_SD, LEVEL_SD and TIME_SD. Each judged
+spike is a logistic observation. The posterior is approximated by a normal distribution at its mode (Laplace).
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ class Strata:
     def sums(self, values: Float64Array) -> Float64Array:
         """Return the sum of the spikes' values in each stratum, shape (units, strata)."""
         size = len(self.unit_ids) * EACH
-        return np.bincount(self.stratum, values, minlength=size).reshape(-1, EACH)
+        return np.asarray(np.bincount(self.stratum, values, minlength=size).reshape(-1, EACH), np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +187,7 @@ def prior_covariance() -> Float64Array:
     """Return the covariance of the strata of a unit of which nothing was judged."""
     time, level = np.divmod(np.arange(EACH), LEVELS)
     same_level, same_time = level[:, None] == level, time[:, None] == time
-    return UNIT_SD**2 + LEVEL_SD**2 * same_level + TIME_SD**2 * same_time
+    return np.asarray(UNIT_SD**2 + LEVEL_SD**2 * same_level + TIME_SD**2 * same_time, np.float64)
 
 
 def _slopes(
@@ -194,8 +195,9 @@ def _slopes(
 ) -> tuple[Float64Array, Float64Array]:
     """Return curvature and slope of the log likelihood in each stratum of which spikes were judged."""
     expected = expit(log_odds)
-    weight = np.bincount(place, expected * (1 - expected), minlength=count)
-    return weight, np.bincount(place, right - expected, minlength=count)
+    each = expected * (1 - expected), right - expected
+    weight, gradient = (np.asarray(np.bincount(place, one, minlength=count), np.float64) for one in each)
+    return weight, gradient
 
 
 def choose_next(
@@ -204,8 +206,8 @@ def choose_next(
     """Return the doubtful spikes to judge next, that which would tell most first.
 
     The judgement of a spike in stratum k makes the variance of the unit's number of right spikes smaller by
-    (S g)_k^2 w_k / (1 + w_k S_kk), whatever its outcome: S is the covariance of the log odds, w the variance of
-    one judgement, and g_k the number of undecided spikes in the stratum times w_k. Relative to the number of
+    (S g)_k^2 w_k / (1 + w_k S_kk), whatever its outcome: S is the covariance of the log odds, w the variance
+    of one judgement, and g_k the number of undecided spikes in the stratum times w_k. Relative to the number of
     the unit's spikes, this is the gain. After each choice S is what it would be after the judgement, so that
     other strata and other units follow.
 

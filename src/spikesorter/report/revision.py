@@ -89,7 +89,9 @@ class Revision:
         whole = self.whole
         if whole.judged < ENOUGH:
             rest = ENOUGH - whole.judged
-            return f"Judge {count_of(rest, 'more spike')}, and this line says what they change in the forecast."
+            return (
+                f"Judge {count_of(rest, 'more spike')}, and this line says what they change in the forecast."
+            )
         parts = [f"After {whole.judged} judged spikes ({whole.right} right): {_right(whole)}"]
         if whole.after.recall is not None and whole.before.recall is not None:
             parts.append(f"{_now_and_before(whole.after.recall, whole.before.recall)} true spikes found")
@@ -184,7 +186,9 @@ class Judging:
     def _counts(self, answers: Answers, missed: Mapping[int, float]) -> dict[int, _Count]:
         """Return the number of right spikes of each unit: known of decided ones, expected of the others."""
         strata, beliefs = self.strata, self._beliefs(answers)
-        shift = np.concatenate([one.shift + by for one, by in zip(beliefs, self._offset, strict=True)] or [[]])
+        shift = np.concatenate(
+            [one.shift + by for one, by in zip(beliefs, self._offset, strict=True)] or [[]]
+        )
         probability = expit(strata.stated + shift[strata.stratum])
         left = ~answers.decided
         expected = strata.sums(np.where(left, probability, answers.right))
@@ -221,9 +225,7 @@ class _Count:
 
 def _revised(before: _Count, after: _Count) -> Revised:
     low, high = _interval(after.right, after.variance, after.reported)
-    return Revised(
-        after.reported, after.judged, after.judged_right, before.shares, after.shares, low, high
-    )
+    return Revised(after.reported, after.judged, after.judged_right, before.shares, after.shares, low, high)
 
 
 def _together(units: Sequence[Revised], after: Mapping[int, _Count]) -> Revised:

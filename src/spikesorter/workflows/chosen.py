@@ -108,7 +108,7 @@ class Chosen:
 
 
 def reading_options(fields: Fields) -> RecordingOptions:
-    """Return how recordings are read that do not say it themselves: `reading` has `fs_hz`, `dtype`, `channels`.
+    """Return how recordings are read that do not say it: `reading` has `fs_hz`, `dtype`, `channels`.
 
     Raises
     ------
@@ -173,7 +173,9 @@ def _bad(fields: Fields, known: set[Path]) -> dict[Path, tuple[Span, ...]]:
     given = fields.get("bad") or {}
     if not isinstance(given, Mapping):
         raise InputError("bad must be an object with a list of stretches for each path")
-    chosen = {path_in({"bad": path}, "bad"): tuple(map(_span, spans)) for path, spans in given.items() if spans}
+    chosen = {
+        path_in({"bad": path}, "bad"): tuple(map(_span, spans)) for path, spans in given.items() if spans
+    }
     return {path: spans for path, spans in chosen.items() if path in known}
 
 
@@ -182,7 +184,9 @@ def _span(given: Any) -> Span:
         raise InputError(f"a bad stretch must be a start and a stop in seconds, not {given!r:.40}")
     start, stop = (number_in({"time": value}, "time") for value in given)
     if not 0 <= start < stop:
-        raise InputError(f"bad stretch: from {start:g} to {stop:g} s is nothing; give a start and a later stop")
+        raise InputError(
+            f"bad stretch: from {start:g} to {stop:g} s is nothing; give a start and a later stop"
+        )
     return start, stop
 
 

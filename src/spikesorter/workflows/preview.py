@@ -1,4 +1,4 @@
-"""Show recordings before anything is learnt from them: what they are, and their trace, a few seconds at a time."""
+"""Show recordings before anything is learnt from them: what they are, and some seconds of their trace."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def _values(
     first, last = max(start - reach, 0), min(stop + reach, opened.n_samples)
     raw = read_samples(opened.recording.select_channels(ids), first, last)
     inside = slice(start - first, stop - first)
-    missing = ~np.isfinite(raw[inside]).all(axis=1)
+    missing = np.asarray(~np.isfinite(raw[inside]).all(axis=1), np.bool_)
     trace = np.asarray(_finite(raw) - opened.middle[channels], np.float32)
     trace = _without_drift(trace, opened.fs_hz) if flat else trace
     scaled = trace[inside] / opened.spread[channels] * TENTHS

@@ -313,7 +313,7 @@
 
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || event.repeat) return;
-    if (event.target.closest("input, select, textarea, [contenteditable]")) return;
+    if (event.target.closest("input:not([type=range]), select, textarea, [contenteditable]")) return;
     const r = spikesorter.page.current?.() ?? current;
     if (controlsOf(r)?.pressed(event.key)) event.preventDefault();
   });

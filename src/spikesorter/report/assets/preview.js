@@ -303,7 +303,9 @@
   window.startPage.onChosen = (field) => field === "recording" && opening();
   at("look").addEventListener("click", opening);
   at("shown").addEventListener("change", opening);
-  for (const one of ["recording", "targets"]) at(one).addEventListener("change", listPaths);
+  for (const one of ["recording", "targets"]) {
+    for (const when of ["input", "change"]) at(one).addEventListener(when, listPaths);
+  }
   place.addEventListener("input", readSoon);
   at("seconds").addEventListener("change", () => {
     limitPlace();
