@@ -1,8 +1,8 @@
 """How much nearer to the truth the forecast comes by judging spikes in the viewer's order, and in others.
 
-`python benchmarks/judging.py OUT...` takes folders of results of `spikesorter run` whose true spikes are known.
-The user is simulated: a spike is accepted if a true spike of its unit starts within 0.4 ms of it, and rejected
-otherwise.
+`python benchmarks/judging.py OUT...` takes folders of results of `spikesorter run` whose true spikes are
+known. The user is simulated: a spike is accepted if a true spike of its unit starts within 0.4 ms of it, and
+rejected otherwise.
 """
 
 from __future__ import annotations

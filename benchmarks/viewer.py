@@ -1,9 +1,9 @@
 """How long the viewer and the report take with 200,000 spikes in an hour of a tetrode.
 
-`python benchmarks/viewer.py --out FOLDER` makes the recording (0.8 GB) and the result in the folder, unless they
-are there, and drives Chromium. The hour repeats one sorted minute; its spikes are those of that minute, again
-and again. Beside the seconds that pass stand the processor seconds of server and browser together, which other
-work on the machine changes less.
+`python benchmarks/viewer.py --out FOLDER` makes the recording (0.8 GB) and the result in the folder, unless
+they are there, and drives Chromium. The hour repeats one sorted minute; its spikes are those of that minute,
+again and again. Beside the seconds that pass stand the processor seconds of server and browser together,
+which other work on the machine changes less.
 """
 
 from __future__ import annotations

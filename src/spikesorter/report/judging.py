@@ -1,8 +1,8 @@
 """Choose the spikes whose judgement would tell most, and learn from those that were judged.
 
 Spikes of one unit, from one eighth of the recording and of similar probability are a stratum. The log odds
-that the reported spike j of unit u, in eighth t and range l of probability, is right (there, and of that unit)
-are
+that the reported spike j of unit u, in eighth t and range l of probability, is right (there, and of that
+unit) are
 
     logit(p_j) + s_u + a_u + b_ul + c_ut
 
@@ -207,9 +207,9 @@ def choose_next(
 
     The judgement of a spike in stratum k makes the variance of the unit's number of right spikes smaller by
     (S g)_k^2 w_k / (1 + w_k S_kk), whatever its outcome: S is the covariance of the log odds, w the variance
-    of one judgement, and g_k the number of undecided spikes in the stratum times w_k. Relative to the number of
-    the unit's spikes, this is the gain. After each choice S is what it would be after the judgement, so that
-    other strata and other units follow.
+    of one judgement, and g_k the number of undecided spikes in the stratum times w_k. Relative to the number
+    of the unit's spikes, this is the gain. After each choice S is what it would be after the judgement, so
+    that other strata and other units follow.
 
     Parameters
     ----------
