@@ -12,16 +12,18 @@ from spikesorter.report.correcting import correct
 from spikesorter.report.corrections import SURE, Change, Correction, Edit
 from spikesorter.report.judging import (
     EACH,
-    LEVEL_SD,
+    EDGES,
     LEVELS,
     TIME_SD,
     TIMES,
     UNIT_SD,
+    WORTH,
     Strata,
     answers_of,
     believe,
     choose_next,
     expit,
+    level_variances,
     logit,
     prior_covariance,
 )
@@ -103,8 +105,8 @@ def test_the_first_spike_is_that_which_makes_the_forecast_most_certain() -> None
 def test_answers_draw_like_spikes_most_others_of_the_unit_less() -> None:
     here, later, surer, other = 5, 5 + LEVELS, 6, 6 + LEVELS
     likeness = {
-        here: UNIT_SD**2 + LEVEL_SD**2 + TIME_SD**2,
-        later: UNIT_SD**2 + LEVEL_SD**2,
+        here: UNIT_SD**2 + level_variances()[5] + TIME_SD**2,
+        later: UNIT_SD**2 + level_variances()[5],
         surer: UNIT_SD**2 + TIME_SD**2,
         other: UNIT_SD**2,
     }
@@ -139,9 +141,9 @@ def by_effects(weight: np.ndarray) -> np.ndarray:
     """Covariance of the strata, told by the effects of unit, level and time whose sums they are."""
     time, level = np.divmod(np.arange(EACH), LEVELS)
     parts = np.ones((EACH, 1)), np.eye(LEVELS)[level], np.eye(TIMES)[time]
-    spread = np.repeat([UNIT_SD, LEVEL_SD, TIME_SD], [1, LEVELS, TIMES])
+    variance = np.concatenate([[UNIT_SD**2], level_variances(), np.full(TIMES, TIME_SD**2)])
     effects = np.concatenate(parts, axis=1)
-    precision = np.diag(1 / spread**2) + effects.T @ (weight[:, None] * effects)
+    precision = np.diag(1 / variance) + effects.T @ (weight[:, None] * effects)
     return np.asarray(effects @ np.linalg.inv(precision) @ effects.T)
 
 
@@ -181,3 +183,10 @@ def test_log_odds_of_certain_spikes_are_finite() -> None:
 
 def test_no_spikes_no_questions() -> None:
     assert order(Spikes.empty()).tolist() == []
+
+
+def test_what_is_stated_counts_as_a_number_of_judged_spikes() -> None:
+    """So many spikes of which as many are right as were expected halve the variance of their range."""
+    for level, variance in enumerate(level_variances()):
+        p = (np.concatenate([[0.0], EDGES, [1.0]])[level : level + 2]).mean()
+        assert variance * WORTH * p * (1 - p) == pytest.approx(1.0)

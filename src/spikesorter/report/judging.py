@@ -7,8 +7,9 @@ unit) are
     logit(p_j) + s_u + a_u + b_ul + c_ut
 
 p_j is the probability that the sorter states; s_u makes the unit's expected precision that of the forecast.
-a_u, b_ul and c_ut are independent and normal, with mean 0 and SD UNIT_SD, LEVEL_SD and TIME_SD. Each judged
-spike is a logistic observation. The posterior is approximated by a normal distribution at its mode (Laplace).
+a_u, b_ul and c_ut are independent and normal, with mean 0. a_u and c_ut have the SD UNIT_SD and TIME_SD; b_ul
+has the variance 1 / (WORTH p (1 - p)), p in the middle of the range. Each judged spike is a logistic
+observation. The posterior is approximated by a normal distribution at its mode (Laplace).
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ TIMES = 8  # parts of a recording
 EDGES = np.array([0.2, 0.35, 0.5, 0.65, 0.8, 0.9, SURE, 0.99])  # of ranges of probability
 LEVELS = len(EDGES) + 1
 EACH = TIMES * LEVELS  # strata of a unit
-UNIT_SD, LEVEL_SD, TIME_SD = 0.5, 0.5, 0.3  # log odds
+UNIT_SD, TIME_SD = 0.5, 0.3  # log odds
+WORTH = 10  # judged spikes, as which the stated probabilities of a range count
 LEAST = 1e-3  # probability; what is said to be certain may still be wrong
 TOLERANCE_MS = 0.4  # a spike that was moved farther had not been found
 STEPS, SMALL = 50, 1e-9  # of Newton's method
@@ -52,7 +54,8 @@ class Strata:
     stated : ndarray of float64, shape (spikes,)
         Log odds that the sorter states.
     queue : ndarray of int64, shape (doubtful,)
-        Positions of the doubtful spikes, by stratum, in each the most doubtful first.
+        Positions of the doubtful spikes, by stratum, and in each by chance, so that the first ones are like
+        the others.
     """
 
     unit_ids: tuple[int, ...]
@@ -84,7 +87,8 @@ class Strata:
         place = np.searchsorted(np.array(spikes.unit_ids, np.int64), spikes.unit)
         time = np.minimum(spikes.sample * TIMES // max(n_samples, 1), TIMES - 1)
         level = np.searchsorted(EDGES, joint, "right")
-        stratum, queue = (place * TIMES + time) * LEVELS + level, doubtful(spikes)
+        stratum = (place * TIMES + time) * LEVELS + level
+        queue = np.random.default_rng(0).permutation(np.sort(doubtful(spikes)))
         queue = queue[np.argsort(stratum[queue], kind="stable")]
         return cls(spikes.unit_ids, stratum, logit(joint), queue)
 
@@ -187,7 +191,14 @@ def prior_covariance() -> Float64Array:
     """Return the covariance of the strata of a unit of which nothing was judged."""
     time, level = np.divmod(np.arange(EACH), LEVELS)
     same_level, same_time = level[:, None] == level, time[:, None] == time
-    return np.asarray(UNIT_SD**2 + LEVEL_SD**2 * same_level + TIME_SD**2 * same_time, np.float64)
+    return np.asarray(UNIT_SD**2 + level_variances()[level] * same_level + TIME_SD**2 * same_time, np.float64)
+
+
+def level_variances() -> Float64Array:
+    """Return the variance of b_ul for each range of probability, shape (LEVELS,)."""
+    ends = np.concatenate([[0.0], EDGES, [1.0]])
+    middle = (ends[1:] + ends[:-1]) / 2
+    return np.asarray(1 / (WORTH * middle * (1 - middle)), np.float64)
 
 
 def _slopes(

@@ -10,6 +10,7 @@
   const REACH = 120; // tenths of an SD from the middle of a lane to its edge
   const FEWEST_PIXELS = 4; // that a bad stretch is dragged over
   const OVERVIEW = 36; // pixels
+  const LOUD = { least: 3, most: 8 }; // times the usual noise, at the top of the overview
   const MANY = 8; // channels, from which on there are buttons for all and none
   const WAIT_MS = 60; // while the slider is moved
   const TICKS = 8;
@@ -69,11 +70,11 @@
 
   const drawOverview = () => {
     const { pen, width, colour } = begin(overview, OVERVIEW);
-    const most = Math.max(...opened.loudness, 3);
+    const most = Math.min(Math.max(...opened.loudness, LOUD.least), LOUD.most); // what is louder is cut off
     pen.fillStyle = colour("--noise");
     opened.loudness.forEach((level, k) => {
       const wide = width / opened.loudness.length;
-      const tall = (level / most) * (OVERVIEW - 2);
+      const tall = Math.min(level / most, 1) * (OVERVIEW - 2);
       pen.fillRect(k * wide, OVERVIEW - tall, Math.max(wide - 1, 1), tall);
     });
     pen.fillStyle = colour("--poor");
