@@ -505,12 +505,12 @@ def test_from_the_start_page_to_the_viewer(chromium: Chromium, study_folder: Pat
         page.get_by_role("button", name="Browse").first.click()
         page.get_by_role("button", name="D1.mat").press("Enter")
         expect(page.get_by_label("Recording to learn from")).to_have_value(str(study_folder / "D1.mat"))
-        viewer.sees("0 to 4 s of 8 s, 25000 Hz.")  # the trace of what was chosen
+        viewer.sees("D1: 0 to 4 s of 8 s, 25000 Hz.")  # the trace of what was chosen
         page.get_by_label("Recordings to sort").fill(str(study_folder / "D2.mat"))
         page.get_by_label("Recording to show").select_option("D2.mat")
-        viewer.sees("0 to 4 s of 8 s, 25000 Hz.")
+        viewer.sees("D2: 0 to 4 s of 8 s, 25000 Hz.")
         page.get_by_label("Place in the recording").press("ArrowRight")
-        viewer.sees("1 to 5 s of 8 s")
+        viewer.sees("D2: 1 to 5 s of 8 s")
         page.get_by_label("From").fill("2")
         page.get_by_label("to", exact=True).fill("3.5")
         page.get_by_label("to", exact=True).press("Enter")
@@ -550,7 +550,7 @@ def test_the_trace_is_looked_at_and_bad_stretches_are_marked_by_dragging(
         for label, value in (("Sampling rate", "20000"), ("Type of a sample", "int16"), ("Number of", "4")):
             page.get_by_label(label).fill(value)
         page.get_by_role("button", name="Show the trace").click()
-        viewer.sees("0 to 4 s of 20 s, 20000 Hz.")
+        viewer.sees("probe: 0 to 4 s of 20 s, 20000 Hz.")
         expect(page.locator("#preview-problem")).to_be_empty()
         overview = page.locator("#overview")
         overview.scroll_into_view_if_needed()

@@ -150,7 +150,7 @@
   let asked = 0;
   const read = async () => {
     asked += 1;
-    const { path, channels } = opened;
+    const { path, name, channels } = opened;
     const mine = asked;
     const shown = shownChannels();
     if (shown.length === 0) {
@@ -166,9 +166,9 @@
     problem.textContent = "";
     const left = (used?.size ?? channels.length) - shown.length;
     const more = left > 0 ? `; ${left} more channels are used and not shown` : "";
-    const said = `${text(given.start_s)} to ${text(given.stop_s)} s of ${text(opened.seconds)} s, ${opened.fs_hz} Hz${more}`;
+    const said = `${name}: ${text(given.start_s)} to ${text(given.stop_s)} s of ${text(opened.seconds)} s, ${opened.fs_hz} Hz${more}`;
     words.textContent = `${said}.`;
-    strip.setAttribute("aria-label", `Trace of ${shown.length} channels, ${said}`);
+    strip.setAttribute("aria-label", `Trace of ${shown.length} channels; ${said}`);
     drawStrip();
   };
   let waiting = null;
