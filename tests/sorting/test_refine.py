@@ -11,7 +11,7 @@ from spikesorter.estimation.profile import Profile, conditioning_kernel
 from spikesorter.estimation.units import learn_units
 from spikesorter.signal.gain import Background
 from spikesorter.simulate import simulate_study
-from spikesorter.sorting.refine import refine_profile
+from spikesorter.sorting.refine import MOST_AT_FIRST, PARTS, _spread, refine_profile
 from tests.conftest import FS_HZ, profile_of
 
 pytestmark = pytest.mark.slow
@@ -60,3 +60,12 @@ def test_noise_and_gain_hardly_depend_on_the_start(profiles: dict[str, Profile])
 
 def test_the_background_s_noise_is_left_alone(profiles: dict[str, Profile]) -> None:
     np.testing.assert_array_equal(profiles["with background"].noise.power, profiles["first"].noise.power)
+
+
+def test_first_rounds_look_at_parts_from_the_beginning_to_the_end() -> None:
+    trace = np.arange(3 * MOST_AT_FIRST, dtype=np.float32)[:, None]
+    seen = _spread(trace)[:, 0]
+    assert len(seen) == MOST_AT_FIRST
+    assert (seen[0], seen[-1]) == (0, len(trace) - 1)
+    assert np.sum(np.diff(seen) != 1) == PARTS - 1
+    np.testing.assert_array_equal(_spread(trace[:MOST_AT_FIRST]), trace[:MOST_AT_FIRST])
