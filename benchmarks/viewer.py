@@ -188,7 +188,7 @@ def use_features(page: Page, timed: Timed) -> None:
 def new_page(browser: Browser) -> Page:
     """Return an empty page that waits long."""
     page = browser.new_page(viewport={"width": 1200, "height": 900})
-    page.set_default_timeout(120_000)
+    page.set_default_timeout(600_000)
     return page
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from spikesorter.core.errors import InputError
+from spikesorter.report.correction_log import CorrectionLog
 from spikesorter.report.corrections import Correction, Edit
 from spikesorter.report.desk import JOURNAL_LINES, Desk
 from spikesorter.report.viewer import CORRECTED
@@ -179,6 +180,16 @@ def test_the_end_of_a_long_journal_is_told(desk: Desk) -> None:
     lines = desk.state(0)["journal"]
     assert len(lines) == JOURNAL_LINES
     assert ("at 0.0020 s" in lines[0], "at 0.1010 s" in lines[-1]) == (True, True)
+
+
+def test_corrected_spikes_are_made_anew_only_when_the_log_changes(desk: Desk) -> None:
+    first = desk.corrected(0)
+    assert desk.corrected(0) is first
+    desk.append(0, Correction(3000, 1, "reject"))
+    assert len(desk.corrected(0).spikes) == len(SPIKES) - 1
+    ((_, log),) = desk.logs.items()
+    CorrectionLog(log.path).append(Correction(9000, 2, "reject"))  # another program
+    assert len(desk.corrected(0).spikes) == len(SPIKES) - 2
 
 
 @pytest.mark.parametrize(
