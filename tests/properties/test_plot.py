@@ -1,19 +1,29 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikesorter import InputError, Spikes, plot, score
+from spikesorter import InputError, Sorter, Spikes, plot, score
 from spikesorter.report.plots.style import plain
 from tests.conftest import FS_HZ
+from tests.models.make import sample_study
 from tests.properties.conftest import Known, recording_of
 from tests.properties.strategies import NAMES, spikes_values
 
 pytestmark = pytest.mark.slow
 
 FEW = settings(max_examples=12)
+KEPT = Path(__file__).parent.parent / "models" / "format7" / "model"
+
+
+@pytest.fixture(scope="module")
+def kept() -> Sorter:
+    """A sorter with networks."""
+    return Sorter.load(KEPT)
 
 
 def points_of(figure: object, mode: str) -> int:
@@ -77,3 +87,26 @@ def test_what_was_found_is_drawn_for_any_part_of_a_recording(known: Known, start
                 assert axis is None or len(axis) == 0 or not np.isinf(np.asarray(axis, float)).any()
     drawn = plot.amplitudes(recording, found, known.sorter)
     assert points_of(drawn, "markers") == len(found)
+
+
+@FEW
+@given(st.floats(-1, 1), st.floats(0.0001, 0.3))
+def test_stages_of_the_published_pipeline_are_drawn_for_any_part_or_refused(
+    kept: Sorter, start_s: float, seconds: float
+) -> None:
+    recording = recording_of(sample_study()[1].trace)
+    n_samples = recording.get_num_frames()
+    first, last = max(int(start_s * FS_HZ), 0), min(int((start_s + seconds) * FS_HZ), n_samples)
+    part = {"start_s": start_s, "seconds": seconds}
+    refused = "nothing to draw" if first >= last else "does not denoise"  # this one was trained without
+    with pytest.raises(InputError, match=refused):
+        plot.denoising(recording, kept, **part)
+    if first < last:
+        figure = plot.matched_filter(recording, kept, **part)
+        assert figure.to_json() == plot.matched_filter(recording, kept, **part).to_json()
+
+
+def test_what_networks_learnt_is_refused_where_there_are_none(known: Known) -> None:
+    for draw in (plot.learning_curves, plot.grid_search, plot.detector, plot.classifier):
+        with pytest.raises(InputError):
+            draw(known.sorter)

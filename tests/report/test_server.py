@@ -212,7 +212,7 @@ def test_corrections_are_kept_counted_and_told_again(client: Client, tmp_path: P
     assert status == 200
     assert state == client.get("corrections", r=0)[1]
     assert (state["doubtful"], state["reviewed"]) == (4, 1)
-    assert [entry[0] for entry in state["next"]] == [400_000, 15_000, 21_000]
+    assert [entry[0] for entry in state["next"]] == [21_000, 400_000, 15_000]
     assert (state["changed"], state["undo"]) == (1, "the spike of unit 1 at 0.1200 s is rejected")
     assert log_of(tmp_path) == [Correction(3000, 1, "reject")]
     assert client.get("corrections", r=1)[1]["changed"] == 0

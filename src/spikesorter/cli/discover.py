@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -40,7 +39,7 @@ DISCOVER_EXAMPLES = examples(
     "discover tetrodes.nwb --by-group --out FOUND",
     "discover tetrode.dat --fs 30000 --dtype int16 --channels 4 --out FOUND --to phy",
 )
-COLUMNS = ("unit", "spikes", "Hz", "d'", "false", "missed", "<1.5 ms", "nearest", "d' to it", "shrinks", "")
+COLUMNS = ("unit", "spikes", "Hz", "d'", "false", "missed", "<1.5 ms", "nearest", "d' to it", "")
 
 
 @leaves_out()
@@ -139,7 +138,6 @@ def _print_units(found: DiscoveredFiles) -> None:
         near = ("", "") if unit.nearest is None else (str(unit.nearest), f"{unit.nearest_detectability:.1f}")
         shares = (f"{share:.1%}" for share in (unit.false_share, unit.missed_share, unit.violations))
         figures = (str(unit.spikes), f"{unit.rate_hz:.1f}", f"{unit.detectability:.1f}")
-        least = "" if math.isnan(unit.least_size) else f"to {unit.least_size:.2f}"
-        cells = (str(unit.unit), *figures, *shares, *near, least, unit.verdict)
+        cells = (str(unit.unit), *figures, *shares, *near, unit.verdict)
         table.add_row(*([Text(visible(group))] if named else []), *cells)
     Console().print(table)

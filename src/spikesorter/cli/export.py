@@ -16,6 +16,7 @@ __all__ = ["EXPORT_EXAMPLES", "export"]
 
 EXPORT_EXAMPLES = examples(
     "export SORTED --to phy --out PHY",
+    "export SORTED --to mat-units --out UNITS",
     "export SORTED --to bids --subject subject.toml --out DATASET",
 )
 
@@ -31,8 +32,8 @@ def export(
         typer.Option(
             "--to",
             metavar="FORMAT",
-            help="mat, csv, parquet, nwb, phy or analyzer; or bids: a dataset of NWB files and tables after "
-            "BIDS's draft for microelectrode recordings.",
+            help="mat, csv, parquet, nwb, phy or analyzer; mat-units: a MATLAB struct for each unit; bids: a "
+            "dataset of NWB files and tables after BIDS's draft for microelectrode recordings.",
         ),
     ],
     subject: SubjectFile = None,

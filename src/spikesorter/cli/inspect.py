@@ -1,4 +1,4 @@
-"""Commands to inspect results and models: `view`, `evaluate`, `plot`, `export`, `model info`."""
+"""Commands to inspect results and models: `view`, `evaluate`, `plot`, `model info`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from spikesorter.cli.console import (
 from spikesorter.cli.options import (
     AsJson,
     EventsFile,
-    Out,
     Rate,
     between,
 )
@@ -35,11 +34,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EVALUATE_EXAMPLES",
-    "EXPORT_EXAMPLES",
     "PLOT_EXAMPLES",
     "VIEW_EXAMPLES",
     "evaluate",
-    "export",
     "model_commands",
     "plot",
     "view",
@@ -50,7 +47,6 @@ EVALUATE_EXAMPLES = examples(
     "evaluate OUT/predictions STUDY/truth",
     "evaluate phy_folder truth.csv --fs 30000 --json",
 )
-EXPORT_EXAMPLES = examples("export OUT --out UNITS")
 PLOT_EXAMPLES = examples(
     "plot D2.mat --found OUT/predictions/D2.mat --truth truth/D2.mat --out d2.png",
     "plot probe.dat --fs 30000 --dtype int16 --channels 4 --start 12.5 --seconds 0.1 --out probe.svg",
@@ -184,23 +180,6 @@ def evaluate(
         for name, s in scores.items():
             print_confusion(name, s)
         print_comparisons(comparisons)
-
-
-def export(
-    results: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Results of `run`, `sort` or a completed `batch`.")
-    ],
-    out: Out,
-) -> None:
-    """Write results as MATLAB structs, one for each unit.
-
-    FOLDER/NAME-units.mat has the struct array `units`: id, name, samples, times_s, probability, template and
-    template_start. For other formats, give `--to` to `sort`; `plot` draws traces as SVG or PDF.
-    """
-    from spikesorter.report.exporting import export_units
-
-    for path in export_units(results, out):
-        echo(f"Units: {path}")
 
 
 @reads_recordings

@@ -44,7 +44,7 @@ def decoder_types() -> tuple[type[Any], ...]:
     Examples
     --------
     >>> [kind.__name__ for kind in decoder_types()]
-    ['BotmDecoder', 'PursuitDecoder', 'TreesDecoder', 'CnnDecoder', 'CombinedDecoder']
+    ['PursuitDecoder', 'BotmDecoder', 'TreesDecoder', 'CnnDecoder', 'CombinedDecoder']
     """
     return tuple(dict.fromkeys(kind.decoder for kind in decoder_kinds()))
 

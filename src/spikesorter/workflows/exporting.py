@@ -14,10 +14,11 @@ from spikesorter.io.nwb import session_start_of
 from spikesorter.io.recording import OpenedRecording
 from spikesorter.io.session import session_of
 from spikesorter.report.kept_results import KeptResult, kept_results
+from spikesorter.report.unit_structs import export_units
 
-__all__ = ["BIDS", "export_results"]
+__all__ = ["BIDS", "UNITS", "export_results"]
 
-BIDS = "bids"
+BIDS, UNITS = "bids", "mat-units"
 
 
 def export_results(
@@ -38,7 +39,7 @@ def export_results(
     out : Path
         Folder for NAME.FORMAT of each recording or, of BIDS, the dataset, to which recordings are added.
     to : str
-        Format of `write_spikes`, or "bids".
+        Format of `write_spikes`, "mat-units" or "bids".
     subject : Path, optional
         File that describes subject, session and electrodes; needed for BIDS.
     progress : callable, optional
@@ -56,6 +57,11 @@ def export_results(
         If there are no results, their recordings have changed, or they cannot be written. All places are
         checked before anything is written.
     """
+    if to == UNITS:
+        structs = export_units(results, out)
+        for path in structs:
+            on_written(path)
+        return structs
     if to != BIDS:
         check_export(to)
     session = session_of(subject) if to == BIDS else session_for(to, subject)

@@ -9,8 +9,8 @@ import pytest
 import scipy.io
 
 from spikesorter.core.errors import InputError
-from spikesorter.report.exporting import export_units
 from spikesorter.report.results import Result
+from spikesorter.report.unit_structs import export_units
 from tests.cli.test_cli import spikesorter
 from tests.conftest import FS_HZ
 
@@ -51,5 +51,8 @@ def test_other_files_are_not_replaced(sorted_study: Path, tmp_path: Path) -> Non
 
 
 def test_the_command_names_the_files(sorted_study: Path, tmp_path: Path) -> None:
-    said = spikesorter("export", sorted_study, "--out", tmp_path).stdout
-    assert said.split("Units: ")[1:] == [f"{tmp_path / 'D2-units.mat'}\n", f"{tmp_path / 'D3-units.mat'}\n"]
+    said = spikesorter("export", sorted_study, "--to", "mat-units", "--out", tmp_path).stderr
+    assert [line.split("Written: ")[1] for line in said.splitlines() if "Written" in line] == [
+        str(tmp_path / "D2-units.mat"),
+        str(tmp_path / "D3-units.mat"),
+    ]
