@@ -51,11 +51,12 @@ class One:
     there: bool
     decision: str = ""
     home: int = 0  # its unit, if nothing had been decided of it but merges
+    alone: bool = False  # whether it was decided on by itself, last
 
 
 def decided(one: One, first: One, change: Change) -> One:
     if change.action == "undo":
-        return replace(first, unit=one.home)
+        return replace(first, unit=one.home, home=one.home)
     if change.action == "rename" and isinstance(change, Edit) and not one.there:
         return one
     back = first if change.action == "add" and not one.there else one
@@ -63,7 +64,8 @@ def decided(one: One, first: One, change: Change) -> One:
     at = change.to if change.to is not None and change.action == "move" else back.sample
     sure = one.probability if isinstance(change, Edit) and change.action == "rename" else 1.0
     word = next(word for word in DECISIONS if word.startswith(change.action[:3]))
-    return One(at, of, sure, 1.0, change.action != "reject", word, home=one.home)
+    alone = isinstance(change, Correction)
+    return One(at, of, sure, 1.0, change.action != "reject", word, home=one.home, alone=alone)
 
 
 def simply(made: list[Change]) -> dict[tuple[int, int], One]:
@@ -114,6 +116,8 @@ def test_what_comes_of_corrections_is_what_simpler_code_says(made: list[Change])
     assert {spike: (one.sample, one.unit, one.there) for spike, one in seen.items()} == {
         spike: (one.sample, one.unit, one.there) for spike, one in expected.items()
     }
+    assert now.home.tolist() == [expected[spike].home for spike in seen]
+    assert now.alone.tolist() == [expected[spike].alone for spike in seen]
     assert [DECISIONS[code] for code in now.decision] == [expected[spike].decision for spike in seen]
     assert now.probability == pytest.approx([expected[spike].probability for spike in seen])
     assert now.unit_probability == pytest.approx([expected[spike].of for spike in seen])

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from spikesorter.core.errors import InputError
+from spikesorter.report.correction_log import CorrectionLog
 from spikesorter.report.corrections import Correction, Edit
 from spikesorter.report.desk import JOURNAL_LINES, Desk
 from spikesorter.report.viewer import CORRECTED
@@ -159,10 +160,11 @@ def test_a_new_unit_has_a_number_that_none_had_even_if_it_was_taken_back(desk: D
 
 def test_doubtful_spikes_come_back_when_their_corrections_are_taken_back(desk: Desk) -> None:
     first = desk.state(0)["next"]
-    assert [tuple(one[:2]) for one in first] == [(400_000, 1), (3000, 1), (15_000, 1), (21_000, 3)]
+    assert [tuple(one[:2]) for one in first] == [(3000, 1), (15_000, 1), (400_000, 1), (21_000, 3)]
     state = desk.append(0, Edit("accept", ((400_000, 1), (3000, 1), (27_000, 2))))
-    assert (state["next"], state["reviewed"], state["changed"]) == (first[2:], 2, 3)
-    assert desk.append(0, Edit("merge", unit=3, to=1))["next"] == first[2:]  # says nothing of single spikes
+    rest = [first[3], first[1]]  # less hangs on unit 1 than before
+    assert (state["next"], state["reviewed"], state["changed"]) == (rest, 2, 3)
+    assert desk.append(0, Edit("merge", unit=3, to=1))["next"] == rest  # says nothing of single spikes
     for _ in range(2):
         state = desk.append(0, Edit("undo"))
     assert (state["next"], state["undo"], state["changed"]) == (first, None, 0)
@@ -178,6 +180,16 @@ def test_the_end_of_a_long_journal_is_told(desk: Desk) -> None:
     lines = desk.state(0)["journal"]
     assert len(lines) == JOURNAL_LINES
     assert ("at 0.0020 s" in lines[0], "at 0.1010 s" in lines[-1]) == (True, True)
+
+
+def test_corrected_spikes_are_made_anew_only_when_the_log_changes(desk: Desk) -> None:
+    first = desk.corrected(0)
+    assert desk.corrected(0) is first
+    desk.append(0, Correction(3000, 1, "reject"))
+    assert len(desk.corrected(0).spikes) == len(SPIKES) - 1
+    ((_, log),) = desk.logs.items()
+    CorrectionLog(log.path).append(Correction(9000, 2, "reject"))  # another program
+    assert len(desk.corrected(0).spikes) == len(SPIKES) - 2
 
 
 @pytest.mark.parametrize(

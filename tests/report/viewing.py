@@ -43,6 +43,7 @@ class FakeResult:
     spikes: Spikes
     truth: Spikes | None
     place: Path
+    doubts: tuple[str, ...] = ("nothing is forecast for a stand-in",)
 
 
 def fake_result(folder: Path, name: str = HOSTILE, spikes: Spikes = SPIKES) -> FakeResult:

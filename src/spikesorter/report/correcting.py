@@ -40,6 +40,10 @@ class Corrected:
         The last decision on each, as an index of `DECISIONS`.
     there : ndarray of bool, shape (spikes,)
         False for rejected spikes, and for those whose addition was undone.
+    home : ndarray of int64, shape (spikes,)
+        The units that spikes would be of if nothing had been decided of single ones: as found, or merged.
+    alone : ndarray of bool, shape (spikes,)
+        Whether the last decision on a spike was on this one alone.
     names : dict of int to str
         Names of units, new ones included.
     like : Spikes
@@ -54,10 +58,12 @@ class Corrected:
     unit_probability: npt.NDArray[np.float32]
     decision: Int64Array
     there: npt.NDArray[np.bool_]
+    home: Int64Array
+    alone: npt.NDArray[np.bool_]
     names: Mapping[int, str]
     like: Spikes
 
-    @property
+    @cached_property
     def spikes(self) -> Spikes:
         """The spikes that are left, each once: the more probable of two of one unit at one sample."""
         kept = self.there
@@ -141,17 +147,17 @@ def correct(spikes: Spikes, changes: Iterable[Change], *, known: Collection[int]
     """
     made, _ = in_force(changes)
     work = _started(spikes, made, known)
-    home = work.found_unit.copy()  # the units of spikes of which nothing was decided
     for change in made:
         if isinstance(change, Edit) and change.action == "merge":
             assert change.to is not None
-            for unit in (work.unit, home):
+            for unit in (work.unit, work.home):
                 unit[unit == change.unit] = change.to
         elif isinstance(change, Correction):
             places = work.places([change.spike])
             _decide(work, places, change.action, change.to)
+            work.alone[places] = change.action != "undo"
             if change.action == "undo":
-                work.unit[places] = home[places]
+                work.unit[places] = work.home[places]
         else:
             _decide_many(work, work.places(change.spikes), change)
     _name_new_units(work)
@@ -258,6 +264,8 @@ def _started(spikes: Spikes, made: Sequence[Change], known: Collection[int] | No
         np.append(spikes.unit_probability, ones),
         np.zeros(len(sample), np.int64),
         np.arange(len(sample)) < len(spikes),
+        unit.copy(),
+        np.zeros(len(sample), np.bool_),
         dict(spikes.names),
         spikes,
     )
@@ -294,6 +302,7 @@ def _decide_many(work: Corrected, places: Int64Array, edit: Edit) -> None:
         places = places[work.there[places]]
     before = work.probability[places]
     _decide(work, places, edit.action, edit.to)
+    work.alone[places] = False
     if edit.action == "rename":
         work.probability[places] = before
 

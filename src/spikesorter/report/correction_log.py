@@ -59,6 +59,21 @@ class CorrectionLog:
             except OSError as error:
                 raise InputError(f"{self.path}: cannot be written: {error.strerror or error}") from None
 
+    def stamp(self) -> tuple[int, ...]:
+        """Return numbers that change whenever the file does.
+
+        Raises
+        ------
+        InputError
+            If the file or its folder is a link.
+        """
+        check_not_linked(self.path)
+        try:
+            stat = self.path.stat()
+        except OSError:
+            return ()
+        return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
     def read(self) -> list[Change]:
         """Return all corrections and edits, in the order in which they were made.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,13 @@ from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import UNKNOWN, Spikes
 from spikesorter.report.correcting import Corrected, correct, has_spike, in_force, write_labels
 from spikesorter.report.correction_log import CorrectionLog, check_not_linked
-from spikesorter.report.corrections import Change, Correction, Edit, changed_spikes, doubtful
+from spikesorter.report.corrections import Change, Correction, Edit, changed_spikes
 from spikesorter.report.journal import journal, sentence, write_journal
+from spikesorter.report.revision import Judging, contents_of
 
 if TYPE_CHECKING:
     from spikesorter.report.results import Result
+    from spikesorter.report.verdict import Shares
 
 __all__ = ["Desk"]
 
@@ -36,6 +38,8 @@ class Desk:
         Contents of each for the page: `n_samples`, `fs_hz`, `units`.
     folder : Path
         Folder for corrections and labels.
+    expected : callable, optional
+        Returns the forecast of each unit of a result, or None if there is none.
 
     Raises
     ------
@@ -43,16 +47,31 @@ class Desk:
         If earlier corrections cannot be read.
     """
 
-    def __init__(self, results: Sequence[Result], shown: Sequence[Contents], folder: Path) -> None:
+    def __init__(
+        self,
+        results: Sequence[Result],
+        shown: Sequence[Contents],
+        folder: Path,
+        *,
+        expected: Callable[[Result], Mapping[int, Shares] | None] = lambda result: None,
+    ) -> None:
         self._results, self._shown, self._folder = tuple(results), tuple(shown), folder
-        self._queues = [doubtful(result.spikes) for result in self._results]
+        self._expected, self._judged = expected, dict[int, Judging]()
+        self._latest: dict[int, tuple[tuple[int, ...], Corrected]] = {}
         self.logs = {result.place: CorrectionLog(self.beside(result.place, "jsonl")) for result in results}
         for place, log in self.logs.items():
             log.read()
             check_not_linked(self.beside(place, "csv"))
 
     def corrected(self, r: int) -> Corrected:
-        """Return the spikes of a recording as found and as corrected."""
+        """Return the spikes of a recording as found and as corrected; the same object until that changes."""
+        stamp = self.logs[self._results[r].place].stamp()
+        known = self._latest.get(r)
+        if known is None or known[0] != stamp:
+            known = self._latest[r] = stamp, self._corrected(r)
+        return known[1]
+
+    def _corrected(self, r: int) -> Corrected:
         result = self._results[r]
         changes = self.logs[result.place].read()
         grouped = sum(other.place == result.place for other in self._results) > 1
@@ -71,12 +90,25 @@ class Desk:
                 own.add(change.to)
         return own
 
+    def _judging(self, r: int) -> Judging:
+        """Return a recording's spikes in order, which takes a moment, and is done once."""
+        if r not in self._judged:
+            result, shown = self._results[r], self._shown[r]
+            self._judged[r] = Judging(
+                result.spikes,
+                n_samples=shown["n_samples"],
+                fs_hz=shown["fs_hz"],
+                expected=self._expected(result),
+            )
+        return self._judged[r]
+
     def state(self, r: int) -> Contents:
-        spikes, queue = self._results[r].spikes, self._queues[r]
+        spikes, judging = self._results[r].spikes, self._judging(r)
         changes = self.logs[self._results[r].place].read()
         made, undone = in_force(changes)
         now = self.corrected(r)
-        upcoming = queue[now.decision[queue] == 0]
+        queue = judging.strata.queue
+        upcoming = judging.following(now, most=MOST_DOUBTFUL)
         following = spikes.sample[upcoming], spikes.unit[upcoming], spikes.joint[upcoming]
         units = self._units(r, now)
         words = {"fs_hz": self._shown[r]["fs_hz"], "names": {one["unit"]: one["name"] for one in units}}
@@ -84,8 +116,9 @@ class Desk:
             "units": units,
             "changed": int(np.count_nonzero(now.decision)),
             "doubtful": len(queue),
-            "reviewed": len(queue) - len(upcoming),
-            "next": list(zip(*(values[:MOST_DOUBTFUL].tolist() for values in following), strict=True)),
+            "reviewed": int(np.count_nonzero(now.decision[queue])),
+            "next": list(zip(*(values.tolist() for values in following), strict=True)),
+            "judged": contents_of(judging.revision(now), words["names"]),
             "undo": sentence(made[-1], **words) if made else None,
             "redo": sentence(undone[-1], **words) if undone else None,
             "journal": journal(changes[-JOURNAL_LINES:], **words),

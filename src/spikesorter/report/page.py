@@ -31,7 +31,7 @@ JUDGING_KEYS = (
     ("0 to 9", "rename it to the unit of that name or, if there is none, the unit at that place"),
     ("i, m", "add a spike, move the spike"),
     ("u, y", "undo, redo"),
-    ("j", "next spike that is not yet reviewed"),
+    ("j", "next spike to judge: the one that tells most of the others"),
 )
 
 Contents = Mapping[str, Any]

@@ -23,6 +23,7 @@ from spikesorter.report.server import Route, json_reply
 if TYPE_CHECKING:
     from spikesorter.report.features import Features
     from spikesorter.report.results import Result
+    from spikesorter.report.verdict import Shares
     from spikesorter.sorting.placing import Placement
 
 __all__ = ["NEW", "Session"]
@@ -54,6 +55,8 @@ class Session:
         None, if it cannot tell. Called by one thread at a time.
     features : callable, optional
         Returns the features of a result's spikes. Called by one thread at a time.
+    expected : callable, optional
+        Returns the forecast of each unit of a result, or None if there is none.
     more : mapping of str to callable, optional
         Further contents of a result, for JSON, by the name that the page asks for: `figures`, `thumbnails`
         (the trace around each doubtful spike), `metrics`, `noise`. Called by one thread at a time, and once
@@ -74,13 +77,14 @@ class Session:
         span: Callable[[Result, int, int], Contents],
         place: Callable[[Result, Spikes, int, int | None], Placement | None] = lambda *given: None,
         features: Callable[[Result], Features] | None = None,
+        expected: Callable[[Result], Mapping[int, Shares] | None] = lambda result: None,
         more: Mapping[str, Callable[[Result], Any]] | None = None,
     ) -> None:
         self._results, self._span, self._place = tuple(results), span, place
         self._shown: list[Contents] = contents["recordings"]
         self._more = {name: lru_cache(maxsize=MORE_KEPT)(one) for name, one in (more or {}).items()}
         self._features = None if features is None else lru_cache(maxsize=FEATURES_KEPT)(features)
-        self._desk = Desk(results, self._shown, folder)
+        self._desk = Desk(results, self._shown, folder, expected=expected)
         self._reading, self._writing = threading.Lock(), threading.Lock()
 
     def routes(self) -> dict[tuple[str, str], Route]:
@@ -168,8 +172,10 @@ class Session:
         dict
             `units`: unit, name and number of spikes of each; `doubtful`: number of doubtful spikes;
             `reviewed`: number of these that were decided on; `next`: [sample, unit, probability] of those
-            that were not, the most doubtful first; `changed`: number of spikes decided on; `undo`, `redo`: in
-            words, what would be undone or made again, or None; `journal`: the last lines of what was done.
+            that were not, those that would teach most first; `judged`: what the judged spikes change in the
+            forecast (`line`, `units`), and their number (`judged`); `changed`: number of spikes decided on;
+            `undo`, `redo`: in words, what would be undone or made again, or None; `journal`: the last lines
+            of what was done.
         """
         return self._desk.state(self._which(fields))
 

@@ -18,7 +18,9 @@ __all__ = [
     "Quality",
     "Shares",
     "bad_words",
+    "expected_units",
     "measured_score",
+    "of_100",
     "overall_verdict",
     "quality_of",
     "verdict_of",
@@ -81,8 +83,8 @@ class Shares:
     @property
     def sentence(self) -> str:
         """Both shares in a sentence."""
-        right = "" if self.precision is None else f"{_of_100(self.precision)} reported spikes are right"
-        found = "" if self.recall is None else f"{_of_100(self.recall)} true spikes are found"
+        right = "" if self.precision is None else f"{of_100(self.precision)} reported spikes are right"
+        found = "" if self.recall is None else f"{of_100(self.recall)} true spikes are found"
         return " and ".join(part for part in (right, found) if part)
 
 
@@ -133,15 +135,24 @@ def quality_of(result: Result, measured: Score | None) -> Quality | None:
     """
     if measured is not None:
         return Quality(_counted(measured.unit_ids, measured.confusion), measured=True)
+    units = expected_units(result)
+    return None if units is None else Quality(units, measured=False)
+
+
+def expected_units(result: Result) -> dict[int, Shares] | None:
+    """Return the expected shares of each unit, whether or not the true spikes are known; see `quality_of`.
+
+    Returns
+    -------
+    dict of int to Shares, or None
+        None if the sorter's forecast does not hold.
+    """
     if result.doubts:
         return None
     rehearsal = result.sorter.diagnostics
     rehearsed = _counted(rehearsal.unit_ids, rehearsal.confusion)
     nothing = Shares(0, 0, 0)
-    units = {
-        unit: _expected(result, unit, rehearsed.get(unit, nothing)) for unit in result.sorter.units.known
-    }
-    return Quality(units, measured=False)
+    return {unit: _expected(result, unit, rehearsed.get(unit, nothing)) for unit in result.sorter.units.known}
 
 
 def verdict_of(result: Result, measured: Score | None) -> Verdict:
@@ -264,7 +275,14 @@ def _much(share: float) -> str:
     return "most" if share > MOST else "many" if share > MANY else "some" if share > SOME else ""
 
 
-def _of_100(share: float) -> str:
+def of_100(share: float) -> str:
+    """Return a share in words.
+
+    Examples
+    --------
+    >>> of_100(0.934), of_100(0.999), of_100(1.0)
+    ('93 of 100', 'more than 99 of 100', 'all')
+    """
     rounded = round(100 * share)
     if rounded == 100 and share < 1:
         return "more than 99 of 100"

@@ -104,6 +104,7 @@ def result_session(out: Path, *, events: Path | None = None) -> tuple[Session, d
     from spikesorter.report.placing import best_place
     from spikesorter.report.results import open_results
     from spikesorter.report.unit_metrics import metric_contents
+    from spikesorter.report.verdict import expected_units
 
     results = open_results(out)
     given = _events(events, results) if events else {}
@@ -115,6 +116,7 @@ def result_session(out: Path, *, events: Path | None = None) -> tuple[Session, d
         span=span_contents,
         place=best_place,
         features=lambda result: measure_features(result.sorter, result.recording, result.spikes),
+        expected=expected_units,
         more={
             "figures": partial(figure_contents, events=given),
             "thumbnails": thumbnail_contents,

@@ -31,6 +31,9 @@
       this.spike = null;
       this.words = element("p", { className: "viewer-spike" });
       this.count = element("p", { className: "viewer-count" });
+      this.judged = element("p", { className: "judged" }); // what the judged spikes change in the forecast
+      this.ofUnits = element("ul");
+      this.learnt = element("details", {}, [element("summary", { textContent: "The forecast of each unit" }), this.ofUnits]);
       this.status = element("p", { className: "viewer-status" });
       this.status.setAttribute("role", "status");
       this.problem = element("p", { className: "viewer-problem" });
@@ -51,7 +54,7 @@
         button("Add", "i", () => this.placing("add")),
         this.undoButton,
         this.redoButton,
-        button("Next unreviewed", "j", () => this.next()),
+        button("Next to judge", "j", () => this.next()),
         button("Save as labels", "", () => this.save()),
       ];
       host.replaceChildren(
@@ -60,8 +63,10 @@
           this.words,
           element("div", { className: "viewer-buttons" }, [...this.ofSpike, ...rest]),
           this.count,
+          this.judged,
           this.status,
           this.problem,
+          this.learnt,
           this.done,
         ]),
       );
@@ -138,6 +143,9 @@
       if (state === undefined) return;
       this.listUnits(state.units);
       this.count.textContent = `${state.reviewed} of ${state.doubtful} doubtful spikes reviewed`;
+      this.judged.textContent = state.judged.line;
+      this.ofUnits.replaceChildren(...state.judged.units.map((line) => element("li", { textContent: line })));
+      this.learnt.hidden = state.judged.units.length === 0;
       for (const [one, what] of [[this.undoButton, state.undo], [this.redoButton, state.redo]]) {
         one.title = what ?? "";
         one.setAttribute("aria-disabled", String(what === null));
@@ -218,7 +226,7 @@
       }, "Not found");
     }
 
-    // Go to the most doubtful spike without a correction; false if there is none.
+    // Go to the doubtful spike whose judgement tells most; false if all are judged.
     async advance(state) {
       const following = state.next.find(([sample, unit]) => !same(this.spike, { sample, unit }));
       if (following === undefined) return false;
@@ -305,7 +313,7 @@
 
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || event.repeat) return;
-    if (event.target.closest("input, select, textarea, [contenteditable]")) return;
+    if (event.target.closest("input:not([type=range]), select, textarea, [contenteditable]")) return;
     const r = spikesorter.page.current?.() ?? current;
     if (controlsOf(r)?.pressed(event.key)) event.preventDefault();
   });
