@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import ConsoleMessage, Page, expect
 
 from spikesorter.core.settings import load_settings
+from spikesorter.core.spikes import Spikes
 from spikesorter.io.labels import read_labels
 from spikesorter.report.correction_log import CorrectionLog
 from spikesorter.report.corrections import Change, Correction, Edit
@@ -21,13 +23,23 @@ from spikesorter.report.html import read_asset
 from spikesorter.report.page import page_html
 from spikesorter.report.server import LoopbackServer, Reply, redirecting_file
 from spikesorter.report.session import Session
+from spikesorter.report.verdict import Shares
 from spikesorter.report.viewer import CORRECTED, SCRIPTS, serve, show_results
 from spikesorter.workflows.start_page import StartPage
 from tests.browser.conftest import Chromium, eventually
 from tests.conftest import PURSUIT
-from tests.report.viewing import HOSTILE, HOSTILE_UNIT, NO_PICTURES, fake_contents, fake_result, fake_span
+from tests.report.viewing import (
+    HOSTILE,
+    HOSTILE_UNIT,
+    NO_PICTURES,
+    SPIKES,
+    fake_contents,
+    fake_result,
+    fake_span,
+)
 
 pytestmark = pytest.mark.slow
+FIRST, FOUND_FIRST = "0.1200 s", (3_000, 1)  # of the stand-in's spikes, the one whose judgement tells most
 STANDIN = (Path(__file__).parent / "standin.js").read_text(encoding="utf-8")
 PAGE = """<!doctype html><html lang="en"><title>viewer</title><link rel="icon" href="data:,">
 <main><h1>viewer</h1><ul id="markers"></ul><div id="controls"></div></main>
@@ -67,14 +79,26 @@ class Watched:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[LoopbackServer]:
-    results: Any = [fake_result(tmp_path)]
+    with stand_in(tmp_path, SPIKES) as server:
+        yield server
+
+
+def stand_in(folder: Path, spikes: Spikes, expected: dict[int, Shares] | None = None) -> LoopbackServer:
+    """Serve the controls, without the page around them."""
+    results: Any = [fake_result(folder, spikes=spikes)]
     contents = fake_contents(results)
-    session = Session(results, contents, tmp_path / CORRECTED, span=fake_span, more=NO_PICTURES)
+    session = Session(
+        results,
+        contents,
+        folder / CORRECTED,
+        span=fake_span,
+        more=NO_PICTURES,
+        expected=lambda _: expected,
+    )
     text = json.dumps(contents).replace("<", "\\u003c")
     scripts = [*map(read_asset, ("data.js", *SCRIPTS)), STANDIN]
     page = PAGE.format(contents=text, scripts="".join(f"<script>{one}</script>" for one in scripts))
-    with serve(session, page) as server:
-        yield server
+    return serve(session, page)
 
 
 @pytest.fixture
@@ -89,6 +113,13 @@ def viewer(chromium: Chromium, server: LoopbackServer) -> Iterator[Watched]:
 
 def log_of(out: Path) -> list[Change]:
     return CorrectionLog(out / CORRECTED / f"{HOSTILE}.jsonl").read()
+
+
+def spike_shown(viewer: Watched) -> tuple[int, int]:
+    """Sample and unit of the spike that is selected, of the stand-in's."""
+    said = re.match(r"Spike of unit (\d) at ([\d.]+) s", viewer.page.locator(".viewer-spike").inner_text())
+    assert said
+    return round(float(said[2]) * 25_000), int(said[1])
 
 
 def press(viewer: Watched, key: str, then: str) -> None:
@@ -107,21 +138,58 @@ def test_a_span_arrives_as_it_was_sent(viewer: Watched) -> None:
 
 def test_keys_review_one_doubtful_spike_after_the_other(viewer: Watched, tmp_path: Path) -> None:
     viewer.sees("No spike is selected", "0 of 4 doubtful spikes reviewed")
-    press(viewer, "j", "Spike of unit 1 at 16.0000 s: not yet reviewed")
-    press(viewer, "x", "Saved: the spike at 16.0000 s is rejected.")
-    viewer.sees("Spike of unit 1 at 0.1200 s: not yet reviewed", "1 of 4 doubtful spikes reviewed")
-    press(viewer, "a", "Saved: the spike at 0.1200 s is accepted.")
-    viewer.sees("Spike of unit 1 at 0.6000 s: not yet reviewed")
-    press(viewer, "3", "Saved: the spike at 0.6000 s is renamed to 3.")
-    viewer.sees("3 of 4 doubtful spikes reviewed", "Spike of unit 3 at 0.8400 s: not yet reviewed")
+    order: list[tuple[int, int]] = []
+    for key, then in (("x", "rejected"), ("a", "accepted"), ("3", "renamed to 3")):
+        if not order:
+            press(viewer, "j", ": not yet reviewed")
+        sample, unit = spike_shown(viewer)
+        order.append((sample, unit))
+        press(viewer, key, f"Saved: the spike at {sample / 25_000:.4f} s is {then}.")
+        viewer.sees(f"{len(order)} of 4 doubtful spikes reviewed", ": not yet reviewed")
     said = [
-        Correction(400_000, 1, "reject"),
-        Correction(3_000, 1, "accept"),
-        Correction(15_000, 1, "rename", 3),
+        Correction(*order[0], "reject"),
+        Correction(*order[1], "accept"),
+        Correction(*order[2], "rename", 3),
     ]
     assert log_of(tmp_path) == said
     press(viewer, "a", "4 of 4 doubtful spikes reviewed")
     press(viewer, "j", "All doubtful spikes are reviewed.")
+
+
+def test_after_twenty_judgements_by_keys_alone_it_is_said_what_they_change(
+    chromium: Chromium, tmp_path: Path, screenshot: Callable[[Page], None]
+) -> None:
+    """Of two units of which four of five spikes should be right, all of one are wrong."""
+    samples = np.arange(60) * 8000 + 2000
+    spikes = Spikes.from_arrays(samples, 1 + np.arange(60) % 3 // 2, np.full(60, 0.8), fs_hz=25_000.0)
+    with stand_in(tmp_path, spikes, {1: Shares(40, 32, 40), 2: Shares(20, 16, 20)}) as server:
+        page = chromium.new_page()
+        viewer = Watched(page, server, sees=("Judge 20 more spikes, and this line says",))
+        press(viewer, "j", ": not yet reviewed")
+        units = []
+        for count in range(1, 21):
+            sample, unit = spike_shown(viewer)
+            units.append(unit)
+            said = "rejected" if unit == 2 else "accepted"
+            press(
+                viewer, "x" if unit == 2 else "a", f"Saved: the spike at {sample / 25_000:.4f} s is {said}."
+            )
+            viewer.sees(f"{count} of 60 doubtful spikes reviewed", ": not yet reviewed")
+        right = units.count(1)
+        line = page.locator(".judged")
+        expect(line).to_contain_text(f"After 20 judged spikes ({right} right): ")
+        expect(line).to_contain_text("(before: 80) reported spikes are expected to be right (90 % interval")
+        expect(line).to_contain_text("the greatest change is in unit 2: ")
+        summary = page.get_by_text("The forecast of each unit")
+        summary.focus()
+        page.keyboard.press("Enter")
+        rows = page.locator(".viewer-controls details li")
+        expect(rows.first).to_contain_text(f"Unit 1, {right} judged ({right} right): ")
+        screenshot(page)
+        press(viewer, "u", "Judge 1 more spike, and this line says")
+        page.close()
+    assert min(right, 20 - right) >= 5  # neither unit has to wait
+    assert viewer.wrong == []
 
 
 def test_the_mouse_does_the_same(viewer: Watched, tmp_path: Path) -> None:
@@ -143,7 +211,7 @@ def test_a_reload_shows_what_was_said(viewer: Watched, tmp_path: Path) -> None:
         viewer.page.evaluate("window.spikesorter.page.show(0, 0, 31250)")
         viewer.page.get_by_text(f"{marker} as found").click()
         press(viewer, key, f"Saved: the spike at {after}")
-        viewer.sees("at 16.0000 s: not yet reviewed")
+        viewer.sees(": not yet reviewed")
     viewer.page.reload()
     viewer.sees("2 of 4 doubtful spikes reviewed")
     expect(viewer.page.locator("#markers li")).to_have_text([
@@ -155,21 +223,22 @@ def test_a_reload_shows_what_was_said(viewer: Watched, tmp_path: Path) -> None:
 
 def test_steps_are_undone_and_made_again(viewer: Watched, tmp_path: Path) -> None:
     press(viewer, "u", "There is nothing to undo.")
-    press(viewer, "j", "at 16.0000 s: not yet reviewed")
-    press(viewer, "x", "at 0.1200 s: not yet reviewed")
-    press(viewer, "u", "Undone: the spike of unit 1 at 16.0000 s is rejected.")
-    viewer.sees("at 16.0000 s: not yet reviewed", "0 of 4 doubtful spikes reviewed")
+    press(viewer, "j", f"at {FIRST}: not yet reviewed")
+    press(viewer, "x", "1 of 4 doubtful spikes reviewed")
+    viewer.sees(": not yet reviewed")
+    press(viewer, "u", f"Undone: the spike of unit 1 at {FIRST} is rejected.")
+    viewer.sees(f"at {FIRST}: not yet reviewed", "0 of 4 doubtful spikes reviewed")
     viewer.page.reload()  # the steps are kept
-    press(viewer, "y", "Made again: the spike of unit 1 at 16.0000 s is rejected.")
-    viewer.sees("Spike of unit 1 at 16.0000 s: rejected.", "1 of 4 doubtful spikes reviewed")
+    press(viewer, "y", f"Made again: the spike of unit 1 at {FIRST} is rejected.")
+    viewer.sees(f"Spike of unit 1 at {FIRST}: rejected.", "1 of 4 doubtful spikes reviewed")
     press(viewer, "y", "There is nothing to make again.")
-    assert log_of(tmp_path) == [Correction(400_000, 1, "reject"), Edit("undo"), Edit("redo")]
+    assert log_of(tmp_path) == [Correction(*FOUND_FIRST, "reject"), Edit("undo"), Edit("redo")]
     viewer.page.get_by_text("What was done").click()
     viewer.sees("redo of the last step")
 
 
 def test_labels_are_saved_and_it_is_said_how_to_use_them(viewer: Watched, tmp_path: Path) -> None:
-    press(viewer, "j", "at 16.0000 s: not yet reviewed")
+    press(viewer, "j", f"at {FIRST}: not yet reviewed")
     press(viewer, "x", "1 of 4 doubtful spikes reviewed")
     viewer.page.get_by_role("button", name="Save as labels").click()
     place = tmp_path / CORRECTED / f"{HOSTILE}.csv"
@@ -186,18 +255,18 @@ def test_names_are_text(viewer: Watched) -> None:
 
 
 def test_keys_typed_elsewhere_correct_nothing(viewer: Watched, tmp_path: Path) -> None:
-    press(viewer, "j", "at 16.0000 s: not yet reviewed")
+    press(viewer, "j", f"at {FIRST}: not yet reviewed")
     viewer.page.get_by_label("Rename to").focus()
     viewer.page.keyboard.press("x")
     viewer.page.locator("h1").click()
     viewer.page.keyboard.press("Control+x")
     viewer.page.keyboard.press("9")  # there is no ninth unit
-    viewer.sees("at 16.0000 s: not yet reviewed")
+    viewer.sees(f"at {FIRST}: not yet reviewed")
     assert log_of(tmp_path) == []
 
 
 def test_a_key_without_a_unit_says_which_there_are(viewer: Watched) -> None:
-    press(viewer, "j", "at 16.0000 s: not yet reviewed")
+    press(viewer, "j", f"at {FIRST}: not yet reviewed")
     press(viewer, "9", f"No unit has key 9. Keys of units: 1, 2 ({HOSTILE_UNIT}), 3.")
 
 
@@ -209,24 +278,24 @@ def test_the_unit_0_has_the_key_0(chromium: Chromium, tmp_path: Path) -> None:
     with serve(session, page_html(contents, scripts=[read_asset(name) for name in SCRIPTS])) as server:
         page = chromium.new_page()
         viewer = Watched(page, server, sees=())
-        press(viewer, "j", "at 16.0000 s: not yet reviewed")  # on a fresh page: nothing has the focus
-        viewer.sees("doubtful spike 1 of 4")
-        press(viewer, "0", "Saved: the spike at 16.0000 s is renamed to 0.")
+        press(viewer, "j", f"at {FIRST}: not yet reviewed")  # on a fresh page: nothing has the focus
+        viewer.sees("doubtful spike 2 of 4")
+        press(viewer, "0", f"Saved: the spike at {FIRST} is renamed to 0.")
         page.close()
     assert viewer.wrong == []
-    assert log_of(tmp_path) == [Correction(400_000, 1, "rename", 3)]
+    assert log_of(tmp_path) == [Correction(*FOUND_FIRST, "rename", 3)]
 
 
 def test_what_is_not_saved_is_said_aloud(chromium: Chromium, server: LoopbackServer, tmp_path: Path) -> None:
     page = chromium.new_page()
     viewer = Watched(page, server)
-    press(viewer, "j", "at 16.0000 s: not yet reviewed")
+    press(viewer, "j", f"at {FIRST}: not yet reviewed")
     (tmp_path / CORRECTED).write_text("a file in the way")
     press(viewer, "x", "Not saved: ")
     expect(page.get_by_role("alert")).to_contain_text("is a file, but a folder is needed")
-    viewer.sees("0 of 4 doubtful spikes reviewed", "at 16.0000 s: not yet reviewed")
+    viewer.sees("0 of 4 doubtful spikes reviewed", f"at {FIRST}: not yet reviewed")
     (tmp_path / CORRECTED).unlink()
-    press(viewer, "x", "Saved: the spike at 16.0000 s is rejected.")
+    press(viewer, "x", f"Saved: the spike at {FIRST} is rejected.")
     expect(page.get_by_role("alert")).to_be_empty()
     page.close()
 
@@ -234,11 +303,11 @@ def test_what_is_not_saved_is_said_aloud(chromium: Chromium, server: LoopbackSer
 def test_a_server_that_is_gone_is_said_aloud(chromium: Chromium, server: LoopbackServer) -> None:
     page = chromium.new_page()
     viewer = Watched(page, server)
-    press(viewer, "j", "at 16.0000 s: not yet reviewed")
+    press(viewer, "j", f"at {FIRST}: not yet reviewed")
     page.context.set_offline(True)
     press(viewer, "x", "Not saved: the viewer does not answer")
     page.context.set_offline(False)
-    press(viewer, "x", "Saved: the spike at 16.0000 s is rejected.")
+    press(viewer, "x", f"Saved: the spike at {FIRST} is rejected.")
     page.close()
 
 
@@ -296,7 +365,8 @@ def test_the_real_page_is_paged_and_its_doubtful_spikes_are_reviewed(
     press(real, "ArrowRight", "page 2 of 32")
     press(real, "n", "doubtful spike 1 of")
     press(real, "x", "is rejected.")
-    real.sees("doubtful spike 2 of")
+    expect(trace.locator(".status").first).not_to_contain_text("doubtful spike 1 of")
+    real.sees("not yet reviewed")  # the next one, which tells most
     press(real, "a", "is accepted.")
     screenshot(page)
     first, second = CorrectionLog(sorted_copy / CORRECTED / "D2.jsonl").read()
@@ -412,30 +482,110 @@ def test_the_file_that_the_browser_is_started_with_leads_to_the_page(
     page.close()
 
 
+def no_serious_barrier(page: Page) -> None:
+    found = Axe().run(page).response["violations"]
+    assert {one["id"] for one in found if one["impact"] in ("serious", "critical")} == set()
+
+
 def test_from_the_start_page_to_the_viewer(chromium: Chromium, study_folder: Path, tmp_path: Path) -> None:
+    """With the keyboard alone, once the files are chosen."""
     start = StartPage(load_settings(assignments=PURSUIT))
     with LoopbackServer(start.routes()) as server:
         start.on_done = server.replace
         page = chromium.new_page()
         viewer = Watched(page, server, sees=("Sort a recording",))
-        found = Axe().run(page).response["violations"]
-        assert {one["id"] for one in found if one["impact"] in ("serious", "critical")} == set()
+        no_serious_barrier(page)
         page.get_by_label("Recording to learn from").fill(str(study_folder / "none.mat"))
         page.get_by_label("Folder for the results").fill(str(tmp_path / "out"))
         page.get_by_role("button", name="Learn and sort").click()
-        expect(page.get_by_role("alert")).to_contain_text("none.mat: no such file")
+        expect(page.locator("#problem")).to_contain_text("none.mat: no such file")
+        page.get_by_role("button", name="Show the trace").press("Enter")
+        expect(page.locator("#preview-problem")).to_contain_text("none.mat: no such file")
         page.get_by_label("Recording to learn from").fill(str(study_folder))
         page.get_by_role("button", name="Browse").first.click()
         page.get_by_role("button", name="D1.mat").press("Enter")
         expect(page.get_by_label("Recording to learn from")).to_have_value(str(study_folder / "D1.mat"))
+        viewer.sees("D1: 0 to 4 s of 8 s, 25000 Hz.")  # the trace of what was chosen
         page.get_by_label("Recordings to sort").fill(str(study_folder / "D2.mat"))
+        page.get_by_label("Recording to show").select_option("D2.mat")
+        viewer.sees("D2: 0 to 4 s of 8 s, 25000 Hz.")
+        page.get_by_label("Place in the recording").press("ArrowRight")
+        viewer.sees("D2: 1 to 5 s of 8 s")
+        page.get_by_role("spinbutton", name="From").fill("2")
+        page.locator("#bad-to").fill("3.5")
+        page.locator("#bad-to").press("Enter")
+        viewer.sees("2 to 3.5 s is marked as bad.")
+        no_serious_barrier(page)
         page.get_by_role("button", name="Learn and sort").press("Enter")
         expect(page.get_by_role("heading", name="Results in out")).to_be_visible()
+        viewer.sees("1.5 of 8 s are bad and were left out: given 1.5 s")
         page.close()
     assert start.session is not None
     assert start.session.corrections({"r": 0})["changed"] == 0
-    assert (tmp_path / "out" / "D2.mat").is_file()
+    found = read_labels(tmp_path / "out" / "D2.mat", fs_hz=25_000.0)
+    assert len(found.within(0, 50_000)) > 0
+    assert len(found.within(50_000, 87_500)) == 0
     assert [text for text in viewer.wrong if "400" not in text] == []
+
+
+@pytest.fixture
+def tetrode(tmp_path: Path, rng: np.random.Generator) -> Path:
+    """Twenty seconds of four channels, as raw numbers; the third is loud from 10 to 12 s."""
+    trace = rng.normal(size=(400_000, 4)) * 20
+    trace[200_000:240_000, 2] *= 30
+    trace.astype(np.int16).tofile(tmp_path / "probe.dat")
+    return tmp_path / "probe.dat"
+
+
+def test_the_trace_is_looked_at_and_bad_stretches_are_marked_by_dragging(
+    chromium: Chromium, tetrode: Path, screenshot: Callable[[Page], None]
+) -> None:
+    with LoopbackServer(StartPage(load_settings()).routes()) as server:
+        page = chromium.new_page(viewport={"width": 1200, "height": 1100})
+        viewer = Watched(page, server, sees=("Sort a recording",))
+        page.get_by_label("Recording to learn from").fill(str(tetrode))
+        page.get_by_role("button", name="Show the trace").click()
+        viewer.sees("raw binary files have no header; give fs_hz")
+        page.get_by_text("Raw binary, and other files").click()
+        for label, value in (("Sampling rate", "20000"), ("Type of a sample", "int16"), ("Number of", "4")):
+            page.get_by_label(label).fill(value)
+        page.get_by_role("button", name="Show the trace").click()
+        viewer.sees("probe: 0 to 4 s of 20 s, 20000 Hz.")
+        expect(page.locator("#preview-problem")).to_be_empty()
+        overview = page.locator("#overview")
+        overview.scroll_into_view_if_needed()
+        at = overview.bounding_box()
+        assert at
+        page.mouse.click(at["x"] + 0.55 * at["width"], at["y"] + 10)
+        viewer.sees("9 to 13 s of 20 s")
+        strip = page.locator("#strip")
+        strip.scroll_into_view_if_needed()
+        box = strip.bounding_box()
+        assert box
+        page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 50)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 60, steps=5)
+        page.mouse.up()
+        listed = page.locator("#bad li")
+        expect(listed).to_have_text(re.compile("^10(\\.00\\d)? to 12(\\.00\\d)? s Remove$"))
+        page.get_by_label("2", exact=True).uncheck()  # the third channel
+        viewer.sees("9 to 13 s of 20 s")
+        screenshot(page)
+        ((path, ((start, stop),)),) = chosen(page)["bad"].items()
+        assert (path, start, stop) == (str(tetrode), pytest.approx(10, abs=0.01), pytest.approx(12, abs=0.01))
+        assert chosen(page)["channels"] == ["0", "1", "3"]
+        page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 50)  # no stretch
+        page.get_by_role("button", name="Remove 10").click()
+        expect(listed).to_have_count(0)
+        assert chosen(page)["bad"] == {}
+        page.set_viewport_size({"width": 390, "height": 740})
+        eventually(lambda: bool(page.evaluate("document.documentElement.scrollWidth <= innerWidth")), page)
+        page.close()
+    assert [text for text in viewer.wrong if "400" not in text] == []
+
+
+def chosen(page: Page) -> dict[str, Any]:
+    return dict(page.evaluate("window.startPage.chosen()"))
 
 
 def test_noise_and_metrics_come_when_they_are_wanted(real: Watched) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from spikesorter.core.errors import InputError
@@ -120,6 +121,42 @@ def test_it_learns_sorts_and_opens_the_results(
     assert ("GET", "progress") in routes  # by which the page learns that it is done
     with pytest.raises(InputError, match="under way already"):
         page.begin({"recording": str(recording), "out": str(out)})
+
+
+def test_channels_and_bad_stretches_are_given_to_the_work(
+    page: StartPage, worked: list[tuple[str, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Each step is told to leave out what was marked in its own recordings."""
+    for name in ("D1", "D2"):
+        np.save(tmp_path / f"{name}.npy", np.arange(80_000).reshape(-1, 2).astype(np.int16) % 9)
+    options: dict[str, Any] = {}
+    for step in ("train_model", "sort_files"):
+        monkeypatch.setattr(
+            start_page, step, lambda *_, step=step, **named: options.__setitem__(step, named["options"])
+        )
+    given = {"recording": str(tmp_path / "D1.npy"), "targets": [str(tmp_path / "D2.npy")]}
+    given |= {"out": str(tmp_path / "out"), "channels": ["1"], "reading": {"fs_hz": "20000"}}
+    page.begin(given | {"bad": {given["recording"]: [[0.5, 1.0]]}})
+    assert finished(page)["done"]
+    assert [one.channel for one in options.values()] == [("1",), ("1",)]
+    assert options["sort_files"].exclude is None
+    left_out = options["train_model"].open(tmp_path / "D1.npy").exclude
+    assert (left_out.start.tolist(), left_out.stop.tolist()) == ([10_000], [20_000])
+
+
+def test_what_is_shown_of_a_recording_is_asked_for_by_its_path(page: StartPage, tmp_path: Path) -> None:
+    np.save(tmp_path / "D1.npy", np.arange(80_000).reshape(-1, 2).astype(np.int16) % 9)
+    asked = {"recording": str(tmp_path / "D1.npy"), "reading": {"fs_hz": "20000"}}
+    assert page.describe(asked)["seconds"] == 2.0
+    piece = asked | {"start_s": 0.5, "seconds": "1", "shown": [1], "columns": 10, "flat": True}
+    shown = page.strip(piece)
+    assert (shown["start_s"], shown["stop_s"], len(shown["low"]), len(shown["low"][0])) == (0.5, 1.5, 1, 10)
+    with pytest.raises(InputError, match="choose from 2 channels"):
+        page.strip(piece | {"shown": "1"})
+    with pytest.raises(InputError, match="start_s: expected a number"):
+        page.strip(piece | {"start_s": None})
+    with pytest.raises(InputError, match="does not state its sampling rate"):
+        page.describe({"recording": asked["recording"]})
 
 
 def test_without_targets_the_recording_itself_is_sorted(

@@ -162,9 +162,10 @@ def _doubts_of_words(values: npt.NDArray[Any]) -> list[str]:
 
 
 def _doubts_of_times(trace: npt.NDArray[np.generic]) -> list[str]:
-    steps = np.diff(trace.astype(np.float64), axis=0)
-    mean = steps.mean(axis=0)
-    steady = (mean > 0) & (np.abs(steps - mean).max(axis=0) <= STEADY * np.abs(mean) + 1e-12)
+    with np.errstate(invalid="ignore"):  # a column with infinite values is none of times
+        steps = np.diff(trace.astype(np.float64), axis=0)
+        mean = steps.mean(axis=0)
+        steady = (mean > 0) & (np.abs(steps - mean).max(axis=0) <= STEADY * np.abs(mean) + 1e-12)
     return [
         f"channel {channel} (from 0) rises steadily, like a column of times; leave it out with --channel"
         for channel in np.flatnonzero(steady)

@@ -17,13 +17,16 @@ from spikesorter.report.server import LoopbackServer, Route, json_reply, page_re
 from spikesorter.report.session import Session
 from spikesorter.report.viewer import page_routes, result_session
 from spikesorter.sorting.model import load_model
+from spikesorter.workflows.chosen import Chosen, number_in, path_in, reading_options
 from spikesorter.workflows.discovering import discover_files
 from spikesorter.workflows.files import sort_files
+from spikesorter.workflows.preview import describe, open_for_preview, strip
 from spikesorter.workflows.training import train_model
 
 __all__ = ["StartPage", "run_start_page"]
 
 LOGGER = logging.getLogger(__name__)
+SCRIPTS = ("start.js", "preview.js")
 Fields = Mapping[str, Any]
 
 
@@ -82,16 +85,48 @@ class StartPage:
 
     def routes(self) -> dict[tuple[str, str], Route]:
         """Return the routes by method and name."""
-        script = read_asset("start.js")
-        policy = allow_scripts([script], served=True, header=False)
+        scripts = [read_asset(name) for name in SCRIPTS]
+        policy = allow_scripts(scripts, served=True, header=False)
         style, title = read_asset("page.css"), "spikesorter: start"
-        html = page_reply(render("start.html", title=title, style=style, scripts=[script], policy=policy))
+        html = page_reply(render("start.html", title=title, style=style, scripts=scripts, policy=policy))
         return {
             ("GET", ""): lambda fields: html,
             ("GET", "folder"): lambda fields: json_reply(self.folder(fields)),
             ("GET", "progress"): lambda fields: json_reply(self.progress(fields)),
+            ("POST", "describe"): lambda fields: json_reply(self.describe(fields)),
+            ("POST", "strip"): lambda fields: json_reply(self.strip(fields)),
             ("POST", "begin"): lambda fields: json_reply(self.begin(fields)),
         }
+
+    def describe(self, fields: Fields) -> dict[str, Any]:
+        """Return what a recording is: `recording`, `reading`; see `preview.describe`.
+
+        Raises
+        ------
+        InputError
+            If it cannot be read.
+        """
+        path = path_in(fields, "recording")
+        return describe(path, open_for_preview(path, reading_options(fields)))
+
+    def strip(self, fields: Fields) -> dict[str, Any]:
+        """Return a part of its trace: `start_s`, `seconds`, `shown` (channels), `columns`, `flat`.
+
+        Raises
+        ------
+        InputError
+            As for `preview.strip`.
+        """
+        opened = open_for_preview(path_in(fields, "recording"), reading_options(fields))
+        shown = fields.get("shown")
+        return strip(
+            opened,
+            start_s=number_in(fields, "start_s"),
+            seconds=number_in(fields, "seconds"),
+            channels=[one for one in shown if type(one) is int] if isinstance(shown, list) else [],
+            columns=round(number_in(fields, "columns")),
+            flat=fields.get("flat") is True,
+        )
 
     def folder(self, fields: Fields) -> dict[str, Any]:
         """Return the names of what is in a folder (`path`; the current one if empty).
@@ -124,43 +159,41 @@ class StartPage:
         return dict(self._state)
 
     def begin(self, fields: Fields) -> dict[str, Any]:
-        """Begin to learn and sort: `recording`, `labels` ("": its own), `unlabelled`, `targets`, `out`.
+        """Begin to learn and sort what was chosen; see `Chosen.of`.
 
         Raises
         ------
         InputError
             If something is missing, or work is under way.
         """
-        recording, out = self._path(fields, "recording"), self._path(fields, "out", must_exist=False)
-        labels = self._path(fields, "labels") if fields.get("labels") else None
-        targets = fields.get("targets") or []
-        if not isinstance(targets, list):
-            raise InputError("targets must be a list of paths")
-        chosen = [self._path({"target": one}, "target") for one in targets]
-        unlabelled = fields.get("unlabelled") is True
-        if unlabelled and labels is not None:
-            raise InputError("labels: they are not used if units are to be found; remove one of the two")
+        chosen = Chosen.of(fields)
         with self._lock:
             if self._state["working"] or self._state["done"]:
                 raise InputError("the work is under way already")
             self._state |= {"working": True, "problem": "", "step": "opening the files", "share": 0.0}
-        work = threading.Thread(
-            target=self._work, args=(recording, labels, chosen, out, unlabelled), daemon=True
-        )
-        work.start()
+        threading.Thread(target=self._work, args=(chosen,), daemon=True).start()
         return self.progress(fields)
 
-    def _work(
-        self, recording: Path, labels: Path | None, targets: list[Path], out: Path, unlabelled: bool
-    ) -> None:
+    def _work(self, chosen: Chosen) -> None:
+        recording, targets, out = chosen.recording, list(chosen.targets), chosen.out
         try:
-            if unlabelled:
-                settings = self._settings.replace(["decoder=pursuit"])
-                discover_files([recording, *targets], out, settings, progress=self._tell)
+            chosen.write_bad()
+            if chosen.unlabelled:
+                settings, every = self._settings.replace(["decoder=pursuit"]), [recording, *targets]
+                discover_files(every, out, settings, options=chosen.options(every), progress=self._tell)
             else:
-                model = out / "model"
-                train_model(recording, targets, model, self._settings, labels=labels, progress=self._tell)
-                sort_files(targets or [recording], load_model(model), out, progress=self._tell)
+                model, sorted_ones = out / "model", targets or [recording]
+                train_model(
+                    recording,
+                    targets,
+                    model,
+                    self._settings,
+                    labels=chosen.labels,
+                    options=chosen.options([recording, *targets]),
+                    progress=self._tell,
+                )
+                options = chosen.options(sorted_ones)
+                sort_files(sorted_ones, load_model(model), out, options=options, progress=self._tell)
             self._tell("opening the results", 0.0)
             self.session, contents = result_session(out)
             asked = {key: route for key, route in self.routes().items() if key[1] == "progress"}
@@ -174,16 +207,3 @@ class StartPage:
 
     def _tell(self, step: str, share: float) -> None:
         self._state |= {"step": step, "share": float(share)}
-
-    def _path(self, fields: Fields, name: str, *, must_exist: bool = True) -> Path:
-        given = fields.get(name)
-        if not isinstance(given, str) or not given.strip():
-            raise InputError(f"{name}: choose a {'folder' if name == 'out' else 'file'}")
-        try:
-            path = Path(given.strip()).expanduser()
-            exists = path.exists()
-        except (OSError, RuntimeError) as error:  # too long, an unknown user's home
-            raise InputError(f"{name}: {given:.80}: cannot be used: {error}") from None
-        if must_exist and not exists:
-            raise InputError(f"{path}: no such file")
-        return path

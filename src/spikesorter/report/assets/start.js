@@ -15,6 +15,7 @@
   const show = (error) => {
     problem.textContent = error.message;
   };
+  window.startPage = { ask, at, chosen: () => ({}) }; // preview.js says what was chosen
 
   const button = (text, onclick) => Object.assign(document.createElement("button"), { type: "button", textContent: text, onclick });
   const join = (folder, name) => `${folder}${folder.endsWith("/") ? "" : "/"}${name}`;
@@ -26,7 +27,9 @@
       const input = at(field);
       input.value = field === "targets" && input.value.trim() ? `${input.value.trimEnd()}\n${chosen}` : chosen;
       browser.hidden = true;
+      input.dispatchEvent(new Event("change"));
       input.focus();
+      window.startPage.onChosen?.(field);
     };
     const heading = Object.assign(document.createElement("p"), { textContent: listed.path });
     const list = document.createElement("ul");
@@ -75,6 +78,12 @@
       unlabelled: at("unlabelled").checked,
       targets: at("targets").value.split("\n").map((line) => line.trim()).filter(Boolean),
     };
+    const { noChannel, ...chosen } = window.startPage.chosen();
+    if (noChannel) {
+      show(new Error("No channel is chosen; choose at least one."));
+      return;
+    }
+    Object.assign(given, chosen);
     const headers = { "Content-Type": "application/json" };
     ask("begin", { method: "POST", headers, body: JSON.stringify(given) }).then(watch).catch(show);
   });
