@@ -27,6 +27,11 @@ def profile_of(gain: float, background: Background = SILENT) -> Profile:
     return Profile(np.zeros(1), np.ones(1, np.float32), NOBODY, Activity(gain, (0.001,) * 3), background)
 
 
+def as_it_is(raw: Any, profile: Profile, context: Any) -> Profile:
+    del raw, context
+    return profile
+
+
 @dataclass
 class World:
     """Estimates of a target as they are to be: the profile at each gain, the choices of a gain, and sizes."""
@@ -37,7 +42,7 @@ class World:
     backgrounds: dict[float, Background] = field(default_factory=dict)
     distances: dict[Background, float] = field(default_factory=dict)
     alike: tuple[tuple[float, float], ...] = ()
-    labelled: object = "labelled"
+    labelled: object = SimpleNamespace(units_vary=lambda profile: False)
     estimated: list[tuple[float, bool]] = field(default_factory=list)
     accepted: list[Any] = field(default_factory=list)
 
@@ -72,11 +77,11 @@ class World:
         course = Course(np.array(self.sizes)) if at_one else Course()
         return Tracked(replace(profile, course=course), self.misfits[at_one])
 
-    def estimate(self, monkeypatch: pytest.MonkeyPatch) -> Profile:
+    def estimate(self, monkeypatch: pytest.MonkeyPatch, levels: Any = as_it_is) -> Profile:
         for name in ("compare_gains", "choose_gain", "estimate_profile", "refine_profile", "track_changes"):
             monkeypatch.setattr(target_profile, name, getattr(self, name))
         monkeypatch.setattr(target_profile, "with_gain", lambda initial, gain, _: gain)
-        monkeypatch.setattr(target_profile, "with_noise_levels", lambda raw, profile, _: profile)
+        monkeypatch.setattr(target_profile, "with_noise_levels", levels)
         context = SimpleNamespace(units=SimpleNamespace(unit_ids=(1, 2, 9), known=(1, 2)))
         lessons: Any = SimpleNamespace(context=context, labelled=self.labelled)
         initial: Any = 0.5
@@ -157,3 +162,19 @@ def test_background_spikes_are_compared_too_and_of_two_estimates_the_nearer_one_
     found = world.estimate(monkeypatch)
     assert (found.activity.gain, found.background) == (gain, background)
     assert world.choices == []
+
+
+def test_where_units_vary_the_noise_is_refined_as_if_it_were_steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An explanation by fixed templates leaves more than noise there."""
+    for varies, expected in ((True, 1), (False, 2)):
+        world = World(chosen(1.0), labelled=SimpleNamespace(units_vary=lambda profile, v=varies: v))
+        seen = []
+
+        def refined(_: Any, profile: Profile, *__: Any, seen: Any = seen, **___: Any) -> Profile:
+            seen.append(len(profile.course.levels))
+            return profile
+
+        monkeypatch.setattr(world, "refine_profile", refined)
+        levelled = Course(levels=np.array([0.5, 1.3]))
+        world.estimate(monkeypatch, levels=lambda raw, profile, _: replace(profile, course=levelled))
+        assert seen == [expected]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from spikesorter.estimation.context import Context
 from spikesorter.estimation.estimate import InitialEstimate, estimate_profile, with_gain
 from spikesorter.estimation.gain_evidence import NEAR_ONE, choose_gain, compare_gains
 from spikesorter.estimation.profile import Profile
+from spikesorter.estimation.rehearsal import Labelled
 from spikesorter.estimation.size_evidence import WORTH_BELIEVING
 from spikesorter.signal.gain import SILENT
 from spikesorter.sorting.changes import Tracked, track_changes, with_noise_levels
@@ -60,10 +62,31 @@ def estimate_target(
     def may_be(gain: float) -> bool:
         return choice.sharp and comparison.as_good(gain, choice.gain)
 
-    profile = with_noise_levels(raw, profile, context)
-    profile = refine_profile(raw, profile, context, n_jobs=n_jobs, may_be_gain=may_be)
-    tracked = track_changes(raw, profile, context, lessons.labelled, n_jobs=n_jobs)
+    tracked = _tracked(raw, profile, context, lessons.labelled, n_jobs=n_jobs, may_be_gain=may_be)
     return _or_at_one(tracked, raw, initial, lessons, n_jobs=n_jobs).profile
+
+
+def _tracked(
+    raw: npt.NDArray[Any],
+    profile: Profile,
+    context: Context,
+    labelled: Labelled,
+    *,
+    n_jobs: int,
+    may_be_gain: Callable[[float], bool],
+) -> Tracked:
+    """Refine a profile, block by block if the noise changes, and track how units change.
+
+    Where waveforms vary, an explanation by fixed templates leaves more than noise, so the levels of blocks
+    are those of the trace.
+    """
+    levelled = with_noise_levels(raw, profile, context)
+    varies = labelled.units_vary(profile)
+    start = profile if varies else levelled
+    refined = refine_profile(raw, start, context, n_jobs=n_jobs, may_be_gain=may_be_gain)
+    if varies:
+        refined = replace(refined, course=levelled.course)
+    return track_changes(raw, refined, context, labelled, n_jobs=n_jobs)
 
 
 def _or_at_one(
@@ -77,9 +100,8 @@ def _or_at_one(
     away = abs(np.log(gain)) if gain > 0 else np.inf
     if lessons.labelled is None or not NEAR_ONE < away < np.log(ALMOST_ONE):
         return tracked
-    profile = with_noise_levels(raw, _profile_at(1.0, initial, context), context)
-    profile = refine_profile(raw, profile, context, n_jobs=n_jobs, may_be_gain=lambda _: False)
-    other = track_changes(raw, profile, context, lessons.labelled, n_jobs=n_jobs)
+    profile = _profile_at(1.0, initial, context)
+    other = _tracked(raw, profile, context, lessons.labelled, n_jobs=n_jobs, may_be_gain=lambda _: False)
     units = context.units
     every = np.broadcast_to(
         other.profile.course.sizes, (len(other.profile.course.sizes), len(units.unit_ids))
