@@ -42,7 +42,7 @@ class World:
     backgrounds: dict[float, Background] = field(default_factory=dict)
     distances: dict[Background, float] = field(default_factory=dict)
     alike: tuple[tuple[float, float], ...] = ()
-    labelled: object = SimpleNamespace(units_vary=lambda profile: False)
+    labelled: object = field(default_factory=lambda: SimpleNamespace(units_vary=lambda profile: False))
     estimated: list[tuple[float, bool]] = field(default_factory=list)
     accepted: list[Any] = field(default_factory=list)
 
@@ -166,15 +166,17 @@ def test_background_spikes_are_compared_too_and_of_two_estimates_the_nearer_one_
 
 def test_where_units_vary_the_noise_is_refined_as_if_it_were_steady(monkeypatch: pytest.MonkeyPatch) -> None:
     """An explanation by fixed templates leaves more than noise there."""
-    for varies, expected in ((True, 1), (False, 2)):
-        world = World(chosen(1.0), labelled=SimpleNamespace(units_vary=lambda profile, v=varies: v))
-        seen = []
+    seen: list[int] = []
 
-        def refined(_: Any, profile: Profile, *__: Any, seen: Any = seen, **___: Any) -> Profile:
-            seen.append(len(profile.course.levels))
-            return profile
+    def levelled(raw: Any, profile: Profile, context: Any) -> Profile:
+        return replace(profile, course=Course(levels=np.array([0.5, 1.3])))
 
+    def refined(_: Any, profile: Profile, *__: Any, **___: Any) -> Profile:
+        seen.append(len(profile.course.levels))
+        return profile
+
+    for vary in (True, False):
+        world = World(chosen(1.0), labelled=SimpleNamespace(units_vary=lambda profile, vary=vary: vary))
         monkeypatch.setattr(world, "refine_profile", refined)
-        levelled = Course(levels=np.array([0.5, 1.3]))
-        world.estimate(monkeypatch, levels=lambda raw, profile, _: replace(profile, course=levelled))
-        assert seen == [expected]
+        world.estimate(monkeypatch, levels=levelled)
+    assert seen == [1, 2]
