@@ -343,7 +343,7 @@ def test_nothing_on_the_page_offers_to_upload(drawn: Opened) -> None:
     offered = drawn.page.evaluate(
         "[...document.querySelectorAll('.modebar-btn')].map(one => one.dataset.title ?? one.ariaLabel)"
     )
-    assert sorted(set(offered)) == ["Download plot as a PNG", "Reset axes", "Zoom in", "Zoom out"]
+    assert sorted(set(offered)) == ["Download plot", "Reset axes", "Zoom in", "Zoom out"]
 
 
 def test_doubtful_spikes_are_shown_small_on_their_buttons(drawn: Opened) -> None:

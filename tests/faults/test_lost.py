@@ -59,7 +59,12 @@ def test_a_worker_of_dask_that_is_killed_takes_no_recording_with_it(
     # What the worker finished just before it was killed is found finished when another is given the same.
     assert {outcome.state for outcome in outcomes} <= {"done", "kept"}
     assert victims == []
-    assert bytes_of(tmp_path / "there") == bytes_of(tmp_path / "here")
+    there = bytes_of(tmp_path / "there")
+    left_half_written = [name for name in there if Path(name).name.startswith(".")]  # by the killed one; once
+    assert len(left_half_written) <= 1
+    assert {name: there[name] for name in there if name not in left_half_written} == bytes_of(
+        tmp_path / "here"
+    )
 
 
 @contextmanager

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from spikesorter.core.pairs import pairs_within
 from spikesorter.core.settings import Settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.estimation.profile import conditioning_kernel
 from spikesorter.simulate import simulate_study
+from spikesorter.sorting.finding import revising
 from spikesorter.sorting.finding.events import Events
 from spikesorter.sorting.finding.explaining import Explained, explain
 from spikesorter.sorting.finding.hints import Hints
@@ -61,6 +63,22 @@ def test_halves_at_different_points_of_the_spike_are_merged_at_one_point() -> No
     true = before.spikes.sample
     lags = [int(np.abs(true - sample).min()) for sample in found.labels.of(largest).sample]
     assert np.mean(np.array(lags) <= 2) > 0.9 or np.mean(np.abs(np.array(lags) - 8) <= 2) > 0.9
+
+
+def test_waveforms_of_halves_are_compared_at_the_same_point_of_the_spike(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where templates do not tell, the valley between waveforms does; at two points there would be one."""
+
+    def shifted(spikes: Spikes) -> Spikes:
+        unit, sample = spikes.unit.copy(), spikes.sample.copy()
+        half = np.flatnonzero(unit == 1)[::2]
+        unit[half], sample[half] = 9, sample[half] + 8
+        return Spikes.from_arrays(sample, unit)
+
+    monkeypatch.setattr(revising, "SAME", 0.0)
+    monkeypatch.setattr(revising, "RULES", dict.fromkeys((True, None, False), (0.5, 6.0)))
+    assert revised(explained(relabelled=shifted), seed=0).merged == 1
 
 
 def test_two_units_under_one_label_are_split() -> None:

@@ -95,3 +95,13 @@ def test_only_times_count_not_samples_nor_order(seed: int, count: int, share: fl
     second = np.sort(np.where(rng.random(count) < share, first + rng.integers(31, 400, count), first + 700))
     told = fire_as_one(first, second)
     assert fires_as_one(2 * first, 2 * second, 2 * N_SAMPLES, fs_hz=40_000.0) is told
+
+
+def test_pairs_that_may_be_one_spike_are_not_counted() -> None:
+    """Two units that are alike both explain a spike that varies: such pairs tell nothing of their trains."""
+    second = regular(1000, 1500)
+    second[:40] = regular(1000)[:40] + 8
+    told = [
+        fires_as_one(regular(1000), second, N_SAMPLES, fs_hz=20_000.0, blind_ms=ms) for ms in (0, 0.35, 0.4)
+    ]
+    assert told == [False, False, True]

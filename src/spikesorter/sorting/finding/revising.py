@@ -43,6 +43,7 @@ SAME = 2.5  # d' of two templates below which their spikes cannot be told apart
 FAR = 14.0  # d' of two templates above which they are never one unit
 # Least valley between parts of one unit, and greatest d' between their templates; do they fire as one?
 RULES = {True: (0.35, 14.0), None: (0.75, 6.0), False: (0.95, 2.5)}
+TWICE_MS = 0.4  # apart, two units may be explaining one spike that varies
 OVERLAP_MS, MOST_BY_CHANCE = 0.3, 2.0  # spikes of two units so near by chance, and how many more are a unit
 COMPOSED = 0.2  # of a template's d' that two others may leave of it
 LOST = 0.05  # share of a unit's spikes taken out as the background's after which another round is worth it
@@ -307,13 +308,12 @@ def _are_one(explained: Explained, i: int, j: int, apart: float, lag: int) -> bo
     if apart < SAME:
         return True
     first, last = -explained.before, explained.shapes.shape[1] - explained.before
-    one, other = (
-        explained.window_of(i, first, last),
-        explained.window_of(j, first - lag * -1, last - lag * -1),
-    )
+    # Spikes of j start `lag` samples later, so the same part of the trace is that much earlier after them.
+    one = explained.window_of(i, first, last)
+    other = explained.window_of(j, first - lag, last - lag)
     axis = (other - one) / max(float(np.linalg.norm(other - one)), 1e-12)
     mask_i, waves_i = explained.cleaned(i, first=first, last=last)
-    mask_j, waves_j = explained.cleaned(j, first=first + lag, last=last + lag)
+    mask_j, waves_j = explained.cleaned(j, first=first - lag, last=last - lag)
     x, y = ((waves * axis).sum(axis=(1, 2)) for waves in (waves_i, waves_j))
     if min(len(x), len(y)) < 5:
         return False
@@ -321,9 +321,10 @@ def _are_one(explained: Explained, i: int, j: int, apart: float, lag: int) -> bo
     spikes = explained.spikes.sample
     as_one = fires_as_one(
         spikes[mask_i],
-        spikes[mask_j],
+        spikes[mask_j] - lag,
         len(explained.trace),
         fs_hz=explained.fs_hz,
+        blind_ms=TWICE_MS,
     )
     least, most = RULES[as_one]
     return depth >= least and apart < most

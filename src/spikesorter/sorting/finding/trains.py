@@ -20,7 +20,9 @@ PAIRS_KEPT = (0.15, 0.8)  # share of these found of one unit with a few false sp
 SURELY = 4.0  # likelihood of two units relative to that of one
 
 
-def fires_as_one(first: Int64Array, second: Int64Array, n_samples: int, *, fs_hz: float) -> bool | None:
+def fires_as_one(
+    first: Int64Array, second: Int64Array, n_samples: int, *, fs_hz: float, blind_ms: float = 0.0
+) -> bool | None:
     """Return whether two spike trains together fire as one unit does.
 
     One unit leaves out the refractory period. It may fire in bursts, in which its spikes shrink.
@@ -46,9 +48,11 @@ def fires_as_one(first: Int64Array, second: Int64Array, n_samples: int, *, fs_hz
     >>> fires_as_one(first, np.sort(first + np.arange(1000) % 3000), 3_000_000, fs_hz=30_000.0)
     False
     """
-    refractory = to_samples(REFRACTORY_MS, fs_hz)
-    expected = 2 * len(first) * len(second) / n_samples * refractory
+    refractory, blind = to_samples(REFRACTORY_MS, fs_hz), to_samples(blind_ms, fs_hz)
+    expected = 2 * len(first) * len(second) / n_samples * (refractory - blind)
     near = len(pairs_within(first, second, refractory)[0])
+    if blind:
+        near -= len(pairs_within(first, second, blind)[0])
     in_bursts = max(
         _share_in_bursts(first, second, n_samples, fs_hz), _share_in_bursts(second, first, n_samples, fs_hz)
     )
