@@ -16,7 +16,7 @@ REFRACTORY_MS = 1.5
 BURST_MS, BURSTING = 15.0, 0.4  # share of spikes so soon after another that tells of bursts
 BY_CHANCE, BY_CHANCE_IN_BURSTS = 0.002, 0.15  # probability of so few pairs within the refractory period
 ENOUGH_EXPECTED = 4.0  # pairs within it by chance, by which to tell two units
-PAIRS_KEPT = (0.15, 0.8)  # share of these found of one unit with a few false spikes, and of two
+PAIRS_KEPT = (0.25, 0.8)  # share of these found of one unit with some false spikes, and of two
 SURELY = 4.0  # likelihood of two units relative to that of one
 
 
