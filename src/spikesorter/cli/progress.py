@@ -113,10 +113,12 @@ def progress_line(step: str, done: float, seconds: float) -> str:
     --------
     >>> progress_line("sorting", 0.25, 600.0), progress_line("sorting", 0.0, 90.0)
     ('sorting: 25%, 0:10:00 so far, about 0:30:00 left', 'sorting: 0:01:30 so far')
+    >>> progress_line("sorting", 0.0, 0.3)  # it has just begun
+    'sorting'
     """
     so_far = f"{timedelta(seconds=round(seconds))} so far"
     if not 0 < done < 1:
-        return f"{step}: {so_far}"  # some steps cannot say more
+        return f"{step}: {so_far}" if seconds >= 1 else step  # some steps cannot say more
     left = timedelta(seconds=round(seconds * (1 - done) / done))
     return f"{step}: {done:.0%}, {so_far}, about {left} left"
 
