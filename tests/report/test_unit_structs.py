@@ -11,6 +11,7 @@ import scipy.io
 from spikesorter.core.errors import InputError
 from spikesorter.report.results import Result
 from spikesorter.report.unit_structs import export_units
+from spikesorter.workflows.exporting import export_results
 from tests.cli.test_cli import spikesorter
 from tests.conftest import FS_HZ
 
@@ -56,3 +57,9 @@ def test_the_command_names_the_files(sorted_study: Path, tmp_path: Path) -> None
         str(tmp_path / "D2-units.mat"),
         str(tmp_path / "D3-units.mat"),
     ]
+
+
+def test_a_subject_that_the_structs_cannot_hold_is_refused(sorted_study: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="stored in NWB files only; write nwb, not mat-units"):
+        export_results(sorted_study, tmp_path, to="mat-units", subject=tmp_path / "subject.toml")
+    assert list(tmp_path.iterdir()) == []

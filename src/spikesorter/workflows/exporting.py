@@ -57,14 +57,14 @@ def export_results(
         If there are no results, their recordings have changed, or they cannot be written. All places are
         checked before anything is written.
     """
+    if to not in (BIDS, UNITS):
+        check_export(to)
+    session = session_of(subject) if to == BIDS else session_for(to, subject)
     if to == UNITS:
         structs = export_units(results, out)
         for path in structs:
             on_written(path)
         return structs
-    if to != BIDS:
-        check_export(to)
-    session = session_of(subject) if to == BIDS else session_for(to, subject)
     kept = {one.name: one for one in kept_results(results)}
     places = {name: out / f"{name}.{to}" for name in kept}
     dataset = {name: BidsPlace.of(out, session, name) for name in kept} if to == BIDS else {}
