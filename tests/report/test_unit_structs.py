@@ -63,3 +63,8 @@ def test_a_subject_that_the_structs_cannot_hold_is_refused(sorted_study: Path, t
     with pytest.raises(InputError, match="stored in NWB files only; write nwb, not mat-units"):
         export_results(sorted_study, tmp_path, to="mat-units", subject=tmp_path / "subject.toml")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_format_is_told_with_all_that_are_known(sorted_study: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"unknown format 'docx'; .*analyzer, mat-units, bids"):
+        export_results(sorted_study, tmp_path, to="docx")

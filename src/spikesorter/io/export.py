@@ -142,8 +142,16 @@ def write_spikes(
             (temporary / MARK).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
-def check_export(name: str, path: Path | None = None) -> None:
+def check_export(name: str, path: Path | None = None, *, besides: tuple[str, ...] = ()) -> None:
     """Refuse an unknown format, or one whose packages are not installed.
+
+    Parameters
+    ----------
+    name : str
+    path : Path, optional
+        Named in the message.
+    besides : tuple of str
+        Formats that the caller writes itself.
 
     Raises
     ------
@@ -155,9 +163,9 @@ def check_export(name: str, path: Path | None = None) -> None:
     Traceback (most recent call last):
     spikesorter.InputError: unknown format 'xlsx'; spikes can be written as mat, csv, ...
     """
-    if name not in EXPORTS:
-        where = f"{path}: " if path else ""
-        raise InputError(f"{where}unknown format {name!r}; spikes can be written as {', '.join(EXPORTS)}")
+    if name not in (*EXPORTS, *besides):
+        where, known = f"{path}: " if path else "", ", ".join((*EXPORTS, *besides))
+        raise InputError(f"{where}unknown format {name!r}; spikes can be written as {known}")
     for package in PACKAGES.get(name, ()):
         if find_spec(package) is None:
             raise InputError(missing_package(name, ModuleNotFoundError(name=package)))

@@ -57,8 +57,7 @@ def export_results(
         If there are no results, their recordings have changed, or they cannot be written. All places are
         checked before anything is written.
     """
-    if to not in (BIDS, UNITS):
-        check_export(to)
+    check_export(to, besides=(UNITS, BIDS))
     session = session_of(subject) if to == BIDS else session_for(to, subject)
     if to == UNITS:
         structs = export_units(results, out)
