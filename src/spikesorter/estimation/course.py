@@ -16,6 +16,7 @@ Float64Array = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
 LEAST_LEVEL_RATIO = 1.25  # of the noise in two blocks, below which it is steady
 SHRUNK, GROWN, LOUDER = 0.75, 1.35, 1.5  # changes worth a remark
+OFF = 10.0  # times as strong in some parts as in others, which noise of a working electrode hardly is
 
 
 def _one() -> Float64Array:
@@ -122,6 +123,8 @@ class Course:
         ['unit a: spikes have 1.00 to 0.50 times their labelled size; the smallest may be missed']
         >>> Course(levels=np.array([0.5, 1.5])).remarks({0: "a"})
         ['the noise is 3.0 times as strong in some parts as in others']
+        >>> Course(levels=np.array([0.05, 1.5])).remarks({0: "a"})[0].partition(": ")[2]
+        'if the electrode or amplifier is off in the quiet ones, leave them out (--exclude)'
         """
         said = []
         for column, name in names.items():
@@ -132,7 +135,11 @@ class Course:
                 said.append(f"unit {name}: {_in_words(sizes, sizes.argmax())}; they may resemble other units")
         ratio = self.levels.max() / self.levels.min()
         if ratio > LOUDER:
-            said.append(f"the noise is {ratio:.1f} times as strong in some parts as in others")
+            off = "if the electrode or amplifier is off in the quiet ones, leave them out (--exclude)"
+            said.append(
+                f"the noise is {ratio:.1f} times as strong in some parts as in others"
+                + (f": {off}" if ratio > OFF else "")
+            )
         return said
 
 
