@@ -42,7 +42,8 @@ from spikesorter.io.mat_writing import write_mat_recording
 from spikesorter.io.responses import without_responses
 from spikesorter.signal.templates import plant
 from spikesorter.sorting.pulses import find_pulses, subtract_pulses
-from spikesorter.sorting.screening import find_bad_stretches, screen_for
+from spikesorter.sorting.screening import find_bad_stretches
+from spikesorter.sorting.screens import screen_for
 
 CASES = MAKER.parent.parent / "cases" / "make_cases.py"
 AFTER_MS = 20.0  # after a bad stretch, within which the recall is told too

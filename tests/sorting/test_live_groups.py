@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import Spikes
 from spikesorter.sorting.live_groups import MOST_GROUPS, GroupStreams
-from spikesorter.sorting.screening import measure_quiet
+from spikesorter.sorting.screens import measure_quiet
 from spikesorter.sorting.stream import Stream
 from spikesorter.workflows.live import listen
 from spikesorter.workflows.packets import Packet

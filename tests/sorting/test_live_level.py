@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from spikesorter.signal.screen import Screen
 from spikesorter.sorting import live_level
 from spikesorter.sorting.live_level import LiveLevel
-from spikesorter.sorting.screening import measure_quiet, new_screen
+from spikesorter.sorting.screens import measure_quiet, new_screen
 from tests.decoding.test_run import DECODERS
 from tests.sorting.test_stream import ARRIVING, state_of, stream_of
 

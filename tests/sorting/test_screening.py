@@ -9,16 +9,8 @@ from spikeinterface.core import NumpyRecording
 from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.spikes import Spikes
 from spikesorter.sorting import screening
-from spikesorter.sorting.screening import (
-    described,
-    find_bad_stretches,
-    learn_screen,
-    new_screen,
-    screen_for,
-    screen_without_labels,
-    screened,
-    without_bad,
-)
+from spikesorter.sorting.screening import described, find_bad_stretches, screened, without_bad
+from spikesorter.sorting.screens import learn_screen, new_screen, screen_for, screen_without_labels
 from tests.conftest import FS_HZ
 
 N = 250_000

@@ -17,7 +17,8 @@ from spikesorter.decoding.candidates import WorkingPoint
 from spikesorter.decoding.run import find_candidates
 from spikesorter.signal.hum import hum_kernel
 from spikesorter.signal.spans import Margin
-from spikesorter.sorting.screening import new_screen, screened
+from spikesorter.sorting.screening import screened
+from spikesorter.sorting.screens import new_screen
 from spikesorter.sorting.stream import Stream
 from tests.decoding.test_run import DECODERS, TRACE, UNIT, Sums
 

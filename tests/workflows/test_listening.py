@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import Spikes
 from spikesorter.sorting.live_groups import GroupStreams
-from spikesorter.sorting.screening import measure_quiet
+from spikesorter.sorting.screens import measure_quiet
 from spikesorter.sorting.stream import Stream
 from spikesorter.workflows.latency import Latency
 from spikesorter.workflows.live import FitGate, LiveSpike, listen

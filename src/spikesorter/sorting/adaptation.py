@@ -31,14 +31,8 @@ from spikesorter.sorting.following import digest_of, following_of, part_stops
 from spikesorter.sorting.forecast import Forecast, forecast_score
 from spikesorter.sorting.look_back import corrected_forecast, reckon
 from spikesorter.sorting.outlier_spikes import OutlierRule, fit_outlier_rule
-from spikesorter.sorting.screening import (
-    Screened,
-    check_good,
-    described,
-    screen_for,
-    screened,
-    without_bad,
-)
+from spikesorter.sorting.screening import Screened, check_good, described, screened, without_bad
+from spikesorter.sorting.screens import screen_for
 from spikesorter.sorting.spans import span_samples
 from spikesorter.sorting.state import Lessons, SorterState
 from spikesorter.sorting.target_profile import estimate_target

@@ -30,7 +30,8 @@ from spikesorter.sorting.finding.hints import Hints, with_labels
 from spikesorter.sorting.finding.rounds import find_labels
 from spikesorter.sorting.finding.seams import between_spikes
 from spikesorter.sorting.fitting import check_channels, fit_state
-from spikesorter.sorting.screening import check_good, find_bad_stretches, screen_without_labels, screened
+from spikesorter.sorting.screening import check_good, find_bad_stretches, screened
+from spikesorter.sorting.screens import screen_without_labels
 from spikesorter.sorting.spans import measured_quarters, sort_recording
 from spikesorter.sorting.state import SorterState
 

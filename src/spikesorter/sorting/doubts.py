@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from spikesorter.io.samples import read_signature
 from spikesorter.signal.screen import Screen
-from spikesorter.sorting.screening import measure_quiet
+from spikesorter.sorting.screens import measure_quiet
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording

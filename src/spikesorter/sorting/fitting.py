@@ -45,7 +45,8 @@ from spikesorter.signal.screen import Screen
 from spikesorter.signal.shifts import measure_start_variance, slopes
 from spikesorter.signal.templates import average_waveform, plant
 from spikesorter.sorting.adaptation import tune_for
-from spikesorter.sorting.screening import Screened, check_good, described, learn_screen, screened
+from spikesorter.sorting.screening import Screened, check_good, described, screened
+from spikesorter.sorting.screens import learn_screen
 from spikesorter.sorting.state import Lessons, SorterState
 from spikesorter.sorting.unlabelled_units import find_unlabelled
 

@@ -38,7 +38,7 @@ class LiveGate:
 
     Examples
     --------
-    >>> from spikesorter.sorting.screening import new_screen
+    >>> from spikesorter.sorting.screens import new_screen
     >>> trace = np.random.default_rng(0).standard_normal((25_000, 1))
     >>> trace[9_600:12_000] = np.nan
     >>> gate = LiveGate(new_screen(fs_hz=25_000, channels=1), np.zeros(1), 25_000)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from spikesorter.signal.screen import Screen
 from spikesorter.sorting.doubts import level_doubt
-from spikesorter.sorting.screening import measure_quiet
+from spikesorter.sorting.screens import measure_quiet
 
 __all__ = ["LiveLevel"]
 

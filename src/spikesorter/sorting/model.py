@@ -21,7 +21,8 @@ from spikesorter.sorting.doubts import doubt_of_gain
 from spikesorter.sorting.groups import groups_of, sort_groups
 from spikesorter.sorting.model_places import WHOLE, adapted_folders, group_folders
 from spikesorter.sorting.pulses import find_pulses, subtract_pulses
-from spikesorter.sorting.screening import check_good, described, screen_for, screened, without_bad
+from spikesorter.sorting.screening import check_good, described, screened, without_bad
+from spikesorter.sorting.screens import screen_for
 from spikesorter.sorting.sorter import SPAN_SECONDS, Sorter
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from spikesorter.io.responses import FEWEST, without_responses
 from spikesorter.io.samples import read_samples
 from spikesorter.signal.screen import Screen
 from spikesorter.signal.spans import to_samples
-from spikesorter.sorting.screening import find_bad_stretches, screen_for
+from spikesorter.sorting.screening import find_bad_stretches
+from spikesorter.sorting.screens import screen_for
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording

@@ -22,13 +22,7 @@ from spikesorter.sorting.fading import SHORTEST_SECONDS, Quarters, fading_doubt,
 from spikesorter.sorting.finished_spans import FinishedSpans, open_spans
 from spikesorter.sorting.following import digest_of
 from spikesorter.sorting.outlier_spikes import find_outliers
-from spikesorter.sorting.screening import (
-    Screened,
-    check_good,
-    described,
-    screened,
-    without_known,
-)
+from spikesorter.sorting.screening import Screened, check_good, described, screened, without_known
 from spikesorter.sorting.state import SorterState
 
 if TYPE_CHECKING:

@@ -35,7 +35,7 @@ from spikesorter.sorting.following import Following, digest_of
 from spikesorter.sorting.forecast import Forecast
 from spikesorter.sorting.look_back import Reckoning
 from spikesorter.sorting.outlier_spikes import OutlierRule
-from spikesorter.sorting.screening import new_screen
+from spikesorter.sorting.screens import new_screen
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
