@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from spikesorter.core.spikes import UNKNOWN, Spikes
 from spikesorter.report.correcting import correct
 from spikesorter.report.corrections import Change, Correction, Edit
-from spikesorter.report.judging import expit
 from spikesorter.report.revision import ENOUGH, Judging, contents_of
 from spikesorter.report.verdict import Shares
 

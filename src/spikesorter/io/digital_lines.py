@@ -137,10 +137,11 @@ def _sample_numbers(folder: Path) -> npt.NDArray[Any]:
 def _blackrock(path: Path, source: Source) -> Iterator[Column]:
     if not source.path.with_suffix(".nev").is_file():
         raise InputError(f"{path}: has no .nev file beside it, which holds the digital lines")
-    for kind in (DeprecationWarning, FutureWarning):
-        warnings.filterwarnings("ignore", message=".*strict_gap_mode", category=kind)
     place = str(source.path.with_suffix(""))
-    found = _neo_events(_reader(path, "BlackrockRawIO", filename=place, gap_tolerance_ms=1.0))
+    with warnings.catch_warnings():
+        for kind in (DeprecationWarning, FutureWarning):
+            warnings.filterwarnings("ignore", message=".*strict_gap_mode", category=kind)
+        found = _neo_events(_reader(path, "BlackrockRawIO", filename=place, gap_tolerance_ms=1.0))
     for name, port in BLACKROCK_PORTS.items():
         times, words = found.get(name, (np.empty(0), np.empty(0, "U1")))
         strobed = words != "0"

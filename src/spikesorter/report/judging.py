@@ -20,6 +20,7 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit, logit
 
 from spikesorter.core.spikes import Spikes
 from spikesorter.report.correcting import Corrected
@@ -90,7 +91,7 @@ class Strata:
         stratum = (place * TIMES + time) * LEVELS + level
         queue = np.random.default_rng(0).permutation(np.sort(doubtful(spikes)))
         queue = queue[np.argsort(stratum[queue], kind="stable")]
-        return cls(spikes.unit_ids, stratum, logit(joint), queue)
+        return cls(spikes.unit_ids, stratum, clipped_log_odds(joint), queue)
 
     def counts(self, chosen: BoolArray) -> Int64Array:
         """Return the number of chosen spikes in each stratum, shape (units, strata)."""
@@ -294,7 +295,7 @@ class _Row:
         self.gain = float(gain[self._best])
 
     def take(self) -> int:
-        """Return the next spike, and reckon with its judgement."""
+        """Return the next spike; what its judgement will tell counts for those after it."""
         k = self._best
         along = self._covariance[:, k]
         reduced = self._variance[k] / (1 + self._variance[k] * along[k])
@@ -305,18 +306,6 @@ class _Row:
         return spike
 
 
-def logit(probability: Float64Array) -> Float64Array:
+def clipped_log_odds(probability: Float64Array) -> Float64Array:
     """Return log odds; probabilities are taken to be at least 0.001 and at most 0.999."""
-    inside = np.clip(probability, LEAST, 1 - LEAST)
-    return np.asarray(np.log(inside / (1 - inside)), np.float64)
-
-
-def expit(log_odds: Float64Array) -> Float64Array:
-    """Return probabilities of log odds.
-
-    Examples
-    --------
-    >>> expit(np.array([0.0, 1000.0, -1000.0]))
-    array([0.5, 1. , 0. ])
-    """
-    return np.asarray(0.5 * (1 + np.tanh(log_odds / 2)), np.float64)
+    return np.asarray(logit(np.clip(probability, LEAST, 1 - LEAST)), np.float64)

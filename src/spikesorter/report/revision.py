@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 
 from spikesorter.core.spikes import UNKNOWN, Spikes
 from spikesorter.core.text import count_of
@@ -22,7 +23,6 @@ from spikesorter.report.judging import (
     answers_of,
     believe,
     choose_next,
-    expit,
 )
 from spikesorter.report.verdict import Shares, of_100
 
