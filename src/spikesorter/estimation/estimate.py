@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,18 +16,15 @@ from spikesorter.estimation.rehearsal import plant_rehearsal
 from spikesorter.io.samples import centred
 from spikesorter.signal.filters import noise_scale
 from spikesorter.signal.gain import (
-    SILENT,
-    Activity,
-    Background,
-    Cumulants,
     estimate_activity,
-    estimate_background,
     estimate_rates,
+    is_skewed,
     measure_cumulants,
 )
 from spikesorter.signal.hum import find_hum
 from spikesorter.signal.matched import MatchedFilters, make_matched_filters
 from spikesorter.signal.noise import NoiseSpectrum, estimate_noise_spectrum, quiet_samples
+from spikesorter.signal.shot_noise import BackgroundFit, Histogram, ShotNoise, measure_histogram
 
 __all__ = [
     "LEAST_DETECTABILITY",
@@ -48,11 +44,9 @@ QUIET_BEFORE_MS, QUIET_AFTER_MS = (
 )  # excluded around a template, as its position is known only roughly
 ROUNDING = 1e-5  # 100 dB below the spikes, float32 has only rounding errors
 NOISE_ROUNDS = 2  # the second improves on the first; a third changes nothing measurable
-BACKGROUND_ROUNDS = 2
 BACKGROUND_SAMPLES = 1 << 19
-BACKGROUND_SCALE = (0.07, 0.1, 0.14, 0.2, 0.28, 0.4)  # amplitudes to try, as long as they fit better
-HISTOGRAM_EDGES = np.arange(-12.0, 12.5, 0.5)  # in SD of the noise
-HISTOGRAM_ERROR = 0.02
+MOST_MISFIT = 1.0  # of a bin of the outputs' distribution, on average, for a gain to be believed
+MUCH_BETTER = 6.0  # misfit by which another gain has to be better
 LEAST_DETECTABILITY = 1.0
 """Least d' at which a unit can be distinguished from noise."""
 
@@ -124,12 +118,19 @@ def with_gain(initial: InitialEstimate, gain: float, context: Context) -> Initia
     InitialEstimate
     """
     cumulants = measure_cumulants(initial.evidence)
-    activity = _rates_at(cumulants, initial.filters, context, gain=gain, background=SILENT)
+    activity = estimate_rates(
+        cumulants,
+        initial.filters,
+        context.templates,
+        list(context.units.amplitudes),
+        gain=gain,
+        prior_rates=context.units.rates,
+    )
     return replace(initial, profile=replace(initial.profile, activity=activity))
 
 
 def estimate_profile(initial: InitialEstimate, context: Context, *, gain_known: bool = False) -> Profile:
-    """Estimate a recording's background spikes, and then its gain and firing rates again.
+    """Estimate a recording's background spikes and, if it has any, its gain and firing rates again.
 
     Parameters
     ----------
@@ -143,31 +144,18 @@ def estimate_profile(initial: InitialEstimate, context: Context, *, gain_known: 
     -------
     Profile
     """
-    profile, evidence = initial.profile, initial.evidence
-    quiet = measure_cumulants(evidence[_quiet(evidence, context)])
-    comparison = _Comparison(initial, measure_cumulants(evidence), quiet, context)
-    background = comparison.with_background(profile, amplitude=None).profile.background
-    if background == SILENT:
+    profile = initial.profile
+    if not _has_background(initial, context):
         return profile
+    # Quiet parts show that a background skews the noise, but not the number and size of its spikes, as
+    # the largest are excluded from them. The whole distribution does.
+    spikes = ShotNoise(initial.filters, context.templates, context.units.amplitudes, context.units.rates)
+    histogram, gain = measure_histogram(initial.evidence), profile.activity.gain
+    fit = spikes.fit_background(histogram, gain=gain)
     if not gain_known:
-        activity = estimate_activity(
-            evidence,
-            initial.filters,
-            context.templates,
-            list(context.units.amplitudes),
-            prior_rates=context.units.rates,
-            background=background,
-        )
-        profile = replace(profile, activity=activity)
-    # Quiet parts show how much the background skews the noise. They do not determine the number and
-    # amplitude of its spikes, as the largest are excluded from them. The whole distribution does.
-    best = comparison.with_background(profile, amplitude=BACKGROUND_SCALE[0])
-    for amplitude in BACKGROUND_SCALE[1:]:
-        trial = comparison.with_background(profile, amplitude=amplitude)
-        if trial.misfit > best.misfit:
-            break
-        best = trial
-    return best.profile
+        fit = _at_better_gain(fit, spikes, histogram)
+    activity = replace(profile.activity, gain=fit.gain, rates=fit.rates)
+    return replace(profile, activity=activity, background=fit.background)
 
 
 def is_faint(initial: InitialEstimate) -> bool:
@@ -192,96 +180,37 @@ def is_faint(initial: InitialEstimate) -> bool:
     return True
 
 
-@dataclass(frozen=True, eq=False)
-class _Trial:
-    """A profile, and the misfit of its rehearsal to the recording."""
+def _has_background(initial: InitialEstimate, context: Context) -> bool:
+    """Return whether the quiet parts of a recording are more skewed than those of a rehearsal without any.
 
-    profile: Profile
-    misfit: float
-
-
-@dataclass(frozen=True, eq=False)
-class _Comparison:
-    """Comparison of a recording with its rehearsals by matched filter outputs."""
-
-    initial: InitialEstimate
-    whole: Cumulants
-    quiet: Cumulants
-    context: Context
-
-    def with_background(self, profile: Profile, *, amplitude: float | None) -> _Trial:
-        """Fit the background's rate and, unless given, its amplitude; then the units' rates."""
-        for number in range(BACKGROUND_ROUNDS):
-            rehearsed = self._rehearsed(profile, number)
-            background = estimate_background(
-                self.quiet,
-                measure_cumulants(rehearsed[_quiet(rehearsed, self.context)]),
-                self.initial.filters,
-                self.context.templates,
-                gain=profile.activity.gain,
-                background=profile.background,
-                amplitude=amplitude,
-            )
-            if background == profile.background:
-                break
-            activity = _rates_at(
-                self.whole,
-                self.initial.filters,
-                self.context,
-                gain=profile.activity.gain,
-                background=background,
-            )
-            profile = replace(profile, activity=activity, background=background)
-        if amplitude is None:
-            return _Trial(profile, 0.0)
-        return _Trial(profile, self._misfit(self._rehearsed(profile, BACKGROUND_ROUNDS)))
-
-    def _rehearsed(self, profile: Profile, number: int) -> Trace:
-        rehearsal = plant_rehearsal(
-            self.context,
-            profile,
-            n_samples=BACKGROUND_SAMPLES,
-            gain_jitter=0.0,
-            jitter_samples=BACKGROUND_SAMPLES,
-            rng=self.context.rng(*PROFILE, number),
-        )
-        return self.initial.filters.apply(self.context.conditioned(rehearsal.trace))
-
-    @cached_property
-    def _observed(self) -> npt.NDArray[np.float64]:
-        return _histogram(self.initial.evidence)
-
-    def _misfit(self, rehearsed: Trace) -> float:
-        """Return the chi-squared distance of the outputs' histograms, with a model error of 2 %."""
-        share = len(self.initial.evidence) / len(rehearsed)
-        observed, expected = self._observed, share * _histogram(rehearsed)
-        variance = observed + share * expected + (HISTOGRAM_ERROR * observed) ** 2 + 10
-        return float(((observed - expected) ** 2 / variance).sum())
-
-
-def _rates_at(
-    cumulants: Cumulants, filters: MatchedFilters, context: Context, *, gain: float, background: Background
-) -> Activity:
-    return estimate_rates(
-        cumulants,
-        filters,
-        context.templates,
-        list(context.units.amplitudes),
-        gain=gain,
-        prior_rates=context.units.rates,
-        background=background,
+    Quiet parts contain undetected spikes of the smallest units. The rehearsal contains as many.
+    """
+    rehearsal = plant_rehearsal(
+        context,
+        initial.profile,
+        n_samples=BACKGROUND_SAMPLES,
+        gain_jitter=0.0,
+        jitter_samples=BACKGROUND_SAMPLES,
+        rng=context.rng(*PROFILE, 0),
     )
+    rehearsed = initial.filters.apply(context.conditioned(rehearsal.trace))
+    quiet, expected = (
+        measure_cumulants(evidence[_quiet(evidence, context)]) for evidence in (initial.evidence, rehearsed)
+    )
+    return is_skewed(quiet, expected, gain=initial.profile.activity.gain)
 
 
-def _histogram(evidence: Trace) -> npt.NDArray[np.float64]:
-    """Return how many outputs of each filter are in each bin, shape (units, bins)."""
-    bins, width = len(HISTOGRAM_EDGES) - 1, HISTOGRAM_EDGES[1] - HISTOGRAM_EDGES[0]
-    counts = []
-    for column in evidence.T:  # bins of equal width: no search among the edges
-        at = np.floor((column - np.float32(HISTOGRAM_EDGES[0])) / np.float32(width))
-        inside = at[(at >= 0) & (at < bins)].astype(np.int64)
-        counts.append(np.bincount(inside, minlength=bins))
-    return np.stack(counts).astype(np.float64)
+def _at_better_gain(fit: BackgroundFit, spikes: ShotNoise, histogram: Histogram) -> BackgroundFit:
+    """Return the fit at the gain nearby that explains a recording better, if any does so well enough.
+
+    Where waveforms vary, or other units fire, no gain explains the distribution, and none is believed.
+    """
+    best = spikes.fit_gain(histogram, near=fit.gain)
+    explained = best.misfit < MOST_MISFIT * histogram.bins
+    if not explained or best.misfit > fit.misfit - MUCH_BETTER:
+        return fit
+    logger.info("gain %.3g: best fit of spikes and background (%.3g before)", best.gain, fit.gain)
+    return best
 
 
 def _noise_and_filters(conditioned: Trace, context: Context) -> tuple[NoiseSpectrum, MatchedFilters]:

@@ -22,7 +22,6 @@ from spikesorter.estimation.course import Course, noise_levels
 from spikesorter.estimation.estimate import InitialEstimate
 from spikesorter.estimation.profile import Profile
 from spikesorter.estimation.rehearsal import Labelled, graft_rehearsal
-from spikesorter.signal.gain import Background
 from spikesorter.signal.matched import MatchedFilters
 from spikesorter.signal.peaks import largest_of_rows, pick_peaks
 
@@ -93,10 +92,6 @@ class GainComparison:
     evidence: Trace
     sections: int = 1
     _known: dict[float, float] = field(default_factory=dict)
-
-    def beside(self, background: Background) -> GainComparison:
-        """Return the comparison with background spikes added to the labelled trace as well."""
-        return replace(self, profile=replace(self.profile, background=background), _known={})
 
     def misfit(self, gain: float) -> float:
         """Return the misfit of the labelled trace at a gain to the target (chi-squared plus prior)."""

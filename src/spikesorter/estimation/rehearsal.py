@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import uniform_filter1d
+from scipy.ndimage import median_filter, uniform_filter1d
 
 from spikesorter.core.spikes import Spikes
 from spikesorter.estimation.context import Context
@@ -23,6 +23,7 @@ __all__ = [
     "graft_rehearsal",
     "labelled_amplitudes",
     "measure_variance_left",
+    "own_sizes",
     "plant_rehearsal",
 ]
 
@@ -35,6 +36,8 @@ EXCERPTS, MIDDLE_SHARE = (
 LEAST_SPIKES = 20  # of each unit in a rehearsal, however rarely it fires
 LEAST_MISSING = 0.1  # of the target's noise; with less to add, repeated traces are nearly the same
 MUCH_VARIED = 0.2  # variance that fixed templates leave near spikes, relative to the target's noise
+NEIGHBOURS = 31  # spikes of a unit, for its size at some time
+OWN_SIZES = (0.3, 3.0)  # beyond these, labels are wrong rather than a unit that small or large
 LEAST_ACTIVITY = 0.1  # of the labelled rate, as a unit that appears silent may still fire
 
 
@@ -308,11 +311,44 @@ def _resized(
     if np.all(profile.course.sizes == 1):
         return 0.0
     templates, length = context.units.templates, len(labelled.trace)
-    inside, once = labelled_amplitudes(labelled, context)
+    inside, amplitudes = labelled_amplitudes(labelled, context)
     times = n_samples // length
     every = Spikes.concatenate([inside.shifted(number * length) for number in range(times)])
-    change = np.tile(once, times) * (_sizes(profile, context.units, every, n_samples) - 1)
+    factors = _sizes(profile, context.units, every, n_samples) / np.tile(own_sizes(inside, amplitudes), times)
+    changes = np.any(profile.course.sizes != 1, axis=0)[np.searchsorted(context.units.unit_ids, every.unit)]
+    change = np.where(changes, factors - 1, 0.0) * np.tile(amplitudes, times)
     return plant(n_samples, every, (profile.activity.gain * change).astype(np.float32), templates)
+
+
+def own_sizes(spikes: Spikes, amplitudes: FloatArray) -> npt.NDArray[np.float64]:
+    """Return the relative size that the unit of each labelled spike had at that time.
+
+    It is the median of the unit's neighbouring spikes, relative to that of all its spikes. Units of the
+    labelled recording change too, which must not be taken for a change of the target.
+
+    Parameters
+    ----------
+    spikes : Spikes
+    amplitudes : ndarray of float32, shape (spikes,)
+
+    Returns
+    -------
+    ndarray of float64, shape (spikes,)
+
+    Examples
+    --------
+    >>> spikes = Spikes.from_arrays(np.arange(400), np.ones(400))
+    >>> own_sizes(spikes, np.linspace(1.2, 0.8, 400, dtype=np.float32))[[50, 200, 350]].round(2)
+    array([1.15, 1.  , 0.85])
+    """
+    sizes = np.ones(len(spikes))
+    for unit in spikes.unit_ids:
+        own = spikes.unit == unit
+        usual = float(np.median(amplitudes[own]))
+        if usual > 0:
+            around = median_filter(amplitudes[own].astype(np.float64), NEIGHBOURS, mode="nearest")
+            sizes[own] = np.clip(around / usual, *OWN_SIZES)
+    return sizes
 
 
 def labelled_amplitudes(labelled: Labelled, context: Context) -> tuple[Spikes, FloatArray]:

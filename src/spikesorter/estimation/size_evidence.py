@@ -20,7 +20,7 @@ from spikesorter.estimation.context import GAIN
 from spikesorter.estimation.course import Course
 from spikesorter.estimation.gain_evidence import GainComparison
 from spikesorter.estimation.profile import Profile
-from spikesorter.estimation.rehearsal import graft_rehearsal, labelled_amplitudes
+from spikesorter.estimation.rehearsal import graft_rehearsal, labelled_amplitudes, own_sizes
 from spikesorter.signal.templates import add_copies
 
 __all__ = ["WORTH_BELIEVING", "SizeFit", "find_sizes"]
@@ -119,6 +119,7 @@ class _Search:
     spikes: Spikes  # of the rehearsal
     resizable: Spikes  # those wholly inside the labelled trace
     amplitudes: Trace  # of these
+    own: Float64Array  # sizes that their units had at the time
     plain: Trace  # outputs of the filters, with labelled sizes
     blocks: int
 
@@ -142,6 +143,7 @@ class _Search:
             rehearsal.spikes,
             Spikes.concatenate([inside.shifted(number * length) for number in range(times)]),
             np.tile(once, times),
+            np.tile(own_sizes(inside, once), times),
             comparison.outputs(rehearsal.trace),
             blocks,
         )
@@ -152,8 +154,12 @@ class _Search:
         return _Point(np.ones(self.blocks), self.plain, self._misfit(self.plain))
 
     def descend(self, start: _Point, column: int) -> _Point:
-        """Return the best point when the sizes of one unit change, from 1 on."""
-        best = start._replace(sizes=np.ones(self.blocks))
+        """Return the best point when the sizes of one unit change, from 1 on.
+
+        Its size in the labelled trace may change as well, and is made steady first.
+        """
+        outputs = start.outputs + self._steadied(column)
+        best = _Point(np.ones(self.blocks), outputs, self._misfit(outputs))
         moves = [(ramp, self.response(column, ramp)) for ramp in _ramps(self.blocks)]
         for step in STEPS:
             if step < STEPS[0] and np.all(best.sizes == 1):
@@ -183,11 +189,21 @@ class _Search:
 
     def response(self, column: int, change: Float64Array) -> Trace:
         """Return the change of the filters' outputs when the size of one unit changes, block by block."""
-        context, n_samples = self.comparison.context, len(self.plain)
-        own = self.resizable.unit == context.units.unit_ids[column]
+        blocks = np.clip(self.resizable.sample * self.blocks // len(self.plain), 0, self.blocks - 1)
+        return self._with_added(column, change[blocks] / self.own)
+
+    def _steadied(self, column: int) -> Trace:
+        """Return the change of the filters' outputs when one unit has its usual size all the time."""
+        return self._with_added(column, 1 / self.own - 1)
+
+    def _with_added(self, column: int, factors: Float64Array) -> Trace:
+        """Return the change of the filters' outputs when spikes of one unit are added, in proportion."""
+        n_samples, own = (
+            len(self.plain),
+            self.resizable.unit == self.comparison.context.units.unit_ids[column],
+        )
         spikes = self.resizable.select(own)
-        blocks = np.clip(spikes.sample * self.blocks // n_samples, 0, self.blocks - 1)
-        amplitudes = (self.gain * self.amplitudes[own] * change[blocks]).astype(np.float32)
+        amplitudes = (self.gain * self.amplitudes[own] * factors[own]).astype(np.float32)
         outputs, first = self.of_one(column)
         changed = np.zeros((n_samples + 2 * len(outputs), outputs.shape[1]), np.float32)
         add_copies(changed, spikes.sample + len(outputs) + first, amplitudes, outputs)

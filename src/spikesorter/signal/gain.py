@@ -26,8 +26,8 @@ __all__ = [
     "Background",
     "Cumulants",
     "estimate_activity",
-    "estimate_background",
     "estimate_rates",
+    "is_skewed",
     "measure_cumulants",
 ]
 
@@ -102,11 +102,6 @@ class Background:
     rate: float
     amplitude: float
 
-    def cumulants(self, response: Float64Array) -> Float64Array:
-        """Return its cumulants; `response` has those of spikes of amplitude 1 at rate 1."""
-        scale = [np.mean(BACKGROUND_AMPLITUDES**n) * self.amplitude**n for n in ORDERS]
-        return np.asarray(self.rate * np.repeat(scale, len(response) // len(ORDERS)) * response.mean(axis=1))
-
 
 SILENT = Background(0.0, 0.0)
 """No background spikes."""
@@ -127,7 +122,6 @@ def estimate_activity(
     amplitudes: list[npt.NDArray[np.float32]],
     *,
     prior_rates: npt.NDArray[np.float64],
-    background: Background = SILENT,
 ) -> Activity:
     """Estimate gain and firing rates.
 
@@ -142,8 +136,6 @@ def estimate_activity(
         Relative amplitudes of each unit's spikes in the labelled recording.
     prior_rates : ndarray, shape (units,)
         Expected spikes per sample. They prevail where the recording is uninformative.
-    background : Background
-        Its cumulants are subtracted first.
 
     Returns
     -------
@@ -172,16 +164,15 @@ def estimate_activity(
     """
     measured = measure_cumulants(evidence)
     error = np.sqrt(measured.error**2 + (MODEL_ERROR * measured.value) ** 2)
-    mean = measured.value - background.cumulants(_responses(filters, templates, _unit_amplitudes(templates)))
     response = _responses(filters, templates, amplitudes)
     candidates = [
-        _fit_rates(polarity * float(gain), mean, error, response, prior_rates)
+        _fit_rates(polarity * float(gain), measured.value, error, response, prior_rates)
         for polarity in (1, -1)
         for gain in GAINS
     ]
     _, gain, rates = min(candidates)
     gain = _gain_of_clear_spikes(evidence, filters, gain, rates)
-    _, gain, rates = _fit_rates(gain, mean, error, response, prior_rates)
+    _, gain, rates = _fit_rates(gain, measured.value, error, response, prior_rates)
     return Activity(gain, rates)
 
 
@@ -193,80 +184,37 @@ def estimate_rates(
     *,
     gain: float,
     prior_rates: npt.NDArray[np.float64],
-    background: Background,
 ) -> Activity:
     """Estimate firing rates for a known gain; parameters as for `estimate_activity`.
 
     `measured` are the cumulants of the filters' outputs on the whole recording.
     """
     error = np.sqrt(measured.error**2 + (MODEL_ERROR * measured.value) ** 2)
-    mean = measured.value - background.cumulants(_responses(filters, templates, _unit_amplitudes(templates)))
     response = _responses(filters, templates, amplitudes)
-    return Activity(gain, _fit_rates(gain, mean, error, response, prior_rates)[2])
+    return Activity(gain, _fit_rates(gain, measured.value, error, response, prior_rates)[2])
 
 
-def estimate_background(
-    quiet: Cumulants,
-    rehearsed: Cumulants,
-    filters: MatchedFilters,
-    templates: Templates,
-    *,
-    gain: float,
-    background: Background = SILENT,
-    amplitude: float | None = None,
-) -> Background:
-    """Estimate the background by comparing quiet parts of a recording with those of its rehearsal.
-
-    Quiet parts contain undetected spikes of the smallest units. A rehearsal contains as many, so any
-    difference is due to the background.
+def is_skewed(quiet: Cumulants, expected: Cumulants, *, gain: float) -> bool:
+    """Return whether quiet parts of a recording are more skewed than expected, as by background spikes.
 
     Parameters
     ----------
-    quiet, rehearsed : Cumulants
-        Of the filters' outputs on the quiet parts of the target and of its rehearsal.
-    filters : MatchedFilters
-    templates : Templates
-        The templates that the filters were made from.
+    quiet : Cumulants
+        Of the filters' outputs on the quiet parts.
+    expected : Cumulants
+        The same of a rehearsal without background.
     gain : float
-        Of the target.
-    background : Background
-        Background of the rehearsal.
-    amplitude : float, optional
-        Largest relative amplitude of its spikes, positive. If given, only the rate is estimated.
+        Of the recording; its sign is the polarity.
 
     Returns
     -------
-    Background
-        The given one, if the rehearsal and the target do not differ.
+    bool
     """
-    response = _responses(filters, templates, _unit_amplitudes(templates))
-    excess = quiet.value - rehearsed.value
-    significance = excess / np.maximum(np.hypot(quiet.error, rehearsed.error), 1e-12)
-    third = slice(0, len(templates.unit_ids))
-    skewed = np.sign(gain) * excess[third].mean() > LEAST_SKEW
-    if not skewed or np.abs(significance[third].mean()) < LEAST_SIGNIFICANCE:
-        return background
-    wanted = excess + background.cumulants(response)
-    parts, of_unit = (np.split(x, len(ORDERS)) for x in (wanted, response.mean(axis=1)))
-    third_moment, fourth_moment = (
-        float(part @ unit / (unit @ unit) / np.mean(BACKGROUND_AMPLITUDES**n))  # rate * amplitude^n
-        for part, unit, n in zip(parts, of_unit, ORDERS, strict=True)
-    )
-    if amplitude is None:
-        amplitude = abs(gain) * min(
-            max(abs(fourth_moment / third_moment / gain), LEAST_BACKGROUND_AMPLITUDE),
-            MOST_BACKGROUND_AMPLITUDE,
-        )
-    amplitude = float(np.copysign(amplitude, gain))
-    return Background(
-        min(third_moment / amplitude**3, _most_background(amplitude, filters, templates)), amplitude
-    )
-
-
-def _most_background(amplitude: float, filters: MatchedFilters, templates: Templates) -> float:
-    """Return the rate at which the background would account for all noise (outputs have variance 1)."""
-    power = _powers(filters, templates, _unit_amplitudes(templates), orders=(2,)).mean()
-    return min(1 / float(amplitude**2 * np.mean(BACKGROUND_AMPLITUDES**2) * power), MOST_BACKGROUND_RATE)
+    third = slice(0, len(quiet.value) // len(ORDERS))
+    excess = (quiet.value - expected.value)[third]
+    error = np.maximum(np.hypot(quiet.error, expected.error)[third], 1e-12)
+    enough = np.sign(gain) * excess.mean() > LEAST_SKEW
+    return bool(enough and abs((excess / error).mean()) >= LEAST_SIGNIFICANCE)
 
 
 def _fit_rates(
@@ -351,10 +299,6 @@ def measure_cumulants(evidence: Trace) -> Cumulants:
         m2, m3, m4 = (power.mean(axis=0) for power in (square, square * centred, square * square))
         values.append(np.concatenate([m3, m4 - 3 * m2**2]))
     return Cumulants(np.mean(values, axis=0), np.std(values, axis=0, ddof=1) / np.sqrt(BLOCKS))
-
-
-def _unit_amplitudes(templates: Templates) -> list[npt.NDArray[np.float32]]:
-    return [np.ones(1, np.float32)] * len(templates.unit_ids)
 
 
 def _responses(

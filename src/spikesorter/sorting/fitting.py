@@ -32,7 +32,12 @@ from spikesorter.decoding.run import find_evidence
 from spikesorter.decoding.tuning import pick_all
 from spikesorter.decoding.undecided import dead_time, decided
 from spikesorter.estimation.context import Context
-from spikesorter.estimation.estimate import LEAST_DETECTABILITY, estimate_initially, estimate_profile
+from spikesorter.estimation.estimate import (
+    LEAST_DETECTABILITY,
+    estimate_initially,
+    estimate_profile,
+    with_gain,
+)
 from spikesorter.estimation.profile import Profile, conditioning_kernel, without_hum
 from spikesorter.estimation.rehearsal import Labelled, measure_variance_left
 from spikesorter.estimation.rehearser import Rehearser
@@ -193,7 +198,7 @@ def _learn(source: _Source, spikes: Spikes, *, unlabelled_ids: tuple[int, ...] =
     )
     context = Context(source.settings, source.fs_hz, units, source.kernel)
     initial = estimate_initially(source.raw, context)
-    profile = estimate_profile(initial, context)
+    profile = estimate_profile(with_gain(initial, 1.0, context), context, gain_known=True)
     counted = replace(profile.activity, gain=1.0, rates=tuple(units.rates))
     profile = replace(profile, activity=counted)
     units = replace(units, start_variance=_start_variance(source.trace, spikes, context, profile))

@@ -51,16 +51,11 @@ def estimate_target(
         return refine_profile(raw, estimate_profile(initial, context), context, n_jobs=n_jobs)
     comparison = compare_gains(initial, lessons.labelled, context)
     choice = choose_gain(comparison)
-    profile = _profile_at(choice.gain, initial, context)
-    if profile.background != SILENT:
-        before, comparison = choice.gain, comparison.beside(profile.background)
-        choice = choose_gain(comparison)
-        if choice.gain != before:
-            again = _profile_at(choice.gain, initial, context)
-            profile = min((again, replace(again, background=profile.background)), key=comparison.distance)
+    profile = estimate_profile(with_gain(initial, choice.gain, context), context)
+    sharp = choice.sharp and profile.background == SILENT
 
     def may_be(gain: float) -> bool:
-        return choice.sharp and comparison.as_good(gain, choice.gain)
+        return sharp and comparison.as_good(gain, choice.gain)
 
     tracked = _tracked(raw, profile, context, lessons.labelled, n_jobs=n_jobs, may_be_gain=may_be)
     return _or_at_one(tracked, raw, initial, lessons, n_jobs=n_jobs).profile
