@@ -12,8 +12,6 @@ from spikesorter.core.settings import Settings
 from spikesorter.estimation.context import Context
 from spikesorter.estimation.estimate import (
     InitialEstimate,
-    _Comparison,
-    _Trial,
     estimate_initially,
     estimate_profile,
     is_faint,
@@ -29,6 +27,7 @@ from spikesorter.estimation.rehearsal import (
 from spikesorter.estimation.units import Units
 from spikesorter.signal.gain import BACKGROUND_AMPLITUDES, SILENT, Activity, Background
 from spikesorter.signal.noise import NoiseSpectrum, estimate_noise_spectrum, synthesise_noise
+from spikesorter.signal.shot_noise import BackgroundFit, ShotNoise
 from spikesorter.signal.templates import Templates, plant
 from tests.conftest import FS_HZ, poisson_spikes
 
@@ -167,41 +166,51 @@ def test_a_unit_of_the_least_detectability_can_be_distinguished(initial: Initial
     assert not is_faint(replace(initial, filters=filters, profile=half))
 
 
-def test_the_misfit_is_chi_squared_with_a_model_error_of_two_per_cent(
-    initial: InitialEstimate, context: Context
+def beside_distant_spikes(shapes: Templates, *, gain: float) -> np.ndarray:
+    """Return a recording with 0.03 background spikes a sample, up to 0.3 of the labelled ones."""
+    rng = np.random.default_rng(2)
+    distant = poisson_spikes(rng, n_samples=N_SAMPLES, count=int(0.03 * N_SAMPLES))
+    sizes = (0.3 * gain * rng.choice(BACKGROUND_AMPLITUDES, len(distant))).astype(np.float32)
+    return recording(shapes, gain=gain) + plant(N_SAMPLES, distant, sizes, shapes)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_background_and_gain_beside_it_are_those_of_the_recording(
+    known: bool, shapes: Templates, context: Context
 ) -> None:
-    """Of the numbers of outputs in bins of half an SD up to 12, here of a rehearsal twice as long."""
-    at = np.array([0.25, 0.75, 12.75, -12.75])
-    observed, rehearsed = (
-        np.repeat(at, counts)[:, None] for counts in ([1000, 0, 1000, 0], [1000, 1000, 0, 2000])
-    )
-    cumulants = None  # not used
-    target = replace(initial, evidence=observed.astype(np.float32))
-    compared = _Comparison(target, cumulants, cumulants, context)  # type: ignore[arg-type]
-    variances = (1000 + 250 + 20**2 + 10, 0 + 250 + 0 + 10)
-    expected = sum(500**2 / variance for variance in variances)
-    assert compared._misfit(rehearsed.astype(np.float32)) == pytest.approx(expected)
+    initial = with_gain(estimate_initially(beside_distant_spikes(shapes, gain=0.9), context), 1.0, context)
+    found = estimate_profile(initial, context, gain_known=known)
+    assert found.activity.gain == (1.0 if known else pytest.approx(0.9, rel=0.03))
+    power = found.background.rate * found.background.amplitude**2
+    assert power == pytest.approx(0.03 * 0.27**2, rel=0.4)
+    assert sum(found.activity.rates) == pytest.approx(1000 / N_SAMPLES, rel=0.2)
+    assert found.noise is initial.profile.noise
 
 
-SCALE = [0.07, 0.1, 0.14, 0.2, 0.28, 0.4]
-
-
-@pytest.mark.parametrize(("best", "count"), [(0.05, 2), (0.14, 4), (0.4, 6), (0.6, 6)])
-def test_amplitudes_of_background_spikes_are_tried_upwards_until_one_fits_worse(
-    best: float, count: int, initial: InitialEstimate, context: Context, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("before", "after", "gain"),
+    [
+        (47.0, 40.9, 0.9),
+        (46.0, 40.1, 1.0),  # not much better
+        (500.0, 48.1, 1.0),  # not explained
+        (500.0, 47.9, 0.9),
+    ],
+)
+def test_another_gain_has_to_explain_the_recording_and_much_better(
+    before: float,
+    after: float,
+    gain: float,
+    shapes: Templates,
+    context: Context,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    tried = []
+    def fit(gain: float, misfit: float) -> BackgroundFit:
+        return BackgroundFit(gain, Background(0.01, 0.2), (1e-3, 1e-3), misfit)
 
-    def with_background(self: _Comparison, profile: Profile, *, amplitude: float | None) -> _Trial:
-        if amplitude is not None:
-            tried.append(amplitude)
-        found = Background(1e-3, amplitude or 1.0)
-        return _Trial(replace(profile, background=found), abs(np.log(found.amplitude / best)))
-
-    monkeypatch.setattr(_Comparison, "with_background", with_background)
-    profile = estimate_profile(initial, context, gain_known=True)
-    assert tried == SCALE[:count]
-    assert profile.background.amplitude == min(SCALE, key=lambda amplitude: abs(np.log(amplitude / best)))
+    monkeypatch.setattr(ShotNoise, "fit_background", lambda *_, gain: fit(gain, before))
+    monkeypatch.setattr(ShotNoise, "fit_gain", lambda *_, near: fit(0.9 * near, after))
+    initial = with_gain(estimate_initially(beside_distant_spikes(shapes, gain=1.0), context), 1.0, context)
+    assert estimate_profile(initial, context).activity.gain == pytest.approx(gain)
 
 
 # Rehearsals of a profile ------------------------------------------------------------------------------------

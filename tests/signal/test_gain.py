@@ -4,16 +4,12 @@ import numpy as np
 import pytest
 
 from spikesorter.signal.gain import (
-    MOST_BACKGROUND_AMPLITUDE,
-    MOST_BACKGROUND_RATE,
-    SILENT,
     Activity,
-    Background,
     Cumulants,
     _gain_of_clear_spikes,
     estimate_activity,
-    estimate_background,
     estimate_rates,
+    is_skewed,
     measure_cumulants,
 )
 from spikesorter.signal.matched import MatchedFilters, make_matched_filters
@@ -88,7 +84,7 @@ def filters(shapes: Templates) -> MatchedFilters:
 
 
 def rates_of(measured: Cumulants, filters: MatchedFilters, shapes: Templates, **given: object) -> np.ndarray:
-    options = {"gain": 1.0, "prior_rates": PRIOR, "background": SILENT} | given
+    options = {"gain": 1.0, "prior_rates": PRIOR} | given
     amplitudes = [np.ones(1, np.float32)] * 2
     return np.array(estimate_rates(measured, filters, shapes, amplitudes, **options).rates)  # type: ignore[arg-type]
 
@@ -121,71 +117,24 @@ def test_rates_do_not_depend_on_the_unit_of_the_outputs(
     np.testing.assert_allclose(found, rates_of(measured, filters, shapes), rtol=1e-4)
 
 
-def test_the_backgrounds_cumulants_are_taken_out_first(filters: MatchedFilters, shapes: Templates) -> None:
-    response = responses(filters, shapes)
-    measured = cumulants_of((1e-3, 3e-3), 1.0, response)
-    background = Background(0.05, 0.3)
-    both = Cumulants(measured.value + background.cumulants(response), measured.error)
-    found = rates_of(both, filters, shapes, background=background)
-    np.testing.assert_allclose(found, rates_of(measured, filters, shapes), rtol=0.05)
-
-
-@pytest.mark.parametrize("polarity", [1, -1])
-@pytest.mark.parametrize("amplitude", [None, 0.3])
-def test_a_background_is_what_a_rehearsal_lacks(
-    polarity: int, amplitude: float | None, filters: MatchedFilters, shapes: Templates
+@pytest.mark.parametrize(
+    ("excess", "error", "gain", "skewed"),
+    [
+        (0.2, 0.01, 1.0, True),
+        (-0.2, 0.01, -1.0, True),
+        (-0.2, 0.01, 1.0, False),  # of the other polarity
+        (0.2, 0.1, 1.0, False),  # within its error
+        (0.04, 1e-9, 1.0, False),  # too little to matter
+        (0.0, 0.0, 1.0, False),
+    ],
+)
+def test_only_skew_of_the_spikes_polarity_beyond_chance_is_a_background(
+    excess: float, error: float, gain: float, skewed: bool
 ) -> None:
-    response = responses(filters, shapes)
-    rehearsed = cumulants_of((1e-4, 1e-4), polarity, response)
-    wanted = Background(0.02, polarity * 0.3)
-    quiet = Cumulants(rehearsed.value + wanted.cumulants(response), rehearsed.error)
-    found = estimate_background(quiet, rehearsed, filters, shapes, gain=polarity, amplitude=amplitude)
-    assert found.rate == pytest.approx(wanted.rate, rel=1e-6)
-    assert found.amplitude == pytest.approx(wanted.amplitude, rel=1e-6)
-
-
-def test_a_background_that_is_known_in_part_is_completed(filters: MatchedFilters, shapes: Templates) -> None:
-    """The rehearsal has half of it already."""
-    response = responses(filters, shapes)
-    half, whole = Background(0.01, 0.3), Background(0.02, 0.3)
-    error = np.full(4, 1e-3)
-    quiet, rehearsed = (Cumulants(one.cumulants(response), error) for one in (whole, half))
-    found = estimate_background(quiet, rehearsed, filters, shapes, gain=1.0, background=half)
-    assert (found.rate, found.amplitude) == (pytest.approx(0.02), pytest.approx(0.3))
-
-
-def test_a_difference_that_chance_explains_is_no_background(
-    filters: MatchedFilters, shapes: Templates
-) -> None:
-    response, known = responses(filters, shapes), Background(0.001, 0.2)
-    rehearsed = Cumulants(np.zeros(4), np.zeros(4))
-    excess = Background(0.02, 0.3).cumulants(response)
-    for value, error in (
-        (excess, np.abs(excess)),  # within its error
-        (-excess, np.full(4, 1e-9)),  # of the other polarity
-        (1e-3 * excess, np.full(4, 1e-9)),  # too little to matter
-        (0 * excess, np.zeros(4)),
-    ):
-        quiet = Cumulants(value, error)
-        assert estimate_background(quiet, rehearsed, filters, shapes, gain=1.0, background=known) is known
-
-
-def test_a_backgrounds_size_and_rate_are_bounded(filters: MatchedFilters, shapes: Templates) -> None:
-    response, none = responses(filters, shapes), Cumulants(np.zeros(4), np.zeros(4))
-    error = np.full(4, 1e-6)
-    large = Cumulants(Background(1e-3, 2.0).cumulants(response), error)
-    found = estimate_background(large, none, filters, shapes, gain=1.0)
-    assert found.amplitude == pytest.approx(MOST_BACKGROUND_AMPLITUDE)
-    many = Cumulants(Background(1e3, 0.06).cumulants(response), error)
-    found = estimate_background(many, none, filters, shapes, gain=1.0)
-    assert found.rate == pytest.approx(MOST_BACKGROUND_RATE)
-    several = Cumulants(Background(1e3, 0.3).cumulants(response), error)
-    found = estimate_background(several, none, filters, shapes, gain=1.0)
-    padded = [np.pad(one, ((60, 60), (0, 0))) for one in shapes.waveforms]
-    power = np.mean([(filters.apply(one).astype(float) ** 2).sum(axis=0) for one in padded])
-    share = np.mean(np.linspace(0.2, 1.0, 81) ** 2)  # amplitudes are spread up to the largest
-    assert found.rate == pytest.approx(1 / (0.3**2 * share * power), rel=1e-6)  # all of the noise's variance
-    assert found.rate < MOST_BACKGROUND_RATE
+    """Fourth cumulants, here far from what is expected, are not asked."""
+    expected = Cumulants(np.array([0.1, 0.3, 0.0, 0.0]), np.zeros(4))
+    quiet = Cumulants(expected.value + np.array([excess, excess, 9.0, -9.0]), np.full(4, error))
+    assert is_skewed(quiet, expected, gain=gain) is skewed
 
 
 def test_cumulants_have_the_errors_of_their_mean(rng: np.random.Generator) -> None:

@@ -19,7 +19,6 @@ from spikesorter.sorting.changes import Tracked
 from spikesorter.sorting.target_profile import estimate_target
 
 SOME = Background(rate=0.01, amplitude=0.3)
-OTHER = Background(rate=0.02, amplitude=0.2)
 NOBODY: Any = None
 
 
@@ -40,7 +39,6 @@ class World:
     sizes: Any = ((1.0,),)
     misfits: tuple[float, float] = (100.0, 100.0)
     backgrounds: dict[float, Background] = field(default_factory=dict)
-    distances: dict[Background, float] = field(default_factory=dict)
     alike: tuple[tuple[float, float], ...] = ()
     labelled: object = field(default_factory=lambda: SimpleNamespace(units_vary=lambda profile: False))
     estimated: list[tuple[float, bool]] = field(default_factory=list)
@@ -49,15 +47,8 @@ class World:
     def compare_gains(self, *_: Any) -> Any:
         return self
 
-    def beside(self, background: Background) -> Any:
-        assert background == SOME
-        return self
-
     def as_good(self, gain: float, other: float) -> bool:
         return (gain, other) in self.alike
-
-    def distance(self, profile: Profile) -> float:
-        return self.distances[profile.background]
 
     def choose_gain(self, _: Any) -> GainChoice:
         return self.choices.pop(0)
@@ -101,7 +92,7 @@ def test_a_gain_near_one_gives_way_to_units_of_other_sizes(
     found = world.estimate(monkeypatch)
     assert found.activity.gain == 1
     assert found.course.sizes.tolist() == world.sizes
-    assert world.estimated == [(gain, True), (1.0, True)]
+    assert world.estimated == [(gain, False), (1.0, True)]
     assert not world.accepted[1](1.0)
 
 
@@ -111,7 +102,7 @@ def test_one_is_not_tried_for_gains_equal_to_it_or_far_from_it(
 ) -> None:
     world = World(chosen(gain), sizes=[[1.2, 0.85, 3.0]])
     assert world.estimate(monkeypatch).activity.gain == gain
-    assert world.estimated == [(gain, True)]
+    assert world.estimated == [(gain, False)]
 
 
 @pytest.mark.parametrize(
@@ -149,19 +140,11 @@ def test_only_a_sharp_gain_is_refined_and_only_by_one_that_fits_as_well(
     assert not world.accepted[0](2.2)
 
 
-@pytest.mark.parametrize(
-    ("nearer", "second", "gain", "background"),
-    [(OTHER, 1.5, 1.5, OTHER), (SOME, 1.5, 1.5, SOME), (OTHER, 2.0, 2.0, SOME)],
-)
-def test_background_spikes_are_compared_too_and_of_two_estimates_the_nearer_one_kept(
-    monkeypatch: pytest.MonkeyPatch, nearer: Background, second: float, gain: float, background: Background
-) -> None:
-    """If the gain is another beside them, so is the estimate of them."""
-    distances = {SOME: 2.0, OTHER: 2.0} | {nearer: 1.0}
-    world = World(chosen(2.0, second), backgrounds={2.0: SOME, 1.5: OTHER}, distances=distances)
-    found = world.estimate(monkeypatch)
-    assert (found.activity.gain, found.background) == (gain, background)
-    assert world.choices == []
+def test_beside_a_background_the_gain_of_clear_spikes_is_not_refined(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The largest background spikes are taken for small ones of units."""
+    world = World(chosen(2.0, sharp=True), backgrounds={2.0: SOME}, alike=((2.1, 2.0),))
+    assert world.estimate(monkeypatch).background == SOME
+    assert not world.accepted[0](2.1)
 
 
 def test_where_units_vary_the_noise_is_refined_as_if_it_were_steady(monkeypatch: pytest.MonkeyPatch) -> None:
