@@ -39,6 +39,7 @@ class World:
     sizes: Any = ((1.0,),)
     misfits: tuple[float, float] = (100.0, 100.0)
     backgrounds: dict[float, Background] = field(default_factory=dict)
+    better: dict[float, float] = field(default_factory=dict)
     alike: tuple[tuple[float, float], ...] = ()
     labelled: object = field(default_factory=lambda: SimpleNamespace(units_vary=lambda profile: False))
     estimated: list[tuple[float, bool]] = field(default_factory=list)
@@ -55,7 +56,7 @@ class World:
 
     def estimate_profile(self, gain: float, _: Any, *, gain_known: bool = False) -> Profile:
         self.estimated.append((gain, gain_known))
-        return profile_of(gain, self.backgrounds.get(gain, SILENT))
+        return profile_of(self.better.get(gain, gain), self.backgrounds.get(gain, SILENT))
 
     def refine_profile(
         self, _: Any, profile: Profile, *__: Any, may_be_gain: Any = None, n_jobs: int
@@ -145,6 +146,14 @@ def test_beside_a_background_the_gain_of_clear_spikes_is_not_refined(monkeypatch
     world = World(chosen(2.0, sharp=True), backgrounds={2.0: SOME}, alike=((2.1, 2.0),))
     assert world.estimate(monkeypatch).background == SOME
     assert not world.accepted[0](2.1)
+
+
+def test_a_gain_that_explains_the_target_beside_a_background_does_not_give_way_to_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(chosen(0.9), backgrounds={0.9: SOME}, better={0.9: 0.85}, sizes=[[1.2, 0.85, 3.0]])
+    assert world.estimate(monkeypatch).activity.gain == 0.85
+    assert world.estimated == [(0.9, False)]
 
 
 def test_where_units_vary_the_noise_is_refined_as_if_it_were_steady(monkeypatch: pytest.MonkeyPatch) -> None:

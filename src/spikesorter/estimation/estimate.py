@@ -46,7 +46,7 @@ ROUNDING = 1e-5  # 100 dB below the spikes, float32 has only rounding errors
 NOISE_ROUNDS = 2  # the second improves on the first; a third changes nothing measurable
 BACKGROUND_SAMPLES = 1 << 19
 MOST_MISFIT = 1.0  # of a bin of the outputs' distribution, on average, for a gain to be believed
-MUCH_BETTER = 6.0  # misfit by which another gain has to be better
+MUCH_BETTER = 6.0  # misfit by which a gain has to be better than 1
 LEAST_DETECTABILITY = 1.0
 """Least d' at which a unit can be distinguished from noise."""
 
@@ -153,7 +153,7 @@ def estimate_profile(initial: InitialEstimate, context: Context, *, gain_known: 
     histogram, gain = measure_histogram(initial.evidence), profile.activity.gain
     fit = spikes.fit_background(histogram, gain=gain)
     if not gain_known:
-        fit = _at_better_gain(fit, spikes, histogram)
+        fit = _at_best_gain(fit, spikes, histogram)
     activity = replace(profile.activity, gain=fit.gain, rates=fit.rates)
     return replace(profile, activity=activity, background=fit.background)
 
@@ -200,17 +200,18 @@ def _has_background(initial: InitialEstimate, context: Context) -> bool:
     return is_skewed(quiet, expected, gain=initial.profile.activity.gain)
 
 
-def _at_better_gain(fit: BackgroundFit, spikes: ShotNoise, histogram: Histogram) -> BackgroundFit:
-    """Return the fit at the gain nearby that explains a recording better, if any does so well enough.
+def _at_best_gain(fit: BackgroundFit, spikes: ShotNoise, histogram: Histogram) -> BackgroundFit:
+    """Return the fit at the gain nearby that explains a recording best, if any does; at 1 if that is as good.
 
     Where waveforms vary, or other units fire, no gain explains the distribution, and none is believed.
     """
     best = spikes.fit_gain(histogram, near=fit.gain)
-    explained = best.misfit < MOST_MISFIT * histogram.bins
-    if not explained or best.misfit > fit.misfit - MUCH_BETTER:
+    if best.misfit >= MOST_MISFIT * histogram.bins:
         return fit
-    logger.info("gain %.3g: best fit of spikes and background (%.3g before)", best.gain, fit.gain)
-    return best
+    at_one = spikes.fit_background(histogram, gain=1.0)
+    chosen = best if best.misfit < at_one.misfit - MUCH_BETTER else at_one
+    logger.info("gain %.3g: best fit of spikes and background (%.3g before)", chosen.gain, fit.gain)
+    return chosen
 
 
 def _noise_and_filters(conditioned: Trace, context: Context) -> tuple[NoiseSpectrum, MatchedFilters]:

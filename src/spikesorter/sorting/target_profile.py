@@ -58,6 +58,8 @@ def estimate_target(
         return sharp and comparison.as_good(gain, choice.gain)
 
     tracked = _tracked(raw, profile, context, lessons.labelled, n_jobs=n_jobs, may_be_gain=may_be)
+    if profile.activity.gain != choice.gain:
+        return tracked.profile  # spikes and background explain the target at this gain
     return _or_at_one(tracked, raw, initial, lessons, n_jobs=n_jobs).profile
 
 
