@@ -41,7 +41,9 @@ class World:
     backgrounds: dict[float, Background] = field(default_factory=dict)
     better: dict[float, float] = field(default_factory=dict)
     alike: tuple[tuple[float, float], ...] = ()
-    labelled: object = field(default_factory=lambda: SimpleNamespace(units_vary=lambda profile: False))
+    labelled: object = field(
+        default_factory=lambda: SimpleNamespace(units_vary=lambda profile: False, profile=None)
+    )
     estimated: list[tuple[float, bool]] = field(default_factory=list)
     accepted: list[Any] = field(default_factory=list)
 
@@ -168,7 +170,9 @@ def test_where_units_vary_the_noise_is_refined_as_if_it_were_steady(monkeypatch:
         return profile
 
     for vary in (True, False):
-        world = World(chosen(1.0), labelled=SimpleNamespace(units_vary=lambda profile, vary=vary: vary))
+        labelled = SimpleNamespace(units_vary=lambda profile, vary=vary: vary, profile=None)
+        world = World(chosen(1.0), labelled=labelled)
         monkeypatch.setattr(world, "refine_profile", refined)
         world.estimate(monkeypatch, levels=levelled)
+        assert world.estimated == [(1.0, vary)]  # nor does the distribution of outputs tell their gain
     assert seen == [1, 2]

@@ -51,7 +51,9 @@ def estimate_target(
         return refine_profile(raw, estimate_profile(initial, context), context, n_jobs=n_jobs)
     comparison = compare_gains(initial, lessons.labelled, context)
     choice = choose_gain(comparison)
-    profile = estimate_profile(with_gain(initial, choice.gain, context), context)
+    # Varying waveforms widen the distribution of a filter's outputs, as a larger gain does.
+    varies = lessons.labelled.units_vary(lessons.labelled.profile)
+    profile = estimate_profile(with_gain(initial, choice.gain, context), context, gain_known=varies)
     sharp = choice.sharp and profile.background == SILENT
 
     def may_be(gain: float) -> bool:
