@@ -16,7 +16,7 @@ from spikesorter.decoding.candidates import Candidates
 __all__ = ["MOST_BELIEVED", "missing_share", "without_missing"]
 
 CLEAREST = 0.2  # share of the labelled spikes that count as clear
-STANDARD_ERRORS = 3.0  # by which the share has to differ from 0; one is taken off it, as few may be false
+STANDARD_ERRORS = 3.0  # by which the share has to differ from 0
 MOST_BELIEVED = 0.1
 """Largest share that is taken for missing labels; beyond it, another neuron may look like a labelled one."""
 LIKELY = 0.5  # probability from which on a spike without a label may be one of the missing
@@ -44,7 +44,7 @@ def missing_share(found: Candidates, labels: Spikes, *, fs_hz: float) -> float:
     >>> found = Candidates.from_arrays(samples, np.ones(1000), np.ones(1000), np.ones(1000))
     >>> labels = Spikes.from_arrays(samples, np.ones(1000)).select(np.arange(1000) % 10 > 0)
     >>> round(missing_share(found, labels, fs_hz=25_000), 3)
-    0.091
+    0.1
     """
     there, right = judge_events(found.sample, found.unit, labels, fs_hz=fs_hz)
     if not right.any():
@@ -52,7 +52,7 @@ def missing_share(found: Candidates, labels: Spikes, *, fs_hz: float) -> float:
     clear = found.joint >= np.quantile(found.joint[right], 1 - CLEAREST)
     share, count = float(np.mean(~there[clear])), int(clear.sum())
     error = float(np.sqrt(share * (1 - share) / count))
-    return share - error if share > STANDARD_ERRORS * error else 0.0
+    return share if share > STANDARD_ERRORS * error else 0.0
 
 
 def without_missing(found: Candidates, labels: Spikes, share: float, *, fs_hz: float) -> Candidates:
