@@ -29,6 +29,8 @@ class Folds:
     ----------
     period : int
         Samples after which the same spikes are repeated. Repeated spikes are in the same fold.
+    count : int
+        Number of folds; it divides `PARTS`.
 
     Examples
     --------
@@ -37,10 +39,11 @@ class Folds:
     """
 
     period: int
+    count: int = FOLDS
 
     def of(self, samples: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return the fold of each sample, counted from 0."""
-        return np.asarray(samples % self.period * PARTS // self.period % FOLDS)
+        return np.asarray(samples % self.period * PARTS // self.period % self.count)
 
     def mask(self, n_samples: int, fold: int) -> BoolArray:
         """Return which of the samples 0 to `n_samples` - 1 are in a fold."""

@@ -20,7 +20,7 @@ from spikesorter.decoding.bench import Bench, DecoderKind, Trial
 from spikesorter.decoding.botm import make_botm
 from spikesorter.decoding.candidate_features import CandidateFeatures
 from spikesorter.decoding.candidates import Candidates
-from spikesorter.decoding.cross_fitting import FOLDS, Folds
+from spikesorter.decoding.cross_fitting import Folds
 from spikesorter.decoding.forest import Forest, fit_forest, nothing_known
 from spikesorter.decoding.in_parts import InParts, in_parts
 from spikesorter.decoding.pursuit import make_pursuit
@@ -34,6 +34,7 @@ from spikesorter.signal.spans import Margin, to_samples
 __all__ = ["TreesDecoder", "make_trees"]
 
 Trace = npt.NDArray[np.float32]
+FOREST_FOLDS = 4  # trees that learn from half of few labels do worse than those that learn from all
 SAME_MS = 0.5  # between two candidates of one unit, of which one is dropped
 NEAR_MS = 0.4  # between a candidate and the label that it belongs to
 BLOCKS_AT_ONCE = 16  # of a rehearsal, for one thread
@@ -173,9 +174,10 @@ def make_trees(bench: Bench, tried: Mapping[str, Trial]) -> Trial:
         settings = bench.context.settings
         other = bench.rehearser.rehearse(settings.rehearsal.training_seconds, bench.context.rng(*TRAIN))
         return bench.trial(_with_forest(without_trees, _Lesson.of(without_trees, other, bench).forest()))
-    lesson, folds = _Lesson.of(without_trees, bench.rehearsal, bench), Folds(bench.rehearsal.period)
+    lesson = _Lesson.of(without_trees, bench.rehearsal, bench)
+    folds = Folds(bench.rehearsal.period, FOREST_FOLDS)
     evidence = np.zeros((len(bench.rehearsal.trace), len(bench.context.units.known)), np.float32)
-    for fold in range(FOLDS):
+    for fold in range(FOREST_FOLDS):
         own = folds.select(lesson.seen, fold)
         evidence[lesson.seen.sample[own]] = lesson.forest(~own).probabilities(lesson.features[own])
     return Trial(_with_forest(without_trees, lesson.forest()), evidence)
