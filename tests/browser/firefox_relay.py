@@ -4,7 +4,7 @@ Playwright drives a Firefox that was not built for it by WebDriver BiDi, of whic
 
 - Commands that it does not know, and that Playwright sends to each new page, are answered here as if done; no
   test may depend on them.
-- Playwright has a page evaluate text, which the policy of the viewer's page forbids in Firefox even to a test.
+- Playwright has a page evaluate text, which in Firefox the policy of the viewer's page forbids even a test.
   The text becomes part of the function that Playwright has the browser call, which no policy concerns.
 
 All else passes in both directions as it is. Playwright learns where to connect from a line that Firefox

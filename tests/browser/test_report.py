@@ -205,8 +205,10 @@ def test_pages_are_turned_by_button_and_key(opened: Opened, screenshot: Callable
     opened.page.keyboard.type("7.9")
     opened.page.keyboard.press("Enter")
     expect(status).to_contain_text("page 32 of 32")
-    trace.focus()
-    opened.page.keyboard.press("ArrowRight")
+    opened.page.keyboard.press("ArrowLeft")  # the field has no focus any more
+    expect(status).to_contain_text("page 31 of 32")
+    for _ in range(2):
+        opened.page.keyboard.press("ArrowRight")
     expect(status).to_contain_text("page 32 of 32")
     screenshot(opened.page)
 
@@ -487,6 +489,19 @@ def test_the_strip_of_the_whole_recording_leads_to_its_places(opened: Opened) ->
     expect(status).to_contain_text("page 26 of 32")
     slider.press("Home")
     expect(status).to_contain_text("page 1 of 32")
+
+
+@pytest.mark.parametrize("width", [390, 1200, 1900])
+def test_each_row_of_the_strip_lies_beside_its_name(width: int, opened: Opened) -> None:
+    opened.page.set_viewport_size({"width": width, "height": 900})
+    names = opened.page.locator("#recording-0 .strip-names li").all()
+    picture = opened.page.locator("#recording-0 .strip-picture").bounding_box()
+    assert picture
+    row = picture["height"] / len(names)
+    for k, name in enumerate(names):
+        box = name.bounding_box()
+        assert box
+        assert box["y"] == pytest.approx(picture["y"] + k * row, abs=1)
 
 
 def test_the_first_screen_has_the_answer_and_a_picture(touched: Opened) -> None:

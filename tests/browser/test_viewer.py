@@ -244,7 +244,12 @@ def test_labels_are_saved_and_it_is_said_how_to_use_them(viewer: Watched, tmp_pa
     press(viewer, "x", "1 of 4 doubtful spikes reviewed")
     viewer.page.get_by_role("button", name="Save as labels").click()
     place = tmp_path / CORRECTED / f"{HOSTILE}.csv"
-    viewer.sees("Saved 5 spikes as labels in", str(place), "spikesorter train RECORDING --labels")
+    viewer.sees(
+        "Saved 5 spikes as labels in",
+        str(place),
+        "spikesorter train RECORDING --labels",
+        "--corrected --to nwb",
+    )
     assert len(read_labels(place)) == 5
 
 
