@@ -362,7 +362,6 @@ def real(sorted_copy: Path, browser: Driven) -> Iterator[Watched]:
     assert {url for url in watched.asked if not url.startswith((server.url, "data:"))} == set()
 
 
-@pytest.mark.firefox
 def test_the_real_page_is_paged_and_its_doubtful_spikes_are_reviewed(
     real: Watched, sorted_copy: Path, screenshot: Callable[[Page], None]
 ) -> None:
@@ -618,7 +617,6 @@ def test_a_segment_is_chosen_with_the_keyboard_alone(browser: Driven, tmp_path: 
         viewer.sees("night-segment0: 0 to 2 s of 2 s")
         assert chosen(page)["bad"] == {}  # that was of the other segment
         page.get_by_label("Recording to learn from").fill("elsewhere")
-        page.get_by_label("Recording to learn from").press("Tab")
         expect(page.get_by_label("Segment, of all")).to_be_hidden()
         assert chosen(page)["reading"]["segment"] == ""
         page.close()

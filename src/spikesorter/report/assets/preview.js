@@ -324,7 +324,9 @@
   window.startPage.onChosen = (field) => field === "recording" && opening();
   at("look").addEventListener("click", opening);
   for (const one of ["shown", "stream", "segment"]) at(one).addEventListener("change", opening);
-  at("recording").addEventListener("change", () => listParts({ streams: [], segments: [] }));
+  for (const when of ["input", "change"]) {
+    at("recording").addEventListener(when, () => listParts({ streams: [], segments: [] })); // those were another's
+  }
   for (const one of ["recording", "targets"]) {
     for (const when of ["input", "change"]) at(one).addEventListener(when, listPaths);
   }
