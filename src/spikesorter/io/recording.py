@@ -132,6 +132,17 @@ class RecordingOptions:
         """
         return max(len(self.segment_lengths_s(path)), 1)
 
+    def name_of(self, path: Path) -> str:
+        """Return the name of a recording's result, and of tables that are for it alone.
+
+        Raises
+        ------
+        InputError
+            If a segment is wanted, and the recording cannot be read.
+        """
+        several = self.segment is not None and self.segments(path) > 1
+        return part_name(path, self.segment if several else None)
+
     def segment_lengths_s(self, path: Path) -> list[float]:
         """Return the lengths of the segments of a recording; none if its format has only one.
 

@@ -13,7 +13,6 @@ from spikesorter.core.errors import InputError, naming
 from spikesorter.io.bad_table import to_stretch, write_bad_table
 from spikesorter.io.exclusion import Exclusion
 from spikesorter.io.recording import RecordingOptions
-from spikesorter.io.recording_parts import part_name
 from spikesorter.workflows.preview import open_for_preview
 
 __all__ = ["EXCLUDED", "Chosen", "number_in", "path_in", "reading_options"]
@@ -97,7 +96,7 @@ class Chosen:
         folder, every = self.out / EXCLUDED, dict.fromkeys([self.recording, *self.targets])
         if not self.bad and not folder.is_dir():
             return
-        names = {self._name(path): path for path in every}
+        names = {self.reading.name_of(path): path for path in every}
         if len(names) < len(every):
             raise InputError("bad stretches: two recordings have one name; rename one of them")
         for name, path in names.items():
@@ -105,11 +104,6 @@ class Chosen:
             with naming(path):
                 stretches = _stretches(self.bad.get(path, ()), opened.fs_hz, opened.n_samples)
             write_bad_table(folder / f"{name}.mat", stretches, fs_hz=opened.fs_hz)
-
-    def _name(self, path: Path) -> str:
-        """Return the name of a recording's result, which its table has too."""
-        segment = self.reading.segment
-        return part_name(path, None if segment is None or self.reading.segments(path) == 1 else segment)
 
 
 def reading_options(fields: Fields) -> RecordingOptions:
