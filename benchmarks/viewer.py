@@ -45,6 +45,7 @@ WATCH = """() => {
   new MutationObserver(() => requestAnimationFrame(() => { window.times.shown = performance.now(); }))
     .observe(document.querySelector(".chosen"), { childList: true, characterData: true, subtree: true });
 }"""
+USED: dict[tuple[int, float], float] = {}  # processor seconds of each process when it was last seen
 Timed = dict[str, list[tuple[float, float]]]
 
 
@@ -222,12 +223,11 @@ def measure_report(out: Path, timed: Timed) -> None:
 
 
 def now() -> tuple[float, float]:
-    """Return the time, and the processor time of this process and the browser's."""
-    used = 0.0
+    """Return the time, and the processor time of this process and the browser's, with those that ended."""
     for one in (psutil.Process(), *psutil.Process().children(recursive=True)):
         with suppress(psutil.NoSuchProcess):
-            used += sum(one.cpu_times()[:2])
-    return time.perf_counter(), used
+            USED[one.pid, one.create_time()] = sum(one.cpu_times()[:2])
+    return time.perf_counter(), sum(USED.values())
 
 
 def note(timed: Timed, what: str, begun: tuple[float, float]) -> None:

@@ -22,7 +22,7 @@ from spikesorter.report.packing import pack
 from spikesorter.report.page import page_html, write_page
 from spikesorter.report.results import Result
 from spikesorter.sorting.sorter import Sorter
-from tests.browser.conftest import Chromium, eventually
+from tests.browser.conftest import Driven, eventually, only_chromium
 from tests.report.test_contents import unpacked
 
 pytestmark = pytest.mark.slow
@@ -86,8 +86,8 @@ class Opened:
 
 
 @pytest.fixture
-def opened(chromium: Chromium, report: Path) -> Iterator[Opened]:
-    page = chromium.new_page(viewport={"width": 1200, "height": 900}, color_scheme="light")
+def opened(browser: Driven, report: Path) -> Iterator[Opened]:
+    page = browser.new_page(viewport={"width": 1200, "height": 900}, color_scheme="light")
     one = Opened(page, report)
     yield one
     page.close()
@@ -95,9 +95,9 @@ def opened(chromium: Chromium, report: Path) -> Iterator[Opened]:
 
 
 @pytest.fixture(scope="module")
-def whole(chromium: Chromium, report: Path) -> Iterator[Opened]:
+def whole(browser: Driven, report: Path) -> Iterator[Opened]:
     """A page on which everything is drawn, for the tests that only look at it: to draw it takes seconds."""
-    page = chromium.new_page(viewport={"width": 1200, "height": 900}, color_scheme="light")
+    page = browser.new_page(viewport={"width": 1200, "height": 900}, color_scheme="light")
     one = Opened(page, report)
     one.trace()
     one.trace(1)
@@ -114,9 +114,9 @@ def drawn(whole: Opened) -> Iterator[Opened]:
 
 
 @pytest.fixture(scope="module")
-def on_a_phone(chromium: Chromium, report: Path) -> Iterator[Opened]:
+def on_a_phone(browser: Driven, report: Path) -> Iterator[Opened]:
     """The same on a narrow screen."""
-    page = chromium.new_page(viewport={"width": 390, "height": 740}, reduced_motion="reduce")
+    page = browser.new_page(viewport={"width": 390, "height": 740}, reduced_motion="reduce")
     one = Opened(page, report)
     one.trace()
     see_everything(page)
@@ -126,9 +126,9 @@ def on_a_phone(chromium: Chromium, report: Path) -> Iterator[Opened]:
 
 
 @pytest.fixture(scope="module")
-def touched(chromium: Chromium, report: Path) -> Iterator[Opened]:
+def touched(browser: Driven, report: Path) -> Iterator[Opened]:
     """The same on a screen that is touched, with nothing drawn but the first trace."""
-    page = chromium.new_page(
+    page = browser.new_page(
         viewport={"width": 360, "height": 840}, has_touch=True, is_mobile=True, reduced_motion="reduce"
     )
     one = Opened(page, report)
@@ -141,6 +141,7 @@ def touched(chromium: Chromium, report: Path) -> Iterator[Opened]:
 @contextmanager
 def in_the_dark(opened: Opened) -> Iterator[None]:
     """Have the system's colours dark for a while, and wait until the page has followed."""
+    only_chromium(opened.page, "no test can choose the system's colours")
     (light,) = set(opened.page.evaluate(INKS))
     opened.page.emulate_media(color_scheme="dark")
     eventually(lambda: light not in opened.page.evaluate(INKS), opened.page)
@@ -177,8 +178,8 @@ def test_it_opens_offline_with_words_first_and_draws_all_figures(
     assert page.locator(".plot .main-svg").count() >= 18
 
 
-def test_words_and_tables_need_no_javascript(chromium: Chromium, report: Path) -> None:
-    page = chromium.new_page(java_script_enabled=False)
+def test_words_and_tables_need_no_javascript(browser: Driven, report: Path) -> None:
+    page = browser.new_page(java_script_enabled=False)
     page.goto(report.as_uri())
     expect(page.locator("noscript")).to_be_visible()
     expect(page.locator(".recording .verdict").first).to_contain_text("against the truth")
@@ -204,8 +205,10 @@ def test_pages_are_turned_by_button_and_key(opened: Opened, screenshot: Callable
     opened.page.keyboard.type("7.9")
     opened.page.keyboard.press("Enter")
     expect(status).to_contain_text("page 32 of 32")
-    trace.focus()
-    opened.page.keyboard.press("ArrowRight")
+    opened.page.keyboard.press("ArrowLeft")  # the field has no focus any more
+    expect(status).to_contain_text("page 31 of 32")
+    for _ in range(2):
+        opened.page.keyboard.press("ArrowRight")
     expect(status).to_contain_text("page 32 of 32")
     screenshot(opened.page)
 
@@ -236,6 +239,7 @@ def test_the_trace_is_zoomed_by_button_key_and_mouse(opened: Opened) -> None:
     expect(status).to_contain_text("0.000 to 0.250 s")
 
 
+@pytest.mark.firefox
 def test_a_double_click_shows_the_whole_page_that_one_is_on(opened: Opened) -> None:
     trace = opened.trace()
     status = trace.locator(".status")
@@ -268,6 +272,7 @@ def is_a_page(shown: tuple[float, float]) -> bool:
     return shown[1] - shown[0] == pytest.approx(0.25)
 
 
+@pytest.mark.firefox
 def test_keys_work_on_a_fresh_page_for_the_trace_of_the_recording_in_sight(opened: Opened) -> None:
     page, status = opened.page, opened.page.locator(".trace-view .status")
     page.keyboard.press("n")
@@ -364,7 +369,7 @@ def test_the_legend_names_a_unit_once(drawn: Opened) -> None:
 
 
 def test_several_channels_lie_one_above_the_other(
-    chromium: Chromium, results: list[Result], tmp_path: Path
+    browser: Driven, results: list[Result], tmp_path: Path
 ) -> None:
     one = report_contents("two", results[:1])
     shown = one["recordings"][0]
@@ -377,7 +382,7 @@ def test_several_channels_lie_one_above_the_other(
         "step": shown["embedded"]["step"] * 2,
     }
     write_page(tmp_path / "report.html", one)
-    page = chromium.new_page()
+    page = browser.new_page()
     opened = Opened(page, tmp_path / "report.html")
     trace = opened.trace()
     left, right = (trace.get_by_text(name, exact=True).bounding_box() for name in ("left", "right"))
@@ -389,6 +394,7 @@ def test_several_channels_lie_one_above_the_other(
 
 
 def test_colours_follow_the_systems(opened: Opened, screenshot: Callable[[Page], None]) -> None:
+    only_chromium(opened.page, "no test can choose the system's colours")
     opened.trace()
     ink = "document.querySelector('.plot[data-trace]').layout.font.color"
     paper = "getComputedStyle(document.body).backgroundColor"
@@ -485,6 +491,19 @@ def test_the_strip_of_the_whole_recording_leads_to_its_places(opened: Opened) ->
     expect(status).to_contain_text("page 1 of 32")
 
 
+@pytest.mark.parametrize("width", [390, 1200, 1900])
+def test_each_row_of_the_strip_lies_beside_its_name(width: int, opened: Opened) -> None:
+    opened.page.set_viewport_size({"width": width, "height": 900})
+    names = opened.page.locator("#recording-0 .strip-names li").all()
+    picture = opened.page.locator("#recording-0 .strip-picture").bounding_box()
+    assert picture
+    row = picture["height"] / len(names)
+    for k, name in enumerate(names):
+        box = name.bounding_box()
+        assert box
+        assert box["y"] == pytest.approx(picture["y"] + k * row, abs=1)
+
+
 def test_the_first_screen_has_the_answer_and_a_picture(touched: Opened) -> None:
     touched.page.evaluate("scrollTo(0, 0)")
     expect(touched.page.locator("header .verdict")).to_be_in_viewport()
@@ -493,14 +512,14 @@ def test_the_first_screen_has_the_answer_and_a_picture(touched: Opened) -> None:
 
 
 def test_two_spikes_at_one_sample_are_both_seen(
-    chromium: Chromium, results: list[Result], tmp_path: Path
+    browser: Driven, results: list[Result], tmp_path: Path
 ) -> None:
     spikes = results[0].spikes
     first, second = spikes.unit_ids[:2]
     twins = Spikes([1000, 1000, 5000], [first, second, first], fs_hz=spikes.fs_hz)
     path = tmp_path / "report.html"
     write_page(path, report_contents("Study", [replace(results[0], spikes=twins, truth=None)]))
-    page = chromium.new_page()
+    page = browser.new_page()
     opened = Opened(page, path)
     opened.trace()
     places = page.evaluate(
@@ -532,6 +551,7 @@ PRINTED_AT_ONCE = """() => {
 }"""
 
 
+@pytest.mark.firefox
 def test_the_browsers_own_printing_which_waits_for_nothing_loses_nothing(opened: Opened) -> None:
     page = opened.page
     wanted = [page.locator(".plot").count(), page.locator("[data-doubtful]").count()]
@@ -554,8 +574,8 @@ def test_on_paper_figures_fit_and_settings_are_unfolded(drawn: Opened) -> None:
     assert page.locator("details[open]").count() == 0
 
 
-def test_on_paper_everything_is_drawn_in_light_colours(chromium: Chromium, report: Path) -> None:
-    page = chromium.new_page(color_scheme="dark")
+def test_on_paper_everything_is_drawn_in_light_colours(browser: Driven, report: Path) -> None:
+    page = browser.new_page(color_scheme="dark")
     opened = Opened(page, report)
     opened.trace()
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
@@ -602,7 +622,7 @@ def test_a_full_page_of_long_recordings_stays_under_ten_megabytes(results: list[
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_bad_stretches_are_shaded_and_told(
     scheme: Any,
-    chromium: Chromium,
+    browser: Driven,
     results: list[Result],
     tmp_path: Path,
     screenshot: Callable[[Page], None],
@@ -611,7 +631,7 @@ def test_bad_stretches_are_shaded_and_told(
     result = replace(results[0], spikes=replace(results[0].spikes.outside(bad), bad=bad))
     path = tmp_path / "report.html"
     write_page(path, report_contents("Study", [result]))
-    page = chromium.new_page(viewport={"width": 1200, "height": 900}, color_scheme=scheme)
+    page = browser.new_page(viewport={"width": 1200, "height": 900}, color_scheme=scheme)
     opened = Opened(page, path)
     expect(page.locator("p.bad")).to_contain_text("0.604 of 8 s are bad and were left out: dead 0.5 s")
     trace = opened.trace()

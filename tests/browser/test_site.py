@@ -15,7 +15,7 @@ from typer.main import get_command
 import spikesorter
 from spikesorter.cli import app
 from spikesorter.core.settings import Settings
-from tests.browser.conftest import Chromium
+from tests.browser.conftest import Driven
 from tests.test_docs import DOCS, SITE_PAGES
 
 
@@ -55,8 +55,8 @@ def test_signatures_of_the_site_have_types(site: Path) -> None:
 
 
 @pytest.mark.slow
-def test_code_can_be_copied_and_search_leads_to_sections(site: Path, chromium: Chromium) -> None:
-    page = chromium.new_page()
+def test_code_can_be_copied_and_search_leads_to_sections(site: Path, browser: Driven) -> None:
+    page = browser.new_page()
     page.goto((site / "index.html").as_uri())
     page.locator("button.copybtn").first.wait_for(state="attached")
     page.goto((site / "search.html").as_uri() + "?q=refractory+period")

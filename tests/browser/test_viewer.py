@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import ConsoleMessage, Page, expect
+from spikeinterface.core import NumpyRecording
 
 from spikesorter.core.settings import load_settings
 from spikesorter.core.spikes import Spikes
@@ -26,7 +27,7 @@ from spikesorter.report.session import Session
 from spikesorter.report.verdict import Shares
 from spikesorter.report.viewer import CORRECTED, SCRIPTS, serve, show_results
 from spikesorter.workflows.start_page import StartPage
-from tests.browser.conftest import Chromium, eventually
+from tests.browser.conftest import Driven, eventually, only_chromium
 from tests.conftest import PURSUIT
 from tests.report.viewing import (
     HOSTILE,
@@ -102,8 +103,8 @@ def stand_in(folder: Path, spikes: Spikes, expected: dict[int, Shares] | None = 
 
 
 @pytest.fixture
-def viewer(chromium: Chromium, server: LoopbackServer) -> Iterator[Watched]:
-    page = chromium.new_page()
+def viewer(browser: Driven, server: LoopbackServer) -> Iterator[Watched]:
+    page = browser.new_page()
     watched = Watched(page, server)
     yield watched
     page.close()
@@ -136,6 +137,7 @@ def test_a_span_arrives_as_it_was_sent(viewer: Watched) -> None:
     expect(markers).to_have_attribute("data-evidence", "1")
 
 
+@pytest.mark.firefox
 def test_keys_review_one_doubtful_spike_after_the_other(viewer: Watched, tmp_path: Path) -> None:
     viewer.sees("No spike is selected", "0 of 4 doubtful spikes reviewed")
     order: list[tuple[int, int]] = []
@@ -157,13 +159,13 @@ def test_keys_review_one_doubtful_spike_after_the_other(viewer: Watched, tmp_pat
 
 
 def test_after_twenty_judgements_by_keys_alone_it_is_said_what_they_change(
-    chromium: Chromium, tmp_path: Path, screenshot: Callable[[Page], None]
+    browser: Driven, tmp_path: Path, screenshot: Callable[[Page], None]
 ) -> None:
     """Of two units of which four of five spikes should be right, all of one are wrong."""
     samples = np.arange(60) * 8000 + 2000
     spikes = Spikes.from_arrays(samples, 1 + np.arange(60) % 3 // 2, np.full(60, 0.8), fs_hz=25_000.0)
     with stand_in(tmp_path, spikes, {1: Shares(40, 32, 40), 2: Shares(20, 16, 20)}) as server:
-        page = chromium.new_page()
+        page = browser.new_page()
         viewer = Watched(page, server, sees=("Judge 20 more spikes, and this line says",))
         press(viewer, "j", ": not yet reviewed")
         units = []
@@ -242,7 +244,12 @@ def test_labels_are_saved_and_it_is_said_how_to_use_them(viewer: Watched, tmp_pa
     press(viewer, "x", "1 of 4 doubtful spikes reviewed")
     viewer.page.get_by_role("button", name="Save as labels").click()
     place = tmp_path / CORRECTED / f"{HOSTILE}.csv"
-    viewer.sees("Saved 5 spikes as labels in", str(place), "spikesorter train RECORDING --labels")
+    viewer.sees(
+        "Saved 5 spikes as labels in",
+        str(place),
+        "spikesorter train RECORDING --labels",
+        "--corrected --to nwb",
+    )
     assert len(read_labels(place)) == 5
 
 
@@ -251,7 +258,7 @@ def test_names_are_text(viewer: Watched) -> None:
     viewer.sees(f"Spike of unit {HOSTILE_UNIT}")
     assert viewer.page.locator("img").count() == 0
     assert viewer.page.locator("script:not([type])").count() == len(SCRIPTS) + 2
-    assert f"{HOSTILE_UNIT} (key 2)" in viewer.page.get_by_label("Rename to").inner_text()
+    assert f"{HOSTILE_UNIT} (key 2)" in viewer.page.get_by_label("Rename to").text_content()
 
 
 def test_keys_typed_elsewhere_correct_nothing(viewer: Watched, tmp_path: Path) -> None:
@@ -270,13 +277,13 @@ def test_a_key_without_a_unit_says_which_there_are(viewer: Watched) -> None:
     press(viewer, "9", f"No unit has key 9. Keys of units: 1, 2 ({HOSTILE_UNIT}), 3.")
 
 
-def test_the_unit_0_has_the_key_0(chromium: Chromium, tmp_path: Path) -> None:
+def test_the_unit_0_has_the_key_0(browser: Driven, tmp_path: Path) -> None:
     results: Any = [fake_result(tmp_path)]
     contents = fake_contents(results)
     contents["recordings"][0]["units"][2]["name"] = "0"
     session = Session(results, contents, tmp_path / CORRECTED, span=fake_span, more=NO_PICTURES)
     with serve(session, page_html(contents, scripts=[read_asset(name) for name in SCRIPTS])) as server:
-        page = chromium.new_page()
+        page = browser.new_page()
         viewer = Watched(page, server, sees=())
         press(viewer, "j", f"at {FIRST}: not yet reviewed")  # on a fresh page: nothing has the focus
         viewer.sees("doubtful spike 2 of 4")
@@ -286,8 +293,8 @@ def test_the_unit_0_has_the_key_0(chromium: Chromium, tmp_path: Path) -> None:
     assert log_of(tmp_path) == [Correction(*FOUND_FIRST, "rename", 3)]
 
 
-def test_what_is_not_saved_is_said_aloud(chromium: Chromium, server: LoopbackServer, tmp_path: Path) -> None:
-    page = chromium.new_page()
+def test_what_is_not_saved_is_said_aloud(browser: Driven, server: LoopbackServer, tmp_path: Path) -> None:
+    page = browser.new_page()
     viewer = Watched(page, server)
     press(viewer, "j", f"at {FIRST}: not yet reviewed")
     (tmp_path / CORRECTED).write_text("a file in the way")
@@ -300,8 +307,9 @@ def test_what_is_not_saved_is_said_aloud(chromium: Chromium, server: LoopbackSer
     page.close()
 
 
-def test_a_server_that_is_gone_is_said_aloud(chromium: Chromium, server: LoopbackServer) -> None:
-    page = chromium.new_page()
+def test_a_server_that_is_gone_is_said_aloud(browser: Driven, server: LoopbackServer) -> None:
+    page = browser.new_page()
+    only_chromium(page, "no test can cut the connection")
     viewer = Watched(page, server)
     press(viewer, "j", f"at {FIRST}: not yet reviewed")
     page.context.set_offline(True)
@@ -312,7 +320,7 @@ def test_a_server_that_is_gone_is_said_aloud(chromium: Chromium, server: Loopbac
 
 
 def test_pages_of_other_origins_get_and_change_nothing(
-    chromium: Chromium, server: LoopbackServer, tmp_path: Path
+    browser: Driven, server: LoopbackServer, tmp_path: Path
 ) -> None:
     """A foreign page that even knows the address, token and all."""
     body = json.dumps({"r": 0, "sample": 3000, "unit": 1, "action": "reject"})
@@ -325,7 +333,7 @@ def test_pages_of_other_origins_get_and_change_nothing(
     ]
     elsewhere = Reply(b"<!doctype html><p>elsewhere", "text/html", policy="")
     with LoopbackServer({("GET", ""): lambda fields: elsewhere}) as other:
-        page = chromium.new_page()
+        page = browser.new_page()
         page.goto(other.url)
         for options in tries:
             name = "correct" if "method" in options else "corrections?r=0"
@@ -341,10 +349,10 @@ def sorted_copy(sorted_study: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def real(sorted_copy: Path, chromium: Chromium) -> Iterator[Watched]:
+def real(sorted_copy: Path, browser: Driven) -> Iterator[Watched]:
     """The page of `spikesorter view` itself."""
     with show_results(sorted_copy) as (server, _):
-        page = chromium.new_page(viewport={"width": 1200, "height": 900})
+        page = browser.new_page(viewport={"width": 1200, "height": 900})
         watched = Watched(page, server, sees=())
         page.locator("#trace-0").scroll_into_view_if_needed()
         watched.sees("doubtful spikes reviewed")
@@ -403,6 +411,7 @@ def test_spikes_are_added_and_moved_by_a_click_or_by_keys(real: Watched, sorted_
     assert log[0].spike == log[1].spike  # type: ignore[union-attr]
 
 
+@pytest.mark.firefox
 def test_units_are_split_by_a_lasso_and_merged_by_one_click(
     real: Watched, sorted_copy: Path, screenshot: Callable[[Page], None]
 ) -> None:
@@ -472,9 +481,9 @@ def test_no_serious_barrier_is_found_in_the_viewer(real: Watched) -> None:
 
 
 def test_the_file_that_the_browser_is_started_with_leads_to_the_page(
-    chromium: Chromium, server: LoopbackServer
+    browser: Driven, server: LoopbackServer
 ) -> None:
-    page = chromium.new_page()
+    page = browser.new_page()
     with redirecting_file(server.url) as path:
         page.goto(path.as_uri())
         page.wait_for_url(server.url)
@@ -487,12 +496,12 @@ def no_serious_barrier(page: Page) -> None:
     assert {one["id"] for one in found if one["impact"] in ("serious", "critical")} == set()
 
 
-def test_from_the_start_page_to_the_viewer(chromium: Chromium, study_folder: Path, tmp_path: Path) -> None:
+def test_from_the_start_page_to_the_viewer(browser: Driven, study_folder: Path, tmp_path: Path) -> None:
     """With the keyboard alone, once the files are chosen."""
     start = StartPage(load_settings(assignments=PURSUIT))
     with LoopbackServer(start.routes()) as server:
         start.on_done = server.replace
-        page = chromium.new_page()
+        page = browser.new_page()
         viewer = Watched(page, server, sees=("Sort a recording",))
         no_serious_barrier(page)
         page.get_by_label("Recording to learn from").fill(str(study_folder / "none.mat"))
@@ -538,10 +547,10 @@ def tetrode(tmp_path: Path, rng: np.random.Generator) -> Path:
 
 
 def test_the_trace_is_looked_at_and_bad_stretches_are_marked_by_dragging(
-    chromium: Chromium, tetrode: Path, screenshot: Callable[[Page], None]
+    browser: Driven, tetrode: Path, screenshot: Callable[[Page], None]
 ) -> None:
     with LoopbackServer(StartPage(load_settings()).routes()) as server:
-        page = chromium.new_page(viewport={"width": 1200, "height": 1100})
+        page = browser.new_page(viewport={"width": 1200, "height": 1100})
         viewer = Watched(page, server, sees=("Sort a recording",))
         page.get_by_label("Recording to learn from").fill(str(tetrode))
         page.get_by_role("button", name="Show the trace").click()
@@ -580,6 +589,36 @@ def test_the_trace_is_looked_at_and_bad_stretches_are_marked_by_dragging(
         assert chosen(page)["bad"] == {}
         page.set_viewport_size({"width": 390, "height": 740})
         eventually(lambda: bool(page.evaluate("document.documentElement.scrollWidth <= innerWidth")), page)
+        page.close()
+    assert [text for text in viewer.wrong if "400" not in text] == []
+
+
+@pytest.mark.firefox
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore:The extractor is not serializable")
+def test_a_segment_is_chosen_with_the_keyboard_alone(browser: Driven, tmp_path: Path) -> None:
+    parts = [np.arange(n, dtype=np.int16)[:, None] % 7 for n in (40_000, 60_000)]
+    NumpyRecording(parts, 20_000.0).save(folder=tmp_path / "night", verbose=False)
+    with LoopbackServer(StartPage(load_settings()).routes()) as server:
+        page = browser.new_page()
+        viewer = Watched(page, server, sees=("Sort a recording",))
+        expect(page.get_by_label("Segment, of all")).to_be_hidden()
+        page.get_by_label("Recording to learn from").fill(str(tmp_path / "night"))
+        page.get_by_role("button", name="Show the trace").press("Enter")
+        viewer.sees("night: has 2 segments; choose one above.")
+        no_serious_barrier(page)
+        page.get_by_label("Segment, of all").select_option("1 (3 s)")
+        viewer.sees("night-segment1: 0 to 3 s of 3 s, 20000 Hz.")
+        page.locator("#bad-from").fill("1")
+        page.locator("#bad-to").fill("2")
+        page.locator("#bad-to").press("Enter")
+        assert chosen(page)["reading"]["segment"] == "1"
+        assert chosen(page)["bad"] == {str(tmp_path / "night"): [[1, 2]]}
+        page.get_by_label("Segment, of all").select_option("0 (2 s)")
+        viewer.sees("night-segment0: 0 to 2 s of 2 s")
+        assert chosen(page)["bad"] == {}  # that was of the other segment
+        page.get_by_label("Recording to learn from").fill("elsewhere")
+        expect(page.get_by_label("Segment, of all")).to_be_hidden()
+        assert chosen(page)["reading"]["segment"] == ""
         page.close()
     assert [text for text in viewer.wrong if "400" not in text] == []
 

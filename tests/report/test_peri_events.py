@@ -14,6 +14,7 @@ from spikesorter.core.spikes import Spikes
 from spikesorter.io.events import Clock, Events, events_by_name, read_events
 from spikesorter.report.panels import panels
 from spikesorter.report.peri_events import around_events, write_peri_events
+from spikesorter.report.plots.events import peri_events
 from spikesorter.report.results import Result
 
 FS_HZ = 1000.0
@@ -34,6 +35,14 @@ def test_a_unit_that_answers_is_seen_and_another_is_not(rng: np.random.Generator
     assert sorted(tone.event.tolist()) == list(range(50))
     inside = [np.mean((one.low <= 10.0) & (one.high >= 10.0)) for one in base_rates]
     assert min(inside) > 0.8  # 95 % intervals of few counts
+
+
+def test_the_legend_has_a_line_for_each_condition_once(rng: np.random.Generator) -> None:
+    spikes = Spikes.from_arrays(rng.integers(0, 60_000, 400), 1 + np.arange(400) % 2)
+    events = Events(np.arange(2.0, 58.0, 2.0), ("left", "right") * 14)
+    drawn = peri_events(spikes, events, fs_hz=FS_HZ, n_samples=60_000).data
+    named = [(one.name, one.mode) for one in drawn if one.showlegend]
+    assert sorted(named) == [("left", "lines"), ("right", "lines")]
 
 
 def test_events_are_read_from_every_format_alike(tmp_path: Path) -> None:

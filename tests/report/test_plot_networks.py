@@ -18,8 +18,9 @@ from spikesorter.decoding.nets.learning import LearningCurve
 from spikesorter.decoding.thresholds import Grid
 from spikesorter.decoding.training_record import TrainingRecord, cut_excerpt
 from spikesorter.estimation.rehearsal import Rehearsal
-from spikesorter.report.contents import figure_contents
-from spikesorter.report.panels import panel_frames
+from spikesorter.report.contents import figure_contents, report_contents
+from spikesorter.report.page import page_html
+from spikesorter.report.panels import missing_panels, panel_frames
 from spikesorter.report.plots.stages import busiest_s, networks_of
 from spikesorter.report.results import Result
 from spikesorter.simulate import SimulatedRecording
@@ -209,6 +210,32 @@ def test_the_report_shows_the_figures_of_the_networks_that_a_run_used(
     assert [one["id"] for one in figures] == [frame["id"] for frame in panel_frames(sorter)]
     assert all(one["figure"]["data"] for one in figures)
     assert len(json.dumps(figures)) < 1_000_000
+
+
+def test_the_report_says_why_a_figure_of_the_networks_is_missing(
+    sorter: Sorter, combined: Sorter, results: list[Result]
+) -> None:
+    assert missing_panels(results[0].sorter) == []  # it has no networks
+    denoising, curves, detector, classifier, grid = missing_panels(combined)
+    assert denoising == "Wavelet denoising: denoising is off (denoise.strength)."
+    assert curves.startswith(
+        "Learning curves: nothing was kept of a training for this recording: it was sorted by"
+    )
+    assert (detector, classifier) == tuple(
+        curves.replace("Learning curves", one) for one in ("Detector", "Classifier")
+    )
+    assert grid.startswith("Grid search: for the decoder combined only thresholds are tuned")
+    record = replace(sorter.state.training, confusion=np.zeros((0, 0), np.int64))  # type: ignore[type-var]
+    older = with_state(sorter, training=record, grid=None)
+    assert missing_panels(older) == [
+        denoising,
+        "Classifier: the detector names the units itself (detector.curves).",
+        "Grid search: none was kept in the model, which is of an older version.",
+    ]
+    contents = report_contents("one", [replace(results[0], sorter=with_state(results[0].sorter, grid=None))])
+    assert contents["recordings"][0]["missing"] == []
+    contents["recordings"][0]["missing"] = [grid]
+    assert f"Not drawn: {grid}" in page_html(contents)
 
 
 def test_the_busiest_part_has_spikes_of_most_units() -> None:

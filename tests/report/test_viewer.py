@@ -130,6 +130,8 @@ def test_labels_are_saved_for_the_next_fit(client: Client, tmp_path: Path) -> No
     place = tmp_path / CORRECTED / f"{HOSTILE}.csv"
     assert (saved["file"], saved["spikes"], saved["ignored"]) == (str(place), 5, 0)
     assert shlex.split(saved["command"])[:5] == ["spikesorter", "train", "RECORDING", "--labels", str(place)]
+    export = ["spikesorter", "export", str(place.parent.parent), "--corrected"]
+    assert shlex.split(saved["export"])[:4] == export
     labels = read_labels(saved["file"])
     assert labels.sample.tolist() == [9_000, 15_000, 21_000, 27_000, 400_000]
     assert [labels.name_of(unit) for unit in labels.unit[:2]] == ["1", "1"]

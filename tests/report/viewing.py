@@ -124,4 +124,5 @@ def _recording(result: FakeResult) -> dict[str, Any]:
         ],
         "embedded": None,
         "figures": [],
+        "missing": [],
     }

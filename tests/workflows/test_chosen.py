@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from spikeinterface.core import NumpyRecording
 
 from spikesorter.core.errors import InputError
 from spikesorter.io.exclusion import Exclusion
 from spikesorter.workflows.chosen import EXCLUDED, Chosen, number_in, reading_options
 
+# SpikeInterface leaves what it wrote open.
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore:The extractor is not serializable")
 FS_HZ = 20_000.0
 READING = {"fs_hz": "20000", "dtype": "", "channels": ""}
 
@@ -77,6 +80,20 @@ def test_channels_and_how_files_are_read_go_into_the_options(folder: Path) -> No
     assert options.exclude is None
 
 
+def test_bad_stretches_of_a_segment_are_left_out_of_it(tmp_path: Path) -> None:
+    """Its result, and so its table, is named after the segment."""
+    path = tmp_path / "night"
+    parts = [np.arange(n, dtype=np.int16)[:, None] % 7 for n in (40_000, 60_000)]
+    NumpyRecording(parts, FS_HZ).save(folder=path, verbose=False)
+    given = {"recording": str(path), "out": str(tmp_path / "out"), "bad": {str(path): [[1.0, 2.5]]}}
+    chosen = Chosen.of(given | {"reading": {"stream": "", "segment": "1"}})
+    assert (chosen.reading.stream, chosen.reading.segment) == (None, 1)
+    chosen.write_bad()
+    assert [one.name for one in (tmp_path / "out" / EXCLUDED).iterdir()] == ["night-segment1.bad.csv"]
+    left_out = chosen.options([path]).open(path).exclude
+    assert (left_out.start.tolist(), left_out.stop.tolist()) == ([20_000], [50_000])
+
+
 def test_two_recordings_of_one_name_cannot_be_told_apart(folder: Path) -> None:
     (folder / "more").mkdir()
     np.save(folder / "more" / "D1.npy", np.zeros((80_000, 1), np.float32))
@@ -106,6 +123,7 @@ def test_the_recording_itself_may_be_sorted(folder: Path) -> None:
         ({"channels": "0"}, "channels must be a list"),
         ({"reading": [1]}, "reading must be an object"),
         ({"reading": {"fs_hz": "fast"}}, "fs_hz: expected a number, not 'fast'"),
+        ({"reading": {"segment": "first"}}, "segment: expected a number, not 'first'"),
     ],
 )
 def test_what_cannot_be_is_refused(folder: Path, changed: dict[str, Any], words: str) -> None:

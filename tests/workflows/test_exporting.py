@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from spikesorter.core.errors import InputError
 from spikesorter.io.labels import read_labels
+from spikesorter.report.correction_log import CorrectionLog
+from spikesorter.report.corrections import Correction, Edit
+from spikesorter.report.viewer import CORRECTED
 from spikesorter.workflows.exporting import export_results
 from tests.cli.test_cli import spikesorter
 
@@ -55,3 +59,58 @@ def test_anothers_files_are_not_replaced(sorted_study: Path, tmp_path: Path) -> 
     with pytest.raises(InputError, match=r"D3\.csv: exists and was not written by spikesorter"):
         export_results(sorted_study, tmp_path, to="csv")
     assert not (tmp_path / "D2.csv").exists()
+
+
+@pytest.fixture
+def corrected_study(sorted_study: Path, tmp_path: Path) -> Path:
+    """Results of which a spike of D2 is rejected, three are a new unit, and one is added."""
+    results = Path(shutil.copytree(sorted_study, tmp_path / "results"))
+    found = read_labels(results / "predictions" / "D2.mat")
+    known = found.select(found.unit != 0)
+    first, *others = zip(known.sample.tolist()[:4], known.unit.tolist()[:4], strict=True)
+    log = CorrectionLog(results / CORRECTED / "D2.jsonl")
+    log.append(Correction(*first, "reject"))
+    log.append(Edit("rename", tuple(others), to=9))
+    log.append(Correction(12_345, 1, "add"))
+    return results
+
+
+@pytest.mark.parametrize("to", ["csv", "nwb", "phy"])
+def test_corrected_spikes_are_written_with_their_new_units(
+    to: str, corrected_study: Path, tmp_path: Path
+) -> None:
+    one, other = export_results(corrected_study, tmp_path / "out", to=to, with_corrections=True)
+    found = read_labels(corrected_study / "predictions" / "D2.mat")
+    known = found.select(found.unit != 0)
+    written = read_labels(one, fs_hz=found.fs_hz)
+    assert len(written) == len(known)  # one less, one more
+    assert known.sample[0] not in written.sample
+    names = {known.name_of(unit) for unit in known.unit_ids}
+    (new,) = [unit for unit in written.unit_ids if written.name_of(unit) not in names]
+    assert written.of(new).sample.tolist() == known.sample[1:4].tolist()
+    assert 12_345 in written.sample
+    kept = read_labels(corrected_study / "predictions" / "D3.mat")  # nothing was corrected there
+    assert read_labels(other, fs_hz=kept.fs_hz).sample.tolist() == kept.select(kept.unit != 0).sample.tolist()
+
+
+def test_it_is_said_that_corrections_are_left_out(
+    corrected_study: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    export_results(corrected_study, tmp_path / "out", to="csv")
+    assert "spikes are written as found; D2 have corrections, which --corrected applies" in caplog.text
+    found = read_labels(corrected_study / "predictions" / "D2.mat")
+    assert len(read_labels(tmp_path / "out" / "D2.csv", fs_hz=found.fs_hz)) == (found.unit != 0).sum()
+
+
+@pytest.mark.parametrize(("to", "words"), [("nwb", "has no corrections"), ("mat-units", "not as corrected")])
+def test_corrections_that_cannot_be_applied_are_refused(
+    to: str, words: str, sorted_study: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=words):
+        export_results(sorted_study, tmp_path / "out", to=to, with_corrections=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_corrected_spikes_are_exported_from_the_command_line(corrected_study: Path, tmp_path: Path) -> None:
+    spikesorter("export", corrected_study, "--corrected", "--to", "csv", "--out", tmp_path / "out")
+    assert 12_345 in read_labels(tmp_path / "out" / "D2.csv", fs_hz=25_000.0).sample

@@ -7,12 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from spikeinterface.core import NumpyRecording
 
 from spikesorter.core.errors import InputError
 from spikesorter.io.recording import RecordingOptions
 from spikesorter.workflows import preview
-from spikesorter.workflows.preview import MOST_SECONDS, Opened, describe, open_for_preview, strip
+from spikesorter.workflows.preview import MOST_SECONDS, Opened, choices, describe, open_for_preview, strip
+from tests.io.recording_files import save_nwb
 
+# SpikeInterface leaves what it wrote open.
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore:The extractor is not serializable")
 FS_HZ = 20_000.0
 OPTIONS = RecordingOptions(fs_hz=FS_HZ, dtype="int16", channels=3)
 PIECE: dict[str, Any] = {"start_s": 1.0, "seconds": 0.5, "channels": [0, 2], "columns": 100, "flat": False}
@@ -141,3 +145,27 @@ def test_a_recording_of_one_value_and_a_short_one_can_be_shown(tmp_path: Path) -
     one = open_for_preview(tmp_path / "flat.npy", RecordingOptions(fs_hz=FS_HZ))
     shown = strip(one, start_s=0.0, seconds=4.0, channels=[0], columns=900, flat=True)
     assert shown["low"] == shown["high"] == [[0] * 30]
+
+
+def test_what_a_file_of_several_recordings_holds_is_told(tmp_path: Path) -> None:
+    trace = np.arange(40_000, dtype=np.int16).reshape(-1, 2) % 9
+    path = save_nwb(tmp_path / "two.nwb", trace, names=("raw", "lfp"))
+    said = choices(path, RecordingOptions())
+    assert (sorted(said["streams"]), said["segments"], said["choose"]) == (["lfp", "raw"], [], "stream")
+    said = choices(path, RecordingOptions(stream="raw"))
+    assert (len(said["segments"]), said["choose"]) == (1, "")
+    with pytest.raises(InputError, match="has no stream other"):
+        choices(path, RecordingOptions(stream="other"))
+
+
+def test_segments_are_told_with_their_lengths(tmp_path: Path) -> None:
+    parts = [np.zeros((n, 1), np.int16) for n in (10_000, 30_000)]
+    path = tmp_path / "night"
+    NumpyRecording(parts, FS_HZ).save(folder=path, verbose=False)
+    nothing = {"streams": [], "segments": [0.5, 1.5]}
+    assert choices(path, RecordingOptions()) == nothing | {"choose": "segment"}
+    assert choices(path, RecordingOptions(segment=1)) == nothing | {"choose": ""}
+
+
+def test_plain_files_leave_nothing_to_choose(path: Path) -> None:
+    assert choices(path, OPTIONS) == {"streams": [], "segments": [], "choose": ""}

@@ -14,13 +14,17 @@ from spikesorter.io.exclusion import Exclusion
 from spikesorter.io.labels import read_labels
 from spikesorter.io.mat import read_mat
 from spikesorter.io.recording import RecordingOptions
+from spikesorter.report.correction_log import CorrectionLog
+from spikesorter.report.corrections import Correction
 from spikesorter.report.results import open_results
+from spikesorter.report.viewer import CORRECTED
 from spikesorter.sorting.model import load_model
 from spikesorter.workflows.batch import run_batch
 from spikesorter.workflows.files import sort_files
 from spikesorter.workflows.manifest import read_batch
 from spikesorter.workflows.recordings import recording_parts
-from tests.conftest import FS_HZ
+from tests.cli.test_cli import spikesorter
+from tests.conftest import FS_HZ, PURSUIT
 
 pytestmark = [
     pytest.mark.slow,
@@ -82,3 +86,25 @@ def test_a_name_that_is_taken_is_refused(night: Path, study_folder: Path, tmp_pa
     taken.write_bytes((study_folder / "D2.mat").read_bytes())
     with pytest.raises(InputError, match="night-segment1 is also a result of .*; rename one of them"):
         recording_parts([night, taken], RecordingOptions())
+
+
+def test_bad_stretches_and_corrections_of_a_segment_are_found_by_its_name(
+    night: Path, sorted_study: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its results, and the files beside them, are named after the segment."""
+    options = RecordingOptions(segment=0)
+    (done,) = sort_files([night], load_model(sorted_study / "model"), tmp_path / "out", options=options)
+    log = CorrectionLog(tmp_path / "out" / CORRECTED / "night-segment0.jsonl")
+    spikes = read_labels(done.place)
+    first = next(k for k, unit in enumerate(spikes.unit.tolist()) if unit != 0)
+    log.append(Correction(int(spikes.sample[first]), int(spikes.unit[first]), "reject"))
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    (bad / "night-segment0.bad.csv").write_text("start_s,stop_s,kind\n1.0,1.5,given\n")
+    said = spikesorter(
+        "train", night, "--segment", 0, "--labels", tmp_path / "out" / CORRECTED, "--exclude", bad,
+        "--model", tmp_path / "model", *(word for text in PURSUIT for word in ("--set", text)),
+    )  # fmt: skip
+    assert "Corrected labels: " in said.stderr
+    assert "night-segment0.csv" in said.stderr
+    assert "labelled recording: 0.5 of 5 s are bad and left out: given 0.5 s" in caplog.text

@@ -16,6 +16,7 @@ __all__ = ["EXPORT_EXAMPLES", "export"]
 
 EXPORT_EXAMPLES = examples(
     "export SORTED --to phy --out PHY",
+    "export SORTED --corrected --to nwb --out CORRECTED",
     "export SORTED --to mat-units --out UNITS",
     "export SORTED --to bids --subject subject.toml --out DATASET",
 )
@@ -36,12 +37,16 @@ def export(
             "dataset of NWB files and tables after BIDS's draft for microelectrode recordings.",
         ),
     ],
+    corrected: Annotated[
+        bool,
+        typer.Option("--corrected", help="Write the spikes as corrected in `view` (RESULTS/corrected)."),
+    ] = False,
     subject: SubjectFile = None,
     quiet: Quiet = False,
 ) -> None:
     """Write results in another format, without sorting again.
 
-    Spikes are written as they were found; corrections made in `view` are labels for the next `train`. A BIDS
+    Spikes are written as they were found or, with --corrected, as they were corrected in `view`. A BIDS
     dataset needs --subject, and further recordings are added to one that was written before.
     """
     with working(quiet) as (progress, say):
@@ -52,6 +57,7 @@ def export(
             out,
             to=to,
             subject=subject,
+            with_corrections=corrected,
             progress=progress,
             on_written=lambda path: say(f"Written: {path}"),
         )

@@ -181,7 +181,7 @@ def train(
         from spikesorter.workflows.recordings import LabelOptions
         from spikesorter.workflows.training import train_model
 
-        corrected = relabel(labels, labelled) if labels else None
+        corrected = relabel(labels, labelled, name=options.name_of(labelled)) if labels else None
         if corrected:
             say(f"Corrected labels: {corrected.path} ({corrected.words})")
 

@@ -27,6 +27,7 @@ __all__ = [
     "load_saved_recording",
     "open_extractor",
     "open_nwb",
+    "stream_names",
     "without_last_sample",
 ]
 
@@ -142,6 +143,27 @@ def open_extractor(
         stream = edf_stream(path, ids, channel, lambda key: reader(source.path, stream_id=key))
     chosen = _choose_stream(path, names, ids, stream, source.stream)
     return _refusing_shorter(reader(source.path, stream_id=chosen, **own))
+
+
+def stream_names(source: Source) -> list[str]:
+    """Return the names of all streams that a file or folder holds; none if its reader lists none.
+
+    Parameters
+    ----------
+    source : Source
+    """
+    from spikeinterface.extractors.neoextractors import get_neo_streams, neo_recording_class_dict
+
+    if source.format == "nwb":
+        from spikeinterface.extractors.nwbextractors import NwbRecordingExtractor
+
+        paths = NwbRecordingExtractor.fetch_available_electrical_series_paths(source.path)
+        names = [path.rpartition("/")[2] for path in paths]
+        return names if len({*names}) == len(names) else list(paths)
+    if source.format not in neo_recording_class_dict:
+        return []
+    names, ids = get_neo_streams(source.format, source.path, **OWN_OPTIONS.get(source.format, {}))
+    return list(names) if len({*names}) == len(names) else [str(key) for key in ids]
 
 
 def _refusing_shorter(recording: BaseRecording) -> BaseRecording:

@@ -21,6 +21,7 @@ from spikesorter.io.foreign_recording import (
     load_saved_recording,
     open_extractor,
     open_nwb,
+    stream_names,
     without_last_sample,
 )
 from spikesorter.io.formats import OWN_FORMATS, Source, check_regular, find_source, reading
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
     from spikeinterface import BaseRecording
 
 __all__ = ["OpenedRecording", "RecordingOptions", "check_recording", "read_recording"]
+
+ONE_SEGMENT = ("mat", "npy", "wav", "raw")
+"""Formats with one stream of one segment."""
 
 
 @dataclass(frozen=True)
@@ -126,11 +130,49 @@ class RecordingOptions:
         InputError
             If it cannot be read.
         """
+        return max(len(self.segment_lengths_s(path)), 1)
+
+    def name_of(self, path: Path) -> str:
+        """Return the name of a recording's result, and of tables that are for it alone.
+
+        Raises
+        ------
+        InputError
+            If a segment is wanted, and the recording cannot be read.
+        """
+        several = self.segment is not None and self.segments(path) > 1
+        return part_name(path, self.segment if several else None)
+
+    def segment_lengths_s(self, path: Path) -> list[float]:
+        """Return the lengths of the segments of a recording; none if its format has only one.
+
+        Raises
+        ------
+        InputError
+            If it cannot be read.
+        """
         source = _source(path, self.format)
-        if source.format in ("mat", "npy", "wav", "raw"):
-            return 1
+        if source.format in ONE_SEGMENT:
+            return []
         with reading(path, source.format), warnings.catch_warnings():
-            return int(_open(path, source, self.stream, tuple(self.channel)).get_num_segments())
+            recording = _open(path, source, self.stream, tuple(self.channel))
+            rate = recording.get_sampling_frequency()
+            return [recording.get_num_samples(k) / rate for k in range(recording.get_num_segments())]
+
+    def streams(self, path: Path) -> list[str]:
+        """Return the names of the streams of a recording; none if its format has only one.
+
+        Raises
+        ------
+        InputError
+            If it cannot be read.
+        """
+        source = _source(path, self.format)
+        if source.format in (*ONE_SEGMENT, "spikeinterface"):
+            return []
+        with reading(path, source.format), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return stream_names(source)
 
     def read(self, path: str | Path, *, fs_hz: float | None = None) -> BaseRecording:
         """Open a recording and return it without labels; see `open`."""

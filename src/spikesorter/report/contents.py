@@ -16,7 +16,7 @@ from spikesorter.report.cards import strip, strip_noise, unit_cards
 from spikesorter.report.corrections import doubtful
 from spikesorter.report.metrics import measure_shapes, read_conditioned
 from spikesorter.report.packing import CODES, pack, pack_spikes
-from spikesorter.report.panels import panel_frames, panels
+from spikesorter.report.panels import missing_panels, panel_frames, panels
 from spikesorter.report.results import Result
 from spikesorter.report.tables import about, facts, shown_units, summary_table, unit_name, unit_table
 from spikesorter.report.unit_metrics import metric_contents
@@ -188,6 +188,7 @@ def recording_contents(
         "figures": list(panels(result, whole_score, shapes, events=events))
         if embedded
         else panel_frames(sorter, with_events=events is not None),
+        "missing": missing_panels(sorter),
     }
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from spikesorter.core.score import Score
 from spikesorter.core.spikes import UNKNOWN, Spikes
+from spikesorter.decoding.registry import decoder_kinds
 from spikesorter.io.events import Events
 from spikesorter.report.metrics import Shape
 from spikesorter.report.plots import networks, quality, stages, units
@@ -20,7 +21,7 @@ from spikesorter.sorting.sorter import Sorter
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-__all__ = ["panel_frames", "panels"]
+__all__ = ["missing_panels", "panel_frames", "panels"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +48,7 @@ class _Panel:
     draw: Callable[[_Subject], Figure]
     shape: str = ""
     shown: Callable[[Sorter], bool] = lambda sorter: True
+    reason: Callable[[Sorter], str] = lambda sorter: ""  # why it is not shown
 
 
 def panels(
@@ -88,6 +90,25 @@ def panel_frames(sorter: Sorter, *, with_events: bool = False) -> list[dict[str,
         Whether the recording has events.
     """
     return _frames(_panels(sorter, with_events=with_events))
+
+
+def missing_panels(sorter: Sorter) -> list[str]:
+    """Return which figures of networks cannot be drawn, and why; none if it has no networks.
+
+    Parameters
+    ----------
+    sorter : Sorter
+        Of the recording.
+
+    Returns
+    -------
+    list of str
+        A sentence for each.
+    """
+    if not stages.has_networks(sorter):
+        return []
+    missing = [panel for panel in OF_NETWORKS if not panel.shown(sorter)]
+    return [f"{panel.title}: {panel.reason(sorter)}." for panel in missing]
 
 
 def _frames(shown: tuple[_Panel, ...]) -> list[dict[str, Any]]:
@@ -152,6 +173,24 @@ def _trained(sorter: Sorter) -> bool:
 def _classifies(sorter: Sorter) -> bool:
     training = sorter.state.training
     return stages.has_networks(sorter) and training is not None and training.confusion.size > 0
+
+
+def _why_untrained(sorter: Sorter) -> str:
+    if sorter.state.training is None:
+        return (
+            "nothing was kept of a training for this recording: it was sorted by networks trained on the "
+            "labelled recording alone, or the model is of an older version"
+        )
+    return "the detector names the units itself (detector.curves)"
+
+
+def _why_no_grid(sorter: Sorter) -> str:
+    if not any(kind.tunes_refractory for kind in decoder_kinds() if kind.name == sorter.decoder):
+        return (
+            f"for the decoder {sorter.decoder} only thresholds are tuned and no refractory period, so that "
+            "there are no pairs of the two"
+        )
+    return "none was kept in the model, which is of an older version"
 
 
 def _denoises(sorter: Sorter) -> bool:
@@ -236,6 +275,7 @@ OF_NETWORKS = (
         _denoising,
         WIDE,
         _denoises,
+        lambda sorter: "denoising is off (denoise.strength)",
     ),
     _Panel(
         "matched-filter",
@@ -244,6 +284,7 @@ OF_NETWORKS = (
         _matched_filter,
         WIDE,
         _filters,
+        lambda sorter: "it is off (matched_filter.kind)",
     ),
     _Panel(
         "learning-curves",
@@ -254,6 +295,7 @@ OF_NETWORKS = (
         lambda subject: networks.learning_curves(subject.result.sorter),
         WIDE,
         _trained,
+        _why_untrained,
     ),
     _Panel(
         "detector",
@@ -264,6 +306,7 @@ OF_NETWORKS = (
         lambda subject: networks.detector(subject.result.sorter),
         WIDE,
         _trained,
+        _why_untrained,
     ),
     _Panel(
         "classifier",
@@ -273,6 +316,7 @@ OF_NETWORKS = (
         lambda subject: networks.classifier(subject.result.sorter),
         "",
         _classifies,
+        _why_untrained,
     ),
     _Panel(
         "grid-search",
@@ -282,6 +326,7 @@ OF_NETWORKS = (
         lambda subject: networks.grid_search(subject.result.sorter),
         "",
         lambda sorter: sorter.state.grid is not None,
+        _why_no_grid,
     ),
 )
 EVENTS = _Panel(

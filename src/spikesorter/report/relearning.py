@@ -49,7 +49,7 @@ class Relabelled:
     sorters: tuple[Sorter, ...]
 
 
-def relabel(folder: Path, recording: Path) -> Relabelled | None:
+def relabel(folder: Path, recording: Path, *, name: str | None = None) -> Relabelled | None:
     """Write the labels of a recording from the corrections in `OUT/corrected`.
 
     They are made from the log of corrections, so that they are complete even if the viewer was killed.
@@ -59,6 +59,8 @@ def relabel(folder: Path, recording: Path) -> Relabelled | None:
     folder : Path
     recording : Path
         The recording that was corrected.
+    name : str, optional
+        Name of its result, if that is not the file's: that of a segment.
 
     Returns
     -------
@@ -74,7 +76,7 @@ def relabel(folder: Path, recording: Path) -> Relabelled | None:
 
     if not folder.is_dir() or not any(folder.glob(LOGS)):
         return None
-    stem, known = stem_of(recording), sorted(path.stem for path in folder.glob(LOGS))
+    stem, known = name or stem_of(recording), sorted(path.stem for path in folder.glob(LOGS))
     if stem not in known:
         raise InputError(f"{folder}: has no corrections of {stem}; it has those of {', '.join(known)}")
     results = [result for result in open_results(folder.parent) if result.place.stem == stem]

@@ -297,7 +297,10 @@ class Session:
         judged = [spike for spike, action in last.items() if action != "undo"]
         ignored = len(judged) - len(now.places(judged))
         command = f"spikesorter train RECORDING --labels {shlex.quote(str(path))} --model FOLDER"
-        return {"file": str(path), "command": command, "spikes": len(labels), "ignored": ignored}
+        results = shlex.quote(str(path.parent.parent))
+        export = f"spikesorter export {results} --corrected --to nwb --out FOLDER"
+        saved = {"file": str(path), "spikes": len(labels), "ignored": ignored}
+        return saved | {"command": command, "export": export}
 
     def save_pending(self) -> dict[Path, Spikes]:
         """Write the labels of all recordings with corrections since their labels were last written.

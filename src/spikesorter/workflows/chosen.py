@@ -12,7 +12,6 @@ from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError, naming
 from spikesorter.io.bad_table import to_stretch, write_bad_table
 from spikesorter.io.exclusion import Exclusion
-from spikesorter.io.formats import stem_of
 from spikesorter.io.recording import RecordingOptions
 from spikesorter.workflows.preview import open_for_preview
 
@@ -97,7 +96,7 @@ class Chosen:
         folder, every = self.out / EXCLUDED, dict.fromkeys([self.recording, *self.targets])
         if not self.bad and not folder.is_dir():
             return
-        names = {stem_of(path): path for path in every}
+        names = {self.reading.name_of(path): path for path in every}
         if len(names) < len(every):
             raise InputError("bad stretches: two recordings have one name; rename one of them")
         for name, path in names.items():
@@ -108,7 +107,7 @@ class Chosen:
 
 
 def reading_options(fields: Fields) -> RecordingOptions:
-    """Return how recordings are read that do not say it: `reading` has `fs_hz`, `dtype`, `channels`.
+    """Return how recordings are read: `reading` has `fs_hz`, `dtype`, `channels`, `stream`, `segment`.
 
     Raises
     ------
@@ -117,11 +116,15 @@ def reading_options(fields: Fields) -> RecordingOptions:
     """
     given = fields.get("reading") or {}
     if not isinstance(given, Mapping):
-        raise InputError("reading must be an object with fs_hz, dtype and channels")
+        raise InputError("reading must be an object with fs_hz, dtype, channels, stream and segment")
     fs_hz = number_in(given, "fs_hz") if given.get("fs_hz") else None
     channels = round(number_in(given, "channels")) if given.get("channels") else None
     dtype = str(given["dtype"]).strip() if given.get("dtype") else ""
-    return RecordingOptions(fs_hz=fs_hz, dtype=dtype or None, channels=channels)
+    stream = str(given["stream"]) if given.get("stream") else None
+    segment = None if given.get("segment") in (None, "") else round(number_in(given, "segment"))
+    return RecordingOptions(
+        fs_hz=fs_hz, dtype=dtype or None, channels=channels, stream=stream, segment=segment
+    )
 
 
 def path_in(fields: Fields, name: str, *, must_exist: bool = True) -> Path:

@@ -20,7 +20,7 @@ from spikesorter.signal.filters import drift_kernel, fir_filter
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
 
-__all__ = ["MOST_SECONDS", "Opened", "describe", "open_for_preview", "strip"]
+__all__ = ["MOST_SECONDS", "Opened", "choices", "describe", "open_for_preview", "strip"]
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -108,6 +108,37 @@ def _opened(path: Path, options: RecordingOptions, changed: int) -> Opened:
     quiet = np.median(levels, axis=0)
     spread = np.where(quiet > 0, quiet, 1.0)
     return Opened(recording, middle, spread, (levels / spread).max(axis=1))
+
+
+def choices(path: Path, options: RecordingOptions) -> dict[str, Any]:
+    """Return what can be chosen of a file with several recordings, for JSON.
+
+    Parameters
+    ----------
+    path : Path
+    options : RecordingOptions
+        With what was chosen.
+
+    Returns
+    -------
+    dict
+        `streams` (their names), `segments` (their lengths, s), and `choose`: "stream" or "segment" if that
+        has to be chosen first, otherwise "".
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    streams = options.streams(path)
+    try:
+        segments = options.segment_lengths_s(path)
+    except InputError:
+        if len(streams) < 2 or options.stream is not None:
+            raise
+        return {"streams": streams, "segments": [], "choose": "stream"}
+    choose = "segment" if len(segments) > 1 and options.segment is None else ""
+    return {"streams": streams, "segments": segments, "choose": choose}
 
 
 def describe(path: Path, opened: Opened) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 from spikesorter.core.errors import InputError, SpikeSorterError
 from spikesorter.core.settings import Settings
 from spikesorter.core.spikes import Spikes
+from spikesorter.io.recording_parts import part_name
 from spikesorter.report.html import read_asset, render
 from spikesorter.report.policy import allow_scripts
 from spikesorter.report.server import LoopbackServer, Route, json_reply, page_reply
@@ -20,7 +21,7 @@ from spikesorter.sorting.model import load_model
 from spikesorter.workflows.chosen import Chosen, number_in, path_in, reading_options
 from spikesorter.workflows.discovering import discover_files
 from spikesorter.workflows.files import sort_files
-from spikesorter.workflows.preview import describe, open_for_preview, strip
+from spikesorter.workflows.preview import choices, describe, open_for_preview, strip
 from spikesorter.workflows.training import train_model
 
 __all__ = ["StartPage", "run_start_page"]
@@ -101,13 +102,20 @@ class StartPage:
     def describe(self, fields: Fields) -> dict[str, Any]:
         """Return what a recording is: `recording`, `reading`; see `preview.describe`.
 
+        Its `streams` and the lengths of its `segments` are returned too. If there are several, and it is not
+        said which is meant, `choose` names what is to be chosen, and the recording is not opened.
+
         Raises
         ------
         InputError
             If it cannot be read.
         """
-        path = path_in(fields, "recording")
-        return describe(path, open_for_preview(path, reading_options(fields)))
+        path, options = path_in(fields, "recording"), reading_options(fields)
+        parts = choices(path, options)
+        if parts["choose"]:
+            return parts
+        name = part_name(path, options.segment if len(parts["segments"]) > 1 else None)
+        return parts | describe(path, open_for_preview(path, options)) | {"name": name}
 
     def strip(self, fields: Fields) -> dict[str, Any]:
         """Return a part of its trace: `start_s`, `seconds`, `shown` (channels), `columns`, `flat`.

@@ -88,7 +88,7 @@ def train_model(
     """
     n_jobs, names = effective_n_jobs(n_jobs), unique_names(targets)
     if options is not None and options.exclude is not None:
-        options.exclude.check([stem_of(labelled), *names])
+        options.exclude.check([options.name_of(path) for path in (labelled, *names.values())])
     known = open_labelled(labelled, settings, labels=labels, options=options, reading=reading)
     opened = open_targets(names, known, settings, options=options, progress=progress)
     if by_group:

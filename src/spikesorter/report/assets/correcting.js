@@ -248,6 +248,8 @@
           element("code", { textContent: saved.file }),
           `.${gone} To train with them: `,
           element("code", { textContent: saved.command }),
+          ". To write them as NWB, or in another format: ",
+          element("code", { textContent: saved.export }),
         );
       });
     }

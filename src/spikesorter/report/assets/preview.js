@@ -16,8 +16,8 @@
   const TICKS = 8;
 
   const [problem, words, strip, overview, place] = ["preview-problem", "preview-words", "strip", "overview", "place"].map(at);
-  const bad = new Map(); // path -> [[start, stop]], seconds
-  let opened = null; // {path, seconds, fs_hz, channels, loudness}
+  const bad = new Map(); // what keyOf says -> [[start, stop]], seconds
+  let opened = null; // {path, key, seconds, fs_hz, channels, loudness}
   let used = null; // ids of the channels to use; null: all
   let taller = 1;
   let drawn = null; // what the server gave last
@@ -30,8 +30,9 @@
     ask(name, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(fields) });
   const reading = () =>
     Object.fromEntries([...document.querySelectorAll("[data-reading]")].map((one) => [one.dataset.reading, one.value]));
+  const keyOf = (path) => JSON.stringify([path, at("stream").value, at("segment").value]);
   const paths = () => [at("recording").value, ...at("targets").value.split("\n")].map((one) => one.trim()).filter(Boolean);
-  const spans = () => bad.get(opened.path) ?? [];
+  const spans = () => bad.get(opened.key) ?? [];
   const shownChannels = () => {
     const chosen = opened.channels.map((_, k) => k).filter((k) => used === null || used.has(opened.channels[k]));
     return chosen.slice(0, MOST_LANES);
@@ -168,7 +169,7 @@
     const more = left > 0 ? `; ${left} more channels are used and not shown` : "";
     const said = `${name}: ${text(given.start_s)} to ${text(given.stop_s)} s of ${text(opened.seconds)} s, ${opened.fs_hz} Hz${more}`;
     words.textContent = `${said}.`;
-    strip.setAttribute("aria-label", `Trace of ${shown.length} channels; ${said}`);
+    strip.setAttribute("aria-label", `Trace of ${shown.length} ${shown.length === 1 ? "channel" : "channels"}; ${said}`);
     drawStrip();
   };
   let waiting = null;
@@ -207,7 +208,7 @@
       element("button", {
         type: "button", textContent: "Remove", ariaLabel: `Remove ${text(one[0])} to ${text(one[1])} s`,
         onclick: () => {
-          bad.set(opened.path, own.filter((other) => other !== one));
+          bad.set(opened.key, own.filter((other) => other !== one));
           listBad();
           drawStrip();
         },
@@ -220,7 +221,7 @@
     const stop = Math.min(Math.max(from, to), opened.seconds);
     if (!(start < stop)) throw new Error("Give a start, and a later stop inside the recording.");
     const own = [...spans(), [start, stop]].toSorted(([a], [b]) => a - b);
-    bad.set(opened.path, own);
+    bad.set(opened.key, own);
     problem.textContent = "";
     listBad();
     drawStrip();
@@ -279,6 +280,20 @@
     if (every.includes(before)) at("shown").value = before;
   };
 
+  // Offer the streams and segments of a file that has several.
+  const listParts = ({ streams, segments }) => {
+    const offer = (select, none, options) => {
+      const before = select.value;
+      select.replaceChildren(element("option", { value: "", textContent: none }), ...options);
+      select.value = options.some((one) => one.value === before) ? before : "";
+      select.parentElement.hidden = options.length < 2;
+    };
+    offer(at("stream"), "the usual one", streams.map((name) => element("option", { value: name, textContent: name })));
+    offer(at("segment"), "choose one", segments.map((seconds, k) =>
+      element("option", { value: String(k), textContent: `${k} (${text(seconds)} s)` })));
+    at("parts").hidden = streams.length < 2 && segments.length < 2;
+  };
+
   const open = async () => {
     listPaths();
     const path = at("shown").value;
@@ -286,8 +301,13 @@
     problem.textContent = "";
     words.textContent = "Opening…";
     const given = await post("describe", { recording: path, reading: reading() });
+    listParts(given);
+    if (given.choose) {
+      const several = given.choose === "stream" ? given.streams : given.segments;
+      throw new Error(`${path}: has ${several.length} ${given.choose}s; choose one above.`);
+    }
     if (opened === null || String(given.channels) !== String(opened.channels)) used = null;
-    opened = { ...given, path };
+    opened = { ...given, path, key: keyOf(path) };
     drawn = null;
     at("preview").hidden = false;
     place.value = "0";
@@ -303,7 +323,10 @@
 
   window.startPage.onChosen = (field) => field === "recording" && opening();
   at("look").addEventListener("click", opening);
-  at("shown").addEventListener("change", opening);
+  for (const one of ["shown", "stream", "segment"]) at(one).addEventListener("change", opening);
+  for (const when of ["input", "change"]) {
+    at("recording").addEventListener(when, () => listParts({ streams: [], segments: [] })); // those were another's
+  }
   for (const one of ["recording", "targets"]) {
     for (const when of ["input", "change"]) at(one).addEventListener(when, listPaths);
   }
@@ -345,6 +368,6 @@
     reading: reading(),
     channels: used === null || used.size === opened.channels.length ? [] : opened.channels.filter((id) => used.has(id)),
     noChannel: used !== null && used.size === 0,
-    bad: Object.fromEntries([...bad].filter(([path, own]) => own.length && paths().includes(path))),
+    bad: Object.fromEntries(paths().map((path) => [path, bad.get(keyOf(path)) ?? []]).filter(([, own]) => own.length)),
   });
 })();

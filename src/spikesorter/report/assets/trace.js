@@ -59,6 +59,7 @@
       }
       this.go = section.querySelector('input[data-do="go"]');
       this.go.addEventListener("change", () => this.toSecond(Number(this.go.value)));
+      this.go.addEventListener("keydown", ({ key }) => ["Enter", "Escape"].includes(key) && section.focus()); // keys act again
       this.strip = section.closest(".recording").querySelector(".strip");
       this.strip?.querySelector(".strip-place").addEventListener("click", (event) => {
         const box = event.currentTarget.getBoundingClientRect();

@@ -63,7 +63,7 @@ def _add(figure: Any, one: PeriEvent, k: int, below: int, row: int) -> None:
     step = max(-(-len(one.lag_s) // MOST_MARKS), 1)
     shared = {"name": name, "legendgroup": name, "row": row}
     figure.add_scatter(
-        x=one.lag_s[::step].round(4), y=(below + one.event)[::step], mode="markers", showlegend=row == 1,
+        x=one.lag_s[::step].round(4), y=(below + one.event)[::step], mode="markers", showlegend=False,
         marker={"color": hue, "size": 3, "symbol": "line-ns-open"}, hoverinfo="skip", col=1, **shared,
     )  # fmt: skip
     edges = edges_s()
@@ -77,6 +77,6 @@ def _add(figure: Any, one: PeriEvent, k: int, below: int, row: int) -> None:
             showlegend=False, col=2, **shared,
         )  # fmt: skip
     figure.add_scatter(
-        x=middles, y=one.rate.round(3), mode="lines", line={"color": hue}, showlegend=False, col=2,
+        x=middles, y=one.rate.round(3), mode="lines", line={"color": hue}, showlegend=row == 1, col=2,
         hovertemplate="%{y:.1f} per second<extra></extra>", **shared,
     )  # fmt: skip
