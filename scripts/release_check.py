@@ -158,9 +158,7 @@ def resolved(extras: list[str], version: str) -> str:
     """Return why extras cannot be installed from wheels, or nothing."""
     named = [word for name in extras for word in ("--extra", name)]
     words = ["pip", "compile", "--quiet", "--no-header", "--no-build", "--python-version", version]
-    done = subprocess.run(
-        [uv(), *words, *named, "pyproject.toml"], cwd=ROOT, capture_output=True, text=True
-    )
+    done = subprocess.run([uv(), *words, *named, "pyproject.toml"], cwd=ROOT, capture_output=True, text=True)
     if done.returncode and offline(done.stderr):
         raise CannotError(done.stderr.strip()[-500:])
     return done.stderr.strip()[-500:] if done.returncode else ""
