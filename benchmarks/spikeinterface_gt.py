@@ -4,11 +4,12 @@
 
 Parts: `one` (`generate_ground_truth_recording`, one channel), `four` (a tetrode), `correlated` (a tetrode
 whose noise is shared between near contacts), `hybrid` (`generate_hybrid_recording`: units of varying
-amplitude and sub-sample jitter, injected into the activity of many distant ones, on a tetrode), `mearec` and
-`mearec_one` (MEArec's recordings, with its default settings, of a tetrode and of one of its contacts; from
---templates, which `mearec_templates.py` makes), `channels` (the tetrodes of `four` sorted jointly, and each
-channel alone), `labels` (the tetrodes of `four`, ours learning from what each of the others made of the first
-third instead of from the truth). `table` prints what is in FOLDER; what is there is not run again.
+amplitude and sub-sample jitter, injected into the activity of many distant ones, on a tetrode), `mearec`
+and `mearec_one` (MEArec's recordings, with its default settings but for distances, of a tetrode and of one
+of its contacts; from --templates, which `mearec_templates.py` makes), `channels` (the tetrodes of `four`
+sorted jointly, and each channel alone), `labels` (the tetrodes of `four`, ours learning from what each of
+the others made of the first third instead of from the truth). `table` prints what is in FOLDER; what is
+there is not run again.
 
 Each recording has five units and white noise, of which the units' peaks are some 15 to 300 units tall (of
 MEArec's 50 to 300 on the tetrode's largest contact, and the noise is filtered with the spikes). The
@@ -88,6 +89,7 @@ AS_THEY_COME: dict[str, Options] = {
 OWN_INTERFACE = ("spikesift",)  # not run by SpikeInterface
 RELEASES = ("spikeinterface", "mountainsort5", "kilosort", "dartsort", "spikesift", "torch", "MEArec")
 MEAREC_CELLS = {"n_exc": 3, "n_inh": 2}
+MEAREC_DISTANCE_UM = 5.0  # between cells at least; of five near a tetrode, no pair is 25 apart, the default
 TEMPLATES = "MEAREC_TEMPLATES"  # the environment's variable that tells each process where they are
 
 
@@ -171,6 +173,7 @@ def make_mearec(part: str, noise: float, seed: int, seconds: float) -> tuple[Any
 
     settings = MEArec.get_default_recordings_params()
     settings["spiketrains"] |= {**MEAREC_CELLS, "duration": seconds}
+    settings["templates"]["min_dist"] = MEAREC_DISTANCE_UM
     settings["recordings"]["noise_level"] = noise
     settings["seeds"] = dict.fromkeys(settings["seeds"], seed)
     made = MEArec.gen_recordings(settings, templates=os.environ[TEMPLATES], n_jobs=1, verbose=False)
