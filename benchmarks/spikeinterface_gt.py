@@ -5,8 +5,8 @@
 Parts: `one` (`generate_ground_truth_recording`, one channel), `four` (a tetrode), `correlated` (a tetrode
 whose noise is shared between near contacts), `hybrid` (`generate_hybrid_recording`: units of varying
 amplitude and sub-sample jitter, injected into the activity of many distant ones, on a tetrode), `mearec`
-and `mearec_one` (MEArec's recordings, with its default settings but for distances, of a tetrode and of one
-of its contacts; from --templates, which `mearec_templates.py` makes), `channels` (the tetrodes of `four`
+and `mearec_one` (MEArec's recordings, with its default settings but for distances, of a tetrode and of its
+loudest contact; from --templates, which `mearec_templates.py` makes), `channels` (the tetrodes of `four`
 sorted jointly, and each channel alone), `labels` (the tetrodes of `four`, ours learning from what each of
 the others made of the first third instead of from the truth). `table` prints what is in FOLDER; what is
 there is not run again.
@@ -169,6 +169,7 @@ def make_hybrid(part: str, noise: float, seed: int, seconds: float) -> tuple[Any
 def make_mearec(part: str, noise: float, seed: int, seconds: float) -> tuple[Any, Any]:
     """Recordings of MEArec with its default settings, as SpikeInterface reads them."""
     import MEArec
+    from spikeinterface.core import NumpyRecording, NumpySorting
     from spikeinterface.extractors import read_mearec
 
     settings = MEArec.get_default_recordings_params()
@@ -180,8 +181,12 @@ def make_mearec(part: str, noise: float, seed: int, seconds: float) -> tuple[Any
     with tempfile.TemporaryDirectory() as folder:
         MEArec.save_recording_generator(made, Path(folder) / "recording.h5")
         recording, sorting = read_mearec(Path(folder) / "recording.h5")
-        loaded, spikes = recording.save(format="memory", verbose=False), sorting.save(format="memory")
-    return (loaded if part == "mearec" else loaded.select_channels(loaded.channel_ids[:1])), spikes
+        samples = recording.get_traces().copy()  # the file is gone when they are used
+        spikes = NumpySorting.from_sorting(sorting)
+    loaded = NumpyRecording([samples], recording.get_sampling_frequency(), channel_ids=recording.channel_ids)
+    loaded.set_probe(recording.get_probe())
+    loudest = loaded.channel_ids[[int(samples.std(axis=0).argmax())]]
+    return (loaded if part == "mearec" else loaded.select_channels(loudest)), spikes
 
 
 def make_probe(part: str) -> Any:
