@@ -6,10 +6,10 @@ Parts: `one` (`generate_ground_truth_recording`, one channel), `four` (a tetrode
 whose noise is shared between near contacts), `hybrid` (`generate_hybrid_recording`: units of varying
 amplitude and sub-sample jitter, injected into the activity of many distant ones, on a tetrode), `mearec`
 and `mearec_one` (MEArec's recordings, with its default settings but for distances, of a tetrode and of its
-loudest contact; from --templates, which `mearec_templates.py` makes), `channels` (the tetrodes of `four`
-sorted jointly, and each channel alone), `labels` (the tetrodes of `four`, ours learning from what each of
-the others made of the first third instead of from the truth). `table` prints what is in FOLDER; what is
-there is not run again.
+loudest contact; `mearec_raw`: without its band-pass filter; from --templates, which `mearec_templates.py`
+makes), `channels` (the tetrodes of `four` sorted jointly, and each channel alone), `labels` (the tetrodes
+of `four`, ours learning from what each of the others made of the first third instead of from the truth).
+`table` prints what is in FOLDER; what is there is not run again.
 
 Each recording has five units and white noise, of which the units' peaks are some 15 to 300 units tall (of
 MEArec's 50 to 300 on the tetrode's largest contact, and the noise is filtered with the spikes). The
@@ -68,7 +68,8 @@ DISTANT = {"margin_um": 60.0, "minimum_z": 50.0, "maximum_z": 120.0, "minimum_di
 DISTANT_UNITS = 40
 JITTER = 8  # positions within a sample
 WELL = 0.8  # SpikeInterface's own `well_detected_score`
-GENERATED = ("one", "four", "correlated", "hybrid", "mearec", "mearec_one")
+MEAREC = ("mearec", "mearec_one", "mearec_raw")
+GENERATED = ("one", "four", "correlated", "hybrid", *MEAREC)
 ONE_JOB = {"job_kwargs": {"n_jobs": 1, "progress_bar": False}}
 AS_THEY_COME: dict[str, Options] = {
     "simple": {"seed": 0, **ONE_JOB},
@@ -115,7 +116,7 @@ def make_case(part: str, noise: float, seed: int, seconds: float) -> Case:
     """Generate a recording and cut it."""
     from spikeinterface.core import NumpyRecording
 
-    makers = {"hybrid": make_hybrid, "mearec": make_mearec, "mearec_one": make_mearec}
+    makers = {"hybrid": make_hybrid, **dict.fromkeys(MEAREC, make_mearec)}
     recording, sorting = makers.get(part, make_plain)(part, noise, seed, seconds)
     fs_hz = recording.get_sampling_frequency()
     traces = NumpyRecording([recording.get_traces()], fs_hz, channel_ids=recording.channel_ids)
@@ -176,6 +177,7 @@ def make_mearec(part: str, noise: float, seed: int, seconds: float) -> tuple[Any
     settings["spiketrains"] |= {**MEAREC_CELLS, "duration": seconds}
     settings["templates"]["min_dist"] = MEAREC_DISTANCE_UM
     settings["recordings"]["noise_level"] = noise
+    settings["recordings"]["filter"] = part != "mearec_raw"
     settings["seeds"] = dict.fromkeys(settings["seeds"], seed)
     made = MEArec.gen_recordings(settings, templates=os.environ[TEMPLATES], n_jobs=1, verbose=False)
     with tempfile.TemporaryDirectory() as folder:
@@ -186,7 +188,7 @@ def make_mearec(part: str, noise: float, seed: int, seconds: float) -> tuple[Any
     loaded = NumpyRecording([samples], recording.get_sampling_frequency(), channel_ids=recording.channel_ids)
     loaded.set_probe(recording.get_probe())
     loudest = loaded.channel_ids[[int(samples.std(axis=0).argmax())]]
-    return (loaded if part == "mearec" else loaded.select_channels(loudest)), spikes
+    return (loaded.select_channels(loudest) if part == "mearec_one" else loaded), spikes
 
 
 def make_probe(part: str) -> Any:
@@ -484,9 +486,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--only", nargs="*", metavar="NAME", help="others to run; [all that are installed]")
     parser.add_argument("--tuned", action="store_true", help="also try the settings of others.py")
     parser.add_argument("--minutes", type=float, default=20.0, help="limit of each run")
-    parser.add_argument("--templates", type=Path, help="MEArec's templates, for `mearec` and `mearec_one`")
+    parser.add_argument("--templates", type=Path, help="MEArec's templates, for MEArec's parts")
     arguments = parser.parse_args()
-    if {"mearec", "mearec_one"} & set(arguments.parts) and not arguments.templates:
+    if set(MEAREC) & set(arguments.parts) and not arguments.templates:
         parser.error("MEArec's recordings need --templates (benchmarks/mearec_templates.py makes them)")
     return arguments
 
