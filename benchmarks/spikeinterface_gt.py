@@ -4,16 +4,21 @@
 
 Parts: `one` (`generate_ground_truth_recording`, one channel), `four` (a tetrode), `correlated` (a tetrode
 whose noise is shared between near contacts), `hybrid` (`generate_hybrid_recording`: units of varying
-amplitude and sub-sample jitter, injected into the activity of many distant ones, on a tetrode), `channels`
-(the tetrodes of `four` sorted jointly, and each channel alone), `labels` (the tetrodes of `four`, ours
-learning from what each of the others made of the first third instead of from the truth). `table` prints what
-is in FOLDER; what is there is not run again.
+amplitude and sub-sample jitter, injected into the activity of many distant ones, on a tetrode), `mearec`
+and `mearec_one` (MEArec's recordings, with its default settings but for distances, of a tetrode and of its
+loudest contact; `mearec_raw`: without its band-pass filter; from --templates, which `mearec_templates.py`
+makes), `channels` (the tetrodes of `four` sorted jointly, and each channel alone), `labels` (the tetrodes
+of `four`, ours learning from what each of the others made of the first third instead of from the truth).
+`table` prints what is in FOLDER; what is there is not run again.
 
-Each recording has five units and white noise, of which the units' peaks are some 15 to 300 units tall. The
+Each recording has five units and white noise, of which the units' peaks are some 15 to 300 units tall (of
+MEArec's 50 to 300 on the tetrode's largest contact, and the noise is filtered with the spikes). The
 first third, labelled by the ground truth, is what our sorter is fitted to; it is then adapted to the rest,
 without labels, and sorts that. The others, which learn from no labels, sort the same rest: SpikeInterface's
 `simple`, `spykingcircus2`, `tridesclous2` and `lupin`, and MountainSort5 (`pip install
-neural-spike-sorter[compare]`), with settings as they come; or, with --tuned, with those of `others.py` too,
+neural-spike-sorter[compare]`), Kilosort4, dartsort and SpikeSift where they are installed, with settings as
+they come (`AS_THEY_COME`: nothing is changed but seeds, threads, the processor, and steps that need many
+channels); or, with --tuned, with those of `others.py` too,
 the best of them chosen with the truth at hand. Ours has no such choice.
 
 Accuracy is that of SpikeInterface's `compare_sorter_to_ground_truth` (0.4 ms, Hungarian), mean over units;
@@ -33,6 +38,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -45,6 +52,7 @@ from raw_results import write_results
 from spikesorter import Sorter, Spikes, load_settings
 from spikesorter.core.comparison import Comparison, compare_sortings
 
+IntArray = npt.NDArray[np.int64]
 Options = dict[str, Any]
 Result = dict[str, Any]
 Facts = tuple[str, float, int, float]  # part, noise, seed, seconds
@@ -60,7 +68,8 @@ DISTANT = {"margin_um": 60.0, "minimum_z": 50.0, "maximum_z": 120.0, "minimum_di
 DISTANT_UNITS = 40
 JITTER = 8  # positions within a sample
 WELL = 0.8  # SpikeInterface's own `well_detected_score`
-GENERATED = ("one", "four", "correlated", "hybrid")
+MEAREC = ("mearec", "mearec_one", "mearec_raw")
+GENERATED = ("one", "four", "correlated", "hybrid", *MEAREC)
 ONE_JOB = {"job_kwargs": {"n_jobs": 1, "progress_bar": False}}
 AS_THEY_COME: dict[str, Options] = {
     "simple": {"seed": 0, **ONE_JOB},
@@ -68,7 +77,21 @@ AS_THEY_COME: dict[str, Options] = {
     "tridesclous2": {"seed": 0, "save_array": False, **ONE_JOB},
     "lupin": {"seed": 0, "save_array": False, **ONE_JOB},
     "mountainsort5": {"n_jobs": 1, "progress_bar": False},
+    "kilosort4": {
+        "do_CAR": False,  # the median of one channel is the channel
+        "do_correction": False,  # drift along a probe
+        "torch_device": "cpu",
+        "n_jobs": 1,
+        "progress_bar": False,
+    },
+    "dartsort": {"do_motion_estimation": False, "device": "cpu"},
+    "spikesift": {},
 }
+OWN_INTERFACE = ("spikesift",)  # not run by SpikeInterface
+RELEASES = ("spikeinterface", "mountainsort5", "kilosort", "dartsort", "spikesift", "torch", "MEArec")
+MEAREC_CELLS = {"n_exc": 3, "n_inh": 2}
+MEAREC_DISTANCE_UM = 5.0  # between cells at least; of five near a tetrode, no pair is 25 apart, the default
+TEMPLATES = "MEAREC_TEMPLATES"  # the environment's variable that tells each process where they are
 
 
 @dataclass(frozen=True)
@@ -93,8 +116,10 @@ def make_case(part: str, noise: float, seed: int, seconds: float) -> Case:
     """Generate a recording and cut it."""
     from spikeinterface.core import NumpyRecording
 
-    recording, sorting = (make_hybrid if part == "hybrid" else make_plain)(part, noise, seed, seconds)
-    traces = NumpyRecording([recording.get_traces()], FS_HZ, channel_ids=recording.channel_ids)
+    makers = {"hybrid": make_hybrid, **dict.fromkeys(MEAREC, make_mearec)}
+    recording, sorting = makers.get(part, make_plain)(part, noise, seed, seconds)
+    fs_hz = recording.get_sampling_frequency()
+    traces = NumpyRecording([recording.get_traces()], fs_hz, channel_ids=recording.channel_ids)
     traces.set_probe(recording.get_probe())
     truth = Spikes.from_spikeinterface(sorting)
     cut, end = recording.get_num_frames() // 3, recording.get_num_frames()
@@ -140,6 +165,30 @@ def make_hybrid(part: str, noise: float, seed: int, seconds: float) -> tuple[Any
         seed=seed,
     )
     return recording, sorting
+
+
+def make_mearec(part: str, noise: float, seed: int, seconds: float) -> tuple[Any, Any]:
+    """Recordings of MEArec with its default settings, as SpikeInterface reads them."""
+    import MEArec
+    from spikeinterface.core import NumpyRecording, NumpySorting
+    from spikeinterface.extractors import read_mearec
+
+    settings = MEArec.get_default_recordings_params()
+    settings["spiketrains"] |= {**MEAREC_CELLS, "duration": seconds}
+    settings["templates"]["min_dist"] = MEAREC_DISTANCE_UM
+    settings["recordings"]["noise_level"] = noise
+    settings["recordings"]["filter"] = part != "mearec_raw"
+    settings["seeds"] = dict.fromkeys(settings["seeds"], seed)
+    made = MEArec.gen_recordings(settings, templates=os.environ[TEMPLATES], n_jobs=1, verbose=False)
+    with tempfile.TemporaryDirectory() as folder:
+        MEArec.save_recording_generator(made, Path(folder) / "recording.h5")
+        recording, sorting = read_mearec(Path(folder) / "recording.h5")
+        samples = recording.get_traces().copy()  # the file is gone when they are used
+        spikes = NumpySorting.from_sorting(sorting)
+    loaded = NumpyRecording([samples], recording.get_sampling_frequency(), channel_ids=recording.channel_ids)
+    loaded.set_probe(recording.get_probe())
+    loudest = loaded.channel_ids[[int(samples.std(axis=0).argmax())]]
+    return (loaded.select_channels(loudest) if part == "mearec_one" else loaded), spikes
 
 
 def make_probe(part: str) -> Any:
@@ -189,8 +238,28 @@ def sort_theirs(case: Case, name: str, settings: Options, band: bool, folder: Pa
 
     saved = banded(case.rest) if band else case.rest
     saved.save(folder=folder / "recording", n_jobs=1, verbose=False, progress_bar=False)
-    samples, units = run_sorter(name, load(folder / "recording"), None, folder / "sorter", **settings)
-    return Spikes.from_arrays(samples, units + 1, fs_hz=FS_HZ)
+    run = run_spikesift if name in OWN_INTERFACE else partial(run_sorter, name)
+    samples, units = run(load(folder / "recording"), None, folder / "sorter", **settings)
+    return Spikes.from_arrays(samples, units + 1, fs_hz=saved.get_sampling_frequency())
+
+
+def run_spikesift(recording: Any, _: Any, folder: Path, **settings: Any) -> tuple[IntArray, IntArray]:
+    """Run SpikeSift, which SpikeInterface has no wrapper for, on the binary file of a saved recording."""
+    import spikesift
+
+    (description,) = recording.get_binary_description()["file_paths"]
+    given = spikesift.Recording(
+        binary_file=str(description),
+        data_type=recording.get_dtype(),
+        probe_geometry=recording.get_channel_locations(),
+        sampling_frequency=recording.get_sampling_frequency(),
+    )
+    found = spikesift.perform_spike_sorting(given, verbose=False, **settings)
+    trains = [np.asarray(found.spikes(unit), np.int64) for unit in sorted(found.cluster_ids())]
+    units = np.repeat(np.arange(len(trains)), [len(train) for train in trains])
+    samples = np.concatenate([np.zeros(0, np.int64), *trains])
+    order = np.argsort(samples, kind="stable")
+    return samples[order], units[order]
 
 
 def banded(recording: Any) -> Any:
@@ -200,7 +269,11 @@ def banded(recording: Any) -> Any:
 
     traces = bandpass_filter(recording, freq_min=300.0, freq_max=6000.0, dtype="float32").get_traces()
     scale = [noise_sd(channel) for channel in traces.T]
-    scaled = NumpyRecording([(traces / scale).astype(np.float32)], FS_HZ, channel_ids=recording.channel_ids)
+    scaled = NumpyRecording(
+        [(traces / scale).astype(np.float32)],
+        recording.get_sampling_frequency(),
+        channel_ids=recording.channel_ids,
+    )
     scaled.set_probe(recording.get_probe())
     scaled.annotate(is_filtered=True)
     return scaled
@@ -221,12 +294,13 @@ def work(run: Callable[..., Spikes], case: Facts, channel: int | None,
         out.with_suffix(".txt").write_text(f"{type(error).__name__}: {error}")
         return
     seconds = round(time.perf_counter() - start, 2)
-    write_results(out.with_suffix(".json"), {**judged(found, made.truth), "seconds": seconds})
+    fs_hz = made.rest.get_sampling_frequency()
+    write_results(out.with_suffix(".json"), {**judged(found, made.truth, fs_hz), "seconds": seconds})
 
 
-def judged(found: Spikes, truth: Spikes) -> Result:
+def judged(found: Spikes, truth: Spikes, fs_hz: float) -> Result:
     """Return the referee's verdict in a form to be written."""
-    verdict: Comparison = compare_sortings(truth, found, fs_hz=FS_HZ)
+    verdict: Comparison = compare_sortings(truth, found, fs_hz=fs_hz)
     return verdict.summary()
 
 
@@ -249,7 +323,8 @@ def attempt(run: Callable[..., Spikes], case: Facts, options: Options,
             return result
         said = out.with_suffix(".txt")
         why = reason(said.read_text()) if said.is_file() else f"process ended with {process.exitcode}"
-        nothing = judged(Spikes.empty(), make_case(*case).truth)
+        made = make_case(*case)
+        nothing = judged(Spikes.empty(), made.truth, made.rest.get_sampling_frequency())
         return {**nothing, "failed": f"not finished after {limit_s:.0f} s" if timed_out else why}
 
 
@@ -270,7 +345,13 @@ def installed() -> list[str]:
     """Return the others that can be run here."""
     from spikeinterface.sorters import installed_sorters
 
-    return [name for name in AS_THEY_COME if name in installed_sorters()]
+    others = [name for name in OWN_INTERFACE if find_spec(name)]
+    return [name for name in AS_THEY_COME if name in (*installed_sorters(), *others)]
+
+
+def releases() -> dict[str, str]:
+    """Return the versions of all that is compared, as far as they are installed."""
+    return {name: version(name) for name in RELEASES if find_spec(name)}
 
 
 def cases(part: str, arguments: argparse.Namespace) -> list[Facts]:
@@ -329,7 +410,7 @@ def once(arguments: argparse.Namespace, case: Facts, sorter: str,
         return
     result = measure()
     facts = {"part": part, "noise": noise, "seed": seed, "sorter": sorter, "length_s": seconds}
-    write_results(path, facts | result)
+    write_results(path, facts | result | {"versions": releases()})
     print(f"{path.stem}: {result['accuracy']:.3f} {result.get('failed', '')}", flush=True)
 
 
@@ -377,6 +458,8 @@ def main() -> None:
     arguments = parse()
     arguments.out.mkdir(parents=True, exist_ok=True)
     os.environ.update(ONE_CORE)
+    if arguments.templates:
+        os.environ[TEMPLATES] = str(arguments.templates.resolve())
     for part in arguments.parts:
         if part in GENERATED:
             measure_generated(part, arguments)
@@ -398,12 +481,16 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--noise", nargs="+", type=float, default=[15.0, 40.0], help="SD of the noise")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="length of a recording")
-    parser.add_argument("--decoders", nargs="+", default=["auto", "pursuit"], help="of our sorter")
+    parser.add_argument("--decoders", nargs="*", default=["auto", "pursuit"], help="of our sorter")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="further settings of ours")
     parser.add_argument("--only", nargs="*", metavar="NAME", help="others to run; [all that are installed]")
     parser.add_argument("--tuned", action="store_true", help="also try the settings of others.py")
     parser.add_argument("--minutes", type=float, default=20.0, help="limit of each run")
-    return parser.parse_args()
+    parser.add_argument("--templates", type=Path, help="MEArec's templates, for MEArec's parts")
+    arguments = parser.parse_args()
+    if set(MEAREC) & set(arguments.parts) and not arguments.templates:
+        parser.error("MEArec's recordings need --templates (benchmarks/mearec_templates.py makes them)")
+    return arguments
 
 
 if __name__ == "__main__":

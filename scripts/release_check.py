@@ -28,6 +28,9 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 REPOSITORY = "https://example.org/lab/neural-spike-sorter"  # stands for the public home, which is not known
 BRIEF = ("--set", "decoder=pursuit", "--set", "rehearsal.tuning_seconds=30")
 ANNOUNCED_S = 300
+PLAIN = {"COLUMNS": "200"}  # what tools print is quoted, so it is not to be wrapped
+# Extras of which a part has no wheels for these versions of Python; pip compiles it. Others are a fault.
+COMPILED = {("edf", "3.13"), ("edf", "3.14")}  # pyEDFlib 0.1.42
 UPLOADS = (
     "publish to PyPI: push the tag; .github/workflows/release.yml does it (docs/dev/handover.md)",
     "run the tests on Windows, macOS and other versions of Python: .github/workflows/test.yml",
@@ -138,20 +141,27 @@ def extras_resolve(place: Path) -> str:
     """Each extra can be installed, from wheels, with each version of Python."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     users = [name for name in extras if name not in ("dev", "docs", "fuzz", "compare")]
+    refused = {(name, version): resolved([name], version) for name in users for version in PYTHONS}
+    faults = [f"{', '.join(pair)}: {why}" for pair, why in refused.items() if why and pair not in COMPILED]
     alone = [name for name in users if name.startswith("gpu")]  # of which a user wants one
-    together = [name for name in users if name not in alone]
-    for version in PYTHONS:
-        for wanted in (together, *([name] for name in alone)):
-            words = ["pip", "compile", "--quiet", "--no-header", "--no-build", "--python-version", version]
-            named = [word for name in wanted for word in ("--extra", name)]
-            done = subprocess.run(
-                [uv(), *words, *named, "pyproject.toml"], cwd=ROOT, capture_output=True, text=True
-            )
-            if done.returncode:
-                raise (CannotError if offline(done.stderr) else FaultError)(
-                    f"{', '.join(wanted)}, Python {version}: {done.stderr.strip()[-500:]}"
-                )
-    return f"{', '.join(users)}; Python {', '.join(PYTHONS)}"
+    for version in PYTHONS if not faults else ():
+        together = [name for name in users if name not in alone and not refused[name, version]]
+        faults += [f"all at once, {version}: {why}" for why in [resolved(together, version)] if why]
+    if faults:
+        raise FaultError("; ".join(faults))
+    compiled = ", ".join(" ".join(pair) for pair, why in refused.items() if why)
+    remark = f" (built from source: {compiled})" if compiled else ""
+    return f"{', '.join(users)}; Python {', '.join(PYTHONS)}{remark}"
+
+
+def resolved(extras: list[str], version: str) -> str:
+    """Return why extras cannot be installed from wheels, or nothing."""
+    named = [word for name in extras for word in ("--extra", name)]
+    words = ["pip", "compile", "--quiet", "--no-header", "--no-build", "--python-version", version]
+    done = subprocess.run([uv(), *words, *named, "pyproject.toml"], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode and offline(done.stderr):
+        raise CannotError(done.stderr.strip()[-500:])
+    return done.stderr.strip()[-500:] if done.returncode else ""
 
 
 def works_where_installed(place: Path) -> str:
@@ -268,7 +278,7 @@ def tool(package: str, program: str, *words: object) -> str:
         raise CannotError(f"{package} cannot be fetched: {last_line(fetched.stderr)}")
     done = subprocess.run(
         [uv(), "tool", "run", "--quiet", "--from", package, program, *map(str, words)],
-        capture_output=True, text=True, cwd=ROOT,
+        capture_output=True, text=True, cwd=ROOT, env=os.environ | PLAIN,
     )  # fmt: skip
     if done.returncode:
         raise FaultError(f"{program}: {(done.stdout + done.stderr).strip()[-1500:]}")
@@ -293,8 +303,8 @@ def offline(said: str) -> bool:
 
 
 def last_line(text: str) -> str:
-    """Return the last line of a text."""
-    return (text.strip().splitlines() or [""])[-1].strip()
+    """Return the last line of a text, without colours."""
+    return (re.sub(r"\x1b\[[0-9;]*m", "", text).strip().splitlines() or [""])[-1].strip()
 
 
 def wheel_of(place: Path) -> Path:

@@ -129,6 +129,15 @@ def test_files_and_modules_that_pages_name_exist() -> None:
         assert [name for name in module.findall(text) if not (package / name).is_file()] == [], page
 
 
+@pytest.mark.parametrize("page", ["paper/paper.md", "README.md", "contrib/spikeinterface/README.md"])
+def test_figures_of_accuracy_are_those_of_the_results(page: str) -> None:
+    """What is measured anew is changed there; whoever quotes it must follow."""
+    figure = re.compile(r"(?<![\d.])\.\d{3}(?!\d)")
+    quoted = set(figure.findall((ROOT / page).read_text("utf-8")))
+    assert quoted <= set(figure.findall((DOCS / "results.md").read_text("utf-8")))
+    assert quoted
+
+
 def test_the_page_of_file_formats_names_the_format_of_models() -> None:
     page = (DOCS / "file-formats.md").read_text("utf-8")
     assert f"The format is {FORMAT_VERSION}. Every format from {min(READABLE)} on stays readable" in page

@@ -66,3 +66,28 @@ def test_steps_are_chosen_by_name(check: ModuleType) -> None:
     assert check.chosen([]) == list(check.STEPS)
     with pytest.raises(SystemExit, match="unknown: nonsense"):
         check.chosen(["nonsense"])
+
+
+def test_an_extra_without_wheels_is_a_fault_unless_it_is_known(
+    check: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pyproject.toml").write_text('[project.optional-dependencies]\nplot = ["a"]\nedf = ["b"]\n')
+    asked: list[list[str]] = []
+
+    def resolved(extras: list[str], version: str) -> str:
+        asked.append(extras)
+        return "no wheels" if "edf" in extras and version in missing else ""
+
+    monkeypatch.setattr(check, "resolved", resolved)
+    monkeypatch.setattr(check, "COMPILED", {("edf", "3.13")})
+    missing = ["3.13"]
+    state, remark = check.outcome_of(check.extras_resolve, tmp_path)
+    assert state == "done"
+    assert remark.endswith("(built from source: edf 3.13)")
+    assert asked.count(["plot", "edf"]) == len(check.PYTHONS) - 1  # and all that have wheels at once
+    missing.append("3.14")
+    assert check.outcome_of(check.extras_resolve, tmp_path) == ("FAULT", "edf, 3.14: no wheels")
+
+
+def test_colours_of_tools_are_not_quoted(check: ModuleType) -> None:
+    assert check.last_line("a\n\x1b[32mPASSED\x1b[0m\n") == "PASSED"

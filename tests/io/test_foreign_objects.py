@@ -183,6 +183,18 @@ def attack_zarr(folder: Path, mark: Path) -> Path:
     return path
 
 
+def attack_zarr_of_any_version(folder: Path, mark: Path) -> Path:
+    """Without zarr's help, as not every version can write it: Python 3.14 has one that cannot."""
+    in_json(folder / "a.zarr" / ".zgroup", {"zarr_format": 2})
+    return in_json(folder / "a.zarr" / "evil" / ".zarray", {"filters": [{"id": "pickle"}]}).parents[1]
+
+
+def attack_zarr_3(folder: Path, mark: Path) -> Path:
+    codecs = {"codecs": ["bytes"], "index_codecs": [{"name": "numcodecs.pickle"}]}
+    sharded = {"codecs": [{"name": "sharding_indexed", "configuration": codecs}]}
+    return in_json(folder / "a.zarr" / "zarr.json", {"zarr_format": 3, **sharded}).parent
+
+
 def attack_zarr_class(folder: Path, mark: Path) -> Path:
     path = folder / "a.zarr"
     zarr.open(str(path), mode="w").attrs["zarr_class_info"] = {"class": "subprocess.getoutput"}
@@ -220,6 +232,8 @@ ATTACKS: dict[str, tuple[Callable[[Path, Path], Path], str]] = {
     "a class in an analyzer": (attack_analyzer_json, "'subprocess.Popen'"),
     "a program of a sorter": (attack_sorter, "would run this file"),
     "a pickle in zarr": (attack_zarr, "'pickle'"),
+    "a pickle in zarr of any version": (attack_zarr_of_any_version, "'pickle'"),
+    "a pickle in an index of zarr 3": (attack_zarr_3, "'pickle'"),
     "a class in zarr's other metadata": (attack_zarr_metadata, "'subprocess.getoutput'"),
     "a class in zarr": (attack_zarr_class, "'subprocess.getoutput'"),
 }

@@ -148,6 +148,50 @@ def test_a_date_of_birth_and_a_taxonomic_address_do_as_well(tmp_path: Path) -> N
         assert source.read().subject.date_of_birth == datetime(2026, 8, 1, tzinfo=UTC)
 
 
+def test_yaml_says_the_same_as_toml(tmp_path: Path) -> None:
+    path = tmp_path / "subject.yaml"
+    path.write_text(
+        """
+subject: {id: M17, species: Mus musculus, sex: F, age: P90D, weight_kg: 0.02}
+session:
+  start: 2026-11-29T10:00:00+00:00
+  experimenter: [ "Doe, Jane" ]
+  keywords: spike sorting
+electrodes:
+  location: CA1
+"""
+    )
+    read = read_session(path)
+    more = '''[session]
+start = 2026-11-29T10:00:00+00:00
+experimenter = ["Doe, Jane"]
+keywords = "spike sorting"
+[electrodes]
+location = "CA1"'''
+    assert read.facts() == read_session(file_of(tmp_path, more, weight_kg="0.02")).facts()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("subject: [", "invalid YAML"),
+        ("just words", "expected the tables subject, session and electrodes"),
+        ("subject: !!python/object/apply:os.getcwd []", "subject: "),
+        ("subject: {id: M17}\nsubject: {id: M18}", "invalid YAML"),
+        ("[" * 5000, "nested too deeply|invalid YAML"),
+        ("subject: {id: M17, species: Mus musculus, sex: F, age: 90}", "age: expected an ISO 8601 duration"),
+        ("x: 1", "subject is missing; x is not known"),
+    ],
+)
+def test_yaml_that_cannot_be_used_is_refused(text: str, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "subject.yml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=words):
+        read_session(path)
+    with pytest.raises(InputError, match="no such file"):
+        read_session(tmp_path / "b.yaml")
+
+
 def test_without_a_file_nothing_is_claimed() -> None:
     assert SessionFacts().fields() == {}
     assert SessionFacts().start(None) is None

@@ -5,6 +5,7 @@ import gc
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,21 @@ def test_what_is_done_is_not_done_again(
     assert states(again) == [("D2", "kept"), ("D3", "kept")]
     assert [one.spikes for one in again] == [one.spikes for one in first]
     assert bytes_of(tmp_path / "out") == before
+
+
+def test_what_a_killed_worker_had_begun_is_gone_when_the_batch_ends(
+    items: list[BatchItem], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+
+    def killed_once(work: Any, given: Any) -> Iterator[Outcome]:
+        (out / "predictions" / ".D2.mat.abc").touch()
+        (out / ".batch" / ".D2.json.abc").touch()
+        (out / "predictions" / ".D3.phy.abc").mkdir()
+        yield from map(work, given)
+
+    assert states(run_batch(items, out, runner=killed_once)) == [("D2", "done"), ("D3", "done")]
+    assert not [path for path in out.rglob("*") if path.name.endswith(".abc")]
 
 
 @pytest.mark.parametrize("harm", ["result", "note", "recording", "gone"])

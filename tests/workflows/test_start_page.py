@@ -90,6 +90,7 @@ def test_what_is_no_folder_is_said(page: StartPage, path: str) -> None:
         ({"targets": ["/nowhere/D2.mat"]}, "/nowhere/D2.mat: no such file"),
         ({"targets": "D2.mat"}, "targets must be a list"),
         ({"recording": "x" * 5000}, "recording: xxx.*: cannot be used: .*too long"),
+        ({"out": "a\0b"}, "out: a\0b: cannot be used"),
         ({"out": "~no-such-user/out"}, "out: ~no-such-user/out: cannot be used"),
         ({"labels": __file__, "unlabelled": True}, "labels: they are not used if units are to be found"),
     ],

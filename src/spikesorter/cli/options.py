@@ -104,7 +104,7 @@ SubjectFile = Annotated[
     typer.Option(
         "--subject",
         metavar="FILE",
-        help="With NWB: TOML file that describes subject, session and electrodes.",
+        help="With NWB: TOML or YAML file that describes subject, session and electrodes.",
         rich_help_panel=OUTPUT,
     ),
 ]

@@ -95,7 +95,8 @@ def write_spikes(
     session_start : datetime, optional
         NWB: start of the recording; 1970 if not known.
     subject : str or Path, optional
-        NWB: TOML file that describes subject, session and electrodes, as archives such as DANDI require.
+        NWB: TOML or YAML file that describes subject, session and electrodes, as archives such as DANDI
+        require.
 
     Raises
     ------

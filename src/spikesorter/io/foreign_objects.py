@@ -61,7 +61,9 @@ ZARR_CODECS = {
     "transpose", "v2", "vlen-array", "vlen-bytes", "vlen-utf8", "wavpack", "zfpy", "zlib", "zstd",
 }  # fmt: skip
 """Codecs that decode data only."""
-CODEC_KEYS = ("compressor", "filters", "codecs", "compressors", "serializer", "object_codec")
+CODEC_KEYS = (
+    "compressor", "filters", "codecs", "index_codecs", "compressors", "serializer", "object_codec",
+)  # fmt: skip
 
 
 def load_foreign(path: Path) -> Any:

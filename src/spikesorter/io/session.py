@@ -27,6 +27,7 @@ __all__ = ["Electrodes", "Session", "SessionFacts", "Subject", "read_session", "
 
 MOST_BYTES = 1 << 20
 MOST_SHOWN = 3
+YAML_ENDINGS = (".yaml", ".yml")
 SPECIES = r"^([A-Z][a-z]+ [a-z][a-z. -]*|http://purl\.obolibrary\.org/obo/NCBITaxon_\d+)$"
 DURATION = r"P(?=[\dT])(?:\d+Y)?(?:\d+M)?(?:\d+W)?(?:\d+(?:\.\d+)?D)?(?:T(?=\d)(?:\d+H)?(?:\d+M)?(?:\d+S)?)?"
 AGE = re.compile(rf"{DURATION}(?:/(?:{DURATION})?)?")
@@ -148,7 +149,7 @@ class SessionFacts:
 
 
 def read_session(path: Path) -> SessionFacts:
-    """Read a TOML file with the tables `[subject]`, `[session]` and `[electrodes]`.
+    """Read a file with the tables `subject`, `session` and `electrodes`: TOML, or YAML if it is so named.
 
     Parameters
     ----------
@@ -173,7 +174,8 @@ def read_session(path: Path) -> SessionFacts:
     ...     read_session(path).subject.age
     'P90D'
     """
-    values = read_toml(path, what="file of subject and session", most_bytes=MOST_BYTES)
+    read_values = _read_yaml if path.suffix.lower() in YAML_ENDINGS else read_toml
+    values = read_values(path, what="file of subject and session", most_bytes=MOST_BYTES)
     try:
         read = _File(**values)
     except ValidationError as error:
@@ -182,6 +184,32 @@ def read_session(path: Path) -> SessionFacts:
         more = f"; and {len(found) - MOST_SHOWN} more" if len(found) > MOST_SHOWN else ""
         raise InputError(f"{path}: {told}{more}") from None
     return SessionFacts(read.subject, read.session, read.electrodes, path)
+
+
+def _read_yaml(path: Path, *, what: str, most_bytes: int) -> dict[str, Any]:
+    """Read a YAML file as `read_toml` reads TOML; all values are text, which the tables' types interpret."""
+    try:
+        from ruamel.yaml import YAML
+        from ruamel.yaml.error import YAMLError
+    except ImportError:  # pynwb brings it
+        raise InputError(
+            f"{path}: reading YAML needs pynwb: pip install 'neural-spike-sorter[nwb]'; or write TOML"
+        ) from None
+    try:
+        if path.stat().st_size > most_bytes:
+            raise InputError(f"{path}: is larger than {most_bytes >> 20} MB, too large for a {what}")
+        values = YAML(typ="base", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; expected a {what} (YAML)") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except RecursionError:
+        raise InputError(f"{path}: is not a {what}: lists or tables are nested too deeply") from None
+    except (YAMLError, ValueError) as error:
+        raise InputError(f"{path}: is not a {what}: invalid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: is not a {what}: expected the tables subject, session and electrodes")
+    return {str(name): value for name, value in values.items()}
 
 
 def session_of(given: str | Path | SessionFacts | None) -> SessionFacts:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -127,6 +128,7 @@ def run_batch(
                 progress("sorting", len(outcomes) / len(tasks))
         finally:  # `spikesorter view` reads this file, also of a batch that is running or was killed
             write_json(out / SORT, {"recordings": _sorts(items, outcomes, models)})
+        _remove_unfinished(out)  # of workers that were killed; another has done their tasks
         ordered = [outcomes[item.name] for item in items]
         write_json(out / BATCH, summary(ordered))
     return ordered
@@ -199,9 +201,7 @@ def _make_folders(out: Path) -> None:
 
 def _check_folder(out: Path, tasks: list[SortTask], *, restart: bool) -> None:
     """Refuse a folder with results of other settings; remove unfinished files of a killed run."""
-    begun = ((out / PREDICTIONS, ".*"), (out / NOTES, ".*"), (out, f".{SORT}.*"), (out, f".{BATCH}.*"))
-    for left in [path for folder, pattern in begun for path in folder.glob(pattern)]:
-        remove(left)
+    _remove_unfinished(out)
     for task in tasks:
         known = note_of(task)
         if known is None:
@@ -217,6 +217,14 @@ def _check_folder(out: Path, tasks: list[SortTask], *, restart: bool) -> None:
                 "folder, or sort everything again with --restart"
             )
     (out / BATCH).unlink(missing_ok=True)  # an earlier run's file must not remain
+
+
+def _remove_unfinished(out: Path) -> None:
+    """Remove what processes that are no more had begun to write."""
+    begun = ((out / PREDICTIONS, ".*"), (out / NOTES, ".*"), (out, f".{SORT}.*"), (out, f".{BATCH}.*"))
+    for left in [path for folder, pattern in begun for path in folder.glob(pattern)]:
+        with suppress(FileNotFoundError):  # a worker that was given up may be about to remove it too
+            remove(left)
 
 
 def _sorts(

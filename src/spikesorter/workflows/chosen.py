@@ -12,6 +12,7 @@ from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError, naming
 from spikesorter.io.bad_table import to_stretch, write_bad_table
 from spikesorter.io.exclusion import Exclusion
+from spikesorter.io.paths import is_there
 from spikesorter.io.recording import RecordingOptions
 from spikesorter.workflows.preview import open_for_preview
 
@@ -140,8 +141,8 @@ def path_in(fields: Fields, name: str, *, must_exist: bool = True) -> Path:
         raise InputError(f"{name}: choose a {'folder' if name == 'out' else 'file'}")
     try:
         path = Path(given.strip()).expanduser()
-        exists = path.exists()
-    except (OSError, RuntimeError) as error:  # too long, an unknown user's home
+        exists = is_there(path)
+    except (OSError, RuntimeError, ValueError) as error:  # too long, an unknown user's home, a null
         raise InputError(f"{name}: {given:.80}: cannot be used: {error}") from None
     if must_exist and not exists:
         raise InputError(f"{path}: no such file")

@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from spikesorter.core.errors import InputError, SpikeSorterError, naming
 from spikesorter.core.toml import read_toml
 from spikesorter.io.formats import check_regular, find_source, stem_of
+from spikesorter.io.paths import is_there
 from spikesorter.io.recording import RecordingOptions
 from spikesorter.io.recording_parts import part_name
 
@@ -249,7 +250,7 @@ def _inside(base: Path, text: str) -> Path:
     if "\0" in text:
         raise InputError(f"{text!r}: is not a valid path")
     try:
-        (base / text).exists()
+        is_there(base / text)
     except OSError as error:  # the name is too long, or the folder cannot be read
         raise InputError(f"{text[:LONGEST_KEY]}: is not a valid path: {error.strerror or error}") from None
     return base / text

@@ -11,6 +11,7 @@ from typing import Any
 from spikesorter.core.errors import InputError, SpikeSorterError
 from spikesorter.core.settings import Settings
 from spikesorter.core.spikes import Spikes
+from spikesorter.io.paths import is_there
 from spikesorter.io.recording_parts import part_name
 from spikesorter.report.html import read_asset, render
 from spikesorter.report.policy import allow_scripts
@@ -148,7 +149,7 @@ class StartPage:
         folder = Path(given)
         try:
             folder = folder.expanduser().resolve()
-            folder = folder if folder.is_dir() else folder.parent
+            folder = folder if is_there(folder) and folder.is_dir() else folder.parent
             entries = sorted(folder.iterdir(), key=lambda entry: entry.name.lower())
             names = [(entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith(".")]
         except OSError as error:
