@@ -137,7 +137,9 @@ def sort_files(
         )
         with WRITING, in_turn(out / LOCK):
             facts = sort_facts(Path(place.name), names[name], model, chosen_options[name], chosen[name].names)
-            write_json(out / SORT, {"recordings": known_sorts(out) | {name: facts}})
+            known = known_sorts(out) | {name: facts}
+            own = {one: known.pop(one) for one in names if one in known}  # in order, whichever is ready first
+            write_json(out / SORT, {"recordings": known | own})
         return one
 
     done = {}
