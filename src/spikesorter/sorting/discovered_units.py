@@ -62,7 +62,8 @@ class DiscoveredUnit:
         Number of its spikes in the quarter with fewest, relative to that with most; NaN as above.
     verdict : {"single", "doubtful", "multi-unit"}
         multi-unit: its intervals are as short as those of two equal units, and its spikes vary as if
-        they were of several; doubtful: hard to tell from the noise or from another unit; single: neither.
+        they were of several; doubtful: hard to tell from the noise or from another unit, or its spikes vary
+        and more than a fifth of them are others', by its intervals; single: neither.
     """
 
     unit: int
@@ -130,19 +131,24 @@ def describe_units(
         }
         by_chance = refractory * len(own) ** 2 / good_samples
         variation = float(np.sqrt(energies[k]) * np.std(state.units.amplitudes[k]))
-        several = by_chance >= TOLD and short > OFTEN * by_chance and variation >= VARIED
+        told = by_chance >= TOLD and variation >= VARIED
+        contamination = _contamination(short, by_chance)
         described.append(
             DiscoveredUnit(
                 unit=unit,
                 spikes=len(own),
                 rate_hz=len(own) * state.fs_hz / good_samples,
                 violations=short / max(len(own) - 1, 1),
-                contamination=_contamination(short, by_chance),
+                contamination=contamination,
                 variation=variation,
                 nearest=unit_ids[closest] if len(unit_ids) > 1 else None,
                 least_size=quarters.least_size(unit) if quarters else float("nan"),
                 least_rate=quarters.least_rate(unit) if quarters else float("nan"),
-                verdict=_verdict(**values, several=several),
+                verdict=_verdict(
+                    **values,
+                    several=told and short > OFTEN * by_chance,
+                    mixed=told and contamination > FEW_ERRORS,
+                ),
                 **values,
             )
         )
@@ -156,10 +162,11 @@ def _verdict(
     missed_share: float,
     nearest_detectability: float,
     several: bool,
+    mixed: bool,
 ) -> Verdict:
     if several:
         return "multi-unit"
-    clear = detectability >= CLEAR and nearest_detectability >= APART
+    clear = detectability >= CLEAR and nearest_detectability >= APART and not mixed
     return "single" if clear and max(false_share, missed_share) <= FEW_ERRORS else "doubtful"
 
 
