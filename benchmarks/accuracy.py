@@ -29,7 +29,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from spikeinterface.core import NumpyRecording
+from scipy.signal import butter, sosfiltfilt
+from spikeinterface.core import BaseRecording, NumpyRecording
 
 from accuracy_table import print_table
 from bath import MAKER
@@ -52,6 +53,7 @@ COLOURS = ("white", "1/f", "AR(1) 0.8")
 HUM_HZ, HUM = 50.0, 0.5  # of the noise's SD
 SECONDS = 40.0
 CORTEX_GAINS = (0.8, 1.25)
+FILTERED_HZ = ((300.0, 6000.0), (300.0, 3000.0))
 
 
 def main() -> None:
@@ -172,6 +174,33 @@ def measure_gain(arguments: argparse.Namespace) -> None:
         scaled = NumpyRecording([np.asarray(0.5 * trace, np.float32)], FS_HZ)
         results["all of it halved"] = outcome(sorter.adapt(scaled), scaled, truth)
     write(arguments, "gain", results)
+
+
+def measure_filtered(arguments: argparse.Namespace) -> None:
+    """Sort recordings that were band-pass filtered forwards and backwards before, as many are."""
+    results, settings = {}, load_settings(assignments=arguments.set)
+    for family in ("bath", "cortex"):
+        for seed in arguments.seeds:
+            with made_study(arguments, family, seed) as study:
+                recording, labels = read_mat(study / "D1.mat")
+                assert labels is not None
+                target, truth = read_target(study, "D3")
+                for band in (None, *FILTERED_HZ):
+                    sorter = Sorter.fit(filtered(recording, band), labels, settings=settings)
+                    passed = filtered(target, band)
+                    name = f"{family} {seed}, " + (
+                        "as it is" if band is None else f"{band[0]:.0f} to {band[1]:.0f} Hz"
+                    )
+                    results[name] = outcome(sorter.adapt(passed), passed, truth)
+    write(arguments, "filtered", results)
+
+
+def filtered(recording: BaseRecording, band: tuple[float, float] | None) -> NumpyRecording:
+    """Return a recording after a Butterworth filter of third order, forwards and backwards."""
+    trace, fs_hz = recording.get_traces().astype(np.float64), recording.get_sampling_frequency()
+    if band is not None:
+        trace = sosfiltfilt(butter(3, band, "band", fs=fs_hz, output="sos"), trace, axis=0)
+    return NumpyRecording([trace.astype(np.float32)], fs_hz)
 
 
 def measure_noise(arguments: argparse.Namespace) -> None:
@@ -371,6 +400,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "others": measure_others,
     "pairs": measure_pairs,
     "gain": measure_gain,
+    "filtered": measure_filtered,
     "noise": measure_noise,
     "unknown": measure_unknown,
     "table": print_table,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spikesorter.signal.bank import Bank, CausalBank, make_bank, make_causal_bank
+from spikesorter.signal.bank import Bank, CausalBank, _whitener, make_bank, make_causal_bank
 from spikesorter.signal.filters import drift_kernel, filtered_across, fir_filter
 from spikesorter.signal.noise import NoiseSpectrum, estimate_noise_spectrum, synthesise_noise
 from spikesorter.signal.templates import Templates
@@ -54,6 +54,21 @@ def test_detectability_is_that_of_the_true_covariance(bank: Bank, shapes: Templa
     weights[[0, -1]] = 1
     expected = (spectra / power * weights).sum(axis=1) / n
     np.testing.assert_allclose(bank.energies, expected, rtol=0.1)
+
+
+def test_a_recording_that_was_band_passed_is_whitened_within_the_reach_of_the_filter(
+    shapes: Templates, rng: np.random.Generator
+) -> None:
+    """The edges of its band are too steep to whiten all that a filter of 6 ms would have to amplify."""
+    f = np.fft.rfftfreq(2048) * 25_000
+    band = 1 / (1 + (300 / np.maximum(f, 1)) ** 12) / (1 + (f / 6000) ** 12) + 1e-6
+    trace = synthesise_noise(NoiseSpectrum.independent(band[:, None]), 400_000, rng)
+    spectrum = estimate_noise_spectrum(fir_filter(trace, KERNEL), np.ones(len(trace), bool), n_fft=2048)
+    whitener = _whitener(shapes, spectrum, KERNEL, 150)[:, 0, 0]
+    white = np.convolve(trace[:, 0], whitener, mode="valid")[: 190 * 2048]
+    power = np.abs(np.fft.rfft(white.reshape(-1, 2048) * np.hanning(2048), axis=1)) ** 2
+    level = power.mean(axis=0) / power.mean(axis=0)[(f > 1000) & (f < 4000)].mean()
+    assert level[f > 100].max() < 2
 
 
 def test_what_stands_out_of_little_noise_counts(shapes: Templates) -> None:

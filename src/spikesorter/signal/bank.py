@@ -26,6 +26,9 @@ Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 POWER_FLOOR = 0.02  # of the noise's mean power, so that frequencies removed by a filter are not amplified
 LEAST_POWER = 0.001  # of it at frequencies that were not removed, where spikes may stand out of little noise
+CUT_OFF = (
+    0.02  # share of the noise by which a filter of finite reach may be worse with the smaller least power
+)
 PASSED = 0.5  # share of the power from which on a frequency counts as not removed
 LEAST_RESPONSE = 1e-3
 TAPER = 0.5  # share of the whitening reach over which its filter fades out
@@ -258,11 +261,40 @@ def _whitener(templates: Templates, noise: NoiseSpectrum, kernel: Float64Array, 
     """Return filters without delay that make the noise white, shape (taps, channels, channels)."""
     response, taper = _response(kernel), _taper(reach)
     at_noise = np.interp(np.fft.rfftfreq(noise.n_fft), np.fft.rfftfreq(N_FFT), response)
-    least = np.where(at_noise**2 >= PASSED, LEAST_POWER, POWER_FLOOR)
-    root = inverse_root(noise.floored(least).at(N_FFT))
-    ideal = fft.irfft(response[:, None, None] * root, N_FFT, axis=0)
-    short = np.concatenate([ideal[-reach:], ideal[: reach + 1]]) * taper[:, None, None]
+    passed = np.where(at_noise**2 >= PASSED, LEAST_POWER, POWER_FLOOR)
+    density = noise.at(N_FFT)
+    candidates = []
+    for least in (POWER_FLOOR, passed):
+        root = inverse_root(noise.floored(least).at(N_FFT))
+        ideal = fft.irfft(response[:, None, None] * root, N_FFT, axis=0)
+        short = np.concatenate([ideal[-reach:], ideal[: reach + 1]]) * taper[:, None, None]
+        candidates.append((short, _unlike(_at_noise(short, response), root, density)))
+    (cautious, usual_error), (short, error) = candidates
+    if error > usual_error + CUT_OFF:  # as where a band-pass filter was applied before
+        short = cautious
     return _scaled(_without_offset(short, taper, response), templates, noise, response)
+
+
+def _at_noise(short: Float64Array, response: Float64Array) -> npt.NDArray[np.complex128]:
+    """Return the transform of filters of the trace, as filters of the noise after the kernel."""
+    centred = np.concatenate([short, np.zeros((N_FFT - len(short), *short.shape[1:]))])
+    transform = fft.rfft(np.roll(centred, -(len(short) // 2), axis=0), axis=0)
+    known = (response > LEAST_RESPONSE)[:, None, None]
+    return np.asarray(np.where(known, transform / np.maximum(response, LEAST_RESPONSE)[:, None, None], 0))
+
+
+def _unlike(
+    filters: npt.NDArray[np.complex128],
+    ideal: npt.NDArray[np.complex128],
+    density: npt.NDArray[np.complex128],
+) -> float:
+    """Return how unlike the noise after some filters is to that after the ideal ones."""
+    after, wanted = (
+        np.einsum("fab,fbc,fac->f", one, density, one.conj()).real * np.any(filters != 0, axis=(1, 2))
+        for one in (filters, ideal)
+    )
+    after *= wanted.sum() / max(after.sum(), 1e-30)
+    return float(np.abs(after - wanted).sum() / max(wanted.sum(), 1e-30))
 
 
 def _response(kernel: Float64Array) -> Float64Array:

@@ -42,6 +42,7 @@ from spikesorter.estimation.profile import Profile, conditioning_kernel, without
 from spikesorter.estimation.rehearsal import Labelled, measure_variance_left
 from spikesorter.estimation.rehearser import Rehearser
 from spikesorter.estimation.units import Units, learn_units, warn_of_labels
+from spikesorter.estimation.window import start_of_waveforms_ms
 from spikesorter.io.recording import check_recording
 from spikesorter.io.samples import as_spikes, centred, check_trace, read_samples, warn_of_silent_units
 from spikesorter.signal.bank import make_bank
@@ -95,6 +96,11 @@ def fit_state(
     source = _read(recording, labels, settings, exclude, n_jobs=n_jobs)
     progress("learning templates", 0.0)
     learnt = _learn(source, source.labels)
+    begin_ms = start_of_waveforms_ms(source.trace, learnt.spikes, learnt.context, learnt.profile)
+    if begin_ms > settings.templates.before_ms:
+        logger.info("waveforms begin up to %.1f ms before the spikes' starts, and so do templates", begin_ms)
+        source = replace(source, settings=settings.replace(templates={"before_ms": begin_ms}))
+        learnt = _learn(source, source.labels)
     learnt = _without_faint_units(source, learnt)
     warn_of_labels(learnt.context.units, settings.templates, fs_hz=source.fs_hz)
     learnt = _with_unlabelled_units(source, learnt, n_jobs=n_jobs)
