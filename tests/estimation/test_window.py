@@ -9,7 +9,7 @@ import pytest
 from scipy.signal import butter, sosfiltfilt
 from spikeinterface.core import NumpyRecording
 
-from spikesorter import Sorter, load_settings
+from spikesorter import Settings, Sorter, load_settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.simulate import simulate_study
 
@@ -23,8 +23,8 @@ def labelled() -> tuple[np.ndarray, Spikes]:
     return one.trace, one.spikes
 
 
-def fitted(trace: np.ndarray, spikes: Spikes) -> Sorter:
-    return Sorter.fit(NumpyRecording([trace.astype(np.float32)], FS_HZ), spikes, settings=SETTINGS)
+def fitted(trace: np.ndarray, spikes: Spikes, settings: Settings = SETTINGS) -> Sorter:
+    return Sorter.fit(NumpyRecording([trace.astype(np.float32)], FS_HZ), spikes, settings=settings)
 
 
 @pytest.mark.slow
@@ -37,7 +37,7 @@ def test_templates_begin_earlier_after_a_filter_that_ran_backwards_too(
     sections = butter(3, (300, 6000), "band", fs=FS_HZ, output="sos")
     filtered = fitted(sosfiltfilt(sections, trace.astype(np.float64), axis=0), spikes)
     assert filtered.settings.templates.before_ms > 1.5
-    assert "waveforms begin up to" in caplog.text
+    assert "templates last from" in caplog.text
     waveforms = filtered._state.units.templates.waveforms
     peaks = np.abs(waveforms).max(axis=(1, 2))
     assert np.all(np.abs(waveforms[:, 0]).max(axis=1) < 0.1 * peaks)
@@ -46,3 +46,13 @@ def test_templates_begin_earlier_after_a_filter_that_ran_backwards_too(
 
 def test_templates_begin_as_set_where_nothing_lies_before_them(labelled: tuple[np.ndarray, Spikes]) -> None:
     assert fitted(*labelled).settings.templates.before_ms == SETTINGS.templates.before_ms
+
+
+def test_templates_end_later_where_they_have_not_faded(
+    labelled: tuple[np.ndarray, Spikes], caplog: pytest.LogCaptureFixture
+) -> None:
+    short = SETTINGS.replace(templates={"after_ms": 1.0})
+    found = fitted(*labelled, settings=short).settings.templates
+    assert found.before_ms == SETTINGS.templates.before_ms
+    assert 2 < found.after_ms < 7
+    assert "of its peak at its end" not in caplog.text

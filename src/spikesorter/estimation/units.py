@@ -148,15 +148,31 @@ def warn_of_labels(units: Units, settings: TemplateSettings, *, fs_hz: float) ->
                 "unit %s has only %d labelled spikes and will be learnt badly; at least %d are needed",
                 name, len(amplitudes), FEW_SPIKES,
             )  # fmt: skip
-    end = max(to_samples(END_MS, fs_hz), 1)
-    for name, waveform in zip(units.names, units.templates.waveforms, strict=True):
-        left = np.abs(waveform[-end:].mean(axis=0)).max() / np.abs(waveform).max()
+    shares = share_left(units.templates.waveforms, fs_hz)
+    for name, left in zip(units.names, shares, strict=True):
         if left > MUCH_LEFT:
             logger.warning(
                 "the template of unit %s still has %.0f %% of its peak at its end, %g ms after the spike's "
                 "start; set a longer templates.after_ms to find its spikes better",
                 name, 100 * left, settings.after_ms,
             )  # fmt: skip
+
+
+def share_left(waveforms: FloatArray, fs_hz: float) -> npt.NDArray[np.float64]:
+    """Return the share of each template's peak that it still has at its end.
+
+    Parameters
+    ----------
+    waveforms : ndarray of float32, shape (units, samples, channels)
+    fs_hz : float
+
+    Returns
+    -------
+    ndarray of float64, shape (units,)
+    """
+    end = max(to_samples(END_MS, fs_hz), 1)
+    last = np.abs(waveforms[:, -end:].mean(axis=1)).max(axis=1)
+    return np.asarray(last / np.abs(waveforms).max(axis=(1, 2)), np.float64)
 
 
 def draw_spikes(

@@ -1,7 +1,8 @@
-"""Find how long before a spike's start its waveform begins.
+"""Find when waveforms begin and end, relative to a spike's start.
 
 A band-pass filter that was applied forwards and backwards, as to many recordings, smears a spike into the
-time before it. If templates begin too late, least squares put what lies before them into their first samples.
+time before it; one that was applied forwards alone lets it ring. If templates begin too late or end too
+early, least squares put what lies beyond into their first or last samples.
 """
 
 from __future__ import annotations
@@ -12,18 +13,23 @@ import numpy.typing as npt
 from spikesorter.core.spikes import Spikes
 from spikesorter.estimation.context import Context
 from spikesorter.estimation.profile import Profile
+from spikesorter.estimation.units import MUCH_LEFT, share_left
 from spikesorter.signal.templates import plant
 
-__all__ = ["start_of_waveforms_ms"]
+__all__ = ["window_of_waveforms_ms"]
 
 FloatArray = npt.NDArray[np.float32]
-SEARCHED_MS = 6.0  # before the templates
-MOST_LEFT = 1.0  # energy before a template, in variances of the noise: a d' of 1 in white noise
+Int64Array = npt.NDArray[np.int64]
+SEARCHED_MS = 6.0  # beyond the templates
+MOST_LEFT = 1.0  # energy beyond a template, in variances of the noise: a d' of 1 in white noise
 FEW_SPIKES = 10
+FAR = 3  # the last third of what is searched
 
 
-def start_of_waveforms_ms(trace: FloatArray, spikes: Spikes, context: Context, profile: Profile) -> float:
-    """Return how long before a spike's start templates should begin.
+def window_of_waveforms_ms(
+    trace: FloatArray, spikes: Spikes, context: Context, profile: Profile
+) -> tuple[float, float]:
+    """Return how long before a spike's start templates should begin, and how long after it they should end.
 
     Parameters
     ----------
@@ -38,31 +44,44 @@ def start_of_waveforms_ms(trace: FloatArray, spikes: Spikes, context: Context, p
 
     Returns
     -------
-    float
-        In milliseconds. The setting `templates.before_ms`, if waveforms do not begin before it.
+    before_ms, after_ms : float
+        The settings `templates.before_ms` and `templates.after_ms`; more where waveforms begin before, or
+        have not faded at the end.
     """
-    templates, fs_hz = context.units.templates, context.fs_hz
+    templates, settings = context.units.templates, context.settings.templates
     own = spikes.select(np.isin(spikes.unit, templates.unit_ids))
     left = context.conditioned(trace - plant(len(trace), own, np.ones(len(own), np.float32), templates))
-    offsets = np.arange(-templates.before - context.samples(SEARCHED_MS), -templates.before)
     variance = float(profile.noise.variance.mean())
-    earliest = templates.before
-    for unit in templates.unit_ids:
+    searched = np.arange(1, context.samples(SEARCHED_MS) + 1)
+    after = templates.waveforms.shape[1] - templates.before
+    begin, end = -templates.before, after
+    for unit, share in zip(templates.unit_ids, share_left(templates.waveforms, context.fs_hz), strict=True):
         at = own.of(unit).sample
-        at = at[(at + offsets[0] >= 0) & (at < len(trace))]
+        at = at[(at > templates.before + len(searched)) & (at < len(trace) - after - len(searched))]
         if len(at) < FEW_SPIKES:
             continue
-        before = np.cumsum(_energy(left, at, offsets)) / variance  # of all that lies before some offset
-        much = np.flatnonzero(before > MOST_LEFT)
-        if len(much) and before[-1] > MOST_LEFT:
-            earliest = max(earliest, -int(offsets[much[0]]))
-    if earliest == templates.before:
-        return context.settings.templates.before_ms
-    return float(np.ceil(10 * 1000 * earliest / fs_hz) / 10)
+        begin = min(begin, -templates.before - _reach(left, at, -templates.before - searched, variance))
+        if share > MUCH_LEFT:
+            end = max(end, after + _reach(left, at, after - 1 + searched, variance))
+    if end > after:  # what is left of the ends of spikes lies before others, so their start is judged later
+        return settings.before_ms, _rounded_ms(end, context.fs_hz)
+    if begin < -templates.before:
+        return _rounded_ms(-begin, context.fs_hz), settings.after_ms
+    return settings.before_ms, settings.after_ms
 
 
-def _energy(left: FloatArray, at: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64]) -> FloatArray:
-    """Return the energy of the mean residual at each offset from some spikes, less what chance gives it."""
+def _reach(left: FloatArray, at: Int64Array, offsets: Int64Array, variance: float) -> int:
+    """Return at how many of the offsets from some spikes, nearest first, their mean residual is not noise.
+
+    What chance gives to the mean is taken off, and what is as large far away, of spikes before or after.
+    """
     around = left[at[:, None] + offsets].astype(np.float64)
-    chance = around.var(axis=0) / len(at)
-    return np.asarray((around.mean(axis=0) ** 2 - chance).sum(axis=1), np.float32)
+    energy = (around.mean(axis=0) ** 2 - around.var(axis=0) / len(at)).sum(axis=1) / variance
+    energy -= energy[-len(energy) // FAR :].mean()
+    beyond = np.cumsum(energy[::-1])[::-1]  # of all that lies at some offset or farther away
+    much = np.flatnonzero(beyond > MOST_LEFT)
+    return int(much[-1]) + 1 if len(much) and beyond[0] > MOST_LEFT else 0
+
+
+def _rounded_ms(samples: int, fs_hz: float) -> float:
+    return float(np.ceil(10 * 1000 * samples / fs_hz) / 10)

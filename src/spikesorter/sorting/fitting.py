@@ -42,7 +42,7 @@ from spikesorter.estimation.profile import Profile, conditioning_kernel, without
 from spikesorter.estimation.rehearsal import Labelled, measure_variance_left
 from spikesorter.estimation.rehearser import Rehearser
 from spikesorter.estimation.units import Units, learn_units, warn_of_labels
-from spikesorter.estimation.window import start_of_waveforms_ms
+from spikesorter.estimation.window import window_of_waveforms_ms
 from spikesorter.io.recording import check_recording
 from spikesorter.io.samples import as_spikes, centred, check_trace, read_samples, warn_of_silent_units
 from spikesorter.signal.bank import make_bank
@@ -95,14 +95,9 @@ def fit_state(
     wanted_kinds(settings)
     source = _read(recording, labels, settings, exclude, n_jobs=n_jobs)
     progress("learning templates", 0.0)
-    learnt = _learn(source, source.labels)
-    begin_ms = start_of_waveforms_ms(source.trace, learnt.spikes, learnt.context, learnt.profile)
-    if begin_ms > settings.templates.before_ms:
-        logger.info("waveforms begin up to %.1f ms before the spikes' starts, and so do templates", begin_ms)
-        source = replace(source, settings=settings.replace(templates={"before_ms": begin_ms}))
-        learnt = _learn(source, source.labels)
+    source, learnt = _learn_in_whole(source)
     learnt = _without_faint_units(source, learnt)
-    warn_of_labels(learnt.context.units, settings.templates, fs_hz=source.fs_hz)
+    warn_of_labels(learnt.context.units, source.settings.templates, fs_hz=source.fs_hz)
     learnt = _with_unlabelled_units(source, learnt, n_jobs=n_jobs)
     lessons = _with_missing_share(_lessons(source, learnt), n_jobs=n_jobs)
     progress("learning templates", 1.0)
@@ -187,6 +182,23 @@ def _without_bad(source: Screened, labels: Spikes, left_out: str) -> tuple[Float
     logger.warning("labelled recording: %s, with %d labels", left_out, len(labels) - len(good))
     trace = source.bad.without(source.read(0, source.recording.get_num_frames()))
     return np.asarray(trace, np.float32), replace(good, sample=source.bad.moved(good.sample))
+
+
+def _learn_in_whole(source: _Source) -> tuple[_Source, _Learnt]:
+    """Learn units from the labels, with templates in which waveforms begin and fade."""
+    learnt = _learn(source, source.labels)
+    for _ in range(2):  # first to their end, then from their beginning
+        own = source.settings.templates
+        before_ms, after_ms = window_of_waveforms_ms(
+            source.trace, learnt.spikes, learnt.context, learnt.profile
+        )
+        if (before_ms, after_ms) == (own.before_ms, own.after_ms):
+            break
+        logger.info("templates last from %.1f ms before spikes' starts to %.1f ms after", before_ms, after_ms)
+        window = {"before_ms": before_ms, "after_ms": after_ms}
+        source = replace(source, settings=source.settings.replace(templates=window))
+        learnt = _learn(source, source.labels)
+    return source, learnt
 
 
 def _learn(source: _Source, spikes: Spikes, *, unlabelled_ids: tuple[int, ...] = ()) -> _Learnt:
