@@ -29,6 +29,9 @@ def spoiled(seed: int) -> np.ndarray:
         length = int(rng.integers(1, 1500))
         trace[at : at + length, rng.integers(2)] = rng.choice(WRONG)
         trace[at + length :] += rng.choice([0.0, 80.0])
+    if seed % 2:
+        at, channel = rng.integers(0, N), rng.integers(2)
+        trace[at : at + 900, channel] = OFFSET[channel] + 0.001 * trace[at : at + 900, channel]  # off
     return trace
 
 
