@@ -3,13 +3,13 @@
     python benchmarks/changes.py PART ... --out FOLDER [--seeds 21 22 23 24 25]
 
 Parts: `cases` (the small altered recordings of the cases' maker: taps, pulses, zeros, missing samples, a
-unit that fades, noise that trebles, an electrode that is off half-way; as the model is and adapted), `streams` (the same as streams, which
-follow changes or do not), `tails` (stimulation pulses that return slowly, as they are and with their
-response subtracted), `limit` (the noise that trebles, decoded by `reference.py`, which is given the truth),
-`adapting` (time and memory of adapting to them), `wild` (D2, D5 and D6 of wild studies, beside the maker's
-plain baseline), `clean` (share of the time of clean recordings that is called bad) and `cost` (time to find
-bad stretches as a share of the time to sort). Each part writes FOLDER/PART.json; `table` prints what is
-there.
+unit that fades, noise that trebles, an electrode that is off half-way; as the model is and adapted),
+`streams` (the same as streams, which follow changes or do not), `tails` (stimulation pulses that return
+slowly, as they are and with their response subtracted), `limit` (the noise that trebles, decoded by
+`reference.py`, which is given the truth), `adapting` (time and memory of adapting to them), `wild` (D2, D5
+and D6 of wild studies, beside the maker's plain baseline), `clean` (share of the time of clean recordings
+that is called bad) and `cost` (time to find bad stretches as a share of the time to sort). Each part writes
+FOLDER/PART.json; `table` prints what is there.
 
 Scores are of spikes outside the bad stretches of the truth and those that were found.
 """
