@@ -59,6 +59,11 @@ def test_a_part_that_is_off_is_no_other_level() -> None:
     assert "in some parts" in doubt_of_level(recording_of(trace), screen, np.ones(1))
 
 
+def test_noise_that_is_next_to_none_may_be_an_electrode_that_is_off() -> None:
+    assert "is this one switched off, in another unit" in level_doubt(np.full(2, 0.001), SCREEN)
+    assert "switched off" not in level_doubt(np.full(2, 0.1), SCREEN)
+
+
 def test_a_model_that_knows_no_noise_doubts_nothing() -> None:
     assert level_doubt(np.ones(2), Screen(12, *[np.full(2, np.inf)] * 2, np.zeros(2))) == ""
 

@@ -67,6 +67,16 @@ def test_small_packets_give_the_gated_file(length: int) -> None:
     assert np.array_equal(streamed, whole)
 
 
+def test_a_channel_that_is_off_is_dead_in_the_stream_as_in_the_file() -> None:
+    trace = np.random.default_rng(0).uniform(-2.5, 2.5, (N, 2)) + OFFSET
+    trace[3000:, 1] = OFFSET[1] + 0.001 * trace[3000:, 1]
+    whole, bad = from_file(trace)
+    streamed, bad_of_stream = from_stream(trace, list(range(7, N, 7)))
+    assert list(bad) == [(2998, N, "dead")]
+    assert bad_of_stream == bad
+    assert np.array_equal(streamed, whole)
+
+
 def test_good_samples_come_out_after_a_delay_that_is_the_screens() -> None:
     trace = np.random.default_rng(0).uniform(-2.5, 2.5, (N, 2)) + OFFSET
     gate = LiveGate(SCREEN, OFFSET, FS_HZ)

@@ -89,8 +89,9 @@ def test_chunks_and_threads_do_not_matter(monkeypatch: pytest.MonkeyPatch, n_job
     trace = trace_with(2)
     for at, value in ((0, np.nan), (60_000, 0.0), (61_500, 300.0), (120_000, np.inf), (249_990, 500.0)):
         trace[at : at + 700] = value
+    trace[200_000:203_000] *= 0.001
     whole = bad_of(trace)
-    assert len(whole) == 5
+    assert len(whole) == 6
     monkeypatch.setattr(screening, "CHUNK_CELLS", 37)
     assert find_bad_stretches(recording(trace), SCREEN, n_jobs=n_jobs) == whole
 

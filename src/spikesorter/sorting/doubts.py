@@ -86,10 +86,10 @@ def level_doubt(quiet: npt.NDArray[np.float64], screen: Screen, *, remedy: str =
         return ""
     worst = int(np.abs(np.log(ratio)).argmax())
     where = "its noise" if unlike.all() else f"the noise of channel {worst} (counted from 0)"
-    noisier = "noisier, " if ratio[worst] > 1 else ""
+    level = "noisier, " if ratio[worst] > 1 else "switched off, " if ratio[worst] < OFF else ""
     return (
         f"{where} is {ratio[worst]:.3g} times that of the recording that the sorter was adapted to: is this "
-        f"one {noisier}in another unit of voltage, amplified differently, or from another electrode? {remedy}"
+        f"one {level}in another unit of voltage, amplified differently, or from another electrode? {remedy}"
     )
 
 
