@@ -3,13 +3,13 @@
     python benchmarks/changes.py PART ... --out FOLDER [--seeds 21 22 23 24 25]
 
 Parts: `cases` (the small altered recordings of the cases' maker: taps, pulses, zeros, missing samples, a
-unit that fades, noise that trebles; as the model is and adapted), `streams` (the same as streams, which
-follow changes or do not), `tails` (stimulation pulses that return slowly, as they are and with their
-response subtracted), `limit` (the noise that trebles, decoded by `reference.py`, which is given the truth),
-`adapting` (time and memory of adapting to them), `wild` (D2, D5 and D6 of wild studies, beside the maker's
-plain baseline), `clean` (share of the time of clean recordings that is called bad) and `cost` (time to find
-bad stretches as a share of the time to sort). Each part writes FOLDER/PART.json; `table` prints what is
-there.
+unit that fades, noise that trebles, an electrode that is off half-way; as the model is and adapted),
+`streams` (the same as streams, which follow changes or do not), `tails` (stimulation pulses that return
+slowly, as they are and with their response subtracted), `limit` (the noise that trebles, decoded by
+`reference.py`, which is given the truth), `adapting` (time and memory of adapting to them), `wild` (D2, D5
+and D6 of wild studies, beside the maker's plain baseline), `clean` (share of the time of clean recordings
+that is called bad) and `cost` (time to find bad stretches as a share of the time to sort). Each part writes
+FOLDER/PART.json; `table` prints what is there.
 
 Scores are of spikes outside the bad stretches of the truth and those that were found.
 """
@@ -52,6 +52,7 @@ FAMILIES = ("bath", "cortex", "wild")
 ROUNDS = 5
 FADING_UNIT = 2
 PACKET_SECONDS = 0.1
+LEFT_OFF = 0.001  # of a trace, while the electrode is switched off
 TREBLED = 3.0  # the cases' white noise, in the second half of one of them
 PULSE_SAMPLES = 2500  # from one to the next
 SINCE_MS = (2.0, 5.0, 10.0, 20.0, 100.0)
@@ -76,6 +77,7 @@ def measure_cases(arguments: argparse.Namespace, folder: Path) -> list[Row]:
     run(CASES, folder)
     sorter = fitted(folder / "study")
     add_fading(folder, sorter)
+    add_off(folder)
     clean = folder / "study" / "D3.mat"
     rows = []
     for path in (clean, *sorted((folder / "change").glob("*.mat"))):
@@ -97,11 +99,25 @@ def add_fading(folder: Path, sorter: Sorter) -> None:
     shutil.copy(truth, folder / "change" / "truth" / "all_units_fade_to_half.mat")
 
 
+def add_off(folder: Path) -> None:
+    """Add a case in which the electrode is switched off half-way: a thousandth of the trace is left."""
+    target, _ = read_mat(folder / "study" / "D3.mat")
+    trace = target.get_traces().copy()
+    middle = len(trace) // 2
+    trace[middle:] *= LEFT_OFF
+    true, _ = read_truth(folder / "study" / "truth" / "D3.mat")
+    write_mat_recording(folder / "change" / "off_half_way.mat", trace, fs_hz=target.get_sampling_frequency())
+    kept = true.within(0, middle)
+    truth = {"Index": kept.sample, "Class": kept.unit, "Bad": [[middle, len(trace)]]}
+    sio.savemat(folder / "change" / "truth" / "off_half_way.mat", truth)
+
+
 def measure_streams(arguments: argparse.Namespace, folder: Path) -> list[Row]:
     """Sort the cases as streams with the labelled recording's sorter, as it is and following changes."""
     run(CASES, folder)
     sorter = fitted(folder / "study", decoder="pursuit")
     add_fading(folder, sorter)
+    add_off(folder)
     rows = []
     for path in (folder / "study" / "D3.mat", *sorted((folder / "change").glob("*.mat"))):
         target, _ = read_mat(path)

@@ -35,6 +35,15 @@ def test_stretches_in_any_order_cover_the_same_samples_and_stand_apart(
     assert (bad.start[1:] > bad.stop[:-1]).all()
 
 
+@given(STRETCHES, st.integers(0, 12))
+def test_samples_before_a_stretch_are_those_with_a_start_soon_after(
+    stretches: list[tuple[int, int, str]], within: int
+) -> None:
+    bad = BadStretches.of(stretches)
+    expected = [any(0 < start - at < within for start in bad.start) for at in range(80)]
+    assert bad.follow(np.arange(80), within).tolist() == expected
+
+
 @given(STRETCHES, STRETCHES)
 def test_two_sets_joined_cover_what_either_does(
     one: list[tuple[int, int, str]], other: list[tuple[int, int, str]]
@@ -100,6 +109,8 @@ def test_stretches_at_another_rate_hold_every_sample_they_held() -> None:
 def test_spikes_outside_stretches_are_kept_and_stretches_stay_with_them() -> None:
     spikes = Spikes([99, 100, 199, 200], [1, 2, 1, 2], bad=SOME)
     assert spikes.outside(SOME).sample.tolist() == [99, 200]
+    assert spikes.outside(SOME, seen_samples=1).sample.tolist() == [99, 200]
+    assert spikes.outside(SOME, seen_samples=2).sample.tolist() == [200]
     assert spikes.outside(SOME).of(2).bad is SOME
     assert spikes.outside(BadStretches()) is spikes
 

@@ -83,6 +83,51 @@ def test_a_constant_stretch_of_ten_milliseconds_is_needed() -> None:
     assert only(trace)[2] == "dead"
 
 
+@pytest.mark.parametrize(("share", "dead"), [(0.001, True), (0.045, True), (0.1, False)])
+def test_a_channel_that_is_off_is_dead_and_one_that_is_quieter_is_not(share: float, dead: bool) -> None:
+    trace = noise()
+    trace[3000:5000] *= share
+    assert list(found(trace)) == ([(2990, 5010, "dead")] if dead else [])
+    assert list(found(trace + 1000.0, replace(SCREEN, offset=np.array([1000.0])))) == list(found(trace))
+
+
+def test_what_is_off_for_ten_milliseconds_is_dead_and_spikes_end_it() -> None:
+    trace = noise()
+    trace[3000:3200] *= 0.001
+    assert len(found(trace)) == 0
+    trace[3000:3210] *= 0.001
+    assert only(trace) == (2990, 3220, "dead")
+    trace[3000:5000] = 0.001 * noise(1)[3000:5000]
+    trace[4000:4008] -= 30.0
+    assert list(found(trace)) == [(2990, 5010, "dead")]  # 1 ms with a spike between two dead stretches
+    trace[4300:4500:9] -= 30.0
+    assert len(found(trace)) == 2
+
+
+def test_a_channel_that_is_off_at_the_ends_or_beside_missing_samples_is_dead_there() -> None:
+    trace = noise()
+    trace[:500] *= 0.001
+    trace[-505:] *= 0.001
+    assert list(found(trace)) == [(0, 510, "dead"), (N - 510, N, "dead")]
+    trace[1000:1030] = np.nan
+    trace[1030:1130] *= 0.001  # too short, though what stands in for missing samples is as quiet
+    assert list(found(trace))[1] == (990, 1040, "missing")
+
+
+def test_one_channel_that_is_off_makes_a_stretch_bad_and_jitter_at_a_rail_is_saturation() -> None:
+    screen = Screen(SIZE, np.full(2, 10.0), np.full(2, 5.0), np.zeros(2))
+    trace = noise(channels=2)
+    trace[3000:3400, 1] *= 0.001
+    assert only(trace, screen) == (2990, 3410, "dead")
+    trace[3000:3400, 1] += 21.0
+    assert only(trace, screen) == (2990, 3410, "saturated")
+
+
+def test_without_knowledge_of_noise_nothing_is_off() -> None:
+    nothing = np.full(1, np.inf)
+    assert len(found(0.001 * noise(), Screen(SIZE, nothing, nothing, np.zeros(1)))) == 0
+
+
 def test_whole_recordings_of_constant_cells_that_change_are_not_dead() -> None:
     steps = np.repeat(np.arange(N // SIZE) % 7, SIZE)[:, None].astype(float)
     assert len(found(steps)) == 0
@@ -140,6 +185,8 @@ def test_the_kind_of_a_cell_depends_on_its_margin_only(screen: Screen) -> None:
         length = int(rng.integers(1, 300))
         trace[at : at + length] = rng.choice([0.0, 90.0, np.nan], 1)
         trace[at + length : at + 2 * length : 2] += 20.0
+    for at in (1500, 2480, 4011, 5705):
+        trace[at : at + 280] *= 0.001
     cells = measure_cells(trace, SIZE)
     whole, margin = find_bad_cells(cells, screen), screen.margin_cells
     assert 0.2 < np.mean(whole >= 0) < 0.8
@@ -156,6 +203,10 @@ def test_what_may_be_bad_holds_all_that_is() -> None:
         trace[at : at + rng.integers(1, 30)] = value
         if (find_bad_cells(measure_cells(trace, SIZE), SCREEN) >= 0).any():
             assert may_be_bad(measure_cells(trace, SIZE), SCREEN)
+    off = measure_cells(0.001 * noise()[:300], SIZE)
+    assert (find_bad_cells(off, SCREEN) >= 0).all()
+    assert may_be_bad(off, SCREEN)
+    assert may_be_bad(measure_cells(np.array([[-30_000], [30_000]] * 50, np.int16), SIZE), SCREEN)
     assert not may_be_bad(measure_cells(noise(), SIZE), SCREEN)
 
 
@@ -165,9 +216,11 @@ def test_a_prompt_screen_finds_what_it_sees_by_the_past_alone() -> None:
     trace = noise()
     trace[1000:1025] += 200.0
     trace[3000:3400] = 0.0
+    trace[4000:4500] *= 0.001
     trace[5000] = np.nan
     assert list(found(trace, screen)) == [
         (1000, 1040, "artefact"),
         (3190, 3410, "dead"),
+        (4200, 4510, "dead"),
         (5000, 5020, "missing"),
     ]

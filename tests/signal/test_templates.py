@@ -23,6 +23,17 @@ def test_planting_puts_each_shape_where_its_spike_starts(shapes: Templates) -> N
     np.testing.assert_allclose(trace[110:150], 2 * shapes.waveforms[1], atol=1e-5)
 
 
+def test_what_a_spike_has_shown_is_counted_from_its_start_for_the_slowest_unit() -> None:
+    waveforms = np.zeros((2, 40, 2), np.float32)
+    waveforms[0, 10:14, 0] = 1.0
+    waveforms[1, 20, 1], waveforms[1, 30, 0] = 3.0, 4.0
+    both = Templates((1, 2), waveforms, before=10)
+    assert [both.seen_after(share) for share in (0.2, 0.36, 0.37, 1.0)] == [11, 11, 21, 21]
+    assert both.of((1,)).seen_after(0.75) == 3
+    assert Templates((2,), waveforms[1:], before=35).seen_after(0.75) == 0  # over when its start comes
+    assert both.of(()).seen_after(0.75) == 0
+
+
 def test_overlaps_add_and_the_ends_cut(shapes: Templates) -> None:
     both = Spikes.from_arrays([55, 60, 60], [1, 2, 2])
     trace = plant(80, both, np.ones(3, np.float32), shapes)

@@ -14,6 +14,7 @@ from spikesorter.io.mat import read_mat
 from spikesorter.signal.screen import Screen
 from spikesorter.sorting import doubts
 from spikesorter.sorting.doubts import doubt_of_gain, doubt_of_level, level_doubt
+from spikesorter.sorting.screens import measure_quiet
 from spikesorter.sorting.sorter import Sorter
 from tests.conftest import FS_HZ
 
@@ -47,6 +48,20 @@ def test_noise_beyond_a_factor_of_three_is_told(quiet: tuple[float, float], told
     found = level_doubt(np.array(quiet), SCREEN)
     assert found.startswith(told)
     assert bool(found) == bool(told)
+
+
+def test_a_part_that_is_off_is_no_other_level() -> None:
+    trace = np.random.default_rng(0).standard_normal((160_000, 2))
+    screen = Screen(12, np.full(2, 20.0), measure_quiet(trace, SCREEN), np.zeros(2))
+    trace[80_000:, 1] *= 0.001
+    assert doubt_of_level(recording_of(trace), screen, np.ones(1)) == ""
+    trace[80_000:, 1] *= 100  # now a tenth
+    assert "in some parts" in doubt_of_level(recording_of(trace), screen, np.ones(1))
+
+
+def test_noise_that_is_next_to_none_may_be_an_electrode_that_is_off() -> None:
+    assert "is this one switched off, in another unit" in level_doubt(np.full(2, 0.001), SCREEN)
+    assert "switched off" not in level_doubt(np.full(2, 0.1), SCREEN)
 
 
 def test_a_model_that_knows_no_noise_doubts_nothing() -> None:

@@ -29,6 +29,9 @@ def spoiled(seed: int) -> np.ndarray:
         length = int(rng.integers(1, 1500))
         trace[at : at + length, rng.integers(2)] = rng.choice(WRONG)
         trace[at + length :] += rng.choice([0.0, 80.0])
+    if seed % 2:
+        at, channel = rng.integers(0, N), rng.integers(2)
+        trace[at : at + 900, channel] = OFFSET[channel] + 0.001 * trace[at : at + 900, channel]  # off
     return trace
 
 
@@ -60,6 +63,16 @@ def test_small_packets_give_the_gated_file(length: int) -> None:
     whole, bad = from_file(trace)
     streamed, bad_of_stream = from_stream(trace, list(range(length, N, length)))
     assert len(bad) > 1
+    assert bad_of_stream == bad
+    assert np.array_equal(streamed, whole)
+
+
+def test_a_channel_that_is_off_is_dead_in_the_stream_as_in_the_file() -> None:
+    trace = np.random.default_rng(0).uniform(-2.5, 2.5, (N, 2)) + OFFSET
+    trace[3000:, 1] = OFFSET[1] + 0.001 * trace[3000:, 1]
+    whole, bad = from_file(trace)
+    streamed, bad_of_stream = from_stream(trace, list(range(7, N, 7)))
+    assert list(bad) == [(2998, N, "dead")]
     assert bad_of_stream == bad
     assert np.array_equal(streamed, whole)
 

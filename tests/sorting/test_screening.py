@@ -89,8 +89,9 @@ def test_chunks_and_threads_do_not_matter(monkeypatch: pytest.MonkeyPatch, n_job
     trace = trace_with(2)
     for at, value in ((0, np.nan), (60_000, 0.0), (61_500, 300.0), (120_000, np.inf), (249_990, 500.0)):
         trace[at : at + 700] = value
+    trace[200_000:203_000] *= 0.001
     whole = bad_of(trace)
-    assert len(whole) == 5
+    assert len(whole) == 6
     monkeypatch.setattr(screening, "CHUNK_CELLS", 37)
     assert find_bad_stretches(recording(trace), SCREEN, n_jobs=n_jobs) == whole
 
@@ -105,7 +106,7 @@ def test_louder_noise_is_taken_into_account_and_another_scale_too() -> None:
     assert len(bad_of(scaled, own)) == 0
     small = 0.001 * trace_with(4)
     small[90_000:90_020] = 0.5
-    assert len(bad_of(small)) == 0
+    assert bad_of(small).samples_by_kind["dead"] > 0.99 * N  # by the noise of another scale
     assert len(bad_of(small, screen_for(recording(small), SCREEN))) == 1
 
 
@@ -113,6 +114,34 @@ def test_dead_stretches_do_not_make_the_noise_seem_quiet() -> None:
     trace = trace_with(5)
     trace[20_000:180_000] = 0.0
     assert screen_for(recording(trace), SCREEN).quiet[0] == pytest.approx(SCREEN.quiet[0], rel=0.05)
+
+
+@pytest.mark.parametrize(("share", "on"), [(0.5, 1.0), (0.85, 0.4), (0.6, 1e-6)])
+def test_a_recording_that_is_off_for_part_of_it_is_judged_by_the_rest(share: float, on: float) -> None:
+    trace, off = on * trace_with(5), round((1 - share) * N)
+    trace[off:] *= 0.001
+    screen = screen_for(recording(trace), SCREEN)
+    assert screen.quiet[0] == pytest.approx(on * SCREEN.quiet[0], rel=0.05)
+    (stretch,) = bad_of(trace, screen)
+    assert abs(stretch.start - off) <= 2 * SCREEN.cell_samples
+    assert (stretch.stop, stretch.kind) == (N, "dead")
+    assert len(bad_of(trace[:off], screen)) == 0
+
+
+def test_noise_that_falls_to_a_tenth_is_good() -> None:
+    trace = trace_with(5)
+    trace[N // 2 :] *= 0.1
+    assert len(bad_of(trace, screen_for(recording(trace), SCREEN))) == 0
+
+
+def test_labelled_and_unlabelled_recordings_may_be_off_for_part_of_them() -> None:
+    trace = LABELLED.copy()
+    trace[N // 2 :] *= 0.001
+    labels = LABELS.within(0, N // 2)
+    for screen in (learn_screen(trace, labels, fs_hz=FS_HZ), screen_without_labels(trace, fs_hz=FS_HZ)):
+        assert screen.quiet[0] == pytest.approx(SCREEN.quiet[0], rel=0.05)
+        (stretch,) = bad_of(trace, screen)
+        assert abs(stretch.start - N // 2) <= 2 * SCREEN.cell_samples
 
 
 def test_an_unknown_screen_finds_only_missing_and_dead_samples() -> None:

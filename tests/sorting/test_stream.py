@@ -36,7 +36,11 @@ def state_of(decoder: Sums, refractory: int, *, hum_hz: tuple[float, ...] = ()) 
     tuned = SimpleNamespace(decoder=decoder, point=point, above_threshold=point.above_threshold)
     kernel = hum_kernel(hum_hz, fs_hz=FS_HZ) if hum_hz else None
     return SimpleNamespace(
-        tuned=tuned, profile=SimpleNamespace(offset=OFFSET), hum_filter=kernel, own_screen=SCREEN
+        tuned=tuned,
+        profile=SimpleNamespace(offset=OFFSET),
+        hum_filter=kernel,
+        own_screen=SCREEN,
+        seen_samples=3,
     )
 
 
@@ -49,7 +53,7 @@ def from_file(state: Any, samples: np.ndarray) -> Spikes:
     source = screened(NumpyRecording([samples], FS_HZ), SCREEN, OFFSET, exclude=None, fs_hz=FS_HZ, n_jobs=1)
     read = source.without_hum(state.hum_filter)
     every = find_candidates(state.tuned.decoder, read, len(samples), 0, len(samples))
-    above = state.tuned.above_threshold(every).outside(source.bad)
+    above = state.tuned.above_threshold(every).outside(source.bad, seen_samples=state.seen_samples)
     return state.tuned.point.drop_refractory(above)  # type: ignore[no-any-return]
 
 

@@ -145,6 +145,18 @@ class BadStretches:
         inside[inside] = at[inside] < self.stop[latest[inside]]
         return np.asarray(inside, np.bool_)
 
+    def follow(self, samples: npt.ArrayLike, within: int) -> npt.NDArray[np.bool_]:
+        """Return for each sample whether a stretch begins less than `within` samples after it.
+
+        Examples
+        --------
+        >>> BadStretches.of([(100, 200, "dead")]).follow([90, 91, 100], within=10)
+        array([False,  True, False])
+        """
+        at = np.asarray(samples)
+        starts = np.r_[self.start, np.iinfo(np.int64).max // 2]
+        return np.asarray(starts[np.searchsorted(self.start, at, "right")] - at < within, np.bool_)
+
     def within(self, start: int, stop: int) -> BadStretches:
         """Return the parts of the stretches from sample `start` to `stop`.
 

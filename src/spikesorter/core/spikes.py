@@ -259,8 +259,14 @@ class Spikes:
         """
         return dataframe_of(self)
 
-    def outside(self, bad: BadStretches) -> Spikes:
+    def outside(self, bad: BadStretches, *, seen_samples: int = 0) -> Spikes:
         """Return the spikes that are not in bad stretches.
+
+        Parameters
+        ----------
+        bad : BadStretches
+        seen_samples : int
+            Spikes that start less than this before a stretch are left out too.
 
         Examples
         --------
@@ -268,7 +274,9 @@ class Spikes:
         >>> Spikes([120, 300], [1, 2]).outside(bad).sample
         array([300])
         """
-        return self.select(~bad.contain(self.sample)) if len(bad) else self
+        if not len(bad):
+            return self
+        return self.select(~bad.contain(self.sample) & ~bad.follow(self.sample, seen_samples))
 
     def described(self, *, fs_hz: float, names: Mapping[int, str]) -> Spikes:
         """Return the same spikes with a sampling rate and names of units.

@@ -7,6 +7,10 @@ cells within a stated distance. So files, spans of files and streams find the sa
 A cell is an artefact if the trace changes, within two milliseconds, by more than the labelled units' spikes
 and the noise together could make it change. That holds for stimulation pulses, taps on the electrode and
 jumps of the baseline, but not for slow drift. An artefact lasts as long as the trace stays louder than noise.
+
+A channel is dead where it is constant, and also where it is switched off: where its range in ten milliseconds
+is less than a twentieth of the usual range of noise in two. That is a power 400 times smaller and more, as
+no tissue has; noise that falls to a tenth is noise that changes.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ from spikesorter.signal.spans import Margin
 
 __all__ = [
     "AROUND",
+    "OFF",
     "Cells",
     "Screen",
     "find_bad_cells",
@@ -38,6 +43,8 @@ LARGEST, NOISE = 3.0, 2.0  # of the usual swing of spikes, and of noise, that to
 LOUD = 1.3  # times the usual swing of noise around a cell
 AROUND = 2  # cells on either side within which the swing of the trace is measured
 DEAD_CELLS = 20  # that do not change, one after the other
+OFF = 1 / 20  # of the usual swing of noise, within which a channel stays where it is switched off
+OFF_REACH = DEAD_CELLS // 2  # cells on either side within which it does
 BEFORE_CELLS, AFTER_CELLS = 12, 60  # how far an artefact may reach from a cell beyond the limit
 EDGE_CELLS = 1  # added on either side
 GAP_CELLS = 8  # two bad stretches with fewer cells between them are one
@@ -103,6 +110,11 @@ class Screen:
         return LOUD * self.quiet
 
     @property
+    def off(self) -> npt.NDArray[np.float64]:
+        """Swing below which a channel is switched off; 0 where the noise is not known."""
+        return np.where(np.isfinite(self.quiet), OFF * self.quiet, 0.0)
+
+    @property
     def margin_cells(self) -> Margin:
         """Greatest distance of the cells that a cell's kind depends on, in cells."""
         beside = EDGE_CELLS + GAP_CELLS
@@ -135,8 +147,14 @@ def measure_cells(raw: npt.NDArray[Any], cell_samples: int) -> Cells:
     return Cells(low, high)
 
 
-def swings(cells: Cells) -> npt.NDArray[np.float64]:
+def swings(cells: Cells, reach: int = AROUND) -> npt.NDArray[np.float64]:
     """Return the range of each channel's values around each cell; anything where a sample is missing.
+
+    Parameters
+    ----------
+    cells : Cells
+    reach : int
+        Number of cells on either side.
 
     Examples
     --------
@@ -144,7 +162,7 @@ def swings(cells: Cells) -> npt.NDArray[np.float64]:
     >>> swings(cells)[:, 0]
     array([0., 0., 4., 4., 4., 4., 4., 0.])
     """
-    width = 2 * AROUND + 1
+    width = 2 * reach + 1
     high = maximum_filter1d(cells.high.astype(np.float64), width, axis=0, mode="nearest")
     low = minimum_filter1d(cells.low.astype(np.float64), width, axis=0, mode="nearest")
     with np.errstate(invalid="ignore"):  # inf - inf
@@ -161,11 +179,11 @@ def may_be_bad(cells: Cells, screen: Screen) -> bool:
     >>> may_be_bad(measure_cells(quiet, 2), screen), may_be_bad(measure_cells(loud, 2), screen)
     (False, True)
     """
-    low, high = cells.low.min(axis=0), cells.high.max(axis=0)
+    low, high = (side.astype(np.float64) for side in (cells.low.min(axis=0), cells.high.max(axis=0)))
     if not np.isfinite([low, high]).all():
         return True
     calm = bool(np.all(high - low <= screen.limit)) or bool(np.all(swings(cells) <= screen.limit))
-    return not calm or bool((cells.low == cells.high).any())
+    return not calm or bool((cells.low == cells.high).any()) or _may_be_off(cells, screen)
 
 
 def find_bad_cells(cells: Cells, screen: Screen) -> CellKinds:
@@ -194,6 +212,8 @@ def find_bad_cells(cells: Cells, screen: Screen) -> CellKinds:
         still = _run_lengths(still) >= DEAD_CELLS
     else:
         artefact, still = _extended(near & loud, loud), _long_runs(still)
+    if _may_be_off(known, screen):
+        still |= _off(known, missing, screen)
     dead = still.any(axis=1)
     extreme = (still & (np.abs(known.low - screen.offset) > screen.limit / 2)).any(axis=1)
     kinds = np.full(len(cells), NOT_BAD, np.int8)
@@ -202,6 +222,26 @@ def find_bad_cells(cells: Cells, screen: Screen) -> CellKinds:
     if screen.prompt:
         return np.where(kinds == NOT_BAD, _later(kinds, EDGE_CELLS, NOT_BAD), kinds).astype(np.int8)
     return _without_gaps(_with_edges(kinds))
+
+
+def _may_be_off(cells: Cells, screen: Screen) -> bool:
+    """Return whether some cell alone is so quiet as one that is switched off."""
+    return bool((cells.high.astype(np.float64) - cells.low < screen.off).any())
+
+
+def _off(known: Cells, missing: Flags, screen: Screen) -> Flags:
+    """Return the cells, shape (cells, channels), in a window without missing ones in which a channel is off.
+
+    A prompt screen knows only the window that ends with the cell.
+    """
+    swing = swings(known, OFF_REACH)
+    whole = np.zeros(len(known), np.bool_)
+    whole[OFF_REACH:-OFF_REACH] = True
+    whole &= ~binary_dilation(missing, iterations=OFF_REACH)
+    middles = (swing < screen.off) & whole[:, None]
+    if screen.prompt:
+        return np.concatenate([np.zeros_like(middles[:OFF_REACH]), middles])[: len(middles)]
+    return np.asarray(maximum_filter1d(middles, 2 * OFF_REACH + 1, axis=0, mode="nearest"))
 
 
 def _own_swings(cells: Cells) -> npt.NDArray[np.float64]:

@@ -68,6 +68,19 @@ class Templates:
         kept = [k for k, unit in enumerate(self.unit_ids) if unit in unit_ids]
         return Templates(tuple(self.unit_ids[k] for k in kept), self.waveforms[kept], self.before)
 
+    def seen_after(self, share: float) -> int:
+        """Return after how many samples from a spike's start each unit has shown a share of its energy.
+
+        Examples
+        --------
+        >>> waveforms = np.float32([[[0], [4], [3], [0]], [[1], [1], [1], [1]]])
+        >>> Templates((1, 2), waveforms, before=1).seen_after(0.75)
+        2
+        """
+        energy = np.cumsum((self.waveforms.astype(np.float64) ** 2).sum(axis=2), axis=1)
+        reached = (energy < share * energy[:, -1:]).sum(axis=1) + 1  # samples
+        return max(int(reached.max(initial=0)) - self.before, 0)
+
     def scaled(self, factors: npt.ArrayLike) -> Templates:
         """Return the templates multiplied by a factor, or each by its own.
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spikesorter.io.samples import read_signature
-from spikesorter.signal.screen import Screen
+from spikesorter.signal.screen import OFF, Screen
 from spikesorter.sorting.screens import measure_quiet
 
 if TYPE_CHECKING:
@@ -42,7 +42,9 @@ def doubt_of_level(recording: BaseRecording, screen: Screen, levels: npt.NDArray
     """
     raw = read_signature(recording)
     parts = np.stack([measure_quiet(part, screen) for part in np.array_split(raw, PARTS)])
-    doubt = level_doubt(measure_quiet(raw, screen), screen) or change_doubt(parts, levels)
+    quiet = measure_quiet(raw, screen)
+    on = np.where((parts < OFF * quiet).any(axis=1, keepdims=True), 0.0, parts)  # the others are left out
+    doubt = level_doubt(quiet, screen) or change_doubt(on, levels)
     middle = float(np.median(raw))
     if doubt and raw.dtype.kind == "u" and abs(middle - np.median(screen.offset)) > FAR_OFFSET:
         doubt += (
@@ -84,10 +86,10 @@ def level_doubt(quiet: npt.NDArray[np.float64], screen: Screen, *, remedy: str =
         return ""
     worst = int(np.abs(np.log(ratio)).argmax())
     where = "its noise" if unlike.all() else f"the noise of channel {worst} (counted from 0)"
-    noisier = "noisier, " if ratio[worst] > 1 else ""
+    level = "noisier, " if ratio[worst] > 1 else "switched off, " if ratio[worst] < OFF else ""
     return (
         f"{where} is {ratio[worst]:.3g} times that of the recording that the sorter was adapted to: is this "
-        f"one {noisier}in another unit of voltage, amplified differently, or from another electrode? {remedy}"
+        f"one {level}in another unit of voltage, amplified differently, or from another electrode? {remedy}"
     )
 
 

@@ -185,8 +185,9 @@ class LiveSorting:
             known = np.pad(known, ((0, stop + reach - first - len(known)), (0, 0)))
         found = self.decoder.pick(known)
         if len(found):
-            above = self.state.tuned.above_threshold(found.shifted(self.picked)).outside(self.gate.bad)
-            self.pending = Spikes.concatenate([self.pending, above])
+            above = self.state.tuned.above_threshold(found.shifted(self.picked))
+            whole = above.outside(self.gate.bad, seen_samples=self.state.seen_samples)
+            self.pending = Spikes.concatenate([self.pending, whole])
         self.evidence = self.evidence[stop - self.picked :]
         self.picked = stop
 

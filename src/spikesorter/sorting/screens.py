@@ -12,7 +12,7 @@ from scipy.ndimage import binary_dilation
 from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.samples import check_sizes, read_representative
-from spikesorter.signal.screen import AROUND, Cells, Screen, measure_cells, swings
+from spikesorter.signal.screen import AROUND, OFF, Cells, Screen, measure_cells, swings
 from spikesorter.signal.spans import to_samples
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ LARGE_EVENT_MS, LARGE_EVENT_FACTOR = 20.0, 1 / 2
 WITH_SPIKES = 2.0  # swing of a stretch with spikes, relative to the usual one
 LARGEST_NEURON = 2.0  # relative to the usual stretch with spikes
 LEAST_NOISE, USUAL_NOISE = 0.2, 2.0  # relative to the labelled recording's, on the same scale
+STRETCH_CELLS = 100  # whose median swing is that of noise, whatever spikes there are
+LEAST_ON = 0.1  # share of a recording with noise like the labelled one's, by which the rest is judged
+ON_QUANTILE = 0.75  # otherwise: of the stretches' noise; so a channel may be off for nearly as long
 
 
 def new_screen(*, fs_hz: float, channels: int) -> Screen:
@@ -117,8 +120,8 @@ def screen_for(recording: BaseRecording, screen: Screen) -> Screen:
 
 
 def measure_quiet(raw: npt.NDArray[Any], screen: Screen) -> npt.NDArray[np.float64]:
-    """Return the usual swing of each channel's noise in a trace, in its own unit."""
-    return _quiet(_swings(measure_cells(raw, screen.cell_samples)))
+    """Return the usual swing of each channel's noise in a trace, in its own unit, where it is on."""
+    return _quiet(_swings(measure_cells(raw, screen.cell_samples)), screen.quiet)
 
 
 def _swings(cells: Cells) -> npt.NDArray[np.float64]:
@@ -135,12 +138,46 @@ def _cells_of(labels: Spikes, screen: Screen) -> npt.NDArray[np.int64]:
     return np.asarray(labels.sample // screen.cell_samples, np.int64)
 
 
-def _quiet(swing: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the usual swing of each channel, which is that of noise, where it is not dead."""
-    alive = np.where(np.isfinite(swing) & (swing > 0), swing, np.nan)
-    with np.errstate(all="ignore"):
-        usual = np.array([np.median(c[np.isfinite(c)]) if np.isfinite(c).any() else 0.0 for c in alive.T])
-    return np.asarray(usual, np.float64)
+def _quiet(
+    swing: npt.NDArray[np.float64], known: npt.NDArray[np.float64] | None = None
+) -> npt.NDArray[np.float64]:
+    """Return the usual swing of each channel, which is that of noise, where it is not dead or off.
+
+    Parameters
+    ----------
+    swing : ndarray of float64, shape (cells, channels)
+    known : ndarray of float64, shape (channels,), optional
+        That of the labelled recording, by which a channel that is on is told from one that is off.
+
+    Examples
+    --------
+    >>> swing = np.r_[np.full(300, 0.001), np.full(200, 4.0)][:, None]
+    >>> float(_quiet(swing, np.array([5.0]))[0])
+    4.0
+    """
+    like = np.full(swing.shape[1], np.inf) if known is None else known
+    pairs = zip(swing.T, like, strict=True)
+    return np.array([_quiet_of(c[np.isfinite(c) & (c > 0)], float(one)) for c, one in pairs], np.float64)
+
+
+def _quiet_of(alive: npt.NDArray[np.float64], known: float) -> float:
+    """Return the usual one of a channel's swings, without the stretches in which it is switched off."""
+    if not len(alive):
+        return 0.0
+    whole = alive[: len(alive) // STRETCH_CELLS * STRETCH_CELLS].reshape(-1, STRETCH_CELLS)
+    levels = np.median(whole, axis=1)
+    on = levels >= OFF * _level_when_on(levels, known)
+    return float(np.median(alive if on.all() else whole[on]))
+
+
+def _level_when_on(levels: npt.NDArray[np.float64], known: float) -> float:
+    """Return the noise of a channel that is on, from that of its stretches."""
+    if not len(levels):
+        return 0.0
+    like = levels[(levels > LEAST_NOISE * known) & (levels < known / LEAST_NOISE)]
+    if len(like) and len(like) >= LEAST_ON * len(levels):
+        return float(np.median(like))
+    return float(np.quantile(levels, ON_QUANTILE))
 
 
 def _offset(raw: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

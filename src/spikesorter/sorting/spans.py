@@ -57,6 +57,7 @@ def sort_recording(
         read_trace,
         list(iterate_spans(n_samples, length)),
         bad=source.bad,
+        seen_samples=state.seen_samples,
         n_jobs=n_jobs,
         finished=open_spans(resume, _facts(state, target, exclude)) if resume else None,
         progress=progress,
@@ -64,7 +65,7 @@ def sort_recording(
     spikes = tuned.point.drop_refractory(found)
     if state.unknown is not None:
         outliers = find_outliers(state.unknown, read_trace, n_samples, spikes, n_jobs=n_jobs)
-        spikes = state.unknown.mark(spikes, outliers).outside(source.bad)
+        spikes = state.unknown.mark(spikes, outliers).outside(source.bad, seen_samples=state.seen_samples)
     seen = [
         crowd_doubt(len(spikes), state.expected_spikes(source.good_samples)),
         _doubt_of_sizes(state, target, read_trace, spikes, bad=source.bad),
@@ -182,6 +183,7 @@ def _sort_spans(
     spans: list[tuple[int, int]],
     *,
     bad: BadStretches,
+    seen_samples: int,
     n_jobs: int,
     finished: FinishedSpans | None,
     progress: Progress,
@@ -194,7 +196,7 @@ def _sort_spans(
         if known is not None:
             return known
         candidates = find_candidates(tuned.decoder, read_trace, n_samples, *span)
-        spikes = tuned.above_threshold(candidates).outside(bad)
+        spikes = tuned.above_threshold(candidates).outside(bad, seen_samples=seen_samples)
         if finished:
             finished.write(*span, spikes)
         return spikes

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 __all__ = ["Lessons", "SorterState", "check_threshold"]
 
 FloatArray = npt.NDArray[np.float32]
+SEEN = 0.75  # share of the energy of each unit's waveform by which units are told apart
+MOST_SEEN_MS = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +137,12 @@ class SorterState:
     def own_screen(self) -> Screen:
         """The screen, or in a model of an older version one that finds no artefacts."""
         return self.screen or new_screen(fs_hz=self.fs_hz, channels=self.channels)
+
+    @cached_property
+    def seen_samples(self) -> int:
+        """Samples from a spike's start that must be good: with fewer, one unit is taken for another."""
+        seen = self.units.templates.of(self.units.known).seen_after(SEEN)
+        return min(seen, to_samples(MOST_SEEN_MS, self.fs_hz))
 
     @property
     def hum_filter(self) -> npt.NDArray[np.float64] | None:
