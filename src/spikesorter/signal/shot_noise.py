@@ -125,8 +125,8 @@ def measure_histogram(evidence: Trace) -> Histogram:
             counts.append(np.bincount(at[(at >= 0) & (at < bins)].astype(np.int64), minlength=bins))
         shares.append(np.stack(counts) / max(len(block), 1))
     share, error = np.mean(shares, axis=0), np.std(shares, axis=0, ddof=1) / np.sqrt(BLOCKS)
-    rare = RARE / max(len(evidence), 1)
-    error = np.sqrt(error**2 + (MODEL_ERROR * share) ** 2 + rare * (share + rare) / RARE)
+    count = max(len(evidence), 1)
+    error = np.sqrt(error**2 + (MODEL_ERROR * share) ** 2 + (share + RARE / count) / count)
     return Histogram(share, error, evidence.mean(axis=0, dtype=np.float64))
 
 
