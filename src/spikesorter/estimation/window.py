@@ -23,7 +23,6 @@ Int64Array = npt.NDArray[np.int64]
 SEARCHED_MS = 6.0  # beyond the templates
 MOST_LEFT = 1.0  # energy beyond a template, in variances of the noise: a d' of 1 in white noise
 FEW_SPIKES = 10
-FAR = 3  # the last third of what is searched
 
 
 def window_of_waveforms_ms(
@@ -71,16 +70,21 @@ def window_of_waveforms_ms(
 
 
 def _reach(left: FloatArray, at: Int64Array, offsets: Int64Array, variance: float) -> int:
-    """Return at how many of the offsets from some spikes, nearest first, their mean residual is not noise.
+    """Return at how many of the offsets from some spikes, nearest first, their median residual is not noise.
 
-    What chance gives to the mean is taken off, and what is as large far away, of spikes before or after.
+    0 unless that begins beside the template. The median does not see spikes without a label, as they lie at
+    some offset of a few. What chance gives to it is taken off, and what is as large far away.
     """
     around = left[at[:, None] + offsets].astype(np.float64)
-    energy = (around.mean(axis=0) ** 2 - around.var(axis=0) / len(at)).sum(axis=1) / variance
-    energy -= energy[-len(energy) // FAR :].mean()
+    middle = np.median(around, axis=0)
+    spread = 1.4826 * np.median(np.abs(around - middle), axis=0)
+    energy = (middle**2 - np.pi / 2 * spread**2 / len(at)).sum(axis=1) / variance
+    third = len(energy) // 3
+    energy -= max(float(energy[-third:].mean()), 0.0)
+    if energy[:third].sum() <= MOST_LEFT:
+        return 0
     beyond = np.cumsum(energy[::-1])[::-1]  # of all that lies at some offset or farther away
-    much = np.flatnonzero(beyond > MOST_LEFT)
-    return int(much[-1]) + 1 if len(much) and beyond[0] > MOST_LEFT else 0
+    return int(np.flatnonzero(beyond > MOST_LEFT)[-1]) + 1 if beyond.max() > MOST_LEFT else 0
 
 
 def _rounded_ms(samples: int, fs_hz: float) -> float:
