@@ -20,6 +20,7 @@ from spikesorter.estimation.estimate import (
     estimate_initially,
     is_faint,
 )
+from spikesorter.estimation.passband import octaves_lacking
 from spikesorter.estimation.profile import Profile
 from spikesorter.estimation.rehearser import Rehearser
 from spikesorter.io.samples import check_trace
@@ -43,6 +44,11 @@ if TYPE_CHECKING:
 __all__ = ["adapt_state", "low_latency_state", "tune_for"]
 
 logger = logging.getLogger(__name__)
+MOST_LACKING = 1.5  # octaves
+FILTERED = (
+    "it was filtered and the labelled recording was not, so spikes look otherwise in it: give both "
+    "before any filter, or both after the same one, or do not trust the result"
+)
 USUAL_GAINS = (0.4, 2.5)
 COMPARED_SECONDS, COMPARED_SPANS = 60.0, 12  # of a target, for comparison with its rehearsal
 
@@ -89,7 +95,9 @@ def adapt_state(
         following = replace(adapted.following, stops=stops, recording=recording)
         adapted = replace(adapted, following=following)
     adapted = replace(adapted, channel_ids=state.channel_ids, recording=recording)
-    return _with_corrected_forecast(adapted, source, n_jobs=n_jobs, progress=progress)
+    adapted = _with_corrected_forecast(adapted, source, n_jobs=n_jobs, progress=progress)
+    lacking = octaves_lacking(profile.noise.power, state.labelled_noise, state.lessons.context.kernel)
+    return _doubted(adapted, FILTERED) if lacking > MOST_LACKING else adapted
 
 
 def low_latency_state(state: SorterState, *, n_jobs: int, progress: Progress) -> SorterState:
@@ -253,6 +261,13 @@ def _with_corrected_forecast(
         logger.warning("%s", remark)
     progress("comparing target and rehearsal", 1.0)
     return replace(state, forecast=forecast)
+
+
+def _doubted(state: SorterState, words: str) -> SorterState:
+    """Return the state with a forecast that promises nothing, and say why."""
+    logger.warning("%s", words)
+    remarks = (*state.forecast.remarks, words)
+    return replace(state, forecast=replace(state.forecast, low=0.0, remarks=remarks))
 
 
 def _warn_of_odd_gain(gain: float) -> None:
