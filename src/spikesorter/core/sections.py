@@ -130,8 +130,18 @@ class NoiseSettings(Section):
 class TemplateSettings(Section):
     """Templates learnt from the labelled recording."""
 
-    before_ms: float = Field(0.8, ge=0, le=80, description="part of a template before the spike's start")
-    after_ms: float = Field(5.6, gt=0.1, le=160, description="part of a template after the spike's start")
+    before_ms: float = Field(
+        0.8,
+        ge=0,
+        le=80,
+        description="part of a template before the spike's start; longer where waveforms begin before",
+    )
+    after_ms: float = Field(
+        5.6,
+        gt=0.1,
+        le=160,
+        description="part of a template after the spike's start; longer where waveforms have not faded",
+    )
 
 
 class MatchedFilterSettings(Section):
