@@ -3,10 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spikesorter.signal.bank import Bank, CausalBank, _whitener, make_bank, make_causal_bank
+from spikesorter.signal.bank import Bank, CausalBank, make_bank, make_causal_bank
 from spikesorter.signal.filters import drift_kernel, filtered_across, fir_filter
 from spikesorter.signal.noise import NoiseSpectrum, estimate_noise_spectrum, synthesise_noise
 from spikesorter.signal.templates import Templates
+from spikesorter.signal.whitening import whitening_filters
 
 KERNEL = drift_kernel(window_ms=40, fs_hz=25_000)
 
@@ -64,7 +65,7 @@ def test_a_recording_that_was_band_passed_is_whitened_within_the_reach_of_the_fi
     band = 1 / (1 + (300 / np.maximum(f, 1)) ** 12) / (1 + (f / 6000) ** 12) + 1e-6
     trace = synthesise_noise(NoiseSpectrum.independent(band[:, None]), 400_000, rng)
     spectrum = estimate_noise_spectrum(fir_filter(trace, KERNEL), np.ones(len(trace), bool), n_fft=2048)
-    whitener = _whitener(shapes, spectrum, KERNEL, 150)[:, 0, 0]
+    whitener = whitening_filters(shapes, spectrum, kernel=KERNEL, reach=150)[:, 0, 0]
     white = np.convolve(trace[:, 0], whitener, mode="valid")[: 190 * 2048]
     power = np.abs(np.fft.rfft(white.reshape(-1, 2048) * np.hanning(2048), axis=1)) ** 2
     level = power.mean(axis=0) / power.mean(axis=0)[(f > 1000) & (f < 4000)].mean()

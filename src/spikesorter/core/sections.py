@@ -153,7 +153,11 @@ class MatchedFilterSettings(Section):
         "filter, the mean template, not whitened (published); off: none",
     )
     whitening_reach_ms: float = Field(
-        6.0, ge=0, le=200, description="reach of the whitening beyond the template, on each side"
+        6.0,
+        ge=0,
+        le=200,
+        description="reach of the whitening beyond the template, on each side; up to four times as long "
+        "where the noise's spectrum is steep",
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from spikesorter.signal.filters import response_at
+
 __all__ = ["octaves_lacking"]
 
 Float64Array = npt.NDArray[np.float64]
@@ -37,10 +39,7 @@ def octaves_lacking(noise: Float64Array, labelled: Float64Array, kernel: Float64
     >>> octaves_lacking(9 * labelled, labelled, np.ones(1))
     0.0
     """
-    n_fft = 2 * (len(noise) - 1)
-    response = np.abs(np.fft.rfft(kernel, max(n_fft, len(kernel))))
-    at_noise = np.interp(np.fft.rfftfreq(n_fft), np.fft.rfftfreq(max(n_fft, len(kernel))), response)
-    passed = np.flatnonzero(at_noise**2 >= PASSED)
+    passed = np.flatnonzero(response_at(kernel, 2 * (len(noise) - 1)) ** 2 >= PASSED)
     passed = passed[passed > 0]
     if len(passed) == 0:
         return 0.0

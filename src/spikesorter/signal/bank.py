@@ -15,24 +15,24 @@ import numpy.typing as npt
 from scipy import fft
 
 from spikesorter.signal.correlate import correlate
-from spikesorter.signal.hermitian import inverse_root, minimum_phase_factor
+from spikesorter.signal.hermitian import minimum_phase_factor
 from spikesorter.signal.noise import NoiseSpectrum
 from spikesorter.signal.spans import Margin
 from spikesorter.signal.templates import Templates
+from spikesorter.signal.whitening import (
+    LEAST_RESPONSE,
+    N_FFT,
+    POWER_FLOOR,
+    response_of,
+    scaled_whitener,
+    whitening_filters,
+    without_offset,
+)
 
 __all__ = ["Bank", "CausalBank", "make_bank", "make_causal_bank"]
 
 Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
-POWER_FLOOR = 0.02  # of the noise's mean power, so that frequencies removed by a filter are not amplified
-LEAST_POWER = 0.001  # of it at frequencies that were not removed, where spikes may stand out of little noise
-CUT_OFF = (
-    0.02  # share of the noise by which a filter of finite reach may be worse with the smaller least power
-)
-PASSED = 0.5  # share of the power from which on a frequency counts as not removed
-LEAST_RESPONSE = 1e-3
-TAPER = 0.5  # share of the whitening reach over which its filter fades out
-N_FFT = 16_384
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +138,7 @@ def make_bank(templates: Templates, noise: NoiseSpectrum, *, kernel: Float64Arra
     >>> bank.energies.round(2), bank.margin
     (array([6.25]), Margin(before=16, after=17))
     """
-    whitener = _whitener(templates, noise, kernel, reach)
+    whitener = whitening_filters(templates, noise, kernel=kernel, reach=reach)
     white = _whitened(templates, whitener)
     return Bank(
         filters=_squared(whitener).astype(np.float32),
@@ -235,10 +235,10 @@ def make_causal_bank(
     array([[2.25],
            [6.25]])
     """
-    response = _response(kernel)
+    response = response_of(kernel)
     fading = np.r_[np.ones(past - past // 2), 0.5 + 0.5 * np.cos(np.pi * np.arange(past // 2) / (past // 2))]
     short = _minimum_phase(response, noise)[:past] * fading[:, None, None]
-    whitener = _scaled(_without_offset(short, fading, response), templates, noise, response)
+    whitener = scaled_whitener(without_offset(short, fading, response), templates, noise, response)
     white = _whitened(templates, whitener)[:, :, : templates.before + length]
     return CausalBank(
         filters=np.ascontiguousarray(whitener[::-1], np.float32),
@@ -255,50 +255,6 @@ def _overlaps_known(white: Float64Array, known: int) -> Float64Array:
     first = white.copy()
     first[:, :, known:] = 0
     return np.stack([[_correlation(s, k) for k in white] for s in first]).transpose(0, 2, 1)
-
-
-def _whitener(templates: Templates, noise: NoiseSpectrum, kernel: Float64Array, reach: int) -> Float64Array:
-    """Return filters without delay that make the noise white, shape (taps, channels, channels)."""
-    response, taper = _response(kernel), _taper(reach)
-    at_noise = np.interp(np.fft.rfftfreq(noise.n_fft), np.fft.rfftfreq(N_FFT), response)
-    passed = np.where(at_noise**2 >= PASSED, LEAST_POWER, POWER_FLOOR)
-    density = noise.at(N_FFT)
-    candidates = []
-    for least in (POWER_FLOOR, passed):
-        root = inverse_root(noise.floored(least).at(N_FFT))
-        ideal = fft.irfft(response[:, None, None] * root, N_FFT, axis=0)
-        short = np.concatenate([ideal[-reach:], ideal[: reach + 1]]) * taper[:, None, None]
-        candidates.append((short, _unlike(_at_noise(short, response), root, density)))
-    (cautious, usual_error), (short, error) = candidates
-    if error > usual_error + CUT_OFF:  # as where a band-pass filter was applied before
-        short = cautious
-    return _scaled(_without_offset(short, taper, response), templates, noise, response)
-
-
-def _at_noise(short: Float64Array, response: Float64Array) -> npt.NDArray[np.complex128]:
-    """Return the transform of filters of the trace, as filters of the noise after the kernel."""
-    centred = np.concatenate([short, np.zeros((N_FFT - len(short), *short.shape[1:]))])
-    transform = fft.rfft(np.roll(centred, -(len(short) // 2), axis=0), axis=0)
-    known = (response > LEAST_RESPONSE)[:, None, None]
-    return np.asarray(np.where(known, transform / np.maximum(response, LEAST_RESPONSE)[:, None, None], 0))
-
-
-def _unlike(
-    filters: npt.NDArray[np.complex128],
-    ideal: npt.NDArray[np.complex128],
-    density: npt.NDArray[np.complex128],
-) -> float:
-    """Return how unlike the noise after some filters is to that after the ideal ones."""
-    after, wanted = (
-        np.einsum("fab,fbc,fac->f", one, density, one.conj()).real * np.any(filters != 0, axis=(1, 2))
-        for one in (filters, ideal)
-    )
-    after *= wanted.sum() / max(after.sum(), 1e-30)
-    return float(np.abs(after - wanted).sum() / max(wanted.sum(), 1e-30))
-
-
-def _response(kernel: Float64Array) -> Float64Array:
-    return np.asarray(np.abs(fft.rfft(kernel, N_FFT)))
 
 
 def _minimum_phase(response: Float64Array, noise: NoiseSpectrum) -> Float64Array:
@@ -318,28 +274,6 @@ def _minimum_phase(response: Float64Array, noise: NoiseSpectrum) -> Float64Array
     turned = alone / np.abs(alone) / np.sqrt(power)
     shared = minimum_phase_factor(turned[:, :, None] * density * turned[:, None, :].conj())
     return np.asarray(fft.irfft(np.linalg.inv(shared) * alone[:, None, :], N_FFT, axis=0))
-
-
-def _without_offset(short: Float64Array, taper: Float64Array, response: Float64Array) -> Float64Array:
-    """Remove the response to a constant, if the kernel removes constants."""
-    if response[0] >= LEAST_RESPONSE:
-        return short
-    return np.asarray(short - short.sum(axis=0) * (taper / taper.sum())[:, None, None])
-
-
-def _scaled(
-    short: Float64Array, templates: Templates, noise: NoiseSpectrum, response: Float64Array
-) -> Float64Array:
-    """Scale the filters so that the outputs' noise variance agrees with the overlaps."""
-    inside = slice(1, None)  # there is no signal at frequency 0
-    filters = fft.rfft(short, N_FFT, axis=0)[inside]
-    unfiltered = noise.at(N_FFT)[inside] / np.maximum(response, LEAST_RESPONSE)[inside, None, None] ** 2
-    shapes = fft.rfft(templates.waveforms.astype(np.float64), N_FFT, axis=1)[:, inside]
-    white = np.einsum("fab,kfb->kfa", filters, shapes)
-    matched = np.einsum("fba,kfb->kfa", filters.conj(), white)
-    variance = np.einsum("kfa,fab,kfb->k", matched.conj(), unfiltered, matched, optimize=True).real
-    expected = (np.abs(white) ** 2).sum(axis=(1, 2))
-    return np.asarray(short / np.sqrt(np.mean(variance / expected)))
 
 
 def _whitened(templates: Templates, whitener: Float64Array) -> Float64Array:
@@ -377,9 +311,3 @@ def _correlation(spike: Float64Array, other: Float64Array) -> Float64Array:
     """Return what one whitened spike adds to another's output at each lag, both (channels, samples)."""
     pairs = zip(spike, other, strict=True)
     return np.asarray(sum(np.correlate(a, b, "full") for a, b in pairs))
-
-
-def _taper(reach: int) -> Float64Array:
-    ramp = int(TAPER * reach)
-    rise = 0.5 - 0.5 * np.cos(np.pi * (np.arange(ramp) + 0.5) / max(ramp, 1))
-    return np.concatenate([rise, np.ones(2 * reach + 1 - 2 * ramp), rise[::-1]])

@@ -28,6 +28,7 @@ __all__ = [
     "fir_margin",
     "local_unit_variance",
     "noise_scale",
+    "response_at",
 ]
 
 Trace = npt.NDArray[np.float32]
@@ -63,6 +64,29 @@ def drift_kernel(*, window_ms: float, fs_hz: float) -> Kernel:
     kernel: Kernel = -average / average.sum()
     kernel[half] += 1.0
     return kernel
+
+
+def response_at(kernel: Kernel, n_fft: int) -> Kernel:
+    """Return by what factor a symmetric filter changes each frequency.
+
+    Parameters
+    ----------
+    kernel : ndarray of float64, shape (taps,)
+    n_fft : int
+        The frequencies are those of ``numpy.fft.rfftfreq(n_fft)``. The filter may be longer.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_fft // 2 + 1,)
+
+    Examples
+    --------
+    >>> response_at(np.array([0.25, 0.5, 0.25]), 4).round(3)
+    array([1. , 0.5, 0. ])
+    """
+    length = max(n_fft, len(kernel))
+    known = np.abs(rfft(kernel, length))
+    return np.asarray(np.interp(np.fft.rfftfreq(n_fft), np.fft.rfftfreq(length), known))
 
 
 def band_pass_kernel(*, low_hz: float, high_hz: float, taps: int, fs_hz: float) -> Kernel:

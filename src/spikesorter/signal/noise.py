@@ -18,6 +18,7 @@ import numpy.typing as npt
 from scipy import fft
 
 from spikesorter.core.errors import InputError
+from spikesorter.signal.filters import response_at
 from spikesorter.signal.hermitian import clipped, factor, inverse_root
 
 __all__ = ["NoiseSpectrum", "estimate_noise_spectrum", "quiet_samples", "synthesise_noise"]
@@ -114,9 +115,7 @@ class NoiseSpectrum:
 
     def unfiltered(self, kernel: Float64Array) -> NoiseSpectrum:
         """Return the spectrum before a symmetric filter; 0 where the filter passes little."""
-        response = np.abs(np.fft.rfft(kernel, max(self.n_fft, len(kernel))))
-        known = np.fft.rfftfreq(max(self.n_fft, len(kernel)))
-        gain = np.interp(np.fft.rfftfreq(self.n_fft), known, response)[:, None, None]
+        gain = response_at(kernel, self.n_fft)[:, None, None]
         passed = gain > LEAST_RESPONSE
         return NoiseSpectrum(np.where(passed, self.density / np.where(passed, gain, 1.0) ** 2, 0.0))
 

@@ -50,6 +50,7 @@ from spikesorter.signal.hum import find_hum
 from spikesorter.signal.screen import Screen
 from spikesorter.signal.shifts import measure_start_variance, slopes
 from spikesorter.signal.templates import average_waveform, plant
+from spikesorter.signal.whitening import needed_reach
 from spikesorter.sorting.adaptation import tune_for
 from spikesorter.sorting.screening import Screened, check_good, described, screened
 from spikesorter.sorting.screens import learn_screen
@@ -185,7 +186,7 @@ def _without_bad(source: Screened, labels: Spikes, left_out: str) -> tuple[Float
 
 
 def _learn_in_whole(source: _Source) -> tuple[_Source, _Learnt]:
-    """Learn units from the labels, with templates in which waveforms begin and fade."""
+    """Learn units from the labels, with templates and whitening filters that are long enough."""
     learnt = _learn(source, source.labels)
     for _ in range(2):  # first to their end, then from their beginning
         own = source.settings.templates
@@ -198,7 +199,21 @@ def _learn_in_whole(source: _Source) -> tuple[_Source, _Learnt]:
         window = {"before_ms": before_ms, "after_ms": after_ms}
         source = replace(source, settings=source.settings.replace(templates=window))
         learnt = _learn(source, source.labels)
-    return source, learnt
+    reach_ms = _needed_reach_ms(learnt)
+    if reach_ms == source.settings.matched_filter.whitening_reach_ms:
+        return source, learnt
+    logger.info("whitening reaches %.1f ms, as the noise's spectrum is steep", reach_ms)
+    filters = {"whitening_reach_ms": reach_ms}
+    source = replace(source, settings=source.settings.replace(matched_filter=filters))
+    return source, _learn(source, source.labels)
+
+
+def _needed_reach_ms(learnt: _Learnt) -> float:
+    """Return how far whitening has to reach in the labelled recording's noise, at least as far as set."""
+    context, own_ms = learnt.context, learnt.context.settings.matched_filter.whitening_reach_ms
+    least = context.whitening_reach
+    reach = needed_reach(context.units.templates, learnt.profile.noise, kernel=context.kernel, least=least)
+    return own_ms if reach == least else round(1000 * reach / context.fs_hz, 2)
 
 
 def _learn(source: _Source, spikes: Spikes, *, unlabelled_ids: tuple[int, ...] = ()) -> _Learnt:
