@@ -10,7 +10,7 @@ from scipy.signal import butter, sosfilt
 from spikeinterface.core import NumpyRecording
 
 from spikesorter import Sorter, load_settings
-from spikesorter.estimation.passband import octaves_lacking
+from spikesorter.estimation.passband import noise_of_parts, octaves_lacking
 from spikesorter.simulate import simulate_study
 
 FS_HZ = 25_000.0
@@ -22,6 +22,21 @@ def test_noise_of_another_level_or_colour_lacks_nothing(level: float) -> None:
     labelled = 1 / f
     assert octaves_lacking(level * labelled, labelled, np.ones(1)) == 0
     assert octaves_lacking(level * (0.3 + 1 / (1 + (f / 0.02) ** 2)), labelled, np.ones(1)) < 1.5
+
+
+def test_noise_is_estimated_away_from_spikes_and_missing_samples(rng: np.random.Generator) -> None:
+    parts = rng.normal(5, 1, (8, 8000, 2))
+    parts[:, ::1000] += 500
+    parts[3, 2000:2500] = np.nan
+    parts[5] = 5.0
+    power = noise_of_parts(list(parts), np.ones(1), n_fft=256)
+    assert power is not None
+    np.testing.assert_allclose(power.mean(axis=0), 1, rtol=0.1)
+
+
+def test_noise_of_too_little_is_not_estimated(rng: np.random.Generator) -> None:
+    assert noise_of_parts([rng.normal(size=(50, 1))], np.ones(101), n_fft=64) is None
+    assert noise_of_parts([rng.normal(size=(150, 1))], np.ones(101), n_fft=64) is None
 
 
 @pytest.mark.slow
@@ -36,7 +51,14 @@ def test_a_filtered_target_is_told_and_nothing_promised(
     settings = load_settings(assignments=["decoder=pursuit"])
     sorter = Sorter.fit(NumpyRecording([labelled.trace], FS_HZ), labelled.spikes, settings=settings)
     caplog.set_level(logging.WARNING)
-    forecast = sorter.adapt(NumpyRecording([trace.astype(np.float32)], FS_HZ)).forecast
+    recording = NumpyRecording([trace.astype(np.float32)], FS_HZ)
+    assert any("filtered" in one for one in sorter.sort(recording).doubts) is filtered
+    caplog.clear()
+    adapted = sorter.adapt(recording)
+    forecast = adapted.forecast
     assert ("was filtered and the labelled recording was not" in caplog.text) is filtered
+    caplog.clear()
+    adapted.sort(recording)
+    assert "filtered" not in caplog.text  # what the forecast says is not said again
     assert (forecast.low == 0) is filtered
     assert any("filtered" in one for one in forecast.remarks) is filtered

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
-from spikesorter.signal.filters import response_at
+from spikesorter.io.samples import centred
+from spikesorter.signal.filters import fir_filter, response_at
+from spikesorter.signal.noise import estimate_noise_spectrum, quiet_samples
 
-__all__ = ["octaves_lacking"]
+__all__ = ["noise_of_parts", "octaves_lacking"]
 
 Float64Array = npt.NDArray[np.float64]
+SPIKE = 4.5  # robust SD
 PASSED = 0.5  # share of the power from which on the conditioning filter passes a frequency
 LACKING = 0.01  # ratio to the labelled noise, relative to the usual one, of what a filter has removed
 
@@ -46,3 +52,45 @@ def octaves_lacking(noise: Float64Array, labelled: Float64Array, kernel: Float64
     ratio = noise[passed].sum(axis=1) / np.maximum(labelled[passed].sum(axis=1), 1e-300)
     octaves = np.log2((passed + 1) / passed)
     return float(octaves[ratio < LACKING * np.median(ratio)].sum())
+
+
+def noise_of_parts(
+    parts: Sequence[npt.NDArray[Any]], kernel: Float64Array, *, n_fft: int
+) -> Float64Array | None:
+    """Estimate the power of a recording's noise from short parts of it, away from what may be spikes.
+
+    Parameters
+    ----------
+    parts : sequence of ndarray, shape (samples, channels)
+        As recorded; they may hold NaN.
+    kernel : ndarray, shape (taps,)
+        The conditioning filter, after which the noise is estimated.
+    n_fft : int
+        Even.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_fft // 2 + 1, channels), or None
+        None if the parts are too short, or hold no noise.
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).normal(0, 2, (4, 5000, 1))
+    >>> power = noise_of_parts(list(noise), np.ones(1), n_fft=64)
+    >>> power.shape, power.mean().round(1)
+    ((33, 1), np.float64(4.0))
+    >>> noise_of_parts([np.zeros((5000, 1))], np.ones(1), n_fft=64) is None
+    True
+    """
+    reach, gap = len(kernel) // 2, np.zeros((n_fft // 2, parts[0].shape[1]), np.float32)
+    pieces: list[npt.NDArray[np.float32]] = []
+    for part in parts:
+        finite = np.isfinite(part).all(axis=1)
+        if len(part) > 2 * reach and finite.any():
+            known = np.where(finite[:, None], centred(part, np.median(part[finite], axis=0)), np.float32(0))
+            pieces += [fir_filter(known, kernel)[reach : len(part) - reach], gap]
+    if not pieces or not (trace := np.concatenate(pieces)).any():
+        return None
+    quiet = quiet_samples(trace, threshold=SPIKE, before=n_fft // 16, after=n_fft // 16)
+    quiet &= trace.any(axis=1)  # neither the gaps nor what is missing
+    return estimate_noise_spectrum(trace, quiet, n_fft=n_fft).power if quiet.sum() >= 2 * n_fft else None

@@ -32,6 +32,7 @@ __all__ = [
     "read_representative",
     "read_samples",
     "read_signature",
+    "read_signature_parts",
     "representative_parts",
     "shortest_samples",
     "warn_of_silent_units",
@@ -176,8 +177,13 @@ def read_representative(recording: BaseRecording) -> NativeArray:
 
 
 def read_signature(recording: BaseRecording) -> NativeArray:
-    """Return short, evenly spaced parts of a recording, by which it is identified."""
+    """Return short, evenly spaced parts of a recording, by which it is identified, one after another."""
     return _read(recording, _parts(recording.get_num_frames(), SIGNATURE_SAMPLES))
+
+
+def read_signature_parts(recording: BaseRecording) -> list[NativeArray]:
+    """Return the parts of `read_signature` one by one."""
+    return [_read(recording, [part]) for part in _parts(recording.get_num_frames(), SIGNATURE_SAMPLES)]
 
 
 def representative_parts(recording: BaseRecording) -> list[tuple[int, int]]:

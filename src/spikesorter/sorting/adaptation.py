@@ -20,7 +20,6 @@ from spikesorter.estimation.estimate import (
     estimate_initially,
     is_faint,
 )
-from spikesorter.estimation.passband import octaves_lacking
 from spikesorter.estimation.profile import Profile
 from spikesorter.estimation.rehearser import Rehearser
 from spikesorter.io.samples import check_trace
@@ -28,6 +27,7 @@ from spikesorter.signal.screen import Screen
 from spikesorter.signal.spans import iterate_spans
 from spikesorter.sorting.choosing import best_outcome
 from spikesorter.sorting.diagnostics import Diagnostics, diagnose
+from spikesorter.sorting.doubts import band_doubt
 from spikesorter.sorting.following import digest_of, following_of, part_stops
 from spikesorter.sorting.forecast import Forecast, forecast_score
 from spikesorter.sorting.look_back import corrected_forecast, reckon
@@ -44,11 +44,6 @@ if TYPE_CHECKING:
 __all__ = ["adapt_state", "low_latency_state", "tune_for"]
 
 logger = logging.getLogger(__name__)
-MOST_LACKING = 1.5  # octaves
-FILTERED = (
-    "it was filtered and the labelled recording was not, so spikes look otherwise in it: give both "
-    "before any filter, or both after the same one, or do not trust the result"
-)
 USUAL_GAINS = (0.4, 2.5)
 COMPARED_SECONDS, COMPARED_SPANS = 60.0, 12  # of a target, for comparison with its rehearsal
 
@@ -96,8 +91,8 @@ def adapt_state(
         adapted = replace(adapted, following=following)
     adapted = replace(adapted, channel_ids=state.channel_ids, recording=recording)
     adapted = _with_corrected_forecast(adapted, source, n_jobs=n_jobs, progress=progress)
-    lacking = octaves_lacking(profile.noise.power, state.labelled_noise, state.lessons.context.kernel)
-    return _doubted(adapted, FILTERED) if lacking > MOST_LACKING else adapted
+    doubt = band_doubt(profile.noise.power, state.labelled_noise, state.lessons.context.kernel)
+    return _doubted(adapted, doubt) if doubt else adapted
 
 
 def low_latency_state(state: SorterState, *, n_jobs: int, progress: Progress) -> SorterState:

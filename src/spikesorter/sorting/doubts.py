@@ -7,14 +7,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from spikesorter.io.samples import read_signature
+from spikesorter.estimation.passband import noise_of_parts, octaves_lacking
+from spikesorter.io.samples import read_signature, read_signature_parts
 from spikesorter.signal.screen import OFF, Screen
 from spikesorter.sorting.screens import measure_quiet
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
 
-__all__ = ["change_doubt", "crowd_doubt", "doubt_of_gain", "doubt_of_level", "level_doubt"]
+__all__ = [
+    "band_doubt",
+    "change_doubt",
+    "crowd_doubt",
+    "doubt_of_band",
+    "doubt_of_gain",
+    "doubt_of_level",
+    "level_doubt",
+]
 
 LIKE_LEVELS = (1 / 3, 3.0)
 LOUDER = 1.6  # in some parts than in others, beyond what the sorter knows of
@@ -22,6 +31,11 @@ PARTS = 16  # of a recording, between which noise is compared
 CROWD, FEW_SPIKES = 5.0, 500  # times as many spikes as expected; fewer say nothing
 LIKE_GAINS = (0.5, 2.0)
 ADAPT = "Adapt to it (train --targets, Sorter.adapt), or do not trust the result"
+MOST_LACKING = 0.9  # octaves with noise in the labelled recording and hardly any in this one
+FILTERED = (
+    "it was filtered and the labelled recording was not, so spikes look otherwise in it: give both "
+    "before any filter, or both after the same one, or do not trust the result"
+)
 FAR_OFFSET = 100.0  # of unsigned numbers, whose zero is in the middle of their range
 
 
@@ -52,6 +66,52 @@ def doubt_of_level(recording: BaseRecording, screen: Screen, levels: npt.NDArray
             "converter's counts, where the model's recording is in volts?"
         )
     return doubt
+
+
+def doubt_of_band(
+    recording: BaseRecording, labelled: npt.NDArray[np.float64], kernel: npt.NDArray[np.float64]
+) -> str:
+    """Return in words that a recording was filtered where the labelled one was not, or "".
+
+    Parameters
+    ----------
+    recording : spikeinterface.BaseRecording
+    labelled : ndarray of float64, shape (frequencies, channels)
+        Power of the labelled recording's noise.
+    kernel : ndarray of float64, shape (taps,)
+        The conditioning filter.
+
+    Returns
+    -------
+    str
+    """
+    noise = noise_of_parts(read_signature_parts(recording), kernel, n_fft=2 * (len(labelled) - 1))
+    return "" if noise is None else band_doubt(noise, labelled, kernel)
+
+
+def band_doubt(
+    noise: npt.NDArray[np.float64], labelled: npt.NDArray[np.float64], kernel: npt.NDArray[np.float64]
+) -> str:
+    """Return the same in words, for a recording's noise.
+
+    Parameters
+    ----------
+    noise, labelled : ndarray of float64, shape (frequencies, channels)
+    kernel : ndarray of float64, shape (taps,)
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> labelled = np.ones((1025, 1))
+    >>> band_doubt(4 * labelled, labelled, np.ones(1))
+    ''
+    >>> band_doubt(np.where(np.arange(1025) < 20, 1e-4, 3.0)[:, None], labelled, np.ones(1)).partition(":")[0]
+    'it was filtered and the labelled recording was not, so spikes look otherwise in it'
+    """
+    return FILTERED if octaves_lacking(noise, labelled, kernel) > MOST_LACKING else ""
 
 
 def level_doubt(quiet: npt.NDArray[np.float64], screen: Screen, *, remedy: str = ADAPT) -> str:

@@ -30,7 +30,7 @@ from spikesorter.signal.hum import hum_kernel
 from spikesorter.signal.screen import Screen
 from spikesorter.signal.spans import Margin, to_samples
 from spikesorter.sorting.diagnostics import Diagnostics
-from spikesorter.sorting.doubts import doubt_of_level
+from spikesorter.sorting.doubts import doubt_of_band, doubt_of_level
 from spikesorter.sorting.following import Following, digest_of
 from spikesorter.sorting.forecast import Forecast
 from spikesorter.sorting.look_back import Reckoning
@@ -163,7 +163,12 @@ class SorterState:
 
     def doubt(self, recording: BaseRecording) -> str:
         """Return in words that a recording is unlike the one adapted to, or ""."""
-        return doubt_of_level(recording, self.screen, self.profile.course.levels) if self.screen else ""
+        if self.screen is None:
+            return ""
+        band = ""
+        if not self.recording or self.recording != digest_of(recording):  # else adapting has told it
+            band = doubt_of_band(recording, self.labelled_noise, self.lessons.context.kernel)
+        return band or doubt_of_level(recording, self.screen, self.profile.course.levels)
 
     @cached_property
     def lessons(self) -> Lessons:
