@@ -9,7 +9,14 @@ from spikeinterface.core import NumpyRecording
 from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.spikes import Spikes
 from spikesorter.sorting import screening
-from spikesorter.sorting.screening import described, find_bad_stretches, screened, without_bad
+from spikesorter.sorting.screening import (
+    channels_off,
+    described,
+    described_source,
+    find_bad_stretches,
+    screened,
+    without_bad,
+)
 from spikesorter.sorting.screens import learn_screen, new_screen, screen_for, screen_without_labels
 from tests.conftest import FS_HZ
 
@@ -189,3 +196,16 @@ def test_a_representative_part_is_the_trace_itself_or_what_is_left_of_it() -> No
 def test_how_much_is_bad_is_said_in_seconds() -> None:
     bad = BadStretches.of([(0, 25_000, "missing"), (50_000, 62_500, "dead")])
     assert described(bad, N, fs_hz=FS_HZ) == "1.5 of 10 s are bad and left out: missing 1 s, dead 0.5 s"
+
+
+@pytest.mark.parametrize("left", [0.0, 0.001])
+def test_it_is_said_if_one_channel_alone_is_off(left: float) -> None:
+    two = np.hstack([LABELLED, trace_with(2)])
+    screen = learn_screen(two, LABELS, fs_hz=FS_HZ)
+    two[N // 2 :, 1] *= left
+    source = screened(recording(two), screen, screen.offset, exclude=None, fs_hz=FS_HZ, n_jobs=1)
+    assert source.bad.samples == pytest.approx(N / 2, rel=0.01)
+    assert "only channel 1 (counted from 0) is off there" in described_source(source, fs_hz=FS_HZ)
+    two[N // 2 :] *= left
+    both = screened(recording(two), screen, screen.offset, exclude=None, fs_hz=FS_HZ, n_jobs=1)
+    assert channels_off(both, fs_hz=FS_HZ) == ""

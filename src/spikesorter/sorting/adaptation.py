@@ -32,7 +32,7 @@ from spikesorter.sorting.following import digest_of, following_of, part_stops
 from spikesorter.sorting.forecast import Forecast, forecast_score
 from spikesorter.sorting.look_back import corrected_forecast, reckon
 from spikesorter.sorting.outlier_spikes import OutlierRule, fit_outlier_rule
-from spikesorter.sorting.screening import Screened, check_good, described, screened, without_bad
+from spikesorter.sorting.screening import Screened, check_good, described_source, screened, without_bad
 from spikesorter.sorting.screens import screen_for
 from spikesorter.sorting.spans import span_samples
 from spikesorter.sorting.state import Lessons, SorterState
@@ -64,7 +64,7 @@ def adapt_state(
     check_good(source, fs_hz=state.fs_hz)
     left_out = ""
     if len(source.bad):
-        left_out = described(source.bad, target.get_num_frames(), fs_hz=state.fs_hz)
+        left_out = described_source(source, fs_hz=state.fs_hz)
         logger.warning("%s", left_out)
     raw, offset = without_bad(source)
     check_trace(raw, state.settings, left_out=left_out)

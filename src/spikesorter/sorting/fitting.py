@@ -52,7 +52,7 @@ from spikesorter.signal.shifts import measure_start_variance, slopes
 from spikesorter.signal.templates import average_waveform, plant
 from spikesorter.signal.whitening import needed_reach
 from spikesorter.sorting.adaptation import tune_for
-from spikesorter.sorting.screening import Screened, check_good, described, screened
+from spikesorter.sorting.screening import Screened, check_good, described_source, screened
 from spikesorter.sorting.screens import learn_screen
 from spikesorter.sorting.state import Lessons, SorterState
 from spikesorter.sorting.unlabelled_units import find_unlabelled
@@ -165,7 +165,7 @@ def _read(
     check_good(source, fs_hz=fs_hz)
     left_out = ""
     if len(source.bad):
-        left_out = described(source.bad, n_samples, fs_hz=fs_hz)
+        left_out = described_source(source, fs_hz=fs_hz)
         raw, spikes = _without_bad(source, spikes, left_out)
     check_trace(raw, settings, left_out=left_out)
     trace = centred(raw, np.median(raw, axis=0))

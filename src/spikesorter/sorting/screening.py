@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,20 +24,24 @@ from spikesorter.io.samples import (
 from spikesorter.signal.filters import fir_filter_on_grid
 from spikesorter.signal.gate import Gate, make_gate
 from spikesorter.signal.screen import (
+    OFF,
     Screen,
     find_bad_cells,
     measure_cells,
     stretches_of,
 )
 from spikesorter.signal.spans import iterate_spans, read_span
+from spikesorter.sorting.screens import measure_quiet
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
 
 __all__ = [
     "Screened",
+    "channels_off",
     "check_good",
     "described",
+    "described_source",
     "find_bad_stretches",
     "screened",
     "without_bad",
@@ -48,6 +52,7 @@ logger = logging.getLogger(__name__)
 FloatArray = npt.NDArray[np.float32]
 CHUNK_CELLS = 1 << 15
 MOST_BAD = 0.99  # of a recording that can be used
+LONG_SECONDS = 1.0  # a dead stretch that is worth a channel
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,6 +258,55 @@ def check_good(source: Screened, *, fs_hz: float, doubt: str = "") -> None:
         )
     )
     raise InputError(f"{whole}; {cause}")
+
+
+def described_source(source: Screened, *, fs_hz: float) -> str:
+    """Return in words how much of a recording is bad, and if some of its channels alone are to blame.
+
+    Parameters
+    ----------
+    source : Screened
+    fs_hz : float
+
+    Returns
+    -------
+    str
+    """
+    whole = described(source.bad, source.recording.get_num_frames(), fs_hz=fs_hz)
+    return "; ".join(filter(None, [whole, channels_off(source, fs_hz=fs_hz)]))
+
+
+def channels_off(source: Screened, *, fs_hz: float) -> str:
+    """Return in words which channels are off in a recording's longest dead stretch, if others are not.
+
+    Parameters
+    ----------
+    source : Screened
+    fs_hz : float
+
+    Returns
+    -------
+    str
+        "" if all channels are, or if no dead stretch is long.
+    """
+    off = _channels_off(source, fs_hz=fs_hz)
+    if not 0 < len(off) < source.recording.get_num_channels():
+        return ""
+    listed = ", ".join(map(str, off))
+    which = f"channel {listed} (counted from 0) is" if len(off) == 1 else f"channels {listed} (from 0) are"
+    return f"only {which} off there: left out, also of the labelled recording, this time is kept"
+
+
+def _channels_off(source: Screened, *, fs_hz: float) -> list[int]:
+    """Return the channels that are dead in the longest dead stretch, if that is long."""
+    dead = [one for one in source.bad if one.kind == "dead" and one.stop - one.start >= LONG_SECONDS * fs_hz]
+    if not dead:
+        return []
+    longest = max(dead, key=lambda one: one.stop - one.start)
+    part = read_samples(source.recording, longest.start, longest.start + int(LONG_SECONDS * fs_hz))
+    quiet = measure_quiet(part, replace(source.screen, quiet=np.full(part.shape[1], np.inf)))
+    usual = np.where(np.isfinite(source.screen.quiet), source.screen.quiet, 0.0)
+    return [int(c) for c in np.flatnonzero((quiet < OFF * usual) | (np.ptp(part, axis=0) == 0))]
 
 
 def described(bad: BadStretches, n_samples: int, *, fs_hz: float) -> str:

@@ -22,7 +22,14 @@ from spikesorter.sorting.fading import SHORTEST_SECONDS, Quarters, fading_doubt,
 from spikesorter.sorting.finished_spans import FinishedSpans, open_spans
 from spikesorter.sorting.following import digest_of
 from spikesorter.sorting.outlier_spikes import find_outliers
-from spikesorter.sorting.screening import Screened, check_good, described, screened, without_known
+from spikesorter.sorting.screening import (
+    Screened,
+    channels_off,
+    check_good,
+    described_source,
+    screened,
+    without_known,
+)
 from spikesorter.sorting.state import SorterState
 
 if TYPE_CHECKING:
@@ -49,7 +56,7 @@ def sort_recording(
     source = screened_target(state, target, exclude, n_jobs=n_jobs)
     doubt = state.doubt(target)
     check_good(source, fs_hz=state.fs_hz, doubt=doubt)
-    _warn(doubt, source.bad, n_samples, fs_hz=state.fs_hz)
+    _warn(doubt, source, fs_hz=state.fs_hz)
     read_trace = source.without_hum(state.hum_filter)
     length = span_samples(span_seconds, tuned.decoder, fs_hz=state.fs_hz)
     found = _sort_spans(
@@ -76,11 +83,11 @@ def sort_recording(
     return replace(named, bad=source.bad, doubts=tuple(filter(None, [doubt, *seen])))
 
 
-def _warn(doubt: str, bad: BadStretches, n_samples: int, *, fs_hz: float) -> None:
+def _warn(doubt: str, source: Screened, *, fs_hz: float) -> None:
     if doubt:
         logger.warning("%s", doubt)
-    if bad.samples > n_samples / 2:
-        logger.warning("%s", described(bad, n_samples, fs_hz=fs_hz))
+    if source.bad.samples > source.recording.get_num_frames() / 2 or channels_off(source, fs_hz=fs_hz):
+        logger.warning("%s", described_source(source, fs_hz=fs_hz))
 
 
 def _doubt_of_sizes(
