@@ -303,7 +303,8 @@ def _channels_off(source: Screened, *, fs_hz: float) -> list[int]:
     if not dead:
         return []
     longest = max(dead, key=lambda one: one.stop - one.start)
-    part = read_samples(source.recording, longest.start, longest.start + int(LONG_SECONDS * fs_hz))
+    middle, half = (longest.start + longest.stop) // 2, int(LONG_SECONDS * fs_hz) // 4
+    part = read_samples(source.recording, middle - half, middle + half)  # its ends may be good
     quiet = measure_quiet(part, replace(source.screen, quiet=np.full(part.shape[1], np.inf)))
     usual = np.where(np.isfinite(source.screen.quiet), source.screen.quiet, 0.0)
     return [int(c) for c in np.flatnonzero((quiet < OFF * usual) | (np.ptp(part, axis=0) == 0))]
