@@ -95,7 +95,7 @@ def simulate(
 
 
 def _refuse_other_targets(folder: Path, count: int) -> None:
-    """Refuse a folder with recordings that the new study would not replace but `run` would take for its own."""
+    """Refuse a folder with recordings that the new study does not replace, as `run` would sort them too."""
     ours = {f"D{number}.mat" for number in range(1, count + 1)}
     others = sorted(path.name for path in folder.glob("D*.mat") if path.name not in ours)
     if others:

@@ -1,4 +1,4 @@
-"""Where Numba keeps compiled code: whether it is there, and where else if the usual places cannot be written."""
+"""Where Numba keeps compiled code: whether it is there, and where else if it cannot be written there."""
 
 from __future__ import annotations
 
