@@ -225,9 +225,9 @@ def nwb_is_fit_for_dandi(place: Path) -> str:
 
 def bids_is_valid(place: Path) -> str:
     """The BIDS dataset of that run has no finding by the schema of the draft."""
-    schema = os.environ.get("BIDS_SCHEMA")
+    schema = os.environ.get("BEP032_SCHEMA")
     if not schema:
-        raise CannotError("BIDS_SCHEMA names no schema.json of the draft BEP032 (docs/dev/handover.md)")
+        raise CannotError("BEP032_SCHEMA names no schema.json of the draft BEP032 (docs/dev/handover.md)")
     if not (place / "bids").is_dir():
         raise CannotError("no dataset, as a step before failed")
     report = place / "bids.json"
