@@ -4,7 +4,10 @@
 #     docker run --rm --user "$(id -u):$(id -g)" -v "$PWD":/data neural-spike-sorter run STUDY --out OUT
 #
 # The wheel is built in a first stage, so that the image holds no build tools and no history.
-FROM python:3.12-slim-bookworm AS build
+# `--build-arg PYTHON_IMAGE=...` names another base: Debian with Python and pip.
+ARG PYTHON_IMAGE=python:3.13-slim-trixie
+# hadolint ignore=DL3006
+FROM ${PYTHON_IMAGE} AS build
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 # The version comes from the tag, which the build needs git to read.
 # hadolint ignore=DL3008
@@ -14,7 +17,8 @@ COPY . .
 # hadolint ignore=DL3013
 RUN pip install --no-cache-dir "uv>=0.5" && uv build --wheel --out-dir /dist
 
-FROM python:3.12-slim-bookworm
+# hadolint ignore=DL3006
+FROM ${PYTHON_IMAGE}
 COPY --from=build /dist /dist
 # hadolint ignore=DL3013
 RUN wheel=$(echo /dist/*.whl) \

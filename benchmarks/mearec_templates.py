@@ -13,6 +13,7 @@ What it computes on the way is left in a folder beside the file, and not compute
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -34,14 +35,15 @@ def make_templates(file: Path) -> None:
     cells = beside / "cells"
     if not cells.is_dir():
         shutil.copytree(MEArec.get_default_cell_models_folder(), cells)
-    templates = MEArec.gen_templates(
-        cells,
-        params=MEArec.get_default_templates_params() | CHANGED,
-        templates_tmp_folder=beside / "simulated",
-        parallel=True,  # each cell in a process of its own: two cannot be loaded into one
-        n_jobs=1,
-        delete_tmp=False,
-    )
+    with contextlib.chdir(beside):  # where MEArec leaves a file of settings
+        templates = MEArec.gen_templates(
+            cells,
+            params=MEArec.get_default_templates_params() | CHANGED,
+            templates_tmp_folder=beside / "simulated",
+            parallel=True,  # each cell in a process of its own: two cannot be loaded into one
+            n_jobs=1,
+            delete_tmp=False,
+        )
     MEArec.save_template_generator(templates, file)
 
 

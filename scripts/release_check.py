@@ -183,6 +183,7 @@ def works_where_installed(place: Path) -> str:
     words = ("STUDY/D2.mat", "--model", "OUT/model", "--out", "SORTED", "--to", "nwb", "--quiet", *subject)
     told(program, "sort", *words, cwd=away)
     shutil.copy(away / "SORTED" / "D2.nwb", place / "D2.nwb")
+    told(program, "export", "SORTED", "--to", "bids", "--out", place / "bids", "--quiet", *subject, cwd=away)
     if "spikesorter" not in viewed(program, away):
         raise FaultError("view served a page that is not ours")
     score = json.loads((away / "OUT" / "scores.json").read_text("utf-8"))["study"]
@@ -222,6 +223,22 @@ def nwb_is_fit_for_dandi(place: Path) -> str:
     return "no critical finding, no violation of best practice"
 
 
+def bids_is_valid(place: Path) -> str:
+    """The BIDS dataset of that run has no finding by the schema of the draft."""
+    schema = os.environ.get("BEP032_SCHEMA")
+    if not schema:
+        raise CannotError("BEP032_SCHEMA names no schema.json of the draft BEP032 (docs/dev/handover.md)")
+    if not (place / "bids").is_dir():
+        raise CannotError("no dataset, as a step before failed")
+    report = place / "bids.json"
+    words = ("--schema", Path(schema).resolve().as_uri(), "--format", "json", "--outfile", report)
+    tool("bids-validator-deno", "bids-validator-deno", place / "bids", *words)
+    found = json.loads(report.read_text("utf-8"))["issues"]["issues"]
+    if found:
+        raise FaultError("; ".join(f"{one['code']}: {one.get('location', '')}" for one in found[:4]))
+    return "neither errors nor warnings"
+
+
 def citation_is_valid(place: Path) -> str:
     """CITATION.cff follows its schema."""
     return tool("cffconvert", "cffconvert", "--validate", "-i", ROOT / "CITATION.cff")
@@ -240,21 +257,42 @@ def container_file_is_clean(place: Path) -> str:
 
 
 def container_is_built(place: Path) -> str:
-    """The container is built."""
-    docker = shutil.which("docker")
-    if docker is None or subprocess.run([docker, "info"], capture_output=True).returncode:
-        raise CannotError("no Docker daemon here")
-    told(docker, "build", "--quiet", "--tag", "neural-spike-sorter:check", ROOT)
-    return ""
+    """The container is built, and what is in it works."""
+    from container_build import NoBuilderError, build_and_try
+
+    told(
+        "git", "clone", "--quiet", ROOT, place / "clone"
+    )  # what a user has; a worktree's .git leads out of it
+    try:
+        return build_and_try(place / "clone", place / "container")
+    except NoBuilderError as reason:
+        raise CannotError(str(reason)) from None
+    except subprocess.CalledProcessError as failed:
+        said = str(failed.stdout)
+        raise (CannotError if offline(said) else FaultError)(said.strip()[-1500:]) from None
 
 
-def recipe_is_valid(place: Path) -> str:
-    """The conda recipe can be read and rendered."""
-    code = (
-        "import sys; from rattler_build import Stage0Recipe; "
-        "print(len(Stage0Recipe.from_file(sys.argv[1]).render()), 'variant')"
-    )
-    return tool("py-rattler-build", "python", "-c", code, ROOT / "packaging" / "conda" / "recipe.yaml")
+def recipe_is_built(place: Path) -> str:
+    """The conda recipe is built and its tests pass, with a channel made from what pip installs."""
+    least = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["requires-python"]
+    if not sys.platform.startswith("linux") or f">={sys.version_info[0]}.{sys.version_info[1]}" != least:
+        raise CannotError(f"needs Linux and the least Python ({least})")
+    archives = sorted((place / "dist").glob("*.tar.gz"))
+    if not archives:
+        raise CannotError("there is no source archive, as a step before failed")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    wanted = {
+        "deps": project["project"]["dependencies"],
+        "tools": ["pip", *project["build-system"]["requires"]],
+    }
+    options: list[Path | str] = []
+    for name, requirements in wanted.items():
+        python = place / name / "bin" / "python"
+        told(uv(), "venv", "--quiet", "--python", sys.executable, place / name)
+        told(uv(), "pip", "install", "--quiet", "--python", python, *requirements)
+        options += [f"--{name}", python]
+    script = ROOT / "scripts" / "conda_build.py"
+    return tool("py-rattler-build", "python", script, archives[0], *options)
 
 
 def patch_applies(place: Path) -> str:
@@ -333,11 +371,12 @@ STEPS: tuple[Callable[[Path], str], ...] = (
     extras_resolve,
     works_where_installed,
     nwb_is_fit_for_dandi,
+    bids_is_valid,
     citation_is_valid,
     workflows_are_valid,
     container_file_is_clean,
     container_is_built,
-    recipe_is_valid,
+    recipe_is_built,
     patch_applies,
 )
 

@@ -91,3 +91,63 @@ def test_an_extra_without_wheels_is_a_fault_unless_it_is_known(
 
 def test_colours_of_tools_are_not_quoted(check: ModuleType) -> None:
     assert check.last_line("a\n\x1b[32mPASSED\x1b[0m\n") == "PASSED"
+
+
+@pytest.fixture
+def container(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    return importlib.import_module("container_build")
+
+
+def test_the_base_of_the_container_is_one_that_can_be_stood_in_for(container: ModuleType) -> None:
+    found = container.BASE.search((SCRIPTS.parent / "Dockerfile").read_text("utf-8"))
+    assert found is not None
+    assert found[1].startswith("python:3.")
+
+
+def test_without_a_builder_no_container_is_a_fault(
+    check: ModuleType, container: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        container.shutil, "which", lambda name: None if name in ("docker", "buildah") else name
+    )
+    assert check.outcome_of(check.container_is_built, tmp_path) == (
+        "could not", "neither a Docker daemon nor buildah as root"
+    )  # fmt: skip
+
+
+def test_without_the_base_the_container_is_built_on_a_stand_in(
+    container: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "Dockerfile").write_text("ARG PYTHON_IMAGE=python:3.13-slim-trixie\nFROM ${PYTHON_IMAGE}\n")
+    commands: list[list[str]] = []
+
+    def ran(*command: object) -> str:
+        commands.append([str(word) for word in command])
+        return "warning\ncontainer-1\n"
+
+    monkeypatch.setattr(container, "ran", ran)
+    monkeypatch.setattr(container, "make_stand_in", lambda buildah, release, root: commands.append([release]))
+    told = container.with_buildah(["false"], tmp_path, tmp_path)  # `false pull`: no registry
+    assert told == "buildah, on Debian's trixie with its Python, as python:3.13-slim-trixie cannot be had"
+    assert commands[0] == ["trixie"]
+    assert f"PYTHON_IMAGE={container.STAND_IN}" in commands[1]
+    assert commands[3][4] == "container-1"
+    commands.clear()
+    assert container.with_buildah(["true"], tmp_path, tmp_path) == "buildah, on python:3.13-slim-trixie"
+    assert not any(container.STAND_IN in word for command in commands for word in command)
+
+
+def test_the_recipe_is_built_from_an_archive_on_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    conda = importlib.import_module("conda_build")
+    archive = tmp_path / "neural_spike_sorter-1.2.3.tar.gz"
+    archive.write_bytes(b"abc")
+    text = conda.write_recipe(archive, tmp_path).read_text("utf-8")
+    assert '  version: "1.2.3"' in text
+    assert f"  url: {archive.as_uri()}" in text
+    assert "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" in text  # SHA-256 of abc
+    with pytest.raises(SystemExit, match="is no source archive"):
+        conda.write_recipe(tmp_path / "other-1.zip", tmp_path)

@@ -257,6 +257,16 @@ def test_simulate_writes_a_study(tmp_path: Path) -> None:
     assert "Index" not in scipy.io.loadmat(tmp_path / "D2.mat")
 
 
+def test_simulate_leaves_no_targets_of_another_study_beside_its_own(tmp_path: Path) -> None:
+    words = ("simulate", tmp_path, "--seconds", 1, "--units", 1, "--noise", 1)
+    spikesorter(*words, "--noise", 2)
+    spikesorter(*words, "--noise", 3)  # replaces all of it
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.mat")}
+    said = spikesorter(*words, rc=2).stderr
+    assert "holds D3.mat of another study" in said
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.mat")} == before
+
+
 def test_plot_draws_what_was_found(study_folder: Path, tmp_path: Path) -> None:
     truth = study_folder / "truth" / "D2.mat"
     picture = tmp_path / "d2.png"

@@ -33,3 +33,25 @@ def test_without_a_place_for_compiled_code_it_is_kept_for_this_run_only() -> Non
     assert not Path(folder).exists()  # any more
     assert ended.stderr.count("compiled anew") == 1
     assert len(ended.stderr.splitlines()) == 1
+
+
+KEPT = """
+from numba import njit
+from spikesorter.core.compiled import is_kept
+
+@njit(cache=True)
+def double(x):
+    return 2 * x
+
+print(is_kept(double), double(1), is_kept(double))
+"""
+
+
+def test_it_is_told_whether_compiled_code_was_kept(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(KEPT)
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    said = [
+        subprocess.check_output([sys.executable, tmp_path / "program.py"], env=environment, text=True).split()
+        for _ in range(2)
+    ]
+    assert said == [["False", "2", "True"], ["True", "2", "True"]]

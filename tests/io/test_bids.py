@@ -34,7 +34,7 @@ SPIKES = Spikes.from_arrays(
 )
 NAME = re.compile(
     r"sub-[A-Za-z0-9]+/(ses-[A-Za-z0-9]+/)?ecephys/sub-[A-Za-z0-9]+(_ses-[A-Za-z0-9]+)?_acq-[A-Za-z0-9]+"
-    r"_(ecephys\.(nwb|json)|(channels|electrodes|probes)\.tsv)"
+    r"_(ecephys\.(nwb|json)|(channels|electrodes|probes)\.(tsv|json))"
 )
 TOP = {"dataset_description.json", "participants.tsv", "participants.json", "README.md"}
 REQUIRED = {  # in this order, at the beginning
@@ -89,7 +89,7 @@ def test_names_are_those_of_the_draft_and_nothing_else_is_written(tmp_path: Path
     names = {path.relative_to(dataset).as_posix() for path in dataset.rglob("*") if path.is_file()}
     assert {name for name in names if "/" not in name} == TOP
     inside = names - TOP
-    assert len(inside) == 10
+    assert len(inside) == 16
     assert all(NAME.fullmatch(name) for name in inside)
 
 
@@ -112,6 +112,26 @@ def test_required_columns_come_first_and_required_fields_are_there(tmp_path: Pat
     described = json.loads((tmp_path / "set" / "dataset_description.json").read_text())
     assert {"Name", "BIDSVersion", "GeneratedBy"} <= described.keys()
     assert described["DatasetType"] == "derivative"
+
+
+def test_each_column_of_a_table_is_described_beside_it(tmp_path: Path) -> None:
+    nwb = written(tmp_path / "set", facts_of(tmp_path))
+    stem = str(nwb).removesuffix("ecephys.nwb")
+    for name in REQUIRED:
+        described = json.loads(Path(f"{stem}{name}.json").read_text())
+        assert described.pop("Description")
+        assert list(described) == list(table(Path(f"{stem}{name}.tsv"))[0])
+        assert all(one["Description"] for one in described.values())
+
+
+def test_who_experimented_is_an_author_and_those_named_before_stay(tmp_path: Path) -> None:
+    dataset = tmp_path / "set"
+    written(dataset, facts_of(tmp_path, session=""))
+    path = dataset / "dataset_description.json"
+    assert "Authors" not in json.loads(path.read_text())
+    for people in ('["Doe, Jane"]', '["Roe, Richard", "Doe, Jane"]'):
+        written(dataset, facts_of(tmp_path, session=f"experimenter = {people}"))
+    assert json.loads(path.read_text())["Authors"] == ["Doe, Jane", "Roe, Richard"]
 
 
 def test_what_is_not_known_is_said_not_to_be(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from spikesorter.cli.commands import examples
 from spikesorter.cli.console import echo
 from spikesorter.cli.options import Assignments, Config, Preset, between
 from spikesorter.cli.progress import working
-from spikesorter.core.errors import SettingsError
+from spikesorter.core.errors import InputError, SettingsError
 
 __all__ = ["CONFIG_EXAMPLES", "SIMULATE_EXAMPLES", "show_config", "simulate"]
 
@@ -71,6 +71,7 @@ def simulate(
     if not all(0 < level < 1e6 for level in levels):
         raise SettingsError(f"--noise must be more than 0 and less than 1e6, not {min(levels):g}")
     check_writable(out)
+    _refuse_other_targets(out, len(levels) + 1)
     for number in range(1, len(levels) + 2):
         check_replaceable_recording(out / f"D{number}.mat")
         check_replaceable(out / "truth" / f"D{number}.mat")
@@ -91,6 +92,17 @@ def simulate(
             write_mat_recording(out / f"D{number}.mat", recording.trace, fs_hz=fs, labels=labels)
             write_mat(out / "truth" / f"D{number}.mat", recording.spikes, probability=False, fs_hz=fs)
     echo(f"Study: {out} (D1.mat labelled, {len(recordings) - 1} targets, truth/)")
+
+
+def _refuse_other_targets(folder: Path, count: int) -> None:
+    """Refuse a folder with recordings that the new study does not replace, as `run` would sort them too."""
+    ours = {f"D{number}.mat" for number in range(1, count + 1)}
+    others = sorted(path.name for path in folder.glob("D*.mat") if path.name not in ours)
+    if others:
+        raise InputError(
+            f"{folder}: holds {', '.join(others)} of another study, which run would take for targets of this "
+            "one; remove them, or choose another folder"
+        )
 
 
 def show_config(preset: Preset = "default", config: Config = None, assignments: Assignments = None) -> None:

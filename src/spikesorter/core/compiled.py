@@ -1,4 +1,4 @@
-"""Where Numba keeps compiled code, if it may write neither beside the package nor into the user's home."""
+"""Where Numba keeps compiled code: whether it is there, and where else if it cannot be written there."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
-__all__ = ["provide_cache"]
+__all__ = ["is_kept", "provide_cache"]
 
 VARIABLE = "NUMBA_CACHE_DIR"
 COMPILED = ("signal", "decoding")
@@ -44,6 +45,30 @@ def provide_cache(package: Path, home: Path) -> None:
         "folder of "
         "your own to keep it", package, home, VARIABLE,
     )  # fmt: skip
+
+
+def is_kept(function: Any) -> bool:
+    """Return whether compiled code of a function was kept, so that its first call need not compile it.
+
+    Parameters
+    ----------
+    function : callable
+        As Numba returns it; a plain function, as with `NUMBA_DISABLE_JIT`, needs no compiling.
+
+    Returns
+    -------
+    bool
+        Also true if what was kept is of another version of the file, which is found only when it is called.
+
+    Examples
+    --------
+    >>> is_kept(len)
+    True
+    """
+    stats = getattr(function, "stats", None)
+    if stats is None or stats.cache_path is None:
+        return True
+    return any(Path(stats.cache_path).glob(f"*.{function.py_func.__qualname__}-*.nbi"))
 
 
 def _is_writable(folder: Path) -> bool:

@@ -41,10 +41,37 @@ OLDEST_YEARS = 89.0  # as BIDS asks, so that nobody is known by being very old
 YEARS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 PARTICIPANT_COLUMNS = ("participant_id", "species", "age", "sex", "strain")
 ABOUT_PARTICIPANTS = {
+    "Description": "Subjects of the recordings",
     "species": {"Description": "Latin name of the species"},
     "age": {"Description": "age at the session", "Units": "year"},
     "sex": {"Description": "sex", "Levels": {"F": "female", "M": "male", "O": "other"}},
     "strain": {"Description": "name of the strain"},
+}
+ABOUT_COLUMNS: dict[str, dict[str, Any]] = {  # of each table
+    "channels": {
+        "Description": "Channels of the recording in which spikes were found",
+        "name": {"Description": "name of the channel, as the recording states it"},
+        "electrode_name": {"Description": "name of the electrode (electrodes.tsv) that the channel records"},
+        "type": {"Description": "HP: the recording is filtered; BB: it is not, as far as it states"},
+        "units": {"Description": "unit of the channel's samples"},
+        "sampling_frequency": {"Description": "samples in a second", "Units": "Hz"},
+    },
+    "electrodes": {
+        "Description": "Electrodes of the recording in which spikes were found",
+        "name": {"Description": "name of the electrode"},
+        "probe_name": {"Description": "name of the probe (probes.tsv) that holds the electrode"},
+        "x": {"Description": "position on the probe, across", "Units": "um"},
+        "y": {"Description": "position on the probe, along", "Units": "um"},
+        "z": {"Description": "position on the probe, in depth", "Units": "um"},
+        "location": {"Description": "region of the brain, as the experimenter named it"},
+    },
+    "probes": {
+        "Description": "Probes of the recording in which spikes were found",
+        "probe_name": {"Description": "name of the probe"},
+        "type": {"Description": "kind of the probe"},
+        "manufacturer": {"Description": "who made the probe"},
+        "electrode_count": {"Description": "number of electrodes that were recorded", "Format": "number"},
+    },
 }
 README = """# Sorted spikes
 
@@ -146,19 +173,28 @@ def check_dataset(dataset: Path, places: Mapping[str, BidsPlace]) -> None:
 def write_dataset(dataset: Path, facts: SessionFacts) -> None:
     """Write what a dataset says of itself, and add the subject to its participants.
 
+    Parameters
+    ----------
+    dataset : Path
+        Whose authors and participants stay, if it is there.
+    facts : SessionFacts
+        With a subject; its experimenters become authors.
+
     Raises
     ------
     InputError
         If its list of participants cannot be read.
     """
     assert facts.subject is not None
-    described = {
+    described: dict[str, Any] = {
         "Name": "Sorted spikes",
         "BIDSVersion": BIDS_VERSION,
         "DatasetType": "derivative",
         "GeneratedBy": [{"Name": NAME, "Version": __version__}],
         "ReferencesAndLinks": [LINK],
     }
+    if authors := _authors(dataset / DESCRIPTION, facts):
+        described["Authors"] = authors
     write_json(dataset / DESCRIPTION, described)
     write_json(dataset / "participants.json", ABOUT_PARTICIPANTS)
     with atomic_file(dataset / "README.md") as temporary:
@@ -217,12 +253,14 @@ def write_recording(
     write_json(place.path("ecephys.json"), _recording_facts(recording, facts))
     for suffix, columns, rows in _tables(recording, facts):
         _write_table(place.path(f"{suffix}.tsv"), columns, rows)
+        write_json(place.path(f"{suffix}.json"), ABOUT_COLUMNS[suffix])
     return path
 
 
 def _recording_facts(recording: BaseRecording, facts: SessionFacts) -> dict[str, Any]:
     fs_hz = float(recording.get_sampling_frequency())
     known = {
+        "Description": "Units found in a recording, and facts of the recording",
         "SamplingFrequency": fs_hz,
         "PowerLineFrequency": NOT_KNOWN,
         "SoftwareFilters": NOT_KNOWN,
@@ -293,6 +331,14 @@ def _years(subject: Subject, start: datetime | None) -> float | None:
     parts = re.findall(r"([\d.]+)([YMWD])", days)
     whole = sum(float(number) * YEARS[unit] for number, unit in parts)
     return whole + sum(float(number) for number in re.findall(r"(\d+)H", hours)) / 24 / 365.25
+
+
+def _authors(path: Path, facts: SessionFacts) -> list[str]:
+    """Return who experimented: those that a dataset names already, then those of this session."""
+    named: list[str] = []
+    if path.is_file():
+        named = [str(one) for one in json.loads(path.read_text(encoding="utf-8")).get("Authors", ())]
+    return list(dict.fromkeys([*named, *facts.session.experimenter]))
 
 
 def _participants(path: Path) -> dict[str, dict[str, Any]]:

@@ -18,12 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from spikesorter.core.bad_stretches import BadStretches
+from spikesorter.core.compiled import is_kept
 from spikesorter.core.errors import InputError
 from spikesorter.core.progress import Progress
 from spikesorter.core.settings import Settings
 from spikesorter.core.spike import check_rate
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.cnn import train_base_networks
+from spikesorter.decoding.gibbs import explain_blocks
 from spikesorter.decoding.missing_labels import MOST_BELIEVED, missing_share
 from spikesorter.decoding.networks import Networks
 from spikesorter.decoding.pursuit import make_pursuit
@@ -95,13 +97,16 @@ def fit_state(
     """Fit a sorter to a labelled recording; see `Sorter.fit`."""
     wanted_kinds(settings)
     source = _read(recording, labels, settings, exclude, n_jobs=n_jobs)
-    progress("learning templates", 0.0)
+    learning = "learning templates"
+    if not is_kept(explain_blocks):
+        learning += " (and compiling, once after installing)"
+    progress(learning, 0.0)
     source, learnt = _learn_in_whole(source)
     learnt = _without_faint_units(source, learnt)
     warn_of_labels(learnt.context.units, source.settings.templates, fs_hz=source.fs_hz)
     learnt = _with_unlabelled_units(source, learnt, n_jobs=n_jobs)
     lessons = _with_missing_share(_lessons(source, learnt), n_jobs=n_jobs)
-    progress("learning templates", 1.0)
+    progress(learning, 1.0)
     lessons = replace(lessons, base=_base_networks(lessons, learnt.profile, progress))
     state = tune_for(
         lessons,
