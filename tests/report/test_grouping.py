@@ -87,7 +87,9 @@ def test_what_the_page_gets_follows_the_corrections(features: Features) -> None:
     assert (split["unit"], split["names"], len(split["spikes"])) == (2, ["basket"], pytest.approx(N, abs=9))
     chosen = [tuple(spike) for spike in split["spikes"]]
     assert now.places(chosen).size == len(chosen)
-    was = np.array([unit for _, unit in chosen])  # as found: the split undoes the merge, and touches no other unit
+    was = np.array(
+        [unit for _, unit in chosen]
+    )  # as found: the split undoes the merge, and touches no other unit
     assert max(np.mean(was == 2), np.mean(was == 3)) > 0.99
     assert "two modes" in split["words"]
 
