@@ -164,7 +164,7 @@ def test_the_part_of_plotly_that_the_page_holds_draws_what_figures_are_made_of()
     folder = Path(html.__file__).parent
     text = "".join(path.read_text("utf-8") for path in (folder / "plots").glob("*.py"))
     made = {one.lower() for pair in re.findall(r"\badd_(\w+)\(|\b([A-Z]\w+)\(", text) for one in pair}
-    kinds = made & {name.lower() for name in dir(graph_objects)} - {"annotation", "figure"}
+    kinds = made & {name.lower() for name in dir(graph_objects)} - {"annotation", "figure", "line"}
     assert kinds == {"bar", "heatmap", "scatter"}
     assert all(f'name:"{kind}"' in read_plotly() for kind in kinds)
 
