@@ -16,10 +16,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import psutil
 from playwright.sync_api import Browser, Page, sync_playwright
+from plotly.offline import get_plotlyjs
 
 from spikesorter.core.settings import load_settings
 from spikesorter.core.spikes import Spikes
@@ -27,9 +29,10 @@ from spikesorter.estimation.simulate import simulate_study
 from spikesorter.io.export import write_spikes
 from spikesorter.io.recording import RecordingOptions
 from spikesorter.report.contents import report_contents
-from spikesorter.report.page import write_page
+from spikesorter.report.html import read_asset, read_plotly
+from spikesorter.report.page import page_html, write_page
 from spikesorter.report.results import open_results
-from spikesorter.report.viewer import show_results
+from spikesorter.report.viewer import SCRIPTS, result_session, serve, show_results
 from spikesorter.sorting.model import load_model
 from spikesorter.workflows.files import sort_files
 from spikesorter.workflows.training import train_model
@@ -55,11 +58,15 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, required=True)
-    out = parser.parse_args().out
+    parser.add_argument(
+        "--plotly", action="store_true", help="compare the whole of Plotly's script and its part, in turn"
+    )
+    given = parser.parse_args()
+    out = given.out
     if not (out / "sorted" / "sort.json").is_file():
         make(out)
     shutil.rmtree(out / "sorted" / "corrected", ignore_errors=True)
-    for measure in (measure_viewer, measure_report):
+    for measure in (measure_plotly,) if given.plotly else (measure_viewer, measure_report):
         timed: Timed = {}
         measure(out / "sorted", timed)
         print("| what | seconds, median | least | processor seconds, median | least |\n|---|---|---|---|---|")
@@ -124,6 +131,31 @@ def measure_viewer(out: Path, timed: Timed) -> None:
         page.locator(".trace-view .plot .main-svg").first.wait_for()
         use_trace(page, timed)
         use_features(page, timed)
+        browser.close()
+
+
+def measure_plotly(out: Path, timed: Timed) -> None:
+    """Open the page with all of Plotly's script and with its part, in turn; the first does not count."""
+    session, contents = result_session(out)
+    pages = {}
+    for name, script in {"part": read_plotly, "whole": get_plotlyjs}.items():
+        with mock.patch("spikesorter.report.page.read_plotly", script):
+            pages[name] = page_html(contents, scripts=[read_asset(name) for name in SCRIPTS])
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        for k in range(REPEATS):
+            for name, html in pages.items():
+                one: Timed = timed if k else {}
+                with serve(session, html) as server:
+                    page = new_page(browser)
+                    begun = now()
+                    page.goto(server.url, wait_until="load")
+                    note(one, f"{name} ({len(html) / 1e6:.1f} MB): words and tables", begun)
+                    page.locator(".trace-view").first.scroll_into_view_if_needed()
+                    page.locator(".trace-view .plot .main-svg").first.wait_for()
+                    page.get_by_text("doubtful spikes reviewed").first.wait_for()
+                    note(one, f"{name}: first trace, with what was corrected", begun)
+                    page.close()
         browser.close()
 
 

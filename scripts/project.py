@@ -25,7 +25,17 @@ SITE = Path("build") / "site"
 JAVASCRIPT = ("src/spikesorter/report/assets", "docs/_static")
 OLDEST = ROOT / ".venv-oldest"
 LOCK = "requirements.lock"
-EXTRAS = ("cluster", "edf", "live", "nwb", "parquet", "phy", "plot")  # what users may want beside the core
+EXTRAS = (
+    "cluster",
+    "edf",
+    "live",
+    "nex",
+    "nwb",
+    "parquet",
+    "phy",
+    "plot",
+    "pynapple",
+)  # what users may want beside the core
 
 
 def main() -> int:

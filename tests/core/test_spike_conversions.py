@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -96,3 +97,36 @@ def test_an_annotation_of_another_form_is_refused(annotation: object) -> None:
     sorting.annotate(bad_stretches=annotation)
     with pytest.raises(InputError, match="bad.stretches"):
         Spikes.from_spikeinterface(sorting)
+
+
+def test_a_group_of_pynapple_has_times_names_and_the_time_in_which_spikes_were_looked_for() -> None:
+    pytest.importorskip("pynapple")
+    bad = BadStretches.of([(20, 120, "dead")])
+    group = replace(SOME, bad=bad, names={1: "a", 2: "b", 3: "silent"}).to_pynapple(n_samples=1100)
+    assert list(group.keys()) == [1, 2, 3]  # the outlier spike is of no unit
+    assert [group[unit].t.tolist() for unit in (1, 2, 3)] == [[0.001, 0.009], [0.005], []]
+    assert group["unit_name"].tolist() == ["a", "b", "silent"]
+    assert group["mean_probability"].tolist() == pytest.approx([0.75, 1, np.nan], nan_ok=True)
+    assert group.time_support.values.tolist() == [[0, 0.02], [0.12, 1.1]]
+    assert group.rates.tolist() == pytest.approx([2, 1, 0])  # in one second that is not bad
+
+
+def test_a_group_of_pynapple_without_spikes_is_empty() -> None:
+    pytest.importorskip("pynapple")
+    group = Spikes.from_arrays([], [], fs_hz=10.0, names={1: "silent"}).to_pynapple()
+    assert list(group.keys()) == [1]
+    assert len(group[1]) == 0
+
+
+def test_a_recording_that_is_shorter_than_its_spikes_is_refused() -> None:
+    pytest.importorskip("pynapple")
+    with pytest.raises(InputError, match="n_samples: must be more than 12, where the last spike is"):
+        SOME.to_pynapple(n_samples=12)
+    with pytest.raises(InputError, match="sampling rate is not known"):
+        Spikes([1], [1]).to_pynapple()
+
+
+def test_without_pynapple_it_is_said_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynapple", None)
+    with pytest.raises(InputError, match=r'pip install "neural-spike-sorter\[pynapple\]"'):
+        SOME.to_pynapple()

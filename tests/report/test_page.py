@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from jinja2 import UndefinedError
+from plotly import graph_objects
 
 from spikesorter.report import html
-from spikesorter.report.html import call_macro, read_asset, render
+from spikesorter.report.html import call_macro, read_asset, read_plotly, render
 from spikesorter.report.page import page_html, write_page
 from spikesorter.report.palette import COLOURS, SYMBOLS, colour, symbol
 from spikesorter.report.policy import NOTHING, allow_scripts, scripts_in
@@ -157,3 +158,19 @@ def test_bad_stretches_have_one_plain_line(contents: dict[str, Any]) -> None:
     page = page_html(contents)
     assert '<p class="bad">0.6 of 8 s are bad &lt;b&gt;</p>' in page
     assert "Bad stretches are shaded" in words(page)
+
+
+def test_the_part_of_plotly_that_the_page_holds_draws_what_figures_are_made_of() -> None:
+    folder = Path(html.__file__).parent
+    text = "".join(path.read_text("utf-8") for path in (folder / "plots").glob("*.py"))
+    made = {one.lower() for pair in re.findall(r"\badd_(\w+)\(|\b([A-Z]\w+)\(", text) for one in pair}
+    kinds = made & {name.lower() for name in dir(graph_objects)} - {"annotation", "figure", "line"}
+    assert kinds == {"bar", "heatmap", "scatter"}
+    assert all(f'name:"{kind}"' in read_plotly() for kind in kinds)
+
+
+def test_the_vendored_script_is_the_one_that_is_described() -> None:
+    folder = Path(html.__file__).parent / "vendored"
+    described = (folder / "README.md").read_text("utf-8")
+    (version,) = re.findall(r"`plotly\.js-cartesian-dist-min` (\d+\.\d+\.\d+)", described)
+    assert f"plotly.js (cartesian - minified) v{version}" in read_plotly()[:300]

@@ -13,7 +13,7 @@ from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.events import Clock, Events, events_by_name, read_events
 from spikesorter.report.panels import panels
-from spikesorter.report.peri_events import around_events, write_peri_events
+from spikesorter.report.peri_events import AFTER_S, BEFORE_S, BIN_S, around_events, edges_s, write_peri_events
 from spikesorter.report.plots.events import peri_events
 from spikesorter.report.results import Result
 
@@ -142,3 +142,18 @@ def test_rates_refer_to_what_was_recorded_only() -> None:
     alone = Events(np.array([5.0]), ("",))
     (one,) = around_events(spikes, alone, fs_hz=FS_HZ, n_samples=10_000)
     assert np.flatnonzero(np.isnan(one.rate)).tolist() == [19, 20]
+
+
+def test_lags_and_rates_are_those_of_pynapple() -> None:
+    pynapple = pytest.importorskip("pynapple")
+    rng = np.random.default_rng(1)
+    spikes = Spikes.from_arrays(rng.choice(600_000, 3000, replace=False), rng.integers(1, 3, 3000), fs_hz=1e4)
+    events = Events(np.sort(rng.uniform(1, 58, 40)), ("left", "right") * 20)
+    for one in around_events(spikes, events, fs_hz=1e4, n_samples=600_000):
+        chosen = events.time_s[[name == one.condition for name in events.condition]]
+        units = spikes.to_pynapple(n_samples=600_000)
+        around = pynapple.compute_perievent(units, pynapple.Ts(chosen), (-BEFORE_S, AFTER_S))[one.unit]
+        lags = around.to_tsd()
+        assert np.sort(lags.t) == pytest.approx(np.sort(one.lag_s), abs=1e-8)
+        counts = np.histogram(lags.t, edges_s())[0]
+        assert counts / len(chosen) / BIN_S == pytest.approx(one.rate)

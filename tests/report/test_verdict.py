@@ -65,6 +65,22 @@ def test_a_unit_whose_spikes_are_improbable_is_poor_without_true_spikes(results:
     assert quality.units[weak].level == "good"
 
 
+def test_poor_units_are_named_where_all_together_are_not_poor(results: list[Result]) -> None:
+    result = replace(results[0], truth=None)
+    spikes = result.spikes
+    weak = min(spikes.unit_ids, key=lambda unit: len(spikes.of(unit)))
+    doubted = replace(spikes, probability=np.where(spikes.unit == weak, 0.6, spikes.probability))
+    one = replace(result, spikes=doubted)
+    name = result.sorter.names[weak]
+    assert f"Poor unit: {name}." in verdict_of(one, None)["text"]
+    assert f"Poor unit: {name}." in overall_verdict([one], [None], None)["text"]
+    assert (
+        f"Poor unit: {name} (faint)."
+        in overall_verdict([result, replace(one, name="faint")], [None] * 2, None)["text"]
+    )
+    assert "Poor unit" not in verdict_of(result, None)["text"]
+
+
 def test_the_verdict_on_all_names_the_worst_and_those_without_a_forecast(results: list[Result]) -> None:
     good, other = (replace(one, truth=None) for one in results)
     poor = replace(good, name="faint", spikes=replace(good.spikes, probability=good.spikes.probability * 0.4))

@@ -31,6 +31,15 @@ def test_spikes_are_those_of_the_results(to: str, sorted_study: Path, tmp_path: 
         assert found.unit.tolist() == known.unit.tolist()
 
 
+@pytest.mark.parametrize("to", ["nex5", "nex"])
+def test_spikes_are_written_for_neuroexplorer(to: str, corrected_study: Path, tmp_path: Path) -> None:
+    reader = pytest.importorskip("nex5file.reader")
+    export_results(corrected_study, tmp_path, to=to, with_corrections=True)
+    data = reader.Reader().ReadNexFile(str(tmp_path / f"D2.{to}"))
+    assert "9" in data.NeuronNames()  # the new unit
+    assert 12_345 in (data["1"].Timestamps() * data.timestamp_frequencyHz).tolist()  # the added spike
+
+
 def test_a_dataset_is_written_from_the_command_line(sorted_study: Path, tmp_path: Path) -> None:
     (tmp_path / "subject.toml").write_text(SUBJECT)
     told = ("--subject", tmp_path / "subject.toml", "--out", tmp_path / "set")

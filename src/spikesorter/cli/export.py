@@ -33,8 +33,9 @@ def export(
         typer.Option(
             "--to",
             metavar="FORMAT",
-            help="mat, csv, parquet, nwb, phy or analyzer; mat-units: a MATLAB struct for each unit; bids: a "
-            "dataset of NWB files and tables after BIDS's draft for microelectrode recordings.",
+            help="mat, csv, parquet, nwb, phy or analyzer; mat-units: a MATLAB struct for each unit; nex5, "
+            "nex: for NeuroExplorer; bids: a dataset of NWB files and tables after BIDS's draft for "
+            "microelectrode recordings.",
         ),
     ],
     corrected: Annotated[

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError
@@ -12,12 +13,21 @@ from spikesorter.core.spike_arrays import PROBABILITIES, UNKNOWN, Int64Array
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+    from pynapple import TsGroup
     from spikeinterface import BaseSorting
     from spikeinterface.core import NumpySorting
 
     from spikesorter.core.spikes import Spikes
 
-__all__ = ["bad_in_sorting", "dataframe_of", "sorting_of", "text_of", "units_in_sorting"]
+__all__ = [
+    "bad_in_sorting",
+    "dataframe_of",
+    "good_stretches_s",
+    "sorting_of",
+    "text_of",
+    "ts_group_of",
+    "units_in_sorting",
+]
 
 BAD = "bad_stretches"
 """Annotation of sortings that lists the bad stretches."""
@@ -81,12 +91,8 @@ def sorting_of(spikes: Spikes, fs_hz: float | None) -> NumpySorting:
     """
     from spikeinterface.core import NumpySorting
 
-    rate = fs_hz or spikes.fs_hz
-    if rate is None:
-        raise InputError("spikes: the sampling rate is not known; give fs_hz")
-    known = spikes.select(spikes.unit != UNKNOWN)
-    unit_ids = sorted({*known.unit_ids, *(unit for unit in spikes.names if unit != UNKNOWN)})
-    trains = [known.of(unit) for unit in unit_ids]
+    rate = _rate_of(spikes, fs_hz)
+    unit_ids, trains = _trains_of(spikes)
     ids: list[Any] = [spikes.name_of(unit) for unit in unit_ids] if spikes.named_otherwise else unit_ids
     units = dict(zip(ids, (train.sample for train in trains), strict=True))
     sorting = NumpySorting.from_unit_dict([units], rate)
@@ -94,11 +100,97 @@ def sorting_of(spikes: Spikes, fs_hz: float | None) -> NumpySorting:
         each = np.empty(len(trains), object)
         each[:] = [getattr(train, name) for train in trains]
         sorting.set_property(name, each)
-    means = [float(train.joint.mean(dtype=np.float64)) if len(train) else np.nan for train in trains]
-    sorting.set_property("mean_probability", np.array(means, np.float64))
+    sorting.set_property("mean_probability", _means_of(trains))
     if len(spikes.bad):
         sorting.annotate(**{BAD: [list(stretch) for stretch in spikes.bad]})
     return sorting
+
+
+def ts_group_of(spikes: Spikes, fs_hz: float | None, n_samples: int | None) -> TsGroup:
+    """Return spikes as a group of pynapple; see `Spikes.to_pynapple`.
+
+    Raises
+    ------
+    InputError
+        If pynapple is not installed, or the sampling rate is not known.
+    """
+    try:
+        import pynapple
+    except ImportError:
+        raise InputError('to_pynapple needs pynapple: pip install "neural-spike-sorter[pynapple]"') from None
+    rate = _rate_of(spikes, fs_hz)
+    unit_ids, trains = _trains_of(spikes)
+    looked_at = pynapple.IntervalSet(*good_stretches_s(spikes, rate, n_samples))
+    return pynapple.TsGroup(
+        {
+            unit: pynapple.Ts(train.sample / rate, time_support=looked_at)
+            for unit, train in zip(unit_ids, trains, strict=True)
+        },
+        time_support=looked_at,
+        metadata={
+            "unit_name": [spikes.name_of(unit) for unit in unit_ids],
+            "mean_probability": _means_of(trains),
+        },
+    )
+
+
+def good_stretches_s(
+    spikes: Spikes, rate: float, n_samples: int | None
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return start and end (s) of the parts of the recording that are in no bad stretch.
+
+    Parameters
+    ----------
+    spikes : Spikes
+    rate : float
+        Sampling rate (Hz).
+    n_samples : int, optional
+        Length of the recording; if it is not known, it ends with the last spike or bad stretch.
+
+    Returns
+    -------
+    start_s, end_s : ndarray of float64, shape (parts,)
+
+    Raises
+    ------
+    InputError
+        If the spikes are not of a recording of this length.
+
+    Examples
+    --------
+    >>> from spikesorter.core.spikes import Spikes
+    >>> spikes = Spikes([5, 30], [1, 1], bad=BadStretches.of([(10, 20, "dead")]))
+    >>> good_stretches_s(spikes, 10.0, 40)
+    (array([0., 2.]), array([1., 4.]))
+    """
+    bad = spikes.bad
+    last = max([0, *spikes.sample[-1:].tolist()])
+    if n_samples is not None and last >= n_samples:
+        raise InputError(f"n_samples: must be more than {last}, where the last spike is, but is {n_samples}")
+    stop = max([last + 1, *bad.stop[-1:].tolist()]) if n_samples is None else n_samples
+    start, end = np.concatenate([[0], bad.stop]), np.concatenate([bad.start, [stop]]).clip(max=stop)
+    inside = end > start
+    return start[inside] / rate, end[inside] / rate
+
+
+def _rate_of(spikes: Spikes, fs_hz: float | None) -> float:
+    rate = fs_hz or spikes.fs_hz
+    if rate is None:
+        raise InputError("spikes: the sampling rate is not known; give fs_hz")
+    return rate
+
+
+def _trains_of(spikes: Spikes) -> tuple[list[int], list[Spikes]]:
+    """Return all units that have spikes or a name, but not the outlier spikes, and the spikes of each."""
+    known = spikes.select(spikes.unit != UNKNOWN)
+    unit_ids = sorted({*known.unit_ids, *(unit for unit in spikes.names if unit != UNKNOWN)})
+    return unit_ids, [known.of(unit) for unit in unit_ids]
+
+
+def _means_of(trains: list[Spikes]) -> npt.NDArray[np.float64]:
+    """Return the mean probability of each unit's spikes; NaN if it has none."""
+    means = [float(train.joint.mean(dtype=np.float64)) if len(train) else np.nan for train in trains]
+    return np.array(means, np.float64)
 
 
 def dataframe_of(spikes: Spikes) -> DataFrame:

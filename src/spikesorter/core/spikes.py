@@ -28,11 +28,13 @@ from spikesorter.core.spike_conversions import (
     dataframe_of,
     sorting_of,
     text_of,
+    ts_group_of,
     units_in_sorting,
 )
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+    from pynapple import TsGroup
     from spikeinterface import BaseSorting
     from spikeinterface.core import NumpySorting
 
@@ -240,6 +242,30 @@ class Spikes:
         ([120], array([1. , 0.9]))
         """
         return sorting_of(self, fs_hz)
+
+    def to_pynapple(self, fs_hz: float | None = None, *, n_samples: int | None = None) -> TsGroup:
+        """Return the spikes as a group of time series of pynapple, in seconds from the first sample.
+
+        Parameters
+        ----------
+        fs_hz : float, optional
+            Sampling rate, if the spikes have none.
+        n_samples : int, optional
+            Length of the recording; by default it ends with the last spike or bad stretch.
+
+        Returns
+        -------
+        pynapple.TsGroup
+            A `Ts` for each unit, by its number, units as in `to_spikeinterface`; its time support is the
+            recording without bad stretches. Metadata: `unit_name` and `mean_probability`.
+
+        Examples
+        --------
+        >>> spikes = Spikes([120, 300, 450], [1, 2, 1], fs_hz=1000.0, names={1: "basket"})
+        >>> spikes.to_pynapple(n_samples=1000)[1].t  # doctest: +SKIP
+        array([0.12, 0.45])
+        """
+        return ts_group_of(self, fs_hz, n_samples)
 
     def to_dataframe(self) -> DataFrame:
         """Return the spikes as a table.

@@ -145,8 +145,9 @@ def warn_of_labels(units: Units, settings: TemplateSettings, *, fs_hz: float) ->
     for name, amplitudes in zip(units.names, units.amplitudes, strict=True):
         if len(amplitudes) < FEW_SPIKES:
             logger.warning(
-                "unit %s has only %d labelled spikes and will be learnt badly; at least %d are needed",
-                name, len(amplitudes), FEW_SPIKES,
+                "unit %s has only %d labelled spikes and will be learnt badly; at least %d are needed. If it "
+                "is no unit, leave it out: --leave-out %s",
+                name, len(amplitudes), FEW_SPIKES, name,
             )  # fmt: skip
     shares = share_left(units.templates.waveforms, fs_hz)
     for name, left in zip(units.names, shares, strict=True):

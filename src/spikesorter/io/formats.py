@@ -269,7 +269,14 @@ INTERNAL_ERRORS = (
     struct.error,
 )
 PACKAGE = re.compile(r"pip install ([A-Za-z][\w\[\],-]*)|^Requires (\w+)$")
-EXTRAS = {"pynwb": "nwb", "pyedflib": "edf", "pyarrow": "parquet", "pandas": "phy", "sklearn": "phy"}
+EXTRAS = {
+    "nex5file": "nex",
+    "pynwb": "nwb",
+    "pyedflib": "edf",
+    "pyarrow": "parquet",
+    "pandas": "phy",
+    "sklearn": "phy",
+}
 
 
 def missing_package(what: str, error: Exception) -> str:

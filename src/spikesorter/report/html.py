@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from spikesorter.report.palette import colour, symbol
 
-__all__ = ["call_macro", "read_asset", "render"]
+__all__ = ["call_macro", "read_asset", "read_plotly", "render"]
 
 HERE = Path(__file__).parent
 
@@ -54,6 +54,20 @@ def read_asset(name: str) -> str:
     True
     """
     return (HERE / "assets" / name).read_text(encoding="utf-8")
+
+
+@cache
+def read_plotly() -> str:
+    """Return the part of Plotly's script that draws lines, points and heat maps: a third of the whole.
+
+    Python's plotly holds only the whole. `vendored/README.md` says where this file is from.
+
+    Examples
+    --------
+    >>> "Licensed under the MIT license" in read_plotly()[:200]
+    True
+    """
+    return (HERE / "vendored" / "plotly-cartesian.min.js").read_text(encoding="utf-8")
 
 
 @cache

@@ -12,7 +12,7 @@ from typing import Any
 
 from spikesorter.core.text import visible
 from spikesorter.io.atomic import atomic_file
-from spikesorter.report.html import read_asset, render
+from spikesorter.report.html import read_asset, read_plotly, render
 from spikesorter.report.palette import COLOURS, SYMBOLS
 from spikesorter.report.policy import allow_scripts
 
@@ -71,11 +71,9 @@ def page_html(contents: Contents, *, scripts: Sequence[str] = ()) -> str:
     str
         HTML.
     """
-    from plotly.offline import get_plotlyjs
-
     contents = _visible(contents)
     drawing = (read_asset(name) for name in ("figures.js", "trace.js", "page.js"))
-    every = [_script_safe(one) for one in (get_plotlyjs(), read_asset("data.js"), *scripts, *drawing)]
+    every = [_script_safe(one) for one in (read_plotly(), read_asset("data.js"), *scripts, *drawing)]
     return render(
         "page.html",
         **contents,

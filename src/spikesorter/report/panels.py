@@ -209,7 +209,7 @@ PANELS = (
         "Line: mean of the spikes found here, with its standard deviation. Dashed: the unit's template from "
         "the labelled recording, at this recording's gain. Both are shown after removal of hum and drift. "
         "Overlapping spikes widen the spread. The mean of a unit near the noise is too large, because only "
-        "its larger spikes are found.",
+        "its larger spikes are found. Time is from the spike's start.",
         _waveforms,
         MANY,
     ),

@@ -173,4 +173,4 @@ def _split(features: Features, unit: int, own: Int64Array) -> Split | None:
 
     valley = min(density(at) for at in (0.4, 0.5, 0.6)) / max(min(density(0.0), density(1.0)), 1)
     proposed = d_prime >= APART and share >= FEWEST_SHARE and valley < VALLEY
-    return Split(unit, round(d_prime, 2), round(share, 3), round(valley, 2), np.flatnonzero(small), proposed)
+    return Split(unit, round(d_prime, 2), round(share, 3), round(valley, 2), own[small], proposed)

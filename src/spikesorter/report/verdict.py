@@ -29,6 +29,8 @@ __all__ = [
 GOOD, FAIR = 0.9, 0.7  # of precision and recall, whichever is less
 MOST, MANY, SOME = 0.5, 0.3, 0.1  # shares of spikes that are missed or false
 
+MOST_NAMED = 6  # units, in a sentence
+
 Verdict = dict[str, Any]
 
 
@@ -169,7 +171,8 @@ def verdict_of(result: Result, measured: Score | None) -> Verdict:
         rest = f"Score {measured.score:.3f} against the truth. " + (
             doubts or f"The expected score was {expected}."
         )
-    return {"level": whole.level, "text": f"{shares} {rest}"}
+    poor = _poor_words({"": _poor_units(result, quality)})
+    return {"level": whole.level, "text": " ".join(part for part in (shares, poor, rest) if part)}
 
 
 def overall_verdict(
@@ -190,7 +193,8 @@ def overall_verdict(
     dict
         `level` and `text`.
     """
-    every = {result.name: quality_of(result, one) for result, one in zip(results, scores, strict=True)}
+    several = list(results)
+    every = {result.name: quality_of(result, one) for result, one in zip(several, scores, strict=True)}
     known = {name: quality for name, quality in every.items() if quality is not None}
     whole = _together(quality.whole for quality in known.values())
     parts = [_sentences(whole, all(quality.measured for quality in known.values()))] if known else []
@@ -198,11 +202,38 @@ def overall_verdict(
         worst = min(known, key=lambda name: _least(known[name].whole))
         said = known[worst].whole.words.replace(" are ", " spikes are ", 1)
         parts += [f"In {worst}, {said}."] if said else []
+    alone = len(every) == 1
+    poor = _poor_words(
+        {"" if alone else one.name: _poor_units(one, known[one.name]) for one in several if one.name in known}
+    )
+    parts += [poor] if poor else []
     if len(known) < len(every):
         parts += [f"Nothing can be forecast for {len(every) - len(known)} of {len(every)} recordings."]
     if study is not None:
         parts += [f"Study score {study:.3f}."]
     return {"level": whole.level, "text": " ".join(parts)}
+
+
+def _poor_units(result: Result, quality: Quality) -> list[str]:
+    """Return the names of poor units that the verdict on all together hides."""
+    if quality.whole.level == "poor":
+        return []
+    return [result.sorter.names[unit] for unit, one in quality.units.items() if one.level == "poor"]
+
+
+def _poor_words(poor: Mapping[str, list[str]]) -> str:
+    """Return a sentence on poor units, by recording; empty if there are none. A lone recording has no name.
+
+    Examples
+    --------
+    >>> _poor_words({"": ["2", "5"]}), _poor_words({"D5": ["2"], "D6": ["2", "3"]}), _poor_words({"D5": []})
+    ('Poor units: 2, 5.', 'Poor units: 2 (D5), 2 (D6), 3 (D6).', '')
+    """
+    every = [f"{unit} ({name})" if name else unit for name, units in poor.items() for unit in units]
+    if not every:
+        return ""
+    more = f" and {len(every) - MOST_NAMED} more" if len(every) > MOST_NAMED else ""
+    return f"Poor unit{'s' if len(every) > 1 else ''}: {', '.join(every[:MOST_NAMED])}{more}."
 
 
 def _expected_score(result: Result) -> str:

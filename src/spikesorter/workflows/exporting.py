@@ -12,6 +12,7 @@ from spikesorter.core.progress import Progress, silent
 from spikesorter.io.atomic import check_writable
 from spikesorter.io.bids import BidsPlace, check_dataset, write_dataset, write_recording
 from spikesorter.io.export import check_export, check_export_place, session_for, write_spikes
+from spikesorter.io.neuroexplorer import NEX_FORMATS, check_neuroexplorer, write_neuroexplorer
 from spikesorter.io.nwb import session_start_of
 from spikesorter.io.recording import OpenedRecording
 from spikesorter.io.session import session_of
@@ -47,7 +48,7 @@ def export_results(
     out : Path
         Folder for NAME.FORMAT of each recording or, of BIDS, the dataset, to which recordings are added.
     to : str
-        Format of `write_spikes`, "mat-units" or "bids".
+        Format of `write_spikes`, "mat-units", "nex5", "nex" or "bids".
     subject : Path, optional
         File that describes subject, session and electrodes; needed for BIDS.
     with_corrections : bool
@@ -67,7 +68,7 @@ def export_results(
         If there are no results, or no corrections that are wanted, their recordings have changed, or they
         cannot be written. All places are checked before anything is written.
     """
-    check_export(to, besides=(UNITS, BIDS))
+    check_export(to, besides=(UNITS, *NEX_FORMATS, BIDS))
     session = session_of(subject) if to == BIDS else session_for(to, subject)
     if to == UNITS and with_corrections:
         raise InputError(
@@ -88,7 +89,7 @@ def export_results(
         write_dataset(out, session)
     else:
         for place in places.values():
-            check_export_place(place, to)
+            check_neuroexplorer(place) if to in NEX_FORMATS else check_export_place(place, to)
         check_writable(out)
     written = []
     for number, (name, one) in enumerate(kept.items()):
@@ -100,6 +101,9 @@ def export_results(
                 path = write_recording(
                     dataset[name], spikes, recording, session, provenance=provenance, session_start=start
                 )
+            elif to in NEX_FORMATS:
+                rate = spikes.fs_hz or float(recording.get_sampling_frequency())
+                write_neuroexplorer(path, spikes, fs_hz=rate)
             else:
                 told = session if subject else None
                 write_spikes(

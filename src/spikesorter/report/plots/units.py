@@ -64,7 +64,7 @@ def waveforms(
         _add_waveform(figure, shape, sorter, showlegend=k == 0, row=k // columns + 1, col=k % columns + 1)
     if not shown:
         write_across(figure, NOTHING)
-    title_columns(figure, "ms from the start", columns, rows)
+    title_columns(figure, "time (ms)", columns, rows)
     return finish(figure, height=160 + 150 * rows, top=40)
 
 
@@ -157,6 +157,7 @@ def intervals(spikes: Spikes, *, fs_hz: float | None = None) -> Figure:
         )  # fmt: skip
     if not names:
         write_across(figure, NOTHING)
+    figure.update_yaxes(rangemode="nonnegative")  # a unit of few spikes has no intervals
     title_columns(figure, "interval (ms)", columns, rows)
     return finish(figure, height=140 + 130 * rows, top=40, bargap=0)
 
