@@ -38,13 +38,11 @@ def test_whitening_reaches_as_far_as_set_where_that_is_enough(templates: Templat
     assert needed_reach(templates, gentle, kernel=KERNEL, least=LEAST) == LEAST
 
 
-@pytest.mark.parametrize(("order", "low_hz", "most"), [(3, 300.0, 250), (4, 150.0, 400)])
-def test_a_steep_edge_asks_for_longer_filters(
-    templates: Templates, order: int, low_hz: float, most: int
-) -> None:
+@pytest.mark.parametrize(("order", "low_hz"), [(3, 300.0), (4, 150.0)])
+def test_a_steep_edge_asks_for_longer_filters(templates: Templates, order: int, low_hz: float) -> None:
     noise = band_passed(order, low_hz)
     reach = needed_reach(templates, noise, kernel=KERNEL, least=LEAST)
-    assert LEAST < reach <= most
+    assert reach == 250
     whitener = whitening_filters(templates, noise, kernel=KERNEL, reach=reach)
     assert whitener.shape == (2 * reach + 1, 1, 1)
 

@@ -156,7 +156,7 @@ class MatchedFilterSettings(Section):
         6.0,
         ge=0,
         le=200,
-        description="reach of the whitening beyond the template, on each side; up to four times as long "
+        description="reach of the whitening beyond the template, on each side; longer by two thirds "
         "where the noise's spectrum is steep",
     )
 
