@@ -66,5 +66,5 @@ def test_a_subject_that_the_structs_cannot_hold_is_refused(sorted_study: Path, t
 
 
 def test_an_unknown_format_is_told_with_all_that_are_known(sorted_study: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"unknown format 'docx'; .*analyzer, mat-units, bids"):
+    with pytest.raises(InputError, match=r"unknown format 'docx'; .*analyzer, mat-units, nex5, nex, bids"):
         export_results(sorted_study, tmp_path, to="docx")

@@ -90,6 +90,25 @@ def test_two_units_under_one_label_are_split() -> None:
     assert len(found.labels.unit_ids) >= 3
 
 
+def test_no_valley_is_asked_for_where_sizes_vary_and_intervals_tell_of_several_units(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def together(spikes: Spikes) -> Spikes:
+        return Spikes.from_arrays(spikes.sample, np.where(spikes.unit == 2, 1, spikes.unit))
+
+    mixed, gaps = explained(relabelled=together), []
+    monkeypatch.setattr(revising, "_split", lambda _, unit, seed, *, gap: gaps.append((unit, gap)) or [])
+    revised(mixed, Hints(), seed=0, look_for_more=False)
+    assert dict(gaps) == {0: revising.NO_VALLEY, 1: revising.DEEP}
+    gaps.clear()
+    monkeypatch.setattr(revising, "_new_units", lambda *_: [np.array([100, 200])])
+    revised(mixed, Hints(), seed=0)
+    assert revising.NO_VALLEY not in dict(gaps).values()
+    gaps.clear()
+    revised(mixed, Hints(n_units=3), seed=0, look_for_more=False)
+    assert revising.NO_VALLEY not in dict(gaps).values()
+
+
 def test_a_unit_without_labels_is_added() -> None:
     found = revised(explained(relabelled=lambda spikes: spikes.select(spikes.unit != 1)), seed=0)
     assert found.added == 1

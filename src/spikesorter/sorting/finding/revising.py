@@ -16,7 +16,7 @@ from spikesorter.sorting.finding.events import Events, find_events
 from spikesorter.sorting.finding.explaining import Explained
 from spikesorter.sorting.finding.hints import Hints, with_labels
 from spikesorter.sorting.finding.trains import fires_as_one
-from spikesorter.sorting.finding.trimming import own_spikes
+from spikesorter.sorting.finding.trimming import is_of_several, own_spikes, varies
 
 __all__ = [
     "FAR",
@@ -51,6 +51,7 @@ LOST = 0.05  # share of a unit's spikes taken out as the background's after whic
 LARGER, BESIDE_MS, MOST_BESIDE = 4.0, 2.0, 0.5
 LEAST_SHARE = 0.03  # of a unit's spikes, in a part that is split off
 DEEP, SHALLOW = 0.5, 0.95  # valley between two units; if there are known to be more
+NO_VALLEY = 1.1  # between units whose spikes vary, if intervals tell that there are several
 SPLITTING_FEATURES, GROUPING_FEATURES = 4, 6
 BEFORE_MS, AFTER_MS = 0.6, 1.6
 NEW_THRESHOLD = 5.0
@@ -107,23 +108,25 @@ def revised(
     groups, shifts, merged = _merged(explained, kept, hints)
     parts: list[tuple[Int64Array, int]] = []
     split, following = 0, hints.first_free
+    missing = _new_units(explained, seed, hints.sign) if look_for_more else []
     for members in groups:
         unit = explained.units.unit_ids[members[0]]
         pieces = [np.concatenate([_own_samples(explained, k) - shifts[k] for k in members])]
         if len(members) == 1 and unit not in hints.fixed:
-            pieces = _split(explained, members[0], seed, gap=_gap(hints, len(groups) + split))
+            gap = _gap(hints, len(groups) + split)
+            if hints.n_units is None and not missing and _is_mixed(explained, members[0]):
+                gap = NO_VALLEY
+            pieces = _split(explained, members[0], seed, gap=gap)
             split += len(pieces) - 1
         for piece in pieces:
             name = unit if unit in hints.fixed else following
             parts.append((np.unique(piece), name))
             following += name == following
-    added = 0
-    if look_for_more and (hints.n_units is None or len(parts) < hints.n_units):
-        for samples_of_new in _new_units(explained, seed, hints.sign):
-            parts.append((samples_of_new, following))
-            following, added = following + 1, added + 1
+    if hints.n_units is not None and len(parts) >= hints.n_units:
+        missing = []
+    parts += [(samples_of_new, following + k) for k, samples_of_new in enumerate(missing)]
     trimmed = sum(_is_trimmed(explained, members[0]) for members in groups)
-    return Revision(labels_of(parts, explained, hints), dropped, merged, split, added, trimmed)
+    return Revision(labels_of(parts, explained, hints), dropped, merged, split, len(missing), trimmed)
 
 
 def _gap(hints: Hints, count: int) -> float:
@@ -131,6 +134,14 @@ def _gap(hints: Hints, count: int) -> float:
     if hints.n_units is None:
         return DEEP
     return SHALLOW if count < hints.n_units else 0.0
+
+
+def _is_mixed(explained: Explained, unit: int) -> bool:
+    """Return whether a unit is of several neurons, by its intervals, whose spikes vary and leave no valley.
+
+    A unit that has spikes of one that is still missing looks so too: it is to be found first.
+    """
+    return varies(explained, unit) and is_of_several(explained, explained.samples_of(unit))
 
 
 def without_echoes(events: Events, groups: Int64Array, *, fs_hz: float) -> npt.NDArray[np.bool_]:

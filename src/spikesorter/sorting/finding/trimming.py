@@ -13,7 +13,7 @@ import numpy.typing as npt
 from spikesorter.signal.spans import to_samples
 from spikesorter.sorting.finding.explaining import Explained
 
-__all__ = ["WINDOW_MS", "is_own", "own_spikes", "spikes_vary"]
+__all__ = ["WINDOW_MS", "is_of_several", "is_own", "own_spikes", "spikes_vary", "varies"]
 
 Float64Array = npt.NDArray[np.float64]
 WINDOW_MS = (-0.6, 1.6)  # around a template's peak
@@ -57,18 +57,28 @@ def own_spikes(explained: Explained, unit: int) -> npt.NDArray[np.bool_]:
     sizes = np.tensordot(waves, template, axes=2) / max(float((template * template).sum()), 1e-12)
     trimmed = mask.copy()
     trimmed[np.flatnonzero(inside)[~is_own(sizes)]] = False
-    return mask if _is_of_several(explained, explained.spikes.sample[trimmed]) else trimmed
+    return mask if is_of_several(explained, explained.spikes.sample[trimmed]) else trimmed
 
 
 def spikes_vary(explained: Explained) -> bool:
     """Return whether the spikes of most larger units vary in size by much more than noise makes them vary."""
-    ids, clear = explained.units.unit_ids, np.flatnonzero(explained.detectability >= SMALL).tolist()
-    sizes = {k: explained.amplitudes[explained.spikes.unit == ids[k]] for k in clear}
-    spreads = [explained.detectability[k] * np.std(own) for k, own in sizes.items() if len(own) >= LEAST]
+    clear = np.flatnonzero(explained.detectability >= SMALL).tolist()
+    spreads = [_variation(explained, k) for k in clear if len(explained.samples_of(k)) >= LEAST]
     return bool(spreads) and float(np.median(spreads)) > STEADY
 
 
-def _is_of_several(explained: Explained, samples: npt.NDArray[np.int64]) -> bool:
+def varies(explained: Explained, unit: int) -> bool:
+    """Return whether the sizes of a unit's spikes vary by much more than noise makes them vary."""
+    return _variation(explained, unit) > STEADY
+
+
+def _variation(explained: Explained, unit: int) -> float:
+    """Return the SD of the sizes of a unit's spikes, in SD of the noise."""
+    sizes = explained.amplitudes[explained.spikes.unit == explained.units.unit_ids[unit]]
+    return float(explained.detectability[unit] * np.std(sizes)) if len(sizes) else 0.0
+
+
+def is_of_several(explained: Explained, samples: npt.NDArray[np.int64]) -> bool:
     """Return whether intervals are so short that the spikes are of several units all the same.
 
     Whatever is cut off such a unit would be explained by others, which are worth more.
