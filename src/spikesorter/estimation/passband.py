@@ -16,6 +16,7 @@ __all__ = ["noise_of_parts", "octaves_lacking"]
 
 Float64Array = npt.NDArray[np.float64]
 SPIKE = 4.5  # robust SD
+BLOCK_SAMPLES = 1 << 14
 PASSED = 0.5  # share of the power from which on the conditioning filter passes a frequency
 LACKING = 0.01  # ratio to the labelled noise, relative to the usual one, of what a filter has removed
 
@@ -93,4 +94,6 @@ def noise_of_parts(
         return None
     quiet = quiet_samples(trace, threshold=SPIKE, before=n_fft // 16, after=n_fft // 16)
     quiet &= trace.any(axis=1)  # neither the gaps nor what is missing
-    return estimate_noise_spectrum(trace, quiet, n_fft=n_fft).power if quiet.sum() >= 2 * n_fft else None
+    if quiet.sum() < 2 * n_fft:
+        return None
+    return estimate_noise_spectrum(trace, quiet, n_fft=n_fft, block_samples=BLOCK_SAMPLES).power

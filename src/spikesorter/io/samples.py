@@ -32,7 +32,7 @@ __all__ = [
     "read_representative",
     "read_samples",
     "read_signature",
-    "read_signature_parts",
+    "read_some_parts",
     "representative_parts",
     "shortest_samples",
     "warn_of_silent_units",
@@ -181,9 +181,12 @@ def read_signature(recording: BaseRecording) -> NativeArray:
     return _read(recording, _parts(recording.get_num_frames(), SIGNATURE_SAMPLES))
 
 
-def read_signature_parts(recording: BaseRecording) -> list[NativeArray]:
-    """Return the parts of `read_signature` one by one."""
-    return [_read(recording, [part]) for part in _parts(recording.get_num_frames(), SIGNATURE_SAMPLES)]
+def read_some_parts(recording: BaseRecording) -> list[NativeArray]:
+    """Return every fourth part of `read_signature`, for what is asked of each recording to sort."""
+    parts = _parts(recording.get_num_frames(), SIGNATURE_SAMPLES)
+    if len(parts) == 1:
+        parts = [(0, min(parts[0][1], SIGNATURE_SAMPLES // 4))]
+    return [_read(recording, [part]) for part in parts[::4]]
 
 
 def representative_parts(recording: BaseRecording) -> list[tuple[int, int]]:

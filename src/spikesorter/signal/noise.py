@@ -30,6 +30,7 @@ LEAST_POWER = 1e-6  # of the mean, as there is some noise at every frequency
 LEAST_OWN = 1e-6  # of the noisiest mixture of channels; the difference of two equal channels has no noise
 DISTANCE_FLOOR = 1e-4
 BLOCK_FREQUENCIES = 1 << 16
+BLOCK_SAMPLES = 1 << 18
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,7 +174,9 @@ def _loudness(column: Trace) -> Trace:
     return np.asarray(loudness[:, 0], np.float32)
 
 
-def estimate_noise_spectrum(trace: Trace, quiet: npt.NDArray[np.bool_], *, n_fft: int) -> NoiseSpectrum:
+def estimate_noise_spectrum(
+    trace: Trace, quiet: npt.NDArray[np.bool_], *, n_fft: int, block_samples: int = BLOCK_SAMPLES
+) -> NoiseSpectrum:
     """Estimate the noise's spectrum from quiet samples only (Blackman and Tukey, with gaps).
 
     The autocovariance at each lag is the mean over all pairs of quiet samples at that lag, so gaps do not
@@ -187,6 +190,8 @@ def estimate_noise_spectrum(trace: Trace, quiet: npt.NDArray[np.bool_], *, n_fft
         From `quiet_samples`.
     n_fft : int
         Even; half of it is the longest lag.
+    block_samples : int
+        Computed at once. A short trace takes less time with shorter blocks; they change the last digits.
 
     Returns
     -------
@@ -213,9 +218,9 @@ def estimate_noise_spectrum(trace: Trace, quiet: npt.NDArray[np.bool_], *, n_fft
     lags = n_fft // 2 + 1
     mask = quiet.astype(np.float32)
     masked = trace * mask[:, None]
-    pairs = np.maximum(_correlations(mask[:, None], lags), 1.0)
+    pairs = np.maximum(_correlations(mask[:, None], lags, block_samples), 1.0)
     window = 0.5 + 0.5 * np.cos(np.pi * np.arange(lags) / (lags - 1))
-    smooth = _correlations(masked, lags) / pairs * window[:, None, None]
+    smooth = _correlations(masked, lags, block_samples) / pairs * window[:, None, None]
     circular = np.concatenate([smooth, smooth[-2:0:-1].transpose(0, 2, 1)])
     density = fft.rfft(circular, axis=0)
     return NoiseSpectrum((density + density.conj().transpose(0, 2, 1)) / 2).floored(LEAST_POWER)
@@ -262,12 +267,11 @@ def _widened(mask: npt.NDArray[np.bool_], before: int, after: int) -> npt.NDArra
     return np.cumsum(edges[:-1]) > 0
 
 
-def _correlations(trace: Trace, lags: int) -> Float64Array:
+def _correlations(trace: Trace, lags: int, block: int) -> Float64Array:
     """Return the sums over time of ``x(t + lag) * y(t)``, shape (lags, channels of x, channels of y).
 
     They are computed in blocks to save memory.
     """
-    block = 1 << 18
     total = np.zeros((lags, trace.shape[1], trace.shape[1]))
     length = fft.next_fast_len(block + lags, real=True)
     for start in range(0, len(trace), block):

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spikesorter.estimation.passband import noise_of_parts, octaves_lacking
-from spikesorter.io.samples import read_signature, read_signature_parts
+from spikesorter.io.samples import read_signature, read_some_parts
 from spikesorter.signal.screen import OFF, Screen
 from spikesorter.sorting.screens import measure_quiet
 
@@ -85,7 +85,7 @@ def doubt_of_band(
     -------
     str
     """
-    noise = noise_of_parts(read_signature_parts(recording), kernel, n_fft=2 * (len(labelled) - 1))
+    noise = noise_of_parts(read_some_parts(recording), kernel, n_fft=2 * (len(labelled) - 1))
     return "" if noise is None else band_doubt(noise, labelled, kernel)
 
 
