@@ -108,7 +108,8 @@ def test_a_group_of_pynapple_has_times_names_and_the_time_in_which_spikes_were_l
     assert group["unit_name"].tolist() == ["a", "b", "silent"]
     assert group["mean_probability"].tolist() == pytest.approx([0.75, 1, np.nan], nan_ok=True)
     assert group.time_support.values.tolist() == [[0, 0.02], [0.12, 1.1]]
-    assert group.rates.tolist() == pytest.approx([2, 1, 0])  # in one second that is not bad
+    rates = np.nan_to_num(group.rates)  # pynapple 0.10 knows none of a silent unit
+    assert rates.tolist() == pytest.approx([2, 1, 0])  # in one second that is not bad
 
 
 def test_a_group_of_pynapple_without_spikes_is_empty() -> None:
