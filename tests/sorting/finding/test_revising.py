@@ -97,7 +97,7 @@ def test_no_valley_is_asked_for_where_sizes_vary_and_intervals_tell_of_several_u
         return Spikes.from_arrays(spikes.sample, np.where(spikes.unit == 2, 1, spikes.unit))
 
     mixed, gaps = explained(relabelled=together), []
-    monkeypatch.setattr(revising, "_split", lambda _, unit, seed, *, gap: gaps.append((unit, gap)) or [])
+    monkeypatch.setattr(revising, "parts_of", lambda _, unit, seed, *, gap: gaps.append((unit, gap)) or [])
     revised(mixed, Hints(), seed=0, look_for_more=False)
     assert dict(gaps) == {0: revising.NO_VALLEY, 1: revising.DEEP}
     gaps.clear()

@@ -17,8 +17,8 @@ from spikesorter.sorting.finding.revising import (
     distance,
     labels_of,
     units_to_keep,
-    without_jitter,
 )
+from spikesorter.sorting.finding.splitting import without_jitter
 from spikesorter.sorting.finding.trimming import WINDOW_MS
 
 __all__ = ["regrouped"]

@@ -15,14 +15,14 @@ from spikesorter.sorting.finding.clusters import group_waveforms, principal_comp
 from spikesorter.sorting.finding.events import Events, find_events
 from spikesorter.sorting.finding.explaining import Explained
 from spikesorter.sorting.finding.hints import Hints, with_labels
+from spikesorter.sorting.finding.splitting import LEAST_SPIKES, NO_VALLEY, is_mixed, parts_of
 from spikesorter.sorting.finding.trains import fires_as_one
-from spikesorter.sorting.finding.trimming import is_of_several, own_spikes, varies
+from spikesorter.sorting.finding.trimming import own_samples
 
 __all__ = [
     "FAR",
     "GROUPING_FEATURES",
     "LEAST_DETECTABILITY",
-    "LEAST_SPIKES",
     "Revision",
     "centred_on_peaks",
     "distance",
@@ -30,13 +30,11 @@ __all__ = [
     "revised",
     "units_to_keep",
     "without_echoes",
-    "without_jitter",
 ]
 
 Int64Array = npt.NDArray[np.int64]
 Float64Array = npt.NDArray[np.float64]
 
-LEAST_SPIKES = 20
 LEAST_DETECTABILITY = 3.0
 MOST_SHIFT_MS = 1.0  # between two templates of one unit
 SAME = 2.5  # d' of two templates below which their spikes cannot be told apart
@@ -49,11 +47,8 @@ COMPOSED = 0.2  # of a template's d' that two others may leave of it
 LOST = 0.05  # share of a unit's spikes taken out as the background's after which another round is worth it
 # Units are what others leave that are so much larger, and so near so many of their spikes.
 LARGER, BESIDE_MS, MOST_BESIDE = 4.0, 2.0, 0.5
-LEAST_SHARE = 0.03  # of a unit's spikes, in a part that is split off
 DEEP, SHALLOW = 0.5, 0.95  # valley between two units; if there are known to be more
-NO_VALLEY = 1.1  # between units whose spikes vary, if intervals tell that there are several
-SPLITTING_FEATURES, GROUPING_FEATURES = 4, 6
-BEFORE_MS, AFTER_MS = 0.6, 1.6
+GROUPING_FEATURES = 6
 NEW_THRESHOLD = 5.0
 LEAST_NEW, LEAST_NEW_DETECTABILITY = 30, 4.5
 ECHO_MS, ECHO_BIN_MS, ECHO_SHARE = 4.0, 0.2, 0.4
@@ -111,12 +106,12 @@ def revised(
     missing = _new_units(explained, seed, hints.sign) if look_for_more else []
     for members in groups:
         unit = explained.units.unit_ids[members[0]]
-        pieces = [np.concatenate([_own_samples(explained, k) - shifts[k] for k in members])]
+        pieces = [np.concatenate([own_samples(explained, k) - shifts[k] for k in members])]
         if len(members) == 1 and unit not in hints.fixed:
             gap = _gap(hints, len(groups) + split)
-            if hints.n_units is None and not missing and _is_mixed(explained, members[0]):
+            if hints.n_units is None and not missing and is_mixed(explained, members[0]):
                 gap = NO_VALLEY
-            pieces = _split(explained, members[0], seed, gap=gap)
+            pieces = parts_of(explained, members[0], seed, gap=gap)
             split += len(pieces) - 1
         for piece in pieces:
             name = unit if unit in hints.fixed else following
@@ -134,14 +129,6 @@ def _gap(hints: Hints, count: int) -> float:
     if hints.n_units is None:
         return DEEP
     return SHALLOW if count < hints.n_units else 0.0
-
-
-def _is_mixed(explained: Explained, unit: int) -> bool:
-    """Return whether a unit is of several neurons, by its intervals, whose spikes vary and leave no valley.
-
-    A unit that has spikes of one that is still missing looks so too: it is to be found first.
-    """
-    return varies(explained, unit) and is_of_several(explained, explained.samples_of(unit))
 
 
 def without_echoes(events: Events, groups: Int64Array, *, fs_hz: float) -> npt.NDArray[np.bool_]:
@@ -341,46 +328,9 @@ def _are_one(explained: Explained, i: int, j: int, apart: float, lag: int) -> bo
     return depth >= least and apart < most
 
 
-def _own_samples(explained: Explained, unit: int) -> Int64Array:
-    return explained.spikes.sample[own_spikes(explained, unit)]
-
-
 def _is_trimmed(explained: Explained, unit: int) -> bool:
     """Return whether the unit lost so many spikes that its template changes."""
-    return len(_own_samples(explained, unit)) < (1 - LOST) * len(explained.samples_of(unit))
-
-
-def _split(explained: Explained, unit: int, seed: int, *, gap: float) -> list[Int64Array]:
-    """Return the samples of the spikes of each part of a unit; one part if it has one mode."""
-    fs_hz = explained.fs_hz
-    peak = int(np.abs(explained.shapes[unit]).max(axis=1).argmax()) - explained.before
-    first, last = peak - to_samples(BEFORE_MS, fs_hz), peak + to_samples(AFTER_MS, fs_hz)
-    mask, waves = explained.cleaned(unit, first=first, last=last)
-    every = _own_samples(explained, unit)
-    samples = explained.spikes.sample[mask]
-    if len(samples) < 4 * LEAST_SPIKES:
-        return [every]
-    waves = without_jitter(waves, explained.window_of(unit, first, last))
-    groups = group_waveforms(principal_components(waves, SPLITTING_FEATURES), seed=seed, gap=gap)
-    parts = [samples[groups == k] for k in range(groups.max() + 1)]
-    least = max(LEAST_SPIKES, LEAST_SHARE * len(samples))
-    parts = [part for part in parts if len(part) >= least]
-    if len(parts) < 2:
-        return [every]
-    others = np.sort(np.concatenate(parts[1:]))
-    if fires_as_one(parts[0], others, len(explained.trace), fs_hz=fs_hz):
-        return [every]
-    return parts
-
-
-def without_jitter(waveforms: Float64Array, template: Float64Array) -> Float64Array:
-    """Take out what a small error of a spike's time changes: the template's first two derivatives."""
-    slope = np.gradient(template, axis=0)
-    basis, _ = np.linalg.qr(np.stack([slope.ravel(), np.gradient(slope, axis=0).ravel()], axis=1))
-    flat = waveforms.reshape(len(waveforms), -1)
-    template_in = basis @ (basis.T @ template.ravel())
-    flat = flat - (flat @ basis) @ basis.T + template_in
-    return np.asarray(flat.reshape(waveforms.shape))
+    return len(own_samples(explained, unit)) < (1 - LOST) * len(explained.samples_of(unit))
 
 
 def _new_units(explained: Explained, seed: int, sign: int) -> list[Int64Array]:

@@ -20,11 +20,11 @@ from spikesorter.sorting.finding.regrouping import regrouped
 from spikesorter.sorting.finding.revising import (
     GROUPING_FEATURES,
     LEAST_DETECTABILITY,
-    LEAST_SPIKES,
     centred_on_peaks,
     revised,
     without_echoes,
 )
+from spikesorter.sorting.finding.splitting import LEAST_SPIKES
 from spikesorter.sorting.finding.trimming import own_spikes
 
 __all__ = ["find_labels"]

@@ -13,15 +13,12 @@ import numpy.typing as npt
 from spikesorter.signal.spans import to_samples
 from spikesorter.sorting.finding.explaining import Explained
 
-__all__ = ["WINDOW_MS", "is_of_several", "is_own", "own_spikes", "spikes_vary", "varies"]
+__all__ = ["WINDOW_MS", "is_of_several", "is_own", "own_samples", "own_spikes", "spikes_vary", "varies"]
 
 Float64Array = npt.NDArray[np.float64]
 WINDOW_MS = (-0.6, 1.6)  # around a template's peak
 SMALL = 8.0  # d' of a unit that background spikes may reach
-CLEAR, STEADY = (
-    7.0,
-    2.0,
-)  # d' of units that tell how much spikes vary, and SD of their sizes in that of the noise
+STEADY = 2.0  # SD of a unit's sizes, in that of the noise, above which its spikes vary
 LEAST = 40  # spikes
 # Quantiles of sizes where the tail starts: to tell whether there is one, and to cut it off.
 LOWEST, START = 0.01, 0.05
@@ -58,6 +55,11 @@ def own_spikes(explained: Explained, unit: int) -> npt.NDArray[np.bool_]:
     trimmed = mask.copy()
     trimmed[np.flatnonzero(inside)[~is_own(sizes)]] = False
     return mask if is_of_several(explained, explained.spikes.sample[trimmed]) else trimmed
+
+
+def own_samples(explained: Explained, unit: int) -> npt.NDArray[np.int64]:
+    """Return the samples of a unit's own spikes; see `own_spikes`."""
+    return explained.spikes.sample[own_spikes(explained, unit)]
 
 
 def spikes_vary(explained: Explained) -> bool:
