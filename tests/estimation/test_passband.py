@@ -24,6 +24,13 @@ def test_noise_of_another_level_or_colour_lacks_nothing(level: float) -> None:
     assert octaves_lacking(level * (0.3 + 1 / (1 + (f / 0.02) ** 2)), labelled, np.ones(1)) < 1.5
 
 
+def test_noise_that_only_the_labelled_recording_has_is_not_lacking() -> None:
+    """Hum whose frequency changes, for one, which cannot be removed."""
+    labelled = np.ones((1025, 1))
+    labelled[3:8] = 1000
+    assert octaves_lacking(np.ones((1025, 1)), labelled, np.ones(1)) == 0
+
+
 def test_noise_is_estimated_away_from_spikes_and_missing_samples(rng: np.random.Generator) -> None:
     parts = rng.normal(5, 1, (8, 8000, 2))
     parts[:, ::1000] += 500

@@ -19,12 +19,14 @@ SPIKE = 4.5  # robust SD
 BLOCK_SAMPLES = 1 << 14
 PASSED = 0.5  # share of the power from which on the conditioning filter passes a frequency
 LACKING = 0.01  # ratio to the labelled noise, relative to the usual one, of what a filter has removed
+FAINT = 0.5  # of the usual power of the noise itself, which is less where a filter has removed it
 
 
 def octaves_lacking(noise: Float64Array, labelled: Float64Array, kernel: Float64Array) -> float:
     """Return in how many octaves a target has hardly any noise, compared with the labelled recording.
 
-    More or less noise at all frequencies makes no difference.
+    More or less noise at all frequencies makes no difference, nor does noise of the labelled recording alone,
+    as hum of a changing frequency: the target's own noise there is as strong as at others.
 
     Parameters
     ----------
@@ -50,9 +52,10 @@ def octaves_lacking(noise: Float64Array, labelled: Float64Array, kernel: Float64
     passed = passed[passed > 0]
     if len(passed) == 0:
         return 0.0
-    ratio = noise[passed].sum(axis=1) / np.maximum(labelled[passed].sum(axis=1), 1e-300)
-    octaves = np.log2((passed + 1) / passed)
-    return float(octaves[ratio < LACKING * np.median(ratio)].sum())
+    own = noise[passed].sum(axis=1)
+    ratio = own / np.maximum(labelled[passed].sum(axis=1), 1e-300)
+    lacking = (ratio < LACKING * np.median(ratio)) & (own < FAINT * np.median(own))
+    return float(np.log2((passed + 1) / passed)[lacking].sum())
 
 
 def noise_of_parts(

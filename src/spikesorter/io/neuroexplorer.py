@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -29,10 +30,8 @@ def check_neuroexplorer(path: Path) -> None:
     ------
     InputError
     """
-    try:
-        import nex5file  # noqa: F401
-    except ImportError:
-        raise InputError(missing_package(path.suffix, ModuleNotFoundError(name="nex5file"))) from None
+    if find_spec("nex5file") is None:
+        raise InputError(missing_package(path.suffix, ModuleNotFoundError(name="nex5file")))
     if path.exists() and not _is_own(path):
         raise InputError(f"{path}: exists and was not written by spikesorter; choose another folder")
 

@@ -28,7 +28,6 @@ __all__ = [
 
 GOOD, FAIR = 0.9, 0.7  # of precision and recall, whichever is less
 MOST, MANY, SOME = 0.5, 0.3, 0.1  # shares of spikes that are missed or false
-
 MOST_NAMED = 6  # units, in a sentence
 
 Verdict = dict[str, Any]

@@ -84,7 +84,7 @@ def whitening_filters(
     array([0. , 0.5, 0. ])
     """
     response = response_of(kernel)
-    short = _cut(_ideals(noise, response), noise, response, reach)
+    short = _cut(_ideals(noise, kernel), noise, response, reach)
     return scaled_whitener(short, templates, noise, response)
 
 
@@ -112,11 +112,11 @@ def needed_reach(templates: Templates, noise: NoiseSpectrum, *, kernel: Float64A
     8
     """
     response, longer = response_of(kernel), round(LONGER * least)
-    ideals = _ideals(noise, response)
+    ideals = _ideals(noise, kernel)
 
     def share(reach: int) -> float:
         short = _cut(ideals, noise, response, reach)
-        return _share_of_detectability(short, templates, noise, response)
+        return _share_of_detectability(short, ideals[0].root, templates, noise, response)
 
     if not least < longer <= N_FFT // 4 or (own := share(least)) >= ENOUGH:
         return least
@@ -147,10 +147,10 @@ def scaled_whitener(
     return np.asarray(short / np.sqrt(np.mean(variance / expected)))
 
 
-def _ideals(noise: NoiseSpectrum, response: Float64Array) -> list[_Ideal]:
+def _ideals(noise: NoiseSpectrum, kernel: Float64Array) -> list[_Ideal]:
     """Return whitening for two least powers, the cautious one first; one where they cannot differ."""
-    at_noise = np.interp(np.fft.rfftfreq(noise.n_fft), np.fft.rfftfreq(N_FFT), response)  # n_fft is smaller
-    passed = np.where(at_noise**2 >= PASSED, LEAST_POWER, POWER_FLOOR)
+    response = response_of(kernel)
+    passed = np.where(response_at(kernel, noise.n_fft) ** 2 >= PASSED, LEAST_POWER, POWER_FLOOR)
     cautious, usual = noise.floored(POWER_FLOOR), noise.floored(passed)
     distinct = [cautious] if np.array_equal(cautious.density, usual.density) else [cautious, usual]
     roots = [inverse_root(one.at(N_FFT)) for one in distinct]
@@ -187,15 +187,18 @@ def _unlike(filters: Complex128Array, ideal: Complex128Array, density: Complex12
 
 
 def _share_of_detectability(
-    short: Float64Array, templates: Templates, noise: NoiseSpectrum, response: Float64Array
+    short: Float64Array,
+    root: Complex128Array,
+    templates: Templates,
+    noise: NoiseSpectrum,
+    response: Float64Array,
 ) -> float:
-    """Return what share of the d' that the noise allows filters leave to the unit that loses most."""
+    """Return what share of d' filters leave to the unit that loses most, beside endless ones (`root`)."""
     density = noise.at(N_FFT)
     power = np.einsum("fcc->f", density).real
     shapes = fft.rfft(templates.waveforms.astype(np.float64), N_FFT, axis=1)
     shapes *= (response * (power >= POWER_FLOOR * power.mean()))[:, None]
     variance, expected = _outputs(_at_noise(short, response), density, shapes)
-    root = inverse_root(noise.floored(POWER_FLOOR).at(N_FFT))
     best = (np.abs(np.einsum("fab,kfb->kfa", root, shapes)) ** 2).sum(axis=(1, 2))
     shares = expected / np.sqrt(np.maximum(variance * best, 1e-300))
     return float(shares[best > 0].min(initial=1.0))

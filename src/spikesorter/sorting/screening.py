@@ -261,7 +261,19 @@ def check_good(source: Screened, *, fs_hz: float, doubt: str = "") -> None:
 
 
 def described_source(source: Screened, *, fs_hz: float) -> str:
-    """Return in words how much of a recording is bad, and if some of its channels alone are to blame.
+    """Return in words how much of a recording is bad, and if some of its channels alone are to blame."""
+    words = described(source.bad, source.recording.get_num_frames(), fs_hz=fs_hz)
+    off = channels_off(source, fs_hz=fs_hz)
+    if off:
+        words += (
+            f"; in the longest dead stretch only channel {', '.join(map(str, off))} (counted from 0) is off: "
+            "leave it out, also of the labelled recording, to keep this time"
+        )
+    return words
+
+
+def channels_off(source: Screened, *, fs_hz: float) -> list[int]:
+    """Return the channels that are off in a recording's longest dead stretch while others are on.
 
     Parameters
     ----------
@@ -270,35 +282,9 @@ def described_source(source: Screened, *, fs_hz: float) -> str:
 
     Returns
     -------
-    str
+    list of int
+        Empty if all are off, or if no dead stretch lasts for a second.
     """
-    whole = described(source.bad, source.recording.get_num_frames(), fs_hz=fs_hz)
-    return "; ".join(filter(None, [whole, channels_off(source, fs_hz=fs_hz)]))
-
-
-def channels_off(source: Screened, *, fs_hz: float) -> str:
-    """Return in words which channels are off in a recording's longest dead stretch, if others are not.
-
-    Parameters
-    ----------
-    source : Screened
-    fs_hz : float
-
-    Returns
-    -------
-    str
-        "" if all channels are, or if no dead stretch is long.
-    """
-    off = _channels_off(source, fs_hz=fs_hz)
-    if not 0 < len(off) < source.recording.get_num_channels():
-        return ""
-    listed = ", ".join(map(str, off))
-    which = f"channel {listed} (counted from 0) is" if len(off) == 1 else f"channels {listed} (from 0) are"
-    return f"only {which} off there: left out, also of the labelled recording, this time is kept"
-
-
-def _channels_off(source: Screened, *, fs_hz: float) -> list[int]:
-    """Return the channels that are dead in the longest dead stretch, if that is long."""
     dead = [one for one in source.bad if one.kind == "dead" and one.stop - one.start >= LONG_SECONDS * fs_hz]
     if not dead:
         return []
@@ -307,7 +293,8 @@ def _channels_off(source: Screened, *, fs_hz: float) -> list[int]:
     part = read_samples(source.recording, middle - half, middle + half)  # its ends may be good
     quiet = measure_quiet(part, replace(source.screen, quiet=np.full(part.shape[1], np.inf)))
     usual = np.where(np.isfinite(source.screen.quiet), source.screen.quiet, 0.0)
-    return [int(c) for c in np.flatnonzero((quiet < OFF * usual) | (np.ptp(part, axis=0) == 0))]
+    off = np.flatnonzero((quiet < OFF * usual) | (np.ptp(part, axis=0) == 0)).tolist()
+    return off if len(off) < part.shape[1] else []
 
 
 def described(bad: BadStretches, n_samples: int, *, fs_hz: float) -> str:

@@ -89,7 +89,10 @@ def export_results(
         write_dataset(out, session)
     else:
         for place in places.values():
-            check_neuroexplorer(place) if to in NEX_FORMATS else check_export_place(place, to)
+            if to in NEX_FORMATS:
+                check_neuroexplorer(place)
+            else:
+                check_export_place(place, to)
         check_writable(out)
     written = []
     for number, (name, one) in enumerate(kept.items()):
