@@ -1,4 +1,4 @@
-"""Tell whether a target was filtered where the labelled recording was not."""
+"""Tell whether one of two recordings was filtered where the other one was not."""
 
 from __future__ import annotations
 
@@ -18,20 +18,27 @@ Float64Array = npt.NDArray[np.float64]
 SPIKE = 4.5  # robust SD
 BLOCK_SAMPLES = 1 << 14
 PASSED = 0.5  # share of the power from which on the conditioning filter passes a frequency
-LACKING = 0.01  # ratio to the labelled noise, relative to the usual one, of what a filter has removed
-FAINT = 0.5  # of the usual power of the noise itself, which is less where a filter has removed it
+BANDS_PER_OCTAVE = 6
+LOUD_PERCENTILE = 80  # of the bands: noise of these is what others are compared with, not hum or slow waves
+PRESENT = 0.1  # of the noise of loud bands: less may be what the windows of the estimate leak
+KEPT = 0.5  # of the usual ratio to the other recording: a band that has it was not filtered
+LACKING, LEAST = 0.1, 1e-3  # of that ratio: a band with less is lacking, however far from one that was kept
+PER_OCTAVE = 0.1  # at a distance of an octave: noise of another colour falls less steeply than a filter
+FAINT = 0.25  # of the usual power of the noise itself
 
 
-def octaves_lacking(noise: Float64Array, labelled: Float64Array, kernel: Float64Array) -> float:
-    """Return in how many octaves a target has hardly any noise, compared with the labelled recording.
+def octaves_lacking(noise: Float64Array, other: Float64Array, kernel: Float64Array) -> float:
+    """Return in how many octaves a recording has hardly any noise where another one has, as after a filter.
 
-    More or less noise at all frequencies makes no difference, nor does noise of the labelled recording alone,
-    as hum of a changing frequency: the target's own noise there is as strong as at others.
+    The noise of a filtered recording falls steeply at the edge of what the filter passes: by 12 or 18 dB an
+    octave with the filters in use, where noise of another colour (white against 1/f, for instance) falls by
+    6 dB at most. Frequencies that both recordings lack do not count, for their noise is what the estimate
+    leaks; nor does the level, nor hum of one of them.
 
     Parameters
     ----------
-    noise, labelled : ndarray, shape (frequencies, channels)
-        Power of the noise, from 0 to half the sampling rate.
+    noise, other : ndarray, shape (frequencies, channels)
+        Power of the noise of the two recordings, from 0 to half the sampling rate.
     kernel : ndarray, shape (taps,)
         The conditioning filter. What it removes does not count.
 
@@ -41,21 +48,40 @@ def octaves_lacking(noise: Float64Array, labelled: Float64Array, kernel: Float64
 
     Examples
     --------
-    >>> labelled = np.ones((1025, 1))
-    >>> filtered = np.where(np.arange(1025) < 20, 1e-4, 3.0)[:, None]
-    >>> round(octaves_lacking(filtered, labelled, np.ones(1)), 1)  # from the first frequency to the twentieth
-    4.3
-    >>> octaves_lacking(9 * labelled, labelled, np.ones(1))
-    0.0
+    >>> other = np.ones((1025, 1))
+    >>> filtered = np.where(np.arange(1025) < 64, 1e-4, 3.0)[:, None]
+    >>> octaves_lacking(filtered, other, np.ones(1))  # from the first frequency to the 64th
+    6.0
+    >>> octaves_lacking(other, filtered, np.ones(1)), octaves_lacking(filtered, 9 * filtered, np.ones(1))
+    (0.0, 0.0)
     """
+    octaves, own, others = _band_powers(noise, other, kernel)
+    if len(octaves) == 0 or own.max() <= 0 or others.max() <= 0:
+        return 0.0
+    present, expected = (power >= PRESENT * np.percentile(power, LOUD_PERCENTILE) for power in (own, others))
+    if not (present & expected).any():
+        return 0.0
+    ratio = own / np.maximum(others, np.finfo(np.float64).tiny)
+    ratio = ratio / np.median(ratio[present & expected])
+    distance = np.abs(octaves[:, None] - octaves[ratio >= KEPT]).min(axis=1)
+    most = np.minimum(LACKING, np.maximum(PER_OCTAVE**distance, LEAST))
+    lacking = expected & (ratio < most) & (own < FAINT * np.median(own[present]))
+    width = np.diff(octaves, append=octaves[-1] + 1 / BANDS_PER_OCTAVE)
+    return float(width[lacking].sum())
+
+
+def _band_powers(
+    noise: Float64Array, other: Float64Array, kernel: Float64Array
+) -> tuple[Float64Array, Float64Array, Float64Array]:
+    """Return bands of a sixth of an octave (log2 of their lowest frequency) and both powers in them."""
     passed = np.flatnonzero(response_at(kernel, 2 * (len(noise) - 1)) ** 2 >= PASSED)
     passed = passed[passed > 0]
-    if len(passed) == 0:
-        return 0.0
-    own = noise[passed].sum(axis=1)
-    ratio = own / np.maximum(labelled[passed].sum(axis=1), 1e-300)
-    lacking = (ratio < LACKING * np.median(ratio)) & (own < FAINT * np.median(own))
-    return float(np.log2((passed + 1) / passed)[lacking].sum())
+    bands, of = np.unique(np.floor(BANDS_PER_OCTAVE * np.log2(passed)), return_inverse=True)
+    own, others = (
+        np.array([np.median(power[passed[of == band]].sum(axis=1)) for band in range(len(bands))])
+        for power in (noise, other)
+    )
+    return bands / BANDS_PER_OCTAVE, own, others
 
 
 def noise_of_parts(

@@ -31,10 +31,10 @@ PARTS = 16  # of a recording, between which noise is compared
 CROWD, FEW_SPIKES = 5.0, 500  # times as many spikes as expected; fewer say nothing
 LIKE_GAINS = (0.5, 2.0)
 ADAPT = "Adapt to it (train --targets, Sorter.adapt), or do not trust the result"
-MOST_LACKING = 0.9  # octaves with noise in the labelled recording and hardly any in this one
-FILTERED = (
-    "it was filtered and the labelled recording was not, so spikes look otherwise in it: give both "
-    "before any filter, or both after the same one, or do not trust the result"
+MOST_LACKING = 0.6  # octaves in which one recording has hardly any noise and the other one has
+OTHERWISE = (
+    "spikes look otherwise in it: give both before any filter, or both after the same one, or do not trust "
+    "the result"
 )
 FAR_OFFSET = 100.0  # of unsigned numbers, whose zero is in the middle of their range
 
@@ -71,7 +71,7 @@ def doubt_of_level(recording: BaseRecording, screen: Screen, levels: npt.NDArray
 def doubt_of_band(
     recording: BaseRecording, labelled: npt.NDArray[np.float64], kernel: npt.NDArray[np.float64]
 ) -> str:
-    """Return in words that a recording was filtered where the labelled one was not, or "".
+    """Return in words that a recording was filtered otherwise than the labelled one, or "".
 
     Parameters
     ----------
@@ -108,10 +108,21 @@ def band_doubt(
     >>> labelled = np.ones((1025, 1))
     >>> band_doubt(4 * labelled, labelled, np.ones(1))
     ''
-    >>> band_doubt(np.where(np.arange(1025) < 20, 1e-4, 3.0)[:, None], labelled, np.ones(1)).partition(":")[0]
-    'it was filtered and the labelled recording was not, so spikes look otherwise in it'
+    >>> filtered = np.where(np.arange(1025) < 20, 1e-4, 3.0)[:, None]
+    >>> band_doubt(filtered, labelled, np.ones(1)).partition(", ")[0]
+    'it was filtered and the labelled recording was not'
+    >>> band_doubt(labelled, filtered, np.ones(1)).partition(":")[0]
+    'it has noise at frequencies where the labelled recording has hardly any'
     """
-    return FILTERED if octaves_lacking(noise, labelled, kernel) > MOST_LACKING else ""
+    here, there = (octaves_lacking(*pair, kernel) for pair in ((noise, labelled), (labelled, noise)))
+    if max(here, there) <= MOST_LACKING:
+        return ""
+    if here > there:
+        return f"it was filtered and the labelled recording was not, or less than it, so {OTHERWISE}"
+    return (
+        "it has noise at frequencies where the labelled recording has hardly any: if that one was filtered "
+        f"and this one was not, {OTHERWISE}"
+    )
 
 
 def level_doubt(quiet: npt.NDArray[np.float64], screen: Screen, *, remedy: str = ADAPT) -> str:
