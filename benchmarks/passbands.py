@@ -78,7 +78,7 @@ def measure_study(study: Path) -> Iterator[tuple[str, str, tuple[float, float]]]
 def learnt(recording: BaseRecording, labels: Spikes | None) -> tuple[FloatArray, FloatArray]:
     """Return the power of a labelled recording's noise and the conditioning filter."""
     settings = load_settings(assignments=["decoder=pursuit"])
-    state = Sorter.fit(recording, labels, settings=settings)._state
+    state = Sorter.fit(recording, labels, settings=settings).state
     return state.labelled_noise, state.lessons.context.kernel
 
 

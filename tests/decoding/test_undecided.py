@@ -7,11 +7,12 @@ import pytest
 
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.candidates import Candidates
-from spikesorter.decoding.undecided import dead_time, decided
+from spikesorter.decoding.undecided import after_hiding, dead_time, decided, hiding_events
 
 FS_HZ = 25_000.0
 NEAR = 10  # samples, 0.4 ms
 N = 1_000_000
+RISE = 5  # samples from the start of a spike to its largest
 
 
 def spaced(rng: np.random.Generator, *, dead: int, count: int = 4000, units: int = 3) -> Spikes:
@@ -152,3 +153,44 @@ def test_the_least_interval_seen_with_a_label_is_decided() -> None:
     labels = Spikes.from_arrays([1000], [1])
     found = candidates((1029, 2, 0.9), (1030, 2, 0.9))
     assert decided(found, labels, 30, fs_hz=FS_HZ).sample.tolist() == [1030]
+
+
+@pytest.mark.parametrize("dead", [30, 60])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_large_events_without_a_label_hid_spikes_by_the_dead_time(
+    dead: int, sign: int, rng: np.random.Generator
+) -> None:
+    events = np.sort(rng.choice(np.arange(100, N - 100, 4), 8000, replace=False))
+    size = rng.choice([1.0, 8.0, 10.0], len(events))  # too small for the detector, unlabelled, labelled
+    size[rng.random(len(size)) < 0.3] = 1.0
+    seen, last = np.zeros(len(events), bool), -N
+    for i in np.flatnonzero(size > 1):
+        if events[i] - last >= dead:
+            seen[i], last = True, events[i]
+    trace = rng.normal(size=(N, 2)).astype(np.float32)
+    trace[events + RISE, 1] += (sign * 5 * size).astype(np.float32)
+    labels = Spikes.from_arrays(events[seen & (size == 10)], 1 + np.arange((seen & (size == 10)).sum()) % 2)
+    found = hiding_events(trace, labels, dead, fs_hz=FS_HZ)
+    expected = events[(size > 1) & ~np.isin(events, labels.sample)]
+    assert np.mean(np.isin(found, expected)) > 0.95
+    assert np.mean(np.isin(events[seen & (size == 8)], found)) > 0.9
+    hidden = events[~seen & (size == 10)]
+    after_labels = after_hiding(hidden, labels.sample, dead, fs_hz=FS_HZ)
+    near = np.diff(events, prepend=-N)[np.searchsorted(events, hidden)] <= NEAR
+    told = after_hiding(hidden, found, dead, fs_hz=FS_HZ)
+    assert np.mean(told[~after_labels & ~near]) > 0.9
+
+
+def test_events_without_a_label_that_hide_nothing_are_not_told(rng: np.random.Generator) -> None:
+    events = np.sort(rng.choice(np.arange(100, N - 100, 20), 8000, replace=False))
+    trace = rng.normal(size=(N, 1)).astype(np.float32)
+    trace[events, 0] -= 50
+    labels = Spikes.from_arrays(events[::2], 1 + np.arange(4000) % 2)
+    assert len(hiding_events(trace, labels, 60, fs_hz=FS_HZ)) == 0
+
+
+def test_without_a_dead_time_or_labels_nothing_is_hidden(rng: np.random.Generator) -> None:
+    trace = rng.normal(size=(N, 1)).astype(np.float32)
+    assert len(hiding_events(trace, spaced(rng, dead=60), 0, fs_hz=FS_HZ)) == 0
+    assert len(hiding_events(trace, Spikes.from_arrays([], []), 60, fs_hz=FS_HZ)) == 0
+    assert not after_hiding(np.array([5]), np.zeros(0, np.int64), 60, fs_hz=FS_HZ).any()

@@ -146,3 +146,33 @@ def test_a_target_that_changes_is_compared_in_its_whole_length(
     evidence = np.zeros((40_000, 2), np.float32)
     compared = Length(known.labelled.excerpt(20_000), known.context, louder, None, evidence)  # type: ignore[arg-type]
     assert compared.distance(louder) == length
+
+
+class Counted(GainComparison):
+    """Of which the numbers of events are given: the target's, and those of each source of the rehearsal."""
+
+    def _counts(
+        self, outputs: npt.NDArray[np.float32], spikes: Spikes, gain: float
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        del spikes, gain
+        return [(outputs[:, 0].astype(float), outputs[:, 1:].astype(float))]
+
+
+@pytest.mark.parametrize(
+    ("shares", "least", "most"),
+    [
+        ((1.0, 1.0, 1.0), 0, 0.01),
+        ((1.0, 0.5, 2.0), 2, 6),  # rates do change
+        ((1.3, 1.0, 1.0), 0.3, 2),
+        ((1.0, 1.0, 0.0), 20, 30),  # a unit may fall silent
+        ((0.3, 0.05, 0.02), 60, 100),  # hardly any is left: `wild` 61 D5, whose gain was taken for 2.38
+    ],
+)
+def test_rates_far_from_the_labelled_ones_are_improbable(
+    shares: tuple[float, ...], least: float, most: float, known: Known
+) -> None:
+    """Each source has events of its own height, so that only rates differ."""
+    there = np.array([4000.0, 1000.0, 1000.0])
+    counts = np.column_stack([there * shares, np.diag(there)]).astype(np.float32)
+    compared = Counted(known.labelled, known.context, known.labelled.profile, None, counts)  # type: ignore[arg-type]
+    assert least <= compared.difference(counts, known.labelled.spikes, 1.0) <= most

@@ -242,10 +242,13 @@ def test_a_graft_comes_as_often_as_it_takes_each_time_in_other_noise(
 ) -> None:
     own = profile_of(study[0].trace, units, SETTINGS, fs_hz=FS_HZ)
     target = profile_of(study[1].trace, units, SETTINGS, fs_hz=FS_HZ)
-    labelled, length = Labelled(study[0].trace, study[0].spikes, own), len(study[0].trace)
+    hiding, length = np.array([500, 70_000]), len(study[0].trace)
+    labelled = Labelled(study[0].trace, study[0].spikes, own, hiding=hiding)
     made = graft_rehearsal(labelled, context_of(units), target, n_samples=int(2.7 * length), rng=rng)
     assert (made.period, len(made.trace)) == (length, 3 * length)
     assert made.spikes.within(length, 2 * length).shifted(-length) == study[0].spikes
+    np.testing.assert_array_equal(made.hiding, np.concatenate([hiding + k * length for k in range(3)]))
+    np.testing.assert_array_equal(made.first(length + 600).hiding, [*hiding, length + 500])
     noise = (made.trace - made.clean)[:, 0]
     assert abs(np.corrcoef(noise[:length], noise[length : 2 * length])[0, 1]) < 0.05
 

@@ -12,9 +12,10 @@ from spikeinterface.core import NumpyRecording
 
 from spikesorter.core.progress import silent
 from spikesorter.core.settings import Settings, load_settings
-from spikesorter.decoding import cnn
+from spikesorter.decoding import cnn, tuning
 from spikesorter.decoding.bench import Bench, Trial
 from spikesorter.decoding.registry import decoder_kinds
+from spikesorter.decoding.undecided import after_hiding
 from spikesorter.estimation.course import STEADY, Course
 from spikesorter.estimation.rehearser import Rehearser
 from spikesorter.signal.gain import SILENT, Background
@@ -153,3 +154,22 @@ def test_linear_discriminants_are_left_out_only_if_they_are_far_behind(
     assert not choosing._far_behind(kinds["botm"], bench, [(kinds["pursuit"], worse)])
     monkeypatch.setattr(choosing, "FAR_BEHIND", -1.0)
     assert choosing._far_behind(kinds["botm"], bench, others)
+
+
+def test_what_a_dead_time_may_have_hidden_after_events_without_a_label_is_not_judged(
+    simulated: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = bench_of(fitted(simulated, "decoder=pursuit"))
+    kinds = {kind.name: kind for kind in decoder_kinds()}
+    trial, dead = kinds["pursuit"].make(bench, {}), 60
+    monkeypatch.setattr(tuning, "dead_time", lambda *_, **__: dead)
+    hiding = bench.rehearsal.spikes.sample[::5] - 30  # before every fifth spike
+    told = replace(bench, rehearsal=replace(bench.rehearsal, hiding=hiding))
+    plain, seen = (tuning.tune_decoder(kinds["pursuit"], trial, one) for one in (bench, told))
+    for before, after in (
+        (plain.rehearsal.spikes, seen.rehearsal.spikes),
+        (plain.candidates, seen.candidates),
+    ):
+        assert after_hiding(before.sample, hiding, dead, fs_hz=FS_HZ).any()
+        assert not after_hiding(after.sample, hiding, dead, fs_hz=FS_HZ).any()
+    assert not after_hiding(seen.found.sample, hiding, dead, fs_hz=FS_HZ).any()

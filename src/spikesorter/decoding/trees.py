@@ -25,7 +25,7 @@ from spikesorter.decoding.forest import Forest, fit_forest, nothing_known
 from spikesorter.decoding.in_parts import InParts, in_parts
 from spikesorter.decoding.pursuit import make_pursuit
 from spikesorter.decoding.run import in_threads, padded, pieces_of
-from spikesorter.decoding.undecided import dead_time, in_dead_time
+from spikesorter.decoding.undecided import after_hiding, dead_time, in_dead_time
 from spikesorter.estimation.context import TRAIN, Context
 from spikesorter.estimation.profile import Profile
 from spikesorter.estimation.rehearsal import Rehearsal
@@ -200,6 +200,7 @@ class _Lesson:
         unit = units_of(seen, labels, known, fs_hz=fs_hz)
         hidden_samples = dead_time(labels, len(rehearsal.trace), fs_hz=fs_hz)
         hidden = in_dead_time(seen, labels, hidden_samples, fs_hz=fs_hz)
+        hidden |= after_hiding(seen.sample, rehearsal.hiding, hidden_samples, fs_hz=fs_hz)
         return cls(seen, features, unit, ~hidden | (unit > 0), bench)
 
     def forest(self, inside: npt.NDArray[np.bool_] | None = None) -> Forest:

@@ -21,7 +21,7 @@ from spikesorter.decoding.run import in_threads, pieces_of
 from spikesorter.decoding.thinning import make_thinning
 from spikesorter.decoding.thresholds import Grid, objective, tune, tune_on_grid
 from spikesorter.decoding.training_record import TrainingRecord
-from spikesorter.decoding.undecided import dead_time, decided
+from spikesorter.decoding.undecided import after_hiding, dead_time, decided
 from spikesorter.estimation.rehearsal import Rehearsal
 
 __all__ = ["Outcome", "TunedDecoder", "known_spikes", "pick_all", "tune_decoder"]
@@ -110,7 +110,9 @@ def tune_decoder(kind: DecoderKind, trial: Trial, bench: Bench, *, held_out: boo
     picked = [(variant, pick_all(variant, trial.evidence)) for variant in trial.decoder.variants()]
     if bench.rehearser.cross_fits:
         picked = [(variant, _decided(found, bench)) for variant, found in picked]
-        thinning = make_thinning(bench.rehearsal, bench.context, bench.rehearser.profile)
+        spikes = bench.rehearsal.spikes
+        seen = replace(bench.rehearsal, spikes=spikes.select(_seen(spikes.sample, bench)))
+        thinning = make_thinning(seen, bench.context, bench.rehearser.profile)
         picked = [(variant, thinning.select(found)) for variant, found in picked]
         bench = replace(bench, rehearsal=thinning.thinned)
     picked = [(variant, found.select(np.isin(found.unit, known))) for variant, found in picked]
@@ -134,8 +136,19 @@ def _decided(found: Candidates, bench: Bench) -> Candidates:
     """Return the candidates that the labels of a grafted rehearsal decide."""
     labels, n_samples, fs_hz = bench.rehearsal.spikes, len(bench.rehearsal.trace), bench.context.fs_hz
     found = decided(found, labels, dead_time(labels, n_samples, fs_hz=fs_hz), fs_hz=fs_hz)
+    found = found.select(_seen(found.sample, bench))
     missing = bench.rehearser.labelled.missing_share if bench.rehearser.labelled else 0.0
     return without_missing(found, labels, missing, fs_hz=fs_hz)
+
+
+def _seen(samples: npt.NDArray[np.int64], bench: Bench) -> npt.NDArray[np.bool_]:
+    """Return which samples are not in the dead time after an event without a label.
+
+    There, a spike that is found is rarely confirmed by a label, and one that is not found rarely has a label.
+    """
+    rehearsal, fs_hz = bench.rehearsal, bench.context.fs_hz
+    dead_samples = dead_time(rehearsal.spikes, len(rehearsal.trace), fs_hz=fs_hz)
+    return ~after_hiding(samples, rehearsal.hiding, dead_samples, fs_hz=fs_hz)
 
 
 def known_spikes(rehearsal: Rehearsal, unit_ids: tuple[int, ...]) -> Spikes:

@@ -3,7 +3,9 @@
 Estimates from cumulants and from the amplitudes of clear spikes assume that all spikes are of labelled units.
 Spikes of other units bias them. The labelled trace contains those spikes too. Scaled by the right gain, and
 with noise added to match, it has the same distribution of matched filter peaks as the target. As firing rates
-may have changed, the numbers of peaks near each unit's labels, and away from all labels, are fitted.
+may have changed, the numbers of peaks near each unit's labels, and away from all labels, are fitted. Rates
+far from the labelled ones are improbable, though: at too large a gain, the peaks of other units pass for
+labelled spikes.
 """
 
 from __future__ import annotations
@@ -43,6 +45,8 @@ FINE_STEP = 0.03
 NEAR_BEST = 0.25  # log gain; the misfits of gains this near are interpolated to find the minimum
 LOG_GAIN_SD = 0.35  # prior: most gains are within a factor of 1.4, but any is possible
 MOST_SURPRISE = 9.0
+LOG_RATE_SD, LOG_AWAY_SD = 0.5, 0.3  # priors: of each unit's firing rate, and of events away from all labels
+LEAST_SHARE, MOST_RATE_SURPRISE = 0.05, 25.0  # a unit may fall silent; that decides less than the heights do
 AGAINST_ONE = 6.0  # misfit by which a gain other than 1 has to be better
 NEAR_ONE = 0.04
 """Logarithm of a gain, up to which it makes no difference whether the gain is 1."""
@@ -156,7 +160,9 @@ class GainComparison:
         -------
         float
         """
-        return sum(_misfit(wanted, parts) for wanted, parts in self._counts(outputs, spikes, gain))
+        counts = self._counts(outputs, spikes, gain)
+        wanted, parts = (np.sum([one[i] for one in counts], axis=0) for i in (0, 1))
+        return sum(_misfit(*one) for one in counts) + _surprise(_mixture(wanted, parts)[0])
 
     @property
     def bins(self) -> int:
@@ -314,6 +320,13 @@ def _misfit(wanted: Float64Array, parts: Float64Array) -> float:
     shares, _ = nnls(parts / error[:, None], wanted / error)
     left = (wanted - parts @ shares) / error
     return float(np.minimum(left**2, MOST_MISFIT).sum())
+
+
+def _surprise(shares: Float64Array) -> float:
+    """Return how improbable rates are, relative to the labelled ones: away from all labels, then by unit."""
+    away, *units = np.log(np.maximum(shares, LEAST_SHARE)).tolist()
+    of_units = sum(min((unit / LOG_RATE_SD) ** 2, MOST_RATE_SURPRISE) for unit in units)
+    return float((away / LOG_AWAY_SD) ** 2 + of_units)
 
 
 def _mixture(wanted: Float64Array, parts: Float64Array) -> tuple[Float64Array, Float64Array]:

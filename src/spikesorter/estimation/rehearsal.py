@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,10 @@ OWN_SIZES = (0.3, 3.0)  # beyond these, labels are wrong rather than a unit that
 LEAST_ACTIVITY = 0.1  # of the labelled rate, as a unit that appears silent may still fire
 
 
+def _no_events() -> npt.NDArray[np.int64]:
+    return np.zeros(0, np.int64)
+
+
 @dataclass(frozen=True, eq=False)
 class Rehearsal:
     """A recording with known spikes.
@@ -55,17 +59,21 @@ class Rehearsal:
         All spikes in it.
     period : int
         Samples after which the spikes repeat, in different noise. The trace's length if they do not.
+    hiding : ndarray of int64, shape (events,)
+        See `Labelled`.
     """
 
     trace: FloatArray
     clean: FloatArray
     spikes: Spikes
     period: int
+    hiding: npt.NDArray[np.int64] = field(default_factory=_no_events)
 
     def first(self, n_samples: int) -> Rehearsal:
         """Return the first part of the rehearsal."""
         spikes, period = self.spikes.within(0, n_samples), min(self.period, n_samples)
-        return Rehearsal(self.trace[:n_samples], self.clean[:n_samples], spikes, period)
+        hiding = self.hiding[self.hiding < n_samples]
+        return Rehearsal(self.trace[:n_samples], self.clean[:n_samples], spikes, period, hiding)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +93,8 @@ class Labelled:
         channels. 0 if waveforms do not vary.
     missing_share : float
         Share of the spikes that seem to have no label, beside those in a dead time after others.
+    hiding : ndarray of int64, shape (events,)
+        Samples, in order, of events without a label that hid spikes from the labeller, by its dead time.
     """
 
     trace: FloatArray
@@ -92,6 +102,7 @@ class Labelled:
     profile: Profile
     variance_left: float = 0.0
     missing_share: float = 0.0
+    hiding: npt.NDArray[np.int64] = field(default_factory=_no_events)
 
     def varies_beyond(self, profile: Profile) -> float:
         """Return the variance left near spikes at a target's gain, relative to the target's noise."""
@@ -130,7 +141,8 @@ class Labelled:
 
     def _part(self, start: int, stop: int) -> Labelled:
         spikes = self.spikes.within(start, stop).shifted(-start)
-        return replace(self, trace=self.trace[start:stop], spikes=spikes)
+        hiding = self.hiding[(self.hiding >= start) & (self.hiding < stop)] - start
+        return replace(self, trace=self.trace[start:stop], spikes=spikes, hiding=hiding)
 
 
 def plant_rehearsal(
@@ -296,12 +308,13 @@ def graft_rehearsal(
     times = 1 if once else max(round(n_samples / length), 1)
     clean = np.tile((gain * labelled.trace).astype(np.float32), (times, 1))
     spikes = Spikes.concatenate([labelled.spikes.shifted(number * length) for number in range(times)])
+    hiding = np.concatenate([labelled.hiding + number * length for number in range(times)])
     clean += _resized(labelled, spikes, context, profile, len(clean))
     outside = replace(profile.background, rate=share * profile.background.rate)
     unfiltered = missing.unfiltered(context.kernel)
     background, spectrum = _background(outside, context.units.templates, unfiltered, len(clean), rng)
     noise = _noise_lacking(profile, spectrum, there, context, len(clean), rng)
-    return Rehearsal(clean + background + noise, clean, spikes, length)
+    return Rehearsal(clean + background + noise, clean, spikes, length, hiding)
 
 
 def _resized(

@@ -32,7 +32,7 @@ from spikesorter.decoding.pursuit import make_pursuit
 from spikesorter.decoding.registry import AUTO, wanted_kinds
 from spikesorter.decoding.run import find_evidence
 from spikesorter.decoding.tuning import pick_all
-from spikesorter.decoding.undecided import dead_time, decided
+from spikesorter.decoding.undecided import after_hiding, dead_time, decided, hiding_events
 from spikesorter.estimation.context import Context
 from spikesorter.estimation.estimate import (
     LEAST_DETECTABILITY,
@@ -285,6 +285,10 @@ def _lessons(source: _Source, learnt: _Learnt) -> Lessons:
         covered = whole.covered()
         _warn_of_unlabelled_part(len(covered.trace), len(whole.trace), source.fs_hz)
         labelled = covered.excerpt(MOST_KEPT // source.trace.shape[1])
+        dead_samples = dead_time(labelled.spikes, len(labelled.trace), fs_hz=source.fs_hz)
+        trace = context.conditioned(labelled.trace)
+        hiding = hiding_events(trace, labelled.spikes, dead_samples, fs_hz=source.fs_hz)
+        labelled = replace(labelled, hiding=hiding)
     return Lessons(context, average, labelled, None, learnt.profile.noise.power)
 
 
@@ -297,8 +301,10 @@ def _with_missing_share(lessons: Lessons, *, n_jobs: int) -> Lessons:
     pursuit, labels = make_pursuit(context, part.profile), part.spikes
     found = pick_all(pursuit, find_evidence(pursuit, part.trace, n_jobs=n_jobs))
     found = found.select(np.isin(found.unit, context.units.known))
-    hidden_samples = dead_time(labels, len(part.trace), fs_hz=fs_hz)
-    share = missing_share(decided(found, labels, hidden_samples, fs_hz=fs_hz), labels, fs_hz=fs_hz)
+    dead_samples = dead_time(labels, len(part.trace), fs_hz=fs_hz)
+    found = decided(found, labels, dead_samples, fs_hz=fs_hz)
+    found = found.select(~after_hiding(found.sample, part.hiding, dead_samples, fs_hz=fs_hz))
+    share = missing_share(found, labels, fs_hz=fs_hz)
     if share >= MENTIONED_SHARE:
         logger.warning(WITHOUT_LABEL if share <= MOST_BELIEVED else OTHER_NEURON, 100 * share)
     believed = share if share <= MOST_BELIEVED else 0.0

@@ -106,7 +106,7 @@ def _or_at_one(
         other.profile.course.sizes, (len(other.profile.course.sizes), len(units.unit_ids))
     )
     sizes = every[:, np.isin(units.unit_ids, units.known)]
-    all_alike = abs(float(np.log(sizes).mean())) > abs(np.log(gain)) / 2  # that is a gain
+    all_alike = float(np.log(sizes).mean() / np.log(gain)) > 0.5  # that is a gain
     if all_alike or other.misfit > tracked.misfit + WORTH_BELIEVING:
         return tracked
     logger.info("gain 1, not %.3g: units of other sizes explain the target as well", gain)
