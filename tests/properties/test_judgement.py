@@ -224,7 +224,7 @@ def test_a_look_back_only_lowers_a_forecast(
     truth: Spikes, found: Spikes, rehearsed: Reckoning, target: Reckoning, seconds: float
 ) -> None:
     before = forecast_of(truth, found)
-    after = corrected_forecast(before, rehearsed, target, ("a", "b"), seconds=seconds)
+    after = corrected_forecast(before, rehearsed, target, ("a", "b"), usual=np.zeros(2), seconds=seconds)
     for name in ("score", "strict", "precision", "low"):
         assert 0 <= getattr(after, name) <= getattr(before, name)
     for name in ("recall", "f_det", "f_cls", "f1", "high", "unit_ids"):
@@ -236,5 +236,5 @@ def test_a_look_back_only_lowers_a_forecast(
     ]
     named = [remark[5] for remark in after.remarks if remark.startswith("unit ")]
     assert named == crowded
-    same = corrected_forecast(before, rehearsed, rehearsed, ("a", "b"), seconds=seconds)
+    same = corrected_forecast(before, rehearsed, rehearsed, ("a", "b"), usual=np.zeros(2), seconds=seconds)
     assert (same.score, same.strict) == (before.score, before.strict)

@@ -14,6 +14,7 @@ from tests.conftest import poisson_spikes
 FS_HZ = 25_000.0
 SECONDS = 60.0
 NAMES = ("a", "b")
+USUAL = np.array([500, 500]) / SECONDS
 
 
 def sorting(counts: tuple[int, int], certainty: float, seed: int = 0) -> Reckoning:
@@ -44,14 +45,14 @@ def test_sure_spikes_are_reckoned_right() -> None:
 
 def test_a_target_like_its_rehearsal_changes_nothing(forecast: Forecast) -> None:
     seen = corrected_forecast(
-        forecast, sorting((500, 500), 0.9), sorting((700, 400), 0.9, 1), NAMES, seconds=SECONDS
+        forecast, sorting((500, 500), 0.9), sorting((700, 400), 0.9, 1), NAMES, usual=USUAL, seconds=SECONDS
     )
     assert seen == forecast
 
 
 def test_less_sure_spikes_lower_the_forecast_and_widen_its_interval(forecast: Forecast) -> None:
     seen = corrected_forecast(
-        forecast, sorting((500, 500), 0.9), sorting((500, 500), 0.6), NAMES, seconds=SECONDS
+        forecast, sorting((500, 500), 0.9), sorting((500, 500), 0.6), NAMES, usual=USUAL, seconds=SECONDS
     )
     assert seen.strict < forecast.strict - 0.1
     assert seen.score < forecast.score
@@ -61,7 +62,7 @@ def test_less_sure_spikes_lower_the_forecast_and_widen_its_interval(forecast: Fo
 
 def test_a_unit_that_fires_many_times_as_often_is_named(forecast: Forecast) -> None:
     seen = corrected_forecast(
-        forecast, sorting((500, 500), 0.9), sorting((500, 4000), 0.9), NAMES, seconds=SECONDS
+        forecast, sorting((500, 500), 0.9), sorting((500, 4000), 0.9), NAMES, usual=USUAL, seconds=SECONDS
     )
     assert seen.remarks[0].startswith("unit b: 8 times as many spikes as expected")
     assert seen.strict < 0.85 * forecast.strict
@@ -69,6 +70,18 @@ def test_a_unit_that_fires_many_times_as_often_is_named(forecast: Forecast) -> N
 
 def test_a_few_spikes_of_a_silent_unit_are_not_many_times_as_many(forecast: Forecast) -> None:
     seen = corrected_forecast(
-        forecast, sorting((500, 1), 0.9), sorting((500, 12), 0.9), NAMES, seconds=SECONDS
+        forecast, sorting((500, 1), 0.9), sorting((500, 12), 0.9), NAMES, usual=USUAL, seconds=SECONDS
     )
     assert not [remark for remark in seen.remarks if "times as many" in remark]
+
+
+@pytest.mark.parametrize(("found", "told"), [(30, True), (80, False)])
+def test_a_unit_of_which_hardly_any_spikes_are_found_is_named_and_little_promised(
+    found: int, told: bool, forecast: Forecast
+) -> None:
+    like = sorting((500, found), 0.9)
+    seen = corrected_forecast(forecast, like, like, NAMES, usual=USUAL, seconds=SECONDS)
+    assert [remark[:26] for remark in seen.remarks] == (["unit b: hardly any spikes "] if told else [])
+    assert (seen.low < 0.6 * forecast.low) is told
+    rare = corrected_forecast(forecast, like, like, NAMES, usual=USUAL / 20, seconds=SECONDS)
+    assert rare == forecast  # it fired as rarely when it was labelled

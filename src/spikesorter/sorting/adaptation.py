@@ -249,8 +249,11 @@ def _with_corrected_forecast(
     seconds = max(good, 1) / state.fs_hz
     reckoned = reckon(found, state.tuned.point.to_spikes(found), known, seconds=seconds)
     names = tuple(state.names[unit] for unit in known)
-    forecast = corrected_forecast(state.forecast, state.rehearsed, reckoned, names, seconds=seconds)
     columns = {state.units.unit_ids.index(unit): state.names[unit] for unit in known}
+    usual = state.units.rates[list(columns)] * state.fs_hz
+    forecast = corrected_forecast(
+        state.forecast, state.rehearsed, reckoned, names, usual=usual, seconds=seconds
+    )
     forecast = replace(forecast, remarks=(*state.profile.course.remarks(columns), *forecast.remarks))
     for remark in forecast.remarks:
         logger.warning("%s", remark)

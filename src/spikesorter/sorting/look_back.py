@@ -3,7 +3,8 @@
 Calibrated probabilities allow an estimate of precision and recall without true spikes: of spikes with
 probability p, a share p is correct, and of candidates with probability p that are not reported, a share p is
 missed. If this estimate is lower for the target than for the rehearsal, the forecast is lowered by the
-difference. If a unit fires many times as often as expected, other spikes are probably mistaken for it.
+difference. If a unit fires many times as often as expected, other spikes are probably mistaken for it; if
+hardly any of its spikes are found, it may be silent, but it may also be lost.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ __all__ = ["Reckoning", "corrected_forecast", "reckon"]
 
 Float64Array = npt.NDArray[np.float64]
 MANY_TIMES = 4.0  # the rate in the rehearsal; units rarely change their rate by more
+HARDLY = 0.1  # of the labelled rate
+ENOUGH = 50.0  # spikes at the labelled rate, of which hardly any are found
 FEW = 10.0  # spikes; smaller counts may exceed the expected by this factor through chance
 DETECTION = 0.3  # weight of detection in the score
 WORTH_REPORTING = 0.03  # of the score
@@ -81,7 +84,13 @@ def reckon(candidates: Candidates, found: Spikes, unit_ids: tuple[int, ...], *, 
 
 
 def corrected_forecast(
-    forecast: Forecast, rehearsed: Reckoning, target: Reckoning, names: tuple[str, ...], *, seconds: float
+    forecast: Forecast,
+    rehearsed: Reckoning,
+    target: Reckoning,
+    names: tuple[str, ...],
+    *,
+    usual: Float64Array,
+    seconds: float,
 ) -> Forecast:
     """Return the forecast, corrected for differences between the target and its rehearsal.
 
@@ -92,6 +101,8 @@ def corrected_forecast(
     rehearsed, target : Reckoning
     names : tuple of str
         Of the units.
+    usual : ndarray of float64, shape (units,)
+        Spikes per second in the labelled recording.
     seconds : float
         Length of the part of the target that was sorted.
 
@@ -111,6 +122,13 @@ def corrected_forecast(
         for name, times in zip(names, excess.tolist(), strict=True)
         if times > MANY_TIMES
     ]
+    vanished = (target.counts < HARDLY * usual) & (usual * seconds >= ENOUGH)
+    remarks += [
+        f"unit {name}: hardly any spikes ({found:.2g} per second, {labelled:.2g} in the labelled recording); "
+        "it may be silent or lost, or the gain is wrong"
+        for name, found, labelled, hardly in zip(names, target.counts, usual, vanished, strict=True)
+        if hardly
+    ]
     if max(worse, stricter) > WORTH_REPORTING:
         remarks.append(
             "spikes are less certain than in the rehearsal: "
@@ -121,6 +139,6 @@ def corrected_forecast(
         score=max(forecast.score - worse, 0.0),
         strict=max(forecast.strict - stricter, 0.0),
         precision=forecast.precision * min(target.precision / max(rehearsed.precision, 1e-9), 1.0),
-        low=max(forecast.low - 2 * worse, 0.0),
+        low=max(forecast.low - 2 * worse - float(vanished.mean()) * forecast.score, 0.0),
         remarks=tuple(remarks),
     )
