@@ -11,6 +11,7 @@ labelled spikes.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -45,11 +46,15 @@ FINE_STEP = 0.03
 NEAR_BEST = 0.25  # log gain; the misfits of gains this near are interpolated to find the minimum
 LOG_GAIN_SD = 0.35  # prior: most gains are within a factor of 1.4, but any is possible
 MOST_SURPRISE = 9.0
-LOG_RATE_SD, LOG_AWAY_SD = 0.5, 0.3  # priors: of each unit's firing rate, and of events away from all labels
-LEAST_SHARE, MOST_RATE_SURPRISE = 0.05, 25.0  # a unit may fall silent; that decides less than the heights do
+LOG_RATE_SD, LOG_AWAY_SD = 0.4, 0.25  # priors: of each unit's firing rate, and of events away from all labels
+LOG_NOISE_SD = 0.2  # prior of how far a gain may raise the labelled noise above the target's
+MOST_NOISE_SURPRISE = 16.0  # for it may be the spikes' alone
+LEAST_SHARE = 0.05  # of the labelled rate, from which the search for probable rates starts
+MOST_STEPS, HALVES, SETTLED = 20, (1.0, 0.5, 0.25, 0.125), 0.01
 AGAINST_ONE = 6.0  # misfit by which a gain other than 1 has to be better
 NEAR_ONE = 0.04
 """Logarithm of a gain, up to which it makes no difference whether the gain is 1."""
+COARSE = 40.0  # misfit by which a gain may be better than those that are tried beside it
 ALIKE = 4.0  # misfits that differ by less are equally good
 
 
@@ -102,6 +107,8 @@ class GainComparison:
         key = round(gain, 6)
         if key not in self._known:
             surprise = min((np.log(abs(gain)) / LOG_GAIN_SD) ** 2, MOST_SURPRISE)
+            louder = max(np.log(abs(gain)) - self._noise_room, 0.0)
+            surprise += min((louder / LOG_NOISE_SD) ** 2, MOST_NOISE_SURPRISE)
             activity = replace(self.profile.activity, gain=gain)
             distance = self.distance(replace(self.profile, activity=activity))
             self._known[key] = distance + float(surprise)
@@ -109,8 +116,14 @@ class GainComparison:
 
     def best(self, starts: tuple[float, ...]) -> float:
         """Return the gain of least misfit, searching from several starts."""
-        tried = [start * float(step) for start in starts for step in STEPS]
-        best = min(tried, key=self.misfit)
+        tried = [[start * float(step) for step in STEPS] for start in starts]
+        least = min(self.misfit(gain) for gains in tried for gain in gains)
+        lows = [gain for gains in tried for gain in _lows(gains, self.misfit)]
+        close = [gain for gain in lows if self.misfit(gain) <= least + COARSE]
+        return min((self._refined(gain) for gain in close), key=self.misfit)
+
+    def _refined(self, best: float) -> float:
+        """Return the gain of least misfit near one that was tried."""
         for factor in (1 + 3 * FINE_STEP, 1 + FINE_STEP):
             best = min((best / factor, best, best * factor), key=self.misfit)
         lowest = self._lowest(best)
@@ -162,7 +175,13 @@ class GainComparison:
         """
         counts = self._counts(outputs, spikes, gain)
         wanted, parts = (np.sum([one[i] for one in counts], axis=0) for i in (0, 1))
-        return sum(_misfit(*one) for one in counts) + _surprise(_mixture(wanted, parts)[0])
+        return sum(_misfit(*one) for one in counts) + _surprise(wanted, parts)
+
+    @property
+    def _noise_room(self) -> float:
+        """Logarithm of the gain at which the labelled noise would be as strong as the target's weakest."""
+        own, its = (one.noise.variance.mean() for one in (self.profile, self.labelled.profile))
+        return float(np.log(self.profile.course.levels.min()) + np.log(max(own, 1e-30) / max(its, 1e-30)) / 2)
 
     @property
     def bins(self) -> int:
@@ -275,6 +294,18 @@ def choose_gain(comparison: GainComparison) -> GainChoice:
     return choice
 
 
+def _lows(gains: list[float], misfit: Callable[[float], float]) -> list[float]:
+    """Return the gains of less misfit than the ones beside them.
+
+    Examples
+    --------
+    >>> _lows([1.0, 2.0, 3.0, 4.0, 5.0], lambda gain: [5, 1, 4, 3, 2][int(gain) - 1])
+    [2.0, 5.0]
+    """
+    around = [np.inf, *(misfit(gain) for gain in gains), np.inf]
+    return [gain for i, gain in enumerate(gains) if around[i + 1] <= min(around[i], around[i + 2])]
+
+
 def _located(evidence: Trace, context: Context) -> Events:
     """Return the samples of events, the filter with the largest output at each, and that output."""
     largest = largest_of_rows(evidence)
@@ -322,11 +353,34 @@ def _misfit(wanted: Float64Array, parts: Float64Array) -> float:
     return float(np.minimum(left**2, MOST_MISFIT).sum())
 
 
-def _surprise(shares: Float64Array) -> float:
-    """Return how improbable rates are, relative to the labelled ones: away from all labels, then by unit."""
-    away, *units = np.log(np.maximum(shares, LEAST_SHARE)).tolist()
-    of_units = sum(min((unit / LOG_RATE_SD) ** 2, MOST_RATE_SURPRISE) for unit in units)
-    return float((away / LOG_AWAY_SD) ** 2 + of_units)
+def _surprise(wanted: Float64Array, parts: Float64Array) -> float:
+    """Return how much worse the best mixture becomes if rates are to be like the labelled ones.
+
+    Rates that the events do not decide, as those of units of one shape, stay at the labelled ones at no cost.
+    Found by Gauss-Newton steps in the logarithms of the rates, each halved until it is better.
+    """
+    error = _errors(wanted, parts)
+    weighted, there = parts / error[:, None], wanted / error
+    shares, _ = nnls(weighted, there)
+    sd = np.array([LOG_AWAY_SD, *(LOG_RATE_SD for _ in shares[1:])])
+
+    def cost(log_rates: Float64Array) -> float:
+        left = there - weighted @ np.exp(log_rates)
+        return float(left @ left + np.sum((log_rates / sd) ** 2))
+
+    best = np.log(np.maximum(shares, LEAST_SHARE))
+    least = cost(best)
+    for _ in range(MOST_STEPS):
+        slopes = weighted * np.exp(best)
+        downhill = slopes.T @ (there - weighted @ np.exp(best)) - best / sd**2
+        step = np.linalg.solve(slopes.T @ slopes + np.diag(sd**-2), downhill)
+        costs = {half: cost(best + half * step) for half in HALVES}
+        half = min(costs, key=lambda one: costs[one])
+        if costs[half] > least - SETTLED:
+            break
+        best, least = best + half * step, costs[half]
+    left = there - weighted @ shares
+    return max(least - float(left @ left), 0.0)
 
 
 def _mixture(wanted: Float64Array, parts: Float64Array) -> tuple[Float64Array, Float64Array]:
