@@ -13,7 +13,7 @@ from spikesorter.core.errors import InputError
 from spikesorter.io.mat import read_mat
 from spikesorter.signal.screen import Screen
 from spikesorter.sorting import doubts
-from spikesorter.sorting.doubts import doubt_of_gain, doubt_of_level, level_doubt
+from spikesorter.sorting.doubts import doubt_of_gain, doubt_of_level, level_doubt, noisier_doubt
 from spikesorter.sorting.screens import measure_quiet
 from spikesorter.sorting.sorter import Sorter
 from tests.conftest import FS_HZ
@@ -48,6 +48,25 @@ def test_noise_beyond_a_factor_of_three_is_told(quiet: tuple[float, float], told
     found = level_doubt(np.array(quiet), SCREEN)
     assert found.startswith(told)
     assert bool(found) == bool(told)
+
+
+@pytest.mark.parametrize(
+    ("quiet", "told"),
+    [((1.4, 1.4), ""), ((1.9, 1.0), ""), ((0.4, 0.4), ""), ((1.7, 1.7), "its noise is 1.7 times")],
+)
+def test_a_recording_that_is_noisier_than_the_thresholds_allow_for_is_told(
+    quiet: tuple[float, float], told: str
+) -> None:
+    found = noisier_doubt(np.array(quiet), SCREEN)
+    assert found.startswith(told)
+    assert bool(found) == bool(told)
+
+
+def test_the_noise_of_a_whole_recording_is_compared() -> None:
+    trace = np.random.default_rng(0).standard_normal((160_000, 2))
+    screen = Screen(12, np.full(2, 20.0), measure_quiet(trace, SCREEN), np.zeros(2))
+    assert doubt_of_level(recording_of(1.3 * trace), screen, np.ones(1)) == ""
+    assert "noise may be taken for spikes" in doubt_of_level(recording_of(2 * trace), screen, np.ones(1))
 
 
 def test_a_part_that_is_off_is_no_other_level() -> None:

@@ -23,9 +23,11 @@ __all__ = [
     "doubt_of_gain",
     "doubt_of_level",
     "level_doubt",
+    "noisier_doubt",
 ]
 
 LIKE_LEVELS = (1 / 3, 3.0)
+NOISIER = 1.5  # over a whole recording: with the thresholds for less noise, noise is taken for spikes
 LOUDER = 1.6  # in some parts than in others, beyond what the sorter knows of
 PARTS = 16  # of a recording, between which noise is compared
 CROWD, FEW_SPIKES = 5.0, 500  # times as many spikes as expected; fewer say nothing
@@ -58,7 +60,7 @@ def doubt_of_level(recording: BaseRecording, screen: Screen, levels: npt.NDArray
     parts = np.stack([measure_quiet(part, screen) for part in np.array_split(raw, PARTS)])
     quiet = measure_quiet(raw, screen)
     on = np.where((parts < OFF * quiet).any(axis=1, keepdims=True), 0.0, parts)  # the others are left out
-    doubt = level_doubt(quiet, screen) or change_doubt(on, levels)
+    doubt = level_doubt(quiet, screen) or change_doubt(on, levels) or noisier_doubt(quiet, screen)
     middle = float(np.median(raw))
     if doubt and raw.dtype.kind == "u" and abs(middle - np.median(screen.offset)) > FAR_OFFSET:
         doubt += (
@@ -150,6 +152,36 @@ def level_doubt(quiet: npt.NDArray[np.float64], screen: Screen, *, remedy: str =
     return (
         f"{where} is {ratio[worst]:.3g} times that of the recording that the sorter was adapted to: is this "
         f"one {level}in another unit of voltage, amplified differently, or from another electrode? {remedy}"
+    )
+
+
+def noisier_doubt(quiet: npt.NDArray[np.float64], screen: Screen) -> str:
+    """Return in words that a whole recording is noisier than the thresholds allow for, or "".
+
+    Parameters
+    ----------
+    quiet : ndarray of float64, shape (channels,)
+        Usual swing of the recording's noise.
+    screen : Screen
+        Of the recording that the sorter was adapted to.
+
+    Examples
+    --------
+    >>> screen = Screen(12, np.array([9.0, 9.0]), np.array([1.5, 1.5]), np.zeros(2))
+    >>> noisier_doubt(np.array([2.0, 2.0]), screen)
+    ''
+    >>> noisier_doubt(np.array([3.3, 3.0]), screen).partition(":")[0]
+    'its noise is 2.1 times that of the recording that the sorter was adapted to'
+    """
+    known = (quiet > 0) & (screen.quiet > 0) & np.isfinite(screen.quiet)
+    if not known.any():
+        return ""
+    ratio = float(np.exp(np.log(quiet[known] / screen.quiet[known]).mean()))
+    if ratio < NOISIER:
+        return ""
+    return (
+        f"its noise is {ratio:.2g} times that of the recording that the sorter was adapted to: noise may be "
+        f"taken for spikes. {ADAPT}"
     )
 
 
