@@ -124,7 +124,7 @@ def as_spikes(labels: object, *, fs_hz: float) -> Spikes:
         if not hasattr(labels, "to_spike_vector"):
             raise InputError(
                 f"labels: expected Spikes or a SpikeInterface sorting, not a {type(labels).__name__}; "
-                "spikesorter.read_labels opens files"
+                "Spikes.from_arrays(samples, units) takes arrays, spikesorter.read_labels opens files"
             )
         labels = Spikes.from_spikeinterface(labels)
     if labels.fs_hz and not same_rate(labels.fs_hz, fs_hz):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,7 @@ __all__ = [
     "doubt_of_level",
     "level_doubt",
     "noisier_doubt",
+    "silence_doubt",
 ]
 
 LIKE_LEVELS = (1 / 3, 3.0)
@@ -31,6 +33,7 @@ NOISIER = 1.5  # over a whole recording: with the thresholds for less noise, noi
 LOUDER = 1.6  # in some parts than in others, beyond what the sorter knows of
 PARTS = 16  # of a recording, between which noise is compared
 CROWD, FEW_SPIKES = 5.0, 500  # times as many spikes as expected; fewer say nothing
+SILENT, MANY_SPIKES = 0.05, 100.0  # share of the expected spikes; fewer expected say nothing
 LIKE_GAINS = (0.5, 2.0)
 ADAPT = "Adapt to it (train --targets, Sorter.adapt), or do not trust the result"
 MOST_LACKING = 0.9  # octaves with noise in the labelled recording and hardly any in this one
@@ -229,6 +232,38 @@ def crowd_doubt(found: int, expected: float) -> str:
     return (
         f"{found / max(expected, 1):.3g} times as many spikes as in the recording that the sorter was "
         f"adapted to: is this one of the other polarity, noisier, or from another electrode? {ADAPT}"
+    )
+
+
+def silence_doubt(found: Mapping[str, int], expected: Mapping[str, float]) -> str:
+    """Return in words that units of the recording adapted to have hardly any spikes, or "".
+
+    Parameters
+    ----------
+    found, expected : mapping of str to number
+        Spikes of each unit, by its name.
+
+    Examples
+    --------
+    >>> silence_doubt({"1": 150, "2": 30}, {"1": 140.0, "2": 160.0})
+    ''
+    >>> silence_doubt({"1": 2, "2": 300}, {"1": 140.0, "2": 160.0}).partition(":")[0]
+    'hardly any spikes of unit 1 (2 where the recording that the sorter was adapted to has 140)'
+    """
+    gone = [
+        (name, found.get(name, 0), number)
+        for name, number in expected.items()
+        if number >= MANY_SPIKES and found.get(name, 0) < SILENT * number
+    ]
+    if not gone:
+        return ""
+    units = f"unit{'' if len(gone) == 1 else 's'} {', '.join(name for name, _, _ in gone)}"
+    if len(gone) == len(expected):
+        units = "any unit"
+    counts, usual = (", ".join(f"{one[k]:.0f}" for one in gone) for k in (1, 2))
+    return (
+        f"hardly any spikes of {units} ({counts} where the recording that the sorter was adapted to has "
+        f"{usual}): are they silent here, clipped, of the other polarity, or is it another electrode?"
     )
 
 
