@@ -27,6 +27,7 @@ from spikesorter.core.spike_arrays import (
 from spikesorter.core.spike_conversions import (
     bad_in_sorting,
     dataframe_of,
+    number_of,
     sorting_of,
     text_of,
     ts_group_of,
@@ -380,13 +381,7 @@ class Spikes:
         >>> spikes.of(1).sample, spikes.of("basket").sample
         (array([120, 450]), array([300]))
         """
-        return self.select(self.unit == (self._number_of(unit) if isinstance(unit, str) else unit))
-
-    def _number_of(self, name: str) -> int:
-        numbers = {self.name_of(unit): unit for unit in (*self.unit_ids, *self.names)}
-        if name not in numbers:
-            raise InputError(f"spikes: no unit is named {name}; there are {', '.join(numbers) or 'none'}")
-        return numbers[name]
+        return self.select(self.unit == (number_of(self, unit) if isinstance(unit, str) else unit))
 
     def within(self, start: int, stop: int) -> Spikes:
         """Return the spikes that start at sample `start` or later, and before `stop`.

@@ -76,7 +76,7 @@ def sort_recording(
         spikes = state.unknown.mark(spikes, outliers).outside(source.bad, seen_samples=state.seen_samples)
     seen = [
         crowd_doubt(len(spikes), sum(state.expected_spikes(source.good_samples).values())),
-        _doubt_of_silence(state, target, spikes, source.good_samples),
+        "" if doubt else _doubt_of_silence(state, target, spikes, source.good_samples),
         _doubt_of_sizes(state, target, read_trace, spikes, bad=source.bad),
     ]
     for words in filter(None, seen):
