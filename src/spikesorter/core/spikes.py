@@ -368,12 +368,7 @@ class Spikes:
         return new
 
     def of(self, unit: int | str) -> Spikes:
-        """Return the spikes of one unit, by its number or its name; none if a number has no spikes.
-
-        Raises
-        ------
-        InputError
-            If no unit has this name.
+        """Return the spikes of one unit, by its number or its name, which must be known.
 
         Examples
         --------
