@@ -150,7 +150,9 @@ def test_sorting_tells_that_the_units_are_not_there(
 ) -> None:
     monkeypatch.setattr(doubts, "MANY_SPIKES", 20.0)
     monkeypatch.setattr(spans, "FINDABLE", 0.0)
-    noise = 0.8 * np.std(trace) * np.random.default_rng(0).standard_normal(trace.shape)
+    monkeypatch.setattr(doubts, "NOISIER", 3.0)
+    level = np.median(np.abs(trace - np.median(trace))) / 0.6745
+    noise = level * np.random.default_rng(0).standard_normal(trace.shape)
     found = sorter.sort(recording_of(noise))
     assert "hardly any spikes of" in caplog.text
     assert any("hardly any spikes" in doubt for doubt in found.doubts)
