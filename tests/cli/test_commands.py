@@ -118,6 +118,20 @@ def test_options_beyond_their_bounds_are_refused(words: tuple[str, str], said: s
 # Completion -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("sort", "D2.mat", "--model", "MODEL", "--out", ""), "the word after --out is empty"),
+        (("sort", " ", "--model", "MODEL", "--out", "OUT"), "the word is empty"),
+        (("train", "D1.mat", "--model", "M", "--targets", ""), "the word after --targets is empty"),
+        (("model", "info", ""), "the word is empty"),
+    ],
+)
+def test_an_empty_word_is_not_the_current_folder(words: tuple[str, ...], said: str) -> None:
+    refused = spikesorter(*words, rc=2)
+    assert said in " ".join(refused.stderr.replace("│", " ").split())
+
+
 def completed(line: str) -> list[str]:
     """What bash is offered for the last word of a line."""
     asked = {

@@ -131,4 +131,4 @@ def test_spikes_keep_them_when_they_are_made_and_joined() -> None:
     one = Spikes.from_arrays([5], [1], bad=BadStretches.of([(10, 20, "dead")]))
     other = Spikes.from_arrays([3], [2], bad=BadStretches.of([(15, 30, "given")]))
     assert list(Spikes.concatenate([one, other]).bad) == [(10, 30, "given")]
-    assert one.shifted(0).described(fs_hz=10.0, names={}).of(1).bad is one.bad
+    assert one.shifted(0).described(fs_hz=100.0, names={}).of(1).bad is one.bad

@@ -166,3 +166,13 @@ def test_spikes_in_bad_stretches_of_either_are_left_out_on_both_sides(side: str)
 
 def test_nothing_is_left_out_where_nothing_is_bad() -> None:
     assert score(spikes([(1000, 1)]), spikes([(1000, 1)])).left_out_s == 0
+
+
+def test_units_are_the_same_if_their_names_are() -> None:
+    truth = Spikes([100, 300, 500], [1, 2, 1], names={1: "basket", 2: "granule"})
+    found = Spikes([100, 300, 500, 900], [2, 1, 2, 3], names={1: "granule", 2: "basket", 3: "stellate"})
+    result = score(truth, found)
+    assert (result.f_cls, result.strict_of) == (1.0, {1: 1.0, 2: 1.0})
+    assert result.unit_ids == (1, 2, 3)
+    assert result.names[3] == "stellate"
+    assert score(truth, Spikes([100, 300, 500], [1, 2, 1])).strict == 1.0  # numbers, where one has no names

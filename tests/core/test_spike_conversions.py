@@ -114,7 +114,7 @@ def test_a_group_of_pynapple_has_times_names_and_the_time_in_which_spikes_were_l
 
 def test_a_group_of_pynapple_without_spikes_is_empty() -> None:
     pytest.importorskip("pynapple")
-    group = Spikes.from_arrays([], [], fs_hz=10.0, names={1: "silent"}).to_pynapple()
+    group = Spikes.from_arrays([], [], fs_hz=100.0, names={1: "silent"}).to_pynapple()
     assert list(group.keys()) == [1]
     assert len(group[1]) == 0
 

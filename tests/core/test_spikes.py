@@ -92,3 +92,35 @@ def test_what_is_known_of_spikes_stays_with_every_part_of_them() -> None:
         assert {name: getattr(part, name) for name in kept} == about
         assert not part.sample.flags.writeable
     assert spikes.of(1).unit_ids == (1,)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"names": {"1": "basket"}}, "'1' is no number of a unit"),
+        ({"names": {1: 5}}, "name of unit 1 must be a text"),
+        ({"names": {1: " "}}, "name of unit 1 must be a text"),
+        ({"fs_hz": 0}, "100 Hz to 10 MHz"),
+        ({"fs_hz": float("nan")}, "100 Hz to 10 MHz"),
+        ({"fs_hz": "25000"}, "must be a number of Hz"),
+    ],
+)
+def test_what_would_be_ignored_or_fail_later_is_refused_at_once(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Spikes([1, 5], [1, 1], **given)
+
+
+def test_masked_values_are_not_taken_for_spikes() -> None:
+    masked = np.ma.masked_array([1, 5, 9], mask=[False, True, False])
+    with pytest.raises(InputError, match="masked values"):
+        Spikes.from_arrays(masked, [1, 1, 1])
+    assert len(Spikes(masked.compressed(), [1, 1])) == 2
+    assert len(Spikes(np.ma.masked_array([1, 5]), [1, 1])) == 2
+
+
+def test_a_unit_is_chosen_by_its_name_too() -> None:
+    assert SOME.of("b").sample.tolist() == [5]
+    assert SOME.of("0").sample.tolist() == [12]
+    assert SOME.of(7).sample.tolist() == []
+    with pytest.raises(InputError, match="no unit is named c; there are 0, a, b"):
+        SOME.of("c")

@@ -120,7 +120,7 @@ def test_what_is_no_label_file_is_refused(tmp_path: Path) -> None:
             read_labels(tmp_path / name)
 
 
-@pytest.mark.parametrize("name", ["noise", "Unsorted", "artifact"])
+@pytest.mark.parametrize("name", ["noise", "Unsorted", "artifact", "-1"])
 def test_units_that_are_none_are_left_out_of_tables_and_said(
     name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -148,3 +148,18 @@ def test_a_recording_has_one_segment() -> None:
     check_recording(NumpyRecording([part], FS_HZ))
     with pytest.raises(InputError, match="has 2 segments; select one with select_segments"):
         check_recording(NumpyRecording([part, part], FS_HZ))
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        (np.zeros((0, 1), np.float32), "has no samples"),
+        (np.zeros((2, 500), np.float32), "500 channels of 2 samples.*transpose"),
+        (np.zeros((50, 1), object), "samples of type object"),
+        (np.zeros((50, 1), np.complex64), "samples of type complex64"),
+        (np.zeros((50, 1), bool), "samples of type bool"),
+    ],
+)
+def test_what_is_no_trace_is_refused(samples: np.ndarray, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        check_recording(NumpyRecording([samples], FS_HZ))

@@ -12,6 +12,7 @@ from spikesorter.core.settings import Settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.samples import (
     SIGNATURE_SAMPLES,
+    as_labels,
     as_spikes,
     at_rate,
     centred,
@@ -66,6 +67,15 @@ def test_rates_that_differ_by_less_than_a_clock_are_one() -> None:
     assert as_spikes(spikes, fs_hz=FS_HZ) is spikes
     with pytest.raises(InputError, match="labels are at"):
         as_spikes(spikes.described(fs_hz=FS_HZ * (1 + 1.2e-4), names={}), fs_hz=FS_HZ)
+
+
+def test_outlier_spikes_are_no_unit_to_learn(caplog: pytest.LogCaptureFixture) -> None:
+    labels = Spikes([100, 120, 300], [0, 2, 0])
+    assert as_labels(labels, fs_hz=FS_HZ).unit_ids == (2,)
+    assert "2 labels of unit 0 are left out" in caplog.text
+    caplog.clear()
+    assert as_labels(labels[1:2], fs_hz=FS_HZ) == labels[1:2]
+    assert not caplog.text
 
 
 def test_units_without_a_spike_are_named(caplog: pytest.LogCaptureFixture) -> None:

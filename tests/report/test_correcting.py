@@ -179,7 +179,7 @@ def test_spikes_are_found_by_their_names_and_no_others(asked: list[tuple[int, in
 
 
 def test_what_was_found_is_never_changed_itself() -> None:
-    found = FOUND.described(fs_hz=1.0, names={1: "9", 2: "b"})
+    found = FOUND.described(fs_hz=100.0, names={1: "9", 2: "b"})
     before = [getattr(found, name).copy() for name in ("sample", "unit", "probability", "unit_probability")]
     now = correct(
         found, [Correction(100, 1, "rename", 9), Correction(200, 2, "move", 1), Edit("merge", unit=1, to=9)]

@@ -12,7 +12,7 @@ from spikesorter.core.spikes import Spikes
 from spikesorter.io.events import Events
 from spikesorter.io.mat_writing import write_mat
 from spikesorter.report.peri_events import write_peri_events
-from spikesorter.report.scoring import compare_files, score_files, unpredicted
+from spikesorter.report.scoring import compare_files, mismatches_of_files, score_files, unpredicted
 
 TRUE = Spikes.from_arrays([100, 900, 2000, 3000], [1, 2, 1, 3], fs_hz=25_000.0)
 
@@ -123,3 +123,12 @@ def test_tables_of_bad_stretches_are_no_sortings_but_count(tmp_path: Path) -> No
     assert list(scores) == ["D6"]
     assert (scores["D6"].recall, scores["D6"].left_out_s) == (0.5, pytest.approx(120 / 25_000))
     assert compare_files(tmp_path / "truth", tmp_path / "found")["D6"].recall == 0.5
+
+
+def test_results_that_mark_another_point_are_told_with_their_file(tmp_path: Path) -> None:
+    truth = Spikes.from_arrays(range(1000, 901_000, 9000), [1] * 100, fs_hz=30_000.0)
+    write_mat(tmp_path / "truth.mat", truth)
+    write_mat(tmp_path / "found.mat", truth.shifted(30))
+    (said,) = mismatches_of_files(tmp_path / "truth.mat", tmp_path / "found.mat")
+    assert said.startswith("found: found spikes are 1 ms later than true ones")
+    assert mismatches_of_files(tmp_path / "truth.mat", tmp_path / "truth.mat") == []

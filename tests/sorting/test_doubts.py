@@ -12,8 +12,14 @@ from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError
 from spikesorter.io.mat import read_mat
 from spikesorter.signal.screen import Screen
-from spikesorter.sorting import doubts
-from spikesorter.sorting.doubts import doubt_of_gain, doubt_of_level, level_doubt
+from spikesorter.sorting import doubts, spans
+from spikesorter.sorting.doubts import (
+    doubt_of_gain,
+    doubt_of_level,
+    level_doubt,
+    noisier_doubt,
+    silence_doubt,
+)
 from spikesorter.sorting.screens import measure_quiet
 from spikesorter.sorting.sorter import Sorter
 from tests.conftest import FS_HZ
@@ -48,6 +54,25 @@ def test_noise_beyond_a_factor_of_three_is_told(quiet: tuple[float, float], told
     found = level_doubt(np.array(quiet), SCREEN)
     assert found.startswith(told)
     assert bool(found) == bool(told)
+
+
+@pytest.mark.parametrize(
+    ("quiet", "told"),
+    [((1.4, 1.4), ""), ((1.9, 1.0), ""), ((0.4, 0.4), ""), ((1.7, 1.7), "its noise is 1.7 times")],
+)
+def test_a_recording_that_is_noisier_than_the_thresholds_allow_for_is_told(
+    quiet: tuple[float, float], told: str
+) -> None:
+    found = noisier_doubt(np.array(quiet), SCREEN)
+    assert found.startswith(told)
+    assert bool(found) == bool(told)
+
+
+def test_the_noise_of_a_whole_recording_is_compared() -> None:
+    trace = np.random.default_rng(0).standard_normal((160_000, 2))
+    screen = Screen(12, np.full(2, 20.0), measure_quiet(trace, SCREEN), np.zeros(2))
+    assert doubt_of_level(recording_of(1.3 * trace), screen, np.ones(1)) == ""
+    assert "noise may be taken for spikes" in doubt_of_level(recording_of(2 * trace), screen, np.ones(1))
 
 
 def test_a_part_that_is_off_is_no_other_level() -> None:
@@ -99,11 +124,39 @@ def test_sorting_tells_of_many_times_as_many_spikes_as_expected(
 ) -> None:
     found = sorter.sort(recording_of(trace))
     assert not caplog.text
-    assert len(found) == pytest.approx(sorter.state.expected_spikes(len(trace)), rel=0.5)
+    assert len(found) == pytest.approx(sum(sorter.state.expected_spikes(len(trace)).values()), rel=0.5)
     monkeypatch.setattr(doubts, "CROWD", 0.4)
     monkeypatch.setattr(doubts, "FEW_SPIKES", len(found))
     sorter.sort(recording_of(trace))
     assert "times as many spikes as in the recording that the sorter was adapted to" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        ({"a": 200, "b": 12, "c": 0}, ""),  # too few were expected of c
+        ({"a": 9, "b": 100, "c": 5}, "hardly any spikes of unit a (9 where"),
+        ({"a": 9, "b": 0, "c": 5}, "hardly any spikes of units a, b (9, 0 where"),
+    ],
+)
+def test_units_without_spikes_are_told(found: dict[str, int], told: str) -> None:
+    doubt = silence_doubt(found, {"a": 200.0, "b": 150.0, "c": 60.0})
+    assert doubt.startswith(told)
+    assert bool(doubt) == bool(told)
+
+
+def test_sorting_tells_that_the_units_are_not_there(
+    sorter: Sorter, trace: np.ndarray, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doubts, "MANY_SPIKES", 20.0)
+    monkeypatch.setattr(spans, "FINDABLE", 0.0)
+    monkeypatch.setattr(doubts, "NOISIER", 3.0)
+    level = np.median(np.abs(trace - np.median(trace))) / 0.6745
+    noise = level * np.random.default_rng(0).standard_normal(trace.shape)
+    found = sorter.sort(recording_of(noise))
+    assert "hardly any spikes of" in caplog.text
+    assert any("hardly any spikes" in doubt for doubt in found.doubts)
+    assert not any("hardly any" in doubt for doubt in sorter.sort(recording_of(trace)).doubts)
 
 
 @pytest.mark.parametrize("unsigned", [False, True])

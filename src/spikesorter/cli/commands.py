@@ -19,7 +19,18 @@ def examples(*lines: str) -> str:
 
 
 class PlainCommand(TyperCommand):
-    """A command whose help shows no types for arguments and flags."""
+    """A command whose help shows no types for arguments and flags, and which refuses empty words."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the command line; refuse an empty word, which would be read as the current folder."""
+        empty = next((number for number, word in enumerate(args) if not word.strip()), None)
+        if empty is not None and not ctx.resilient_parsing:
+            after = f" after {args[empty - 1]}" if empty else ""
+            raise typer.BadParameter(
+                f"the word{after} is empty; is a variable of the shell not set?", ctx=ctx
+            )
+        left: list[str] = super().parse_args(ctx, args)
+        return left
 
     def get_params(self, ctx: Any) -> Any:
         """Return the parameters for the help text."""

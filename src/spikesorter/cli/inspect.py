@@ -158,11 +158,13 @@ def evaluate(
     compare_sorter_to_ground_truth, for units of any names.
     """
     from spikesorter.core.score import study_score
-    from spikesorter.report.scoring import compare_files, score_files, unpredicted
+    from spikesorter.report.scoring import compare_files, mismatches_of_files, score_files, unpredicted
 
     with working(quiet=as_json) as (progress, _):
         scores = score_files(truth, predictions, fs_hz=fs, progress=progress)
         comparisons = compare_files(truth, predictions, fs_hz=fs, pairing=pairing, progress=progress)
+    for words in mismatches_of_files(truth, predictions, fs_hz=fs):
+        echo(f"spikesorter: warning: {words}", err=True)
     missing = unpredicted(truth, predictions)
     whole = None if missing else study_score({name: s.score for name, s in scores.items()})
     if missing:

@@ -9,7 +9,7 @@ from spikesorter.core.spike import check_rate
 from spikesorter.core.spike_arrays import Int64Array
 from spikesorter.core.spikes import UNKNOWN, Spikes
 
-__all__ = ["common_rate", "numbered_alike", "outside_bad", "pairs_within"]
+__all__ = ["common_rate", "numbered_alike", "numbered_as", "outside_bad", "pairs_within"]
 
 SAME_RATE = 1e-6  # relative difference
 
@@ -85,6 +85,26 @@ def numbered_alike(a: Spikes, b: Spikes) -> tuple[Spikes, Spikes]:
     names = sorted({spikes.name_of(k) for spikes in (a, b) for k in spikes.unit_ids if k != UNKNOWN})
     number_of = {name: number for number, name in enumerate(names, start=1)}
     return _renumbered(a, number_of), _renumbered(b, number_of)
+
+
+def numbered_as(truth: Spikes, found: Spikes) -> Spikes:
+    """Give found units the numbers that units of the same name have in the truth, if both have names.
+
+    Examples
+    --------
+    >>> truth = Spikes([100, 300], [1, 2], names={1: "basket", 2: "granule"})
+    >>> found = Spikes([100, 300], [1, 2], names={1: "granule", 2: "stellate"})
+    >>> numbered_as(truth, found).unit_ids, numbered_as(truth, Spikes([100, 300], [1, 2])).unit_ids
+    ((2, 3), (1, 2))
+    """
+    if not (truth.named_otherwise and found.named_otherwise):
+        return found
+    units = sorted({*found.unit_ids, *found.names} - {UNKNOWN})
+    number_of = {truth.name_of(k): k for k in (*truth.unit_ids, *truth.names)}
+    unnumbered = [name for name in map(found.name_of, units) if name not in number_of]
+    number_of |= {name: k for k, name in enumerate(unnumbered, start=max(number_of.values()) + 1)}
+    agree = all(number_of[found.name_of(k)] == k for k in found.unit_ids if k != UNKNOWN)
+    return found if agree else _renumbered(found, number_of)
 
 
 def _renumbered(spikes: Spikes, number_of: dict[str, int]) -> Spikes:

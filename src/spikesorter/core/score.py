@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from spikesorter.core.pairs import common_rate, outside_bad, pairs_within
+from spikesorter.core.pairs import common_rate, numbered_as, outside_bad, pairs_within
 from spikesorter.core.spikes import Spikes, check_spikes
 
 __all__ = [
@@ -160,7 +160,7 @@ def score(truth: Spikes, found: Spikes, *, fs_hz: float | None = None) -> Score:
     Parameters
     ----------
     truth, found : Spikes
-        A unit has the same number in both.
+        A unit has the same name in both; if one of them has no names, the same number.
     fs_hz : float, optional
         Sampling rate, which converts the tolerances of 2 ms and 0.4 ms to samples. The default is that of
         `truth` or `found`, or 25,000 if neither has one.
@@ -188,7 +188,7 @@ def score(truth: Spikes, found: Spikes, *, fs_hz: float | None = None) -> Score:
     check_spikes(found, "found")
     rate = common_rate(truth, found, fs_hz) or USUAL_HZ
     left_out_s = truth.bad.joined(found.bad).samples / rate
-    truth, found = outside_bad(truth, found)
+    truth, found = outside_bad(truth, numbered_as(truth, found))
     i, j = match_spikes(truth.sample, found.sample, tolerance_samples=_samples(LOOSE_MS, rate))
     true_ids = truth.unit_ids
     unit_ids = tuple(sorted({*true_ids, *found.unit_ids}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import NamedTuple
 
 from spikesorter.core.errors import InputError
@@ -48,6 +49,8 @@ def check_rate(fs_hz: float) -> float:
     Traceback (most recent call last):
     spikesorter.InputError: sampled at 25 Hz (fs_hz); expected 100 Hz to 10 MHz
     """
+    if not isinstance(fs_hz, Real):
+        raise InputError(f"the sampling rate must be a number of Hz (fs_hz), not {fs_hz!r}")
     if not LOWEST_HZ <= fs_hz <= HIGHEST_HZ:
         raise InputError(f"sampled at {fs_hz:g} Hz (fs_hz); expected 100 Hz to 10 MHz")
     return fs_hz

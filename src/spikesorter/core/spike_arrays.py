@@ -17,6 +17,7 @@ __all__ = [
     "Float32Array",
     "Int64Array",
     "checked_fields",
+    "checked_names",
     "in_order",
     "mask_or_positions",
     "probabilities",
@@ -70,6 +71,30 @@ def checked_fields(values: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
         )
     _check_values(fields["sample"], fields["unit"])
     return fields
+
+
+def checked_names(names: Mapping[int, str]) -> dict[int, str]:
+    """Return the names of units in order of their numbers; refuse what names no unit, or two alike.
+
+    Raises
+    ------
+    InputError
+
+    Examples
+    --------
+    >>> checked_names({np.int64(2): "basket", 1: "granule"})
+    {1: 'granule', 2: 'basket'}
+    """
+    for unit, name in names.items():
+        if not isinstance(unit, int | np.integer) or isinstance(unit, bool) or unit < UNKNOWN:
+            raise InputError(
+                f"spikes: names: {unit!r} is no number of a unit; expected such as {{1: 'basket'}}"
+            )
+        if not isinstance(name, str) or not name.strip():
+            raise InputError(f"spikes: names: the name of unit {unit} must be a text, not {name!r}")
+    if len(set(names.values())) < len(names):
+        raise InputError(f"spikes: two units have one name: {', '.join(names.values())}")
+    return {int(unit): str(name) for unit, name in sorted(names.items())}
 
 
 def _check_values(sample: Int64Array, unit: Int64Array) -> None:
@@ -176,6 +201,8 @@ def whole_numbers(name: str, values: npt.ArrayLike) -> Int64Array:
 
 
 def _numbers(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
+    if np.ma.is_masked(values):  # asarray would take what is under the mask
+        raise InputError(f"spikes: {name} has masked values; leave them out: {name}.compressed()")
     try:
         array = np.asarray(values)
     except ValueError as error:  # lists of several lengths

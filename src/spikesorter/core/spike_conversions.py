@@ -23,6 +23,7 @@ __all__ = [
     "bad_in_sorting",
     "dataframe_of",
     "good_stretches_s",
+    "number_of",
     "sorting_of",
     "text_of",
     "ts_group_of",
@@ -206,6 +207,26 @@ def dataframe_of(spikes: Spikes) -> DataFrame:
         **{name: getattr(spikes, name) for name in PROBABILITIES},
     }
     return DataFrame(columns)
+
+
+def number_of(spikes: Spikes, name: str) -> int:
+    """Return the number of the unit with a name.
+
+    Raises
+    ------
+    InputError
+        If no unit has it.
+
+    Examples
+    --------
+    >>> from spikesorter.core.spikes import Spikes
+    >>> number_of(Spikes([120], [1], names={2: "basket"}), "basket")
+    2
+    """
+    numbers = {spikes.name_of(unit): unit for unit in (*spikes.unit_ids, *spikes.names)}
+    if name not in numbers:
+        raise InputError(f"spikes: no unit is named {name}; there are {', '.join(numbers) or 'none'}")
+    return numbers[name]
 
 
 def text_of(spikes: Spikes) -> str:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError
-from spikesorter.core.spike import Spike
+from spikesorter.core.spike import Spike, check_rate
 from spikesorter.core.spike_arrays import (
     FIELDS,
     PROBABILITIES,
@@ -20,12 +20,14 @@ from spikesorter.core.spike_arrays import (
     Float32Array,
     Int64Array,
     checked_fields,
+    checked_names,
     in_order,
     mask_or_positions,
 )
 from spikesorter.core.spike_conversions import (
     bad_in_sorting,
     dataframe_of,
+    number_of,
     sorting_of,
     text_of,
     ts_group_of,
@@ -77,8 +79,8 @@ class Spikes:
     Raises
     ------
     InputError
-        If the arrays differ in length, are not one-dimensional, are out of order or out of range, or two
-        units have one name.
+        If the arrays differ in length, are not one-dimensional, are out of order or out of range, have
+        masked values, two units have one name, or the sampling rate is out of range.
 
     See Also
     --------
@@ -105,9 +107,9 @@ class Spikes:
     doubts: tuple[str, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "names", dict(sorted(self.names.items())))
-        if len(set(self.names.values())) < len(self.names):
-            raise InputError(f"spikes: two units have one name: {', '.join(self.names.values())}")
+        object.__setattr__(self, "names", checked_names(self.names))
+        if self.fs_hz is not None:
+            object.__setattr__(self, "fs_hz", check_rate(self.fs_hz))
         for name, values in checked_fields({name: getattr(self, name) for name in FIELDS}).items():
             object.__setattr__(self, name, values)
 
@@ -365,15 +367,16 @@ class Spikes:
         vars(new).update({one.name: getattr(self, one.name) for one in fields(self)} | dict(chosen))
         return new
 
-    def of(self, unit: int) -> Spikes:
-        """Return the spikes of one unit.
+    def of(self, unit: int | str) -> Spikes:
+        """Return the spikes of one unit, by its number or its name, which must be known.
 
         Examples
         --------
-        >>> Spikes([120, 300, 450], [1, 2, 1]).of(1).sample
-        array([120, 450])
+        >>> spikes = Spikes([120, 300, 450], [1, 2, 1], names={2: "basket"})
+        >>> spikes.of(1).sample, spikes.of("basket").sample
+        (array([120, 450]), array([300]))
         """
-        return self.select(self.unit == unit)
+        return self.select(self.unit == (number_of(self, unit) if isinstance(unit, str) else unit))
 
     def within(self, start: int, stop: int) -> Spikes:
         """Return the spikes that start at sample `start` or later, and before `stop`.

@@ -111,6 +111,12 @@ def spikes_of_units(
     >>> spikes_of_units(Path("a.csv"), np.array([30, 10]), np.array(["b", "a"]), {}, None)
     Spikes(2 spikes of 2 units; a: 1, b: 1)
     """
+    nameless = np.isin(units, ["", "None"])
+    if nameless.any():
+        raise InputError(
+            f"{path}: {np.count_nonzero(nameless)} spikes have no unit, the first at sample "
+            f"{samples[nameless.argmax()]}; give each a unit, or call it `unsorted`"
+        )
     names, which = np.unique(units, return_inverse=True)
     plain = [_whole(name) for name in names.tolist()]
     known = [name for name in plain if name != UNKNOWN_UNIT]

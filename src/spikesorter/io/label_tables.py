@@ -202,11 +202,21 @@ def _find(columns: Mapping[str, Column], names: Sequence[str]) -> Column | None:
 def _numbers(path: Path, name: str, column: Column) -> npt.NDArray[np.float64]:
     try:
         values = column.astype(np.float64)
-    except ValueError as error:
-        raise InputError(f"{path}: {name}: {error}") from None
+    except ValueError:
+        raise InputError(f"{path}: {name}: {_first_odd(column)!r} is no number") from None
     if not np.isfinite(values).all():
         raise InputError(f"{path}: {name} holds NaN, infinite or missing values")
     return values
+
+
+def _first_odd(column: Column) -> str:
+    """Return the first text of a column that is no number."""
+    for text in map(str, column):
+        try:
+            float(text)
+        except ValueError:
+            return text
+    return ""
 
 
 def _stated_rate(samples: npt.NDArray[np.float64], seconds: npt.NDArray[np.float64] | None) -> float | None:

@@ -40,6 +40,7 @@ NO_UNITS = (
     "artefact",
     "junk",
     "garbage",
+    "-1",
 )
 """Units in tables and in files of other programs that are not read unless asked for."""
 logger = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ def read_labels(
         recording, whose times are those of the session.
     leave_out : sequence of str, optional
         Groups of Phy or names of units that are not read. If not given: `noise` in Phy; elsewhere also
-        `unsorted`, `unassigned`, `artifact` and the like.
+        `unsorted`, `unassigned`, `artifact`, `-1` and the like.
     variables : mapping of str to str, optional
         `.mat`: names of variables, as for `read_mat`.
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError
 from spikesorter.core.spikes import Spikes
@@ -305,6 +307,16 @@ def check_recording(recording: Any) -> None:
     segments = recording.get_num_segments()
     if segments != 1:
         raise InputError(f"has {segments} segments; select one with select_segments")
+    dtype, samples = np.dtype(recording.get_dtype()), recording.get_num_frames()
+    if dtype.kind not in "iuf":
+        raise InputError(f"has samples of type {dtype}; expected real numbers, such as int16 or float32")
+    if samples == 0:
+        raise InputError("has no samples")
+    if recording.get_num_channels() > samples:
+        raise InputError(
+            f"has {recording.get_num_channels()} channels of {samples} samples: arrays must have shape "
+            "(samples, channels); transpose it"
+        )
 
 
 def _source(path: Path, name: str | None) -> Source:

@@ -14,12 +14,13 @@ from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError
 from spikesorter.core.settings import Settings
 from spikesorter.core.spike import same_rate, shown_hz
-from spikesorter.core.spikes import Spikes
+from spikesorter.core.spikes import UNKNOWN, Spikes
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
 
 __all__ = [
+    "as_labels",
     "as_spikes",
     "at_rate",
     "centred",
@@ -123,12 +124,42 @@ def as_spikes(labels: object, *, fs_hz: float) -> Spikes:
         if not hasattr(labels, "to_spike_vector"):
             raise InputError(
                 f"labels: expected Spikes or a SpikeInterface sorting, not a {type(labels).__name__}; "
-                "spikesorter.read_labels opens files"
+                "Spikes.from_arrays(samples, units) takes arrays, spikesorter.read_labels opens files"
             )
         labels = Spikes.from_spikeinterface(labels)
     if labels.fs_hz and not same_rate(labels.fs_hz, fs_hz):
         raise InputError(f"labels are at {shown_hz(labels.fs_hz)}, but the recording is at {shown_hz(fs_hz)}")
     return labels
+
+
+def as_labels(labels: object, *, fs_hz: float) -> Spikes:
+    """Return labels to learn from as spikes; those of unit 0 are left out, which is no unit, and logged.
+
+    Parameters
+    ----------
+    labels : Spikes or spikeinterface.BaseSorting
+    fs_hz : float
+
+    Raises
+    ------
+    InputError
+        As for `as_spikes`.
+
+    Examples
+    --------
+    >>> as_labels(Spikes([120, 300], [0, 1]), fs_hz=25_000.0).sample
+    array([300])
+    """
+    spikes = as_spikes(labels, fs_hz=fs_hz)
+    outliers = spikes.unit == UNKNOWN
+    if not outliers.any():
+        return spikes
+    logger.warning(
+        "%d labels of unit 0 are left out: it stands for outlier spikes, which are of no known unit; if your "
+        "units are numbered from 0, number them from 1",
+        outliers.sum(),
+    )
+    return spikes.select(~outliers)
 
 
 def at_rate(spikes: Spikes, fs_hz: float, *, n_samples: int) -> Spikes:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from spikesorter.core.agreement import mismatches
 from spikesorter.core.comparison import Comparison, Pairing, compare_sortings
 from spikesorter.core.errors import InputError
-from spikesorter.core.pairs import numbered_alike
+from spikesorter.core.pairs import numbered_alike, outside_bad
 from spikesorter.core.progress import Progress, silent
 from spikesorter.core.score import Score, score
 from spikesorter.core.spike import same_rate, shown_hz
@@ -18,7 +19,7 @@ from spikesorter.io.label_checks import RateNeededError
 from spikesorter.io.labels import LABEL_ENDINGS, read_labels
 from spikesorter.report.peri_events import is_peri_event_table
 
-__all__ = ["compare_files", "score_files", "unpredicted"]
+__all__ = ["compare_files", "mismatches_of_files", "score_files", "unpredicted"]
 
 RESULT_ENDINGS = (*LABEL_ENDINGS, ".phy", ".analyzer", ".zarr")
 USUAL_HZ = 25_000.0
@@ -85,6 +86,19 @@ def compare_files(
         progress("comparing units", len(comparisons) / len(pairs))
         comparisons[name] = compare_sortings(true, found, fs_hz=rate, pairing=pairing)
     return comparisons
+
+
+def mismatches_of_files(truth: Path, predictions: Path, *, fs_hz: float | None = None) -> list[str]:
+    """Return in words, by file, why scores may say little about the sorter; see `mismatches`.
+
+    The files are those of `score_files`.
+    """
+    pairs = _read_pairs(truth, predictions, fs_hz)
+    return [
+        f"{name}: {words}"
+        for name, (true, found, rate) in pairs.items()
+        for words in mismatches(*outside_bad(true, found), fs_hz=rate)
+    ]
 
 
 def unpredicted(truth: Path, predictions: Path) -> list[str]:

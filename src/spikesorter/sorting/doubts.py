@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,12 +24,16 @@ __all__ = [
     "doubt_of_gain",
     "doubt_of_level",
     "level_doubt",
+    "noisier_doubt",
+    "silence_doubt",
 ]
 
 LIKE_LEVELS = (1 / 3, 3.0)
+NOISIER = 1.5  # over a whole recording: with the thresholds for less noise, noise is taken for spikes
 LOUDER = 1.6  # in some parts than in others, beyond what the sorter knows of
 PARTS = 16  # of a recording, between which noise is compared
 CROWD, FEW_SPIKES = 5.0, 500  # times as many spikes as expected; fewer say nothing
+SILENT, MANY_SPIKES = 0.05, 100.0  # share of the expected spikes; fewer expected say nothing
 LIKE_GAINS = (0.5, 2.0)
 ADAPT = "Adapt to it (train --targets, Sorter.adapt), or do not trust the result"
 MOST_LACKING = 0.6  # octaves in which one recording has hardly any noise and the other one has
@@ -58,7 +63,7 @@ def doubt_of_level(recording: BaseRecording, screen: Screen, levels: npt.NDArray
     parts = np.stack([measure_quiet(part, screen) for part in np.array_split(raw, PARTS)])
     quiet = measure_quiet(raw, screen)
     on = np.where((parts < OFF * quiet).any(axis=1, keepdims=True), 0.0, parts)  # the others are left out
-    doubt = level_doubt(quiet, screen) or change_doubt(on, levels)
+    doubt = level_doubt(quiet, screen) or change_doubt(on, levels) or noisier_doubt(quiet, screen)
     middle = float(np.median(raw))
     if doubt and raw.dtype.kind == "u" and abs(middle - np.median(screen.offset)) > FAR_OFFSET:
         doubt += (
@@ -164,6 +169,36 @@ def level_doubt(quiet: npt.NDArray[np.float64], screen: Screen, *, remedy: str =
     )
 
 
+def noisier_doubt(quiet: npt.NDArray[np.float64], screen: Screen) -> str:
+    """Return in words that a whole recording is noisier than the thresholds allow for, or "".
+
+    Parameters
+    ----------
+    quiet : ndarray of float64, shape (channels,)
+        Usual swing of the recording's noise.
+    screen : Screen
+        Of the recording that the sorter was adapted to.
+
+    Examples
+    --------
+    >>> screen = Screen(12, np.array([9.0, 9.0]), np.array([1.5, 1.5]), np.zeros(2))
+    >>> noisier_doubt(np.array([2.0, 2.0]), screen)
+    ''
+    >>> noisier_doubt(np.array([3.3, 3.0]), screen).partition(":")[0]
+    'its noise is 2.1 times that of the recording that the sorter was adapted to'
+    """
+    known = (quiet > 0) & (screen.quiet > 0) & np.isfinite(screen.quiet)
+    if not known.any():
+        return ""
+    ratio = float(np.exp(np.log(quiet[known] / screen.quiet[known]).mean()))
+    if ratio < NOISIER:
+        return ""
+    return (
+        f"its noise is {ratio:.2g} times that of the recording that the sorter was adapted to: noise may be "
+        f"taken for spikes. {ADAPT}"
+    )
+
+
 def change_doubt(quiet: npt.NDArray[np.float64], levels: npt.NDArray[np.float64]) -> str:
     """Return in words that the noise changes over a recording by more than is known of it, or "".
 
@@ -208,6 +243,38 @@ def crowd_doubt(found: int, expected: float) -> str:
     return (
         f"{found / max(expected, 1):.3g} times as many spikes as in the recording that the sorter was "
         f"adapted to: is this one of the other polarity, noisier, or from another electrode? {ADAPT}"
+    )
+
+
+def silence_doubt(found: Mapping[str, int], expected: Mapping[str, float]) -> str:
+    """Return in words that units of the recording adapted to have hardly any spikes, or "".
+
+    Parameters
+    ----------
+    found, expected : mapping of str to number
+        Spikes of each unit, by its name.
+
+    Examples
+    --------
+    >>> silence_doubt({"1": 150, "2": 30}, {"1": 140.0, "2": 160.0})
+    ''
+    >>> silence_doubt({"1": 2, "2": 300}, {"1": 140.0, "2": 160.0}).partition(":")[0]
+    'hardly any spikes of unit 1 (2 where the recording that the sorter was adapted to has 140)'
+    """
+    gone = [
+        (name, found.get(name, 0), number)
+        for name, number in expected.items()
+        if number >= MANY_SPIKES and found.get(name, 0) < SILENT * number
+    ]
+    if not gone:
+        return ""
+    units = f"unit{'' if len(gone) == 1 else 's'} {', '.join(name for name, _, _ in gone)}"
+    if len(gone) == len(expected):
+        units = "any unit"
+    counts, usual = (", ".join(f"{one[k]:.0f}" for one in gone) for k in (1, 2))
+    return (
+        f"hardly any spikes of {units} ({counts} where the recording that the sorter was adapted to has "
+        f"{usual}): are they silent here, clipped, of the other polarity, or is it another electrode?"
     )
 
 

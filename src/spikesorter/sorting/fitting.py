@@ -46,7 +46,7 @@ from spikesorter.estimation.rehearser import Rehearser
 from spikesorter.estimation.units import Units, learn_units, warn_of_labels
 from spikesorter.estimation.window import window_of_waveforms_ms
 from spikesorter.io.recording import check_recording
-from spikesorter.io.samples import as_spikes, centred, check_trace, read_samples, warn_of_silent_units
+from spikesorter.io.samples import as_labels, centred, check_trace, read_samples, warn_of_silent_units
 from spikesorter.signal.bank import make_bank
 from spikesorter.signal.hum import find_hum
 from spikesorter.signal.screen import Screen
@@ -158,7 +158,7 @@ def _read(
     fs_hz = check_rate(float(recording.get_sampling_frequency()))
     n_samples = recording.get_num_frames()
     raw = read_samples(recording, 0, n_samples)
-    spikes = as_spikes(labels, fs_hz=fs_hz)
+    spikes = as_labels(labels, fs_hz=fs_hz)
     _check_labels(spikes, n_samples)
     if len(spikes.bad):
         exclude = spikes.bad if exclude is None else exclude.joined(spikes.bad)

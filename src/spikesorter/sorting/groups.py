@@ -19,7 +19,7 @@ from spikesorter.core.settings import Settings, check_settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.recording import check_recording
 from spikesorter.io.samples import (
-    as_spikes,
+    as_labels,
     read_samples,
     read_signature,
     warn_of_silent_units,
@@ -162,7 +162,7 @@ def fit_groups(
     check_recording(recording)
     if recording.get_property("group") is None:
         raise InputError("its channels have no groups (property group); fit one sorter to all of them")
-    spikes = as_spikes(labels, fs_hz=float(recording.get_sampling_frequency()))
+    spikes = as_labels(labels, fs_hz=float(recording.get_sampling_frequency()))
     if len(spikes) == 0:
         raise InputError("labels: there are no spikes")
     warn_of_silent_units(spikes)
@@ -222,7 +222,7 @@ def discover_groups(
     groups, shares = channel_groups(recording), {}
     first = 1
     if labels is not None:
-        spikes = as_spikes(labels, fs_hz=float(recording.get_sampling_frequency()))
+        spikes = as_labels(labels, fs_hz=float(recording.get_sampling_frequency()))
         shares, first = share_labels(recording, spikes), max(spikes.unit_ids, default=0) + 1
     found = {}
     for name, group in groups.items():

@@ -17,7 +17,7 @@ from spikesorter.decoding.run import TraceReader, find_candidates, in_threads
 from spikesorter.decoding.tuning import TunedDecoder
 from spikesorter.io.model_files import model_digest
 from spikesorter.signal.spans import iterate_spans
-from spikesorter.sorting.doubts import crowd_doubt
+from spikesorter.sorting.doubts import crowd_doubt, silence_doubt
 from spikesorter.sorting.fading import SHORTEST_SECONDS, Quarters, fading_doubt, measure_quarters
 from spikesorter.sorting.finished_spans import FinishedSpans, open_spans
 from spikesorter.sorting.following import digest_of
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["measured_quarters", "screened_target", "sort_recording", "span_samples"]
 
+FINDABLE = 0.5  # strict F1 that is forecast for a unit whose spikes must be there
 logger = logging.getLogger(__name__)
 
 
@@ -74,7 +75,8 @@ def sort_recording(
         outliers = find_outliers(state.unknown, read_trace, n_samples, spikes, n_jobs=n_jobs)
         spikes = state.unknown.mark(spikes, outliers).outside(source.bad, seen_samples=state.seen_samples)
     seen = [
-        crowd_doubt(len(spikes), state.expected_spikes(source.good_samples)),
+        crowd_doubt(len(spikes), sum(state.expected_spikes(source.good_samples).values())),
+        "" if doubt else _doubt_of_silence(state, target, spikes, source.good_samples),
         _doubt_of_sizes(state, target, read_trace, spikes, bad=source.bad),
     ]
     for words in filter(None, seen):
@@ -88,6 +90,20 @@ def _warn(doubt: str, source: Screened, *, fs_hz: float) -> None:
         logger.warning("%s", doubt)
     if source.bad.samples > source.recording.get_num_frames() / 2 or channels_off(source, fs_hz=fs_hz):
         logger.warning("%s", described_source(source, fs_hz=fs_hz))
+
+
+def _doubt_of_silence(state: SorterState, target: BaseRecording, spikes: Spikes, n_good: int) -> str:
+    """Return in words that units have hardly any spikes, which were expected to be found, or ""."""
+    if digest_of(target) == state.recording:
+        return ""  # adapting has told their rates
+    f1 = dict(zip(state.forecast.unit_ids, state.forecast.f1, strict=True))
+    expected, counts = state.expected_spikes(n_good), spikes.counts()
+    findable = [unit for unit in expected if f1.get(unit, 0.0) >= FINDABLE]
+    names = {unit: state.names.get(unit, str(unit)) for unit in findable}
+    return silence_doubt(
+        {name: counts.get(unit, 0) for unit, name in names.items()},
+        {name: expected[unit] for unit, name in names.items()},
+    )
 
 
 def _doubt_of_sizes(

@@ -156,10 +156,10 @@ class SorterState:
             return decoder
         return following.decoder(decoder)
 
-    def expected_spikes(self, n_samples: int) -> float:
-        """Return how many spikes of labelled units this many samples of the recording adapted to have."""
+    def expected_spikes(self, n_samples: int) -> dict[int, float]:
+        """Return how many spikes of each labelled unit so many samples of the recording adapted to have."""
         rates = zip(self.units.unit_ids, self.profile.activity.rates, strict=True)
-        return n_samples * sum(rate for unit, rate in rates if unit in self.units.known)
+        return {unit: float(n_samples * rate) for unit, rate in rates if unit in self.units.known}
 
     def doubt(self, recording: BaseRecording) -> str:
         """Return in words that a recording is unlike the one adapted to, or ""."""

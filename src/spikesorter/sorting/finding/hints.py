@@ -12,7 +12,7 @@ from spikesorter.core.errors import InputError, SettingsError
 from spikesorter.core.pairs import pairs_within
 from spikesorter.core.spikes import UNKNOWN, Spikes
 from spikesorter.io.recording import check_recording
-from spikesorter.io.samples import as_spikes
+from spikesorter.io.samples import as_labels
 from spikesorter.signal.spans import to_samples
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Hints:
         check_recording(recording)
         if labels is None:
             return cls(n_units, polarity, first_unit=first_unit)
-        known = as_spikes(labels, fs_hz=float(recording.get_sampling_frequency()))
+        known = as_labels(labels, fs_hz=float(recording.get_sampling_frequency()))
         n_samples = recording.get_num_frames()
         if len(known) and known.sample[-1] >= n_samples:
             raise InputError(
