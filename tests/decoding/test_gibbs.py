@@ -13,6 +13,7 @@ from spikesorter.decoding.gibbs import Block, Priors, priors_at
 
 SAMPLES, CLASSES = 5, 2
 REACH = 3
+LONGEST = 60  # samples; longer than any window of which pairs are tried
 
 
 # Most compiled functions can be called by compiled ones only.
@@ -118,7 +119,7 @@ def test_what_is_placed_is_taken_out_of_the_outputs(overlaps: np.ndarray) -> Non
 
 def smooth_bank(noise_sd: float) -> np.ndarray:
     """Overlaps of two shapes of like form whose spikes a greedy decoder confuses when they overlap."""
-    t = np.arange(30)
+    t = np.arange(LONGEST)
     shapes = np.stack([4 * t / 5 * np.exp(1 - t / 5), 6 * t / 7 * np.exp(1 - t / 7)]) / noise_sd
     return (
         np.float32([[np.correlate(a, b, "full") for b in shapes] for a in shapes]).transpose(0, 2, 1).copy()
@@ -135,7 +136,7 @@ def planted(overlaps: np.ndarray, samples: list[int], classes: list[int]) -> Blo
 def test_a_wrong_explanation_of_an_overlap_is_resolved(distance: int) -> None:
     overlaps = smooth_bank(0.3)
     block = planted(overlaps, [80, 80 + distance], [0, 1])
-    energies = np.array([overlaps[k, 29, k] for k in range(2)], float)
+    energies = np.array([overlaps[k, LONGEST - 1, k] for k in range(2)], float)
     priors = priors_at(1.0, energies[None], np.zeros(2), np.full(2, -8.0), samples=200)
     place_spikes(block, np.array([81, 84]), np.array([1, 1]), np.array([1.0, 0.7]))
     assert resolve(block, everything(block), priors)
@@ -145,7 +146,7 @@ def test_a_wrong_explanation_of_an_overlap_is_resolved(distance: int) -> None:
 
 def test_heat_makes_less_certain() -> None:
     overlaps = smooth_bank(1.0)
-    energies = np.array([overlaps[k, 29, k] for k in range(2)], float)
+    energies = np.array([overlaps[k, LONGEST - 1, k] for k in range(2)], float)
     certainty = []
     for heat in (0.1, 1.0):
         block = planted(overlaps, [100], [1])
@@ -157,7 +158,7 @@ def test_heat_makes_less_certain() -> None:
 
 def test_a_lone_spike_is_settled_at_once_as_sampling_would() -> None:
     overlaps = smooth_bank(1.0)
-    energies = np.array([overlaps[k, 29, k] for k in range(2)], float)
+    energies = np.array([overlaps[k, LONGEST - 1, k] for k in range(2)], float)
     priors = priors_at(1.0, energies[None], np.full(2, 0.01), np.full(2, -5.0), samples=200)
     rng = np.random.default_rng(3)
     outputs = shaped(planted(overlaps, [60], [0]).rest) + rng.normal(0, 1.0, (200, 2)).astype(np.float32)
@@ -174,7 +175,7 @@ def test_a_lone_spike_is_settled_at_once_as_sampling_would() -> None:
 
 def test_overlapping_spikes_are_left_open() -> None:
     overlaps = smooth_bank(0.3)
-    energies = np.array([overlaps[k, 29, k] for k in range(2)], float)
+    energies = np.array([overlaps[k, LONGEST - 1, k] for k in range(2)], float)
     priors = priors_at(1.0, energies[None], np.full(2, 0.01), np.full(2, -8.0), samples=200)
     starts, classes = [80, 110, 135], [0, 1, 0]
     block = planted(overlaps, starts, classes)

@@ -147,7 +147,7 @@ class Block(NamedTuple):
     These three are arrays of shape (samples * units,), so that no function has to make views of them.
     `overlaps` are also as they lie in memory: `overlaps[known, k, reach + lag, j]` is what a spike of unit k
     adds to the output of unit j `lag` samples later; there are `rows` times `units` times `lags` times
-    `units`.
+    `units`. There must be lags for the longest window of which pairs of spikes are tried.
     """
 
     rest: Trace
@@ -287,10 +287,9 @@ def new_block(outputs: Trace, overlaps: Trace, seed: int) -> Block:
     """
     _apart()
     n, units = outputs.shape
-    rest = np.empty(n * units, np.float32)
-    for t in range(n):
-        for k in range(units):
-            rest[t * units + k] = outputs[t, k]
+    rest, flat = np.empty(n * units, np.float32), outputs.reshape(-1)
+    for i in range(np.uint64(n * units)):
+        rest[i] = flat[i]
     rows, _, lags, _ = overlaps.shape
     return Block(
         rest, np.zeros(n * units, np.float32), np.zeros(n * units, np.float32), overlaps.reshape(-1),
@@ -367,7 +366,6 @@ def _add(block: Block, t: int, k: int, amplitude: np.float32) -> None:
 
 @_inner
 def _place(block: Block, t: int, k: int, amplitude: float) -> None:
-    _apart()
     i = t * block.units + k
     block.amplitude[i] = amplitude if amplitude != 0.0 else 1e-6
     _add(block, t, k, block.amplitude[i])
@@ -375,7 +373,6 @@ def _place(block: Block, t: int, k: int, amplitude: float) -> None:
 
 @_inner
 def _remove(block: Block, t: int, k: int) -> None:
-    _apart()
     i = t * block.units + k
     _add(block, t, k, -block.amplitude[i])
     block.amplitude[i] = np.float32(0.0)
@@ -418,7 +415,6 @@ def _gains(block: Block, priors: Priors, first: int, last: int, gains: Float64Ar
 @_inner
 def _loud(rest: Trace, levels: Trace, units: int, first: int, last: int) -> np.int32:
     """Return how many positions in a window are plausible."""
-    _apart()
     loud = np.int32(0)
     for i in range(np.uint64(first * units), np.uint64(last * units)):
         loud += np.int32(rest[i] > levels[i])
@@ -428,7 +424,6 @@ def _loud(rest: Trace, levels: Trace, units: int, first: int, last: int) -> np.i
 @_inner
 def _placed(amplitude: Trace, units: int, first: int, last: int) -> np.int32:
     """Return the number of spikes placed in a window."""
-    _apart()
     placed = np.int32(0)
     for i in range(np.uint64(first * units), np.uint64(last * units)):
         placed += np.int32(amplitude[i] != np.float32(0.0))
@@ -437,7 +432,6 @@ def _placed(amplitude: Trace, units: int, first: int, last: int) -> np.int32:
 
 @_inner
 def _empty_window(block: Block, first: int, last: int) -> None:
-    _apart()
     for t in range(first, last):
         for k in range(block.units):
             if block.amplitude[t * block.units + k] != 0.0:
