@@ -538,7 +538,6 @@ def _weigh_pairs(
     Amplitudes are integrated out. The first spike of a pair reduces the output and energy of the second by
     their overlap.
     """
-    _apart()
     units, overlaps, n = block.units, block.overlaps, NONE
     places = _places(block, priors, first, last)
     linear, whole, constant, precision = places.linear, places.whole, places.constant, places.precision
@@ -594,7 +593,6 @@ def _sample_window(
     block: Block, priors: Priors, found: Pairs, first: int, last: int, most: int, odds: Float64Array
 ) -> float:
     """Sample at most one or two spikes into an empty window; return the uncertainty."""
-    _apart()
     units, counts = block.units, block.counts
     highest = _gains(block, priors, first, last, odds)
     n_pairs, best = 0, max(0.0, highest)
@@ -707,7 +705,6 @@ def _put_in(
 @_inner
 def _best_place(block: Block, priors: Priors, first: int, last: int) -> tuple[int, int]:
     """Return the free position where one more spike gains most, or -1 if no spike gains."""
-    _apart()
     best, at, of, units = 0.0, -1, -1, block.units
     for begin in range(first, last, CHUNK):
         end = min(begin + CHUNK, last)
@@ -730,7 +727,6 @@ def _improve(
     block: Block, priors: Priors, first: int, last: int, samples: Int64Array, units: Int64Array, n: int
 ) -> int:
     """Add spikes that gain and move each to where it gains most, until nothing changes; return how many."""
-    _apart()
     for _ in range(MOST_SPIKES):
         changed = False
         if n < MOST_SPIKES:
