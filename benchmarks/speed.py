@@ -6,8 +6,8 @@ Parts: adapt (fit and adapt, all cores; first, the others need its sorters), sor
 blocked-FFT template correlations), cnn (all of that for networks, one target), run (`spikesorter run`,
 defaults), others (SpikeInterface's sorters, one core, warm; needs the extra `compare`), workers (eight
 recordings, one and two threads), many (one electrode, a tetrode, 96 tetrodes), stream (10 ms packets, one
-core; delay; what `low_latency` loses), start (imports), gpu (networks there and here; after cnn). `table`
-prints what was measured as a table.
+core; delay; what `low_latency` loses), start (imports), compile (processor seconds at the first use), gpu
+(networks there and here; after cnn). `table` prints what was measured as a table.
 
 Seconds are the least of several runs; compare ratios, which do not depend on the machine.
 """
@@ -182,6 +182,16 @@ def measure_start(arguments: argparse.Namespace) -> Figures:
     return {name: timed(run, repeats=REPEATS)[0] for name, run in runs.items()}
 
 
+def measure_compile(arguments: argparse.Namespace) -> Figures:
+    """Processor seconds to compile the sampler at the first use, and what low latency adds."""
+    with tempfile.TemporaryDirectory() as empty:
+        command = [sys.executable, __file__, "--child", "compile", "", "", ""]
+        environment = os.environ | {"NUMBA_CACHE_DIR": empty}
+        done = subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE, text=True)
+    figures: Figures = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
 # What runs on one core, in a process of its own ---------------------------------------------------------
 
 
@@ -206,6 +216,34 @@ def sort_on_one_core(study: Path, model: Path, name: str) -> Figures:
         "floors": seconds / floor,
         "times_real_time": duration / seconds,
     }
+
+
+def compile_on_one_core(study: Path, model: Path, name: str) -> Figures:
+    """Explain a little noise with two units, twice, first as exact and then as low latency."""
+    from spikesorter.decoding import gibbs
+
+    rng, units = np.random.default_rng(0), 2
+    outputs = rng.normal(0, 5, (1000, units)).astype(np.float32)
+    overlaps = np.zeros((1, units, 161, units), np.float32)
+    seconds = []
+    for lengths in ((336, 128, 128, 48), (24, 96, 68, 0)):
+        priors = gibbs.priors_at(
+            1.0,
+            np.full((1, units), 25.0),
+            np.full(units, 0.1),
+            np.full(units, -7.0),
+            samples=sum(lengths[:3]),
+        )
+        rows = np.array([(0, 16, 1, 1), (0, 14, 2, 2), (0, 16, 3, 1)], np.int64)
+        plan = gibbs.Plan(gibbs.stack_priors([priors]), rows, 1, 1)
+        began = time.process_time()
+        if lengths[3]:
+            gibbs.explain_blocks(outputs, overlaps, plan, lengths, lengths[0], 0)
+        else:
+            shapes = np.zeros((units, 1, 80), np.float32)
+            gibbs.explain_causally(outputs[:, 0][None].copy(), shapes, 8, overlaps, plan, lengths, 0)
+        seconds.append(time.process_time() - began)
+    return {"exact_s": seconds[0], "low_latency_s": seconds[1]}
 
 
 def correlate_in_blocks(trace: npt.NDArray[np.float32], templates: npt.NDArray[np.float32]) -> None:
@@ -300,6 +338,7 @@ ON_ONE_CORE: dict[str, Callable[[Path, Path, str], Figures]] = {
     "sort": sort_on_one_core,
     "others": others_on_one_core,
     "stream": stream_on_one_core,
+    "compile": compile_on_one_core,
 }
 PARTS: dict[str, Callable[[argparse.Namespace], Figures]] = {
     "adapt": measure_adapt,
@@ -312,6 +351,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], Figures]] = {
     "stream": measure_stream,
     "gpu": measure_gpu,
     "start": measure_start,
+    "compile": measure_compile,
 }
 
 

@@ -6,20 +6,53 @@ from itertools import product
 
 import numpy as np
 import pytest
+from numba import njit
 
-from spikesorter.decoding.gibbs import (
-    Block,
-    new_block,
-    pair_memory,
-    place_spikes,
-    priors_at,
-    resolve,
-    settle_clear,
-    sweep,
-)
+from spikesorter.decoding import gibbs
+from spikesorter.decoding.gibbs import Block, Priors, priors_at
 
 SAMPLES, CLASSES = 5, 2
 REACH = 3
+LONGEST = 60  # samples; longer than any window of which pairs are tried
+
+
+# Most compiled functions can be called by compiled ones only.
+@njit
+def new_block(outputs: np.ndarray, overlaps: np.ndarray) -> Block:
+    return gibbs.new_block(outputs, overlaps, 0)
+
+
+@njit
+def place_spikes(block: Block, samples: np.ndarray, units: np.ndarray, amplitudes: np.ndarray) -> None:
+    gibbs.place_spikes(block, samples, units, amplitudes)
+
+
+@njit
+def resolve(block: Block, parts: np.ndarray, priors: Priors) -> bool:
+    return gibbs.resolve(block, parts, priors, gibbs.pair_memory())
+
+
+@njit
+def settle_clear(block: Block, priors: Priors, first: int, last: int) -> np.ndarray:
+    return gibbs.settle_clear(block, priors, gibbs.pair_memory(), first, last)
+
+
+@njit
+def sweep_often(block: Block, parts: np.ndarray, priors: Priors, kinds: np.ndarray, times: int) -> None:
+    """Sweep with one row of (window, offset, most) after the other, `times` times in all."""
+    found = gibbs.pair_memory()
+    for number in range(times):
+        window, offset, most = kinds[number % len(kinds)]
+        gibbs.sweep(block, parts, priors, found, window, offset, most)
+
+
+def shaped(values: np.ndarray) -> np.ndarray:
+    """Return an array of a block in the shape (samples, units)."""
+    return values.reshape(-1, CLASSES)
+
+
+def everything(block: Block) -> np.ndarray:
+    return np.array([[0, block.samples]])
 
 
 @pytest.fixture
@@ -64,28 +97,29 @@ def test_sampling_gives_the_exact_posterior(
     log_odds = np.array([-1.0, -2.0])
     energies = np.array([overlaps[k, REACH, k] for k in range(CLASSES)], float)
     priors = priors_at(1.0, energies[None], np.zeros(CLASSES), log_odds, samples=SAMPLES)
-    block = new_block(outputs, overlaps[None], 0, pair_memory())
+    block = new_block(outputs, overlaps[None])
     sweeps = 60_000
-    for number in range(sweeps):
-        window = 1 + number % 3
-        sweep(block, priors, window, number % window, 2 if use_pairs and number % 2 else 1)
+    windows = [1 + number % 3 for number in range(6)]
+    kinds = [(w, number % w, 2 if use_pairs and number % 2 else 1) for number, w in enumerate(windows)]
+    sweep_often(block, everything(block), priors, np.array(kinds), sweeps)
     expected = exact_marginals(outputs, overlaps, log_odds, doubles=use_pairs)
     assert expected.max() > 0.3 > 0.05 > expected.min()
-    np.testing.assert_allclose(block.counts / sweeps, expected, atol=0.015)
+    np.testing.assert_allclose(shaped(block.counts) / sweeps, expected, atol=0.015)
 
 
 def test_what_is_placed_is_taken_out_of_the_outputs(overlaps: np.ndarray) -> None:
     outputs = np.zeros((20, CLASSES), np.float32)
-    block = new_block(outputs, overlaps[None], 0, pair_memory())
+    block = new_block(outputs, overlaps[None])
     place_spikes(block, np.array([10, 19]), np.array([1, 0]), np.array([2.0, 1.0]))
-    np.testing.assert_allclose(block.rest[10 - REACH : 10 + REACH + 1], -2 * overlaps[1], rtol=1e-6)
-    np.testing.assert_allclose(block.rest[19 - REACH + 4 - 4 :], -overlaps[0][: REACH + 1], rtol=1e-6)
+    rest = shaped(block.rest)
+    np.testing.assert_allclose(rest[10 - REACH : 10 + REACH + 1], -2 * overlaps[1], rtol=1e-6)
+    np.testing.assert_allclose(rest[19 - REACH + 4 - 4 :], -overlaps[0][: REACH + 1], rtol=1e-6)
     assert np.all(outputs == 0)
 
 
 def smooth_bank(noise_sd: float) -> np.ndarray:
     """Overlaps of two shapes of like form whose spikes a greedy decoder confuses when they overlap."""
-    t = np.arange(30)
+    t = np.arange(LONGEST)
     shapes = np.stack([4 * t / 5 * np.exp(1 - t / 5), 6 * t / 7 * np.exp(1 - t / 7)]) / noise_sd
     return (
         np.float32([[np.correlate(a, b, "full") for b in shapes] for a in shapes]).transpose(0, 2, 1).copy()
@@ -93,61 +127,61 @@ def smooth_bank(noise_sd: float) -> np.ndarray:
 
 
 def planted(overlaps: np.ndarray, samples: list[int], classes: list[int]) -> Block:
-    block = new_block(np.zeros((200, 2), np.float32), overlaps[None], 0, pair_memory())
+    block = new_block(np.zeros((200, 2), np.float32), overlaps[None])
     place_spikes(block, np.array(samples), np.array(classes), -np.ones(len(samples)))
-    return new_block(block.rest, overlaps[None], 0, pair_memory())
+    return new_block(shaped(block.rest), overlaps[None])
 
 
 @pytest.mark.parametrize("distance", [2, 5, 9])
 def test_a_wrong_explanation_of_an_overlap_is_resolved(distance: int) -> None:
     overlaps = smooth_bank(0.3)
     block = planted(overlaps, [80, 80 + distance], [0, 1])
-    energies = np.array([overlaps[k, 29, k] for k in range(2)], float)
+    energies = np.array([overlaps[k, LONGEST - 1, k] for k in range(2)], float)
     priors = priors_at(1.0, energies[None], np.zeros(2), np.full(2, -8.0), samples=200)
     place_spikes(block, np.array([81, 84]), np.array([1, 1]), np.array([1.0, 0.7]))
-    assert resolve(block, priors)
-    assert list(zip(*np.nonzero(block.amplitude), strict=True)) == [(80, 0), (80 + distance, 1)]
+    assert resolve(block, everything(block), priors)
+    assert list(zip(*np.nonzero(shaped(block.amplitude)), strict=True)) == [(80, 0), (80 + distance, 1)]
     assert np.abs(block.rest).max() < 1e-2 * energies.max()
 
 
 def test_heat_makes_less_certain() -> None:
     overlaps = smooth_bank(1.0)
-    energies = np.array([overlaps[k, 29, k] for k in range(2)], float)
+    energies = np.array([overlaps[k, LONGEST - 1, k] for k in range(2)], float)
     certainty = []
     for heat in (0.1, 1.0):
         block = planted(overlaps, [100], [1])
         priors = priors_at(heat, energies[None], np.zeros(2), np.full(2, -7.0), samples=200)
-        for _ in range(50):
-            sweep(block, priors, 16, 3, 1)
+        sweep_often(block, everything(block), priors, np.array([[16, 3, 1]]), 50)
         certainty.append(block.counts.max() / 50)
     assert certainty[0] < 0.5 < 0.9 < certainty[1]
 
 
 def test_a_lone_spike_is_settled_at_once_as_sampling_would() -> None:
     overlaps = smooth_bank(1.0)
-    energies = np.array([overlaps[k, 29, k] for k in range(2)], float)
+    energies = np.array([overlaps[k, LONGEST - 1, k] for k in range(2)], float)
     priors = priors_at(1.0, energies[None], np.full(2, 0.01), np.full(2, -5.0), samples=200)
     rng = np.random.default_rng(3)
-    outputs = planted(overlaps, [60], [0]).rest + rng.normal(0, 1.0, (200, 2)).astype(np.float32)
-    settled = settle_clear(new_block(outputs, overlaps[None], 0, pair_memory()), priors, 0, 200)
-    sampled, sweeps = new_block(outputs, overlaps[None], 0, pair_memory()), 20_000
-    for number in range(sweeps):
-        sweep(sampled, priors, 16, number % 16, 1 + number % 2)
+    outputs = shaped(planted(overlaps, [60], [0]).rest) + rng.normal(0, 1.0, (200, 2)).astype(np.float32)
+    settled, sampled, sweeps = new_block(outputs, overlaps[None]), new_block(outputs, overlaps[None]), 20_000
+    parts = settle_clear(settled, priors, 0, 200)
+    kinds = np.array([(16, number, 1 + number % 2) for number in range(16)])
+    sweep_often(sampled, everything(sampled), priors, kinds, sweeps)
     near = slice(50, 70)
-    assert not any(first < 70 and last > 50 for first, last in settled.open)
-    assert 0.05 < settled.counts[near].max() < 0.95
-    np.testing.assert_allclose(settled.counts[near], sampled.counts[near] / sweeps, atol=0.02)
+    assert not any(first < 70 and last > 50 for first, last in parts)
+    counts = shaped(settled.counts)[near]
+    assert 0.05 < counts.max() < 0.95
+    np.testing.assert_allclose(counts, shaped(sampled.counts)[near] / sweeps, atol=0.02)
 
 
 def test_overlapping_spikes_are_left_open() -> None:
     overlaps = smooth_bank(0.3)
-    energies = np.array([overlaps[k, 29, k] for k in range(2)], float)
+    energies = np.array([overlaps[k, LONGEST - 1, k] for k in range(2)], float)
     priors = priors_at(1.0, energies[None], np.full(2, 0.01), np.full(2, -8.0), samples=200)
     starts, classes = [80, 110, 135], [0, 1, 0]
-    block = settle_clear(planted(overlaps, starts, classes), priors, 0, 200)
-    assert len(block.open) == 1
+    block = planted(overlaps, starts, classes)
+    assert len(settle_clear(block, priors, 0, 200)) == 1
     assert block.amplitude.sum() == 0
     # Far from what is wanted they stay as they were found first.
-    far = settle_clear(planted(overlaps, starts, classes), priors, 190, 200)
-    assert len(far.open) == 0
+    far = planted(overlaps, starts, classes)
+    assert len(settle_clear(far, priors, 190, 200)) == 0
     assert np.abs(far.rest).max() < 0.2 * energies.max()

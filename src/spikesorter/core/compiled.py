@@ -41,7 +41,7 @@ def provide_cache(package: Path, home: Path) -> None:
     os.environ[VARIABLE] = folder
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     logger.warning(
-        "neither %s nor %s can be written, so code is compiled anew each time (about 25 s); set %s to a "
+        "neither %s nor %s can be written, so code is compiled anew each time (about 15 s); set %s to a "
         "folder of "
         "your own to keep it", package, home, VARIABLE,
     )  # fmt: skip

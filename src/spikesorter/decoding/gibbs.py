@@ -17,7 +17,10 @@ that starts at a low heat, which rises to 1, finds explanations that a start at 
 A spike with no other plausible spike near it needs no sweeps: it is sampled once, exactly.
 
 All compiled code of the decoder is in this file, because Numba's cache detects changes of a file but not of
-the files that it imports.
+the files that it imports. What a first use takes to compile depends on what functions are given, as each
+array of a tuple is passed as seven values or more; on how deep they are nested, as each is compiled once more
+within each that calls it; and on copies of one in another. So functions that do little take the few arrays
+that they need, and large ones are kept apart (`_apart`) or are parts of another (`_merged`).
 """
 
 from __future__ import annotations
@@ -28,7 +31,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+from numba import config, njit, types
+from numba.extending import intrinsic
 
 from spikesorter.signal.correlate import correlate
 
@@ -36,6 +40,7 @@ __all__ = [
     "Block",
     "Plan",
     "Priors",
+    "causal_outputs",
     "explain_blocks",
     "explain_causally",
     "new_block",
@@ -76,7 +81,10 @@ ROUNDED = 50.0  # to which the logarithm of a power rounds
 ONE_AS_BITS = 127 << 23  # a 1 of 32 bits, read as a whole number
 BITS_TO_LOG = 0.5 * math.log(2) / (1 << 23)  # half the logarithm of a number, from its bits
 SCATTERED_STEP = 8  # samples between outputs that seed the random numbers
+BLOCKS_AT_ONCE = 256  # with outputs of their own
 CHUNK = 16  # samples that are checked together
+# A plain 0 or 2 as an argument would have Numba compile the function once more, for that number alone.
+NONE, TWO = np.int64(0), np.int64(2)
 CERTAIN = 1e-3  # uncertainty below which more sweeps change nothing
 
 
@@ -94,7 +102,6 @@ class Priors(NamedTuple):
     precision: Float64Array
     variance: Float64Array
     odds: Float64Array
-    constant: Float64Array
     single: Float64Array
     levels: Trace
     evens: Trace
@@ -134,31 +141,24 @@ class Spike(NamedTuple):
     variance: np.float32
 
 
-class Flat(NamedTuple):
-    """Arrays of a block as they lie in memory, shape (-1,), so that no function has to make views of them."""
-
-    rest: Trace
-    amplitude: Trace
-    counts: Trace
-    overlaps: Trace
-
-
 class Block(NamedTuple):
     """State of one block: outputs not yet explained, amplitudes of the spikes placed (0: none), counts.
 
-    `overlaps[known, k, reach + lag, j]` is what a spike of unit k adds to the output of unit j `lag` samples
-    later. `open` lists the parts left to sample, as (first, last), shape (parts, 2). `found` is working
-    memory. `flat` are four of the arrays once more.
+    These three are arrays of shape (samples * units,), so that no function has to make views of them.
+    `overlaps` are also as they lie in memory: `overlaps[known, k, reach + lag, j]` is what a spike of unit k
+    adds to the output of unit j `lag` samples later; there are `rows` times `units` times `lags` times
+    `units`. There must be lags for the longest window of which pairs of spikes are tried.
     """
 
     rest: Trace
     amplitude: Trace
     counts: Trace
     overlaps: Trace
+    samples: int
+    units: int
+    lags: int
+    rows: int
     random: Random
-    open: Int64Array
-    found: Pairs
-    flat: Flat
 
 
 class Plan(NamedTuple):
@@ -210,8 +210,7 @@ def priors_at(
     energy = heat * energies
     precision = 1 / np.maximum(spreads, LEAST_SPREAD) ** 2
     variance = 1 / (energy + precision)
-    constant = log_odds - 0.5 * precision
-    single = constant - 0.5 * np.log((energy + precision) / precision)
+    single = log_odds - 0.5 * precision - 0.5 * np.log((energy + precision) / precision)
     known = np.minimum(np.arange(samples)[::-1], len(energies) - 1)
     levels, evens = (
         ((np.sqrt(np.maximum(2 * (log - single) / variance, 0)) - precision) / heat)[known]
@@ -219,7 +218,7 @@ def priors_at(
         .ravel()
         for log in (QUIET, 0.0)
     )
-    return Priors(float(heat), energy, precision, variance, log_odds, constant, single, levels, evens)
+    return Priors(float(heat), energy, precision, variance, log_odds, single, levels, evens)
 
 
 def stack_priors(stages: list[Priors]) -> Priors:
@@ -239,37 +238,63 @@ def stack_priors(stages: list[Priors]) -> Priors:
 
 
 def _compiled(function: Function) -> Function:
-    compiled: Function = njit(cache=True, nogil=True, error_model="numpy")(function)
+    """Compile a function that Python calls, and keep the code."""
+    compiled: Function = njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function)
     return compiled
 
 
 def _inner(function: Function) -> Function:
-    """Compile a function that only compiled ones call, without what Python would need to call it."""
+    """Compile a function that only compiled ones call, without what Python would need to call it.
+
+    Its code is kept as part of theirs.
+    """
     compiled: Function = njit(
-        cache=True, nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
+        nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
     )(function)
     return compiled
 
 
-@_compiled
+def _merged(function: Function) -> Function:
+    """Compile a function as a part of those that call it, not by itself as well."""
+    compiled: Function = njit(nogil=True, error_model="numpy", inline="always")(function)
+    return compiled
+
+
+def _mark_apart(typing: Any) -> Any:
+    def mark(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), mark
+
+
+# Keeps the function that calls it from being copied into those that call that one.
+_apart: Any = (lambda: None) if config.DISABLE_JIT else intrinsic(_mark_apart)
+
+
+@_inner
 def pair_memory() -> Pairs:
     """Return memory for the pairs of one window."""
     return Pairs(np.empty(MOST_PAIRS, np.int32), np.empty(MOST_PAIRS, np.int32), np.empty(MOST_PAIRS))
 
 
-@_compiled
-def new_block(outputs: Trace, overlaps: Trace, seed: int, memory: Pairs) -> Block:
+@_inner
+def new_block(outputs: Trace, overlaps: Trace, seed: int) -> Block:
     """Return a block without spikes; `outputs` are those of a bank, shape (samples, units).
 
     The outputs seed the block's random numbers. Blocks therefore have different random numbers, but each
     block always has the same.
     """
-    random = _scattered(outputs, seed)
-    everything = np.empty((1, 2), np.int64)
-    everything[0, 0], everything[0, 1] = 0, len(outputs)
-    rest, amplitude, counts = outputs.copy(), np.zeros_like(outputs), np.zeros_like(outputs)
-    flat = Flat(rest.reshape(-1), amplitude.reshape(-1), counts.reshape(-1), overlaps.reshape(-1))
-    return Block(rest, amplitude, counts, overlaps, random, everything, memory, flat)
+    _apart()
+    n, units = outputs.shape
+    rest, flat = np.empty(n * units, np.float32), outputs.reshape(-1)
+    for i in range(np.uint64(n * units)):
+        rest[i] = flat[i]
+    rows, _, lags, _ = overlaps.shape
+    return Block(
+        rest, np.zeros(n * units, np.float32), np.zeros(n * units, np.float32), overlaps.reshape(-1),
+        n, units, lags, rows, _scattered(outputs, seed),
+    )  # fmt: skip
 
 
 @_inner
@@ -311,87 +336,95 @@ def _normal(random: Random) -> float:
 @_inner
 def _known(block: Block, t: int) -> int:
     """Return the row for the known part of a spike: the last row, unless the block ends soon."""
-    return min(len(block.rest) - 1 - t, len(block.overlaps) - 1)
+    return min(block.samples - 1 - t, block.rows - 1)
 
 
 @_inner
 def _overlap_at(block: Block, t: int, k: int, lag: int) -> int:
-    """Return where the overlaps of a spike with all units, `lag` samples later, begin in `flat.overlaps`."""
-    units, lags = block.rest.shape[1], block.overlaps.shape[2]
+    """Return where the overlaps of a spike with all units, `lag` samples later, begin in `overlaps`."""
+    units, lags = block.units, block.lags
     return int(((_known(block, t) * units + k) * lags + lags // 2 + lag) * units)
 
 
 @_inner
-def _add(block: Block, t: int, k: int, amplitude: float) -> None:
+def _subtract(rest: Trace, first: int, overlaps: Trace, own: int, n: int, factor: np.float32) -> None:
+    """Subtract part of the overlaps, times a factor, from part of the outputs."""
+    _apart()
+    to, of = np.uint64(first), np.uint64(own)
+    for i in range(np.uint64(n)):
+        rest[to + i] -= factor * overlaps[of + i]
+
+
+@_inner
+def _add(block: Block, t: int, k: int, amplitude: np.float32) -> None:
     """Subtract a spike from the outputs (or add it, if its amplitude is negative)."""
-    n, units = block.rest.shape
-    reach = block.overlaps.shape[2] // 2
-    first, last = max(0, t - reach), min(n, t + reach + 1)
-    rest, overlaps, factor = block.flat.rest, block.flat.overlaps, np.float32(amplitude)
-    to = np.uint64(first * units)
-    own = np.uint64(_overlap_at(block, t, k, first - t))
-    for i in range(np.uint64((last - first) * units)):
-        rest[to + i] -= factor * overlaps[own + i]
+    units, reach = block.units, block.lags // 2
+    first, last = max(NONE, t - reach), min(block.samples, t + reach + 1)
+    own = _overlap_at(block, t, k, first - t)
+    _subtract(block.rest, first * units, block.overlaps, own, (last - first) * units, amplitude)
 
 
 @_inner
 def _place(block: Block, t: int, k: int, amplitude: float) -> None:
-    block.amplitude[t, k] = amplitude if amplitude != 0.0 else 1e-6
-    _add(block, t, k, block.amplitude[t, k])
+    i = t * block.units + k
+    block.amplitude[i] = amplitude if amplitude != 0.0 else 1e-6
+    _add(block, t, k, block.amplitude[i])
 
 
 @_inner
 def _remove(block: Block, t: int, k: int) -> None:
-    _add(block, t, k, -block.amplitude[t, k])
-    block.amplitude[t, k] = 0.0
+    i = t * block.units + k
+    _add(block, t, k, -block.amplitude[i])
+    block.amplitude[i] = np.float32(0.0)
 
 
 @_inner
-def _expected_amplitude(block: Block, priors: Priors, t: int, k: int) -> float:
-    linear = priors.heat * block.rest[t, k] + priors.precision[k]
-    return float(linear * priors.variance[_known(block, t), k])
+def _place_expected(block: Block, priors: Priors, t: int, k: int) -> None:
+    """Place a spike of the expected amplitude."""
+    linear = priors.heat * block.rest[t * block.units + k] + priors.precision[k]
+    _place(block, t, k, linear * priors.variance[_known(block, t), k])
 
 
 @_inner
 def _place_sampled(block: Block, priors: Priors, t: int, k: int) -> None:
-    amplitude = _expected_amplitude(block, priors, t, k)
-    spread = math.sqrt(priors.variance[_known(block, t), k])
-    _place(block, t, k, amplitude + _normal(block.random) * spread)
+    variance = priors.variance[_known(block, t), k]
+    linear = priors.heat * block.rest[t * block.units + k] + priors.precision[k]
+    _place(block, t, k, linear * variance + _normal(block.random) * math.sqrt(variance))
 
 
 @_inner
-def _gain(block: Block, priors: Priors, t: int, k: int) -> float:
+def _gain(linear: float, variance: float, single: float) -> float:
     """Return the log posterior odds of one more spike, with its amplitude integrated out."""
-    x, known = priors.heat * block.rest[t, k] + priors.precision[k], _known(block, t)
-    return float(0.5 * x * x * priors.variance[known, k] + priors.single[known, k])
+    return 0.5 * linear * linear * variance + single
 
 
 @_inner
 def _gains(block: Block, priors: Priors, first: int, last: int, gains: Float64Array) -> float:
     """Compute the gain at every position in a window; return the largest."""
-    units = block.rest.shape[1]
-    best, i = -np.inf, 0
+    best, i, units = -np.inf, 0, block.units
     for t in range(first, last):
+        known = _known(block, t)
         for k in range(units):
-            gains[i] = _gain(block, priors, t, k)
+            linear = priors.heat * block.rest[t * units + k] + priors.precision[k]
+            gains[i] = _gain(linear, priors.variance[known, k], priors.single[known, k])
             best = max(best, gains[i])
             i += 1
     return best
 
 
 @_inner
-def _loud(block: Block, levels: Trace, first: int, last: int) -> np.int32:
+def _loud(rest: Trace, levels: Trace, units: int, first: int, last: int) -> np.int32:
     """Return how many positions in a window are plausible."""
-    units, rest, loud = block.rest.shape[1], block.flat.rest, np.int32(0)
+    loud = np.int32(0)
     for i in range(np.uint64(first * units), np.uint64(last * units)):
         loud += np.int32(rest[i] > levels[i])
     return loud
 
 
 @_inner
-def _placed(block: Block, first: int, last: int) -> np.int32:
+def _placed(amplitude: Trace, units: int, first: int, last: int) -> np.int32:
     """Return the number of spikes placed in a window."""
-    units, amplitude, placed = block.rest.shape[1], block.flat.amplitude, np.int32(0)
+    placed = np.int32(0)
     for i in range(np.uint64(first * units), np.uint64(last * units)):
         placed += np.int32(amplitude[i] != np.float32(0.0))
     return placed
@@ -400,17 +433,17 @@ def _placed(block: Block, first: int, last: int) -> np.int32:
 @_inner
 def _empty_window(block: Block, first: int, last: int) -> None:
     for t in range(first, last):
-        for k in range(block.amplitude.shape[1]):
-            if block.amplitude[t, k] != 0.0:
+        for k in range(block.units):
+            if block.amplitude[t * block.units + k] != 0.0:
                 _remove(block, t, k)
 
 
 @_inner
-def _count_all(block: Block, first: int, last: int) -> None:
-    for t in range(first, last):
-        for k in range(block.amplitude.shape[1]):
-            if block.amplitude[t, k] != 0.0:
-                block.counts[t, k] += np.float32(1.0)
+def _count_all(counts: Trace, amplitude: Trace, units: int, first: int, last: int) -> None:
+    """Count all spikes placed in a window as certain."""
+    for i in range(first * units, last * units):
+        if amplitude[i] != 0.0:
+            counts[i] += np.float32(1.0)
 
 
 @_inner
@@ -474,7 +507,7 @@ def _above(values: Trace, least: np.float32, first: int, last: int) -> np.int32:
 @_inner
 def _places(block: Block, priors: Priors, first: int, last: int) -> Places:
     """Return what is needed of each position in a window to weigh pairs."""
-    units = block.rest.shape[1]
+    units = block.units
     n_places, i = (last - first) * units, 0
     linear, whole = np.empty(n_places), np.empty(n_places)
     constant, precision = np.empty(n_places), np.empty(n_places)
@@ -483,9 +516,9 @@ def _places(block: Block, priors: Priors, first: int, last: int) -> Places:
     for t in range(first, last):
         known = _known(block, t)
         for k in range(units):
-            linear[i] = priors.heat * block.rest[t, k] + priors.precision[k]
+            linear[i] = priors.heat * block.rest[t * units + k] + priors.precision[k]
             whole[i] = priors.energy[known, k] + priors.precision[k]
-            constant[i], precision[i] = priors.constant[k], priors.precision[k]
+            constant[i], precision[i] = priors.odds[k] - 0.5 * priors.precision[k], priors.precision[k]
             rough_linear[i], rough_whole[i] = linear[i], whole[i]
             rough_constant[i] = constant[i] + 0.5 * math.log(precision[i]) + ONE_AS_BITS * BITS_TO_LOG
             i += 1
@@ -498,14 +531,14 @@ def _places(block: Block, priors: Priors, first: int, last: int) -> Places:
 
 @_inner
 def _weigh_pairs(
-    block: Block, priors: Priors, first: int, last: int, gains: Float64Array, best: float
+    block: Block, priors: Priors, found: Pairs, first: int, last: int, gains: Float64Array, best: float
 ) -> tuple[int, float]:
     """Compute the log posterior of all pairs in a window; return how many are not negligible, and the best.
 
     Amplitudes are integrated out. The first spike of a pair reduces the output and energy of the second by
     their overlap.
     """
-    found, units, overlaps, n = block.found, block.rest.shape[1], block.flat.overlaps, 0
+    units, overlaps, n = block.units, block.overlaps, NONE
     places = _places(block, priors, first, last)
     linear, whole, constant, precision = places.linear, places.whole, places.constant, places.precision
     # Most pairs are implausible. Single precision suffices to exclude them.
@@ -544,10 +577,10 @@ def _weigh_pairs(
 
 @_inner
 def _place_sampled_pair(block: Block, priors: Priors, t: int, k: int, u: int, j: int) -> None:
-    known = _known(block, t)
-    overlap = priors.heat * block.overlaps[known, k, block.overlaps.shape[2] // 2 + u - t, j]
-    x = priors.heat * block.rest[t, k] + priors.precision[k]
-    y = priors.heat * block.rest[u, j] + priors.precision[j]
+    known, units = _known(block, t), block.units
+    overlap = priors.heat * block.overlaps[_overlap_at(block, t, k, u - t) + j]
+    x = priors.heat * block.rest[t * units + k] + priors.precision[k]
+    y = priors.heat * block.rest[u * units + j] + priors.precision[j]
     a, b = 1 / priors.variance[known, k], 1 / priors.variance[_known(block, u), j]
     determinant = a * b - overlap * overlap
     amplitude = (x * b - y * overlap) / determinant
@@ -557,14 +590,14 @@ def _place_sampled_pair(block: Block, priors: Priors, t: int, k: int, u: int, j:
 
 @_inner
 def _sample_window(
-    block: Block, priors: Priors, first: int, last: int, most: int, odds: Float64Array
+    block: Block, priors: Priors, found: Pairs, first: int, last: int, most: int, odds: Float64Array
 ) -> float:
     """Sample at most one or two spikes into an empty window; return the uncertainty."""
-    found, units, counts = block.found, block.rest.shape[1], block.flat.counts
+    units, counts = block.units, block.counts
     highest = _gains(block, priors, first, last, odds)
     n_pairs, best = 0, max(0.0, highest)
     if most == 2 and highest > LIKELY:
-        n_pairs, best = _weigh_pairs(block, priors, first, last, odds, best)
+        n_pairs, best = _weigh_pairs(block, priors, found, first, last, odds, best)
     n_places = (last - first) * units
     none = math.exp(-best)
     total = none + _to_odds(odds, n_places, best) + _to_odds(found.log, n_pairs, best)
@@ -598,28 +631,35 @@ def _sample_window(
     return 1.0 - surest / total
 
 
-@_compiled
-def sweep(block: Block, priors: Priors, window: int, offset: int, most: int) -> float:
-    """Resample each window that has at most `most` spikes, 1 or 2; return the greatest uncertainty."""
-    odds = np.empty(window * block.rest.shape[1])
+@_inner
+def sweep(
+    block: Block, parts: Int64Array, priors: Priors, found: Pairs, window: int, offset: int, most: int
+) -> float:
+    """Resample each window that has at most `most` spikes, 1 or 2; return the greatest uncertainty.
+
+    The windows are those of the parts (first, last) in `parts`, shape (parts, 2); `found` is working memory.
+    """
+    _apart()
+    units = block.units
+    odds = np.empty(window * units)
     doubt = 0.0
-    for part in range(len(block.open)):
-        begin, end = block.open[part]
+    for part in range(len(parts)):
+        begin, end = parts[part, 0], parts[part, 1]
         for start in range(begin - offset, end, window):
             first, last = max(start, begin), min(start + window, end)
-            placed = _placed(block, first, last)
-            if placed == 0 and _loud(block, priors.levels, first, last) == 0:
+            placed = _placed(block.amplitude, units, first, last)
+            if placed == 0 and _loud(block.rest, priors.levels, units, first, last) == 0:
                 continue
             if placed > most:
-                _count_all(block, first, last)
+                _count_all(block.counts, block.amplitude, units, first, last)
                 doubt = 1.0
                 continue
             _empty_window(block, first, last)
-            doubt = max(doubt, _sample_window(block, priors, first, last, most, odds))
+            doubt = max(doubt, _sample_window(block, priors, found, first, last, most, odds))
     return doubt
 
 
-@_compiled
+@_inner
 def place_spikes(block: Block, samples: Int64Array, units: Int64Array, amplitudes: Trace) -> None:
     """Place given spikes."""
     for i in range(len(samples)):
@@ -633,11 +673,12 @@ def _take_out(
     """Remove and list all spikes of a window; return their number, or -1 if there are too many."""
     found = 0
     for t in range(first, last):
-        for k in range(block.amplitude.shape[1]):
-            if block.amplitude[t, k] != 0.0:
+        for k in range(block.units):
+            amplitude = block.amplitude[t * block.units + k]
+            if amplitude != 0.0:
                 if found == MOST_SPIKES:
                     return -1
-                samples[found], units[found], amplitudes[found] = t, k, block.amplitude[t, k]
+                samples[found], units[found], amplitudes[found] = t, k, amplitude
                 found += 1
     for i in range(found):
         _remove(block, samples[i], units[i])
@@ -651,9 +692,11 @@ def _put_in(
     """Place spikes of given amplitudes; return the change of the log posterior."""
     total = 0.0
     for i in range(n):
-        t, k, amplitude = samples[i], units[i], amplitudes[i]
+        t, k, amplitude = samples[i], units[i], float(amplitudes[i])
         energy = priors.energy[_known(block, t), k]
-        total += priors.heat * block.rest[t, k] * amplitude - 0.5 * amplitude * amplitude * energy
+        total += (
+            priors.heat * block.rest[t * block.units + k] * amplitude - 0.5 * amplitude * amplitude * energy
+        )
         total += priors.odds[k] - 0.5 * priors.precision[k] * (amplitude - 1.0) ** 2
         _place(block, t, k, amplitude)
     return total
@@ -662,15 +705,18 @@ def _put_in(
 @_inner
 def _best_place(block: Block, priors: Priors, first: int, last: int) -> tuple[int, int]:
     """Return the free position where one more spike gains most, or -1 if no spike gains."""
-    best, at, of = 0.0, -1, -1
+    best, at, of, units = 0.0, -1, -1, block.units
     for begin in range(first, last, CHUNK):
         end = min(begin + CHUNK, last)
-        if _loud(block, priors.evens, begin, end) == 0:
+        if _loud(block.rest, priors.evens, units, begin, end) == 0:
             continue
         for t in range(begin, end):
-            for k in range(block.rest.shape[1]):
-                if block.amplitude[t, k] == 0.0:
-                    gain = _gain(block, priors, t, k)
+            known = _known(block, t)
+            for k in range(units):
+                i = t * units + k
+                if block.amplitude[i] == 0.0:
+                    linear = priors.heat * block.rest[i] + priors.precision[k]
+                    gain = _gain(linear, priors.variance[known, k], priors.single[known, k])
                     if gain > best:
                         best, at, of = gain, t, k
     return at, of
@@ -686,7 +732,7 @@ def _improve(
         if n < MOST_SPIKES:
             t, k = _best_place(block, priors, first, last)
             if t >= 0:
-                _place(block, t, k, _expected_amplitude(block, priors, t, k))
+                _place_expected(block, priors, t, k)
                 samples[n], units[n] = t, k
                 n += 1
                 changed = True
@@ -701,7 +747,7 @@ def _improve(
                 n -= 1
                 samples[i], units[i] = samples[n], units[n]
                 continue
-            _place(block, better, of, _expected_amplitude(block, priors, better, of))
+            _place_expected(block, priors, better, of)
             samples[i], units[i] = better, of
             i += 1
         if not changed:
@@ -727,10 +773,11 @@ def _next_start(found: Pairs, n: int, units: int) -> tuple[int, int]:
     return one, other
 
 
-@_inner
+@_merged
 def _resolve_window(
     block: Block,
     priors: Priors,
+    found: Pairs,
     first: int,
     last: int,
     gains: Float64Array,
@@ -738,7 +785,7 @@ def _resolve_window(
     amplitudes: Trace,
 ) -> bool:
     """Search a window again, starting from its best pairs of spikes; return whether that improves it."""
-    units = block.rest.shape[1]
+    units = block.units
     old = _take_out(block, first, last, lists[0], lists[1], amplitudes[0])
     if old < 0:
         return False
@@ -747,16 +794,16 @@ def _resolve_window(
         _remove(block, lists[0, i], lists[1, i])
     best_n, better = old, False
     best = max(0.0, _gains(block, priors, first, last, gains))
-    n_pairs, _ = _weigh_pairs(block, priors, first, last, gains, best)
+    n_pairs, _ = _weigh_pairs(block, priors, found, first, last, gains, best)
     for _ in range(RESOLVED_STARTS):
-        one, other = _next_start(block.found, n_pairs, units)
+        one, other = _next_start(found, n_pairs, units)
         if one < 0:
             break
         lists[2, 0], lists[3, 0] = first + one // units, one % units
         lists[2, 1], lists[3, 1] = first + other // units, other % units
         for i in range(2):
             t, k = lists[2, i], lists[3, i]
-            _place(block, t, k, _expected_amplitude(block, priors, t, k))
+            _place_expected(block, priors, t, k)
         _improve(block, priors, first, last, lists[2], lists[3], 2)
         n = _take_out(block, first, last, lists[2], lists[3], amplitudes[1])
         log = _put_in(block, priors, lists[2], lists[3], amplitudes[1], n)
@@ -768,117 +815,133 @@ def _resolve_window(
                 lists[0, i], lists[1, i] = lists[2, i], lists[3, i]
                 amplitudes[0, i] = amplitudes[1, i]
     for i in range(best_n):
-        _place(block, lists[0, i], lists[1, i], amplitudes[0, i])
-    return better
-
-
-@_compiled
-def resolve(block: Block, priors: Priors) -> bool:
-    """Search again wherever a spike follows soon after another; return whether that improved anything."""
-    units = block.rest.shape[1]
-    gains = np.empty(RESOLVED_WINDOW * units)
-    lists = np.zeros((4, MOST_SPIKES), np.int64)
-    amplitudes = np.zeros((2, MOST_SPIKES), np.float32)
-    better = False
-    for part in range(len(block.open)):
-        begin, end = block.open[part]
-        for t in range(begin, end):
-            if _placed(block, t, t + 1) and _placed(block, t, min(t + RESOLVED_GAP + 1, end)) > 1:
-                first = max(t - RESOLVED_LEAD, begin)
-                last = min(first + RESOLVED_WINDOW, end)
-                better |= _resolve_window(block, priors, first, last, gains, lists, amplitudes)
+        _place(block, lists[0, i], lists[1, i], float(amplitudes[0, i]))
     return better
 
 
 @_inner
+def resolve(block: Block, parts: Int64Array, priors: Priors, found: Pairs) -> bool:
+    """Search again wherever a spike follows soon after another; return whether that improved anything."""
+    _apart()
+    units = block.units
+    gains = np.empty(RESOLVED_WINDOW * units)
+    lists = np.empty((4, MOST_SPIKES), np.int64)
+    amplitudes = np.empty((2, MOST_SPIKES), np.float32)
+    amplitude, better = block.amplitude, False
+    for part in range(len(parts)):
+        begin, end = parts[part, 0], parts[part, 1]
+        for t in range(begin, end):
+            after = min(t + RESOLVED_GAP + 1, end)
+            if _placed(amplitude, units, t, t + 1) and _placed(amplitude, units, t, after) > 1:
+                first = max(t - RESOLVED_LEAD, begin)
+                last = min(first + RESOLVED_WINDOW, end)
+                better |= _resolve_window(block, priors, found, first, last, gains, lists, amplitudes)
+    return better
+
+
+@_merged
 def _take_clear(block: Block, priors: Priors) -> bool:
     """Place the spike that gains most, repeatedly; return False if there are too many."""
-    n = len(block.rest)
-    for _ in range(n // FEWEST_APART + 1):
-        t, k = _best_place(block, priors, 0, n)
+    for _ in range(block.samples // FEWEST_APART + 1):
+        t, k = _best_place(block, priors, NONE, block.samples)
         if t < 0:
             return True
-        _place(block, t, k, _expected_amplitude(block, priors, t, k))
+        _place_expected(block, priors, t, k)
     return False
 
 
 @_inner
-def _next_place(block: Block, priors: Priors, start: int) -> tuple[int, int]:
+def _active(rest: Trace, amplitude: Trace, levels: Trace, units: int, first: int, last: int) -> bool:
+    """Return whether a spike is placed or plausible in a window."""
+    return _loud(rest, levels, units, first, last) > 0 or _placed(amplitude, units, first, last) > 0
+
+
+@_inner
+def _next_place(rest: Trace, amplitude: Trace, levels: Trace, units: int, start: int) -> tuple[int, int]:
     """Return the next part (first, last) where spikes are placed or plausible; first is -1 if none is."""
-    n = len(block.rest)
+    _apart()
+    n = len(rest) // units
     first, last = -1, start
     for begin in range(start, n, CHUNK):
         if first >= 0 and begin - last >= ALONE:
             break
         end = min(begin + CHUNK, n)
-        if _loud(block, priors.levels, begin, end) == 0 and _placed(block, begin, end) == 0:
+        if not _active(rest, amplitude, levels, units, begin, end):
             continue
         for t in range(begin, end):
             if first >= 0 and t - last >= ALONE:
                 return first, last
-            if _loud(block, priors.levels, t, t + 1) > 0 or _placed(block, t, t + 1) > 0:
+            if _active(rest, amplitude, levels, units, t, t + 1):
                 first = t if first < 0 else first
                 last = t + 1
     return first, last
 
 
-@_inner
-def _settle_place(block: Block, priors: Priors, first: int, last: int, odds: Float64Array) -> bool:
+@_merged
+def _settle_place(
+    block: Block, priors: Priors, found: Pairs, first: int, last: int, odds: Float64Array
+) -> bool:
     """Sample a short part once; return whether that settles it. If not, its counts are reset."""
-    n = len(block.rest)
-    first, last = max(first - AROUND, 0), min(last + AROUND, n)
+    first, last = max(first - AROUND, NONE), min(last + AROUND, block.samples)
     _empty_window(block, first, last)
-    _sample_window(block, priors, first, last, 2, odds)
-    whole = _counted(block, first, last)
-    edges = _counted(block, first, min(first + EDGE, last)) + _counted(block, last - EDGE, last)
+    _sample_window(block, priors, found, first, last, TWO, odds)
+    counts, units = block.counts, block.units
+    whole = _counted(counts, units, first, last)
+    edges = _counted(counts, units, first, min(first + EDGE, last))
+    edges += _counted(counts, units, last - EDGE, last)
     if edges <= LOST * max(whole, np.float32(1.0)):
         return True
-    _forget(block, first, last)
+    _forget(counts, units, first, last)
     return False
 
 
 @_inner
-def _counted(block: Block, first: int, last: int) -> np.float32:
+def _counted(counts: Trace, units: int, first: int, last: int) -> np.float32:
     """Return the sum of the counts of a part."""
-    units, counts, total = block.rest.shape[1], block.flat.counts, np.float32(0.0)
+    total = np.float32(0.0)
     for i in range(np.uint64(first * units), np.uint64(last * units)):
         total += counts[i]
     return total
 
 
 @_inner
-def _forget(block: Block, first: int, last: int) -> None:
+def _forget(counts: Trace, units: int, first: int, last: int) -> None:
     """Set the counts of a part to 0."""
-    units, counts = block.rest.shape[1], block.flat.counts
     for i in range(np.uint64(first * units), np.uint64(last * units)):
         counts[i] = np.float32(0.0)
 
 
-@_compiled
-def settle_clear(block: Block, priors: Priors, first_wanted: int, last_wanted: int) -> Block:
-    """Settle the parts that have no other plausible spike near them; return the block with the rest open.
+@_inner
+def settle_clear(
+    block: Block, priors: Priors, found: Pairs, first_wanted: int, last_wanted: int
+) -> Int64Array:
+    """Settle the parts that have no other plausible spike near them; return those left to sample.
 
-    Far from the wanted samples, the spikes placed first are kept. They only have to account for the part of
-    their waveforms that extends to the wanted samples.
+    These are (first, last), shape (parts, 2). Far from the wanted samples, the spikes placed first are kept.
+    They only have to account for the part of their waveforms that extends to the wanted samples. `found` is
+    working memory.
     """
-    n, units = block.rest.shape
+    _apart()
+    n, units = block.samples, block.units
     if not _take_clear(block, priors):
-        _empty_window(block, 0, n)
-        return block
+        _empty_window(block, NONE, n)
+        everything = np.empty((1, 2), np.int64)
+        everything[0, 0], everything[0, 1] = 0, n
+        return everything
     places = np.empty((n // ALONE + 1, 2), np.int64)
-    found, start = 0, 0
+    n_places, start = 0, NONE
     while True:  # find all of them first, because sampling one changes what is plausible next to it
-        first, last = _next_place(block, priors, start)
+        first, last = _next_place(block.rest, block.amplitude, priors.levels, units, start)
         if first < 0:
             break
-        places[found, 0], places[found, 1] = first, last
-        found, start = found + 1, last
-    parts, count = np.empty((found, 2), np.int64), 0
+        places[n_places, 0], places[n_places, 1] = first, last
+        n_places, start = n_places + 1, last
+    parts, count = np.empty((n_places, 2), np.int64), 0
     odds = np.empty((LONGEST_PLACE + 2 * AROUND) * units)
-    for i in range(found):
-        first, last = places[i]
-        short = last - first <= LONGEST_PLACE and _placed(block, first, last) <= 2
-        if short and _settle_place(block, priors, first, last, odds):
+    for i in range(n_places):
+        first, last = places[i, 0], places[i, 1]
+        short = last - first <= LONGEST_PLACE and _placed(block.amplitude, units, first, last) <= 2
+        if short and _settle_place(block, priors, found, first, last, odds):
             continue
         if last < first_wanted - ALONE or first > last_wanted + ALONE:
             continue
@@ -886,69 +949,59 @@ def settle_clear(block: Block, priors: Priors, first_wanted: int, last_wanted: i
         count += 1
     for i in range(count):
         _empty_window(block, parts[i, 0], parts[i, 1])
-    return Block(
-        block.rest, block.amplitude, block.counts, block.overlaps, block.random, parts[:count],
-        block.found, block.flat,
-    )  # fmt: skip
+    return parts[:count]
 
 
 @_inner
 def _stage(plan: Plan, number: int) -> Priors:
+    _apart()
     every: Any = plan.stages  # each field has one more axis than that of `Priors`
     return Priors(
         every.heat[number], every.energy[number], every.precision[number], every.variance[number],
-        every.odds[number], every.constant[number], every.single[number], every.levels[number],
-        every.evens[number],
+        every.odds[number], every.single[number], every.levels[number], every.evens[number],
     )  # fmt: skip
 
 
 @_inner
-def _only_near(block: Block, first: int, last: int) -> Block:
-    """Return the block with only those open parts that are in or near a range."""
-    parts, count = np.empty((len(block.open), 2), np.int64), 0
+def _only_near(open_parts: Int64Array, first: int, last: int) -> Int64Array:
+    """Return only those parts that are in or near a range."""
+    parts, count = np.empty((len(open_parts), 2), np.int64), 0
     for i in range(len(parts)):
-        begin, end = max(block.open[i, 0], first - ALONE), min(block.open[i, 1], last + ALONE)
+        begin, end = max(open_parts[i, 0], first - ALONE), min(open_parts[i, 1], last + ALONE)
         if begin < end:
             parts[count, 0], parts[count, 1] = begin, end
             count += 1
-    return Block(
-        block.rest, block.amplitude, block.counts, block.overlaps, block.random, parts[:count],
-        block.found, block.flat,
-    )  # fmt: skip
+    return parts[:count]
 
 
-@_inner
-def _explain(block: Block, plan: Plan, first: int, last: int) -> None:
+@_merged
+def _explain(block: Block, plan: Plan, priors: Priors, found: Pairs, first: int, last: int) -> None:
     """Sample explanations of a block; the last one stays placed.
 
     The expected numbers of spikes from `first` to before `last` are left in the counts.
     """
-    priors = _stage(plan, len(plan.stages.levels) - 1)
-    block = settle_clear(block, priors, first, last)
-    if len(block.open) == 0:
+    parts = settle_clear(block, priors, found, first, last)
+    if len(parts) == 0:
         return
-    settled = block.counts.copy()
-    for number in range(plan.hot):
-        stage, window, offset, most = plan.sweeps[number]
-        sweep(block, _stage(plan, stage), window, offset, most)
-    for _ in range(RESOLVED_TWICE):
-        if not resolve(block, priors):
-            break
-    block = _only_near(block, first, last)
-    _forget(block, 0, len(block.rest))
+    counts, units, n = block.counts, block.units, block.samples
+    settled, settled_at = counts.copy(), plan.hot + plan.settling
     doubt, counted = 0.0, 0
-    for number in range(plan.hot, len(plan.sweeps)):
-        if counted == plan.settling and number == plan.hot + plan.settling:
-            if doubt < CERTAIN:
-                break
-            _forget(block, 0, len(block.rest))
+    for number in range(len(plan.sweeps)):
+        if number == plan.hot:
+            for _ in range(RESOLVED_TWICE):
+                if not resolve(block, parts, priors, found):
+                    break
+            parts, doubt = _only_near(parts, first, last), 0.0
+        elif number == settled_at and doubt < CERTAIN:
+            break
+        if number == plan.hot or number == settled_at:
+            _forget(counts, units, NONE, n)
             counted = 0
-        stage, window, offset, most = plan.sweeps[number]
-        doubt = max(doubt, sweep(block, priors, window, offset, most))
+        row = plan.sweeps[number]  # one call for all of them, as each would be compiled
+        doubt = max(doubt, sweep(block, parts, _stage(plan, row[0]), found, row[1], row[2], row[3]))
         counted += 1
-    for t in range(len(settled)):
-        for k in range(settled.shape[1]):
-            block.counts[t, k] = settled[t, k] + block.counts[t, k] / np.float32(counted)
+    for i in range(n * units):
+        counts[i] = settled[i] + counts[i] / np.float32(counted)
 
 
 @_inner
@@ -957,6 +1010,7 @@ def _quietest(outputs: Trace, priors: Priors, nominal: int, leeway: int) -> int:
 
     It depends only on the outputs near the boundary, so both blocks agree on it.
     """
+    _apart()
     if leeway == 0:
         return nominal
     loudness = np.empty(2 * (leeway + SEAM_AROUND) + 1)
@@ -980,7 +1034,7 @@ def _quietest(outputs: Trace, priors: Priors, nominal: int, leeway: int) -> int:
 
 @_compiled
 def explain_blocks(
-    outputs: Trace, overlaps: Trace, plan: Plan, lengths: tuple[int, int, int, int], seed: int
+    outputs: Trace, overlaps: Trace, plan: Plan, lengths: tuple[int, int, int, int], step: int, seed: int
 ) -> tuple[Trace, Trace]:
     """Explain a trace block by block; each block depends only on itself and its context.
 
@@ -989,13 +1043,16 @@ def explain_blocks(
 
     Parameters
     ----------
-    outputs : ndarray of float32, shape (before + lengths * length + after, units)
+    outputs : ndarray of float32, shape (before + length + after + (blocks - 1) * step, units)
         Of a bank.
-    overlaps : ndarray of float32
+    overlaps : ndarray of float32, shape (known, units, lags, units)
         The bank's.
     plan : Plan
     lengths : tuple of int
         Samples of a block, of its context before and after it, and of the leeway.
+    step : int
+        Samples between the first outputs of two blocks: the length of a block, or more if each has outputs of
+        its own, of samples that it shares with others. These are explained without leeway.
     seed : int
 
     Returns
@@ -1006,26 +1063,26 @@ def explain_blocks(
         Of the spikes of one explanation, sampled from the posterior; 0 where none starts.
     """
     length, before, after, leeway = lengths
-    blocks, units = (len(outputs) - before - after) // length, outputs.shape[1]
+    samples, units = before + length + after, outputs.shape[1]
+    blocks = (len(outputs) - samples) // step + 1
     expected = np.zeros((blocks * length + 2 * leeway, units), np.float32)
     amplitudes = np.zeros((blocks * length + 2 * leeway, units), np.float32)
     memory = pair_memory()
     priors = _stage(plan, len(plan.stages.levels) - 1)
     first = _quietest(outputs, priors, before, leeway)
     for number in range(blocks):
-        begin = number * length
-        last = _quietest(outputs, priors, begin + before + length, leeway)
-        block = new_block(outputs[begin : begin + before + length + after], overlaps, seed, memory)
-        _explain(block, plan, first - begin, last - begin)
+        begin, to = number * step, number * length + leeway - before
+        last = _quietest(outputs, priors, begin + before + length, leeway) - begin
+        block = new_block(outputs[begin : begin + samples], overlaps, seed)
+        _explain(block, plan, priors, memory, first, last)
         for t in range(first, last):
             for k in range(units):
-                expected[t - before + leeway, k] = block.counts[t - begin, k]
-                amplitudes[t - before + leeway, k] = block.amplitude[t - begin, k]
-        first = last
+                expected[to + t, k] = block.counts[t * units + k]
+                amplitudes[to + t, k] = block.amplitude[t * units + k]
+        first = last - length
     return expected, amplitudes
 
 
-@_compiled
 def explain_causally(
     white: Trace,
     shapes: Trace,
@@ -1058,27 +1115,47 @@ def explain_causally(
         As those of `explain_blocks`.
     """
     length, before, after, _ = lengths
-    n, units, taps = before + length + after, len(shapes), shapes.shape[2]
-    blocks = (white.shape[1] - lead - before - after) // length
-    expected = np.zeros((blocks * length, units), np.float32)
-    amplitudes = np.zeros((blocks * length, units), np.float32)
-    memory = pair_memory()
+    n = before + length + after
+    explained = []
+    for first in range(0, (white.shape[1] - lead - n) // length + 1, BLOCKS_AT_ONCE):
+        part = white[:, first * length : (first + BLOCKS_AT_ONCE - 1) * length + n + lead]
+        outputs = causal_outputs(np.ascontiguousarray(part), shapes, lead, length, n)
+        explained.append(explain_blocks(outputs, overlaps, plan, lengths, n, seed))
+    expected, amplitudes = zip(*explained, strict=True)
+    return np.concatenate(expected), np.concatenate(amplitudes)
+
+
+@_compiled
+def causal_outputs(white: Trace, shapes: Trace, lead: int, step: int, n: int) -> Trace:
+    """Compute the outputs of each block from the samples up to its end.
+
+    Parameters
+    ----------
+    white, shapes, lead
+        As for `explain_causally`.
+    step : int
+        Samples between the beginnings of two blocks.
+    n : int
+        Samples of a block with its context.
+
+    Returns
+    -------
+    ndarray of float32, shape (blocks * n, units)
+    """
+    units, taps = len(shapes), shapes.shape[2]
+    blocks = (white.shape[1] - lead - n) // step + 1
     known = np.zeros(n + taps - 1, np.float32)  # the samples that follow are not known
     column = np.empty(n, np.float32)
-    outputs = np.empty((n, units), np.float32)
+    outputs = np.zeros((blocks * n, units), np.float32)
     for number in range(blocks):
-        begin = number * length
-        outputs[:] = 0.0
+        begin = number * step
         for c in range(len(white)):
-            known[: n + lead] = white[c, begin : begin + n + lead]
+            for i in range(n + lead):
+                known[i] = white[c, begin + i]
             for k in range(units):
-                column[:] = 0.0
+                for i in range(n):
+                    column[i] = np.float32(0.0)
                 correlate(known, shapes[k, c], column)
-                outputs[:, k] += column
-        block = new_block(outputs, overlaps, seed, memory)
-        _explain(block, plan, before, before + length)
-        for t in range(length):
-            for k in range(units):
-                expected[begin + t, k] = block.counts[before + t, k]
-                amplitudes[begin + t, k] = block.amplitude[before + t, k]
-    return expected, amplitudes
+                for i in range(n):
+                    outputs[number * n + i, k] += column[i]
+    return outputs

@@ -217,8 +217,9 @@ class PursuitDecoder:
                 white, bank.shapes, bank.lead, bank.overlaps, self._plan, lengths, self.seed
             )
         else:
-            overlaps = self.bank.overlaps[None]
-            explained = explain_blocks(self.bank.apply(trace), overlaps, self._plan, lengths, self.seed)
+            explained = explain_blocks(
+                self.bank.apply(trace), self.bank.overlaps[None], self._plan, lengths, lengths[0], self.seed
+            )
         return np.concatenate([self._of_units(columns) for columns in explained], axis=1)
 
     def _of_units(self, columns: Trace) -> Trace:
