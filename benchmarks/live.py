@@ -35,6 +35,7 @@ import numpy.typing as npt
 import psutil
 
 from raw_results import write_results
+from spikesorter.workflows.open_ephys import zmq_library
 
 PROGRAM = Path(sys.executable).parent / "spikesorter"
 FS_HZ, PACKET = 25_000.0, 250
@@ -104,7 +105,7 @@ def prepared(out: Path) -> tuple[Path, Trace]:
             labels = made.spikes if number == 1 else None
             study.mkdir(parents=True, exist_ok=True)
             write_mat_recording(study / f"D{number}.mat", made.trace, fs_hz=FS_HZ, labels=labels)
-        command = [PROGRAM, "train", study / "D1.mat", "--targets", study / f"{TARGET}.mat"]
+        command: list[str | Path] = [PROGRAM, "train", study / "D1.mat", "--targets", study / f"{TARGET}.mat"]
         subprocess.run([*command, "--model", model, "--live", "--quiet"], check=True)
     return model, read_mat(study / f"{TARGET}.mat")[0].get_traces().astype(np.float32)
 
@@ -221,7 +222,7 @@ def figures_of(
 def sent_in_time(send: Send, samples: Trace) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Send each packet when its last sample is taken; return when that was, and how late the sender was."""
     packets = len(samples) // PACKET
-    due = time.monotonic() + PACKET / FS_HZ * np.arange(1, packets + 1)
+    due = np.asarray(time.monotonic() + PACKET / FS_HZ * np.arange(1, packets + 1), np.float64)
     late = np.zeros(packets)
     for number in range(packets):
         time.sleep(max(due[number] - time.monotonic(), 0))
@@ -250,8 +251,7 @@ def by_tcp(start: Callable[[str], subprocess.Popen[bytes]]) -> Iterator[Any]:
 @contextmanager
 def by_zmq(start: Callable[[str], subprocess.Popen[bytes]]) -> Iterator[Any]:
     """Publish samples as the ZMQ Interface does; `listen` is ended by SIGTERM."""
-    import zmq
-
+    zmq = zmq_library("zmq://")
     context = zmq.Context()
     try:
         publisher, control = context.socket(zmq.XPUB), context.socket(zmq.ROUTER)

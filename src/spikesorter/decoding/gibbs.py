@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -84,7 +84,7 @@ SCATTERED_STEP = 8  # samples between outputs that seed the random numbers
 BLOCKS_AT_ONCE = 256  # with outputs of their own
 CHUNK = 16  # samples that are checked together
 # A plain 0 or 2 as an argument would have Numba compile the function once more, for that number alone.
-NONE, TWO = np.int64(0), np.int64(2)
+NONE, TWO = cast(int, np.int64(0)), cast(int, np.int64(2))
 CERTAIN = 1e-3  # uncertainty below which more sweeps change nothing
 
 
@@ -853,7 +853,7 @@ def _take_clear(block: Block, priors: Priors) -> bool:
 @_inner
 def _active(rest: Trace, amplitude: Trace, levels: Trace, units: int, first: int, last: int) -> bool:
     """Return whether a spike is placed or plausible in a window."""
-    return _loud(rest, levels, units, first, last) > 0 or _placed(amplitude, units, first, last) > 0
+    return bool(_loud(rest, levels, units, first, last) > 0 or _placed(amplitude, units, first, last) > 0)
 
 
 @_inner
