@@ -39,15 +39,15 @@ def connections_of(process: psutil.Process) -> list[Any]:
 
 def look_for_ports(task: SortTask) -> Outcome:
     family = [psutil.Process(), *psutil.Process().parents()[:1]]
-    family += [
-        child
-        for one in family
-        for child in one.children(recursive=True)
-        if child.name().startswith("python")  # not the browser of other tests
-    ]
-    listening = [one for process in family for one in listening_of(process)]
+    listening = [one for process in family for one in listening_in_family(process)]
     logging.getLogger("spikesorter.test").warning("%s is odd", task.item.name)
     return done(task, "; ".join(listening))
+
+
+def listening_in_family(process: psutil.Process) -> list[str]:
+    """Return what a process listens to, and what its children in Python do, but not a browser of other tests."""
+    children = [one for one in process.children(recursive=True) if one.name().startswith("python")]
+    return [port for one in (process, *children) for port in listening_of(one)]
 
 
 def listening_of(process: psutil.Process) -> list[str]:
@@ -83,7 +83,7 @@ def wait_long(task: SortTask) -> Outcome:
 
 @pytest.mark.slow
 def test_they_listen_to_no_port_and_their_warnings_are_logged_here(caplog: pytest.LogCaptureFixture) -> None:
-    before = {"", *listening_of(psutil.Process())}  # such as the servers of other tests' browsers
+    before = {"", *listening_in_family(psutil.Process())}  # such as the servers of other tests' pages
     with processes(2) as runner:
         outcomes = list(runner(look_for_ports, [task("a"), task("b"), task("c")]))
     assert sorted(one.name for one in outcomes) == ["a", "b", "c"]
