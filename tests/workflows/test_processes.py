@@ -45,7 +45,7 @@ def look_for_ports(task: SortTask) -> Outcome:
 
 
 def listening_in_family(process: psutil.Process) -> list[str]:
-    """Return what a process listens to, and what its children in Python do, but not a browser of other tests."""
+    """Return what a process and its children in Python listen to; a browser of other tests is left out."""
     children = [one for one in process.children(recursive=True) if one.name().startswith("python")]
     return [port for one in (process, *children) for port in listening_of(one)]
 
