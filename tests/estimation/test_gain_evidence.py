@@ -173,13 +173,16 @@ def test_rates_far_from_the_labelled_ones_are_improbable(
 ) -> None:
     """Each source has events of its own height, so that only rates differ."""
     there = np.array([4000.0, 1000.0, 1000.0])
-    counts = np.column_stack([there * shares, np.diag(there)]).astype(np.float32)
-    compared = Counted(known.labelled, known.context, known.labelled.profile, None, counts)  # type: ignore[arg-type]
-    assert least <= compared.difference(counts, known.labelled.spikes, 1.0) <= most
+    for times in (1, 3):  # a target that is as long as the labelled recording, or three times as long
+        counts = np.column_stack([there * shares, np.diag(there / times)]).astype(np.float32)
+        evidence = np.zeros((times * len(counts), 1), np.float32)
+        compared = Counted(known.labelled, known.context, known.labelled.profile, None, evidence)  # type: ignore[arg-type]
+        assert least <= compared.difference(counts, known.labelled.spikes, 1.0) <= most
 
 
 @pytest.mark.parametrize(
-    ("gain", "level", "least", "most"), [(1.2, 1, 0.7, 1), (1.2, 2, 0, 0), (3, 1, 16, 16)]
+    ("gain", "level", "least", "most"),
+    [(1.2, 1, 0.7, 1), (1.2, 2, 0, 0), (3, 1, 16, 16), (1, 0.5, 0, 0), (1.2, 0.5, 0.7, 1)],
 )
 def test_a_gain_that_makes_the_labelled_noise_louder_than_the_targets_is_improbable(
     gain: float, level: float, least: float, most: float, known: Known

@@ -75,7 +75,7 @@ def test_a_few_spikes_of_a_silent_unit_are_not_many_times_as_many(forecast: Fore
     assert not [remark for remark in seen.remarks if "times as many" in remark]
 
 
-@pytest.mark.parametrize(("found", "told"), [(30, True), (80, False)])
+@pytest.mark.parametrize(("found", "told"), [(20, True), (40, False)])
 def test_a_unit_of_which_hardly_any_spikes_are_found_is_named_and_little_promised(
     found: int, told: bool, forecast: Forecast
 ) -> None:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.candidates import Candidates
-from spikesorter.signal.peaks import pick_peaks
+from spikesorter.signal.peaks import largest_of_rows, pick_peaks
 
 __all__ = ["after_hiding", "dead_time", "decided", "hiding_events", "in_dead_time"]
 
@@ -149,11 +149,12 @@ def hiding_events(
 def _heights(
     trace: npt.NDArray[np.float32], starts: Int64Array, longest: int, near: int
 ) -> tuple[npt.NDArray[np.float32], int]:
-    """Return the trace in the direction of its spikes, and how long after its start a spike is largest."""
+    """Return the largest sample of any channel in the direction of spikes, and how late it is in a spike."""
     lags = np.arange(-near, longest)
     around = trace[np.clip(starts[:, None] + lags, 0, len(trace) - 1)].mean(axis=0)
-    lag, channel = np.unravel_index(np.abs(around).argmax(), around.shape)
-    return np.float32(np.sign(around[lag, channel])) * trace[:, channel], int(lags[lag])
+    largest = np.abs(around).argmax(axis=0)
+    signs = np.sign(around[largest, np.arange(around.shape[1])]).astype(np.float32)
+    return largest_of_rows(signs * trace), int(lags[np.abs(around).max(axis=1).argmax()])
 
 
 def after_hiding(

@@ -175,13 +175,17 @@ class GainComparison:
         """
         counts = self._counts(outputs, spikes, gain)
         wanted, parts = (np.sum([one[i] for one in counts], axis=0) for i in (0, 1))
-        return sum(_misfit(*one) for one in counts) + _surprise(wanted, parts)
+        times = len(self.evidence) / len(outputs)
+        return sum(_misfit(*one) for one in counts) + _surprise(wanted, parts, times)
 
     @property
     def _noise_room(self) -> float:
-        """Logarithm of the gain at which the labelled noise would be as strong as the target's weakest."""
-        own, its = (one.noise.variance.mean() for one in (self.profile, self.labelled.profile))
-        return float(np.log(self.profile.course.levels.min()) + np.log(max(own, 1e-30) / max(its, 1e-30)) / 2)
+        """Logarithm of the gain at which the labelled noise would be as strong as the target's weakest.
+
+        If the target has less noise than that, a gain of 1 is not improbable for it.
+        """
+        own, its = (max(one.noise.variance.mean(), 1e-30) for one in (self.profile, self.labelled.profile))
+        return max(float(np.log(self.profile.course.levels.min()) + np.log(own / its) / 2), 0.0)
 
     @property
     def bins(self) -> int:
@@ -353,11 +357,12 @@ def _misfit(wanted: Float64Array, parts: Float64Array) -> float:
     return float(np.minimum(left**2, MOST_MISFIT).sum())
 
 
-def _surprise(wanted: Float64Array, parts: Float64Array) -> float:
+def _surprise(wanted: Float64Array, parts: Float64Array, times: float) -> float:
     """Return how much worse the best mixture becomes if rates are to be like the labelled ones.
 
-    Rates that the events do not decide, as those of units of one shape, stay at the labelled ones at no cost.
-    Found by Gauss-Newton steps in the logarithms of the rates, each halved until it is better.
+    The target is `times` as long as the rehearsal, so that it has as many times the events. Rates that the
+    events do not decide, as those of units of one shape, stay at the labelled ones at no cost. Found by
+    Gauss-Newton steps in the logarithms of the rates, each halved until it is better.
     """
     error = _errors(wanted, parts)
     weighted, there = parts / error[:, None], wanted / error
@@ -366,13 +371,13 @@ def _surprise(wanted: Float64Array, parts: Float64Array) -> float:
 
     def cost(log_rates: Float64Array) -> float:
         left = there - weighted @ np.exp(log_rates)
-        return float(left @ left + np.sum((log_rates / sd) ** 2))
+        return float(left @ left + np.sum(((log_rates - usual) / sd) ** 2))
 
-    best = np.log(np.maximum(shares, LEAST_SHARE))
+    best, usual = np.log(np.maximum(shares, LEAST_SHARE * times)), np.log(times)
     least = cost(best)
     for _ in range(MOST_STEPS):
         slopes = weighted * np.exp(best)
-        downhill = slopes.T @ (there - weighted @ np.exp(best)) - best / sd**2
+        downhill = slopes.T @ (there - weighted @ np.exp(best)) - (best - usual) / sd**2
         step = np.linalg.solve(slopes.T @ slopes + np.diag(sd**-2), downhill)
         costs = {half: cost(best + half * step) for half in HALVES}
         half = min(costs, key=lambda one: costs[one])

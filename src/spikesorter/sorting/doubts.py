@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from spikeinterface import BaseRecording
 
 __all__ = [
+    "MANY_SPIKES",
+    "SILENT",
     "band_doubt",
     "change_doubt",
     "crowd_doubt",
@@ -155,8 +157,7 @@ def level_doubt(quiet: npt.NDArray[np.float64], screen: Screen, *, remedy: str =
     >>> level_doubt(np.array([1.5, 150.0]), screen).partition(" that ")[0]
     'the noise of channel 1 (counted from 0) is 100 times'
     """
-    known = (quiet > 0) & (screen.quiet > 0) & np.isfinite(screen.quiet)
-    ratio = np.where(known, quiet, 1.0) / np.where(known, screen.quiet, 1.0)
+    ratio = _levels(quiet, screen)
     unlike = (ratio < LIKE_LEVELS[0]) | (ratio > LIKE_LEVELS[1])
     if not unlike.any():
         return ""
@@ -187,16 +188,19 @@ def noisier_doubt(quiet: npt.NDArray[np.float64], screen: Screen) -> str:
     >>> noisier_doubt(np.array([3.3, 3.0]), screen).partition(":")[0]
     'its noise is 2.1 times that of the recording that the sorter was adapted to'
     """
-    known = (quiet > 0) & (screen.quiet > 0) & np.isfinite(screen.quiet)
-    if not known.any():
-        return ""
-    ratio = float(np.exp(np.log(quiet[known] / screen.quiet[known]).mean()))
+    ratio = float(np.exp(np.log(_levels(quiet, screen)).mean()))
     if ratio < NOISIER:
         return ""
     return (
         f"its noise is {ratio:.2g} times that of the recording that the sorter was adapted to: noise may be "
         f"taken for spikes. {ADAPT}"
     )
+
+
+def _levels(quiet: npt.NDArray[np.float64], screen: Screen) -> npt.NDArray[np.float64]:
+    """Return how many times as strong the noise of each channel is; 1 where either is not known."""
+    known = (quiet > 0) & (screen.quiet > 0) & np.isfinite(screen.quiet)
+    return np.asarray(np.where(known, quiet, 1.0) / np.where(known, screen.quiet, 1.0))
 
 
 def change_doubt(quiet: npt.NDArray[np.float64], levels: npt.NDArray[np.float64]) -> str:

@@ -285,11 +285,18 @@ def _lessons(source: _Source, learnt: _Learnt) -> Lessons:
         covered = whole.covered()
         _warn_of_unlabelled_part(len(covered.trace), len(whole.trace), source.fs_hz)
         labelled = covered.excerpt(MOST_KEPT // source.trace.shape[1])
-        dead_samples = dead_time(labelled.spikes, len(labelled.trace), fs_hz=source.fs_hz)
-        trace = context.conditioned(labelled.trace)
-        hiding = hiding_events(trace, labelled.spikes, dead_samples, fs_hz=source.fs_hz)
-        labelled = replace(labelled, hiding=hiding)
+        labelled = _with_hiding(labelled, context)
     return Lessons(context, average, labelled, None, learnt.profile.noise.power)
+
+
+def _with_hiding(labelled: Labelled, context: Context) -> Labelled:
+    """Find the events without a label that hid spikes, if the labels have a dead time."""
+    labels, fs_hz = labelled.spikes, context.fs_hz
+    dead_samples = dead_time(labels, len(labelled.trace), fs_hz=fs_hz)
+    if dead_samples == 0:
+        return labelled
+    hiding = hiding_events(context.conditioned(labelled.trace), labels, dead_samples, fs_hz=fs_hz)
+    return replace(labelled, hiding=hiding)
 
 
 def _with_missing_share(lessons: Lessons, *, n_jobs: int) -> Lessons:

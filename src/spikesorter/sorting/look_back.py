@@ -16,14 +16,13 @@ import numpy.typing as npt
 
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.candidates import Candidates
+from spikesorter.sorting.doubts import MANY_SPIKES, SILENT
 from spikesorter.sorting.forecast import Forecast
 
 __all__ = ["Reckoning", "corrected_forecast", "reckon"]
 
 Float64Array = npt.NDArray[np.float64]
 MANY_TIMES = 4.0  # the rate in the rehearsal; units rarely change their rate by more
-HARDLY = 0.1  # of the labelled rate
-ENOUGH = 50.0  # spikes at the labelled rate, of which hardly any are found
 FEW = 10.0  # spikes; smaller counts may exceed the expected by this factor through chance
 DETECTION = 0.3  # weight of detection in the score
 WORTH_REPORTING = 0.03  # of the score
@@ -122,7 +121,7 @@ def corrected_forecast(
         for name, times in zip(names, excess.tolist(), strict=True)
         if times > MANY_TIMES
     ]
-    vanished = (target.counts < HARDLY * usual) & (usual * seconds >= ENOUGH)
+    vanished = (target.counts < SILENT * usual) & (usual * seconds >= MANY_SPIKES)
     remarks += [
         f"unit {name}: hardly any spikes ({found:.2g} per second, {labelled:.2g} in the labelled recording); "
         "it may be silent or lost, or the gain is wrong"
