@@ -160,7 +160,9 @@ def test_scores_are_in_the_column_of_their_name(
 ) -> None:
     result = score(TRUTH, FOUND)
     print_scores({"D2": (result, ["12"])}, ["spikes"], whole)
-    head, row, *study = rows_of(capsys.readouterr().out)
+    printed = capsys.readouterr().out
+    assert "precision, recall: of spikes of any unit" in printed  # the report's ask for the right unit too
+    head, row, *study = rows_of(printed)
     cells = dict(zip(head, row, strict=True))
     assert (cells.pop("recording"), cells.pop("spikes")) == ("D2", "12")
     assert cells == {name: f"{value:.3f}" for name, value in result.summary().items() if name in cells}

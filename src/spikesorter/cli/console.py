@@ -38,6 +38,7 @@ __all__ = [
     "sorter_line",
     "study_json",
 ]
+OF_DETECTION = "precision, recall: of spikes of any unit; those in the report ask for the right unit too"
 
 
 def echo(line: str, *, err: bool = False) -> None:
@@ -248,7 +249,7 @@ def print_scores(rows: dict[str, tuple[Score, list[str]]], extra: list[str], who
     from rich.table import Table
 
     names = ("score", "f_det", "f_cls", "precision", "recall", "strict")
-    table = Table()
+    table = Table(caption=OF_DETECTION, caption_justify="left")
     table.add_column("recording")
     for name in (*extra, *names):
         table.add_column(name, justify="right")

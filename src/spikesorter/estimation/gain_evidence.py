@@ -56,6 +56,7 @@ NEAR_ONE = 0.04
 """Logarithm of a gain, up to which it makes no difference whether the gain is 1."""
 COARSE = 40.0  # misfit by which a gain may be better than those that are tried beside it
 ALIKE = 4.0  # misfits that differ by less are equally good
+NEXT_TO_NONE = 0.01  # gain at which no spike stands out of any noise
 
 
 @dataclass(frozen=True)
@@ -106,13 +107,16 @@ class GainComparison:
         """Return the misfit of the labelled trace at a gain to the target (chi-squared plus prior)."""
         key = round(gain, 6)
         if key not in self._known:
-            surprise = min((np.log(abs(gain)) / LOG_GAIN_SD) ** 2, MOST_SURPRISE)
-            louder = max(np.log(abs(gain)) - self._noise_room, 0.0)
-            surprise += min((louder / LOG_NOISE_SD) ** 2, MOST_NOISE_SURPRISE)
             activity = replace(self.profile.activity, gain=gain)
             distance = self.distance(replace(self.profile, activity=activity))
-            self._known[key] = distance + float(surprise)
+            self._known[key] = distance + self._prior(gain)
         return self._known[key]
+
+    def _prior(self, gain: float) -> float:
+        """Return how improbable a gain is before the target is looked at."""
+        surprise = min((np.log(abs(gain)) / LOG_GAIN_SD) ** 2, MOST_SURPRISE)
+        louder = max(np.log(abs(gain)) - self._noise_room, 0.0)
+        return float(surprise + min((louder / LOG_NOISE_SD) ** 2, MOST_NOISE_SURPRISE))
 
     def best(self, starts: tuple[float, ...]) -> float:
         """Return the gain of least misfit, searching from several starts."""
@@ -141,6 +145,11 @@ class GainComparison:
     def as_good(self, gain: float, other: float) -> bool:
         """Return whether one gain fits the target as well as another."""
         return self.misfit(gain) <= self.misfit(other) + ALIKE
+
+    def only_noise(self, best: float) -> bool:
+        """Return whether noise without spikes is as much like the target as spikes of the best gain are."""
+        none, some = (self.misfit(gain) - self._prior(gain) for gain in (NEXT_TO_NONE, best))
+        return none <= some + ALIKE
 
     def distance(self, profile: Profile) -> float:
         """Return how unlike the target a grafted rehearsal of some profile is (chi-squared)."""
@@ -283,6 +292,8 @@ def choose_gain(comparison: GainComparison) -> GainChoice:
     at_one, at_estimate, at_best = (comparison.misfit(gain) for gain in (1.0, estimated, best))
     if at_one <= min(at_estimate, at_best) + AGAINST_ONE:
         choice = GainChoice(1.0, False, "the labelled recording's fits as well")
+    elif best < 1 and comparison.only_noise(best):
+        choice = GainChoice(1.0, False, "no spikes stand out of the noise, from which a gain could be told")
     elif best > 0 and abs(np.log(best)) < NEAR_ONE:
         choice = GainChoice(1.0, False, f"the best fit, {best:.3g}, hardly differs")
     elif comparison.as_good(estimated, best):
