@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from spikesorter.core.cores import in_threads
 from spikesorter.decoding.base import Decoder
 from spikesorter.decoding.candidates import Candidates
 from spikesorter.decoding.in_parts import InParts
@@ -20,7 +19,6 @@ __all__ = [
     "compute_in_spans",
     "find_candidates",
     "find_evidence",
-    "in_threads",
     "padded",
     "pieces_of",
     "read_evidence",
@@ -30,8 +28,6 @@ Trace = npt.NDArray[np.float32]
 TraceReader = Callable[[int, int], Trace]
 """Returns the trace from `start` to `stop`, either of which may lie beyond the recording's ends."""
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 SPAN_SAMPLES = 1 << 16  # of a trace in memory, for one thread at a time
 
 
@@ -118,25 +114,6 @@ def padded(trace: Trace) -> TraceReader:
     array([5., 5., 5., 6.], dtype=float32)
     """
     return lambda start, stop: read_span(lambda a, b: trace[a:b], len(trace), start, stop)
-
-
-def in_threads(function: Callable[[Item], Result], items: list[Item], *, n_jobs: int) -> Iterator[Result]:
-    """Yield a function's results in order, computed in threads: NumPy and compiled code release the GIL.
-
-    Examples
-    --------
-    >>> list(in_threads(lambda x: x * x, [3, 1, 2], n_jobs=2))
-    [9, 1, 4]
-    """
-    if n_jobs == 1 or len(items) < 2:
-        yield from map(function, items)
-        return
-    with ThreadPoolExecutor(n_jobs) as threads:
-        try:
-            yield from threads.map(function, items)
-        except BaseException:
-            threads.shutdown(cancel_futures=True)
-            raise
 
 
 def _read_blocks(

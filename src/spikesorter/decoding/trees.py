@@ -14,6 +14,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
+from spikesorter.core.cores import in_threads
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.base import Decoder
 from spikesorter.decoding.bench import Bench, DecoderKind, Trial
@@ -24,7 +25,7 @@ from spikesorter.decoding.cross_fitting import Folds
 from spikesorter.decoding.forest import Forest, fit_forest, nothing_known
 from spikesorter.decoding.in_parts import InParts, in_parts
 from spikesorter.decoding.pursuit import make_pursuit
-from spikesorter.decoding.run import in_threads, padded, pieces_of
+from spikesorter.decoding.run import padded, pieces_of
 from spikesorter.decoding.undecided import after_hiding, dead_time, in_dead_time
 from spikesorter.estimation.context import TRAIN, Context
 from spikesorter.estimation.profile import Profile

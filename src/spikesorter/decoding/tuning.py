@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
+from spikesorter.core.cores import in_threads
 from spikesorter.core.sections import OutputSettings
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.base import Decoder
@@ -17,7 +18,7 @@ from spikesorter.decoding.cross_fitting import FOLDS, Folds
 from spikesorter.decoding.in_parts import InParts
 from spikesorter.decoding.missing_labels import without_missing
 from spikesorter.decoding.registry import decoder_types
-from spikesorter.decoding.run import in_threads, pieces_of
+from spikesorter.decoding.run import pieces_of
 from spikesorter.decoding.thinning import make_thinning
 from spikesorter.decoding.thresholds import Grid, objective, tune, tune_on_grid
 from spikesorter.decoding.training_record import TrainingRecord

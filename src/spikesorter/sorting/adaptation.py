@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spikesorter.core.bad_stretches import BadStretches
+from spikesorter.core.cores import in_threads
 from spikesorter.core.progress import Progress
 from spikesorter.decoding.bench import Bench
 from spikesorter.decoding.candidates import Candidates
 from spikesorter.decoding.pursuit import make_pursuit
-from spikesorter.decoding.run import find_candidates, find_evidence, in_threads
+from spikesorter.decoding.run import find_candidates, find_evidence
 from spikesorter.decoding.tuning import Outcome, TunedDecoder, known_spikes, pick_all
 from spikesorter.estimation.context import Context
 from spikesorter.estimation.estimate import (

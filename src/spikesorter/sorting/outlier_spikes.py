@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import uniform_filter1d
 
+from spikesorter.core.cores import in_threads
 from spikesorter.core.spikes import UNKNOWN, Spikes
 from spikesorter.decoding.pursuit import PursuitDecoder
-from spikesorter.decoding.run import TraceReader, in_threads, padded
+from spikesorter.decoding.run import TraceReader, padded
 from spikesorter.signal.filters import filtered_across
 from spikesorter.signal.peaks import pick_peaks
 from spikesorter.signal.spans import Margin

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from spikesorter.core.bad_stretches import BadStretches
+from spikesorter.core.cores import in_threads
 from spikesorter.core.errors import InputError
-from spikesorter.decoding.run import TraceReader, in_threads
+from spikesorter.decoding.run import TraceReader
 from spikesorter.io.clock import find_gaps
 from spikesorter.io.samples import (
     centred,

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spikesorter.core.bad_stretches import BadStretches
+from spikesorter.core.cores import in_threads
 from spikesorter.core.errors import SettingsError
 from spikesorter.core.progress import Progress
 from spikesorter.core.spikes import Spikes
 from spikesorter.core.versions import __version__
 from spikesorter.decoding.base import Decoder
-from spikesorter.decoding.run import TraceReader, find_candidates, in_threads
+from spikesorter.decoding.run import TraceReader, find_candidates
 from spikesorter.decoding.tuning import TunedDecoder
 from spikesorter.io.model_files import model_digest
 from spikesorter.signal.spans import iterate_spans

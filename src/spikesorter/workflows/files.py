@@ -6,11 +6,10 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from spikesorter.core.cores import effective_n_jobs
+from spikesorter.core.cores import effective_n_jobs, in_threads
 from spikesorter.core.errors import naming
 from spikesorter.core.progress import Progress, prefixed, silent
 from spikesorter.core.spikes import Spikes
-from spikesorter.decoding.run import in_threads
 from spikesorter.io.atomic import check_writable, in_turn, write_json
 from spikesorter.io.events import Clock, Events, events_by_name
 from spikesorter.io.export import check_export, check_export_place, session_for
