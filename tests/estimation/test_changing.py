@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -288,10 +289,12 @@ class Squares(_Search):
         return float(np.square(outputs - self.wanted).sum())
 
 
-def test_sizes_are_found_in_steps_of_0_08() -> None:
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_sizes_are_found_in_steps_of_0_08(n_jobs: int) -> None:
     nothing: Any = None
+    comparison: Any = SimpleNamespace(n_jobs=n_jobs)
     plain = np.ones(2, np.float32)
-    search = Squares(nothing, 1.0, nothing, nothing, nothing, nothing, plain, 2)
+    search = Squares(comparison, 1.0, nothing, nothing, nothing, nothing, plain, 2)
     found = search.descend(search.start, 0)
     np.testing.assert_allclose(found.sizes, Squares.wanted, atol=1e-6)
     np.testing.assert_allclose(found.outputs, Squares.wanted, atol=1e-6)

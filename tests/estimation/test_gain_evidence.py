@@ -69,6 +69,21 @@ def test_the_gain_is_found(known: Known, gain: float) -> None:
     assert choose_gain(comparison(known, gain=gain, others_per_s=20)).gain == pytest.approx(gain, rel=0.04)
 
 
+@pytest.mark.parametrize("level", [0.5, 1.0, 2.0])
+def test_noise_alone_tells_no_gain(known: Known, level: float) -> None:
+    noise = np.random.default_rng(4).standard_normal((len(known.labelled.trace), 1), dtype=np.float32)
+    initial = estimate_initially(np.float32(level) * noise, known.context)
+    compared = compare_gains(initial, known.labelled, known.context)
+    assert choose_gain(compared).gain == 1.0
+
+
+@pytest.mark.parametrize("gain", [0.9, 1.3])
+def test_threads_change_no_digit_of_the_gain(known: Known, gain: float) -> None:
+    compared = comparison(known, gain=gain, others_per_s=20)
+    alone, threads = (choose_gain(replace(compared, n_jobs=n_jobs, _known={})) for n_jobs in (1, 3))
+    assert alone == threads
+
+
 def test_a_gain_of_one_is_exactly_one(known: Known) -> None:
     assert choose_gain(comparison(known, gain=1.0, others_per_s=20)).gain == 1.0
 

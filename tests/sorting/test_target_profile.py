@@ -47,7 +47,7 @@ class World:
     estimated: list[tuple[float, bool]] = field(default_factory=list)
     accepted: list[Any] = field(default_factory=list)
 
-    def compare_gains(self, *_: Any) -> Any:
+    def compare_gains(self, *_: Any, n_jobs: int) -> Any:
         return self
 
     def as_good(self, gain: float, other: float) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from spikesorter.core.cores import in_threads
+from spikesorter.core.cores import WHOLE_TRACES, in_threads
 from spikesorter.core.sections import OutputSettings
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.base import Decoder
@@ -107,30 +108,30 @@ def tune_decoder(kind: DecoderKind, trial: Trial, bench: Bench, *, held_out: boo
     Outcome
         Its decoder is the best variant.
     """
-    known = bench.context.units.known
-    picked = [(variant, pick_all(variant, trial.evidence)) for variant in trial.decoder.variants()]
+    known, variants = bench.context.units.known, trial.decoder.variants()
+    found = pick_each(variants, trial.evidence, n_jobs=bench.n_jobs)
     if bench.rehearser.cross_fits:
-        picked = [(variant, _decided(found, bench)) for variant, found in picked]
         spikes = bench.rehearsal.spikes
         seen = replace(bench.rehearsal, spikes=spikes.select(_seen(spikes.sample, bench)))
         thinning = make_thinning(seen, bench.context, bench.rehearser.profile)
-        picked = [(variant, thinning.select(found)) for variant, found in picked]
+        found = [thinning.select(_decided(one, bench)) for one in found]
         bench = replace(bench, rehearsal=thinning.thinned)
-    picked = [(variant, found.select(np.isin(found.unit, known))) for variant, found in picked]
+    found = [one.select(np.isin(one.unit, known)) for one in found]
+    picked = list(zip(variants, found, strict=True))
     tuner = _Tuner(kind, bench)
     truth = known_spikes(bench.rehearsal, known)
     coarse = tuner.coarse(picked, truth)
     best, candidates, grid = tuner.finest(coarse, truth)
     kept = grid if kind.tunes_refractory else None
     if not bench.rehearser.cross_fits or not held_out:
-        found = best.point.to_spikes(candidates)
-        return Outcome(best, bench.rehearsal, candidates, found, kept, trial.record)
+        spikes = best.point.to_spikes(candidates)
+        return Outcome(best, bench.rehearsal, candidates, spikes, kept, trial.record)
     least = max(one.value for one, _ in coarse) - FAR_BEHIND
     close = [own for own, (one, _) in zip(picked, coarse, strict=True) if one.value >= least]
-    parts, found = tuner.held_out(close, truth)
+    parts, spikes = tuner.held_out(close, truth)
     settings = bench.context.settings
-    value = objective(truth, found, settings.tuning.objective, fs_hz=bench.context.fs_hz)
-    return Outcome(replace(best, value=value), bench.rehearsal, parts, found, kept, trial.record)
+    value = objective(truth, spikes, settings.tuning.objective, fs_hz=bench.context.fs_hz)
+    return Outcome(replace(best, value=value), bench.rehearsal, parts, spikes, kept, trial.record)
 
 
 def _decided(found: Candidates, bench: Bench) -> Candidates:
@@ -159,8 +160,27 @@ def known_spikes(rehearsal: Rehearsal, unit_ids: tuple[int, ...]) -> Spikes:
 
 def pick_all(decoder: Decoder, evidence: npt.NDArray[np.float32]) -> Candidates:
     """Return the candidates of a whole rehearsal, from its evidence."""
-    reach, n_samples = decoder.pick_reach, len(evidence)
-    around = np.pad(evidence, ((reach, reach), (0, 0)))
+    return pick_each([decoder], evidence, n_jobs=1)[0]
+
+
+def pick_each(
+    decoders: Sequence[Decoder], evidence: npt.NDArray[np.float32], *, n_jobs: int
+) -> list[Candidates]:
+    """Return each decoder's candidates of a whole rehearsal, from the evidence that they share."""
+    farthest = max(decoder.pick_reach for decoder in decoders)
+    around = np.pad(evidence, ((farthest, farthest), (0, 0)))
+
+    def picked(decoder: Decoder) -> Candidates:
+        beyond = farthest - decoder.pick_reach
+        return _pick_whole(decoder, around[beyond : len(around) - beyond])
+
+    return list(in_threads(picked, list(decoders), n_jobs=min(n_jobs, WHOLE_TRACES)))
+
+
+def _pick_whole(decoder: Decoder, around: npt.NDArray[np.float32]) -> Candidates:
+    """Return the candidates of a rehearsal from its evidence, with as much around it as they depend on."""
+    reach = decoder.pick_reach
+    n_samples = len(around) - 2 * reach
     whole = decoder.over(n_samples) if isinstance(decoder, InParts) else decoder
     pieces = pieces_of(whole, 0, n_samples)
     found = [one.pick(around[first : last + 2 * reach]).shifted(first) for one, first, last in pieces]

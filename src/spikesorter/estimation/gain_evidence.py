@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import nnls
 
+from spikesorter.core.cores import WHOLE_TRACES, in_threads
 from spikesorter.core.spikes import Spikes
 from spikesorter.estimation.context import GAIN, Context
 from spikesorter.estimation.course import Course, noise_levels
@@ -93,6 +94,8 @@ class GainComparison:
         Outputs of `filters` on the target.
     sections : int
         Parts of the target that are compared separately, if it changes.
+    n_jobs : int
+        Number of threads; it does not affect the result.
     """
 
     labelled: Labelled
@@ -101,6 +104,7 @@ class GainComparison:
     filters: MatchedFilters
     evidence: Trace
     sections: int = 1
+    n_jobs: int = 1
     _known: dict[float, float] = field(default_factory=dict)
 
     def misfit(self, gain: float) -> float:
@@ -121,7 +125,8 @@ class GainComparison:
     def best(self, starts: tuple[float, ...]) -> float:
         """Return the gain of least misfit, searching from several starts."""
         tried = [[start * float(step) for step in STEPS] for start in starts]
-        least = min(self.misfit(gain) for gains in tried for gain in gains)
+        every = [gain for gains in tried for gain in gains]
+        least = min(in_threads(self.misfit, every, n_jobs=self.n_jobs))
         lows = [gain for gains in tried for gain in _lows(gains, self.misfit)]
         close = [gain for gain in lows if self.misfit(gain) <= least + COARSE]
         return min((self._refined(gain) for gain in close), key=self.misfit)
@@ -129,13 +134,16 @@ class GainComparison:
     def _refined(self, best: float) -> float:
         """Return the gain of least misfit near one that was tried."""
         for factor in (1 + 3 * FINE_STEP, 1 + FINE_STEP):
-            best = min((best / factor, best, best * factor), key=self.misfit)
+            near = [best / factor, best, best * factor]
+            misfits = list(in_threads(self.misfit, near, n_jobs=self.n_jobs))
+            best = near[misfits.index(min(misfits))]
         lowest = self._lowest(best)
         return lowest if self.as_good(lowest, best) else best
 
     def _lowest(self, best: float) -> float:
         """Return the minimum of a parabola fitted to the misfits around the least one."""
-        near = [gain for gain in self._known if gain * best > 0 and abs(np.log(gain / best)) < NEAR_BEST]
+        # In order, as threads may have found them in any, which would change the last digits.
+        near = [gain for gain in sorted(self._known) if gain * best > 0 and _apart(gain, best) < NEAR_BEST]
         steps = np.log(np.array(near) / best)
         curvature, slope, _ = np.polyfit(steps, [self._known[gain] for gain in near], 2)
         if curvature <= 0:
@@ -246,7 +254,9 @@ class GainComparison:
         return _located(-self.evidence, self.context)
 
 
-def compare_gains(initial: InitialEstimate, labelled: Labelled, context: Context) -> GainComparison:
+def compare_gains(
+    initial: InitialEstimate, labelled: Labelled, context: Context, *, n_jobs: int = 1
+) -> GainComparison:
     """Prepare the comparison of a target with the labelled trace.
 
     Parameters
@@ -255,6 +265,8 @@ def compare_gains(initial: InitialEstimate, labelled: Labelled, context: Context
         Of the target.
     labelled : Labelled
     context : Context
+    n_jobs : int
+        Number of threads; it does not affect the result.
 
     Returns
     -------
@@ -272,6 +284,7 @@ def compare_gains(initial: InitialEstimate, labelled: Labelled, context: Context
         profile=replace(initial.profile, course=course),
         filters=initial.filters,
         evidence=evidence,
+        n_jobs=min(n_jobs, WHOLE_TRACES),
     )
 
 
@@ -307,6 +320,11 @@ def choose_gain(comparison: GainComparison) -> GainChoice:
         choice.gain, choice.reason, comparison.misfit(choice.gain), at_one, estimated, at_estimate,
     )  # fmt: skip
     return choice
+
+
+def _apart(gain: float, other: float) -> float:
+    """Return the distance of the logarithms of two gains of one sign."""
+    return abs(float(np.log(gain / other)))
 
 
 def _lows(gains: list[float], misfit: Callable[[float], float]) -> list[float]:

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from spikesorter.core.cores import in_threads
 from spikesorter.core.spikes import Spikes
 from spikesorter.estimation.context import GAIN
 from spikesorter.estimation.course import Course
@@ -158,9 +160,11 @@ class _Search:
 
         Its size in the labelled trace may change as well, and is made steady first.
         """
+        n_jobs, ramps = self.comparison.n_jobs, _ramps(self.blocks)
         outputs = start.outputs + self._steadied(column)
         best = _Point(np.ones(self.blocks), outputs, self._misfit(outputs))
-        moves = [(ramp, self.response(column, ramp)) for ramp in _ramps(self.blocks)]
+        responses = in_threads(partial(self.response, column), ramps, n_jobs=n_jobs)
+        moves = list(zip(ramps, responses, strict=True))
         for step in STEPS:
             if step < STEPS[0] and np.all(best.sizes == 1):
                 break  # a smaller change would be too small to be believed
@@ -174,15 +178,16 @@ class _Search:
 
     def _moved(self, best: _Point, ramp: Float64Array, response: Trace, step: float) -> _Point:
         """Return the point a step down or up from the best one, if it is better, or the best one."""
-        for change in (-step, step):
-            sizes = best.sizes + change * ramp
-            if sizes.min() < SMALLEST or sizes.max() > LARGEST:
-                continue
-            outputs = best.outputs + np.float32(change) * response
-            misfit = self._misfit(outputs)
-            if misfit < best.misfit:
-                return _Point(sizes, outputs, misfit)
-        return best
+        sizes = {change: best.sizes + change * ramp for change in (-step, step)}
+        possible = [change for change, its in sizes.items() if its.min() >= SMALLEST and its.max() <= LARGEST]
+
+        def at(change: float) -> _Point:
+            outputs = np.float32(change) * response
+            outputs += best.outputs
+            return _Point(sizes[change], outputs, self._misfit(outputs))
+
+        points = in_threads(at, possible, n_jobs=self.comparison.n_jobs)
+        return next((point for point in points if point.misfit < best.misfit), best)
 
     def _misfit(self, outputs: Trace) -> float:
         return self.comparison.difference(outputs, self.spikes, self.gain)

@@ -260,11 +260,10 @@ def synthesise_noise(spectrum: NoiseSpectrum, n_samples: int, rng: np.random.Gen
 
 def _widened(mask: npt.NDArray[np.bool_], before: int, after: int) -> npt.NDArray[np.bool_]:
     """Mark `before` samples before and `after` samples after each marked one as well."""
-    edges = np.zeros(len(mask) + 1, np.int64)
-    marked = np.flatnonzero(mask)
-    np.add.at(edges, np.maximum(marked - before, 0), 1)
-    np.add.at(edges, np.minimum(marked + after + 1, len(mask)), -1)
-    return np.cumsum(edges[:-1]) > 0
+    n_samples, marked = len(mask), np.flatnonzero(mask)
+    changes = np.bincount(np.maximum(marked - before, 0), minlength=n_samples + 1)
+    changes -= np.bincount(np.minimum(marked + after + 1, n_samples), minlength=n_samples + 1)
+    return np.cumsum(changes, out=changes)[:n_samples] > 0
 
 
 def _correlations(trace: Trace, lags: int, block: int) -> Float64Array:

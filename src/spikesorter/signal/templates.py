@@ -35,7 +35,6 @@ RIDGE = 1e-2  # of a unit's spike count; for what the filtered trace leaves open
 SHRINKAGE = 3.0  # the mean square of a short piece of noise is often two or three times its variance
 SPIKES_AT_ONCE = 4096
 NOISE_SAMPLES = 1 << 17  # of the residual that tell its variance
-MOST_ADDED = 1 << 20  # values in memory
 MAX_AMPLITUDE_SPREAD = 0.5  # prior SD of a spike's relative amplitude
 
 
@@ -294,12 +293,10 @@ def add_copies(
     >>> trace[:, 0]
     array([ 1., 12., 20.,  0.], dtype=float32)
     """
-    flat, values, channels = trace.reshape(-1), waveform.ravel(), trace.shape[1]
-    at_once = max(MOST_ADDED // values.size, 1)
-    for first in range(0, len(starts), at_once):
-        begins = channels * starts[first : first + at_once, None]
-        added = factors[first : first + at_once, None] * values
-        np.add.at(flat, (begins + np.arange(values.size)).ravel(), added.ravel())
+    scaled = np.empty_like(waveform)
+    for start, factor in zip(starts.tolist(), factors, strict=True):
+        place = trace[start : start + len(waveform)]
+        place += np.multiply(waveform, factor, out=scaled)
 
 
 def _inside(spikes: Spikes, n_samples: int, before: int, after: int) -> Spikes:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from spikesorter.core.cores import WHOLE_TRACES
 from spikesorter.estimation.context import Context
 from spikesorter.estimation.course import Course, middles_of_blocks, noise_levels
 from spikesorter.estimation.gain_evidence import GainComparison
@@ -92,7 +93,8 @@ def track_changes(
     templates = context.templates.scaled(abs(profile.activity.gain))  # the comparison inverts the outputs
     filters = make_matched_filters(templates, profile.noise, reach=context.whitening_reach)
     evidence, sections = filters.apply(conditioned), min(blocks, MOST_SECTIONS)
-    comparison = GainComparison(labelled, context, profile, filters, evidence, sections)
+    at_once = min(n_jobs, WHOLE_TRACES)
+    comparison = GainComparison(labelled, context, profile, filters, evidence, sections, at_once)
     fit = find_sizes(comparison, replace(profile, course=steady), blocks=blocks)
     rates = _with_ratios(profile, context, labelled, fit)
     changed = replace(profile, course=fit.course, activity=replace(profile.activity, rates=rates))

@@ -49,7 +49,7 @@ def estimate_target(
     context = lessons.context
     if lessons.labelled is None:
         return refine_profile(raw, estimate_profile(initial, context), context, n_jobs=n_jobs)
-    comparison = compare_gains(initial, lessons.labelled, context)
+    comparison = compare_gains(initial, lessons.labelled, context, n_jobs=n_jobs)
     choice = choose_gain(comparison)
     # Varying waveforms widen the distribution of a filter's outputs, as a larger gain does.
     varies = lessons.labelled.units_vary(lessons.labelled.profile)
