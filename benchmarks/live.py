@@ -10,7 +10,8 @@ kept in FOLDER. By ZeroMQ, the messages are those of the Open Ephys GUI's ZMQ In
 - spike to reply: from the sample at which a spike starts until it is received;
 - packet to reply: from the moment at which the packet that decided a spike was to be sent until its reply;
   the jitter is the standard deviation of that, and what the sender itself was late is given beside it;
-- lost: packets that did not arrive, and spikes that were printed but not received;
+- signal: the seconds that `listen` says it got, of those that were sent;
+- lost: spikes that were printed but not received;
 - differs: spikes that are not those of the same samples sorted without a loop, or the other way round.
 """
 
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -50,7 +52,7 @@ ROWS = {
     "reply_ms": "packet to reply, ms: median, 99 %, longest",
     "jitter_ms": "jitter of the reply, ms",
     "sender_late_ms": "sender late, ms: 99 %, longest",
-    "lost_packets": "lost packets",
+    "signal_s": "signal, s: got, sent",
     "lost_spikes": "lost spikes",
     "differs": "differs",
     "processor_share": "share of a core",
@@ -155,6 +157,7 @@ def measure(connect: Any, model: Path, samples: Trace, mode: str, expected: set[
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver,
         tempfile.TemporaryFile() as printed,
+        tempfile.TemporaryFile() as told,
     ):
         receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
         receiver.bind((HOST, 0))
@@ -162,7 +165,7 @@ def measure(connect: Any, model: Path, samples: Trace, mode: str, expected: set[
         options = ["--trust", "--dtype", "float32", "--like", TARGET, "--n-jobs", "1"]
         options += ["--low-latency"] if mode == "low_latency" else []
         options += ["--send", f"udp://{HOST}:{receiver.getsockname()[1]}"]
-        with connect(lambda address: started(model, address, options, printed)) as (send, running):
+        with connect(lambda address: started(model, address, options, printed, told)) as (send, running):
             receiving = threading.Thread(target=replies.receive)
             receiving.start()
             process = psutil.Process(running.pid)
@@ -175,10 +178,14 @@ def measure(connect: Any, model: Path, samples: Trace, mode: str, expected: set[
         receiving.join()
         printed.seek(0)
         lines = [json.loads(line) for line in printed.read().splitlines()]
-    if status:
-        raise RuntimeError(f"listen ended with {status}")
+        told.seek(0)
+        closing = told.read().decode()
+    got = re.search(r"spikes? in ([\d.]+) s of signal", closing)
+    if status or not got:
+        raise RuntimeError(f"listen ended with {status}:\n{closing}")
     return {
-        **figures_of(replies.received[:in_time], due, samples, lines),
+        **figures_of(replies.received[:in_time], due, lines),
+        "signal_s": [float(got[1]), len(samples) / FS_HZ],
         "sender_late_ms": (1000 * np.quantile(late, [0.99, 1])).round(2).tolist(),
         "lost_spikes": len(lines) - len(replies.received),
         "differs": len(expected ^ {(line["sample"], line["unit"]) for line in lines}),
@@ -187,9 +194,9 @@ def measure(connect: Any, model: Path, samples: Trace, mode: str, expected: set[
 
 
 def figures_of(
-    received: list[tuple[float, bytes]], due: npt.NDArray[np.float64], samples: Trace, lines: list[Any]
+    received: list[tuple[float, bytes]], due: npt.NDArray[np.float64], lines: list[Any]
 ) -> Figures:
-    """Return delays of the replies, and what was lost.
+    """Return delays of the replies.
 
     Parameters
     ----------
@@ -197,7 +204,6 @@ def figures_of(
         Time and line of each reply that came before the end, at which the last spikes are sent.
     due : ndarray of float64, shape (packets,)
         When each packet was to be sent.
-    samples : ndarray of float32
     lines : list
         All spikes that the command printed.
     """
@@ -208,14 +214,12 @@ def figures_of(
         number = min(-(-newest // PACKET), len(due)) - 1  # of the packet that decided it
         spike_s.append(at - (due[0] + (spike["sample"] - PACKET) / FS_HZ))
         reply_s.append(at - due[number])
-    newest = max((line["sample"] + round(line["behind_s"] * FS_HZ) for line in lines), default=0)
     spread = [0.5, 0.99, 1]
     return {
         "spikes": len(lines),
         "spike_ms": (1000 * np.quantile(spike_s, spread)).round(2).tolist(),
         "reply_ms": (1000 * np.quantile(reply_s, spread)).round(2).tolist(),
         "jitter_ms": round(1000 * float(np.std(reply_s)), 2),
-        "lost_packets": (len(samples) - newest) // PACKET,
     }
 
 
@@ -231,9 +235,12 @@ def sent_in_time(send: Send, samples: Trace) -> tuple[npt.NDArray[np.float64], n
     return due, late
 
 
-def started(model: Path, address: str, options: list[str], printed: Any) -> subprocess.Popen[bytes]:
-    """Start `listen` as a user does; what it prints goes to a file."""
-    return subprocess.Popen([PROGRAM, "listen", address, "--model", model, *options], stdout=printed)
+def started(
+    model: Path, address: str, options: list[str], printed: Any, told: Any
+) -> subprocess.Popen[bytes]:
+    """Start `listen` as a user does; what it prints and what it says go to files."""
+    command: list[str | Path] = [PROGRAM, "listen", address, "--model", model, *options]
+    return subprocess.Popen(command, stdout=printed, stderr=told)
 
 
 @contextmanager
