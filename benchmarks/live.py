@@ -64,7 +64,7 @@ def main() -> None:
     arguments = parse()
     model, samples = prepared(arguments.out)
     repeats = -(-int(arguments.seconds * FS_HZ) // len(samples))
-    samples = np.tile(samples, repeats)[: int(arguments.seconds * FS_HZ) // PACKET * PACKET]
+    samples = np.tile(samples, (repeats, 1))[: int(arguments.seconds * FS_HZ) // PACKET * PACKET]
     figures: Figures = {}
     for mode in arguments.modes:
         expected = sorted_alone(model, samples, mode)
