@@ -66,6 +66,13 @@ def test_what_was_found_near_a_spike_goes_with_it() -> None:
     assert np.array_equal(kept[np.isin(kept, NEAR)], thinning.thinned.spikes.sample + 3)
 
 
+def test_where_spikes_were_added_less_is_left_out() -> None:
+    more = replace(REHEARSAL, added_rates=(1e-3, 0.0))
+    assert make_thinning(more, CONTEXT, profile(2.0, 1.0)).thinned.spikes == SPIKES
+    counts = make_thinning(more, CONTEXT, profile(2.0, 0.5)).thinned.spikes.counts()
+    assert counts[2] / counts[1] == pytest.approx(0.5, abs=0.05)
+
+
 def test_ratios_beyond_reason_are_not_believed() -> None:
     counts = make_thinning(REHEARSAL, CONTEXT, profile(1e-6, 1.0)).thinned.spikes.counts()
     assert counts[1] / counts[2] == pytest.approx(0.25, abs=0.03)

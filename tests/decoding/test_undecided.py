@@ -7,7 +7,8 @@ import pytest
 
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.candidates import Candidates
-from spikesorter.decoding.undecided import after_hiding, dead_time, decided, hiding_events
+from spikesorter.decoding.undecided import after_hiding, decided, hiding_events
+from spikesorter.estimation.dead_time import dead_time
 
 FS_HZ = 25_000.0
 NEAR = 10  # samples, 0.4 ms

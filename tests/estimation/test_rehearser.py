@@ -86,6 +86,63 @@ def test_a_graft_has_the_labels_and_a_planted_one_has_others(units: Units, label
     assert planted.spikes != labelled.spikes
 
 
+def often(made: Rehearser, *ratios: float) -> Rehearser:
+    """The same for a target whose units fire that much more often than when labelled."""
+    rates = tuple((np.array(ratios) * made.context.units.rates).tolist())
+    return replace(made, profile=replace(made.profile, activity=Activity(1.0, rates)))
+
+
+def test_a_graft_has_more_spikes_of_units_that_fire_more_often(units: Units, labelled: Labelled) -> None:
+    made = often(rehearser(units, labelled), 3.0, 1.0)
+    graft, plain = (
+        one.rehearse(20.0, np.random.default_rng(0)) for one in (made, rehearser(units, labelled))
+    )
+    assert graft.added_rates == pytest.approx((1e-3, 0.0))
+    counts, before = graft.spikes.counts(), plain.spikes.counts()
+    assert counts[2] == before[2]
+    assert (counts[1] - before[1]) / len(graft.trace) == pytest.approx(1e-3, rel=0.15)
+    added = np.concatenate([graft.spikes.of(1).sample, graft.spikes.of(2).sample])
+    assert np.isin(plain.spikes.sample, added).all()
+    planted = graft.trace - plain.trace
+    np.testing.assert_allclose(graft.clean - plain.clean, planted, atol=1e-5)
+    new = graft.spikes.of(1).sample[~np.isin(graft.spikes.of(1).sample, plain.spikes.of(1).sample)]
+    again = plant(len(planted), Spikes.from_arrays(new, np.ones(len(new))), np.ones(len(new), np.float32),
+                  units.templates)  # fmt: skip
+    np.testing.assert_allclose(planted, again, atol=1e-4)
+
+
+def test_rates_beyond_reason_are_not_believed(units: Units, labelled: Labelled) -> None:
+    graft = often(rehearser(units, labelled), 100.0, 1.0).rehearse(2.0, np.random.default_rng(0))
+    assert graft.added_rates[0] == pytest.approx(3 * units.rates[0])
+
+
+@pytest.mark.parametrize("ratios", [(1.05, 0.5), (1.0, 1.0)])
+def test_no_spikes_are_added_of_units_that_fire_no_more_often(
+    ratios: tuple[float, float], units: Units, labelled: Labelled
+) -> None:
+    graft = often(rehearser(units, labelled), *ratios).rehearse(2.0, np.random.default_rng(0))
+    assert graft.added_rates == ()
+    assert graft.spikes.within(0, N_SAMPLES) == labelled.spikes
+
+
+def test_none_are_added_where_waveforms_vary_or_labels_have_a_dead_time(
+    units: Units, labelled: Labelled
+) -> None:
+    apart = np.arange(500, N_SAMPLES - 500, 100)
+    fast = Spikes.from_arrays(apart, 1 + np.random.default_rng(3).integers(0, 2, len(apart)))
+    for other in (replace(labelled, variance_left=1.0), replace(labelled, spikes=fast)):
+        graft = often(rehearser(units, other), 3.0, 3.0).rehearse(2.0, np.random.default_rng(0))
+        assert graft.added_rates == ()
+        assert graft.spikes.within(0, N_SAMPLES) == other.spikes
+
+
+def test_the_published_pipeline_is_tuned_on_the_labelled_spikes_alone(
+    units: Units, labelled: Labelled
+) -> None:
+    made = often(rehearser(units, labelled, SETTINGS.replace(["tuning.on=labelled"])), 3.0, 3.0)
+    assert made.rehearse(2.0, np.random.default_rng(0)).spikes == labelled.spikes
+
+
 def test_rehearsals_are_as_long_as_set_and_each_has_its_own_numbers(units: Units, labelled: Labelled) -> None:
     made = rehearser(units, None)
     tuning, forecast = made.for_tuning(), made.for_forecast()

@@ -1,8 +1,9 @@
 """Thin a grafted rehearsal so that its units fire as often, relative to each other, as in the target.
 
-A grafted rehearsal has the labelled recording's firing rates. If a unit fires half as often in the target, a
-false spike is twice as likely there. Spikes of the more frequent units are therefore left out, together with
-what a decoder found near them, before it is calibrated, tuned and judged.
+A grafted rehearsal has the labelled recording's firing rates, or more where spikes could be planted. If a
+unit fires half as often in the target, a false spike is twice as likely there. Spikes of the more frequent
+units are therefore left out, together with what a decoder found near them, before it is calibrated, tuned and
+judged.
 """
 
 from __future__ import annotations
@@ -15,13 +16,12 @@ import numpy.typing as npt
 from spikesorter.decoding.candidates import Candidates
 from spikesorter.estimation.context import THIN, Context
 from spikesorter.estimation.profile import Profile
-from spikesorter.estimation.rehearsal import Rehearsal
+from spikesorter.estimation.rehearsal import LARGEST_RATIO, Rehearsal
 
 __all__ = ["Thinning", "make_thinning"]
 
 NEAR_MS = 0.4
 ALIKE = 1.25  # ratios of firing rates within this factor of 1 need no thinning
-LARGEST_RATIO = 4.0
 AWAY_SAMPLES = 16  # candidates away from all spikes are kept or left out together within this distance
 BoolArray = npt.NDArray[np.bool_]
 
@@ -82,7 +82,8 @@ def make_thinning(rehearsal: Rehearsal, context: Context, profile: Profile) -> T
     Thinning
         Keeps everything if the rates are much the same.
     """
-    ratios = np.asarray(profile.activity.rates) / np.maximum(context.units.rates, 1e-30)
+    there = context.units.rates + (np.array(rehearsal.added_rates) if rehearsal.added_rates else 0.0)
+    ratios = np.asarray(profile.activity.rates) / np.maximum(there, 1e-30)
     ratios = np.clip(ratios, 1 / LARGEST_RATIO, LARGEST_RATIO)
     known = np.isin(context.units.unit_ids, context.units.known)
     alike = np.all((ratios[known] < ALIKE) & (ratios[known] > 1 / ALIKE))

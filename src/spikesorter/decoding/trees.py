@@ -26,8 +26,9 @@ from spikesorter.decoding.forest import Forest, fit_forest, nothing_known
 from spikesorter.decoding.in_parts import InParts, in_parts
 from spikesorter.decoding.pursuit import make_pursuit
 from spikesorter.decoding.run import padded, pieces_of
-from spikesorter.decoding.undecided import after_hiding, dead_time, in_dead_time
+from spikesorter.decoding.undecided import after_hiding, in_dead_time
 from spikesorter.estimation.context import TRAIN, Context
+from spikesorter.estimation.dead_time import dead_time
 from spikesorter.estimation.profile import Profile
 from spikesorter.estimation.rehearsal import Rehearsal
 from spikesorter.signal.spans import Margin, to_samples

@@ -14,10 +14,9 @@ from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.candidates import Candidates
 from spikesorter.signal.peaks import largest_of_rows, pick_peaks
 
-__all__ = ["after_hiding", "dead_time", "decided", "hiding_events", "in_dead_time"]
+__all__ = ["after_hiding", "decided", "hiding_events", "in_dead_time"]
 
-LONGEST_MS, NEAR_MS = 3.0, 0.4
-LEAST_EXPECTED = 10.0  # pairs of labels that chance would have put into a dead time
+NEAR_MS = 0.4
 LIKELY = 0.5  # probability at which a candidate counts as an event
 LONGEST_RISE_MS = 1.5  # from a spike's start to its largest sample
 SMALL = 0.02  # quantile of the labelled spikes' heights
@@ -25,42 +24,6 @@ THRESHOLDS = (0.4, 0.5, 0.6, 0.7, 0.85, 1.0, 1.15, 1.3, 1.6)  # of that height; 
 FEWER = 0.5  # labels after events that hide spikes, relative to the number that chance would put there
 CLEARLY_FEWER = 3.0  # standard errors
 Int64Array = npt.NDArray[np.int64]
-
-
-def dead_time(labels: Spikes, n_samples: int, *, fs_hz: float) -> int:
-    """Return the dead time after labelled spikes, in samples; 0 if they show none.
-
-    It is the least interval between labelled spikes of different units, if far more than none of them would
-    be shorter by chance. Within a unit, a refractory period does the same.
-
-    Parameters
-    ----------
-    labels : Spikes
-    n_samples : int
-        Length of the labelled recording.
-    fs_hz : float
-
-    Returns
-    -------
-    int
-
-    Examples
-    --------
-    >>> samples = np.sort(np.random.default_rng(0).integers(0, 1_500_000, 3000))
-    >>> labels = Spikes.from_arrays(samples, np.arange(3000) % 3)
-    >>> dead_time(labels, 1_500_000, fs_hz=25_000)
-    0
-    >>> apart = labels.select(np.diff(samples, prepend=-100) > 30)
-    >>> dead_time(apart, 1_500_000, fs_hz=25_000)
-    31
-    """
-    intervals, other = np.diff(labels.sample), np.diff(labels.unit) != 0
-    if not other.any():
-        return 0
-    shortest = int(min(intervals[other].min(), LONGEST_MS * fs_hz / 1000))
-    rates = np.array(list(labels.counts().values())) / n_samples
-    expected = shortest * n_samples * float(rates.sum() ** 2 - (rates**2).sum())
-    return shortest if expected > LEAST_EXPECTED else 0
 
 
 def decided(found: Candidates, labels: Spikes, dead_samples: int, *, fs_hz: float) -> Candidates:
@@ -72,7 +35,7 @@ def decided(found: Candidates, labels: Spikes, dead_samples: int, *, fs_hz: floa
         Of all units, also unlabelled ones, whose spikes have a dead time as well.
     labels : Spikes
     dead_samples : int
-        From `dead_time`.
+        From `estimation.dead_time`.
     fs_hz : float
 
     Returns
@@ -116,7 +79,7 @@ def hiding_events(
         Labelled recording, conditioned.
     labels : Spikes
     dead_samples : int
-        From `dead_time`.
+        From `estimation.dead_time`.
     fs_hz : float
 
     Returns

@@ -18,6 +18,7 @@ from spikesorter.signal.noise import NoiseSpectrum, synthesise_noise
 from spikesorter.signal.templates import Templates, plant, spike_amplitudes
 
 __all__ = [
+    "LARGEST_RATIO",
     "Labelled",
     "Rehearsal",
     "graft_rehearsal",
@@ -25,6 +26,7 @@ __all__ = [
     "measure_variance_left",
     "own_sizes",
     "plant_rehearsal",
+    "with_more_spikes",
 ]
 
 FloatArray = npt.NDArray[np.float32]
@@ -38,6 +40,9 @@ LEAST_MISSING = 0.1  # of the target's noise; with less to add, repeated traces 
 MUCH_VARIED = 0.2  # variance that fixed templates leave near spikes, relative to the target's noise
 NEIGHBOURS = 31  # spikes of a unit, for its size at some time
 OWN_SIZES = (0.3, 3.0)  # beyond these, labels are wrong rather than a unit that small or large
+MORE_OFTEN = 1.1  # ratio of firing rates beyond which a rehearsal needs more spikes than were labelled
+LARGEST_RATIO = 4.0
+"""Ratio of the firing rates of target and labelled recording, beyond which it is not believed."""
 LEAST_ACTIVITY = 0.1  # of the labelled rate, as a unit that appears silent may still fire
 
 
@@ -61,6 +66,8 @@ class Rehearsal:
         Samples after which the spikes repeat, in different noise. The trace's length if they do not.
     hiding : ndarray of int64, shape (events,)
         See `Labelled`.
+    added_rates : tuple of float
+        Spikes per sample of each unit that were planted beside the labelled ones; empty if none were.
     """
 
     trace: FloatArray
@@ -68,12 +75,18 @@ class Rehearsal:
     spikes: Spikes
     period: int
     hiding: npt.NDArray[np.int64] = field(default_factory=_no_events)
+    added_rates: tuple[float, ...] = ()
 
     def first(self, n_samples: int) -> Rehearsal:
         """Return the first part of the rehearsal."""
-        spikes, period = self.spikes.within(0, n_samples), min(self.period, n_samples)
-        hiding = self.hiding[self.hiding < n_samples]
-        return Rehearsal(self.trace[:n_samples], self.clean[:n_samples], spikes, period, hiding)
+        return replace(
+            self,
+            trace=self.trace[:n_samples],
+            clean=self.clean[:n_samples],
+            spikes=self.spikes.within(0, n_samples),
+            period=min(self.period, n_samples),
+            hiding=self.hiding[self.hiding < n_samples],
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -315,6 +328,48 @@ def graft_rehearsal(
     background, spectrum = _background(outside, context.units.templates, unfiltered, len(clean), rng)
     noise = _noise_lacking(profile, spectrum, there, context, len(clean), rng)
     return Rehearsal(clean + background + noise, clean, spikes, length, hiding)
+
+
+def with_more_spikes(
+    rehearsal: Rehearsal, context: Context, profile: Profile, rng: np.random.Generator
+) -> Rehearsal:
+    """Plant spikes of the units that fire more often in the target than in the labelled recording.
+
+    Without them, fewer spikes of a grafted rehearsal would overlap than of the target, and a forecast would
+    be too hopeful.
+
+    Parameters
+    ----------
+    rehearsal : Rehearsal
+        Grafted.
+    context : Context
+    profile : Profile
+        Of the target.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    Rehearsal
+        The same one if no unit fires more often.
+    """
+    units, n_samples = context.units, len(rehearsal.trace)
+    ratios = np.minimum(np.asarray(profile.activity.rates) / np.maximum(units.rates, 1e-30), LARGEST_RATIO)
+    more = np.isin(units.unit_ids, units.known) & (ratios > MORE_OFTEN)
+    if not more.any():
+        return rehearsal
+    rates = np.where(more, (ratios - 1) * units.rates, 0.0)
+    drawn, amplitudes = draw_spikes(units, tuple(rates.tolist()), n_samples, rng)
+    added = np.isin(drawn.unit, np.array(units.unit_ids)[more])
+    spikes = drawn.select(added)
+    sizes = profile.activity.gain * _sizes(profile, units, spikes, n_samples)
+    planted = plant(n_samples, spikes, (amplitudes[added] * sizes).astype(np.float32), units.templates)
+    return replace(
+        rehearsal,
+        trace=rehearsal.trace + planted,
+        clean=rehearsal.clean + planted,
+        spikes=Spikes.concatenate([rehearsal.spikes, spikes]),
+        added_rates=tuple(rates.tolist()),
+    )
 
 
 def _resized(

@@ -8,8 +8,15 @@ import numpy as np
 import numpy.typing as npt
 
 from spikesorter.estimation.context import FORECAST, TUNE, Context
+from spikesorter.estimation.dead_time import dead_time
 from spikesorter.estimation.profile import Profile
-from spikesorter.estimation.rehearsal import Labelled, Rehearsal, graft_rehearsal, plant_rehearsal
+from spikesorter.estimation.rehearsal import (
+    Labelled,
+    Rehearsal,
+    graft_rehearsal,
+    plant_rehearsal,
+    with_more_spikes,
+)
 from spikesorter.io.samples import shortest_samples
 from spikesorter.signal.noise import estimate_noise_spectrum
 
@@ -69,13 +76,11 @@ class Rehearser:
         lengths, fs_hz = self.context.settings.rehearsal, self.context.fs_hz
         most = int((lengths.tuning_seconds + lengths.forecast_seconds) * fs_hz)
         part = self.labelled if self.published else self.labelled.excerpt(most)
-        return graft_rehearsal(
-            part,
-            self.context,
-            self.profile,
-            n_samples=len(part.trace) if self.published else int(seconds * fs_hz),
-            rng=rng,
-        )
+        n_samples = len(part.trace) if self.published else int(seconds * fs_hz)
+        grafted = graft_rehearsal(part, self.context, self.profile, n_samples=n_samples, rng=rng)
+        if self.published or self.units_vary or dead_time(part.spikes, len(part.trace), fs_hz=fs_hz):
+            return grafted  # mean waveforms would be too easy, and spikes in a dead time have no labels
+        return with_more_spikes(grafted, self.context, self.profile, rng)
 
     def plant(self, seconds: float, rng: np.random.Generator) -> Rehearsal:
         """Make a planted rehearsal that is long enough for a training window."""

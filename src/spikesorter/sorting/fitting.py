@@ -32,8 +32,9 @@ from spikesorter.decoding.pursuit import make_pursuit
 from spikesorter.decoding.registry import AUTO, wanted_kinds
 from spikesorter.decoding.run import find_evidence
 from spikesorter.decoding.tuning import pick_all
-from spikesorter.decoding.undecided import after_hiding, dead_time, decided, hiding_events
+from spikesorter.decoding.undecided import after_hiding, decided, hiding_events
 from spikesorter.estimation.context import Context
+from spikesorter.estimation.dead_time import dead_time
 from spikesorter.estimation.estimate import (
     LEAST_DETECTABILITY,
     estimate_initially,
