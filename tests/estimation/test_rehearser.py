@@ -14,7 +14,7 @@ from spikesorter.estimation.profile import Profile, conditioning_kernel
 from spikesorter.estimation.rehearsal import Labelled
 from spikesorter.estimation.rehearser import Rehearser
 from spikesorter.estimation.units import Units
-from spikesorter.signal.gain import Activity
+from spikesorter.signal.gain import Activity, Background
 from spikesorter.signal.noise import NoiseSpectrum, synthesise_noise
 from spikesorter.signal.templates import Templates, plant
 from tests.conftest import FS_HZ, poisson_spikes
@@ -123,6 +123,12 @@ def test_no_spikes_are_added_of_units_that_fire_no_more_often(
     graft = often(rehearser(units, labelled), *ratios).rehearse(2.0, np.random.default_rng(0))
     assert graft.added_rates == ()
     assert graft.spikes.within(0, N_SAMPLES) == labelled.spikes
+
+
+def test_none_are_added_beside_background_spikes(units: Units, labelled: Labelled) -> None:
+    made = often(rehearser(units, labelled), 3.0, 3.0)
+    made = replace(made, profile=replace(made.profile, background=Background(rate=1e-3, amplitude=0.2)))
+    assert made.rehearse(2.0, np.random.default_rng(0)).added_rates == ()
 
 
 def test_none_are_added_where_waveforms_vary_or_labels_have_a_dead_time(

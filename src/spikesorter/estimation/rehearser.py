@@ -18,6 +18,7 @@ from spikesorter.estimation.rehearsal import (
     with_more_spikes,
 )
 from spikesorter.io.samples import shortest_samples
+from spikesorter.signal.gain import SILENT
 from spikesorter.signal.noise import estimate_noise_spectrum
 
 __all__ = ["Rehearser"]
@@ -78,9 +79,17 @@ class Rehearser:
         part = self.labelled if self.published else self.labelled.excerpt(most)
         n_samples = len(part.trace) if self.published else int(seconds * fs_hz)
         grafted = graft_rehearsal(part, self.context, self.profile, n_samples=n_samples, rng=rng)
-        if self.published or self.units_vary or dead_time(part.spikes, len(part.trace), fs_hz=fs_hz):
-            return grafted  # mean waveforms would be too easy, and spikes in a dead time have no labels
-        return with_more_spikes(grafted, self.context, self.profile, rng)
+        return with_more_spikes(grafted, self.context, self.profile, rng) if self._may_add(part) else grafted
+
+    def _may_add(self, part: Labelled) -> bool:
+        """Return whether spikes may be planted beside labelled ones.
+
+        Mean waveforms are too easy to find where waveforms vary, the rates of units are not known well beside
+        background spikes, and in a dead time spikes have no labels.
+        """
+        known = not self.units_vary and self.profile.background == SILENT
+        dead_samples = dead_time(part.spikes, len(part.trace), fs_hz=self.context.fs_hz)
+        return known and not self.published and dead_samples == 0
 
     def plant(self, seconds: float, rng: np.random.Generator) -> Rehearsal:
         """Make a planted rehearsal that is long enough for a training window."""
