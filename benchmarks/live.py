@@ -184,7 +184,8 @@ def measure(connect: Any, model: Path, samples: Trace, mode: str, expected: set[
     if status or not got:
         raise RuntimeError(f"listen ended with {status}:\n{closing}")
     return {
-        **figures_of(replies.received[:in_time], due, lines),
+        "spikes": len(lines),
+        **figures_of(replies.received[:in_time], due),
         "signal_s": [float(got[1]), len(samples) / FS_HZ],
         "sender_late_ms": (1000 * np.quantile(late, [0.99, 1])).round(2).tolist(),
         "lost_spikes": len(lines) - len(replies.received),
@@ -193,9 +194,7 @@ def measure(connect: Any, model: Path, samples: Trace, mode: str, expected: set[
     }
 
 
-def figures_of(
-    received: list[tuple[float, bytes]], due: npt.NDArray[np.float64], lines: list[Any]
-) -> Figures:
+def figures_of(received: list[tuple[float, bytes]], due: npt.NDArray[np.float64]) -> Figures:
     """Return delays of the replies.
 
     Parameters
@@ -204,8 +203,6 @@ def figures_of(
         Time and line of each reply that came before the end, at which the last spikes are sent.
     due : ndarray of float64, shape (packets,)
         When each packet was to be sent.
-    lines : list
-        All spikes that the command printed.
     """
     spike_s, reply_s = [], []
     for at, text in received:
@@ -216,7 +213,6 @@ def figures_of(
         reply_s.append(at - due[number])
     spread = [0.5, 0.99, 1]
     return {
-        "spikes": len(lines),
         "spike_ms": (1000 * np.quantile(spike_s, spread)).round(2).tolist(),
         "reply_ms": (1000 * np.quantile(reply_s, spread)).round(2).tolist(),
         "jitter_ms": round(1000 * float(np.std(reply_s)), 2),
