@@ -13,7 +13,7 @@ __all__ = ["WHOLE_TRACES", "effective_n_jobs", "in_threads"]
 
 ALL_CORES = -1
 MOST_JOBS = 1024
-WHOLE_TRACES = 4
+WHOLE_TRACES = 2
 """Most threads that may each hold copies of a whole trace, so that memory stays bounded on many cores."""
 Item = TypeVar("Item")
 Result = TypeVar("Result")
