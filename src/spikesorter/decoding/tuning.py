@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from spikesorter.core.cores import WHOLE_TRACES, in_threads
+from spikesorter.core.cores import in_threads
 from spikesorter.core.sections import OutputSettings
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.base import Decoder
@@ -110,7 +110,7 @@ def tune_decoder(kind: DecoderKind, trial: Trial, bench: Bench, *, held_out: boo
         Its decoder is the best variant.
     """
     known, variants = bench.context.units.known, trial.decoder.variants()
-    found = pick_each(variants, trial.evidence, n_jobs=bench.n_jobs)
+    found = pick_each(variants, trial.evidence)
     if bench.rehearser.cross_fits:
         spikes = bench.rehearsal.spikes
         seen = replace(bench.rehearsal, spikes=spikes.select(_seen(spikes.sample, bench)))
@@ -161,21 +161,21 @@ def known_spikes(rehearsal: Rehearsal, unit_ids: tuple[int, ...]) -> Spikes:
 
 def pick_all(decoder: Decoder, evidence: npt.NDArray[np.float32]) -> Candidates:
     """Return the candidates of a whole rehearsal, from its evidence."""
-    return pick_each([decoder], evidence, n_jobs=1)[0]
+    return pick_each([decoder], evidence)[0]
 
 
-def pick_each(
-    decoders: Sequence[Decoder], evidence: npt.NDArray[np.float32], *, n_jobs: int
-) -> list[Candidates]:
-    """Return each decoder's candidates of a whole rehearsal, from the evidence that they share."""
+def pick_each(decoders: Sequence[Decoder], evidence: npt.NDArray[np.float32]) -> list[Candidates]:
+    """Return each decoder's candidates of a whole rehearsal, from the evidence that they share.
+
+    One after the other, as each needs several times the memory of the evidence.
+    """
     farthest = max(decoder.pick_reach for decoder in decoders)
     around = np.pad(evidence, ((farthest, farthest), (0, 0)))
-
-    def picked(decoder: Decoder) -> Candidates:
-        beyond = farthest - decoder.pick_reach
-        return _pick_whole(decoder, around[beyond : len(around) - beyond])
-
-    return list(in_threads(picked, list(decoders), n_jobs=min(n_jobs, WHOLE_TRACES)))
+    beyond = [farthest - decoder.pick_reach for decoder in decoders]
+    return [
+        _pick_whole(decoder, around[off : len(around) - off])
+        for decoder, off in zip(decoders, beyond, strict=True)
+    ]
 
 
 def _pick_whole(decoder: Decoder, around: npt.NDArray[np.float32]) -> Candidates:
