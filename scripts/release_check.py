@@ -3,7 +3,8 @@
 `python scripts/release_check.py STEP ...` does only the steps named (their functions).
 
 Every step prints what it found. A step that needs what is not here (a registry, a container builder, an
-account) is listed as "could not", with the reason, and does not fail; a step that finds a fault does.
+account) is listed under "Could not be done here", with the reason, and does not fail; a step that finds a
+fault does. At the end stands what was done, what was not, and what is left to people.
 Tools are run by `uv tool run`, so that the development environment need not hold them.
 """
 
@@ -20,6 +21,7 @@ import time
 import tomllib
 import urllib.request
 import zipfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +33,13 @@ ANNOUNCED_S = 300
 PLAIN = {"COLUMNS": "200"}  # what tools print is quoted, so it is not to be wrapped
 # Extras of which a part has no wheels for these versions of Python; pip compiles it. Others are a fault.
 COMPILED = {("edf", "3.13"), ("edf", "3.14")}  # pyEDFlib 0.1.42
+DONE, COULD_NOT, LEFT, FAULT = "done", "could not", "left", "FAULT"
+TITLES = {
+    DONE: "Done",
+    COULD_NOT: "Could not be done here",
+    LEFT: "Left to people, as it needs an account or another machine",
+    FAULT: "Faults",
+}
 UPLOADS = (
     "publish to PyPI: push the tag; .github/workflows/release.yml does it (docs/dev/handover.md)",
     "run the tests on Windows, macOS and other versions of Python: .github/workflows/test.yml",
@@ -47,20 +56,47 @@ class FaultError(Exception):
 
 
 def main() -> int:
-    """Do all steps; return 1 if one found a fault."""
+    """Do all steps, print what came of them; return 1 if one found a fault."""
     outcomes: list[tuple[str, str, str]] = []
     with tempfile.TemporaryDirectory(prefix="spikesorter-release-") as folder:
         place = Path(folder)
         for step in chosen(sys.argv[1:]):
             words = (step.__doc__ or "").partition("\n")[0].rstrip(".")
             print(f"... {words}", flush=True)
+            began = time.perf_counter()
             state, remark = outcome_of(step, place)
             outcomes.append((state, words, remark))
-            print(f"{state:>9}  {words}{': ' if remark else ''}{remark}", flush=True)
+            print(f"{state:>9}  after {time.perf_counter() - began:.0f} s  {remark}", flush=True)
     if not sys.argv[1:]:
-        outcomes += [("could not", words, "needs an account, or another machine") for words in UPLOADS]
-    print("\n" + "\n".join(f"{state:>9}  {words}{f' ({r})' if r else ''}" for state, words, r in outcomes))
-    return int(any(state == "FAULT" for state, _, _ in outcomes))
+        outcomes += [(LEFT, words, "") for words in UPLOADS]
+    print("\n" + summary(outcomes))
+    return int(any(state == FAULT for state, _, _ in outcomes))
+
+
+def summary(outcomes: list[tuple[str, str, str]]) -> str:
+    """Return what was done, what could not be done here and why, what people have to do, and the faults.
+
+    Examples
+    --------
+    >>> print(summary([("done", "It is built", "1 MB"), ("could not", "It is sent", "no account")]))
+    Done:
+      - It is built: 1 MB
+    <BLANKLINE>
+    Could not be done here:
+      - It is sent: no account
+    <BLANKLINE>
+    No fault; 1 done, 1 could not be done here.
+    """
+    lines: list[str] = []
+    for state, title in TITLES.items():
+        items = [
+            f"  - {words}{f': {remark}' if remark else ''}" for its, words, remark in outcomes if its == state
+        ]
+        lines += [f"{title}:", *items, ""] if items else []
+    count = Counter(state for state, _, _ in outcomes)
+    faults = "No fault" if not count[FAULT] else f"{count[FAULT]} fault{'s' if count[FAULT] > 1 else ''}"
+    lines.append(f"{faults}; {count[DONE]} done, {count[COULD_NOT]} could not be done here.")
+    return "\n".join(lines)
 
 
 def chosen(names: list[str]) -> list[Callable[[Path], str]]:
@@ -74,11 +110,11 @@ def chosen(names: list[str]) -> list[Callable[[Path], str]]:
 def outcome_of(step: Callable[[Path], str], place: Path) -> tuple[str, str]:
     """Do a step; return its state, and a remark."""
     try:
-        return "done", step(place)
+        return DONE, step(place)
     except CannotError as reason:
-        return "could not", str(reason)
+        return COULD_NOT, str(reason)
     except FaultError as fault:
-        return "FAULT", str(fault)
+        return FAULT, str(fault)
 
 
 def versions_agree(place: Path) -> str:
