@@ -23,6 +23,7 @@ import urllib.request
 import zipfile
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,6 +31,7 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 REPOSITORY = "https://example.org/lab/neural-spike-sorter"  # stands for the public home, which is not known
 BRIEF = ("--set", "decoder=pursuit", "--set", "rehearsal.tuning_seconds=30")
 ANNOUNCED_S = 300
+AT_ONCE = 4  # resolving waits for the index most of the time
 PLAIN = {"COLUMNS": "200"}  # what tools print is quoted, so it is not to be wrapped
 # Extras of which a part has no wheels for these versions of Python; pip compiles it. Others are a fault.
 COMPILED = {("edf", "3.13"), ("edf", "3.14")}  # pyEDFlib 0.1.42
@@ -170,14 +172,18 @@ def is_ours(path: Path) -> bool:
 
 def description_renders(place: Path) -> str:
     """The index can show the description."""
-    return tool("twine", "twine", "check", "--strict", *(place / "dist").glob("neural*"))
+    tool("twine", "twine", "check", "--strict", *(place / "dist").glob("neural*"))
+    return "by twine"
 
 
 def extras_resolve(place: Path) -> str:
     """Each extra can be installed, from wheels, with each version of Python."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     users = [name for name in extras if name not in ("dev", "docs", "fuzz", "compare")]
-    refused = {(name, version): resolved([name], version) for name in users for version in PYTHONS}
+    wanted = [(name, version) for name in users for version in PYTHONS]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        why_not = pool.map(lambda pair: resolved([pair[0]], pair[1]), wanted)
+        refused = dict(zip(wanted, why_not, strict=True))
     faults = [f"{', '.join(pair)}: {why}" for pair, why in refused.items() if why and pair not in COMPILED]
     alone = [name for name in users if name.startswith("gpu")]  # of which a user wants one
     for version in PYTHONS if not faults else ():
@@ -201,7 +207,7 @@ def resolved(extras: list[str], version: str) -> str:
 
 
 def works_where_installed(place: Path) -> str:
-    """The wheel works in a bare environment: simulate, run, sort, view."""
+    """The wheel works in a bare environment: simulate, run, sort, discover, export, view."""
     bare, away = place / "bare", place / "empty"
     away.mkdir()
     told(uv(), "venv", "--quiet", "--python", sys.executable, bare)
@@ -220,10 +226,13 @@ def works_where_installed(place: Path) -> str:
     told(program, "sort", *words, cwd=away)
     shutil.copy(away / "SORTED" / "D2.nwb", place / "D2.nwb")
     told(program, "export", "SORTED", "--to", "bids", "--out", place / "bids", "--quiet", *subject, cwd=away)
+    told(program, "discover", "STUDY/D2.mat", "--out", "FOUND", "--quiet", cwd=away)
+    if not (away / "FOUND" / "model").exists():
+        raise FaultError("discover found no units, or wrote no model")
     if "spikesorter" not in viewed(program, away):
         raise FaultError("view served a page that is not ours")
     score = json.loads((away / "OUT" / "scores.json").read_text("utf-8"))["study"]
-    return f"score {score:.3f}; installed in {seconds:.0f} s, {megabytes(bare):.0f} MB"
+    return f"score {score:.3f}; installed by uv in {seconds:.0f} s, {megabytes(bare):.0f} MB"
 
 
 def viewed(program: Path, away: Path) -> str:

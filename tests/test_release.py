@@ -158,17 +158,18 @@ def test_without_the_base_the_container_is_built_on_a_stand_in(
 
     def ran(*command: object) -> str:
         commands.append([str(word) for word in command])
-        return "warning\ncontainer-1\n"
+        return "1.2 GB\n" if "images" in command else "warning\ncontainer-1\n"
 
     monkeypatch.setattr(container, "ran", ran)
     monkeypatch.setattr(container, "make_stand_in", lambda buildah, release, root: commands.append([release]))
     told = container.with_buildah(["false"], tmp_path, tmp_path)  # `false pull`: no registry
-    assert told == "buildah, on Debian's trixie with its Python, as python:3.13-slim-trixie cannot be had"
+    base = "python:3.13-slim-trixie"
+    assert told == f"by buildah, on Debian's trixie with its Python, as {base} cannot be had; 1.2 GB"
     assert commands[0] == ["trixie"]
     assert f"PYTHON_IMAGE={container.STAND_IN}" in commands[1]
     assert commands[3][4] == "container-1"
     commands.clear()
-    assert container.with_buildah(["true"], tmp_path, tmp_path) == "buildah, on python:3.13-slim-trixie"
+    assert container.with_buildah(["true"], tmp_path, tmp_path) == f"by buildah, on {base}; 1.2 GB"
     assert not any(container.STAND_IN in word for command in commands for word in command)
 
 
