@@ -60,7 +60,7 @@ class FaultError(Exception):
 def main() -> int:
     """Do all steps, print what came of them; return 1 if one found a fault."""
     outcomes: list[tuple[str, str, str]] = []
-    with tempfile.TemporaryDirectory(prefix="spikesorter-release-") as folder:
+    with tempfile.TemporaryDirectory(prefix="spikesorter-release-", ignore_cleanup_errors=True) as folder:
         place = Path(folder)
         for step in chosen(sys.argv[1:]):
             words = (step.__doc__ or "").partition("\n")[0].rstrip(".")
@@ -69,9 +69,9 @@ def main() -> int:
             state, remark = outcome_of(step, place)
             outcomes.append((state, words, remark))
             print(f"{state:>9}  after {time.perf_counter() - began:.0f} s  {remark}", flush=True)
-    if not sys.argv[1:]:
-        outcomes += [(LEFT, words, "") for words in UPLOADS]
-    print("\n" + summary(outcomes))
+        if not sys.argv[1:]:
+            outcomes += [(LEFT, words, "") for words in UPLOADS]
+        print("\n" + summary(outcomes), flush=True)  # removing a container's layers takes a while
     return int(any(state == FAULT for state, _, _ in outcomes))
 
 
@@ -347,7 +347,8 @@ def patch_applies(place: Path) -> str:
         raise CannotError("SPIKEINTERFACE_SOURCE names no checkout of its repository")
     patch = ROOT / "contrib" / "spikeinterface" / "0001-add-spikesorter.patch"
     told("git", "-C", sources, "apply", "--check", patch)
-    return ""
+    at = subprocess.check_output(["git", "-C", sources, "log", "-1", "--format=%h of %cs"], text=True)
+    return f"at commit {at.strip()}"
 
 
 def tool(package: str, program: str, *words: object) -> str:
