@@ -36,7 +36,7 @@ def build_and_try(source: Path, place: Path) -> str:
     Returns
     -------
     str
-        What built it, and on which base.
+        What built it, on which base, and how large it is.
 
     Raises
     ------
@@ -48,7 +48,8 @@ def build_and_try(source: Path, place: Path) -> str:
     if docker and not subprocess.run([docker, "info"], capture_output=True).returncode:
         ran(docker, "build", "--quiet", "--tag", IMAGE, source)
         ran(docker, "run", "--rm", "--entrypoint", "sh", IMAGE, "-c", TRIED)
-        return "Docker"
+        size = ran(docker, "images", "--format", "{{.Size}}", IMAGE).strip()
+        return f"by Docker; {size}"
     buildah = shutil.which("buildah")
     if buildah is None or not hasattr(os, "geteuid") or os.geteuid() != 0:
         raise NoBuilderError("neither a Docker daemon nor buildah as root")
@@ -70,8 +71,9 @@ def with_buildah(buildah: list[str | Path], source: Path, place: Path) -> str:
     container = ran(*buildah, "from", IMAGE).splitlines()[-1]
     ran(*buildah, "run", "--isolation", "chroot", container, "--", "sh", "-c", TRIED)
     ran(*buildah, "rm", container)
+    size = ran(*buildah, "images", "--format", "{{.Size}}", IMAGE).splitlines()[-1]
     where = f"Debian's {release} with its Python, as {base} cannot be had" if chosen else base
-    return f"buildah, on {where}"
+    return f"by buildah, on {where}; {size}"
 
 
 def make_stand_in(buildah: list[str | Path], release: str, root: Path) -> None:

@@ -3,7 +3,8 @@
 `python scripts/release_check.py STEP ...` does only the steps named (their functions).
 
 Every step prints what it found. A step that needs what is not here (a registry, a container builder, an
-account) is listed as "could not", with the reason, and does not fail; a step that finds a fault does.
+account) is listed under "Could not be done here", with the reason, and does not fail; a step that finds a
+fault does. At the end stands what was done, what was not, and what is left to people.
 Tools are run by `uv tool run`, so that the development environment need not hold them.
 """
 
@@ -20,7 +21,9 @@ import time
 import tomllib
 import urllib.request
 import zipfile
+from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,9 +31,17 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 REPOSITORY = "https://example.org/lab/neural-spike-sorter"  # stands for the public home, which is not known
 BRIEF = ("--set", "decoder=pursuit", "--set", "rehearsal.tuning_seconds=30")
 ANNOUNCED_S = 300
+AT_ONCE = 4  # resolving waits for the index most of the time
 PLAIN = {"COLUMNS": "200"}  # what tools print is quoted, so it is not to be wrapped
 # Extras of which a part has no wheels for these versions of Python; pip compiles it. Others are a fault.
 COMPILED = {("edf", "3.13"), ("edf", "3.14")}  # pyEDFlib 0.1.42
+DONE, COULD_NOT, LEFT, FAULT = "done", "could not", "left", "FAULT"
+TITLES = {
+    DONE: "Done",
+    COULD_NOT: "Could not be done here",
+    LEFT: "Left to people, as it needs an account or another machine",
+    FAULT: "Faults",
+}
 UPLOADS = (
     "publish to PyPI: push the tag; .github/workflows/release.yml does it (docs/dev/handover.md)",
     "run the tests on Windows, macOS and other versions of Python: .github/workflows/test.yml",
@@ -47,20 +58,47 @@ class FaultError(Exception):
 
 
 def main() -> int:
-    """Do all steps; return 1 if one found a fault."""
+    """Do all steps, print what came of them; return 1 if one found a fault."""
     outcomes: list[tuple[str, str, str]] = []
-    with tempfile.TemporaryDirectory(prefix="spikesorter-release-") as folder:
+    with tempfile.TemporaryDirectory(prefix="spikesorter-release-", ignore_cleanup_errors=True) as folder:
         place = Path(folder)
         for step in chosen(sys.argv[1:]):
             words = (step.__doc__ or "").partition("\n")[0].rstrip(".")
             print(f"... {words}", flush=True)
+            began = time.perf_counter()
             state, remark = outcome_of(step, place)
             outcomes.append((state, words, remark))
-            print(f"{state:>9}  {words}{': ' if remark else ''}{remark}", flush=True)
-    if not sys.argv[1:]:
-        outcomes += [("could not", words, "needs an account, or another machine") for words in UPLOADS]
-    print("\n" + "\n".join(f"{state:>9}  {words}{f' ({r})' if r else ''}" for state, words, r in outcomes))
-    return int(any(state == "FAULT" for state, _, _ in outcomes))
+            print(f"{state:>9}  after {time.perf_counter() - began:.0f} s  {remark}", flush=True)
+        if not sys.argv[1:]:
+            outcomes += [(LEFT, words, "") for words in UPLOADS]
+        print("\n" + summary(outcomes), flush=True)  # removing a container's layers takes a while
+    return int(any(state == FAULT for state, _, _ in outcomes))
+
+
+def summary(outcomes: list[tuple[str, str, str]]) -> str:
+    """Return what was done, what could not be done here and why, what people have to do, and the faults.
+
+    Examples
+    --------
+    >>> print(summary([("done", "It is built", "1 MB"), ("could not", "It is sent", "no account")]))
+    Done:
+      - It is built: 1 MB
+    <BLANKLINE>
+    Could not be done here:
+      - It is sent: no account
+    <BLANKLINE>
+    No fault; 1 done, 1 could not be done here.
+    """
+    lines: list[str] = []
+    for state, title in TITLES.items():
+        items = [
+            f"  - {words}{f': {remark}' if remark else ''}" for its, words, remark in outcomes if its == state
+        ]
+        lines += [f"{title}:", *items, ""] if items else []
+    count = Counter(state for state, _, _ in outcomes)
+    faults = "No fault" if not count[FAULT] else f"{count[FAULT]} fault{'s' if count[FAULT] > 1 else ''}"
+    lines.append(f"{faults}; {count[DONE]} done, {count[COULD_NOT]} could not be done here.")
+    return "\n".join(lines)
 
 
 def chosen(names: list[str]) -> list[Callable[[Path], str]]:
@@ -74,11 +112,11 @@ def chosen(names: list[str]) -> list[Callable[[Path], str]]:
 def outcome_of(step: Callable[[Path], str], place: Path) -> tuple[str, str]:
     """Do a step; return its state, and a remark."""
     try:
-        return "done", step(place)
+        return DONE, step(place)
     except CannotError as reason:
-        return "could not", str(reason)
+        return COULD_NOT, str(reason)
     except FaultError as fault:
-        return "FAULT", str(fault)
+        return FAULT, str(fault)
 
 
 def versions_agree(place: Path) -> str:
@@ -134,14 +172,18 @@ def is_ours(path: Path) -> bool:
 
 def description_renders(place: Path) -> str:
     """The index can show the description."""
-    return tool("twine", "twine", "check", "--strict", *(place / "dist").glob("neural*"))
+    tool("twine", "twine", "check", "--strict", *(place / "dist").glob("neural*"))
+    return "by twine"
 
 
 def extras_resolve(place: Path) -> str:
     """Each extra can be installed, from wheels, with each version of Python."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     users = [name for name in extras if name not in ("dev", "docs", "fuzz", "compare")]
-    refused = {(name, version): resolved([name], version) for name in users for version in PYTHONS}
+    wanted = [(name, version) for name in users for version in PYTHONS]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        why_not = pool.map(lambda pair: resolved([pair[0]], pair[1]), wanted)
+        refused = dict(zip(wanted, why_not, strict=True))
     faults = [f"{', '.join(pair)}: {why}" for pair, why in refused.items() if why and pair not in COMPILED]
     alone = [name for name in users if name.startswith("gpu")]  # of which a user wants one
     for version in PYTHONS if not faults else ():
@@ -165,7 +207,7 @@ def resolved(extras: list[str], version: str) -> str:
 
 
 def works_where_installed(place: Path) -> str:
-    """The wheel works in a bare environment: simulate, run, sort, view."""
+    """The wheel works in a bare environment: simulate, run, sort, discover, export, view."""
     bare, away = place / "bare", place / "empty"
     away.mkdir()
     told(uv(), "venv", "--quiet", "--python", sys.executable, bare)
@@ -184,10 +226,13 @@ def works_where_installed(place: Path) -> str:
     told(program, "sort", *words, cwd=away)
     shutil.copy(away / "SORTED" / "D2.nwb", place / "D2.nwb")
     told(program, "export", "SORTED", "--to", "bids", "--out", place / "bids", "--quiet", *subject, cwd=away)
+    told(program, "discover", "STUDY/D2.mat", "--out", "FOUND", "--quiet", cwd=away)
+    if not (away / "FOUND" / "model").exists():
+        raise FaultError("discover found no units, or wrote no model")
     if "spikesorter" not in viewed(program, away):
         raise FaultError("view served a page that is not ours")
     score = json.loads((away / "OUT" / "scores.json").read_text("utf-8"))["study"]
-    return f"score {score:.3f}; installed in {seconds:.0f} s, {megabytes(bare):.0f} MB"
+    return f"score {score:.3f}; installed by uv in {seconds:.0f} s, {megabytes(bare):.0f} MB"
 
 
 def viewed(program: Path, away: Path) -> str:
@@ -302,7 +347,8 @@ def patch_applies(place: Path) -> str:
         raise CannotError("SPIKEINTERFACE_SOURCE names no checkout of its repository")
     patch = ROOT / "contrib" / "spikeinterface" / "0001-add-spikesorter.patch"
     told("git", "-C", sources, "apply", "--check", patch)
-    return ""
+    at = subprocess.check_output(["git", "-C", sources, "log", "-1", "--format=%h of %cs"], text=True)
+    return f"at commit {at.strip()}"
 
 
 def tool(package: str, program: str, *words: object) -> str:

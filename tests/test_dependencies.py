@@ -71,3 +71,14 @@ def test_each_advisory_concerns_what_is_locked_and_would_be_found(advisory: dict
     assert canonicalize_name(advisory["package"]) in {canonicalize_name(pin.name) for pin in LOCKED}
     lower = next((one.version for one in SpecifierSet(advisory["affected"]) if one.operator == ">="), "0.0.1")
     assert affected([Requirement(f"{advisory['package']}=={lower}")], advisory)
+
+
+def test_every_extra_is_described() -> None:
+    section = (ROOT / "docs" / "how-to.md").read_text("utf-8").split("\n## Extras\n")[1].split("\n## ")[0]
+    named = [
+        name
+        for row in section.splitlines()
+        if row.startswith("| `")
+        for name in re.findall(r"`([\w-]+)`", row.split("|")[1])
+    ]
+    assert sorted(named) == sorted(EXTRAS)

@@ -61,6 +61,40 @@ def test_what_needs_another_place_is_no_fault(
         check.told("git", "no-such-command")
 
 
+def test_what_was_done_and_what_was_not_is_told_at_the_end(
+    check: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def good(place: Path) -> str:
+        """It is built.
+
+        And more of it.
+        """
+        return "1 MB"
+
+    def elsewhere(place: Path) -> str:
+        """It is pulled."""
+        raise check.CannotError("no registry")
+
+    def bad(place: Path) -> str:
+        """It works."""
+        raise check.FaultError("it crashed")
+
+    monkeypatch.setattr(check.sys, "argv", ["release_check.py"])
+    monkeypatch.setattr(check, "UPLOADS", ("publish it",))
+    monkeypatch.setattr(check, "STEPS", (good, elsewhere))
+    assert check.main() == 0
+    told = capsys.readouterr().out.split("\n\n", 1)[1]
+    assert told == (
+        "Done:\n  - It is built: 1 MB\n\nCould not be done here:\n  - It is pulled: no registry\n\n"
+        "Left to people, as it needs an account or another machine:\n  - publish it\n\n"
+        "No fault; 1 done, 1 could not be done here.\n"
+    )
+    monkeypatch.setattr(check, "STEPS", (bad,))
+    assert check.main() == 1
+    told = capsys.readouterr().out
+    assert "Faults:\n  - It works: it crashed\n\n1 fault; 0 done, 0 could not" in told
+
+
 def test_steps_are_chosen_by_name(check: ModuleType) -> None:
     assert check.chosen(["build", "versions_agree"]) == [check.build, check.versions_agree]
     assert check.chosen([]) == list(check.STEPS)
@@ -124,17 +158,18 @@ def test_without_the_base_the_container_is_built_on_a_stand_in(
 
     def ran(*command: object) -> str:
         commands.append([str(word) for word in command])
-        return "warning\ncontainer-1\n"
+        return "1.2 GB\n" if "images" in command else "warning\ncontainer-1\n"
 
     monkeypatch.setattr(container, "ran", ran)
     monkeypatch.setattr(container, "make_stand_in", lambda buildah, release, root: commands.append([release]))
     told = container.with_buildah(["false"], tmp_path, tmp_path)  # `false pull`: no registry
-    assert told == "buildah, on Debian's trixie with its Python, as python:3.13-slim-trixie cannot be had"
+    base = "python:3.13-slim-trixie"
+    assert told == f"by buildah, on Debian's trixie with its Python, as {base} cannot be had; 1.2 GB"
     assert commands[0] == ["trixie"]
     assert f"PYTHON_IMAGE={container.STAND_IN}" in commands[1]
     assert commands[3][4] == "container-1"
     commands.clear()
-    assert container.with_buildah(["true"], tmp_path, tmp_path) == "buildah, on python:3.13-slim-trixie"
+    assert container.with_buildah(["true"], tmp_path, tmp_path) == f"by buildah, on {base}; 1.2 GB"
     assert not any(container.STAND_IN in word for command in commands for word in command)
 
 

@@ -9,10 +9,11 @@ from spikeinterface.core import NumpyRecording
 
 from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.settings import Settings
+from spikesorter.core.spikes import Spikes
 from spikesorter.io.mat import read_mat
 from spikesorter.signal.shifts import shifted
 from spikesorter.signal.templates import Templates, plant
-from spikesorter.sorting.fitting import _learn, _lessons, _read, _with_missing_share
+from spikesorter.sorting.fitting import _learn, _lessons, _read, _with_missing_share, _without_duplicates
 from tests.conftest import FS_HZ, poisson_spikes
 
 
@@ -76,3 +77,14 @@ def test_a_few_missing_labels_are_allowed_for_and_many_are_told(
     assert lessons.labelled.missing_share == pytest.approx(believed, abs=0.03)
     assert told in caplog.text
     assert bool(told) == ("of the clearest spikes have none" in caplog.text)
+
+
+@pytest.mark.parametrize(
+    ("samples", "told"), [([5, 5, 9], "1 label is a duplicate ("), ([5, 5, 5], "2 labels are duplicates (")]
+)
+def test_labels_given_again_are_told_and_used_once(
+    samples: list[int], told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = _without_duplicates(Spikes(np.array(samples), np.ones(3, int)))
+    assert kept.sample.tolist() == sorted(set(samples))
+    assert told in caplog.text

@@ -80,12 +80,12 @@ def bad_line(one: SortedFile) -> str | None:
     return f"{one.title}: {described(bad, one.n_samples, fs_hz=fs_hz)}" if len(bad) and fs_hz else None
 
 
-def sorted_line(one: SortedFile) -> str:
+def sorted_line(one: SortedFile, *, discovered: bool = False) -> str:
     """Return a line on a sorted recording, with its expected score."""
     from spikesorter.sorting.model import LABELLED
 
-    learnt = one.adapted_to == LABELLED
-    how = "as learnt from the labelled recording" if learnt else f"as adapted to {one.adapted_to}"
+    learnt = "of the units found" if discovered else "as learnt from the labelled recording"
+    how = learnt if one.adapted_to == LABELLED else f"as adapted to {one.adapted_to}"
     forecasts = "forecast " + ", ".join(_forecast(sorter) for sorter in one.sorters.values())
     if one.doubts:
         forecasts = "no forecast; see the warnings"

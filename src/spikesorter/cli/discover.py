@@ -109,7 +109,7 @@ def discover(
             progress=progress,
         )
         for one in found.sorted:
-            say(sorted_line(one))
+            say(sorted_line(one, discovered=True))
     if as_json:
         model = str(out / "model") if found.sorted else None
         listed = {"recordings": [str(file) for file in files], "model": model, "units": found.rows}

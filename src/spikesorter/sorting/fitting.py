@@ -372,7 +372,8 @@ def _without_duplicates(labels: Spikes) -> Spikes:
     """Drop duplicate labels, which have the same sample and unit."""
     again = (np.diff(labels.sample, prepend=-1) == 0) & (np.diff(labels.unit, prepend=-1) == 0)
     if again.any():
-        logger.warning("%d labels are duplicates (same sample and unit) and are used once", again.sum())
+        many = "label is a duplicate" if again.sum() == 1 else "labels are duplicates"
+        logger.warning("%d %s (same sample and unit); each is used once", again.sum(), many)
     return labels.select(~again)
 
 
