@@ -85,7 +85,7 @@ def sorted_line(one: SortedFile) -> str:
     from spikesorter.sorting.model import LABELLED
 
     learnt = one.adapted_to == LABELLED
-    how = "as learnt from the labelled recording" if learnt else f"as adapted to {one.adapted_to}"
+    how = "as first learnt, not adapted" if learnt else f"as adapted to {one.adapted_to}"
     forecasts = "forecast " + ", ".join(_forecast(sorter) for sorter in one.sorters.values())
     if one.doubts:
         forecasts = "no forecast; see the warnings"

@@ -7,10 +7,9 @@ from spikesorter.core.settings import Settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.estimation.profile import conditioning_kernel
 from spikesorter.simulate import simulate_study
-from spikesorter.sorting.finding.explaining import Explained, explain
+from spikesorter.sorting.finding.explaining import FAR, Explained, explain
 from spikesorter.sorting.finding.hints import Hints
 from spikesorter.sorting.finding.regrouping import CLEAR, FEATURES, regrouped
-from spikesorter.sorting.finding.revising import FAR
 from tests.sorting.finding.planted import planted
 
 FS_HZ = 25_000.0
