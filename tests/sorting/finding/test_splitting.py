@@ -32,7 +32,8 @@ def unit_of(count: int, *, spread: float = 0.0) -> splitting.Explained:
 def test_parts_that_fire_as_one_stay_one(
     monkeypatch: pytest.MonkeyPatch, count: int, as_one: bool | None, gap: float, parts: int
 ) -> None:
-    def by_turns(features: np.ndarray, *, seed: int, gap: float) -> np.ndarray:
+    def by_turns(features: np.ndarray, *, seed: int, gap: float, forms: tuple[str, ...]) -> np.ndarray:
+        assert forms == (("full",) if gap == NO_VALLEY else ("diag",))
         return np.arange(len(features)) % 2
 
     monkeypatch.setattr(splitting, "group_waveforms", by_turns)

@@ -7,7 +7,7 @@ from itertools import count
 import numpy as np
 import numpy.typing as npt
 
-from spikesorter.sorting.finding.clusters import group_waveforms, principal_components
+from spikesorter.sorting.finding.clusters import Form, group_waveforms, principal_components
 from spikesorter.sorting.finding.explaining import FAR, Explained, distance
 from spikesorter.sorting.finding.hints import Hints
 from spikesorter.sorting.finding.revising import (
@@ -15,6 +15,7 @@ from spikesorter.sorting.finding.revising import (
     labels_of,
     units_to_keep,
 )
+from spikesorter.sorting.finding.trimming import spikes_vary
 from spikesorter.sorting.finding.waveforms import aligned_spikes
 
 __all__ = ["regrouped"]
@@ -71,5 +72,6 @@ def _groups(explained: Explained, units: list[int], seed: int) -> list[Int64Arra
     """Return the samples of the peaks of the spikes of each group."""
     waves, samples, _ = aligned_spikes(explained, units)
     features = principal_components(waves, FEATURES)
-    groups = group_waveforms(features, seed=seed, gap=APART, forms=("diag", "full"))
+    forms: tuple[Form, ...] = ("full",) if spikes_vary(explained) else ("diag", "full")
+    groups = group_waveforms(features, seed=seed, gap=APART, forms=forms)
     return [np.sort(samples[groups == k]) for k in range(int(groups.max()) + 1)]

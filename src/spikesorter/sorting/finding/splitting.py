@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from spikesorter.sorting.finding.clusters import group_waveforms, principal_components
+from spikesorter.sorting.finding.clusters import Form, group_waveforms, principal_components
 from spikesorter.sorting.finding.explaining import Explained
 from spikesorter.sorting.finding.trains import fires_as_one
 from spikesorter.sorting.finding.trimming import is_of_several, own_samples, variation
@@ -37,7 +37,9 @@ def parts_of(explained: Explained, unit: int, seed: int, *, gap: float) -> list[
     samples = explained.spikes.sample[index]
     if len(samples) < 4 * LEAST_SPIKES:
         return [every]
-    groups = group_waveforms(principal_components(waves, FEATURES), seed=seed, gap=gap)
+    # Where a valley need not be, a unit that varies would be cut in parts by any but full covariances.
+    forms: tuple[Form, ...] = ("full",) if gap >= NO_VALLEY else ("diag",)
+    groups = group_waveforms(principal_components(waves, FEATURES), seed=seed, gap=gap, forms=forms)
     parts = [samples[groups == k] for k in range(groups.max() + 1)]
     least = max(LEAST_SPIKES, LEAST_SHARE * len(samples))
     parts = [part for part in parts if len(part) >= least]
