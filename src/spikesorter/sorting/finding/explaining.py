@@ -27,6 +27,7 @@ Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 PICKING_SAMPLES = 2  # on either side; noise spreads a spike's probability over some samples
 LEAST_PROBABILITY = 0.05
+FEW_OTHERS = 0.5  # least SD that the median deviation tells of, relative to the SD
 NORMAL = 1.4826  # SD of a normal distribution, relative to its median deviation
 MOST_SHIFT_MS = 1.0  # between two templates of one unit
 FAR = 14.0  # d' of two templates above which they are never one unit
@@ -216,18 +217,22 @@ def _steadied(units: Units) -> Units:
 def steadied(sizes: Trace) -> Trace:
     """Return sizes drawn towards their median, so that their SD is what their median deviation tells.
 
+    They stay if it tells of less than half: then a unit is missing, whose spikes are among these.
+
     Parameters
     ----------
     sizes : ndarray of float32, shape (spikes,)
 
     Examples
     --------
-    >>> steadied(np.float32([0.9, 1.0, 1.0, 1.1, 3.0])).round(2)
-    array([0.98, 1.  , 1.  , 1.02, 1.37], dtype=float32)
+    >>> steadied(np.float32([0.8, 0.9, 1.0, 1.1, 1.5])).round(2)
+    array([0.88, 0.94, 1.  , 1.06, 1.31], dtype=float32)
     """
     middle = np.median(sizes)
     spread = NORMAL * float(np.median(np.abs(sizes - middle)))
     factor = min(1.0, spread / max(float(np.std(sizes)), 1e-9))
+    if factor < FEW_OTHERS:
+        return sizes
     return np.asarray(middle + (sizes - middle) * factor, np.float32)
 
 
