@@ -36,7 +36,7 @@ def common_polarity(waveforms: Waveforms) -> int:
 
     Examples
     --------
-    >>> common_polarity(np.float32([[[1], [-3], [2]], [[0], [-1], [2]]]))
+    >>> common_polarity(np.float32([[[1], [-3], [2]], [[0], [-2], [1]]]))
     -1
     """
     if waveforms.size == 0:
