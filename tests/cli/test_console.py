@@ -146,7 +146,7 @@ def test_results_are_told_in_a_line() -> None:
         "D2.mat: 4 spikes (as adapted to D3), forecast 0.900 ± 0.050, 0.900 ± 0.050"
     )
     one.adapted_to = "(labelled)"
-    assert "4 spikes (as learnt from the labelled recording), forecast" in sorted_line(one)  # type: ignore[arg-type]
+    assert "4 spikes (as first learnt, not adapted), forecast" in sorted_line(one)  # type: ignore[arg-type]
     assert "4 spikes (of the units found), forecast" in sorted_line(one, discovered=True)  # type: ignore[arg-type]
     one.adapted_to = "D3"
     one.doubts = ("its noise is 9 times that of D3",)

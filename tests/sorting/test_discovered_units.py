@@ -99,8 +99,8 @@ def test_missed_spikes_are_those_of_a_units_row_in_the_rehearsal() -> None:
     ("given", "verdict"),
     [
         ({}, "single"),
-        ({"templates": [5.0]}, "single"),
-        ({"templates": [4.99]}, "doubtful"),
+        ({"templates": [6.0]}, "single"),
+        ({"templates": [5.99]}, "doubtful"),
         ({"templates": [8.0, 11.0], "known": (4, 7)}, "single"),
         ({"templates": [8.0, 10.9], "known": (4, 7)}, "doubtful"),
         ({"templates": [8.0, 5.1], "known": (4, 7)}, "doubtful"),
@@ -156,3 +156,28 @@ def test_the_only_unit_has_no_neighbour_and_without_spikes_no_contamination() ->
     assert (unit.nearest, unit.nearest_detectability) == (None, np.inf)
     assert (unit.contamination, unit.violations, unit.rate_hz) == (0, 0, 0)
     assert described(train([500] * 3)).verdict == "single"
+
+
+@pytest.mark.parametrize(
+    ("spread", "others", "share", "verdict"),
+    [
+        (0.0, 100, 0.0668, "single"),  # 3 apart, each varies by the noise's SD of 1: half-way are 1.5 SD
+        (0.0, 290, 0.1937, "single"),
+        (0.0, 310, 0.2071, "doubtful"),
+        (0.12, 100, 0.1615, "single"),  # the SD are now 1.386 and 1.657
+        (0.3, 100, 0.3099, "doubtful"),
+    ],
+)
+def test_spikes_of_units_near_it_may_be_among_a_single_units(
+    spread: float, others: int, share: float, verdict: str
+) -> None:
+    amplitudes = (1 - spread, 1 + spread)
+    one, other = np.arange(100) * 1000, np.arange(others) * 600 + 500
+    spikes = Spikes.from_arrays(np.concatenate([one, other]), np.repeat([4, 7], [100, others]))
+    unit = described(spikes, templates=[8.0, 11.0], known=(4, 7), amplitudes=amplitudes)
+    assert unit.mixed_share == pytest.approx(share, abs=1e-3)
+    assert unit.verdict == verdict
+
+
+def test_no_spikes_are_mixed_with_those_of_no_other() -> None:
+    assert described(train([500] * 9)).mixed_share == 0

@@ -233,7 +233,7 @@ def test_spikes_that_are_hardly_probable_make_a_unit_doubtful(
 
 def test_a_row_of_the_only_unit_names_no_neighbour() -> None:
     alone, short = (None, float("inf")), (float("nan"), float("nan"))
-    only = DiscoveredUnit(1, 90, 3.00004, 8.0, 0.1, 0.1, 0.0, 0.0, 0.5, *alone, *short, "single")
+    only = DiscoveredUnit(1, 90, 3.00004, 8.0, 0.1, 0.1, 0.0, 0.0, 0.5, *alone, 0.0, *short, "single")
     assert only.row()["nearest_detectability"] is None
     assert only.row()["least_size"] is None
     assert only.row()["rate_hz"] == 3.0

@@ -200,7 +200,7 @@ def test_a_recording_like_the_labelled_one_is_sorted_as_such(
     run: Path, study_folder: Path, tmp_path: Path
 ) -> None:
     words = ("sort", study_folder / "D1.mat", "--model", run / "model", "--out", tmp_path, "--no-report")
-    assert "as learnt from the labelled recording" in spikesorter(*words).stderr
+    assert "as first learnt, not adapted" in spikesorter(*words).stderr
     found = read_mat_spikes(tmp_path / "D1.mat")
     assert score(read_mat_spikes(study_folder / "D1.mat"), found).score > 0.95
 

@@ -84,7 +84,7 @@ def sorted_line(one: SortedFile, *, discovered: bool = False) -> str:
     """Return a line on a sorted recording, with its expected score."""
     from spikesorter.sorting.model import LABELLED
 
-    learnt = "of the units found" if discovered else "as learnt from the labelled recording"
+    learnt = "of the units found" if discovered else "as first learnt, not adapted"
     how = learnt if one.adapted_to == LABELLED else f"as adapted to {one.adapted_to}"
     forecasts = "forecast " + ", ".join(_forecast(sorter) for sorter in one.sorters.values())
     if one.doubts:

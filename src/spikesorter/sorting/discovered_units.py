@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtr
 
 from spikesorter.core.spikes import Spikes
 from spikesorter.signal.spans import to_samples
@@ -14,12 +16,12 @@ from spikesorter.sorting.state import SorterState
 
 __all__ = ["DiscoveredUnit", "describe_units"]
 
+Int64Array = npt.NDArray[np.int64]
+Float64Array = npt.NDArray[np.float64]
 REFRACTORY_MS = 1.5
-CLEAR, FEW_ERRORS, APART = (
-    5.0,
-    0.2,
-    3.0,
-)  # d', share of false or missed spikes, and d' to others of a single unit
+# d', share of false, missed or mixed spikes, and d' to others of a single unit. Far neurons' spikes reach
+# a d' of 5, and together look like those of one neuron that never pauses.
+CLEAR, FEW_ERRORS, APART = 6.0, 0.2, 3.0
 OFTEN, TOLD = (
     0.5,
     4.0,
@@ -55,6 +57,9 @@ class DiscoveredUnit:
         Unit whose template is most like its own; None if it is the only one.
     nearest_detectability : float
         d' of the difference of the two templates; infinite if it is the only unit.
+    mixed_share : float
+        How many spikes of other units are expected to be nearer to it than to their own, relative to its
+        spikes, by the distances of the templates and the variation of both.
     least_size : float
         Median size of its spikes in the quarter of the recording where they are smallest, relative to that
         where they are largest; NaN if the recording or the unit's spikes are too few to tell.
@@ -62,7 +67,7 @@ class DiscoveredUnit:
         Number of its spikes in the quarter with fewest, relative to that with most; NaN as above.
     verdict : {"single", "doubtful", "multi-unit"}
         multi-unit: its intervals are as short as those of two equal units, and its spikes vary as if
-        they were of several; doubtful: hard to tell from the noise or from another unit, or its spikes vary
+        they were of several; doubtful: hard to tell from the noise or from other units, or its spikes vary
         and more than a fifth of them are others', by its intervals; single: neither.
     """
 
@@ -77,6 +82,7 @@ class DiscoveredUnit:
     variation: float
     nearest: int | None
     nearest_detectability: float
+    mixed_share: float
     least_size: float
     least_rate: float
     verdict: Verdict
@@ -118,6 +124,13 @@ def describe_units(
     recall = _recall(state)
     good_samples = max(n_samples - spikes.bad.samples, 1)
     refractory = to_samples(REFRACTORY_MS, state.fs_hz)
+    variations = np.array([np.std(state.units.amplitudes[k]) for k in range(len(unit_ids))])
+    variations *= np.sqrt(energies[: len(unit_ids)])
+    mixed = _mixed_shares(
+        distances[: len(unit_ids), : len(unit_ids)],
+        variations,
+        np.array([len(spikes.of(unit)) for unit in unit_ids]),
+    )
     described = []
     for k, unit in enumerate(unit_ids):
         own = spikes.of(unit)
@@ -128,9 +141,10 @@ def describe_units(
             "false_share": float(1 - own.joint.mean()) if len(own) else 1.0,
             "missed_share": float(1 - recall.get(unit, 0.0)),
             "nearest_detectability": float(distances[k, closest]),
+            "mixed_share": float(mixed[k]),
         }
         by_chance = refractory * len(own) ** 2 / good_samples
-        variation = float(np.sqrt(energies[k]) * np.std(state.units.amplitudes[k]))
+        variation = float(variations[k])
         told = by_chance >= TOLD and variation >= VARIED
         contamination = _contamination(short, by_chance)
         described.append(
@@ -161,13 +175,25 @@ def _verdict(
     false_share: float,
     missed_share: float,
     nearest_detectability: float,
+    mixed_share: float,
     several: bool,
     mixed: bool,
 ) -> Verdict:
     if several:
         return "multi-unit"
     clear = detectability >= CLEAR and nearest_detectability >= APART and not mixed
-    return "single" if clear and max(false_share, missed_share) <= FEW_ERRORS else "doubtful"
+    return "single" if clear and max(false_share, missed_share, mixed_share) <= FEW_ERRORS else "doubtful"
+
+
+def _mixed_shares(distances: Float64Array, variations: Float64Array, counts: Int64Array) -> Float64Array:
+    """Return how many spikes of others lie on a unit's side of the middle between both, for each of its own.
+
+    A unit's spikes are taken to vary as much towards another as they do in size.
+    """
+    spreads = np.hypot(1.0, variations)
+    beyond = ndtr(-distances / (spreads[:, None] + spreads))
+    np.fill_diagonal(beyond, 0.0)
+    return np.asarray(beyond @ counts / np.maximum(counts, 1))
 
 
 def _contamination(short: int, by_chance: float) -> float:

@@ -79,3 +79,29 @@ def test_events_of_one_polarity_only(rng: np.random.Generator, sign: int, expect
     downwards = sum((one - 2000) % 15_000 > 1000 for one in found.sample.tolist())
     assert len(found) == expected
     assert downwards == {-1: 10, 1: 0, 0: 10}[sign]
+
+
+def test_spikes_whose_trough_or_later_peak_is_the_larger_are_events_at_the_trough(
+    rng: np.random.Generator,
+) -> None:
+    """One neuron's spikes that vary are not of two; the peak is 0.43 ms after the trough."""
+    trace, starts = noise(rng), np.arange(2000, 118_000, 2000)
+    for number, start in enumerate(starts.tolist()):
+        trough, peak = (14, 9) if number % 2 else (11, 13)
+        trace[start : start + 31, 0] += trough * SPIKE
+        trace[start + 13 : start + 44, 0] -= peak * SPIKE
+    events = find_events(trace, threshold=6.0, fs_hz=FS_HZ)
+    assert len(events) == len(starts)
+    assert np.abs(events.sample - starts - 15).max() <= 3
+
+
+def test_peaks_on_either_side_of_a_trough_are_one_event_at_it(rng: np.random.Generator) -> None:
+    """They are further apart than the dead time, and larger, but most spikes of the recording point down."""
+    trace, starts = noise(rng), np.arange(2000, 118_000, 2000)
+    for number, start in enumerate(starts.tolist()):
+        beside, trough = (0, 16) if number % 3 else (14, 11)
+        for lag, height in ((-12, -beside), (0, trough), (12, -beside)):
+            trace[start + lag : start + lag + 31, 0] += height * np.sign(SPIKE) * np.abs(SPIKE) ** 4
+    events = find_events(trace, threshold=6.0, fs_hz=FS_HZ)
+    assert len(events) == len(starts)
+    assert np.abs(events.sample - starts - 15).max() <= 2

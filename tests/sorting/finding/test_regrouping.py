@@ -7,10 +7,9 @@ from spikesorter.core.settings import Settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.estimation.profile import conditioning_kernel
 from spikesorter.simulate import simulate_study
-from spikesorter.sorting.finding.explaining import Explained, explain
+from spikesorter.sorting.finding.explaining import FAR, Explained, explain
 from spikesorter.sorting.finding.hints import Hints
 from spikesorter.sorting.finding.regrouping import CLEAR, FEATURES, regrouped
-from spikesorter.sorting.finding.revising import FAR
 from tests.sorting.finding.planted import planted
 
 FS_HZ = 25_000.0
@@ -99,3 +98,20 @@ def test_only_clear_units_that_are_near_are_grouped(
     found = regrouped(of_sizes(dict(enumerate(sizes, start=1))), Hints(), seed=7)
     assert [events for events, _ in grouped] == pools
     assert (found is None) == (not pools)
+
+
+@pytest.mark.parametrize(("vary", "forms"), [(True, ("full",)), (False, ("diag", "full"))])
+def test_units_that_vary_are_grouped_by_full_covariances(
+    monkeypatch: pytest.MonkeyPatch, vary: bool, forms: tuple[str, ...]
+) -> None:
+    """Diagonal ones need several parts for one of them."""
+    tried: list[tuple[str, ...]] = []
+
+    def one_group(features: np.ndarray, *, seed: int, gap: float, forms: tuple[str, ...]) -> np.ndarray:
+        tried.append(forms)
+        return np.zeros(len(features), np.int64)
+
+    monkeypatch.setattr("spikesorter.sorting.finding.regrouping.group_waveforms", one_group)
+    monkeypatch.setattr("spikesorter.sorting.finding.regrouping.spikes_vary", lambda _: vary)
+    assert regrouped(of_sizes({1: 10.0, 2: 12.0}), Hints(), seed=7) is not None
+    assert tried == [forms]

@@ -105,3 +105,11 @@ def test_pairs_that_may_be_one_spike_are_not_counted() -> None:
         fires_as_one(regular(1000), second, N_SAMPLES, fs_hz=20_000.0, blind_ms=ms) for ms in (0, 0.35, 0.4)
     ]
     assert told == [False, False, True]
+
+
+@pytest.mark.parametrize(("pairs", "one"), [(75, False), (40, True)])
+def test_of_many_pairs_by_chance_a_lack_is_not_enough_to_be_one(pairs: int, one: bool) -> None:
+    """Of 125 by chance 75 are surely too few, but two units whose overlaps are missed have as many."""
+    second = regular(2500, 600)
+    second[:pairs] = regular(2500)[:pairs] + 10
+    assert fire_as_one(regular(2500), second) is one

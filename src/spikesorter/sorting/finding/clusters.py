@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter1d
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
 
-__all__ = ["group_waveforms", "principal_components", "valley"]
+__all__ = ["Form", "group_waveforms", "principal_components", "valley"]
 
 Float64Array = npt.NDArray[np.float64]
 Form = Literal["diag", "full"]

@@ -18,12 +18,12 @@ from spikesorter.signal.hermitian import inverse_root
 from spikesorter.signal.noise import NoiseSpectrum, estimate_noise_spectrum, quiet_samples
 from spikesorter.signal.peaks import pick_peaks
 from spikesorter.signal.spans import to_samples
+from spikesorter.sorting.finding.aligning import common_polarity, peak_lags, smoothed
 
 __all__ = ["Events", "find_events", "whitened"]
 
 Trace = npt.NDArray[np.float32]
 WIDTHS_MS = (0.0, 0.06, 0.12, 0.24)  # SD of the Gaussians that a trace is smoothed with
-ALIGNING_MS = 0.06  # of the Gaussian before the peak that events are aligned at
 DEAD_MS = 0.5  # of two events so near only the larger one is kept
 QUIET_THRESHOLD = 4.0  # robust SD
 QUIET_BEFORE_MS, QUIET_AFTER_MS = 1.0, 3.0
@@ -108,9 +108,10 @@ def find_events(white: Trace, *, threshold: float, fs_hz: float, sign: int = 0) 
         np.maximum(loudness, height.max(axis=1), out=loudness)
     peaks = pick_peaks(loudness, threshold=threshold, distance_samples=max(to_samples(DEAD_MS, fs_hz), 1))
     before, after = to_samples(BEFORE_MS, fs_hz), to_samples(AFTER_MS, fs_hz)
-    reach = max(to_samples(DEAD_MS / 2, fs_hz), 1)
+    reach = max(to_samples(DEAD_MS, fs_hz), 1)
     inside = (peaks >= before + reach + 3) & (peaks < len(white) - after - reach - 3)
     places = _aligned(white, peaks[inside], reach, fs_hz, sign)
+    places = places[_first_at_its_place(places, loudness[peaks[inside]], max(reach // 2, 1))]
     return Events(np.rint(places).astype(np.int64), _cut(white, places, before, after))
 
 
@@ -126,17 +127,23 @@ def _rectified(curve: Trace, sign: int) -> Trace:
 def _aligned(
     white: Trace, peaks: npt.NDArray[np.int64], reach: int, fs_hz: float, sign: int
 ) -> npt.NDArray[np.float64]:
-    """Return the place of the largest deflection near each peak, below a sample (by a parabola)."""
-    smooth = gaussian_filter1d(white, ALIGNING_MS * fs_hz / 1000, axis=0, mode="nearest")
-    near = _rectified(smooth[peaks[:, None] + np.arange(-reach, reach + 1)], sign)
-    largest = near.reshape(len(peaks), -1).argmax(axis=1) if len(peaks) else np.zeros(0, np.int64)
-    lag, channel = np.divmod(largest, white.shape[1])
-    at = peaks + lag - reach
-    left, middle, right = (
-        _rectified(smooth[at + shift, channel], sign).astype(np.float64) for shift in (-1, 0, 1)
-    )
-    bend = np.minimum(left - 2 * middle + right, -1e-9)
-    return np.asarray(at + np.clip(0.5 * (left - right) / bend, -0.5, 0.5))
+    """Return the place of the main peak near each event."""
+    near = smoothed(white, fs_hz=fs_hz, axis=0)[peaks[:, None] + np.arange(-reach - 1, reach + 2)]
+    return peaks + peak_lags(near, sign or common_polarity(near), either=sign == 0)
+
+
+def _first_at_its_place(
+    places: npt.NDArray[np.float64], heights: Trace, distance: int
+) -> npt.NDArray[np.int64]:
+    """Return the events in order of their places, of two that have one peak only the larger."""
+    order = np.lexsort((-heights, places))
+    kept: list[int] = []
+    for event in order.tolist():
+        if not kept or places[event] - places[kept[-1]] >= distance:
+            kept.append(event)
+        elif heights[event] > heights[kept[-1]]:
+            kept[-1] = event
+    return np.array(kept, np.int64)
 
 
 def _cut(white: Trace, places: npt.NDArray[np.float64], before: int, after: int) -> Trace:

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from spikesorter.core.pairs import pairs_within
 from spikesorter.core.settings import Settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.candidates import pick_candidates
@@ -17,14 +18,23 @@ from spikesorter.estimation.context import Context
 from spikesorter.estimation.estimate import estimate_initially
 from spikesorter.estimation.units import Units, learn_units
 from spikesorter.signal.filters import filtered_across
+from spikesorter.signal.spans import to_samples
 from spikesorter.signal.templates import plant
 
-__all__ = ["PICKING_SAMPLES", "Explained", "Trace", "explain"]
+__all__ = ["FAR", "PICKING_SAMPLES", "Explained", "Trace", "distance", "explain", "steadied"]
 
 Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 PICKING_SAMPLES = 2  # on either side; noise spreads a spike's probability over some samples
 LEAST_PROBABILITY = 0.05
+FEW_OTHERS = 0.5  # least SD that the median deviation tells of, relative to the SD
+NORMAL = 1.4826  # SD of a normal distribution, relative to its median deviation
+MOST_SHIFT_MS = 1.0  # between two templates of one unit
+FAR = 14.0  # d' of two templates above which they are never one unit
+PIECE, PIECE_MS = (
+    1 / 3,
+    0.4,
+)  # d' of a piece of a spike relative to that of the spike's unit, and how near they are
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,14 +93,38 @@ class Explained:
     @cached_property
     def rest(self) -> Trace:
         """What the explanation leaves of the whitened trace."""
-        known = plant(len(self.trace), self.spikes, self.amplitudes, self.units.templates)
-        return filtered_across(self.trace - known, self.pursuit.bank.whitener)
+        return self._without(np.ones(len(self.spikes), bool))
+
+    @cached_property
+    def rest_with_pieces(self) -> Trace:
+        """As `rest`, but small spikes upon much larger ones are left in: they may be how these vary."""
+        return self._without(~self.pieces)
+
+    @cached_property
+    def pieces(self) -> npt.NDArray[np.bool_]:
+        """Which spikes lie upon much larger ones, by their peaks."""
+        places = {unit: k for k, unit in enumerate(self.units.unit_ids)}
+        place = np.array([places[unit] for unit in self.spikes.unit.tolist()], np.int64)
+        size, peaks = self.detectability[place], np.array([self.peak_of(k) for k in range(len(self.shapes))])
+        at = self.spikes.sample + peaks[place]
+        order = np.argsort(at, kind="stable")
+        i, j = pairs_within(at[order], at[order], to_samples(PIECE_MS, self.fs_hz))
+        upon = size[order[i]] < PIECE * size[order[j]]
+        mask = np.zeros(len(at), bool)
+        mask[order[i[upon]]] = True
+        return mask
+
+    def peak_of(self, unit: int) -> int:
+        """Return the sample of the largest deflection of a unit's whitened template after a spike's start."""
+        return int(np.abs(self.shapes[unit]).max(axis=1).argmax()) - self.before
 
     def samples_of(self, unit: int) -> npt.NDArray[np.int64]:
         """Return the samples of the spikes of the unit at this place."""
         return np.asarray(self.spikes.sample[self.spikes.unit == self.units.unit_ids[unit]])
 
-    def cleaned(self, unit: int, *, first: int, last: int) -> tuple[npt.NDArray[np.bool_], Float64Array]:
+    def cleaned(
+        self, unit: int, *, first: int, last: int, with_pieces: bool = False
+    ) -> tuple[npt.NDArray[np.bool_], Float64Array]:
         """Return a unit's whitened waveforms, without the other spikes that overlap them.
 
         Parameters
@@ -99,6 +133,8 @@ class Explained:
             Place of the unit.
         first, last : int
             Window around a spike's start.
+        with_pieces : bool
+            Whether small spikes upon much larger ones are left in.
 
         Returns
         -------
@@ -108,9 +144,15 @@ class Explained:
         """
         mask = self.spikes.unit == self.units.unit_ids[unit]
         mask &= (self.spikes.sample + first >= 0) & (self.spikes.sample + last <= len(self.trace))
-        windows = self.rest[self.spikes.sample[mask][:, None] + np.arange(first, last)].astype(np.float64)
+        rest = self.rest_with_pieces if with_pieces else self.rest
+        windows = rest[self.spikes.sample[mask][:, None] + np.arange(first, last)].astype(np.float64)
         own = self.window_of(unit, first, last)
         return mask, windows + self.amplitudes[mask][:, None, None] * own
+
+    def _without(self, mask: npt.NDArray[np.bool_]) -> Trace:
+        """Return the whitened trace without some of the spikes."""
+        known = plant(len(self.trace), self.spikes.select(mask), self.amplitudes[mask], self.units.templates)
+        return filtered_across(self.trace - known, self.pursuit.bank.whitener)
 
     def window_of(self, unit: int, first: int, last: int) -> Float64Array:
         """Return part of a unit's whitened template, from `first` to before `last` after its start."""
@@ -147,7 +189,7 @@ def explain(
     -------
     Explained
     """
-    units = learn_units(trace, labels, settings.templates, kernel=kernel, fs_hz=fs_hz)
+    units = _steadied(learn_units(trace, labels, settings.templates, kernel=kernel, fs_hz=fs_hz))
     context = Context(settings, fs_hz, units, kernel)
     profile = estimate_initially(trace, context).profile
     counted = replace(profile.activity, gain=1.0, rates=tuple(units.rates))
@@ -162,3 +204,48 @@ def explain(
     )
     spikes = Spikes.from_arrays(picked.sample, picked.unit, picked.probability, picked.unit_probability)
     return Explained(trace, context, pursuit, sampled.spikes, sampled.amplitudes, spikes)
+
+
+def _steadied(units: Units) -> Units:
+    """Return units whose sizes spread no more than the middle half of them tells.
+
+    A few spikes of smaller neurons widen a unit's spread, so that it takes in more of them in each round.
+    """
+    return replace(units, amplitudes=tuple(steadied(sizes) for sizes in units.amplitudes))
+
+
+def steadied(sizes: Trace) -> Trace:
+    """Return sizes drawn towards their median, so that their SD is what their median deviation tells.
+
+    They stay if it tells of less than half: then a unit is missing, whose spikes are among these.
+
+    Parameters
+    ----------
+    sizes : ndarray of float32, shape (spikes,)
+
+    Examples
+    --------
+    >>> steadied(np.float32([0.8, 0.9, 1.0, 1.1, 1.5])).round(2)
+    array([0.88, 0.94, 1.  , 1.06, 1.31], dtype=float32)
+    """
+    middle = np.median(sizes)
+    spread = NORMAL * float(np.median(np.abs(sizes - middle)))
+    factor = min(1.0, spread / max(float(np.std(sizes)), 1e-9))
+    if factor < FEW_OTHERS:
+        return sizes
+    return np.asarray(middle + (sizes - middle) * factor, np.float32)
+
+
+def distance(explained: Explained, i: int, j: int) -> tuple[float, int]:
+    """Return d' of the difference of two templates, and the lag of j behind i at which it is least."""
+    overlaps = explained.pursuit.bank.overlaps
+    reach = overlaps.shape[1] // 2
+    shift = to_samples(MOST_SHIFT_MS, explained.fs_hz)
+    energies = float(overlaps[i, reach, i]) + float(overlaps[j, reach, j])
+    near = overlaps[i, reach - shift : reach + shift + 1, j].astype(np.float64)
+    best = int(near.argmax())
+    most = near[best]
+    if 0 < best < len(near) - 1:  # between samples, by a parabola
+        left, right = near[best - 1], near[best + 1]
+        most += (left - right) ** 2 / (8 * max(2 * most - left - right, 1e-9))
+    return float(np.sqrt(max(energies - 2 * most, 0.0))), best - shift

@@ -7,19 +7,16 @@ from itertools import count
 import numpy as np
 import numpy.typing as npt
 
-from spikesorter.signal.spans import to_samples
-from spikesorter.sorting.finding.clusters import group_waveforms, principal_components
-from spikesorter.sorting.finding.explaining import Explained
+from spikesorter.sorting.finding.clusters import Form, group_waveforms, principal_components
+from spikesorter.sorting.finding.explaining import FAR, Explained, distance
 from spikesorter.sorting.finding.hints import Hints
 from spikesorter.sorting.finding.revising import (
-    FAR,
     Revision,
-    distance,
     labels_of,
     units_to_keep,
 )
-from spikesorter.sorting.finding.splitting import without_jitter
-from spikesorter.sorting.finding.trimming import WINDOW_MS
+from spikesorter.sorting.finding.trimming import spikes_vary
+from spikesorter.sorting.finding.waveforms import aligned_spikes
 
 __all__ = ["regrouped"]
 
@@ -73,14 +70,8 @@ def _near_each_other(explained: Explained, units: list[int]) -> list[list[int]]:
 
 def _groups(explained: Explained, units: list[int], seed: int) -> list[Int64Array]:
     """Return the samples of the peaks of the spikes of each group."""
-    waves, samples = [], []
-    for k in units:
-        peak = int(np.abs(explained.shapes[k]).max(axis=1).argmax()) - explained.before
-        first, last = (peak + to_samples(ms, explained.fs_hz) for ms in WINDOW_MS)
-        mask, cleaned = explained.cleaned(k, first=first, last=last)
-        waves.append(without_jitter(cleaned, explained.window_of(k, first, last)))
-        samples.append(explained.spikes.sample[mask] + peak)
-    features = principal_components(np.concatenate(waves), FEATURES)
-    groups = group_waveforms(features, seed=seed, gap=APART, forms=("diag", "full"))
-    sample = np.concatenate(samples)
-    return [sample[groups == k] for k in range(int(groups.max()) + 1)]
+    waves, samples, _ = aligned_spikes(explained, units)
+    features = principal_components(waves, FEATURES)
+    forms: tuple[Form, ...] = ("full",) if spikes_vary(explained) else ("diag", "full")
+    groups = group_waveforms(features, seed=seed, gap=APART, forms=forms)
+    return [np.sort(samples[groups == k]) for k in range(int(groups.max()) + 1)]

@@ -13,7 +13,7 @@ from spikesorter.core.spikes import Spikes
 from spikesorter.signal.spans import to_samples
 from spikesorter.sorting.finding.clusters import group_waveforms, principal_components, valley
 from spikesorter.sorting.finding.events import Events, find_events
-from spikesorter.sorting.finding.explaining import Explained
+from spikesorter.sorting.finding.explaining import FAR, Explained, distance
 from spikesorter.sorting.finding.hints import Hints, with_labels
 from spikesorter.sorting.finding.splitting import LEAST_SPIKES, NO_VALLEY, is_mixed, parts_of
 from spikesorter.sorting.finding.trains import fires_as_one
@@ -25,7 +25,6 @@ __all__ = [
     "LEAST_DETECTABILITY",
     "Revision",
     "centred_on_peaks",
-    "distance",
     "labels_of",
     "revised",
     "units_to_keep",
@@ -36,9 +35,7 @@ Int64Array = npt.NDArray[np.int64]
 Float64Array = npt.NDArray[np.float64]
 
 LEAST_DETECTABILITY = 3.0
-MOST_SHIFT_MS = 1.0  # between two templates of one unit
 SAME = 2.5  # d' of two templates below which their spikes cannot be told apart
-FAR = 14.0  # d' of two templates above which they are never one unit
 # Least valley between parts of one unit, and greatest d' between their templates; do they fire as one?
 RULES = {True: (0.35, 14.0), None: (0.75, 6.0), False: (0.95, 2.5)}
 TWICE_MS = 0.4  # apart, two units may be explaining one spike that varies
@@ -285,21 +282,6 @@ def _merged(
             break  # look again before the next two that are only the nearest
     groups = [[k] + [j for j in kept if j != k and parent[j] == k] for k in kept if parent[k] == k]
     return groups, shifts, len(kept) - len(groups)
-
-
-def distance(explained: Explained, i: int, j: int) -> tuple[float, int]:
-    """Return d' of the difference of two templates, and the lag of j behind i at which it is least."""
-    overlaps = explained.pursuit.bank.overlaps
-    reach = overlaps.shape[1] // 2
-    shift = to_samples(MOST_SHIFT_MS, explained.fs_hz)
-    energies = float(overlaps[i, reach, i]) + float(overlaps[j, reach, j])
-    near = overlaps[i, reach - shift : reach + shift + 1, j].astype(np.float64)
-    best = int(near.argmax())
-    most = near[best]
-    if 0 < best < len(near) - 1:  # between samples, by a parabola
-        left, right = near[best - 1], near[best + 1]
-        most += (left - right) ** 2 / (8 * max(2 * most - left - right, 1e-9))
-    return float(np.sqrt(max(energies - 2 * most, 0.0))), best - shift
 
 
 def _are_one(explained: Explained, i: int, j: int, apart: float, lag: int) -> bool:

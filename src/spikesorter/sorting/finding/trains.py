@@ -57,9 +57,9 @@ def fires_as_one(
         _share_in_bursts(first, second, n_samples, fs_hz), _share_in_bursts(second, first, n_samples, fs_hz)
     )
     chance = BY_CHANCE_IN_BURSTS if in_bursts > BURSTING else BY_CHANCE
-    if poisson.cdf(near, expected) < chance:
-        return True
     one, two = (poisson.logpmf(near, share * expected) for share in PAIRS_KEPT)  # logs: both may be tiny
+    if poisson.cdf(near, expected) < chance and one >= two:  # two that overlap lack some pairs as well
+        return True
     return False if expected >= ENOUGH_EXPECTED and two - one > np.log(SURELY) else None
 
 

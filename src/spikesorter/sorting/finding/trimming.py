@@ -13,7 +13,7 @@ import numpy.typing as npt
 from spikesorter.signal.spans import to_samples
 from spikesorter.sorting.finding.explaining import Explained
 
-__all__ = ["WINDOW_MS", "is_of_several", "is_own", "own_samples", "own_spikes", "spikes_vary", "varies"]
+__all__ = ["WINDOW_MS", "is_of_several", "is_own", "own_samples", "own_spikes", "spikes_vary", "variation"]
 
 Float64Array = npt.NDArray[np.float64]
 WINDOW_MS = (-0.6, 1.6)  # around a template's peak
@@ -65,16 +65,11 @@ def own_samples(explained: Explained, unit: int) -> npt.NDArray[np.int64]:
 def spikes_vary(explained: Explained) -> bool:
     """Return whether the spikes of most larger units vary in size by much more than noise makes them vary."""
     clear = np.flatnonzero(explained.detectability >= SMALL).tolist()
-    spreads = [_variation(explained, k) for k in clear if len(explained.samples_of(k)) >= LEAST]
+    spreads = [variation(explained, k) for k in clear if len(explained.samples_of(k)) >= LEAST]
     return bool(spreads) and float(np.median(spreads)) > STEADY
 
 
-def varies(explained: Explained, unit: int) -> bool:
-    """Return whether the sizes of a unit's spikes vary by much more than noise makes them vary."""
-    return _variation(explained, unit) > STEADY
-
-
-def _variation(explained: Explained, unit: int) -> float:
+def variation(explained: Explained, unit: int) -> float:
     """Return the SD of the sizes of a unit's spikes, in SD of the noise."""
     sizes = explained.amplitudes[explained.spikes.unit == explained.units.unit_ids[unit]]
     return float(explained.detectability[unit] * np.std(sizes)) if len(sizes) else 0.0
