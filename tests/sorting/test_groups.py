@@ -49,7 +49,7 @@ def two_tetrodes(number: int) -> tuple[NumpyRecording, Spikes]:
 def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
     """What was warned of, but for spikes that the simulation itself put at one sample."""
     said = [record.getMessage() for record in caplog.records]
-    return [line for line in said if "duplicates" not in line]
+    return [line for line in said if "duplicate" not in line]
 
 
 @pytest.fixture(scope="module")
