@@ -19,6 +19,20 @@ def test_a_study_has_the_neurons_rates_and_noise_asked_for() -> None:
     np.testing.assert_allclose(steps, [0.3, 0.5, 3.0], rtol=0.15)
 
 
+def test_no_neuron_fires_twice_at_one_sample() -> None:
+    for made in simulate_study(
+        units=2, seconds=2, noise_levels=(1.0,), spikes_per_s=1500, fs_hz=5000, seed=0
+    ):
+        pairs = np.stack([made.spikes.sample, made.spikes.unit])
+        assert np.unique(pairs, axis=1).shape == pairs.shape
+        assert len(made.spikes) > 2000
+
+
+def test_no_spikes_at_all_is_a_study_too() -> None:
+    (labelled,) = simulate_study(units=2, seconds=1, noise_levels=(), spikes_per_s=1e-9, seed=0)
+    assert len(labelled.spikes) == 0
+
+
 def test_the_same_seed_gives_the_same_study_and_another_seed_another() -> None:
     first, second, other = (simulate_study(seconds=1, seed=seed)[1] for seed in (0, 0, 1))
     assert np.array_equal(first.trace, second.trace)

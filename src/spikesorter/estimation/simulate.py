@@ -127,14 +127,13 @@ def _record(
 ) -> SimulatedRecording:
     n_samples, edge = int(seconds * fs_hz), to_samples(EDGE_MS, fs_hz)
     count = rng.poisson(spikes_per_s * seconds)
-    spikes = Spikes.from_arrays(
-        rng.integers(edge, n_samples - edge, count), rng.choice(templates.unit_ids, count)
-    )
+    drawn = rng.integers(edge, n_samples - edge, count), rng.choice(templates.unit_ids, count)
+    spikes = Spikes.from_arrays(*np.unique(drawn, axis=1))  # no neuron fires twice at one sample
     frequency_hz = np.fft.rfftfreq(N_FFT, 1 / fs_hz)
     drift = 1 / (DRIFT_CORNER_HZ**2 + frequency_hz**2)
     channels = templates.waveforms.shape[2]
     shared = np.where(np.eye(channels, dtype=bool), 1.0, SHARED)
     power = level**2 * (1 + drift / drift.mean())
     noise = NoiseSpectrum((power[:, None, None] * shared).astype(np.complex128))
-    clean = plant(n_samples, spikes, np.ones(count, np.float32), templates)
+    clean = plant(n_samples, spikes, np.ones(len(spikes), np.float32), templates)
     return SimulatedRecording(clean + synthesise_noise(noise, n_samples, rng), spikes)
