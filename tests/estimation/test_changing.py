@@ -16,8 +16,9 @@ from spikesorter.decoding.pursuit import make_pursuit
 from spikesorter.estimation.context import Context
 from spikesorter.estimation.course import Course
 from spikesorter.estimation.gain_evidence import GainComparison
+from spikesorter.estimation.labelled import Labelled
 from spikesorter.estimation.profile import Profile
-from spikesorter.estimation.rehearsal import Labelled, Rehearsal, graft_rehearsal, plant_rehearsal
+from spikesorter.estimation.rehearsal import Rehearsal, graft_rehearsal, plant_rehearsal
 from spikesorter.estimation.size_evidence import _ramps, _Search, find_sizes
 from spikesorter.estimation.units import Units
 from spikesorter.signal.filters import fir_filter

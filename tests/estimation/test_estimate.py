@@ -17,13 +17,9 @@ from spikesorter.estimation.estimate import (
     is_faint,
     with_gain,
 )
+from spikesorter.estimation.labelled import Labelled
 from spikesorter.estimation.profile import Profile
-from spikesorter.estimation.rehearsal import (
-    LEAST_SPIKES,
-    Labelled,
-    graft_rehearsal,
-    plant_rehearsal,
-)
+from spikesorter.estimation.rehearsal import LEAST_SPIKES, graft_rehearsal, plant_rehearsal
 from spikesorter.estimation.units import Units
 from spikesorter.signal.gain import BACKGROUND_AMPLITUDES, SILENT, Activity, Background
 from spikesorter.signal.noise import NoiseSpectrum, estimate_noise_spectrum, synthesise_noise

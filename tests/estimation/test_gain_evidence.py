@@ -14,8 +14,8 @@ from spikesorter.estimation.context import Context
 from spikesorter.estimation.course import Course
 from spikesorter.estimation.estimate import InitialEstimate, estimate_initially, with_gain
 from spikesorter.estimation.gain_evidence import LOG_GAIN_SD, GainComparison, choose_gain, compare_gains
+from spikesorter.estimation.labelled import Labelled
 from spikesorter.estimation.profile import Profile, conditioning_kernel
-from spikesorter.estimation.rehearsal import Labelled
 from spikesorter.estimation.units import learn_units
 from spikesorter.signal.templates import Templates, plant
 from tests.conftest import FS_HZ

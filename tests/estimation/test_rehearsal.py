@@ -12,14 +12,9 @@ from spikesorter.core.settings import Settings, load_settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.front_end import FrontEnd, choose_denoise_strength, make_front_end
 from spikesorter.estimation.context import Context
+from spikesorter.estimation.labelled import Labelled, measure_variance_left
 from spikesorter.estimation.profile import Profile, conditioning_kernel
-from spikesorter.estimation.rehearsal import (
-    Labelled,
-    _background,
-    graft_rehearsal,
-    measure_variance_left,
-    plant_rehearsal,
-)
+from spikesorter.estimation.rehearsal import _background, graft_rehearsal, plant_rehearsal
 from spikesorter.estimation.units import Units, learn_units
 from spikesorter.signal.filters import fir_filter
 from spikesorter.signal.gain import SILENT, Activity, Background

@@ -10,8 +10,8 @@ import pytest
 from spikesorter.core.settings import Settings, load_settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.estimation.context import FORECAST, TUNE, Context
+from spikesorter.estimation.labelled import Labelled
 from spikesorter.estimation.profile import Profile, conditioning_kernel
-from spikesorter.estimation.rehearsal import Labelled
 from spikesorter.estimation.rehearser import Rehearser
 from spikesorter.estimation.units import Units
 from spikesorter.signal.gain import Activity, Background

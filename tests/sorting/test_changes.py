@@ -12,8 +12,8 @@ from spikesorter.core.settings import Settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.estimation.context import Context
 from spikesorter.estimation.estimate import estimate_initially
+from spikesorter.estimation.labelled import Labelled
 from spikesorter.estimation.profile import Profile, conditioning_kernel
-from spikesorter.estimation.rehearsal import Labelled
 from spikesorter.estimation.units import learn_units
 from spikesorter.signal.gain import Activity, Background
 from spikesorter.signal.templates import Templates, plant

@@ -28,7 +28,7 @@ from spikesorter.decoding.pursuit import make_pursuit
 from spikesorter.decoding.run import padded, pieces_of
 from spikesorter.decoding.undecided import after_hiding, in_dead_time
 from spikesorter.estimation.context import TRAIN, Context
-from spikesorter.estimation.dead_time import dead_time
+from spikesorter.estimation.labelled import dead_time
 from spikesorter.estimation.profile import Profile
 from spikesorter.estimation.rehearsal import Rehearsal
 from spikesorter.signal.spans import Margin, to_samples

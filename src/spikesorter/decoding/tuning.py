@@ -24,7 +24,7 @@ from spikesorter.decoding.thinning import make_thinning
 from spikesorter.decoding.thresholds import Grid, objective, tune, tune_on_grid
 from spikesorter.decoding.training_record import TrainingRecord
 from spikesorter.decoding.undecided import after_hiding, decided
-from spikesorter.estimation.dead_time import dead_time
+from spikesorter.estimation.labelled import dead_time
 from spikesorter.estimation.rehearsal import Rehearsal
 
 __all__ = ["Outcome", "TunedDecoder", "known_spikes", "pick_all", "tune_decoder"]

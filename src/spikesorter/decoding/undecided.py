@@ -35,7 +35,7 @@ def decided(found: Candidates, labels: Spikes, dead_samples: int, *, fs_hz: floa
         Of all units, also unlabelled ones, whose spikes have a dead time as well.
     labels : Spikes
     dead_samples : int
-        From `estimation.dead_time`.
+        From `estimation.labelled.dead_time`.
     fs_hz : float
 
     Returns
@@ -79,7 +79,7 @@ def hiding_events(
         Labelled recording, conditioned.
     labels : Spikes
     dead_samples : int
-        From `estimation.dead_time`.
+        From `estimation.labelled.dead_time`.
     fs_hz : float
 
     Returns

@@ -17,15 +17,16 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import nnls
 
 from spikesorter.core.cores import WHOLE_TRACES, in_threads
 from spikesorter.core.spikes import Spikes
+from spikesorter.estimation import mixtures
 from spikesorter.estimation.context import GAIN, Context
 from spikesorter.estimation.course import Course, noise_levels
 from spikesorter.estimation.estimate import InitialEstimate
+from spikesorter.estimation.labelled import Labelled
 from spikesorter.estimation.profile import Profile
-from spikesorter.estimation.rehearsal import Labelled, graft_rehearsal
+from spikesorter.estimation.rehearsal import graft_rehearsal
 from spikesorter.signal.matched import MatchedFilters
 from spikesorter.signal.peaks import largest_of_rows, pick_peaks
 
@@ -40,18 +41,13 @@ COMPARED_SECONDS = 30.0  # of either trace; longer parts hardly help
 THRESHOLD = 4.0  # noise SD; lower peaks are mostly noise
 APART_MS, NEAR_MS = 0.6, 0.5
 EVENTS_IN_BIN, MOST_BINS = 15, 24
-MODEL_ERROR = 0.05  # relative, of the number of events in a bin
-MOST_MISFIT = 25.0  # of one bin, so that artefacts of the target do not decide
 STEPS = np.exp(np.linspace(-np.log(2), np.log(2), 9))
 FINE_STEP = 0.03
 NEAR_BEST = 0.25  # log gain; the misfits of gains this near are interpolated to find the minimum
 LOG_GAIN_SD = 0.35  # prior: most gains are within a factor of 1.4, but any is possible
 MOST_SURPRISE = 9.0
-LOG_RATE_SD, LOG_AWAY_SD = 0.4, 0.25  # priors: of each unit's firing rate, and of events away from all labels
 LOG_NOISE_SD = 0.2  # prior of how far a gain may raise the labelled noise above the target's
 MOST_NOISE_SURPRISE = 16.0  # for it may be the spikes' alone
-LEAST_SHARE = 0.05  # of the labelled rate, from which the search for probable rates starts
-MOST_STEPS, HALVES, SETTLED = 20, (1.0, 0.5, 0.25, 0.125), 0.01
 AGAINST_ONE = 6.0  # misfit by which a gain other than 1 has to be better
 NEAR_ONE = 0.04
 """Logarithm of a gain, up to which it makes no difference whether the gain is 1."""
@@ -193,7 +189,7 @@ class GainComparison:
         counts = self._counts(outputs, spikes, gain)
         wanted, parts = (np.sum([one[i] for one in counts], axis=0) for i in (0, 1))
         times = len(self.evidence) / len(outputs)
-        return sum(_misfit(*one) for one in counts) + _surprise(wanted, parts, times)
+        return sum(mixtures.misfit(*one) for one in counts) + mixtures.surprise(wanted, parts, times)
 
     @property
     def _noise_room(self) -> float:
@@ -226,7 +222,7 @@ class GainComparison:
         """
         counts = self._counts(outputs, spikes, gain)
         wanted = np.sum([one for one, _ in counts], axis=0)
-        return _mixture(wanted, np.sum([parts for _, parts in counts], axis=0))
+        return mixtures.shares_with_errors(wanted, np.sum([parts for _, parts in counts], axis=0))
 
     def _counts(self, outputs: Trace, spikes: Spikes, gain: float) -> list[tuple[Float64Array, Float64Array]]:
         """Return, for each section, the target's events by height, and the rehearsal's, by source too."""
@@ -376,54 +372,3 @@ def _nearest_label(at: npt.NDArray[np.int64], spikes: Spikes, reach: int) -> npt
     nearest = np.where(nearer, before, after)
     near = np.abs(spikes.sample[nearest] - at) <= reach
     return np.where(near, spikes.unit[nearest], 0)
-
-
-def _misfit(wanted: Float64Array, parts: Float64Array) -> float:
-    """Return chi-squared of the best-fitting mixture of the labelled trace's events, a rate for each unit."""
-    error = _errors(wanted, parts)
-    shares, _ = nnls(parts / error[:, None], wanted / error)
-    left = (wanted - parts @ shares) / error
-    return float(np.minimum(left**2, MOST_MISFIT).sum())
-
-
-def _surprise(wanted: Float64Array, parts: Float64Array, times: float) -> float:
-    """Return how much worse the best mixture becomes if rates are to be like the labelled ones.
-
-    The target is `times` as long as the rehearsal, so that it has as many times the events. Rates that the
-    events do not decide, as those of units of one shape, stay at the labelled ones at no cost. Found by
-    Gauss-Newton steps in the logarithms of the rates, each halved until it is better.
-    """
-    error = _errors(wanted, parts)
-    weighted, there = parts / error[:, None], wanted / error
-    shares, _ = nnls(weighted, there)
-    sd = np.array([LOG_AWAY_SD, *(LOG_RATE_SD for _ in shares[1:])])
-
-    def cost(log_rates: Float64Array) -> float:
-        left = there - weighted @ np.exp(log_rates)
-        return float(left @ left + np.sum(((log_rates - usual) / sd) ** 2))
-
-    best, usual = np.log(np.maximum(shares, LEAST_SHARE * times)), np.log(times)
-    least = cost(best)
-    for _ in range(MOST_STEPS):
-        slopes = weighted * np.exp(best)
-        downhill = slopes.T @ (there - weighted @ np.exp(best)) - (best - usual) / sd**2
-        step = np.linalg.solve(slopes.T @ slopes + np.diag(sd**-2), downhill)
-        costs = {half: cost(best + half * step) for half in HALVES}
-        half = min(costs, key=lambda one: costs[one])
-        if costs[half] > least - SETTLED:
-            break
-        best, least = best + half * step, costs[half]
-    left = there - weighted @ shares
-    return max(least - float(left @ left), 0.0)
-
-
-def _mixture(wanted: Float64Array, parts: Float64Array) -> tuple[Float64Array, Float64Array]:
-    """Return the shares of the best-fitting mixture, with their standard errors."""
-    weighted = parts / _errors(wanted, parts)[:, None]
-    shares, _ = nnls(weighted, wanted / _errors(wanted, parts))
-    variances = np.diag(np.linalg.pinv(weighted.T @ weighted))
-    return shares, np.sqrt(np.maximum(variances, 0.0))  # rounding may leave them below 0
-
-
-def _errors(wanted: Float64Array, parts: Float64Array) -> Float64Array:
-    return np.asarray(np.sqrt(wanted + parts.sum(axis=1) + (MODEL_ERROR * wanted) ** 2 + 1))

@@ -8,15 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from spikesorter.estimation.context import FORECAST, TUNE, Context
-from spikesorter.estimation.dead_time import dead_time
+from spikesorter.estimation.labelled import Labelled, dead_time
 from spikesorter.estimation.profile import Profile
-from spikesorter.estimation.rehearsal import (
-    Labelled,
-    Rehearsal,
-    graft_rehearsal,
-    plant_rehearsal,
-    with_more_spikes,
-)
+from spikesorter.estimation.rehearsal import Rehearsal, graft_rehearsal, plant_rehearsal, with_more_spikes
 from spikesorter.io.samples import shortest_samples
 from spikesorter.signal.gain import SILENT
 from spikesorter.signal.noise import estimate_noise_spectrum

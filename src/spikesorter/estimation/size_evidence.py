@@ -21,8 +21,9 @@ from spikesorter.core.spikes import Spikes
 from spikesorter.estimation.context import GAIN
 from spikesorter.estimation.course import Course
 from spikesorter.estimation.gain_evidence import GainComparison
+from spikesorter.estimation.labelled import labelled_amplitudes, own_sizes
 from spikesorter.estimation.profile import Profile
-from spikesorter.estimation.rehearsal import graft_rehearsal, labelled_amplitudes, own_sizes
+from spikesorter.estimation.rehearsal import graft_rehearsal
 from spikesorter.signal.templates import add_copies
 
 __all__ = ["WORTH_BELIEVING", "SizeFit", "find_sizes"]

@@ -13,8 +13,8 @@ from spikesorter.core.cores import WHOLE_TRACES
 from spikesorter.estimation.context import Context
 from spikesorter.estimation.course import Course, middles_of_blocks, noise_levels
 from spikesorter.estimation.gain_evidence import GainComparison
+from spikesorter.estimation.labelled import Labelled
 from spikesorter.estimation.profile import Profile, without_hum
-from spikesorter.estimation.rehearsal import Labelled
 from spikesorter.estimation.size_evidence import WORTH_BELIEVING, SizeFit, find_sizes
 from spikesorter.io.samples import centred
 from spikesorter.signal.gain import SILENT

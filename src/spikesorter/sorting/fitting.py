@@ -34,15 +34,14 @@ from spikesorter.decoding.run import find_evidence
 from spikesorter.decoding.tuning import pick_all
 from spikesorter.decoding.undecided import after_hiding, decided, hiding_events
 from spikesorter.estimation.context import Context
-from spikesorter.estimation.dead_time import dead_time
 from spikesorter.estimation.estimate import (
     LEAST_DETECTABILITY,
     estimate_initially,
     estimate_profile,
     with_gain,
 )
+from spikesorter.estimation.labelled import Labelled, dead_time, measure_variance_left
 from spikesorter.estimation.profile import Profile, conditioning_kernel, without_hum
-from spikesorter.estimation.rehearsal import Labelled, measure_variance_left
 from spikesorter.estimation.rehearser import Rehearser
 from spikesorter.estimation.units import Units, learn_units, warn_of_labels
 from spikesorter.estimation.window import window_of_waveforms_ms

@@ -20,8 +20,8 @@ from spikesorter.decoding.thresholds import Grid
 from spikesorter.decoding.training_record import TrainingRecord
 from spikesorter.decoding.tuning import TunedDecoder
 from spikesorter.estimation.context import Context
+from spikesorter.estimation.labelled import Labelled
 from spikesorter.estimation.profile import Profile
-from spikesorter.estimation.rehearsal import Labelled
 from spikesorter.estimation.units import Units
 from spikesorter.io.recording import check_recording
 from spikesorter.io.recording_parts import in_order

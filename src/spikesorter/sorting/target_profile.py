@@ -13,8 +13,8 @@ import numpy.typing as npt
 from spikesorter.estimation.context import Context
 from spikesorter.estimation.estimate import InitialEstimate, estimate_profile, with_gain
 from spikesorter.estimation.gain_evidence import NEAR_ONE, choose_gain, compare_gains
+from spikesorter.estimation.labelled import Labelled
 from spikesorter.estimation.profile import Profile
-from spikesorter.estimation.rehearsal import Labelled
 from spikesorter.estimation.size_evidence import WORTH_BELIEVING
 from spikesorter.signal.gain import SILENT
 from spikesorter.sorting.changes import Tracked, track_changes, with_noise_levels
