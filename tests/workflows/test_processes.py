@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
+from spikesorter.core.progress import Progress, silent
 from spikesorter.io.recording import RecordingOptions
 from spikesorter.workflows.manifest import BatchItem
 from spikesorter.workflows.processes import processes
@@ -37,7 +38,7 @@ def connections_of(process: psutil.Process) -> list[Any]:
     return list(getattr(process, "net_connections" if psutil.version_info >= (6,) else "connections")("all"))
 
 
-def look_for_ports(task: SortTask) -> Outcome:
+def look_for_ports(task: SortTask, progress: Progress = silent) -> Outcome:
     family = [psutil.Process(), *psutil.Process().parents()[:1]]
     listening = [one for process in family for one in listening_in_family(process)]
     logging.getLogger("spikesorter.test").warning("%s is odd", task.item.name)
@@ -58,13 +59,13 @@ def listening_of(process: psutil.Process) -> list[str]:
     ]
 
 
-def die_or_not(task: SortTask) -> Outcome:
+def die_or_not(task: SortTask, progress: Progress = silent) -> Outcome:
     if task.item.name == "b":
         os.kill(os.getpid(), signal.SIGKILL)
     return done(task, str(os.getpid()))
 
 
-def read_what_shrinks(task: SortTask) -> Outcome:
+def read_what_shrinks(task: SortTask, progress: Progress = silent) -> Outcome:
     task.item.recording.write_bytes(b"\1" * 100_000)
     mapped = np.memmap(task.item.recording, np.uint8, mode="r")
     if task.item.name == "b":
@@ -72,11 +73,11 @@ def read_what_shrinks(task: SortTask) -> Outcome:
     return done(task, str(mapped.sum()))
 
 
-def list_blocked(task: SortTask) -> Outcome:
+def list_blocked(task: SortTask, progress: Progress = silent) -> Outcome:
     return done(task, str(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])))
 
 
-def wait_long(task: SortTask) -> Outcome:
+def wait_long(task: SortTask, progress: Progress = silent) -> Outcome:
     time.sleep(60)
     return done(task)
 
