@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
+from spikesorter.core.errors import naming
 from spikesorter.core.progress import Progress, silent
 from spikesorter.io.recording import RecordingOptions
 from spikesorter.workflows.manifest import BatchItem
@@ -77,6 +78,13 @@ def list_blocked(task: SortTask, progress: Progress = silent) -> Outcome:
     return done(task, str(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])))
 
 
+def say_something(task: SortTask, progress: Progress = silent) -> Outcome:
+    progress("sorting", 0.5)
+    with naming(f"{task.name}.npy"):
+        logging.getLogger("spikesorter.test").warning("0.3 s are bad")
+    return done(task, str(os.getpid()))
+
+
 def wait_long(task: SortTask, progress: Progress = silent) -> Outcome:
     time.sleep(60)
     return done(task)
@@ -90,6 +98,20 @@ def test_they_listen_to_no_port_and_their_warnings_are_logged_here(caplog: pytes
     assert sorted(one.name for one in outcomes) == ["a", "b", "c"]
     assert {words for one in outcomes for words in one.reason.split("; ")} <= before
     assert sorted(one.getMessage() for one in caplog.records) == ["a is odd", "b is odd", "c is odd"]
+
+
+@pytest.mark.slow
+def test_they_can_be_started_early_and_say_how_far_they_are_and_what_a_warning_is_about(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    steps: set[tuple[str, str, float]] = set()
+    before = set(psutil.Process().children())
+    with processes(2, told=lambda *step: steps.add(step), early=say_something) as runner:
+        started = {one.pid for one in set(psutil.Process().children()) - before}
+        outcomes = list(runner(say_something, [task("a"), task("b")]))
+    assert steps == {("a", "sorting", 0.5), ("b", "sorting", 0.5)}
+    assert {one.getMessage() for one in caplog.records} == {"a.npy: 0.3 s are bad", "b.npy: 0.3 s are bad"}
+    assert {int(one.reason) for one in outcomes} <= started
 
 
 @pytest.mark.slow

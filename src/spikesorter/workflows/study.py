@@ -31,7 +31,7 @@ from spikesorter.sorting.sorter import Sorter
 from spikesorter.workflows.files import checked_results, given_events
 from spikesorter.workflows.one_recording import bad_seconds
 from spikesorter.workflows.recordings import CheckedRecording, open_labelled, open_targets
-from spikesorter.workflows.targets import TargetTask, running, timed
+from spikesorter.workflows.targets import TargetTask, running, targets_at_once, timed
 from spikesorter.workflows.training import check_places, fit_labelled
 
 __all__ = ["StudyFiles", "TargetResult", "find_study", "run_study", "submission_words", "whole_score"]
@@ -167,7 +167,7 @@ def run_study(
     truth = {name: read_mat_spikes(path) for name, path in files.truth.items()}
     seconds: dict[str, float] = {}
     found: dict[str, TargetResult] = {}
-    model, at_once = out / "model", min(n_jobs, len(files.targets))
+    model = out / "model"
     with timed(seconds, "total"):
         with timed(seconds, "check"):
             labelled = open_labelled(files.labelled, settings, options=options)
@@ -176,6 +176,8 @@ def run_study(
             check_places(model, [_prediction(out, name) for name in targets])
             for stale in ("scores.json", "forecast.json", RUN, SUBMISSION, REPORT):
                 (out / stale).unlink(missing_ok=True)  # an earlier run's files must not remain
+        channels = labelled.opened.recording.get_num_channels()
+        at_once = targets_at_once([one.n_samples * channels for one in targets.values()], n_jobs=n_jobs)
         with running(at_once, progress) as run:
             with timed(seconds, "fit"):
                 fitted = fit_labelled(labelled, settings, n_jobs=n_jobs, progress=progress)
@@ -185,9 +187,10 @@ def run_study(
                 TargetTask(name, target, model, _prediction(out, name), n_jobs // at_once)
                 for name, target in targets.items()
             ]
+            seconds |= {f"{step} {name}": 0.0 for name in targets for step in ("adapt", "sort")}  # in order
             for done in run(tasks):
-                name, sorter = done.name, Sorter.load(target_place(model, done.name))
                 seconds |= done.seconds
+                name, sorter = done.name, Sorter.load(target_place(model, done.name))
                 on_sorter(name, sorter)
                 if name in given:
                     place = out / f"{name}-events.csv"

@@ -14,13 +14,14 @@ from spikesorter.core.errors import InputError, SpikeSorterError, naming
 from spikesorter.core.progress import Progress, prefixed, silent
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.bad_table import write_bad_table
+from spikesorter.io.bounds import free_memory
 from spikesorter.io.mat_writing import write_mat
 from spikesorter.sorting.model_places import target_place
 from spikesorter.sorting.sorter import Sorter
 from spikesorter.workflows.processes import processes
 from spikesorter.workflows.recordings import CheckedRecording
 
-__all__ = ["TargetDone", "TargetTask", "running", "timed"]
+__all__ = ["TargetDone", "TargetFailed", "TargetTask", "running", "targets_at_once", "timed"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ REACHED = {
 }
 """Share of a target that is done when a step begins, roughly; trying decoders comes in between."""
 TRYING = 0.5
+BYTES_OF_A_PROCESS, BYTES_OF_A_SAMPLE = 1 << 30, 64
+"""What adapting to a target takes at most, roughly; for each sample more than was measured (35)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +98,19 @@ class TargetFailed:
 
 
 RunTargets = Callable[[Sequence[TargetTask]], Iterator[TargetDone]]
+
+
+def targets_at_once(samples: Sequence[int], *, n_jobs: int) -> int:
+    """Return how many targets to adapt to at once: one for each thread, if there is memory for them.
+
+    Parameters
+    ----------
+    samples : sequence of int
+        Samples of each target, all channels together.
+    n_jobs : int
+    """
+    each = BYTES_OF_A_PROCESS + BYTES_OF_A_SAMPLE * max(samples)
+    return max(min(n_jobs, len(samples), free_memory() // each), 1)
 
 
 @contextmanager
