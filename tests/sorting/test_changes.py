@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,14 +13,15 @@ import pytest
 from spikesorter.core.settings import Settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.estimation.context import Context
+from spikesorter.estimation.course import Course
 from spikesorter.estimation.estimate import estimate_initially
 from spikesorter.estimation.labelled import Labelled
 from spikesorter.estimation.profile import Profile, conditioning_kernel
 from spikesorter.estimation.units import learn_units
 from spikesorter.signal.gain import Activity, Background
 from spikesorter.signal.templates import Templates, plant
-from spikesorter.sorting.changes import track_changes, with_noise_levels
-from spikesorter.sorting.sizes import measure_sizes
+from spikesorter.sorting.changes import _agreed, track_changes, with_noise_levels
+from spikesorter.sorting.sizes import MeasuredSizes, measure_sizes
 from tests.conftest import FS_HZ
 
 pytestmark = pytest.mark.slow
@@ -129,3 +132,20 @@ def test_sizes_measured_with_units_that_the_labels_leave_out_are_not_believed(
     assert measured.changing[1]
     assert np.abs(measured.sizes[:, 1] - 1).max() > 0.3
     np.testing.assert_array_equal(tracked(known, trace).course.sizes[:, 1], 1)
+
+
+@pytest.mark.parametrize(("worse", "believed"), [(40.0, True), (10.0, False)])
+def test_sizes_from_heights_stand_against_measured_ones_where_the_target_is_more_like_them(
+    known: tuple[Context, Labelled], worse: float, believed: bool
+) -> None:
+    """As with unlabelled units, which the pursuit takes for spikes of the usual size."""
+    heights = Course(np.array([[0.9, 1.0], [0.6, 1.0]]))
+    profile = replace(known[1].profile, course=heights)
+    measured = MeasuredSizes(np.ones((2, 2)), np.full((2, 2), 0.01), np.ones(2, bool))
+    comparison: Any = SimpleNamespace(
+        distance=lambda profile: 100.0 if profile.course is heights else 100.0 + worse
+    )
+    found = _agreed(comparison, profile, measured)
+    assert (found.profile.course is heights) == believed
+    assert found.profile.course.steady != believed
+    assert found.misfit == (100.0 if believed else 100.0 + worse)

@@ -19,7 +19,7 @@ from spikesorter.estimation.size_evidence import WORTH_BELIEVING, SizeFit, find_
 from spikesorter.io.samples import centred
 from spikesorter.signal.gain import SILENT
 from spikesorter.signal.matched import make_matched_filters
-from spikesorter.sorting.sizes import measure_sizes
+from spikesorter.sorting.sizes import MeasuredSizes, measure_sizes
 
 __all__ = ["Tracked", "track_changes", "with_noise_levels"]
 
@@ -101,17 +101,33 @@ def track_changes(
     if not fit.unlike or profile.background != SILENT or labelled.units_vary(profile):
         return Tracked(changed, fit.misfit)
     measured = measure_sizes(trace, changed, context, blocks=blocks, n_jobs=n_jobs)
-    checked = replace(changed, course=measured.checked(fit.course))
-    followed = replace(changed, course=measured.followed(checked.course))
-    before = comparison.distance(checked)
-    if followed.course is checked.course:
-        return Tracked(checked, before)
-    # Where the pursuit's model does not hold, as with unlabelled units, changes that it measures are wrong.
-    after = comparison.distance(followed)
-    if before - after <= WORTH_BELIEVING:
-        return Tracked(checked, before)
-    logger.info("sizes over the recording: %s", np.array2string(followed.course.sizes.T, precision=2))
-    return Tracked(followed, after)
+    return _agreed(comparison, changed, measured)
+
+
+def _agreed(comparison: GainComparison, changed: Profile, measured: MeasuredSizes) -> Tracked:
+    """Return the profile with the sizes on which heights of events and measured amplitudes agree.
+
+    Where the pursuit's model does not hold, as with unlabelled units, amplitudes that it measures are wrong:
+    the labelled trace, so resized, must be as much like the target.
+    """
+
+    def tracked(course: Course) -> Tracked:
+        profile = replace(changed, course=course)
+        return Tracked(profile, comparison.distance(profile))
+
+    best = tracked(changed.course)
+    checked = measured.checked(changed.course)
+    if checked is not changed.course:
+        without = tracked(checked)
+        best = without if without.misfit - best.misfit <= WORTH_BELIEVING else best
+    followed = measured.followed(best.profile.course)
+    if followed is best.profile.course:
+        return best
+    other = tracked(followed)
+    if best.misfit - other.misfit <= WORTH_BELIEVING:
+        return best
+    logger.info("sizes over the recording: %s", np.array2string(followed.sizes.T, precision=2))
+    return other
 
 
 def _with_ratios(profile: Profile, context: Context, labelled: Labelled, fit: SizeFit) -> tuple[float, ...]:

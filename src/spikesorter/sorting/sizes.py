@@ -63,7 +63,10 @@ class MeasuredSizes:
         misfit, of_one = (
             np.sum(((self.sizes - assumed) / self.errors) ** 2, axis=0) for assumed in (given, 1.0)
         )
-        return _resized(course, np.where((of_one < misfit) & ~self.changing, 1.0, given))
+        unchanged = (of_one < misfit) & ~self.changing
+        if np.all(given[:, unchanged] == 1):
+            return course
+        return _resized(course, np.where(unchanged, 1.0, given))
 
     def followed(self, course: Course) -> Course:
         """Return a course with the measured sizes of the units that change, and its own of the others."""
