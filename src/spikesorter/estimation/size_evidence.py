@@ -174,6 +174,8 @@ class _Search:
     def _descended(self, best: _Point, column: int, *, times: int) -> _Point:
         """Return the best point near another, with sizes that may change at a few times."""
         n_jobs, ramps = self.comparison.n_jobs, _ramps(self.blocks, times)
+        if times > 1:  # all sizes together, and a tilt: where each alone is worse, both may be better
+            ramps = [*ramps, np.ones(self.blocks), ramps[-1] - ramps[0]]
         responses = in_threads(partial(self.response, column), ramps, n_jobs=n_jobs)
         moves = list(zip(ramps, responses, strict=True))
         for step in STEPS:

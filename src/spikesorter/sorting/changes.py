@@ -30,6 +30,7 @@ BLOCK_SECONDS, MOST_BLOCKS = 10.0, 24
 MOST_SECTIONS = 3  # of the target, whose events are compared with the rehearsal's
 LEAST_RATIO = 0.1  # of the rate in the target to the labelled one
 RATIO_ERROR, PURSUIT_ERROR = 0.1, 0.7  # of the logs of rates, beyond chance
+USUAL_CHANGE = 0.7  # SD of the logs of rates between recordings
 
 
 class Tracked(NamedTuple):
@@ -133,7 +134,8 @@ def _agreed(comparison: GainComparison, changed: Profile, measured: MeasuredSize
 def _with_ratios(profile: Profile, context: Context, labelled: Labelled, fit: SizeFit) -> tuple[float, ...]:
     """Return firing rates that agree with the heights of events, which hold where the pursuit's do not.
 
-    The pursuit explains background spikes, and what varying waveforms leave, by further spikes.
+    The pursuit explains background spikes, and what varying waveforms leave, by further spikes. The rate of a
+    unit that neither sees is the labelled one.
     """
     rates = profile.activity.rates
     if profile.background == SILENT and not labelled.units_vary(profile):
@@ -145,8 +147,8 @@ def _with_ratios(profile: Profile, context: Context, labelled: Labelled, fit: Si
     combined = []
     for unit, labelled_rate, rate in zip(units.unit_ids, units.rates.tolist(), rates, strict=True):
         source = unit if unit in ratios else 0
-        weights = np.array([errors[source] ** -2, PURSUIT_ERROR**-2])
-        logs = np.log(np.maximum([ratios[source], rate / labelled_rate], LEAST_RATIO))
+        weights = np.array([errors[source] ** -2, PURSUIT_ERROR**-2, USUAL_CHANGE**-2])
+        logs = np.log(np.maximum([ratios[source], rate / labelled_rate, 1.0], LEAST_RATIO))
         combined.append(labelled_rate * float(np.exp(np.average(logs, weights=weights))))
     return tuple(combined)
 
