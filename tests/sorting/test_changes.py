@@ -17,10 +17,11 @@ from spikesorter.estimation.course import Course
 from spikesorter.estimation.estimate import estimate_initially
 from spikesorter.estimation.labelled import Labelled
 from spikesorter.estimation.profile import Profile, conditioning_kernel
+from spikesorter.estimation.size_evidence import SizeFit
 from spikesorter.estimation.units import learn_units
 from spikesorter.signal.gain import Activity, Background
 from spikesorter.signal.templates import Templates, plant
-from spikesorter.sorting.changes import _agreed, track_changes, with_noise_levels
+from spikesorter.sorting.changes import _agreed, _with_ratios, track_changes, with_noise_levels
 from spikesorter.sorting.sizes import MeasuredSizes, measure_sizes
 from tests.conftest import FS_HZ
 
@@ -119,6 +120,18 @@ def test_rates_are_the_pursuit_s_where_its_model_holds(known: tuple[Context, Lab
     trace, _ = made(5, rates=(5, 20))
     before = estimate_initially(trace, known[0]).profile.activity
     assert tracked(known, trace).activity.rates == before.rates
+
+
+def test_the_rate_of_a_unit_that_nothing_shows_stays_near_the_labelled_one(
+    known: tuple[Context, Labelled],
+) -> None:
+    """A faint unit: the heights say nothing, and the pursuit explains noise by its spikes."""
+    context, labelled = known
+    fit = SizeFit(Course(), False, 0.0, (1, 2), np.array([1.0, 1.0, 0.0]), np.array([0.1, 0.05, 9.0]))
+    misled = Activity(1.0, tuple((np.array([1.0, 4.0]) * context.units.rates).tolist()))
+    profile = replace(labelled.profile, activity=misled, background=Background(1e-6, 0.1))
+    ratios = np.array(_with_ratios(profile, context, labelled, fit)) / context.units.rates
+    np.testing.assert_allclose(ratios, [1.0, 2.0], rtol=0.05)
 
 
 def test_sizes_measured_with_units_that_the_labels_leave_out_are_not_believed(
