@@ -147,9 +147,11 @@ def test_sizes_measured_with_units_that_the_labels_leave_out_are_not_believed(
     np.testing.assert_array_equal(tracked(known, trace).course.sizes[:, 1], 1)
 
 
-@pytest.mark.parametrize(("worse", "believed"), [(40.0, True), (10.0, False)])
+@pytest.mark.parametrize(
+    ("worse", "fixed", "believed"), [(40.0, False, True), (10.0, False, False), (40.0, True, False)]
+)
 def test_sizes_from_heights_stand_against_measured_ones_where_the_target_is_more_like_them(
-    known: tuple[Context, Labelled], worse: float, believed: bool
+    known: tuple[Context, Labelled], worse: float, fixed: bool, believed: bool
 ) -> None:
     """As with unlabelled units, which the pursuit takes for spikes of the usual size."""
     heights = Course(np.array([[0.9, 1.0], [0.6, 1.0]]))
@@ -158,7 +160,7 @@ def test_sizes_from_heights_stand_against_measured_ones_where_the_target_is_more
     comparison: Any = SimpleNamespace(
         distance=lambda profile: 100.0 if profile.course is heights else 100.0 + worse
     )
-    found = _agreed(comparison, profile, measured)
+    found = _agreed(comparison, profile, measured, fixed=fixed)
     assert (found.profile.course is heights) == believed
     assert found.profile.course.steady != believed
     assert found.misfit == (100.0 if believed else 100.0 + worse)

@@ -172,12 +172,20 @@ class _Search:
         return bent if straight.misfit - bent.misfit > WORTH_A_BEND else straight
 
     def _descended(self, best: _Point, column: int, *, times: int) -> _Point:
-        """Return the best point near another, with sizes that may change at a few times."""
-        n_jobs, ramps = self.comparison.n_jobs, _ramps(self.blocks, times)
-        if times > 1:  # all sizes together, and a tilt: where each alone is worse, both may be better
-            ramps = [*ramps, np.ones(self.blocks), ramps[-1] - ramps[0]]
-        responses = in_threads(partial(self.response, column), ramps, n_jobs=n_jobs)
-        moves = list(zip(ramps, responses, strict=True))
+        """Return the best point near another, with sizes that may change at a few times.
+
+        Where a change at each time alone is worse, one of all sizes together or a tilt may be better.
+        """
+        ramps = _ramps(self.blocks, times)
+        together = [np.ones(self.blocks), ramps[-1] - ramps[0]] if times > 1 else []
+        responses = in_threads(
+            partial(self.response, column), [*ramps, *together], n_jobs=self.comparison.n_jobs
+        )
+        moves = list(zip([*ramps, *together], responses, strict=True))
+        return self._stepped(self._stepped(best, moves[:times]), moves)
+
+    def _stepped(self, best: _Point, moves: list[tuple[Float64Array, Trace]]) -> _Point:
+        """Return the point from which none of the moves is better, in ever smaller steps."""
         for step in STEPS:
             if step < STEPS[0] and np.all(best.sizes == 1):
                 break  # a smaller change would be too small to be believed

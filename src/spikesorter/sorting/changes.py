@@ -102,14 +102,15 @@ def track_changes(
     if not fit.unlike or profile.background != SILENT or labelled.units_vary(profile):
         return Tracked(changed, fit.misfit)
     measured = measure_sizes(trace, changed, context, blocks=blocks, n_jobs=n_jobs)
-    return _agreed(comparison, changed, measured)
+    return _agreed(comparison, changed, measured, fixed=not labelled.units_vary(labelled.profile))
 
 
-def _agreed(comparison: GainComparison, changed: Profile, measured: MeasuredSizes) -> Tracked:
+def _agreed(comparison: GainComparison, changed: Profile, measured: MeasuredSizes, *, fixed: bool) -> Tracked:
     """Return the profile with the sizes on which heights of events and measured amplitudes agree.
 
     Where the pursuit's model does not hold, as with unlabelled units, amplitudes that it measures are wrong:
-    the labelled trace, so resized, must be as much like the target.
+    the labelled trace, so resized, must be as much like the target. Only that nothing changes is believed
+    without, if waveforms are `fixed` in the labelled recording.
     """
 
     def tracked(course: Course) -> Tracked:
@@ -120,7 +121,7 @@ def _agreed(comparison: GainComparison, changed: Profile, measured: MeasuredSize
     checked = measured.checked(changed.course)
     if checked is not changed.course:
         without = tracked(checked)
-        best = without if without.misfit - best.misfit <= WORTH_BELIEVING else best
+        best = without if fixed or without.misfit - best.misfit <= WORTH_BELIEVING else best
     followed = measured.followed(best.profile.course)
     if followed is best.profile.course:
         return best
