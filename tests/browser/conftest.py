@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 FIREFOX = ("firefox-esr", "firefox")
@@ -49,6 +49,15 @@ def only_chromium(page: Page, why: str) -> None:
     """Skip the test in Firefox, for the given reason."""
     if page.context.browser and page.context.browser.browser_type.name == "firefox":
         pytest.skip(f"in Debian's Firefox {why}")
+
+
+def bring_into_sight(there: Locator) -> None:
+    """Scroll to an element at once.
+
+    Playwright's own `scroll_into_view_if_needed` waits until two frames in a row show it in the same place,
+    which on a busy machine may never be.
+    """
+    there.evaluate("node => node.scrollIntoView({behavior: 'instant', block: 'center'})")
 
 
 def eventually(is_so: Callable[[], bool], page: Page) -> None:

@@ -22,7 +22,7 @@ from spikesorter.report.packing import pack
 from spikesorter.report.page import page_html, write_page
 from spikesorter.report.results import Result
 from spikesorter.sorting.sorter import Sorter
-from tests.browser.conftest import Driven, eventually, only_chromium
+from tests.browser.conftest import Driven, bring_into_sight, eventually, only_chromium
 from tests.report.test_contents import unpacked
 
 pytestmark = pytest.mark.slow
@@ -80,7 +80,7 @@ class Opened:
     def trace(self, r: int = 0) -> Locator:
         """Scroll to a recording's trace, wait until it is drawn, and give it."""
         section = self.page.locator(".trace-view").nth(r)
-        section.scroll_into_view_if_needed()
+        bring_into_sight(section)
         expect(section.locator(".status")).to_contain_text("page")
         return section
 
@@ -155,7 +155,7 @@ def in_the_dark(opened: Opened) -> Iterator[None]:
 def see_everything(page: Page) -> None:
     """Scroll through the whole page, so that everything is drawn."""
     for plot in page.locator(".plot").all():
-        plot.scroll_into_view_if_needed()
+        bring_into_sight(plot)
         expect(plot.locator(".main-svg").first).to_be_visible()
 
 

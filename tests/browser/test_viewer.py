@@ -27,7 +27,7 @@ from spikesorter.report.session import Session
 from spikesorter.report.verdict import Shares
 from spikesorter.report.viewer import CORRECTED, SCRIPTS, serve, show_results
 from spikesorter.workflows.start_page import StartPage
-from tests.browser.conftest import Driven, eventually, only_chromium
+from tests.browser.conftest import Driven, bring_into_sight, eventually, only_chromium
 from tests.conftest import PURSUIT
 from tests.report.viewing import (
     HOSTILE,
@@ -354,7 +354,7 @@ def real(sorted_copy: Path, browser: Driven) -> Iterator[Watched]:
     with show_results(sorted_copy) as (server, _):
         page = browser.new_page(viewport={"width": 1200, "height": 900})
         watched = Watched(page, server, sees=())
-        page.locator("#trace-0").scroll_into_view_if_needed()
+        bring_into_sight(page.locator("#trace-0"))
         watched.sees("doubtful spikes reviewed")
         yield watched
         page.close()
@@ -367,7 +367,7 @@ def test_the_real_page_is_paged_and_its_doubtful_spikes_are_reviewed(
 ) -> None:
     page = real.page
     trace = page.locator(".trace-view").first
-    trace.scroll_into_view_if_needed()
+    bring_into_sight(trace)
     expect(trace.locator(".status").first).to_contain_text("page 1 of 32")
     trace.focus()
     press(real, "ArrowRight", "page 2 of 32")
@@ -394,7 +394,7 @@ def test_spikes_are_added_and_moved_by_a_click_or_by_keys(real: Watched, sorted_
     press(real, "n", "doubtful spike 1 of")
     real.sees("Spike of unit")
     press(real, "i", "Click where a spike is missing")
-    page.locator("#recording-0 .plot[data-trace]").scroll_into_view_if_needed()
+    bring_into_sight(page.locator("#recording-0 .plot[data-trace]"))
     box = page.locator("#recording-0 .nsewdrag").first.bounding_box()
     assert box
     page.mouse.click(box["x"] + 0.3 * box["width"], box["y"] + 60)
@@ -416,11 +416,11 @@ def test_units_are_split_by_a_lasso_and_merged_by_one_click(
     real: Watched, sorted_copy: Path, screenshot: Callable[[Page], None]
 ) -> None:
     page = real.page
-    page.locator("#grouping-0").scroll_into_view_if_needed()
+    bring_into_sight(page.locator("#grouping-0"))
     page.get_by_text("Features of the spikes, and proposals").first.click()
     real.sees("Units with two modes")
     canvas = page.locator("#recording-0 canvas.scatter")
-    canvas.scroll_into_view_if_needed()
+    bring_into_sight(canvas)
     box = canvas.bounding_box()
     assert box
     corners = [(0.02, 0.02), (0.98, 0.02), (0.98, 0.98), (0.02, 0.98)]
@@ -453,7 +453,7 @@ def test_units_are_split_by_a_lasso_and_merged_by_one_click(
 
 def test_the_real_page_pictures_doubtful_spikes_and_judges_above_the_trace(real: Watched) -> None:
     page = real.page
-    page.locator("#trace-0").scroll_into_view_if_needed()
+    bring_into_sight(page.locator("#trace-0"))
     real.sees("page 1 of 32")
     buttons = page.locator("#recording-0 [data-doubtful]")
     expect(buttons.locator("svg polyline")).to_have_count(buttons.count())
@@ -468,13 +468,13 @@ def test_the_real_page_draws_its_figures_when_they_come_into_sight(real: Watched
     assert not any("figures" in url for url in real.asked)
     plots = real.page.locator("#recording-1 figure .plot")
     for plot in plots.all():
-        plot.scroll_into_view_if_needed()
+        bring_into_sight(plot)
         expect(plot.locator(".main-svg").first).to_be_visible()
     assert sum("figures?r=1" in url for url in real.asked) == 1
 
 
 def test_no_serious_barrier_is_found_in_the_viewer(real: Watched) -> None:
-    real.page.locator(".trace-view").first.scroll_into_view_if_needed()
+    bring_into_sight(real.page.locator(".trace-view").first)
     real.sees("page 1 of 32")
     found = Axe().run(real.page).response["violations"]
     assert {one["id"] for one in found if one["impact"] in ("serious", "critical")} == set()
@@ -562,13 +562,13 @@ def test_the_trace_is_looked_at_and_bad_stretches_are_marked_by_dragging(
         viewer.sees("probe: 0 to 4 s of 20 s, 20000 Hz.")
         expect(page.locator("#preview-problem")).to_be_empty()
         overview = page.locator("#overview")
-        overview.scroll_into_view_if_needed()
+        bring_into_sight(overview)
         at = overview.bounding_box()
         assert at
         page.mouse.click(at["x"] + 0.55 * at["width"], at["y"] + 10)
         viewer.sees("9 to 13 s of 20 s")
         strip = page.locator("#strip")
-        strip.scroll_into_view_if_needed()
+        bring_into_sight(strip)
         box = strip.bounding_box()
         assert box
         page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 50)
@@ -629,7 +629,7 @@ def chosen(page: Page) -> dict[str, Any]:
 
 def test_noise_and_metrics_come_when_they_are_wanted(real: Watched) -> None:
     page = real.page
-    page.locator("#recording-0 .strip").scroll_into_view_if_needed()
+    bring_into_sight(page.locator("#recording-0 .strip"))
     expect(page.locator("#noise-0")).to_have_attribute("d", re.compile("^M0 "))
     assert not any("metrics" in url for url in real.asked)
     page.locator("#recording-0 details.metrics summary").press("Enter")

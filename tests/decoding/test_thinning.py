@@ -58,6 +58,7 @@ def test_spikes_and_noise_are_as_frequent_as_in_the_target(ratios: tuple[float, 
     np.testing.assert_allclose(counts / (len(SPIKES) / 2), np.array(ratios) / most, atol=0.05)
     away = np.isin(thinning.select(FOUND).sample, AWAY)
     assert away.sum() / len(AWAY) == pytest.approx(1 / most, abs=0.03)
+    assert thinning.thinned.kept_share == 1 / most
 
 
 def test_what_was_found_near_a_spike_goes_with_it() -> None:

@@ -71,7 +71,7 @@ def test_each_unit_gets_its_own_threshold() -> None:
         [1000, 2000, 3000, 5000, 6000], [1, 1, 2, 1, 1], [0.9, 0.9, 0.25, 0.5, 0.5], [1] * 5
     )
     point, value = tuned(candidates=faint)
-    assert (point.thresholds, value) == ((0.8, 0.2), 1.0)
+    assert (point.thresholds, value) == ((0.6, 0.2), 1.0)
     one = tuned(candidates=faint, per_unit=False)
     assert len(set(one[0].thresholds)) == 1
     assert one[1] < 1

@@ -223,11 +223,11 @@ def varying(context: Context) -> Labelled:
     return Labelled(trace, spikes, profile_of(context, Course(), noise=QUIET))
 
 
-@pytest.mark.parametrize("blocks", [1, 2, 5, 11, 12, 24])
-def test_ramps_share_each_time_among_them(blocks: int) -> None:
-    ramps = np.array(_ramps(blocks))
+@pytest.mark.parametrize(("blocks", "times"), [(1, 1), (2, 2), (5, 2), (12, 3), (24, 3)])
+def test_ramps_share_each_time_among_them(blocks: int, times: int) -> None:
+    ramps = np.array(_ramps(blocks, times))
     np.testing.assert_allclose(ramps.sum(axis=0), 1)
-    assert len(ramps) == (1 if blocks == 1 else 2 if blocks < 12 else 3)
+    assert len(ramps) == times
     assert ramps[0, 0] == ramps[-1, -1] == 1
     assert np.all(ramps >= 0)
 
@@ -300,6 +300,35 @@ def test_sizes_are_found_in_steps_of_0_08(n_jobs: int) -> None:
     np.testing.assert_allclose(found.sizes, Squares.wanted, atol=1e-6)
     np.testing.assert_allclose(found.outputs, Squares.wanted, atol=1e-6)
     assert found.misfit == pytest.approx(0, abs=1e-9)
+
+
+class Bent(Squares):
+    """Search for sizes that fall and rise again, by which the misfit is better than by a steady fall."""
+
+    wanted = np.interp(np.arange(13), [0, 6, 12], [1.0, 0.6, 0.92])
+    worth = 0.0
+
+    def _steadied(self, column: int) -> Trace:
+        return np.zeros(13, np.float32)
+
+    def _misfit(self, outputs: Trace) -> float:
+        return self.worth * super()._misfit(outputs)
+
+
+@pytest.mark.parametrize(("worth", "bend"), [(10.0, False), (100.0, True)])
+def test_a_bend_is_found_where_it_makes_the_rehearsal_much_more_like_the_target(
+    worth: float, bend: bool
+) -> None:
+    nothing: Any = None
+    comparison: Any = SimpleNamespace(n_jobs=1)
+    search = Bent(comparison, 1.0, nothing, nothing, nothing, nothing, np.ones(13, np.float32), 13)
+    object.__setattr__(search, "worth", worth)
+    sizes = search.descend(search.start, 0).sizes
+    if bend:
+        np.testing.assert_allclose(sizes, Bent.wanted, atol=0.09)
+    else:
+        np.testing.assert_allclose(np.diff(sizes, 2), 0, atol=1e-9)
+        assert sizes.mean() == pytest.approx(Bent.wanted.mean(), abs=0.09)
 
 
 def test_sizes_that_do_not_change_leave_the_course_as_it_was(varying: Labelled, context: Context) -> None:

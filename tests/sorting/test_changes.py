@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,14 +13,16 @@ import pytest
 from spikesorter.core.settings import Settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.estimation.context import Context
+from spikesorter.estimation.course import Course
 from spikesorter.estimation.estimate import estimate_initially
 from spikesorter.estimation.labelled import Labelled
 from spikesorter.estimation.profile import Profile, conditioning_kernel
+from spikesorter.estimation.size_evidence import SizeFit
 from spikesorter.estimation.units import learn_units
 from spikesorter.signal.gain import Activity, Background
 from spikesorter.signal.templates import Templates, plant
-from spikesorter.sorting.changes import track_changes, with_noise_levels
-from spikesorter.sorting.sizes import measure_sizes
+from spikesorter.sorting.changes import _agreed, _with_ratios, track_changes, with_noise_levels
+from spikesorter.sorting.sizes import MeasuredSizes, measure_sizes
 from tests.conftest import FS_HZ
 
 pytestmark = pytest.mark.slow
@@ -118,6 +122,18 @@ def test_rates_are_the_pursuit_s_where_its_model_holds(known: tuple[Context, Lab
     assert tracked(known, trace).activity.rates == before.rates
 
 
+def test_the_rate_of_a_unit_that_nothing_shows_stays_near_the_labelled_one(
+    known: tuple[Context, Labelled],
+) -> None:
+    """A faint unit: the heights say nothing, and the pursuit explains noise by its spikes."""
+    context, labelled = known
+    fit = SizeFit(Course(), False, 0.0, (1, 2), np.array([1.0, 1.0, 0.0]), np.array([0.1, 0.05, 9.0]))
+    misled = Activity(1.0, tuple((np.array([1.0, 4.0]) * context.units.rates).tolist()))
+    profile = replace(labelled.profile, activity=misled, background=Background(1e-6, 0.1))
+    ratios = np.array(_with_ratios(profile, context, labelled, fit)) / context.units.rates
+    np.testing.assert_allclose(ratios, [1.0, 2.0], rtol=0.05)
+
+
 def test_sizes_measured_with_units_that_the_labels_leave_out_are_not_believed(
     known: tuple[Context, Labelled],
 ) -> None:
@@ -129,3 +145,22 @@ def test_sizes_measured_with_units_that_the_labels_leave_out_are_not_believed(
     assert measured.changing[1]
     assert np.abs(measured.sizes[:, 1] - 1).max() > 0.3
     np.testing.assert_array_equal(tracked(known, trace).course.sizes[:, 1], 1)
+
+
+@pytest.mark.parametrize(
+    ("worse", "fixed", "believed"), [(40.0, False, True), (10.0, False, False), (40.0, True, False)]
+)
+def test_sizes_from_heights_stand_against_measured_ones_where_the_target_is_more_like_them(
+    known: tuple[Context, Labelled], worse: float, fixed: bool, believed: bool
+) -> None:
+    """As with unlabelled units, which the pursuit takes for spikes of the usual size."""
+    heights = Course(np.array([[0.9, 1.0], [0.6, 1.0]]))
+    profile = replace(known[1].profile, course=heights)
+    measured = MeasuredSizes(np.ones((2, 2)), np.full((2, 2), 0.01), np.ones(2, bool))
+    comparison: Any = SimpleNamespace(
+        distance=lambda profile: 100.0 if profile.course is heights else 100.0 + worse
+    )
+    found = _agreed(comparison, profile, measured, fixed=fixed)
+    assert (found.profile.course is heights) == believed
+    assert found.profile.course.steady != believed
+    assert found.misfit == (100.0 if believed else 100.0 + worse)

@@ -39,17 +39,21 @@ class Thinning:
         Whether candidates away from all spikes are kept.
     reach_samples : int
         Largest distance of a candidate from the spike that it belongs to.
+    kept_share : float
+        Share of all candidates that is kept, but for what is left out of less frequent units.
     """
 
     rehearsal: Rehearsal
     kept: BoolArray
     kept_away: BoolArray
     reach_samples: int
+    kept_share: float = 1.0
 
     @property
     def thinned(self) -> Rehearsal:
         """The rehearsal with the kept spikes only."""
-        return replace(self.rehearsal, spikes=self.rehearsal.spikes.select(self.kept))
+        spikes = self.rehearsal.spikes.select(self.kept)
+        return replace(self.rehearsal, spikes=spikes, kept_share=self.kept_share)
 
     def select(self, found: Candidates) -> Candidates:
         """Return the candidates that belong to a kept spike, and those kept away from all spikes."""
@@ -94,4 +98,4 @@ def make_thinning(rehearsal: Rehearsal, context: Context, profile: Profile) -> T
     rng, most = context.rng(*THIN), max(float(ratios[known].max()), 1.0)
     share = ratios[np.searchsorted(context.units.unit_ids, spikes.unit)] / most
     kept = rng.random(len(spikes)) < share
-    return Thinning(rehearsal, kept, rng.random(len(away)) < 1 / most, reach)
+    return Thinning(rehearsal, kept, rng.random(len(away)) < 1 / most, reach, 1 / most)

@@ -23,6 +23,7 @@ __all__ = ["Grid", "objective", "tune", "tune_on_grid"]
 Int64Array = npt.NDArray[np.int64]
 ROUNDS = 2
 STRICT_SHARE = 0.15
+NEARLY_EQUAL = 0.002  # F1 of a unit
 USUAL_LEAST_PRECISION = {"strict": 0.5}  # at least half of a unit's reported spikes should be correct
 SHARE_REPORTED, NEARLY = (
     0.1,
@@ -86,7 +87,8 @@ def tune(
     Returns
     -------
     point : WorkingPoint
-        Among equally good ones, that with the highest threshold, then with the shortest refractory period.
+        Among equally good ones, that with the highest threshold for all units, then the shortest refractory
+        period; of nearly equal thresholds of one unit, the nearest to half its F1.
     value : float
         Its objective.
 
@@ -96,7 +98,7 @@ def tune(
     >>> found = Candidates.from_arrays([100, 300, 400, 500, 700], [1] * 5, [0.9, 0.8, 0.3, 0.7, 0.9], [1] * 5)
     >>> point, f1 = tune(found, truth, (1,), TuningSettings(objective="f1"), OutputSettings(), fs_hz=25_000)
     >>> point.thresholds, point.refractory_samples, f1
-    ((0.7,), 0, 1.0)
+    ((0.5,), 0, 1.0)
     """
     point, value, _ = tune_on_grid(candidates, truth, unit_ids, tuning, output, fs_hz=fs_hz)
     return point, value
@@ -142,7 +144,7 @@ def tune_on_grid(
         for _ in range(ROUNDS):
             before = best[0]
             for k in range(len(unit_ids)):
-                best = search.best([best[0], *(_with(best[0], k, value) for value in thresholds)])
+                best = search.best_of_unit(best[0], k, thresholds)
             if best[0] == before:
                 break
     return *best, grid
@@ -207,6 +209,22 @@ class _Search:
         values = [self.tried[point] for point in points]
         chosen = max(range(len(points)), key=values.__getitem__)  # the first of equal values
         return points[chosen], values[chosen][1]
+
+    def best_of_unit(
+        self, point: WorkingPoint, k: int, thresholds: list[float]
+    ) -> tuple[WorkingPoint, float]:
+        """Return the point with the best threshold of one unit; of nearly equal ones, nearest to half its F1.
+
+        There F1 is largest if probabilities are right (Z. C. Lipton et al., 2014, arXiv:1402.1892). A
+        threshold that is better by a spike or two of the rehearsal may be far too low for the target.
+        """
+        points = [_with(point, k, threshold) for threshold in thresholds]
+        best, value = self.best(points)
+        half = self._own(best.unit_ids[k], best.thresholds[k], best).f1 / 2
+        least = self.tried[best][0], value - NEARLY_EQUAL / len(point.unit_ids)
+        near = [one for one in points if self.tried[one][0] >= least[0] and self.tried[one][1] >= least[1]]
+        chosen = min(near, key=lambda one: abs(one.thresholds[k] - half))
+        return chosen, self.tried[chosen][1]
 
     def grid(self, points: list[WorkingPoint], chosen: WorkingPoint, *, shape: tuple[int, int]) -> Grid:
         """Return what was found at the points of a grid, whose rows are given from the highest threshold."""

@@ -45,6 +45,9 @@ class Rehearsal:
         See `Labelled`.
     added_rates : tuple of float
         Spikes per sample of each unit that were planted beside the labelled ones; empty if none were.
+    kept_share : float
+        Spikes per second relative to the target's. Below 1 if a unit fires more often there than when
+        labelled, and spikes of the others were left out.
     """
 
     trace: FloatArray
@@ -53,6 +56,7 @@ class Rehearsal:
     period: int
     hiding: npt.NDArray[np.int64] = field(default_factory=no_events)
     added_rates: tuple[float, ...] = ()
+    kept_share: float = 1.0
 
     def first(self, n_samples: int) -> Rehearsal:
         """Return the first part of the rehearsal."""

@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 BLOCKS_FOR_A_BEND = 12  # in shorter targets, sizes change in proportion to time
+WORTH_A_BEND = 4.0  # misfit by which sizes that do not have to be better than those that do
 LEAST_DETECTABILITY = 4.0  # d' of a unit whose size shows in the heights of events
 LEAST_CHANGE = 0.12  # of a size; smaller ones are within the spread of amplitudes
 STEPS, MOST_ROUNDS = (0.16, 0.08), 8
@@ -159,13 +160,32 @@ class _Search:
     def descend(self, start: _Point, column: int) -> _Point:
         """Return the best point when the sizes of one unit change, from 1 on.
 
-        Its size in the labelled trace may change as well, and is made steady first.
+        Its size in the labelled trace may change as well, and is made steady first. Sizes that change in
+        proportion to time are found before a bend: searched for at once, it may be one that noise made.
         """
-        n_jobs, ramps = self.comparison.n_jobs, _ramps(self.blocks)
         outputs = start.outputs + self._steadied(column)
-        best = _Point(np.ones(self.blocks), outputs, self._misfit(outputs))
-        responses = in_threads(partial(self.response, column), ramps, n_jobs=n_jobs)
-        moves = list(zip(ramps, responses, strict=True))
+        steady = _Point(np.ones(self.blocks), outputs, self._misfit(outputs))
+        straight = self._descended(steady, column, times=min(self.blocks, 2))
+        if self.blocks < BLOCKS_FOR_A_BEND:
+            return straight
+        bent = self._descended(straight, column, times=3)
+        return bent if straight.misfit - bent.misfit > WORTH_A_BEND else straight
+
+    def _descended(self, best: _Point, column: int, *, times: int) -> _Point:
+        """Return the best point near another, with sizes that may change at a few times.
+
+        Where a change at each time alone is worse, one of all sizes together or a tilt may be better.
+        """
+        ramps = _ramps(self.blocks, times)
+        together = [np.ones(self.blocks), ramps[-1] - ramps[0]] if times > 1 else []
+        responses = in_threads(
+            partial(self.response, column), [*ramps, *together], n_jobs=self.comparison.n_jobs
+        )
+        moves = list(zip([*ramps, *together], responses, strict=True))
+        return self._stepped(self._stepped(best, moves[:times]), moves)
+
+    def _stepped(self, best: _Point, moves: list[tuple[Float64Array, Trace]]) -> _Point:
+        """Return the point from which none of the moves is better, in ever smaller steps."""
         for step in STEPS:
             if step < STEPS[0] and np.all(best.sizes == 1):
                 break  # a smaller change would be too small to be believed
@@ -228,15 +248,14 @@ class _Search:
         return self.comparison.outputs(alone), -templates.before - reach
 
 
-def _ramps(blocks: int) -> list[Float64Array]:
+def _ramps(blocks: int, times: int) -> list[Float64Array]:
     """Return the functions, one for each time, that interpolate between sizes at a few times.
 
     Examples
     --------
-    >>> np.round(_ramps(5), 2)
+    >>> np.round(_ramps(5, 2), 2)
     array([[1.  , 0.75, 0.5 , 0.25, 0.  ],
            [0.  , 0.25, 0.5 , 0.75, 1.  ]])
     """
-    times = min(blocks, 3 if blocks >= BLOCKS_FOR_A_BEND else 2)
     at = np.linspace(0, 1, times)
     return [np.interp(np.linspace(0, 1, blocks), at, one) for one in np.eye(times)]

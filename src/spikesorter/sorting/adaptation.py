@@ -181,7 +181,7 @@ def tune_for(
             outcome.candidates,
             outcome.found,
             context.units.known,
-            seconds=len(rehearsal.trace) / context.fs_hz,
+            seconds=outcome.rehearsal.kept_share * len(rehearsal.trace) / context.fs_hz,
         ),
         grid=outcome.grid,
         training=outcome.record,

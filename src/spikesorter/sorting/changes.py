@@ -19,7 +19,7 @@ from spikesorter.estimation.size_evidence import WORTH_BELIEVING, SizeFit, find_
 from spikesorter.io.samples import centred
 from spikesorter.signal.gain import SILENT
 from spikesorter.signal.matched import make_matched_filters
-from spikesorter.sorting.sizes import measure_sizes
+from spikesorter.sorting.sizes import MeasuredSizes, measure_sizes
 
 __all__ = ["Tracked", "track_changes", "with_noise_levels"]
 
@@ -30,6 +30,7 @@ BLOCK_SECONDS, MOST_BLOCKS = 10.0, 24
 MOST_SECTIONS = 3  # of the target, whose events are compared with the rehearsal's
 LEAST_RATIO = 0.1  # of the rate in the target to the labelled one
 RATIO_ERROR, PURSUIT_ERROR = 0.1, 0.7  # of the logs of rates, beyond chance
+USUAL_CHANGE = 0.7  # SD of the logs of rates between recordings
 
 
 class Tracked(NamedTuple):
@@ -101,23 +102,41 @@ def track_changes(
     if not fit.unlike or profile.background != SILENT or labelled.units_vary(profile):
         return Tracked(changed, fit.misfit)
     measured = measure_sizes(trace, changed, context, blocks=blocks, n_jobs=n_jobs)
-    checked = replace(changed, course=measured.checked(fit.course))
-    followed = replace(changed, course=measured.followed(checked.course))
-    before = comparison.distance(checked)
-    if followed.course is checked.course:
-        return Tracked(checked, before)
-    # Where the pursuit's model does not hold, as with unlabelled units, changes that it measures are wrong.
-    after = comparison.distance(followed)
-    if before - after <= WORTH_BELIEVING:
-        return Tracked(checked, before)
-    logger.info("sizes over the recording: %s", np.array2string(followed.course.sizes.T, precision=2))
-    return Tracked(followed, after)
+    return _agreed(comparison, changed, measured, fixed=not labelled.units_vary(labelled.profile))
+
+
+def _agreed(comparison: GainComparison, changed: Profile, measured: MeasuredSizes, *, fixed: bool) -> Tracked:
+    """Return the profile with the sizes on which heights of events and measured amplitudes agree.
+
+    Where the pursuit's model does not hold, as with unlabelled units, amplitudes that it measures are wrong:
+    the labelled trace, so resized, must be as much like the target. Only that nothing changes is believed
+    without, if waveforms are `fixed` in the labelled recording.
+    """
+
+    def tracked(course: Course) -> Tracked:
+        profile = replace(changed, course=course)
+        return Tracked(profile, comparison.distance(profile))
+
+    best = tracked(changed.course)
+    checked = measured.checked(changed.course)
+    if checked is not changed.course:
+        without = tracked(checked)
+        best = without if fixed or without.misfit - best.misfit <= WORTH_BELIEVING else best
+    followed = measured.followed(best.profile.course)
+    if followed is best.profile.course:
+        return best
+    other = tracked(followed)
+    if best.misfit - other.misfit <= WORTH_BELIEVING:
+        return best
+    logger.info("sizes over the recording: %s", np.array2string(followed.sizes.T, precision=2))
+    return other
 
 
 def _with_ratios(profile: Profile, context: Context, labelled: Labelled, fit: SizeFit) -> tuple[float, ...]:
     """Return firing rates that agree with the heights of events, which hold where the pursuit's do not.
 
-    The pursuit explains background spikes, and what varying waveforms leave, by further spikes.
+    The pursuit explains background spikes, and what varying waveforms leave, by further spikes. The rate of a
+    unit that neither sees is the labelled one.
     """
     rates = profile.activity.rates
     if profile.background == SILENT and not labelled.units_vary(profile):
@@ -129,8 +148,8 @@ def _with_ratios(profile: Profile, context: Context, labelled: Labelled, fit: Si
     combined = []
     for unit, labelled_rate, rate in zip(units.unit_ids, units.rates.tolist(), rates, strict=True):
         source = unit if unit in ratios else 0
-        weights = np.array([errors[source] ** -2, PURSUIT_ERROR**-2])
-        logs = np.log(np.maximum([ratios[source], rate / labelled_rate], LEAST_RATIO))
+        weights = np.array([errors[source] ** -2, PURSUIT_ERROR**-2, USUAL_CHANGE**-2])
+        logs = np.log(np.maximum([ratios[source], rate / labelled_rate, 1.0], LEAST_RATIO))
         combined.append(labelled_rate * float(np.exp(np.average(logs, weights=weights))))
     return tuple(combined)
 

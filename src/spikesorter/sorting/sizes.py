@@ -54,16 +54,19 @@ class MeasuredSizes:
         return np.asarray(beyond & self.labelled)
 
     def checked(self, course: Course) -> Course:
-        """Return a course without sizes of units that were measured not to change.
+        """Return a course without sizes of units that were not measured to change.
 
-        That is so if 1 is more like the measured sizes than those of the course. Units that are never clear
-        keep their sizes.
+        That is so if 1 is as much like the measured sizes as those of the course, as for a unit that is never
+        clear.
         """
         given = np.broadcast_to(course.sizes, self.sizes.shape)
         misfit, of_one = (
             np.sum(((self.sizes - assumed) / self.errors) ** 2, axis=0) for assumed in (given, 1.0)
         )
-        return _resized(course, np.where((of_one < misfit) & ~self.changing, 1.0, given))
+        unchanged = (of_one <= misfit) & ~self.changing
+        if np.all(given[:, unchanged] == 1):
+            return course
+        return _resized(course, np.where(unchanged, 1.0, given))
 
     def followed(self, course: Course) -> Course:
         """Return a course with the measured sizes of the units that change, and its own of the others."""
