@@ -25,6 +25,7 @@ from spikesorter.estimation.profile import Profile
 from spikesorter.estimation.units import Units
 from spikesorter.io.recording import check_recording
 from spikesorter.io.recording_parts import in_order
+from spikesorter.io.samples import shortest_samples
 from spikesorter.signal.filters import fir_margin
 from spikesorter.signal.hum import hum_kernel
 from spikesorter.signal.screen import Screen
@@ -193,6 +194,12 @@ class SorterState:
 
     def doubt(self, recording: BaseRecording) -> str:
         """Return in words that a recording is unlike the one adapted to, or ""."""
+        n_samples, shortest = recording.get_num_frames(), shortest_samples(self.settings)
+        if n_samples < shortest:
+            return (
+                f"only {n_samples} samples long: too short to tell whether its noise is what the sorter "
+                f"expects (at least {shortest} are needed)"
+            )
         if self.screen is None:
             return ""
         band = ""

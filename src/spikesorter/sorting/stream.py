@@ -221,7 +221,7 @@ class Stream:
     def _begin(self, calibration: NativeArray) -> LiveSorting:
         state = self._prepare(calibration)
         self._columns = list(state.columns)
-        return LiveSorting(state, self.fs_hz, state.channels, follow=self._follow)
+        return LiveSorting(state, self.fs_hz, len(self._columns), follow=self._follow)
 
     def _checked(self, samples: npt.ArrayLike) -> NativeArray:
         if self._flushed:

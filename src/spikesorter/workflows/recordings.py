@@ -15,6 +15,7 @@ from spikesorter.core.spikes import UNKNOWN, Spikes
 from spikesorter.io.formats import stem_of
 from spikesorter.io.label_checks import LabelTimes, check_plausible
 from spikesorter.io.labels import own_labels, read_labels, without_units
+from spikesorter.io.mat import rate_is_stated
 from spikesorter.io.recording import OpenedRecording, RecordingOptions
 from spikesorter.io.recording_parts import part_name
 from spikesorter.io.samples import shortest_samples
@@ -167,6 +168,11 @@ def open_labelled(
     times = reading.times if labels is None else None
     opened = options.open(path, fs_hz=settings.recording.fs_hz if is_mat else None, times=times)
     rate, source = float(opened.recording.get_sampling_frequency()), labels or path
+    if options.fs_hz is None and not rate_is_stated(opened.source):
+        logger.warning(
+            "%s: states no sampling rate (fs); %s is taken. If it is another: --set recording.fs_hz=HZ",
+            path, shown_hz(rate),
+        )  # fmt: skip
     found = _labels(opened, labels, reading)
     if found is None or len(found) == 0:
         variables = " (variables Index and Class)" if is_mat and not labels else ""
