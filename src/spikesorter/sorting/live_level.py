@@ -110,7 +110,7 @@ class LiveLevel:
         """Return in words that some channels, but not all, were off for the whole second; or ""."""
         usual = np.where(np.isfinite(self._screen.quiet), self._screen.quiet, 0.0)
         moves = np.ptp(np.nan_to_num(second), axis=0) > 0
-        off = ~moves | (quiet < OFF * usual)
+        off = ~moves | ((quiet > 0) & (quiet < OFF * usual))
         if off.all() or not off.any() or not self._names:
             return ""
         names = ", ".join(name for name, gone in zip(self._names, off.tolist(), strict=True) if gone)
