@@ -16,6 +16,8 @@ from spikesorter.core.score import score
 from spikesorter.core.settings import load_settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.mat_writing import write_mat, write_mat_recording
+from spikesorter.report.contents import report_contents
+from spikesorter.report.plots.trace import trace as draw_trace
 from spikesorter.report.results import open_results
 from spikesorter.simulate import SimulatedRecording, simulate_study
 from spikesorter.sorting.model import load_model, nearest_sorter
@@ -260,6 +262,10 @@ def test_files_are_trained_sorted_and_shown_without_the_broken_channel(
     assert facts["left_out"] == {"": ["1"]}
     (shown,) = open_results(tmp_path / "other")
     assert shown.sorter.used_channels == ("0", "2")
+    figure = draw_trace(shown.recording, found=shown.spikes, sorter=shown.sorter, seconds=0.1)
+    lines = [one.name for one in figure.data if one.name.startswith("channel")]
+    assert lines == ["channel 0", "channel 2"]
+    assert report_contents("T", [shown])["recordings"][0]["channels"] == ["0", "2"]
     assert "channels left out" in (tmp_path / "other" / "report.html").read_text(encoding="utf-8")
 
 
