@@ -24,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise
 from multiprocessing import get_context
@@ -42,7 +43,7 @@ from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.io.mat_writing import write_mat_recording
 from spikesorter.io.responses import without_responses
 from spikesorter.signal.templates import plant
-from spikesorter.simulate import simulate_study
+from spikesorter.simulate import SimulatedRecording, simulate_study
 from spikesorter.sorting.pulses import find_pulses, subtract_pulses
 from spikesorter.sorting.screening import find_bad_stretches
 from spikesorter.sorting.screens import screen_for
@@ -234,26 +235,29 @@ def measure_channels(arguments: argparse.Namespace, folder: Path) -> list[Row]:
         labelled, target = simulate_study(
             channels=4, seconds=TETRODE_SECONDS, noise_levels=(TETRODE_NOISE,), seed=seed
         )
-        others, true = [k for k in range(4) if k != BROKEN], target.spikes
-        sorter, of_three = (
-            fitted_to(labelled.trace[:, kept], labelled.spikes) for kept in ([0, 1, 2, 3], others)
-        )
-        whole = sorter.adapt(tetrode(target.trace))
-        three = of_three.adapt(tetrode(target.trace[:, others]))
-        tried = [
-            ("whole", whole, target.trace, True),
-            ("three from the start", three, target.trace[:, others], True),
-        ]
-        for name, trace in broken_tetrodes(target.trace, seed).items():
-            tried += [(name, whole, trace, False), (name, sorter.adapt(tetrode(trace)), trace, True)]
-        for name, trace in broken_tetrodes(labelled.trace, seed).items():
-            if name in ("dead", "missing"):
-                one = fitted_to(trace, labelled.spikes).adapt(tetrode(target.trace))
-                tried.append((f"labelled {name}", one, target.trace, True))
-        for name, used, trace, adapted in tried:
+        for name, adapted, sorter, trace in tetrode_trials(labelled, target.trace, seed):
             row = {"seed": seed, "recording": name, "adapted": adapted}
-            rows.append(shown(row | sorted_tetrode(used, trace, true)))
+            rows.append(shown(row | sorted_tetrode(sorter, trace, target.spikes)))
     return rows
+
+
+def tetrode_trials(
+    labelled: SimulatedRecording, target: np.ndarray, seed: int
+) -> Iterator[tuple[str, bool, Sorter, np.ndarray]]:
+    """Yield the name of each case, whether its sorter was adapted to it, the sorter and the trace."""
+    others = [k for k in range(4) if k != BROKEN]
+    sorter = fitted_to(labelled.trace, labelled.spikes)
+    whole = sorter.adapt(tetrode(target))
+    yield "whole", True, whole, target
+    of_three = fitted_to(labelled.trace[:, others], labelled.spikes)
+    yield "three from the start", True, of_three.adapt(tetrode(target[:, others])), target[:, others]
+    for name, trace in broken_tetrodes(target, seed).items():
+        yield name, False, whole, trace
+        yield name, True, sorter.adapt(tetrode(trace)), trace
+    for name, trace in broken_tetrodes(labelled.trace, seed).items():
+        if name in ("dead", "missing"):
+            one = fitted_to(trace, labelled.spikes)
+            yield f"labelled {name}", True, one.adapt(tetrode(target)), target
 
 
 def fitted_to(trace: np.ndarray, labels: Spikes) -> Sorter:

@@ -27,9 +27,10 @@ def chosen(
     exclude: BadStretches | None = None,
     ids: list[str] | None = None,
     unit: float = 1.0,
+    noise: float = NOISE,
 ) -> ChannelChoice:
     def screen_of(columns: tuple[int, ...]) -> Screen:
-        spikes, quiet = (np.full(len(columns), unit * size) for size in (12.0, NOISE))
+        spikes, quiet = (np.full(len(columns), unit * size) for size in (12.0, noise))
         return Screen(12, spikes, quiet, np.zeros(len(columns)))
 
     recording = NumpyRecording([trace * np.float32(unit)], FS_HZ, channel_ids=ids)
@@ -62,6 +63,14 @@ def test_a_channel_with_a_small_part_of_its_noise_is_off_whatever_the_unit(
     for unit in (1.0, 1e-6):
         assert chosen(trace, usual=np.full(4, NOISE), unit=unit).used == used
     assert chosen(trace[:, 2:], usual=np.full(2, NOISE)).used == ((1,) if left < 0.2 else (0, 1))
+
+
+def test_a_channel_as_noisy_as_usual_is_off_where_all_others_are_far_noisier() -> None:
+    trace = 7 * four()
+    trace[:, 2] *= 0.1
+    for as_it_is in (False, True):
+        found = chosen(trace, usual=np.full(4, NOISE), noise=7 * NOISE, as_it_is=as_it_is)
+        assert found.used == (0, 1, 3)
 
 
 def test_a_channel_that_is_far_noisier_is_left_out_unless_it_is_adapted_to() -> None:

@@ -257,6 +257,8 @@ def bad_cells_of_channels(cells: Cells, screen: Screen) -> CellKinds:
     >>> [KINDS[kind] if kind >= 0 else "good" for kind in kinds[50].tolist()]
     ['good', 'dead']
     """
+    if not may_be_bad(cells, screen):
+        return np.full(cells.low.shape, NOT_BAD, np.int8)
     missing = ~(np.isfinite(cells.low) & np.isfinite(cells.high))
     known = Cells(*(np.where(missing, 0, side) for side in (cells.low, cells.high)))
     beside = binary_dilation(missing, _COLUMN, iterations=AROUND)

@@ -149,6 +149,8 @@ def best_channels(bad: npt.NDArray[np.bool_]) -> Columns:
     (0, 2, 3)
     """
     every = np.ones(bad.shape[1], np.bool_)
+    if not bad.any():
+        return tuple(range(bad.shape[1]))
     patterns, counts = np.unique(bad, axis=0, return_counts=True)
     longest = np.argsort(-counts, kind="stable")
     choices = [every]
@@ -187,14 +189,35 @@ def _unlike_others(cells: Cells, alive: Columns, usual: Quiet | None) -> tuple[l
     kept = list(alive)
     quiet = quiet_of_cells(Cells(cells.low[:, kept], cells.high[:, kept]))
     if usual is None:
-        level, like, least = quiet, quiet, OFF
+        level, least = quiet, OFF
     else:
         known = np.isfinite(usual[kept]) & (usual[kept] > 0)
         level, least = np.where(known, quiet, 1.0) / np.where(known, usual[kept], 1.0), LEAST_NOISE
-        like = level[(level > LEAST_NOISE) & (level < 1 / LEAST_NOISE)]
-    middle = float(np.median(like if len(like) else level))
-    off = [k for k, one in zip(kept, level, strict=True) if one < least * middle]
-    return off, [k for k, one in zip(kept, level, strict=True) if one * least > middle]
+    of_most = _level_of_most(level, like_usual=usual is not None)
+    off = [k for k, one in zip(kept, level, strict=True) if one < least * of_most]
+    return off, [k for k, one in zip(kept, level, strict=True) if one * least > of_most]
+
+
+def _level_of_most(level: Quiet, *, like_usual: bool) -> float:
+    """Return the noise of most channels: the median.
+
+    If half of them have far more than the other half, it is that of the half whose noise is more like the
+    usual one, which is 1; if none is known, the one with more, as more channels are dead than loud.
+
+    Examples
+    --------
+    >>> _level_of_most(np.array([6.0, 0.6, 7.0, 6.5]), like_usual=True)
+    6.25
+    >>> [_level_of_most(np.array([1.1, other]), like_usual=True) for other in (0.01, 20.0)]
+    [1.1, 1.1]
+    >>> _level_of_most(np.array([4.0, 0.1]), like_usual=False)
+    4.0
+    """
+    ranked = np.sort(level)
+    low, high = float(ranked[(len(level) - 1) // 2]), float(ranked[len(level) // 2])
+    if low >= LEAST_NOISE * high:
+        return (low + high) / 2
+    return low if like_usual and abs(np.log(max(low, 1e-300))) < abs(np.log(high)) else high
 
 
 def _words(named: tuple[list[str], str], used: Columns, kinds: CellKinds) -> str:
