@@ -246,8 +246,8 @@ class SorterState:
         if refractory_ms is not None:
             point = replace(point, refractory_samples=to_samples(refractory_ms, self.fs_hz))
         asked = (
-            self.asked[0] if threshold is None else threshold,
-            self.asked[1] if refractory_ms is None else refractory_ms,
+            self.asked[0] if threshold is None else float(threshold),
+            self.asked[1] if refractory_ms is None else float(refractory_ms),
         )
         return replace(self, tuned=replace(self.tuned, point=point), asked=asked)
 
