@@ -70,6 +70,14 @@ class LabelledRecording:
         """Sampling rate."""
         return float(self.opened.recording.get_sampling_frequency())
 
+    def warn_of_rate(self) -> None:
+        """Warn if the sampling rate is neither in the recording's file nor among its options."""
+        if self.opened.options.fs_hz is None and not rate_is_stated(self.opened.source):
+            logger.warning(
+                "%s: states no sampling rate (fs); %s is taken. If it is another: --set recording.fs_hz=HZ",
+                self.opened.path, shown_hz(self.fs_hz),
+            )  # fmt: skip
+
 
 @dataclass(frozen=True, eq=False)
 class CheckedRecording:
@@ -168,11 +176,6 @@ def open_labelled(
     times = reading.times if labels is None else None
     opened = options.open(path, fs_hz=settings.recording.fs_hz if is_mat else None, times=times)
     rate, source = float(opened.recording.get_sampling_frequency()), labels or path
-    if options.fs_hz is None and not rate_is_stated(opened.source):
-        logger.warning(
-            "%s: states no sampling rate (fs); %s is taken. If it is another: --set recording.fs_hz=HZ",
-            path, shown_hz(rate),
-        )  # fmt: skip
     found = _labels(opened, labels, reading)
     if found is None or len(found) == 0:
         variables = " (variables Index and Class)" if is_mat and not labels else ""
