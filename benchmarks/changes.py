@@ -8,7 +8,8 @@ unit that fades, noise that trebles, an electrode that is off half-way; as the m
 slowly, as they are and with their response subtracted), `limit` (the noise that trebles, decoded by
 `reference.py`, which is given the truth), `adapting` (time and memory of adapting to them), `wild` (D2, D5
 and D6 of wild studies, beside the maker's plain baseline), `clean` (share of the time of clean recordings
-that is called bad) and `cost` (time to find bad stretches as a share of the time to sort). Each part writes
+that is called bad), `channels` (simulated tetrodes with a broken channel, beside a sorter of the other three
+from the start) and `cost` (time to find bad stretches as a share of the time to sort). Each part writes
 FOLDER/PART.json; `table` prints what is there.
 
 Scores are of spikes outside the bad stretches of the truth and those that were found.
@@ -23,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise
 from multiprocessing import get_context
@@ -36,11 +38,12 @@ from spikeinterface.core import NumpyRecording
 from bath import MAKER
 from raw_results import write_results
 from reference import decode_with_truth, load_maker
-from spikesorter import Sorter, Spikes, read_mat, score
+from spikesorter import Settings, Sorter, Spikes, read_mat, score
 from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.io.mat_writing import write_mat_recording
 from spikesorter.io.responses import without_responses
 from spikesorter.signal.templates import plant
+from spikesorter.simulate import SimulatedRecording, simulate_study
 from spikesorter.sorting.pulses import find_pulses, subtract_pulses
 from spikesorter.sorting.screening import find_bad_stretches
 from spikesorter.sorting.screens import screen_for
@@ -54,6 +57,9 @@ FADING_UNIT = 2
 PACKET_SECONDS = 0.1
 LEFT_OFF = 0.001  # of a trace, while the electrode is switched off
 TREBLED = 3.0  # the cases' white noise, in the second half of one of them
+TETRODE_NOISE, TETRODE_SECONDS = 2.0, 30.0
+TETRODE_FS_HZ = 25_000.0
+BROKEN = 1  # channel of the tetrodes
 PULSE_SAMPLES = 2500  # from one to the next
 SINCE_MS = (2.0, 5.0, 10.0, 20.0, 100.0)
 Row = dict[str, Any]
@@ -222,6 +228,84 @@ def measure_tails(arguments: argparse.Namespace, folder: Path) -> list[Row]:
     return rows
 
 
+def measure_channels(arguments: argparse.Namespace, folder: Path) -> list[Row]:
+    """Sort tetrodes with a broken channel: adapted to them, and with the sorter of the whole tetrode."""
+    rows = []
+    for seed in arguments.seeds:
+        labelled, target = simulate_study(
+            channels=4, seconds=TETRODE_SECONDS, noise_levels=(TETRODE_NOISE,), seed=seed
+        )
+        for name, adapted, sorter, trace in tetrode_trials(labelled, target.trace, seed):
+            row = {"seed": seed, "recording": name, "adapted": adapted}
+            rows.append(shown(row | sorted_tetrode(sorter, trace, target.spikes)))
+    return rows
+
+
+def tetrode_trials(
+    labelled: SimulatedRecording, target: np.ndarray, seed: int
+) -> Iterator[tuple[str, bool, Sorter, np.ndarray]]:
+    """Yield the name of each case, whether its sorter was adapted to it, the sorter and the trace."""
+    others = [k for k in range(4) if k != BROKEN]
+    sorter = fitted_to(labelled.trace, labelled.spikes)
+    whole = sorter.adapt(tetrode(target))
+    yield "whole", True, whole, target
+    of_three = fitted_to(labelled.trace[:, others], labelled.spikes)
+    yield "three from the start", True, of_three.adapt(tetrode(target[:, others])), target[:, others]
+    for name, trace in broken_tetrodes(target, seed).items():
+        yield name, False, whole, trace
+        yield name, True, sorter.adapt(tetrode(trace)), trace
+    for name, trace in broken_tetrodes(labelled.trace, seed).items():
+        if name in ("dead", "missing"):
+            one = fitted_to(trace, labelled.spikes)
+            yield f"labelled {name}", True, one.adapt(tetrode(target)), target
+
+
+def fitted_to(trace: np.ndarray, labels: Spikes) -> Sorter:
+    """Fit a sorter with the pursuit to the channels of a tetrode."""
+    return Sorter.fit(tetrode(trace), labels, settings=Settings(decoder="pursuit"))
+
+
+def sorted_tetrode(sorter: Sorter, trace: np.ndarray, true: Spikes) -> Row:
+    """Sort a tetrode, and compare with its truth and the forecast."""
+    found, suited = sorter.sort(tetrode(trace)), sorter.suited_to(tetrode(trace))
+    result, forecast = score(true, found, fs_hz=TETRODE_FS_HZ), suited.forecast
+    return {
+        "used": list(suited.used_channels),
+        "score": result.score,
+        "strict": result.strict,
+        "forecast": forecast.score,
+        "low": forecast.low,
+        "high": forecast.high,
+        "bad_share": found.bad.samples / len(trace),
+    }
+
+
+def tetrode(trace: np.ndarray) -> NumpyRecording:
+    """Return the channels of a tetrode as a recording."""
+    return NumpyRecording([np.ascontiguousarray(trace)], TETRODE_FS_HZ)
+
+
+def broken_tetrodes(trace: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+    """Return a tetrode's trace with one channel broken in several ways."""
+    rng, n_samples = np.random.default_rng([seed, BROKEN]), len(trace)
+    own = trace[:, BROKEN]
+    noise = rng.standard_normal(n_samples).astype(np.float32)
+    later = np.arange(n_samples)
+    channels = {
+        "dead": np.zeros(n_samples),
+        "missing": np.full(n_samples, np.nan),
+        "a tenth of the noise": 0.1 * TETRODE_NOISE * noise,
+        "dead for half": np.where(later < n_samples / 2, own, 0.0),
+        "dead for a tenth": np.where(later < 0.9 * n_samples, own, 0.0),
+        "20 times the noise": own + 20 * TETRODE_NOISE * noise,
+    }
+    parts = {}
+    for name, channel in channels.items():
+        parts[name] = trace.copy()
+        parts[name][:, BROKEN] = channel
+    return parts
+
+
 def pulses(
     sorter: Sorter, events: np.ndarray, n_samples: int, times: float, decay_ms: float, fs_hz: float
 ) -> np.ndarray:
@@ -312,6 +396,7 @@ PARTS = {
     "cases": measure_cases,
     "wild": measure_wild,
     "clean": measure_clean,
+    "channels": measure_channels,
     "cost": measure_cost,
     "adapting": measure_adapting,
     "streams": measure_streams,
@@ -389,8 +474,6 @@ def made(folder: Path, family: str, seed: int) -> Path:
 
 def fitted(study: Path, *, decoder: str = "auto") -> Sorter:
     """Fit a sorter to a study's labelled recording."""
-    from spikesorter import Settings
-
     recording, labels = read_mat(study / "D1.mat")
     assert labels is not None
     return Sorter.fit(recording, labels, settings=Settings(decoder=decoder))

@@ -165,11 +165,18 @@ def api() -> str:
         f"## {title}\n\n"
         + "\n\n".join(
             f"### {name}\n\n```{{eval-rst}}\n.. auto{kind}:: spikesorter.{name}\n"
-            + ("   :members:\n```" if kind == "class" else "```")
+            + (f"   :members:\n{_inherited(values[name])}```" if kind == "class" else "```")
             for name in names
         )
         for title, kind, names in parts
     )
+
+
+def _inherited(value: type) -> str:
+    """Ask for what a class has from a plain class of the package, too."""
+    plain = [base.__module__.partition(".")[0] == "spikesorter" and base.__bases__ == (object,)
+             for base in value.__bases__]  # fmt: skip
+    return "   :inherited-members:\n" if any(plain) else ""
 
 
 def modules() -> str:

@@ -119,12 +119,19 @@ def test_each_recording_of_a_batch_has_a_line(one: Outcome, line: str) -> None:
     assert outcome_line(one) == line
 
 
-def adapted(low: float = 0.85, high: float = 0.92) -> Any:
+def adapted(low: float = 0.85, high: float = 0.92, used: tuple[str, ...] = ("e1", "e2")) -> Any:
     """As much of a sorter as its line tells."""
     activity = SimpleNamespace(gain=-0.756, rates=(1e-3, 5e-4))
     profile = SimpleNamespace(scale=np.array([0.12345, 12.345]), activity=activity)
     forecast = SimpleNamespace(score=0.9, low=low, high=high)
-    return SimpleNamespace(profile=profile, fs_hz=25_000.0, decoder="pursuit", forecast=forecast)
+    return SimpleNamespace(
+        profile=profile,
+        fs_hz=25_000.0,
+        decoder="pursuit",
+        forecast=forecast,
+        used_channels=used,
+        channels=2,
+    )
 
 
 def test_a_sorter_is_told_in_a_line() -> None:
@@ -132,6 +139,7 @@ def test_a_sorter_is_told_in_a_line() -> None:
         "D2: noise 0.123, 12.3, gain -0.76, 37.5 spikes/s, pursuit, forecast 0.900 ± 0.050"
     )
     assert sorter_line("D2", adapted(0.89, 0.98)).endswith("forecast 0.900 ± 0.080")
+    assert sorter_line("D2", adapted(used=("e2",))).startswith("D2: channels e2 of 2, noise 0.123")
 
 
 def test_results_are_told_in_a_line() -> None:
@@ -140,7 +148,12 @@ def test_results_are_told_in_a_line() -> None:
     result.score = score(TRUTH, TRUTH)
     assert result_line(result) == "D2: 4 spikes, score 1.000"  # type: ignore[arg-type]
     one = SimpleNamespace(
-        title="D2.mat", spikes=FOUND, adapted_to="D3", sorters={"l": adapted(), "r": adapted()}, doubts=()
+        title="D2.mat",
+        spikes=FOUND,
+        adapted_to="D3",
+        sorters={"l": adapted(), "r": adapted()},
+        doubts=(),
+        left_out={},
     )
     assert sorted_line(one) == (  # type: ignore[arg-type]
         "D2.mat: 4 spikes (as adapted to D3), forecast 0.900 ± 0.050, 0.900 ± 0.050"
@@ -149,6 +162,9 @@ def test_results_are_told_in_a_line() -> None:
     assert "4 spikes (as first learnt, not adapted), forecast" in sorted_line(one)  # type: ignore[arg-type]
     assert "4 spikes (of the units found), forecast" in sorted_line(one, discovered=True)  # type: ignore[arg-type]
     one.adapted_to = "D3"
+    one.left_out = {"l": ("e1",), "r": ("e4",)}
+    assert "(as adapted to D3), without channel e1, e4, forecast 0.9" in sorted_line(one)  # type: ignore[arg-type]
+    one.left_out = {}
     one.doubts = ("its noise is 9 times that of D3",)
     assert sorted_line(one) == (  # type: ignore[arg-type]
         "D2.mat: 4 spikes (as adapted to D3), no forecast; see the warnings"
@@ -301,6 +317,11 @@ def test_a_sorted_recording_with_bad_stretches_has_a_line_on_them() -> None:
 def test_the_line_on_a_target_says_how_much_is_bad() -> None:
     result = SimpleNamespace(name="D6", spikes=replace(FOUND, bad=BAD), score=None)
     assert result_line(result) == "D6: 4 spikes; 0.12 s are bad"  # type: ignore[arg-type]
+
+
+def test_a_batch_tells_which_channels_were_left_out() -> None:
+    line = outcome_line(outcome("D6", left_out={"left": ("e1", "e3")}))
+    assert line == "D6: 1234 spikes, forecast 0.912; without channel e1, e3"
 
 
 def test_a_batch_tells_what_is_bad_where_anything_is(capsys: pytest.CaptureFixture[str]) -> None:

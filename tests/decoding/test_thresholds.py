@@ -77,6 +77,22 @@ def test_each_unit_gets_its_own_threshold() -> None:
     assert one[1] < 1
 
 
+def test_a_clear_unit_does_not_get_the_threshold_that_a_faint_one_needs() -> None:
+    """Of a clear unit, one more spike of 1000 is no reason for .1 instead of .5."""
+    at = np.arange(1, 1001) * 1000
+    clear = np.where(np.arange(1000) < 999, 0.99, 0.12)
+    found = Candidates.from_arrays(
+        np.concatenate([at, at + 500]), np.repeat([1, 2], 1000), np.concatenate([clear, np.full(1000, 0.1)]),
+        np.ones(2000),
+    )  # fmt: skip
+    found = found.select(np.argsort(found.sample))
+    truth = Spikes.from_arrays(np.concatenate([at, at[::2] + 500]), np.repeat([1, 2], [1000, 500]))
+    truth = truth.select(np.argsort(truth.sample))
+    tuning = TuningSettings(objective="strict", least_precision=0)
+    point, _ = tune(found, truth, (1, 2), tuning, OutputSettings(), fs_hz=FS_HZ)
+    assert point.thresholds == (0.5, 0.1)
+
+
 def test_what_is_set_is_not_tuned() -> None:
     point, value = tuned(threshold=0.25, refractory_ms=0.28)
     assert (point.thresholds, point.refractory_samples) == ((0.25, 0.25), 7)

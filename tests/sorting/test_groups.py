@@ -191,3 +191,36 @@ def test_files_are_learnt_and_sorted_by_group(adapted: dict[str, Sorter], tmp_pa
     (tmp_path / "model" / "groups" / "channels.json").unlink()
     with pytest.raises(ModelError, match="does not say which channels its groups have"):
         open_streams(tmp_path / "model")
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan])
+def test_a_dead_channel_stops_neither_its_group_nor_the_others(
+    sorters: dict[str, Sorter], adapted: dict[str, Sorter], value: float
+) -> None:
+    whole, truth = two_tetrodes(1)
+    trace = whole.get_traces().copy()
+    trace[:, 0] = value
+    target = NumpyRecording([trace], FS_HZ)
+    target.set_property("group", ["left", "right", "left", "right"])
+    again = adapt_groups(sorters, target)
+    assert {name: sorter.used_channels for name, sorter in again.items()} == {
+        "left": ("2",), "right": ("1", "3")
+    }  # fmt: skip
+    found, before = sort_groups(again, target), sort_groups(adapted, whole)
+    for unit in (3, 4):
+        np.testing.assert_array_equal(found.of(unit).sample, before.of(unit).sample)
+    assert score(truth, found).strict > 0.75
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan])
+def test_labels_are_shared_and_learnt_where_a_channel_is_dead(value: float) -> None:
+    whole, truth = two_tetrodes(0)
+    trace = whole.get_traces().copy()
+    trace[:, 0] = value
+    recording = NumpyRecording([trace], FS_HZ)
+    recording.set_property("group", ["left", "right", "left", "right"])
+    shares = share_labels(recording, truth)
+    assert {name: share.unit_ids for name, share in shares.items()} == {"left": (1, 2), "right": (3, 4)}
+    fitted = fit_groups(recording, truth, settings=SETTINGS)
+    assert fitted["left"].used_channels == ("2",)
+    assert fitted["left"].names == {1: "a", 2: "b"}

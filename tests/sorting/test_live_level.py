@@ -107,3 +107,23 @@ def test_spikes_of_a_stream_bear_its_doubt() -> None:
     assert stream.push(ARRIVING[:10]).doubts == ()
     stream._running.level.doubt = "its noise is 9 times that of D1"  # type: ignore[union-attr]
     assert stream.push(ARRIVING[10:20]).doubts == (stream.doubt,)
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, 7.0])
+def test_a_channel_that_is_dead_for_a_second_is_named_while_others_are_on(value: float) -> None:
+    level = LiveLevel(KNOWN, FS_HZ, ("e1", "e2"))
+    trace = NOISE[:4000].copy()
+    trace[1000:2000, 1] = value
+    trace[2500:3500, 0] = value  # neither of the two seconds is wholly dead
+    doubts = []
+    for packet in np.split(trace, 4):
+        level.push(packet)
+        doubts.append(level.doubt.partition(" is ")[0])
+    assert doubts == ["", "channel e2", "", ""]
+
+
+def test_a_channel_with_next_to_no_noise_is_switched_off() -> None:
+    level = LiveLevel(KNOWN, FS_HZ, ("e1", "e2"))
+    level.push(NOISE[:1000] * [0.02, 1.0])
+    assert level.doubt.startswith("channel e1 is dead or missing, and nothing is sorted while it is")
+    assert level.doubt.endswith("go by the others: listen --without e1, Sorter.without_channels")

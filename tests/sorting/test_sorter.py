@@ -75,6 +75,8 @@ def test_one_sorter_takes_a_recording_too_short_to_be_measured(
     short = NumpyRecording([1000 * study[1].trace[:500]], FS_HZ)
     assert nearest_sorter({"D2": sorters["D2"]}, short) == ("D2", "")
     assert not caplog.text
+    (doubt,) = sorters["D2"].sort(NumpyRecording([study[1].trace[:500]], FS_HZ)).doubts
+    assert doubt.startswith("only 500 samples long: too short to tell whether its noise is what the sorter")
 
 
 def test_units_that_are_not_on_these_channels_are_named_and_left_out(

@@ -41,6 +41,8 @@ def state_of(decoder: Sums, refractory: int, *, hum_hz: tuple[float, ...] = ()) 
         hum_filter=kernel,
         own_screen=SCREEN,
         seen_samples=3,
+        columns=(0, 1),
+        used_ids=(),
     )
 
 

@@ -177,7 +177,7 @@ def test_finished_spans_are_not_used_for_something_else_left_out(
     for stop in (1.5, 3.0):
         bad.write_text(f"start_s,stop_s\n1,{stop}\n")
         opened = RecordingOptions(exclude=Exclusion(str(bad))).open(recordings / "whole.mat")
-        chosen = model.nearest(opened.recording).names
+        chosen = model.chosen(model.nearest(opened.recording).names)
         found.append(
             [
                 model.sort(opened.recording, chosen, exclude=opened.exclude, resume=resume, span_seconds=1.0)

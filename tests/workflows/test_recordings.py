@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.io as sio
 
 import spikesorter.io.mat_variables
 from spikesorter.core.errors import InputError, SettingsError
@@ -67,6 +68,18 @@ def test_run_parses_each_file_once(study: Path, tmp_path: Path, parsed: Counter[
     once = ("study/D1.mat", "study/D2.mat", "study/D3.mat", "truth/D2.mat", "truth/D3.mat")
     assert parsed == Counter(dict.fromkeys(once, 1))
     assert (tmp_path / "out" / "report.html").is_file()
+
+
+@pytest.mark.usefixtures("_fitted_before")
+@pytest.mark.parametrize("stated", [True, False])
+def test_a_rate_that_no_file_states_is_told(
+    study: Path, tmp_path: Path, stated: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = sio.loadmat(study / "D1.mat", squeeze_me=True)
+    kept = {name: found[name] for name in ("d", "Index", "Class", *(["fs"] if stated else []))}
+    sio.savemat(study / "D1.mat", kept)
+    train_model(study / "D1.mat", [], tmp_path / "model", SETTINGS)
+    assert ("D1.mat: states no sampling rate (fs); 25000 Hz is taken" in caplog.text) is not stated
 
 
 @pytest.mark.usefixtures("_fitted_before")

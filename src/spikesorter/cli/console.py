@@ -59,9 +59,15 @@ def sorter_line(name: str, sorter: Sorter) -> str:
     noise = ", ".join(f"{float(value):.3g}" for value in profile.scale)
     rate = sum(profile.activity.rates) * sorter.fs_hz
     return (
-        f"{name}: noise {noise}, gain {profile.activity.gain:.2f}, {rate:.1f} spikes/s, "
+        f"{name}: {_channels(sorter)}noise {noise}, gain {profile.activity.gain:.2f}, {rate:.1f} spikes/s, "
         f"{sorter.decoder}, forecast {_forecast(sorter)}"
     )
+
+
+def _channels(sorter: Sorter) -> str:
+    """Return which channels a sorter goes by, if it does not go by all."""
+    used = sorter.used_channels
+    return f"channels {', '.join(used)} of {sorter.channels}, " if len(used) < sorter.channels else ""
 
 
 def result_line(result: TargetResult) -> str:
@@ -89,6 +95,8 @@ def sorted_line(one: SortedFile, *, discovered: bool = False) -> str:
     forecasts = "forecast " + ", ".join(_forecast(sorter) for sorter in one.sorters.values())
     if one.doubts:
         forecasts = "no forecast; see the warnings"
+    lacking = ", ".join(channel for ids in one.left_out.values() for channel in ids)
+    forecasts = f"without channel {lacking}, {forecasts}" if lacking else forecasts
     return f"{one.title}: {len(one.spikes)} spikes ({how}), {forecasts}"
 
 
@@ -100,7 +108,9 @@ def outcome_line(outcome: Outcome) -> str:
     bad = f"; bad and left out: {_listed(outcome.bad_s)}" if outcome.bad_s else ""
     forecast = f"forecast {_expected(outcome)}" if outcome.forecast else "no forecast"
     doubts = "".join(f"; {doubt}" for doubt in outcome.doubts)
-    return f"{outcome.name}: {outcome.spikes} spikes, {forecast}{doubts}{bad}{again}"
+    lacking = ", ".join(channel for ids in outcome.left_out.values() for channel in ids)
+    without = f"; without channel {lacking}" if lacking else ""
+    return f"{outcome.name}: {outcome.spikes} spikes, {forecast}{without}{doubts}{bad}{again}"
 
 
 def print_batch(outcomes: list[Outcome]) -> None:

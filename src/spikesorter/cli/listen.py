@@ -73,6 +73,14 @@ def listen(
             "before; the result differs from that of `sort`.",
         ),
     ] = False,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CHANNEL",
+            help="Go by the other channels, as this one is broken: its id or, if there is none, its position "
+            "from 0. The stream has all channels. Repeatable. [what is dead is told]",
+        ),
+    ] = None,
     dtype: Annotated[
         Literal["int16", "float32"], typer.Option(help="Type of raw samples (not for lsl and zmq).")
     ] = "int16",
@@ -128,7 +136,7 @@ def listen(
     from spikesorter.workflows.sources import open_source
 
     with working(quiet) as (_, say):
-        options = LiveOptions(like, calibrate, low_latency, follow)
+        options = LiveOptions(like, calibrate, low_latency, follow, tuple(without or ()))
         streams = open_streams(model, options, n_jobs=n_jobs, say=say)
         packets = open_source(
             source, dtype=dtype, fs_hz=streams.fs_hz, channels=streams.channels, reconnect=reconnect

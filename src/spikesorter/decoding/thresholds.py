@@ -88,7 +88,7 @@ def tune(
     -------
     point : WorkingPoint
         Among equally good ones, that with the highest threshold for all units, then the shortest refractory
-        period; of nearly equal thresholds of one unit, the nearest to half its F1.
+        period; of nearly equal thresholds of one unit, the nearest to one half.
     value : float
         Its objective.
 
@@ -213,17 +213,16 @@ class _Search:
     def best_of_unit(
         self, point: WorkingPoint, k: int, thresholds: list[float]
     ) -> tuple[WorkingPoint, float]:
-        """Return the point with the best threshold of one unit; of nearly equal ones, nearest to half its F1.
+        """Return the point with the best threshold of one unit; of nearly equal ones, the nearest to a half.
 
-        There F1 is largest if probabilities are right (Z. C. Lipton et al., 2014, arXiv:1402.1892). A
-        threshold that is better by a spike or two of the rehearsal may be far too low for the target.
+        There a spike is as likely right as wrong. A threshold that is better by a spike or two of the
+        rehearsal may be far too low for the target.
         """
         points = [_with(point, k, threshold) for threshold in thresholds]
         best, value = self.best(points)
-        half = self._own(best.unit_ids[k], best.thresholds[k], best).f1 / 2
         least = self.tried[best][0], value - NEARLY_EQUAL / len(point.unit_ids)
         near = [one for one in points if self.tried[one][0] >= least[0] and self.tried[one][1] >= least[1]]
-        chosen = min(near, key=lambda one: abs(one.thresholds[k] - half))
+        chosen = min(near, key=lambda one: abs(one.thresholds[k] - 0.5))
         return chosen, self.tried[chosen][1]
 
     def grid(self, points: list[WorkingPoint], chosen: WorkingPoint, *, shape: tuple[int, int]) -> Grid:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,16 @@ class Course:
     def steady(self) -> bool:
         """Whether neither units nor noise change."""
         return self.sizes.size == self.levels.size == 1
+
+    def of_units(self, kept: npt.NDArray[np.bool_]) -> Course:
+        """Return the course of some units.
+
+        Examples
+        --------
+        >>> Course(np.array([[1.0, 1.0], [0.5, 1.0]])).of_units(np.array([True, False])).sizes.tolist()
+        [[1.0], [0.5]]
+        """
+        return self if self.sizes.shape[1] == 1 else replace(self, sizes=self.sizes[:, kept])
 
     @property
     def mean_sizes(self) -> Float64Array:

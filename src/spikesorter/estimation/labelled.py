@@ -69,6 +69,28 @@ class Labelled:
         """Return whether waveforms vary too much, relative to a target's noise, for fixed templates."""
         return self.varies_beyond(profile) > MUCH_VARIED
 
+    def narrowed(
+        self, columns: tuple[int, ...], units: tuple[int, ...], kept: npt.NDArray[np.bool_]
+    ) -> Labelled:
+        """Return the labelled recording's channels at some positions, with the labels of some units.
+
+        Parameters
+        ----------
+        columns : tuple of int
+            Positions of the channels.
+        units : tuple of int
+            All units, of which the profile has the rates.
+        kept : ndarray of bool, shape (units,)
+            Units that are left.
+        """
+        gone = [unit for unit, stays in zip(units, kept.tolist(), strict=True) if not stays]
+        return replace(
+            self,
+            trace=np.ascontiguousarray(self.trace[:, list(columns)]),
+            spikes=self.spikes.select(~np.isin(self.spikes.unit, gone)),
+            profile=self.profile.narrowed(columns, kept),
+        )
+
     def covered(self) -> Labelled:
         """Return the part from the first label to the last, if the rest has no label for improbably long.
 

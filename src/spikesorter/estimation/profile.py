@@ -54,6 +54,27 @@ class Profile:
         """Mean factor on each unit's template, shape (units,), or (1,) if it is the same for all."""
         return (self.activity.gain * self.course.mean_sizes).astype(np.float32)
 
+    def narrowed(self, columns: tuple[int, ...], kept: npt.NDArray[np.bool_]) -> Profile:
+        """Return the profile of some of the recording's channels and units.
+
+        Parameters
+        ----------
+        columns : tuple of int
+            Positions of the channels.
+        kept : ndarray of bool, shape (units,)
+            Units that are left.
+        """
+        places = list(columns)
+        rates = tuple(rate for rate, stays in zip(self.activity.rates, kept.tolist(), strict=True) if stays)
+        return replace(
+            self,
+            offset=self.offset[places],
+            scale=self.scale[places],
+            noise=self.noise.of_channels(columns),
+            activity=replace(self.activity, rates=rates),
+            course=self.course.of_units(kept),
+        )
+
     def parts(self) -> list[Profile]:
         """Return the profile of each block of the course, as if the recording were like it throughout."""
         return [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -66,6 +66,25 @@ class Units:
     def known(self) -> tuple[int, ...]:
         """Labelled units."""
         return tuple(unit for unit in self.unit_ids if unit not in self.unlabelled_ids)
+
+    def of(self, kept: npt.NDArray[np.bool_]) -> Units:
+        """Return some of the units.
+
+        Parameters
+        ----------
+        kept : ndarray of bool, shape (units,)
+        """
+        ids = tuple(unit for unit, stays in zip(self.unit_ids, kept.tolist(), strict=True) if stays)
+        places = np.flatnonzero(kept).tolist()
+        return replace(
+            self,
+            templates=self.templates.of(ids),
+            amplitudes=tuple(self.amplitudes[k] for k in places),
+            intervals=tuple(self.intervals[k] for k in places),
+            rates=self.rates[kept],
+            names=tuple(self.names[k] for k in places),
+            unlabelled_ids=tuple(unit for unit in self.unlabelled_ids if unit in ids),
+        )
 
 
 def learn_units(

@@ -27,7 +27,8 @@ from spikesorter.io.mat_variables import (
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
 
-__all__ = ["read_mat", "read_mat_fs", "read_mat_spikes"]
+RATE_STATED = "rate_stated"  # annotation of a recording
+__all__ = ["rate_is_stated", "read_mat", "read_mat_fs", "read_mat_spikes"]
 
 
 def read_mat(
@@ -84,7 +85,25 @@ def read_mat(
 
     from spikeinterface.core import NumpyRecording
 
-    return NumpyRecording([trace], sampling_rate), spikes
+    recording = NumpyRecording([trace], sampling_rate)
+    recording.annotate(**{RATE_STATED: "fs" in found})
+    return recording, spikes
+
+
+def rate_is_stated(recording: BaseRecording) -> bool:
+    """Return whether the file of a recording states its sampling rate; True if that is not known.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import scipy.io
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "D1.mat"
+    ...     scipy.io.savemat(path, {"d": [0.1, 4.0, 0.2, 0.1]})
+    ...     rate_is_stated(read_mat(path)[0])
+    False
+    """
+    return recording.get_annotation(RATE_STATED) is not False
 
 
 def read_mat_spikes(

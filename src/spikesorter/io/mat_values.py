@@ -54,14 +54,10 @@ def trace_of(path: Path, variables: dict[str, npt.NDArray[Any]]) -> npt.NDArray[
         raise InputError(f"{path}: d is empty")
     if trace.shape[1] > MOST_CHANNELS:
         raise InputError(f"{path}: d has shape {d.shape}: at most {MOST_CHANNELS} channels are supported")
-    silent, channels = constant_channels(trace), trace.shape[1]
-    if silent:
-        which = "" if channels == 1 else f": channel {', '.join(map(str, silent))} (counted from 0)"
-        raise InputError(f"{path}: d is constant{which}: nothing was recorded")
-    missing = missing_channels(trace)
-    if missing:
-        which = "" if channels == 1 else f" on channel {', '.join(map(str, missing))} (counted from 0)"
-        raise InputError(f"{path}: d is NaN or infinite throughout{which}: nothing was recorded")
+    silent, missing = constant_channels(trace), missing_channels(trace)
+    if len(silent) + len(missing) == trace.shape[1]:
+        what = "constant" if silent else "NaN or infinite throughout"
+        raise InputError(f"{path}: d is {what}: nothing was recorded")
     return np.ascontiguousarray(trace)
 
 

@@ -18,7 +18,16 @@ from spikesorter.io.samples import find_missing
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
 
-__all__ = ["Channel", "in_order", "one_segment", "part_name", "resampled", "select_channels", "select_group"]
+__all__ = [
+    "Channel",
+    "channel_names",
+    "in_order",
+    "one_segment",
+    "part_name",
+    "resampled",
+    "select_channels",
+    "select_group",
+]
 
 logger = logging.getLogger(__name__)
 Channel = str | int
@@ -133,6 +142,29 @@ def in_order(
         "choose these with channel=ID (--channel). If they are the same electrodes under other names, rename "
         "them in Python: recording.rename_channels"
     )
+
+
+def channel_names(recording: BaseRecording) -> tuple[list[str], str]:
+    """Return what each channel is called in messages, and a note on what that is.
+
+    Returns
+    -------
+    names : list of str
+        Its id or, if the ids only count the channels, its position.
+    note : str
+        "" for ids.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from spikeinterface.core import NumpyRecording
+    >>> channel_names(NumpyRecording([np.zeros((9, 2), np.int16)], 30_000.0))
+    (['0', '1'], ' (counted from 0)')
+    """
+    ids = tuple(map(str, recording.channel_ids))
+    if _count(ids):
+        return [str(k) for k in range(len(ids))], " (counted from 0)"
+    return list(ids), ""
 
 
 def _count(ids: tuple[str, ...]) -> bool:

@@ -36,6 +36,7 @@ __all__ = [
     "read_some_parts",
     "representative_parts",
     "shortest_samples",
+    "signature_parts",
     "warn_of_silent_units",
 ]
 
@@ -209,7 +210,19 @@ def read_representative(recording: BaseRecording) -> NativeArray:
 
 def read_signature(recording: BaseRecording) -> NativeArray:
     """Return short, evenly spaced parts of a recording, by which it is identified, one after another."""
-    return _read(recording, _parts(recording.get_num_frames(), SIGNATURE_SAMPLES))
+    return _read(recording, signature_parts(recording))
+
+
+def signature_parts(recording: BaseRecording) -> list[tuple[int, int]]:
+    """Return (start, stop) of the parts that `read_signature` reads.
+
+    Examples
+    --------
+    >>> from spikeinterface.core import NumpyRecording
+    >>> signature_parts(NumpyRecording([np.zeros((1000, 4), np.int16)], 25_000.0))
+    [(0, 1000)]
+    """
+    return _parts(recording.get_num_frames(), SIGNATURE_SAMPLES)
 
 
 def read_some_parts(recording: BaseRecording) -> list[NativeArray]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from spikesorter.io.labels import read_labels
 from spikesorter.io.recording import RecordingOptions
 from spikesorter.sorting.model import Model, load_model
 from spikesorter.sorting.model_places import WHOLE
+from spikesorter.sorting.sorter import Sorter
 
 __all__ = ["RUN", "SORT", "KeptResult", "kept_results", "known_sorts", "option_facts", "sort_facts"]
 
@@ -39,6 +41,8 @@ class KeptResult:
         With which the recording is shown as it was sorted.
     truth : Path, optional
         File with the true spikes.
+    left_out : mapping of str to tuple of str
+        Ids of broken channels that were left out, for each group that has some.
     """
 
     name: str
@@ -48,19 +52,29 @@ class KeptResult:
     chosen: Mapping[str, str]
     options: RecordingOptions
     truth: Path | None = None
+    left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @cached_property
+    def sorters(self) -> dict[str, Sorter]:
+        """The sorters that were used, by group."""
+        return self.model.chosen(self.chosen, self.left_out)
 
     def spikes(self) -> Spikes:
         """Return the spikes, as samples of the recording's file, with the names of the sorters' units."""
         spikes, rate = read_labels(self.place, fs_hz=self.model.fs_hz), self.model.fs_hz
         if spikes.named_otherwise:
             return spikes
-        sorters = self.model.chosen(self.chosen).values()
-        names = {unit: called for sorter in sorters for unit, called in sorter.names.items()}
+        names = {unit: called for sorter in self.sorters.values() for unit, called in sorter.names.items()}
         return spikes.described(fs_hz=spikes.fs_hz or rate, names=names)
 
 
 def sort_facts(
-    result: Path, recording: Path, model: Model, options: RecordingOptions, chosen: Mapping[str, str]
+    result: Path,
+    recording: Path,
+    model: Model,
+    options: RecordingOptions,
+    chosen: Mapping[str, str],
+    left_out: Mapping[str, tuple[str, ...]],
 ) -> dict[str, Any]:
     """Return the entry of a recording in `sort.json`: the inputs of its result.
 
@@ -72,11 +86,14 @@ def sort_facts(
     options : RecordingOptions
     chosen : mapping of str to str
         For each group, the target that the sorter was adapted to.
+    left_out : mapping of str to tuple of str
+        Ids of broken channels that were left out, for each group that has some.
 
     Returns
     -------
     dict
     """
+    channels = {"left_out": {group: list(ids) for group, ids in left_out.items()}} if left_out else {}
     return {
         "result": str(result),
         "recording": str(recording.resolve()),
@@ -84,6 +101,7 @@ def sort_facts(
         "working_point": dict(model.point),
         "options": option_facts(options),
         "adapted_to": dict(chosen),
+        **channels,
     }
 
 
@@ -156,7 +174,10 @@ def _kept_by_sort(out: Path, facts: Mapping[str, Any]) -> Iterator[KeptResult]:
             models[one["model"]] = load_model(Path(one["model"]))
         model = models[one["model"]].with_working_point(**one["working_point"])
         options = _options_of(one["options"])
-        yield KeptResult(name, Path(one["recording"]), place, model, one["adapted_to"], options)
+        left_out = {group: tuple(ids) for group, ids in one.get("left_out", {}).items()}
+        yield KeptResult(
+            name, Path(one["recording"]), place, model, one["adapted_to"], options, left_out=left_out
+        )
 
 
 def _options_of(facts: Mapping[str, Any]) -> RecordingOptions:

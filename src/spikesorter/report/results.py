@@ -167,7 +167,7 @@ def open_results(out: Path) -> list[Result]:
 
 def _results_of_kept(kept: KeptResult) -> list[Result]:
     model, rate = kept.model, kept.model.fs_hz
-    sorters = model.chosen(kept.chosen)
+    sorters = kept.sorters
     read = opened_when_read(kept.recording, kept.options, model, fs_hz=rate)
     as_recorded = replace(kept.options, exclude=None)
     plain = opened_when_read(kept.recording, as_recorded, model, fs_hz=rate)

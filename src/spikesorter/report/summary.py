@@ -26,7 +26,7 @@ def sorter_facts(sorter: Sorter) -> dict[str, Any]:
     -------
     dict
         Noise (SD of each channel), gain relative to the labelled recording, spikes per second, decoder and
-        forecast.
+        forecast; `channels`, the ids of those that it goes by, if some are broken.
     """
     activity = sorter.profile.activity
     return {
@@ -35,6 +35,7 @@ def sorter_facts(sorter: Sorter) -> dict[str, Any]:
         "spikes_per_s": sum(activity.rates) * sorter.fs_hz,
         "decoder": sorter.decoder,
         "forecast": sorter.forecast.summary(),
+        **({"channels": list(sorter.used_channels)} if sorter.state.left_out else {}),
     }
 
 

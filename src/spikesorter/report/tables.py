@@ -89,6 +89,7 @@ def facts(result: Result) -> list[list[str]]:
     channels = "channel" if sorter.channels == 1 else "channels"
     return [
         ["length", f"{seconds:.1f} s at {sorter.fs_hz:g} Hz, {sorter.channels} {channels}"],
+        *([["channels left out", sorter.state.remark]] if sorter.state.remark else []),
         ["noise (SD)", _listed(sorter.profile.scale)],
         ["gain against the labelled recording", f"{activity.gain:.3f}"],
         ["spikes", f"{len(result.spikes)}, {len(result.spikes) / result.good_seconds:.1f} per second"],

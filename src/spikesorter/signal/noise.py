@@ -90,6 +90,17 @@ class NoiseSpectrum:
         """The noise's variance, shape (channels,)."""
         return np.diagonal(self.covariance)
 
+    def of_channels(self, columns: tuple[int, ...]) -> NoiseSpectrum:
+        """Return the spectrum of some channels.
+
+        Examples
+        --------
+        >>> NoiseSpectrum.independent(np.arange(9.0).reshape(3, 3)).of_channels((0, 2)).power[0]
+        array([0., 2.])
+        """
+        kept = list(columns)
+        return NoiseSpectrum(np.ascontiguousarray(self.density[:, kept][:, :, kept]))
+
     def floored(self, fraction: float | Float64Array) -> NoiseSpectrum:
         """Return the spectrum, raised to at least `fraction` of its mean over the frequencies.
 

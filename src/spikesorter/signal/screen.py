@@ -15,7 +15,7 @@ no tissue has; noise that falls to a tenth is noise that changes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,9 +27,12 @@ from spikesorter.signal.spans import Margin
 
 __all__ = [
     "AROUND",
+    "NOT_BAD",
     "OFF",
+    "CellKinds",
     "Cells",
     "Screen",
+    "bad_cells_of_channels",
     "find_bad_cells",
     "may_be_bad",
     "measure_cells",
@@ -49,6 +52,7 @@ BEFORE_CELLS, AFTER_CELLS = 12, 60  # how far an artefact may reach from a cell 
 EDGE_CELLS = 1  # added on either side
 GAP_CELLS = 8  # two bad stretches with fewer cells between them are one
 NOT_BAD = -1
+_COLUMN = np.ones((3, 1), np.bool_)  # neighbours in time
 MISSING, DEAD, SATURATED, ARTEFACT = (KINDS.index(k) for k in ("missing", "dead", "saturated", "artefact"))
 
 
@@ -98,6 +102,11 @@ class Screen:
     quiet: npt.NDArray[np.float64]
     offset: npt.NDArray[np.float64]
     prompt: bool = False
+
+    def of_channels(self, columns: tuple[int, ...]) -> Screen:
+        """Return the screen for some channels of the recording."""
+        kept = list(columns)
+        return replace(self, spikes=self.spikes[kept], quiet=self.quiet[kept], offset=self.offset[kept])
 
     @property
     def limit(self) -> npt.NDArray[np.float64]:
@@ -222,6 +231,47 @@ def find_bad_cells(cells: Cells, screen: Screen) -> CellKinds:
     if screen.prompt:
         return np.where(kinds == NOT_BAD, _later(kinds, EDGE_CELLS, NOT_BAD), kinds).astype(np.int8)
     return _without_gaps(_with_edges(kinds))
+
+
+def bad_cells_of_channels(cells: Cells, screen: Screen) -> CellKinds:
+    """Return the kind of each cell on each channel alone, whatever the others do there.
+
+    It tells which channels are worth using; `find_bad_cells` decides what is bad for those that are used.
+
+    Parameters
+    ----------
+    cells : Cells
+    screen : Screen
+
+    Returns
+    -------
+    ndarray of int8, shape (cells, channels)
+        A position in `KINDS`, or -1 if it is good.
+
+    Examples
+    --------
+    >>> trace = np.random.default_rng(0).standard_normal((1200, 2))
+    >>> trace[:, 1] = 0
+    >>> screen = Screen(12, np.full(2, 9.0), np.full(2, 4.0), np.zeros(2))
+    >>> kinds = bad_cells_of_channels(measure_cells(trace, 12), screen)
+    >>> [KINDS[kind] if kind >= 0 else "good" for kind in kinds[50].tolist()]
+    ['good', 'dead']
+    """
+    if not may_be_bad(cells, screen):
+        return np.full(cells.low.shape, NOT_BAD, np.int8)
+    missing = ~(np.isfinite(cells.low) & np.isfinite(cells.high))
+    known = Cells(*(np.where(missing, 0, side) for side in (cells.low, cells.high)))
+    beside = binary_dilation(missing, _COLUMN, iterations=AROUND)
+    near = binary_dilation((swings(known) > screen.limit) & ~beside, _COLUMN, iterations=AROUND)
+    artefact = near & (_own_swings(known) > screen.loud)
+    still = _long_runs((known.low == known.high) & _as_before(known.low) & ~missing)
+    if _may_be_off(known, screen):
+        quiet = (swings(known, OFF_REACH) < screen.off) & ~beside
+        still |= binary_dilation(quiet, _COLUMN, iterations=OFF_REACH)
+    kinds = np.full(missing.shape, NOT_BAD, np.int8)
+    for flags, kind in ((artefact, ARTEFACT), (still, DEAD), (missing, MISSING)):
+        kinds[flags] = kind
+    return kinds
 
 
 def _may_be_off(cells: Cells, screen: Screen) -> bool:

@@ -67,6 +67,16 @@ class Templates:
         kept = [k for k, unit in enumerate(self.unit_ids) if unit in unit_ids]
         return Templates(tuple(self.unit_ids[k] for k in kept), self.waveforms[kept], self.before)
 
+    def of_channels(self, columns: tuple[int, ...]) -> Templates:
+        """Return the templates on some channels.
+
+        Examples
+        --------
+        >>> Templates((1,), np.float32([[[1, 2, 3]]]), before=0).of_channels((0, 2)).waveforms.tolist()
+        [[[1.0, 3.0]]]
+        """
+        return Templates(self.unit_ids, self.waveforms[:, :, list(columns)], self.before)
+
     def seen_after(self, share: float) -> int:
         """Return after how many samples from a spike's start each unit has shown a share of its energy.
 

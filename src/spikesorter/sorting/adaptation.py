@@ -26,12 +26,14 @@ from spikesorter.estimation.rehearser import Rehearser
 from spikesorter.io.samples import check_trace
 from spikesorter.signal.screen import Screen
 from spikesorter.signal.spans import iterate_spans
+from spikesorter.sorting.channels import select
 from spikesorter.sorting.choosing import best_outcome
 from spikesorter.sorting.diagnostics import Diagnostics, diagnose
 from spikesorter.sorting.doubts import band_doubt
 from spikesorter.sorting.following import digest_of, following_of, part_stops
 from spikesorter.sorting.forecast import Forecast, forecast_score
 from spikesorter.sorting.look_back import corrected_forecast, reckon
+from spikesorter.sorting.narrowing import choose_for, narrow
 from spikesorter.sorting.outlier_spikes import OutlierRule, fit_outlier_rule
 from spikesorter.sorting.screening import Screened, check_good, described_source, screened, without_bad
 from spikesorter.sorting.screens import screen_for
@@ -59,9 +61,16 @@ def adapt_state(
     progress: Progress,
 ) -> SorterState:
     """Return a sorter's state adapted to a target; see `Sorter.adapt`."""
-    target = state.fitting(target)
+    target, lessons, own_screen = state.fitting(target), state.lessons, state.own_screen
     progress("estimating noise, gain and rates", 0.0)
-    screen = screen_for(target, state.own_screen)
+    choice, left = choose_for(state, target, as_it_is=False, exclude=exclude), None
+    if choice.words:
+        left = narrow(state, choice.used)
+        for words in filter(None, (choice.words, left.words)):
+            logger.warning("%s", words)
+        target, lessons = select(target, choice.used), left.lessons
+        own_screen = own_screen.of_channels(choice.used)
+    screen = screen_for(target, own_screen)
     source = screened(target, screen, screen.offset, exclude=exclude, fs_hz=state.fs_hz, n_jobs=n_jobs)
     check_good(source, fs_hz=state.fs_hz)
     left_out = ""
@@ -70,14 +79,14 @@ def adapt_state(
         logger.warning("%s", left_out)
     raw, offset = without_bad(source)
     check_trace(raw, state.settings, left_out=left_out)
-    initial = estimate_initially(raw, state.lessons.context)
-    profile = estimate_target(raw, initial, state.lessons, n_jobs=n_jobs)
+    initial = estimate_initially(raw, lessons.context)
+    profile = estimate_target(raw, initial, lessons, n_jobs=n_jobs)
     profile = replace(profile, offset=profile.offset + offset)
     if not is_faint(initial):
         _warn_of_odd_gain(profile.activity.gain)
     progress("estimating noise, gain and rates", 1.0)
     adapted = tune_for(
-        state.lessons,
+        lessons,
         profile,
         measured=initial.profile,
         screen=source.screen,
@@ -91,9 +100,17 @@ def adapt_state(
         stops = part_stops(len(adapted.following.parts), target.get_num_frames(), source.bad)
         following = replace(adapted.following, stops=stops, recording=recording)
         adapted = replace(adapted, following=following)
-    adapted = replace(adapted, channel_ids=state.channel_ids, recording=recording)
+    adapted = replace(
+        adapted,
+        channel_ids=state.channel_ids,
+        recording=recording,
+        used=tuple(state.columns[k] for k in choice.used) if left else state.used,
+        remark=choice.words or state.remark,
+    )
     adapted = _with_corrected_forecast(adapted, source, n_jobs=n_jobs, progress=progress)
-    doubt = band_doubt(profile.noise.power, state.labelled_noise, state.lessons.context.kernel)
+    if left:
+        adapted = replace(adapted, forecast=left.forecast(adapted.forecast))
+    doubt = band_doubt(profile.noise.power, lessons.labelled_noise, lessons.context.kernel)
     return _doubted(adapted, doubt) if doubt else adapted
 
 
@@ -112,7 +129,13 @@ def low_latency_state(state: SorterState, *, n_jobs: int, progress: Progress) ->
         n_jobs=n_jobs,
         progress=progress,
     )
-    return replace(tuned, channel_ids=state.channel_ids, recording=state.recording)
+    return replace(
+        tuned,
+        channel_ids=state.channel_ids,
+        recording=state.recording,
+        used=state.used,
+        remark=state.remark,
+    )
 
 
 def tune_for(

@@ -30,7 +30,7 @@ BLOCK_SECONDS, MOST_BLOCKS = 10.0, 24
 MOST_SECTIONS = 3  # of the target, whose events are compared with the rehearsal's
 LEAST_RATIO = 0.1  # of the rate in the target to the labelled one
 RATIO_ERROR, PURSUIT_ERROR = 0.1, 0.7  # of the logs of rates, beyond chance
-USUAL_CHANGE = 0.7  # SD of the logs of rates between recordings
+USUAL_CHANGE = 1.4  # SD of the logs of rates between recordings
 
 
 class Tracked(NamedTuple):

@@ -26,6 +26,7 @@ from spikesorter.io.recording import check_recording
 from spikesorter.io.samples import check_trace, read_samples
 from spikesorter.signal.hum import find_hum
 from spikesorter.signal.screen import Screen
+from spikesorter.sorting.channels import choose_channels, select
 from spikesorter.sorting.discovered_units import DiscoveredUnit, describe_units
 from spikesorter.sorting.finding.hints import Hints, with_labels
 from spikesorter.sorting.finding.rounds import find_labels
@@ -89,9 +90,9 @@ def discover_state(
     fs_hz = check_rate(float(recording.get_sampling_frequency()))
     start, stop = _part(recording.get_num_frames(), fs_hz, hints.labels)
     part = recording if stop - start == recording.get_num_frames() else recording.frame_slice(start, stop)
-    raw = read_samples(part, 0, stop - start)
-    screen = screen_without_labels(raw, fs_hz=fs_hz)
     given = BadStretches() if exclude is None else exclude.within(start, stop).shifted(-start)
+    whole, (part, raw) = part, _good_channels(part, given, fs_hz=fs_hz)
+    screen = screen_without_labels(raw, fs_hz=fs_hz)
     # The sorter learns how large spikes are from what is found here, so artefacts must be out before.
     found = find_bad_stretches(part, screen, n_jobs=n_jobs).joined(given)
     bad = between_spikes(found, raw, screen.cell_samples)
@@ -103,7 +104,7 @@ def discover_state(
         logger.warning("no units were found")
         return None, Spikes.empty().described(fs_hz=fs_hz, names={}), ()
     labels = replace(labels, sample=kept[labels.sample], names=hints.labels.names)
-    state = fit_state(part, labels, settings, exclude=bad, n_jobs=n_jobs, progress=progress)
+    state = fit_state(whole, labels, settings, exclude=bad, n_jobs=n_jobs, progress=progress)
     spikes = sort_recording(
         state,
         recording,
@@ -116,6 +117,19 @@ def discover_state(
     spikes = with_labels(spikes, hints.labels, fs_hz=fs_hz)
     quarters = measured_quarters(state, recording, spikes, n_jobs=n_jobs)
     return state, spikes, describe_units(state, spikes, recording.get_num_frames(), quarters)
+
+
+def _good_channels(
+    recording: BaseRecording, exclude: BadStretches, *, fs_hz: float
+) -> tuple[BaseRecording, npt.NDArray[Any]]:
+    """Return a recording without broken channels, and its samples."""
+    raw = read_samples(recording, 0, recording.get_num_frames())
+
+    def screen_of(columns: tuple[int, ...]) -> Screen:
+        return screen_without_labels(raw[:, list(columns)], fs_hz=fs_hz)
+
+    choice = choose_channels(recording, screen_of, usual=None, as_it_is=False, exclude=exclude, fs_hz=fs_hz)
+    return select(recording, choice.used), raw[:, list(choice.used)] if choice.words else raw
 
 
 def _for_discovery(settings: Settings) -> Settings:

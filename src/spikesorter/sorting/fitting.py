@@ -55,6 +55,7 @@ from spikesorter.signal.shifts import measure_start_variance, slopes
 from spikesorter.signal.templates import average_waveform, plant
 from spikesorter.signal.whitening import needed_reach
 from spikesorter.sorting.adaptation import tune_for
+from spikesorter.sorting.channels import ChannelChoice, choose_channels, select
 from spikesorter.sorting.screening import Screened, check_good, described_source, screened
 from spikesorter.sorting.screens import learn_screen
 from spikesorter.sorting.state import Lessons, SorterState
@@ -120,7 +121,8 @@ def fit_state(
         n_jobs=n_jobs,
         progress=progress,
     )
-    return replace(state, channel_ids=tuple(map(str, recording.channel_ids)))
+    ids, choice = tuple(map(str, recording.channel_ids)), source.choice
+    return replace(state, channel_ids=ids, used=choice.used if choice.words else (), remark=choice.words)
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +136,7 @@ class _Source:
     fs_hz: float
     kernel: npt.NDArray[np.float64]
     screen: Screen
+    choice: ChannelChoice
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +162,6 @@ def _read(
     check_channels(recording)
     fs_hz = check_rate(float(recording.get_sampling_frequency()))
     n_samples = recording.get_num_frames()
-    raw = read_samples(recording, 0, n_samples)
     spikes = as_labels(labels, fs_hz=fs_hz)
     _check_labels(spikes, n_samples)
     if len(spikes.bad):
@@ -167,6 +169,11 @@ def _read(
         spikes = replace(spikes, bad=BadStretches())  # which are cut out below
     spikes = _without_duplicates(spikes)
     warn_of_silent_units(spikes)
+    raw = read_samples(recording, 0, n_samples)
+    choice = _choose(recording, raw, spikes, exclude, fs_hz=fs_hz)
+    if choice.words:
+        logger.warning("labelled recording: %s", choice.words)
+        recording, raw = select(recording, choice.used), raw[:, list(choice.used)]
     screen = learn_screen(raw, spikes, fs_hz=fs_hz, bad=exclude)
     source = screened(recording, screen, screen.offset, exclude=exclude, fs_hz=fs_hz, n_jobs=n_jobs)
     check_good(source, fs_hz=fs_hz)
@@ -179,7 +186,23 @@ def _read(
     if settings.conditioning.remove_hum:
         trace = without_hum(trace, find_hum(trace, fs_hz=fs_hz), fs_hz=fs_hz)
     kernel = conditioning_kernel(settings.conditioning, fs_hz)
-    return _Source(raw, trace, spikes, settings, fs_hz, kernel, screen)
+    return _Source(raw, trace, spikes, settings, fs_hz, kernel, screen, choice)
+
+
+def _choose(
+    recording: BaseRecording,
+    raw: npt.NDArray[Any],
+    labels: Spikes,
+    exclude: BadStretches | None,
+    *,
+    fs_hz: float,
+) -> ChannelChoice:
+    """Choose the channels of the labelled recording to learn from."""
+
+    def screen_of(columns: tuple[int, ...]) -> Screen:
+        return learn_screen(raw[:, list(columns)], labels, fs_hz=fs_hz, bad=exclude)
+
+    return choose_channels(recording, screen_of, usual=None, as_it_is=False, exclude=exclude, fs_hz=fs_hz)
 
 
 def _without_bad(source: Screened, labels: Spikes, left_out: str) -> tuple[FloatArray, Spikes]:

@@ -108,7 +108,7 @@ def share_labels(recording: BaseRecording, labels: Spikes) -> dict[str, Spikes]:
     (1,)
     """
     channels = group_of_channels(recording)
-    noise = noise_scale(_finite(read_signature(recording).astype(np.float32)))
+    noise = _noise(read_signature(recording).astype(np.float32))
     largest = {unit: _deflections(recording, labels.of(unit)) / noise for unit in labels.unit_ids}
     group_of = {unit: channels[int(heights.argmax())] for unit, heights in largest.items()}
     return {
@@ -356,10 +356,14 @@ def groups_of(wanted: Iterable[str], target: BaseRecording) -> dict[str, BaseRec
     return groups
 
 
-def _finite(trace: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return the samples at which no channel is missing; all, if there are none."""
-    known = np.isfinite(trace).all(axis=1)
-    return trace[known] if known.any() else trace
+def _noise(trace: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+    """Return the noise of each channel; infinite where it is dead or missing, as it then has no units."""
+    alive = np.isfinite(trace).any(axis=0)
+    known = np.isfinite(trace[:, alive]).all(axis=1)
+    noise = np.full(trace.shape[1], np.inf)
+    if known.any():
+        noise[alive] = noise_scale(trace[known][:, alive])
+    return np.where(noise > 0, noise, np.inf)
 
 
 def _deflections(recording: BaseRecording, spikes: Spikes) -> npt.NDArray[Any]:
@@ -371,6 +375,8 @@ def _deflections(recording: BaseRecording, spikes: Spikes) -> npt.NDArray[Any]:
         read_span(lambda a, b: read_samples(recording, a, b), n_samples, t - before, t + after)
         for t in averaged.tolist()
     ]
+    alive = np.isfinite(windows).any(axis=(0, 1))  # a channel may be missing throughout
+    windows = [np.where(alive, window, 0.0) for window in windows]
     known = [window for window in windows if np.isfinite(window).all()]
     mean = np.mean(known or [np.zeros_like(windows[0])], axis=0)
     return np.asarray(np.abs(mean - np.median(mean, axis=0)).max(axis=0))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from spikesorter.signal.screen import Screen
+from spikesorter.signal.screen import OFF, Screen
 from spikesorter.sorting.doubts import level_doubt
 from spikesorter.sorting.screens import measure_quiet
 
@@ -33,6 +34,8 @@ class LiveLevel:
     screen : Screen
         Of the recording that the sorter was adapted to.
     fs_hz : float
+    names : sequence of str
+        Of the channels, if there are several.
 
     Examples
     --------
@@ -42,8 +45,9 @@ class LiveLevel:
     'its noise is 91.8'
     """
 
-    def __init__(self, screen: Screen, fs_hz: float) -> None:
+    def __init__(self, screen: Screen, fs_hz: float, names: Sequence[str] = ()) -> None:
         self.doubt = ""
+        self._names = names
         self._screen = screen
         self._knows = bool((np.isfinite(screen.quiet) & (screen.quiet > 0)).any())
         self._fits_from = None if self._knows else 0
@@ -91,7 +95,7 @@ class LiveLevel:
         start = self.compared_samples
         self._second += 1
         quiet = measure_quiet(second, self._screen)
-        self.doubt = level_doubt(quiet, self._screen, remedy=REMEDY)
+        self.doubt = self._doubt_of_off(second, quiet) or level_doubt(quiet, self._screen, remedy=REMEDY)
         measured = bool((np.isfinite(quiet) & (quiet > 0)).any())  # not where all is missing or dead
         if self._fits_from is None and measured and not self.doubt and start >= self._renewed_at:
             self._fits_from = start
@@ -101,3 +105,16 @@ class LiveLevel:
         if self._calm >= CALM_SECONDS:
             logger.warning("second %d of the stream: %s", self._second, self.doubt)
         self._calm = 0
+
+    def _doubt_of_off(self, second: npt.NDArray[Any], quiet: npt.NDArray[np.float64]) -> str:
+        """Return in words that some channels, but not all, were off for the whole second; or ""."""
+        usual = np.where(np.isfinite(self._screen.quiet), self._screen.quiet, 0.0)
+        moves = np.ptp(np.nan_to_num(second), axis=0) > 0
+        off = ~moves | ((quiet > 0) & (quiet < OFF * usual))
+        if off.all() or not off.any() or not self._names:
+            return ""
+        names = ", ".join(name for name, gone in zip(self._names, off.tolist(), strict=True) if gone)
+        return (
+            f"channel {names} is dead or missing, and nothing is sorted while it is; if it stays so, go by "
+            f"the others: listen --without {names.replace(', ', ' --without ')}, Sorter.without_channels"
+        )

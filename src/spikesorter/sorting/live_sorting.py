@@ -74,7 +74,7 @@ class LiveSorting:
         self.since_update = Spikes.empty()
         self.decoder = state.tuned.decoder
         self.gate = LiveGate(state.own_screen, state.profile.offset, fs_hz)
-        self.level = LiveLevel(state.own_screen, fs_hz)
+        self.level = LiveLevel(state.own_screen, fs_hz, state.used_ids)
         self.hum = state.hum_filter
         self.raw = Recent(channels)  # without the offset and bad stretches
         self.trace = self.raw if self.hum is None else Recent(channels)

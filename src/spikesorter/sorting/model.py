@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,16 +14,20 @@ from spikesorter.core.errors import ModelError, naming
 from spikesorter.core.progress import Progress, silent
 from spikesorter.core.spikes import Spikes
 from spikesorter.estimation.estimate import estimate_initially, is_faint
+from spikesorter.estimation.profile import Profile
 from spikesorter.io.model_files import model_digest
 from spikesorter.io.recording import OpenedRecording
 from spikesorter.io.samples import check_trace, shortest_samples
+from spikesorter.sorting.channels import select
 from spikesorter.sorting.doubts import doubt_of_gain
 from spikesorter.sorting.groups import groups_of, sort_groups
 from spikesorter.sorting.model_places import WHOLE, adapted_folders, group_folders
+from spikesorter.sorting.narrowing import choose_for, narrow
 from spikesorter.sorting.pulses import find_pulses, subtract_pulses
 from spikesorter.sorting.screening import check_good, described, screened, without_bad
 from spikesorter.sorting.screens import screen_for
 from spikesorter.sorting.sorter import SPAN_SECONDS, Sorter
+from spikesorter.sorting.state import SorterState
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
@@ -127,10 +131,28 @@ class Model:
             doubts += [f"group {group}: {doubt}"] if doubt else []
         return Choice(chosen, tuple(doubts))
 
-    def sort(
+    def suited(
         self,
         recording: BaseRecording,
         chosen: Mapping[str, str],
+        *,
+        exclude: BadStretches | None = None,
+        n_jobs: int | None = None,
+    ) -> dict[str, Sorter]:
+        """Return the sorters chosen by `nearest`, or those without broken channels (`Sorter.suited_to`)."""
+        sorters = self.chosen(chosen)
+        if self._for_all_channels:
+            return {WHOLE: sorters[WHOLE].suited_to(recording, exclude=exclude, n_jobs=n_jobs)}
+        parts, suited = groups_of(sorters, recording), {}
+        for group, sorter in sorters.items():
+            with naming(f"group {group}"):
+                suited[group] = sorter.suited_to(parts[group], exclude=exclude, n_jobs=n_jobs)
+        return suited
+
+    def sort(
+        self,
+        recording: BaseRecording,
+        sorters: Mapping[str, Sorter],
         *,
         exclude: BadStretches | None = None,
         n_jobs: int | None = None,
@@ -138,8 +160,7 @@ class Model:
         resume: Path | None = None,
         progress: Progress = silent,
     ) -> Spikes:
-        """Sort a recording with the sorters chosen by `nearest`; other parameters as for `Sorter.sort`."""
-        sorters = self.chosen(chosen)
+        """Sort a recording with the sorters of `suited`; other parameters as for `Sorter.sort`."""
         sort = sorters[WHOLE].sort if self._for_all_channels else partial(sort_groups, sorters)
         return sort(
             recording,
@@ -205,9 +226,14 @@ class Model:
         )
         return model_digest((sorters, tuple(name for group in self.groups.values() for name in group)))
 
-    def chosen(self, chosen: Mapping[str, str]) -> dict[str, Sorter]:
-        """Return the sorters chosen by `nearest` for a recording, by group."""
-        return {group: self.groups[group][name] for group, name in chosen.items()}
+    def chosen(
+        self, chosen: Mapping[str, str], left_out: Mapping[str, Sequence[str]] | None = None
+    ) -> dict[str, Sorter]:
+        """Return the sorters chosen by `nearest` for a recording, by group, without some channels."""
+        sorters = {group: self.groups[group][name] for group, name in chosen.items()}
+        for group, channels in (left_out or {}).items():
+            sorters[group] = sorters[group].without_channels(channels)
+        return sorters
 
 
 def load_model(folder: Path) -> Model:
@@ -262,23 +288,45 @@ def nearest_sorter(
     """
     if not sorters:
         raise ModelError("there is no sorter to choose from")
-    one = next(iter(sorters.values())).state
-    target = one.fitting(target)
-    screen = screen_for(target, one.own_screen)
+    one = max((sorter.state for sorter in sorters.values()), key=lambda state: state.channels)
+    choice = choose_for(one, one.fitting(target), as_it_is=False, exclude=exclude)
+    pool = _covering(sorters, {one.columns[k] for k in choice.used})
+    common = [k for k in choice.used if all(one.columns[k] in s.state.columns for s in pool.values())]
+    if not common:
+        return next(iter(pool)), ""
+    places, columns = tuple(one.columns[k] for k in common), tuple(common)
+    lessons = one.lessons if len(columns) == one.channels else narrow(one, columns).lessons
+    own_screen = one.own_screen.of_channels(columns)
+    whole, target = target, select(one.fitting(target), columns)
+    screen = screen_for(target, own_screen)
     source = screened(target, screen, screen.offset, exclude=exclude, fs_hz=one.fs_hz, n_jobs=1)
     check_good(source, fs_hz=one.fs_hz)
     left_out = described(source.bad, target.get_num_frames(), fs_hz=one.fs_hz) if len(source.bad) else ""
     raw, _ = without_bad(source)
-    if len(sorters) == 1 and len(raw) < shortest_samples(one.settings):
-        return next(iter(sorters)), ""  # long enough to sort, but too short for an estimate
+    if len(pool) == 1 and len(raw) < shortest_samples(one.settings):
+        return next(iter(pool)), ""  # long enough to sort, but too short for an estimate
     check_trace(raw, one.settings, left_out=left_out)
-    initial = estimate_initially(raw, one.lessons.context)
-    distances = {name: sorter.state.measured.distance(initial.profile) for name, sorter in sorters.items()}
+    initial = estimate_initially(raw, lessons.context)
+    distances = {
+        name: _measured(sorter.state, places).distance(initial.profile) for name, sorter in pool.items()
+    }
     nearest = min(distances, key=lambda name: (distances[name], name))
     chosen = sorters[nearest].state
-    if chosen.doubt(target) or is_faint(initial):
+    if chosen.doubt(chosen.fitting(whole)) or is_faint(initial):
         return nearest, ""
     doubt = doubt_of_gain(initial.profile.activity.gain / chosen.measured.activity.gain, nearest)
     if doubt:
         logger.warning("%s", doubt)
     return nearest, doubt
+
+
+def _covering(sorters: Mapping[str, Sorter], channels: set[int]) -> dict[str, Sorter]:
+    """Return the sorters that go by all of some channels; all sorters, if no adapted one does."""
+    pool = {name: sorter for name, sorter in sorters.items() if channels <= set(sorter.state.columns)}
+    return pool if len(pool) > 1 or len(sorters) == 1 else dict(sorters)
+
+
+def _measured(state: SorterState, channels: tuple[int, ...]) -> Profile:
+    """Return the initial estimate of a sorter's recording on some channels of the labelled recording."""
+    columns = tuple(state.columns.index(channel) for channel in channels)
+    return replace(state.measured, noise=state.measured.noise.of_channels(columns))

@@ -15,6 +15,7 @@ from spikesorter.core.cores import in_threads
 from spikesorter.core.errors import InputError
 from spikesorter.decoding.run import TraceReader
 from spikesorter.io.clock import find_gaps
+from spikesorter.io.recording_parts import channel_names
 from spikesorter.io.samples import (
     centred,
     check_channels,
@@ -266,9 +267,10 @@ def described_source(source: Screened, *, fs_hz: float) -> str:
     words = described(source.bad, source.recording.get_num_frames(), fs_hz=fs_hz)
     off = channels_off(source, fs_hz=fs_hz)
     if off:
+        names, note = channel_names(source.recording)
         words += (
-            f"; in the longest dead stretch only channel {', '.join(map(str, off))} (counted from 0) is off: "
-            "leave it out, also of the labelled recording, to keep this time"
+            f"; in the longest dead stretch only channel {', '.join(names[k] for k in off)}{note} is off; "
+            "without it, also in the labelled recording (--channel), this time can be sorted"
         )
     return words
 

@@ -18,7 +18,15 @@ from spikesorter.signal.spans import to_samples
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
 
-__all__ = ["learn_screen", "measure_quiet", "new_screen", "screen_for", "screen_without_labels"]
+__all__ = [
+    "LEAST_NOISE",
+    "learn_screen",
+    "measure_quiet",
+    "new_screen",
+    "quiet_of_cells",
+    "screen_for",
+    "screen_without_labels",
+]
 
 CELL_MS = 0.5
 USUAL_SPIKE = 0.95  # quantile of the swings of a unit's labelled spikes
@@ -122,6 +130,11 @@ def screen_for(recording: BaseRecording, screen: Screen) -> Screen:
 def measure_quiet(raw: npt.NDArray[Any], screen: Screen) -> npt.NDArray[np.float64]:
     """Return the usual swing of each channel's noise in a trace, in its own unit, where it is on."""
     return _quiet(_swings(measure_cells(raw, screen.cell_samples)), screen.quiet)
+
+
+def quiet_of_cells(cells: Cells) -> npt.NDArray[np.float64]:
+    """Return the usual swing of each channel's noise in cells, where it is on."""
+    return _quiet(_swings(cells))
 
 
 def _swings(cells: Cells) -> npt.NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -15,10 +16,7 @@ from spikesorter.core.progress import Progress, silent
 from spikesorter.core.score import score
 from spikesorter.core.settings import Settings, check_settings
 from spikesorter.core.spikes import Spikes
-from spikesorter.decoding.candidates import WorkingPoint
 from spikesorter.decoding.run import TraceReader
-from spikesorter.estimation.profile import Profile
-from spikesorter.estimation.units import Units
 from spikesorter.io.model_files import read_model, write_model
 from spikesorter.io.samples import as_spikes
 from spikesorter.sorting.adaptation import adapt_state, low_latency_state
@@ -26,15 +24,15 @@ from spikesorter.sorting.curves import evidence_of, trace_reader
 from spikesorter.sorting.discovery import Discovery, discover_state
 from spikesorter.sorting.finding.hints import Hints, Polarity
 from spikesorter.sorting.fitting import fit_state
+from spikesorter.sorting.known_sorter import KnownSorter
 from spikesorter.sorting.spans import sort_recording
 from spikesorter.sorting.state import SorterState
 from spikesorter.sorting.stream import Stream, open_stream
+from spikesorter.sorting.suiting import columns_without, suited, without_channels
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording, BaseSorting
 
-    from spikesorter.sorting.diagnostics import Diagnostics
-    from spikesorter.sorting.forecast import Forecast
 
 __all__ = ["SPAN_SECONDS", "Sorter"]
 
@@ -43,7 +41,7 @@ FloatArray = npt.NDArray[np.float32]
 SPAN_SECONDS = 10.0
 
 
-class Sorter:
+class Sorter(KnownSorter):
     """A spike sorter, fitted to one labelled recording.
 
     Only `Sorter.fit` and `Sorter.load` make sorters, so a sorter is always fitted. It never changes: `adapt`
@@ -58,8 +56,7 @@ class Sorter:
     >>> spikes = sorter.adapt(target).sort(target)               # doctest: +SKIP
     """
 
-    __slots__ = ("_state",)
-    _state: SorterState
+    __slots__ = ()
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         raise InputError(
@@ -219,15 +216,68 @@ class Sorter:
         InputError, SettingsError
             If the recording does not fit the sorter, or `span_seconds` is not more than 0.
         """
+        jobs = effective_n_jobs(n_jobs)
+        state = suited(self._state, target, exclude=exclude, n_jobs=jobs, progress=progress)
         return sort_recording(
-            self._state,
+            state,
             target,
             exclude=exclude,
-            n_jobs=effective_n_jobs(n_jobs),
+            n_jobs=jobs,
             span_seconds=span_seconds,
             resume=resume,
             progress=progress,
         )
+
+    def suited_to(
+        self, target: BaseRecording, *, exclude: BadStretches | None = None, n_jobs: int | None = None
+    ) -> Sorter:
+        """Return the sorter that `sort` uses for a recording: this one, unless channels of it are broken.
+
+        While a channel is dead, missing or full of artefacts, nothing can be sorted by all of them. Those
+        channels are used that give the most good channel-time, and the decoder is tuned for these.
+
+        Parameters
+        ----------
+        target : spikeinterface.BaseRecording
+        exclude, n_jobs
+            As for `fit`.
+
+        Returns
+        -------
+        Sorter
+            Its forecast is that for the channels that are used (`used_channels`).
+
+        Raises
+        ------
+        InputError
+            If the recording does not fit the sorter, or nothing can be sorted by the channels that are left.
+        """
+        jobs = effective_n_jobs(n_jobs)
+        return self._of(suited(self._state, target, exclude=exclude, n_jobs=jobs))
+
+    def without_channels(self, channels: Sequence[str | int], *, n_jobs: int | None = None) -> Sorter:
+        """Return a sorter that goes by the other channels, for streams in which some are known to be broken.
+
+        It takes the same recordings and streams as this one, with all channels.
+
+        Parameters
+        ----------
+        channels : sequence of str or int
+            Ids of the labelled recording's channels or, if none has that id, positions from 0.
+        n_jobs
+            As for `fit`.
+
+        Returns
+        -------
+        Sorter
+
+        Raises
+        ------
+        InputError
+            If there is no such channel, none is left, or no unit can be told from noise on those left.
+        """
+        columns = columns_without(self._state, channels)
+        return self._of(without_channels(self._state, columns, n_jobs=effective_n_jobs(n_jobs)))
 
     def score(
         self, target: BaseRecording, truth: Spikes | BaseSorting, *, n_jobs: int | None = None
@@ -384,67 +434,8 @@ class Sorter:
         """
         return cls._of(read_model(SorterState, Path(folder)))
 
-    @property
-    def settings(self) -> Settings:
-        """Settings that it was fitted with."""
-        return self._state.settings
-
-    @property
-    def fs_hz(self) -> float:
-        """Sampling rate of the recordings that it sorts."""
-        return self._state.fs_hz
-
-    @property
-    def channels(self) -> int:
-        """Number of channels of the recordings that it sorts."""
-        return self._state.channels
-
-    @property
-    def units(self) -> Units:
-        """Learnt units: templates, amplitudes, intervals."""
-        return self._state.units
-
-    @property
-    def names(self) -> dict[int, str]:
-        """Names of the labelled units, by unit id."""
-        return self._state.names
-
-    @property
-    def profile(self) -> Profile:
-        """Noise, gain, firing rates and background of the recording that it was adapted to."""
-        return self._state.profile
-
-    @property
-    def decoder(self) -> str:
-        """Name of the decoder that was chosen."""
-        return self._state.tuned.name
-
-    @property
-    def point(self) -> WorkingPoint:
-        """Thresholds and refractory period: how candidates become spikes."""
-        return self._state.tuned.point
-
-    @property
-    def forecast(self) -> Forecast:
-        """Expected score, from a rehearsal."""
-        return self._state.forecast
-
-    @property
-    def diagnostics(self) -> Diagnostics:
-        """Expected precision, recall, calibration and confusion, from a rehearsal."""
-        return self._state.diagnostics
-
-    @property
-    def state(self) -> SorterState:
-        """All data of the sorter, for the package's own use; its fields may change between versions."""
-        return self._state
-
     @classmethod
     def _of(cls, state: SorterState) -> Sorter:
         sorter = object.__new__(cls)
         sorter._state = state
         return sorter
-
-    def __repr__(self) -> str:
-        of = f"{len(self.units.known)} units, {self.channels} channel(s), {self.fs_hz:g} Hz"
-        return f"Sorter({of}, decoder {self.decoder})"

@@ -25,6 +25,7 @@ from spikesorter.estimation.profile import Profile
 from spikesorter.estimation.units import Units
 from spikesorter.io.recording import check_recording
 from spikesorter.io.recording_parts import in_order
+from spikesorter.io.samples import shortest_samples
 from spikesorter.signal.filters import fir_margin
 from spikesorter.signal.hum import hum_kernel
 from spikesorter.signal.screen import Screen
@@ -109,6 +110,13 @@ class SorterState:
         What thresholds and refractory period were tuned on, if the decoder tunes both.
     training : TrainingRecord or None
         Of the decoder's networks, if they were trained for this recording. Both are for display only.
+    used : tuple of int
+        Positions, among the labelled recording's channels, of those that the sorter goes by; none: all. The
+        others are broken in the recording that it was adapted to; see `sorting.channels`.
+    remark : str
+        Why the others are left out, in words.
+    asked : tuple of float or None
+        Threshold and refractory period (ms) that were asked for instead of the tuned ones.
     """
 
     settings: Settings
@@ -132,6 +140,29 @@ class SorterState:
     recording: str = ""
     grid: Grid | None = None
     training: TrainingRecord | None = None
+    used: tuple[int, ...] = ()
+    remark: str = ""
+    asked: tuple[float | None, ...] = (None, None)
+
+    @property
+    def columns(self) -> tuple[int, ...]:
+        """Positions of the channels that it goes by, among those of the labelled recording."""
+        return self.used or tuple(range(self.channels))
+
+    @property
+    def used_ids(self) -> tuple[str, ...]:
+        """Ids, in the labelled recording, of the channels that it goes by; positions in an older model."""
+        return tuple(self.channel_ids[k] if self.channel_ids else str(k) for k in self.columns)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Ids of the other channels, that are broken."""
+        return tuple(self.channel_ids[k] for k in range(len(self.channel_ids)) if k not in self.columns)
+
+    @property
+    def received(self) -> int:
+        """Number of channels of the labelled recording, and of those to sort."""
+        return len(self.channel_ids) or self.channels
 
     @property
     def own_screen(self) -> Screen:
@@ -163,6 +194,12 @@ class SorterState:
 
     def doubt(self, recording: BaseRecording) -> str:
         """Return in words that a recording is unlike the one adapted to, or ""."""
+        n_samples, shortest = recording.get_num_frames(), shortest_samples(self.settings)
+        if n_samples < shortest:
+            return (
+                f"only {n_samples} samples long: too short to tell whether its noise is what the sorter "
+                f"expects (at least {shortest} are needed)"
+            )
         if self.screen is None:
             return ""
         band = ""
@@ -208,10 +245,14 @@ class SorterState:
             point = replace(point, thresholds=(threshold,) * len(point.unit_ids))
         if refractory_ms is not None:
             point = replace(point, refractory_samples=to_samples(refractory_ms, self.fs_hz))
-        return replace(self, tuned=replace(self.tuned, point=point))
+        asked = (
+            self.asked[0] if threshold is None else float(threshold),
+            self.asked[1] if refractory_ms is None else float(refractory_ms),
+        )
+        return replace(self, tuned=replace(self.tuned, point=point), asked=asked)
 
     def fitting(self, target: BaseRecording) -> BaseRecording:
-        """Return a recording with its channels in the order of the labelled one's.
+        """Return a recording with the channels that the sorter goes by, in the labelled one's order.
 
         Refuse one with another sampling rate, number of channels or channel ids.
 
@@ -221,10 +262,16 @@ class SorterState:
         """
         check_recording(target)
         self.check_rate(float(target.get_sampling_frequency()))
-        channels = target.get_num_channels()
-        if channels != self.channels:
-            raise InputError(f"has {channels} channels, but the sorter was fitted to {self.channels}")
-        return in_order(target, self.channel_ids)
+        channels, ids = target.get_num_channels(), {*map(str, target.channel_ids)}
+        if self.used and ids == {*self.used_ids}:  # it lacks the channels that are not used
+            return in_order(target, self.used_ids)
+        if channels != self.received:
+            used = f", and goes by {', '.join(self.used_ids)}" if self.used else ""
+            raise InputError(f"has {channels} channels, but the sorter was fitted to {self.received}{used}")
+        ordered = in_order(target, self.channel_ids)
+        if not self.used:
+            return ordered
+        return ordered.select_channels([ordered.channel_ids[k] for k in self.used])
 
     def check_rate(self, fs_hz: float) -> None:
         """Refuse another sampling rate.

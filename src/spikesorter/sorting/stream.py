@@ -61,7 +61,7 @@ def open_stream(
 
     return Stream(
         fs_hz=state.fs_hz,
-        channels=state.channels,
+        channels=state.received,
         names=state.names,
         prepare=prepare,
         calibration_samples=round(calibration_seconds * state.fs_hz),
@@ -111,6 +111,7 @@ class Stream:
         self._follow = follow
         self._calibration_samples = calibration_samples
         self._waiting: list[NativeArray] = []
+        self._columns = list(range(channels))  # of the packets, that the sorter goes by
         self._running: LiveSorting | None = (
             None if calibration_samples else self._begin(np.zeros((0, channels)))
         )
@@ -193,7 +194,7 @@ class Stream:
             packet = np.concatenate(self._waiting)
             self._running = self._begin(packet[: self._calibration_samples])
             self._waiting = []
-        return self._described(self._running.push(packet))
+        return self._described(self._running.push(packet[:, self._columns]))
 
     def flush(self) -> Spikes:
         """End the stream and return its last spikes.
@@ -218,7 +219,9 @@ class Stream:
         return replace(described, doubts=(self.doubt,) if self.doubt else ())
 
     def _begin(self, calibration: NativeArray) -> LiveSorting:
-        return LiveSorting(self._prepare(calibration), self.fs_hz, self.channels, follow=self._follow)
+        state = self._prepare(calibration)
+        self._columns = list(state.columns)
+        return LiveSorting(state, self.fs_hz, len(self._columns), follow=self._follow)
 
     def _checked(self, samples: npt.ArrayLike) -> NativeArray:
         if self._flushed:

@@ -224,7 +224,7 @@ def _sorts(
 ) -> dict[str, Any]:
     return {
         item.name: sort_facts(
-            Path(one.result), item.recording, models[item.model], item.options, one.adapted_to
+            Path(one.result), item.recording, models[item.model], item.options, one.adapted_to, one.left_out
         )
         for item in items
         if (one := outcomes.get(item.name)) is not None and one.state != "failed"

@@ -135,7 +135,9 @@ def sort_files(
             progress=prefixed(name, progress),
         )
         with WRITING, in_turn(out / LOCK):
-            facts = sort_facts(Path(place.name), names[name], model, chosen_options[name], chosen[name].names)
+            facts = sort_facts(
+                Path(place.name), names[name], model, chosen_options[name], chosen[name].names, one.left_out
+            )
             known = known_sorts(out) | {name: facts}
             own = {one: known.pop(one) for one in names if one in known}  # in order, whichever is ready first
             write_json(out / SORT, {"recordings": known | own})

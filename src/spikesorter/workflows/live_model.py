@@ -40,12 +40,15 @@ class LiveOptions:
         Whether to report spikes within milliseconds; see `Sorter.low_latency`.
     follow : bool
         Whether to follow changes; see `Sorter.stream`.
+    without : tuple of str
+        Channels that are broken; see `Sorter.without_channels`.
     """
 
     like: str | None = None
     calibration_seconds: float = 0.0
     low_latency: bool = False
     follow: bool = False
+    without: tuple[str, ...] = ()
 
 
 def open_streams(
@@ -85,16 +88,20 @@ def open_streams(
     low_latency = {group: _kept(folder, name) for group, folder in folders.items()}
     to = name or f"the first {options.calibration_seconds:g} s"
     how = " with low latency" if options.low_latency else " and following changes" if options.follow else ""
-    say(f"sorting{how}, as adapted to {to}")
+    lacking = f", without channel {', '.join(options.without)}" if options.without else ""
+    say(f"sorting{how}, as adapted to {to}{lacking}")
     if options.low_latency and not all(low_latency.values()):
         again = "" if name is None else " (train --live keeps it in the model)"
         say(f"preparing the low-latency sorter, which takes up to a minute{again}")
-    streams = {}
+    streams, unknown = {}, set(options.without)
     for group, folder in folders.items():
         with naming(f"group {group}" if group else model):
             place = folder if name is None else target_place(folder, name)
             kept = low_latency[group] if options.low_latency else None
-            streams[group] = _open(kept or place, options, n_jobs=jobs)
+            streams[group], own = _open(kept or place, options, whole=group == WHOLE, n_jobs=jobs)
+            unknown -= own
+    if unknown:
+        raise InputError(f"{model}: has no channel {', '.join(sorted(unknown))}")
     return _together(model, streams, jobs)
 
 
@@ -125,17 +132,22 @@ def _kept(folder: Path, name: str | None) -> Path | None:
     return place if place and (place / DESCRIPTION).is_file() else None
 
 
-def _open(place: Path, options: LiveOptions, *, n_jobs: int) -> Stream:
+def _open(place: Path, options: LiveOptions, *, whole: bool, n_jobs: int) -> tuple[Stream, set[str]]:
+    """Return the stream of a group, and those of the channels to leave out that are its own."""
     sorter = Sorter.load(place)
+    own = {one for one in options.without if whole or one in sorter.state.channel_ids}
+    if own:
+        sorter = sorter.without_channels(sorted(own), n_jobs=n_jobs)
     if not options.calibration_seconds:
         _warm_up(sorter)
-    return sorter.stream(
+    stream = sorter.stream(
         sorter.fs_hz,
         mode="low_latency" if options.low_latency else "exact",
         calibration_seconds=options.calibration_seconds,
         follow=options.follow,
         n_jobs=n_jobs,
     )
+    return stream, own
 
 
 def _warm_up(sorter: Sorter) -> None:

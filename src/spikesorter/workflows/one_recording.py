@@ -65,6 +65,11 @@ class SortedFile:
         return self.spikes.doubts
 
     @property
+    def left_out(self) -> dict[str, tuple[str, ...]]:
+        """Ids of the broken channels that the sorters do not go by, for each group that has some."""
+        return {group: ids for group, one in self.sorters.items() if (ids := one.state.left_out)}
+
+    @property
     def bad_s(self) -> dict[str, float]:
         """Length of the bad stretches by kind, in seconds."""
         return bad_seconds(self.spikes)
@@ -126,11 +131,12 @@ def sort_recording(
         recording, exclude = opened.recording, opened.exclude
         choice = model.nearest(recording, exclude=exclude) if chosen is None else chosen
         nearest = choice.names
+        sorters = model.suited(recording, nearest, exclude=exclude, n_jobs=n_jobs)
         spikes = found
         if spikes is None:
             spikes = model.sort(
                 recording,
-                nearest,
+                sorters,
                 exclude=exclude,
                 n_jobs=n_jobs,
                 span_seconds=span_seconds,
@@ -142,6 +148,8 @@ def sort_recording(
         "adapted_to": ", ".join(nearest.values()),
         "sorter": model.digest(nearest),
     }
+    if left_out := [one for sorter in sorters.values() for one in sorter.state.left_out]:
+        provenance["channels_left_out"] = ", ".join(left_out)
     written = opened.to_source(replace(spikes, doubts=(*choice.doubts, *spikes.doubts)))
     with WRITING:
         write_spikes(
@@ -154,7 +162,7 @@ def sort_recording(
             subject=session,
         )
     n_samples = opened.source.get_num_frames()
-    return SortedFile(path, written, nearest, model.chosen(nearest), place, n_samples)
+    return SortedFile(path, written, nearest, sorters, place, n_samples)
 
 
 def bad_seconds(spikes: Spikes) -> dict[str, float]:

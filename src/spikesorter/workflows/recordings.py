@@ -15,6 +15,7 @@ from spikesorter.core.spikes import UNKNOWN, Spikes
 from spikesorter.io.formats import stem_of
 from spikesorter.io.label_checks import LabelTimes, check_plausible
 from spikesorter.io.labels import own_labels, read_labels, without_units
+from spikesorter.io.mat import rate_is_stated
 from spikesorter.io.recording import OpenedRecording, RecordingOptions
 from spikesorter.io.recording_parts import part_name
 from spikesorter.io.samples import shortest_samples
@@ -68,6 +69,14 @@ class LabelledRecording:
     def fs_hz(self) -> float:
         """Sampling rate."""
         return float(self.opened.recording.get_sampling_frequency())
+
+    def warn_of_rate(self) -> None:
+        """Warn if the sampling rate is neither in the recording's file nor among its options."""
+        if self.opened.options.fs_hz is None and not rate_is_stated(self.opened.source):
+            logger.warning(
+                "%s: states no sampling rate (fs); %s is taken. If it is another: --set recording.fs_hz=HZ",
+                self.opened.path, shown_hz(self.fs_hz),
+            )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

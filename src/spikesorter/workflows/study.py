@@ -278,6 +278,7 @@ def _run_facts(
             result.name: {
                 "spikes": len(result.spikes),
                 "bad_s": bad_seconds(result.spikes),
+                **({"left_out": list(ids)} if (ids := result.sorter.state.left_out) else {}),
                 "noise": [float(value) for value in result.sorter.profile.scale],
                 "gain": result.sorter.profile.activity.gain,
                 "spikes_per_s": sum(result.sorter.profile.activity.rates) * result.sorter.fs_hz,

@@ -87,6 +87,8 @@ class Outcome:
         Length of its bad stretches by kind, in seconds.
     doubts : tuple of str
         Why there is no forecast.
+    left_out : dict
+        Ids of broken channels that were left out, for each group that has some.
     """
 
     name: str
@@ -102,6 +104,7 @@ class Outcome:
     attempts: int = 0
     bad_s: Mapping[str, float] = field(default_factory=dict)
     doubts: tuple[str, ...] = ()
+    left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -265,6 +268,7 @@ def _sorted(task: SortTask, start: float, attempt: int, progress: Progress) -> O
         attempts=attempt,
         bad_s=one.bad_s,
         doubts=one.doubts,
+        left_out=one.left_out,
     )
     note = {"facts": facts, "sha256": _digest_of(place), "outcome": asdict(outcome)}
     write_json(note_place(task), note)

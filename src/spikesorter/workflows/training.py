@@ -128,6 +128,7 @@ def _train_groups(
     path, recording = labelled.opened.path, labelled.opened.recording
     check_group_places(model, list(channel_groups(recording)))
     check_writable(model.parent)
+    labelled.warn_of_rate()
     with naming(path):
         fitted = fit_groups(
             recording,
@@ -175,6 +176,7 @@ def fit_labelled(
     progress: Progress = silent,
 ) -> Sorter:
     """Fit a sorter to a labelled recording; errors include its file name."""
+    labelled.warn_of_rate()
     with naming(labelled.opened.path):
         return Sorter.fit(
             labelled.opened.recording,

@@ -82,7 +82,8 @@ def trace(
     times_s = np.arange(first, last) / fs_hz
     finite = np.nan_to_num(values, posinf=0.0, neginf=0.0)
     height = float(np.ptp(finite)) or 1.0
-    _add_channels(figure, times_s, values, [str(one) for one in recording.get_channel_ids()], height)
+    shown = recording if sorter is None else sorter.state.fitting(recording)
+    _add_channels(figure, times_s, values, [str(one) for one in shown.get_channel_ids()], height)
     given = [(row, spikes) for row, spikes in (("found", found), ("true", truth)) if spikes is not None]
     order = arrange(*(spikes for _, spikes in given), first=sorter.units.known if sorter else ())
     for row, spikes in given:
