@@ -16,6 +16,7 @@ from pathlib import Path
 
 from distributed import Client, LocalCluster
 
+from spikesorter.core.progress import Progress, silent
 from spikesorter.io.recording import RecordingOptions
 from spikesorter.report.kept_results import RUN
 from spikesorter.workflows.batch import dask_runner, run_batch
@@ -71,7 +72,7 @@ def empty_tasks_per_second(count: int = 3000) -> float:
         return len(done) / (time.perf_counter() - start)
 
 
-def nothing(task: SortTask) -> Outcome:
+def nothing(task: SortTask, progress: Progress = silent) -> Outcome:
     """Do nothing."""
     return Outcome(name=task.item.name, recording="", state="done")
 

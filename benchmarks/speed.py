@@ -4,10 +4,10 @@
 
 Parts: adapt (fit and adapt, all cores; first, the others need its sorters), sort (one core, against five
 blocked-FFT template correlations), cnn (all of that for networks, one target), run (`spikesorter run`,
-defaults), others (SpikeInterface's sorters, one core, warm; needs the extra `compare`), workers (eight
-recordings, one and two threads), many (one electrode, a tetrode, 96 tetrodes), stream (10 ms packets, one
-core; delay; what `low_latency` loses), start (imports), compile (processor seconds at the first use), gpu
-(networks there and here; after cnn). `table` prints what was measured as a table.
+defaults, one target and two at once), others (SpikeInterface's sorters, one core, warm; needs the extra
+`compare`), workers (eight recordings, one and two threads), many (one electrode, a tetrode, 96 tetrodes),
+stream (10 ms packets, one core; delay; what `low_latency` loses), start (imports), compile (processor seconds
+at the first use), gpu (networks there and here; after cnn). `table` prints what was measured as a table.
 
 Seconds are the least of several runs; compare ratios, which do not depend on the machine.
 """
@@ -96,12 +96,21 @@ def measure_cnn(arguments: argparse.Namespace) -> Figures:
 
 
 def measure_run(arguments: argparse.Namespace) -> Figures:
-    """The whole command, in a process of its own."""
+    """The whole command with its report, in a process of its own: one target after another, then two at once.
+
+    Processor seconds are those of all its processes: they mean something while other work runs, too.
+    """
     study, out = made_study(arguments), arguments.out / "run"
-    shutil.rmtree(out, ignore_errors=True)
-    command = [str(PROGRAM), "run", str(study), "--out", str(out), "--quiet", "--no-report"]
-    seconds, _ = timed(lambda: subprocess.run(command, check=True), repeats=1)
-    return {"seconds": seconds, "study": json.loads((out / "scores.json").read_text())["study"]}
+    figures: Figures = {}
+    for n_jobs in ("1", "2"):
+        shutil.rmtree(out, ignore_errors=True)
+        command = [str(PROGRAM), "run", str(study), "--out", str(out), "--quiet", "--n-jobs", n_jobs]
+        before = os.times()
+        seconds, _ = timed(partial(subprocess.run, command, check=True), repeats=1)
+        after = os.times()
+        spent = after.children_user + after.children_system - before.children_user - before.children_system
+        figures[f"{n_jobs} jobs"] = {"seconds": seconds, "processor_s": spent}
+    return figures | {"study": json.loads((out / "scores.json").read_text())["study"]}
 
 
 def measure_others(arguments: argparse.Namespace) -> Figures:

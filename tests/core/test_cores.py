@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from spikesorter.core.cores import effective_n_jobs
+from spikesorter.core.cores import effective_n_jobs, one_blas_thread
 from spikesorter.core.errors import SettingsError
 
 
@@ -24,3 +26,14 @@ def test_a_number_of_threads_is_itself_as_an_int(n_jobs: int) -> None:
 def test_anything_else_is_refused(n_jobs: Any) -> None:
     with pytest.raises(SettingsError, match=r"n_jobs must be .* or -1 for all cores, not "):
         effective_n_jobs(n_jobs)
+
+
+def blas_threads() -> set[int]:
+    return {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
+
+
+def test_linear_algebra_uses_one_thread_in_a_block_and_afterwards_as_many_as_before() -> None:
+    with threadpool_limits(2, user_api="blas"):
+        with one_blas_thread(), one_blas_thread(), ThreadPoolExecutor(1) as threads:
+            assert threads.submit(blas_threads).result() == blas_threads() == {1}
+        assert blas_threads() == {2}

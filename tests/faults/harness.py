@@ -32,8 +32,9 @@ from spikesorter.core.errors import InputError
 from spikesorter.sorting import model
 from spikesorter.sorting.finished_spans import FinishedSpans
 from spikesorter.workflows import batch, tasks
-from spikesorter.workflows.batch import Runner, run_batch, run_here
+from spikesorter.workflows.batch import run_batch
 from spikesorter.workflows.manifest import BatchItem, read_batch
+from spikesorter.workflows.running import Runner, run_here
 from spikesorter.workflows.tasks import Outcome
 
 SPAN_SECONDS = 0.25

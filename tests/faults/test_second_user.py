@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from spikesorter.core.progress import Progress, silent
 from spikesorter.io.recording import RecordingOptions
 from spikesorter.report.server import LoopbackServer, Reply, redirecting_file
 from spikesorter.workflows.manifest import BatchItem
@@ -62,7 +63,7 @@ for place in sys.argv[1:]:
 """
 
 
-def be_looked_into(task: SortTask) -> Outcome:
+def be_looked_into(task: SortTask, progress: Progress = silent) -> Outcome:
     """Return what somebody else gets from this process and the one that started it."""
     family = [os.getpid(), os.getppid()]
     ports = [

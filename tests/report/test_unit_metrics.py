@@ -79,7 +79,7 @@ def three_minutes(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> 
     mean = np.float32([[4.0, 0.0], [-8.0, 10.0]])
     monkeypatch.setattr("spikesorter.report.unit_metrics.noise_levels", lambda result: levels)
     monkeypatch.setattr(
-        "spikesorter.report.metrics.measure_shapes", lambda *given: [SimpleNamespace(unit=1, mean=mean)]
+        "spikesorter.report.unit_metrics.measure_shapes", lambda *given: [SimpleNamespace(unit=1, mean=mean)]
     )
     monkeypatch.setattr("spikesorter.report.unit_metrics.measure_features", lambda *given, most: features)
     return result, features
@@ -121,3 +121,11 @@ def test_too_few_spikes_leave_a_cell_empty(three_minutes: tuple[Any, Features]) 
     assert first[:7] == ["a", "", "", "4", "33.3", "1", "0.667"]
     assert second == ["2", "", "", "", "0", "0", "0.333", "", "", "", "", ""]
     assert first[7:] == [""] * 5
+
+
+def test_shapes_that_are_measured_already_are_not_measured_again(
+    three_minutes: tuple[Any, Features], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spikesorter.report.unit_metrics.measure_shapes", None)
+    shapes: list[Any] = [SimpleNamespace(unit=1, mean=np.float32([[6.0, 0.0]]))]
+    assert metric_contents(three_minutes[0], shapes=shapes)["rows"][1][3] == "3"  # 6 by a noise of 2

@@ -15,6 +15,8 @@ import numpy as np
 import psutil
 import pytest
 
+from spikesorter.core.errors import naming
+from spikesorter.core.progress import Progress, silent
 from spikesorter.io.recording import RecordingOptions
 from spikesorter.workflows.manifest import BatchItem
 from spikesorter.workflows.processes import processes
@@ -37,7 +39,7 @@ def connections_of(process: psutil.Process) -> list[Any]:
     return list(getattr(process, "net_connections" if psutil.version_info >= (6,) else "connections")("all"))
 
 
-def look_for_ports(task: SortTask) -> Outcome:
+def look_for_ports(task: SortTask, progress: Progress = silent) -> Outcome:
     family = [psutil.Process(), *psutil.Process().parents()[:1]]
     listening = [one for process in family for one in listening_in_family(process)]
     logging.getLogger("spikesorter.test").warning("%s is odd", task.item.name)
@@ -58,13 +60,13 @@ def listening_of(process: psutil.Process) -> list[str]:
     ]
 
 
-def die_or_not(task: SortTask) -> Outcome:
+def die_or_not(task: SortTask, progress: Progress = silent) -> Outcome:
     if task.item.name == "b":
         os.kill(os.getpid(), signal.SIGKILL)
     return done(task, str(os.getpid()))
 
 
-def read_what_shrinks(task: SortTask) -> Outcome:
+def read_what_shrinks(task: SortTask, progress: Progress = silent) -> Outcome:
     task.item.recording.write_bytes(b"\1" * 100_000)
     mapped = np.memmap(task.item.recording, np.uint8, mode="r")
     if task.item.name == "b":
@@ -72,11 +74,18 @@ def read_what_shrinks(task: SortTask) -> Outcome:
     return done(task, str(mapped.sum()))
 
 
-def list_blocked(task: SortTask) -> Outcome:
+def list_blocked(task: SortTask, progress: Progress = silent) -> Outcome:
     return done(task, str(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])))
 
 
-def wait_long(task: SortTask) -> Outcome:
+def say_something(task: SortTask, progress: Progress = silent) -> Outcome:
+    progress("sorting", 0.5)
+    with naming(f"{task.name}.npy"):
+        logging.getLogger("spikesorter.test").warning("0.3 s are bad")
+    return done(task, str(os.getpid()))
+
+
+def wait_long(task: SortTask, progress: Progress = silent) -> Outcome:
     time.sleep(60)
     return done(task)
 
@@ -89,6 +98,20 @@ def test_they_listen_to_no_port_and_their_warnings_are_logged_here(caplog: pytes
     assert sorted(one.name for one in outcomes) == ["a", "b", "c"]
     assert {words for one in outcomes for words in one.reason.split("; ")} <= before
     assert sorted(one.getMessage() for one in caplog.records) == ["a is odd", "b is odd", "c is odd"]
+
+
+@pytest.mark.slow
+def test_they_can_be_started_early_and_say_how_far_they_are_and_what_a_warning_is_about(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    steps: set[tuple[str, str, float]] = set()
+    before = set(psutil.Process().children())
+    with processes(2, told=lambda *step: steps.add(step), early=say_something) as runner:
+        started = {one.pid for one in set(psutil.Process().children()) - before}
+        outcomes = list(runner(say_something, [task("a"), task("b")]))
+    assert steps == {("a", "sorting", 0.5), ("b", "sorting", 0.5)}
+    assert {one.getMessage() for one in caplog.records} == {"a.npy: 0.3 s are bad", "b.npy: 0.3 s are bad"}
+    assert {int(one.reason) for one in outcomes} <= started
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from spikesorter.core.errors import subject
+from spikesorter.core.errors import about_subject
 from spikesorter.core.text import visible
 
 if TYPE_CHECKING:
@@ -131,8 +131,6 @@ class _ConsoleHandler(logging.Handler):
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
-        message, about = record.getMessage(), subject()
-        if about and not message.startswith(about):
-            message = f"{about}: {message}"
+        message = about_subject(record.getMessage())
         line = f"spikesorter: {record.levelname.lower()}: {message}"
         self._console.print(visible(line), markup=False, soft_wrap=True)

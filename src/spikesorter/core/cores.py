@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from numbers import Integral
 from typing import TypeVar
 
 from spikesorter.core.errors import SettingsError
 
-__all__ = ["WHOLE_TRACES", "effective_n_jobs", "in_threads"]
+__all__ = ["WHOLE_TRACES", "effective_n_jobs", "in_threads", "one_blas_thread"]
 
 ALL_CORES = -1
 MOST_JOBS = 1024
@@ -77,3 +78,21 @@ def in_threads(function: Callable[[Item], Result], items: list[Item], *, n_jobs:
         except BaseException:
             threads.shutdown(cancel_futures=True)
             raise
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Let linear algebra use one thread during a block or a function, as work is shared out otherwise.
+
+    NumPy's library would start a thread on each core. Between two calls they wait by counting, which takes as
+    much time of the processor as all else.
+
+    Examples
+    --------
+    >>> with one_blas_thread():
+    ...     pass
+    """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):
+        yield

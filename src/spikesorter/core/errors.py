@@ -15,7 +15,16 @@ from contextvars import ContextVar
 from functools import wraps
 from typing import Any, TypeVar
 
-__all__ = ["InputError", "ModelError", "SettingsError", "SpikeSorterError", "made_by", "naming", "subject"]
+__all__ = [
+    "InputError",
+    "ModelError",
+    "SettingsError",
+    "SpikeSorterError",
+    "about_subject",
+    "made_by",
+    "naming",
+    "subject",
+]
 
 Made = TypeVar("Made")
 _SUBJECTS: ContextVar[tuple[str, ...]] = ContextVar("subjects", default=())
@@ -114,6 +123,19 @@ def subject() -> str:
     D5.mat: group left
     """
     return ": ".join(_SUBJECTS.get())
+
+
+def about_subject(message: str) -> str:
+    """Return a message with what the program works on before it, unless the message starts with that.
+
+    Examples
+    --------
+    >>> with naming("D5.mat"):
+    ...     about_subject("0.3 s are bad"), about_subject("D5.mat: 0.3 s are bad")
+    ('D5.mat: 0.3 s are bad', 'D5.mat: 0.3 s are bad')
+    """
+    about = subject()
+    return f"{about}: {message}" if about and not message.startswith(about) else message
 
 
 def made_by(makers: str) -> Callable[[type[Made]], type[Made]]:

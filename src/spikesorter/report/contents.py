@@ -172,7 +172,7 @@ def recording_contents(
         "facts": facts(result),
         "units": [{"unit": unit, "name": unit_name(result, unit)} for unit in shown_units(result)],
         "unit_table": unit_table(result, whole_score),
-        "metrics": metric_contents(result, most=METRIC_SPIKES) if budget_samples is not None else None,
+        "metrics": metric_contents(result, most=METRIC_SPIKES, shapes=shapes) if embedded else None,
         "channels": [str(channel) for channel in sorter.state.fitting(recording).get_channel_ids()],
         "curves": _curves(result),
         "pages": pages,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from spikesorter.core.spikes import UNKNOWN
 from spikesorter.report.cards import noise_levels, usual_noise
 from spikesorter.report.features import MOST_MEASURED, Features, amplitudes_of, measure_features
+from spikesorter.report.metrics import Shape, measure_shapes
 from spikesorter.report.results import Result
 from spikesorter.report.tables import shown_units, unit_name
 from spikesorter.report.verdict import measured_score, quality_of
@@ -36,7 +38,9 @@ NEIGHBOURS, MOST_NEIGHBOURS = 4, 10_000
 FEWEST = 20  # spikes of a unit in its principal components
 
 
-def metric_contents(result: Result, *, most: int = MOST_MEASURED) -> dict[str, Any]:
+def metric_contents(
+    result: Result, *, most: int = MOST_MEASURED, shapes: Sequence[Shape] | None = None
+) -> dict[str, Any]:
     """Return the table of a result's metrics.
 
     Parameters
@@ -44,6 +48,8 @@ def metric_contents(result: Result, *, most: int = MOST_MEASURED) -> dict[str, A
     result : Result
     most : int
         Number of spikes whose waveforms are read.
+    shapes : sequence of Shape, optional
+        Of its units, if they are measured already.
 
     Returns
     -------
@@ -51,7 +57,7 @@ def metric_contents(result: Result, *, most: int = MOST_MEASURED) -> dict[str, A
         `caption`, `head`, and `rows` with a text for each column.
     """
     features = measure_features(result.sorter, result.recording, result.spikes, most=most)
-    metrics, quality = unit_metrics(result, features), quality_of(result, measured_score(result))
+    metrics, quality = unit_metrics(result, features, shapes), quality_of(result, measured_score(result))
     rows = []
     for unit, values in metrics.items():
         shares = quality.units.get(unit) if quality else None
@@ -65,7 +71,9 @@ def metric_contents(result: Result, *, most: int = MOST_MEASURED) -> dict[str, A
     return {"caption": CAPTION, "head": list(HEAD), "rows": rows}
 
 
-def unit_metrics(result: Result, features: Features) -> dict[int, list[float]]:
+def unit_metrics(
+    result: Result, features: Features, shapes: Sequence[Shape] | None = None
+) -> dict[int, list[float]]:
     """Measure each unit that has spikes.
 
     Parameters
@@ -73,6 +81,8 @@ def unit_metrics(result: Result, features: Features) -> dict[int, list[float]]:
     result : Result
     features : Features
         Of the result's spikes.
+    shapes : sequence of Shape, optional
+        As for `metric_contents`.
 
     Returns
     -------
@@ -85,7 +95,7 @@ def unit_metrics(result: Result, features: Features) -> dict[int, list[float]]:
     unit = spikes.unit[features.place]
     amplitude = amplitudes_of(features, unit)
     edges = np.linspace(0, result.n_samples, max(round(result.seconds / BIN_S), 1) + 1)
-    ratios = _signal_to_noise(result)
+    ratios = _signal_to_noise(result, shapes)
     metrics = {}
     for one in shown_units(result):
         train = spikes.of(one).sample
@@ -115,13 +125,12 @@ def _isolation(
     return distance, l_ratio, hit, miss
 
 
-def _signal_to_noise(result: Result) -> dict[int, float]:
+def _signal_to_noise(result: Result, shapes: Sequence[Shape] | None) -> dict[int, float]:
     """Return the peak of each unit's mean waveform relative to the noise of its channel."""
-    from spikesorter.report.metrics import measure_shapes
-
     levels = usual_noise(noise_levels(result))
     heard = np.flatnonzero(np.isfinite(levels))  # not channels that are dead, which have no noise either
     if len(heard) == 0:
         return {}
-    shapes = measure_shapes(result.sorter, result.recording, result.spikes)
+    if shapes is None:
+        shapes = measure_shapes(result.sorter, result.recording, result.spikes)
     return {one.unit: float((np.abs(one.mean).max(axis=0) / levels)[heard].max()) for one in shapes}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spikesorter.core.bad_stretches import BadStretches
-from spikesorter.core.cores import in_threads
+from spikesorter.core.cores import in_threads, one_blas_thread
 from spikesorter.core.progress import Progress
 from spikesorter.decoding.bench import Bench
 from spikesorter.decoding.candidates import Candidates
@@ -51,6 +51,7 @@ USUAL_GAINS = (0.4, 2.5)
 COMPARED_SECONDS, COMPARED_SPANS = 60.0, 12  # of a target, for comparison with its rehearsal
 
 
+@one_blas_thread()
 def adapt_state(
     state: SorterState,
     target: BaseRecording,
@@ -113,6 +114,7 @@ def adapt_state(
     return _doubted(adapted, doubt) if doubt else adapted
 
 
+@one_blas_thread()
 def low_latency_state(state: SorterState, *, n_jobs: int, progress: Progress) -> SorterState:
     """Return a sorter's state with a low-latency decoder for the same recordings."""
     settings = state.settings.model_copy(update={"decoder": "low_latency"})

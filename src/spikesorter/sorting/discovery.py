@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spikesorter.core.bad_stretches import BadStretches
+from spikesorter.core.cores import one_blas_thread
 from spikesorter.core.progress import Progress
 from spikesorter.core.settings import Settings
 from spikesorter.core.spike import check_rate
@@ -72,6 +73,7 @@ class Discovery:
         return f"Discovery({listed or 'no units'}; {len(self.spikes)} spikes)"
 
 
+@one_blas_thread()
 def discover_state(
     recording: BaseRecording,
     settings: Settings,

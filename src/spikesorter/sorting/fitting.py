@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.compiled import is_kept
+from spikesorter.core.cores import one_blas_thread
 from spikesorter.core.errors import InputError
 from spikesorter.core.progress import Progress
 from spikesorter.core.settings import Settings
@@ -86,6 +87,7 @@ MOST_KEPT = 1 << 25  # values of the labelled trace for rehearsals; 22 minutes o
 MOST_CHANNELS = 32  # filters connect all pairs of channels, and distant channels record different units
 
 
+@one_blas_thread()
 def fit_state(
     recording: BaseRecording,
     labels: Spikes | BaseSorting,

@@ -7,7 +7,7 @@ A task that fails does not stop the others. In this process the tasks run in a l
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -22,13 +22,13 @@ from spikesorter.io.export import check_export, session_for
 from spikesorter.report.kept_results import SORT, sort_facts
 from spikesorter.sorting.model import Model, load_model
 from spikesorter.workflows.manifest import BatchItem
+from spikesorter.workflows.running import R, Runner, T, Work, run_here
 from spikesorter.workflows.tasks import (
     NOTES,
     PREDICTIONS,
     SPANS,
     Outcome,
     SortTask,
-    lost,
     note_of,
     note_place,
     remove,
@@ -40,14 +40,11 @@ from spikesorter.workflows.tasks import (
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["BATCH", "BATCH_SPAN_SECONDS", "dask_runner", "run_batch", "run_here", "summary"]
+__all__ = ["BATCH", "BATCH_SPAN_SECONDS", "dask_runner", "run_batch", "summary"]
 
 BATCH, LOCK = "batch.json", "lock"
 VIEWABLE_SECONDS = 30.0  # after so long, a recording that is sorted can be viewed
 BATCH_SPAN_SECONDS = 60.0  # shorter spans would make too many files for a shared disk
-
-Runner = Callable[[Callable[[SortTask], Outcome], list[SortTask]], Iterator[Outcome]]
-"""Applies a function to tasks and yields their outcomes in any order."""
 
 
 def run_batch(
@@ -134,11 +131,6 @@ def run_batch(
     return ordered
 
 
-def run_here(work: Callable[[SortTask], Outcome], tasks: list[SortTask]) -> Iterator[Outcome]:
-    """Run tasks in this process, one after another."""
-    return map(work, tasks)
-
-
 def dask_runner(client: Client) -> Runner:
     """Return a runner that uses the workers of a local or remote Dask cluster.
 
@@ -154,12 +146,12 @@ def dask_runner(client: Client) -> Runner:
     """
     from distributed import as_completed
 
-    def run(work: Callable[[SortTask], Outcome], tasks: list[SortTask]) -> Iterator[Outcome]:
-        futures = client.map(work, tasks, pure=False, key=[f"sort-{task.item.name}" for task in tasks])
+    def run(work: Work[T, R], tasks: Sequence[T]) -> Iterator[R]:
+        futures = client.map(work, tasks, pure=False, key=[f"sort-{task.name}" for task in tasks])
         task_of = dict(zip(futures, tasks, strict=True))
         for future in as_completed(futures):
             task = task_of.pop(future)
-            yield future.result() if future.status == "finished" else lost(task, _died(future.exception()))
+            yield future.result() if future.status == "finished" else task.lost(_died(future.exception()))
 
     return run
 

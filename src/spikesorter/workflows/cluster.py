@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from spikesorter.core.cores import effective_n_jobs
 from spikesorter.core.errors import InputError
-from spikesorter.workflows.batch import Runner, dask_runner
+from spikesorter.workflows.batch import dask_runner
 from spikesorter.workflows.processes import processes
+from spikesorter.workflows.running import Runner
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -3,37 +3,35 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from spikesorter.core.cores import effective_n_jobs
-from spikesorter.core.errors import InputError, naming
-from spikesorter.core.progress import Progress, prefixed, silent
+from spikesorter.core.errors import InputError
+from spikesorter.core.progress import Progress, silent
 from spikesorter.core.score import Score, score, study_score
 from spikesorter.core.settings import Settings
 from spikesorter.core.spikes import UNKNOWN, Spikes
 from spikesorter.core.versions import versions
 from spikesorter.io.atomic import write_json
-from spikesorter.io.bad_table import write_bad_table
 from spikesorter.io.exclusion import Exclusion
 from spikesorter.io.mat import read_mat_spikes
-from spikesorter.io.mat_writing import write_mat, write_submission
+from spikesorter.io.mat_writing import write_submission
 from spikesorter.io.recording import RecordingOptions
 from spikesorter.report.contents import report_contents
 from spikesorter.report.kept_results import RUN, option_facts
 from spikesorter.report.page import write_page
 from spikesorter.report.peri_events import write_peri_events
 from spikesorter.report.results import REPORT, Result
-from spikesorter.sorting.forecast import Forecast, forecast_study
+from spikesorter.sorting.forecast import forecast_study
 from spikesorter.sorting.model_places import WHOLE, target_place
 from spikesorter.sorting.sorter import Sorter
 from spikesorter.workflows.files import checked_results, given_events
 from spikesorter.workflows.one_recording import bad_seconds
 from spikesorter.workflows.recordings import CheckedRecording, open_labelled, open_targets
+from spikesorter.workflows.targets import TargetTask, running, targets_at_once, timed
 from spikesorter.workflows.training import check_places, fit_labelled
 
 __all__ = ["StudyFiles", "TargetResult", "find_study", "run_study", "submission_words", "whole_score"]
@@ -137,7 +135,8 @@ def run_study(
     exclude : Exclusion, optional
         What to leave out of the recordings, which are named D1, D2, ...
     n_jobs : int, optional
-        Number of threads; -1 or None: one on each core. It does not affect the result.
+        Number of threads; -1 or None: one on each core. With 2 or more, so many targets are adapted to at
+        once, each in a process. It does not affect the result.
     progress : callable, optional
     events : Path, optional
         Events of the target, or a folder with a file of each target's (`events_by_name`). They are shown in
@@ -145,8 +144,7 @@ def run_study(
     report : bool
         Whether to write `report.html`.
     on_sorter : callable, optional
-        Called with the name and the sorter of the labelled recording, then of each target before it is
-        sorted.
+        Called with the name and the sorter of the labelled recording, then of each target when it is sorted.
     on_result : callable, optional
         Called with each target's result as soon as it is known.
 
@@ -168,39 +166,41 @@ def run_study(
         exclude.check([files.labelled.stem, *files.targets])
     truth = {name: read_mat_spikes(path) for name, path in files.truth.items()}
     seconds: dict[str, float] = {}
-    results: list[TargetResult] = []
-    forecasts: dict[str, Forecast] = {}
+    found: dict[str, TargetResult] = {}
     model = out / "model"
-    with _timed(seconds, "total"):
-        with _timed(seconds, "check"):
+    with timed(seconds, "total"):
+        with timed(seconds, "check"):
             labelled = open_labelled(files.labelled, settings, options=options)
             targets = open_targets(files.targets, labelled, settings, options=options, progress=progress)
             given = given_events(events, targets)
             check_places(model, [_prediction(out, name) for name in targets])
             for stale in ("scores.json", "forecast.json", RUN, SUBMISSION, REPORT):
                 (out / stale).unlink(missing_ok=True)  # an earlier run's files must not remain
-        with _timed(seconds, "fit"):
-            fitted = fit_labelled(labelled, settings, n_jobs=n_jobs, progress=progress)
-            fitted.save(model)
-        on_sorter(files.labelled.stem, fitted)
-        for name, target in targets.items():
-            opened, told = target.open(), prefixed(name, progress)
-            recording, left_out = opened.recording, opened.exclude
-            with naming(target.path):
-                with _timed(seconds, f"adapt {name}"):
-                    sorter = fitted.adapt(recording, exclude=left_out, n_jobs=n_jobs, progress=told)
-                    sorter.save(target_place(model, name))
+        channels = labelled.opened.recording.get_num_channels()
+        at_once = targets_at_once([one.n_samples * channels for one in targets.values()], n_jobs=n_jobs)
+        with running(at_once, progress) as run:
+            with timed(seconds, "fit"):
+                fitted = fit_labelled(labelled, settings, n_jobs=n_jobs, progress=progress)
+                fitted.save(model)
+            on_sorter(files.labelled.stem, fitted)
+            tasks = [
+                TargetTask(name, target, model, _prediction(out, name), n_jobs // at_once)
+                for name, target in targets.items()
+            ]
+            seconds |= {f"{step} {name}": 0.0 for name in targets for step in ("adapt", "sort")}  # in order
+            for done in run(tasks):
+                seconds |= done.seconds
+                name, sorter = done.name, Sorter.load(target_place(model, done.name))
                 on_sorter(name, sorter)
-                forecasts[name] = sorter.forecast
-                write_json(out / "forecast.json", forecast_study(forecasts))
-                with _timed(seconds, f"sort {name}"):
-                    spikes = sorter.sort(recording, exclude=left_out, n_jobs=n_jobs, progress=told)
-            write_mat(_prediction(out, name), spikes, unknown=settings.outliers.mark)
-            write_bad_table(_prediction(out, name), spikes.bad, fs_hz=sorter.fs_hz)
-            if name in given:
-                write_peri_events(out / f"{name}-events.csv", spikes, given[name], fs_hz=sorter.fs_hz)
-            results.append(TargetResult(name, spikes, sorter, _scored(spikes, truth.get(name), sorter)))
-            on_result(results[-1])
+                if name in given:
+                    place = out / f"{name}-events.csv"
+                    write_peri_events(place, done.spikes, given[name], fs_hz=sorter.fs_hz)
+                measured = _scored(done.spikes, truth.get(name), sorter)
+                found[name] = TargetResult(name, done.spikes, sorter, measured)
+                so_far = {one: found[one].sorter.forecast for one in targets if one in found}
+                write_json(out / "forecast.json", forecast_study(so_far))
+                on_result(found[name])
+        results = [found[name] for name in targets]
         write_submission(out / SUBMISSION, {result.name: result.spikes for result in results})
     _write_scores(out / "scores.json", results)
     write_json(out / RUN, _run_facts(folder, settings, preset, options, seconds, results))
@@ -302,10 +302,3 @@ def _write_scores(path: Path, results: list[TargetResult]) -> None:
     whole = whole_score(results)
     if scores:
         write_json(path, {"recordings": scores} | ({} if whole is None else {"study": whole}))
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    seconds[step] = time.perf_counter() - start

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from spikesorter.core.errors import InputError, SpikeSorterError
+from spikesorter.core.progress import Progress, silent
 from spikesorter.core.versions import __version__
 from spikesorter.io.atomic import write_json
 from spikesorter.io.bad_table import remove_bad_table
@@ -35,7 +36,6 @@ __all__ = [
     "SPANS",
     "Outcome",
     "SortTask",
-    "lost",
     "note_of",
     "note_place",
     "remove",
@@ -135,8 +135,17 @@ class SortTask:
     model_digest: str
     session: SessionFacts | None = None
 
+    @property
+    def name(self) -> str:
+        """Name of the recording."""
+        return self.item.name
 
-def sort_task(task: SortTask) -> Outcome:
+    def lost(self, reason: str) -> Outcome:
+        """Return the outcome if no process could finish it."""
+        return _failed(self, reason, 0.0, 0)
+
+
+def sort_task(task: SortTask, progress: Progress = silent) -> Outcome:
     """Sort one recording, unless it is already done.
 
     After a transient fault, such as a file server that does not answer, it is tried again, up to twice.
@@ -144,6 +153,7 @@ def sort_task(task: SortTask) -> Outcome:
     Parameters
     ----------
     task : SortTask
+    progress : callable, optional
 
     Returns
     -------
@@ -152,7 +162,7 @@ def sort_task(task: SortTask) -> Outcome:
     start = time.perf_counter()
     for attempt in range(1, RETRIES + 2):
         try:
-            return _sorted(task, start, attempt)
+            return _sorted(task, start, attempt, progress)
         except (SpikeSorterError, OSError, MemoryError) as error:
             if attempt > RETRIES or not _is_transient(error):
                 return _failed(task, _reason(error), time.perf_counter() - start, attempt)
@@ -161,21 +171,6 @@ def sort_task(task: SortTask) -> Outcome:
             logger.exception("%s", task.item.recording)
             return _failed(task, _reason(error), time.perf_counter() - start, attempt)
     raise AssertionError("unreachable")
-
-
-def lost(task: SortTask, reason: str) -> Outcome:
-    """Return the outcome of a task that no process could finish.
-
-    Parameters
-    ----------
-    task : SortTask
-    reason : str
-
-    Returns
-    -------
-    Outcome
-    """
-    return _failed(task, reason, 0.0, 0)
 
 
 def settings_of(task: SortTask) -> dict[str, Any]:
@@ -230,7 +225,7 @@ def remove(place: Path) -> None:
         place.unlink(missing_ok=True)
 
 
-def _sorted(task: SortTask, start: float, attempt: int) -> Outcome:
+def _sorted(task: SortTask, start: float, attempt: int, progress: Progress) -> Outcome:
     item, place = task.item, _place(task)
     known, facts = note_of(task), _facts(task, item.recording)
     spans = task.out / SPANS / item.name
@@ -250,6 +245,7 @@ def _sorted(task: SortTask, start: float, attempt: int) -> Outcome:
         span_seconds=task.span_seconds,
         resume=spans,
         session=task.session,
+        progress=progress,
     )
     if _facts(task, item.recording) != facts:
         remove(place)
