@@ -13,7 +13,9 @@ OWN = [SpikeSorterError, InputError, SettingsError, ModelError]
 
 
 def test_every_error_is_here() -> None:
-    assert {kind.__name__ for kind in OWN} | {"made_by", "naming", "subject"} == set(errors.__all__)
+    assert {kind.__name__ for kind in OWN} | {"about_subject", "made_by", "naming", "subject"} == set(
+        errors.__all__
+    )
 
 
 @pytest.mark.parametrize("kind", OWN)

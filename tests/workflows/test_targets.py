@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -136,13 +136,14 @@ def run_of(study: Path, out: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def family_at_work(process: subprocess.Popen[str], out: Path) -> list[psutil.Process]:
-    """Wait until targets are adapted to, and return the processes that do it."""
+    """Wait until targets are adapted to, and return the processes that do it, suspended."""
     while not (out / "model" / "model.json").exists():
         assert process.poll() is None
         time.sleep(0.05)
-    time.sleep(0.5)
     family = psutil.Process(process.pid).children(recursive=True)
     assert len(family) >= 2
+    for one in family:
+        one.suspend()
     return family
 
 
@@ -156,6 +157,9 @@ def test_a_run_that_is_ended_leaves_no_process_and_can_be_run_again(
     with run_of(study_folder, out) as process:
         family = family_at_work(process, out)
         process.send_signal(ending)
+        for one in family:
+            with suppress(psutil.NoSuchProcess):  # it was ended already
+                one.resume()
         _, words = process.communicate(timeout=60)
     if ending == signal.SIGINT:
         assert process.returncode == INTERRUPTED
