@@ -16,7 +16,7 @@ from spikesorter.io.labels import read_labels
 from spikesorter.io.recording import RecordingOptions
 from spikesorter.report.results import open_results
 from spikesorter.report.tables import facts
-from spikesorter.sorting.groups import adapt_groups, fit_groups, sort_groups
+from spikesorter.sorting.groups import adapt_groups, discover_groups, fit_groups, sort_groups
 from spikesorter.sorting.model import load_model
 from spikesorter.sorting.sorter import Sorter
 from spikesorter.workflows.batch import run_batch
@@ -220,3 +220,22 @@ def test_a_group_whose_units_are_on_the_broken_channel_alone(
     )
     assert same(found, left_alone)
     assert len(found.doubts) == 1
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan])
+def test_units_are_discovered_in_the_other_groups(value: float, caplog: pytest.LogCaptureFixture) -> None:
+    found = discover_groups(unplugged(1, value), settings=SETTINGS, n_jobs=1)
+    assert told(caplog) == [f"group right: {CONSTANT if value == 0 else MISSING}; {NOT_SOUGHT}"]
+    assert list(found) == ["left"]
+    assert len(found["left"].units) >= 2
+
+
+def test_a_model_learnt_anew_keeps_no_group_of_before(tmp_path: Path) -> None:
+    whole, broken = saved(tmp_path, whole=two_tetrodes(0)[0], broken=unplugged(0, 0.0))
+    write_spikes(tmp_path / "labels.csv", two_tetrodes(0)[1])
+    for labelled, groups in ((whole, ["left", "right"]), (broken, ["left"])):
+        train_model(
+            labelled, [], tmp_path / "model", SETTINGS, labels=tmp_path / "labels.csv", by_group=True,
+            n_jobs=1,
+        )  # fmt: skip
+        assert list(load_model(tmp_path / "model").groups) == groups
