@@ -10,7 +10,7 @@ from spikeinterface.core import NumpyRecording, append_recordings
 
 from spikesorter import read_recording
 from spikesorter.core.errors import InputError
-from spikesorter.io.recording_parts import MOST_LISTED, _listed, in_order, resampled
+from spikesorter.io.recording_parts import MOST_LISTED, _listed, in_order
 from tests.io.makers import write_blackrock
 from tests.io.recording_files import FS_HZ, save
 
@@ -103,24 +103,3 @@ def test_other_channels_are_refused_with_both_lists(own: list[str], rng: np.rand
     shown = ", ".join(map(str, own))
     with pytest.raises(InputError, match=f"has the channels {shown}, but the labelled recording has e1, e2"):
         in_order(recording, ("e1", "e2"))
-
-
-def test_missing_samples_are_not_spread_by_resampling(rng: np.random.Generator) -> None:
-    trace = rng.normal(size=(90_000, 2)).astype(np.float32)
-    whole, none = resampled(Path("a"), NumpyRecording([trace], 30_000.0), 25_000.0)
-    assert len(none) == 0
-    holed = trace.copy()
-    holed[30_000:30_600, 1] = np.nan
-    holed[-3:] = np.inf
-    changed, missing = resampled(Path("a"), NumpyRecording([holed], 30_000.0), 25_000.0)
-    assert list(missing) == [(24_875, 25_625, "missing"), (74_872, 75_000, "missing")]
-    good = ~missing.contain(np.arange(75_000))
-    expected, found = (one.get_traces()[good] for one in (whole, changed))
-    np.testing.assert_allclose(found, expected, atol=0.02)
-    _, none = resampled(Path("a"), NumpyRecording([holed], 30_000.0), 30_000.0)
-    assert len(none) == 0
-
-
-def test_a_rate_that_is_reached_up_to_a_millionth_gives_no_warning() -> None:
-    odd = NumpyRecording([np.zeros((3000, 1), np.float32)], 29_999.97)
-    assert resampled(Path("a"), odd, 25_000.0)[0].get_num_frames() == 2500

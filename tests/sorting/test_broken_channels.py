@@ -10,12 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from spikeinterface.core import NumpyRecording
+from spikeinterface.preprocessing import resample
 
 from spikesorter.core.errors import InputError
 from spikesorter.core.score import score
 from spikesorter.core.settings import load_settings
 from spikesorter.core.spikes import Spikes
 from spikesorter.io.mat_writing import write_mat, write_mat_recording
+from spikesorter.io.recording import RecordingOptions
 from spikesorter.report.contents import report_contents
 from spikesorter.report.plots.trace import trace as draw_trace
 from spikesorter.report.results import open_results
@@ -267,6 +269,20 @@ def test_files_are_trained_sorted_and_shown_without_the_broken_channel(
     assert lines == ["channel 0", "channel 2"]
     assert report_contents("T", [shown])["recordings"][0]["channels"] == ["0", "2"]
     assert "channels left out" in (tmp_path / "other" / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_file_at_another_rate_is_sorted_without_its_missing_channel(sorter: Sorter, tmp_path: Path) -> None:
+    faster = np.asarray(resample(recording(study()[1].trace), 30_000.0).get_traces()).copy()
+    faster[:, BROKEN] = np.nan
+    path = tmp_path / "D2.mat"
+    write_mat_recording(path, faster, fs_hz=30_000.0)
+    opened = RecordingOptions(resample=True).open(path, fs_hz=FS_HZ)
+    found = sorter.sort(opened.recording, exclude=opened.exclude, n_jobs=1)
+    assert sorter.suited_to(opened.recording).used_channels == ("e1", "e3")
+    assert len(found.bad) == 0
+    native = sorter.sort(recording(broken(1, np.nan)), n_jobs=1)
+    assert true_score(found) == pytest.approx(true_score(native), abs=0.02)
+    assert true_score(found) > 0.8
 
 
 def test_a_live_model_goes_by_the_channels_that_are_asked_for(tmp_path: Path) -> None:

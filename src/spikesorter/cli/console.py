@@ -88,13 +88,15 @@ def bad_line(one: SortedFile) -> str | None:
 
 def sorted_line(one: SortedFile, *, discovered: bool = False) -> str:
     """Return a line on a sorted recording, with its expected score."""
+    from spikesorter.sorting.each_group import doubts_about
     from spikesorter.sorting.model import LABELLED
 
     learnt = "of the units found" if discovered else "as first learnt, not adapted"
     how = learnt if one.adapted_to == LABELLED else f"as adapted to {one.adapted_to}"
-    forecasts = "forecast " + ", ".join(_forecast(sorter) for sorter in one.sorters.values())
+    held = [_forecast(sorter) for group, sorter in one.sorters.items() if not doubts_about(one.doubts, group)]
+    forecasts = f"forecast {', '.join(held)}" if held else "no forecast"
     if one.doubts:
-        forecasts = "no forecast; see the warnings"
+        forecasts += "; see the warnings"
     lacking = ", ".join(channel for ids in one.left_out.values() for channel in ids)
     forecasts = f"without channel {lacking}, {forecasts}" if lacking else forecasts
     return f"{one.title}: {len(one.spikes)} spikes ({how}), {forecasts}"
@@ -169,6 +171,7 @@ def study_json(results: list[TargetResult], out: Path) -> str:
 def sorted_json(done: list[SortedFile]) -> str:
     """Return the results of `sort` as JSON."""
     from spikesorter.report.summary import sorter_facts
+    from spikesorter.sorting.each_group import doubts_about
 
     recordings = [
         {
@@ -179,7 +182,7 @@ def sorted_json(done: list[SortedFile]) -> str:
             "adapted_to": one.adapted_to,
             "doubts": list(one.doubts),
             "sorters": {
-                group: sorter_facts(sorter) | ({"forecast": None} if one.doubts else {})
+                group: sorter_facts(sorter) | ({"forecast": None} if doubts_about(one.doubts, group) else {})
                 for group, sorter in one.sorters.items()
             },
         }

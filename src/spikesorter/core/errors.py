@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 __all__ = [
     "InputError",
     "ModelError",
+    "NothingToSortError",
     "SettingsError",
     "SpikeSorterError",
     "about_subject",
@@ -53,6 +54,20 @@ class InputError(SpikeSorterError):
     >>> Spikes([300, 120], [2, 1])
     Traceback (most recent call last):
     spikesorter.InputError: spikes: samples must be in order; Spikes.from_arrays sorts them
+    """
+
+
+class NothingToSortError(InputError):
+    """A recording that is dead, of which hardly anything is good, or whose units cannot be seen.
+
+    If these are the channels of one group, the other groups can still be sorted.
+
+    Examples
+    --------
+    >>> with naming("group left"):
+    ...     raise NothingToSortError("the trace is constant: nothing was recorded")
+    Traceback (most recent call last):
+    spikesorter.core.errors.NothingToSortError: group left: the trace is constant: nothing was recorded
     """
 
 

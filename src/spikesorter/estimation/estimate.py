@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spikesorter.core.errors import InputError
+from spikesorter.core.errors import NothingToSortError
 from spikesorter.estimation.context import PROFILE, Context
 from spikesorter.estimation.profile import Profile, without_hum
 from spikesorter.estimation.rehearsal import plant_rehearsal
@@ -227,7 +227,7 @@ def _noise_and_filters(conditioned: Trace, context: Context) -> tuple[NoiseSpect
 def _scale(conditioned: Trace) -> Trace:
     scale = noise_scale(conditioned)
     if not np.all(scale > ROUNDING * conditioned.std(axis=0)):
-        raise InputError(
+        raise NothingToSortError(
             "more than half of the samples are equal, so there is no noise to measure; "
             "if the trace is simulated or gated, add a little noise to it"
         )

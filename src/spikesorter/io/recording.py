@@ -34,7 +34,6 @@ from spikesorter.io.recording_parts import (
     Channel,
     one_segment,
     part_name,
-    resampled,
     select_channels,
     select_group,
 )
@@ -117,11 +116,15 @@ class RecordingOptions:
         if self.exclude is not None:
             chosen = self.exclude.cleaned(name, chosen)
         held = recording.get_memory_size() if source.format == "mat" else 0
-        fitting, missing = resampled(path, chosen, fs_hz) if self.resample else (chosen, BadStretches())
+        fitting = chosen
+        if self.resample:
+            from spikesorter.io.resampling import resampled
+
+            fitting = resampled(path, chosen, fs_hz)
         excluded = gaps if self.exclude is None else gaps.joined(self.exclude.of(name, chosen))
         if fitting is not chosen:
             ratio = fitting.get_sampling_frequency() / chosen.get_sampling_frequency()
-            excluded = excluded.joined(find_gaps(chosen)).at_rate(ratio).joined(missing)
+            excluded = excluded.joined(find_gaps(chosen)).at_rate(ratio)
         return OpenedRecording(path, self, fitting, labels, held, chosen, excluded)
 
     def segments(self, path: Path) -> int:
@@ -199,8 +202,8 @@ class OpenedRecording:
     source : spikeinterface.BaseRecording
         The recording before it was resampled; otherwise the same.
     exclude : BadStretches
-        Stretches of `recording` to leave out: those that the options name, those next to gaps in the numbers
-        of samples and, if it was resampled, missing ones.
+        Stretches of `recording` to leave out: those that the options name, and those next to gaps in the
+        numbers of samples or, if it was resampled, in its times.
     pulses_subtracted : bool
         Whether the response to pulses that were found in it has been subtracted.
     """

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.errors import InputError
-from spikesorter.core.spike import same_rate, shown_hz
-from spikesorter.io.formats import reading, stem_of
-from spikesorter.io.samples import find_missing
+from spikesorter.io.formats import stem_of
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
@@ -24,7 +18,6 @@ __all__ = [
     "in_order",
     "one_segment",
     "part_name",
-    "resampled",
     "select_channels",
     "select_group",
 ]
@@ -32,7 +25,6 @@ __all__ = [
 logger = logging.getLogger(__name__)
 Channel = str | int
 MOST_LISTED = 24
-RESAMPLING_S = 0.005  # beside a missing sample, in which resampled ones depend on it
 
 
 def one_segment(path: Path, recording: BaseRecording, segment: int | None) -> BaseRecording:
@@ -190,36 +182,6 @@ def select_group(path: Path, recording: BaseRecording, group: Channel | None) ->
     if not chosen:
         raise InputError(f"{path}: has no group {group}; there are {_listed(sorted(set(groups)))}")
     return recording.select_channels(chosen)
-
-
-def resampled(
-    path: Path, recording: BaseRecording, fs_hz: float | None
-) -> tuple[BaseRecording, BadStretches]:
-    """Return a recording at a sampling rate, and what is missing of it if it had to be resampled.
-
-    Returns
-    -------
-    recording : spikeinterface.BaseRecording
-        As float32, with 0 for missing samples, if it had another rate; otherwise as it is.
-    missing : BadStretches
-        Those of the resampled recording, in which it depends on missing samples.
-    """
-    own = float(recording.get_sampling_frequency())
-    if fs_hz is None or same_rate(own, fs_hz):
-        return recording, BadStretches()
-    from spikeinterface.preprocessing import resample, silence_periods
-
-    missing = find_missing(recording)
-    if len(missing):
-        recording = silence_periods(recording, np.stack([missing.start, missing.stop], axis=1))
-        margin = round(RESAMPLING_S * own)
-        beside = [(max(start - margin, 0), stop + margin, kind) for start, stop, kind in missing]
-        missing = BadStretches.of(beside).within(0, recording.get_num_frames()).at_rate(fs_hz / own)
-    with reading(path, "a recording to resample"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a rate that differs by parts in a million
-        changed: BaseRecording = resample(recording, fs_hz, dtype="float32")
-    logger.info("%s: resampled from %s to %s", path, shown_hz(own), shown_hz(fs_hz))
-    return changed, missing
 
 
 def _listed(names: list[str]) -> str:

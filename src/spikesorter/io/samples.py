@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spikesorter.core.bad_stretches import BadStretches
-from spikesorter.core.errors import InputError
+from spikesorter.core.errors import InputError, NothingToSortError
 from spikesorter.core.settings import Settings
 from spikesorter.core.spike import same_rate, shown_hz
 from spikesorter.core.spikes import UNKNOWN, Spikes
@@ -257,25 +257,26 @@ def _parts(n_samples: int, most_samples: int) -> list[tuple[int, int]]:
     return [(start, start + length) for start in starts.tolist()]
 
 
-def find_missing(recording: BaseRecording) -> BadStretches:
-    """Return the stretches of a recording in which some channel is NaN or infinite.
+def find_missing(recording: BaseRecording) -> tuple[BadStretches, ...]:
+    """Return, for each channel of a recording, the stretches in which it is NaN or infinite.
 
     Examples
     --------
     >>> from spikeinterface.core import NumpyRecording
     >>> trace = np.where(np.arange(50) // 10 == 2, np.nan, 1.0)[:, None]
-    >>> list(find_missing(NumpyRecording([trace], sampling_frequency=25_000.0)))
-    [BadStretch(start=20, stop=30, kind='missing')]
+    >>> [list(channel) for channel in find_missing(NumpyRecording([trace], sampling_frequency=25_000.0))]
+    [[BadStretch(start=20, stop=30, kind='missing')]]
     """
+    channels = range(recording.get_num_channels())
     if np.dtype(recording.get_dtype()).kind != "f":
-        return BadStretches()
-    found: list[tuple[int, int, str]] = []
+        return tuple(BadStretches() for _ in channels)
+    found: list[list[tuple[int, int, str]]] = [[] for _ in channels]
     for start in range(0, recording.get_num_frames(), CHUNK):
-        trace = read_samples(recording, start, min(start + CHUNK, recording.get_num_frames()))
-        missing = ~np.isfinite(trace).all(axis=1)
-        edges = np.flatnonzero(np.diff(missing, prepend=False, append=False)).reshape(-1, 2) + start
-        found += [(first, last, "missing") for first, last in edges.tolist()]
-    return BadStretches.of(found)
+        missing = ~np.isfinite(read_samples(recording, start, min(start + CHUNK, recording.get_num_frames())))
+        for k in np.flatnonzero(missing.any(axis=0)).tolist():
+            edges = np.flatnonzero(np.diff(missing[:, k], prepend=False, append=False)).reshape(-1, 2) + start
+            found[k] += [(first, last, "missing") for first, last in edges.tolist()]
+    return tuple(map(BadStretches.of, found))
 
 
 def _read(recording: BaseRecording, parts: list[tuple[int, int]]) -> NativeArray:
@@ -340,13 +341,15 @@ def check_trace(trace: NativeArray, settings: Settings, *, left_out: str = "") -
     --------
     >>> check_trace(np.zeros((25_000, 1), np.float32), Settings())
     Traceback (most recent call last):
-    spikesorter.InputError: the trace is constant: nothing was recorded
+    spikesorter.core.errors.NothingToSortError: the trace is constant: nothing was recorded
     """
     shortest = shortest_samples(settings)
     if len(trace) < shortest:
         if left_out:
-            raise InputError(f"{left_out}; {len(trace)} samples remain, but at least {shortest} are needed")
-        raise InputError(f"only {len(trace)} samples long; at least {shortest} are needed")
+            raise NothingToSortError(
+                f"{left_out}; {len(trace)} samples remain, but at least {shortest} are needed"
+            )
+        raise NothingToSortError(f"only {len(trace)} samples long; at least {shortest} are needed")
     check_channels(trace)
 
 
@@ -359,7 +362,7 @@ def check_channels(trace: NativeArray) -> None:
     """
     silent = constant_channels(trace)
     if len(silent) == trace.shape[1]:
-        raise InputError("the trace is constant: nothing was recorded")
+        raise NothingToSortError("the trace is constant: nothing was recorded")
     if silent:
         raise InputError(
             f"channel {', '.join(map(str, silent))} (counted from 0) is constant: nothing was recorded; "

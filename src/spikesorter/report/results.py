@@ -17,6 +17,7 @@ from spikesorter.io.labels import read_labels
 from spikesorter.io.recording import RecordingOptions
 from spikesorter.io.samples import at_rate
 from spikesorter.report.kept_results import KeptResult, kept_results
+from spikesorter.sorting.each_group import doubts_about
 from spikesorter.sorting.groups import groups_of
 from spikesorter.sorting.model import Model
 from spikesorter.sorting.model_places import WHOLE
@@ -55,6 +56,8 @@ class Result:
         Sorter that found the spikes.
     place : Path
         File with the found spikes.
+    remarks : tuple of str
+        Which other groups of channels have nothing to sort, and why.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Result:
     truth: Spikes | None
     sorter: Sorter
     place: Path
+    remarks: tuple[str, ...] = ()
 
     @property
     def doubts(self) -> tuple[str, ...]:
@@ -123,15 +127,18 @@ def results_of(
     def own(spikes: Spikes, sorter: Sorter) -> Spikes:
         return spikes.select(np.isin(spikes.unit, (*sorter.units.known, UNKNOWN)))
 
+    remarks = tuple(one for one in spikes.doubts if not any(doubts_about([one], group) for group in sorters))
+
     return [
         Result(
             f"{name}, group {group}",
             partial(_group, read, group),
             n_samples,
-            own(spikes, sorter),
+            replace(own(spikes, sorter), doubts=doubts_about(spikes.doubts, group)),
             own(truth, sorter) if truth else None,
             sorter,
             place,
+            remarks,
         )
         for group, sorter in sorters.items()
     ]

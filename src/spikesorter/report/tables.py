@@ -90,6 +90,7 @@ def facts(result: Result) -> list[list[str]]:
     return [
         ["length", f"{seconds:.1f} s at {sorter.fs_hz:g} Hz, {sorter.channels} {channels}"],
         *([["channels left out", sorter.state.remark]] if sorter.state.remark else []),
+        *([["groups left out", "; ".join(result.remarks)]] if result.remarks else []),
         ["noise (SD)", _listed(sorter.profile.scale)],
         ["gain against the labelled recording", f"{activity.gain:.3f}"],
         ["spikes", f"{len(result.spikes)}, {len(result.spikes) / result.good_seconds:.1f} per second"],

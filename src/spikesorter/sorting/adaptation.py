@@ -65,7 +65,7 @@ def adapt_state(
     progress("estimating noise, gain and rates", 0.0)
     choice, left = choose_for(state, target, as_it_is=False, exclude=exclude), None
     if choice.words:
-        left = narrow(state, choice.used)
+        left = narrow(state, choice.used, why=choice.words)
         for words in filter(None, (choice.words, left.words)):
             logger.warning("%s", words)
         target, lessons = select(target, choice.used), left.lessons

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.compiled import is_kept
 from spikesorter.core.cores import one_blas_thread
-from spikesorter.core.errors import InputError
+from spikesorter.core.errors import InputError, NothingToSortError
 from spikesorter.core.progress import Progress
 from spikesorter.core.settings import Settings
 from spikesorter.core.spike import check_rate
@@ -209,7 +209,7 @@ def _without_bad(source: Screened, labels: Spikes, left_out: str) -> tuple[Float
     """Cut the bad stretches out of the labelled recording, with the labels in them."""
     good = labels.outside(source.bad)
     if not len(good):
-        raise InputError(f"labels: all {len(labels)} are in bad stretches; {left_out}")
+        raise NothingToSortError(f"labels: all {len(labels)} are in bad stretches; {left_out}")
     logger.warning("labelled recording: %s, with %d labels", left_out, len(labels) - len(good))
     trace = source.bad.without(source.read(0, source.recording.get_num_frames()))
     return np.asarray(trace, np.float32), replace(good, sample=source.bad.moved(good.sample))
@@ -380,7 +380,7 @@ def _labels_without(labels: Spikes, units: Units, faint: npt.NDArray[np.bool_]) 
     known = list(zip(units.unit_ids, units.names, faint.tolist(), strict=True))
     kept = np.isin(labels.unit, [unit for unit, _, gone in known if not gone])
     if not kept.any():
-        raise InputError(
+        raise NothingToSortError(
             "labels: no unit can be distinguished from noise on these channels; do the labels belong to this "
             "recording and these channels, and have its sampling rate?"
         )

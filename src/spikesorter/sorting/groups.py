@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.cores import effective_n_jobs
-from spikesorter.core.errors import InputError, naming
+from spikesorter.core.errors import InputError
 from spikesorter.core.progress import Progress, prefixed, silent
 from spikesorter.core.settings import Settings, check_settings
 from spikesorter.core.spikes import Spikes
@@ -27,6 +27,7 @@ from spikesorter.io.samples import (
 from spikesorter.signal.filters import noise_scale
 from spikesorter.signal.spans import read_span, to_samples
 from spikesorter.sorting.discovery import Discovery
+from spikesorter.sorting.each_group import each_group
 from spikesorter.sorting.finding.hints import Polarity
 from spikesorter.sorting.sorter import SPAN_SECONDS, Sorter
 
@@ -47,6 +48,8 @@ __all__ = [
 logger = logging.getLogger(__name__)
 SPIKES_AVERAGED = 300  # of a unit, to find the channels on which it is large
 BEFORE_MS, AFTER_MS = 0.5, 1.5
+NOT_LEARNT = "the group will not be sorted"
+NOT_ADAPTED = "its sorter is not adapted to this recording"
 
 
 def channel_groups(recording: BaseRecording) -> dict[str, BaseRecording]:
@@ -147,11 +150,12 @@ def fit_groups(
     Returns
     -------
     dict of str to Sorter
+        Without groups that are dead, of which a warning tells.
 
     Raises
     ------
     InputError
-        If the recording or the labels cannot be used.
+        If the recording or the labels cannot be used, or all groups are dead.
 
     Examples
     --------
@@ -167,23 +171,21 @@ def fit_groups(
         raise InputError("labels: there are no spikes")
     warn_of_silent_units(spikes)
     groups, shares = channel_groups(recording), share_labels(recording, spikes)
-    sorters = {}
-    for name, group in groups.items():
+    for name in groups:
         if len(shares[name]) == 0:
-            logger.warning(
-                "group %s: no labelled unit is largest on its channels; the group will not be sorted", name
-            )
-            continue
-        with naming(f"group {name}"):
-            sorters[name] = Sorter.fit(
-                group,
-                shares[name],
-                settings=settings,
-                exclude=exclude,
-                n_jobs=n_jobs,
-                progress=prefixed(name, progress),
-            )
-    return sorters
+            logger.warning("group %s: %s; %s", name, _why_without_units(groups[name]), NOT_LEARNT)
+
+    def fit(name: str) -> Sorter:
+        return Sorter.fit(
+            groups[name],
+            shares[name],
+            settings=settings,
+            exclude=exclude,
+            n_jobs=n_jobs,
+            progress=prefixed(name, progress),
+        )
+
+    return each_group([name for name in groups if len(shares[name])], fit, instead=NOT_LEARNT)[0]
 
 
 def discover_groups(
@@ -211,7 +213,7 @@ def discover_groups(
     Returns
     -------
     dict of str to Discovery
-        By group. Units of all groups have different numbers.
+        By group, without dead groups. Units of all groups have different numbers.
 
     Raises
     ------
@@ -224,23 +226,24 @@ def discover_groups(
     if labels is not None:
         spikes = as_labels(labels, fs_hz=float(recording.get_sampling_frequency()))
         shares, first = share_labels(recording, spikes), max(spikes.unit_ids, default=0) + 1
-    found = {}
-    for name, group in groups.items():
-        with naming(f"group {name}"):
-            one = Sorter.discover(
-                group,
-                settings=settings,
-                n_units=n_units,
-                polarity=polarity,
-                labels=shares.get(name),
-                first_unit=first,
-                exclude=exclude,
-                n_jobs=n_jobs,
-                progress=prefixed(name, progress),
-            )
-        found[name] = one
+
+    def discover(name: str) -> Discovery:
+        nonlocal first
+        one = Sorter.discover(
+            groups[name],
+            settings=settings,
+            n_units=n_units,
+            polarity=polarity,
+            labels=shares.get(name),
+            first_unit=first,
+            exclude=exclude,
+            n_jobs=n_jobs,
+            progress=prefixed(name, progress),
+        )
         first = max([first, *(unit.unit + 1 for unit in one.units)])
-    return found
+        return one
+
+    return each_group(groups, discover)[0]
 
 
 def adapt_groups(
@@ -265,21 +268,21 @@ def adapt_groups(
     Returns
     -------
     dict of str to Sorter
-        New sorters, by group.
+        New sorters, by group. A group that is dead in the target, of which a warning tells, keeps the sorter
+        that it had.
 
     Raises
     ------
     InputError
-        If the target has different groups, or one of them cannot be used.
+        If the target has different groups, or all of them are dead.
     """
     groups = groups_of(sorters, target)
-    adapted = {}
-    for name, sorter in sorters.items():
-        with naming(f"group {name}"):
-            adapted[name] = sorter.adapt(
-                groups[name], exclude=exclude, n_jobs=n_jobs, progress=prefixed(name, progress)
-            )
-    return adapted
+
+    def adapt(name: str) -> Sorter:
+        told = prefixed(name, progress)
+        return sorters[name].adapt(groups[name], exclude=exclude, n_jobs=n_jobs, progress=told)
+
+    return {**sorters, **each_group(sorters, adapt, instead=NOT_ADAPTED)[0]}
 
 
 def sort_groups(
@@ -305,29 +308,31 @@ def sort_groups(
     Returns
     -------
     Spikes
-        Of all groups together.
+        Of all groups together. A group that is dead has none, and a doubt and a warning say so.
 
     Raises
     ------
     InputError
-        If the target does not have a group, or cannot be used.
+        If the target does not have a group, or all groups are dead.
     """
     groups = groups_of(sorters, target)
-    parts = []
-    for name, sorter in sorters.items():
-        with naming(f"group {name}"):
-            spikes = sorter.sort(
-                groups[name],
-                exclude=exclude,
-                n_jobs=n_jobs,
-                span_seconds=span_seconds,
-                resume=resume / name if resume else None,
-                progress=prefixed(name, progress),
-            )
-            doubts = tuple(f"group {name}: {doubt}" for doubt in spikes.doubts)
-            parts.append(replace(spikes, doubts=doubts))
+
+    def sort(name: str) -> Spikes:
+        spikes = sorters[name].sort(
+            groups[name],
+            exclude=exclude,
+            n_jobs=n_jobs,
+            span_seconds=span_seconds,
+            resume=resume / name if resume else None,
+            progress=prefixed(name, progress),
+        )
+        return replace(spikes, doubts=tuple(f"group {name}: {doubt}" for doubt in spikes.doubts))
+
+    done, lacking = each_group(sorters, sort)
+    parts = list(done.values())
     names = dict(pair for part in parts for pair in part.names.items())
-    return Spikes.concatenate(parts).described(fs_hz=float(target.get_sampling_frequency()), names=names)
+    every = Spikes.concatenate(parts).described(fs_hz=float(target.get_sampling_frequency()), names=names)
+    return replace(every, doubts=(*every.doubts, *lacking))
 
 
 def group_of_channels(recording: BaseRecording) -> list[str]:
@@ -354,6 +359,12 @@ def groups_of(wanted: Iterable[str], target: BaseRecording) -> dict[str, BaseRec
             "need the names of the labelled recording's; a model's folder groups/NAME sorts a single group"
         )
     return groups
+
+
+def _why_without_units(group: BaseRecording) -> str:
+    """Return in words why no labelled unit is in a group."""
+    dead = np.isinf(_noise(read_signature(group).astype(np.float32))).all()
+    return "its channels are dead or missing" if dead else "no labelled unit is largest on its channels"
 
 
 def _noise(trace: npt.NDArray[np.float32]) -> npt.NDArray[Any]:

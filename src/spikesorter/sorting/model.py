@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spikesorter.core.bad_stretches import BadStretches
-from spikesorter.core.errors import ModelError, naming
+from spikesorter.core.errors import ModelError
 from spikesorter.core.progress import Progress, silent
 from spikesorter.core.spikes import Spikes
 from spikesorter.estimation.estimate import estimate_initially, is_faint
@@ -20,6 +20,7 @@ from spikesorter.io.recording import OpenedRecording
 from spikesorter.io.samples import check_trace, shortest_samples
 from spikesorter.sorting.channels import select
 from spikesorter.sorting.doubts import doubt_of_gain
+from spikesorter.sorting.each_group import each_group
 from spikesorter.sorting.groups import groups_of, sort_groups
 from spikesorter.sorting.model_places import WHOLE, adapted_folders, group_folders
 from spikesorter.sorting.narrowing import choose_for, narrow
@@ -53,10 +54,11 @@ class Choice:
     Parameters
     ----------
     names : mapping of str to str
-        For each group of channels, the target that its sorter was adapted to; one group, "", if the model is
-        for all channels.
+        For each group of channels that can be sorted, the target that its sorter was adapted to; one group,
+        "", if the model is for all channels.
     doubts : tuple of str
-        That its gain is unlike that of these targets, so that their forecasts do not hold for it.
+        That its gain is unlike that of these targets, so that their forecasts do not hold for it, or that a
+        group is dead in it.
     """
 
     names: Mapping[str, str]
@@ -118,18 +120,20 @@ class Model:
         Raises
         ------
         InputError
-            If the recording does not fit the sorters, does not have a group, or cannot be used.
+            If the recording does not fit the sorters, does not have a group, or cannot be used. A group that
+            is dead while others are not has no target instead; a doubt and a warning say so.
         """
         if self._for_all_channels:
             name, doubt = nearest_sorter(self.groups[WHOLE], recording, exclude=exclude)
             return Choice({WHOLE: name}, (doubt,) if doubt else ())
         parts = groups_of(self.groups, recording)
-        chosen, doubts = {}, []
-        for group, sorters in self.groups.items():
-            with naming(f"group {group}"):
-                chosen[group], doubt = nearest_sorter(sorters, parts[group], exclude=exclude)
-            doubts += [f"group {group}: {doubt}"] if doubt else []
-        return Choice(chosen, tuple(doubts))
+
+        def nearest(group: str) -> tuple[str, str]:
+            return nearest_sorter(self.groups[group], parts[group], exclude=exclude)
+
+        chosen, lacking = each_group(self.groups, nearest)
+        doubts = [f"group {group}: {doubt}" for group, (_, doubt) in chosen.items() if doubt]
+        return Choice({group: name for group, (name, _) in chosen.items()}, (*doubts, *lacking))
 
     def suited(
         self,
@@ -138,16 +142,20 @@ class Model:
         *,
         exclude: BadStretches | None = None,
         n_jobs: int | None = None,
-    ) -> dict[str, Sorter]:
-        """Return the sorters chosen by `nearest`, or those without broken channels (`Sorter.suited_to`)."""
+    ) -> tuple[dict[str, Sorter], tuple[str, ...]]:
+        """Return the sorters chosen by `nearest`, or those without broken channels (`Sorter.suited_to`).
+
+        Groups with nothing to sort are left out; they are the second value, in words.
+        """
         sorters = self.chosen(chosen)
         if self._for_all_channels:
-            return {WHOLE: sorters[WHOLE].suited_to(recording, exclude=exclude, n_jobs=n_jobs)}
-        parts, suited = groups_of(sorters, recording), {}
-        for group, sorter in sorters.items():
-            with naming(f"group {group}"):
-                suited[group] = sorter.suited_to(parts[group], exclude=exclude, n_jobs=n_jobs)
-        return suited
+            return {WHOLE: sorters[WHOLE].suited_to(recording, exclude=exclude, n_jobs=n_jobs)}, ()
+        parts = groups_of(sorters, recording)
+
+        def suited(group: str) -> Sorter:
+            return sorters[group].suited_to(parts[group], exclude=exclude, n_jobs=n_jobs)
+
+        return each_group(sorters, suited)
 
     def sort(
         self,
@@ -295,7 +303,7 @@ def nearest_sorter(
     if not common:
         return next(iter(pool)), ""
     places, columns = tuple(one.columns[k] for k in common), tuple(common)
-    lessons = one.lessons if len(columns) == one.channels else narrow(one, columns).lessons
+    lessons = one.lessons if len(columns) == one.channels else narrow(one, columns, why=choice.words).lessons
     own_screen = one.own_screen.of_channels(columns)
     whole, target = target, select(one.fitting(target), columns)
     screen = screen_for(target, own_screen)

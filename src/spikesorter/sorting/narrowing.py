@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spikesorter.core.bad_stretches import BadStretches
-from spikesorter.core.errors import InputError
+from spikesorter.core.errors import InputError, NothingToSortError
 from spikesorter.estimation.estimate import LEAST_DETECTABILITY
 from spikesorter.estimation.profile import Profile
 from spikesorter.signal.screen import Screen
@@ -102,7 +102,7 @@ def choose_for(
     )
 
 
-def narrow(state: SorterState, columns: tuple[int, ...]) -> Narrowed:
+def narrow(state: SorterState, columns: tuple[int, ...], *, why: str = "") -> Narrowed:
     """Return what a sorter knows on some of its channels.
 
     Parameters
@@ -110,6 +110,8 @@ def narrow(state: SorterState, columns: tuple[int, ...]) -> Narrowed:
     state : SorterState
     columns : tuple of int
         Positions among the channels that it goes by.
+    why : str
+        Why the others are left out, in words, for the message if nothing is left.
 
     Returns
     -------
@@ -117,8 +119,10 @@ def narrow(state: SorterState, columns: tuple[int, ...]) -> Narrowed:
 
     Raises
     ------
+    NothingToSortError
+        If no unit can be distinguished from noise on them.
     InputError
-        If no unit can be distinguished from noise on them, or they need networks that cannot be trained.
+        If they need networks that cannot be trained.
     """
     lessons, settings = state.lessons, state.settings
     if lessons.base is not None and lessons.labelled is None:
@@ -139,7 +143,9 @@ def narrow(state: SorterState, columns: tuple[int, ...]) -> Narrowed:
     stay = [unit for unit, one in zip(units.unit_ids, kept.tolist(), strict=True) if one]
     lost = tuple(names[unit] for unit in units.known if unit not in stay)
     if len(lost) == len(units.known):
-        raise InputError("no unit can be distinguished from noise on the channels that are left")
+        raise NothingToSortError(
+            f"{why}{'; ' if why else ''}no unit can be distinguished from noise on the channels that are left"
+        )
     places = list(columns)
     narrowed = replace(
         lessons,

@@ -12,13 +12,14 @@ import numpy.typing as npt
 
 from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.cores import in_threads
-from spikesorter.core.errors import InputError
+from spikesorter.core.errors import InputError, NothingToSortError
 from spikesorter.decoding.run import TraceReader
 from spikesorter.io.clock import find_gaps
 from spikesorter.io.recording_parts import channel_names
 from spikesorter.io.samples import (
     centred,
     check_channels,
+    missing_channels,
     read_representative,
     read_samples,
     representative_parts,
@@ -235,16 +236,21 @@ def check_good(source: Screened, *, fs_hz: float, doubt: str = "") -> None:
 
     Raises
     ------
+    NothingToSortError
+        It says that the channels are constant or missing throughout, or how much is bad.
     InputError
-        It names channels that are constant throughout, or says how much is bad.
+        It names the channels that are constant throughout, if others are not.
     """
     n_samples, given = source.recording.get_num_frames(), source.bad.samples_by_kind.get("given", 0)
     if source.good_samples > (1 - MOST_BAD) * (n_samples - given):
         return
     whole = described(source.bad, n_samples, fs_hz=fs_hz)
     if given == source.bad.samples:
-        raise InputError(f"{whole}; nothing remains to be sorted")
-    check_channels(read_representative(source.recording))
+        raise NothingToSortError(f"{whole}; nothing remains to be sorted")
+    representative = read_representative(source.recording)
+    check_channels(representative)
+    if len(missing_channels(representative)) == representative.shape[1]:
+        raise NothingToSortError("the trace is NaN or infinite throughout: nothing was recorded")
     kinds = source.bad.samples_by_kind
     gated = (
         "there is no noise to measure; if the trace is simulated or gated, add a little noise to it"
@@ -259,7 +265,7 @@ def check_good(source: Screened, *, fs_hz: float, doubt: str = "") -> None:
             "bytes? If an electrode was off for most of the time, cut out the part when it was on"
         )
     )
-    raise InputError(f"{whole}; {cause}")
+    raise NothingToSortError(f"{whole}; {cause}")
 
 
 def described_source(source: Screened, *, fs_hz: float) -> str:

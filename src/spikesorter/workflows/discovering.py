@@ -23,7 +23,7 @@ from spikesorter.sorting.discovered_units import DiscoveredUnit
 from spikesorter.sorting.discovery import Discovery
 from spikesorter.sorting.finding.hints import Polarity
 from spikesorter.sorting.finding.joint import joined
-from spikesorter.sorting.groups import channel_groups, discover_groups, group_of_channels
+from spikesorter.sorting.groups import adapt_groups, channel_groups, discover_groups, group_of_channels
 from spikesorter.sorting.model import load_model
 from spikesorter.sorting.model_places import (
     WHOLE,
@@ -247,12 +247,17 @@ def _adapt(
 ) -> None:
     """Adapt the sorters to each recording of a session, and save them beside the model."""
     for name, one in opened.items():
-        parts = {WHOLE: one.recording} if list(sorters) == [WHOLE] else channel_groups(one.recording)
-        for group, sorter in sorters.items():
-            with naming(one.path):
-                told = prefixed(f"{name} {group}".strip(), progress)
-                adapted = sorter.adapt(parts[group], exclude=one.exclude, n_jobs=n_jobs, progress=told)
-            adapted.save(target_place(_place(model, group), name))
+        adapt = _adapt_whole if list(sorters) == [WHOLE] else adapt_groups
+        with naming(one.path):
+            told = prefixed(name, progress)
+            adapted = adapt(sorters, one.recording, exclude=one.exclude, n_jobs=n_jobs, progress=told)
+        for group, sorter in adapted.items():
+            if sorter is not sorters[group]:  # else it is dead in this recording
+                sorter.save(target_place(_place(model, group), name))
+
+
+def _adapt_whole(sorters: Mapping[str, Sorter], recording: BaseRecording, **given: Any) -> dict[str, Sorter]:
+    return {WHOLE: sorters[WHOLE].adapt(recording, **given)}
 
 
 def _spikes_of_one(

@@ -136,7 +136,7 @@ def sort_files(
         )
         with WRITING, in_turn(out / LOCK):
             facts = sort_facts(
-                Path(place.name), names[name], model, chosen_options[name], chosen[name].names, one.left_out
+                Path(place.name), names[name], model, chosen_options[name], one.chosen, one.left_out
             )
             known = known_sorts(out) | {name: facts}
             own = {one: known.pop(one) for one in names if one in known}  # in order, whichever is ready first

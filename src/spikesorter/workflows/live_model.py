@@ -97,6 +97,9 @@ def open_streams(
     for group, folder in folders.items():
         with naming(f"group {group}" if group else model):
             place = folder if name is None else target_place(folder, name)
+            if name is not None and not place.is_dir():
+                say(f"group {group} was dead in {name}: sorting it as first learnt")
+                place = folder
             kept = low_latency[group] if options.low_latency else None
             streams[group], own = _open(kept or place, options, whole=group == WHOLE, n_jobs=jobs)
             unknown -= own
@@ -113,7 +116,7 @@ def _chosen(model: Path, folders: dict[str, Path], options: LiveOptions) -> str 
             "listen: give either a target (--like) or a calibration time (--calibrate), not both"
         )
     known = [target_names(folder) for folder in folders.values()]
-    targets = [name for name in known[0] if all(name in others for others in known)]
+    targets = list(dict.fromkeys(name for names in known for name in names))
     if like is not None and like not in targets:
         raise ModelError(f"{model}: was not adapted to {like}, but to: {', '.join(targets) or 'no target'}")
     if options.calibration_seconds:

@@ -37,7 +37,7 @@ class SortedFile:
     spikes : Spikes
         Found spikes, as samples of the file.
     chosen : mapping of str to str
-        The target that the sorter of each group of channels was adapted to.
+        The target that the sorter of each group of channels was adapted to, without dead groups.
     sorters : mapping of str to Sorter
         Sorters used, by group of channels.
     place : Path
@@ -130,8 +130,8 @@ def sort_recording(
         opened = model.without_found_pulses(opened)
         recording, exclude = opened.recording, opened.exclude
         choice = model.nearest(recording, exclude=exclude) if chosen is None else chosen
-        nearest = choice.names
-        sorters = model.suited(recording, nearest, exclude=exclude, n_jobs=n_jobs)
+        sorters, lacking = model.suited(recording, choice.names, exclude=exclude, n_jobs=n_jobs)
+        nearest = {group: choice.names[group] for group in sorters}
         spikes = found
         if spikes is None:
             spikes = model.sort(
@@ -150,7 +150,7 @@ def sort_recording(
     }
     if left_out := [one for sorter in sorters.values() for one in sorter.state.left_out]:
         provenance["channels_left_out"] = ", ".join(left_out)
-    written = opened.to_source(replace(spikes, doubts=(*choice.doubts, *spikes.doubts)))
+    written = opened.to_source(replace(spikes, doubts=(*choice.doubts, *lacking, *spikes.doubts)))
     with WRITING:
         write_spikes(
             place,

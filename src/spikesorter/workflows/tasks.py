@@ -26,6 +26,7 @@ from spikesorter.io.atomic import write_json
 from spikesorter.io.bad_table import remove_bad_table
 from spikesorter.io.export import check_export_place
 from spikesorter.io.session import SessionFacts
+from spikesorter.sorting.each_group import doubts_about
 from spikesorter.sorting.model import Model, load_model
 from spikesorter.workflows.manifest import BatchItem
 from spikesorter.workflows.one_recording import sort_recording, stamp_of
@@ -74,8 +75,8 @@ class Outcome:
         Path of the spikes, relative to the batch's folder.
     spikes : int
     forecast : dict
-        For each group of channels: expected `score`, `low`, `high`; none if the recording is unlike what the
-        sorters were adapted to.
+        For each group of channels: expected `score`, `low`, `high`; none if it is unlike what its sorter was
+        adapted to, or dead.
     adapted_to : dict
         For each group, the target that its sorter was adapted to.
     seconds : float
@@ -86,7 +87,7 @@ class Outcome:
     bad_s : dict
         Length of its bad stretches by kind, in seconds.
     doubts : tuple of str
-        Why there is no forecast.
+        Why groups have no forecast.
     left_out : dict
         Ids of broken channels that were left out, for each group that has some.
     """
@@ -260,7 +261,7 @@ def _sorted(task: SortTask, start: float, attempt: int, progress: Progress) -> O
         forecast={
             group: {key: float(getattr(sorter.forecast, key)) for key in ("score", "low", "high")}
             for group, sorter in one.sorters.items()
-            if not one.doubts
+            if not doubts_about(one.doubts, group)
         },
         adapted_to=dict(one.chosen),
         seconds=round(time.perf_counter() - start, 3),

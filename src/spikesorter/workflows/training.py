@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -139,6 +140,8 @@ def _train_groups(
             progress=progress,
         )
     channel_ids = [str(one) for one in recording.get_channel_ids()]
+    for group in set(channel_groups(recording)) - set(fitted):  # of an older model
+        shutil.rmtree(group_place(model, group), ignore_errors=True)
     for group, sorter in fitted.items():
         sorter.save(group_place(model, group))
     write_channels(model, group_of_channels(recording), channel_ids)
@@ -149,6 +152,8 @@ def _train_groups(
         with naming(target.path):
             adapted = adapt_groups(fitted, one.recording, exclude=one.exclude, n_jobs=n_jobs, progress=told)
         for group, sorter in adapted.items():
+            if sorter is fitted[group]:  # it is dead in this target
+                continue
             place = target_place(group_place(model, group), name)
             _save(sorter, place, live=live, n_jobs=n_jobs, progress=told)
             on_sorter(f"{name}, group {group}", sorter)
