@@ -128,7 +128,10 @@ def test_an_error_in_one_target_is_raised_when_the_others_are_done(
 @contextmanager
 def run_of(study: Path, out: Path) -> Iterator[subprocess.Popen[str]]:
     words = [PROGRAM, "run", study, "--out", out, "--n-jobs", "2", "--no-report", *SETS]
-    with subprocess.Popen(list(map(str, words)), stderr=subprocess.PIPE, text=True) as process:
+    heard = partial(signal.signal, signal.SIGINT, signal.default_int_handler)  # also if started with `&`
+    with subprocess.Popen(
+        list(map(str, words)), stderr=subprocess.PIPE, text=True, preexec_fn=heard
+    ) as process:
         try:
             yield process
         finally:
