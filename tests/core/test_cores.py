@@ -37,3 +37,15 @@ def test_linear_algebra_uses_one_thread_in_a_block_and_afterwards_as_many_as_bef
         with one_blas_thread(), one_blas_thread(), ThreadPoolExecutor(1) as threads:
             assert threads.submit(blas_threads).result() == blas_threads() == {1}
         assert blas_threads() == {2}
+
+
+def test_blocks_that_overlap_leave_the_callers_number_of_threads() -> None:
+    """As when two sorters are fitted in threads of one program."""
+    with threadpool_limits(2, user_api="blas"):
+        first, second = one_blas_thread(), one_blas_thread()
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert blas_threads() == {1}
+        second.__exit__(None, None, None)
+        assert blas_threads() == {2}

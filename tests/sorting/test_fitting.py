@@ -13,7 +13,8 @@ from spikesorter.core.spikes import Spikes
 from spikesorter.io.mat import read_mat
 from spikesorter.signal.shifts import shifted
 from spikesorter.signal.templates import Templates, plant
-from spikesorter.sorting.fitting import _learn, _lessons, _read, _with_missing_share, _without_duplicates
+from spikesorter.sorting.fitting import _learn, _lessons, _with_missing_share
+from spikesorter.sorting.labelled_source import _without_duplicates, read_labelled
 from tests.conftest import FS_HZ, poisson_spikes
 
 
@@ -25,7 +26,7 @@ def test_bad_stretches_of_the_labels_are_cut_out_and_then_no_longer_known(
     recording, labels = read_mat(study_folder / "D1.mat")
     assert labels is not None
     bad = BadStretches.of([(50_000, 75_000, "artefact")])
-    source = _read(recording, replace(labels, bad=bad), Settings(), exclude, n_jobs=1)
+    source = read_labelled(recording, replace(labels, bad=bad), Settings(), exclude, n_jobs=1)
     every = bad if exclude is None else bad.joined(exclude)
     assert len(source.raw) == recording.get_num_frames() - every.samples
     good = labels.outside(every)
@@ -49,7 +50,7 @@ def test_how_far_spikes_start_from_their_labels_is_learnt(
             len(trace), own, np.ones(len(own), np.float32), Templates((1, 2), waveforms[:, i], shapes.before)
         )
     recording = NumpyRecording([trace], FS_HZ)
-    source = _read(recording, labels, Settings(), None, n_jobs=1)
+    source = read_labelled(recording, labels, Settings(), None, n_jobs=1)
     learnt = _learn(source, source.labels)
     assert low <= learnt.context.units.start_variance <= high
 
@@ -71,7 +72,7 @@ def test_a_few_missing_labels_are_allowed_for_and_many_are_told(
     trace = 0.2 * rng.standard_normal((1_500_000, 1)).astype(np.float32)
     trace += plant(len(trace), spikes, np.ones(len(spikes), np.float32), shapes)
     labels = spikes.select(rng.random(len(spikes)) >= missing)
-    source = _read(NumpyRecording([trace], FS_HZ), labels, Settings(), None, n_jobs=1)
+    source = read_labelled(NumpyRecording([trace], FS_HZ), labels, Settings(), None, n_jobs=1)
     lessons = _with_missing_share(_lessons(source, _learn(source, source.labels)), n_jobs=2)
     assert lessons.labelled is not None
     assert lessons.labelled.missing_share == pytest.approx(believed, abs=0.03)

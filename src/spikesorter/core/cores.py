@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from numbers import Integral
-from typing import TypeVar
+from threading import Lock
+from typing import Any, TypeVar
 
 from spikesorter.core.errors import SettingsError
 
@@ -80,19 +81,47 @@ def in_threads(function: Callable[[Item], Result], items: list[Item], *, n_jobs:
             raise
 
 
+class _BlasLimit:
+    """Limit of the threads of linear algebra, which is the whole process's, while any block needs it."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._blocks = 0
+        self._limit: Any = None
+
+    def enter(self) -> None:
+        from threadpoolctl import threadpool_limits
+
+        with self._lock:
+            self._blocks += 1
+            if self._blocks == 1:
+                self._limit = threadpool_limits(1, user_api="blas")
+
+    def leave(self) -> None:
+        with self._lock:
+            self._blocks -= 1
+            if self._blocks == 0:
+                self._limit.restore_original_limits()
+
+
+_BLAS_LIMIT = _BlasLimit()
+
+
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Let linear algebra use one thread during a block or a function, as work is shared out otherwise.
 
     NumPy's library would start a thread on each core. Between two calls they wait by counting, which takes as
-    much time of the processor as all else.
+    much time of the processor as all else. Blocks may overlap in several threads: after the last of them, the
+    caller's own number of threads is back.
 
     Examples
     --------
     >>> with one_blas_thread():
     ...     pass
     """
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1, user_api="blas"):
+    _BLAS_LIMIT.enter()
+    try:
         yield
+    finally:
+        _BLAS_LIMIT.leave()

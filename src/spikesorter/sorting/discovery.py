@@ -31,7 +31,8 @@ from spikesorter.sorting.discovered_units import DiscoveredUnit, describe_units
 from spikesorter.sorting.finding.hints import Hints, with_labels
 from spikesorter.sorting.finding.rounds import find_labels
 from spikesorter.sorting.finding.seams import between_spikes
-from spikesorter.sorting.fitting import check_channels, fit_state
+from spikesorter.sorting.fitting import fit_state
+from spikesorter.sorting.labelled_source import check_channels
 from spikesorter.sorting.screening import check_good, find_bad_stretches, screened
 from spikesorter.sorting.screens import screen_without_labels
 from spikesorter.sorting.spans import measured_quarters, sort_recording

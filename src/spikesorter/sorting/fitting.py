@@ -1,6 +1,6 @@
 """Fit a sorter to a labelled recording, pass by pass.
 
-1. Check recording and labels, remove offset and hum.
+1. Read the recording: check it, choose channels, remove offset and hum (`sorting.labelled_source`).
 2. Learn the units' templates, amplitudes and intervals, and estimate the recording's profile.
 3. Leave out units that cannot be distinguished from noise on these channels, and learn again.
 4. Find unlabelled units that could be mistaken for labelled ones, and learn again with them.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +20,9 @@ import numpy.typing as npt
 from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.compiled import is_kept
 from spikesorter.core.cores import one_blas_thread
-from spikesorter.core.errors import InputError, NothingToSortError
+from spikesorter.core.errors import NothingToSortError
 from spikesorter.core.progress import Progress
 from spikesorter.core.settings import Settings
-from spikesorter.core.spike import check_rate
 from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.cnn import train_base_networks
 from spikesorter.decoding.gibbs import explain_blocks
@@ -42,29 +41,23 @@ from spikesorter.estimation.estimate import (
     with_gain,
 )
 from spikesorter.estimation.labelled import Labelled, dead_time, measure_variance_left
-from spikesorter.estimation.profile import Profile, conditioning_kernel, without_hum
+from spikesorter.estimation.profile import Profile
 from spikesorter.estimation.rehearser import Rehearser
 from spikesorter.estimation.units import Units, learn_units, warn_of_labels
 from spikesorter.estimation.window import window_of_waveforms_ms
-from spikesorter.io.recording import check_recording
-from spikesorter.io.samples import as_labels, centred, check_trace, read_samples, warn_of_silent_units
 from spikesorter.signal.bank import make_bank
-from spikesorter.signal.hum import find_hum
-from spikesorter.signal.screen import Screen
 from spikesorter.signal.shifts import measure_start_variance, slopes
 from spikesorter.signal.templates import average_waveform, plant
 from spikesorter.signal.whitening import needed_reach
 from spikesorter.sorting.adaptation import tune_for
-from spikesorter.sorting.channels import ChannelChoice, choose_channels, select
-from spikesorter.sorting.screening import Screened, check_good, described_source, screened
-from spikesorter.sorting.screens import learn_screen
+from spikesorter.sorting.labelled_source import LabelledSource, read_labelled
 from spikesorter.sorting.state import Lessons, SorterState
 from spikesorter.sorting.unlabelled_units import find_unlabelled
 
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording, BaseSorting
 
-__all__ = ["check_channels", "fit_state"]
+__all__ = ["fit_state"]
 
 logger = logging.getLogger(__name__)
 FloatArray = npt.NDArray[np.float32]
@@ -84,7 +77,6 @@ OTHER_NEURON = (
     "a part of the recording, and cut off the rest"
 )
 MOST_KEPT = 1 << 25  # values of the labelled trace for rehearsals; 22 minutes of one channel at 25 kHz
-MOST_CHANNELS = 32  # filters connect all pairs of channels, and distant channels record different units
 
 
 @one_blas_thread()
@@ -99,7 +91,7 @@ def fit_state(
 ) -> SorterState:
     """Fit a sorter to a labelled recording; see `Sorter.fit`."""
     wanted_kinds(settings)
-    source = _read(recording, labels, settings, exclude, n_jobs=n_jobs)
+    source = read_labelled(recording, labels, settings, exclude, n_jobs=n_jobs)
     learning = "learning templates"
     if not is_kept(explain_blocks):
         learning += " (and compiling, once after installing)"
@@ -126,20 +118,6 @@ def fit_state(
 
 
 @dataclass(frozen=True, eq=False)
-class _Source:
-    """A checked labelled recording, from which its bad stretches are cut out."""
-
-    raw: npt.NDArray[Any]
-    trace: FloatArray  # without offset and hum
-    labels: Spikes
-    settings: Settings
-    fs_hz: float
-    kernel: npt.NDArray[np.float64]
-    screen: Screen
-    choice: ChannelChoice
-
-
-@dataclass(frozen=True, eq=False)
 class _Learnt:
     """Units and profile of a labelled recording after a pass."""
 
@@ -150,72 +128,7 @@ class _Learnt:
     detectability: npt.NDArray[np.float64]  # of each unit
 
 
-def _read(
-    recording: BaseRecording,
-    labels: Spikes | BaseSorting,
-    settings: Settings,
-    exclude: BadStretches | None,
-    *,
-    n_jobs: int,
-) -> _Source:
-    check_recording(recording)
-    check_channels(recording)
-    fs_hz = check_rate(float(recording.get_sampling_frequency()))
-    n_samples = recording.get_num_frames()
-    spikes = as_labels(labels, fs_hz=fs_hz)
-    _check_labels(spikes, n_samples)
-    if len(spikes.bad):
-        exclude = spikes.bad if exclude is None else exclude.joined(spikes.bad)
-        spikes = replace(spikes, bad=BadStretches())  # which are cut out below
-    spikes = _without_duplicates(spikes)
-    warn_of_silent_units(spikes)
-    raw = read_samples(recording, 0, n_samples)
-    choice = _choose(recording, raw, spikes, exclude, fs_hz=fs_hz)
-    if choice.words:
-        logger.warning("labelled recording: %s", choice.words)
-        recording, raw = select(recording, choice.used), raw[:, list(choice.used)]
-    screen = learn_screen(raw, spikes, fs_hz=fs_hz, bad=exclude)
-    source = screened(recording, screen, screen.offset, exclude=exclude, fs_hz=fs_hz, n_jobs=n_jobs)
-    check_good(source, fs_hz=fs_hz)
-    left_out = ""
-    if len(source.bad):
-        left_out = described_source(source, fs_hz=fs_hz)
-        raw, spikes = _without_bad(source, spikes, left_out)
-    check_trace(raw, settings, left_out=left_out)
-    trace = centred(raw, np.median(raw, axis=0))
-    if settings.conditioning.remove_hum:
-        trace = without_hum(trace, find_hum(trace, fs_hz=fs_hz), fs_hz=fs_hz)
-    kernel = conditioning_kernel(settings.conditioning, fs_hz)
-    return _Source(raw, trace, spikes, settings, fs_hz, kernel, screen, choice)
-
-
-def _choose(
-    recording: BaseRecording,
-    raw: npt.NDArray[Any],
-    labels: Spikes,
-    exclude: BadStretches | None,
-    *,
-    fs_hz: float,
-) -> ChannelChoice:
-    """Choose the channels of the labelled recording to learn from."""
-
-    def screen_of(columns: tuple[int, ...]) -> Screen:
-        return learn_screen(raw[:, list(columns)], labels, fs_hz=fs_hz, bad=exclude)
-
-    return choose_channels(recording, screen_of, usual=None, as_it_is=False, exclude=exclude, fs_hz=fs_hz)
-
-
-def _without_bad(source: Screened, labels: Spikes, left_out: str) -> tuple[FloatArray, Spikes]:
-    """Cut the bad stretches out of the labelled recording, with the labels in them."""
-    good = labels.outside(source.bad)
-    if not len(good):
-        raise NothingToSortError(f"labels: all {len(labels)} are in bad stretches; {left_out}")
-    logger.warning("labelled recording: %s, with %d labels", left_out, len(labels) - len(good))
-    trace = source.bad.without(source.read(0, source.recording.get_num_frames()))
-    return np.asarray(trace, np.float32), replace(good, sample=source.bad.moved(good.sample))
-
-
-def _learn_in_whole(source: _Source) -> tuple[_Source, _Learnt]:
+def _learn_in_whole(source: LabelledSource) -> tuple[LabelledSource, _Learnt]:
     """Learn units from the labels, with templates and whitening filters that are long enough."""
     learnt = _learn(source, source.labels)
     for _ in range(2):  # first to their end, then from their beginning
@@ -246,7 +159,7 @@ def _needed_reach_ms(learnt: _Learnt) -> float:
     return own_ms if reach == least else round(1000 * reach / context.fs_hz, 2)
 
 
-def _learn(source: _Source, spikes: Spikes, *, unlabelled_ids: tuple[int, ...] = ()) -> _Learnt:
+def _learn(source: LabelledSource, spikes: Spikes, *, unlabelled_ids: tuple[int, ...] = ()) -> _Learnt:
     """Learn units from spikes, and estimate the recording's profile with them.
 
     Gain and rates are not estimated: the gain is 1 by definition, and the rates are counted from the labels.
@@ -278,7 +191,7 @@ def _start_variance(trace: FloatArray, spikes: Spikes, context: Context, profile
     return measure_start_variance(left, own, bank, templates.unit_ids)
 
 
-def _without_faint_units(source: _Source, learnt: _Learnt) -> _Learnt:
+def _without_faint_units(source: LabelledSource, learnt: _Learnt) -> _Learnt:
     """Leave out units that cannot be distinguished from noise; other channels probably record them."""
     faint = learnt.detectability < LEAST_DETECTABILITY
     if not np.any(faint):
@@ -286,7 +199,7 @@ def _without_faint_units(source: _Source, learnt: _Learnt) -> _Learnt:
     return _learn(source, _labels_without(source.labels, learnt.context.units, faint))
 
 
-def _with_unlabelled_units(source: _Source, learnt: _Learnt, *, n_jobs: int) -> _Learnt:
+def _with_unlabelled_units(source: LabelledSource, learnt: _Learnt, *, n_jobs: int) -> _Learnt:
     """Add unlabelled units that could be mistaken for labelled ones, if the settings ask for it."""
     if not source.settings.unlabelled.learn or source.settings.outliers.mark:
         return learnt
@@ -298,7 +211,7 @@ def _with_unlabelled_units(source: _Source, learnt: _Learnt, *, n_jobs: int) -> 
     return replace(again, spikes=learnt.spikes)
 
 
-def _lessons(source: _Source, learnt: _Learnt) -> Lessons:
+def _lessons(source: LabelledSource, learnt: _Learnt) -> Lessons:
     settings, context = source.settings, learnt.context
     labels = learnt.spikes.select(np.isin(learnt.spikes.unit, context.units.unit_ids))
     before, after = settings.classifier.before_samples, settings.classifier.after_samples
@@ -390,36 +303,3 @@ def _labels_without(labels: Spikes, units: Units, faint: npt.NDArray[np.bool_]) 
                 "unit %s cannot be distinguished from noise on these channels and is left out", name
             )
     return labels.select(kept)
-
-
-def _without_duplicates(labels: Spikes) -> Spikes:
-    """Drop duplicate labels, which have the same sample and unit."""
-    again = (np.diff(labels.sample, prepend=-1) == 0) & (np.diff(labels.unit, prepend=-1) == 0)
-    if again.any():
-        many = "label is a duplicate" if again.sum() == 1 else "labels are duplicates"
-        logger.warning("%d %s (same sample and unit); each is used once", again.sum(), many)
-    return labels.select(~again)
-
-
-def check_channels(recording: BaseRecording) -> None:
-    """Refuse a recording of more channels than one sorter takes.
-
-    Raises
-    ------
-    InputError
-    """
-    channels = recording.get_num_channels()
-    if channels > MOST_CHANNELS:
-        raise InputError(
-            f"has {channels} channels; a sorter takes at most {MOST_CHANNELS}, which record the same units; "
-            "select some, or set the recording's property group and use spikesorter.fit_groups"
-        )
-
-
-def _check_labels(labels: Spikes, n_samples: int) -> None:
-    if len(labels) == 0:
-        raise InputError("labels: there are no spikes")
-    if labels.sample[-1] >= n_samples:
-        raise InputError(
-            f"labels: a spike starts at sample {labels.sample[-1]}, but the recording has {n_samples} samples"
-        )
