@@ -135,6 +135,20 @@ def test_without_adapting_the_others_are_used_too(
     assert sorter.suited_to(recording(study()[1].trace), n_jobs=1).state is sorter.state
 
 
+def test_a_second_channel_has_its_own_name_where_another_was_dead_when_labelled(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Channels without ids are counted; those that are left must not be counted anew."""
+    labelled = study()[0].trace.copy()
+    labelled[:, 0] = 0
+    known = Sorter.fit(NumpyRecording([labelled], FS_HZ), study()[0].spikes, settings=SETTINGS, n_jobs=1)
+    caplog.clear()
+    suited = known.suited_to(NumpyRecording([broken(1)], FS_HZ), n_jobs=1)
+    (said,) = told(caplog)
+    assert said == "channel 1 is dead or switched off throughout, and is left out; channels that are used: 2"
+    assert suited.used_channels == ("2",)
+
+
 def test_a_threshold_that_was_asked_for_stays(sorter: Sorter) -> None:
     strict = sorter.with_working_point(threshold=0.95, refractory_ms=1.0)
     suited = strict.suited_to(recording(broken(1)), n_jobs=1)

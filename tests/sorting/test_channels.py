@@ -54,6 +54,15 @@ def test_a_channel_with_the_same_value_or_none_throughout_is_left_out(value: flo
     assert found.words.endswith("throughout, and is left out; channels that are used: a, b, d")
 
 
+def test_channels_that_are_broken_alike_are_named_together() -> None:
+    trace = four()
+    trace[:, [0, 2]] = 0
+    assert chosen(trace).words == (
+        "channels 0, 2 (counted from 0) are dead or switched off throughout, and are left out; "
+        "channels that are used: 1, 3"
+    )
+
+
 @pytest.mark.parametrize(("left", "used"), [(0.01, (0, 1, 3)), (0.15, (0, 1, 3)), (0.3, (0, 1, 2, 3))])
 def test_a_channel_with_a_small_part_of_its_noise_is_off_whatever_the_unit(
     left: float, used: tuple[int, ...]

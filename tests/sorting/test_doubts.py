@@ -24,6 +24,7 @@ from spikesorter.sorting.screens import measure_quiet
 from spikesorter.sorting.sorter import Sorter
 from tests.conftest import FS_HZ
 
+NAMES = ["0", "1"]
 SCREEN = Screen(12, np.array([9.0, 9.0]), np.array([1.0, 1.0]), np.zeros(2))
 
 
@@ -51,7 +52,7 @@ def recording_of(trace: np.ndarray) -> NumpyRecording:
     ],
 )
 def test_noise_beyond_a_factor_of_three_is_told(quiet: tuple[float, float], told: str) -> None:
-    found = level_doubt(np.array(quiet), SCREEN)
+    found = level_doubt(np.array(quiet), SCREEN, NAMES)
     assert found.startswith(told)
     assert bool(found) == bool(told)
 
@@ -85,12 +86,12 @@ def test_a_part_that_is_off_is_no_other_level() -> None:
 
 
 def test_noise_that_is_next_to_none_may_be_an_electrode_that_is_off() -> None:
-    assert "is this one switched off, in another unit" in level_doubt(np.full(2, 0.001), SCREEN)
-    assert "switched off" not in level_doubt(np.full(2, 0.1), SCREEN)
+    assert "is this one switched off, in another unit" in level_doubt(np.full(2, 0.001), SCREEN, NAMES)
+    assert "switched off" not in level_doubt(np.full(2, 0.1), SCREEN, NAMES)
 
 
 def test_a_model_that_knows_no_noise_doubts_nothing() -> None:
-    assert level_doubt(np.ones(2), Screen(12, *[np.full(2, np.inf)] * 2, np.zeros(2))) == ""
+    assert level_doubt(np.ones(2), Screen(12, *[np.full(2, np.inf)] * 2, np.zeros(2)), NAMES) == ""
 
 
 @pytest.mark.parametrize(("ratio", "told"), [(0.6, False), (1.9, False), (0.4, True), (2.5, True)])

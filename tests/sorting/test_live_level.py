@@ -18,6 +18,7 @@ from tests.sorting.test_stream import ARRIVING, state_of, stream_of
 
 FS_HZ = 1000.0
 NOISE = np.random.default_rng(0).standard_normal((6000, 2))
+NAMES = ["e1", "e2"]
 KNOWN = Screen(12, np.full(2, 20.0), measure_quiet(NOISE, Screen(12, *[np.ones(2)] * 3)), np.zeros(2))
 UNIT_CHANGES = np.concatenate([NOISE[:2000], 100 * NOISE[2000:4000], NOISE[4000:]])
 
@@ -25,7 +26,7 @@ UNIT_CHANGES = np.concatenate([NOISE[:2000], 100 * NOISE[2000:4000], NOISE[4000:
 @given(cuts=st.lists(st.integers(0, len(NOISE)), max_size=8))
 @settings(max_examples=20)
 def test_each_second_is_compared_however_it_arrives(cuts: list[int]) -> None:
-    level, doubts = LiveLevel(KNOWN, FS_HZ), {}
+    level, doubts = LiveLevel(KNOWN, FS_HZ, NAMES), {}
     for packet in np.split(UNIT_CHANGES, sorted(cuts)):
         level.push(packet)
         doubts[level._second] = level.doubt
@@ -38,7 +39,7 @@ def test_it_is_told_when_it_begins_and_not_again_until_it_was_long_over(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live_level, "CALM_SECONDS", 2)
-    level = LiveLevel(KNOWN, FS_HZ)
+    level = LiveLevel(KNOWN, FS_HZ, NAMES)
     with caplog.at_level(logging.WARNING):
         for loud in (0, 1, 1, 0, 1, 0, 0, 1):
             level.push((1 + 99 * loud) * NOISE[:1000])
@@ -49,7 +50,7 @@ def test_it_is_told_when_it_begins_and_not_again_until_it_was_long_over(
 
 @pytest.mark.parametrize("gap", [np.nan, 0.0, np.inf])
 def test_missing_and_dead_seconds_are_no_other_level(gap: float) -> None:
-    level = LiveLevel(KNOWN, FS_HZ)
+    level = LiveLevel(KNOWN, FS_HZ, NAMES)
     for packet in (NOISE[:1500], np.full((1000, 2), gap), NOISE[:1500]):
         level.push(packet)
         assert level.doubt == ""
@@ -59,7 +60,7 @@ def test_missing_and_dead_seconds_are_no_other_level(gap: float) -> None:
 @settings(max_examples=20)
 def test_the_first_second_that_fits_is_known_however_it_arrives(cuts: list[int]) -> None:
     trace = np.concatenate([100 * NOISE[:1000], np.full((1000, 2), np.nan), NOISE[:4000]])
-    level = LiveLevel(KNOWN, FS_HZ)
+    level = LiveLevel(KNOWN, FS_HZ, NAMES)
     for packet in np.split(trace, sorted(cuts)):
         level.push(packet)
         assert level.fits_from == (2000 if level.compared_samples >= 3000 else None)
@@ -68,7 +69,7 @@ def test_the_first_second_that_fits_is_known_however_it_arrives(cuts: list[int])
 
 
 def test_what_is_left_at_the_end_is_compared_too() -> None:
-    level = LiveLevel(KNOWN, FS_HZ)
+    level = LiveLevel(KNOWN, FS_HZ, NAMES)
     level.push(NOISE[:500])
     assert level.fits_from is None
     level.flush()
@@ -76,7 +77,7 @@ def test_what_is_left_at_the_end_is_compared_too() -> None:
 
 
 def test_after_a_break_a_whole_second_has_to_fit_again() -> None:
-    level = LiveLevel(KNOWN, FS_HZ)
+    level = LiveLevel(KNOWN, FS_HZ, NAMES)
     level.push(NOISE[:1500])
     assert level.fits_from == 0
     level.renew()
@@ -87,7 +88,7 @@ def test_after_a_break_a_whole_second_has_to_fit_again() -> None:
 
 
 def test_a_model_that_does_not_know_its_noise_fits_anything() -> None:
-    level = LiveLevel(new_screen(fs_hz=FS_HZ, channels=2), FS_HZ)
+    level = LiveLevel(new_screen(fs_hz=FS_HZ, channels=2), FS_HZ, NAMES)
     assert level.fits_from == 0
     level.renew()
     assert level.fits_from == 0
@@ -111,7 +112,7 @@ def test_spikes_of_a_stream_bear_its_doubt() -> None:
 
 @pytest.mark.parametrize("value", [0.0, np.nan, 7.0])
 def test_a_channel_that_is_dead_for_a_second_is_named_while_others_are_on(value: float) -> None:
-    level = LiveLevel(KNOWN, FS_HZ, ("e1", "e2"))
+    level = LiveLevel(KNOWN, FS_HZ, NAMES)
     trace = NOISE[:4000].copy()
     trace[1000:2000, 1] = value
     trace[2500:3500, 0] = value  # neither of the two seconds is wholly dead
@@ -123,7 +124,7 @@ def test_a_channel_that_is_dead_for_a_second_is_named_while_others_are_on(value:
 
 
 def test_a_channel_with_next_to_no_noise_is_switched_off() -> None:
-    level = LiveLevel(KNOWN, FS_HZ, ("e1", "e2"))
+    level = LiveLevel(KNOWN, FS_HZ, NAMES)
     level.push(NOISE[:1000] * [0.02, 1.0])
     assert level.doubt.startswith("channel e1 is dead or missing, and nothing is sorted while it is")
     assert level.doubt.endswith("go by the others: listen --without e1, Sorter.without_channels")

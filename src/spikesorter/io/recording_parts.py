@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ __all__ = [
     "Channel",
     "channel_names",
     "in_order",
+    "note_on",
     "one_segment",
     "part_name",
     "select_channels",
@@ -139,24 +141,31 @@ def in_order(
 def channel_names(recording: BaseRecording) -> tuple[list[str], str]:
     """Return what each channel is called in messages, and a note on what that is.
 
+    Names are ids, so that they stay the same when some channels of a recording are left out.
+
     Returns
     -------
     names : list of str
-        Its id or, if the ids only count the channels, its position.
     note : str
-        "" for ids.
+        "" unless the ids count the channels from 0.
 
     Examples
     --------
     >>> import numpy as np
     >>> from spikeinterface.core import NumpyRecording
-    >>> channel_names(NumpyRecording([np.zeros((9, 2), np.int16)], 30_000.0))
-    (['0', '1'], ' (counted from 0)')
+    >>> recording = NumpyRecording([np.zeros((9, 3), np.int16)], 30_000.0)
+    >>> channel_names(recording)
+    (['0', '1', '2'], ' (counted from 0)')
+    >>> channel_names(recording.select_channels([1, 2]))
+    (['1', '2'], '')
     """
-    ids = tuple(map(str, recording.channel_ids))
-    if _count(ids):
-        return [str(k) for k in range(len(ids))], " (counted from 0)"
-    return list(ids), ""
+    names = [str(one) for one in recording.channel_ids]
+    return names, note_on(names)
+
+
+def note_on(names: Sequence[str]) -> str:
+    """Return the note of `channel_names` on some names."""
+    return " (counted from 0)" if list(names) == [str(k) for k in range(len(names))] else ""
 
 
 def _count(ids: tuple[str, ...]) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -225,9 +225,20 @@ def _words(named: tuple[list[str], str], used: Columns, kinds: CellKinds) -> str
     (names, note), left_out = named, [k for k in range(kinds.shape[1]) if k not in used]
     if not left_out:
         return ""
-    told = ", ".join(f"channel {names[k]}{note} is {_why(kinds[:, k])}" for k in left_out)
-    are, others = "is" if len(left_out) == 1 else "are", ", ".join(names[k] for k in used)
-    return f"{told}, and {are} left out; channels that are used: {others}"
+    whys: dict[str, list[str]] = {}
+    for k in left_out:
+        whys.setdefault(_why(kinds[:, k]), []).append(names[k])
+    told = ", ".join(f"{_listed(alike)}{note} {_be(alike)} {why}" for why, alike in whys.items())
+    others = ", ".join(names[k] for k in used)
+    return f"{told}, and {_be(left_out)} left out; channels that are used: {others}"
+
+
+def _listed(names: list[str]) -> str:
+    return f"channel{'' if len(names) == 1 else 's'} {', '.join(names)}"
+
+
+def _be(several: list[Any]) -> str:
+    return "is" if len(several) == 1 else "are"
 
 
 def _why(kinds: npt.NDArray[np.int8]) -> str:

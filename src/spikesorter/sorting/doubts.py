@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from spikesorter.estimation.passband import noise_of_parts, octaves_lacking
+from spikesorter.io.recording_parts import channel_names, note_on
 from spikesorter.io.samples import read_signature, read_some_parts
 from spikesorter.signal.screen import OFF, Screen
 from spikesorter.sorting.screens import measure_quiet
@@ -61,11 +62,11 @@ def doubt_of_level(recording: BaseRecording, screen: Screen, levels: npt.NDArray
     -------
     str
     """
-    raw = read_signature(recording)
+    raw, (names, _) = read_signature(recording), channel_names(recording)
     parts = np.stack([measure_quiet(part, screen) for part in np.array_split(raw, PARTS)])
     quiet = measure_quiet(raw, screen)
     on = np.where((parts < OFF * quiet).any(axis=1, keepdims=True), 0.0, parts)  # the others are left out
-    doubt = level_doubt(quiet, screen) or change_doubt(on, levels) or noisier_doubt(quiet, screen)
+    doubt = level_doubt(quiet, screen, names) or change_doubt(on, levels) or noisier_doubt(quiet, screen)
     middle = float(np.median(raw))
     if doubt and raw.dtype.kind == "u" and abs(middle - np.median(screen.offset)) > FAR_OFFSET:
         doubt += (
@@ -132,7 +133,9 @@ def band_doubt(
     )
 
 
-def level_doubt(quiet: npt.NDArray[np.float64], screen: Screen, *, remedy: str = ADAPT) -> str:
+def level_doubt(
+    quiet: npt.NDArray[np.float64], screen: Screen, names: Sequence[str], *, remedy: str = ADAPT
+) -> str:
     """Return in words that the noise of a recording is many times that of another, or a small part of it.
 
     Parameters
@@ -141,6 +144,8 @@ def level_doubt(quiet: npt.NDArray[np.float64], screen: Screen, *, remedy: str =
         Usual swing of the recording's noise.
     screen : Screen
         Of the other one.
+    names : sequence of str
+        Of the channels.
     remedy : str
         What to do.
 
@@ -152,9 +157,9 @@ def level_doubt(quiet: npt.NDArray[np.float64], screen: Screen, *, remedy: str =
     Examples
     --------
     >>> screen = Screen(12, np.array([9.0, 9.0]), np.array([1.5, 1.5]), np.zeros(2))
-    >>> level_doubt(np.array([2.0, 1.5]), screen)
+    >>> level_doubt(np.array([2.0, 1.5]), screen, ["0", "1"])
     ''
-    >>> level_doubt(np.array([1.5, 150.0]), screen).partition(" that ")[0]
+    >>> level_doubt(np.array([1.5, 150.0]), screen, ["0", "1"]).partition(" that ")[0]
     'the noise of channel 1 (counted from 0) is 100 times'
     """
     ratio = _levels(quiet, screen)
@@ -162,7 +167,7 @@ def level_doubt(quiet: npt.NDArray[np.float64], screen: Screen, *, remedy: str =
     if not unlike.any():
         return ""
     worst = int(np.abs(np.log(ratio)).argmax())
-    where = "its noise" if unlike.all() else f"the noise of channel {worst} (counted from 0)"
+    where = "its noise" if unlike.all() else f"the noise of channel {names[worst]}{note_on(names)}"
     level = "noisier, " if ratio[worst] > 1 else "switched off, " if ratio[worst] < OFF else ""
     return (
         f"{where} is {ratio[worst]:.3g} times that of the recording that the sorter was adapted to: is this "

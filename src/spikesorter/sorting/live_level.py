@@ -35,17 +35,17 @@ class LiveLevel:
         Of the recording that the sorter was adapted to.
     fs_hz : float
     names : sequence of str
-        Of the channels, if there are several.
+        Of the channels.
 
     Examples
     --------
-    >>> level = LiveLevel(Screen(12, np.array([9.0]), np.array([1.5]), np.zeros(1)), 25_000.0)
+    >>> level = LiveLevel(Screen(12, np.array([9.0]), np.array([1.5]), np.zeros(1)), 25_000.0, ["0"])
     >>> level.push(np.random.default_rng(0).normal(0, 30, (25_000, 1)))
     >>> level.doubt.partition(" times")[0]
     'its noise is 91.8'
     """
 
-    def __init__(self, screen: Screen, fs_hz: float, names: Sequence[str] = ()) -> None:
+    def __init__(self, screen: Screen, fs_hz: float, names: Sequence[str]) -> None:
         self.doubt = ""
         self._names = names
         self._screen = screen
@@ -95,7 +95,9 @@ class LiveLevel:
         start = self.compared_samples
         self._second += 1
         quiet = measure_quiet(second, self._screen)
-        self.doubt = self._doubt_of_off(second, quiet) or level_doubt(quiet, self._screen, remedy=REMEDY)
+        self.doubt = self._doubt_of_off(second, quiet) or level_doubt(
+            quiet, self._screen, self._names, remedy=REMEDY
+        )
         measured = bool((np.isfinite(quiet) & (quiet > 0)).any())  # not where all is missing or dead
         if self._fits_from is None and measured and not self.doubt and start >= self._renewed_at:
             self._fits_from = start
@@ -111,7 +113,7 @@ class LiveLevel:
         usual = np.where(np.isfinite(self._screen.quiet), self._screen.quiet, 0.0)
         moves = np.ptp(np.nan_to_num(second), axis=0) > 0
         off = ~moves | ((quiet > 0) & (quiet < OFF * usual))
-        if off.all() or not off.any() or not self._names:
+        if off.all() or not off.any():
             return ""
         names = ", ".join(name for name, gone in zip(self._names, off.tolist(), strict=True) if gone)
         return (
