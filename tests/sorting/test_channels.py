@@ -54,6 +54,17 @@ def test_a_channel_with_the_same_value_or_none_throughout_is_left_out(value: flo
     assert found.words.endswith("throughout, and is left out; channels that are used: a, b, d")
 
 
+@pytest.mark.parametrize(("usual", "used"), [(None, (0, 1, 3)), (np.full(4, NOISE), (1, 3))])
+def test_of_channels_that_are_the_same_one_is_learnt_from_and_none_is_sorted(
+    usual: np.ndarray | None, used: tuple[int, ...]
+) -> None:
+    trace = four()
+    trace[:, 2] = trace[:, 0]
+    found = chosen(trace, usual=usual)
+    assert found.used == used
+    assert "the same as another (bridged, or wrongly mapped) throughout" in found.words
+
+
 def test_channels_that_are_broken_alike_are_named_together() -> None:
     trace = four()
     trace[:, [0, 2]] = 0

@@ -7,6 +7,7 @@ import pickle
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -125,13 +126,19 @@ def test_an_error_in_one_target_is_raised_when_the_others_are_done(
     assert said == [f"{raised.value} (other targets are done first)"]  # in a moment, and D3 takes seconds
 
 
+# Programs that are started in the background ignore an interrupt, as do those that they start.
+HEARD = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
 @contextmanager
 def run_of(study: Path, out: Path) -> Iterator[subprocess.Popen[str]]:
     words = [PROGRAM, "run", study, "--out", out, "--n-jobs", "2", "--no-report", *SETS]
-    heard = partial(signal.signal, signal.SIGINT, signal.default_int_handler)  # also if started with `&`
-    with subprocess.Popen(
-        list(map(str, words)), stderr=subprocess.PIPE, text=True, preexec_fn=heard
-    ) as process:
+    command = [sys.executable, "-c", HEARD, *map(str, words)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
             yield process
         finally:

@@ -40,10 +40,13 @@ Columns = tuple[int, ...]
 Quiet = npt.NDArray[np.float64]
 MOST_PATTERNS = 8  # sets of channels that are bad together, of which all combinations are tried
 THROUGHOUT = 0.99  # of the time
+COPY = len(KINDS)
+MISSING, DEAD, ARTEFACT = (KINDS.index(kind) for kind in ("missing", "dead", "artefact"))
 WORDS = {
-    "missing": "missing (NaN or infinite)",
-    "dead": "dead or switched off",
-    "artefact": "far louder than what the sorter knows",
+    MISSING: "missing (NaN or infinite)",
+    DEAD: "dead or switched off",
+    ARTEFACT: "far louder than what the sorter knows",
+    COPY: "the same as another (bridged, or wrongly mapped)",
 }
 
 
@@ -112,9 +115,10 @@ def choose_channels(
         own = Cells(cells.low[:, alive], cells.high[:, alive])
         kinds[:, alive] = bad_cells_of_channels(own, screen_of(alive))
         off, loud = _unlike_others(cells, alive, usual)
-        kinds[:, off] = KINDS.index("dead")
+        kinds[:, off] = DEAD
         if as_it_is:
-            kinds[:, loud] = KINDS.index("artefact")
+            kinds[:, loud] = ARTEFACT
+        kinds[:, _copies(cells, alive, but_first=usual is None)] = COPY
     used = best_channels(kinds[counted] != NOT_BAD)
     return ChannelChoice(used, _words(channel_names(recording), used, kinds[counted]))
 
@@ -198,6 +202,23 @@ def _unlike_others(cells: Cells, alive: Columns, usual: Quiet | None) -> tuple[l
     return off, [k for k, one in zip(kept, level, strict=True) if one * least > of_most]
 
 
+def _copies(cells: Cells, alive: Columns, *, but_first: bool) -> list[int]:
+    """Return the channels that are the same as another: bridged electrodes, or a wrong map of channels.
+
+    In the labelled recording one of them is as good as the other. Later, which one is what it was is not
+    known.
+    """
+    swings = np.concatenate([cells.low, cells.high])[:, list(alive)]
+    _, first, which, count = np.unique(
+        swings, axis=1, return_index=True, return_inverse=True, return_counts=True
+    )
+    return [
+        k
+        for place, (k, one) in enumerate(zip(alive, which.ravel().tolist(), strict=True))
+        if count[one] > 1 and not (but_first and place == first[one])
+    ]
+
+
 def _level_of_most(level: Quiet, *, like_usual: bool) -> float:
     """Return the noise of most channels: the median.
 
@@ -243,7 +264,7 @@ def _be(several: list[Any]) -> str:
 
 def _why(kinds: npt.NDArray[np.int8]) -> str:
     """Return in words what is wrong with a channel, and for how much of the time."""
-    counts = {kind: int((kinds == KINDS.index(kind)).sum()) for kind in WORDS}
+    counts = {kind: int((kinds == kind).sum()) for kind in WORDS}
     worst = max(counts, key=lambda kind: counts[kind])
     share = sum(counts.values()) / len(kinds)
     time = "throughout" if share > THROUGHOUT else f"for {100 * share:.0f} % of the time"
