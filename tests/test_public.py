@@ -17,6 +17,7 @@ SHOWN = {
         "BadStretches",
         "InputError",
         "ModelError",
+        "NothingToSortError",
         "Score",
         "Settings",
         "SettingsError",

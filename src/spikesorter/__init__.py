@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.compiled import provide_cache
-from spikesorter.core.errors import InputError, ModelError, SettingsError, SpikeSorterError
+from spikesorter.core.errors import (
+    InputError,
+    ModelError,
+    NothingToSortError,
+    SettingsError,
+    SpikeSorterError,
+)
 from spikesorter.core.spikes import Spikes
 from spikesorter.core.versions import __version__ as __version__
 
@@ -31,6 +37,7 @@ __all__ = [
     "BadStretches",
     "InputError",
     "ModelError",
+    "NothingToSortError",
     "Score",
     "Settings",
     "SettingsError",

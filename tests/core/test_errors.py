@@ -7,13 +7,20 @@ import pytest
 
 import spikesorter
 from spikesorter.core import errors
-from spikesorter.core.errors import InputError, ModelError, SettingsError, SpikeSorterError, naming
+from spikesorter.core.errors import (
+    InputError,
+    ModelError,
+    NothingToSortError,
+    SettingsError,
+    SpikeSorterError,
+    naming,
+)
 
-OWN = [SpikeSorterError, InputError, SettingsError, ModelError]
+OWN = [SpikeSorterError, InputError, NothingToSortError, SettingsError, ModelError]
 
 
 def test_every_error_is_here() -> None:
-    other = {"NothingToSortError", "about_subject", "made_by", "naming", "subject"}
+    other = {"about_subject", "made_by", "naming", "subject"}
     assert {kind.__name__ for kind in OWN} | other == set(errors.__all__)
 
 

@@ -2,6 +2,7 @@
 
 SpikeSorterError
 ├── InputError       a file, recording or labels that cannot be used
+│   └── NothingToSortError   a recording, or a group of its channels, that holds nothing to sort
 ├── SettingsError    a setting that does not exist or has an invalid value
 └── ModelError       a saved model that is missing, damaged, or made for another kind of recording
 
@@ -64,10 +65,13 @@ class NothingToSortError(InputError):
 
     Examples
     --------
-    >>> with naming("group left"):
-    ...     raise NothingToSortError("the trace is constant: nothing was recorded")
+    >>> import numpy as np
+    >>> from spikeinterface.core import NumpyRecording
+    >>> from spikesorter import Sorter, Spikes
+    >>> dead = NumpyRecording([np.zeros((250_000, 1), np.float32)], sampling_frequency=25_000.0)
+    >>> Sorter.fit(dead, Spikes.from_arrays([1000, 5000], [1, 1]))
     Traceback (most recent call last):
-    spikesorter.core.errors.NothingToSortError: group left: the trace is constant: nothing was recorded
+    spikesorter.NothingToSortError: the trace is constant: nothing was recorded
     """
 
 
@@ -95,10 +99,11 @@ class ModelError(SpikeSorterError):
     """
 
 
-for _error in (SpikeSorterError, InputError, SettingsError, ModelError):
+_ERRORS = (SpikeSorterError, InputError, NothingToSortError, SettingsError, ModelError)
+for _error in _ERRORS:
     _error.__module__ = "spikesorter"  # the name in tracebacks, and the place to import them from
 
-__test__ = {kind.__name__: kind for kind in (SpikeSorterError, InputError, SettingsError, ModelError)}
+__test__ = {kind.__name__: kind for kind in _ERRORS}
 """Lets doctest find these classes, as it skips objects that belong to another module."""
 
 

@@ -341,7 +341,7 @@ def check_trace(trace: NativeArray, settings: Settings, *, left_out: str = "") -
     --------
     >>> check_trace(np.zeros((25_000, 1), np.float32), Settings())
     Traceback (most recent call last):
-    spikesorter.core.errors.NothingToSortError: the trace is constant: nothing was recorded
+    spikesorter.NothingToSortError: the trace is constant: nothing was recorded
     """
     shortest = shortest_samples(settings)
     if len(trace) < shortest:
