@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from spikesorter import (
     InputError,
+    NothingToSortError,
     Sorter,
     Spikes,
     SpikeSorterError,
@@ -100,6 +101,20 @@ def test_recordings_of_another_kind_are_refused_in_words_or_sorted(
         assert channels == 1
         assert fs_hz == pytest.approx(FS_HZ)
         assert what == "adapt" or isinstance(found, Spikes)
+
+
+@given(
+    value=st.one_of(st.floats(-1e6, 1e6), st.sampled_from([np.nan, np.inf])),
+    samples=st.integers(5_000, 50_000),
+    what=st.sampled_from(["sort", "adapt"]),
+)
+@FEW
+def test_a_recording_in_which_nothing_was_recorded_is_told(
+    known: Known, value: float, samples: int, what: str
+) -> None:
+    recording = recording_of(np.full((samples, 1), value, np.float32))
+    with pytest.raises(NothingToSortError):
+        getattr(known.sorter, what)(recording)
 
 
 @given(st.floats(0, 1), st.integers(0, 200))
