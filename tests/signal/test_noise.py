@@ -68,6 +68,7 @@ def test_spectra_in_arithmetic() -> None:
     )
     assert high.minus(low).power.max() == 6
     assert low.minus(high).power.max() == 0
+    assert low.plus(high).power.max() == 10
     assert low.scaled(4).distance(high) == pytest.approx(0, abs=1e-12)
     assert low.distance(high) == pytest.approx(np.log(2))
     assert high.variance == pytest.approx(8)

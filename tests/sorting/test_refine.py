@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 from spikesorter.core.settings import Settings
+from spikesorter.core.spikes import Spikes
 from spikesorter.estimation.context import Context
 from spikesorter.estimation.course import Course, noise_levels
+from spikesorter.estimation.labelled import Labelled
 from spikesorter.estimation.profile import Profile, conditioning_kernel
 from spikesorter.estimation.units import learn_units
 from spikesorter.signal.gain import Background
 from spikesorter.simulate import simulate_study
-from spikesorter.sorting.refine import refine_profile
+from spikesorter.sorting.refine import noise_left, refine_profile
 from tests.conftest import FS_HZ, profile_of
 
 pytestmark = pytest.mark.slow
@@ -81,3 +83,40 @@ def test_noise_that_trebles_is_measured_in_each_half_without_the_spikes() -> Non
     assert refined.course.levels[1] / refined.course.levels[0] == pytest.approx(3, rel=0.1)
     counts = np.array([np.sum(target.spikes.unit == k) for k in known.unit_ids])
     np.testing.assert_allclose(np.array(refined.activity.rates) / (counts / len(trace)), 1, atol=0.15)
+
+
+def crowded(seed: int, *, widths_sd: float) -> tuple[np.ndarray, Spikes]:
+    """Thirteen seconds of two units whose long spikes often overlap; each spike has a width of its own."""
+    rng = np.random.default_rng(seed)
+    samples = np.cumsum(rng.integers(150, 1100, 500))
+    unit = rng.integers(1, 3, len(samples))
+    trace = 0.1 * rng.standard_normal((samples[-1] + 1000, 1))
+    time = np.arange(200)
+    for start, k, width in zip(samples, unit, 1 + widths_sd * rng.standard_normal(len(samples)), strict=True):
+        centre, own = 40.0, 6 * k * width
+        shape = np.exp(-0.5 * ((time - centre) / own) ** 2)
+        shape -= 0.5 * np.exp(-0.5 * ((time - centre - 5 * own) / (2 * own)) ** 2)
+        trace[start : start + 200, 0] += k * shape
+    return trace.astype(np.float32), Spikes.from_arrays(samples + 20, unit)
+
+
+def test_what_templates_leave_of_spikes_that_differ_is_not_taken_for_noise() -> None:
+    """The labelled recording's noise is measured between spikes, the target's is what templates leave."""
+    kernel = conditioning_kernel(SETTINGS.conditioning, FS_HZ)
+    seen = {}  # squared d' in the target's noise, relative to that in the labelled recording's
+    for widths_sd in (0.0, 0.15):
+        trace, labels = crowded(1, widths_sd=widths_sd)
+        target, _ = crowded(2, widths_sd=widths_sd)
+        known = learn_units(trace, labels, SETTINGS.templates, kernel=kernel, fs_hz=FS_HZ)
+        context = Context.of(known, SETTINGS, fs_hz=FS_HZ)
+        own = profile_of(trace, known, SETTINGS, fs_hz=FS_HZ)
+        labelled = Labelled(trace, labels, own, noise_left=noise_left(trace, own, context))
+        left = refine_profile(target, own, context).noise
+        seen[widths_sd] = [
+            float(np.median(context.bank(replace(own, noise=noise)).energies / context.bank(own).energies))
+            for noise in (left, labelled.between_spikes(left, 1.0))
+        ]
+        assert (labelled.noise_left is not None) == (widths_sd > 0)
+    assert seen[0.0] == pytest.approx([1, 1], abs=0.2)
+    assert seen[0.15][0] < 0.6
+    assert seen[0.15][1] == pytest.approx(1, abs=0.2)

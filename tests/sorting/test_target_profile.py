@@ -42,7 +42,11 @@ class World:
     better: dict[float, float] = field(default_factory=dict)
     alike: tuple[tuple[float, float], ...] = ()
     labelled: object = field(
-        default_factory=lambda: SimpleNamespace(units_vary=lambda profile: False, profile=None)
+        default_factory=lambda: SimpleNamespace(
+            units_vary=lambda profile: False,
+            profile=None,
+            between_spikes=lambda left, gain: ("between", gain),
+        )
     )
     estimated: list[tuple[float, bool]] = field(default_factory=list)
     accepted: list[Any] = field(default_factory=list)
@@ -127,6 +131,16 @@ def test_sizes_that_explain_the_target_worse_are_not_believed(
     assert World(chosen(1.1), misfits=misfits).estimate(monkeypatch).activity.gain == gain
 
 
+@pytest.mark.parametrize(
+    ("background", "noise"), [(SILENT, ("between", 2.0)), (Background(0.01, 0.3), NOBODY)]
+)
+def test_the_noise_is_that_between_spikes_but_beside_background_spikes_it_is_kept(
+    monkeypatch: pytest.MonkeyPatch, background: Background, noise: Any
+) -> None:
+    world = World(chosen(2.0), backgrounds={2.0: background})
+    assert world.estimate(monkeypatch).noise == noise
+
+
 def test_without_the_labelled_trace_nothing_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World([], labelled=None)
     assert world.estimate(monkeypatch).activity.gain == 0.5
@@ -170,7 +184,9 @@ def test_where_units_vary_the_noise_is_refined_as_if_it_were_steady(monkeypatch:
         return profile
 
     for vary in (True, False):
-        labelled = SimpleNamespace(units_vary=lambda profile, vary=vary: vary, profile=None)
+        labelled = SimpleNamespace(
+            units_vary=lambda profile, vary=vary: vary, profile=None, between_spikes=lambda left, gain: left
+        )
         world = World(chosen(1.0), labelled=labelled)
         monkeypatch.setattr(world, "refine_profile", refined)
         world.estimate(monkeypatch, levels=levelled)

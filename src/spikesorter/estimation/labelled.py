@@ -12,6 +12,7 @@ from spikesorter.core.spikes import Spikes
 from spikesorter.estimation.context import Context
 from spikesorter.estimation.profile import Profile
 from spikesorter.signal.filters import fir_filter
+from spikesorter.signal.noise import NoiseSpectrum
 from spikesorter.signal.templates import Templates, plant, spike_amplitudes
 
 __all__ = ["Labelled", "dead_time", "labelled_amplitudes", "measure_variance_left", "no_events", "own_sizes"]
@@ -51,6 +52,9 @@ class Labelled:
         Share of the spikes that seem to have no label, beside those in a dead time after others.
     hiding : ndarray of int64, shape (events,)
         Samples, in order, of events without a label that hid spikes from the labeller, by its dead time.
+    noise_left : NoiseSpectrum or None
+        What an explanation by templates leaves of the recording, if that is much more than the noise between
+        spikes; see `between_spikes`.
     """
 
     trace: FloatArray
@@ -59,6 +63,31 @@ class Labelled:
     variance_left: float = 0.0
     missing_share: float = 0.0
     hiding: npt.NDArray[np.int64] = field(default_factory=no_events)
+    noise_left: NoiseSpectrum | None = None
+
+    def between_spikes(self, left: NoiseSpectrum, gain: float) -> NoiseSpectrum:
+        """Return a target's noise between spikes, given what an explanation by templates leaves of it.
+
+        The noise of the labelled recording is measured between its spikes. Where spikes differ from their
+        templates and hardly any part is free of them, an explanation leaves more. Taken for noise, that would
+        make a target seem noisier than the labelled recording. So only what is left of the target beyond what
+        is left of the labelled recording is noise that is added to the latter's.
+
+        Parameters
+        ----------
+        left : NoiseSpectrum
+            Of the target.
+        gain : float
+            Of the target.
+
+        Returns
+        -------
+        NoiseSpectrum
+        """
+        if self.noise_left is None:
+            return left
+        added = left.minus(self.noise_left.scaled(gain**2))
+        return self.profile.noise.scaled(gain**2).plus(added)
 
     def varies_beyond(self, profile: Profile) -> float:
         """Return the variance left near spikes at a target's gain, relative to the target's noise."""
@@ -89,6 +118,7 @@ class Labelled:
             trace=np.ascontiguousarray(self.trace[:, list(columns)]),
             spikes=self.spikes.select(~np.isin(self.spikes.unit, gone)),
             profile=self.profile.narrowed(columns, kept),
+            noise_left=self.noise_left.of_channels(columns) if self.noise_left else None,
         )
 
     def covered(self) -> Labelled:

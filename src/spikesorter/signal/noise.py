@@ -125,6 +125,10 @@ class NoiseSpectrum:
         """Return this spectrum minus another; never negative."""
         return NoiseSpectrum(clipped(self.density - other.density, 0.0))
 
+    def plus(self, other: NoiseSpectrum) -> NoiseSpectrum:
+        """Return the spectrum of the sum of this noise and another, independent one."""
+        return NoiseSpectrum(self.density + other.density)
+
     def unfiltered(self, kernel: Float64Array) -> NoiseSpectrum:
         """Return the spectrum before a symmetric filter; 0 where the filter passes little."""
         gain = response_at(kernel, self.n_fft)[:, None, None]

@@ -51,6 +51,7 @@ from spikesorter.signal.templates import average_waveform, plant
 from spikesorter.signal.whitening import needed_reach
 from spikesorter.sorting.adaptation import tune_for
 from spikesorter.sorting.labelled_source import LabelledSource, read_labelled
+from spikesorter.sorting.refine import noise_left
 from spikesorter.sorting.state import Lessons, SorterState
 from spikesorter.sorting.unlabelled_units import find_unlabelled
 
@@ -100,7 +101,7 @@ def fit_state(
     learnt = _without_faint_units(source, learnt)
     warn_of_labels(learnt.context.units, source.settings.templates, fs_hz=source.fs_hz)
     learnt = _with_unlabelled_units(source, learnt, n_jobs=n_jobs)
-    lessons = _with_missing_share(_lessons(source, learnt), n_jobs=n_jobs)
+    lessons = _with_missing_share(_lessons(source, learnt, n_jobs=n_jobs), n_jobs=n_jobs)
     progress(learning, 1.0)
     lessons = replace(lessons, base=_base_networks(lessons, learnt.profile, progress))
     state = tune_for(
@@ -211,7 +212,7 @@ def _with_unlabelled_units(source: LabelledSource, learnt: _Learnt, *, n_jobs: i
     return replace(again, spikes=learnt.spikes)
 
 
-def _lessons(source: LabelledSource, learnt: _Learnt) -> Lessons:
+def _lessons(source: LabelledSource, learnt: _Learnt, *, n_jobs: int) -> Lessons:
     settings, context = source.settings, learnt.context
     labels = learnt.spikes.select(np.isin(learnt.spikes.unit, context.units.unit_ids))
     before, after = settings.classifier.before_samples, settings.classifier.after_samples
@@ -223,7 +224,8 @@ def _lessons(source: LabelledSource, learnt: _Learnt) -> Lessons:
         covered = whole.covered()
         _warn_of_unlabelled_part(len(covered.trace), len(whole.trace), source.fs_hz)
         labelled = covered.excerpt(MOST_KEPT // source.trace.shape[1])
-        labelled = _with_hiding(labelled, context)
+        left_over = noise_left(labelled.trace, learnt.profile, context, n_jobs=n_jobs)
+        labelled = replace(_with_hiding(labelled, context), noise_left=left_over)
     return Lessons(context, average, labelled, None, learnt.profile.noise.power)
 
 

@@ -28,10 +28,10 @@ from spikesorter.estimation.rehearsal import plant_rehearsal
 from spikesorter.estimation.units import Units
 from spikesorter.io.samples import centred
 from spikesorter.signal.gain import SILENT, Activity
-from spikesorter.signal.noise import estimate_noise_spectrum
+from spikesorter.signal.noise import NoiseSpectrum, estimate_noise_spectrum
 from spikesorter.signal.templates import plant
 
-__all__ = ["quick_context", "refine_profile"]
+__all__ = ["noise_left", "quick_context", "refine_profile"]
 
 Trace = npt.NDArray[np.float32]
 
@@ -45,6 +45,7 @@ OPEN_SPREAD = 0.1  # SD of amplitudes until the fluctuation of the gain is known
 CLEAR_DETECTABILITY, CLEAR_SPIKES = 10.0, 50
 ASSUMED_WANDER = 0.03  # if there are not enough clear spikes to measure it
 MOST_WANDER = 0.3
+MUCH_LEFT = 0.2  # of the units' squared d', lost in what is left, from which on it is more than noise
 MAD_ERROR = 2.3  # relative standard error of a variance taken from the MAD, times the root of the count
 
 
@@ -104,6 +105,37 @@ def refine_profile(
         gain = measured.gain if may_be_gain(measured.gain) else activity.gain
         profile = replace(profile, activity=replace(measured, gain=gain))
     return profile
+
+
+def noise_left(trace: Trace, profile: Profile, context: Context, *, n_jobs: int = 1) -> NoiseSpectrum | None:
+    """Measure what an explanation by templates leaves of the labelled recording, as of a target.
+
+    Parameters
+    ----------
+    trace : ndarray of float32, shape (samples, channels)
+        Labelled recording, without its offset.
+    profile : Profile
+        Its own.
+    context : Context
+    n_jobs : int
+        Number of threads; it does not affect the result.
+
+    Returns
+    -------
+    NoiseSpectrum or None
+        None if it is hardly more than the noise between spikes, or if background spikes are left too.
+    """
+    if profile.background != SILENT:
+        return None
+    whole = without_hum(trace, profile.hum_hz, fs_hz=context.fs_hz)
+    part, quick = middles_of_blocks(whole, PARTS, most=MOST_AT_FIRST), quick_context(context)
+    own = make_between_samples(quick, profile)
+    left = _with_noise_left(part, _explanation([own], part, n_jobs=n_jobs), context, profile)
+    again = make_between_samples(quick, left)
+    lost = 1 - np.median(_energies([again]) / _energies([own]))
+    if lost < MUCH_LEFT:
+        return None
+    return _with_noise_left(part, _explanation([again], part, n_jobs=n_jobs), context, left).noise
 
 
 def quick_context(context: Context) -> Context:

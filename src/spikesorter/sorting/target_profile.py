@@ -60,9 +60,16 @@ def estimate_target(
         return sharp and comparison.as_good(gain, choice.gain)
 
     tracked = _tracked(raw, profile, context, lessons.labelled, n_jobs=n_jobs, may_be_gain=may_be)
-    if profile.activity.gain != choice.gain:
-        return tracked.profile  # spikes and background explain the target at this gain
-    return _or_at_one(tracked, raw, initial, lessons, n_jobs=n_jobs).profile
+    if profile.activity.gain == choice.gain:  # else spikes and background explain the target at this gain
+        tracked = _or_at_one(tracked, raw, initial, lessons, n_jobs=n_jobs)
+    return _with_noise_between_spikes(tracked.profile, lessons.labelled)
+
+
+def _with_noise_between_spikes(profile: Profile, labelled: Labelled) -> Profile:
+    """Return the profile with the noise between spikes; beside background spikes that is measured already."""
+    if profile.background != SILENT:
+        return profile
+    return replace(profile, noise=labelled.between_spikes(profile.noise, profile.activity.gain))
 
 
 def _tracked(

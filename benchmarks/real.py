@@ -1,0 +1,168 @@
+"""Real recordings from public repositories: the first part of each is learnt from, the rest is sorted.
+
+    python benchmarks/real.py --emg FOLDER --complex-spikes FILE.mat ... --maker MAKER --out FOLDER
+
+`--emg`: a folder with a record of EMGlab, `R00108.dat` and `.eaf` (10 s of a muscle, one needle, eight motor
+units labelled by hand; "sample data" of the repository smetanadvorak/EMGlab on GitHub). `--complex-spikes`:
+recordings of Purkinje cells (Data/Training_set of LeFalko/detect_CS), of which simple spikes were found by
+the laboratory's sorter and complex spikes labelled by hand.
+
+Each is sorted as it was recorded (D2) and with noise of its own spectrum added to it. The maker's plain
+supervised pipeline (`baseline.py`) runs on the same files. Both repositories have licences of their own; no
+part of them is kept here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.io import loadmat, savemat
+from scipy.signal import welch
+
+from accuracy import baseline, sort_study, write
+from accuracy_table import summarise_adapting, summarise_trust
+from bath import MAKER
+from spikesorter import Spikes
+from spikesorter.signal.noise import NoiseSpectrum, synthesise_noise
+from spikesorter.signal.templates import estimate_templates, plant
+
+RECORD = "R00108"
+EMG_HZ, CEREBELLUM_HZ, TRAIN_HZ = 10_000.0, 25_000.0, 1000.0
+EMG_LABELLED_SECONDS = 4.5
+EMG_LEVELS, CEREBELLUM_LEVELS = (0.0, 1.0, 2.0), (0.0, 2.0, 4.0, 7.0)  # of the recording's own noise
+SIMPLE, COMPLEX = 1, 2
+N_FFT = 512
+
+
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """A real recording of one channel and its labels."""
+
+    name: str
+    trace: npt.NDArray[np.float64]
+    spikes: Spikes
+    fs_hz: float
+    labelled_samples: int
+    levels: tuple[float, ...]
+
+
+def main() -> None:
+    """Sort every recording given, and print what came of it."""
+    arguments = parse()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    every = {}
+    for recorded in read_all(arguments):
+        with tempfile.TemporaryDirectory() as folder:
+            write_study(Path(folder), recorded)
+            results = sort_study(Path(folder), arguments.set)
+            every[recorded.name] = {**results, "baseline": baseline(arguments, Path(folder))}
+        write(arguments, recorded.name, every[recorded.name])
+        print_rows(recorded, every[recorded.name])
+    summarise_adapting(every)
+    summarise_trust(every)
+
+
+def read_all(arguments: argparse.Namespace) -> Iterator[Recorded]:
+    """Read the recordings that the command line names."""
+    if arguments.emg:
+        yield read_emg(arguments.emg)
+    for path in arguments.complex_spikes:
+        yield read_complex_spikes(path)
+
+
+def read_emg(folder: Path) -> Recorded:
+    """Read a record of EMGlab: samples of 16 bits, the first byte highest, and labels in seconds."""
+    trace = np.fromfile(folder / f"{RECORD}.dat", ">i2").astype(np.float64)
+    labels = re.findall(r"^\s*([\d.]+)\s+(\d+)\s+1\s*$", (folder / f"{RECORD}.eaf").read_text(), re.MULTILINE)
+    seconds, units = np.array(labels, np.float64).T
+    spikes = Spikes.from_arrays(np.round(seconds * EMG_HZ).astype(int), units.astype(int))
+    return Recorded("muscle", trace, spikes, EMG_HZ, int(EMG_LABELLED_SECONDS * EMG_HZ), EMG_LEVELS)
+
+
+def read_complex_spikes(path: Path) -> Recorded:
+    """Read a recording of a Purkinje cell; half of it is labelled.
+
+    Simple spikes have times in milliseconds. Each is moved to the largest deflection near.
+    """
+    stored = loadmat(path, squeeze_me=True)
+    trace = stored["HIGH"].astype(np.float64)
+    rough = np.flatnonzero(stored["SS_train"]) * round(CEREBELLUM_HZ / TRAIN_HZ)
+    rough = rough[(rough > 100) & (rough < len(trace) - 200)]
+    around = np.arange(-25, 75)
+    mean = trace[rough[:, None] + around].mean(axis=0)
+    largest = int(np.abs(mean).argmax())
+    near = rough[:, None] + around[largest] + np.arange(-20, 21)
+    simple = near[np.arange(len(rough)), (np.sign(mean[largest]) * trace[near]).argmax(axis=1)]
+    simple = np.unique(simple)
+    simple = simple[np.diff(simple, prepend=-100) > TRAIN_HZ / 40]  # two times may be of one spike
+    complex_ = np.flatnonzero(np.diff(stored["Labels"].astype(int)) > 0) + 1
+    spikes = Spikes.from_arrays(
+        np.concatenate([simple, complex_]),
+        np.repeat([SIMPLE, COMPLEX], [len(simple), len(complex_)]),
+    )
+    name = f"cerebellum-{path.stem}"
+    return Recorded(name, trace, spikes, CEREBELLUM_HZ, len(trace) // 2, CEREBELLUM_LEVELS)
+
+
+def write_study(folder: Path, recorded: Recorded) -> None:
+    """Write a study as the maker does: D1 with labels, the rest with more and more noise."""
+    (folder / "truth").mkdir(parents=True)
+    cut, fs_hz, trace = recorded.labelled_samples, recorded.fs_hz, recorded.trace
+    whole = recorded.spikes
+    first, later = whole.within(0, cut), whole.within(cut, len(trace)).shifted(-cut)
+    noise = noise_like(recorded)
+    savemat(folder / "D1.mat", {"d": trace[:cut], "fs": fs_hz, "Index": first.sample, "Class": first.unit})
+    for number, level in enumerate(recorded.levels, start=2):
+        savemat(folder / f"D{number}.mat", {"d": trace[cut:] + level * noise[cut:], "fs": fs_hz})
+        savemat(folder / "truth" / f"D{number}.mat", {"Index": later.sample, "Class": later.unit})
+    facts = {"family": "real", "fs": fs_hz, "classes": len(whole.unit_ids)}
+    (folder / "study.json").write_text(json.dumps(facts))
+
+
+def noise_like(recorded: Recorded) -> npt.NDArray[np.float64]:
+    """Return noise with the spectrum of what mean waveforms leave of a recording; the median over time."""
+    before, after = (round(recorded.fs_hz * seconds) for seconds in (0.005, 0.012))
+    column = recorded.trace[:, None].astype(np.float32)
+    inside = recorded.spikes.within(before, len(column) - after)
+    templates = estimate_templates(column, inside, before=before, after=after, kernel=np.ones(1))
+    left = column - plant(len(column), inside, np.ones(len(inside), np.float32), templates)
+    _, density = welch(left[:, 0], recorded.fs_hz, nperseg=N_FFT, average="median")
+    spectrum = NoiseSpectrum.independent(density[:, None] * recorded.fs_hz / 2)
+    made = synthesise_noise(spectrum, len(column), np.random.default_rng(0))
+    return np.asarray(made[:, 0], np.float64)
+
+
+def print_rows(recorded: Recorded, results: dict[str, Any]) -> None:
+    """Print a row for each target: strict score, score and its forecast, not adapted, plain pipeline."""
+    for (name, one), level in zip(results["recordings"].items(), recorded.levels, strict=True):
+        forecast, plain = one["forecast"], results["baseline"][name]
+        print(
+            f"| {recorded.name}, noise + {level:g} | {one['strict']:.3f} | {one['score']:.3f} "
+            f"({forecast['low']:.3f} to {forecast['high']:.3f}) | {one['not adapted']['strict']:.3f} "
+            f"({one['not adapted']['score']:.3f}) | {plain['strict']:.3f} ({plain['score']:.3f}) |",
+            flush=True,
+        )
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--emg", type=Path, help="folder with EMGlab's R00108")
+    parser.add_argument("--complex-spikes", type=Path, nargs="*", default=[], help="recordings (.mat)")
+    parser.add_argument("--maker", type=Path, default=MAKER, help="the study maker, for its baseline.py")
+    parser.add_argument("--set", action="append", default=[], help="setting, as on the command line")
+    parser.add_argument("--out", type=Path, default=Path("real"), help="folder for the results")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
