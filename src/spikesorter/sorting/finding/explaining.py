@@ -11,7 +11,7 @@ import numpy.typing as npt
 from spikesorter.core.pairs import pairs_within
 from spikesorter.core.settings import Settings
 from spikesorter.core.spikes import Spikes
-from spikesorter.decoding.candidates import pick_candidates
+from spikesorter.decoding.candidates import Candidates, pick_candidates
 from spikesorter.decoding.pursuit import PursuitDecoder, make_pursuit
 from spikesorter.decoding.run import compute_in_spans
 from spikesorter.estimation.context import Context
@@ -21,7 +21,16 @@ from spikesorter.signal.filters import filtered_across
 from spikesorter.signal.spans import to_samples
 from spikesorter.signal.templates import plant
 
-__all__ = ["FAR", "PICKING_SAMPLES", "Explained", "Trace", "distance", "explain", "steadied"]
+__all__ = [
+    "FAR",
+    "PICKING_SAMPLES",
+    "Explained",
+    "Trace",
+    "distance",
+    "explain",
+    "largest_by_themselves",
+    "steadied",
+]
 
 Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
@@ -202,8 +211,52 @@ def explain(
         smoothing_samples=PICKING_SAMPLES,
         least=LEAST_PROBABILITY,
     )
-    spikes = Spikes.from_arrays(picked.sample, picked.unit, picked.probability, picked.unit_probability)
+    sizes = np.sqrt(pursuit.bank.energies)
+    spikes = largest_by_themselves(picked, output[:, : len(sizes)], pursuit.unit_ids, sizes)
     return Explained(trace, context, pursuit, sampled.spikes, sampled.amplitudes, spikes)
+
+
+def largest_by_themselves(
+    picked: Candidates, curves: Trace, unit_ids: tuple[int, ...], sizes: Float64Array
+) -> Spikes:
+    """Return picked spikes, of those at one place the largest as probable as it is by itself.
+
+    What is expected of all units at a place is shared among them, as if a spike were of one of them. Where a
+    small spike lies upon a large one, both would have half the probability. The small one keeps it, as it
+    may be how the large one varies.
+
+    Parameters
+    ----------
+    picked : Candidates
+    curves : ndarray of float32, shape (samples, units)
+        Expected spikes, from which they were picked.
+    unit_ids : tuple of int
+        Of the curves, in ascending order.
+    sizes : ndarray of float64, shape (units,)
+        D' of each.
+
+    Returns
+    -------
+    Spikes
+
+    Examples
+    --------
+    >>> curves = np.zeros((100, 2), np.float32)
+    >>> curves[50:52] = 0.5  # a spike of either unit at one place, each for certain
+    >>> picked = Candidates.from_arrays([50, 50], [1, 2], [1.0, 1.0], [0.5, 0.5])
+    >>> largest_by_themselves(picked, curves, (1, 2), np.array([20.0, 4.0])).joint
+    array([1. , 0.5], dtype=float32)
+    """
+    column = np.searchsorted(unit_ids, picked.unit)
+    around = picked.sample[:, None] + np.arange(-PICKING_SAMPLES, PICKING_SAMPLES + 1)
+    inside = (around >= 0) & (around < len(curves))
+    expected = (curves[np.clip(around, 0, len(curves) - 1), column[:, None]] * inside).sum(axis=1)
+    i, j = pairs_within(picked.sample, picked.sample, PICKING_SAMPLES)
+    largest = np.ones(len(column), bool)
+    largest[i[sizes[column[j]] > sizes[column[i]]]] = False
+    alone = np.minimum(expected, 1) / np.maximum(picked.probability, LEAST_PROBABILITY)
+    named = np.where(largest, np.clip(alone, picked.unit_probability, 1), picked.unit_probability)
+    return Spikes.from_arrays(picked.sample, picked.unit, picked.probability, named)
 
 
 def _steadied(units: Units) -> Units:
