@@ -1,6 +1,8 @@
 """Real recordings from public repositories: the first part of each is learnt from, the rest is sorted.
 
     python benchmarks/real.py --emg FOLDER --complex-spikes FILE.mat ... --maker MAKER --out FOLDER
+    python benchmarks/real.py --emg FOLDER --complex-spikes FILE.mat ... --whole STUDIES
+    python benchmarks/discover.py STUDIES/*.mat --learnt --rivals ... --out FILE
 
 `--emg`: a folder with a record of EMGlab, `R00108.dat` and `.eaf` (10 s of a muscle, one needle, eight motor
 units labelled by hand; "sample data" of the repository smetanadvorak/EMGlab on GitHub). `--complex-spikes`:
@@ -8,8 +10,9 @@ recordings of Purkinje cells (Data/Training_set of LeFalko/detect_CS), of which 
 the laboratory's sorter and complex spikes labelled by hand.
 
 Each is sorted as it was recorded (D2) and with noise of its own spectrum added to it. The maker's plain
-supervised pipeline (`baseline.py`) runs on the same files. Both repositories have licences of their own; no
-part of them is kept here.
+supervised pipeline (`baseline.py`) runs on the same files. With `--whole`, the whole recordings are written
+as the maker writes them instead, to find their units without labels. Both repositories have licences of
+their own; no part of them is kept here.
 """
 
 from __future__ import annotations
@@ -58,6 +61,10 @@ class Recorded:
 def main() -> None:
     """Sort every recording given, and print what came of it."""
     arguments = parse()
+    if arguments.whole:
+        for recorded in read_all(arguments):
+            write_whole(arguments.whole, recorded)
+        return
     arguments.out.mkdir(parents=True, exist_ok=True)
     every = {}
     for recorded in read_all(arguments):
@@ -128,6 +135,14 @@ def write_study(folder: Path, recorded: Recorded) -> None:
     (folder / "study.json").write_text(json.dumps(facts))
 
 
+def write_whole(folder: Path, recorded: Recorded) -> None:
+    """Write a whole recording, and its true spikes in the folder `truth`."""
+    (folder / "truth").mkdir(parents=True, exist_ok=True)
+    spikes = recorded.spikes
+    savemat(folder / f"{recorded.name}.mat", {"d": recorded.trace, "fs": recorded.fs_hz})
+    savemat(folder / "truth" / f"{recorded.name}.mat", {"Index": spikes.sample, "Class": spikes.unit})
+
+
 def noise_like(recorded: Recorded) -> npt.NDArray[np.float64]:
     """Return noise with the spectrum of what mean waveforms leave of a recording; the median over time."""
     before, after = (round(recorded.fs_hz * seconds) for seconds in (0.005, 0.012))
@@ -159,6 +174,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--emg", type=Path, help="folder with EMGlab's R00108")
     parser.add_argument("--complex-spikes", type=Path, nargs="*", default=[], help="recordings (.mat)")
     parser.add_argument("--maker", type=Path, default=MAKER, help="the study maker, for its baseline.py")
+    parser.add_argument("--whole", type=Path, help="write whole recordings to this folder, and no more")
     parser.add_argument("--set", action="append", default=[], help="setting, as on the command line")
     parser.add_argument("--out", type=Path, default=Path("real"), help="folder for the results")
     return parser.parse_args()
