@@ -28,6 +28,7 @@ from spikesorter.report.kept_results import RUN
 from spikesorter.sorting.model_places import read_unfinished, unfinished_words
 from spikesorter.sorting.sorter import Sorter
 from spikesorter.workflows import targets
+from spikesorter.workflows.live_model import LiveOptions, open_streams
 from spikesorter.workflows.recordings import CheckedRecording
 from spikesorter.workflows.study import run_study
 from spikesorter.workflows.targets import TargetDone, TargetFailed, TargetTask, running, targets_at_once
@@ -197,6 +198,11 @@ def test_a_training_that_is_ended_leaves_a_model_that_names_the_targets_it_lacks
     assert line in spikesorter("model", "info", model).stdout.splitlines()
     facts = json.loads(spikesorter("model", "info", model, "--json").stdout)
     assert facts["unfinished"] == ["D2", "D3"]
+    sort = ("sort", files[1], "--model", model, "--out", tmp_path / "out")
+    assert f"spikesorter: warning: {line}" in spikesorter(*sort).stderr.splitlines()
+    said: list[str] = []
+    open_streams(model, LiveOptions(calibration_seconds=5.0), n_jobs=1, say=said.append).close()
+    assert said[0] == line
     train_model(files[0], files[1:], model, SETTINGS, n_jobs=1)
     assert bytes_in(model) == bytes_in(trained)
     assert "was ended" not in spikesorter("model", "info", model).stdout
