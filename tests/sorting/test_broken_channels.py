@@ -82,6 +82,58 @@ def true_score(found: Spikes) -> float:
     return score(study()[1].spikes, found, fs_hz=FS_HZ).strict
 
 
+def test_a_target_that_lacks_a_channel_is_as_one_in_which_it_is_missing(
+    sorter: Sorter, caplog: pytest.LogCaptureFixture
+) -> None:
+    missing = recording(broken(1, np.nan))
+    lacking = recording(study()[1].trace[:, [2, 0]], ["e3", "e1"])  # in another order
+    adapted = sorter.adapt(lacking, n_jobs=1)
+    assert told(caplog) == [
+        "channel e2 is missing (NaN or infinite) throughout, and is left out; channels that are used: e1, e3"
+    ]
+    alike = sorter.adapt(missing, n_jobs=1)
+    assert adapted.used_channels == alike.used_channels == ("e1", "e3")
+    assert adapted.forecast.summary() == alike.forecast.summary()
+    assert adapted.sort(lacking, n_jobs=1) == alike.sort(missing, n_jobs=1) == adapted.sort(missing, n_jobs=1)
+    whole = sorter.adapt(recording(study()[1].trace), n_jobs=1)
+    assert whole.sort(lacking, n_jobs=1) == whole.sort(missing, n_jobs=1)
+    assert whole.suited_to(lacking).forecast.score < whole.forecast.score
+    trace = study()[1].trace[:, LEFT].copy()
+    trace[:, 1] = 0.0
+    caplog.clear()
+    assert sorter.suited_to(recording(trace, ["e1", "e3"])).used_channels == ("e1",)
+    assert "channel e2 is missing" in caplog.text
+    assert "channel e3 is dead" in caplog.text
+
+
+@pytest.mark.filterwarnings("ignore:The extractor is not serializable")
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # SpikeInterface leaves its files open
+@pytest.mark.filterwarnings("ignore:.*FileIO.*:pytest.PytestUnraisableExceptionWarning")
+def test_a_file_that_lacks_a_channel_is_adapted_to_sorted_and_shown(tmp_path: Path) -> None:
+    spikes = study()[0].spikes
+    for name, one in (
+        ("D1", recording(study()[0].trace)),
+        ("D2", recording(study()[1].trace[:, LEFT], ["e1", "e3"])),
+    ):
+        one.save(folder=tmp_path / name, verbose=False, progress_bar=False)
+    write_mat(tmp_path / "labels.mat", spikes)
+    files = tmp_path / "D1", tmp_path / "D2"
+    for targets, to in (([files[1]], "D2"), ([], "(labelled)")):
+        model = tmp_path / f"model{len(targets)}"
+        train_model(files[0], targets, model, SETTINGS, labels=tmp_path / "labels.mat", n_jobs=1)
+        (one,) = sort_files([files[1]], load_model(model), tmp_path / "out", n_jobs=1)
+        assert (one.adapted_to, one.left_out) == (to, {"": ("e2",)})
+        assert true_score(one.spikes) > 0.8
+        (shown,) = open_results(tmp_path / "out")
+        assert report_contents("T", [shown])["recordings"][0]["channels"] == ["e1", "e3"]
+
+
+@pytest.mark.parametrize("ids", [["0", "1"], ["e1", "e4"]])
+def test_channels_that_do_not_tell_which_are_missing_are_refused(sorter: Sorter, ids: list[str]) -> None:
+    with pytest.raises(InputError, match="has 2 channels, but the sorter was fitted to 3"):
+        sorter.sort(recording(study()[1].trace[:, LEFT], ids), n_jobs=1)
+
+
 @pytest.mark.parametrize("value", [0.0, np.nan])
 def test_a_target_with_a_dead_channel_is_adapted_to_by_the_others(
     sorter: Sorter, of_two: Sorter, value: float, caplog: pytest.LogCaptureFixture
@@ -173,7 +225,8 @@ def test_a_dead_labelled_channel_is_left_out_and_kept_by_id(
     with pytest.raises(
         InputError, match="has 2 channels, but the sorter was fitted to 3, and goes by e1, e3"
     ):
-        one.sort(recording(target[:, :2], ["e1", "e2"]))
+        one.sort(recording(target[:, :2], ["e1", "e4"]))
+    assert one.suited_to(recording(target[:, :2], ["e1", "e2"])).used_channels == ("e1",)
 
 
 def test_a_channel_that_dies_part_way_costs_the_time_or_the_channel(sorter: Sorter) -> None:

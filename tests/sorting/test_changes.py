@@ -60,13 +60,22 @@ def made(
     return plant(N, spikes, sizes.astype(np.float32), SHAPES) + hiss, spikes.select(spikes.unit <= labelled)
 
 
-@pytest.fixture(scope="module")
-def known() -> tuple[Context, Labelled]:
-    trace, labels = made(1)
+def learnt(labelled: int) -> tuple[Context, Labelled]:
+    trace, labels = made(1, labelled=labelled)
     kernel = conditioning_kernel(SETTINGS.conditioning, FS_HZ)
     units = learn_units(trace, labels, SETTINGS.templates, kernel=kernel, fs_hz=FS_HZ)
     context = Context.of(units, SETTINGS, fs_hz=FS_HZ)
     return context, Labelled(trace, labels, estimate_initially(trace, context).profile)
+
+
+@pytest.fixture(scope="module")
+def known() -> tuple[Context, Labelled]:
+    return learnt(2)
+
+
+@pytest.fixture(scope="module")
+def all_known() -> tuple[Context, Labelled]:
+    return learnt(3)
 
 
 def tracked(
@@ -93,6 +102,26 @@ def test_sizes_are_followed_each_for_itself(
     np.testing.assert_allclose(ends, expected, atol=0.2)
     steady = np.array(last) == 1
     assert np.all(course.sizes[:, :2][:, steady] == 1)
+
+
+@pytest.mark.parametrize("last", [(0.5, 0.5), (0.5, 1.0)])
+def test_a_change_that_is_followed_is_no_fluctuation_of_the_gain(
+    all_known: tuple[Context, Labelled], last: tuple[float, float]
+) -> None:
+    """Before sizes are followed, the spread of amplitudes contains it, and units of one shape are mixed."""
+    trace, _ = made(3, last=last)
+    rates = tuple(all_known[0].units.rates.tolist())
+    spread = tracked(all_known, trace, activity=Activity(1.0, rates, wander=0.25))
+    assert spread.course.sizes.size > 1
+    assert spread.activity.wander < 0.1
+    assert tracked(all_known, trace, activity=Activity(1.0, rates, wander=0.01)).activity.wander <= 0.01
+
+
+def test_a_fluctuation_of_a_target_whose_units_do_not_change_stays(
+    all_known: tuple[Context, Labelled],
+) -> None:
+    spread = Activity(1.0, tuple(all_known[0].units.rates.tolist()), wander=0.25)
+    assert tracked(all_known, made(2)[0], activity=spread).activity.wander == 0.25
 
 
 def test_an_inverted_target_is_followed_too(known: tuple[Context, Labelled]) -> None:

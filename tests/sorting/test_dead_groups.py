@@ -24,7 +24,8 @@ from spikesorter.workflows.files import sort_files
 from spikesorter.workflows.live_model import LiveOptions, open_streams
 from spikesorter.workflows.manifest import BatchItem
 from spikesorter.workflows.training import train_model
-from tests.conftest import FS_HZ
+from tests.cli.test_cli import spikesorter
+from tests.conftest import FS_HZ, PURSUIT
 from tests.sorting.test_groups import SETTINGS, two_tetrodes
 
 pytestmark = [
@@ -155,12 +156,14 @@ def test_files_are_trained_and_sorted_without_the_dead_group(
     )
     write_spikes(tmp_path / "labels.csv", two_tetrodes(0)[1])
     learnt: list[str] = []
+    unlearnt: list[tuple[str, str]] = []
     train_model(
         labelled, [dead], tmp_path / "model", SETTINGS, labels=tmp_path / "labels.csv", by_group=True,
-        n_jobs=1, on_sorter=lambda name, sorter: learnt.append(name),
+        n_jobs=1, on_sorter=lambda name, _: learnt.append(name), on_dead=lambda *one: unlearnt.append(one),
     )  # fmt: skip
     assert learnt == ["labelled, group left", "labelled, group right", "dead, group left"]
-    assert len(told(caplog)) == 1
+    (line,) = told(caplog)
+    assert unlearnt == [("dead, group right", line)]
     model = load_model(tmp_path / "model")
     assert {group: list(one) for group, one in model.groups.items()} == {
         "left": ["(labelled)", "dead"], "right": ["(labelled)"]
@@ -196,6 +199,35 @@ def test_files_are_trained_and_sorted_without_the_dead_group(
     streams = open_streams(tmp_path / "model", LiveOptions(like="dead"), n_jobs=1, say=said.append)
     assert said == ["sorting, as adapted to dead", "group right was dead in dead: sorting it as first learnt"]
     streams.close()
+
+
+def test_targets_with_a_dead_group_are_adapted_to_at_once_and_told_as_json_in_order(tmp_path: Path) -> None:
+    labelled, whole, dead = saved(
+        tmp_path, labelled=two_tetrodes(0)[0], whole=two_tetrodes(1)[0], dead=unplugged(1, 0.0)
+    )
+    write_spikes(tmp_path / "labels.csv", two_tetrodes(0)[1])
+    words = ("train", labelled, "--labels", tmp_path / "labels.csv", "--by-group", "--targets", whole, dead)
+    options = [word for assignment in PURSUIT for word in ("--set", assignment)]
+    told_by = {
+        n_jobs: json.loads(
+            spikesorter(
+                *words, "--model", tmp_path / f"model{n_jobs}", *options, "--n-jobs", n_jobs, "--json"
+            ).stdout
+        )["recordings"]
+        for n_jobs in (1, 2)
+    }
+    assert told_by[1] == told_by[2]
+    names = ["labelled", "whole", "dead"]
+    assert list(told_by[2]) == [f"{name}, group {group}" for name in names for group in ("left", "right")]
+    reason = f"group right: {CONSTANT}; its sorter is not adapted to this recording"
+    assert told_by[2]["dead, group right"] == {"forecast": None, "doubts": [reason]}
+    one, other = (
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        for folder in (tmp_path / "model1", tmp_path / "model2")
+    )
+    assert one == other
+    assert Path("groups/left/targets/dead/model.json") in one
+    assert Path("groups/right/targets/dead/model.json") not in one
 
 
 def test_a_group_whose_units_are_on_the_broken_channel_alone(

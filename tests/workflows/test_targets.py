@@ -1,7 +1,8 @@
-"""The targets of a study, one after another or at once in processes: the same in every way but time."""
+"""Targets of `run` and `train`, one after another or at once in processes: the same but for the time."""
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import shutil
@@ -11,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,17 +20,20 @@ import numpy as np
 import psutil
 import pytest
 
-from spikesorter.core.errors import InputError
+from spikesorter.core.errors import InputError, ModelError
 from spikesorter.core.settings import load_settings
 from spikesorter.io.mat_writing import write_mat_recording
 from spikesorter.io.recording import RecordingOptions
 from spikesorter.report.kept_results import RUN
+from spikesorter.sorting.model_places import read_unfinished, unfinished_words
 from spikesorter.sorting.sorter import Sorter
 from spikesorter.workflows import targets
+from spikesorter.workflows.live_model import LiveOptions, open_streams
 from spikesorter.workflows.recordings import CheckedRecording
 from spikesorter.workflows.study import run_study
-from spikesorter.workflows.targets import TargetFailed, TargetTask, running, targets_at_once
-from tests.cli.test_cli import PROGRAM
+from spikesorter.workflows.targets import TargetDone, TargetFailed, TargetTask, running, targets_at_once
+from spikesorter.workflows.training import train_model
+from tests.cli.test_cli import PROGRAM, spikesorter
 from tests.conftest import FS_HZ, PURSUIT
 
 SETTINGS = load_settings(assignments=PURSUIT)
@@ -44,7 +49,7 @@ def bytes_in(folder: Path) -> dict[str, bytes]:
 
 def target_task(folder: Path, name: str = "D2") -> TargetTask:
     target = CheckedRecording(folder / f"{name}.mat", RecordingOptions(), FS_HZ, 200_000, None)
-    return TargetTask(name, target, folder / "model", folder / "out.mat", 1)
+    return TargetTask(name, target, folder / "model", 1, prediction=folder / "out.mat")
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +58,15 @@ def alone(study_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("alone") / "out"
     run_study(study_folder, out, SETTINGS, n_jobs=1, report=False)
     return out
+
+
+@pytest.fixture(scope="module")
+def trained(study_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model of a training that adapts to one target after another."""
+    model = tmp_path_factory.mktemp("trained") / "model"
+    files = [study_folder / f"D{number}.mat" for number in (1, 2, 3)]
+    train_model(files[0], files[1:], model, SETTINGS, n_jobs=1)
+    return model
 
 
 @pytest.mark.slow
@@ -135,9 +149,8 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 
 @contextmanager
-def run_of(study: Path, out: Path) -> Iterator[subprocess.Popen[str]]:
-    words = [PROGRAM, "run", study, "--out", out, "--n-jobs", "2", "--no-report", *SETS]
-    command = [sys.executable, "-c", HEARD, *map(str, words)]
+def started(*words: object) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", HEARD, *map(str, [PROGRAM, *words, "--n-jobs", "2", *SETS])]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
             yield process
@@ -145,9 +158,9 @@ def run_of(study: Path, out: Path) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def family_at_work(process: subprocess.Popen[str], out: Path) -> list[psutil.Process]:
+def family_at_work(process: subprocess.Popen[str], model: Path) -> list[psutil.Process]:
     """Wait until targets are adapted to, and return the processes that do it, suspended."""
-    while not (out / "model" / "model.json").exists():
+    while not (model / "unfinished.json").exists():
         assert process.poll() is None
         time.sleep(0.05)
     family = psutil.Process(process.pid).children(recursive=True)
@@ -157,6 +170,107 @@ def family_at_work(process: subprocess.Popen[str], out: Path) -> list[psutil.Pro
     return family
 
 
+def end(process: subprocess.Popen[str], model: Path, ending: signal.Signals) -> None:
+    """End a program that adapts to targets, and check that it leaves no process."""
+    family = family_at_work(process, model)
+    process.send_signal(ending)
+    for one in family:
+        with suppress(psutil.NoSuchProcess):  # it was ended already
+            one.resume()
+    _, words = process.communicate(timeout=60)
+    if ending == signal.SIGINT:
+        assert process.returncode == INTERRUPTED
+        assert words.splitlines()[-1] == "spikesorter: interrupted; the files written so far are complete"
+    assert psutil.wait_procs(family, timeout=60)[1] == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
+def test_a_training_that_is_ended_leaves_a_model_that_names_the_targets_it_lacks(
+    ending: signal.Signals, study_folder: Path, trained: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    files = [study_folder / f"D{number}.mat" for number in (1, 2, 3)]
+    with started("train", files[0], "--targets", *files[1:], "--model", model) as process:
+        end(process, model, ending)
+    line = f"{model}: its training was ended before it was adapted to D2, D3; train it again to have all"
+    assert line in spikesorter("model", "info", model).stdout.splitlines()
+    facts = json.loads(spikesorter("model", "info", model, "--json").stdout)
+    assert facts["unfinished"] == ["D2", "D3"]
+    sort = ("sort", files[1], "--model", model, "--out", tmp_path / "out")
+    assert f"spikesorter: warning: {line}" in spikesorter(*sort).stderr.splitlines()
+    said: list[str] = []
+    open_streams(model, LiveOptions(calibration_seconds=5.0), n_jobs=1, say=said.append).close()
+    assert said[0] == line
+    train_model(files[0], files[1:], model, SETTINGS, n_jobs=1)
+    assert bytes_in(model) == bytes_in(trained)
+    assert "was ended" not in spikesorter("model", "info", model).stdout
+
+
+@pytest.mark.slow
+def test_training_in_processes_gives_the_same_bytes_and_says_how_far_it_is(
+    study_folder: Path, trained: Path, tmp_path: Path
+) -> None:
+    steps: list[tuple[str, float]] = []
+    sorters: dict[str, Sorter] = {}
+    train_model(
+        study_folder / "D1.mat",
+        [study_folder / "D2.mat", study_folder / "D3.mat"],
+        tmp_path / "model",
+        SETTINGS,
+        n_jobs=2,
+        progress=lambda step, done: steps.append((step, done)),
+        on_sorter=lambda name, sorter: sorters.update({name: sorter}),
+    )
+    assert bytes_in(tmp_path / "model") == bytes_in(trained)
+    assert next(iter(sorters)) == "D1"
+    assert sorters["D3"].profile.scale > 1.5 * sorters["D2"].profile.scale
+    shares = [done for step, done in steps if step == "adapting to 2 targets"]
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (0.0, 1.0)
+    assert len(set(shares)) > 6  # more than what is done
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_a_model_names_the_targets_that_it_lacks_until_all_are_done(grouped: bool, tmp_path: Path) -> None:
+    (tmp_path / "model" / "groups" if grouped else tmp_path / "model").mkdir(parents=True)
+    tasks = [target_task(tmp_path), target_task(tmp_path, "D3")]
+    outcomes = [TargetDone(name, None, {}, {}) for name in ("D3", "D2")]
+    lacking = [read_unfinished(tmp_path / "model") for _ in targets._done(tasks, outcomes)]
+    assert lacking == [("D2",), ()]
+    assert unfinished_words(tmp_path / "model") == ""
+    failed = tasks[0].lost("its process was ended")
+    with pytest.raises(InputError, match="was ended"):
+        list(targets._done(tasks, [failed, outcomes[0]]))
+    assert "before it was adapted to D2; train it" in unfinished_words(tmp_path / "model")
+    (place,) = (tmp_path / "model").rglob("unfinished.json")
+    for damage in ("{", "{}", '{"targets": [1]}', "[]"):
+        place.write_text(damage)
+        with pytest.raises(ModelError, match=r"unfinished\.json: is damaged"):
+            read_unfinished(tmp_path / "model")
+
+
+def test_progress_of_groups_and_low_latency_counts_each_part(tmp_path: Path) -> None:
+    task = replace(target_task(tmp_path), prediction=None, groups=("a", "a: b"), live=True)
+    shown: list[tuple[str, float]] = []
+    overall = targets._Overall(lambda step, done: shown.append((step, done)))
+    counted = overall.counted([TargetDone("D2", None, {}, {})], [task])
+    next(counted)
+    assert shown[0] == ("adapting to 1 targets", 0.0)
+    assert shown[-1][1] == 1.0
+    shown.clear()
+    counted = overall.counted(iter(()), [task])
+    list(counted)
+    for step, share in (
+        ("a: forecasting", 0.9),
+        ("a: b: forecasting", 1.8),
+        ("a: low latency: rehearsing", 2.2),
+    ):
+        overall.told("D2", step, 0.5)
+        assert shown[-1][1] == pytest.approx(share / 4)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM])
@@ -164,18 +278,10 @@ def test_a_run_that_is_ended_leaves_no_process_and_can_be_run_again(
     ending: signal.Signals, study_folder: Path, alone: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    with run_of(study_folder, out) as process:
-        family = family_at_work(process, out)
-        process.send_signal(ending)
-        for one in family:
-            with suppress(psutil.NoSuchProcess):  # it was ended already
-                one.resume()
-        _, words = process.communicate(timeout=60)
-    if ending == signal.SIGINT:
-        assert process.returncode == INTERRUPTED
-        assert words.splitlines()[-1] == "spikesorter: interrupted; the files written so far are complete"
-    assert psutil.wait_procs(family, timeout=60)[1] == []
+    with started("run", study_folder, "--out", out, "--no-report") as process:
+        end(process, out / "model", ending)
     assert not (out / "submission.zip").exists()
+    assert read_unfinished(out / "model") == ("D2", "D3")
     if ending == signal.SIGKILL:
         run_study(study_folder, out, SETTINGS, n_jobs=1, report=False)
         assert bytes_in(out) == bytes_in(alone)

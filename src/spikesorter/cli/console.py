@@ -204,6 +204,7 @@ def print_model(model: Model) -> None:
     from rich.table import Table
 
     from spikesorter.report.summary import model_facts
+    from spikesorter.sorting.model_places import unfinished_words
 
     facts, console = model_facts(model), Console(highlight=False, soft_wrap=True)
     for group, inside in facts["groups"].items():
@@ -235,6 +236,8 @@ def print_model(model: Model) -> None:
                 f"{one['file_bytes'] / 1e6:.1f}",
             )
         console.print(table)
+    if lacking := unfinished_words(model.folder):
+        console.print(visible(lacking), markup=False)
     settings = ", ".join(f"{key} = {value}" for key, value in facts["settings"].items())
     console.print(visible(f"Settings: {settings or 'all have their defaults'}"), markup=False)
 

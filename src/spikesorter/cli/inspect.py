@@ -70,7 +70,7 @@ def info(
     """Check that a model is undamaged, and print its units, targets and expected scores."""
     from spikesorter.sorting.model import load_model
 
-    loaded = load_model(model)
+    loaded = load_model(model, warn=False)  # it is among the contents
     if as_json:
         typer.echo(model_json(loaded))
     else:

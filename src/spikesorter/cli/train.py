@@ -192,6 +192,9 @@ def train(
             learnt[name] = sorter_facts(sorter)
             say(sorter_line(name, sorter))
 
+        def tell_dead(name: str, why: str) -> None:
+            learnt[name] = {"forecast": None, "doubts": [why]}
+
         train_model(
             labelled,
             targets or [],
@@ -205,11 +208,23 @@ def train(
             n_jobs=n_jobs,
             progress=progress,
             on_sorter=tell,
+            on_dead=tell_dead,
         )
     if as_json:
-        typer.echo(json.dumps({"model": str(model), "recordings": learnt}, indent=2))
+        recordings = _in_order(learnt, [stem_of(path) for path in (labelled, *(targets or []))])
+        typer.echo(json.dumps({"model": str(model), "recordings": recordings}, indent=2))
     elif not quiet:
         echo(f"Model: {model}")
+
+
+def _in_order(learnt: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    """Return what was learnt in the order of the recordings; several targets are done in any order."""
+    return {
+        part: facts
+        for name in names
+        for part, facts in learnt.items()
+        if part == name or part.startswith(f"{name}, group ")
+    }
 
 
 def _all(assignments: list[str] | None, objective: str | None) -> list[str]:

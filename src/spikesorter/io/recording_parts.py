@@ -17,6 +17,7 @@ __all__ = [
     "Channel",
     "channel_names",
     "in_order",
+    "lacks_channels",
     "note_on",
     "one_segment",
     "part_name",
@@ -136,6 +137,19 @@ def in_order(
         "choose these with channel=ID (--channel). If they are the same electrodes under other names, rename "
         "them in Python: recording.rename_channels"
     )
+
+
+def lacks_channels(own: Sequence[str], known: Sequence[str]) -> bool:
+    """Return whether a recording has some of the known channels, and no others, by ids that tell which.
+
+    Examples
+    --------
+    >>> lacks_channels(["e3", "e1"], ["e1", "e2", "e3"]), lacks_channels(["e1", "e4"], ["e1", "e2", "e3"])
+    (True, False)
+    >>> lacks_channels(["0", "2"], ["0", "1", "2"]), lacks_channels(["0", "1"], ["0", "1", "2"])
+    (True, False)
+    """
+    return 0 < len(own) < len(known) and {*own} < {*known} and not _count(tuple(own))
 
 
 def channel_names(recording: BaseRecording) -> tuple[list[str], str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from spikesorter.io.model_files import DESCRIPTION, read_model_files
 from spikesorter.sorting.model import LABELLED, Model
-from spikesorter.sorting.model_places import WHOLE, group_place, low_latency_place, target_place
+from spikesorter.sorting.model_places import group_place, low_latency_place, read_unfinished, target_place
 from spikesorter.sorting.sorter import Sorter
 
 __all__ = ["model_facts", "sorter_facts"]
@@ -51,7 +51,8 @@ def model_facts(model: Model) -> dict[str, Any]:
     dict
         Folder, digest, sampling rate and changed settings and, for each group of channels ("" if there are no
         groups), its units and the `sorter_facts` and file facts of each recording that it was adapted to.
-        `low_latency`: whether its low-latency sorter is kept (`train --live`).
+        `low_latency`: whether its low-latency sorter is kept (`train --live`). `unfinished`: the targets that
+        it lacks, if its training was ended.
 
     Raises
     ------
@@ -65,6 +66,7 @@ def model_facts(model: Model) -> dict[str, Any]:
         "digest": model.whole_digest(),
         "fs_hz": one.fs_hz,
         "settings": _unusual(settings, usual),
+        **({"unfinished": list(lacking)} if (lacking := read_unfinished(model.folder)) else {}),
         "groups": {
             group: _group_facts(model.folder, group, sorters) for group, sorters in model.groups.items()
         },
@@ -72,7 +74,7 @@ def model_facts(model: Model) -> dict[str, Any]:
 
 
 def _group_facts(folder: Path, group: str, sorters: Mapping[str, Sorter]) -> dict[str, Any]:
-    place = folder if group == WHOLE else group_place(folder, group)
+    place = group_place(folder, group)
     fitted = sorters[LABELLED]
     return {
         "channels": fitted.channels,

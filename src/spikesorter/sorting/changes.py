@@ -19,6 +19,7 @@ from spikesorter.estimation.size_evidence import WORTH_BELIEVING, SizeFit, find_
 from spikesorter.io.samples import centred
 from spikesorter.signal.gain import SILENT
 from spikesorter.signal.matched import make_matched_filters
+from spikesorter.sorting.refine import with_wander_beside_sizes
 from spikesorter.sorting.sizes import MeasuredSizes, measure_sizes
 
 __all__ = ["Tracked", "track_changes", "with_noise_levels"]
@@ -102,7 +103,10 @@ def track_changes(
     if not fit.unlike or profile.background != SILENT or labelled.units_vary(profile):
         return Tracked(changed, fit.misfit)
     measured = measure_sizes(trace, changed, context, blocks=blocks, n_jobs=n_jobs)
-    return _agreed(comparison, changed, measured, fixed=not labelled.units_vary(labelled.profile))
+    tracked = _agreed(comparison, changed, measured, fixed=not labelled.units_vary(labelled.profile))
+    if tracked.profile.course.sizes.size == 1:
+        return tracked
+    return tracked._replace(profile=with_wander_beside_sizes(raw, tracked.profile, context, n_jobs=n_jobs))
 
 
 def _agreed(comparison: GainComparison, changed: Profile, measured: MeasuredSizes, *, fixed: bool) -> Tracked:

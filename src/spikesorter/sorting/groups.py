@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "adapt_groups",
+    "adapt_living_groups",
     "channel_groups",
     "discover_groups",
     "fit_groups",
@@ -276,13 +277,26 @@ def adapt_groups(
     InputError
         If the target has different groups, or all of them are dead.
     """
+    adapted, _ = adapt_living_groups(sorters, target, exclude=exclude, n_jobs=n_jobs, progress=progress)
+    return {**sorters, **adapted}
+
+
+def adapt_living_groups(
+    sorters: Mapping[str, Sorter],
+    target: BaseRecording,
+    *,
+    exclude: BadStretches | None = None,
+    n_jobs: int | None = None,
+    progress: Progress = silent,
+) -> tuple[dict[str, Sorter], tuple[str, ...]]:
+    """Do the same, and return only new sorters, and why in words for each group that is dead."""
     groups = groups_of(sorters, target)
 
     def adapt(name: str) -> Sorter:
         told = prefixed(name, progress)
         return sorters[name].adapt(groups[name], exclude=exclude, n_jobs=n_jobs, progress=told)
 
-    return {**sorters, **each_group(sorters, adapt, instead=NOT_ADAPTED)[0]}
+    return each_group(sorters, adapt, instead=NOT_ADAPTED)
 
 
 def sort_groups(

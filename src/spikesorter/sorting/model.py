@@ -22,7 +22,7 @@ from spikesorter.sorting.channels import select
 from spikesorter.sorting.doubts import doubt_of_gain
 from spikesorter.sorting.each_group import each_group
 from spikesorter.sorting.groups import groups_of, sort_groups
-from spikesorter.sorting.model_places import WHOLE, adapted_folders, group_folders
+from spikesorter.sorting.model_places import WHOLE, adapted_folders, group_folders, unfinished_words
 from spikesorter.sorting.narrowing import choose_for, narrow
 from spikesorter.sorting.pulses import find_pulses, subtract_pulses
 from spikesorter.sorting.screening import check_good, described, screened, without_bad
@@ -244,15 +244,25 @@ class Model:
         return sorters
 
 
-def load_model(folder: Path) -> Model:
+def load_model(folder: Path, *, warn: bool = True) -> Model:
     """Load all sorters of a model folder.
+
+    Parameters
+    ----------
+    folder : Path
+    warn : bool
+        Whether to say so if it lacks targets because its training was ended.
 
     Raises
     ------
     ModelError
         If the folder has no model, or a damaged one.
     """
-    return Model({group: load_sorters(path) for group, path in group_folders(folder).items()}, folder)
+    model = Model({group: load_sorters(path) for group, path in group_folders(folder).items()}, folder)
+    words = unfinished_words(folder) if warn else ""
+    if words:
+        logger.warning("%s", words)
+    return model
 
 
 def load_sorters(folder: Path) -> dict[str, Sorter]:

@@ -1,12 +1,14 @@
 """Where the parts of a model folder are, and which channels its groups have.
 
 MODEL/ has the fitted sorter, and MODEL/targets/NAME/ the adapted ones. If channels are in groups, each
-MODEL/groups/GROUP/ has this structure, and MODEL/groups/channels.json names the group of each channel.
+MODEL/groups/GROUP/ has this structure, and MODEL/groups/channels.json names the group of each channel. While
+a model is being adapted to targets, unfinished.json names those that it lacks.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from spikesorter.core.errors import InputError, ModelError
@@ -23,12 +25,15 @@ __all__ = [
     "group_place",
     "low_latency_place",
     "read_channels",
+    "read_unfinished",
     "target_names",
     "target_place",
+    "unfinished_words",
     "write_channels",
+    "write_unfinished",
 ]
 
-GROUPS, CHANNELS = "groups", "channels.json"
+GROUPS, CHANNELS, UNFINISHED = "groups", "channels.json", "unfinished.json"
 WHOLE = ""
 """Name of the only group of a model for all channels."""
 
@@ -56,14 +61,14 @@ def low_latency_place(folder: Path) -> Path:
 
 
 def group_place(folder: Path, group: str) -> Path:
-    """Return the folder of the sorters of a group of channels.
+    """Return the folder of the sorters of a group of channels, or the model's own, if it is for all channels.
 
     Examples
     --------
-    >>> group_place(Path("model"), "left").as_posix()
-    'model/groups/left'
+    >>> group_place(Path("model"), "left").as_posix(), group_place(Path("model"), WHOLE).as_posix()
+    ('model/groups/left', 'model')
     """
-    return folder / GROUPS / group
+    return folder if group == WHOLE else folder / GROUPS / group
 
 
 def check_group_places(folder: Path, groups: list[str]) -> None:
@@ -155,6 +160,54 @@ def read_channels(folder: Path) -> list[str]:
     if not all(isinstance(group, str) for group in groups):
         raise ModelError(f"{path}: is damaged (a group has no name); train the model again")
     return groups
+
+
+def write_unfinished(folder: Path, targets: Sequence[str]) -> None:
+    """Write which targets a model is not adapted to yet; remove the file when there are none."""
+    place = _unfinished_place(folder)
+    if targets:
+        write_json(place, {"targets": list(targets)})
+    else:
+        place.unlink(missing_ok=True)
+
+
+def read_unfinished(folder: Path) -> tuple[str, ...]:
+    """Return the targets that a model lacks because its training was ended; none if it was finished.
+
+    Raises
+    ------
+    ModelError
+        If the file that names them is damaged.
+    """
+    place = _unfinished_place(folder)
+    try:
+        targets = json.loads(place.read_bytes())["targets"]
+        if not all(isinstance(name, str) for name in targets):
+            raise TypeError
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        raise ModelError(f"{place}: is damaged ({type(error).__name__}); train the model again") from None
+    return tuple(targets)
+
+
+def unfinished_words(folder: Path) -> str:
+    """Return in words which targets a model lacks; "" if its training was finished.
+
+    Raises
+    ------
+    ModelError
+        As for `read_unfinished`.
+    """
+    lacking = read_unfinished(folder)
+    if not lacking:
+        return ""
+    names = ", ".join(lacking)
+    return f"{folder}: its training was ended before it was adapted to {names}; train it again to have all"
+
+
+def _unfinished_place(folder: Path) -> Path:
+    return (folder / GROUPS if (folder / GROUPS).is_dir() else folder) / UNFINISHED
 
 
 def check_model_folder(folder: Path) -> None:

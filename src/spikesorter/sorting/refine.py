@@ -31,7 +31,7 @@ from spikesorter.signal.gain import SILENT, Activity
 from spikesorter.signal.noise import NoiseSpectrum, estimate_noise_spectrum
 from spikesorter.signal.templates import plant
 
-__all__ = ["noise_left", "quick_context", "refine_profile"]
+__all__ = ["noise_left", "quick_context", "refine_profile", "with_wander_beside_sizes"]
 
 Trace = npt.NDArray[np.float32]
 
@@ -136,6 +136,35 @@ def noise_left(trace: Trace, profile: Profile, context: Context, *, n_jobs: int 
     if lost < MUCH_LEFT:
         return None
     return _with_noise_left(part, _explanation([again], part, n_jobs=n_jobs), context, left).noise
+
+
+def with_wander_beside_sizes(
+    trace: npt.NDArray[np.generic], profile: Profile, context: Context, *, n_jobs: int = 1
+) -> Profile:
+    """Return the profile with the fluctuation of the gain measured again, beside the course of sizes.
+
+    What was measured before the course was known contains the change of all units.
+
+    Parameters
+    ----------
+    trace, context, n_jobs
+        As for `refine_profile`.
+    profile : Profile
+        With sizes that change.
+
+    Returns
+    -------
+    Profile
+        Its gain fluctuates by no more than before.
+    """
+    before = profile.activity
+    parts = replace(profile, activity=replace(before, wander=0.0)).parts()
+    excerpt = centred(middles_of_blocks(trace, len(parts), most=MOST_AT_FIRST), profile.offset)
+    target = without_hum(excerpt, profile.hum_hz, fs_hz=context.fs_hz)
+    pursuits = [make_between_samples(quick_context(context), part) for part in parts]
+    explanation = _explanation(pursuits, target, n_jobs=n_jobs)
+    wander = _with_gain(before, explanation, pursuits, context.units).wander
+    return replace(profile, activity=replace(before, wander=min(wander, before.wander)))
 
 
 def quick_context(context: Context) -> Context:

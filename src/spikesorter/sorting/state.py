@@ -24,7 +24,7 @@ from spikesorter.estimation.labelled import Labelled
 from spikesorter.estimation.profile import Profile
 from spikesorter.estimation.units import Units
 from spikesorter.io.recording import check_recording
-from spikesorter.io.recording_parts import in_order
+from spikesorter.io.recording_parts import in_order, lacks_channels
 from spikesorter.io.samples import shortest_samples
 from spikesorter.signal.filters import fir_margin
 from spikesorter.signal.hum import hum_kernel
@@ -254,7 +254,8 @@ class SorterState:
     def fitting(self, target: BaseRecording) -> BaseRecording:
         """Return a recording with the channels that the sorter goes by, in the labelled one's order.
 
-        Refuse one with another sampling rate, number of channels or channel ids.
+        Channels that it lacks are missing throughout. Refuse one with another sampling rate, or whose
+        channels are others.
 
         Raises
         ------
@@ -262,9 +263,14 @@ class SorterState:
         """
         check_recording(target)
         self.check_rate(float(target.get_sampling_frequency()))
-        channels, ids = target.get_num_channels(), {*map(str, target.channel_ids)}
+        ids = {*map(str, target.channel_ids)}
         if self.used and ids == {*self.used_ids}:  # it lacks the channels that are not used
             return in_order(target, self.used_ids)
+        if lacks_channels([str(one) for one in target.channel_ids], self.channel_ids):
+            from spikesorter.io.missing_channels import with_missing_channels  # imports SpikeInterface
+
+            target = with_missing_channels(target, self.channel_ids)
+        channels = target.get_num_channels()
         if channels != self.received:
             used = f", and goes by {', '.join(self.used_ids)}" if self.used else ""
             raise InputError(f"has {channels} channels, but the sorter was fitted to {self.received}{used}")

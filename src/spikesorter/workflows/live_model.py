@@ -19,6 +19,7 @@ from spikesorter.sorting.model_places import (
     read_channels,
     target_names,
     target_place,
+    unfinished_words,
 )
 from spikesorter.sorting.sorter import Sorter
 from spikesorter.sorting.stream import Stream
@@ -84,6 +85,8 @@ def open_streams(
     """
     options, jobs = options or LiveOptions(), effective_n_jobs(n_jobs)
     folders = group_folders(model)
+    if lacking_targets := unfinished_words(model):
+        say(lacking_targets)
     name = _chosen(model, folders, options)
     low_latency = {group: _kept(folder, name) for group, folder in folders.items()}
     to = name or f"the first {options.calibration_seconds:g} s"

@@ -17,7 +17,7 @@ from spikesorter.io.label_checks import LabelTimes, check_plausible
 from spikesorter.io.labels import own_labels, read_labels, without_units
 from spikesorter.io.mat import rate_is_stated
 from spikesorter.io.recording import OpenedRecording, RecordingOptions
-from spikesorter.io.recording_parts import part_name
+from spikesorter.io.recording_parts import lacks_channels, part_name
 from spikesorter.io.samples import shortest_samples
 
 __all__ = [
@@ -327,5 +327,6 @@ def _check_alike(target: OpenedRecording, labelled: LabelledRecording) -> None:
             "the rate of the labelled recording"
         )
     channels, wanted = target.recording.get_num_channels(), first.recording.get_num_channels()
-    if channels != wanted:
+    own, known = (list(map(str, one.recording.channel_ids)) for one in (target, first))
+    if channels != wanted and not lacks_channels(own, known):
         raise InputError(f"{path}: has {channels} channels, but {first.path} has {wanted}")

@@ -184,12 +184,13 @@ def run_study(
                 fitted.save(model)
             on_sorter(files.labelled.stem, fitted)
             tasks = [
-                TargetTask(name, target, model, _prediction(out, name), n_jobs // at_once)
+                TargetTask(name, target, model, n_jobs // at_once, prediction=_prediction(out, name))
                 for name, target in targets.items()
             ]
             seconds |= {f"{step} {name}": 0.0 for name in targets for step in ("adapt", "sort")}  # in order
             for done in run(tasks):
                 seconds |= done.seconds
+                assert done.spikes is not None, "it was to be sorted"
                 name, sorter = done.name, Sorter.load(target_place(model, done.name))
                 on_sorter(name, sorter)
                 if name in given:

@@ -308,7 +308,7 @@ def _digest_of(place: Path) -> str:
 @lru_cache(maxsize=2)
 def _loaded(folder: Path, digest: str) -> Model:
     """Load a model once in each process; refuse one that has changed since the start of the batch."""
-    model = load_model(folder)
+    model = load_model(folder, warn=False)  # the batch has said it
     if model.whole_digest() != digest:
         raise InputError(f"{folder}: the model changed during the batch; start the batch again")
     return model

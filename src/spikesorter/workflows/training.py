@@ -3,39 +3,40 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from spikesorter.core.cores import effective_n_jobs
 from spikesorter.core.errors import naming
-from spikesorter.core.progress import Progress, prefixed, silent
+from spikesorter.core.progress import Progress, silent
 from spikesorter.core.settings import Settings
 from spikesorter.io.atomic import check_writable
 from spikesorter.io.formats import stem_of
 from spikesorter.io.mat_writing import check_replaceable
 from spikesorter.io.model_files import check_model_place
 from spikesorter.io.recording import RecordingOptions
-from spikesorter.sorting.groups import adapt_groups, channel_groups, fit_groups, group_of_channels
+from spikesorter.sorting.groups import channel_groups, fit_groups, group_of_channels
 from spikesorter.sorting.model_places import (
+    WHOLE,
     check_group_places,
     group_place,
-    low_latency_place,
     target_place,
     write_channels,
 )
 from spikesorter.sorting.sorter import Sorter
 from spikesorter.workflows.recordings import (
-    CheckedRecording,
     LabelledRecording,
     LabelOptions,
     open_labelled,
     open_targets,
     unique_names,
 )
+from spikesorter.workflows.targets import TargetTask, running, targets_at_once
 
 __all__ = ["check_places", "fit_labelled", "train_model"]
 
 OnSorter = Callable[[str, Sorter], None]
+OnDead = Callable[[str, str], None]
 
 
 def train_model(
@@ -52,6 +53,7 @@ def train_model(
     n_jobs: int | None = None,
     progress: Progress = silent,
     on_sorter: OnSorter = lambda name, sorter: None,
+    on_dead: OnDead = lambda name, why: None,
 ) -> None:
     """Fit to a labelled recording, adapt to targets, and save all sorters in one model folder.
 
@@ -74,16 +76,20 @@ def train_model(
     live : bool
         Whether to keep the low-latency sorter of each target as well, so that live sorting starts at once.
     n_jobs : int, optional
-        Number of threads; -1 or None: one on each core. It does not affect the result.
+        Number of threads; -1 or None: one on each core. With 2 or more, so many targets are adapted to at
+        once, each in a process. It does not affect the result.
     progress : callable, optional
     on_sorter : callable, optional
-        Called with the name and the sorter of the labelled recording, then of each target.
+        Called with the name and the sorter of the labelled recording, then of each target when it is done.
+    on_dead : callable, optional
+        Called with the name of a target's group of channels with nothing to sort, to which no sorter is
+        adapted, and why.
 
     Raises
     ------
     InputError
         If a file cannot be used or two targets have the same name. All files are opened and checked before
-        anything is written.
+        anything is written. An error in one target is raised when the others are done.
     SettingsError
         If `n_jobs` is invalid.
     """
@@ -93,44 +99,53 @@ def train_model(
     known = open_labelled(labelled, settings, labels=labels, options=options, reading=reading)
     opened = open_targets(names, known, settings, options=options, progress=progress)
     if by_group:
-        _train_groups(known, opened, model, settings, n_jobs, progress, on_sorter, live=live)
-        return
-    check_places(model, [])
-    fitted = fit_labelled(known, settings, n_jobs=n_jobs, progress=progress)
+        check_group_places(model, list(channel_groups(known.opened.recording)))
+        check_writable(model.parent)
+    else:
+        check_places(model, [])
+    at_once = 1
+    if opened:
+        channels = known.opened.recording.get_num_channels()
+        at_once = targets_at_once([one.n_samples * channels for one in opened.values()], n_jobs=n_jobs)
+    with running(at_once, progress) as run:
+        fit = _fit_groups if by_group else _fit_whole
+        fitted = fit(known, model, settings, n_jobs=n_jobs, progress=progress)
+        for group, sorter in fitted.items():
+            on_sorter(_part(stem_of(labelled), group), sorter)
+        tasks = [
+            TargetTask(name, target, model, n_jobs // at_once, groups=tuple(fitted), live=live)
+            for name, target in opened.items()
+        ]
+        for done in run(tasks):
+            for group in fitted:
+                part = _part(done.name, group)
+                if group in done.lacking:
+                    on_dead(part, done.lacking[group])
+                else:
+                    on_sorter(part, Sorter.load(target_place(group_place(model, group), done.name)))
+
+
+def _part(name: str, group: str) -> str:
+    """Return the name of a recording, or of a group of its channels."""
+    return name if group == WHOLE else f"{name}, group {group}"
+
+
+def _fit_whole(
+    labelled: LabelledRecording, model: Path, settings: Settings, *, n_jobs: int, progress: Progress
+) -> dict[str, Sorter]:
+    """Fit a sorter for all channels, and save it."""
+    fitted = fit_labelled(labelled, settings, n_jobs=n_jobs, progress=progress)
     fitted.save(model)
-    on_sorter(stem_of(labelled), fitted)
-    for name, target in opened.items():
-        one, told = target.open(), prefixed(name, progress)
-        with naming(target.path):
-            adapted = fitted.adapt(one.recording, exclude=one.exclude, n_jobs=n_jobs, progress=told)
-        _save(adapted, target_place(model, name), live=live, n_jobs=n_jobs, progress=told)
-        on_sorter(name, adapted)
+    return {WHOLE: fitted}
 
 
-def _save(adapted: Sorter, place: Path, *, live: bool, n_jobs: int, progress: Progress) -> None:
-    """Save an adapted sorter, and inside its folder the low-latency one, if wanted."""
-    adapted.save(place)
-    if live:
-        prompt = adapted.low_latency(n_jobs=n_jobs, progress=prefixed("low latency", progress))
-        prompt.save(low_latency_place(place))
-
-
-def _train_groups(
-    labelled: LabelledRecording,
-    targets: Mapping[str, CheckedRecording],
-    model: Path,
-    settings: Settings,
-    n_jobs: int,
-    progress: Progress,
-    on_sorter: OnSorter,
-    *,
-    live: bool,
-) -> None:
-    path, recording = labelled.opened.path, labelled.opened.recording
-    check_group_places(model, list(channel_groups(recording)))
-    check_writable(model.parent)
+def _fit_groups(
+    labelled: LabelledRecording, model: Path, settings: Settings, *, n_jobs: int, progress: Progress
+) -> dict[str, Sorter]:
+    """Fit a sorter to each group of channels, and save them."""
+    recording = labelled.opened.recording
     labelled.warn_of_rate()
-    with naming(path):
+    with naming(labelled.opened.path):
         fitted = fit_groups(
             recording,
             labelled.labels,
@@ -145,18 +160,7 @@ def _train_groups(
     for group, sorter in fitted.items():
         sorter.save(group_place(model, group))
     write_channels(model, group_of_channels(recording), channel_ids)
-    for group, sorter in fitted.items():
-        on_sorter(f"{stem_of(path)}, group {group}", sorter)
-    for name, target in targets.items():
-        one, told = target.open(), prefixed(name, progress)
-        with naming(target.path):
-            adapted = adapt_groups(fitted, one.recording, exclude=one.exclude, n_jobs=n_jobs, progress=told)
-        for group, sorter in adapted.items():
-            if sorter is fitted[group]:  # it is dead in this target
-                continue
-            place = target_place(group_place(model, group), name)
-            _save(sorter, place, live=live, n_jobs=n_jobs, progress=told)
-            on_sorter(f"{name}, group {group}", sorter)
+    return fitted
 
 
 def check_places(model: Path, predictions: list[Path]) -> None:
