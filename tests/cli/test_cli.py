@@ -90,6 +90,17 @@ def labels() -> dict[str, Any]:
     return {"Index": rng.integers(100, 29_000, 60), "Class": rng.integers(1, 3, 60)}
 
 
+def test_python_m_is_the_program_too() -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", "spikesorter", "--version"],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        check=True,
+    )
+    assert said.stdout == in_new_process("--version").stdout
+
+
 def test_help_names_every_command() -> None:
     text = in_new_process("--help").stdout
     for command in COMMANDS:
