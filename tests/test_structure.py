@@ -44,7 +44,9 @@ def test_the_import_contracts_of_pyproject_hold() -> None:
 
 def test_the_top_holds_the_folders_and_the_public_modules_alone() -> None:
     there = {path.name for path in SOURCE.iterdir()} - {"__pycache__"}
-    assert there == FOLDERS | {"__init__.py", "py.typed", "plot.py", "simulate.py", "integrations"}
+    assert there == FOLDERS | {
+        "__init__.py", "__main__.py", "py.typed", "plot.py", "simulate.py", "integrations",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("module", INNER)

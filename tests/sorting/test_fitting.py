@@ -73,7 +73,8 @@ def test_a_few_missing_labels_are_allowed_for_and_many_are_told(
     trace += plant(len(trace), spikes, np.ones(len(spikes), np.float32), shapes)
     labels = spikes.select(rng.random(len(spikes)) >= missing)
     source = read_labelled(NumpyRecording([trace], FS_HZ), labels, Settings(), None, n_jobs=1)
-    lessons = _with_missing_share(_lessons(source, _learn(source, source.labels)), n_jobs=2)
+    lessons = _lessons(source, _learn(source, source.labels), n_jobs=2)
+    lessons = _with_missing_share(lessons, n_jobs=2)
     assert lessons.labelled is not None
     assert lessons.labelled.missing_share == pytest.approx(believed, abs=0.03)
     assert told in caplog.text
