@@ -6,7 +6,7 @@ keeps the figures and their places. It reads source text alone: nothing is impor
 
 What is counted:
 
-- Names at the top: files and folders in the package's folder beside `__init__.py` and `py.typed`.
+- Names at the top: files and folders in the package's folder beside `__init__.py`, `__main__.py` and `py.typed`.
 - Lengths: all lines of a file; those of a function without its decorators and its docstring.
 - Typed: annotated parameters and results among all. `self`, `cls` and the result of `__init__` need none.
 - Docstrings: of modules, classes, functions and methods without an underscore anywhere in their path.
@@ -306,7 +306,7 @@ def names_at_the_top(folder: Path) -> list[str]:
     return sorted(
         path.name
         for path in folder.iterdir()
-        if path.name not in {"__init__.py", "py.typed", "__pycache__"}
+        if path.name not in {"__init__.py", "__main__.py", "py.typed", "__pycache__"}
         and not path.name.startswith(".")
         and (path.is_file() or any(inner.suffix not in {"", ".pyc"} for inner in path.rglob("*")))
     )
