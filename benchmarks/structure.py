@@ -6,7 +6,7 @@ keeps the figures and their places. It reads source text alone: nothing is impor
 
 What is counted:
 
-- Names at the top: files and folders in the package's folder beside `__init__.py`, `__main__.py` and `py.typed`.
+- Names at the top: files and folders in the package's folder beside `py.typed` and what Python asks for.
 - Lengths: all lines of a file; those of a function without its decorators and its docstring.
 - Typed: annotated parameters and results among all. `self`, `cls` and the result of `__init__` need none.
 - Docstrings: of modules, classes, functions and methods without an underscore anywhere in their path.
