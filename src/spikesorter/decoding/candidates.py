@@ -138,7 +138,7 @@ def pick_candidates(
     near = _near_spikes(curves, 2 * reach_of_picking(smoothing_samples))
     if len(near) == len(curves):
         return _picked(curves, unit_ids, smoothing_samples, least, one_unit=one_unit)
-    found = _picked(np.take(curves, near, axis=0), unit_ids, smoothing_samples, least, one_unit=one_unit)
+    found = _picked(curves[near], unit_ids, smoothing_samples, least, one_unit=one_unit)
     return replace(found, sample=near[found.sample])
 
 
@@ -184,8 +184,7 @@ def _picked(
     if not one_unit:
         return found
     reach = smoothing_samples + RIVAL_SAMPLES
-    any_unit = reduce(np.add, curves.T)[:, None]  # many times as quickly as sums of short rows
-    lone = _summed(any_unit, reach)[found.sample, 0] < LESS_THAN_TWO
+    lone = _summed(curves.sum(axis=1, keepdims=True), reach)[found.sample, 0] < LESS_THAN_TWO
     return found.select(~(lone & _outdone(found, reach)))
 
 

@@ -31,7 +31,6 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir
 from numba import config, njit, types
 from numba.extending import intrinsic
 
@@ -60,7 +59,6 @@ Random = npt.NDArray[np.uint64]
 Trace = npt.NDArray[np.float32]
 Function = TypeVar("Function", bound=Callable[..., Any])
 NEGLIGIBLE = -20.0  # log of a probability relative to the best one
-NEGLIGIBLE_PAIR = -12.0  # the same for pairs that are sampled, of which there are many more
 QUIET = -6.5  # log odds below which a sample is skipped
 LIKELY = -2.0  # log odds of one spike below which pairs are not tried
 MOST_PAIRS = 1 << 16
@@ -80,19 +78,13 @@ FEWEST_APART = 32  # samples per spike; if spikes are denser, none counts as cle
 SEAM_AROUND = 20  # samples on either side of the boundary of two blocks that should be quiet
 ROUNDING = 3e-6  # of 32-bit logs, relative to the largest precision or energy
 ROUNDED = 50.0  # to which the logarithm of a power rounds
-BITS_PER_E = 1 / math.log(2)
-LEAST_BITS = NEGLIGIBLE * BITS_PER_E  # log2 of odds below which they are 0
-WHOLE = 1.5 * 2.0**52  # to which a number is added to round it to a whole one, which its last bits then are
-EXPONENT, ZERO_EXPONENT = 52, 1023  # the bit at which the exponent of a number begins, and that of 1
 ONE_AS_BITS = 127 << 23  # a 1 of 32 bits, read as a whole number
 BITS_TO_LOG = 0.5 * math.log(2) / (1 << 23)  # half the logarithm of a number, from its bits
 SCATTERED_STEP = 8  # samples between outputs that seed the random numbers
 BLOCKS_AT_ONCE = 256  # with outputs of their own
 CHUNK = 16  # samples that are checked together
-LANES = 16  # pairs that are weighed roughly at once
 # A plain 0 or 2 as an argument would have Numba compile the function once more, for that number alone.
 NONE, TWO = cast(int, np.int64(0)), cast(int, np.int64(2))
-EVERY = cast(int, np.int64((1 << LANES) - 1))  # of them, as bits of a number
 CERTAIN = 1e-3  # uncertainty below which more sweeps change nothing
 
 
@@ -116,22 +108,17 @@ class Priors(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """Memory for pairs of spikes in a window: their positions and log posterior.
-
-    `power` is working memory for powers of 2; `bits` is the same, seen as whole numbers.
-    """
+    """Memory for pairs of spikes in a window: their positions and log posterior."""
 
     one: npt.NDArray[np.int32]
     other: npt.NDArray[np.int32]
     log: Float64Array
-    power: Float64Array
-    bits: Int64Array
 
 
 class Places(NamedTuple):
     """What is needed of each position in a window to weigh pairs, in double and in single precision.
 
-    Single precision excludes most pairs, for `LANES` of them at once.
+    `rough_power` and `bound` are working memory; `bits` is the former, seen as whole numbers.
     """
 
     linear: Float64Array
@@ -141,6 +128,17 @@ class Places(NamedTuple):
     rough_linear: Trace
     rough_whole: Trace
     rough_constant: Trace
+    rough_power: Trace
+    bits: npt.NDArray[np.int32]
+    bound: Trace
+
+
+class Spike(NamedTuple):
+    """The first spike of a pair: heat, expected amplitude and its variance, in single precision."""
+
+    heat: np.float32
+    expected: np.float32
+    variance: np.float32
 
 
 class Block(NamedTuple):
@@ -149,8 +147,7 @@ class Block(NamedTuple):
     These three are arrays of shape (samples * units,), so that no function has to make views of them.
     `overlaps` are also as they lie in memory: `overlaps[known, k, reach + lag, j]` is what a spike of unit k
     adds to the output of unit j `lag` samples later; there are `rows` times `units` times `lags` times
-    `units`. There must be lags for the longest window of which pairs of spikes are tried. Outputs are kept up
-    to date from sample `low` to before `high`: all of them, except while a window is tried (`_only`).
+    `units`. There must be lags for the longest window of which pairs of spikes are tried.
     """
 
     rest: Trace
@@ -161,8 +158,6 @@ class Block(NamedTuple):
     units: int
     lags: int
     rows: int
-    low: int
-    high: int
     random: Random
 
 
@@ -277,73 +272,10 @@ def _mark_apart(typing: Any) -> Any:
 _apart: Any = (lambda: None) if config.DISABLE_JIT else intrinsic(_mark_apart)
 
 
-def _emit_plausible(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    """Write the instructions of `_plausible` for Numba, each for all lanes at once.
-
-    LLVM's own vectorisation of such a loop first tests whether any two of its arrays overlap in memory, and
-    does what is left over from whole vectors one by one. With some dozens of places that took longer than
-    the rest.
-    """
-    lanes, whole_lanes = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(ir.IntType(32), LANES)
-    nothing = ir.Constant(lanes, ir.Undefined)
-    own, first, *spike = arguments[4:]
-
-    def load(number: int, at: Any) -> Any:
-        data = context.make_array(signature.args[number])(context, builder, arguments[number]).data
-        return builder.load(builder.bitcast(builder.gep(data, [at]), lanes.as_pointer()), align=4)
-
-    def all_lanes(value: Any) -> Any:
-        one = builder.insert_element(nothing, value, ir.Constant(ir.IntType(32), 0))
-        return builder.shuffle_vector(one, nothing, ir.Constant(whole_lanes, [0] * LANES))
-
-    linear, whole, constant = (load(number, first) for number in range(3))
-    heat, expected, variance, least = map(all_lanes, spike)
-    half, scale = (ir.Constant(lanes, [float(np.float32(value))] * LANES) for value in (0.5, BITS_TO_LOG))
-    overlap = builder.fmul(heat, load(3, builder.add(own, first)))
-    x = builder.fsub(linear, builder.fmul(overlap, expected))
-    power = builder.fsub(whole, builder.fmul(builder.fmul(overlap, overlap), variance))
-    log = builder.fmul(scale, builder.sitofp(builder.bitcast(power, whole_lanes), lanes))
-    needed = builder.fmul(builder.fsub(builder.fadd(least, log), constant), power)
-    above = builder.fcmp_ordered(">", builder.fmul(builder.fmul(half, x), x), needed)
-    return builder.zext(builder.bitcast(above, ir.IntType(LANES)), ir.IntType(64))
-
-
-def _typed_plausible(
-    typing: Any,
-    linear: Any, whole: Any, constant: Any, overlaps: Any, own: Any, first: Any,
-    heat: Any, expected: Any, variance: Any, least: Any,
-) -> Any:  # fmt: skip
-    """Return which of the `LANES` places from `first` on may have a second spike, as bits of a number.
-
-    Its log posterior is bounded from above: log2(1 + x) >= x up to 1, so the logarithm of the power is at
-    least what its bits say, read as a whole number. Both sides of the test are multiplied by the power.
-    """
-    given = linear, whole, constant, overlaps, own, first, heat, expected, variance, least
-    return types.int64(*given), _emit_plausible
-
-
-def _plausible_by_numpy(
-    linear: Trace, whole: Trace, constant: Trace, overlaps: Trace, own: int, first: int,
-    heat: np.float32, expected: np.float32, variance: np.float32, least: np.float32,
-) -> int:  # fmt: skip
-    """Do the same without Numba."""
-    part = slice(first, first + LANES)
-    overlap = heat * overlaps[own + first : own + first + LANES]
-    x = linear[part] - overlap * expected
-    power = whole[part] - overlap * overlap * variance
-    needed = (least + np.float32(BITS_TO_LOG) * power.view(np.int32) - constant[part]) * power
-    return sum(1 << i for i in np.flatnonzero(np.float32(0.5) * x * x > needed).tolist())
-
-
-_plausible: Any = _plausible_by_numpy if config.DISABLE_JIT else intrinsic(_typed_plausible)
-
-
 @_inner
 def pair_memory() -> Pairs:
     """Return memory for the pairs of one window."""
-    one, other = np.empty(MOST_PAIRS, np.int32), np.empty(MOST_PAIRS, np.int32)
-    power = np.empty(MOST_PAIRS)
-    return Pairs(one, other, np.empty(MOST_PAIRS), power, power.view(np.int64))
+    return Pairs(np.empty(MOST_PAIRS, np.int32), np.empty(MOST_PAIRS, np.int32), np.empty(MOST_PAIRS))
 
 
 @_inner
@@ -361,7 +293,7 @@ def new_block(outputs: Trace, overlaps: Trace, seed: int) -> Block:
     rows, _, lags, _ = overlaps.shape
     return Block(
         rest, np.zeros(n * units, np.float32), np.zeros(n * units, np.float32), overlaps.reshape(-1),
-        n, units, lags, rows, NONE, n, _scattered(outputs, seed),
+        n, units, lags, rows, _scattered(outputs, seed),
     )  # fmt: skip
 
 
@@ -427,7 +359,7 @@ def _subtract(rest: Trace, first: int, overlaps: Trace, own: int, n: int, factor
 def _add(block: Block, t: int, k: int, amplitude: np.float32) -> None:
     """Subtract a spike from the outputs (or add it, if its amplitude is negative)."""
     units, reach = block.units, block.lags // 2
-    first, last = max(block.low, t - reach), min(block.high, t + reach + 1)
+    first, last = max(NONE, t - reach), min(block.samples, t + reach + 1)
     own = _overlap_at(block, t, k, first - t)
     _subtract(block.rest, first * units, block.overlaps, own, (last - first) * units, amplitude)
 
@@ -515,46 +447,61 @@ def _count_all(counts: Trace, amplitude: Trace, units: int, first: int, last: in
 
 
 @_inner
-def _to_odds(logs: Float64Array, memory: Pairs, n: int, best: float) -> float:
-    """Convert logs to odds relative to the best, in place; return their sum.
-
-    A power of e is one of 2: a whole one, of which the exponent's bits are put together, times a series for
-    the rest, exact to 1e-9. As no function is called, several are done at once.
-    """
-    _apart()
-    power, bits = memory.power, memory.bits
-    for i in range(np.uint64(n)):
-        x = (logs[i] - best) * BITS_PER_E
-        power[i] = (x if x > LEAST_BITS else LEAST_BITS) + WHOLE
-        y = (x - (power[i] - WHOLE)) * (1 / BITS_PER_E)
-        odds = 1 / 120 + y * (1 / 720 + y * (1 / 5040))
-        odds = 1.0 + y * (1.0 + y * (1 / 2 + y * (1 / 6 + y * (1 / 24 + y * odds))))
-        logs[i] = odds if x > LEAST_BITS else 0.0
-    for i in range(np.uint64(n)):
-        bits[i] = (bits[i] << EXPONENT) + (ZERO_EXPONENT << EXPONENT)
-    for i in range(np.uint64(n)):
-        logs[i] *= power[i]
-    fours = np.uint64(n - n % 4)
-    a, b, c, d = 0.0, 0.0, 0.0, 0.0  # as each sum waits for the one before
-    for i in range(np.uint64(0), fours, np.uint64(4)):
-        a += logs[i]
-        b += logs[i + np.uint64(1)]
-        c += logs[i + np.uint64(2)]
-        d += logs[i + np.uint64(3)]
-    for i in range(fours, np.uint64(n)):
-        a += logs[i]
-    return (a + b) + (c + d)
+def _to_odds(logs: Float64Array, n: int, best: float) -> float:
+    """Convert logs to odds relative to the best, in place; return their sum."""
+    total = 0.0
+    for i in range(n):
+        logs[i] = math.exp(logs[i] - best) if logs[i] - best > NEGLIGIBLE else 0.0
+        total += logs[i]
+    return total
 
 
 @_inner
-def _drop_negligible(found: Pairs, n: int, least: float) -> int:
+def _drop_negligible(found: Pairs, n: int, best: float) -> int:
     kept = 0
     for i in range(n):
-        if found.log[i] > least:
+        if found.log[i] > best + NEGLIGIBLE:
             found.one[kept], found.other[kept] = found.one[i], found.other[i]
             found.log[kept] = found.log[i]
             kept += 1
     return kept
+
+
+@_inner
+def _weigh_roughly(
+    places: Places, overlaps: Trace, own: int, i: int, spike: Spike, least: np.float32
+) -> np.int32:
+    """Bound the log posterior of one spike with each after it; return how many may not be negligible.
+
+    The logarithm is bounded from below by the bits of its argument, as log2(1 + x) >= x up to 1. There are no
+    branches, and indices are unsigned, so that it is vectorised: Numba lets others count from the end, which
+    takes a gather for every load.
+    """
+    heat, expected, variance = spike.heat, spike.expected, spike.variance
+    half, scale = np.float32(0.5), np.float32(BITS_TO_LOG)
+    begin, end = np.uint64(i + 1), np.uint64(len(places.linear))
+    linear, whole, constant = places.rough_linear, places.rough_whole, places.rough_constant
+    power, bits, bound = places.rough_power, places.bits, places.bound
+    offset = np.uint64(own)  # of the overlaps with the first place of the window
+    for j in range(begin, end):
+        overlap = heat * overlaps[offset + j]
+        x = linear[j] - overlap * expected
+        power[j] = whole[j] - overlap * overlap * variance
+        bound[j] = half * x * x / power[j] + constant[j]
+    counting = np.int32(0)
+    for j in range(begin, end):
+        bound[j] -= scale * np.float32(bits[j])
+        counting += np.int32(bound[j] > least)
+    return counting
+
+
+@_inner
+def _above(values: Trace, least: np.float32, first: int, last: int) -> np.int32:
+    """Return how many of some values are above a level."""
+    above = np.int32(0)
+    for i in range(np.uint64(first), np.uint64(last)):
+        above += np.int32(values[i] > least)
+    return above
 
 
 @_inner
@@ -573,66 +520,58 @@ def _places(block: Block, priors: Priors, first: int, last: int) -> Places:
             whole[i] = priors.energy[known, k] + priors.precision[k]
             constant[i], precision[i] = priors.odds[k] - 0.5 * priors.precision[k], priors.precision[k]
             rough_linear[i], rough_whole[i] = linear[i], whole[i]
-            if i < units:
-                rough_constant[i] = constant[i] + 0.5 * math.log(precision[i]) + ONE_AS_BITS * BITS_TO_LOG
-            else:
-                rough_constant[i] = rough_constant[i - units]
+            rough_constant[i] = constant[i] + 0.5 * math.log(precision[i]) + ONE_AS_BITS * BITS_TO_LOG
             i += 1
-    return Places(linear, whole, constant, precision, rough_linear, rough_whole, rough_constant)
+    power = np.empty(n_places, np.float32)
+    return Places(
+        linear, whole, constant, precision, rough_linear, rough_whole, rough_constant,
+        power, power.view(np.int32), np.empty(n_places, np.float32),
+    )  # fmt: skip
 
 
 @_inner
 def _weigh_pairs(
-    block: Block, priors: Priors, found: Pairs, first: int, last: int, gains: Float64Array,
-    best: float, negligible: float,
-) -> tuple[int, float]:  # fmt: skip
+    block: Block, priors: Priors, found: Pairs, first: int, last: int, gains: Float64Array, best: float
+) -> tuple[int, float]:
     """Compute the log posterior of all pairs in a window; return how many are not negligible, and the best.
 
-    Those are negligible that are less probable than the best found before them by more than `negligible`, a
-    logarithm. Amplitudes are integrated out. The first spike of a pair reduces the output and energy of the
-    second by their overlap.
+    Amplitudes are integrated out. The first spike of a pair reduces the output and energy of the second by
+    their overlap.
     """
     units, overlaps, n = block.units, block.overlaps, NONE
     places = _places(block, priors, first, last)
     linear, whole, constant, precision = places.linear, places.whole, places.constant, places.precision
-    largest, end = 0.0, len(linear)
+    # Most pairs are implausible. Single precision suffices to exclude them.
+    largest, bound = 0.0, places.bound
     for power in whole:
         largest = max(largest, power)
     slack = ROUNDING * (ROUNDED + largest)
-    heat = np.float32(priors.heat)
-    for i in range(end - 1):
+    for i in range(len(linear) - 1):
         t, k = first + i // units, i % units
         variance = priors.variance[_known(block, t), k]
         expected, own = linear[i] * variance, _overlap_at(block, t, k, first - t)
-        # Most pairs are implausible. Single precision suffices to exclude them.
-        rough, spread = np.float32(expected), np.float32(variance)
-        j = i + 1
-        while j < end:
-            at, bits = max(NONE, min(j, end - LANES)), EVERY
-            if end >= LANES:
-                least = np.float32(best + negligible - gains[i] - slack)
-                bits = _plausible(
-                    places.rough_linear, places.rough_whole, places.rough_constant, overlaps,
-                    own, at, heat, rough, spread, least,
-                )  # fmt: skip
-            bits >>= j - at
-            while bits != 0 and j < end:
-                if bits & 1:
-                    overlap = priors.heat * overlaps[np.uint64(own + j)]
+        least = np.float32(best + NEGLIGIBLE - gains[i] - slack)
+        spike = Spike(np.float32(priors.heat), np.float32(expected), np.float32(variance))
+        if _weigh_roughly(places, overlaps, own, i, spike, least) == 0:
+            continue  # the exact test below only removes some
+        for begin in range(i + 1, len(linear), CHUNK):
+            end = min(begin + CHUNK, len(linear))
+            if _above(bound, least, begin, end) == 0:
+                continue
+            for j in range(np.uint64(begin), np.uint64(end)):
+                if bound[j] > least:
+                    overlap = priors.heat * overlaps[np.uint64(own) + j]
                     x = linear[j] - overlap * expected
                     power = whole[j] - overlap * overlap * variance
                     log = gains[i] + 0.5 * x * x / power + constant[j]
                     log -= 0.5 * math.log(power / precision[j])
-                    if log > best + negligible:
+                    if log > best + NEGLIGIBLE:
                         best = max(best, log)
                         if n == MOST_PAIRS:
-                            n = _drop_negligible(found, n, best + negligible)
+                            n = _drop_negligible(found, n, best)
                         if n < MOST_PAIRS:
                             found.one[n], found.other[n], found.log[n] = i, j, log
                             n += 1
-                bits >>= 1
-                j += 1
-            j = at + LANES
     return n, best
 
 
@@ -658,31 +597,30 @@ def _sample_window(
     highest = _gains(block, priors, first, last, odds)
     n_pairs, best = 0, max(0.0, highest)
     if most == 2 and highest > LIKELY:
-        n_pairs, best = _weigh_pairs(block, priors, found, first, last, odds, best, NEGLIGIBLE_PAIR)
-        n_pairs = _drop_negligible(found, n_pairs, best + NEGLIGIBLE_PAIR)
+        n_pairs, best = _weigh_pairs(block, priors, found, first, last, odds, best)
     n_places = (last - first) * units
     none = math.exp(-best)
-    total = none + _to_odds(odds, found, n_places, best) + _to_odds(found.log, found, n_pairs, best)
+    total = none + _to_odds(odds, n_places, best) + _to_odds(found.log, n_pairs, best)
     left = _uniform(block.random) * total - none
-    surest, at, share = none, np.uint64(first * units), 1.0 / total
-    for i in range(np.uint64(n_places)):
-        counts[at + i] += np.float32(odds[i] * share)
-        surest = max(surest, odds[i])
-    for i in range(np.uint64(n_pairs)):
-        expected = np.float32(found.log[i] * share)
-        counts[at + np.uint64(found.one[i])] += expected
-        counts[at + np.uint64(found.other[i])] += expected
-        surest = max(surest, found.log[i])
-    one, other, i = -1, -1, 0
-    while left >= 0.0 and i < n_places:
-        left -= odds[i]
-        one, i = (i if left < 0.0 else -1), i + 1
-    i = 0
-    while left >= 0.0 and i < n_pairs:
-        left -= found.log[i]
-        if left < 0.0:
-            one, other = found.one[i], found.other[i]
-        i += 1
+    one, other = -1, -1
+    surest, at = none, first * units
+    for i in range(n_places):
+        if odds[i] > 0.0:
+            counts[at + i] += np.float32(odds[i] / total)
+            surest = max(surest, odds[i])
+            left -= odds[i]
+            if one < 0 and left + odds[i] >= 0.0 and left < 0.0:
+                one = i
+    for i in range(n_pairs):
+        pair_odds = found.log[i]
+        if pair_odds > 0.0:
+            a, b = found.one[i], found.other[i]
+            counts[at + a] += np.float32(pair_odds / total)
+            counts[at + b] += np.float32(pair_odds / total)
+            surest = max(surest, pair_odds)
+            left -= pair_odds
+            if one < 0 and left + pair_odds >= 0.0 and left < 0.0:
+                one, other = a, b
     if one >= 0 and other < 0:
         _place_sampled(block, priors, first + one // units, one % units)
     elif one >= 0:
@@ -716,8 +654,7 @@ def sweep(
                 _count_all(block.counts, block.amplitude, units, first, last)
                 doubt = 1.0
                 continue
-            if placed > 0:
-                _empty_window(block, first, last)
+            _empty_window(block, first, last)
             doubt = max(doubt, _sample_window(block, priors, found, first, last, most, odds))
     return doubt
 
@@ -836,15 +773,6 @@ def _next_start(found: Pairs, n: int, units: int) -> tuple[int, int]:
     return one, other
 
 
-@_inner
-def _only(block: Block, first: int, last: int) -> Block:
-    """Return a block of which only the outputs of a window are kept up to date."""
-    return Block(
-        block.rest, block.amplitude, block.counts, block.overlaps,
-        block.samples, block.units, block.lags, block.rows, first, last, block.random,
-    )  # fmt: skip
-
-
 @_merged
 def _resolve_window(
     block: Block,
@@ -855,24 +783,18 @@ def _resolve_window(
     gains: Float64Array,
     lists: Int64Array,
     amplitudes: Trace,
-    kept: Trace,
 ) -> bool:
-    """Search a window again, starting from its best pairs of spikes; return whether that improves it.
-
-    While it is searched, only its own outputs are computed. They are kept before, and put back afterwards.
-    """
-    units, window = block.units, _only(block, first, last)
-    n_kept = (last - first) * units
-    _copy(block.rest, first * units, kept, NONE, n_kept)
-    old = _take_out(window, first, last, lists[0], lists[1], amplitudes[0])
+    """Search a window again, starting from its best pairs of spikes; return whether that improves it."""
+    units = block.units
+    old = _take_out(block, first, last, lists[0], lists[1], amplitudes[0])
     if old < 0:
         return False
-    best_log = _put_in(window, priors, lists[0], lists[1], amplitudes[0], old)
+    best_log = _put_in(block, priors, lists[0], lists[1], amplitudes[0], old)
     for i in range(old):
-        _remove(window, lists[0, i], lists[1, i])
+        _remove(block, lists[0, i], lists[1, i])
     best_n, better = old, False
-    best = max(0.0, _gains(window, priors, first, last, gains))
-    n_pairs, _ = _weigh_pairs(window, priors, found, first, last, gains, best, NEGLIGIBLE)
+    best = max(0.0, _gains(block, priors, first, last, gains))
+    n_pairs, _ = _weigh_pairs(block, priors, found, first, last, gains, best)
     for _ in range(RESOLVED_STARTS):
         one, other = _next_start(found, n_pairs, units)
         if one < 0:
@@ -881,25 +803,19 @@ def _resolve_window(
         lists[2, 1], lists[3, 1] = first + other // units, other % units
         for i in range(2):
             t, k = lists[2, i], lists[3, i]
-            _place_expected(window, priors, t, k)
-        _improve(window, priors, first, last, lists[2], lists[3], 2)
-        n = _take_out(window, first, last, lists[2], lists[3], amplitudes[1])
-        log = _put_in(window, priors, lists[2], lists[3], amplitudes[1], n)
+            _place_expected(block, priors, t, k)
+        _improve(block, priors, first, last, lists[2], lists[3], 2)
+        n = _take_out(block, first, last, lists[2], lists[3], amplitudes[1])
+        log = _put_in(block, priors, lists[2], lists[3], amplitudes[1], n)
         for i in range(n):
-            _remove(window, lists[2, i], lists[3, i])
+            _remove(block, lists[2, i], lists[3, i])
         if log > best_log + 1e-3:
             best_log, best_n, better = log, n, True
             for i in range(n):
-                lists[4, i], lists[5, i] = lists[2, i], lists[3, i]
-                amplitudes[2, i] = amplitudes[1, i]
-    _copy(kept, NONE, block.rest, first * units, n_kept)
-    for i in range(old):
-        block.amplitude[lists[0, i] * units + lists[1, i]] = amplitudes[0, i]
-    if better:
-        for i in range(old):
-            _remove(block, lists[0, i], lists[1, i])
-        for i in range(best_n):
-            _place(block, lists[4, i], lists[5, i], float(amplitudes[2, i]))
+                lists[0, i], lists[1, i] = lists[2, i], lists[3, i]
+                amplitudes[0, i] = amplitudes[1, i]
+    for i in range(best_n):
+        _place(block, lists[0, i], lists[1, i], float(amplitudes[0, i]))
     return better
 
 
@@ -909,9 +825,8 @@ def resolve(block: Block, parts: Int64Array, priors: Priors, found: Pairs) -> bo
     _apart()
     units = block.units
     gains = np.empty(RESOLVED_WINDOW * units)
-    lists = np.empty((6, MOST_SPIKES), np.int64)
-    amplitudes = np.empty((3, MOST_SPIKES), np.float32)
-    kept = np.empty(RESOLVED_WINDOW * units, np.float32)
+    lists = np.empty((4, MOST_SPIKES), np.int64)
+    amplitudes = np.empty((2, MOST_SPIKES), np.float32)
     amplitude, better = block.amplitude, False
     for part in range(len(parts)):
         begin, end = parts[part, 0], parts[part, 1]
@@ -920,7 +835,7 @@ def resolve(block: Block, parts: Int64Array, priors: Priors, found: Pairs) -> bo
             if _placed(amplitude, units, t, t + 1) and _placed(amplitude, units, t, after) > 1:
                 first = max(t - RESOLVED_LEAD, begin)
                 last = min(first + RESOLVED_WINDOW, end)
-                better |= _resolve_window(block, priors, found, first, last, gains, lists, amplitudes, kept)
+                better |= _resolve_window(block, priors, found, first, last, gains, lists, amplitudes)
     return better
 
 
@@ -1090,23 +1005,6 @@ def _explain(block: Block, plan: Plan, priors: Priors, found: Pairs, first: int,
 
 
 @_inner
-def _copy(values: Trace, first: int, to: Trace, at: int, n: int) -> None:
-    """Copy `n` values from `first` on to another array, from `at` on."""
-    _apart()
-    source, target = np.uint64(first), np.uint64(at)
-    for i in range(np.uint64(n)):
-        to[target + i] = values[source + i]
-
-
-@_inner
-def _louder(loudness: Float64Array, shift: int, louder: Float64Array) -> None:
-    """Compute the louder of each sample and that `shift` samples later."""
-    for i in range(np.uint64(len(loudness) - shift)):
-        later = loudness[i + np.uint64(shift)]
-        louder[i] = later if later > loudness[i] else loudness[i]
-
-
-@_inner
 def _quietest(outputs: Trace, priors: Priors, nominal: int, leeway: int) -> int:
     """Return the sample near the boundary of two blocks where a spike is least plausible.
 
@@ -1115,8 +1013,7 @@ def _quietest(outputs: Trace, priors: Priors, nominal: int, leeway: int) -> int:
     _apart()
     if leeway == 0:
         return nominal
-    n = 2 * (leeway + SEAM_AROUND) + 1
-    loudness, louder = np.empty(n), np.empty(n)
+    loudness = np.empty(2 * (leeway + SEAM_AROUND) + 1)
     begin = nominal - leeway - SEAM_AROUND
     for i in range(len(loudness)):
         loudness[i] = -np.inf
@@ -1124,15 +1021,12 @@ def _quietest(outputs: Trace, priors: Priors, nominal: int, leeway: int) -> int:
             x = priors.heat * outputs[begin + i, k] + priors.precision[k]
             if x > 0.0:
                 loudness[i] = max(loudness[i], 0.5 * x * x * priors.variance[-1, k] + priors.single[-1, k])
-    around, width = 2 * SEAM_AROUND + 1, 1
-    while 2 * width <= around:  # the loudest of `width` samples from each, by doubling
-        _louder(loudness, width, louder)
-        loudness, louder = louder, loudness
-        width *= 2
     best, quietest = np.inf, nominal
     for shift in range(2 * leeway + 1):
         t = leeway + (shift + 1) // 2 * (1 if shift % 2 else -1)  # from the middle outward
-        loudest = max(loudness[t], loudness[t + around - width])
+        loudest = -np.inf
+        for i in range(t, t + 2 * SEAM_AROUND + 1):
+            loudest = max(loudest, loudness[i])
         if loudest < best:
             best, quietest = loudest, nominal - leeway + t
     return quietest
@@ -1173,7 +1067,6 @@ def explain_blocks(
     blocks = (len(outputs) - samples) // step + 1
     expected = np.zeros((blocks * length + 2 * leeway, units), np.float32)
     amplitudes = np.zeros((blocks * length + 2 * leeway, units), np.float32)
-    all_expected, all_amplitudes = expected.reshape(-1), amplitudes.reshape(-1)
     memory = pair_memory()
     priors = _stage(plan, len(plan.stages.levels) - 1)
     first = _quietest(outputs, priors, before, leeway)
@@ -1182,9 +1075,10 @@ def explain_blocks(
         last = _quietest(outputs, priors, begin + before + length, leeway) - begin
         block = new_block(outputs[begin : begin + samples], overlaps, seed)
         _explain(block, plan, priors, memory, first, last)
-        wanted = (last - first) * units
-        _copy(block.counts, first * units, all_expected, (to + first) * units, wanted)
-        _copy(block.amplitude, first * units, all_amplitudes, (to + first) * units, wanted)
+        for t in range(first, last):
+            for k in range(units):
+                expected[to + t, k] = block.counts[t * units + k]
+                amplitudes[to + t, k] = block.amplitude[t * units + k]
         first = last - length
     return expected, amplitudes
 

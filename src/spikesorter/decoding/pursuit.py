@@ -167,7 +167,7 @@ class PursuitDecoder:
         -------
         ndarray of float32, shape (overlap_samples + blocks * grid_samples + overlap_samples, units)
         """
-        return self._explained(trace)[0]
+        return self.explain(trace)[:, : len(self.unit_ids)]
 
     def curves(self, evidence: Trace) -> Trace:
         """Return the evidence itself."""
@@ -210,21 +210,17 @@ class PursuitDecoder:
         ndarray of float32, shape (overlap_samples + blocks * grid_samples + overlap_samples, 2 * units)
             Amplitudes in the second half of the columns, 0 where no spike starts.
         """
-        return np.concatenate(self._explained(trace), axis=1)
-
-    def _explained(self, trace: Trace) -> tuple[Trace, Trace]:
-        """Return the evidence, and one explanation."""
         lengths = self.lengths.plain
         if isinstance(self.bank, CausalBank):
             white, bank = self.bank.whiten(trace), self.bank
-            expected, amplitudes = explain_causally(
+            explained = explain_causally(
                 white, bank.shapes, bank.lead, bank.overlaps, self._plan, lengths, self.seed
             )
         else:
-            expected, amplitudes = explain_blocks(
+            explained = explain_blocks(
                 self.bank.apply(trace), self.bank.overlaps[None], self._plan, lengths, lengths[0], self.seed
             )
-        return self._of_units(expected), self._of_units(amplitudes)
+        return np.concatenate([self._of_units(columns) for columns in explained], axis=1)
 
     def _of_units(self, columns: Trace) -> Trace:
         """Add up the columns of each unit's shifts."""
