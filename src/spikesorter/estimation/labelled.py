@@ -71,7 +71,8 @@ class Labelled:
         The noise of the labelled recording is measured between its spikes. Where spikes differ from their
         templates and hardly any part is free of them, an explanation leaves more. Taken for noise, that would
         make a target seem noisier than the labelled recording. So only what is left of the target beyond what
-        is left of the labelled recording is noise that is added to the latter's.
+        is left of the labelled recording is noise that is added to the latter's. A quieter target is taken to
+        be as noisy.
 
         Parameters
         ----------

@@ -289,7 +289,15 @@ def adapt_living_groups(
     n_jobs: int | None = None,
     progress: Progress = silent,
 ) -> tuple[dict[str, Sorter], tuple[str, ...]]:
-    """Do the same, and return only new sorters, and why in words for each group that is dead."""
+    """Adapt each group's sorter as `adapt_groups` does, and tell which groups are dead.
+
+    Returns
+    -------
+    adapted : dict of str to Sorter
+        New sorters, of the other groups alone.
+    words : tuple of str
+        Why, for each group that is dead.
+    """
     groups = groups_of(sorters, target)
 
     def adapt(name: str) -> Sorter:
