@@ -1,17 +1,20 @@
 """Real recordings from public repositories: the first part of each is learnt from, the rest is sorted.
 
-    python benchmarks/real.py --emg FOLDER --complex-spikes FILE.mat ... --maker MAKER --out FOLDER
-    python benchmarks/real.py --emg FOLDER --complex-spikes FILE.mat ... --whole STUDIES
+    python benchmarks/real.py --emg FOLDER --complex-spikes FILE.mat ... --starling FOLDER --out FOLDER
+    python benchmarks/real.py --emg FOLDER --complex-spikes FILE.mat ... --starling FOLDER --whole STUDIES
     python benchmarks/discover.py STUDIES/*.mat --learnt --rivals ... --out FILE
 
 `--emg`: a folder with a record of EMGlab, `R00108.dat` and `.eaf` (10 s of a muscle, one needle, eight motor
 units labelled by hand; "sample data" of the repository smetanadvorak/EMGlab on GitHub). `--complex-spikes`:
 recordings of Purkinje cells (Data/Training_set of LeFalko/detect_CS), of which simple spikes were found by
 the laboratory's sorter and complex spikes labelled by hand.
+`--starling`: a folder with `st11_1_2_A8_1.wav` to `_5.wav` (five trials of 13 s of one electrode in a
+songbird's auditory forebrain) and `st11_1_2_1_A8.txt` (spikes of the neuron that was sorted from it by hand),
+both in the folder `data` of melizalab/comp-neurosci on GitHub.
 
 Each is sorted as it was recorded (D2) and with noise of its own spectrum added to it. The maker's plain
 supervised pipeline (`baseline.py`) runs on the same files. With `--whole`, the whole recordings are written
-as the maker writes them instead, to find their units without labels. Both repositories have licences of
+as the maker writes them instead, to find their units without labels. The repositories have licences of
 their own; no part of them is kept here.
 """
 
@@ -28,7 +31,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.io import loadmat, savemat
+from scipy.io import loadmat, savemat, wavfile
 from scipy.signal import welch
 
 from accuracy import baseline, sort_study, write
@@ -41,8 +44,10 @@ from spikesorter.signal.templates import estimate_templates, plant
 RECORD = "R00108"
 EMG_HZ, CEREBELLUM_HZ, TRAIN_HZ = 10_000.0, 25_000.0, 1000.0
 EMG_LABELLED_SECONDS = 4.5
-EMG_LEVELS, CEREBELLUM_LEVELS = (0.0, 1.0, 2.0), (0.0, 2.0, 4.0, 7.0)  # of the recording's own noise
+EMG_LEVELS, CLEAR_LEVELS = (0.0, 1.0, 2.0), (0.0, 2.0, 4.0, 7.0)  # of the recording's own noise
 SIMPLE, COMPLEX = 1, 2
+STARLING = "st11_1_2_A8_{}.wav", "st11_1_2_1_A8.txt"
+TRIALS, LABELLED_TRIALS, ONSET_SECONDS = 5, 3, 2.0  # of the stimulus, from which times of spikes are counted
 N_FFT = 512
 
 
@@ -84,6 +89,8 @@ def read_all(arguments: argparse.Namespace) -> Iterator[Recorded]:
         yield read_emg(arguments.emg)
     for path in arguments.complex_spikes:
         yield read_complex_spikes(path)
+    if arguments.starling:
+        yield read_starling(arguments.starling)
 
 
 def read_emg(folder: Path) -> Recorded:
@@ -117,7 +124,25 @@ def read_complex_spikes(path: Path) -> Recorded:
         np.repeat([SIMPLE, COMPLEX], [len(simple), len(complex_)]),
     )
     name = f"cerebellum-{path.stem}"
-    return Recorded(name, trace, spikes, CEREBELLUM_HZ, len(trace) // 2, CEREBELLUM_LEVELS)
+    return Recorded(name, trace, spikes, CEREBELLUM_HZ, len(trace) // 2, CLEAR_LEVELS)
+
+
+def read_starling(folder: Path) -> Recorded:
+    """Read the trials of a bursting neuron, end to end; each line of the text has the spikes of one."""
+    wave, text = STARLING
+    read = [wavfile.read(folder / wave.format(trial + 1)) for trial in range(TRIALS)]
+    rates, traces = zip(*read, strict=True)
+    ends = np.cumsum([0, *map(len, traces)])
+    seconds = [np.array(line.split(), np.float64) for line in (folder / text).read_text().splitlines()]
+    fs_hz = float(rates[0])
+    samples = [
+        end + np.round((own + ONSET_SECONDS) * fs_hz).astype(int)
+        for end, own in zip(ends[:-1], seconds, strict=True)
+    ]
+    found = np.concatenate(samples)
+    spikes = Spikes.from_arrays(found, np.ones(len(found), int))
+    trace = np.concatenate(traces).astype(np.float64)
+    return Recorded("starling", trace, spikes, fs_hz, int(ends[LABELLED_TRIALS]), CLEAR_LEVELS)
 
 
 def write_study(folder: Path, recorded: Recorded) -> None:
@@ -173,6 +198,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--emg", type=Path, help="folder with EMGlab's R00108")
     parser.add_argument("--complex-spikes", type=Path, nargs="*", default=[], help="recordings (.mat)")
+    parser.add_argument("--starling", type=Path, help="folder with trials (.wav) and times of spikes (.txt)")
     parser.add_argument("--maker", type=Path, default=MAKER, help="the study maker, for its baseline.py")
     parser.add_argument("--whole", type=Path, help="write whole recordings to this folder, and no more")
     parser.add_argument("--set", action="append", default=[], help="setting, as on the command line")

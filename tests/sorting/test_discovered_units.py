@@ -127,6 +127,9 @@ def test_a_single_units_spikes_are_mostly_its_own(probability: float, verdict: s
         (9, 0.126, 200_000, "doubtful"),
         (8, 0.126, 200_000, "single"),
         (13, 0.124, 200_000, "single"),
+        (10, 0.124, 200_000, "single"),
+        (9, 0.124, 200_000, "doubtful"),  # three SD fewer than by chance, so that a neuron pauses
+        (8, 0.124, 200_000, "single"),
         (13, 0.126, 1_200_000, "multi-unit"),
         (13, 0.126, 1_200_001, "single"),
     ],

@@ -27,6 +27,9 @@ OFTEN, TOLD = (
     4.0,
 )  # short intervals of two equal units, relative to those by chance; how many by chance tell
 VARIED = 1.0  # variation of a unit of several templates; they differ by twice as much
+PAUSES = (
+    3.0  # SD by which fewer intervals are short than by chance, if a neuron that pauses is among its spikes
+)
 Verdict = Literal["single", "doubtful", "multi-unit"]
 
 
@@ -67,8 +70,9 @@ class DiscoveredUnit:
         Number of its spikes in the quarter with fewest, relative to that with most; NaN as above.
     verdict : {"single", "doubtful", "multi-unit"}
         multi-unit: its intervals are as short as those of two equal units, and its spikes vary as if
-        they were of several; doubtful: hard to tell from the noise or from other units, or its spikes vary
-        and more than a fifth of them are others', by its intervals; single: neither.
+        they were of several; doubtful: hard to tell from the noise or from other units, or more than a fifth
+        of its spikes are others', by its intervals, and these are not all at random, or its spikes vary;
+        single: neither.
     """
 
     unit: int
@@ -161,7 +165,7 @@ def describe_units(
                 verdict=_verdict(
                     **values,
                     several=told and short > OFTEN * by_chance,
-                    mixed=told and contamination > FEW_ERRORS,
+                    mixed=(told or _pauses(short, by_chance)) and contamination > FEW_ERRORS,
                 ),
                 **values,
             )
@@ -199,6 +203,15 @@ def _mixed_shares(distances: Float64Array, variations: Float64Array, counts: Int
 def _contamination(short: int, by_chance: float) -> float:
     """Return the share c of other spikes that makes so many intervals short: c (2 - c) of those by chance."""
     return 1 - float(np.sqrt(max(1 - short / by_chance, 0.0))) if by_chance > 0 else 0.0
+
+
+def _pauses(short: int, by_chance: float) -> bool:
+    """Return whether fewer intervals are short than by chance.
+
+    If they are not, either all of its spikes are several neurons', or its neuron has no refractory period, as
+    in some simulations.
+    """
+    return bool(short < by_chance - PAUSES * np.sqrt(by_chance))
 
 
 def _recall(state: SorterState) -> dict[int, float]:
