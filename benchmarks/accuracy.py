@@ -6,7 +6,8 @@ Parts: `bath` and `cortex` (studies of the maker that everybody measures with), 
 studies decoded by `reference.py`, which is given the truth), `others` (other sorters and template matchers,
 needs the extra `compare`), `pairs` (spikes 3 to 20 samples apart), `gain` (gains and slow change), `noise`
 (colours of noise, against linear discriminants), `unknown` (a neuron that D1 does not hold), `wild` (spikes
-that vary, beside the maker's `baseline.py`, which needs scikit-learn), `library` (a background of spikes),
+that vary, beside the maker's `baseline.py`, which needs scikit-learn), `wild_reference` (the same, learnt
+from five minutes of the same neurons with all true spikes), `library` (a background of spikes),
 `library_reference` (the same, decoded by `library_reference.py`, which is given the truth), `cortex_seeds`
 (gains too) and `hc1` (a real tetrode recording with intracellular truth; its best channel).
 Each part writes FOLDER/PART....json; `table` prints what is there.
@@ -117,6 +118,14 @@ def measure_reference(arguments: argparse.Namespace) -> None:
         with made_study(arguments, "bath", seed) as study:
             run("reference.py", study, "--maker", arguments.maker, "--out",
                 arguments.out / f"reference_{seed}.json")  # fmt: skip
+
+
+def measure_wild_reference(arguments: argparse.Namespace) -> None:
+    """Sort wild studies after learning where nothing is hidden."""
+    for seed in arguments.seeds:
+        with made_study(arguments, "wild", seed) as study:
+            run("wild_reference.py", study, "--maker", arguments.maker, "--out",
+                arguments.out / f"wild_reference_{seed}.json")  # fmt: skip
 
 
 def measure_library_reference(arguments: argparse.Namespace) -> None:
@@ -397,6 +406,7 @@ def write(arguments: argparse.Namespace, name: str, results: dict[str, Any]) -> 
 PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "bath": partial(measure_family, "bath"),
     "wild": measure_wild,
+    "wild_reference": measure_wild_reference,
     "library": partial(measure_family, "library"),
     "library_reference": measure_library_reference,
     "cortex_seeds": measure_cortex_seeds,

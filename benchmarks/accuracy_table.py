@@ -19,7 +19,7 @@ def print_table(arguments: argparse.Namespace) -> None:
     """Print every figure that the parts have left."""
     results = {path.stem: json.loads(path.read_text()) for path in sorted(arguments.out.glob("*.json"))}
     for name, part in results.items():
-        if name.startswith(FAMILIES):
+        if name.startswith(FAMILIES) and "study" in part:
             figures = part["recordings"].values()
             cells = " ".join(f"{figure['score']:.3f}" for figure in figures)
             strict = np.mean([figure["strict"] for figure in figures])
@@ -59,7 +59,7 @@ def summarise_library(results: dict[str, Any]) -> None:
 
 def summarise_wild(results: dict[str, Any]) -> None:
     """How far the strict scores lie above those of the plain pipeline on the same files, target by target."""
-    both = [part for name, part in results.items() if name.startswith("wild_")]
+    both = [part for name, part in results.items() if re.fullmatch(r"wild_\d+", name)]
     above: dict[str, list[float]] = {}
     for part in both:
         for name, theirs in part["baseline"].items():
@@ -67,6 +67,12 @@ def summarise_wild(results: dict[str, Any]) -> None:
     if both:
         cells = ", ".join(f"{name} {np.mean(values):+.3f}" for name, values in above.items())
         print(f"| wild, strict above the plain pipeline, {len(both)} seeds | {cells} |")
+    given = [part["recordings"] for name, part in results.items() if name.startswith("wild_reference_")]
+    for name in given[0] if given else ():
+        mean = np.mean([one[name]["strict"] for one in given])
+        print(
+            f"| wild {name}, learnt from all true spikes, mean of {len(given)} seeds, strict | {mean:.3f} |"
+        )
 
 
 def summarise_gains(results: dict[str, Any]) -> None:

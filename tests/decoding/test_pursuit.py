@@ -132,6 +132,22 @@ def test_readings_share_the_evidence(shapes: Templates, spikes: Spikes) -> None:
     assert len(smooth) < len(candidates(decoder, trace))
 
 
+def test_a_spike_that_may_be_of_either_of_two_units_is_reported_once() -> None:
+    """Two units of one shape and nearly one size: half of the names are wrong, but no spike is twice."""
+    time = np.arange(29, dtype=np.float32)
+    one = 10 * np.sin((time + 1) * np.float32(np.pi / 30)) * np.exp(-time / 8)
+    alike = Templates((1, 2), np.stack([one, 1.02 * one])[:, :, None], 4)
+    starts = np.arange(100, N_SAMPLES - 100, 150)
+    trace = noisy(alike, Spikes(starts, 1 + np.arange(len(starts)) % 2), 1.0)
+    decoder = make_decoder(alike, 1.0)
+    assert np.diff(candidates(decoder, trace).sample).min() == 0
+    for variant in decoder.variants():
+        found = candidates(variant, trace)
+        assert np.diff(found.sample).min() > variant.smoothing_samples
+    widest = found.select(found.joint > 0.3)
+    assert len(widest) == pytest.approx(len(starts), rel=0.02)
+
+
 def test_a_draw_leaves_noise_behind(shapes: Templates, spikes: Spikes) -> None:
     decoder = make_decoder(shapes, 1.0, rate=0.008)
     trace = noisy(shapes, spikes, 1.0)

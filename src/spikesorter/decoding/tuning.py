@@ -31,7 +31,6 @@ __all__ = ["Outcome", "TunedDecoder", "known_spikes", "pick_all", "tune_decoder"
 
 BY_CHANCE = 0.001  # of the objective; the first of such similar variants is taken, which smooths least
 FAR_BEHIND = 0.02  # of the objective; variants worse by more are not tried on the parts
-NAMED_TWICE = 0.005  # that a decoder must be better if it may report one spike as one of each of two units
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,12 +187,6 @@ def _pick_whole(decoder: Decoder, around: npt.NDArray[np.float32]) -> Candidates
     return found[0] if len(found) == 1 else Candidates.concatenate(found)
 
 
-def _names_twice(decoder: Decoder) -> bool:
-    """Return whether a decoder reports a spike of two units if it might be of either."""
-    plain = decoder.whole if isinstance(decoder, InParts) else decoder
-    return not getattr(plain, "one_unit", True)
-
-
 @dataclass(frozen=True, eq=False)
 class _Tuner:
     """Calibration and tuning of the variants of one kind of decoder."""
@@ -224,7 +217,7 @@ class _Tuner:
         """Tune the best variant with a threshold for each unit."""
         context = self.bench.context
         tuning, unit_ids, fs_hz = context.settings.tuning, context.units.known, context.fs_hz
-        values = [one.value - (NAMED_TWICE if _names_twice(one.decoder) else 0.0) for one, _ in outcomes]
+        values = [one.value for one, _ in outcomes]
         best, chosen = outcomes[next(i for i, value in enumerate(values) if value >= max(values) - BY_CHANCE)]
         point, value, grid = tune_on_grid(chosen, truth, unit_ids, tuning, self._output, fs_hz=fs_hz)
         return replace(best, point=point, value=value), chosen, grid
