@@ -46,6 +46,16 @@ def sweep_often(block: Block, parts: np.ndarray, priors: Priors, kinds: np.ndarr
         gibbs.sweep(block, parts, priors, found, window, offset, most)
 
 
+@njit
+def weigh_pairs(
+    block: Block, priors: Priors, first: int, last: int, gains: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    found = gibbs.pair_memory()
+    best = max(0.0, gibbs._gains(block, priors, first, last, gains))
+    n, best = gibbs._weigh_pairs(block, priors, found, first, last, gains, best)
+    return found.one[:n].copy(), found.other[:n].copy(), found.log[:n].copy(), best
+
+
 def shaped(values: np.ndarray) -> np.ndarray:
     """Return an array of a block in the shape (samples, units)."""
     return values.reshape(-1, CLASSES)
@@ -185,3 +195,32 @@ def test_overlapping_spikes_are_left_open() -> None:
     far = planted(overlaps, starts, classes)
     assert len(settle_clear(far, priors, 190, 200)) == 0
     assert np.abs(far.rest).max() < 0.2 * energies.max()
+
+
+@pytest.mark.parametrize("heat", [0.3, 1.0])
+@pytest.mark.parametrize("length", [3, 8, 9, 14, 20])  # pairs are excluded 16 at once, or the last few
+def test_no_pair_that_matters_is_left_out(length: int, heat: float, rng: np.random.Generator) -> None:
+    overlaps, first = smooth_bank(0.8), 70
+    energies = np.array([overlaps[k, LONGEST - 1, k] for k in range(2)], float)
+    priors = priors_at(heat, energies[None], np.array([0.1, 0.3]), np.array([-5.0, -6.0]), samples=200)
+    outputs = shaped(planted(overlaps, [74, 79], [0, 1]).rest) + rng.normal(0, 6.0, (200, 2))
+    block = new_block(outputs.astype(np.float32), overlaps[None])
+    gains = np.empty(2 * length)
+    one, other, log, best = weigh_pairs(block, priors, first, first + length, gains)
+    places = [(t, k) for t in range(first, first + length) for k in range(2)]
+    expected = {}
+    for i, (t, k) in enumerate(places):
+        for j, (u, of) in enumerate(places[i + 1 :], i + 1):
+            x = heat * np.array([block.rest[2 * t + k], block.rest[2 * u + of]])
+            a = heat * np.array([energies[k], energies[of]])
+            q = priors.precision[[k, of]]
+            shared = heat * overlaps[k, LONGEST - 1 + u - t, of]
+            power = np.array([[a[0] + q[0], shared], [shared, a[1] + q[1]]])
+            value = 0.5 * (x + q) @ np.linalg.solve(power, x + q) - 0.5 * np.log(np.linalg.det(power))
+            expected[i, j] = value + np.sum(priors.odds[[k, of]] - 0.5 * q + 0.5 * np.log(q))
+    assert best == pytest.approx(max(0.0, gains.max(), *expected.values()))
+    found = dict(zip(zip(one.tolist(), other.tolist(), strict=True), log, strict=True))
+    matter = {pair for pair, value in expected.items() if value > best + gibbs.NEGLIGIBLE + 1e-6}
+    assert matter <= found.keys()
+    assert 0 < len(matter) <= len(found) < len(expected) or length == 3
+    np.testing.assert_allclose(list(found.values()), [expected[pair] for pair in found], rtol=1e-5, atol=1e-5)

@@ -158,7 +158,6 @@ def test_a_correlation_is_the_same_to_the_byte_wherever_a_part_ends(
     assert cut.tobytes() == whole.tobytes()
 
 
-@pytest.mark.skipif(config.DISABLE_JIT, reason="NumPy adds in an order of its own")
 @FEW
 @given(SEEDS, st.integers(1, 200), st.integers(1, 60))
 def test_products_are_added_by_fours_to_the_byte(seed: int, samples: int, taps: int) -> None:

@@ -31,10 +31,12 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
+from llvmlite import ir
 from numba import config, njit, types
 from numba.extending import intrinsic
 
 from spikesorter.signal.correlate import correlate
+from spikesorter.signal.lanes import FLOATS, LANES, WHOLES, data_of, in_all_lanes, load_lanes
 
 __all__ = [
     "Block",
@@ -85,6 +87,7 @@ BLOCKS_AT_ONCE = 256  # with outputs of their own
 CHUNK = 16  # samples that are checked together
 # A plain 0 or 2 as an argument would have Numba compile the function once more, for that number alone.
 NONE, TWO = cast(int, np.int64(0)), cast(int, np.int64(2))
+EVERY = cast(int, np.int64((1 << LANES) - 1))  # of the places that are checked together, as bits of a number
 CERTAIN = 1e-3  # uncertainty below which more sweeps change nothing
 
 
@@ -116,10 +119,7 @@ class Pairs(NamedTuple):
 
 
 class Places(NamedTuple):
-    """What is needed of each position in a window to weigh pairs, in double and in single precision.
-
-    `rough_power` and `bound` are working memory; `bits` is the former, seen as whole numbers.
-    """
+    """What is needed of each position in a window to weigh pairs, in double and in single precision."""
 
     linear: Float64Array
     whole: Float64Array
@@ -128,17 +128,6 @@ class Places(NamedTuple):
     rough_linear: Trace
     rough_whole: Trace
     rough_constant: Trace
-    rough_power: Trace
-    bits: npt.NDArray[np.int32]
-    bound: Trace
-
-
-class Spike(NamedTuple):
-    """The first spike of a pair: heat, expected amplitude and its variance, in single precision."""
-
-    heat: np.float32
-    expected: np.float32
-    variance: np.float32
 
 
 class Block(NamedTuple):
@@ -270,6 +259,57 @@ def _mark_apart(typing: Any) -> Any:
 
 # Keeps the function that calls it from being copied into those that call that one.
 _apart: Any = (lambda: None) if config.DISABLE_JIT else intrinsic(_mark_apart)
+
+
+def _emit_plausible(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    """Write the instructions of `_plausible` for Numba, each for all lanes at once.
+
+    LLVM's own vectorisation of such a loop first tests whether any two of its arrays overlap in memory, and
+    does what is left over from whole vectors one by one. With some dozens of places that takes longer than
+    the rest.
+    """
+    own, first, *spike = arguments[4:]
+    arrays = [data_of(context, builder, signature.args[i], arguments[i]) for i in range(4)]
+    linear, whole, constant = (load_lanes(builder, array, first) for array in arrays[:3])
+    heat, expected, variance, least = (in_all_lanes(builder, value) for value in spike)
+    half, scale = (ir.Constant(FLOATS, [float(np.float32(value))] * LANES) for value in (0.5, BITS_TO_LOG))
+    overlap = builder.fmul(heat, load_lanes(builder, arrays[3], builder.add(own, first)))
+    x = builder.fsub(linear, builder.fmul(overlap, expected))
+    power = builder.fsub(whole, builder.fmul(builder.fmul(overlap, overlap), variance))
+    log = builder.fmul(scale, builder.sitofp(builder.bitcast(power, WHOLES), FLOATS))
+    needed = builder.fmul(builder.fsub(builder.fadd(least, log), constant), power)
+    above = builder.fcmp_ordered(">", builder.fmul(builder.fmul(half, x), x), needed)
+    return builder.zext(builder.bitcast(above, ir.IntType(LANES)), ir.IntType(64))
+
+
+def _typed_plausible(
+    typing: Any,
+    linear: Any, whole: Any, constant: Any, overlaps: Any, own: Any, first: Any,
+    heat: Any, expected: Any, variance: Any, least: Any,
+) -> Any:  # fmt: skip
+    """Return which of the `LANES` places from `first` on may have a second spike, as bits of a number.
+
+    Its log posterior is bounded from above: log2(1 + x) >= x up to 1, so the logarithm of the power is at
+    least what its bits say, read as a whole number. Both sides of the test are multiplied by the power.
+    """
+    given = linear, whole, constant, overlaps, own, first, heat, expected, variance, least
+    return types.int64(*given), _emit_plausible
+
+
+def _plausible_by_numpy(
+    linear: Trace, whole: Trace, constant: Trace, overlaps: Trace, own: int, first: int,
+    heat: np.float32, expected: np.float32, variance: np.float32, least: np.float32,
+) -> int:  # fmt: skip
+    """Do the same without Numba."""
+    part = slice(first, first + LANES)
+    overlap = heat * overlaps[own + first : own + first + LANES]
+    x = linear[part] - overlap * expected
+    power = whole[part] - overlap * overlap * variance
+    needed = (least + np.float32(BITS_TO_LOG) * power.view(np.int32) - constant[part]) * power
+    return sum(1 << i for i in np.flatnonzero(np.float32(0.5) * x * x > needed).tolist())
+
+
+_plausible: Any = _plausible_by_numpy if config.DISABLE_JIT else intrinsic(_typed_plausible)
 
 
 @_inner
@@ -468,43 +508,6 @@ def _drop_negligible(found: Pairs, n: int, best: float) -> int:
 
 
 @_inner
-def _weigh_roughly(
-    places: Places, overlaps: Trace, own: int, i: int, spike: Spike, least: np.float32
-) -> np.int32:
-    """Bound the log posterior of one spike with each after it; return how many may not be negligible.
-
-    The logarithm is bounded from below by the bits of its argument, as log2(1 + x) >= x up to 1. There are no
-    branches, and indices are unsigned, so that it is vectorised: Numba lets others count from the end, which
-    takes a gather for every load.
-    """
-    heat, expected, variance = spike.heat, spike.expected, spike.variance
-    half, scale = np.float32(0.5), np.float32(BITS_TO_LOG)
-    begin, end = np.uint64(i + 1), np.uint64(len(places.linear))
-    linear, whole, constant = places.rough_linear, places.rough_whole, places.rough_constant
-    power, bits, bound = places.rough_power, places.bits, places.bound
-    offset = np.uint64(own)  # of the overlaps with the first place of the window
-    for j in range(begin, end):
-        overlap = heat * overlaps[offset + j]
-        x = linear[j] - overlap * expected
-        power[j] = whole[j] - overlap * overlap * variance
-        bound[j] = half * x * x / power[j] + constant[j]
-    counting = np.int32(0)
-    for j in range(begin, end):
-        bound[j] -= scale * np.float32(bits[j])
-        counting += np.int32(bound[j] > least)
-    return counting
-
-
-@_inner
-def _above(values: Trace, least: np.float32, first: int, last: int) -> np.int32:
-    """Return how many of some values are above a level."""
-    above = np.int32(0)
-    for i in range(np.uint64(first), np.uint64(last)):
-        above += np.int32(values[i] > least)
-    return above
-
-
-@_inner
 def _places(block: Block, priors: Priors, first: int, last: int) -> Places:
     """Return what is needed of each position in a window to weigh pairs."""
     units = block.units
@@ -520,13 +523,12 @@ def _places(block: Block, priors: Priors, first: int, last: int) -> Places:
             whole[i] = priors.energy[known, k] + priors.precision[k]
             constant[i], precision[i] = priors.odds[k] - 0.5 * priors.precision[k], priors.precision[k]
             rough_linear[i], rough_whole[i] = linear[i], whole[i]
-            rough_constant[i] = constant[i] + 0.5 * math.log(precision[i]) + ONE_AS_BITS * BITS_TO_LOG
+            if i < units:
+                rough_constant[i] = constant[i] + 0.5 * math.log(precision[i]) + ONE_AS_BITS * BITS_TO_LOG
+            else:
+                rough_constant[i] = rough_constant[i - units]
             i += 1
-    power = np.empty(n_places, np.float32)
-    return Places(
-        linear, whole, constant, precision, rough_linear, rough_whole, rough_constant,
-        power, power.view(np.int32), np.empty(n_places, np.float32),
-    )  # fmt: skip
+    return Places(linear, whole, constant, precision, rough_linear, rough_whole, rough_constant)
 
 
 @_inner
@@ -541,26 +543,29 @@ def _weigh_pairs(
     units, overlaps, n = block.units, block.overlaps, NONE
     places = _places(block, priors, first, last)
     linear, whole, constant, precision = places.linear, places.whole, places.constant, places.precision
-    # Most pairs are implausible. Single precision suffices to exclude them.
-    largest, bound = 0.0, places.bound
+    largest, end, rough_heat = 0.0, len(linear), np.float32(priors.heat)
     for power in whole:
         largest = max(largest, power)
     slack = ROUNDING * (ROUNDED + largest)
-    for i in range(len(linear) - 1):
+    for i in range(end - 1):
         t, k = first + i // units, i % units
         variance = priors.variance[_known(block, t), k]
         expected, own = linear[i] * variance, _overlap_at(block, t, k, first - t)
-        least = np.float32(best + NEGLIGIBLE - gains[i] - slack)
-        spike = Spike(np.float32(priors.heat), np.float32(expected), np.float32(variance))
-        if _weigh_roughly(places, overlaps, own, i, spike, least) == 0:
-            continue  # the exact test below only removes some
-        for begin in range(i + 1, len(linear), CHUNK):
-            end = min(begin + CHUNK, len(linear))
-            if _above(bound, least, begin, end) == 0:
-                continue
-            for j in range(np.uint64(begin), np.uint64(end)):
-                if bound[j] > least:
-                    overlap = priors.heat * overlaps[np.uint64(own) + j]
+        rough_expected, rough_variance = np.float32(expected), np.float32(variance)
+        j = i + 1
+        while j < end:
+            # Most pairs are implausible. Single precision suffices to exclude them.
+            at, bits = max(NONE, min(j, end - LANES)), EVERY
+            if end >= LANES:
+                least = np.float32(best + NEGLIGIBLE - gains[i] - slack)
+                bits = _plausible(
+                    places.rough_linear, places.rough_whole, places.rough_constant, overlaps,
+                    own, at, rough_heat, rough_expected, rough_variance, least,
+                )  # fmt: skip
+            bits >>= j - at
+            while bits != 0 and j < end:
+                if bits & 1:
+                    overlap = priors.heat * overlaps[np.uint64(own + j)]
                     x = linear[j] - overlap * expected
                     power = whole[j] - overlap * overlap * variance
                     log = gains[i] + 0.5 * x * x / power + constant[j]
@@ -572,6 +577,9 @@ def _weigh_pairs(
                         if n < MOST_PAIRS:
                             found.one[n], found.other[n], found.log[n] = i, j, log
                             n += 1
+                bits >>= 1
+                j += 1
+            j = at + LANES
     return n, best
 
 

@@ -102,7 +102,12 @@ def _typed_tile(typing: Any, signal: Any, at: Any, kernel: Any, taps: Any, outpu
 
 def _tile_by_numpy(signal: Trace, at: int, kernel: Trace, taps: int, output: Trace, to: int) -> None:
     """Do the same without Numba."""
-    output[to : to + TILE] += np.correlate(signal[at : at + TILE + taps - 1], kernel, "valid")
+    sums, fours = output[to : to + TILE], taps - taps % GROUP
+    products = [tap * signal[at + j : at + j + TILE] for j, tap in enumerate(kernel)]
+    for a, b, c, d in zip(*(products[i:fours:GROUP] for i in range(GROUP)), strict=True):
+        sums += (a + b) + (c + d)
+    for product in products[fours:]:
+        sums += product
 
 
 _tile: Any = _tile_by_numpy if config.DISABLE_JIT else intrinsic(_typed_tile)

@@ -9,7 +9,7 @@ from typing import Any
 
 from llvmlite import ir
 
-__all__ = ["LANES", "data_of", "in_all_lanes", "load_lanes", "store_lanes"]
+__all__ = ["FLOATS", "LANES", "WHOLES", "data_of", "in_all_lanes", "load_lanes", "store_lanes"]
 
 LANES = 16  # numbers of 32 bits; a processor with shorter registers takes several for them
 FLOATS, WHOLES = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(ir.IntType(32), LANES)
