@@ -38,6 +38,11 @@ def settle_clear(block: Block, priors: Priors, first: int, last: int) -> np.ndar
 
 
 @njit
+def only(block: Block, first: int, last: int) -> Block:
+    return gibbs._only(block, first, last)
+
+
+@njit
 def sweep_often(block: Block, parts: np.ndarray, priors: Priors, kinds: np.ndarray, times: int) -> None:
     """Sweep with one row of (window, offset, most) after the other, `times` times in all."""
     found = gibbs.pair_memory()
@@ -195,6 +200,24 @@ def test_overlapping_spikes_are_left_open() -> None:
     far = planted(overlaps, starts, classes)
     assert len(settle_clear(far, priors, 190, 200)) == 0
     assert np.abs(far.rest).max() < 0.2 * energies.max()
+
+
+def test_outputs_that_are_not_needed_change_nothing(rng: np.random.Generator) -> None:
+    overlaps, parts = smooth_bank(0.6), np.array([[60, 90], [110, 130]])
+    energies = np.array([overlaps[k, LONGEST - 1, k] for k in range(2)], float)
+    priors = priors_at(1.0, energies[None], np.full(2, 0.1), np.full(2, -5.0), samples=200)
+    outputs = shaped(planted(overlaps, [70, 78, 118], [0, 1, 1]).rest) + rng.normal(0, 3.0, (200, 2))
+    whole, part = (new_block(outputs.astype(np.float32), overlaps[None]) for _ in range(2))
+    for block in (whole, only(part, 60, 130)):
+        sweep_often(block, parts, priors, np.array([(16, 3, 1), (14, 5, 2)]), 8)
+        resolve(block, parts, priors)
+        sweep_often(block, parts, priors, np.array([(14, 2, 2)]), 4)
+    for name in ("amplitude", "counts"):
+        assert getattr(part, name).tobytes() == getattr(whole, name).tobytes()
+    assert shaped(part.rest)[60:130].tobytes() == shaped(whole.rest)[60:130].tobytes()
+    for beyond in (slice(60), slice(130, 200)):
+        assert shaped(part.rest)[beyond].tobytes() == outputs.astype(np.float32)[beyond].tobytes()
+        assert shaped(whole.rest)[beyond].tobytes() != outputs.astype(np.float32)[beyond].tobytes()
 
 
 @pytest.mark.parametrize("heat", [0.3, 1.0])

@@ -136,7 +136,8 @@ class Block(NamedTuple):
     These three are arrays of shape (samples * units,), so that no function has to make views of them.
     `overlaps` are also as they lie in memory: `overlaps[known, k, reach + lag, j]` is what a spike of unit k
     adds to the output of unit j `lag` samples later; there are `rows` times `units` times `lags` times
-    `units`. There must be lags for the longest window of which pairs of spikes are tried.
+    `units`. There must be lags for the longest window of which pairs of spikes are tried. Outputs are kept up
+    to date from sample `low` to before `high`, which are those that are still needed (`_only`).
     """
 
     rest: Trace
@@ -147,6 +148,8 @@ class Block(NamedTuple):
     units: int
     lags: int
     rows: int
+    low: int
+    high: int
     random: Random
 
 
@@ -333,7 +336,16 @@ def new_block(outputs: Trace, overlaps: Trace, seed: int) -> Block:
     rows, _, lags, _ = overlaps.shape
     return Block(
         rest, np.zeros(n * units, np.float32), np.zeros(n * units, np.float32), overlaps.reshape(-1),
-        n, units, lags, rows, _scattered(outputs, seed),
+        n, units, lags, rows, NONE, n, _scattered(outputs, seed),
+    )  # fmt: skip
+
+
+@_inner
+def _only(block: Block, first: int, last: int) -> Block:
+    """Return a block of which only the outputs from `first` to before `last` are kept up to date."""
+    return Block(
+        block.rest, block.amplitude, block.counts, block.overlaps,
+        block.samples, block.units, block.lags, block.rows, first, last, block.random,
     )  # fmt: skip
 
 
@@ -399,7 +411,7 @@ def _subtract(rest: Trace, first: int, overlaps: Trace, own: int, n: int, factor
 def _add(block: Block, t: int, k: int, amplitude: np.float32) -> None:
     """Subtract a spike from the outputs (or add it, if its amplitude is negative)."""
     units, reach = block.units, block.lags // 2
-    first, last = max(NONE, t - reach), min(block.samples, t + reach + 1)
+    first, last = max(block.low, t - reach), min(block.high, t + reach + 1)
     own = _overlap_at(block, t, k, first - t)
     _subtract(block.rest, first * units, block.overlaps, own, (last - first) * units, amplitude)
 
@@ -948,6 +960,8 @@ def settle_clear(
     odds = np.empty((LONGEST_PLACE + 2 * AROUND) * units)
     for i in range(n_places):
         first, last = places[i, 0], places[i, 1]
+        needed = parts[0, 0] if count > 0 else max(first - ALONE // 2, 0)
+        block = _only(block, needed, min(places[n_places - 1, 1] + ALONE // 2, n))
         short = last - first <= LONGEST_PLACE and _placed(block.amplitude, units, first, last) <= 2
         if short and _settle_place(block, priors, found, first, last, odds):
             continue
@@ -993,6 +1007,7 @@ def _explain(block: Block, plan: Plan, priors: Priors, found: Pairs, first: int,
         return
     counts, units, n = block.counts, block.units, block.samples
     settled, settled_at = counts.copy(), plan.hot + plan.settling
+    block = _only(block, parts[0, 0], parts[-1, 1])
     doubt, counted = 0.0, 0
     for number in range(len(plan.sweeps)):
         if number == plan.hot:
@@ -1000,6 +1015,8 @@ def _explain(block: Block, plan: Plan, priors: Priors, found: Pairs, first: int,
                 if not resolve(block, parts, priors, found):
                     break
             parts, doubt = _only_near(parts, first, last), 0.0
+            if len(parts) > 0:
+                block = _only(block, parts[0, 0], parts[-1, 1])
         elif number == settled_at and doubt < CERTAIN:
             break
         if number == plan.hot or number == settled_at:
