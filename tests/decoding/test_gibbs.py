@@ -29,12 +29,12 @@ def place_spikes(block: Block, samples: np.ndarray, units: np.ndarray, amplitude
 
 @njit
 def resolve(block: Block, parts: np.ndarray, priors: Priors) -> bool:
-    return gibbs.resolve(block, parts, priors, gibbs.pair_memory())
+    return gibbs.resolve(block, parts, priors, gibbs.pair_memory(LONGEST * block.units))
 
 
 @njit
 def settle_clear(block: Block, priors: Priors, first: int, last: int) -> np.ndarray:
-    return gibbs.settle_clear(block, priors, gibbs.pair_memory(), first, last)
+    return gibbs.settle_clear(block, priors, gibbs.pair_memory(LONGEST * block.units), first, last)
 
 
 @njit
@@ -45,7 +45,7 @@ def only(block: Block, first: int, last: int) -> Block:
 @njit
 def sweep_often(block: Block, parts: np.ndarray, priors: Priors, kinds: np.ndarray, times: int) -> None:
     """Sweep with one row of (window, offset, most) after the other, `times` times in all."""
-    found = gibbs.pair_memory()
+    found = gibbs.pair_memory(LONGEST * block.units)
     for number in range(times):
         window, offset, most = kinds[number % len(kinds)]
         gibbs.sweep(block, parts, priors, found, window, offset, most)
@@ -55,9 +55,10 @@ def sweep_often(block: Block, parts: np.ndarray, priors: Priors, kinds: np.ndarr
 def weigh_pairs(
     block: Block, priors: Priors, first: int, last: int, gains: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    found = gibbs.pair_memory()
-    best = max(0.0, gibbs._gains(block, priors, first, last, gains))
-    n, best = gibbs._weigh_pairs(block, priors, found, first, last, gains, best)
+    found = gibbs.pair_memory(len(gains))
+    best = max(0.0, gibbs._gains(block, priors, first, last, found.places.gain))
+    gains[:] = found.places.gain
+    n, best = gibbs._weigh_pairs(block, priors, found, first, last, best)
     return found.one[:n].copy(), found.other[:n].copy(), found.log[:n].copy(), best
 
 

@@ -110,17 +110,13 @@ class Priors(NamedTuple):
     evens: Trace
 
 
-class Pairs(NamedTuple):
-    """Memory for pairs of spikes in a window: their positions and log posterior."""
-
-    one: npt.NDArray[np.int32]
-    other: npt.NDArray[np.int32]
-    log: Float64Array
-
-
 class Places(NamedTuple):
-    """What is needed of each position in a window to weigh pairs, in double and in single precision."""
+    """Memory for each position in a window: a spike's gain, and what is needed to weigh pairs.
 
+    Single precision excludes most pairs.
+    """
+
+    gain: Float64Array
     linear: Float64Array
     whole: Float64Array
     constant: Float64Array
@@ -128,6 +124,15 @@ class Places(NamedTuple):
     rough_linear: Trace
     rough_whole: Trace
     rough_constant: Trace
+
+
+class Pairs(NamedTuple):
+    """Memory for pairs of spikes in a window: their positions and log posterior, and what that needs."""
+
+    one: npt.NDArray[np.int32]
+    other: npt.NDArray[np.int32]
+    log: Float64Array
+    places: Places
 
 
 class Block(NamedTuple):
@@ -246,6 +251,18 @@ def _inner(function: Function) -> Function:
     return compiled
 
 
+def _borrowing(function: Function) -> Function:
+    """Compile as `_inner` a function that makes no array, returns none, and calls only such functions.
+
+    It need not count the references to its arrays. Each count is an atomic operation, and there are one or
+    two for each array of a tuple wherever it is passed on.
+    """
+    compiled: Function = njit(
+        nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False
+    )(function)
+    return compiled
+
+
 def _merged(function: Function) -> Function:
     """Compile a function as a part of those that call it, not by itself as well."""
     compiled: Function = njit(nogil=True, error_model="numpy", inline="always")(function)
@@ -316,9 +333,14 @@ _plausible: Any = _plausible_by_numpy if config.DISABLE_JIT else intrinsic(_type
 
 
 @_inner
-def pair_memory() -> Pairs:
-    """Return memory for the pairs of one window."""
-    return Pairs(np.empty(MOST_PAIRS, np.int32), np.empty(MOST_PAIRS, np.int32), np.empty(MOST_PAIRS))
+def pair_memory(n_places: int) -> Pairs:
+    """Return memory for the pairs of one window of so many positions: those of its samples and units."""
+    places = Places(
+        np.empty(n_places), np.empty(n_places), np.empty(n_places), np.empty(n_places), np.empty(n_places),
+        np.empty(n_places, np.float32), np.empty(n_places, np.float32), np.empty(n_places, np.float32),
+    )  # fmt: skip
+    one, other = np.empty(MOST_PAIRS, np.int32), np.empty(MOST_PAIRS, np.int32)
+    return Pairs(one, other, np.empty(MOST_PAIRS), places)
 
 
 @_inner
@@ -340,7 +362,7 @@ def new_block(outputs: Trace, overlaps: Trace, seed: int) -> Block:
     )  # fmt: skip
 
 
-@_inner
+@_merged
 def _only(block: Block, first: int, last: int) -> Block:
     """Return a block of which only the outputs from `first` to before `last` are kept up to date."""
     return Block(
@@ -369,7 +391,7 @@ def _scattered(outputs: Trace, seed: int) -> Random:
     return random
 
 
-@_inner
+@_borrowing
 def _uniform(random: Random) -> float:
     x = random[0]
     x ^= x >> np.uint64(12)
@@ -379,26 +401,26 @@ def _uniform(random: Random) -> float:
     return float(((x * np.uint64(2685821657736338717)) >> np.uint64(11)) * (1.0 / 9007199254740992.0))
 
 
-@_inner
+@_borrowing
 def _normal(random: Random) -> float:
     radius = math.sqrt(-2.0 * math.log(1.0 - _uniform(random)))
     return radius * math.cos(2.0 * math.pi * _uniform(random))
 
 
-@_inner
+@_borrowing
 def _known(block: Block, t: int) -> int:
     """Return the row for the known part of a spike: the last row, unless the block ends soon."""
     return min(block.samples - 1 - t, block.rows - 1)
 
 
-@_inner
+@_borrowing
 def _overlap_at(block: Block, t: int, k: int, lag: int) -> int:
     """Return where the overlaps of a spike with all units, `lag` samples later, begin in `overlaps`."""
     units, lags = block.units, block.lags
     return int(((_known(block, t) * units + k) * lags + lags // 2 + lag) * units)
 
 
-@_inner
+@_borrowing
 def _subtract(rest: Trace, first: int, overlaps: Trace, own: int, n: int, factor: np.float32) -> None:
     """Subtract part of the overlaps, times a factor, from part of the outputs."""
     _apart()
@@ -407,7 +429,7 @@ def _subtract(rest: Trace, first: int, overlaps: Trace, own: int, n: int, factor
         rest[to + i] -= factor * overlaps[of + i]
 
 
-@_inner
+@_borrowing
 def _add(block: Block, t: int, k: int, amplitude: np.float32) -> None:
     """Subtract a spike from the outputs (or add it, if its amplitude is negative)."""
     units, reach = block.units, block.lags // 2
@@ -416,41 +438,41 @@ def _add(block: Block, t: int, k: int, amplitude: np.float32) -> None:
     _subtract(block.rest, first * units, block.overlaps, own, (last - first) * units, amplitude)
 
 
-@_inner
+@_borrowing
 def _place(block: Block, t: int, k: int, amplitude: float) -> None:
     i = t * block.units + k
     block.amplitude[i] = amplitude if amplitude != 0.0 else 1e-6
     _add(block, t, k, block.amplitude[i])
 
 
-@_inner
+@_borrowing
 def _remove(block: Block, t: int, k: int) -> None:
     i = t * block.units + k
     _add(block, t, k, -block.amplitude[i])
     block.amplitude[i] = np.float32(0.0)
 
 
-@_inner
+@_borrowing
 def _place_expected(block: Block, priors: Priors, t: int, k: int) -> None:
     """Place a spike of the expected amplitude."""
     linear = priors.heat * block.rest[t * block.units + k] + priors.precision[k]
     _place(block, t, k, linear * priors.variance[_known(block, t), k])
 
 
-@_inner
+@_borrowing
 def _place_sampled(block: Block, priors: Priors, t: int, k: int) -> None:
     variance = priors.variance[_known(block, t), k]
     linear = priors.heat * block.rest[t * block.units + k] + priors.precision[k]
     _place(block, t, k, linear * variance + _normal(block.random) * math.sqrt(variance))
 
 
-@_inner
+@_borrowing
 def _gain(linear: float, variance: float, single: float) -> float:
     """Return the log posterior odds of one more spike, with its amplitude integrated out."""
     return 0.5 * linear * linear * variance + single
 
 
-@_inner
+@_borrowing
 def _gains(block: Block, priors: Priors, first: int, last: int, gains: Float64Array) -> float:
     """Compute the gain at every position in a window; return the largest."""
     best, i, units = -np.inf, 0, block.units
@@ -464,7 +486,7 @@ def _gains(block: Block, priors: Priors, first: int, last: int, gains: Float64Ar
     return best
 
 
-@_inner
+@_borrowing
 def _loud(rest: Trace, levels: Trace, units: int, first: int, last: int) -> np.int32:
     """Return how many positions in a window are plausible."""
     loud = np.int32(0)
@@ -473,7 +495,7 @@ def _loud(rest: Trace, levels: Trace, units: int, first: int, last: int) -> np.i
     return loud
 
 
-@_inner
+@_borrowing
 def _placed(amplitude: Trace, units: int, first: int, last: int) -> np.int32:
     """Return the number of spikes placed in a window."""
     placed = np.int32(0)
@@ -482,7 +504,7 @@ def _placed(amplitude: Trace, units: int, first: int, last: int) -> np.int32:
     return placed
 
 
-@_inner
+@_borrowing
 def _empty_window(block: Block, first: int, last: int) -> None:
     for t in range(first, last):
         for k in range(block.units):
@@ -490,7 +512,7 @@ def _empty_window(block: Block, first: int, last: int) -> None:
                 _remove(block, t, k)
 
 
-@_inner
+@_borrowing
 def _count_all(counts: Trace, amplitude: Trace, units: int, first: int, last: int) -> None:
     """Count all spikes placed in a window as certain."""
     for i in range(first * units, last * units):
@@ -498,7 +520,7 @@ def _count_all(counts: Trace, amplitude: Trace, units: int, first: int, last: in
             counts[i] += np.float32(1.0)
 
 
-@_inner
+@_borrowing
 def _to_odds(logs: Float64Array, n: int, best: float) -> float:
     """Convert logs to odds relative to the best, in place; return their sum."""
     total = 0.0
@@ -508,7 +530,7 @@ def _to_odds(logs: Float64Array, n: int, best: float) -> float:
     return total
 
 
-@_inner
+@_borrowing
 def _drop_negligible(found: Pairs, n: int, best: float) -> int:
     kept = 0
     for i in range(n):
@@ -519,46 +541,42 @@ def _drop_negligible(found: Pairs, n: int, best: float) -> int:
     return kept
 
 
-@_inner
-def _places(block: Block, priors: Priors, first: int, last: int) -> Places:
-    """Return what is needed of each position in a window to weigh pairs."""
-    units = block.units
-    n_places, i = (last - first) * units, 0
-    linear, whole = np.empty(n_places), np.empty(n_places)
-    constant, precision = np.empty(n_places), np.empty(n_places)
-    rough_linear, rough_whole = np.empty(n_places, np.float32), np.empty(n_places, np.float32)
-    rough_constant = np.empty(n_places, np.float32)
+@_borrowing
+def _prepare(block: Block, priors: Priors, places: Places, first: int, last: int) -> float:
+    """Compute what is needed of each position in a window to weigh pairs; return the largest precision."""
+    units, largest, i = block.units, 0.0, 0
     for t in range(first, last):
         known = _known(block, t)
         for k in range(units):
-            linear[i] = priors.heat * block.rest[t * units + k] + priors.precision[k]
-            whole[i] = priors.energy[known, k] + priors.precision[k]
-            constant[i], precision[i] = priors.odds[k] - 0.5 * priors.precision[k], priors.precision[k]
-            rough_linear[i], rough_whole[i] = linear[i], whole[i]
+            precision = priors.precision[k]
+            linear = priors.heat * block.rest[t * units + k] + precision
+            whole, constant = priors.energy[known, k] + precision, priors.odds[k] - 0.5 * precision
+            places.linear[i], places.whole[i] = linear, whole
+            places.constant[i], places.precision[i] = constant, precision
+            places.rough_linear[i], places.rough_whole[i] = linear, whole
             if i < units:
-                rough_constant[i] = constant[i] + 0.5 * math.log(precision[i]) + ONE_AS_BITS * BITS_TO_LOG
+                rough = constant + 0.5 * math.log(precision) + ONE_AS_BITS * BITS_TO_LOG
+                places.rough_constant[i] = rough
             else:
-                rough_constant[i] = rough_constant[i - units]
+                places.rough_constant[i] = places.rough_constant[i - units]
+            largest = max(largest, whole)
             i += 1
-    return Places(linear, whole, constant, precision, rough_linear, rough_whole, rough_constant)
+    return largest
 
 
-@_inner
+@_borrowing
 def _weigh_pairs(
-    block: Block, priors: Priors, found: Pairs, first: int, last: int, gains: Float64Array, best: float
+    block: Block, priors: Priors, found: Pairs, first: int, last: int, best: float
 ) -> tuple[int, float]:
     """Compute the log posterior of all pairs in a window; return how many are not negligible, and the best.
 
     Amplitudes are integrated out. The first spike of a pair reduces the output and energy of the second by
-    their overlap.
+    their overlap. The gains of single spikes must be known.
     """
-    units, overlaps, n = block.units, block.overlaps, NONE
-    places = _places(block, priors, first, last)
+    units, overlaps, places, n = block.units, block.overlaps, found.places, NONE
+    slack = ROUNDING * (ROUNDED + _prepare(block, priors, places, first, last))
     linear, whole, constant, precision = places.linear, places.whole, places.constant, places.precision
-    largest, end, rough_heat = 0.0, len(linear), np.float32(priors.heat)
-    for power in whole:
-        largest = max(largest, power)
-    slack = ROUNDING * (ROUNDED + largest)
+    gains, end, rough_heat = places.gain, (last - first) * units, np.float32(priors.heat)
     for i in range(end - 1):
         t, k = first + i // units, i % units
         variance = priors.variance[_known(block, t), k]
@@ -595,7 +613,7 @@ def _weigh_pairs(
     return n, best
 
 
-@_inner
+@_borrowing
 def _place_sampled_pair(block: Block, priors: Priors, t: int, k: int, u: int, j: int) -> None:
     known, units = _known(block, t), block.units
     overlap = priors.heat * block.overlaps[_overlap_at(block, t, k, u - t) + j]
@@ -608,16 +626,14 @@ def _place_sampled_pair(block: Block, priors: Priors, t: int, k: int, u: int, j:
     _place_sampled(block, priors, u, j)
 
 
-@_inner
-def _sample_window(
-    block: Block, priors: Priors, found: Pairs, first: int, last: int, most: int, odds: Float64Array
-) -> float:
+@_borrowing
+def _sample_window(block: Block, priors: Priors, found: Pairs, first: int, last: int, most: int) -> float:
     """Sample at most one or two spikes into an empty window; return the uncertainty."""
-    units, counts = block.units, block.counts
+    units, counts, odds = block.units, block.counts, found.places.gain
     highest = _gains(block, priors, first, last, odds)
     n_pairs, best = 0, max(0.0, highest)
     if most == 2 and highest > LIKELY:
-        n_pairs, best = _weigh_pairs(block, priors, found, first, last, odds, best)
+        n_pairs, best = _weigh_pairs(block, priors, found, first, last, best)
     n_places = (last - first) * units
     none = math.exp(-best)
     total = none + _to_odds(odds, n_places, best) + _to_odds(found.log, n_pairs, best)
@@ -651,7 +667,7 @@ def _sample_window(
     return 1.0 - surest / total
 
 
-@_inner
+@_borrowing
 def sweep(
     block: Block, parts: Int64Array, priors: Priors, found: Pairs, window: int, offset: int, most: int
 ) -> float:
@@ -660,9 +676,7 @@ def sweep(
     The windows are those of the parts (first, last) in `parts`, shape (parts, 2); `found` is working memory.
     """
     _apart()
-    units = block.units
-    odds = np.empty(window * units)
-    doubt = 0.0
+    units, doubt = block.units, 0.0
     for part in range(len(parts)):
         begin, end = parts[part, 0], parts[part, 1]
         for start in range(begin - offset, end, window):
@@ -675,18 +689,18 @@ def sweep(
                 doubt = 1.0
                 continue
             _empty_window(block, first, last)
-            doubt = max(doubt, _sample_window(block, priors, found, first, last, most, odds))
+            doubt = max(doubt, _sample_window(block, priors, found, first, last, most))
     return doubt
 
 
-@_inner
+@_borrowing
 def place_spikes(block: Block, samples: Int64Array, units: Int64Array, amplitudes: Trace) -> None:
     """Place given spikes."""
     for i in range(len(samples)):
         _place(block, samples[i], units[i], amplitudes[i])
 
 
-@_inner
+@_borrowing
 def _take_out(
     block: Block, first: int, last: int, samples: Int64Array, units: Int64Array, amplitudes: Trace
 ) -> int:
@@ -705,7 +719,7 @@ def _take_out(
     return found
 
 
-@_inner
+@_borrowing
 def _put_in(
     block: Block, priors: Priors, samples: Int64Array, units: Int64Array, amplitudes: Trace, n: int
 ) -> float:
@@ -722,7 +736,7 @@ def _put_in(
     return total
 
 
-@_inner
+@_borrowing
 def _best_place(block: Block, priors: Priors, first: int, last: int) -> tuple[int, int]:
     """Return the free position where one more spike gains most, or -1 if no spike gains."""
     best, at, of, units = 0.0, -1, -1, block.units
@@ -742,7 +756,7 @@ def _best_place(block: Block, priors: Priors, first: int, last: int) -> tuple[in
     return at, of
 
 
-@_inner
+@_borrowing
 def _improve(
     block: Block, priors: Priors, first: int, last: int, samples: Int64Array, units: Int64Array, n: int
 ) -> int:
@@ -775,7 +789,7 @@ def _improve(
     return n
 
 
-@_inner
+@_borrowing
 def _next_start(found: Pairs, n: int, units: int) -> tuple[int, int]:
     """Return the best pair not yet tried, and drop it and all similar pairs; -1 if none is left."""
     best = -1
@@ -800,7 +814,6 @@ def _resolve_window(
     found: Pairs,
     first: int,
     last: int,
-    gains: Float64Array,
     lists: Int64Array,
     amplitudes: Trace,
 ) -> bool:
@@ -813,8 +826,8 @@ def _resolve_window(
     for i in range(old):
         _remove(block, lists[0, i], lists[1, i])
     best_n, better = old, False
-    best = max(0.0, _gains(block, priors, first, last, gains))
-    n_pairs, _ = _weigh_pairs(block, priors, found, first, last, gains, best)
+    best = max(0.0, _gains(block, priors, first, last, found.places.gain))
+    n_pairs, _ = _weigh_pairs(block, priors, found, first, last, best)
     for _ in range(RESOLVED_STARTS):
         one, other = _next_start(found, n_pairs, units)
         if one < 0:
@@ -843,11 +856,15 @@ def _resolve_window(
 def resolve(block: Block, parts: Int64Array, priors: Priors, found: Pairs) -> bool:
     """Search again wherever a spike follows soon after another; return whether that improved anything."""
     _apart()
-    units = block.units
-    gains = np.empty(RESOLVED_WINDOW * units)
-    lists = np.empty((4, MOST_SPIKES), np.int64)
-    amplitudes = np.empty((2, MOST_SPIKES), np.float32)
-    amplitude, better = block.amplitude, False
+    lists, amplitudes = np.empty((4, MOST_SPIKES), np.int64), np.empty((2, MOST_SPIKES), np.float32)
+    return _resolve(block, parts, priors, found, lists, amplitudes)
+
+
+@_borrowing
+def _resolve(
+    block: Block, parts: Int64Array, priors: Priors, found: Pairs, lists: Int64Array, amplitudes: Trace
+) -> bool:
+    units, amplitude, better = block.units, block.amplitude, False
     for part in range(len(parts)):
         begin, end = parts[part, 0], parts[part, 1]
         for t in range(begin, end):
@@ -855,11 +872,11 @@ def resolve(block: Block, parts: Int64Array, priors: Priors, found: Pairs) -> bo
             if _placed(amplitude, units, t, t + 1) and _placed(amplitude, units, t, after) > 1:
                 first = max(t - RESOLVED_LEAD, begin)
                 last = min(first + RESOLVED_WINDOW, end)
-                better |= _resolve_window(block, priors, found, first, last, gains, lists, amplitudes)
+                better |= _resolve_window(block, priors, found, first, last, lists, amplitudes)
     return better
 
 
-@_merged
+@_borrowing
 def _take_clear(block: Block, priors: Priors) -> bool:
     """Place the spike that gains most, repeatedly; return False if there are too many."""
     for _ in range(block.samples // FEWEST_APART + 1):
@@ -870,13 +887,13 @@ def _take_clear(block: Block, priors: Priors) -> bool:
     return False
 
 
-@_inner
+@_borrowing
 def _active(rest: Trace, amplitude: Trace, levels: Trace, units: int, first: int, last: int) -> bool:
     """Return whether a spike is placed or plausible in a window."""
     return bool(_loud(rest, levels, units, first, last) > 0 or _placed(amplitude, units, first, last) > 0)
 
 
-@_inner
+@_borrowing
 def _next_place(rest: Trace, amplitude: Trace, levels: Trace, units: int, start: int) -> tuple[int, int]:
     """Return the next part (first, last) where spikes are placed or plausible; first is -1 if none is."""
     _apart()
@@ -898,13 +915,11 @@ def _next_place(rest: Trace, amplitude: Trace, levels: Trace, units: int, start:
 
 
 @_merged
-def _settle_place(
-    block: Block, priors: Priors, found: Pairs, first: int, last: int, odds: Float64Array
-) -> bool:
+def _settle_place(block: Block, priors: Priors, found: Pairs, first: int, last: int) -> bool:
     """Sample a short part once; return whether that settles it. If not, its counts are reset."""
     first, last = max(first - AROUND, NONE), min(last + AROUND, block.samples)
     _empty_window(block, first, last)
-    _sample_window(block, priors, found, first, last, TWO, odds)
+    _sample_window(block, priors, found, first, last, TWO)
     counts, units = block.counts, block.units
     whole = _counted(counts, units, first, last)
     edges = _counted(counts, units, first, min(first + EDGE, last))
@@ -915,7 +930,7 @@ def _settle_place(
     return False
 
 
-@_inner
+@_borrowing
 def _counted(counts: Trace, units: int, first: int, last: int) -> np.float32:
     """Return the sum of the counts of a part."""
     total = np.float32(0.0)
@@ -924,7 +939,7 @@ def _counted(counts: Trace, units: int, first: int, last: int) -> np.float32:
     return total
 
 
-@_inner
+@_borrowing
 def _forget(counts: Trace, units: int, first: int, last: int) -> None:
     """Set the counts of a part to 0."""
     for i in range(np.uint64(first * units), np.uint64(last * units)):
@@ -942,28 +957,47 @@ def settle_clear(
     working memory.
     """
     _apart()
-    n, units = block.samples, block.units
+    n = block.samples
     if not _take_clear(block, priors):
         _empty_window(block, NONE, n)
         everything = np.empty((1, 2), np.int64)
         everything[0, 0], everything[0, 1] = 0, n
         return everything
     places = np.empty((n // ALONE + 1, 2), np.int64)
+    n_places = _find_places(block.rest, block.amplitude, priors.levels, block.units, places)
+    parts = np.empty((n_places, 2), np.int64)
+    count = _settle_places(block, priors, found, places[:n_places], first_wanted, last_wanted, parts)
+    return parts[:count]
+
+
+@_borrowing
+def _find_places(rest: Trace, amplitude: Trace, levels: Trace, units: int, places: Int64Array) -> int:
+    """List the parts where spikes are placed or plausible; return how many there are."""
     n_places, start = 0, NONE
-    while True:  # find all of them first, because sampling one changes what is plausible next to it
-        first, last = _next_place(block.rest, block.amplitude, priors.levels, units, start)
+    while True:
+        first, last = _next_place(rest, amplitude, levels, units, start)
         if first < 0:
-            break
+            return n_places
         places[n_places, 0], places[n_places, 1] = first, last
         n_places, start = n_places + 1, last
-    parts, count = np.empty((n_places, 2), np.int64), 0
-    odds = np.empty((LONGEST_PLACE + 2 * AROUND) * units)
+
+
+@_borrowing
+def _settle_places(
+    block: Block, priors: Priors, found: Pairs, places: Int64Array,
+    first_wanted: int, last_wanted: int, parts: Int64Array,
+) -> int:  # fmt: skip
+    """Settle those of some places that can be; list the others, emptied, in `parts`, and return how many.
+
+    All places are known before, because sampling one changes what is plausible next to it.
+    """
+    n, units, n_places, count = block.samples, block.units, len(places), 0
     for i in range(n_places):
         first, last = places[i, 0], places[i, 1]
         needed = parts[0, 0] if count > 0 else max(first - ALONE // 2, 0)
         block = _only(block, needed, min(places[n_places - 1, 1] + ALONE // 2, n))
         short = last - first <= LONGEST_PLACE and _placed(block.amplitude, units, first, last) <= 2
-        if short and _settle_place(block, priors, found, first, last, odds):
+        if short and _settle_place(block, priors, found, first, last):
             continue
         if last < first_wanted - ALONE or first > last_wanted + ALONE:
             continue
@@ -971,7 +1005,7 @@ def settle_clear(
         count += 1
     for i in range(count):
         _empty_window(block, parts[i, 0], parts[i, 1])
-    return parts[:count]
+    return count
 
 
 @_inner
@@ -1057,6 +1091,15 @@ def _quietest(outputs: Trace, priors: Priors, nominal: int, leeway: int) -> int:
     return quietest
 
 
+@_borrowing
+def _longest_window(sweeps: Int64Array) -> int:
+    """Return the samples of the longest window in which pairs are weighed."""
+    longest = max(RESOLVED_WINDOW, LONGEST_PLACE + 2 * AROUND)
+    for number in range(len(sweeps)):
+        longest = max(longest, sweeps[number, 1])
+    return longest
+
+
 @_compiled
 def explain_blocks(
     outputs: Trace, overlaps: Trace, plan: Plan, lengths: tuple[int, int, int, int], step: int, seed: int
@@ -1092,7 +1135,7 @@ def explain_blocks(
     blocks = (len(outputs) - samples) // step + 1
     expected = np.zeros((blocks * length + 2 * leeway, units), np.float32)
     amplitudes = np.zeros((blocks * length + 2 * leeway, units), np.float32)
-    memory = pair_memory()
+    memory = pair_memory(_longest_window(plan.sweeps) * units)
     priors = _stage(plan, len(plan.stages.levels) - 1)
     first = _quietest(outputs, priors, before, leeway)
     for number in range(blocks):
