@@ -1063,6 +1063,22 @@ def _explain(block: Block, plan: Plan, priors: Priors, found: Pairs, first: int,
         counts[i] = settled[i] + counts[i] / np.float32(counted)
 
 
+@_borrowing
+def _copy(values: Trace, first: int, to: Trace, at: int, n: int) -> None:
+    """Copy `n` values from `first` on to another array, from `at` on."""
+    source, target = np.uint64(first), np.uint64(at)
+    for i in range(np.uint64(n)):
+        to[target + i] = values[source + i]
+
+
+@_borrowing
+def _louder(loudness: Float64Array, shift: int, louder: Float64Array) -> None:
+    """Compute the louder of each sample and that `shift` samples later."""
+    for i in range(np.uint64(len(loudness) - shift)):
+        later = loudness[i + np.uint64(shift)]
+        louder[i] = later if later > loudness[i] else loudness[i]
+
+
 @_inner
 def _quietest(outputs: Trace, priors: Priors, nominal: int, leeway: int) -> int:
     """Return the sample near the boundary of two blocks where a spike is least plausible.
@@ -1072,7 +1088,8 @@ def _quietest(outputs: Trace, priors: Priors, nominal: int, leeway: int) -> int:
     _apart()
     if leeway == 0:
         return nominal
-    loudness = np.empty(2 * (leeway + SEAM_AROUND) + 1)
+    n = 2 * (leeway + SEAM_AROUND) + 1
+    loudness, louder = np.empty(n), np.empty(n)
     begin = nominal - leeway - SEAM_AROUND
     for i in range(len(loudness)):
         loudness[i] = -np.inf
@@ -1080,12 +1097,15 @@ def _quietest(outputs: Trace, priors: Priors, nominal: int, leeway: int) -> int:
             x = priors.heat * outputs[begin + i, k] + priors.precision[k]
             if x > 0.0:
                 loudness[i] = max(loudness[i], 0.5 * x * x * priors.variance[-1, k] + priors.single[-1, k])
+    around, width = 2 * SEAM_AROUND + 1, 1
+    while 2 * width <= around:  # the loudest of `width` samples from each on, by doubling
+        _louder(loudness, width, louder)
+        loudness, louder = louder, loudness
+        width *= 2
     best, quietest = np.inf, nominal
     for shift in range(2 * leeway + 1):
         t = leeway + (shift + 1) // 2 * (1 if shift % 2 else -1)  # from the middle outward
-        loudest = -np.inf
-        for i in range(t, t + 2 * SEAM_AROUND + 1):
-            loudest = max(loudest, loudness[i])
+        loudest = max(loudness[t], loudness[t + around - width])
         if loudest < best:
             best, quietest = loudest, nominal - leeway + t
     return quietest
@@ -1135,6 +1155,7 @@ def explain_blocks(
     blocks = (len(outputs) - samples) // step + 1
     expected = np.zeros((blocks * length + 2 * leeway, units), np.float32)
     amplitudes = np.zeros((blocks * length + 2 * leeway, units), np.float32)
+    all_expected, all_amplitudes = expected.reshape(-1), amplitudes.reshape(-1)
     memory = pair_memory(_longest_window(plan.sweeps) * units)
     priors = _stage(plan, len(plan.stages.levels) - 1)
     first = _quietest(outputs, priors, before, leeway)
@@ -1143,10 +1164,9 @@ def explain_blocks(
         last = _quietest(outputs, priors, begin + before + length, leeway) - begin
         block = new_block(outputs[begin : begin + samples], overlaps, seed)
         _explain(block, plan, priors, memory, first, last)
-        for t in range(first, last):
-            for k in range(units):
-                expected[to + t, k] = block.counts[t * units + k]
-                amplitudes[to + t, k] = block.amplitude[t * units + k]
+        wanted = (last - first) * units
+        _copy(block.counts, first * units, all_expected, (to + first) * units, wanted)
+        _copy(block.amplitude, first * units, all_amplitudes, (to + first) * units, wanted)
         first = last - length
     return expected, amplitudes
 
