@@ -627,9 +627,60 @@ def _place_sampled_pair(block: Block, priors: Priors, t: int, k: int, u: int, j:
 
 
 @_borrowing
+def _count_singles(counts: Trace, at: int, odds: Float64Array, n: int, total: float) -> float:
+    """Add the probability of each single spike to the counts from `at` on; return the greatest odds."""
+    begin, surest = np.uint64(at), 0.0
+    for i in range(np.uint64(n)):
+        counts[begin + i] += np.float32(odds[i] / total)
+    for i in range(np.uint64(n)):
+        surest = max(surest, odds[i])
+    return surest
+
+
+@_borrowing
+def _count_pairs(counts: Trace, at: int, found: Pairs, n: int, total: float) -> float:
+    """Add the probability of each pair to the counts of both its spikes; return the greatest odds.
+
+    Pairs are in order of their first spikes, whose counts are added up apart: a sum in memory would make each
+    pair wait for the one before.
+    """
+    surest, begin, current, own = 0.0, np.uint64(at), np.int32(-1), np.float32(0.0)
+    for i in range(np.uint64(n)):
+        odds, one, other = found.log[i], found.one[i], found.other[i]
+        share = np.float32(odds / total)
+        if one != current:
+            if current >= 0:
+                counts[begin + np.uint64(current)] = own
+            current, own = one, counts[begin + np.uint64(one)]
+        own += share
+        counts[begin + np.uint64(other)] += share
+        surest = max(surest, odds)
+    if current >= 0:
+        counts[begin + np.uint64(current)] = own
+    return surest
+
+
+@_borrowing
+def _drawn(found: Pairs, n_places: int, n_pairs: int, left: float) -> tuple[int, int]:
+    """Return the positions of the spikes with whose odds what is left is used up; -1 for none."""
+    odds = found.places.gain
+    if left < 0.0:
+        return -1, -1
+    for i in range(n_places):
+        left -= odds[i]
+        if left < 0.0:
+            return i, -1
+    for i in range(n_pairs):
+        left -= found.log[i]
+        if left < 0.0:
+            return int(found.one[i]), int(found.other[i])
+    return -1, -1
+
+
+@_borrowing
 def _sample_window(block: Block, priors: Priors, found: Pairs, first: int, last: int, most: int) -> float:
     """Sample at most one or two spikes into an empty window; return the uncertainty."""
-    units, counts, odds = block.units, block.counts, found.places.gain
+    units, odds = block.units, found.places.gain
     highest = _gains(block, priors, first, last, odds)
     n_pairs, best = 0, max(0.0, highest)
     if most == 2 and highest > LIKELY:
@@ -638,25 +689,9 @@ def _sample_window(block: Block, priors: Priors, found: Pairs, first: int, last:
     none = math.exp(-best)
     total = none + _to_odds(odds, n_places, best) + _to_odds(found.log, n_pairs, best)
     left = _uniform(block.random) * total - none
-    one, other = -1, -1
-    surest, at = none, first * units
-    for i in range(n_places):
-        if odds[i] > 0.0:
-            counts[at + i] += np.float32(odds[i] / total)
-            surest = max(surest, odds[i])
-            left -= odds[i]
-            if one < 0 and left + odds[i] >= 0.0 and left < 0.0:
-                one = i
-    for i in range(n_pairs):
-        pair_odds = found.log[i]
-        if pair_odds > 0.0:
-            a, b = found.one[i], found.other[i]
-            counts[at + a] += np.float32(pair_odds / total)
-            counts[at + b] += np.float32(pair_odds / total)
-            surest = max(surest, pair_odds)
-            left -= pair_odds
-            if one < 0 and left + pair_odds >= 0.0 and left < 0.0:
-                one, other = a, b
+    surest = max(none, _count_singles(block.counts, first * units, odds, n_places, total))
+    surest = max(surest, _count_pairs(block.counts, first * units, found, n_pairs, total))
+    one, other = _drawn(found, n_places, n_pairs, left)
     if one >= 0 and other < 0:
         _place_sampled(block, priors, first + one // units, one % units)
     elif one >= 0:
