@@ -29,21 +29,37 @@ def place_spikes(block: Block, samples: np.ndarray, units: np.ndarray, amplitude
 
 @njit
 def resolve(block: Block, parts: np.ndarray, priors: Priors) -> bool:
-    return gibbs.resolve(block, parts, priors, gibbs.pair_memory())
+    return gibbs.resolve(block, parts, priors, gibbs.pair_memory(LONGEST * block.units))
 
 
 @njit
 def settle_clear(block: Block, priors: Priors, first: int, last: int) -> np.ndarray:
-    return gibbs.settle_clear(block, priors, gibbs.pair_memory(), first, last)
+    return gibbs.settle_clear(block, priors, gibbs.pair_memory(LONGEST * block.units), first, last)
+
+
+@njit
+def only(block: Block, first: int, last: int) -> Block:
+    return gibbs._only(block, first, last)
 
 
 @njit
 def sweep_often(block: Block, parts: np.ndarray, priors: Priors, kinds: np.ndarray, times: int) -> None:
     """Sweep with one row of (window, offset, most) after the other, `times` times in all."""
-    found = gibbs.pair_memory()
+    found = gibbs.pair_memory(LONGEST * block.units)
     for number in range(times):
         window, offset, most = kinds[number % len(kinds)]
         gibbs.sweep(block, parts, priors, found, window, offset, most)
+
+
+@njit
+def weigh_pairs(
+    block: Block, priors: Priors, first: int, last: int, gains: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    found = gibbs.pair_memory(len(gains))
+    best = max(0.0, gibbs._gains(block, priors, first, last, found.places.gain))
+    gains[:] = found.places.gain
+    n, best = gibbs._weigh_pairs(block, priors, found, first, last, best)
+    return found.one[:n].copy(), found.other[:n].copy(), found.log[:n].copy(), best
 
 
 def shaped(values: np.ndarray) -> np.ndarray:
@@ -185,3 +201,50 @@ def test_overlapping_spikes_are_left_open() -> None:
     far = planted(overlaps, starts, classes)
     assert len(settle_clear(far, priors, 190, 200)) == 0
     assert np.abs(far.rest).max() < 0.2 * energies.max()
+
+
+def test_outputs_that_are_not_needed_change_nothing(rng: np.random.Generator) -> None:
+    overlaps, parts = smooth_bank(0.6), np.array([[60, 90], [110, 130]])
+    energies = np.array([overlaps[k, LONGEST - 1, k] for k in range(2)], float)
+    priors = priors_at(1.0, energies[None], np.full(2, 0.1), np.full(2, -5.0), samples=200)
+    outputs = shaped(planted(overlaps, [70, 78, 118], [0, 1, 1]).rest) + rng.normal(0, 3.0, (200, 2))
+    whole, part = (new_block(outputs.astype(np.float32), overlaps[None]) for _ in range(2))
+    for block in (whole, only(part, 60, 130)):
+        sweep_often(block, parts, priors, np.array([(16, 3, 1), (14, 5, 2)]), 8)
+        resolve(block, parts, priors)
+        sweep_often(block, parts, priors, np.array([(14, 2, 2)]), 4)
+    for name in ("amplitude", "counts"):
+        assert getattr(part, name).tobytes() == getattr(whole, name).tobytes()
+    assert shaped(part.rest)[60:130].tobytes() == shaped(whole.rest)[60:130].tobytes()
+    for beyond in (slice(60), slice(130, 200)):
+        assert shaped(part.rest)[beyond].tobytes() == outputs.astype(np.float32)[beyond].tobytes()
+        assert shaped(whole.rest)[beyond].tobytes() != outputs.astype(np.float32)[beyond].tobytes()
+
+
+@pytest.mark.parametrize("heat", [0.3, 1.0])
+@pytest.mark.parametrize("length", [3, 8, 9, 14, 20])  # pairs are excluded 16 at once, or the last few
+def test_no_pair_that_matters_is_left_out(length: int, heat: float, rng: np.random.Generator) -> None:
+    overlaps, first = smooth_bank(0.8), 70
+    energies = np.array([overlaps[k, LONGEST - 1, k] for k in range(2)], float)
+    priors = priors_at(heat, energies[None], np.array([0.1, 0.3]), np.array([-5.0, -6.0]), samples=200)
+    outputs = shaped(planted(overlaps, [74, 79], [0, 1]).rest) + rng.normal(0, 6.0, (200, 2))
+    block = new_block(outputs.astype(np.float32), overlaps[None])
+    gains = np.empty(2 * length)
+    one, other, log, best = weigh_pairs(block, priors, first, first + length, gains)
+    places = [(t, k) for t in range(first, first + length) for k in range(2)]
+    expected = {}
+    for i, (t, k) in enumerate(places):
+        for j, (u, of) in enumerate(places[i + 1 :], i + 1):
+            x = heat * np.array([block.rest[2 * t + k], block.rest[2 * u + of]])
+            a = heat * np.array([energies[k], energies[of]])
+            q = priors.precision[[k, of]]
+            shared = heat * overlaps[k, LONGEST - 1 + u - t, of]
+            power = np.array([[a[0] + q[0], shared], [shared, a[1] + q[1]]])
+            value = 0.5 * (x + q) @ np.linalg.solve(power, x + q) - 0.5 * np.log(np.linalg.det(power))
+            expected[i, j] = value + np.sum(priors.odds[[k, of]] - 0.5 * q + 0.5 * np.log(q))
+    assert best == pytest.approx(max(0.0, gains.max(), *expected.values()))
+    found = dict(zip(zip(one.tolist(), other.tolist(), strict=True), log, strict=True))
+    matter = {pair for pair, value in expected.items() if value > best + gibbs.NEGLIGIBLE + 1e-6}
+    assert matter <= found.keys()
+    assert 0 < len(matter) <= len(found) < len(expected) or length == 3
+    np.testing.assert_allclose(list(found.values()), [expected[pair] for pair in found], rtol=1e-5, atol=1e-5)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from spikesorter.core.pairs import pairs_within
 from spikesorter.core.spikes import Spikes
+from spikesorter.decoding.short_sums import sum_over_last
 from spikesorter.signal.peaks import enforce_refractory, pick_peaks
 
 __all__ = ["Candidates", "WorkingPoint", "pick_candidates", "reach_of_picking"]
@@ -138,7 +139,7 @@ def pick_candidates(
     near = _near_spikes(curves, 2 * reach_of_picking(smoothing_samples))
     if len(near) == len(curves):
         return _picked(curves, unit_ids, smoothing_samples, least, one_unit=one_unit)
-    found = _picked(curves[near], unit_ids, smoothing_samples, least, one_unit=one_unit)
+    found = _picked(np.take(curves, near, axis=0), unit_ids, smoothing_samples, least, one_unit=one_unit)
     return replace(found, sample=near[found.sample])
 
 
@@ -184,7 +185,7 @@ def _picked(
     if not one_unit:
         return found
     reach = smoothing_samples + RIVAL_SAMPLES
-    lone = _summed(curves.sum(axis=1, keepdims=True), reach)[found.sample, 0] < LESS_THAN_TWO
+    lone = _summed(sum_over_last(curves)[:, None], reach)[found.sample, 0] < LESS_THAN_TWO
     return found.select(~(lone & _outdone(found, reach)))
 
 

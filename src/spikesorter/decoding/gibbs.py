@@ -31,10 +31,12 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
+from llvmlite import ir
 from numba import config, njit, types
 from numba.extending import intrinsic
 
 from spikesorter.signal.correlate import correlate
+from spikesorter.signal.lanes import FLOATS, LANES, WHOLES, data_of, in_all_lanes, load_lanes
 
 __all__ = [
     "Block",
@@ -85,6 +87,7 @@ BLOCKS_AT_ONCE = 256  # with outputs of their own
 CHUNK = 16  # samples that are checked together
 # A plain 0 or 2 as an argument would have Numba compile the function once more, for that number alone.
 NONE, TWO = cast(int, np.int64(0)), cast(int, np.int64(2))
+EVERY = cast(int, np.int64((1 << LANES) - 1))  # of the places that are checked together, as bits of a number
 CERTAIN = 1e-3  # uncertainty below which more sweeps change nothing
 
 
@@ -107,20 +110,13 @@ class Priors(NamedTuple):
     evens: Trace
 
 
-class Pairs(NamedTuple):
-    """Memory for pairs of spikes in a window: their positions and log posterior."""
-
-    one: npt.NDArray[np.int32]
-    other: npt.NDArray[np.int32]
-    log: Float64Array
-
-
 class Places(NamedTuple):
-    """What is needed of each position in a window to weigh pairs, in double and in single precision.
+    """Memory for each position in a window: a spike's gain, and what is needed to weigh pairs.
 
-    `rough_power` and `bound` are working memory; `bits` is the former, seen as whole numbers.
+    Single precision excludes most pairs.
     """
 
+    gain: Float64Array
     linear: Float64Array
     whole: Float64Array
     constant: Float64Array
@@ -128,17 +124,15 @@ class Places(NamedTuple):
     rough_linear: Trace
     rough_whole: Trace
     rough_constant: Trace
-    rough_power: Trace
-    bits: npt.NDArray[np.int32]
-    bound: Trace
 
 
-class Spike(NamedTuple):
-    """The first spike of a pair: heat, expected amplitude and its variance, in single precision."""
+class Pairs(NamedTuple):
+    """Memory for pairs of spikes in a window: their positions and log posterior, and what that needs."""
 
-    heat: np.float32
-    expected: np.float32
-    variance: np.float32
+    one: npt.NDArray[np.int32]
+    other: npt.NDArray[np.int32]
+    log: Float64Array
+    places: Places
 
 
 class Block(NamedTuple):
@@ -147,7 +141,8 @@ class Block(NamedTuple):
     These three are arrays of shape (samples * units,), so that no function has to make views of them.
     `overlaps` are also as they lie in memory: `overlaps[known, k, reach + lag, j]` is what a spike of unit k
     adds to the output of unit j `lag` samples later; there are `rows` times `units` times `lags` times
-    `units`. There must be lags for the longest window of which pairs of spikes are tried.
+    `units`. There must be lags for the longest window of which pairs of spikes are tried. Outputs are kept up
+    to date from sample `low` to before `high`, which are those that are still needed (`_only`).
     """
 
     rest: Trace
@@ -158,6 +153,8 @@ class Block(NamedTuple):
     units: int
     lags: int
     rows: int
+    low: int
+    high: int
     random: Random
 
 
@@ -254,6 +251,18 @@ def _inner(function: Function) -> Function:
     return compiled
 
 
+def _borrowing(function: Function) -> Function:
+    """Compile as `_inner` a function that makes no array, returns none, and calls only such functions.
+
+    It need not count the references to its arrays. Each count is an atomic operation, and there are one or
+    two for each array of a tuple wherever it is passed on.
+    """
+    compiled: Function = njit(
+        nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False
+    )(function)
+    return compiled
+
+
 def _merged(function: Function) -> Function:
     """Compile a function as a part of those that call it, not by itself as well."""
     compiled: Function = njit(nogil=True, error_model="numpy", inline="always")(function)
@@ -272,10 +281,66 @@ def _mark_apart(typing: Any) -> Any:
 _apart: Any = (lambda: None) if config.DISABLE_JIT else intrinsic(_mark_apart)
 
 
+def _emit_plausible(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    """Write the instructions of `_plausible` for Numba, each for all lanes at once.
+
+    LLVM's own vectorisation of such a loop first tests whether any two of its arrays overlap in memory, and
+    does what is left over from whole vectors one by one. With some dozens of places that takes longer than
+    the rest.
+    """
+    own, first, *spike = arguments[4:]
+    arrays = [data_of(context, builder, signature.args[i], arguments[i]) for i in range(4)]
+    linear, whole, constant = (load_lanes(builder, array, first) for array in arrays[:3])
+    heat, expected, variance, least = (in_all_lanes(builder, value) for value in spike)
+    half, scale = (ir.Constant(FLOATS, [float(np.float32(value))] * LANES) for value in (0.5, BITS_TO_LOG))
+    overlap = builder.fmul(heat, load_lanes(builder, arrays[3], builder.add(own, first)))
+    x = builder.fsub(linear, builder.fmul(overlap, expected))
+    power = builder.fsub(whole, builder.fmul(builder.fmul(overlap, overlap), variance))
+    log = builder.fmul(scale, builder.sitofp(builder.bitcast(power, WHOLES), FLOATS))
+    needed = builder.fmul(builder.fsub(builder.fadd(least, log), constant), power)
+    above = builder.fcmp_ordered(">", builder.fmul(builder.fmul(half, x), x), needed)
+    return builder.zext(builder.bitcast(above, ir.IntType(LANES)), ir.IntType(64))
+
+
+def _typed_plausible(
+    typing: Any,
+    linear: Any, whole: Any, constant: Any, overlaps: Any, own: Any, first: Any,
+    heat: Any, expected: Any, variance: Any, least: Any,
+) -> Any:  # fmt: skip
+    """Return which of the `LANES` places from `first` on may have a second spike, as bits of a number.
+
+    Its log posterior is bounded from above: log2(1 + x) >= x up to 1, so the logarithm of the power is at
+    least what its bits say, read as a whole number. Both sides of the test are multiplied by the power.
+    """
+    given = linear, whole, constant, overlaps, own, first, heat, expected, variance, least
+    return types.int64(*given), _emit_plausible
+
+
+def _plausible_by_numpy(
+    linear: Trace, whole: Trace, constant: Trace, overlaps: Trace, own: int, first: int,
+    heat: np.float32, expected: np.float32, variance: np.float32, least: np.float32,
+) -> int:  # fmt: skip
+    """Do the same without Numba."""
+    part = slice(first, first + LANES)
+    overlap = heat * overlaps[own + first : own + first + LANES]
+    x = linear[part] - overlap * expected
+    power = whole[part] - overlap * overlap * variance
+    needed = (least + np.float32(BITS_TO_LOG) * power.view(np.int32) - constant[part]) * power
+    return sum(1 << i for i in np.flatnonzero(np.float32(0.5) * x * x > needed).tolist())
+
+
+_plausible: Any = _plausible_by_numpy if config.DISABLE_JIT else intrinsic(_typed_plausible)
+
+
 @_inner
-def pair_memory() -> Pairs:
-    """Return memory for the pairs of one window."""
-    return Pairs(np.empty(MOST_PAIRS, np.int32), np.empty(MOST_PAIRS, np.int32), np.empty(MOST_PAIRS))
+def pair_memory(n_places: int) -> Pairs:
+    """Return memory for the pairs of one window of so many positions: those of its samples and units."""
+    places = Places(
+        np.empty(n_places), np.empty(n_places), np.empty(n_places), np.empty(n_places), np.empty(n_places),
+        np.empty(n_places, np.float32), np.empty(n_places, np.float32), np.empty(n_places, np.float32),
+    )  # fmt: skip
+    one, other = np.empty(MOST_PAIRS, np.int32), np.empty(MOST_PAIRS, np.int32)
+    return Pairs(one, other, np.empty(MOST_PAIRS), places)
 
 
 @_inner
@@ -293,7 +358,16 @@ def new_block(outputs: Trace, overlaps: Trace, seed: int) -> Block:
     rows, _, lags, _ = overlaps.shape
     return Block(
         rest, np.zeros(n * units, np.float32), np.zeros(n * units, np.float32), overlaps.reshape(-1),
-        n, units, lags, rows, _scattered(outputs, seed),
+        n, units, lags, rows, NONE, n, _scattered(outputs, seed),
+    )  # fmt: skip
+
+
+@_merged
+def _only(block: Block, first: int, last: int) -> Block:
+    """Return a block of which only the outputs from `first` to before `last` are kept up to date."""
+    return Block(
+        block.rest, block.amplitude, block.counts, block.overlaps,
+        block.samples, block.units, block.lags, block.rows, first, last, block.random,
     )  # fmt: skip
 
 
@@ -317,7 +391,7 @@ def _scattered(outputs: Trace, seed: int) -> Random:
     return random
 
 
-@_inner
+@_borrowing
 def _uniform(random: Random) -> float:
     x = random[0]
     x ^= x >> np.uint64(12)
@@ -327,26 +401,26 @@ def _uniform(random: Random) -> float:
     return float(((x * np.uint64(2685821657736338717)) >> np.uint64(11)) * (1.0 / 9007199254740992.0))
 
 
-@_inner
+@_borrowing
 def _normal(random: Random) -> float:
     radius = math.sqrt(-2.0 * math.log(1.0 - _uniform(random)))
     return radius * math.cos(2.0 * math.pi * _uniform(random))
 
 
-@_inner
+@_borrowing
 def _known(block: Block, t: int) -> int:
     """Return the row for the known part of a spike: the last row, unless the block ends soon."""
     return min(block.samples - 1 - t, block.rows - 1)
 
 
-@_inner
+@_borrowing
 def _overlap_at(block: Block, t: int, k: int, lag: int) -> int:
     """Return where the overlaps of a spike with all units, `lag` samples later, begin in `overlaps`."""
     units, lags = block.units, block.lags
     return int(((_known(block, t) * units + k) * lags + lags // 2 + lag) * units)
 
 
-@_inner
+@_borrowing
 def _subtract(rest: Trace, first: int, overlaps: Trace, own: int, n: int, factor: np.float32) -> None:
     """Subtract part of the overlaps, times a factor, from part of the outputs."""
     _apart()
@@ -355,50 +429,50 @@ def _subtract(rest: Trace, first: int, overlaps: Trace, own: int, n: int, factor
         rest[to + i] -= factor * overlaps[of + i]
 
 
-@_inner
+@_borrowing
 def _add(block: Block, t: int, k: int, amplitude: np.float32) -> None:
     """Subtract a spike from the outputs (or add it, if its amplitude is negative)."""
     units, reach = block.units, block.lags // 2
-    first, last = max(NONE, t - reach), min(block.samples, t + reach + 1)
+    first, last = max(block.low, t - reach), min(block.high, t + reach + 1)
     own = _overlap_at(block, t, k, first - t)
     _subtract(block.rest, first * units, block.overlaps, own, (last - first) * units, amplitude)
 
 
-@_inner
+@_borrowing
 def _place(block: Block, t: int, k: int, amplitude: float) -> None:
     i = t * block.units + k
     block.amplitude[i] = amplitude if amplitude != 0.0 else 1e-6
     _add(block, t, k, block.amplitude[i])
 
 
-@_inner
+@_borrowing
 def _remove(block: Block, t: int, k: int) -> None:
     i = t * block.units + k
     _add(block, t, k, -block.amplitude[i])
     block.amplitude[i] = np.float32(0.0)
 
 
-@_inner
+@_borrowing
 def _place_expected(block: Block, priors: Priors, t: int, k: int) -> None:
     """Place a spike of the expected amplitude."""
     linear = priors.heat * block.rest[t * block.units + k] + priors.precision[k]
     _place(block, t, k, linear * priors.variance[_known(block, t), k])
 
 
-@_inner
+@_borrowing
 def _place_sampled(block: Block, priors: Priors, t: int, k: int) -> None:
     variance = priors.variance[_known(block, t), k]
     linear = priors.heat * block.rest[t * block.units + k] + priors.precision[k]
     _place(block, t, k, linear * variance + _normal(block.random) * math.sqrt(variance))
 
 
-@_inner
+@_borrowing
 def _gain(linear: float, variance: float, single: float) -> float:
     """Return the log posterior odds of one more spike, with its amplitude integrated out."""
     return 0.5 * linear * linear * variance + single
 
 
-@_inner
+@_borrowing
 def _gains(block: Block, priors: Priors, first: int, last: int, gains: Float64Array) -> float:
     """Compute the gain at every position in a window; return the largest."""
     best, i, units = -np.inf, 0, block.units
@@ -412,7 +486,7 @@ def _gains(block: Block, priors: Priors, first: int, last: int, gains: Float64Ar
     return best
 
 
-@_inner
+@_borrowing
 def _loud(rest: Trace, levels: Trace, units: int, first: int, last: int) -> np.int32:
     """Return how many positions in a window are plausible."""
     loud = np.int32(0)
@@ -421,7 +495,7 @@ def _loud(rest: Trace, levels: Trace, units: int, first: int, last: int) -> np.i
     return loud
 
 
-@_inner
+@_borrowing
 def _placed(amplitude: Trace, units: int, first: int, last: int) -> np.int32:
     """Return the number of spikes placed in a window."""
     placed = np.int32(0)
@@ -430,7 +504,7 @@ def _placed(amplitude: Trace, units: int, first: int, last: int) -> np.int32:
     return placed
 
 
-@_inner
+@_borrowing
 def _empty_window(block: Block, first: int, last: int) -> None:
     for t in range(first, last):
         for k in range(block.units):
@@ -438,7 +512,7 @@ def _empty_window(block: Block, first: int, last: int) -> None:
                 _remove(block, t, k)
 
 
-@_inner
+@_borrowing
 def _count_all(counts: Trace, amplitude: Trace, units: int, first: int, last: int) -> None:
     """Count all spikes placed in a window as certain."""
     for i in range(first * units, last * units):
@@ -446,7 +520,7 @@ def _count_all(counts: Trace, amplitude: Trace, units: int, first: int, last: in
             counts[i] += np.float32(1.0)
 
 
-@_inner
+@_borrowing
 def _to_odds(logs: Float64Array, n: int, best: float) -> float:
     """Convert logs to odds relative to the best, in place; return their sum."""
     total = 0.0
@@ -456,7 +530,7 @@ def _to_odds(logs: Float64Array, n: int, best: float) -> float:
     return total
 
 
-@_inner
+@_borrowing
 def _drop_negligible(found: Pairs, n: int, best: float) -> int:
     kept = 0
     for i in range(n):
@@ -467,100 +541,61 @@ def _drop_negligible(found: Pairs, n: int, best: float) -> int:
     return kept
 
 
-@_inner
-def _weigh_roughly(
-    places: Places, overlaps: Trace, own: int, i: int, spike: Spike, least: np.float32
-) -> np.int32:
-    """Bound the log posterior of one spike with each after it; return how many may not be negligible.
-
-    The logarithm is bounded from below by the bits of its argument, as log2(1 + x) >= x up to 1. There are no
-    branches, and indices are unsigned, so that it is vectorised: Numba lets others count from the end, which
-    takes a gather for every load.
-    """
-    heat, expected, variance = spike.heat, spike.expected, spike.variance
-    half, scale = np.float32(0.5), np.float32(BITS_TO_LOG)
-    begin, end = np.uint64(i + 1), np.uint64(len(places.linear))
-    linear, whole, constant = places.rough_linear, places.rough_whole, places.rough_constant
-    power, bits, bound = places.rough_power, places.bits, places.bound
-    offset = np.uint64(own)  # of the overlaps with the first place of the window
-    for j in range(begin, end):
-        overlap = heat * overlaps[offset + j]
-        x = linear[j] - overlap * expected
-        power[j] = whole[j] - overlap * overlap * variance
-        bound[j] = half * x * x / power[j] + constant[j]
-    counting = np.int32(0)
-    for j in range(begin, end):
-        bound[j] -= scale * np.float32(bits[j])
-        counting += np.int32(bound[j] > least)
-    return counting
-
-
-@_inner
-def _above(values: Trace, least: np.float32, first: int, last: int) -> np.int32:
-    """Return how many of some values are above a level."""
-    above = np.int32(0)
-    for i in range(np.uint64(first), np.uint64(last)):
-        above += np.int32(values[i] > least)
-    return above
-
-
-@_inner
-def _places(block: Block, priors: Priors, first: int, last: int) -> Places:
-    """Return what is needed of each position in a window to weigh pairs."""
-    units = block.units
-    n_places, i = (last - first) * units, 0
-    linear, whole = np.empty(n_places), np.empty(n_places)
-    constant, precision = np.empty(n_places), np.empty(n_places)
-    rough_linear, rough_whole = np.empty(n_places, np.float32), np.empty(n_places, np.float32)
-    rough_constant = np.empty(n_places, np.float32)
+@_borrowing
+def _prepare(block: Block, priors: Priors, places: Places, first: int, last: int) -> float:
+    """Compute what is needed of each position in a window to weigh pairs; return the largest precision."""
+    units, largest, i = block.units, 0.0, 0
     for t in range(first, last):
         known = _known(block, t)
         for k in range(units):
-            linear[i] = priors.heat * block.rest[t * units + k] + priors.precision[k]
-            whole[i] = priors.energy[known, k] + priors.precision[k]
-            constant[i], precision[i] = priors.odds[k] - 0.5 * priors.precision[k], priors.precision[k]
-            rough_linear[i], rough_whole[i] = linear[i], whole[i]
-            rough_constant[i] = constant[i] + 0.5 * math.log(precision[i]) + ONE_AS_BITS * BITS_TO_LOG
+            precision = priors.precision[k]
+            linear = priors.heat * block.rest[t * units + k] + precision
+            whole, constant = priors.energy[known, k] + precision, priors.odds[k] - 0.5 * precision
+            places.linear[i], places.whole[i] = linear, whole
+            places.constant[i], places.precision[i] = constant, precision
+            places.rough_linear[i], places.rough_whole[i] = linear, whole
+            if i < units:
+                rough = constant + 0.5 * math.log(precision) + ONE_AS_BITS * BITS_TO_LOG
+                places.rough_constant[i] = rough
+            else:
+                places.rough_constant[i] = places.rough_constant[i - units]
+            largest = max(largest, whole)
             i += 1
-    power = np.empty(n_places, np.float32)
-    return Places(
-        linear, whole, constant, precision, rough_linear, rough_whole, rough_constant,
-        power, power.view(np.int32), np.empty(n_places, np.float32),
-    )  # fmt: skip
+    return largest
 
 
-@_inner
+@_borrowing
 def _weigh_pairs(
-    block: Block, priors: Priors, found: Pairs, first: int, last: int, gains: Float64Array, best: float
+    block: Block, priors: Priors, found: Pairs, first: int, last: int, best: float
 ) -> tuple[int, float]:
     """Compute the log posterior of all pairs in a window; return how many are not negligible, and the best.
 
     Amplitudes are integrated out. The first spike of a pair reduces the output and energy of the second by
-    their overlap.
+    their overlap. The gains of single spikes must be known.
     """
-    units, overlaps, n = block.units, block.overlaps, NONE
-    places = _places(block, priors, first, last)
+    units, overlaps, places, n = block.units, block.overlaps, found.places, NONE
+    slack = ROUNDING * (ROUNDED + _prepare(block, priors, places, first, last))
     linear, whole, constant, precision = places.linear, places.whole, places.constant, places.precision
-    # Most pairs are implausible. Single precision suffices to exclude them.
-    largest, bound = 0.0, places.bound
-    for power in whole:
-        largest = max(largest, power)
-    slack = ROUNDING * (ROUNDED + largest)
-    for i in range(len(linear) - 1):
+    gains, end, rough_heat = places.gain, (last - first) * units, np.float32(priors.heat)
+    for i in range(end - 1):
         t, k = first + i // units, i % units
         variance = priors.variance[_known(block, t), k]
         expected, own = linear[i] * variance, _overlap_at(block, t, k, first - t)
-        least = np.float32(best + NEGLIGIBLE - gains[i] - slack)
-        spike = Spike(np.float32(priors.heat), np.float32(expected), np.float32(variance))
-        if _weigh_roughly(places, overlaps, own, i, spike, least) == 0:
-            continue  # the exact test below only removes some
-        for begin in range(i + 1, len(linear), CHUNK):
-            end = min(begin + CHUNK, len(linear))
-            if _above(bound, least, begin, end) == 0:
-                continue
-            for j in range(np.uint64(begin), np.uint64(end)):
-                if bound[j] > least:
-                    overlap = priors.heat * overlaps[np.uint64(own) + j]
+        rough_expected, rough_variance = np.float32(expected), np.float32(variance)
+        j = i + 1
+        while j < end:
+            # Most pairs are implausible. Single precision suffices to exclude them.
+            at, bits = max(NONE, min(j, end - LANES)), EVERY
+            if end >= LANES:
+                least = np.float32(best + NEGLIGIBLE - gains[i] - slack)
+                bits = _plausible(
+                    places.rough_linear, places.rough_whole, places.rough_constant, overlaps,
+                    own, at, rough_heat, rough_expected, rough_variance, least,
+                )  # fmt: skip
+            bits >>= j - at
+            while bits != 0 and j < end:
+                if bits & 1:
+                    overlap = priors.heat * overlaps[np.uint64(own + j)]
                     x = linear[j] - overlap * expected
                     power = whole[j] - overlap * overlap * variance
                     log = gains[i] + 0.5 * x * x / power + constant[j]
@@ -572,10 +607,13 @@ def _weigh_pairs(
                         if n < MOST_PAIRS:
                             found.one[n], found.other[n], found.log[n] = i, j, log
                             n += 1
+                bits >>= 1
+                j += 1
+            j = at + LANES
     return n, best
 
 
-@_inner
+@_borrowing
 def _place_sampled_pair(block: Block, priors: Priors, t: int, k: int, u: int, j: int) -> None:
     known, units = _known(block, t), block.units
     overlap = priors.heat * block.overlaps[_overlap_at(block, t, k, u - t) + j]
@@ -588,39 +626,72 @@ def _place_sampled_pair(block: Block, priors: Priors, t: int, k: int, u: int, j:
     _place_sampled(block, priors, u, j)
 
 
-@_inner
-def _sample_window(
-    block: Block, priors: Priors, found: Pairs, first: int, last: int, most: int, odds: Float64Array
-) -> float:
+@_borrowing
+def _count_singles(counts: Trace, at: int, odds: Float64Array, n: int, total: float) -> float:
+    """Add the probability of each single spike to the counts from `at` on; return the greatest odds."""
+    begin, surest = np.uint64(at), 0.0
+    for i in range(np.uint64(n)):
+        counts[begin + i] += np.float32(odds[i] / total)
+    for i in range(np.uint64(n)):
+        surest = max(surest, odds[i])
+    return surest
+
+
+@_borrowing
+def _count_pairs(counts: Trace, at: int, found: Pairs, n: int, total: float) -> float:
+    """Add the probability of each pair to the counts of both its spikes; return the greatest odds.
+
+    Pairs are in order of their first spikes, whose counts are added up apart: a sum in memory would make each
+    pair wait for the one before.
+    """
+    surest, begin, current, own = 0.0, np.uint64(at), np.int32(-1), np.float32(0.0)
+    for i in range(np.uint64(n)):
+        odds, one, other = found.log[i], found.one[i], found.other[i]
+        share = np.float32(odds / total)
+        if one != current:
+            if current >= 0:
+                counts[begin + np.uint64(current)] = own
+            current, own = one, counts[begin + np.uint64(one)]
+        own += share
+        counts[begin + np.uint64(other)] += share
+        surest = max(surest, odds)
+    if current >= 0:
+        counts[begin + np.uint64(current)] = own
+    return surest
+
+
+@_borrowing
+def _drawn(found: Pairs, n_places: int, n_pairs: int, left: float) -> tuple[int, int]:
+    """Return the positions of the spikes with whose odds what is left is used up; -1 for none."""
+    odds = found.places.gain
+    if left < 0.0:
+        return -1, -1
+    for i in range(n_places):
+        left -= odds[i]
+        if left < 0.0:
+            return i, -1
+    for i in range(n_pairs):
+        left -= found.log[i]
+        if left < 0.0:
+            return int(found.one[i]), int(found.other[i])
+    return -1, -1
+
+
+@_borrowing
+def _sample_window(block: Block, priors: Priors, found: Pairs, first: int, last: int, most: int) -> float:
     """Sample at most one or two spikes into an empty window; return the uncertainty."""
-    units, counts = block.units, block.counts
+    units, odds = block.units, found.places.gain
     highest = _gains(block, priors, first, last, odds)
     n_pairs, best = 0, max(0.0, highest)
     if most == 2 and highest > LIKELY:
-        n_pairs, best = _weigh_pairs(block, priors, found, first, last, odds, best)
+        n_pairs, best = _weigh_pairs(block, priors, found, first, last, best)
     n_places = (last - first) * units
     none = math.exp(-best)
     total = none + _to_odds(odds, n_places, best) + _to_odds(found.log, n_pairs, best)
     left = _uniform(block.random) * total - none
-    one, other = -1, -1
-    surest, at = none, first * units
-    for i in range(n_places):
-        if odds[i] > 0.0:
-            counts[at + i] += np.float32(odds[i] / total)
-            surest = max(surest, odds[i])
-            left -= odds[i]
-            if one < 0 and left + odds[i] >= 0.0 and left < 0.0:
-                one = i
-    for i in range(n_pairs):
-        pair_odds = found.log[i]
-        if pair_odds > 0.0:
-            a, b = found.one[i], found.other[i]
-            counts[at + a] += np.float32(pair_odds / total)
-            counts[at + b] += np.float32(pair_odds / total)
-            surest = max(surest, pair_odds)
-            left -= pair_odds
-            if one < 0 and left + pair_odds >= 0.0 and left < 0.0:
-                one, other = a, b
+    surest = max(none, _count_singles(block.counts, first * units, odds, n_places, total))
+    surest = max(surest, _count_pairs(block.counts, first * units, found, n_pairs, total))
+    one, other = _drawn(found, n_places, n_pairs, left)
     if one >= 0 and other < 0:
         _place_sampled(block, priors, first + one // units, one % units)
     elif one >= 0:
@@ -631,7 +702,7 @@ def _sample_window(
     return 1.0 - surest / total
 
 
-@_inner
+@_borrowing
 def sweep(
     block: Block, parts: Int64Array, priors: Priors, found: Pairs, window: int, offset: int, most: int
 ) -> float:
@@ -640,9 +711,7 @@ def sweep(
     The windows are those of the parts (first, last) in `parts`, shape (parts, 2); `found` is working memory.
     """
     _apart()
-    units = block.units
-    odds = np.empty(window * units)
-    doubt = 0.0
+    units, doubt = block.units, 0.0
     for part in range(len(parts)):
         begin, end = parts[part, 0], parts[part, 1]
         for start in range(begin - offset, end, window):
@@ -655,18 +724,18 @@ def sweep(
                 doubt = 1.0
                 continue
             _empty_window(block, first, last)
-            doubt = max(doubt, _sample_window(block, priors, found, first, last, most, odds))
+            doubt = max(doubt, _sample_window(block, priors, found, first, last, most))
     return doubt
 
 
-@_inner
+@_borrowing
 def place_spikes(block: Block, samples: Int64Array, units: Int64Array, amplitudes: Trace) -> None:
     """Place given spikes."""
     for i in range(len(samples)):
         _place(block, samples[i], units[i], amplitudes[i])
 
 
-@_inner
+@_borrowing
 def _take_out(
     block: Block, first: int, last: int, samples: Int64Array, units: Int64Array, amplitudes: Trace
 ) -> int:
@@ -685,7 +754,7 @@ def _take_out(
     return found
 
 
-@_inner
+@_borrowing
 def _put_in(
     block: Block, priors: Priors, samples: Int64Array, units: Int64Array, amplitudes: Trace, n: int
 ) -> float:
@@ -702,7 +771,7 @@ def _put_in(
     return total
 
 
-@_inner
+@_borrowing
 def _best_place(block: Block, priors: Priors, first: int, last: int) -> tuple[int, int]:
     """Return the free position where one more spike gains most, or -1 if no spike gains."""
     best, at, of, units = 0.0, -1, -1, block.units
@@ -722,7 +791,7 @@ def _best_place(block: Block, priors: Priors, first: int, last: int) -> tuple[in
     return at, of
 
 
-@_inner
+@_borrowing
 def _improve(
     block: Block, priors: Priors, first: int, last: int, samples: Int64Array, units: Int64Array, n: int
 ) -> int:
@@ -755,7 +824,7 @@ def _improve(
     return n
 
 
-@_inner
+@_borrowing
 def _next_start(found: Pairs, n: int, units: int) -> tuple[int, int]:
     """Return the best pair not yet tried, and drop it and all similar pairs; -1 if none is left."""
     best = -1
@@ -780,7 +849,6 @@ def _resolve_window(
     found: Pairs,
     first: int,
     last: int,
-    gains: Float64Array,
     lists: Int64Array,
     amplitudes: Trace,
 ) -> bool:
@@ -793,8 +861,8 @@ def _resolve_window(
     for i in range(old):
         _remove(block, lists[0, i], lists[1, i])
     best_n, better = old, False
-    best = max(0.0, _gains(block, priors, first, last, gains))
-    n_pairs, _ = _weigh_pairs(block, priors, found, first, last, gains, best)
+    best = max(0.0, _gains(block, priors, first, last, found.places.gain))
+    n_pairs, _ = _weigh_pairs(block, priors, found, first, last, best)
     for _ in range(RESOLVED_STARTS):
         one, other = _next_start(found, n_pairs, units)
         if one < 0:
@@ -823,11 +891,15 @@ def _resolve_window(
 def resolve(block: Block, parts: Int64Array, priors: Priors, found: Pairs) -> bool:
     """Search again wherever a spike follows soon after another; return whether that improved anything."""
     _apart()
-    units = block.units
-    gains = np.empty(RESOLVED_WINDOW * units)
-    lists = np.empty((4, MOST_SPIKES), np.int64)
-    amplitudes = np.empty((2, MOST_SPIKES), np.float32)
-    amplitude, better = block.amplitude, False
+    lists, amplitudes = np.empty((4, MOST_SPIKES), np.int64), np.empty((2, MOST_SPIKES), np.float32)
+    return _resolve(block, parts, priors, found, lists, amplitudes)
+
+
+@_borrowing
+def _resolve(
+    block: Block, parts: Int64Array, priors: Priors, found: Pairs, lists: Int64Array, amplitudes: Trace
+) -> bool:
+    units, amplitude, better = block.units, block.amplitude, False
     for part in range(len(parts)):
         begin, end = parts[part, 0], parts[part, 1]
         for t in range(begin, end):
@@ -835,11 +907,11 @@ def resolve(block: Block, parts: Int64Array, priors: Priors, found: Pairs) -> bo
             if _placed(amplitude, units, t, t + 1) and _placed(amplitude, units, t, after) > 1:
                 first = max(t - RESOLVED_LEAD, begin)
                 last = min(first + RESOLVED_WINDOW, end)
-                better |= _resolve_window(block, priors, found, first, last, gains, lists, amplitudes)
+                better |= _resolve_window(block, priors, found, first, last, lists, amplitudes)
     return better
 
 
-@_merged
+@_borrowing
 def _take_clear(block: Block, priors: Priors) -> bool:
     """Place the spike that gains most, repeatedly; return False if there are too many."""
     for _ in range(block.samples // FEWEST_APART + 1):
@@ -850,13 +922,13 @@ def _take_clear(block: Block, priors: Priors) -> bool:
     return False
 
 
-@_inner
+@_borrowing
 def _active(rest: Trace, amplitude: Trace, levels: Trace, units: int, first: int, last: int) -> bool:
     """Return whether a spike is placed or plausible in a window."""
     return bool(_loud(rest, levels, units, first, last) > 0 or _placed(amplitude, units, first, last) > 0)
 
 
-@_inner
+@_borrowing
 def _next_place(rest: Trace, amplitude: Trace, levels: Trace, units: int, start: int) -> tuple[int, int]:
     """Return the next part (first, last) where spikes are placed or plausible; first is -1 if none is."""
     _apart()
@@ -878,13 +950,11 @@ def _next_place(rest: Trace, amplitude: Trace, levels: Trace, units: int, start:
 
 
 @_merged
-def _settle_place(
-    block: Block, priors: Priors, found: Pairs, first: int, last: int, odds: Float64Array
-) -> bool:
+def _settle_place(block: Block, priors: Priors, found: Pairs, first: int, last: int) -> bool:
     """Sample a short part once; return whether that settles it. If not, its counts are reset."""
     first, last = max(first - AROUND, NONE), min(last + AROUND, block.samples)
     _empty_window(block, first, last)
-    _sample_window(block, priors, found, first, last, TWO, odds)
+    _sample_window(block, priors, found, first, last, TWO)
     counts, units = block.counts, block.units
     whole = _counted(counts, units, first, last)
     edges = _counted(counts, units, first, min(first + EDGE, last))
@@ -895,7 +965,7 @@ def _settle_place(
     return False
 
 
-@_inner
+@_borrowing
 def _counted(counts: Trace, units: int, first: int, last: int) -> np.float32:
     """Return the sum of the counts of a part."""
     total = np.float32(0.0)
@@ -904,7 +974,7 @@ def _counted(counts: Trace, units: int, first: int, last: int) -> np.float32:
     return total
 
 
-@_inner
+@_borrowing
 def _forget(counts: Trace, units: int, first: int, last: int) -> None:
     """Set the counts of a part to 0."""
     for i in range(np.uint64(first * units), np.uint64(last * units)):
@@ -922,26 +992,47 @@ def settle_clear(
     working memory.
     """
     _apart()
-    n, units = block.samples, block.units
+    n = block.samples
     if not _take_clear(block, priors):
         _empty_window(block, NONE, n)
         everything = np.empty((1, 2), np.int64)
         everything[0, 0], everything[0, 1] = 0, n
         return everything
     places = np.empty((n // ALONE + 1, 2), np.int64)
+    n_places = _find_places(block.rest, block.amplitude, priors.levels, block.units, places)
+    parts = np.empty((n_places, 2), np.int64)
+    count = _settle_places(block, priors, found, places[:n_places], first_wanted, last_wanted, parts)
+    return parts[:count]
+
+
+@_borrowing
+def _find_places(rest: Trace, amplitude: Trace, levels: Trace, units: int, places: Int64Array) -> int:
+    """List the parts where spikes are placed or plausible; return how many there are."""
     n_places, start = 0, NONE
-    while True:  # find all of them first, because sampling one changes what is plausible next to it
-        first, last = _next_place(block.rest, block.amplitude, priors.levels, units, start)
+    while True:
+        first, last = _next_place(rest, amplitude, levels, units, start)
         if first < 0:
-            break
+            return n_places
         places[n_places, 0], places[n_places, 1] = first, last
         n_places, start = n_places + 1, last
-    parts, count = np.empty((n_places, 2), np.int64), 0
-    odds = np.empty((LONGEST_PLACE + 2 * AROUND) * units)
+
+
+@_borrowing
+def _settle_places(
+    block: Block, priors: Priors, found: Pairs, places: Int64Array,
+    first_wanted: int, last_wanted: int, parts: Int64Array,
+) -> int:  # fmt: skip
+    """Settle those of some places that can be; list the others, emptied, in `parts`, and return how many.
+
+    All places are known before, because sampling one changes what is plausible next to it.
+    """
+    n, units, n_places, count = block.samples, block.units, len(places), 0
     for i in range(n_places):
         first, last = places[i, 0], places[i, 1]
+        needed = parts[0, 0] if count > 0 else max(first - ALONE // 2, 0)
+        block = _only(block, needed, min(places[n_places - 1, 1] + ALONE // 2, n))
         short = last - first <= LONGEST_PLACE and _placed(block.amplitude, units, first, last) <= 2
-        if short and _settle_place(block, priors, found, first, last, odds):
+        if short and _settle_place(block, priors, found, first, last):
             continue
         if last < first_wanted - ALONE or first > last_wanted + ALONE:
             continue
@@ -949,7 +1040,7 @@ def settle_clear(
         count += 1
     for i in range(count):
         _empty_window(block, parts[i, 0], parts[i, 1])
-    return parts[:count]
+    return count
 
 
 @_inner
@@ -985,6 +1076,7 @@ def _explain(block: Block, plan: Plan, priors: Priors, found: Pairs, first: int,
         return
     counts, units, n = block.counts, block.units, block.samples
     settled, settled_at = counts.copy(), plan.hot + plan.settling
+    block = _only(block, parts[0, 0], parts[-1, 1])
     doubt, counted = 0.0, 0
     for number in range(len(plan.sweeps)):
         if number == plan.hot:
@@ -992,6 +1084,8 @@ def _explain(block: Block, plan: Plan, priors: Priors, found: Pairs, first: int,
                 if not resolve(block, parts, priors, found):
                     break
             parts, doubt = _only_near(parts, first, last), 0.0
+            if len(parts) > 0:
+                block = _only(block, parts[0, 0], parts[-1, 1])
         elif number == settled_at and doubt < CERTAIN:
             break
         if number == plan.hot or number == settled_at:
@@ -1004,6 +1098,22 @@ def _explain(block: Block, plan: Plan, priors: Priors, found: Pairs, first: int,
         counts[i] = settled[i] + counts[i] / np.float32(counted)
 
 
+@_borrowing
+def _copy(values: Trace, first: int, to: Trace, at: int, n: int) -> None:
+    """Copy `n` values from `first` on to another array, from `at` on."""
+    source, target = np.uint64(first), np.uint64(at)
+    for i in range(np.uint64(n)):
+        to[target + i] = values[source + i]
+
+
+@_borrowing
+def _louder(loudness: Float64Array, shift: int, louder: Float64Array) -> None:
+    """Compute the louder of each sample and that `shift` samples later."""
+    for i in range(np.uint64(len(loudness) - shift)):
+        later = loudness[i + np.uint64(shift)]
+        louder[i] = later if later > loudness[i] else loudness[i]
+
+
 @_inner
 def _quietest(outputs: Trace, priors: Priors, nominal: int, leeway: int) -> int:
     """Return the sample near the boundary of two blocks where a spike is least plausible.
@@ -1013,7 +1123,8 @@ def _quietest(outputs: Trace, priors: Priors, nominal: int, leeway: int) -> int:
     _apart()
     if leeway == 0:
         return nominal
-    loudness = np.empty(2 * (leeway + SEAM_AROUND) + 1)
+    n = 2 * (leeway + SEAM_AROUND) + 1
+    loudness, louder = np.empty(n), np.empty(n)
     begin = nominal - leeway - SEAM_AROUND
     for i in range(len(loudness)):
         loudness[i] = -np.inf
@@ -1021,15 +1132,27 @@ def _quietest(outputs: Trace, priors: Priors, nominal: int, leeway: int) -> int:
             x = priors.heat * outputs[begin + i, k] + priors.precision[k]
             if x > 0.0:
                 loudness[i] = max(loudness[i], 0.5 * x * x * priors.variance[-1, k] + priors.single[-1, k])
+    around, width = 2 * SEAM_AROUND + 1, 1
+    while 2 * width <= around:  # the loudest of `width` samples from each on, by doubling
+        _louder(loudness, width, louder)
+        loudness, louder = louder, loudness
+        width *= 2
     best, quietest = np.inf, nominal
     for shift in range(2 * leeway + 1):
         t = leeway + (shift + 1) // 2 * (1 if shift % 2 else -1)  # from the middle outward
-        loudest = -np.inf
-        for i in range(t, t + 2 * SEAM_AROUND + 1):
-            loudest = max(loudest, loudness[i])
+        loudest = max(loudness[t], loudness[t + around - width])
         if loudest < best:
             best, quietest = loudest, nominal - leeway + t
     return quietest
+
+
+@_borrowing
+def _longest_window(sweeps: Int64Array) -> int:
+    """Return the samples of the longest window in which pairs are weighed."""
+    longest = max(RESOLVED_WINDOW, LONGEST_PLACE + 2 * AROUND)
+    for number in range(len(sweeps)):
+        longest = max(longest, sweeps[number, 1])
+    return longest
 
 
 @_compiled
@@ -1067,7 +1190,8 @@ def explain_blocks(
     blocks = (len(outputs) - samples) // step + 1
     expected = np.zeros((blocks * length + 2 * leeway, units), np.float32)
     amplitudes = np.zeros((blocks * length + 2 * leeway, units), np.float32)
-    memory = pair_memory()
+    all_expected, all_amplitudes = expected.reshape(-1), amplitudes.reshape(-1)
+    memory = pair_memory(_longest_window(plan.sweeps) * units)
     priors = _stage(plan, len(plan.stages.levels) - 1)
     first = _quietest(outputs, priors, before, leeway)
     for number in range(blocks):
@@ -1075,10 +1199,9 @@ def explain_blocks(
         last = _quietest(outputs, priors, begin + before + length, leeway) - begin
         block = new_block(outputs[begin : begin + samples], overlaps, seed)
         _explain(block, plan, priors, memory, first, last)
-        for t in range(first, last):
-            for k in range(units):
-                expected[to + t, k] = block.counts[t * units + k]
-                amplitudes[to + t, k] = block.amplitude[t * units + k]
+        wanted = (last - first) * units
+        _copy(block.counts, first * units, all_expected, (to + first) * units, wanted)
+        _copy(block.amplitude, first * units, all_amplitudes, (to + first) * units, wanted)
         first = last - length
     return expected, amplitudes
 

@@ -21,6 +21,7 @@ from spikesorter.decoding.gibbs import (
     stack_priors,
 )
 from spikesorter.decoding.run import compute_in_spans
+from spikesorter.decoding.short_sums import sum_over_last
 from spikesorter.estimation.context import Context
 from spikesorter.estimation.profile import Profile
 from spikesorter.signal.bank import Bank, CausalBank
@@ -167,7 +168,7 @@ class PursuitDecoder:
         -------
         ndarray of float32, shape (overlap_samples + blocks * grid_samples + overlap_samples, units)
         """
-        return self.explain(trace)[:, : len(self.unit_ids)]
+        return self._explained(trace)[0]
 
     def curves(self, evidence: Trace) -> Trace:
         """Return the evidence itself."""
@@ -211,24 +212,28 @@ class PursuitDecoder:
         ndarray of float32, shape (overlap_samples + blocks * grid_samples + overlap_samples, 2 * units)
             Amplitudes in the second half of the columns, 0 where no spike starts.
         """
+        return np.concatenate(self._explained(trace), axis=1)
+
+    def _explained(self, trace: Trace) -> tuple[Trace, Trace]:
+        """Return the evidence, and one explanation."""
         lengths = self.lengths.plain
         if isinstance(self.bank, CausalBank):
             white, bank = self.bank.whiten(trace), self.bank
-            explained = explain_causally(
+            expected, amplitudes = explain_causally(
                 white, bank.shapes, bank.lead, bank.overlaps, self._plan, lengths, self.seed
             )
         else:
-            explained = explain_blocks(
+            expected, amplitudes = explain_blocks(
                 self.bank.apply(trace), self.bank.overlaps[None], self._plan, lengths, lengths[0], self.seed
             )
-        return np.concatenate([self._of_units(columns) for columns in explained], axis=1)
+        return self._of_units(expected), self._of_units(amplitudes)
 
     def _of_units(self, columns: Trace) -> Trace:
         """Add up the columns of each unit's shifts."""
         if self.shifts == 1:
             return columns
         by_unit = columns.reshape(len(columns), len(self.unit_ids), self.shifts)
-        return np.asarray(by_unit.sum(axis=2), np.float32)
+        return sum_over_last(by_unit)
 
     def to_explanation(self, explained: Trace) -> Explanation:
         """Convert the output of `explain` to spikes and amplitudes."""

@@ -103,11 +103,14 @@ class Bank:
         """
         units, samples, _ = self.shapes.shape
         filtered = len(trace) - len(self.filters) + 1
-        outputs = np.zeros((units, filtered - samples + 1), np.float32)
-        for c, white in enumerate(_correlated_across(trace, self.filters)):
-            for k in range(units):
-                correlate(white, np.ascontiguousarray(self.shapes[k, :, c]), outputs[k])
-        return np.ascontiguousarray(outputs.T)
+        white = _correlated_across(trace, self.filters)
+        outputs = np.empty((filtered - samples + 1, units), np.float32)
+        for k in range(units):
+            output = np.zeros(len(outputs), np.float32)
+            for c, channel in enumerate(white):
+                correlate(channel, np.ascontiguousarray(self.shapes[k, :, c]), output)
+            outputs[:, k] = output
+        return outputs
 
 
 def make_bank(templates: Templates, noise: NoiseSpectrum, *, kernel: Float64Array, reach: int) -> Bank:
