@@ -9,7 +9,7 @@ from typing import Any
 
 from llvmlite import ir
 
-__all__ = ["FLOATS", "LANES", "WHOLES", "data_of", "in_all_lanes", "load_lanes", "store_lanes"]
+__all__ = ["FLOATS", "LANES", "WHOLES", "data_of", "in_all_lanes", "load_lanes"]
 
 LANES = 16  # numbers of 32 bits; a processor with shorter registers takes several for them
 FLOATS, WHOLES = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(ir.IntType(32), LANES)
@@ -23,19 +23,11 @@ def data_of(context: Any, builder: Any, kind: Any, array: Any) -> Any:
 
 def load_lanes(builder: Any, data: Any, at: Any) -> Any:
     """Load the numbers from place `at` on."""
-    return builder.load(_lanes_at(builder, data, at), align=BYTES)
-
-
-def store_lanes(builder: Any, values: Any, data: Any, at: Any) -> None:
-    """Store numbers from place `at` on."""
-    builder.store(values, _lanes_at(builder, data, at), align=BYTES)
+    address = builder.bitcast(builder.gep(data, [at]), FLOATS.as_pointer())
+    return builder.load(address, align=BYTES)
 
 
 def in_all_lanes(builder: Any, value: Any) -> Any:
     """Return a number as often as there are lanes."""
     one = builder.insert_element(ir.Constant(FLOATS, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
     return builder.shuffle_vector(one, one, ir.Constant(WHOLES, [0] * LANES))
-
-
-def _lanes_at(builder: Any, data: Any, at: Any) -> Any:
-    return builder.bitcast(builder.gep(data, [at]), FLOATS.as_pointer())
