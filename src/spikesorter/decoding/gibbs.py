@@ -33,6 +33,7 @@ import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
 from numba import config, njit, types
+from numba.core import options
 from numba.extending import intrinsic
 
 from spikesorter.decoding.lanes import FLOATS, LANES, WHOLES, data_of, in_all_lanes, load_lanes
@@ -88,6 +89,8 @@ CHUNK = 16  # samples that are checked together
 # A plain 0 or 2 as an argument would have Numba compile the function once more, for that number alone.
 NONE, TWO = cast(int, np.int64(0)), cast(int, np.int64(2))
 EVERY = cast(int, np.int64((1 << LANES) - 1))  # of the places that are checked together, as bits of a number
+# A private option of Numba: in a version that does not have it, references are counted.
+UNCOUNTED = {"_nrt": False} if hasattr(getattr(options, "DefaultOptions", None), "_nrt") else {}
 CERTAIN = 1e-3  # uncertainty below which more sweeps change nothing
 
 
@@ -251,6 +254,18 @@ def _inner(function: Function) -> Function:
     return compiled
 
 
+def _borrowing(function: Function) -> Function:
+    """Compile as `_inner` a function that makes no array, returns none, and calls only such functions.
+
+    It need not count the references to its arrays. Each count is an atomic operation, and there are one or
+    two for each array of a tuple wherever it is passed on.
+    """
+    compiled: Function = njit(
+        nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, **UNCOUNTED
+    )(function)
+    return compiled
+
+
 def _merged(function: Function) -> Function:
     """Compile a function as a part of those that call it, not by itself as well."""
     compiled: Function = njit(nogil=True, error_model="numpy", inline="always")(function)
@@ -379,7 +394,7 @@ def _scattered(outputs: Trace, seed: int) -> Random:
     return random
 
 
-@_inner
+@_borrowing
 def _uniform(random: Random) -> float:
     x = random[0]
     x ^= x >> np.uint64(12)
@@ -389,26 +404,26 @@ def _uniform(random: Random) -> float:
     return float(((x * np.uint64(2685821657736338717)) >> np.uint64(11)) * (1.0 / 9007199254740992.0))
 
 
-@_inner
+@_borrowing
 def _normal(random: Random) -> float:
     radius = math.sqrt(-2.0 * math.log(1.0 - _uniform(random)))
     return radius * math.cos(2.0 * math.pi * _uniform(random))
 
 
-@_inner
+@_borrowing
 def _known(block: Block, t: int) -> int:
     """Return the row for the known part of a spike: the last row, unless the block ends soon."""
     return min(block.samples - 1 - t, block.rows - 1)
 
 
-@_inner
+@_borrowing
 def _overlap_at(block: Block, t: int, k: int, lag: int) -> int:
     """Return where the overlaps of a spike with all units, `lag` samples later, begin in `overlaps`."""
     units, lags = block.units, block.lags
     return int(((_known(block, t) * units + k) * lags + lags // 2 + lag) * units)
 
 
-@_inner
+@_borrowing
 def _subtract(rest: Trace, first: int, overlaps: Trace, own: int, n: int, factor: np.float32) -> None:
     """Subtract part of the overlaps, times a factor, from part of the outputs."""
     _apart()
@@ -417,7 +432,7 @@ def _subtract(rest: Trace, first: int, overlaps: Trace, own: int, n: int, factor
         rest[to + i] -= factor * overlaps[of + i]
 
 
-@_inner
+@_borrowing
 def _add(block: Block, t: int, k: int, amplitude: np.float32) -> None:
     """Subtract a spike from the outputs (or add it, if its amplitude is negative)."""
     units, reach = block.units, block.lags // 2
@@ -426,41 +441,41 @@ def _add(block: Block, t: int, k: int, amplitude: np.float32) -> None:
     _subtract(block.rest, first * units, block.overlaps, own, (last - first) * units, amplitude)
 
 
-@_inner
+@_borrowing
 def _place(block: Block, t: int, k: int, amplitude: float) -> None:
     i = t * block.units + k
     block.amplitude[i] = amplitude if amplitude != 0.0 else 1e-6
     _add(block, t, k, block.amplitude[i])
 
 
-@_inner
+@_borrowing
 def _remove(block: Block, t: int, k: int) -> None:
     i = t * block.units + k
     _add(block, t, k, -block.amplitude[i])
     block.amplitude[i] = np.float32(0.0)
 
 
-@_inner
+@_borrowing
 def _place_expected(block: Block, priors: Priors, t: int, k: int) -> None:
     """Place a spike of the expected amplitude."""
     linear = priors.heat * block.rest[t * block.units + k] + priors.precision[k]
     _place(block, t, k, linear * priors.variance[_known(block, t), k])
 
 
-@_inner
+@_borrowing
 def _place_sampled(block: Block, priors: Priors, t: int, k: int) -> None:
     variance = priors.variance[_known(block, t), k]
     linear = priors.heat * block.rest[t * block.units + k] + priors.precision[k]
     _place(block, t, k, linear * variance + _normal(block.random) * math.sqrt(variance))
 
 
-@_inner
+@_borrowing
 def _gain(linear: float, variance: float, single: float) -> float:
     """Return the log posterior odds of one more spike, with its amplitude integrated out."""
     return 0.5 * linear * linear * variance + single
 
 
-@_inner
+@_borrowing
 def _gains(block: Block, priors: Priors, first: int, last: int, gains: Float64Array) -> float:
     """Compute the gain at every position in a window; return the largest."""
     best, i, units = -np.inf, 0, block.units
@@ -474,7 +489,7 @@ def _gains(block: Block, priors: Priors, first: int, last: int, gains: Float64Ar
     return best
 
 
-@_inner
+@_borrowing
 def _loud(rest: Trace, levels: Trace, units: int, first: int, last: int) -> np.int32:
     """Return how many positions in a window are plausible."""
     loud = np.int32(0)
@@ -483,7 +498,7 @@ def _loud(rest: Trace, levels: Trace, units: int, first: int, last: int) -> np.i
     return loud
 
 
-@_inner
+@_borrowing
 def _placed(amplitude: Trace, units: int, first: int, last: int) -> np.int32:
     """Return the number of spikes placed in a window."""
     placed = np.int32(0)
@@ -492,7 +507,7 @@ def _placed(amplitude: Trace, units: int, first: int, last: int) -> np.int32:
     return placed
 
 
-@_inner
+@_borrowing
 def _empty_window(block: Block, first: int, last: int) -> None:
     for t in range(first, last):
         for k in range(block.units):
@@ -500,7 +515,7 @@ def _empty_window(block: Block, first: int, last: int) -> None:
                 _remove(block, t, k)
 
 
-@_inner
+@_borrowing
 def _count_all(counts: Trace, amplitude: Trace, units: int, first: int, last: int) -> None:
     """Count all spikes placed in a window as certain."""
     for i in range(first * units, last * units):
@@ -508,7 +523,7 @@ def _count_all(counts: Trace, amplitude: Trace, units: int, first: int, last: in
             counts[i] += np.float32(1.0)
 
 
-@_inner
+@_borrowing
 def _to_odds(logs: Float64Array, n: int, best: float) -> float:
     """Convert logs to odds relative to the best, in place; return their sum."""
     total = 0.0
@@ -518,7 +533,7 @@ def _to_odds(logs: Float64Array, n: int, best: float) -> float:
     return total
 
 
-@_inner
+@_borrowing
 def _drop_negligible(found: Pairs, n: int, best: float) -> int:
     kept = 0
     for i in range(n):
@@ -529,7 +544,7 @@ def _drop_negligible(found: Pairs, n: int, best: float) -> int:
     return kept
 
 
-@_inner
+@_borrowing
 def _prepare(block: Block, priors: Priors, places: Places, first: int, last: int) -> float:
     """Compute what is needed of each position in a window to weigh pairs; return the largest precision."""
     units, largest, i = block.units, 0.0, 0
@@ -552,7 +567,7 @@ def _prepare(block: Block, priors: Priors, places: Places, first: int, last: int
     return largest
 
 
-@_inner
+@_borrowing
 def _weigh_pairs(
     block: Block, priors: Priors, found: Pairs, first: int, last: int, best: float
 ) -> tuple[int, float]:
@@ -601,7 +616,7 @@ def _weigh_pairs(
     return n, best
 
 
-@_inner
+@_borrowing
 def _place_sampled_pair(block: Block, priors: Priors, t: int, k: int, u: int, j: int) -> None:
     known, units = _known(block, t), block.units
     overlap = priors.heat * block.overlaps[_overlap_at(block, t, k, u - t) + j]
@@ -614,7 +629,7 @@ def _place_sampled_pair(block: Block, priors: Priors, t: int, k: int, u: int, j:
     _place_sampled(block, priors, u, j)
 
 
-@_inner
+@_borrowing
 def _count_singles(counts: Trace, at: int, odds: Float64Array, n: int, total: float) -> float:
     """Add the probability of each single spike to the counts from `at` on; return the greatest odds."""
     begin, surest = np.uint64(at), 0.0
@@ -625,7 +640,7 @@ def _count_singles(counts: Trace, at: int, odds: Float64Array, n: int, total: fl
     return surest
 
 
-@_inner
+@_borrowing
 def _count_pairs(counts: Trace, at: int, found: Pairs, n: int, total: float) -> float:
     """Add the probability of each pair to the counts of both its spikes; return the greatest odds.
 
@@ -648,7 +663,7 @@ def _count_pairs(counts: Trace, at: int, found: Pairs, n: int, total: float) -> 
     return surest
 
 
-@_inner
+@_borrowing
 def _drawn(found: Pairs, n_places: int, n_pairs: int, left: float) -> tuple[int, int]:
     """Return the positions of the spikes with whose odds what is left is used up; -1 for none."""
     odds = found.places.gain
@@ -665,7 +680,7 @@ def _drawn(found: Pairs, n_places: int, n_pairs: int, left: float) -> tuple[int,
     return -1, -1
 
 
-@_inner
+@_borrowing
 def _sample_window(block: Block, priors: Priors, found: Pairs, first: int, last: int, most: int) -> float:
     """Sample at most one or two spikes into an empty window; return the uncertainty."""
     units, odds = block.units, found.places.gain
@@ -690,7 +705,7 @@ def _sample_window(block: Block, priors: Priors, found: Pairs, first: int, last:
     return 1.0 - surest / total
 
 
-@_inner
+@_borrowing
 def sweep(
     block: Block, parts: Int64Array, priors: Priors, found: Pairs, window: int, offset: int, most: int
 ) -> float:
@@ -716,14 +731,14 @@ def sweep(
     return doubt
 
 
-@_inner
+@_borrowing
 def place_spikes(block: Block, samples: Int64Array, units: Int64Array, amplitudes: Trace) -> None:
     """Place given spikes."""
     for i in range(len(samples)):
         _place(block, samples[i], units[i], amplitudes[i])
 
 
-@_inner
+@_borrowing
 def _take_out(
     block: Block, first: int, last: int, samples: Int64Array, units: Int64Array, amplitudes: Trace
 ) -> int:
@@ -742,7 +757,7 @@ def _take_out(
     return found
 
 
-@_inner
+@_borrowing
 def _put_in(
     block: Block, priors: Priors, samples: Int64Array, units: Int64Array, amplitudes: Trace, n: int
 ) -> float:
@@ -759,7 +774,7 @@ def _put_in(
     return total
 
 
-@_inner
+@_borrowing
 def _best_place(block: Block, priors: Priors, first: int, last: int) -> tuple[int, int]:
     """Return the free position where one more spike gains most, or -1 if no spike gains."""
     best, at, of, units = 0.0, -1, -1, block.units
@@ -779,7 +794,7 @@ def _best_place(block: Block, priors: Priors, first: int, last: int) -> tuple[in
     return at, of
 
 
-@_inner
+@_borrowing
 def _improve(
     block: Block, priors: Priors, first: int, last: int, samples: Int64Array, units: Int64Array, n: int
 ) -> int:
@@ -812,7 +827,7 @@ def _improve(
     return n
 
 
-@_inner
+@_borrowing
 def _next_start(found: Pairs, n: int, units: int) -> tuple[int, int]:
     """Return the best pair not yet tried, and drop it and all similar pairs; -1 if none is left."""
     best = -1
@@ -883,7 +898,7 @@ def resolve(block: Block, parts: Int64Array, priors: Priors, found: Pairs) -> bo
     return _resolve(block, parts, priors, found, lists, amplitudes)
 
 
-@_inner
+@_borrowing
 def _resolve(
     block: Block, parts: Int64Array, priors: Priors, found: Pairs, lists: Int64Array, amplitudes: Trace
 ) -> bool:
@@ -899,7 +914,7 @@ def _resolve(
     return better
 
 
-@_inner
+@_borrowing
 def _take_clear(block: Block, priors: Priors) -> bool:
     """Place the spike that gains most, repeatedly; return False if there are too many."""
     for _ in range(block.samples // FEWEST_APART + 1):
@@ -910,13 +925,13 @@ def _take_clear(block: Block, priors: Priors) -> bool:
     return False
 
 
-@_inner
+@_borrowing
 def _active(rest: Trace, amplitude: Trace, levels: Trace, units: int, first: int, last: int) -> bool:
     """Return whether a spike is placed or plausible in a window."""
     return bool(_loud(rest, levels, units, first, last) > 0 or _placed(amplitude, units, first, last) > 0)
 
 
-@_inner
+@_borrowing
 def _next_place(rest: Trace, amplitude: Trace, levels: Trace, units: int, start: int) -> tuple[int, int]:
     """Return the next part (first, last) where spikes are placed or plausible; first is -1 if none is."""
     _apart()
@@ -953,7 +968,7 @@ def _settle_place(block: Block, priors: Priors, found: Pairs, first: int, last: 
     return False
 
 
-@_inner
+@_borrowing
 def _counted(counts: Trace, units: int, first: int, last: int) -> np.float32:
     """Return the sum of the counts of a part."""
     total = np.float32(0.0)
@@ -962,7 +977,7 @@ def _counted(counts: Trace, units: int, first: int, last: int) -> np.float32:
     return total
 
 
-@_inner
+@_borrowing
 def _forget(counts: Trace, units: int, first: int, last: int) -> None:
     """Set the counts of a part to 0."""
     for i in range(np.uint64(first * units), np.uint64(last * units)):
@@ -993,7 +1008,7 @@ def settle_clear(
     return parts[:count]
 
 
-@_inner
+@_borrowing
 def _find_places(rest: Trace, amplitude: Trace, levels: Trace, units: int, places: Int64Array) -> int:
     """List the parts where spikes are placed or plausible; return how many there are."""
     n_places, start = 0, NONE
@@ -1005,7 +1020,7 @@ def _find_places(rest: Trace, amplitude: Trace, levels: Trace, units: int, place
         n_places, start = n_places + 1, last
 
 
-@_inner
+@_borrowing
 def _settle_places(
     block: Block, priors: Priors, found: Pairs, places: Int64Array,
     first_wanted: int, last_wanted: int, parts: Int64Array,
@@ -1086,7 +1101,7 @@ def _explain(block: Block, plan: Plan, priors: Priors, found: Pairs, first: int,
         counts[i] = settled[i] + counts[i] / np.float32(counted)
 
 
-@_inner
+@_borrowing
 def _copy(values: Trace, first: int, to: Trace, at: int, n: int) -> None:
     """Copy `n` values from `first` on to another array, from `at` on."""
     source, target = np.uint64(first), np.uint64(at)
@@ -1094,7 +1109,7 @@ def _copy(values: Trace, first: int, to: Trace, at: int, n: int) -> None:
         to[target + i] = values[source + i]
 
 
-@_inner
+@_borrowing
 def _louder(loudness: Float64Array, shift: int, louder: Float64Array) -> None:
     """Compute the louder of each sample and that `shift` samples later."""
     for i in range(np.uint64(len(loudness) - shift)):
@@ -1134,7 +1149,7 @@ def _quietest(outputs: Trace, priors: Priors, nominal: int, leeway: int) -> int:
     return quietest
 
 
-@_inner
+@_borrowing
 def _longest_window(sweeps: Int64Array) -> int:
     """Return the samples of the longest window in which pairs are weighed."""
     longest = max(RESOLVED_WINDOW, LONGEST_PLACE + 2 * AROUND)
