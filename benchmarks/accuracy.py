@@ -287,8 +287,18 @@ def outcome(sorter: Sorter, target: Any, truth: Spikes) -> dict[str, Any]:
         "gain": sorter.profile.activity.gain,
         "forecast": sorter.forecast.summary(),
         "ece_spike": expected_calibration_error(found.probability, there),
+        "ece_spike_by_chance": calibration_error_by_chance(found.probability),
         "ece_class": expected_calibration_error(found.unit_probability[there], right[there]),
     }
+
+
+def calibration_error_by_chance(probability: npt.NDArray[np.float32], *, draws: int = 200) -> float:
+    """Return the mean calibration error of probabilities that are right, as the spikes are so few."""
+    rng = np.random.default_rng(0)
+    stated = np.asarray(probability, np.float64)
+    return float(
+        np.mean([expected_calibration_error(stated, rng.random(len(stated)) < stated) for _ in range(draws)])
+    )
 
 
 def fit(study: Path, assignments: list[str]) -> Sorter:

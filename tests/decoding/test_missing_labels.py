@@ -48,7 +48,7 @@ def test_the_share_of_missing_labels_is_found_whatever_is_false(
 def test_where_labels_are_complete_nothing_changes(every: Spikes) -> None:
     found = found_with(every, 0.3)
     assert missing_share(found, every, fs_hz=FS_HZ) == 0
-    assert without_missing(found, every, 0.0, fs_hz=FS_HZ) is found
+    assert without_missing(found, every, {1: 0.0, 2: 0.0}, fs_hz=FS_HZ) is found
 
 
 def test_a_few_that_lack_a_label_may_be_chance(every: Spikes) -> None:
@@ -61,12 +61,32 @@ def test_a_few_that_lack_a_label_may_be_chance(every: Spikes) -> None:
 def test_as_many_are_left_out_as_labels_are_missing_of_each_unit(every: Spikes) -> None:
     labels = without_some(every, 0.1)
     found = found_with(every, 0.3)
-    left = without_missing(found, labels, 0.1, fs_hz=FS_HZ)
+    left = without_missing(found, labels, {1: 1 / 9, 2: 1 / 9}, fs_hz=FS_HZ)
     unlabelled = ~np.isin(left.sample, labels.sample)
     for unit in (1, 2):
         missing = len(every.of(unit)) - len(labels.of(unit))
         gone = int((found.unit == unit).sum() - (left.unit == unit).sum())
         assert gone == pytest.approx(missing, abs=20)
-        own = unlabelled & (left.unit == unit)
-        assert left.joint[own].max(initial=0.0) <= 0.65  # the most probable ones are gone
+        true = unlabelled & (left.unit == unit) & np.isin(left.sample, every.sample)
+        assert true.sum() < 0.2 * missing  # those left out are the spikes, not the false ones
     assert np.isin(labels.sample, left.sample).all()
+
+
+def test_labels_are_missing_as_often_whatever_the_probability(every: Spikes) -> None:
+    labels = without_some(every, 0.1)
+    left = without_missing(found_with(every, 0.0), labels, {1: 1 / 9, 2: 1 / 9}, fs_hz=FS_HZ)
+    unlabelled = ~np.isin(left.sample, labels.sample)
+    gone = len(every) - len(left)
+    assert gone == pytest.approx(0.1 * N, abs=20)
+    assert unlabelled[: len(left) // 2].sum() < 15  # of the less clear half, too, those without a label
+    assert unlabelled[len(left) // 2 :].sum() < 15
+
+
+def test_a_certain_spike_of_an_uncertain_unit_may_be_one_of_the_missing(every: Spikes) -> None:
+    labels = without_some(every, 0.1)
+    unit_probability = np.where(np.arange(N) % 4 < 2, 0.4, 1.0)
+    found = Candidates.from_arrays(every.sample, every.unit, np.full(N, 0.99), unit_probability)
+    left = without_missing(found, labels, {1: 1 / 9, 2: 1 / 9}, fs_hz=FS_HZ)
+    unlabelled = ~np.isin(left.sample, labels.sample)
+    assert unlabelled[left.unit_probability < 0.5].sum() < 15
+    assert unlabelled[left.unit_probability > 0.5].sum() < 15

@@ -278,21 +278,6 @@ def test_an_excerpt_is_where_the_labels_are(study: list[SimulatedRecording], pro
     np.testing.assert_array_equal(part.trace, study[0].trace[moved : moved + 100_000])
 
 
-def test_where_nobody_labelled_is_left_out(study: list[SimulatedRecording], profile: Profile) -> None:
-    spikes, n_samples = study[0].spikes, len(study[0].trace)
-    whole = Labelled(study[0].trace, spikes, profile).covered()
-    assert len(whole.trace) == n_samples
-    assert whole.spikes == spikes
-    early = spikes.within(0, n_samples // 4)
-    part = Labelled(study[0].trace, early, profile).covered()
-    assert len(part.trace) == early.sample[-1] + 1
-    assert part.spikes == early
-    late = spikes.within(3 * n_samples // 4, n_samples)
-    part = Labelled(study[0].trace, late, profile).covered()
-    assert len(part.trace) == n_samples - late.sample[0]
-    assert part.spikes.sample[0] == 0
-
-
 @pytest.mark.parametrize(("spread", "varies"), [(0.0, False), (0.3, True)])
 def test_units_that_vary_leave_more_beside_their_spikes(
     shapes: Templates, spread: float, varies: bool, rng: np.random.Generator

@@ -239,6 +239,18 @@ class BadStretches:
         gone = np.r_[0, np.cumsum(self.stop - self.start)]
         return np.asarray(samples - gone[np.searchsorted(self.start, samples, "right")], np.int64)
 
+    def moved_back(self, samples: Int64Array) -> Int64Array:
+        """Return where samples came from that lie so when the stretches are cut out; see `moved`.
+
+        Examples
+        --------
+        >>> BadStretches.of([(1, 3, "dead")]).moved_back(np.array([0, 1, 2]))
+        array([0, 3, 4])
+        """
+        gone = np.r_[0, np.cumsum(self.stop - self.start)]
+        seams = self.start - gone[:-1]  # where each stretch was, without those before it
+        return np.asarray(samples + gone[np.searchsorted(seams, samples, "right")], np.int64)
+
     def __len__(self) -> int:
         return len(self.start)
 

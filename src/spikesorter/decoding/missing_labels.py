@@ -6,6 +6,8 @@ the labeller left them out; and then as large a share of the others, too.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
@@ -13,13 +15,27 @@ from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.calibration import judge_events
 from spikesorter.decoding.candidates import Candidates
 
-__all__ = ["MOST_BELIEVED", "missing_share", "without_missing"]
+__all__ = [
+    "CLEAREST",
+    "MOST_BELIEVED",
+    "MOST_IF_ALIKE",
+    "least_of_clearest",
+    "look_alike",
+    "missing_share",
+    "without_missing",
+]
 
-CLEAREST = 0.2  # share of the labelled spikes that count as clear
+CLEAREST = 0.2
+"""Share of the labelled spikes that count as clear."""
 STANDARD_ERRORS = 3.0  # by which the share has to differ from 0
 MOST_BELIEVED = 0.1
-"""Largest share that is taken for missing labels; beyond it, another neuron may look like a labelled one."""
-LIKELY = 0.5  # probability from which on a spike without a label may be one of the missing
+"""Largest share that is taken for missing labels however the spikes look; more may be another neuron's."""
+MOST_IF_ALIKE = 0.6
+"""Largest share that is taken for missing labels if spikes with and without a label look alike."""
+LOOK_ALIKE = 0.6  # largest area under the curve (.5 by chance) of telling them apart
+FEWEST = 20  # clear spikes of a unit with a label, and without one, that are compared
+COMPONENTS = 12  # of their waveforms
+PARTS = 5  # each told apart by what was learnt from the others
 
 
 def missing_share(found: Candidates, labels: Spikes, *, fs_hz: float) -> float:
@@ -46,27 +62,99 @@ def missing_share(found: Candidates, labels: Spikes, *, fs_hz: float) -> float:
     >>> round(missing_share(found, labels, fs_hz=25_000), 3)
     0.1
     """
-    there, right = judge_events(found.sample, found.unit, labels, fs_hz=fs_hz)
-    if not right.any():
+    there, _ = judge_events(found.sample, found.unit, labels, fs_hz=fs_hz)
+    clear = found.joint >= least_of_clearest(found, labels, fs_hz=fs_hz)
+    if not clear.any():
         return 0.0
-    clear = found.joint >= np.quantile(found.joint[right], 1 - CLEAREST)
     share, count = float(np.mean(~there[clear])), int(clear.sum())
     error = float(np.sqrt(share * (1 - share) / count))
     return share if share > STANDARD_ERRORS * error else 0.0
 
 
-def without_missing(found: Candidates, labels: Spikes, share: float, *, fs_hz: float) -> Candidates:
+def look_alike(
+    trace: npt.NDArray[np.float32], found: Candidates, labels: Spikes, *, window: int, fs_hz: float
+) -> bool:
+    """Return whether the clear spikes with a label and those without one cannot be told apart.
+
+    A linear discriminant of their waveforms is learnt for each unit. Spikes of another neuron, which the
+    labeller left out rightly, differ from those of the unit that they were taken for.
+
+    Parameters
+    ----------
+    trace : ndarray of float32, shape (samples, channels)
+        Labelled recording, conditioned.
+    found : Candidates
+        As for `missing_share`.
+    labels : Spikes
+    window : int
+        Samples of a waveform, from a spike's start.
+    fs_hz : float
+
+    Returns
+    -------
+    bool
+        False if there are too few to tell.
+    """
+    there, right = judge_events(found.sample, found.unit, labels, fs_hz=fs_hz)
+    inside = found.sample + window <= len(trace)
+    clear = inside & (found.joint >= least_of_clearest(found, labels, fs_hz=fs_hz)) & (right | ~there)
+    areas, counts = [], []
+    for unit in labels.unit_ids:
+        own = clear & (found.unit == unit)
+        fewer = min(int((own & there).sum()), int((own & ~there).sum()))
+        if fewer >= FEWEST:
+            around = found.sample[own, None] + np.arange(window)
+            areas.append(_told_apart(trace[around].reshape(int(own.sum()), -1), there[own]))
+            counts.append(int((own & ~there).sum()))
+    return bool(areas) and float(np.average(areas, weights=counts)) <= LOOK_ALIKE
+
+
+def _told_apart(waveforms: npt.NDArray[np.float32], labelled: npt.NDArray[np.bool_]) -> float:
+    """Return the area under the curve of telling waveforms with a label from those without one."""
+    from sklearn.decomposition import PCA  # here, as few labels have holes
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+    from sklearn.metrics import roc_auc_score
+    from sklearn.model_selection import cross_val_predict
+    from sklearn.pipeline import make_pipeline
+
+    components = min(COMPONENTS, len(waveforms) // PARTS, waveforms.shape[1])
+    discriminant = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
+    learner = make_pipeline(PCA(components, svd_solver="full"), discriminant)
+    scores = cross_val_predict(learner, waveforms, labelled, cv=PARTS, method="decision_function")
+    return float(roc_auc_score(labelled, scores))
+
+
+def least_of_clearest(found: Candidates, labels: Spikes, *, fs_hz: float) -> float:
+    """Return the least probability of the clearest labelled spikes (`CLEAREST` of them) that are found.
+
+    Infinite if none is found.
+
+    Examples
+    --------
+    >>> found = Candidates.from_arrays([100, 300, 500, 700], [1] * 4, [0.9, 0.8, 0.7, 0.6], [1.0] * 4)
+    >>> round(least_of_clearest(found, Spikes.from_arrays([100, 300], [1, 1]), fs_hz=25_000), 2)
+    0.88
+    """
+    _, right = judge_events(found.sample, found.unit, labels, fs_hz=fs_hz)
+    return float(np.quantile(found.joint[right], 1 - CLEAREST)) if right.any() else float("inf")
+
+
+def without_missing(
+    found: Candidates, labels: Spikes, missing_per_label: Mapping[int, float], *, fs_hz: float
+) -> Candidates:
     """Return the candidates without those that are probably spikes whose label is missing.
 
-    They are neither right nor wrong. Of each unit the most probable ones without a label are left out, as
-    many as labels should be missing of spikes that are found.
+    They are neither right nor wrong. A label is missing as often whatever the probability of a spike. So from
+    the most probable candidate of a unit to the least, of those without a label as many are left out as
+    labels should be missing of the spikes met so far, and a standard deviation more. The probability of any
+    spike counts: a spike may be certain, and its unit not.
 
     Parameters
     ----------
     found : Candidates
     labels : Spikes
-    share : float
-        From `missing_share`.
+    missing_per_label : mapping of int to float
+        For each unit, how many labels are missing for each that is there.
     fs_hz : float
 
     Returns
@@ -75,23 +163,29 @@ def without_missing(found: Candidates, labels: Spikes, share: float, *, fs_hz: f
 
     Examples
     --------
-    >>> found = Candidates.from_arrays([100, 300, 500, 700], [1] * 4, [0.9, 0.8, 0.9, 0.6], [1.0] * 4)
-    >>> without_missing(found, Spikes.from_arrays([100, 300], [1, 1]), 1 / 3, fs_hz=25_000).sample
+    >>> found = Candidates.from_arrays([100, 300, 500, 700], [1] * 4, [0.9, 0.8, 0.7, 0.6], [1.0] * 4)
+    >>> without_missing(found, Spikes.from_arrays([100, 300], [1, 1]), {1: 0.25}, fs_hz=25_000).sample
     array([100, 300, 700])
     """
-    if share == 0:
+    if not any(missing_per_label.values()):
         return found
-    there, right = judge_events(found.sample, found.unit, labels, fs_hz=fs_hz)
-    likely = found.joint >= LIKELY
+    there, _ = judge_events(found.sample, found.unit, labels, fs_hz=fs_hz)
     kept = np.ones(len(found), bool)
-    for unit in labels.unit_ids:
-        own = likely & (found.unit == unit)
-        lacking = round(int((own & right).sum()) * share / (1 - share))
-        kept[_most_probable(found, own & ~there, lacking)] = False
+    for unit, missing in missing_per_label.items():
+        own = np.flatnonzero(found.unit == unit)
+        falling = own[np.argsort(-found.probability[own], kind="stable")]
+        lacking = np.cumsum(there[falling]) * missing
+        most = np.round(lacking + np.sqrt(lacking)).astype(np.int64)  # by chance, more may be met early
+        unlabelled = ~there[falling]
+        kept[falling[unlabelled][_left_out(most[unlabelled])]] = False
     return found.select(kept)
 
 
-def _most_probable(found: Candidates, among: npt.NDArray[np.bool_], count: int) -> npt.NDArray[np.int64]:
-    """Return the places of the most probable candidates among some; of equal ones the earliest."""
-    places = np.flatnonzero(among)
-    return np.asarray(places[np.argsort(-found.joint[places], kind="stable")[:count]], np.int64)
+def _left_out(most: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Return which candidates in a row are left out, each if fewer than `most` were before it.
+
+    `most` never falls. The number left out up to a candidate is one more than before, or `most`.
+    """
+    places = np.arange(len(most))
+    count = np.minimum(np.minimum.accumulate(most - places) + places, places + 1)
+    return np.diff(count, prepend=0) > 0

@@ -139,8 +139,19 @@ def _decided(found: Candidates, bench: Bench) -> Candidates:
     labels, n_samples, fs_hz = bench.rehearsal.spikes, len(bench.rehearsal.trace), bench.context.fs_hz
     found = decided(found, labels, dead_time(labels, n_samples, fs_hz=fs_hz), fs_hz=fs_hz)
     found = found.select(_seen(found.sample, bench))
-    missing = bench.rehearser.labelled.missing_share if bench.rehearser.labelled else 0.0
-    return without_missing(found, labels, missing, fs_hz=fs_hz)
+    return without_missing(found, labels, _missing_per_label(bench), fs_hz=fs_hz)
+
+
+def _missing_per_label(bench: Bench) -> dict[int, float]:
+    """Return for each unit how many labels are missing for each; those of planted spikes are complete."""
+    labelled, units, added = bench.rehearser.labelled, bench.context.units, bench.rehearsal.added_rates
+    share = labelled.missing_share if labelled else 0.0
+    planted = np.array(added) if added else np.zeros(len(units.rates))
+    found_there = units.rates / np.maximum(units.rates + planted, 1e-30)
+    missing = share / (1 - share) * found_there
+    return {
+        unit: float(one) for unit, one in zip(units.unit_ids, missing, strict=True) if unit in units.known
+    }
 
 
 def _seen(samples: npt.NDArray[np.int64], bench: Bench) -> npt.NDArray[np.bool_]:

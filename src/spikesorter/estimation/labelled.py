@@ -18,7 +18,6 @@ from spikesorter.signal.templates import Templates, plant, spike_amplitudes
 __all__ = ["Labelled", "dead_time", "labelled_amplitudes", "measure_variance_left", "no_events", "own_sizes"]
 
 FloatArray = npt.NDArray[np.float32]
-LONG_GAP = 50.0  # mean intervals without a label at either end, where nobody labelled
 EXCERPTS = 33  # places tried for an excerpt
 MIDDLE_SHARE = 0.8  # labels in the middle relative to the best place
 MUCH_VARIED = 0.2  # variance that fixed templates leave near spikes, relative to the target's noise
@@ -121,19 +120,6 @@ class Labelled:
             profile=self.profile.narrowed(columns, kept),
             noise_left=self.noise_left.of_channels(columns) if self.noise_left else None,
         )
-
-    def covered(self) -> Labelled:
-        """Return the part from the first label to the last, if the rest has no label for improbably long.
-
-        Where nobody labelled, every spike that is found would count as wrong.
-        """
-        if len(self.spikes) < 2:
-            return self
-        first, last = int(self.spikes.sample[0]), int(self.spikes.sample[-1]) + 1
-        usual = (last - first) / len(self.spikes)  # samples between labels
-        start = first if first > LONG_GAP * usual else 0
-        stop = last if len(self.trace) - last > LONG_GAP * usual else len(self.trace)
-        return self._part(start, stop)
 
     def excerpt(self, samples: int) -> Labelled:
         """Return at most this many samples: the middle or, if that has far fewer labels, where most are."""

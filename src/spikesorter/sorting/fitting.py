@@ -24,9 +24,10 @@ from spikesorter.core.errors import NothingToSortError
 from spikesorter.core.progress import Progress
 from spikesorter.core.settings import Settings
 from spikesorter.core.spikes import Spikes
+from spikesorter.decoding.candidates import Candidates
 from spikesorter.decoding.cnn import train_base_networks
 from spikesorter.decoding.gibbs import explain_blocks
-from spikesorter.decoding.missing_labels import MOST_BELIEVED, missing_share
+from spikesorter.decoding.missing_labels import MOST_BELIEVED, MOST_IF_ALIKE, look_alike, missing_share
 from spikesorter.decoding.networks import Networks
 from spikesorter.decoding.pursuit import make_pursuit
 from spikesorter.decoding.registry import AUTO, wanted_kinds
@@ -50,6 +51,7 @@ from spikesorter.signal.shifts import measure_start_variance, slopes
 from spikesorter.signal.templates import average_waveform, plant
 from spikesorter.signal.whitening import needed_reach
 from spikesorter.sorting.adaptation import tune_for
+from spikesorter.sorting.label_holes import find_holes
 from spikesorter.sorting.labelled_source import LabelledSource, read_labelled
 from spikesorter.sorting.refine import noise_left
 from spikesorter.sorting.state import Lessons, SorterState
@@ -98,6 +100,7 @@ def fit_state(
         learning += " (and compiling, once after installing)"
     progress(learning, 0.0)
     source, learnt = _learn_in_whole(source)
+    source, learnt = _without_holes(source, learnt, n_jobs=n_jobs)
     learnt = _without_faint_units(source, learnt)
     warn_of_labels(learnt.context.units, source.settings.templates, fs_hz=source.fs_hz)
     learnt = _with_unlabelled_units(source, learnt, n_jobs=n_jobs)
@@ -150,6 +153,25 @@ def _learn_in_whole(source: LabelledSource) -> tuple[LabelledSource, _Learnt]:
     filters = {"whitening_reach_ms": reach_ms}
     source = replace(source, settings=source.settings.replace(matched_filter=filters))
     return source, _learn(source, source.labels)
+
+
+def _without_holes(source: LabelledSource, learnt: _Learnt, *, n_jobs: int) -> tuple[LabelledSource, _Learnt]:
+    """Leave out the stretches that nobody labelled, and learn from the rest."""
+    holes = find_holes(source.trace, source.labels, learnt.context, learnt.profile, n_jobs=n_jobs)
+    if not len(holes):
+        return source, learnt
+    _warn_of_holes(holes, source)
+    return _learn_in_whole(source.without(holes))
+
+
+def _warn_of_holes(holes: BadStretches, source: LabelledSource) -> None:
+    first, last = source.bad.moved_back(np.array([holes.start[0], holes.stop[0] - 1])) / source.fs_hz
+    many = f"in {len(holes)} stretches, the first " if len(holes) > 1 else ""
+    logger.warning(
+        "labels: none %sfrom %.1f to %.1f s, where spikes are found as often as elsewhere; of the "
+        "recording's %.3g s, %.3g are not learnt from",
+        many, first, last, len(source.trace) / source.fs_hz, holes.samples / source.fs_hz,
+    )  # fmt: skip
 
 
 def _needed_reach_ms(learnt: _Learnt) -> float:
@@ -221,9 +243,7 @@ def _lessons(source: LabelledSource, learnt: _Learnt, *, n_jobs: int) -> Lessons
     if settings.rehearsal.method == "graft" or settings.tuning.on == "labelled":
         left = _variance_left(source.trace, labels, context)
         whole = Labelled(source.trace, labels, learnt.profile, left)
-        covered = whole.covered()
-        _warn_of_unlabelled_part(len(covered.trace), len(whole.trace), source.fs_hz)
-        labelled = covered.excerpt(MOST_KEPT // source.trace.shape[1])
+        labelled = whole.excerpt(MOST_KEPT // source.trace.shape[1])
         left_over = noise_left(labelled.trace, learnt.profile, context, n_jobs=n_jobs)
         labelled = replace(_with_hiding(labelled, context), noise_left=left_over)
     return Lessons(context, average, labelled, None, learnt.profile.noise.power)
@@ -252,19 +272,16 @@ def _with_missing_share(lessons: Lessons, *, n_jobs: int) -> Lessons:
     found = decided(found, labels, dead_samples, fs_hz=fs_hz)
     found = found.select(~after_hiding(found.sample, part.hiding, dead_samples, fs_hz=fs_hz))
     share = missing_share(found, labels, fs_hz=fs_hz)
+    believed = share <= MOST_BELIEVED or (share <= MOST_IF_ALIKE and _look_alike(part, found, context))
     if share >= MENTIONED_SHARE:
-        logger.warning(WITHOUT_LABEL if share <= MOST_BELIEVED else OTHER_NEURON, 100 * share)
-    believed = share if share <= MOST_BELIEVED else 0.0
-    return replace(lessons, labelled=replace(labelled, missing_share=believed))
+        logger.warning(WITHOUT_LABEL if believed else OTHER_NEURON, 100 * share)
+    return replace(lessons, labelled=replace(labelled, missing_share=share if believed else 0.0))
 
 
-def _warn_of_unlabelled_part(covered: int, whole: int, fs_hz: float) -> None:
-    if covered < whole:
-        logger.warning(
-            "labels: cover %.3g of the recording's %.3g s; rates and noise are estimated from all of it, so "
-            "cut the rest off if nobody labelled it",
-            covered / fs_hz, whole / fs_hz,
-        )  # fmt: skip
+def _look_alike(labelled: Labelled, found: Candidates, context: Context) -> bool:
+    """Return whether spikes without a label look like those with one."""
+    trace, window = context.conditioned(labelled.trace), context.units.templates.waveforms.shape[1]
+    return look_alike(trace, found, labelled.spikes, window=window, fs_hz=context.fs_hz)
 
 
 def _base_networks(lessons: Lessons, profile: Profile, progress: Progress) -> Networks | None:

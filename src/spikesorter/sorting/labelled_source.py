@@ -35,7 +35,7 @@ MOST_CHANNELS = 32  # filters connect all pairs of channels, and distant channel
 
 @dataclass(frozen=True, eq=False)
 class LabelledSource:
-    """A checked labelled recording, from which its bad stretches are cut out.
+    """A checked labelled recording, from which its bad stretches and those that nobody labelled are cut out.
 
     Parameters
     ----------
@@ -53,6 +53,8 @@ class LabelledSource:
         For recordings like it.
     choice : ChannelChoice
         Of its channels.
+    bad : BadStretches
+        Those that are cut out, in the recording's samples.
     """
 
     raw: npt.NDArray[Any]
@@ -63,6 +65,17 @@ class LabelledSource:
     kernel: npt.NDArray[np.float64]
     screen: Screen
     choice: ChannelChoice
+    bad: BadStretches
+
+    def without(self, stretches: BadStretches) -> LabelledSource:
+        """Return the source without some stretches more, which are given in its own samples."""
+        labels = self.labels.outside(stretches)
+        return replace(
+            self,
+            raw=stretches.without(self.raw),
+            trace=np.asarray(stretches.without(self.trace), np.float32),
+            labels=replace(labels, sample=stretches.moved(labels.sample)),
+        )
 
 
 def read_labelled(
@@ -108,7 +121,7 @@ def read_labelled(
     if settings.conditioning.remove_hum:
         trace = without_hum(trace, find_hum(trace, fs_hz=fs_hz), fs_hz=fs_hz)
     kernel = conditioning_kernel(settings.conditioning, fs_hz)
-    return LabelledSource(raw, trace, spikes, settings, fs_hz, kernel, screen, choice)
+    return LabelledSource(raw, trace, spikes, settings, fs_hz, kernel, screen, choice, source.bad)
 
 
 def _choose(
