@@ -27,7 +27,7 @@ __all__ = [
 
 CLEAREST = 0.2
 """Share of the labelled spikes that count as clear."""
-STANDARD_ERRORS = 3.0  # by which the share has to differ from 0
+STANDARD_ERRORS = 2.5  # by which the share has to differ from 0
 MOST_BELIEVED = 0.1
 """Largest share that is taken for missing labels however the spikes look; more may be another neuron's."""
 MOST_IF_ALIKE = 0.6
