@@ -147,7 +147,8 @@ def without_missing(
     They are neither right nor wrong. A label is missing as often whatever the probability of a spike. So from
     the most probable candidate of a unit to the least, of those without a label as many are left out as
     labels should be missing of the spikes met so far, and a standard deviation more. The probability of any
-    spike counts: a spike may be certain, and its unit not.
+    spike counts: a spike may be certain, and its unit not. As large a share of the others without a label is
+    left out too, so that false spikes remain as frequent, relative to spikes, as they are.
 
     Parameters
     ----------
@@ -163,9 +164,13 @@ def without_missing(
 
     Examples
     --------
-    >>> found = Candidates.from_arrays([100, 300, 500, 700], [1] * 4, [0.9, 0.8, 0.7, 0.6], [1.0] * 4)
-    >>> without_missing(found, Spikes.from_arrays([100, 300], [1, 1]), {1: 0.25}, fs_hz=25_000).sample
-    array([100, 300, 700])
+    Of five spikes one has no label; one of five false ones is left out too:
+
+    >>> probability = [0.9, 0.9, 0.9, 0.9, 0.9, 0.1, 0.1, 0.1, 0.1, 0.1]
+    >>> found = Candidates.from_arrays(np.arange(10) * 500, [1] * 10, probability, [1.0] * 10)
+    >>> labels = Spikes.from_arrays([0, 500, 1000, 2000], [1] * 4)
+    >>> without_missing(found, labels, {1: 0.25}, fs_hz=25_000).sample // 500
+    array([0, 1, 2, 4, 6, 7, 8, 9])
     """
     if not any(missing_per_label.values()):
         return found
@@ -177,8 +182,17 @@ def without_missing(
         lacking = np.cumsum(there[falling]) * missing
         most = np.round(lacking + np.sqrt(lacking)).astype(np.int64)  # by chance, more may be met early
         unlabelled = ~there[falling]
-        kept[falling[unlabelled][_left_out(most[unlabelled])]] = False
+        is_missing = _left_out(most[unlabelled])
+        candidates = falling[unlabelled]
+        kept[candidates[is_missing]] = False
+        kept[_share_of(candidates[~is_missing], missing / (1 + missing))] = False
     return found.select(kept)
+
+
+def _share_of(places: npt.NDArray[np.int64], share: float) -> npt.NDArray[np.int64]:
+    """Return a share of some places, evenly spread over them."""
+    count = np.floor(share * np.arange(1, len(places) + 1))
+    return np.asarray(places[np.diff(count, prepend=0.0) > 0], np.int64)
 
 
 def _left_out(most: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
