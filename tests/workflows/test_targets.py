@@ -52,12 +52,10 @@ def target_task(folder: Path, name: str = "D2") -> TargetTask:
     return TargetTask(name, target, folder / "model", 1, prediction=folder / "out.mat")
 
 
-@pytest.fixture(scope="module")
-def alone(study_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a run leaves that adapts to one target after another."""
-    out = tmp_path_factory.mktemp("alone") / "out"
-    run_study(study_folder, out, SETTINGS, n_jobs=1, report=False)
-    return out
+@pytest.fixture
+def alone(sorted_study: Path) -> Path:
+    """What a run leaves that adapts to one target after another, with the settings of this file."""
+    return sorted_study
 
 
 @pytest.fixture(scope="module")
