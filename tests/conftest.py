@@ -109,6 +109,14 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
+@pytest.fixture
+def nothing_to_compile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SpikeInterface compares templates by code that it compiles anew in each process, for ten seconds."""
+    from spikeinterface.postprocessing import template_similarity as module
+
+    monkeypatch.setattr(module, "_compute_similarity_matrix", module._compute_similarity_matrix_numpy)
+
+
 @pytest.fixture(scope="session")
 def quick_settings() -> Settings:
     """Small networks and short rehearsals: seconds rather than minutes, and worse."""
