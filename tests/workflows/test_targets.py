@@ -92,6 +92,7 @@ def test_processes_give_the_same_bytes_in_the_same_order_and_say_how_far_they_ar
     assert len(set(shares)) > 6  # more than what is done
 
 
+@pytest.mark.slow
 def test_one_job_starts_no_process(
     study_folder: Path, alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
