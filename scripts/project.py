@@ -212,6 +212,7 @@ def docs(*, anew: bool = True) -> None:
 def pytest(*options: str, interpreter: str | None = None) -> None:
     """Run the tests in two processes, as most of them use one core; tests/conftest.py says in which order."""
     shared = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "--durations=20")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each process compiles all tests anew, for seconds
     run(interpreter or python(), "-m", "pytest", "-q", *shared, *options)
 
 

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import shutil
 import time
 import tracemalloc
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import hypothesis
@@ -65,16 +67,24 @@ MEANWHILE = (
 )
 # Then what takes longest.
 LONG = (
+    "tests/sorting/test_dead_groups.py",
+    "tests/sorting/test_broken_channels.py",
     "tests/browser/test_report.py",
     "tests/faults/test_killed.py",
+    "tests/workflows/test_targets.py",
     "tests/workflows/test_batch.py",
     "tests/properties",
     "tests/integrations",
     "tests/sorting/test_groups.py",
+    "tests/workflows/test_exporting.py",
+    "tests/estimation/test_passband.py",
+    "tests/decoding/test_gibbs.py",
     "tests/test_docs.py",
     "tests/faults/test_lost.py",
     "tests/sorting/test_unlabelled_units.py",
     "tests/cli/test_cli.py",
+    "tests/cli/test_formats.py",
+    "tests/sorting/test_discovery.py",
     "tests/workflows/test_processes.py",
     "tests/sorting/test_sorter.py",
     "tests/browser/test_viewer.py",
@@ -97,6 +107,14 @@ PURSUIT = ("decoder=pursuit", *BRIEF)
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def nothing_to_compile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SpikeInterface compares templates by code that it compiles anew in each process, for ten seconds."""
+    from spikeinterface.postprocessing import template_similarity as module
+
+    monkeypatch.setattr(module, "_compute_similarity_matrix", module._compute_similarity_matrix_numpy)
 
 
 @pytest.fixture(scope="session")
@@ -155,7 +173,7 @@ def sorted_study(study_folder: Path, tmp_path_factory: pytest.TempPathFactory) -
     settings = load_settings(assignments=PURSUIT)
 
     def make(folder: Path) -> None:
-        run_study(study_folder, folder / "out", settings, report=False)
+        run_study(study_folder, folder / "out", settings, n_jobs=1, report=False)
 
     return made_once(tmp_path_factory, "sorted", make) / "out"
 
@@ -170,6 +188,23 @@ def labelled_model(sorted_study: Path, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="session")
 def results(sorted_study: Path) -> list[Result]:
     return open_results(sorted_study)
+
+
+@contextmanager
+def warnings_kept() -> Iterator[list[str]]:
+    """Keep what the program warns of in a block, for fixtures of a module: `caplog` is for single tests."""
+
+    class Kept(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said.append(record.getMessage())
+
+    said: list[str] = []
+    handler, logger = Kept(logging.WARNING), logging.getLogger("spikesorter")
+    logger.addHandler(handler)
+    try:
+        yield said
+    finally:
+        logger.removeHandler(handler)
 
 
 def run_in_spans(

@@ -74,7 +74,7 @@ def found_in(*groups: str, **given: Any) -> Any:
     """Return a stand-in for what was found: a unit in each group."""
     unit: dict[str, Any] = {
         "unit": 1, "spikes": 9, "rate_hz": 2.0, "detectability": 5.0, "false_share": 0.1, "missed_share": 0.2,
-        "violations": 0.0, "nearest": None, "verdict": "good",
+        "violations": 0.0, "nearest": None, "verdict": "single", "reasons": (),
     }  # fmt: skip
     units = [(group, SimpleNamespace(**unit | given)) for group in groups]
     return SimpleNamespace(groups=dict.fromkeys(groups), units=units)
@@ -82,21 +82,36 @@ def found_in(*groups: str, **given: Any) -> Any:
 
 def test_names_of_groups_of_channels_are_listed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     _print_units(found_in(MARKUP, "a[/b]"))
-    assert [row[0] for row in rows_of(capsys.readouterr().out)] == ["group", MARKUP, "a[/b]"]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:2] + lines[3:]] == ["group", MARKUP, "a[/b]"]
 
 
 def test_units_fit_into_a_narrow_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    _print_units(
-        found_in("", spikes=12345, rate_hz=123.4, detectability=23.4, nearest=12, nearest_detectability=12.3,
-                 false_share=0.5, verdict="multi-unit")
-    )  # fmt: skip
-    text = capsys.readouterr().out
-    assert "\N{HORIZONTAL ELLIPSIS}" not in text
-    for word in ("spikes", "missed", "nearest", "12345", "123.4", "50.0%", "multi-unit"):
-        assert word in text
+    large = {"spikes": 12345, "rate_hz": 123.4, "detectability": 23.4, "false_share": 0.5}
+    near = {"nearest": 12, "nearest_detectability": 12.3}
+    reasons = ("short intervals", "near another", "many missed")
+    for groups in ([""], ["probe", "tetrode 12"]):
+        _print_units(found_in(*groups, **large, **near, verdict="multi-unit", reasons=reasons))
+        text = capsys.readouterr().out
+        assert "\N{HORIZONTAL ELLIPSIS}" not in text
+        assert max(len(line) for line in text.splitlines()) <= 80
+        for word in ("spikes", "missed", "nearest", "12345", "123.4", "50.0%", "12 (12.3)", "multi-unit"):
+            assert word in text
+        for word in " ".join(reasons).split():
+            assert word in text
+
+
+def test_each_reason_against_a_unit_has_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    _print_units(found_in("", verdict="doubtful", reasons=("near another", "many missed")))
+    head, rule, first, second = capsys.readouterr().out.splitlines()[1:]
+    assert [head.split()[-1], first.split()[-3:], second.split()] == [
+        "why", ["doubtful", "near", "another"], ["many", "missed"]
+    ]  # fmt: skip
+    assert head.index("why") == first.index("near") == second.index("many")
+    assert len(rule) >= len(first)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import cache
 from itertools import permutations
 
 import numpy as np
@@ -12,8 +13,9 @@ from spikeinterface.core import NumpyRecording
 
 from spikesorter import Sorter, load_settings
 from spikesorter.estimation.passband import noise_of_parts, octaves_lacking
-from spikesorter.simulate import simulate_study
+from spikesorter.simulate import SimulatedRecording, simulate_study
 from spikesorter.sorting.doubts import MOST_LACKING
+from tests.conftest import PURSUIT
 
 FS_HZ = 25_000.0
 
@@ -97,12 +99,10 @@ def test_noise_of_too_little_is_not_estimated(rng: np.random.Generator) -> None:
 def test_recordings_that_were_filtered_otherwise_are_told_and_nothing_promised(
     labelled_too: bool, target_too: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    labelled, target = simulate_study(units=3, seconds=12, noise_levels=(0.8,), seed=3)
     unlike = labelled_too is not target_too
-    settings = load_settings(assignments=["decoder=pursuit"])
-    sorter = Sorter.fit(recorded(labelled.trace, labelled_too), labelled.spikes, settings=settings)
+    sorter = fitted(labelled_too)
     caplog.set_level(logging.WARNING)
-    recording = recorded(target.trace, target_too)
+    recording = recorded(study()[1].trace, target_too)
     assert any("filter" in one for one in sorter.sort(recording).doubts) is unlike
     caplog.clear()
     adapted = sorter.adapt(recording)
@@ -114,6 +114,19 @@ def test_recordings_that_were_filtered_otherwise_are_told_and_nothing_promised(
     assert "filter" not in caplog.text  # what the forecast says is not said again
     assert (forecast.low == 0) is unlike
     assert any("filter" in one for one in forecast.remarks) is unlike
+
+
+@cache
+def study() -> list[SimulatedRecording]:
+    return simulate_study(units=3, seconds=8, noise_levels=(0.8,), seed=3)
+
+
+@cache
+def fitted(filtered: bool) -> Sorter:
+    """Return a sorter of the labelled recording, filtered or not, which no test changes."""
+    labelled = study()[0]
+    settings = load_settings(assignments=PURSUIT)
+    return Sorter.fit(recorded(labelled.trace, filtered), labelled.spikes, settings=settings)
 
 
 def recorded(trace: np.ndarray, filtered: bool) -> NumpyRecording:

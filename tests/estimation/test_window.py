@@ -44,10 +44,12 @@ def test_templates_begin_earlier_after_a_filter_that_ran_backwards_too(
     assert filtered.forecast.score > 0.97
 
 
+@pytest.mark.slow
 def test_templates_begin_as_set_where_nothing_lies_before_them(labelled: tuple[np.ndarray, Spikes]) -> None:
     assert fitted(*labelled).settings.templates.before_ms == SETTINGS.templates.before_ms
 
 
+@pytest.mark.slow
 def test_templates_end_later_where_they_have_not_faded(
     labelled: tuple[np.ndarray, Spikes], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -25,18 +25,13 @@ from spikesorter.io.formats import EXPORTS
 from spikesorter.io.mat import read_mat_spikes
 from spikesorter.io.nwb import session_start_of
 
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # SpikeInterface leaves files open
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # SpikeInterface leaves files open
+    pytest.mark.usefixtures("nothing_to_compile"),
+]
 FS_HZ = 30_000.0
 NAMES = {1: "basket", 2: "pyramidal", 3: "silent"}
 FILES = ("mat", "csv", "parquet", "nwb")
-
-
-@pytest.fixture(autouse=True)
-def _nothing_to_compile(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SpikeInterface compares templates by code that it compiles anew in each process, for ten seconds."""
-    from spikeinterface.postprocessing import template_similarity as module
-
-    monkeypatch.setattr(module, "_compute_similarity_matrix", module._compute_similarity_matrix_numpy)
 
 
 @pytest.fixture

@@ -107,6 +107,7 @@ def test_no_spikes_are_a_result_to_be_shown(results: list[Result]) -> None:
     assert {row[1] for row in shown["unit_table"]["rows"]} == {"0"}
 
 
+@pytest.mark.slow
 def test_of_many_recordings_the_worst_are_shown_in_full(results: list[Result]) -> None:
     good, worse = results
     contents = report_contents("many", [good] * 20 + [worse])

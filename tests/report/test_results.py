@@ -13,6 +13,7 @@ from spikesorter.io.exclusion import Exclusion
 from spikesorter.io.mat import read_mat
 from spikesorter.io.mat_writing import write_mat_recording
 from spikesorter.io.recording import RecordingOptions
+from spikesorter.report.kept_results import discovered_as
 from spikesorter.report.results import open_results
 from spikesorter.sorting.model import load_model
 from spikesorter.workflows.files import sort_files
@@ -94,3 +95,29 @@ def test_a_recording_that_is_gone_or_was_cut_is_named(sorted_study: Path, tmp_pa
     (out / "run.json").write_text(json.dumps(facts | {"study": str(tmp_path / "gone")}))
     with pytest.raises(InputError, match=r"gone/D2\.mat"):
         open_results(out)
+
+
+SAID = {
+    "recordings": ["day/D2.mat"],
+    "units": [{"unit": 3, "verdict": "doubtful", "reasons": ["many false"]}],
+}
+
+
+@pytest.mark.parametrize(
+    ("contents", "model", "recording", "said"),
+    [
+        (json.dumps(SAID), "model", "D2.mat", {3: "doubtful (many false)"}),
+        (json.dumps(SAID), "other", "D2.mat", {}),
+        (json.dumps(SAID), "model", "D3.mat", {}),
+        (json.dumps({**SAID, "units": [{"unit": 3, "verdict": "single"}]}), "model", "D2.mat", {3: "single"}),
+        ("{", "model", "D2.mat", {}),
+        ("[]", "model", "D2.mat", {}),
+        ('{"recordings": ["D2.mat"], "units": [3]}', "model", "D2.mat", {}),
+    ],
+)
+def test_what_discovery_said_holds_for_its_recordings_and_its_model(
+    contents: str, model: str, recording: str, said: dict[int, str], tmp_path: Path
+) -> None:
+    """A file of an earlier version has no reasons; one that is not ours says nothing."""
+    (tmp_path / "units.json").write_text(contents, encoding="utf-8")
+    assert discovered_as(tmp_path, tmp_path / model, Path("elsewhere") / recording) == said

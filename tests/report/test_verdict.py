@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from spikesorter.core.spikes import Spikes
+from spikesorter.report.cards import unit_cards
 from spikesorter.report.results import Result
 from spikesorter.report.tables import unit_table
 from spikesorter.report.verdict import Shares, measured_score, overall_verdict, quality_of, verdict_of
@@ -63,6 +64,18 @@ def test_a_unit_whose_spikes_are_improbable_is_poor_without_true_spikes(results:
     quality = quality_of(result, None)
     assert quality is not None
     assert quality.units[weak].level == "good"
+
+
+def test_what_discovery_said_is_in_the_table_and_on_the_cards(results: list[Result]) -> None:
+    first, second, *_ = results[0].sorter.units.known
+    said = {first: "single", second: "doubtful (near another)"}
+    result = replace(results[0], discovered=said)
+    table = unit_table(result, None)
+    assert table["head"][-1] == "discovered as"
+    assert [row[-1] for row in table["rows"]][:3] == ["single", "doubtful (near another)", ""]
+    cards = unit_cards(result, None, ())
+    assert [card["discovered"] for card in cards][:3] == ["single", "doubtful (near another)", ""]
+    assert "discovered as" not in unit_table(results[0], None)["head"]
 
 
 def test_poor_units_are_named_where_all_together_are_not_poor(results: list[Result]) -> None:

@@ -209,6 +209,7 @@ def started(out: Path) -> Iterator[subprocess.Popen[str]]:
             process.kill()  # where something has failed; otherwise it has ended
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows kills otherwise")
 def test_acknowledged_corrections_survive_a_kill_of_the_server(tmp_path: Path) -> None:
     with started(tmp_path) as process:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -28,7 +29,7 @@ from spikesorter.sorting.sorter import Sorter
 from spikesorter.workflows.files import sort_files
 from spikesorter.workflows.live_model import LiveOptions, open_streams
 from spikesorter.workflows.training import train_model
-from tests.conftest import FS_HZ, PURSUIT
+from tests.conftest import FS_HZ, PURSUIT, warnings_kept
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +41,7 @@ Trace = npt.NDArray[np.float32]
 
 @cache
 def study() -> list[SimulatedRecording]:
-    return simulate_study(units=2, seconds=8, noise_levels=(0.6,), channels=3, seed=5)
+    return simulate_study(units=2, seconds=6, noise_levels=(0.6,), channels=3, seed=5)
 
 
 def recording(trace: Trace, ids: list[str] | None = None) -> NumpyRecording:
@@ -69,12 +70,53 @@ def of_two() -> Sorter:
 
 
 @pytest.fixture(scope="module")
+def two() -> NumpyRecording:
+    """The target without the channel that is broken in others."""
+    return recording(study()[1].trace[:, LEFT], ["e1", "e3"])
+
+
+@pytest.fixture(scope="module")
+def two_adapted(of_two: Sorter, two: NumpyRecording) -> Sorter:
+    return of_two.adapt(two, n_jobs=1)
+
+
+@pytest.fixture(scope="module")
 def adapted(sorter: Sorter) -> Sorter:
     return sorter.adapt(recording(broken(1)), n_jobs=1)
 
 
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the labelled recording (D1), the whole target (D2) and the broken one (D3)."""
+    folder = tmp_path_factory.mktemp("files")
+    write(folder, "D1", study()[0].trace, study()[0].spikes)
+    write(folder, "D2", study()[1].trace)
+    write(folder, "D3", broken(1))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def warned_of(files: Path) -> list[str]:
+    """What is said of channels while a model is trained on all of them; it is left in the folder `model`."""
+    targets = [files / "D2.mat", files / "D3.mat"]
+    with warnings_kept() as said:
+        train_model(files / "D1.mat", targets, files / "model", SETTINGS, n_jobs=1)
+    return of_channels(said)
+
+
+@pytest.fixture(scope="module")
+def of_whole(files: Path, warned_of: list[str]) -> Path:
+    """A model that knows the labelled recording and the whole target."""
+    known = files / "model"
+    return Path(shutil.copytree(known, files / "of_whole", ignore=shutil.ignore_patterns("D3")))
+
+
 def told(caplog: pytest.LogCaptureFixture) -> list[str]:
     said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    return of_channels(said)
+
+
+def of_channels(said: list[str]) -> list[str]:
     return [line for line in said if "channels that are used" in line]
 
 
@@ -118,14 +160,15 @@ def test_a_file_that_lacks_a_channel_is_adapted_to_sorted_and_shown(tmp_path: Pa
         one.save(folder=tmp_path / name, verbose=False, progress_bar=False)
     write_mat(tmp_path / "labels.mat", spikes)
     files = tmp_path / "D1", tmp_path / "D2"
-    for targets, to in (([files[1]], "D2"), ([], "(labelled)")):
-        model = tmp_path / f"model{len(targets)}"
-        train_model(files[0], targets, model, SETTINGS, labels=tmp_path / "labels.mat", n_jobs=1)
-        (one,) = sort_files([files[1]], load_model(model), tmp_path / "out", n_jobs=1)
+    model = tmp_path / "model"
+    train_model(files[0], [files[1]], model, SETTINGS, labels=tmp_path / "labels.mat", n_jobs=1)
+    for to in ("D2", "(labelled)"):
+        (one,) = sort_files([files[1]], load_model(model), tmp_path / "out", report=False, n_jobs=1)
         assert (one.adapted_to, one.left_out) == (to, {"": ("e2",)})
         assert true_score(one.spikes) > 0.8
         (shown,) = open_results(tmp_path / "out")
         assert report_contents("T", [shown])["recordings"][0]["channels"] == ["e1", "e3"]
+        shutil.rmtree(model / "targets", ignore_errors=True)  # as trained without a target
 
 
 @pytest.mark.parametrize("ids", [["0", "1"], ["e1", "e4"]])
@@ -136,17 +179,20 @@ def test_channels_that_do_not_tell_which_are_missing_are_refused(sorter: Sorter,
 
 @pytest.mark.parametrize("value", [0.0, np.nan])
 def test_a_target_with_a_dead_channel_is_adapted_to_by_the_others(
-    sorter: Sorter, of_two: Sorter, value: float, caplog: pytest.LogCaptureFixture
+    sorter: Sorter,
+    two: NumpyRecording,
+    two_adapted: Sorter,
+    value: float,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     target = recording(broken(1, value))
+    caplog.clear()
     adapted = sorter.adapt(target, n_jobs=1)
     found = adapted.sort(target, n_jobs=1)
     assert [line.partition(" is ")[0] for line in told(caplog)] == ["channel e2"]
     assert (adapted.used_channels, adapted.channels, len(found.bad)) == (("e1", "e3"), 3, 0)
-    two = recording(study()[1].trace[:, LEFT], ["e1", "e3"])
-    from_the_start = of_two.adapt(two, n_jobs=1)
-    assert true_score(found) == pytest.approx(true_score(from_the_start.sort(two, n_jobs=1)), abs=0.02)
-    assert adapted.forecast.score == pytest.approx(from_the_start.forecast.score, abs=0.02)
+    assert true_score(found) == pytest.approx(true_score(two_adapted.sort(two, n_jobs=1)), abs=0.02)
+    assert adapted.forecast.score == pytest.approx(two_adapted.forecast.score, abs=0.02)
     assert true_score(found) > 0.8
 
 
@@ -173,12 +219,11 @@ def test_file_spans_threads_resume_and_stream_give_the_same(adapted: Sorter, tmp
 
 
 def test_without_adapting_the_others_are_used_too(
-    sorter: Sorter, of_two: Sorter, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    sorter: Sorter, of_two: Sorter, two: NumpyRecording, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     target = recording(broken(1))
     found = sorter.sort(target, n_jobs=1)
     assert len(told(caplog)) == 1
-    two = recording(study()[1].trace[:, LEFT], ["e1", "e3"])
     assert true_score(found) == pytest.approx(true_score(of_two.sort(two, n_jobs=1)), abs=0.05)
     suited = sorter.suited_to(target, n_jobs=1)
     assert suited.sort(target, n_jobs=2, span_seconds=1.0, resume=tmp_path) == found
@@ -240,15 +285,17 @@ def test_a_channel_that_dies_part_way_costs_the_time_or_the_channel(sorter: Sort
     assert sorter.suited_to(early).used_channels == ("e1", "e3")
 
 
-def test_a_channel_with_far_more_noise_is_whitened_away_or_left_out(sorter: Sorter, of_two: Sorter) -> None:
+def test_a_channel_with_far_more_noise_is_whitened_away_or_left_out(
+    sorter: Sorter, two: NumpyRecording, two_adapted: Sorter
+) -> None:
     trace = study()[1].trace.copy()
     trace[:, BROKEN] += np.random.default_rng(1).normal(0, 12.0, len(trace)).astype(np.float32)
-    target, two = recording(trace), recording(trace[:, LEFT], ["e1", "e3"])
+    target = recording(trace)
     adapted = sorter.adapt(target, n_jobs=1)
     assert adapted.used_channels == ("e1", "e2", "e3")
     found = adapted.sort(target, n_jobs=1)
     assert len(found.bad) == 0
-    assert true_score(found) > true_score(of_two.adapt(two, n_jobs=1).sort(two, n_jobs=1)) - 0.02
+    assert true_score(found) > true_score(two_adapted.sort(two, n_jobs=1)) - 0.02
     assert sorter.suited_to(target).used_channels == ("e1", "e3")
     assert len(sorter.sort(target, n_jobs=1).bad) == 0
 
@@ -308,21 +355,18 @@ def write(folder: Path, name: str, trace: Trace, spikes: Spikes | None = None) -
 
 
 def test_files_are_trained_sorted_and_shown_without_the_broken_channel(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    files: Path, warned_of: list[str], of_whole: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    labelled = write(tmp_path, "D1", study()[0].trace, study()[0].spikes)
-    whole, dead = write(tmp_path, "D2", study()[1].trace), write(tmp_path, "D3", broken(1))
-    train_model(labelled, [whole], tmp_path / "of_whole", SETTINGS, n_jobs=1)
-    train_model(labelled, [whole, dead], tmp_path / "model", SETTINGS, n_jobs=1)
-    assert len(told(caplog)) == 1
-    model = load_model(tmp_path / "model")
+    dead = files / "D3.mat"
+    assert len(warned_of) == 1
+    model = load_model(files / "model")
     sorters = model.groups[""]
     assert sorters["D3"].used_channels == ("0", "2")
     assert nearest_sorter(sorters, NumpyRecording([study()[1].trace], FS_HZ))[0] == "D2"
-    (one,) = sort_files([dead], model, tmp_path / "out", n_jobs=1)
+    (one,) = sort_files([dead], model, tmp_path / "out", report=False, n_jobs=1)
     assert (one.adapted_to, one.left_out) == ("D3", {"": ("1",)})
     caplog.clear()
-    (other,) = sort_files([dead], load_model(tmp_path / "of_whole"), tmp_path / "other", n_jobs=1)
+    (other,) = sort_files([dead], load_model(of_whole), tmp_path / "other", n_jobs=1)
     assert (other.adapted_to, other.left_out) == ("D2", {"": ("1",)})
     assert [line.partition(" is ")[0] for line in told(caplog)] == ["channel 1 (counted from 0)"]
     for found in (one, other):
@@ -352,17 +396,15 @@ def test_a_file_at_another_rate_is_sorted_without_its_missing_channel(sorter: So
     assert true_score(found) > 0.8
 
 
-def test_a_live_model_goes_by_the_channels_that_are_asked_for(tmp_path: Path) -> None:
-    labelled = write(tmp_path, "D1", study()[0].trace, study()[0].spikes)
-    train_model(labelled, [write(tmp_path, "D2", study()[1].trace)], tmp_path / "model", SETTINGS, n_jobs=1)
+def test_a_live_model_goes_by_the_channels_that_are_asked_for(of_whole: Path) -> None:
     said: list[str] = []
-    streams = open_streams(tmp_path / "model", LiveOptions(without=("1",)), say=said.append)
+    streams = open_streams(of_whole, LiveOptions(without=("1",)), say=said.append)
     assert streams.channels == 3
     assert said == ["sorting, as adapted to D2, without channel 1"]
     spikes = [*streams.push(broken(1)).values(), *streams.flush().values()]
     assert true_score(Spikes.concatenate(spikes)) > 0.8
     with pytest.raises(InputError, match="has no channel 7"):
-        open_streams(tmp_path / "model", LiveOptions(without=("7",)))
+        open_streams(of_whole, LiveOptions(without=("7",)))
 
 
 def test_labels_beside_a_recording_with_a_dead_channel(tmp_path: Path) -> None:

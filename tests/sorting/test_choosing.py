@@ -131,6 +131,7 @@ def fitted(simulated: Any, *assignments: str) -> Sorter:
     return Sorter.fit(*simulated, settings=load_settings(assignments=[*BRIEF, *assignments]))
 
 
+@pytest.mark.slow
 def test_base_networks_trained_when_they_are_needed_are_those_of_training(simulated: Any) -> None:
     small = ("detector.filters=4", "detector.base_steps=3", "rehearsal.training_seconds=8")
     at_once, later = (fitted(simulated, f"decoder={name}", *small) for name in ("cnn", "auto"))

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,7 +42,7 @@ pytestmark = [
 LEFT, RIGHT = [0, 2], [1, 3]
 CONSTANT = "the trace is constant: nothing was recorded"
 MISSING = "the trace is NaN or infinite throughout: nothing was recorded"
-SHORT = "5.97 of 6 s are bad and left out: dead 5.97 s"
+SHORT = "3.97 of 4 s are bad and left out: dead 3.97 s"
 NOT_SOUGHT = "its units are not looked for"
 
 
@@ -82,6 +84,36 @@ def left_alone(sorters: dict[str, Sorter]) -> Spikes:
     target, _ = two_tetrodes(1)
     one = {"left": sorters["left"]}
     return sort_groups(adapt_groups(one, target, n_jobs=1), target, n_jobs=1)
+
+
+class Training:
+    """The command that trains a model of both groups, adapted to a whole target and one with a dead group."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        saved(folder, labelled=two_tetrodes(0)[0], whole=two_tetrodes(1)[0], dead=unplugged(1, 0.0))
+        write_spikes(folder / "labels.csv", two_tetrodes(0)[1])
+
+    def run(self, n_jobs: int) -> tuple[dict[str, Any], Path]:
+        """Return what is told of the recordings, and the model's folder."""
+        names = {name: self.folder / name for name in ("labelled", "whole", "dead")}
+        model = self.folder / f"model{n_jobs}"
+        words = ("train", names["labelled"], "--labels", self.folder / "labels.csv", "--by-group")
+        targets = ("--targets", names["whole"], names["dead"], "--model", model)
+        options = [word for assignment in PURSUIT for word in ("--set", assignment)]
+        said = spikesorter(*words, *targets, *options, "--n-jobs", n_jobs, "--json").stdout
+        return json.loads(said)["recordings"], model
+
+
+@pytest.fixture(scope="module")
+def training(tmp_path_factory: pytest.TempPathFactory) -> Training:
+    return Training(tmp_path_factory.mktemp("training"))
+
+
+@pytest.fixture(scope="module")
+def trained(training: Training) -> tuple[dict[str, Any], Path]:
+    """What is told, and the model, if one target is adapted to after another."""
+    return training.run(1)
 
 
 @pytest.mark.parametrize(
@@ -201,29 +233,18 @@ def test_files_are_trained_and_sorted_without_the_dead_group(
     streams.close()
 
 
-def test_targets_with_a_dead_group_are_adapted_to_at_once_and_told_as_json_in_order(tmp_path: Path) -> None:
-    labelled, whole, dead = saved(
-        tmp_path, labelled=two_tetrodes(0)[0], whole=two_tetrodes(1)[0], dead=unplugged(1, 0.0)
-    )
-    write_spikes(tmp_path / "labels.csv", two_tetrodes(0)[1])
-    words = ("train", labelled, "--labels", tmp_path / "labels.csv", "--by-group", "--targets", whole, dead)
-    options = [word for assignment in PURSUIT for word in ("--set", assignment)]
-    told_by = {
-        n_jobs: json.loads(
-            spikesorter(
-                *words, "--model", tmp_path / f"model{n_jobs}", *options, "--n-jobs", n_jobs, "--json"
-            ).stdout
-        )["recordings"]
-        for n_jobs in (1, 2)
-    }
-    assert told_by[1] == told_by[2]
+def test_targets_with_a_dead_group_are_adapted_to_at_once_and_told_as_json_in_order(
+    training: Training, trained: tuple[dict[str, Any], Path]
+) -> None:
+    (told_by_one, model1), (told_by_two, model2) = trained, training.run(2)
+    assert told_by_one == told_by_two
     names = ["labelled", "whole", "dead"]
-    assert list(told_by[2]) == [f"{name}, group {group}" for name in names for group in ("left", "right")]
+    assert list(told_by_two) == [f"{name}, group {group}" for name in names for group in ("left", "right")]
     reason = f"group right: {CONSTANT}; its sorter is not adapted to this recording"
-    assert told_by[2]["dead, group right"] == {"forecast": None, "doubts": [reason]}
+    assert told_by_two["dead, group right"] == {"forecast": None, "doubts": [reason]}
     one, other = (
         {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-        for folder in (tmp_path / "model1", tmp_path / "model2")
+        for folder in (model1, model2)
     )
     assert one == other
     assert Path("groups/left/targets/dead/model.json") in one
@@ -262,12 +283,12 @@ def test_units_are_discovered_in_the_other_groups(value: float, caplog: pytest.L
     assert len(found["left"].units) >= 2
 
 
-def test_a_model_learnt_anew_keeps_no_group_of_before(tmp_path: Path) -> None:
-    whole, broken = saved(tmp_path, whole=two_tetrodes(0)[0], broken=unplugged(0, 0.0))
-    write_spikes(tmp_path / "labels.csv", two_tetrodes(0)[1])
-    for labelled, groups in ((whole, ["left", "right"]), (broken, ["left"])):
-        train_model(
-            labelled, [], tmp_path / "model", SETTINGS, labels=tmp_path / "labels.csv", by_group=True,
-            n_jobs=1,
-        )  # fmt: skip
-        assert list(load_model(tmp_path / "model").groups) == groups
+def test_a_model_learnt_anew_keeps_no_group_of_before(
+    training: Training, trained: tuple[dict[str, Any], Path], tmp_path: Path
+) -> None:
+    model = Path(shutil.copytree(trained[1], tmp_path / "model"))
+    assert list(load_model(model).groups) == ["left", "right"]
+    (broken,) = saved(tmp_path, broken=unplugged(0, 0.0))
+    labels = training.folder / "labels.csv"
+    train_model(broken, [], model, SETTINGS, labels=labels, by_group=True, n_jobs=1)
+    assert list(load_model(model).groups) == ["left"]

@@ -96,27 +96,37 @@ def test_missed_spikes_are_those_of_a_units_row_in_the_rehearsal() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "verdict"),
+    ("given", "reasons"),
     [
-        ({}, "single"),
-        ({"templates": [6.0]}, "single"),
-        ({"templates": [5.99]}, "doubtful"),
-        ({"templates": [8.0, 11.0], "known": (4, 7)}, "single"),
-        ({"templates": [8.0, 10.9], "known": (4, 7)}, "doubtful"),
-        ({"templates": [8.0, 5.1], "known": (4, 7)}, "doubtful"),
-        ({"confusion": np.array([[81, 19]]), "rehearsed": (4,)}, "single"),
-        ({"confusion": np.array([[79, 21]]), "rehearsed": (4,)}, "doubtful"),
+        ({}, ()),
+        ({"templates": [6.0]}, ()),
+        ({"templates": [5.99]}, ("d' below 6",)),
+        ({"templates": [8.0, 11.0], "known": (4, 7)}, ()),
+        ({"templates": [8.0, 10.9], "known": (4, 7)}, ("near another",)),
+        ({"templates": [8.0, 5.1], "known": (4, 7)}, ("near another",)),
+        ({"templates": [5.5, 7.5], "known": (4, 7)}, ("d' below 6", "near another")),
+        ({"confusion": np.array([[81, 19]]), "rehearsed": (4,)}, ()),
+        ({"confusion": np.array([[79, 21]]), "rehearsed": (4,)}, ("many missed",)),
     ],
 )
-def test_a_single_unit_is_clear_and_apart_and_found(given: dict[str, Any], verdict: str) -> None:
-    assert described(train([500] * 9), **given).verdict == verdict
+def test_a_single_unit_is_clear_and_apart_and_found(given: dict[str, Any], reasons: tuple[str, ...]) -> None:
+    unit = described(train([500] * 9), **given)
+    assert unit.reasons == reasons
+    assert unit.verdict == ("doubtful" if reasons else "single")
 
 
-@pytest.mark.parametrize(("probability", "verdict"), [(0.81, "single"), (0.79, "doubtful")])
-def test_a_single_units_spikes_are_mostly_its_own(probability: float, verdict: str) -> None:
+@pytest.mark.parametrize(
+    ("probability", "verdict", "reasons"), [(0.81, "single", ()), (0.79, "doubtful", ("many false",))]
+)
+def test_a_single_units_spikes_are_mostly_its_own(
+    probability: float, verdict: str, reasons: tuple[str, ...]
+) -> None:
     unit = described(train([500] * 9, probability))
     assert unit.false_share == pytest.approx(1 - probability)
-    assert unit.verdict == verdict
+    assert (unit.verdict, unit.reasons) == (verdict, reasons)
+
+
+BECAUSE = {"single": (), "doubtful": ("contaminated",), "multi-unit": ("short intervals",)}
 
 
 @pytest.mark.parametrize(
@@ -144,14 +154,21 @@ def test_several_units_have_many_short_intervals_and_vary(
     spikes = train([450] * (400 - short) + [20] * short)
     unit = described(spikes, n_samples, amplitudes=(1 - spread, 1 + spread))
     assert unit.variation == pytest.approx(8 * spread)
-    assert unit.verdict == verdict
+    assert (unit.verdict, unit.reasons) == (verdict, BECAUSE[verdict])
+
+
+def test_a_unit_of_several_may_have_other_faults() -> None:
+    spikes = train([450] * 387 + [20] * 13, 0.7)
+    unit = described(spikes, amplitudes=(1 - 0.126, 1 + 0.126))
+    assert (unit.verdict, unit.reasons) == ("multi-unit", ("short intervals", "many false"))
 
 
 def test_a_row_is_rounded_and_keeps_a_neighbour() -> None:
     unit = described(train([500] * 3), templates=[8.0, 20.123456], known=(4, 7))
     row = unit.row()
     assert (row["nearest"], row["nearest_detectability"], row["spikes"]) == (7, 12.1235, 3)
-    assert row["verdict"] == "single"
+    assert (row["verdict"], row["reasons"]) == ("single", [])
+    assert list(row) == DiscoveredUnit.columns()
 
 
 def test_the_only_unit_has_no_neighbour_and_without_spikes_no_contamination() -> None:
@@ -179,6 +196,7 @@ def test_spikes_of_units_near_it_may_be_among_a_single_units(
     spikes = Spikes.from_arrays(np.concatenate([one, other]), np.repeat([4, 7], [100, others]))
     unit = described(spikes, templates=[8.0, 11.0], known=(4, 7), amplitudes=amplitudes)
     assert unit.mixed_share == pytest.approx(share, abs=1e-3)
+    assert unit.reasons == {"single": (), "doubtful": ("many mixed",)}[verdict]
     assert unit.verdict == verdict
 
 

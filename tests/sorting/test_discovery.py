@@ -229,11 +229,12 @@ def test_spikes_that_are_hardly_probable_make_a_unit_doubtful(
     unit = describe_units(found.sorter.state, unsure, 3_000_000)[0]
     assert unit.false_share == pytest.approx(0.4)
     assert unit.verdict == "doubtful"
+    assert "many false" in unit.reasons
 
 
 def test_a_row_of_the_only_unit_names_no_neighbour() -> None:
     alone, short = (None, float("inf")), (float("nan"), float("nan"))
-    only = DiscoveredUnit(1, 90, 3.00004, 8.0, 0.1, 0.1, 0.0, 0.0, 0.5, *alone, 0.0, *short, "single")
+    only = DiscoveredUnit(1, 90, 3.00004, 8.0, 0.1, 0.1, 0.0, 0.0, 0.5, *alone, 0.0, *short)
     assert only.row()["nearest_detectability"] is None
     assert only.row()["least_size"] is None
     assert only.row()["rate_hz"] == 3.0

@@ -3,11 +3,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from spikesorter.core.spikes import Spikes
 from spikesorter.sorting.finished_spans import open_spans
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_in_a_finished_span_is_noticed_and_never_raises(tmp_path: Path) -> None:
     spans = open_spans(tmp_path / "spans", {"recording": "a"})
     spikes = Spikes.from_arrays([100, 250], [1, 2], [0.5, 0.9])

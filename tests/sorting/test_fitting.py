@@ -55,6 +55,7 @@ def test_how_far_spikes_start_from_their_labels_is_learnt(
     assert low <= learnt.context.units.start_variance <= high
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("missing", "believed", "told"),
     [(0.0, 0.0, ""), (0.05, 0.05, "do not count as false"), (0.4, 0.4, "do not count as false")],

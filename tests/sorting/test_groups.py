@@ -23,7 +23,7 @@ from spikesorter.workflows.live import listen
 from spikesorter.workflows.live_model import open_streams
 from spikesorter.workflows.packets import Packet
 from spikesorter.workflows.training import train_model
-from tests.conftest import FS_HZ, PURSUIT
+from tests.conftest import FS_HZ, PURSUIT, warnings_kept
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +33,7 @@ NAMES = {1: "a", 2: "b", 3: "c", 4: "d"}
 
 @cache
 def stereotrode(seed: int) -> list[SimulatedRecording]:
-    return simulate_study(units=2, seconds=6, noise_levels=(1.0,), channels=2, seed=seed)
+    return simulate_study(units=2, seconds=4, noise_levels=(1.0,), channels=2, seed=seed)
 
 
 def two_tetrodes(number: int) -> tuple[NumpyRecording, Spikes]:
@@ -46,15 +46,21 @@ def two_tetrodes(number: int) -> tuple[NumpyRecording, Spikes]:
     return recording, Spikes.concatenate(parts).described(fs_hz=FS_HZ, names=NAMES)
 
 
-def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+def warnings_in(said: list[str]) -> list[str]:
     """What was warned of, but for spikes that the simulation itself put at one sample."""
-    said = [record.getMessage() for record in caplog.records]
     return [line for line in said if "duplicate" not in line]
 
 
 @pytest.fixture(scope="module")
-def sorters() -> dict[str, Sorter]:
-    return fit_groups(*two_tetrodes(0), settings=SETTINGS)
+def learnt() -> tuple[dict[str, Sorter], list[str]]:
+    """Sorters of all groups, and what is warned of while they are learnt."""
+    with warnings_kept() as said:
+        return fit_groups(*two_tetrodes(0), settings=SETTINGS), said
+
+
+@pytest.fixture(scope="module")
+def sorters(learnt: tuple[dict[str, Sorter], list[str]]) -> dict[str, Sorter]:
+    return learnt[0]
 
 
 @pytest.fixture(scope="module")
@@ -119,23 +125,22 @@ def test_a_group_without_neurons_is_left_out(caplog: pytest.LogCaptureFixture) -
     recording, truth = two_tetrodes(0)
     sorters = fit_groups(recording, truth.select(truth.unit <= 2), settings=SETTINGS)
     assert list(sorters) == ["left"]
-    assert warnings_in(caplog) == [
+    assert warnings_in(caplog.messages) == [
         "units without labelled spikes are left out: c, d",
         "group right: no labelled unit is largest on its channels; the group will not be sorted",
     ]
 
 
 @pytest.mark.slow
-def test_neurons_of_another_group_bring_no_warning(caplog: pytest.LogCaptureFixture) -> None:
-    fit_groups(*two_tetrodes(0), settings=SETTINGS)
-    assert not warnings_in(caplog)
+def test_neurons_of_another_group_bring_no_warning(learnt: tuple[dict[str, Sorter], list[str]]) -> None:
+    assert not warnings_in(learnt[1])
 
 
 def test_labels_of_all_groups_teach_one_group_its_own_neurons(caplog: pytest.LogCaptureFixture) -> None:
     recording, truth = two_tetrodes(0)
     sorter = Sorter.fit(channel_groups(recording)["left"], truth, settings=SETTINGS)
     assert sorter.names == {1: "a", 2: "b"}
-    assert [line.split(" cannot")[0] for line in warnings_in(caplog)] == ["unit c", "unit d"]
+    assert [line.split(" cannot")[0] for line in warnings_in(caplog.messages)] == ["unit c", "unit d"]
 
 
 def test_a_whole_probe_is_not_taken_for_a_tetrode() -> None:
@@ -172,6 +177,7 @@ def test_files_are_learnt_and_sorted_by_group(adapted: dict[str, Sorter], tmp_pa
         model,
         tmp_path / "out",
         resume=True,
+        report=False,
         on_result=lambda one: said.append((one.spikes, one.adapted_to)),
     )
     assert said == [(expected, "target")]

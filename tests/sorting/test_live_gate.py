@@ -48,6 +48,7 @@ def from_stream(
     return np.concatenate([*parts, gate.flush()]), gate.bad
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(st.integers(0, 1000), st.lists(st.integers(0, N), max_size=30), st.booleans())
 def test_any_packets_give_the_gated_file(seed: int, cuts: list[int], prompt: bool) -> None:

@@ -74,6 +74,7 @@ def test_every_recording_is_sorted_as_sort_sorts_it(
     assert [result.name for result in open_results(out)] == ["D2", "D3"]
 
 
+@pytest.mark.slow
 def test_one_that_fails_does_not_stop_the_others(
     recordings: Path, sorted_study: Path, tmp_path: Path
 ) -> None:
@@ -175,6 +176,7 @@ def test_what_was_done_before_an_interruption_can_be_looked_at(
     assert not (tmp_path / "out" / BATCH).exists()
 
 
+@pytest.mark.slow
 def test_a_recording_that_can_no_longer_be_sorted_leaves_no_older_result(
     items: list[BatchItem], recordings: Path, sorted_study: Path, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from spikesorter.core.score import match_spikes
 from spikesorter.core.settings import load_settings
 from spikesorter.io.labels import read_labels
 from spikesorter.io.mat_writing import write_mat_recording
+from spikesorter.report.results import open_results
 from spikesorter.simulate import simulate_study
 from spikesorter.sorting.model import load_model
 from spikesorter.workflows.discovering import DiscoveredFiles, Known, discover_files
@@ -54,8 +56,11 @@ def test_a_recording_gives_a_model_spikes_and_units(session: Session) -> None:
     }
     units = json.loads((out / "units.json").read_text())["units"]
     assert [unit["unit"] for unit in units] == [1, 2]
+    assert [tuple(unit["reasons"]) for unit in units] == [unit.reasons for _, unit in found.units]
     with (out / "units.csv").open(newline="") as opened:
-        assert [row["spikes"] for row in csv.DictReader(opened)] == [str(unit["spikes"]) for unit in units]
+        rows = list(csv.DictReader(opened))
+    assert [row["spikes"] for row in rows] == [str(unit["spikes"]) for unit in units]
+    assert [row["reasons"] for row in rows] == ["; ".join(unit["reasons"]) for unit in units]
     written = read_labels(out / "D2.mat", fs_hz=FS_HZ)
     assert np.array_equal(written.sample, found.groups[""].spikes.sample)
     assert np.array_equal(found.sorted[0].spikes.sample, written.sample)
@@ -67,6 +72,16 @@ def test_its_model_finds_the_spikes_that_were_written(session: Session, tmp_path
     (again,) = sort_files([path], load_model(out / "model"), tmp_path, report=False, n_jobs=1)
     assert again.spikes == found.sorted[0].spikes
     assert again.spikes.doubts == found.sorted[0].spikes.doubts
+
+
+def test_the_report_and_the_viewer_say_what_was_said_of_each_unit(session: Session) -> None:
+    _, out, found = session
+    said = {unit.unit: unit.verdict for _, unit in found.units}
+    (result,) = open_results(out)
+    assert {unit: words.split(" (")[0] for unit, words in result.discovered.items()} == said
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert page.count("Discovered as ") == len(said)
+    assert all(f"Discovered as {words}." in unescape(page) for words in result.discovered.values())
 
 
 def test_no_unit_leaves_no_model(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from spikesorter.report.viewer import CORRECTED
 from spikesorter.workflows.exporting import export_results
 from tests.cli.test_cli import spikesorter
 
+pytestmark = pytest.mark.usefixtures("nothing_to_compile")
 SUBJECT = '[subject]\nid = "M17"\nspecies = "Mus musculus"\nsex = "F"\nage = "P90D"\n'
 
 

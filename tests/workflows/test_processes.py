@@ -86,7 +86,7 @@ def say_something(task: SortTask, progress: Progress = silent) -> Outcome:
 
 
 def wait_long(task: SortTask, progress: Progress = silent) -> Outcome:
-    time.sleep(60)
+    time.sleep(600)
     return done(task)
 
 
@@ -151,6 +151,8 @@ def test_a_file_that_shrinks_while_it_is_read_fails_alone(tmp_path: Path) -> Non
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
 def test_they_end_with_the_process_that_started_them(ending: signal.Signals) -> None:
     program = (
+        "import signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # which jobs in the background ignore
         "from spikesorter.workflows.processes import processes\n"
         "from tests.workflows.test_processes import wait_long, task\n"
         "with processes(2) as runner: list(runner(wait_long, [task('a'), task('b')]))\n"
@@ -168,7 +170,7 @@ def test_they_end_with_the_process_that_started_them(ending: signal.Signals) -> 
         time.sleep(0.05)
         family = psutil.Process(parent.pid).children(recursive=True)
     parent.send_signal(ending)
-    parent.wait()
+    parent.wait(timeout=60)
     gone, alive = psutil.wait_procs(family, timeout=60)
     assert alive == []
     assert len(gone) == 3

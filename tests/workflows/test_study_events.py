@@ -27,6 +27,7 @@ def study(study_folder: Path, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_shows_the_spikes_around_events(study: Path, tmp_path: Path) -> None:
     events = tmp_path / "D2.csv"
     events.write_text("time_s,condition\n2.0,tone\n4.5,light\n")

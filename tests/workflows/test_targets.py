@@ -52,12 +52,10 @@ def target_task(folder: Path, name: str = "D2") -> TargetTask:
     return TargetTask(name, target, folder / "model", 1, prediction=folder / "out.mat")
 
 
-@pytest.fixture(scope="module")
-def alone(study_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a run leaves that adapts to one target after another."""
-    out = tmp_path_factory.mktemp("alone") / "out"
-    run_study(study_folder, out, SETTINGS, n_jobs=1, report=False)
-    return out
+@pytest.fixture
+def alone(sorted_study: Path) -> Path:
+    """What a run leaves that adapts to one target after another, with the settings of this file."""
+    return sorted_study
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +92,7 @@ def test_processes_give_the_same_bytes_in_the_same_order_and_say_how_far_they_ar
     assert len(set(shares)) > 6  # more than what is done
 
 
+@pytest.mark.slow
 def test_one_job_starts_no_process(
     study_folder: Path, alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,7 +39,7 @@ DISCOVER_EXAMPLES = examples(
     "discover tetrodes.nwb --by-group --out FOUND",
     "discover tetrode.dat --fs 30000 --dtype int16 --channels 4 --out FOUND --to phy",
 )
-COLUMNS = ("unit", "spikes", "Hz", "d'", "false", "missed", "<1.5 ms", "nearest", "d' to it", "")
+FIGURES = ("unit", "spikes", "Hz", "d'", "false", "missed", "<1.5\nms", "nearest\n(d')")
 
 
 @leaves_out()
@@ -120,6 +120,7 @@ def discover(
 
 
 def _print_units(found: DiscoveredFiles) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -127,17 +128,18 @@ def _print_units(found: DiscoveredFiles) -> None:
     if not found.units:
         echo("No units were found.")
         return
-    # Narrow, so that no word is cut off in a terminal of 80 columns.
-    table, named = Table(pad_edge=False, padding=(0, 1, 0, 0)), len(found.groups) > 1
+    # Narrow, so that no number is cut off in a terminal of 80 columns.
+    table, named = Table(box=SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False), len(found.groups) > 1
     if named:
-        table.add_column("group")
-    for number, column in enumerate(COLUMNS):
-        last = number == len(COLUMNS) - 1
-        table.add_column(column, justify="left" if last else "right", no_wrap=last)
+        table.add_column("group", overflow="fold")
+    for column in FIGURES:
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    table.add_column("why", overflow="fold")
     for group, unit in found.units:
-        near = ("", "") if unit.nearest is None else (str(unit.nearest), f"{unit.nearest_detectability:.1f}")
+        near = "" if unit.nearest is None else f"{unit.nearest} ({unit.nearest_detectability:.1f})"
         shares = (f"{share:.1%}" for share in (unit.false_share, unit.missed_share, unit.violations))
         figures = (str(unit.spikes), f"{unit.rate_hz:.1f}", f"{unit.detectability:.1f}")
-        cells = (str(unit.unit), *figures, *shares, *near, unit.verdict)
+        cells = (str(unit.unit), *figures, *shares, near, unit.verdict, "\n".join(unit.reasons))
         table.add_row(*([Text(visible(group))] if named else []), *cells)
     Console().print(table)

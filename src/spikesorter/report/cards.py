@@ -98,7 +98,7 @@ def unit_cards(result: Result, measured: Score | None, shapes: Sequence[Shape]) 
     Returns
     -------
     list of dict
-        `k` (number of the unit), `name`, `level`, `words`, `sentence`, `counts`, `pictures`.
+        `k` (number of the unit), `name`, `level`, `words`, `sentence`, `discovered`, `counts`, `pictures`.
     """
     quality, pictures = quality_of(result, measured), _pictures(result, shapes)
     cards = []
@@ -115,6 +115,7 @@ def unit_cards(result: Result, measured: Score | None, shapes: Sequence[Shape]) 
                 "level": shares.level if shares else "unknown",
                 "words": shares.words if shares else "",
                 "sentence": f"{sentence[:1].upper()}{sentence[1:]}",
+                "discovered": result.discovered.get(unit, ""),
                 "counts": f"{count} spikes, {count / result.good_seconds:.3g} per second",
                 "pictures": pictures.get(unit),
             }

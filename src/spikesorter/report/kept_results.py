@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,9 +18,23 @@ from spikesorter.sorting.model import Model, load_model
 from spikesorter.sorting.model_places import WHOLE
 from spikesorter.sorting.sorter import Sorter
 
-__all__ = ["RUN", "SORT", "KeptResult", "kept_results", "known_sorts", "option_facts", "sort_facts"]
+__all__ = [
+    "MODEL",
+    "RUN",
+    "SORT",
+    "UNITS",
+    "DiscoveredAs",
+    "KeptResult",
+    "discovered_as",
+    "kept_results",
+    "known_sorts",
+    "option_facts",
+    "sort_facts",
+]
 
 RUN, SORT = "run.json", "sort.json"
+UNITS, MODEL = "units.json", "model"  # written by `discover` beside its results
+DiscoveredAs = Mapping[int, str]  # by unit
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +57,8 @@ class KeptResult:
         File with the true spikes.
     left_out : mapping of str to tuple of str
         Ids of broken channels that were left out, for each group that has some.
+    discovered : mapping of int to str
+        See `discovered_as`.
     """
 
     name: str
@@ -53,6 +69,7 @@ class KeptResult:
     options: RecordingOptions
     truth: Path | None = None
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    discovered: DiscoveredAs = field(default_factory=dict)
 
     @cached_property
     def sorters(self) -> dict[str, Sorter]:
@@ -126,6 +143,47 @@ def known_sorts(out: Path) -> dict[str, Any]:
     return known if isinstance(known, dict) else {}
 
 
+def discovered_as(out: Path, model: Path, recording: Path) -> DiscoveredAs:
+    """Return what `discover` said of each unit when it found them in a recording, as `units.json` states it.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of results.
+    model : Path
+        Folder of the model that found the spikes; units of another are not those of `units.json`.
+    recording : Path
+
+    Returns
+    -------
+    dict of int to str
+        The verdict, with its reasons in brackets; empty if the units were not discovered in this recording.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from spikesorter.io.atomic import write_json
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     unit = {"unit": 1, "verdict": "doubtful", "reasons": ["d' below 6", "near another"]}
+    ...     write_json(Path(folder) / "units.json", {"recordings": ["D2.mat"], "units": [unit]})
+    ...     discovered_as(Path(folder), Path(folder) / "model", Path("D2.mat"))
+    {1: "doubtful (d' below 6, near another)"}
+    """
+    if model.resolve() != (out / MODEL).resolve():
+        return {}
+    try:
+        known = json.loads((out / UNITS).read_text(encoding="utf-8"))
+        if recording.name not in {Path(one).name for one in known["recordings"]}:
+            return {}
+        return {int(one["unit"]): _words(one["verdict"], one.get("reasons", [])) for one in known["units"]}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none, or not ours
+        return {}
+
+
+def _words(verdict: str, reasons: Sequence[str]) -> str:
+    return f"{verdict} ({', '.join(reasons)})" if reasons else str(verdict)
+
+
 def kept_results(out: Path) -> list[KeptResult]:
     """Return the results in a folder of `spikesorter run`, `sort` or `batch`.
 
@@ -175,8 +233,16 @@ def _kept_by_sort(out: Path, facts: Mapping[str, Any]) -> Iterator[KeptResult]:
         model = models[one["model"]].with_working_point(**one["working_point"])
         options = _options_of(one["options"])
         left_out = {group: tuple(ids) for group, ids in one.get("left_out", {}).items()}
+        recording = Path(one["recording"])
         yield KeptResult(
-            name, Path(one["recording"]), place, model, one["adapted_to"], options, left_out=left_out
+            name,
+            recording,
+            place,
+            model,
+            one["adapted_to"],
+            options,
+            left_out=left_out,
+            discovered=discovered_as(out, Path(one["model"]), recording),
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from spikesorter.core.spikes import UNKNOWN, Spikes
 from spikesorter.io.labels import read_labels
 from spikesorter.io.recording import RecordingOptions
 from spikesorter.io.samples import at_rate
-from spikesorter.report.kept_results import KeptResult, kept_results
+from spikesorter.report.kept_results import DiscoveredAs, KeptResult, kept_results
 from spikesorter.sorting.each_group import doubts_about
 from spikesorter.sorting.groups import groups_of
 from spikesorter.sorting.model import Model
@@ -58,6 +58,8 @@ class Result:
         File with the found spikes.
     remarks : tuple of str
         Which other groups of channels have nothing to sort, and why.
+    discovered : mapping of int to str
+        What `discover` said of each unit, if it found them in this recording; see `discovered_as`.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Result:
     sorter: Sorter
     place: Path
     remarks: tuple[str, ...] = ()
+    discovered: DiscoveredAs = field(default_factory=dict)
 
     @property
     def doubts(self) -> tuple[str, ...]:
@@ -99,6 +102,7 @@ def results_of(
     place: Path,
     *,
     truth: Spikes | None = None,
+    discovered: DiscoveredAs | None = None,
 ) -> list[Result]:
     """Return the results of a recording: one for all channels, or one for each group that was sorted.
 
@@ -115,14 +119,18 @@ def results_of(
         By group; "" for all channels.
     place : Path
     truth : Spikes, optional
+    discovered : mapping of int to str, optional
+        As for `Result`.
 
     Returns
     -------
     list of Result
     """
+    known = discovered or {}
     spikes = _as_sorted(spikes, sorters, n_samples)
     if list(sorters) == [WHOLE]:
-        return [Result(name, read, n_samples, spikes, truth, sorters[WHOLE], place)]
+        whole = Result(name, read, n_samples, spikes, truth, sorters[WHOLE], place, discovered=known)
+        return [whole]
 
     def own(spikes: Spikes, sorter: Sorter) -> Spikes:
         return spikes.select(np.isin(spikes.unit, (*sorter.units.known, UNKNOWN)))
@@ -139,6 +147,7 @@ def results_of(
             sorter,
             place,
             remarks,
+            {unit: words for unit, words in known.items() if unit in sorter.units.known},
         )
         for group, sorter in sorters.items()
     ]
@@ -183,7 +192,8 @@ def _results_of_kept(kept: KeptResult) -> list[Result]:
     true = read_labels(kept.truth, fs_hz=rate) if kept.truth else None
     if len(spikes) and spikes.sample[-1] >= n_samples:
         raise InputError(f"{kept.recording}: is shorter than when it was sorted; sort it again")
-    return results_of(kept.name, read, n_samples, spikes, sorters, kept.place, truth=true)
+    given = (kept.name, read, n_samples, spikes, sorters, kept.place)
+    return results_of(*given, truth=true, discovered=kept.discovered)
 
 
 def opened_when_read(

@@ -77,8 +77,11 @@ def unit_table(result: Result, measured: Score | None) -> Contents:
         row += [f"{expected[unit]:.3f}" if unit in expected else ""]
         if measured:
             row += [f"{measured.strict_of[unit]:.3f}" if unit in measured.strict_of else ""]
+        if result.discovered:
+            row += [result.discovered.get(unit, "")]
         rows.append(row)
-    return {"head": [*head, "strict F1"] if measured else head, "rows": rows}
+    head += [*(["strict F1"] if measured else []), *(["discovered as"] if result.discovered else [])]
+    return {"head": head, "rows": rows}
 
 
 def facts(result: Result) -> list[list[str]]:

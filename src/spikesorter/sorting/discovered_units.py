@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -30,6 +30,7 @@ VARIED = 1.0  # variation of a unit of several templates; they differ by twice a
 PAUSES = (
     3.0  # SD by which fewer intervals are short than by chance, if a neuron that pauses is among its spikes
 )
+SEVERAL = "short intervals"  # the reason that makes a unit multi-unit; any other makes it doubtful
 Verdict = Literal["single", "doubtful", "multi-unit"]
 
 
@@ -68,11 +69,12 @@ class DiscoveredUnit:
         where they are largest; NaN if the recording or the unit's spikes are too few to tell.
     least_rate : float
         Number of its spikes in the quarter with fewest, relative to that with most; NaN as above.
-    verdict : {"single", "doubtful", "multi-unit"}
-        multi-unit: its intervals are as short as those of two equal units, and its spikes vary as if
-        they were of several; doubtful: hard to tell from the noise or from other units, or more than a fifth
-        of its spikes are others', by its intervals, and these are not all at random, or its spikes vary;
-        single: neither.
+    reasons : tuple of str
+        Why it may not be a single unit, in short; empty if nothing speaks against it. "short intervals": they
+        are as short as those of two equal units, and its spikes vary as if they were of several. "d' below
+        6": hard to tell from the noise. "near another": d' of the difference is below 3. "many false", "many
+        missed", "many mixed" (`mixed_share`): more than a fifth. "contaminated": more than a fifth of its
+        spikes are others', by its intervals, and these are not all at random, or its spikes vary.
     """
 
     unit: int
@@ -89,14 +91,24 @@ class DiscoveredUnit:
     mixed_share: float
     least_size: float
     least_rate: float
-    verdict: Verdict
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """What follows from the reasons: "single" without any, else "multi-unit" or "doubtful"."""
+        if SEVERAL in self.reasons:
+            return "multi-unit"
+        return "doubtful" if self.reasons else "single"
+
+    @classmethod
+    def columns(cls) -> list[str]:
+        """Return the names of the values in a row."""
+        return [*(field.name for field in fields(cls) if field.name != "reasons"), "verdict", "reasons"]
 
     def row(self) -> dict[str, Any]:
         """Return the values by name, rounded, for tables and JSON; None where there is none."""
-        return {
-            name: (round(value, 4) if np.isfinite(value) else None) if isinstance(value, float) else value
-            for name, value in asdict(self).items()
-        }
+        values = asdict(self) | {"verdict": self.verdict, "reasons": list(self.reasons)}
+        return {name: _rounded(values[name]) for name in self.columns()}
 
 
 def describe_units(
@@ -162,7 +174,7 @@ def describe_units(
                 nearest=unit_ids[closest] if len(unit_ids) > 1 else None,
                 least_size=quarters.least_size(unit) if quarters else float("nan"),
                 least_rate=quarters.least_rate(unit) if quarters else float("nan"),
-                verdict=_verdict(
+                reasons=_reasons(
                     **values,
                     several=told and short > OFTEN * by_chance,
                     mixed=(told or _pauses(short, by_chance)) and contamination > FEW_ERRORS,
@@ -173,7 +185,7 @@ def describe_units(
     return tuple(described)
 
 
-def _verdict(
+def _reasons(
     *,
     detectability: float,
     false_share: float,
@@ -182,11 +194,25 @@ def _verdict(
     mixed_share: float,
     several: bool,
     mixed: bool,
-) -> Verdict:
-    if several:
-        return "multi-unit"
-    clear = detectability >= CLEAR and nearest_detectability >= APART and not mixed
-    return "single" if clear and max(false_share, missed_share, mixed_share) <= FEW_ERRORS else "doubtful"
+) -> tuple[str, ...]:
+    """Return why a unit may not be single; its verdict follows from this alone."""
+    against = {
+        SEVERAL: several,
+        f"d' below {CLEAR:g}": detectability < CLEAR,
+        "near another": nearest_detectability < APART,
+        "many false": false_share > FEW_ERRORS,
+        "many missed": missed_share > FEW_ERRORS,
+        "many mixed": mixed_share > FEW_ERRORS,
+        "contaminated": mixed and not several,
+    }
+    return tuple(words for words, holds in against.items() if holds)
+
+
+def _rounded(value: Any) -> Any:
+    """Return a number with four digits after the point, None for NaN and infinity; others as they are."""
+    if not isinstance(value, float):
+        return value
+    return round(value, 4) if np.isfinite(value) else None
 
 
 def _mixed_shares(distances: Float64Array, variations: Float64Array, counts: Int64Array) -> Float64Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from spikesorter.io.label_checks import check_plausible
 from spikesorter.io.labels import read_labels
 from spikesorter.io.model_files import check_model_place
 from spikesorter.io.recording import OpenedRecording, RecordingOptions
+from spikesorter.report.kept_results import MODEL, UNITS
 from spikesorter.sorting.discovered_units import DiscoveredUnit
 from spikesorter.sorting.discovery import Discovery
 from spikesorter.sorting.finding.hints import Polarity
@@ -40,9 +41,7 @@ from spikesorter.workflows.recordings import recording_parts
 if TYPE_CHECKING:
     from spikeinterface import BaseRecording
 
-__all__ = ["MODEL", "UNITS", "DiscoveredFiles", "Known", "discover_files"]
-
-MODEL, UNITS = "model", "units"
+__all__ = ["DiscoveredFiles", "Known", "discover_files"]
 
 
 @dataclass(frozen=True)
@@ -276,12 +275,12 @@ def _spikes_of_one(
 def _write_units(out: Path, names: Mapping[str, Path], result: DiscoveredFiles) -> None:
     rows = result.rows
     recordings = [str(path) for path in names.values()]
-    write_json(out / f"{UNITS}.json", {"recordings": recordings, "units": rows})
-    columns = [field.name for field in fields(DiscoveredUnit)]
+    write_json(out / UNITS, {"recordings": recordings, "units": rows})
+    columns = DiscoveredUnit.columns()
     if list(result.groups) != [WHOLE]:
         columns.insert(0, "group")
-    table = out / f"{UNITS}.csv"
+    table = (out / UNITS).with_suffix(".csv")
     with atomic_file(table) as temporary, temporary.open("w", encoding="utf-8", newline="") as opened:
         writer = csv.DictWriter(opened, columns, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(row | {"reasons": "; ".join(row["reasons"])} for row in rows)

@@ -15,7 +15,7 @@ from spikesorter.io.events import Clock, Events, events_by_name
 from spikesorter.io.export import check_export, check_export_place, session_for
 from spikesorter.io.recording import OpenedRecording, RecordingOptions
 from spikesorter.report.contents import report_contents
-from spikesorter.report.kept_results import SORT, known_sorts, sort_facts
+from spikesorter.report.kept_results import SORT, discovered_as, known_sorts, sort_facts
 from spikesorter.report.page import write_page
 from spikesorter.report.peri_events import write_peri_events
 from spikesorter.report.results import (
@@ -249,4 +249,6 @@ def checked_results(
         if kept is None
         else lambda: kept.recording
     )
-    return results_of(name, read, checked.n_samples, spikes, sorters, place, truth=truth)
+    discovered = None if model is None else discovered_as(place.parent, model.folder, checked.path)
+    given = (name, read, checked.n_samples, spikes, sorters, place)
+    return results_of(*given, truth=truth, discovered=discovered)

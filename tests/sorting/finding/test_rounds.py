@@ -19,6 +19,7 @@ def labels_of(trace: np.ndarray, *, n_jobs: int = 1) -> Spikes:
     return find_labels(trace, SETTINGS, kernel=KERNEL, fs_hz=FS_HZ, n_jobs=n_jobs)
 
 
+@pytest.mark.slow
 def test_the_units_of_a_recording_are_found_with_few_false_spikes() -> None:
     (study,) = simulate_study(units=3, seconds=15, noise_levels=(), spikes_per_s=60, seed=1)
     labels = labels_of(study.trace)
@@ -45,6 +46,7 @@ def test_noise_has_no_units() -> None:
     assert len(labels_of(noise)) == 0
 
 
+@pytest.mark.slow
 def test_threads_do_not_matter() -> None:
     (study,) = simulate_study(units=2, seconds=10, noise_levels=(), spikes_per_s=50, seed=3)
     assert labels_of(study.trace) == labels_of(study.trace, n_jobs=2)
