@@ -27,6 +27,7 @@ Float64Array = npt.NDArray[np.float64]
 ROUNDS = 2  # of explaining each block
 CLEAR_DETECTABILITY, CLEAR_SPIKES = 4.0, 12  # at which the amplitudes of a unit in a block give its size
 SMALLEST, LARGEST = 0.2, 3.0
+SETTLED = 0.06  # change of a size, half of the least that heights of events are believed
 WORTH_FOLLOWING, SURE = 0.1, 5.0  # change of a size, and that many standard errors, beyond which it changes
 
 
@@ -52,6 +53,16 @@ class MeasuredSizes:
         away = np.abs(self.sizes - 1)
         beyond = np.any((away > WORTH_FOLLOWING) & (away > SURE * self.errors), axis=0)
         return np.asarray(beyond & self.labelled)
+
+    @property
+    def settled(self) -> npt.NDArray[np.bool_]:
+        """For each unit whether it is clear in all blocks, and near 1, or in none.
+
+        Sizes that heights of events might give it would not stand up to `checked`.
+        """
+        near = np.abs(self.sizes - 1) < SETTLED
+        clear = np.isfinite(self.errors)
+        return np.asarray(np.all(near, axis=0) & (np.all(clear, axis=0) | ~np.any(clear, axis=0)))
 
     def checked(self, course: Course) -> Course:
         """Return a course without sizes of units that were not measured to change.
