@@ -314,7 +314,7 @@ def test_sizes_are_found_in_steps_of_0_08(n_jobs: int) -> None:
     nothing: Any = None
     comparison: Any = SimpleNamespace(n_jobs=n_jobs)
     plain = np.full((2, 1), HIGH + 1, np.float32)
-    search = Squares(comparison, 1.0, nothing, nothing, nothing, nothing, plain, 2)
+    search = Squares(comparison, 1.0, nothing, plain, 2)
     found = search.descend(search.start, 0)
     np.testing.assert_allclose(found.sizes, Squares.wanted, atol=1e-6)
     np.testing.assert_allclose(found.outputs[:, 0], HIGH + Squares.wanted, atol=1e-3)
@@ -337,9 +337,7 @@ def test_a_bend_is_found_where_it_makes_the_rehearsal_much_more_like_the_target(
 ) -> None:
     nothing: Any = None
     comparison: Any = SimpleNamespace(n_jobs=1)
-    search = Bent(
-        comparison, 1.0, nothing, nothing, nothing, nothing, np.full((13, 1), HIGH + 1, np.float32), 13
-    )
+    search = Bent(comparison, 1.0, nothing, np.full((13, 1), HIGH + 1, np.float32), 13)
     object.__setattr__(search, "worth", worth)
     sizes = search.descend(search.start, 0).sizes
     if bend:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -138,6 +138,14 @@ class _Move(NamedTuple):
     most: Trace  # of either sign, at each sample
 
 
+class _Resizable(NamedTuple):
+    """Spikes of a rehearsal that lie wholly inside the labelled trace."""
+
+    spikes: Spikes
+    amplitudes: Trace
+    own: Float64Array  # sizes that their units had at the time
+
+
 @dataclass(frozen=True, eq=False)
 class _Search:
     """Comparison of rehearsals that differ in the sizes of their units."""
@@ -145,9 +153,6 @@ class _Search:
     comparison: GainComparison
     gain: float
     spikes: Spikes  # of the rehearsal
-    resizable: Spikes  # those wholly inside the labelled trace
-    amplitudes: Trace  # of these
-    own: Float64Array  # sizes that their units had at the time
     plain: Trace  # outputs of the filters, with labelled sizes
     blocks: int
 
@@ -162,18 +167,19 @@ class _Search:
             n_samples=len(comparison.evidence),
             rng=context.rng(*GAIN),
         )
-        inside, once = labelled_amplitudes(labelled, context)
+        outputs = comparison.outputs(rehearsal.trace)
+        return cls(comparison, profile.activity.gain, rehearsal.spikes, outputs, blocks)
+
+    @cached_property
+    def _resizable(self) -> _Resizable:
+        labelled = self.comparison.labelled
+        inside, once = labelled_amplitudes(labelled, self.comparison.context)
         length = len(labelled.trace)
-        times = len(rehearsal.trace) // length
-        return cls(
-            comparison,
-            profile.activity.gain,
-            rehearsal.spikes,
+        times = len(self.plain) // length
+        return _Resizable(
             Spikes.concatenate([inside.shifted(number * length) for number in range(times)]),
             np.tile(once, times),
             np.tile(own_sizes(inside, once), times),
-            comparison.outputs(rehearsal.trace),
-            blocks,
         )
 
     @property
@@ -249,8 +255,9 @@ class _Search:
 
     def response(self, column: int, change: Float64Array) -> Trace:
         """Return the change of the filters' outputs when the size of one unit changes, block by block."""
-        blocks = np.clip(self.resizable.sample * self.blocks // len(self.plain), 0, self.blocks - 1)
-        return self._with_added(column, change[blocks] / self.own)
+        samples, own = self._resizable.spikes.sample, self._resizable.own
+        blocks = np.clip(samples * self.blocks // len(self.plain), 0, self.blocks - 1)
+        return self._with_added(column, change[blocks] / own)
 
     def _move(self, column: int, change: Float64Array) -> _Move:
         response = self.response(column, change)
@@ -258,16 +265,14 @@ class _Search:
 
     def _steadied(self, column: int) -> Trace:
         """Return the change of the filters' outputs when one unit has its usual size all the time."""
-        return self._with_added(column, 1 / self.own - 1)
+        return self._with_added(column, 1 / self._resizable.own - 1)
 
     def _with_added(self, column: int, factors: Float64Array) -> Trace:
         """Return the change of the filters' outputs when spikes of one unit are added, in proportion."""
-        n_samples, own = (
-            len(self.plain),
-            self.resizable.unit == self.comparison.context.units.unit_ids[column],
-        )
-        spikes = self.resizable.select(own)
-        amplitudes = (self.gain * self.amplitudes[own] * factors[own]).astype(np.float32)
+        every, own_amplitudes, _ = self._resizable
+        n_samples, own = len(self.plain), every.unit == self.comparison.context.units.unit_ids[column]
+        spikes = every.select(own)
+        amplitudes = (self.gain * own_amplitudes[own] * factors[own]).astype(np.float32)
         outputs, first = self.of_one(column)
         changed = np.zeros((n_samples + 2 * len(outputs), outputs.shape[1]), np.float32)
         add_copies(changed, spikes.sample + len(outputs) + first, amplitudes, outputs)
