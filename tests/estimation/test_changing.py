@@ -15,6 +15,7 @@ from spikesorter.core.spikes import Spikes
 from spikesorter.decoding.pursuit import make_pursuit
 from spikesorter.estimation.context import Context
 from spikesorter.estimation.course import Course
+from spikesorter.estimation.events import PartialOutputs
 from spikesorter.estimation.gain_evidence import GainComparison
 from spikesorter.estimation.labelled import Labelled
 from spikesorter.estimation.profile import Profile
@@ -275,31 +276,49 @@ def test_added_responses_are_the_outputs_on_a_graft_of_these_sizes(
     np.testing.assert_allclose(response[inner], direct[inner], atol=1e-3 * np.abs(direct).max())
 
 
+HIGH = 1000  # enough for each sample to be one of an event
+
+
+@pytest.mark.parametrize("gain", [1.0, -1.0])
+def test_a_step_is_judged_from_the_samples_near_events_as_from_all(
+    gain: float, varying: Labelled, context: Context
+) -> None:
+    profile = profile_of(context, Course(), gain=gain)
+    target, _ = varied(context, 3, Course(), n_samples=2 * N, gain=gain)
+    search = _Search.of(comparison_of(varying, context, profile, target), profile, 2)
+    best, move = search.start, search._move(0, np.array([1.0, 0.5]))
+    found = search._moved(best._replace(misfit=np.inf), move, 0.16)
+    outputs = np.float32(-0.16) * move.response + best.outputs
+    np.testing.assert_array_equal(found.outputs, outputs)
+    assert found.misfit == search._misfit(outputs) != best.misfit
+
+
 class Squares(_Search):
-    """Search for given sizes, which are the outputs themselves."""
+    """Search for given sizes, which are the outputs themselves but for a constant."""
 
     wanted = np.array([1.24, 0.6])
 
     def response(self, column: int, change: npt.NDArray[np.float64]) -> Trace:
-        return change.astype(np.float32)
+        return change.astype(np.float32)[:, None]
 
     def _steadied(self, column: int) -> Trace:
-        return np.zeros(2, np.float32)
+        return np.zeros((len(self.wanted), 1), np.float32)
 
-    def _misfit(self, outputs: Trace) -> float:
-        return float(np.square(outputs - self.wanted).sum())
+    def _misfit(self, outputs: Trace | PartialOutputs) -> float:
+        rows = outputs.rows if isinstance(outputs, PartialOutputs) else outputs
+        return float(np.square(rows[:, 0].astype(np.float64) - HIGH - self.wanted).sum())
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_sizes_are_found_in_steps_of_0_08(n_jobs: int) -> None:
     nothing: Any = None
     comparison: Any = SimpleNamespace(n_jobs=n_jobs)
-    plain = np.ones(2, np.float32)
-    search = Squares(comparison, 1.0, nothing, nothing, nothing, nothing, plain, 2)
+    plain = np.full((2, 1), HIGH + 1, np.float32)
+    search = Squares(comparison, 1.0, nothing, plain, 2)
     found = search.descend(search.start, 0)
     np.testing.assert_allclose(found.sizes, Squares.wanted, atol=1e-6)
-    np.testing.assert_allclose(found.outputs, Squares.wanted, atol=1e-6)
-    assert found.misfit == pytest.approx(0, abs=1e-9)
+    np.testing.assert_allclose(found.outputs[:, 0], HIGH + Squares.wanted, atol=1e-3)
+    assert found.misfit == pytest.approx(0, abs=1e-6)
 
 
 class Bent(Squares):
@@ -308,10 +327,7 @@ class Bent(Squares):
     wanted = np.interp(np.arange(13), [0, 6, 12], [1.0, 0.6, 0.92])
     worth = 0.0
 
-    def _steadied(self, column: int) -> Trace:
-        return np.zeros(13, np.float32)
-
-    def _misfit(self, outputs: Trace) -> float:
+    def _misfit(self, outputs: Trace | PartialOutputs) -> float:
         return self.worth * super()._misfit(outputs)
 
 
@@ -321,7 +337,7 @@ def test_a_bend_is_found_where_it_makes_the_rehearsal_much_more_like_the_target(
 ) -> None:
     nothing: Any = None
     comparison: Any = SimpleNamespace(n_jobs=1)
-    search = Bent(comparison, 1.0, nothing, nothing, nothing, nothing, np.ones(13, np.float32), 13)
+    search = Bent(comparison, 1.0, nothing, np.full((13, 1), HIGH + 1, np.float32), 13)
     object.__setattr__(search, "worth", worth)
     sizes = search.descend(search.start, 0).sizes
     if bend:
@@ -329,6 +345,16 @@ def test_a_bend_is_found_where_it_makes_the_rehearsal_much_more_like_the_target(
     else:
         np.testing.assert_allclose(np.diff(sizes, 2), 0, atol=1e-9)
         assert sizes.mean() == pytest.approx(Bent.wanted.mean(), abs=0.09)
+
+
+def test_a_unit_that_is_settled_is_not_resized(varying: Labelled, context: Context) -> None:
+    profile = profile_of(context, Course())
+    fading = Course(np.interp(np.arange(20), [0, 19], [1.0, 0.5])[:, None] ** [1, 0])
+    target, _ = varied(context, 3, fading, n_samples=2 * N)
+    comparison = comparison_of(varying, context, profile, target)
+    fit = find_sizes(comparison, profile, blocks=2, settled=lambda: np.array([True, False]))
+    assert fit.unlike
+    assert np.all(fit.course.sizes[:, :1] == 1)
 
 
 def test_sizes_that_do_not_change_leave_the_course_as_it_was(varying: Labelled, context: Context) -> None:

@@ -13,7 +13,13 @@ from spikesorter.core.spikes import Spikes
 from spikesorter.estimation.context import Context
 from spikesorter.estimation.course import Course
 from spikesorter.estimation.estimate import InitialEstimate, estimate_initially, with_gain
-from spikesorter.estimation.gain_evidence import LOG_GAIN_SD, GainComparison, choose_gain, compare_gains
+from spikesorter.estimation.gain_evidence import (
+    LOG_GAIN_SD,
+    STEPS,
+    GainComparison,
+    choose_gain,
+    compare_gains,
+)
 from spikesorter.estimation.labelled import Labelled
 from spikesorter.estimation.profile import Profile, conditioning_kernel
 from spikesorter.estimation.units import learn_units
@@ -144,6 +150,15 @@ def test_the_minimum_is_found_between_the_gains_that_are_tried(known: Known) -> 
     compared = Parabola(known.labelled, known.context, profile, None, np.zeros((1, 2)))  # type: ignore[arg-type]
     prior = 1 / LOG_GAIN_SD**2
     assert np.log(compared.best((1.0,))) == pytest.approx(1000 * np.log(1.17) / (1000 + prior), abs=1e-4)
+
+
+def test_gains_beyond_those_that_fit_far_worse_are_not_tried(known: Known) -> None:
+    compared = comparison(known, gain=1.0, others_per_s=20)
+    misfits = dict(zip(STEPS, (None, None, 900.0, 300.0, 450.0, 200.0, 500.0, 650.0, 200.0), strict=True))
+    compared._known.update({round(float(gain), 6): its for gain, its in misfits.items() if its is not None})
+    around = compared._around(1.0)
+    np.testing.assert_allclose(around, STEPS[2:8])
+    assert set(compared._known) == {round(float(gain), 6) for gain in STEPS[2:]}  # none was computed
 
 
 def test_where_all_gains_fit_alike_the_best_one_stays(known: Known) -> None:

@@ -30,8 +30,8 @@ SOME = Background(0.01, 0.2)
 @pytest.mark.parametrize(
     ("decoder", "vary", "course", "value", "background", "expected"),
     [
-        ("auto", True, STEADY, 0.5, SOME, ["pursuit", "botm", "trees"]),
-        ("auto", True, STEADY, 0.999, SOME, ["pursuit", "botm", "trees"]),
+        ("auto", True, STEADY, 0.5, SOME, ["trees", "pursuit", "botm"]),
+        ("auto", True, STEADY, 0.999, SOME, ["trees", "pursuit", "botm"]),
         ("auto", False, STEADY, 0.5, SOME, ["pursuit", "botm", "cnn", "combined"]),
         ("auto", False, STEADY, 0.5, SILENT, ["pursuit", "botm"]),
         ("auto", False, STEADY, 0.81, SOME, ["pursuit", "botm"]),

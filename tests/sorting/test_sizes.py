@@ -119,3 +119,9 @@ def test_only_changes_beyond_chance_are_followed() -> None:
 def test_units_without_labels_do_not_change() -> None:
     measured = replace(measured_as([[2.0, 2.0]]), labelled=np.array([False, True]))
     np.testing.assert_array_equal(measured.changing, [False, True])
+
+
+def test_a_unit_is_settled_that_is_near_its_labelled_size_wherever_it_could_be_told() -> None:
+    measured = measured_as([[1.0, 1.0, 1.05, 1.0], [0.96, 0.9, 1.0, 1.0]])
+    measured.errors[1, 2], measured.errors[:, 3] = np.inf, np.inf
+    np.testing.assert_array_equal(measured.settled, [True, False, False, True])

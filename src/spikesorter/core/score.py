@@ -15,6 +15,7 @@ from spikesorter.core.spikes import Spikes, check_spikes
 __all__ = [
     "Detected",
     "Score",
+    "UnitPairs",
     "f1_of_unit",
     "match_spikes",
     "paired_units",
@@ -129,14 +130,18 @@ def match_spikes(
     >>> match_spikes(np.array([100, 140]), np.array([130, 145]), tolerance_samples=50)
     (array([0, 1]), array([0, 1]))
     """
-    i, j = pairs_within(true, found, int(tolerance_samples))
-    # In order of i and j already, which a stable sort keeps; of short numbers it is a radix sort.
-    order = np.argsort(
-        np.abs(true[i] - found[j]).astype(np.min_scalar_type(int(tolerance_samples))), kind="stable"
-    )
-    partner = _first_come(i[order], j[order], len(true), len(found))
+    i, j = _closest_first(true, found, int(tolerance_samples))
+    partner = _first_come(i, j, len(true), len(found))
     paired = np.flatnonzero(partner >= 0)
     return paired, partner[paired]
+
+
+def _closest_first(true: IndexArray, found: IndexArray, reach: int) -> tuple[IndexArray, IndexArray]:
+    """Return all pairs within some samples, the closest first."""
+    i, j = pairs_within(true, found, reach)
+    # In order of i and j already, which a stable sort keeps; of short numbers it is a radix sort.
+    order = np.argsort(np.abs(true[i] - found[j]).astype(np.min_scalar_type(reach)), kind="stable")
+    return i[order], j[order]
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]  # Numba's decorator has no types
@@ -335,6 +340,40 @@ def f1_of_unit(truth: IndexArray, found: IndexArray, *, fs_hz: float) -> float:
     """
     i, _ = match_spikes(truth, found, tolerance_samples=_samples(STRICT_MS, fs_hz))
     return _f1(len(i), len(truth), len(found))
+
+
+@dataclass(frozen=True, eq=False)
+class UnitPairs:
+    """Pairs of true and possible spikes of one unit, which tell the strict F1 of any choice of the latter.
+
+    Parameters
+    ----------
+    i, j : ndarray of int64, shape (pairs,)
+        Positions of the true and the possible spikes, the closest pairs first.
+    n_true : int
+    """
+
+    i: IndexArray
+    j: IndexArray
+    n_true: int
+
+    @classmethod
+    def of(cls, truth: IndexArray, possible: IndexArray, *, fs_hz: float) -> UnitPairs:
+        """Return the pairs within 0.4 ms of the starts of spikes, both sorted."""
+        return cls(*_closest_first(truth, possible, int(_samples(STRICT_MS, fs_hz))), len(truth))
+
+    def f1(self, chosen: npt.NDArray[np.bool_]) -> float:
+        """Return what `f1_of_unit` returns for the chosen ones of the possible spikes.
+
+        Examples
+        --------
+        >>> pairs = UnitPairs.of(np.array([100, 300, 500]), np.array([104, 303, 320]), fs_hz=25_000)
+        >>> pairs.f1(np.array([True, False, True])), pairs.f1(np.array([True, True, False]))
+        (0.4, 0.8)
+        """
+        these = chosen[self.j]
+        partner = _first_come(self.i[these], self.j[these], self.n_true, len(chosen))
+        return _f1(int((partner >= 0).sum()), self.n_true, int(chosen.sum()))
 
 
 def _f1(hits: int, n_true: int, n_found: int) -> float:

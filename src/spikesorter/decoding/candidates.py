@@ -153,11 +153,13 @@ def _near_spikes(curves: FloatArray, reach: int) -> Int64Array:
     """
     n_samples = len(curves)
     at = np.flatnonzero(reduce(np.logical_or, curves.T != 0))
-    if 2 * len(at) > n_samples:
+    if 2 * len(at) > n_samples or len(at) == 0:
         return np.arange(n_samples)
-    first, last = np.maximum(at - reach, 0), np.minimum(at + reach + 1, n_samples)
-    opened, closed = (np.bincount(edges, minlength=n_samples + 1)[:-1] for edges in (first, last))
-    return np.flatnonzero(np.cumsum(opened - closed))
+    gaps = np.flatnonzero(np.diff(at) > 2 * reach + 1)
+    first = np.maximum(at[np.append(0, gaps + 1)] - reach, 0)
+    last = np.minimum(at[np.append(gaps, len(at) - 1)] + reach + 1, n_samples)
+    counts = last - first
+    return np.asarray(np.arange(counts.sum()) + np.repeat(first - (np.cumsum(counts) - counts), counts))
 
 
 def _picked(

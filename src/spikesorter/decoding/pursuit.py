@@ -237,10 +237,13 @@ class PursuitDecoder:
 
     def to_explanation(self, explained: Trace) -> Explanation:
         """Convert the output of `explain` to spikes and amplitudes."""
-        evidence, amplitudes = np.split(explained, 2, axis=1)
-        samples, columns = np.nonzero(amplitudes)
-        spikes = Spikes.from_arrays(samples, np.array(self.unit_ids)[columns])
-        return Explanation(spikes, amplitudes[samples, columns], evidence.sum(axis=0, dtype=np.float64))
+        units, flat = len(self.unit_ids), explained.ravel()
+        there = np.flatnonzero(flat != 0)  # few of all
+        samples, columns = np.divmod(there, 2 * units)
+        placed, values = columns >= units, flat[there]
+        spikes = Spikes.from_arrays(samples[placed], np.array(self.unit_ids)[columns[placed] - units])
+        expected = np.bincount(columns[~placed], values[~placed], minlength=units).astype(np.float64)
+        return Explanation(spikes, values[placed], expected)
 
     @cached_property
     def _plan(self) -> Plan:
@@ -325,6 +328,12 @@ def sample_explanation(pursuit: PursuitDecoder, trace: Trace, *, n_jobs: int) ->
 
 
 KIND = DecoderKind(
-    "pursuit", PursuitDecoder, untrained(make_between_samples), rank=20, in_auto=True, preferred=True
+    "pursuit",
+    PursuitDecoder,
+    untrained(make_between_samples),
+    rank=20,
+    in_auto=True,
+    quickly_judged=True,
+    preferred=True,
 )
 """Entry of the registry of decoders."""

@@ -24,23 +24,25 @@ from spikesorter.estimation import mixtures
 from spikesorter.estimation.context import GAIN, Context
 from spikesorter.estimation.course import Course, noise_levels
 from spikesorter.estimation.estimate import InitialEstimate
+from spikesorter.estimation.events import PartialOutputs, bins_of, counted, edges_of, located, nearest_label
 from spikesorter.estimation.labelled import Labelled
 from spikesorter.estimation.profile import Profile
 from spikesorter.estimation.rehearsal import graft_rehearsal
 from spikesorter.signal.matched import MatchedFilters
-from spikesorter.signal.peaks import largest_of_rows, pick_peaks
 
-__all__ = ["NEAR_ONE", "GainChoice", "GainComparison", "choose_gain", "compare_gains"]
+__all__ = [
+    "NEAR_ONE",
+    "GainChoice",
+    "GainComparison",
+    "choose_gain",
+    "compare_gains",
+]
 
 logger = logging.getLogger(__name__)
 Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
-Events = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]
 LEVEL_SECONDS = 5.0  # of the target, for one level of its noise
 COMPARED_SECONDS = 30.0  # of either trace; longer parts hardly help
-THRESHOLD = 4.0  # noise SD; lower peaks are mostly noise
-APART_MS, NEAR_MS = 0.6, 0.5
-EVENTS_IN_BIN, MOST_BINS = 15, 24
 STEPS = np.exp(np.linspace(-np.log(2), np.log(2), 9))
 FINE_STEP = 0.03
 NEAR_BEST = 0.25  # log gain; the misfits of gains this near are interpolated to find the minimum
@@ -52,6 +54,7 @@ AGAINST_ONE = 6.0  # misfit by which a gain other than 1 has to be better
 NEAR_ONE = 0.04
 """Logarithm of a gain, up to which it makes no difference whether the gain is 1."""
 COARSE = 40.0  # misfit by which a gain may be better than those that are tried beside it
+FAR_WORSE = 400.0  # misfit beyond which gains farther away are not tried
 ALIKE = 4.0  # misfits that differ by less are equally good
 NEXT_TO_NONE = 0.01  # gain at which no spike stands out of any noise
 
@@ -120,12 +123,29 @@ class GainComparison:
 
     def best(self, starts: tuple[float, ...]) -> float:
         """Return the gain of least misfit, searching from several starts."""
-        tried = [[start * float(step) for step in STEPS] for start in starts]
-        every = [gain for gains in tried for gain in gains]
-        least = min(in_threads(self.misfit, every, n_jobs=self.n_jobs))
+        tried = [self._around(start) for start in starts]
+        least = min(self.misfit(gain) for gains in tried for gain in gains)
         lows = [gain for gains in tried for gain in _lows(gains, self.misfit)]
         close = [gain for gain in lows if self.misfit(gain) <= least + COARSE]
         return min((self._refined(gain) for gain in close), key=self.misfit)
+
+    def _around(self, start: float) -> list[float]:
+        """Return the gains around a start, in order, both ways until they fit far worse than the best.
+
+        Beyond, misfits rise or stay as they are, as hardly any event has the right height.
+        """
+        gains = [start * float(step) for step in STEPS]
+        first = last = len(gains) // 2
+        least = self.misfit(gains[first])
+        while True:
+            ends = ((first, first - 1), (last, last + 1))
+            bearable = [beyond for end, beyond in ends if self.misfit(gains[end]) <= least + FAR_WORSE]
+            further = [i for i in bearable if 0 <= i < len(gains)]
+            if not further:
+                return gains[first : last + 1]
+            misfits = in_threads(self.misfit, [gains[i] for i in further], n_jobs=self.n_jobs)
+            least = min(least, *misfits)
+            first, last = min(first, *further), max(last, *further)
 
     def _refined(self, best: float) -> float:
         """Return the gain of least misfit near one that was tried."""
@@ -170,12 +190,12 @@ class GainComparison:
         """Return the outputs of the filters on a trace, shape (samples, units)."""
         return self.filters.apply(self.context.conditioned(trace))
 
-    def difference(self, outputs: Trace, spikes: Spikes, gain: float) -> float:
+    def difference(self, outputs: Trace | PartialOutputs, spikes: Spikes, gain: float) -> float:
         """Return how unlike the target a rehearsal is (chi-squared).
 
         Parameters
         ----------
-        outputs : ndarray of float32, shape (samples, units)
+        outputs : ndarray of float32, shape (samples, units), or PartialOutputs
             Of the filters on the rehearsal.
         spikes : Spikes
             Labelled spikes of the rehearsal.
@@ -203,8 +223,7 @@ class GainComparison:
     @property
     def bins(self) -> int:
         """Number of bins that are compared: heights of the events of each filter, in each section."""
-        _, winner, height = self._upright if self.profile.activity.gain > 0 else self._inverted
-        edges = _edges(winner, height, self.evidence.shape[1])
+        edges, _ = self._wanted(self.profile.activity.gain)
         return self.sections * sum(len(edge) - 1 for edge in edges)
 
     def shares(self, outputs: Trace, spikes: Spikes, gain: float) -> tuple[Float64Array, Float64Array]:
@@ -224,30 +243,39 @@ class GainComparison:
         wanted = np.sum([one for one, _ in counts], axis=0)
         return mixtures.shares_with_errors(wanted, np.sum([parts for _, parts in counts], axis=0))
 
-    def _counts(self, outputs: Trace, spikes: Spikes, gain: float) -> list[tuple[Float64Array, Float64Array]]:
+    def _counts(
+        self, outputs: Trace | PartialOutputs, spikes: Spikes, gain: float
+    ) -> list[tuple[Float64Array, Float64Array]]:
         """Return, for each section, the target's events by height, and the rehearsal's, by source too."""
-        at, winner, height = self._upright if gain > 0 else self._inverted
-        edges = _edges(winner, height, self.evidence.shape[1])
-        there, its_winner, its_height = _located(outputs if gain > 0 else -outputs, self.context)
-        source = _nearest_label(there, spikes, self.context.samples(NEAR_MS))
+        edges, wanted = self._wanted(gain)
+        at, winner, height = located(outputs, self.context, gain)
+        source = nearest_label(at, spikes, self.context)
+        bin_of, section_of = bins_of(winner, height, edges), at * self.sections // len(outputs)
         counts = []
-        for section in range(self.sections):
-            own = at * self.sections // len(self.evidence) == section
-            its = there * self.sections // len(outputs) == section
-            parts = [
-                _histogram(its_winner[its & (source == k)], its_height[its & (source == k)], edges)
-                for k in (0, *spikes.unit_ids)
-            ]
-            counts.append((_histogram(winner[own], height[own], edges), np.stack(parts, axis=1)))
+        for section, own in enumerate(wanted):
+            here = section_of == section
+            parts = [counted(bin_of[here & (source == k)], len(own)) for k in (0, *spikes.unit_ids)]
+            counts.append((own, np.stack(parts, axis=1)))
         return counts
 
-    @cached_property
-    def _upright(self) -> Events:
-        return _located(self.evidence, self.context)
+    def _wanted(self, gain: float) -> tuple[list[Float64Array], list[Float64Array]]:
+        """Return bins of height, and for each section the target's events in them."""
+        return self._upright if gain > 0 else self._inverted
 
     @cached_property
-    def _inverted(self) -> Events:
-        return _located(-self.evidence, self.context)
+    def _upright(self) -> tuple[list[Float64Array], list[Float64Array]]:
+        return self._wanted_at(1.0)
+
+    @cached_property
+    def _inverted(self) -> tuple[list[Float64Array], list[Float64Array]]:
+        return self._wanted_at(-1.0)
+
+    def _wanted_at(self, gain: float) -> tuple[list[Float64Array], list[Float64Array]]:
+        at, winner, height = located(self.evidence, self.context, gain)
+        edges = edges_of(winner, height, self.evidence.shape[1])
+        bin_of, section_of = bins_of(winner, height, edges), at * self.sections // len(self.evidence)
+        bins = sum(len(edge) - 1 for edge in edges)
+        return edges, [counted(bin_of[section_of == section], bins) for section in range(self.sections)]
 
 
 def compare_gains(
@@ -333,42 +361,3 @@ def _lows(gains: list[float], misfit: Callable[[float], float]) -> list[float]:
     """
     around = [np.inf, *(misfit(gain) for gain in gains), np.inf]
     return [gain for i, gain in enumerate(gains) if around[i + 1] <= min(around[i], around[i + 2])]
-
-
-def _located(evidence: Trace, context: Context) -> Events:
-    """Return the samples of events, the filter with the largest output at each, and that output."""
-    largest = largest_of_rows(evidence)
-    at = pick_peaks(largest, threshold=THRESHOLD, distance_samples=max(context.samples(APART_MS), 1))
-    return at, evidence[at].argmax(axis=1), largest[at]
-
-
-def _edges(
-    winner: npt.NDArray[np.int64], height: npt.NDArray[np.float32], filters: int
-) -> list[Float64Array]:
-    """Return heights that divide each filter's events in the target into bins of equal counts."""
-    edges = []
-    for k in range(filters):
-        own = height[winner == k]
-        bins = int(np.clip(len(own) // EVENTS_IN_BIN, 1, MOST_BINS))
-        inner = np.quantile(own, np.linspace(0, 1, bins + 1)[1:-1]) if bins > 1 else []
-        edges.append(np.concatenate([[-np.inf], inner, [np.inf]]))
-    return edges
-
-
-def _histogram(
-    winner: npt.NDArray[np.int64], height: npt.NDArray[np.float32], edges: list[Float64Array]
-) -> Float64Array:
-    counts = [np.histogram(height[winner == k], edge)[0] for k, edge in enumerate(edges)]
-    return np.concatenate(counts).astype(np.float64)
-
-
-def _nearest_label(at: npt.NDArray[np.int64], spikes: Spikes, reach: int) -> npt.NDArray[np.int64]:
-    """Return the unit of the labelled spike nearest to each event; 0 if none is near."""
-    if len(spikes) == 0:
-        return np.zeros(len(at), np.int64)
-    after = np.clip(np.searchsorted(spikes.sample, at), 0, len(spikes) - 1)
-    before = np.maximum(after - 1, 0)
-    nearer = np.abs(spikes.sample[before] - at) < np.abs(spikes.sample[after] - at)
-    nearest = np.where(nearer, before, after)
-    near = np.abs(spikes.sample[nearest] - at) <= reach
-    return np.where(near, spikes.unit[nearest], 0)

@@ -9,8 +9,9 @@ those spikes are computed once for each time.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from spikesorter.core.cores import in_threads
 from spikesorter.core.spikes import Spikes
 from spikesorter.estimation.context import GAIN
 from spikesorter.estimation.course import Course
+from spikesorter.estimation.events import THRESHOLD, PartialOutputs, heights
 from spikesorter.estimation.gain_evidence import GainComparison
 from spikesorter.estimation.labelled import labelled_amplitudes, own_sizes
 from spikesorter.estimation.profile import Profile
@@ -38,6 +40,7 @@ LEAST_CHANGE = 0.12  # of a size; smaller ones are within the spread of amplitud
 STEPS, MOST_ROUNDS = (0.16, 0.08), 8
 SMALLEST, LARGEST = 0.2, 3.0
 WELL_FITTED = 0.6  # misfit of a bin, on average, at which nothing seems to change and no size is searched for
+ROUNDING = 1e-3  # of outputs, in SD of the noise
 WORTH_BELIEVING = 15.0  # misfit by which a rehearsal with changed sizes has to be better
 
 
@@ -67,7 +70,13 @@ class SizeFit:
     errors: Float64Array
 
 
-def find_sizes(comparison: GainComparison, profile: Profile, *, blocks: int) -> SizeFit:
+def find_sizes(
+    comparison: GainComparison,
+    profile: Profile,
+    *,
+    blocks: int,
+    settled: Callable[[], npt.NDArray[np.bool_]] | None = None,
+) -> SizeFit:
     """Find the course at which a grafted rehearsal is most like the target.
 
     Parameters
@@ -78,6 +87,9 @@ def find_sizes(comparison: GainComparison, profile: Profile, *, blocks: int) -> 
         Of the target, with its noise levels.
     blocks : int
         Of the course.
+    settled : callable, optional
+        Returns for each unit whether its size is known to be 1. It is asked only if the labelled trace is
+        unlike the target.
 
     Returns
     -------
@@ -88,9 +100,12 @@ def find_sizes(comparison: GainComparison, profile: Profile, *, blocks: int) -> 
     search = _Search.of(comparison, profile, blocks)
     sizes, best = np.ones((blocks, len(units.unit_ids))), search.start
     unlike = best.misfit > WELL_FITTED * comparison.bins
+    searched = comparison.filters.detectability >= LEAST_DETECTABILITY
+    if unlike and settled is not None:
+        searched &= ~settled()
     for unit in units.known if unlike else ():
         column = units.unit_ids.index(unit)
-        if comparison.filters.detectability[column] < LEAST_DETECTABILITY:
+        if not searched[column]:
             continue
         found = search.descend(best, column)
         gained = best.misfit - found.misfit
@@ -111,7 +126,24 @@ class _Point(NamedTuple):
 
     sizes: Float64Array
     outputs: Trace
+    height: Trace  # the largest output at each sample
     misfit: float
+
+
+class _Move(NamedTuple):
+    """A change of sizes, the change of the filters' outputs that comes with it, and the most of that."""
+
+    ramp: Float64Array
+    response: Trace
+    most: Trace  # of either sign, at each sample
+
+
+class _Resizable(NamedTuple):
+    """Spikes of a rehearsal that lie wholly inside the labelled trace."""
+
+    spikes: Spikes
+    amplitudes: Trace
+    own: Float64Array  # sizes that their units had at the time
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,9 +153,6 @@ class _Search:
     comparison: GainComparison
     gain: float
     spikes: Spikes  # of the rehearsal
-    resizable: Spikes  # those wholly inside the labelled trace
-    amplitudes: Trace  # of these
-    own: Float64Array  # sizes that their units had at the time
     plain: Trace  # outputs of the filters, with labelled sizes
     blocks: int
 
@@ -138,24 +167,30 @@ class _Search:
             n_samples=len(comparison.evidence),
             rng=context.rng(*GAIN),
         )
-        inside, once = labelled_amplitudes(labelled, context)
+        outputs = comparison.outputs(rehearsal.trace)
+        return cls(comparison, profile.activity.gain, rehearsal.spikes, outputs, blocks)
+
+    @cached_property
+    def _resizable(self) -> _Resizable:
+        labelled = self.comparison.labelled
+        inside, once = labelled_amplitudes(labelled, self.comparison.context)
         length = len(labelled.trace)
-        times = len(rehearsal.trace) // length
-        return cls(
-            comparison,
-            profile.activity.gain,
-            rehearsal.spikes,
+        times = len(self.plain) // length
+        return _Resizable(
             Spikes.concatenate([inside.shifted(number * length) for number in range(times)]),
             np.tile(once, times),
             np.tile(own_sizes(inside, once), times),
-            comparison.outputs(rehearsal.trace),
-            blocks,
         )
 
     @property
     def start(self) -> _Point:
         """The rehearsal with labelled sizes."""
-        return _Point(np.ones(self.blocks), self.plain, self._misfit(self.plain))
+        return self._point(np.ones(self.blocks), self.plain)
+
+    def _point(self, sizes: Float64Array, outputs: Trace, misfit: float | None = None) -> _Point:
+        if misfit is None:
+            misfit = self._misfit(outputs)
+        return _Point(sizes, outputs, heights(outputs, self.gain), misfit)
 
     def descend(self, start: _Point, column: int) -> _Point:
         """Return the best point when the sizes of one unit change, from 1 on.
@@ -163,8 +198,7 @@ class _Search:
         Its size in the labelled trace may change as well, and is made steady first. Sizes that change in
         proportion to time are found before a bend: searched for at once, it may be one that noise made.
         """
-        outputs = start.outputs + self._steadied(column)
-        steady = _Point(np.ones(self.blocks), outputs, self._misfit(outputs))
+        steady = self._point(np.ones(self.blocks), start.outputs + self._steadied(column))
         straight = self._descended(steady, column, times=min(self.blocks, 2))
         if self.blocks < BLOCKS_FOR_A_BEND:
             return straight
@@ -178,58 +212,67 @@ class _Search:
         """
         ramps = _ramps(self.blocks, times)
         together = [np.ones(self.blocks), ramps[-1] - ramps[0]] if times > 1 else []
-        responses = in_threads(
-            partial(self.response, column), [*ramps, *together], n_jobs=self.comparison.n_jobs
+        moves = list(
+            in_threads(partial(self._move, column), [*ramps, *together], n_jobs=self.comparison.n_jobs)
         )
-        moves = list(zip([*ramps, *together], responses, strict=True))
         return self._stepped(self._stepped(best, moves[:times]), moves)
 
-    def _stepped(self, best: _Point, moves: list[tuple[Float64Array, Trace]]) -> _Point:
+    def _stepped(self, best: _Point, moves: list[_Move]) -> _Point:
         """Return the point from which none of the moves is better, in ever smaller steps."""
         for step in STEPS:
             if step < STEPS[0] and np.all(best.sizes == 1):
                 break  # a smaller change would be too small to be believed
             for _ in range(MOST_ROUNDS):
                 before = best.misfit
-                for ramp, response in moves:
-                    best = self._moved(best, ramp, response, step)
+                for move in moves:
+                    best = self._moved(best, move, step)
                 if best.misfit == before:
                     break
         return best
 
-    def _moved(self, best: _Point, ramp: Float64Array, response: Trace, step: float) -> _Point:
-        """Return the point a step down or up from the best one, if it is better, or the best one."""
-        sizes = {change: best.sizes + change * ramp for change in (-step, step)}
+    def _moved(self, best: _Point, move: _Move, step: float) -> _Point:
+        """Return the point a step down or up from the best one, if it is better, or the best one.
+
+        Misfits come from the samples at which either step may make an event; the others do not matter.
+        """
+        sizes = {change: best.sizes + change * move.ramp for change in (-step, step)}
         possible = [change for change, its in sizes.items() if its.min() >= SMALLEST and its.max() <= LARGEST]
+        samples = np.flatnonzero(best.height + np.float32(step) * move.most >= THRESHOLD - ROUNDING)
+        outputs, response = (np.take(one, samples, axis=0) for one in (best.outputs, move.response))
 
-        def at(change: float) -> _Point:
-            outputs = np.float32(change) * response
-            outputs += best.outputs
-            return _Point(sizes[change], outputs, self._misfit(outputs))
+        def misfit(change: float) -> float:
+            changed = _added(outputs, response, change)
+            return self._misfit(PartialOutputs(samples, changed, len(best.outputs)))
 
-        points = in_threads(at, possible, n_jobs=self.comparison.n_jobs)
-        return next((point for point in points if point.misfit < best.misfit), best)
+        misfits = in_threads(misfit, possible, n_jobs=self.comparison.n_jobs)
+        for change, its in zip(possible, misfits, strict=True):
+            if its < best.misfit:
+                return self._point(sizes[change], _added(best.outputs, move.response, change), its)
+        return best
 
-    def _misfit(self, outputs: Trace) -> float:
+    def _misfit(self, outputs: Trace | PartialOutputs) -> float:
         return self.comparison.difference(outputs, self.spikes, self.gain)
 
     def response(self, column: int, change: Float64Array) -> Trace:
         """Return the change of the filters' outputs when the size of one unit changes, block by block."""
-        blocks = np.clip(self.resizable.sample * self.blocks // len(self.plain), 0, self.blocks - 1)
-        return self._with_added(column, change[blocks] / self.own)
+        samples, own = self._resizable.spikes.sample, self._resizable.own
+        blocks = np.clip(samples * self.blocks // len(self.plain), 0, self.blocks - 1)
+        return self._with_added(column, change[blocks] / own)
+
+    def _move(self, column: int, change: Float64Array) -> _Move:
+        response = self.response(column, change)
+        return _Move(change, response, np.maximum(heights(response, 1.0), heights(response, -1.0)))
 
     def _steadied(self, column: int) -> Trace:
         """Return the change of the filters' outputs when one unit has its usual size all the time."""
-        return self._with_added(column, 1 / self.own - 1)
+        return self._with_added(column, 1 / self._resizable.own - 1)
 
     def _with_added(self, column: int, factors: Float64Array) -> Trace:
         """Return the change of the filters' outputs when spikes of one unit are added, in proportion."""
-        n_samples, own = (
-            len(self.plain),
-            self.resizable.unit == self.comparison.context.units.unit_ids[column],
-        )
-        spikes = self.resizable.select(own)
-        amplitudes = (self.gain * self.amplitudes[own] * factors[own]).astype(np.float32)
+        every, own_amplitudes, _ = self._resizable
+        n_samples, own = len(self.plain), every.unit == self.comparison.context.units.unit_ids[column]
+        spikes = every.select(own)
+        amplitudes = (self.gain * own_amplitudes[own] * factors[own]).astype(np.float32)
         outputs, first = self.of_one(column)
         changed = np.zeros((n_samples + 2 * len(outputs), outputs.shape[1]), np.float32)
         add_copies(changed, spikes.sample + len(outputs) + first, amplitudes, outputs)
@@ -246,6 +289,12 @@ class _Search:
         alone = np.zeros((2 * reach + templates.waveforms.shape[1], templates.waveforms.shape[2]), np.float32)
         alone[reach : len(alone) - reach] = templates.waveforms[column]
         return self.comparison.outputs(alone), -templates.before - reach
+
+
+def _added(outputs: Trace, response: Trace, change: float) -> Trace:
+    changed = np.float32(change) * response
+    changed += outputs
+    return changed
 
 
 def _ramps(blocks: int, times: int) -> list[Float64Array]:

@@ -233,7 +233,10 @@ def estimate_noise_spectrum(
     lags = n_fft // 2 + 1
     mask = quiet.astype(np.float32)
     masked = trace * mask[:, None]
-    pairs = np.maximum(_correlations(mask[:, None], lags, block_samples), 1.0)
+    if quiet.all():  # then there are as many pairs as fit in
+        pairs = np.maximum(len(trace) - np.arange(lags, dtype=np.float64), 1.0)[:, None, None]
+    else:
+        pairs = np.maximum(_correlations(mask[:, None], lags, block_samples), 1.0)
     window = 0.5 + 0.5 * np.cos(np.pi * np.arange(lags) / (lags - 1))
     smooth = _correlations(masked, lags, block_samples) / pairs * window[:, None, None]
     circular = np.concatenate([smooth, smooth[-2:0:-1].transpose(0, 2, 1)])

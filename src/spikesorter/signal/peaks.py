@@ -10,7 +10,7 @@ import numpy.typing as npt
 from spikesorter.core.pairs import pairs_within
 from spikesorter.core.spikes import Spikes
 
-__all__ = ["apart", "enforce_refractory", "largest_of_rows", "pick_peaks"]
+__all__ = ["apart", "enforce_refractory", "largest_of_rows", "pick_peaks", "smallest_of_rows"]
 
 ROWS_IN_CACHE = 1 << 13
 
@@ -31,11 +31,20 @@ def largest_of_rows(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     >>> largest_of_rows(np.float32([[1, 3], [5, 4]]))
     array([3., 5.], dtype=float32)
     """
-    largest = np.empty(len(values), np.float32)
+    return _extreme_of_rows(values, np.maximum)
+
+
+def smallest_of_rows(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return the smallest value of each row, as `largest_of_rows` does the largest."""
+    return _extreme_of_rows(values, np.minimum)
+
+
+def _extreme_of_rows(values: npt.NDArray[np.float32], of_two: np.ufunc) -> npt.NDArray[np.float32]:
+    extreme = np.empty(len(values), np.float32)
     for first in range(0, len(values), ROWS_IN_CACHE):
         rows = values[first : first + ROWS_IN_CACHE]
-        largest[first : first + ROWS_IN_CACHE] = reduce(np.maximum, rows.T)
-    return largest
+        extreme[first : first + ROWS_IN_CACHE] = reduce(of_two, rows.T)
+    return extreme
 
 
 def pick_peaks(

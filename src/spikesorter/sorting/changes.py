@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -97,13 +98,24 @@ def track_changes(
     evidence, sections = filters.apply(conditioned), min(blocks, MOST_SECTIONS)
     at_once = min(n_jobs, WHOLE_TRACES)
     comparison = GainComparison(labelled, context, profile, filters, evidence, sections, at_once)
-    fit = find_sizes(comparison, replace(profile, course=steady), blocks=blocks)
+    start = replace(profile, course=steady)
+    follows = profile.background == SILENT and not labelled.units_vary(profile)
+    fixed = follows and not labelled.units_vary(labelled.profile)
+
+    @cache
+    def measured() -> MeasuredSizes:
+        return measure_sizes(trace, start, context, blocks=blocks, n_jobs=n_jobs)
+
+    fit = find_sizes(
+        comparison, start, blocks=blocks, settled=(lambda: measured().settled) if fixed else None
+    )
     rates = _with_ratios(profile, context, labelled, fit)
     changed = replace(profile, course=fit.course, activity=replace(profile.activity, rates=rates))
-    if not fit.unlike or profile.background != SILENT or labelled.units_vary(profile):
+    if not fit.unlike or not follows:
         return Tracked(changed, fit.misfit)
-    measured = measure_sizes(trace, changed, context, blocks=blocks, n_jobs=n_jobs)
-    tracked = _agreed(comparison, changed, measured, fixed=not labelled.units_vary(labelled.profile))
+    if fit.course is steady and not measured().changing.any():
+        return Tracked(changed, fit.misfit)
+    tracked = _agreed(comparison, changed, measured(), fixed=fixed)
     if tracked.profile.course.sizes.size == 1:
         return tracked
     return tracked._replace(profile=with_wander_beside_sizes(raw, tracked.profile, context, n_jobs=n_jobs))

@@ -16,7 +16,7 @@ __all__ = ["best_outcome"]
 
 logger = logging.getLogger(__name__)
 HARDLY = 0.005  # of the objective; smaller differences may be chance
-LOOKED_AT = 6  # the first of so many parts of a rehearsal tells whether linear discriminants are worth more
+LOOKED_AT = 6  # the first of so many parts of a rehearsal tells whether another decoder is worth more
 FAR_BEHIND = 0.03  # of the objective there
 
 
@@ -37,7 +37,10 @@ def best_outcome(bench: Bench) -> Outcome:
     settings = bench.context.settings
     outcomes: list[tuple[DecoderKind, Outcome]] = []
     tried: dict[str, Trial] = {}
-    for kind in wanted_kinds(settings, units_vary=bench.rehearser.labelled_units_vary):
+    kinds = wanted_kinds(settings, units_vary=bench.rehearser.labelled_units_vary)
+    if settings.decoder == AUTO and bench.rehearser.units_vary:  # by what is made for it, others are judged
+        kinds = tuple(sorted(kinds, key=lambda kind: not kind.if_units_vary))
+    for kind in kinds:
         if settings.decoder == AUTO and _cannot_be_chosen(kind, bench, outcomes):
             continue
         bench.progress(f"trying decoder {kind.name}", 0.0)

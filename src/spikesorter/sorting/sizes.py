@@ -24,9 +24,10 @@ __all__ = ["MeasuredSizes", "measure_sizes"]
 
 Trace = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
-ROUNDS = 2  # of explaining each block
+ROUNDS, CLOSE = 2, 0.03  # of explaining each block; change of its sizes after which another tells the same
 CLEAR_DETECTABILITY, CLEAR_SPIKES = 4.0, 12  # at which the amplitudes of a unit in a block give its size
 SMALLEST, LARGEST = 0.2, 3.0
+SETTLED = 0.06  # change of a size, half of the least that heights of events are believed
 WORTH_FOLLOWING, SURE = 0.1, 5.0  # change of a size, and that many standard errors, beyond which it changes
 
 
@@ -52,6 +53,16 @@ class MeasuredSizes:
         away = np.abs(self.sizes - 1)
         beyond = np.any((away > WORTH_FOLLOWING) & (away > SURE * self.errors), axis=0)
         return np.asarray(beyond & self.labelled)
+
+    @property
+    def settled(self) -> npt.NDArray[np.bool_]:
+        """For each unit whether it is clear in all blocks, and near 1, or in none.
+
+        Sizes that heights of events might give it would not stand up to `checked`.
+        """
+        near = np.abs(self.sizes - 1) < SETTLED
+        clear = np.isfinite(self.errors)
+        return np.asarray(np.all(near, axis=0) & (np.all(clear, axis=0) | ~np.any(clear, axis=0)))
 
     def checked(self, course: Course) -> Course:
         """Return a course without sizes of units that were not measured to change.
@@ -105,7 +116,10 @@ def measure_sizes(
     for block, level in zip(np.array_split(trace, blocks), levels.tolist(), strict=True):
         here = replace(profile, noise=profile.noise.scaled(level**2))
         for _ in range(ROUNDS):
+            before = latest.sizes
             latest = _measured(block, latest, here, quick_context(context), n_jobs=n_jobs)
+            if np.all(np.abs(latest.sizes - before) < CLOSE):
+                break
         measured.append(latest)
     return MeasuredSizes(
         np.stack([one.sizes for one in measured]),
