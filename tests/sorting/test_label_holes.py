@@ -79,6 +79,21 @@ def test_where_units_are_silent_is_learnt_from(
     assert "labels: none" not in caplog.text
 
 
+@pytest.mark.parametrize(("labels_end", "left_samples"), [(N, N), (N // 2, N // 2)])
+def test_another_neuron_that_fires_on_makes_no_hole(
+    labels_end: int, left_samples: int, shapes: Templates, rng: np.random.Generator
+) -> None:
+    """Unit 1 is silent for most of the time, and unit 2, which nobody labelled, is taken for it."""
+    other = poisson_spikes(rng, n_samples=N, count=150, unit_ids=(2,))
+    own = poisson_spikes(rng, n_samples=N, count=600, unit_ids=(1,))
+    if labels_end == N:
+        own = own.within(0, N // 8)
+    similar = Templates((1, 2), shapes.waveforms[[0, 0]] * np.float32([[[1]], [[0.9]]]), shapes.before)
+    trace = trace_of(Spikes.concatenate([own, other]), similar, rng)
+    left = learnt_from(trace, own.within(0, labels_end))
+    assert len(left.trace) == pytest.approx(left_samples, abs=N // 50)
+
+
 def test_bursts_make_no_gaps(rng: np.random.Generator) -> None:
     """Their median interval is far shorter than their mean one."""
     starts = np.cumsum(rng.exponential(25_000, 200)).astype(np.int64)

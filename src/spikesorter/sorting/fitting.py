@@ -168,7 +168,7 @@ def _warn_of_holes(holes: BadStretches, source: LabelledSource) -> None:
     first, last = source.bad.moved_back(np.array([holes.start[0], holes.stop[0] - 1])) / source.fs_hz
     many = f"in {len(holes)} stretches, the first " if len(holes) > 1 else ""
     logger.warning(
-        "labels: none %sfrom %.1f to %.1f s, where spikes are found as often as elsewhere; of the "
+        "labels: none %sfrom %.1f to %.1f s, where spikes are found about as often as among labels; of the "
         "recording's %.3g s, %.3g are not learnt from",
         many, first, last, len(source.trace) / source.fs_hz, holes.samples / source.fs_hz,
     )  # fmt: skip

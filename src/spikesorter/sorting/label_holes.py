@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import logging
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from spikesorter.core.bad_stretches import BadStretches
 from spikesorter.core.spikes import Spikes
-from spikesorter.decoding.missing_labels import CLEAREST, least_of_clearest
+from spikesorter.decoding.calibration import judge_events
+from spikesorter.decoding.missing_labels import least_of_clearest
 from spikesorter.decoding.pursuit import PursuitDecoder, make_pursuit
 from spikesorter.decoding.run import find_evidence
 from spikesorter.decoding.tuning import pick_all
@@ -19,10 +20,10 @@ from spikesorter.estimation.profile import Profile
 
 __all__ = ["find_holes", "long_gaps"]
 
-logger = logging.getLogger(__name__)
 Int64Array = npt.NDArray[np.int64]
 LONG_GAP = 50.0  # mean intervals between labels
 AS_MANY = 0.5  # clear spikes in a gap, relative to the number among labels; with fewer, units may be silent
+STANDARD_ERRORS = 2.0  # by which they have to be more than without the labelled units
 SEEN_SECONDS = 20.0  # of a gap
 SEEN_ALTOGETHER_SECONDS = 120.0
 AROUND_MS = 10.0  # kept beside the labels at either end of a hole
@@ -35,8 +36,8 @@ def find_holes(
     """Return the stretches without a label in which clear spikes are about as frequent as elsewhere.
 
     Taken for a part without spikes, such a stretch would teach that spikes are noise, and every spike that is
-    found there would count as false. A stretch in which no clear spikes are found is none: there, the units
-    are silent.
+    found there would count as false. A stretch in which no clear spikes are found, or only as many as are
+    found without a label elsewhere, is none: there, the labelled units are silent.
 
     Parameters
     ----------
@@ -53,24 +54,27 @@ def find_holes(
     BadStretches
         Of kind "given".
     """
-    gaps = long_gaps(labels.sample, len(trace))
+    gaps = _between_labels(labels, len(trace), context.samples(AROUND_MS))
     if not len(gaps):
-        return BadStretches()
+        return gaps
     pursuit, most = make_pursuit(context, profile), context.samples(1000 * SEEN_ALTOGETHER_SECONDS)
-    part = Labelled(trace, labels, profile).excerpt(most)
+    moved = replace(labels, sample=gaps.moved(labels.sample))
+    part = Labelled(np.asarray(gaps.without(trace), np.float32), moved, profile).excerpt(most)
     found = pick_all(pursuit, find_evidence(pursuit, part.trace, n_jobs=n_jobs))
     clear = least_of_clearest(found, part.spikes, fs_hz=context.fs_hz)
-    labelled_samples = len(trace) - int((gaps[:, 1] - gaps[:, 0]).sum())
-    usual = CLEAREST * len(labels) / max(labelled_samples, 1)  # clear spikes per sample
+    found = found.select(found.joint >= clear)
+    there, _ = judge_events(found.sample, found.unit, part.spikes, fs_hz=context.fs_hz)
     seen = min(context.samples(1000 * SEEN_SECONDS), most // len(gaps))
-    seen = max(seen, round(LONG_GAP * labelled_samples / len(labels)))
+    seen = max(seen, round(LONG_GAP * len(part.trace) / len(part.spikes)))
     holes = []
-    for start, stop in gaps.tolist():
+    for start, stop, kind in gaps:
         first = max((start + stop - seen) // 2, start)
         piece = trace[first : min(first + seen, stop)]
-        if _count(pursuit, piece, clear, n_jobs=n_jobs) >= AS_MANY * usual * len(piece):
-            holes.append((start, stop))
-    return _inside(holes, len(trace), context.samples(AROUND_MS))
+        count = _count(pursuit, piece, clear, n_jobs=n_jobs)
+        longer = len(piece) / len(part.trace)
+        if _as_among_labels(count, longer, int(there.sum()), int((~there).sum())):
+            holes.append((start, stop, kind))
+    return BadStretches.of(holes)
 
 
 def long_gaps(samples: Int64Array, n_samples: int) -> Int64Array:
@@ -106,11 +110,30 @@ def _count(pursuit: PursuitDecoder, piece: npt.NDArray[np.float32], clear: float
     return int((found.joint >= clear).sum())
 
 
-def _inside(holes: list[tuple[int, int]], n_samples: int, around: int) -> BadStretches:
-    """Return the holes without what is kept beside labels."""
-    return BadStretches.of(
-        [
-            (start + around if start else 0, stop - around if stop < n_samples else stop, "given")
-            for start, stop in holes
-        ]
-    )
+def _between_labels(labels: Spikes, n_samples: int, around: int) -> BadStretches:
+    """Return the long gaps without what is kept beside labels."""
+    inside = [
+        (start + around if start else 0, stop - around if stop < n_samples else stop, "given")
+        for start, stop in long_gaps(labels.sample, n_samples).tolist()
+    ]
+    return BadStretches.of([gap for gap in inside if gap[0] < gap[1]])
+
+
+def _as_among_labels(count: int, longer: float, labelled: int, others: int) -> bool:
+    """Return whether the labelled units seem to fire in a gap, too.
+
+    Clear spikes without a label are subtracted as often as they are found among labels: another neuron, which
+    the labeller left out rightly, may fire on where the labelled ones are silent.
+
+    Parameters
+    ----------
+    count : int
+        Clear spikes in the gap.
+    longer : float
+        Length of the gap relative to that of the labelled part.
+    labelled, others : int
+        Clear spikes in the labelled part with a label, and without one.
+    """
+    more = count - others * longer
+    error = np.sqrt(count + others * longer**2)
+    return bool(more >= AS_MANY * labelled * longer and more > STANDARD_ERRORS * error)
