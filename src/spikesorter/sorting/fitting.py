@@ -77,7 +77,7 @@ WITHOUT_LABEL = (
 OTHER_NEURON = (
     "labels: %.0f %% of the clearest spikes have none, so many labels are missing, or another neuron looks "
     "like a labelled one. Such spikes count as false in forecasts, which may be too low. Label all spikes of "
-    "a part of the recording, and cut off the rest"
+    "a part of the recording, and none of the rest"
 )
 MOST_KEPT = 1 << 25  # values of the labelled trace for rehearsals; 22 minutes of one channel at 25 kHz
 
