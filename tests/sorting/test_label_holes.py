@@ -104,3 +104,20 @@ def test_bursts_make_no_gaps(rng: np.random.Generator) -> None:
 def test_few_labels_make_no_gaps() -> None:
     assert len(long_gaps(np.array([500]), N)) == 0
     assert len(long_gaps(np.array([500, 600_000]), N)) == 0
+
+
+@pytest.mark.parametrize("edge", [0, N - 1])
+def test_a_label_at_the_edge_of_the_recording_is_kept(
+    edge: int, shapes: Templates, rng: np.random.Generator
+) -> None:
+    """A hole beside it begins after the label, or ends before it."""
+    holes = [(0, 150_000), (600_000, N)]
+    drawn, at_edge = some_spikes(rng), Spikes.from_arrays([edge], [1])
+    trace = trace_of(drawn, shapes, rng)
+    labels = Spikes.concatenate([outside(drawn, holes), at_edge])
+    left = learnt_from(trace, labels)
+    assert len(left.labels) == len(labels)
+    assert left.labels.sample.min() >= 0
+    assert len(left.trace) == pytest.approx(450_000, abs=5_000)
+    whole, same = left.labels.sample[[0, -1]], labels.sample[[0, -1]]
+    assert whole[0] == same[0] if edge == 0 else len(left.trace) - whole[1] == N - same[1]

@@ -280,7 +280,8 @@ def _with_missing_share(lessons: Lessons, *, n_jobs: int) -> Lessons:
 
 def _look_alike(labelled: Labelled, found: Candidates, context: Context) -> bool:
     """Return whether spikes without a label look like those with one."""
-    trace, window = context.conditioned(labelled.trace), context.units.templates.waveforms.shape[1]
+    trace, templates = context.conditioned(labelled.trace), context.units.templates
+    window = templates.waveforms.shape[1] - templates.before
     return look_alike(trace, found, labelled.spikes, window=window, fs_hz=context.fs_hz)
 
 

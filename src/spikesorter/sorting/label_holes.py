@@ -112,8 +112,9 @@ def _count(pursuit: PursuitDecoder, piece: npt.NDArray[np.float32], clear: float
 
 def _between_labels(labels: Spikes, n_samples: int, around: int) -> BadStretches:
     """Return the long gaps without what is kept beside labels."""
+    first, last = labels.sample[[0, -1]]
     inside = [
-        (start + around if start else 0, stop - around if stop < n_samples else stop, "given")
+        (start + around if start >= first else 0, stop - around if stop <= last else n_samples, "given")
         for start, stop in long_gaps(labels.sample, n_samples).tolist()
     ]
     return BadStretches.of([gap for gap in inside if gap[0] < gap[1]])
